@@ -1,0 +1,137 @@
+// Package access says who may do what: API tokens with their scopes, and the
+// keys that sign hash URLs. It holds values only; the index stores them and the
+// gateway asks it.
+package access
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Errors of this package and of those that store its values.
+var (
+	ErrTokenMalformed = errors.New("malformed token")
+	ErrTokenNotFound  = errors.New("token not found")
+	ErrKeyNotFound    = errors.New("signing key not found")
+	ErrBadSignature   = errors.New("signed URL is not valid")
+)
+
+// Scope is one thing a token may do.
+type Scope string
+
+// The scopes there are. Admin includes all others.
+const (
+	ScopeRead   Scope = "read"
+	ScopeWrite  Scope = "write"
+	ScopeDelete Scope = "delete"
+	ScopeSync   Scope = "sync"
+	ScopeAdmin  Scope = "admin"
+)
+
+// AllScopes lists every scope, the mightiest last.
+var AllScopes = []Scope{ScopeRead, ScopeWrite, ScopeDelete, ScopeSync, ScopeAdmin}
+
+// ParseScopes reads a comma-separated list such as "read,write". An empty list
+// or an unknown scope is an error that names the ones there are.
+func ParseScopes(s string) ([]Scope, error) {
+	var scopes []Scope
+	for word := range strings.SplitSeq(s, ",") {
+		scope := Scope(strings.TrimSpace(word))
+		if !slices.Contains(AllScopes, scope) {
+			return nil, fmt.Errorf("unknown scope %q; the scopes are %s", word, JoinScopes(AllScopes))
+		}
+		if !slices.Contains(scopes, scope) {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes, nil
+}
+
+// JoinScopes is the inverse of ParseScopes.
+func JoinScopes(scopes []Scope) string {
+	words := make([]string, len(scopes))
+	for i, s := range scopes {
+		words[i] = string(s)
+	}
+	return strings.Join(words, ",")
+}
+
+// Token is an API token as the index stores it. The secret itself is not in it.
+type Token struct {
+	ID         string
+	SecretHash [sha256.Size]byte
+	Name       string // what or whom it is for
+	Scopes     []Scope
+	CreatedAt  time.Time
+	ExpiresAt  time.Time // zero: never
+	LastUsedAt time.Time // zero: never; written in batches, so up to a minute late
+	RevokedAt  time.Time // zero: not revoked
+}
+
+// tokenPrefix begins every token, so that secret scanners can find leaked ones.
+const tokenPrefix = "cas_"
+
+// encoding has no underscore, which separates a token's parts, and no upper case.
+var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// NewToken makes a token with a random id and a secret of 32 random bytes. Its
+// text, "cas_<id>_<secret>", is returned beside it and can't be had again.
+func NewToken(name string, scopes []Scope, expiresAt time.Time) (t Token, text string) {
+	var id [10]byte
+	var secret [32]byte
+	rand.Read(id[:])
+	rand.Read(secret[:])
+	t = Token{
+		ID:         encoding.EncodeToString(id[:]),
+		SecretHash: sha256.Sum256(secret[:]),
+		Name:       name,
+		Scopes:     scopes,
+		ExpiresAt:  expiresAt,
+	}
+	return t, tokenPrefix + t.ID + "_" + encoding.EncodeToString(secret[:])
+}
+
+// Credential is a token as a caller presents it, not yet checked.
+type Credential struct {
+	ID         string
+	secretHash [sha256.Size]byte
+}
+
+// ParseCredential reads a token's text form. The error wraps ErrTokenMalformed
+// and never repeats the text.
+func ParseCredential(text string) (Credential, error) {
+	rest, ok := strings.CutPrefix(text, tokenPrefix)
+	id, secretText, ok2 := strings.Cut(rest, "_")
+	if !ok || !ok2 || id == "" || len(id) > 64 {
+		return Credential{}, fmt.Errorf("%w: a token looks like cas_<id>_<secret>", ErrTokenMalformed)
+	}
+	var secret [32]byte
+	if len(secretText) != encoding.EncodedLen(len(secret)) {
+		return Credential{}, fmt.Errorf("%w: the secret has the wrong length", ErrTokenMalformed)
+	}
+	if _, err := encoding.Decode(secret[:], []byte(secretText)); err != nil {
+		return Credential{}, fmt.Errorf("%w: the secret has characters that can't be in it", ErrTokenMalformed)
+	}
+	return Credential{ID: id, secretHash: sha256.Sum256(secret[:])}, nil
+}
+
+// Matches reports, in constant time, whether c is the credential of t, and t is
+// neither revoked nor expired at now. The zero Token matches nothing and takes
+// as long as any other.
+func (c Credential) Matches(t Token, now time.Time) bool {
+	same := subtle.ConstantTimeCompare(c.secretHash[:], t.SecretHash[:]) == 1
+	valid := t.RevokedAt.IsZero() && (t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt))
+	return same && valid && t.ID != "" && t.ID == c.ID
+}
+
+// Allows reports whether the token has the scope, or admin.
+func (t Token) Allows(s Scope) bool {
+	return slices.Contains(t.Scopes, s) || slices.Contains(t.Scopes, ScopeAdmin)
+}

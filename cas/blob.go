@@ -1,0 +1,104 @@
+// Package cas keeps blobs: immutable byte strings under their SHA-256.
+//
+// A Store brings two parts together: an ObjectStore that holds the bytes (an
+// S3-compatible bucket or a local folder) and an Index that knows which blobs
+// exist (Postgres or SQLite). The index arbitrates; the object store only
+// stores. Both interfaces are declared here, by the package that calls them.
+package cas
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// State is where a blob row stands in its life.
+type State string
+
+// The states of a blob row. Readers see live and suspect rows only.
+const (
+	// StateLive: the object is durable and the blob can be read.
+	StateLive State = "live"
+	// StateSuspect: the object was found missing or corrupt. Readable at the
+	// reader's verification, never a reason to skip an upload.
+	StateSuspect State = "suspect"
+	// StateCondemned: deleted for readers; the bytes wait for the collector, and an
+	// upload of the same digest rescues them.
+	StateCondemned State = "condemned"
+	// StateDeleting: the collector is removing the object of this generation.
+	StateDeleting State = "deleting"
+	// StateGone: the object of this generation was removed. The row stays as a
+	// tombstone, so that the next upload takes a higher generation and a delete of
+	// this one that arrives late can't hit it.
+	StateGone State = "gone"
+)
+
+// Visible reports whether readers may see a blob in this state.
+func (s State) Visible() bool { return s == StateLive || s == StateSuspect }
+
+// Blob is what the index knows about one blob.
+type Blob struct {
+	Digest     Digest
+	Size       int64 // bytes
+	MediaType  string
+	Name       string // a hint, the first one given; may be empty
+	State      State
+	Generation int32     // which object holds the bytes, see ObjectRef
+	CreatedAt  time.Time // when the row first became live, by the index's clock
+}
+
+// Object returns where the blob's bytes lie.
+func (b Blob) Object() ObjectRef { return ObjectRef{Digest: b.Digest, Generation: b.Generation} }
+
+// NextObject returns where an upload must write the bytes of a blob whose row
+// was found in this state: a generation that is, or was, being removed is never
+// written again.
+func (b Blob) NextObject() ObjectRef {
+	if b.State == StateDeleting || b.State == StateGone {
+		return ObjectRef{Digest: b.Digest, Generation: b.Generation + 1}
+	}
+	return b.Object()
+}
+
+// ObjectRef names one object in an object store. Generation 0 is the usual one;
+// higher ones come up only where an upload met the deletion of the same digest.
+type ObjectRef struct {
+	Digest     Digest
+	Generation int32
+}
+
+// Key returns the object's key, the same in every kind of store:
+// sha256/<2 hex>/<2 hex>/<64 hex>, with .<generation> after it where that is
+// not 0.
+func (r ObjectRef) Key() string {
+	h := r.Digest.Hex()
+	key := "sha256/" + h[:2] + "/" + h[2:4] + "/" + h
+	if r.Generation != 0 {
+		key += "." + strconv.Itoa(int(r.Generation))
+	}
+	return key
+}
+
+// ParseKey is the inverse of ObjectRef.Key. A key of another shape is an error:
+// it isn't one of ours.
+func ParseKey(key string) (ObjectRef, error) {
+	base := key[strings.LastIndexByte(key, '/')+1:]
+	hex, gen, hasGen := strings.Cut(base, ".")
+	d, err := ParseDigest(digestPrefix + hex)
+	if err != nil {
+		return ObjectRef{}, fmt.Errorf("%q is not an object key: %w", key, err)
+	}
+	ref := ObjectRef{Digest: d}
+	if hasGen {
+		n, err := strconv.ParseInt(gen, 10, 32)
+		if err != nil || n < 1 {
+			return ObjectRef{}, fmt.Errorf("%q is not an object key: bad generation %q", key, gen)
+		}
+		ref.Generation = int32(n)
+	}
+	if ref.Key() != key {
+		return ObjectRef{}, fmt.Errorf("%q is not an object key: expected %q", key, ref.Key())
+	}
+	return ref, nil
+}

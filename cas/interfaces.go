@@ -1,0 +1,118 @@
+package cas
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// ObjectStore holds the bytes. Implementations are safe for concurrent use, by
+// any number of goroutines and processes; castest is their conformance kit.
+//
+// Errors that are nobody's fault but the store's wrap ErrStoreUnavailable, a
+// full disk or bucket ErrNoSpace, a missing object ErrObjectMissing. A done
+// context ends every call soon, with an error.
+type ObjectStore interface {
+	// Put writes exactly size bytes from body as the object ref, replacing what
+	// lies there. When it returns nil the object is durable and whole. When body
+	// ends early, fails, or its bytes are not those of ref.Digest, it returns an
+	// error (body's own, or one that wraps ErrDigestMismatch) and nothing becomes
+	// visible under ref. After any other error the object may or may not be there,
+	// but is never partial. Put reads body at most once; where body is also an
+	// io.Seeker at offset 0, a store may rewind it to try again.
+	Put(ctx context.Context, ref ObjectRef, body io.Reader, size int64) error
+
+	// Open starts a read of length bytes at offset; length < 0 means to the end. It
+	// takes one round trip, finds out by itself that the object is missing
+	// (ErrObjectMissing), and returns the whole object's size. An offset at or beyond
+	// the end of a non-empty range is ErrRangeNotSatisfiable. The caller closes the
+	// body.
+	Open(ctx context.Context, ref ObjectRef, offset, length int64) (Object, error)
+
+	// Delete removes the object; one that isn't there is no error. It gives up after
+	// a short time of its own (a store may block a delete behind a slow read), since
+	// it can always be repeated.
+	Delete(ctx context.Context, ref ObjectRef) error
+
+	// Check tells whether the store answers, at little cost, for health checks.
+	Check(ctx context.Context) error
+}
+
+// Object is an open object, or a range of it.
+type Object struct {
+	// Body yields the bytes asked for. Where it is an *os.File it stands at the
+	// range's first byte, and the kernel can send it without copying.
+	Body io.ReadCloser
+	// Size is the size of the whole object in bytes.
+	Size int64
+}
+
+// Index knows which blobs exist. Implementations are safe for concurrent use by
+// any number of goroutines (and processes, where their database is);
+// index/indextest is their conformance kit. Each method is atomic. Times are
+// those of the database's clock.
+//
+// Errors that are nobody's fault but the database's wrap ErrIndexUnavailable;
+// after one of those a write may or may not have been applied, and every write
+// may be repeated.
+type Index interface {
+	// Blob returns the blob as readers see it, or ErrBlobNotFound.
+	Blob(ctx context.Context, d Digest) (Blob, error)
+
+	// Touch prepares an upload: it returns the row in whatever state it is after
+	// the call, or ErrBlobNotFound where there is none. A condemned row is rescued
+	// and becomes live; a live row is marked as just used. Only where the returned
+	// state is live is there nothing to upload.
+	Touch(ctx context.Context, d Digest) (Blob, error)
+
+	// Commit records that the object b.Object() is durable and whole. It makes the
+	// row live: inserted where there was none (with b's size, media type and name),
+	// refreshed, rescued or repaired where there was one (whose name and creation
+	// stay, a missing name being filled in). It changes nothing, and returns the row
+	// as it is in StateDeleting, StateGone or StateSuspect, where b.Generation is not
+	// good enough: not above one that is or was being removed, or below a suspect
+	// one; the caller then writes NextObject and commits that. Created reports
+	// whether this call made a blob readable that wasn't, other than by a rescue.
+	Commit(ctx context.Context, b Blob) (row Blob, created bool, err error)
+
+	// Condemn makes a visible blob invisible to readers and leaves its bytes to the
+	// collector, or returns ErrBlobNotFound. Where files refer to it and force is
+	// false it returns ErrBlobInUse.
+	Condemn(ctx context.Context, d Digest, force bool) error
+
+	// Suspect marks a live row of exactly this generation suspect; any other row is
+	// left alone, without an error.
+	Suspect(ctx context.Context, ref ObjectRef) error
+
+	// Missing returns those of the digests that an upload would have to bring: no
+	// row, or one that isn't live. Order and duplicates are those of the argument.
+	Missing(ctx context.Context, ds []Digest) ([]Digest, error)
+
+	// List returns visible blobs by creation, oldest first, at most q.Limit of them.
+	List(ctx context.Context, q Query) ([]Blob, error)
+
+	// Check tells whether the index answers, at little cost, for health checks.
+	Check(ctx context.Context) error
+}
+
+// Forgetter is an optional ability of an Index: one that remembers answers drops
+// what it remembers of a blob, so that the next Blob call asks the database.
+type Forgetter interface {
+	Forget(d Digest)
+}
+
+// Query selects a page of blobs. The zero value of each filter means no filter.
+type Query struct {
+	Limit     int // at least 1
+	After     Cursor
+	MediaType string // equal to
+	MinSize   int64  // bytes, inclusive
+	MaxSize   *int64 // bytes, inclusive; nil means no bound
+}
+
+// Cursor is a place in a listing: just behind the blob with this creation time
+// and digest. Zero means the beginning.
+type Cursor struct {
+	CreatedAt time.Time
+	Digest    Digest
+}

@@ -1,0 +1,3 @@
+module casgate
+
+go 1.26.0
