@@ -13,20 +13,20 @@ import (
 // full disk or bucket ErrNoSpace, a missing object ErrObjectMissing. A done
 // context ends every call soon, with an error.
 type ObjectStore interface {
-	// Put writes exactly size bytes from body as the object ref, replacing what
-	// lies there. When it returns nil the object is durable and whole. When body
-	// ends early, fails, or its bytes are not those of ref.Digest, it returns an
-	// error (body's own, or one that wraps ErrDigestMismatch) and nothing becomes
-	// visible under ref. After any other error the object may or may not be there,
-	// but is never partial. Put reads body at most once; where body is also an
-	// io.Seeker at offset 0, a store may rewind it to try again.
-	Put(ctx context.Context, ref ObjectRef, body io.Reader, size int64) error
+	// Put writes the object ref from body, replacing what lies there. When it returns
+	// nil the object is durable and whole. When body fails (the source broke off, or
+	// its bytes are not those of the digest) Put returns that error and nothing
+	// becomes visible under ref. After any other error the object may or may not be
+	// there, but is never partial. A store may try again by body.Rewind, where that
+	// succeeds.
+	Put(ctx context.Context, ref ObjectRef, body *VerifyingReader) error
 
-	// Open starts a read of length bytes at offset; length < 0 means to the end. It
+	// Open starts a read of length bytes at offset; length < 0 means to the end, and
+	// 0 is not asked for, since S3 has no empty range. It
 	// takes one round trip, finds out by itself that the object is missing
-	// (ErrObjectMissing), and returns the whole object's size. An offset at or beyond
-	// the end of a non-empty range is ErrRangeNotSatisfiable. The caller closes the
-	// body.
+	// (ErrObjectMissing), and returns the whole object's size. An offset beyond the
+	// end, or at the end of a non-empty object, is ErrRangeNotSatisfiable; a length
+	// beyond the end is cut. The caller closes the body.
 	Open(ctx context.Context, ref ObjectRef, offset, length int64) (Object, error)
 
 	// Delete removes the object; one that isn't there is no error. It gives up after

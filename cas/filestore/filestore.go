@@ -1,0 +1,272 @@
+// Package filestore keeps objects as files in a local folder: one file per
+// object, named by its key, read-only once written.
+//
+// A write goes through these steps, and is lost or whole at each of them:
+//
+//	create  tmp/<random>         in the same file system
+//	write   the bytes, verified on the way
+//	fsync   the file
+//	rename  to sha256/ab/cd/<hex>
+//	fsync   the folder sha256/ab/cd, and each folder just made, in its parent
+//
+// BUG(filestore): where the file system reorders a rename before the data in
+// spite of fsync, or the disk lies about having flushed, a crash can leave a
+// damaged object. Reads verify, so it is found and never served whole.
+package filestore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"sync"
+	"syscall"
+	"time"
+
+	"casgate/cas"
+)
+
+const (
+	tmpDir     = "tmp"
+	objectMode = 0o444
+	dirMode    = 0o755
+	copyBuffer = 256 << 10
+)
+
+// Store is an object store in a folder. Any number of processes may share one.
+type Store struct {
+	root    *os.Root
+	buffers sync.Pool
+}
+
+var _ cas.ObjectStore = (*Store)(nil)
+
+// Open opens the store in dir, which is made if it isn't there.
+func Open(dir string) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the object folder: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the object folder: %w", err)
+	}
+	if err := root.MkdirAll(tmpDir, dirMode); err != nil {
+		root.Close()
+		return nil, fmt.Errorf("make the folder for unfinished objects: %w", err)
+	}
+	return &Store{
+		root:    root,
+		buffers: sync.Pool{New: func() any { return new([copyBuffer]byte) }},
+	}, nil
+}
+
+// Close closes the folder. Open objects stay readable.
+func (s *Store) Close() error { return s.root.Close() }
+
+// Clean removes what writers that were killed left unfinished, where it is older
+// than age. An age of 0 is for a process that has the folder to itself.
+func (s *Store) Clean(age time.Duration) error {
+	entries, err := fs.ReadDir(s.root.FS(), tmpDir)
+	if err != nil {
+		return fmt.Errorf("list unfinished objects: %w", err)
+	}
+	before := time.Now().Add(-age)
+	for _, e := range entries {
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) || err == nil && info.ModTime().After(before) {
+			continue
+		}
+		if err := s.root.Remove(path.Join(tmpDir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove an unfinished object: %w", err)
+		}
+	}
+	return nil
+}
+
+// Put implements cas.ObjectStore.
+func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingReader) (err error) {
+	tmp := path.Join(tmpDir, randomName())
+	f, err := s.root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return storeError("create", ref, err)
+	}
+	renamed := false
+	defer func() {
+		f.Close() // after the close below a second one does no harm
+		if !renamed {
+			s.root.Remove(tmp) // Clean removes what stays
+		}
+	}()
+
+	buffer := s.buffers.Get().(*[copyBuffer]byte)
+	defer s.buffers.Put(buffer)
+	// The plain Writer keeps io.CopyBuffer from taking a shortcut around the buffer.
+	if _, err := io.CopyBuffer(struct{ io.Writer }{f}, contextReader{ctx, body}, buffer[:]); err != nil {
+		if body.Err() != nil {
+			return body.Err()
+		}
+		return storeError("write", ref, err)
+	}
+	if err := f.Chmod(objectMode); err != nil {
+		return storeError("chmod", ref, err)
+	}
+	if err := f.Sync(); err != nil {
+		return storeError("fsync", ref, err)
+	}
+	if err := f.Close(); err != nil {
+		return storeError("close", ref, err)
+	}
+	key := ref.Key()
+	if err := s.makeDirs(path.Dir(key)); err != nil {
+		return storeError("make folder", ref, err)
+	}
+	if err := s.root.Rename(tmp, key); err != nil {
+		return storeError("rename", ref, err)
+	}
+	renamed = true
+	if err := s.syncDir(path.Dir(key)); err != nil {
+		return storeError("fsync folder", ref, err)
+	}
+	return nil
+}
+
+// makeDirs makes dir and its parents, and makes each new one durable in its
+// parent. A folder that another writer makes at the same moment is synced by
+// both: neither may rely on the other having come that far.
+func (s *Store) makeDirs(dir string) error {
+	if _, err := s.root.Stat(dir); err == nil {
+		return nil
+	}
+	parent := path.Dir(dir)
+	if parent != "." {
+		if err := s.makeDirs(parent); err != nil {
+			return err
+		}
+	}
+	if err := s.root.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return s.syncDir(parent)
+}
+
+func (s *Store) syncDir(dir string) error {
+	d, err := s.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// Open implements cas.ObjectStore. The body is an *os.File where it reaches to
+// the end of the object, and for shorter ranges too: the caller reads no more
+// than it asked for.
+func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int64) (cas.Object, error) {
+	if err := ctx.Err(); err != nil {
+		return cas.Object{}, err
+	}
+	f, err := s.root.Open(ref.Key())
+	if errors.Is(err, fs.ErrNotExist) {
+		return cas.Object{}, fmt.Errorf("%w: %s", cas.ErrObjectMissing, ref.Key())
+	}
+	if err != nil {
+		return cas.Object{}, storeError("open", ref, err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return cas.Object{}, storeError("stat", ref, err)
+	}
+	size := info.Size()
+	if offset < 0 || offset > size || offset == size && size > 0 {
+		f.Close()
+		return cas.Object{}, fmt.Errorf("%w: offset %d of %s, which has %d bytes", cas.ErrRangeNotSatisfiable, offset, ref.Key(), size)
+	}
+	if offset > 0 {
+		if _, err := f.Seek(offset, io.SeekStart); err != nil {
+			f.Close()
+			return cas.Object{}, storeError("seek", ref, err)
+		}
+	}
+	object := cas.Object{Body: f, Size: size}
+	if length >= 0 && offset+length < size {
+		object.Body = section{io.LimitReader(f, length), f}
+	}
+	return object, nil
+}
+
+// section is a part of a file that ends before the file does.
+type section struct {
+	io.Reader
+	io.Closer
+}
+
+// Delete implements cas.ObjectStore.
+func (s *Store) Delete(ctx context.Context, ref cas.ObjectRef) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err := s.root.Remove(ref.Key())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return storeError("remove", ref, err)
+	}
+	if err := s.syncDir(path.Dir(ref.Key())); err != nil {
+		return storeError("fsync folder", ref, err)
+	}
+	return nil
+}
+
+// Check implements cas.ObjectStore: the folder must be there and take files.
+func (s *Store) Check(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	name := path.Join(tmpDir, randomName())
+	f, err := s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("%w: the object folder takes no files: %w", cas.ErrStoreUnavailable, err)
+	}
+	f.Close()
+	if err := s.root.Remove(name); err != nil {
+		return fmt.Errorf("%w: %w", cas.ErrStoreUnavailable, err)
+	}
+	return nil
+}
+
+func storeError(op string, ref cas.ObjectRef, err error) error {
+	kind := cas.ErrStoreUnavailable
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s %s: %w", op, ref.Key(), err)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		kind = cas.ErrNoSpace
+	}
+	return fmt.Errorf("%w: %s %s: %w", kind, op, ref.Key(), err)
+}
+
+func randomName() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// contextReader ends a copy soon after its context is done.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}

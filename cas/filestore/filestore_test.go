@@ -1,0 +1,92 @@
+package filestore_test
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"casgate/cas"
+	"casgate/cas/castest"
+	"casgate/cas/filestore"
+)
+
+func open(t testing.TB, dir string) *filestore.Store {
+	t.Helper()
+	s, err := filestore.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestObjectStore(t *testing.T) {
+	castest.RunObjectStore(t, func(t *testing.T) cas.ObjectStore { return open(t, t.TempDir()) })
+}
+
+func BenchmarkPut(b *testing.B) { castest.BenchmarkPut(b, open(b, b.TempDir())) }
+
+func TestObjectsAreReadOnlyAndNothingElseStays(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	data := castest.RandomBytes(1000)
+	ref := cas.ObjectRef{Digest: cas.DigestOf(data)}
+	for _, body := range [][]byte{data[:500], data, data[:999], data} {
+		// Only the whole ones succeed; what the others leave is the point.
+		_ = s.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(body), ref.Digest, 1000))
+	}
+	var files []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != 1 || files[0] != filepath.Join(dir, filepath.FromSlash(ref.Key())) {
+		t.Fatalf("files in the store: %q, want just %s", files, ref.Key())
+	}
+	info, err := os.Stat(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode() != 0o444 {
+		t.Errorf("the object has mode %v, want 0444", info.Mode())
+	}
+}
+
+func TestCleanRemovesUnfinishedObjectsOnly(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	data := castest.RandomBytes(1000)
+	ref := cas.ObjectRef{Digest: cas.DigestOf(data)}
+	if err := s.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(data), ref.Digest, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	unfinished := filepath.Join(dir, "tmp", "left-by-a-crash")
+	if err := os.WriteFile(unfinished, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Clean(time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(unfinished); err != nil {
+		t.Fatalf("a young unfinished object, which may be a write under way, is gone: %v", err)
+	}
+	if err := s.Clean(0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(unfinished); !os.IsNotExist(err) {
+		t.Errorf("the unfinished object is still there: %v", err)
+	}
+	o, err := s.Open(t.Context(), ref, 0, -1)
+	if err != nil {
+		t.Fatalf("the finished object is gone: %v", err)
+	}
+	o.Body.Close()
+}

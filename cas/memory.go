@@ -1,0 +1,105 @@
+package cas
+
+import (
+	"cmp"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/ristretto/v2"
+)
+
+const (
+	defaultHotBlobSize = 256 << 10
+	defaultHotBytes    = 256 << 20
+	// verifiedEntries bounds how many verifications are remembered; one costs about
+	// 100 bytes.
+	verifiedEntries = 100_000
+)
+
+// memory is what a Store remembers between reads: the bytes of small hot blobs,
+// and which objects were found right lately. Both hold only what was verified,
+// and verified bytes of a digest can't become wrong, so nothing in here is ever
+// out of date; whether a blob may be seen at all is the index's answer.
+type memory struct {
+	hotBlobSize int64
+	verifiedFor time.Duration
+	hot         *ristretto.Cache[string, []byte]   // by digest
+	verified    *ristretto.Cache[string, struct{}] // by object key
+	hits        atomic.Int64
+	misses      atomic.Int64
+}
+
+func newMemory(o Options) (*memory, error) {
+	m := &memory{hotBlobSize: cmp.Or(o.HotBlobSize, defaultHotBlobSize), verifiedFor: o.VerifiedFor}
+	hotBytes := cmp.Or(o.HotBytes, defaultHotBytes)
+	var err error
+	if m.hotBlobSize > 0 {
+		m.hot, err = ristretto.NewCache(&ristretto.Config[string, []byte]{
+			// Ten counters for each entry of a cache full of 4 KiB blobs.
+			NumCounters: max(10*hotBytes/4096, 1000),
+			MaxCost:     hotBytes,
+			BufferItems: 64,
+			Cost:        func(b []byte) int64 { return int64(len(b)) },
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if m.verifiedFor > 0 {
+		m.verified, err = ristretto.NewCache(&ristretto.Config[string, struct{}]{
+			NumCounters:        10 * verifiedEntries,
+			MaxCost:            verifiedEntries,
+			BufferItems:        64,
+			IgnoreInternalCost: true,
+		})
+		if err != nil {
+			m.close()
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// close releases both caches; a nil cache's Close does nothing.
+func (m *memory) close() {
+	m.hot.Close()
+	m.verified.Close()
+}
+
+// isSmall reports whether a blob of this size is kept in memory.
+func (m *memory) isSmall(size int64) bool { return size <= m.hotBlobSize }
+
+// bytes returns a small blob's bytes, which nobody may change.
+func (m *memory) bytes(d Digest) ([]byte, bool) {
+	b, ok := m.hot.Get(string(d[:]))
+	if ok {
+		m.hits.Add(1)
+	} else {
+		m.misses.Add(1)
+	}
+	return b, ok
+}
+
+// keep remembers verified bytes. The cache may decide otherwise.
+func (m *memory) keep(d Digest, b []byte) { m.hot.Set(string(d[:]), b, 0) }
+
+// isVerified reports whether the object was found right not long ago.
+func (m *memory) isVerified(ref ObjectRef) bool {
+	_, ok := m.verified.Get(ref.Key())
+	return ok
+}
+
+func (m *memory) setVerified(ref ObjectRef) {
+	m.verified.SetWithTTL(ref.Key(), struct{}{}, 1, m.verifiedFor)
+}
+
+func (m *memory) forgetVerified(ref ObjectRef) { m.verified.Del(ref.Key()) }
+
+// MemoryStats counts the reads of small blobs that were answered from memory,
+// and those that were not.
+type MemoryStats struct{ Hits, Misses int64 }
+
+// MemoryStats returns the counts since the store was made.
+func (s *Store) MemoryStats() MemoryStats {
+	return MemoryStats{Hits: s.memory.hits.Load(), Misses: s.memory.misses.Load()}
+}

@@ -1,0 +1,314 @@
+// Package s3store keeps objects in a bucket of an S3-compatible store.
+//
+// Each object is written by a single PutObject that carries the SHA-256 of the
+// whole in x-amz-checksum-sha256: the store itself refuses wrong bytes, and
+// keeps the checksum beside the object. Multipart uploads are never used, since
+// their checksum is one of checksums.
+package s3store
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"casgate/cas"
+)
+
+const (
+	// deleteTimeout is short: a store may block a delete behind a slow read of the
+	// same object, and the collector tries again anyway.
+	deleteTimeout = 5 * time.Second
+	checkTimeout  = 3 * time.Second
+	// headerTimeout is how long the store may think before it answers. A PUT's answer
+	// comes after the store has written and flushed everything.
+	headerTimeout = 60 * time.Second
+	// checksumHeader is given to minio-go as user metadata, in lower case, which makes
+	// it send the header as it is.
+	checksumHeader = "x-amz-checksum-sha256"
+	// How MinIO and other stores, in this order, refuse bytes with a wrong checksum.
+	codeChecksumMismatch = "XAmzContentChecksumMismatch"
+	codeBadDigest        = "BadDigest"
+)
+
+// Options says which bucket, and with whose credentials.
+type Options struct {
+	// Endpoint is a URL; http:// means without TLS.
+	Endpoint string
+	Bucket   string
+	// Region saves a request at the first use; empty means us-east-1.
+	Region    string
+	AccessKey string
+	SecretKey string
+}
+
+// Store is an object store in a bucket.
+type Store struct {
+	client    *minio.Core
+	transport *http.Transport
+	bucket    string
+	region    string
+	endpoint  string
+}
+
+var _ cas.ObjectStore = (*Store)(nil)
+
+// New returns a store on the bucket. It checks the options and sends nothing.
+func New(o Options) (*Store, error) {
+	u, err := url.Parse(o.Endpoint)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("S3 endpoint %q is not a URL such as https://s3.example.com or http://127.0.0.1:9000", redact(o.Endpoint))
+	}
+	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil {
+		return nil, fmt.Errorf("S3 endpoint %q must be a scheme and a host alone; bucket and keys have settings of their own", redact(o.Endpoint))
+	}
+	if len(o.Bucket) < 3 {
+		return nil, fmt.Errorf("S3 bucket %q: a bucket's name has at least 3 characters", o.Bucket)
+	}
+	if o.AccessKey == "" || o.SecretKey == "" {
+		return nil, errors.New("S3 access key and secret key are both needed")
+	}
+	region := o.Region
+	if region == "" {
+		region = "us-east-1"
+	}
+	transport := newTransport()
+	client, err := minio.NewCore(u.Host, &minio.Options{
+		Creds:           credentials.NewStaticV4(o.AccessKey, o.SecretKey, ""),
+		Secure:          u.Scheme == "https",
+		Region:          region,
+		Transport:       transport,
+		TrailingHeaders: true, // minio-go refuses a checksum header without it
+		MaxRetries:      3,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("S3 client for %s: %w", u.Host, err)
+	}
+	return &Store{client: client, transport: transport, bucket: o.Bucket, region: region, endpoint: u.Host}, nil
+}
+
+// redact takes the password out of an endpoint that has one.
+func redact(endpoint string) string {
+	if u, err := url.Parse(endpoint); err == nil {
+		return u.Redacted()
+	}
+	return "(not a URL)"
+}
+
+// newTransport keeps enough idle connections for many parallel transfers, never
+// asks for a content coding, and has buffers that suit large bodies.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		MaxIdleConns:          256,
+		MaxIdleConnsPerHost:   256,
+		IdleConnTimeout:       time.Minute,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: headerTimeout,
+		ExpectContinueTimeout: 10 * time.Second,
+		DisableCompression:    true,
+		WriteBufferSize:       64 << 10,
+		ReadBufferSize:        64 << 10,
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+}
+
+// Close drops idle connections.
+func (s *Store) Close() { s.transport.CloseIdleConnections() }
+
+// Put implements cas.ObjectStore.
+func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingReader) error {
+	_, err := s.client.Client.PutObject(ctx, s.bucket, ref.Key(), source(body), body.Size(), putOptions(body.Digest()))
+	if err == nil {
+		return nil
+	}
+	if body.Err() != nil {
+		return body.Err()
+	}
+	return s.wrap("put", ref, err)
+}
+
+// putOptions asks for a single PUT whose bytes the store checks.
+func putOptions(d cas.Digest) minio.PutObjectOptions {
+	return minio.PutObjectOptions{
+		ContentType:          cas.DefaultMediaType,
+		DisableMultipart:     true,
+		DisableContentSha256: true, // the checksum header covers the payload
+		UserMetadata:         map[string]string{checksumHeader: base64.StdEncoding.EncodeToString(d[:])},
+	}
+}
+
+// source shows minio-go a Seeker only where the body is one: it takes that for
+// leave to send the body again after a failure.
+func source(body *cas.VerifyingReader) io.Reader {
+	if body.CanRewind() {
+		return &rewindable{VerifyingReader: body}
+	}
+	return body
+}
+
+// rewindable is a VerifyingReader with as much of io.Seeker as a client needs to
+// repeat a body: where it stands, and back to the beginning.
+type rewindable struct {
+	*cas.VerifyingReader
+	pos int64
+}
+
+func (r *rewindable) Read(p []byte) (int, error) {
+	n, err := r.VerifyingReader.Read(p)
+	r.pos += int64(n)
+	return n, err
+}
+
+func (r *rewindable) Seek(offset int64, whence int) (int64, error) {
+	switch {
+	case whence == io.SeekCurrent && offset == 0, whence == io.SeekStart && offset == r.pos:
+		return r.pos, nil
+	case whence == io.SeekStart && offset == 0:
+		if !r.Rewind() {
+			return r.pos, errors.New("the body can't be rewound")
+		}
+		r.pos = 0
+		return 0, nil
+	}
+	return r.pos, fmt.Errorf("a verified body can't be moved to %d (whence %d)", offset, whence)
+}
+
+// Open implements cas.ObjectStore with a single GET.
+func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int64) (cas.Object, error) {
+	var opts minio.GetObjectOptions
+	switch {
+	case length >= 0:
+		if err := opts.SetRange(offset, offset+length-1); err != nil {
+			return cas.Object{}, fmt.Errorf("range %d+%d: %w", offset, length, err)
+		}
+	case offset > 0:
+		if err := opts.SetRange(offset, 0); err != nil {
+			return cas.Object{}, fmt.Errorf("range from %d: %w", offset, err)
+		}
+	}
+	body, info, header, err := s.client.GetObject(ctx, s.bucket, ref.Key(), opts)
+	if err != nil {
+		return cas.Object{}, s.wrap("get", ref, err)
+	}
+	size := info.Size
+	if contentRange := header.Get("Content-Range"); contentRange != "" {
+		_, total, _ := strings.Cut(contentRange, "/")
+		if size, err = strconv.ParseInt(total, 10, 64); err != nil {
+			body.Close()
+			return cas.Object{}, fmt.Errorf("%w: get %s: Content-Range %q does not say the object's size", cas.ErrStoreUnavailable, ref.Key(), contentRange)
+		}
+	}
+	return cas.Object{Body: &objectBody{body, s, ref}, Size: size}, nil
+}
+
+// objectBody wraps what goes wrong while an object streams in.
+type objectBody struct {
+	io.ReadCloser
+	store *Store
+	ref   cas.ObjectRef
+}
+
+func (b *objectBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = b.store.wrap("get", b.ref, err)
+	}
+	return n, err
+}
+
+// Delete implements cas.ObjectStore.
+func (s *Store) Delete(ctx context.Context, ref cas.ObjectRef) error {
+	ctx, cancel := context.WithTimeout(ctx, deleteTimeout)
+	defer cancel()
+	err := s.client.RemoveObject(ctx, s.bucket, ref.Key(), minio.RemoveObjectOptions{})
+	if err != nil {
+		if err = s.wrap("delete", ref, err); errors.Is(err, cas.ErrObjectMissing) {
+			return nil
+		}
+	}
+	return err
+}
+
+// Check implements cas.ObjectStore: the bucket must be there and open to us.
+func (s *Store) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	exists, err := s.client.BucketExists(ctx, s.bucket)
+	if err != nil {
+		return fmt.Errorf("%w: bucket %q at %s: %w", cas.ErrStoreUnavailable, s.bucket, s.endpoint, err)
+	}
+	if !exists {
+		return fmt.Errorf("%w: there is no bucket %q at %s", cas.ErrStoreUnavailable, s.bucket, s.endpoint)
+	}
+	return nil
+}
+
+// CreateBucket makes the bucket if it isn't there.
+func (s *Store) CreateBucket(ctx context.Context) error {
+	exists, err := s.client.BucketExists(ctx, s.bucket)
+	if err == nil && exists {
+		return nil
+	}
+	err = s.client.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{Region: s.region})
+	switch minio.ToErrorResponse(err).Code {
+	case minio.BucketAlreadyOwnedByYou, minio.BucketAlreadyExists:
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: make bucket %q at %s: %w", cas.ErrStoreUnavailable, s.bucket, s.endpoint, err)
+	}
+	return nil
+}
+
+// EnforcesChecksums finds out, with a small upload under a wrong checksum,
+// whether the store refuses such. Where it doesn't, the verifying reader alone
+// protects uploads.
+func (s *Store) EnforcesChecksums(ctx context.Context) (bool, error) {
+	const key, probe = "casgate-probe/checksum", "the probe's bytes"
+	wrong := cas.DigestOf([]byte("other bytes"))
+	_, err := s.client.Client.PutObject(ctx, s.bucket, key, strings.NewReader(probe), int64(len(probe)), putOptions(wrong))
+	if err == nil {
+		if err := s.client.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{}); err != nil {
+			return false, fmt.Errorf("%w: remove %s at %s: %w", cas.ErrStoreUnavailable, key, s.endpoint, err)
+		}
+		return false, nil
+	}
+	switch minio.ToErrorResponse(err).Code {
+	case codeChecksumMismatch, codeBadDigest:
+		return true, nil
+	}
+	return false, fmt.Errorf("%w: put %s at %s: %w", cas.ErrStoreUnavailable, key, s.endpoint, err)
+}
+
+// wrap gives an error of the store its kind, and says what was attempted where.
+func (s *Store) wrap(op string, ref cas.ObjectRef, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %s %s at %s: %w", cas.ErrStoreUnavailable, op, ref.Key(), s.endpoint, err)
+	}
+	response := minio.ToErrorResponse(err)
+	kind := cas.ErrStoreUnavailable
+	switch response.Code {
+	case minio.NoSuchKey:
+		kind = cas.ErrObjectMissing
+	case minio.InvalidRange:
+		kind = cas.ErrRangeNotSatisfiable
+	case "XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded":
+		kind = cas.ErrNoSpace
+	}
+	// codeChecksumMismatch and codeBadDigest are no mismatch of the caller's: our own
+	// reader found the bytes right, so they were damaged on the way to the store.
+	return fmt.Errorf("%w: %s %s at %s: %w", kind, op, ref.Key(), s.endpoint, err)
+}

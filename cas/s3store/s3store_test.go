@@ -1,0 +1,109 @@
+package s3store_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"github.com/minio/minio-go/v7"
+
+	"casgate/cas"
+	"casgate/cas/castest"
+	"casgate/cas/s3store"
+	"casgate/cas/s3store/s3test"
+)
+
+func open(t testing.TB, o s3store.Options) *s3store.Store {
+	t.Helper()
+	s, err := s3store.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestObjectStore(t *testing.T) {
+	castest.RunObjectStore(t, func(t *testing.T) cas.ObjectStore { return open(t, s3test.NewBucket(t)) })
+}
+
+func BenchmarkPut(b *testing.B) { castest.BenchmarkPut(b, open(b, s3test.NewBucket(b))) }
+
+// The server itself must keep and enforce the checksum: it protects what our own
+// reader can't see, the way between the two.
+func TestServerKeepsTheChecksum(t *testing.T) {
+	o := s3test.NewBucket(t)
+	s := open(t, o)
+	data := castest.RandomBytes(20 << 20) // beyond minio-go's threshold for multipart
+	ref := cas.ObjectRef{Digest: cas.DigestOf(data)}
+	if err := s.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(data), ref.Digest, int64(len(data)))); err != nil {
+		t.Fatal(err)
+	}
+	info, err := s3test.Client(t, o).StatObject(t.Context(), o.Bucket, ref.Key(), minio.StatObjectOptions{Checksum: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := base64.StdEncoding.EncodeToString(ref.Digest[:]); info.ChecksumSHA256 != want {
+		t.Errorf("the server keeps checksum %q, want %q", info.ChecksumSHA256, want)
+	}
+	if info.UserMetadata["X-Amz-Checksum-Sha256"] != "" {
+		t.Error("the checksum went in as plain metadata")
+	}
+}
+
+func TestProbeChecksumEnforcement(t *testing.T) {
+	s := open(t, s3test.NewBucket(t))
+	enforced, err := s.EnforcesChecksums(t.Context())
+	if err != nil || !enforced {
+		t.Fatalf("EnforcesChecksums: %t, %v; MinIO does", enforced, err)
+	}
+}
+
+func TestCreateBucketTwice(t *testing.T) {
+	o := s3test.NewBucket(t)
+	o.Bucket += "-new"
+	s := open(t, o)
+	if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "no bucket") {
+		t.Fatalf("Check without the bucket: %v", err)
+	}
+	for range 2 {
+		if err := s.CreateBucket(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s3test.Client(t, o).RemoveBucket(t.Context(), o.Bucket); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	good := s3store.Options{Endpoint: "http://127.0.0.1:9000", Bucket: "casgate", AccessKey: "a", SecretKey: "b"}
+	for name, change := range map[string]func(*s3store.Options){
+		"no scheme":         func(o *s3store.Options) { o.Endpoint = "127.0.0.1:9000" },
+		"no host":           func(o *s3store.Options) { o.Endpoint = "http://" },
+		"other scheme":      func(o *s3store.Options) { o.Endpoint = "s3://host" },
+		"path":              func(o *s3store.Options) { o.Endpoint = "http://host/bucket" },
+		"keys in the URL":   func(o *s3store.Options) { o.Endpoint = "http://key:secretword@host" },
+		"short bucket name": func(o *s3store.Options) { o.Bucket = "ab" },
+		"no secret key":     func(o *s3store.Options) { o.SecretKey = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := good
+			change(&o)
+			_, err := s3store.New(o)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if strings.Contains(err.Error(), "secretword") {
+				t.Errorf("the error gives the secret away: %v", err)
+			}
+		})
+	}
+	if _, err := s3store.New(good); err != nil {
+		t.Fatal(err)
+	}
+}

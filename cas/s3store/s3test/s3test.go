@@ -1,0 +1,62 @@
+// Package s3test gives tests buckets of their own on a real S3-compatible store.
+package s3test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"net/url"
+
+	"casgate/cas/castest"
+	"casgate/cas/s3store"
+)
+
+var counter atomic.Int64
+
+// NewBucket makes an empty bucket on the store that CAS_TEST_S3_ENDPOINT,
+// CAS_TEST_S3_ACCESS_KEY and CAS_TEST_S3_SECRET_KEY name, and removes it with
+// all that is in it at the test's end. Without a store the test is skipped, see
+// castest.Service.
+func NewBucket(t testing.TB) s3store.Options {
+	t.Helper()
+	o := s3store.Options{
+		Endpoint:  castest.Service(t, "CAS_TEST_S3_ENDPOINT"),
+		AccessKey: castest.Service(t, "CAS_TEST_S3_ACCESS_KEY"),
+		SecretKey: castest.Service(t, "CAS_TEST_S3_SECRET_KEY"),
+		Bucket:    fmt.Sprintf("test-%d-%d", time.Now().UnixNano(), counter.Add(1)),
+	}
+	client := Client(t, o)
+	if err := client.MakeBucket(context.Background(), o.Bucket, minio.MakeBucketOptions{}); err != nil {
+		t.Fatalf("make a bucket for the test: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := client.RemoveBucketWithOptions(context.Background(), o.Bucket, minio.RemoveBucketOptions{ForceDelete: true}); err != nil {
+			t.Logf("remove the test's bucket: %v", err)
+		}
+	})
+	return o
+}
+
+// Client returns a plain client for the same store, to look behind the
+// gateway's back.
+func Client(t testing.TB, o s3store.Options) *minio.Client {
+	t.Helper()
+	u, err := url.Parse(o.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := minio.New(u.Host, &minio.Options{
+		Creds:  credentials.NewStaticV4(o.AccessKey, o.SecretKey, ""),
+		Secure: u.Scheme == "https",
+		Region: "us-east-1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}

@@ -1,0 +1,216 @@
+package cas
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+const (
+	// smallBuffer and SpoolMemory are the two sizes of pooled spool buffers. A body
+	// larger than SpoolMemory goes on in a temporary file.
+	smallBuffer = 64 << 10
+	// SpoolMemory is how many bytes of one upload are held in memory at most, and
+	// the size up to which an upload can be repeated without the client.
+	SpoolMemory = 1 << 20
+)
+
+// spool takes in bodies whose digest or length is not known, hashing on the way.
+// Memory per body is bounded by SpoolMemory; the rest lies in a file that has no
+// name any more, so a crash leaves nothing behind.
+type spool struct {
+	dir   string
+	limit int64 // bytes in files at once; 0 means no limit
+	used  atomic.Int64
+	small sync.Pool
+	large sync.Pool
+}
+
+func newSpool(dir string, limit int64) *spool {
+	return &spool{
+		dir:   dir,
+		limit: limit,
+		small: sync.Pool{New: func() any { return new([smallBuffer]byte) }},
+		large: sync.Pool{New: func() any { return new([SpoolMemory]byte) }},
+	}
+}
+
+// spooled is a body taken in whole. Close releases it.
+type spooled struct {
+	spool  *spool
+	digest Digest
+	size   int64
+	small  *[smallBuffer]byte
+	large  *[SpoolMemory]byte
+	memory []byte   // the body, where it fits
+	file   *os.File // the body, where it doesn't
+	inFile int64
+}
+
+// take reads r to its end. A body longer than most bytes is ErrBlobTooLarge; a
+// source's own error is returned as it is; a full disk or spool is ErrNoSpace.
+func (s *spool) take(r io.Reader, most int64) (_ *spooled, err error) {
+	b := &spooled{spool: s}
+	defer func() {
+		if err != nil {
+			b.Close()
+		}
+	}()
+
+	b.small = s.small.Get().(*[smallBuffer]byte)
+	n, ended, err := fill(r, b.small[:])
+	b.memory = b.small[:n]
+	if err == nil && !ended {
+		b.large = s.large.Get().(*[SpoolMemory]byte)
+		copy(b.large[:], b.memory)
+		var more int
+		more, ended, err = fill(r, b.large[n:])
+		b.memory = b.large[:n+more]
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(b.memory)) > most:
+		return nil, tooLarge(most)
+	case ended:
+		b.size = int64(len(b.memory))
+		b.digest = DigestOf(b.memory)
+		return b, nil
+	}
+	return b, b.spill(r, most)
+}
+
+// fill reads until buf is full or r ends. Unlike io.ReadFull it leaves no doubt
+// whether r ended or broke off: io.ErrUnexpectedEOF, which a truncated HTTP body
+// gives, is an error here.
+func fill(r io.Reader, buf []byte) (n int, ended bool, err error) {
+	for n < len(buf) {
+		m, err := r.Read(buf[n:])
+		n += m
+		if err == io.EOF {
+			return n, true, nil
+		}
+		if err != nil {
+			return n, false, err
+		}
+	}
+	return n, false, nil
+}
+
+// spill moves the body to a file and reads the rest there.
+func (b *spooled) spill(r io.Reader, most int64) error {
+	file, err := unlinkedFile(b.spool.dir)
+	if err != nil {
+		return spoolError(err)
+	}
+	b.file = file
+	hash := sha256.New()
+	// The large buffer goes on as the copy buffer.
+	chunk := b.memory
+	for {
+		b.size += int64(len(chunk))
+		if b.size > most {
+			return tooLarge(most)
+		}
+		if err := b.reserve(int64(len(chunk))); err != nil {
+			return err
+		}
+		hash.Write(chunk)
+		if _, err := b.file.Write(chunk); err != nil {
+			return spoolError(err)
+		}
+		n, ended, err := fill(r, b.large[:])
+		if err != nil {
+			return err
+		}
+		if n == 0 && ended {
+			break
+		}
+		chunk = b.large[:n]
+	}
+	hash.Sum(b.digest[:0])
+	b.memory = nil
+	b.releaseBuffers()
+	return nil
+}
+
+// reserve accounts for n more bytes in files.
+func (b *spooled) reserve(n int64) error {
+	b.inFile += n
+	if used := b.spool.used.Add(n); b.spool.limit > 0 && used > b.spool.limit {
+		return fmt.Errorf("%w: uploads under way fill the spool (%d bytes allowed)", ErrNoSpace, b.spool.limit)
+	}
+	return nil
+}
+
+// reader returns the body from its first byte, as an io.Seeker too.
+func (b *spooled) reader() io.Reader {
+	if b.file == nil {
+		return bytes.NewReader(b.memory)
+	}
+	return io.NewSectionReader(b.file, 0, b.size)
+}
+
+// head returns the body's first bytes, for sniffing its type.
+func (b *spooled) head() []byte {
+	if b.file == nil {
+		return b.memory[:min(len(b.memory), sniffLen)]
+	}
+	head := make([]byte, sniffLen)
+	n, _ := b.file.ReadAt(head, 0) // what can't be read can't be sniffed; Put will say why
+	return head[:n]
+}
+
+// Close gives back buffers and disk space.
+func (b *spooled) Close() {
+	b.memory = nil
+	b.releaseBuffers()
+	if b.file != nil {
+		b.file.Close()
+		b.file = nil
+	}
+	b.spool.used.Add(-b.inFile)
+	b.inFile = 0
+}
+
+func (b *spooled) releaseBuffers() {
+	if b.small != nil {
+		b.spool.small.Put(b.small)
+		b.small = nil
+	}
+	if b.large != nil {
+		b.spool.large.Put(b.large)
+		b.large = nil
+	}
+}
+
+// unlinkedFile makes a temporary file that vanishes when it is closed, or with
+// the process.
+func unlinkedFile(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "spool-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func spoolError(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: spooling an upload: %w", ErrNoSpace, err)
+	}
+	return fmt.Errorf("%w: spooling an upload: %w", ErrStoreUnavailable, err)
+}
+
+func tooLarge(most int64) error {
+	return fmt.Errorf("%w: at most %d bytes are taken", ErrBlobTooLarge, most)
+}

@@ -1,0 +1,109 @@
+package cas
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"testing"
+	"testing/iotest"
+)
+
+func body(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i * 7 >> 3)
+	}
+	return b
+}
+
+func TestSpoolTakesEverySize(t *testing.T) {
+	dir := t.TempDir()
+	s := newSpool(dir, 0)
+	for _, n := range []int{0, 1, sniffLen, smallBuffer - 1, smallBuffer, smallBuffer + 1, SpoolMemory - 1, SpoolMemory, SpoolMemory + 1, 3*SpoolMemory + 5} {
+		for name, wrap := range map[string]func(io.Reader) io.Reader{
+			"plain": func(r io.Reader) io.Reader { return r }, "half": iotest.HalfReader, "eof with data": iotest.DataErrReader,
+		} {
+			want := body(n)
+			b, err := s.take(wrap(bytes.NewReader(want)), 1<<40)
+			if err != nil {
+				t.Fatalf("%d bytes, %s: %v", n, name, err)
+			}
+			if b.size != int64(n) || b.digest != DigestOf(want) || !bytes.Equal(b.head(), want[:min(n, sniffLen)]) {
+				t.Fatalf("%d bytes, %s: size %d, digest right: %t", n, name, b.size, b.digest == DigestOf(want))
+			}
+			for range 2 {
+				if got, err := io.ReadAll(b.reader()); err != nil || !bytes.Equal(got, want) {
+					t.Fatalf("%d bytes, %s: read back %d, %v", n, name, len(got), err)
+				}
+			}
+			if n <= SpoolMemory-1 && b.file != nil {
+				t.Errorf("%d bytes went to a file", n)
+			}
+			b.Close()
+		}
+	}
+	if left := s.used.Load(); left != 0 {
+		t.Errorf("%d bytes are still accounted for", left)
+	}
+	wantEmpty(t, dir)
+}
+
+func wantEmpty(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) > 0 {
+		t.Errorf("%d files are left in the spool folder", len(entries))
+	}
+}
+
+func TestSpoolRefuses(t *testing.T) {
+	dir := t.TempDir()
+	broken := errors.New("broken")
+	for _, n := range []int{0, 10, smallBuffer, SpoolMemory, 2 * SpoolMemory} {
+		s := newSpool(dir, 0)
+		for name, tt := range map[string]struct {
+			src  io.Reader
+			most int64
+			want error
+		}{
+			"a source that fails":               {io.MultiReader(bytes.NewReader(body(n)), iotest.ErrReader(broken)), 1 << 40, broken},
+			"a truncated HTTP body":             {io.MultiReader(bytes.NewReader(body(n)), iotest.ErrReader(io.ErrUnexpectedEOF)), 1 << 40, io.ErrUnexpectedEOF},
+			"one byte more than allowed":        {bytes.NewReader(body(n + 1)), int64(n), ErrBlobTooLarge},
+			"an endless body, before it's read": {io.MultiReader(bytes.NewReader(body(n+1)), endless{}), int64(n), ErrBlobTooLarge},
+		} {
+			b, err := s.take(tt.src, tt.most)
+			if !errors.Is(err, tt.want) {
+				t.Errorf("%s after %d bytes: got %v, %v", name, n, b, err)
+			}
+		}
+		if left := s.used.Load(); left != 0 {
+			t.Errorf("%d bytes are still accounted for", left)
+		}
+	}
+	wantEmpty(t, dir)
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestSpoolLimitIsSharedAndGivenBack(t *testing.T) {
+	s := newSpool(t.TempDir(), 3*SpoolMemory)
+	first, err := s.take(bytes.NewReader(body(2*SpoolMemory)), 1<<40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.take(bytes.NewReader(body(2*SpoolMemory)), 1<<40); !errors.Is(err, ErrNoSpace) {
+		t.Fatalf("beyond the limit: %v", err)
+	}
+	first.Close()
+	second, err := s.take(bytes.NewReader(body(2*SpoolMemory)), 1<<40)
+	if err != nil {
+		t.Fatalf("after room was made: %v", err)
+	}
+	second.Close()
+}

@@ -1,0 +1,131 @@
+package cas
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+)
+
+// VerifyingReader is the one place where bytes are checked against a digest. It
+// passes a source's bytes on while it hashes them, and turns the end into an
+// error where length or digest are not those expected.
+//
+// Where the length is known the last bytes are withheld until the digest has
+// been found right. So neither a consumer that stops at the declared length, as
+// an HTTP client sending a body does, nor one that forwards bytes as they come
+// ever holds all the bytes of a wrong blob.
+type VerifyingReader struct {
+	src    io.Reader
+	want   Digest
+	size   int64
+	hash   hash.Hash
+	read   int64
+	sticky error // what every further Read returns
+}
+
+// NewVerifyingReader expects src to yield exactly size bytes with digest want.
+func NewVerifyingReader(src io.Reader, want Digest, size int64) *VerifyingReader {
+	return &VerifyingReader{src: src, want: want, size: size, hash: sha256.New()}
+}
+
+// Size returns the number of bytes expected.
+func (v *VerifyingReader) Size() int64 { return v.size }
+
+// Digest returns the digest expected.
+func (v *VerifyingReader) Digest() Digest { return v.want }
+
+// Err returns the error that Read ended with, or nil while it hasn't, or where it
+// ended well. It tells a failed source from a failed sink where the layers
+// between lose the difference.
+func (v *VerifyingReader) Err() error {
+	if errors.Is(v.sticky, io.EOF) {
+		return nil
+	}
+	return v.sticky
+}
+
+// Rewind starts over from the source's first byte. It reports whether it could:
+// a source that is not an io.Seeker can be read only once.
+func (v *VerifyingReader) Rewind() bool {
+	seeker, ok := v.src.(io.Seeker)
+	if !ok {
+		return false
+	}
+	if _, err := seeker.Seek(0, io.SeekStart); err != nil {
+		return false
+	}
+	v.hash.Reset()
+	v.read, v.sticky = 0, nil
+	return true
+}
+
+// CanRewind reports whether Rewind can succeed.
+func (v *VerifyingReader) CanRewind() bool {
+	_, ok := v.src.(io.Seeker)
+	return ok
+}
+
+// Read implements io.Reader. Errors of the source are passed on as they are;
+// wrong bytes, too few and too many are errors that wrap ErrDigestMismatch.
+func (v *VerifyingReader) Read(p []byte) (int, error) {
+	if v.sticky != nil {
+		return 0, v.sticky
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if remaining := v.size - v.read; int64(len(p)) > remaining {
+		p = p[:remaining]
+	}
+	n := 0
+	if len(p) > 0 {
+		var err error
+		n, err = v.src.Read(p)
+		v.hash.Write(p[:n])
+		v.read += int64(n)
+		if err != nil && err != io.EOF {
+			v.sticky = err
+			return n, err
+		}
+		if v.read < v.size {
+			if err == io.EOF {
+				v.sticky = fmt.Errorf("%w: the body ended after %d of %d bytes", ErrDigestMismatch, v.read, v.size)
+				return n, v.sticky
+			}
+			return n, nil
+		}
+	}
+	// All the bytes expected are here: judge them before the last ones are let go.
+	if err := v.judge(); err != nil {
+		v.sticky = err
+		return 0, err
+	}
+	v.sticky = io.EOF
+	return n, io.EOF
+}
+
+// judge compares the digest, and makes sure that the source has no more bytes.
+func (v *VerifyingReader) judge() error {
+	var got Digest
+	v.hash.Sum(got[:0])
+	if got != v.want {
+		return fmt.Errorf("%w: the bytes have digest %s, not %s", ErrDigestMismatch, got, v.want)
+	}
+	// An empty read without an error is allowed by io.Reader, though not for ever.
+	var one [1]byte
+	for range 100 {
+		n, err := v.src.Read(one[:])
+		if n > 0 {
+			return fmt.Errorf("%w: the body goes on after the %d bytes declared", ErrDigestMismatch, v.size)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}

@@ -1,0 +1,84 @@
+// Command cas is casgate: a gateway that keeps every file once, under its
+// SHA-256, and the client for it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// stdio is what a command reads and writes.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// cli is every command; its tags are the help.
+type cli struct {
+	Serve serveCmd `cmd:"" help:"Run the gateway."`
+
+	Token      tokenCmd      `cmd:"" help:"Make, list and revoke API tokens, straight in the index."`
+	SigningKey signingKeyCmd `cmd:"" name:"signing-key" help:"List and rotate the keys that sign hash URLs, straight in the index."`
+	Migrate    migrateCmd    `cmd:"" help:"Bring the index's schema up to date, or show where it stands."`
+	Doctor     doctorCmd     `cmd:"" help:"Check configuration, index, store, clock and permissions, and say how to mend what is wrong."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
+}
+
+// run is main, with everything it touches passed in. It returns the exit code.
+func run(ctx context.Context, args []string, std stdio) int {
+	var commands cli
+	exited := -1
+	parser, err := kong.New(&commands,
+		kong.Name("cas"),
+		kong.Description("casgate keeps every file once, under its SHA-256, and gives it back by hash URL."),
+		kong.UsageOnError(),
+		kong.Writers(std.out, std.err),
+		kong.Exit(func(code int) { exited = code }),
+		kong.Help(helpWithSecrets),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"data_dir": defaultDataDir()},
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(std),
+	)
+	if err != nil {
+		fmt.Fprintln(std.err, "cas:", err)
+		return exitFailure
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 { // --help
+		return exited
+	}
+	if err != nil {
+		if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil {
+			_ = e.Context.PrintUsage(true) // writes to std.err, like the line below
+		}
+		fmt.Fprintln(std.err, "cas:", err)
+		return exitUsage
+	}
+	if err := loadSecrets(command.Selected()); err != nil {
+		fmt.Fprintln(std.err, "cas:", err)
+		return exitUsage
+	}
+	err = command.Run()
+	if err != nil && !errors.Is(err, errReported) {
+		fmt.Fprintln(std.err, "cas:", err)
+	}
+	return exitCode(ctx, err)
+}

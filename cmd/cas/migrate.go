@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// migrateCmd looks after the index's schema.
+type migrateCmd struct {
+	Up     migrateUpCmd     `cmd:"" help:"Apply the migrations that are missing. Safe to run twice, and by several at once."`
+	Status migrateStatusCmd `cmd:"" help:"List the migrations, and which are applied."`
+}
+
+type migrateUpCmd struct {
+	dataConfig
+	indexConfig
+}
+
+// Run applies what is missing and says where the schema stands.
+func (c *migrateUpCmd) Run(ctx context.Context, std stdio) error {
+	x, err := openIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	if err := x.Migrate(ctx); err != nil {
+		return err
+	}
+	status, err := x.MigrationStatus(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(std.out, "%s is at version %d\n", c.indexConfig.describe(c.dataConfig), status[len(status)-1].Version)
+	return err
+}
+
+type migrateStatusCmd struct {
+	dataConfig
+	indexConfig
+}
+
+// Run prints a table of migrations.
+func (c *migrateStatusCmd) Run(ctx context.Context, std stdio) error {
+	x, err := openIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	status, err := x.MigrationStatus(ctx)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "VERSION\tNAME\tAPPLIED")
+	for _, s := range status {
+		applied := "no"
+		if s.Applied {
+			applied = s.AppliedAt.UTC().Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\n", s.Version, s.Name, applied)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,361 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
+
+	"casgate/cas"
+	"casgate/gateway"
+	"casgate/index"
+	"casgate/index/pgindex"
+)
+
+// serveCmd runs the gateway.
+type serveCmd struct {
+	dataConfig
+	indexConfig
+	storeConfig
+
+	Listen       string `name:"listen" env:"CAS_LISTEN" default:"127.0.0.1:8080" help:"Address of the API; port 0 picks a free one, written to the file listen in the data folder." placeholder:"HOST:PORT"`
+	AdminListen  string `name:"admin-listen" env:"CAS_ADMIN_LISTEN" default:"127.0.0.1:8081" help:"Address of metrics and pprof; empty turns them off." placeholder:"HOST:PORT"`
+	PublicURL    string `name:"public-url" env:"CAS_PUBLIC_URL" help:"What hash URLs are built from; the listen address if empty." placeholder:"URL"`
+	CreateBucket bool   `name:"create-bucket" help:"Make the bucket if it isn't there."`
+
+	Auth       string `name:"auth" env:"CAS_AUTH" default:"tokens" enum:"tokens,none" help:"tokens, or none, which is allowed on a loopback address only."`
+	PublicRead bool   `name:"public-read" env:"CAS_PUBLIC_READ" help:"Let everybody GET and HEAD hash URLs."`
+
+	MaxBlobSize byteSize      `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Largest blob taken; 5GiB at most." placeholder:"SIZE"`
+	MaxUploads  int           `name:"max-uploads" env:"CAS_MAX_UPLOADS" default:"256" help:"Uploads under way at once; more get 503."`
+	RateLimit   float64       `name:"rate-limit" env:"CAS_RATE_LIMIT" default:"0" help:"Requests a second for each token; more get 429. 0: no limit."`
+	SpoolLimit  byteSize      `name:"spool-limit" env:"CAS_SPOOL_LIMIT" default:"0" help:"Bytes of uploads on disk at once; 0: as the disk allows." placeholder:"SIZE"`
+	MinBodyRate byteSize      `name:"min-body-rate" env:"CAS_MIN_BODY_RATE" default:"1KiB" help:"Uploads slower than this, a second, are cut off." placeholder:"SIZE"`
+	BodyWindow  time.Duration `name:"body-window" env:"CAS_BODY_WINDOW" default:"30s" help:"Time over which the rate of an upload is judged."`
+	IdleTimeout time.Duration `name:"idle-timeout" env:"CAS_IDLE_TIMEOUT" default:"2m" help:"How long a connection may wait for its next request."`
+	Grace       time.Duration `name:"shutdown-grace" env:"CAS_SHUTDOWN_GRACE" default:"30s" help:"How long transfers may go on after a stop was asked for."`
+
+	HotBytes    byteSize      `name:"hot-bytes" env:"CAS_HOT_BYTES" default:"256MiB" help:"Memory for hot small blobs; 0: none." placeholder:"SIZE"`
+	HotBlobSize byteSize      `name:"hot-blob-size" env:"CAS_HOT_BLOB_SIZE" default:"256KiB" help:"Largest blob kept in memory." placeholder:"SIZE"`
+	VerifiedFor time.Duration `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long a verified object is read without verifying it again; 0: verify every full read."`
+
+	LogLevel  string `name:"log-level" env:"CAS_LOG_LEVEL" default:"info" enum:"trace,debug,info,warn,error" help:"trace, debug, info, warn or error."`
+	LogFormat string `name:"log-format" env:"CAS_LOG_FORMAT" default:"" enum:",console,json" help:"console or json; console on a terminal, else json."`
+}
+
+// startTimeout bounds everything that has to answer before the gateway serves.
+const startTimeout = 30 * time.Second
+
+// Run starts the gateway and serves until ctx is done.
+func (c *serveCmd) Run(ctx context.Context, std stdio) error {
+	log := newLogger(c.LogLevel, c.LogFormat, std)
+	start, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+
+	if err := c.dataConfig.make(); err != nil {
+		return err
+	}
+	if c.indexConfig.embedded() {
+		unlock, err := lockData(c.dataConfig)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	x, err := openCurrentIndex(start, c.indexConfig, c.dataConfig, log)
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	objects, err := c.openStore(start, log)
+	if err != nil {
+		return err
+	}
+	defer objects.close()
+	if err := c.prepareAccess(start, x, log); err != nil {
+		return err
+	}
+
+	registry := newRegistry()
+	cached, err := index.NewCached(x, index.CacheOptions{})
+	if err != nil {
+		return err
+	}
+	defer cached.Close()
+	registerCacheMetrics(registry, cached)
+	store, err := c.newStore(objects, cached, log)
+	if err != nil {
+		return usageError{err}
+	}
+	defer store.Close()
+
+	ln, err := listen(c.Listen, "CAS_LISTEN")
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	if c.Auth == "none" && !isLoopback(ln.Addr()) {
+		return usageError{fmt.Errorf("--auth=none is allowed on a loopback address only, and %s is not one", ln.Addr())}
+	}
+	publicURL := c.PublicURL
+	if publicURL == "" {
+		publicURL = urlOf(ln.Addr())
+	}
+	g, err := gateway.New(gateway.Options{
+		Store: store, Access: x, PublicURL: publicURL,
+		NoAuth: c.Auth == "none", PublicRead: c.PublicRead,
+		Version: version(), Log: log, Registry: registry,
+		MaxUploads: c.MaxUploads, RequestsPerSecond: c.RateLimit,
+		MinBodyRate: int64(c.MinBodyRate), BodyWindow: c.BodyWindow,
+		IdleTimeout: c.IdleTimeout, ShutdownGrace: c.Grace,
+	})
+	if err != nil {
+		return usageError{fmt.Errorf("%w (see CAS_PUBLIC_URL)", err)}
+	}
+
+	services, ctx := errgroup.WithContext(ctx)
+	if pg, ok := x.(*pgindex.Index); ok {
+		services.Go(func() error { return untilDone(ctx, cached.Watch(ctx, pg)) })
+	}
+	if c.AdminListen != "" {
+		admin, err := listen(c.AdminListen, "CAS_ADMIN_LISTEN (empty turns it off)")
+		if err != nil {
+			return err
+		}
+		services.Go(func() error { return serveAdmin(ctx, admin, registry) })
+	}
+	services.Go(func() error { return g.Serve(ctx, ln) })
+
+	if err := os.WriteFile(c.path(listenFile), []byte(ln.Addr().String()+"\n"), 0o644); err != nil {
+		return fmt.Errorf("write the listen address: %w", err)
+	}
+	defer os.Remove(c.path(listenFile))
+	log.Info().Str("version", version()).Str("url", publicURL).Str("listen", ln.Addr().String()).
+		Str("index", c.indexConfig.describe(c.dataConfig)).Str("store", objects.text).
+		Str("auth", c.Auth).Bool("public_read", c.PublicRead).Msg("serving")
+	if err := services.Wait(); err != nil {
+		return err
+	}
+	log.Info().Msg("stopped")
+	return nil
+}
+
+// openStore opens the object store and makes sure that it answers.
+func (c *serveCmd) openStore(ctx context.Context, log zerolog.Logger) (objectStore, error) {
+	objects, err := openObjects(c.storeConfig, c.dataConfig)
+	if err != nil {
+		return objects, err
+	}
+	if objects.s3 != nil {
+		err = c.probeBucket(ctx, objects, log)
+	} else {
+		// Without the lock other gateways may be writing; nothing takes a day.
+		age := 24 * time.Hour
+		if c.indexConfig.embedded() {
+			age = 0
+		}
+		err = objects.files.Clean(age)
+	}
+	if err != nil {
+		objects.close()
+	}
+	return objects, err
+}
+
+func (c *serveCmd) probeBucket(ctx context.Context, objects objectStore, log zerolog.Logger) error {
+	if c.CreateBucket {
+		if err := objects.s3.CreateBucket(ctx); err != nil {
+			return err
+		}
+	}
+	if err := objects.Check(ctx); err != nil {
+		return fmt.Errorf("%w; check CAS_S3_ENDPOINT, CAS_S3_BUCKET and the keys, or let --create-bucket make the bucket", err)
+	}
+	enforced, err := objects.s3.EnforcesChecksums(ctx)
+	if err != nil {
+		return err
+	}
+	if enforced {
+		log.Info().Str("store", objects.text).Msg("the object store enforces checksums")
+	} else {
+		log.Warn().Str("store", objects.text).Msg("the object store ignores checksums; the gateway's own verification alone protects uploads")
+	}
+	return nil
+}
+
+// prepareAccess makes the first token of an embedded gateway; of a served one it
+// only says how.
+func (c *serveCmd) prepareAccess(ctx context.Context, x database, log zerolog.Logger) error {
+	if c.Auth == "none" {
+		log.Warn().Msg("authentication is off: everybody who reaches this address may do everything")
+		return nil
+	}
+	if c.indexConfig.embedded() {
+		return ensureAdminToken(ctx, x, c.dataConfig, log)
+	}
+	tokens, err := x.Tokens(ctx)
+	if err == nil && len(tokens) == 0 {
+		log.Warn().Msg("there are no tokens yet; make one with `cas token create --name NAME --scopes admin`")
+	}
+	return err
+}
+
+func (c *serveCmd) newStore(objects cas.ObjectStore, x cas.Index, log zerolog.Logger) (*cas.Store, error) {
+	if err := os.MkdirAll(c.path(spoolDir), 0o700); err != nil {
+		return nil, err
+	}
+	if c.MaxBlobSize < 1 {
+		return nil, errors.New("CAS_MAX_BLOB_SIZE must be at least 1")
+	}
+	hotBlobSize := int64(c.HotBlobSize)
+	if c.HotBytes == 0 || hotBlobSize == 0 {
+		hotBlobSize = -1
+	}
+	return cas.NewStore(objects, x, cas.Options{
+		SpoolDir:    c.path(spoolDir),
+		SpoolLimit:  int64(c.SpoolLimit),
+		MaxBlobSize: int64(c.MaxBlobSize),
+		HotBlobSize: hotBlobSize,
+		HotBytes:    int64(c.HotBytes),
+		VerifiedFor: c.VerifiedFor,
+		Log:         log,
+	})
+}
+
+// untilDone drops the error of a service that ended because it was told to.
+func untilDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// listen opens a TCP address; setting names where it came from.
+func listen(address, setting string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("can't listen on %q, set by %s: %w", address, setting, err)}
+	}
+	return ln, nil
+}
+
+func isLoopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// urlOf returns the URL of a listen address; one that listens everywhere is named
+// as this machine sees it.
+func urlOf(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return "http://" + addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// serveAdmin serves metrics and profiles until ctx is done.
+func serveAdmin(ctx context.Context, ln net.Listener, registry *prometheus.Registry) error {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve metrics on %s: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
+// newRegistry has what every Go service tells about itself.
+func newRegistry() *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        "casgate_build_info",
+		Help:        "Always 1; the labels name the build.",
+		ConstLabels: prometheus.Labels{"version": version()},
+	})
+	build.Set(1)
+	registry.MustRegister(build)
+	return registry
+}
+
+func registerCacheMetrics(registry *prometheus.Registry, cached *index.Cached) {
+	registry.MustRegister(
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "casgate_index_cache_hits_total",
+			Help: "Look-ups of blobs answered without the index.",
+		}, func() float64 { return float64(cached.Hits()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "casgate_index_cache_misses_total",
+			Help: "Look-ups of blobs that went to the index.",
+		}, func() float64 { return float64(cached.Misses()) }),
+	)
+}
+
+// newLogger writes to standard error: readable on a terminal, JSON elsewhere.
+func newLogger(level, format string, std stdio) zerolog.Logger {
+	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
+	parsed, err := zerolog.ParseLevel(level)
+	if err != nil {
+		parsed = zerolog.InfoLevel // kong's enum lets no other through
+	}
+	out := std.err
+	file, isFile := out.(*os.File)
+	isTerminal := isFile && term.IsTerminal(int(file.Fd()))
+	if format == "console" || format == "" && isTerminal {
+		out = zerolog.ConsoleWriter{Out: out, TimeFormat: "15:04:05.000", NoColor: !isTerminal}
+	}
+	return zerolog.New(zerolog.SyncWriter(out)).Level(parsed).With().Timestamp().Logger()
+}
+
+// buildVersion is set by the linker in releases.
+var buildVersion = ""
+
+// version names this build: the linker's word, else the commit it was built from.
+func version() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	revision, dirty := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value[:min(12, len(s.Value))]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "-dirty"
+		}
+	}
+	if revision != "" {
+		return revision + dirty
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/rs/zerolog"
+
+	"casgate/cas/access"
+)
+
+// signingKeyCmd manages the keys that sign hash URLs, on the index itself.
+type signingKeyCmd struct {
+	Ls     signingKeyLsCmd     `cmd:"" help:"List the keys in use, newest first, without their secrets."`
+	Rotate signingKeyRotateCmd `cmd:"" help:"Make a new key, which signs from now on. URLs signed by older ones stay good."`
+	Retire signingKeyRetireCmd `cmd:"" help:"Retire a key: URLs signed by it stop working within thirty seconds."`
+}
+
+type signingKeyLsCmd struct {
+	dataConfig
+	indexConfig
+}
+
+// Run prints a table.
+func (c *signingKeyLsCmd) Run(ctx context.Context, std stdio) error {
+	x, err := openCurrentIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	keys, err := x.SigningKeys(ctx)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tCREATED")
+	for _, k := range keys {
+		fmt.Fprintf(w, "%s\t%s\n", k.ID, shortTime(k.CreatedAt, "-"))
+	}
+	return w.Flush()
+}
+
+type signingKeyRotateCmd struct {
+	dataConfig
+	indexConfig
+}
+
+// Run adds a key and prints its id.
+func (c *signingKeyRotateCmd) Run(ctx context.Context, std stdio) error {
+	x, err := openCurrentIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	key := access.NewSigningKey()
+	if err := x.AddSigningKey(ctx, key); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(std.out, key.ID)
+	return err
+}
+
+type signingKeyRetireCmd struct {
+	dataConfig
+	indexConfig
+	ID string `arg:"" name:"id" help:"Id of the key, as cas signing-key ls shows it."`
+}
+
+// Run retires the key.
+func (c *signingKeyRetireCmd) Run(ctx context.Context, std stdio) error {
+	x, err := openCurrentIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	if err := x.RetireSigningKey(ctx, c.ID); err != nil {
+		if errors.Is(err, access.ErrKeyNotFound) {
+			return codedError{fmt.Errorf("%w; `cas signing-key ls` lists the ids", err), exitNotFound}
+		}
+		return err
+	}
+	_, err = fmt.Fprintln(std.out, "retired", c.ID)
+	return err
+}

@@ -1,0 +1,295 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/singleflight"
+
+	"casgate/cas"
+	"casgate/cas/access"
+	"casgate/gateway/api"
+)
+
+const (
+	// tokenFresh is how long a token is trusted without asking the index: a
+	// revocation takes at most that long to be heeded by every gateway.
+	tokenFresh = 5 * time.Second
+	// tokenStale is how long a known token goes on while the index can't be reached,
+	// so that reads survive its absence.
+	tokenStale = 15 * time.Minute
+	// maxTokens bounds the cache; a deployment has far fewer.
+	maxTokens = 10_000
+	// lookupTimeout bounds a look-up that several requests may wait for.
+	lookupTimeout = 10 * time.Second
+	// useFlush is how often the last uses of tokens are written.
+	useFlush = time.Minute
+)
+
+var errUnauthenticated = &requestError{api.CodeUnauthenticated, "Send a valid token as `Authorization: Bearer cas_…`; `cas token create` makes one."}
+
+// allow lets a request through where its token has the scope.
+func (g *Gateway) allow(scope access.Scope, next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if err := g.authorize(c, scope); err != nil {
+			return err
+		}
+		return next(c)
+	}
+}
+
+// allowHashURL lets a read through that is public, carries a valid signature, or
+// has a token that may read.
+func (g *Gateway) allowHashURL(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if g.o.PublicRead {
+			return next(c)
+		}
+		if c.Request().URL.RawQuery != "" {
+			if query := c.QueryParams(); access.IsSigned(query) {
+				d, err := digestParam(c)
+				if err != nil {
+					return err
+				}
+				// A signature for GET covers HEAD: it tells less.
+				signature, err := access.ParseSignature(http.MethodGet, d, query)
+				if err != nil {
+					return err
+				}
+				if err := g.keys.verify(c.Request().Context(), signature); err != nil {
+					return err
+				}
+				return next(c)
+			}
+		}
+		if err := g.authorize(c, access.ScopeRead); err != nil {
+			return err
+		}
+		return next(c)
+	}
+}
+
+// authorize checks the request's token. Wrong ids and wrong secrets take the
+// same time and give the same answer.
+func (g *Gateway) authorize(c echo.Context, scope access.Scope) error {
+	if g.o.NoAuth {
+		return nil
+	}
+	scheme, text, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return errUnauthenticated
+	}
+	credential, err := access.ParseCredential(strings.TrimSpace(text))
+	if err != nil {
+		return errUnauthenticated
+	}
+	token, err := g.tokens.get(c.Request().Context(), credential.ID)
+	if err != nil && !errors.Is(err, access.ErrTokenNotFound) {
+		return err
+	}
+	if !credential.Matches(token, time.Now()) {
+		return errUnauthenticated
+	}
+	logOf(c).tokenID = token.ID
+	if !g.rates.allow(token.ID) {
+		return errTooManyRequests
+	}
+	if !token.Allows(scope) {
+		return &requestError{api.CodeForbidden, fmt.Sprintf("This token lacks the scope %q; it has %s.", scope, access.JoinScopes(token.Scopes))}
+	}
+	return nil
+}
+
+// tokenCache keeps tokens for a few seconds, and notes their use.
+type tokenCache struct {
+	index AccessIndex
+	log   zerolog.Logger
+	group singleflight.Group
+
+	mu     sync.RWMutex
+	tokens map[string]cachedToken
+	used   map[string]time.Time
+}
+
+type cachedToken struct {
+	token   access.Token
+	fetched time.Time
+}
+
+func newTokenCache(index AccessIndex, log zerolog.Logger) *tokenCache {
+	return &tokenCache{index: index, log: log, tokens: map[string]cachedToken{}, used: map[string]time.Time{}}
+}
+
+// get returns the token of this id. Only tokens that exist are remembered.
+func (t *tokenCache) get(ctx context.Context, id string) (access.Token, error) {
+	now := time.Now()
+	t.mu.RLock()
+	cached, known := t.tokens[id]
+	lastUse := t.used[id]
+	t.mu.RUnlock()
+	if known && now.Sub(lastUse) > time.Second {
+		t.noteUse(id, now)
+	}
+	if known && now.Sub(cached.fetched) < tokenFresh {
+		return cached.token, nil
+	}
+	// The look-up outlives the request that began it, since others may wait for it.
+	result := t.group.DoChan(id, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
+		defer cancel()
+		return t.index.Token(ctx, id)
+	})
+	var err error
+	select {
+	case r := <-result:
+		if err = r.Err; err == nil {
+			token := r.Val.(access.Token)
+			t.put(id, token, now)
+			return token, nil
+		}
+	case <-ctx.Done():
+		return access.Token{}, ctx.Err()
+	}
+	if known && errors.Is(err, cas.ErrIndexUnavailable) && now.Sub(cached.fetched) < tokenStale {
+		return cached.token, nil
+	}
+	if errors.Is(err, access.ErrTokenNotFound) {
+		t.drop(id)
+	}
+	return access.Token{}, err
+}
+
+func (t *tokenCache) put(id string, token access.Token, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.tokens) >= maxTokens {
+		clear(t.tokens)
+	}
+	t.tokens[id] = cachedToken{token, now}
+}
+
+func (t *tokenCache) drop(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.tokens, id)
+}
+
+func (t *tokenCache) noteUse(id string, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.used[id] = now
+}
+
+// flushLoop writes the uses noted now and then, and once more at the end.
+func (t *tokenCache) flushLoop(ctx context.Context) {
+	tick := time.NewTicker(useFlush)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			t.flush(ctx)
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			t.flush(last)
+			return
+		}
+	}
+}
+
+func (t *tokenCache) flush(ctx context.Context) {
+	t.mu.Lock()
+	used := t.used
+	t.used = map[string]time.Time{}
+	t.mu.Unlock()
+	if len(used) == 0 {
+		return
+	}
+	if err := t.index.UseTokens(ctx, used); err != nil {
+		t.log.Warn().Err(err).Int("tokens", len(used)).Msg("could not record when tokens were last used")
+	}
+}
+
+// keyRing knows the keys that sign hash URLs.
+type keyRing struct {
+	index AccessIndex
+	mu    sync.Mutex
+	keys  []access.SigningKey // newest first
+	read  time.Time
+}
+
+const (
+	// keysFresh is how long keys are trusted without asking the index: a retired key
+	// takes at most that long to lose its force.
+	keysFresh = 30 * time.Second
+	// keysAgain is how soon an unknown key id makes the gateway look again.
+	keysAgain = time.Second
+)
+
+func newKeyRing(index AccessIndex) *keyRing { return &keyRing{index: index} }
+
+// signing returns the newest key, and makes the first one. Two gateways that do
+// so at once make two, of which either is good.
+func (k *keyRing) signing(ctx context.Context) (access.SigningKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.refresh(ctx, keysFresh); err != nil && len(k.keys) == 0 {
+		return access.SigningKey{}, err
+	}
+	if len(k.keys) == 0 {
+		if err := k.index.AddSigningKey(ctx, access.NewSigningKey()); err != nil {
+			return access.SigningKey{}, err
+		}
+		if err := k.refresh(ctx, 0); err != nil {
+			return access.SigningKey{}, err
+		}
+	}
+	return k.keys[0], nil
+}
+
+// verify checks a signature by the key it names.
+func (k *keyRing) verify(ctx context.Context, s access.Signature) error {
+	key, err := k.find(ctx, s.KeyID)
+	if err != nil {
+		return err
+	}
+	return s.Verify(key, time.Now())
+}
+
+func (k *keyRing) find(ctx context.Context, id string) (access.SigningKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, age := range []time.Duration{keysFresh, keysAgain} {
+		// Keys known already go on while the index is down.
+		if err := k.refresh(ctx, age); err != nil && len(k.keys) == 0 {
+			return access.SigningKey{}, err
+		}
+		for _, key := range k.keys {
+			if key.ID == id {
+				return key, nil
+			}
+		}
+	}
+	return access.SigningKey{}, fmt.Errorf("%w: its key is unknown or retired; ask for a new URL", access.ErrBadSignature)
+}
+
+// refresh reads the keys again where they are older than age. The caller holds mu.
+func (k *keyRing) refresh(ctx context.Context, age time.Duration) error {
+	now := time.Now()
+	if now.Sub(k.read) < age {
+		return nil
+	}
+	keys, err := k.index.SigningKeys(ctx)
+	if err != nil {
+		return err
+	}
+	k.keys, k.read = keys, now
+	return nil
+}

@@ -1,0 +1,56 @@
+package gateway
+
+import (
+	"context"
+	_ "embed"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"casgate/gateway/api"
+)
+
+// readyTimeout bounds how long readyz waits for index and store.
+const readyTimeout = 3 * time.Second
+
+//go:embed openapi.yaml
+var openAPISpec []byte
+
+// healthz says that the process lives. It asks nobody else, so that an outage of
+// the database does not get every gateway restarted.
+func (g *Gateway) healthz(c echo.Context) error {
+	return noStore(c, http.StatusOK, api.Health{Status: "ok"})
+}
+
+// readyz says whether the index and the object store answer.
+func (g *Gateway) readyz(c echo.Context) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
+	defer cancel()
+	answers := make(chan error, 1)
+	go func() { answers <- g.store.CheckObjects(ctx) }()
+	indexErr := g.store.CheckIndex(ctx)
+	storeErr := <-answers
+
+	health := api.Health{Status: "ok", Checks: map[string]string{"index": "ok", "store": "ok"}}
+	status := http.StatusOK
+	for part, err := range map[string]error{"index": indexErr, "store": storeErr} {
+		if err != nil {
+			// The log says why; an answer without a token names no hosts.
+			g.log.Warn().Err(err).Str("part", part).Msg("not ready")
+			health.Status, health.Checks[part] = "unavailable", "unavailable"
+			status = http.StatusServiceUnavailable
+		}
+	}
+	return noStore(c, status, health)
+}
+
+func (g *Gateway) openAPI(c echo.Context) error {
+	return c.Blob(http.StatusOK, "application/yaml", openAPISpec)
+}
+
+// noStore answers with JSON that no cache may keep.
+func noStore(c echo.Context, status int, v any) error {
+	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	return c.JSON(status, v)
+}
