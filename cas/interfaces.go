@@ -59,16 +59,16 @@ type Index interface {
 	// Blob returns the blob as readers see it, or ErrBlobNotFound.
 	Blob(ctx context.Context, d Digest) (Blob, error)
 
-	// Touch prepares an upload: it returns the row in whatever state it is after
-	// the call, or ErrBlobNotFound where there is none. A condemned row is rescued
-	// and becomes live; a live row is marked as just used. Only where the returned
-	// state is live is there nothing to upload.
+	// Touch prepares an upload: it returns the row in whatever state it is, or
+	// ErrBlobNotFound where there is none, and marks a live row as just used. Only
+	// where the state is live is there nothing to upload. A condemned row stays so:
+	// nobody has shown yet that they have its bytes.
 	Touch(ctx context.Context, d Digest) (Blob, error)
 
 	// Commit records that the object b.Object() is durable and whole. It makes the
 	// row live: inserted where there was none (with b's size, media type and name),
 	// refreshed, rescued or repaired where there was one (whose name and creation
-	// stay, a missing name being filled in). It changes nothing, and returns the row
+	// stay, a missing name being filled in; a repair also corrects the size). It changes nothing, and returns the row
 	// as it is in StateDeleting, StateGone or StateSuspect, where b.Generation is not
 	// good enough: not above one that is or was being removed, or below a suspect
 	// one; the caller then writes NextObject and commits that. Created reports

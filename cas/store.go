@@ -108,8 +108,8 @@ type Upload struct {
 	Name string
 }
 
-// Put takes a blob in. Stored reports whether its bytes were written; where they
-// were there already, Body may not have been read, or not to its end.
+// Put takes a blob in. Stored reports whether this upload is the one that brought
+// the bytes; where they were there already, Body may not have been read.
 //
 // When Put returns without an error, the blob is durable in the object store and
 // committed in the index. Errors: ErrBlobTooLarge, ErrDigestMismatch, those of
@@ -120,19 +120,13 @@ func (s *Store) Put(ctx context.Context, u Upload) (b Blob, stored bool, err err
 	if u.Size > s.maxBlobSize {
 		return Blob{}, false, tooLarge(s.maxBlobSize)
 	}
-	var target ObjectRef
+	var row Blob
 	if !u.Digest.IsZero() {
-		row, err := s.touch(ctx, u.Digest, u.Size)
-		if err != nil {
-			return Blob{}, false, err
+		if row, err = s.touch(ctx, u.Digest, u.Size); err != nil || row.State == StateLive {
+			return row, false, err
 		}
-		if row.State == StateLive {
-			return row, false, nil
-		}
-		target = row.NextObject()
 		if u.Size > SpoolMemory {
-			b, err := s.putStreamed(ctx, u, target)
-			return b, err == nil, err
+			return s.putStreamed(ctx, u, row.NextObject())
 		}
 	}
 
@@ -144,19 +138,15 @@ func (s *Store) Put(ctx context.Context, u Upload) (b Blob, stored bool, err err
 	if u.Size >= 0 && body.size != u.Size {
 		return Blob{}, false, fmt.Errorf("%w: the body has %d bytes, and %d were declared", ErrDigestMismatch, body.size, u.Size)
 	}
-	if u.Digest.IsZero() {
-		row, err := s.touch(ctx, body.digest, body.size)
-		if err != nil {
-			return Blob{}, false, err
+	switch {
+	case u.Digest.IsZero():
+		if row, err = s.touch(ctx, body.digest, body.size); err != nil || row.State == StateLive {
+			return row, false, err
 		}
-		if row.State == StateLive {
-			return row, false, nil
-		}
-		target = row.NextObject()
-	} else if body.digest != u.Digest {
+	case body.digest != u.Digest:
 		return Blob{}, false, fmt.Errorf("%w: the bytes have digest %s, not %s", ErrDigestMismatch, body.digest, u.Digest)
 	}
-	return s.putSpooled(ctx, u, target, body)
+	return s.putSpooled(ctx, u, row.NextObject(), body)
 }
 
 // touch asks the index for the row of an upload; a digest without a row gives one
@@ -176,20 +166,20 @@ func (s *Store) touch(ctx context.Context, d Digest, size int64) (Blob, error) {
 
 // putStreamed hands the body straight to the object store, which can be done
 // once only.
-func (s *Store) putStreamed(ctx context.Context, u Upload, target ObjectRef) (Blob, error) {
+func (s *Store) putStreamed(ctx context.Context, u Upload, target ObjectRef) (Blob, bool, error) {
 	src := &headReader{src: u.Body}
 	body := NewVerifyingReader(src, u.Digest, u.Size)
 	if err := s.putObject(ctx, target, body); err != nil {
-		return Blob{}, err
+		return Blob{}, false, err
 	}
-	row, _, err := s.commit(ctx, u, target, u.Size, src.head)
+	row, created, err := s.commit(ctx, u, target, u.Size, src.head)
 	if err != nil {
-		return Blob{}, err
+		return Blob{}, false, err
 	}
 	if row.State != StateLive {
-		return Blob{}, fmt.Errorf("%w: %s was being removed; send it again", ErrUploadRaced, u.Digest)
+		return Blob{}, false, fmt.Errorf("%w: %s was being removed; send it again", ErrUploadRaced, u.Digest)
 	}
-	return row, nil
+	return row, created, nil
 }
 
 // putSpooled writes a body that can be read again, under a higher generation
@@ -230,13 +220,20 @@ func (s *Store) commit(ctx context.Context, u Upload, target ObjectRef, size int
 	if mediaType == "" {
 		mediaType = mimetype.Detect(head).String()
 	}
-	return s.index.Commit(ctx, Blob{
+	row, created, err := s.index.Commit(ctx, Blob{
 		Digest:     target.Digest,
 		Generation: target.Generation,
 		Size:       size,
 		MediaType:  mediaType,
 		Name:       u.Name,
 	})
+	if err == nil && row.State == StateLive && row.Size != size {
+		// Verified bytes can't have another length: the row is wrong. As a suspect one
+		// it is put right by the next upload.
+		err = fmt.Errorf("%w: the index says that %s has %d bytes, and it has %d; send it again", ErrObjectCorrupt, target.Digest, row.Size, size)
+		s.suspect(row.Object(), err)
+	}
+	return row, created, err
 }
 
 // headReader keeps the first bytes that pass through it.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -185,7 +186,11 @@ func readJSON(c echo.Context, v any) error {
 		return badRequest("the body has more than one JSON value")
 	}
 	if err == nil {
-		return nil
+		// The body is here; its deadline must not strike while the answer is made.
+		return http.NewResponseController(c.Response()).SetReadDeadline(time.Time{})
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return errSlowBody
 	}
 	if errors.Is(err, cas.ErrInvalidDigest) {
 		return err

@@ -220,6 +220,7 @@ func fileDigest(request, part http.Header) (cas.Digest, error) {
 type formFile struct {
 	reader *multipart.Reader
 	part   *multipart.Part
+	sticky error // what every further Read returns
 }
 
 // open finds the first file part. Plain fields before it are passed over.
@@ -246,23 +247,30 @@ func isFilePart(part *multipart.Part) bool {
 }
 
 func (f *formFile) Read(p []byte) (int, error) {
+	if f.sticky != nil {
+		return 0, f.sticky
+	}
 	n, err := f.part.Read(p)
-	if err == nil {
-		return n, nil
+	if err == io.EOF {
+		f.sticky = f.end()
+	} else if err != nil {
+		f.sticky = formError(err)
 	}
-	if err != io.EOF {
-		return n, formError(err)
-	}
+	return n, f.sticky
+}
+
+// end reads what follows the file part, and returns io.EOF where that is fine.
+func (f *formFile) end() error {
 	for {
 		next, err := f.reader.NextRawPart()
 		if err == io.EOF {
-			return n, io.EOF
+			return io.EOF
 		}
 		if err != nil {
-			return n, formError(err)
+			return formError(err)
 		}
 		if isFilePart(next) {
-			return n, badRequest("the form has more than one file part; upload one blob a request")
+			return badRequest("the form has more than one file part; upload one blob a request")
 		}
 	}
 }

@@ -57,19 +57,33 @@ func (b *uploadBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// end takes the deadline away, lest it strike the server's own reading of the
-// connection while the blob is stored, and gives the error its meaning.
+// end gives the error its meaning, and leaves the deadline as what follows needs
+// it: none behind a whole body, lest it strike the server's own reading of the
+// connection while the blob is stored; and one in the past behind a slow one, of
+// which net/http would otherwise patiently read the rest.
 func (b *uploadBody) end(err error) error {
+	var deadline time.Time
 	switch {
 	case err == io.EOF:
 		b.sticky = err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.sticky = fmt.Errorf("%w: %w (%d bytes came in)", cas.ErrBodyRead, errSlowBody, b.total)
+		deadline = time.Unix(1, 0)
 	default:
 		b.sticky = fmt.Errorf("%w after %d bytes: %w", cas.ErrBodyRead, b.total, err)
+		return b.sticky
 	}
-	if clearErr := b.control.SetReadDeadline(time.Time{}); clearErr != nil && err == io.EOF {
-		b.sticky = fmt.Errorf("%w: %w", cas.ErrBodyRead, clearErr)
+	if err := b.control.SetReadDeadline(deadline); err != nil && b.sticky == io.EOF {
+		b.sticky = fmt.Errorf("%w: %w", cas.ErrBodyRead, err)
 	}
 	return b.sticky
+}
+
+// guardBody sets a deadline for a body that may never be read by a handler:
+// net/http reads what is left of it before it answers.
+func (g *Gateway) guardBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		// Fails only where the connection is gone or takes no deadlines at all.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(g.o.BodyWindow))
+	}
 }

@@ -39,6 +39,7 @@ func (g *Gateway) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		h := c.Response().Header()
 		h[echo.HeaderXRequestID] = []string{entry.operationID}
 		h["Server"] = g.metrics.serverHeader
+		g.guardBody(c.Response(), c.Request())
 
 		aborted := true // until the handler comes back
 		defer func() {

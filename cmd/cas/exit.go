@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"casgate/cas"
+	"casgate/gateway/client"
 )
 
 // The exit codes, as README.md documents them.
@@ -54,9 +55,14 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.Is(err, cas.ErrBlobNotFound):
 		return exitNotFound
+	case errors.Is(err, client.ErrUnauthenticated), errors.Is(err, client.ErrForbidden):
+		return exitNotAllowed
 	case errors.Is(err, cas.ErrDigestMismatch), errors.Is(err, cas.ErrObjectCorrupt), errors.Is(err, cas.ErrObjectMissing):
 		return exitCorrupt
-	case errors.Is(err, cas.ErrIndexUnavailable), errors.Is(err, cas.ErrStoreUnavailable):
+	case errors.Is(err, cas.ErrIndexUnavailable), errors.Is(err, cas.ErrStoreUnavailable), errors.Is(err, client.ErrUnreachable):
+		return exitUnavailable
+	}
+	if e, ok := errors.AsType[*client.Error](err); ok && e.Problem.Retryable {
 		return exitUnavailable
 	}
 	return exitFailure

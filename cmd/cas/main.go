@@ -31,6 +31,14 @@ type stdio struct {
 type cli struct {
 	Serve serveCmd `cmd:"" help:"Run the gateway."`
 
+	Put         putCmd         `cmd:"" help:"Store files, and print their hash URLs."`
+	Get         getCmd         `cmd:"" help:"Fetch a blob, and verify it."`
+	Stat        statCmd        `cmd:"" help:"Tell what the gateway knows of blobs."`
+	Ls          lsCmd          `cmd:"" help:"List blobs, oldest first."`
+	Rm          rmCmd          `cmd:"" help:"Delete blobs."`
+	URL         urlCmd         `cmd:"" name:"url" help:"Print a URL that reads a blob without a token, for a while."`
+	Healthcheck healthcheckCmd `cmd:"" help:"Ask whether the gateway is ready, for containers."`
+
 	Token      tokenCmd      `cmd:"" help:"Make, list and revoke API tokens, straight in the index."`
 	SigningKey signingKeyCmd `cmd:"" name:"signing-key" help:"List and rotate the keys that sign hash URLs, straight in the index."`
 	Migrate    migrateCmd    `cmd:"" help:"Bring the index's schema up to date, or show where it stands."`

@@ -89,7 +89,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	}
 
 	registry := newRegistry()
-	cached, err := index.NewCached(x, index.CacheOptions{})
+	cached, err := index.NewCached(x, index.CacheOptions{Shared: !c.indexConfig.embedded()})
 	if err != nil {
 		return err
 	}

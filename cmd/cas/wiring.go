@@ -34,6 +34,8 @@ type database interface {
 	RevokeToken(ctx context.Context, id string) error
 	RetireSigningKey(ctx context.Context, id string) error
 
+	Clock(ctx context.Context) (time.Time, error)
+
 	Close()
 }
 

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+
+	"casgate/cas"
+	"casgate/migrations"
+)
+
+// doctorCmd checks everything a gateway with these settings would need.
+type doctorCmd struct {
+	dataConfig
+	indexConfig
+	storeConfig
+}
+
+// settings are the environment variables there are; any other CAS_ variable is
+// likely a typing error.
+var settings = []string{
+	"CAS_LISTEN", "CAS_ADMIN_LISTEN", "CAS_DATA_DIR", "CAS_DATABASE_URL", "CAS_DATABASE_LISTEN_URL",
+	"CAS_S3_ENDPOINT", "CAS_S3_BUCKET", "CAS_S3_REGION", "CAS_S3_ACCESS_KEY", "CAS_S3_SECRET_KEY",
+	"CAS_MAX_BLOB_SIZE", "CAS_AUTH", "CAS_PUBLIC_READ", "CAS_PUBLIC_URL",
+	"CAS_KIMI_API_KEY", "CAS_KIMI_BASE_URL", "CAS_GLM_API_KEY", "CAS_GLM_BASE_URL",
+	"CAS_LOG_LEVEL", "CAS_LOG_FORMAT", "CAS_URL", "CAS_TOKEN",
+	"CAS_MAX_UPLOADS", "CAS_RATE_LIMIT", "CAS_SPOOL_LIMIT", "CAS_MIN_BODY_RATE", "CAS_BODY_WINDOW", "CAS_IDLE_TIMEOUT",
+	"CAS_SHUTDOWN_GRACE", "CAS_HOT_BYTES", "CAS_HOT_BLOB_SIZE", "CAS_VERIFIED_FOR",
+}
+
+const (
+	// lowSpace is when a disk is called nearly full.
+	lowSpace = 1 << 30
+	// clockSkew is how far apart clocks may be before something may break: S3 refuses
+	// requests that are 15 minutes off, and tokens and URLs expire by the clock.
+	clockSkew = 30 * time.Second
+)
+
+// examination gathers what the doctor finds.
+type examination struct {
+	out    io.Writer
+	failed int
+	warned int
+}
+
+func (e *examination) ok(subject, format string, args ...any) {
+	fmt.Fprintf(e.out, "ok    %-12s %s\n", subject, fmt.Sprintf(format, args...))
+}
+
+func (e *examination) warn(subject, finding, remedy string) {
+	e.warned++
+	fmt.Fprintf(e.out, "warn  %-12s %s\n      %-12s → %s\n", subject, finding, "", remedy)
+}
+
+func (e *examination) fail(subject string, err error, remedy string) {
+	e.failed++
+	fmt.Fprintf(e.out, "FAIL  %-12s %v\n      %-12s → %s\n", subject, err, "", remedy)
+}
+
+// Run checks one thing after the other and prints a line for each.
+func (c *doctorCmd) Run(ctx context.Context, std stdio) error {
+	e := &examination{out: std.out}
+	c.checkSettings(e)
+	c.checkDataFolder(e)
+	c.checkIndex(ctx, e)
+	c.checkStore(ctx, e)
+	switch {
+	case e.failed > 0:
+		fmt.Fprintf(std.out, "\n%d to mend, %d to look at\n", e.failed, e.warned)
+		return codedError{errReported, exitFailure}
+	case e.warned > 0:
+		fmt.Fprintf(std.out, "\nnothing to mend, %d to look at\n", e.warned)
+	default:
+		fmt.Fprintln(std.out, "\nall is well")
+	}
+	return nil
+}
+
+func (c *doctorCmd) checkSettings(e *examination) {
+	known := map[string]bool{}
+	for _, name := range settings {
+		known[name], known[name+"_FILE"] = true, true
+	}
+	unknown := false
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, "CAS_") && !strings.HasPrefix(name, "CAS_TEST_") && !known[name] {
+			unknown = true
+			e.warn("settings", name+" is set, and there is no such setting", "compare its spelling with `cas serve --help`")
+		}
+	}
+	if !unknown {
+		e.ok("settings", "index: %s; store: %s", c.indexConfig.describe(c.dataConfig), c.storeText())
+	}
+}
+
+func (c *doctorCmd) storeText() string {
+	if c.storeConfig.embedded() {
+		return "folder " + c.path(objectsDir)
+	}
+	return "bucket " + c.S3Bucket + " at " + c.S3Endpoint
+}
+
+func (c *doctorCmd) checkDataFolder(e *examination) {
+	const subject = "data folder"
+	if err := c.dataConfig.make(); err != nil {
+		e.fail(subject, err, "set CAS_DATA_DIR to a folder that "+userName()+" may write to")
+		return
+	}
+	probe, err := os.CreateTemp(c.DataDir, "doctor-")
+	if err != nil {
+		e.fail(subject, err, "give "+userName()+" the right to write there, or set CAS_DATA_DIR to another folder")
+		return
+	}
+	probe.Close()
+	if err := os.Remove(probe.Name()); err != nil {
+		e.fail(subject, err, "give "+userName()+" the right to write there")
+		return
+	}
+	var disk unix.Statfs_t
+	if err := unix.Statfs(c.DataDir, &disk); err != nil {
+		e.fail(subject, err, "look at the disk under "+c.DataDir)
+		return
+	}
+	free := disk.Bavail * uint64(disk.Bsize)
+	if free < lowSpace {
+		e.warn(subject, fmt.Sprintf("%s has %s left", c.DataDir, humanize.IBytes(free)), "make room, or set CAS_DATA_DIR to a folder on a larger disk")
+	} else {
+		e.ok(subject, "%s can be written to, %s free", c.DataDir, humanize.IBytes(free))
+	}
+	for _, name := range []string{adminTokenFile, sqliteFile} {
+		info, err := os.Stat(c.path(name))
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			e.warn("permissions", fmt.Sprintf("%s can be read by others (%v)", c.path(name), info.Mode().Perm()), "chmod 600 "+c.path(name))
+		}
+	}
+}
+
+func userName() string { return fmt.Sprintf("this user (uid %d)", os.Getuid()) }
+
+func (c *doctorCmd) checkIndex(ctx context.Context, e *examination) {
+	const subject = "index"
+	x, err := openIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+	if err != nil {
+		e.fail(subject, err, "check that the server runs, and host, port, user, password and database in CAS_DATABASE_URL")
+		return
+	}
+	defer x.Close()
+	start := time.Now()
+	if err := x.Check(ctx); err != nil {
+		e.fail(subject, err, "check that the server runs and CAS_DATABASE_URL is right")
+		return
+	}
+	e.ok(subject, "%s answers in %s", c.indexConfig.describe(c.dataConfig), time.Since(start).Round(10*time.Microsecond))
+	switch err := x.CheckSchema(ctx); {
+	case err == nil:
+		e.ok("schema", "up to date")
+	case c.indexConfig.embedded() && errors.Is(err, migrations.ErrSchema):
+		e.ok("schema", "`cas serve` will bring it up to date by itself (%v)", err)
+	default:
+		e.fail("schema", err, "run `cas migrate up`, with a cas of the same version as the gateways")
+	}
+	c.checkClock(ctx, e, x)
+}
+
+func (c *doctorCmd) checkClock(ctx context.Context, e *examination, x database) {
+	before := time.Now()
+	theirs, err := x.Clock(ctx)
+	if err != nil {
+		e.fail("clock", err, "check that the index answers")
+		return
+	}
+	skew := theirs.Sub(before.Add(time.Since(before) / 2)).Round(time.Millisecond)
+	if skew.Abs() > clockSkew {
+		e.fail("clock", fmt.Errorf("this machine and the index are %s apart", skew.Abs()), "set the clocks by NTP; tokens, signed URLs and S3 requests depend on them")
+		return
+	}
+	e.ok("clock", "agrees with the index's (%s apart)", skew.Abs())
+}
+
+func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
+	const subject = "store"
+	objects, err := openObjects(c.storeConfig, c.dataConfig)
+	if err != nil {
+		e.fail(subject, err, "correct the settings it names")
+		return
+	}
+	defer objects.close()
+	if err := objects.Check(ctx); err != nil {
+		e.fail(subject, err, storeRemedy(objects, err))
+		return
+	}
+	start := time.Now()
+	if err := roundTrip(ctx, objects); err != nil {
+		e.fail(subject, err, storeRemedy(objects, err))
+		return
+	}
+	e.ok(subject, "%s: wrote, read and removed an object in %s", objects.text, time.Since(start).Round(100*time.Microsecond))
+	if objects.s3 == nil {
+		return
+	}
+	enforced, err := objects.s3.EnforcesChecksums(ctx)
+	switch {
+	case err != nil:
+		e.fail("checksums", err, storeRemedy(objects, err))
+	case enforced:
+		e.ok("checksums", "the store refuses bytes that don't match x-amz-checksum-sha256")
+	default:
+		e.warn("checksums", "the store ignores x-amz-checksum-sha256", "the gateway verifies every upload itself; use a store that enforces it to be safe from damage on the way there")
+	}
+}
+
+func storeRemedy(objects objectStore, err error) string {
+	switch {
+	case errors.Is(err, cas.ErrNoSpace):
+		return "make room"
+	case objects.s3 == nil:
+		return "give " + userName() + " the right to write in the data folder"
+	case strings.Contains(err.Error(), "RequestTimeTooSkewed"):
+		return "set this machine's clock by NTP"
+	case strings.Contains(err.Error(), "AccessDenied"), strings.Contains(err.Error(), "InvalidAccessKeyId"), strings.Contains(err.Error(), "SignatureDoesNotMatch"):
+		return "check CAS_S3_ACCESS_KEY and CAS_S3_SECRET_KEY, and that their policy allows to get, put, delete and list in the bucket"
+	case strings.Contains(err.Error(), "there is no bucket"):
+		return "make the bucket, or start with `cas serve --create-bucket`"
+	}
+	return "check that the store runs and that CAS_S3_ENDPOINT, CAS_S3_BUCKET and CAS_S3_REGION are right"
+}
+
+// roundTrip writes, reads and removes an object of random bytes, which can't be
+// anybody's blob.
+func roundTrip(ctx context.Context, objects cas.ObjectStore) error {
+	var data [1000]byte
+	rand.Read(data[:])
+	ref := cas.ObjectRef{Digest: cas.DigestOf(data[:])}
+	if err := objects.Put(ctx, ref, cas.NewVerifyingReader(bytes.NewReader(data[:]), ref.Digest, int64(len(data)))); err != nil {
+		return err
+	}
+	object, err := objects.Open(ctx, ref, 0, -1)
+	if err == nil {
+		_, err = io.Copy(io.Discard, cas.NewVerifyingReader(object.Body, ref.Digest, int64(len(data))))
+		object.Body.Close()
+	}
+	return errors.Join(err, objects.Delete(ctx, ref))
+}

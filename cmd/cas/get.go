@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"casgate/cas"
+	"casgate/gateway/client"
+)
+
+// getCmd fetches a blob.
+type getCmd struct {
+	clientConfig
+
+	Blob   blobRef `arg:"" name:"digest|url" help:"Digest, hash URL or signed URL. A signed URL needs no token."`
+	Output string  `short:"o" placeholder:"FILE" help:"Where to: a file, a folder (for a file of the blob's own name), or - for standard output. If empty: standard output unless that is a terminal, else a file of the blob's own name."`
+	Force  bool    `help:"Replace the file if there is one."`
+	Quiet  bool    `short:"q" help:"Print no progress and no notes, only errors."`
+}
+
+// Help is what --help adds.
+func (getCmd) Help() string {
+	return `The bytes are verified. A file gets its name only once they were found right, and one that has that name already is left alone without --force. What came of a download that was interrupted is kept beside the file, with .partial at the end of its name, and the same command goes on from there.
+
+On standard output the last bytes are withheld until all were found right; the exit code says whether they were.`
+}
+
+// stdoutPath stands for standard output.
+const stdoutPath = "-"
+
+// Run fetches the blob.
+func (c *getCmd) Run(ctx context.Context, std stdio) error {
+	from, err := c.origin()
+	if err != nil {
+		return err
+	}
+	defer from.gateway.Close()
+	shown := newProgress(std, c.Quiet)
+	defer shown.close()
+	if c.Output == stdoutPath || c.Output == "" && !isTerminal(std.out) {
+		err = c.toStdout(ctx, from, shown)
+	} else {
+		err = c.toFile(ctx, from, shown)
+	}
+	if errors.Is(err, client.ErrUnauthenticated) && from.elsewhere {
+		return fmt.Errorf("%w; no token was sent, since %s is not the gateway of CAS_URL; set that, or give the digest alone", err, from.gateway.BaseURL())
+	}
+	return advise(err)
+}
+
+// origin is where a blob is fetched from.
+type origin struct {
+	gateway *client.Client
+	digest  cas.Digest
+	options client.GetOptions
+	// elsewhere: the gateway isn't that of CAS_URL, so it gets no token.
+	elsewhere bool
+}
+
+// origin finds out where to fetch from. A token goes to no gateway but that of
+// CAS_URL, whatever URL is given.
+func (c *getCmd) origin() (*origin, error) {
+	o := &origin{digest: c.Blob.Digest, options: client.GetOptions{Signature: c.Blob.Signature}}
+	var err error
+	if c.Blob.Signature == nil {
+		if o.gateway, err = c.connect(); err != nil {
+			return nil, err
+		}
+		if c.Blob.Base == "" || c.Blob.Base == o.gateway.BaseURL() {
+			return o, nil
+		}
+		o.gateway.Close()
+	}
+	o.elsewhere = true
+	if o.gateway, err = newClient(c.Blob.Base, "", 0); err != nil {
+		return nil, usageError{err}
+	}
+	return o, nil
+}
+
+// explain finds out whether a transfer broke off because the gateway found its
+// own bytes wrong: it then cuts the connection and marks the blob suspect.
+func (o *origin) explain(ctx context.Context, err error) error {
+	if !errors.Is(err, client.ErrUnreachable) || o.elsewhere {
+		return err
+	}
+	meta, metaErr := o.gateway.Meta(ctx, o.digest)
+	if metaErr == nil && meta.State == cas.StateSuspect {
+		return fmt.Errorf("%w: the gateway's bytes of %s are not those of its digest; uploading the blob again mends it (%v)", cas.ErrObjectCorrupt, o.digest, err)
+	}
+	return err
+}
+
+func (c *getCmd) toStdout(ctx context.Context, from *origin, shown *progress) error {
+	content, err := from.gateway.Get(ctx, from.digest, from.options)
+	if err != nil {
+		return err
+	}
+	body := content.Body
+	if !isTerminal(shown.std.out) {
+		body = shown.reader(body, "fetching", from.digest.Short(), 0, content.Size)
+	}
+	defer body.Close()
+	if _, err := io.Copy(shown.std.out, body); err != nil {
+		return from.explain(ctx, err)
+	}
+	return nil
+}
+
+func (c *getCmd) toFile(ctx context.Context, from *origin, shown *progress) error {
+	info, err := from.gateway.Stat(ctx, from.digest, from.options)
+	if err != nil {
+		return err
+	}
+	path, err := c.outputPath(info)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(path); err == nil && !c.Force {
+		return existsError(path)
+	}
+	d := &download{origin: from, info: info, path: path, force: c.Force, shown: shown}
+	if err := d.run(ctx); err != nil {
+		return err
+	}
+	shown.note("%-13s  %9s  %s", "fetched", sizeText(info.Size), display(path))
+	return nil
+}
+
+func existsError(path string) error {
+	return fmt.Errorf("%s exists already; --force replaces it, -o FILE gives another name", display(path))
+}
+
+// outputPath returns the file to write.
+func (c *getCmd) outputPath(info client.Info) (string, error) {
+	folder := ""
+	if c.Output != "" {
+		stat, err := os.Stat(c.Output)
+		isFolder := err == nil && stat.IsDir()
+		if !isFolder && !strings.HasSuffix(c.Output, string(filepath.Separator)) {
+			return c.Output, nil
+		}
+		folder = c.Output
+	}
+	// The name comes from whoever uploaded the blob: it must not lead elsewhere.
+	name := info.Name
+	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, `/\`) || strings.ContainsFunc(name, unicode.IsControl) {
+		return "", usageError{fmt.Errorf("%s has no name to save it under; give one with -o FILE", info.Digest)}
+	}
+	return filepath.Join(folder, name), nil
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"casgate/gateway/api"
+)
+
+// putCmd stores files.
+type putCmd struct {
+	clientConfig
+
+	Paths     []string `arg:"" name:"path" help:"Files, folders with -r, or - for standard input."`
+	Recursive bool     `short:"r" help:"Store the files in folders, too. Symbolic links in them are not followed."`
+	Name      string   `placeholder:"NAME" help:"Name to keep with the blob; the file's own if empty. For one file only."`
+	MediaType string   `placeholder:"TYPE" help:"Media type of what is stored, such as text/markdown; the gateway finds out if empty."`
+	Parallel  int      `default:"4" help:"How many files to read or send at once."`
+	JSON      bool     `name:"json" help:"Print a JSON object for each file."`
+	Quiet     bool     `short:"q" help:"Print no progress and no notes, only results and errors."`
+}
+
+// Help is what --help adds.
+func (putCmd) Help() string {
+	return `Standard output has a line for each file, in the order of the arguments: the hash URL alone where one file was asked for, and the hash URL, a tab and the path where there may be several (more than one PATH, or -r).
+
+With --json it has an object for each file: "path", and either the blob ("digest", "size", "media_type", "name", "created_at", "deduplicated", "url") or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
+
+What the gateway has already is not sent again. A file that fails doesn't stop the others; where some failed the exit code is 7.`
+}
+
+// Run stores the files.
+func (c *putCmd) Run(ctx context.Context, std stdio) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	gateway, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer gateway.Close()
+	shown := newProgress(std, c.Quiet)
+	defer shown.close()
+
+	items := collect(c.Paths, c.Recursive, shown)
+	if c.Name == "" {
+		for _, item := range items {
+			item.options.Name = item.ownName()
+		}
+	} else if len(items) > 0 {
+		items[0].options.Name = c.Name
+	}
+	for _, item := range items {
+		item.options.MediaType = c.MediaType
+	}
+	u := &uploader{gateway: gateway, stdin: std.in, parallel: c.Parallel, shown: shown}
+	stopped := make(chan error, 1)
+	go func() { stopped <- u.store(ctx, items) }()
+	printErr := c.print(ctx, items, shown)
+	if err := <-stopped; err != nil {
+		return advise(err)
+	}
+	return printErr
+}
+
+// check refuses flags that contradict each other.
+func (c *putCmd) check() error {
+	stdins := 0
+	for _, path := range c.Paths {
+		if path == stdinPath {
+			stdins++
+		}
+	}
+	switch {
+	case c.Parallel < 1:
+		return usageError{errors.New("--parallel must be at least 1")}
+	case c.Name != "" && (len(c.Paths) > 1 || c.Recursive):
+		return usageError{errors.New("--name is for one file only")}
+	case stdins > 1:
+		return usageError{errors.New("standard input can be stored once only")}
+	}
+	return nil
+}
+
+// putResult is a line of JSON output.
+type putResult struct {
+	Path string `json:"path"`
+	*api.Blob
+	Error *jsonError `json:"error,omitempty"`
+}
+
+// print prints what came of each file, in their order, as it becomes known.
+func (c *putCmd) print(ctx context.Context, items []*putItem, shown *progress) error {
+	var files tally
+	withPaths := len(c.Paths) > 1 || c.Recursive
+	for _, item := range items {
+		<-item.done
+		files.add(item.err)
+		var err error
+		switch {
+		case c.JSON:
+			err = printJSON(shown.stdout(), item.result())
+		case item.err == nil && withPaths:
+			_, err = fmt.Fprintf(shown.stdout(), "%s\t%s\n", item.blob.URL, display(item.path))
+		case item.err == nil:
+			_, err = fmt.Fprintln(shown.stdout(), item.blob.URL)
+		}
+		if err != nil {
+			return err
+		}
+		if item.err != nil && !item.stopped {
+			printError(shown.stderr(), item.path, item.err)
+		}
+	}
+	return files.err(ctx)
+}
+
+func (i *putItem) result() putResult {
+	if i.err != nil {
+		return putResult{Path: i.path, Error: newJSONError(i.err)}
+	}
+	return putResult{Path: i.path, Blob: &i.blob}
+}
+
+// ownName is the name kept with a file unless another is given.
+func (i *putItem) ownName() string {
+	if i.streamed {
+		return ""
+	}
+	return filepath.Base(i.path)
+}

@@ -1,0 +1,373 @@
+package gateway_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+)
+
+func TestWrongInputGetsItsProblemAndStoresNothing(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, func(_ *gatewayOptions, o *cas.Options) { o.MaxBlobSize = 3 << 20 })
+		kept := random(1000)
+		d := s.put(kept)
+		hex := d.Hex()
+		big := random(3<<20 + 1)
+		other := random(1000)
+		one, oneType := form(other)
+		two, twoType := form(other, random(10))
+		var noFile bytes.Buffer
+		w := multipart.NewWriter(&noFile)
+		_ = w.WriteField("name", "value") // writing to a buffer can't fail
+		w.Close()
+		newPath := s.path(cas.DigestOf(other))
+
+		for _, tt := range []struct {
+			name         string
+			method, path string
+			body         io.Reader
+			headers      []string
+			status       int
+			code         api.Code
+		}{
+			{"short digest", "GET", "/v1/blobs/sha256:" + hex[:63], nil, nil, 400, api.CodeInvalidDigest},
+			{"long digest", "GET", "/v1/blobs/sha256:" + hex + "0", nil, nil, 400, api.CodeInvalidDigest},
+			{"upper case", "GET", "/v1/blobs/sha256:" + strings.ToUpper(hex), nil, nil, 400, api.CodeInvalidDigest},
+			{"bare hash", "GET", "/v1/blobs/" + hex, nil, nil, 400, api.CodeInvalidDigest},
+			{"other algorithm", "GET", "/v1/blobs/sha512:" + hex, nil, nil, 400, api.CodeInvalidDigest},
+			{"percent-encoded dot", "GET", "/v1/blobs/%2e", nil, nil, 400, api.CodeInvalidDigest},
+			{"percent-encoded dots and slash", "GET", "/v1/blobs/%2e%2e%2fetc", nil, nil, 400, api.CodeInvalidDigest},
+			{"percent-encoded NUL", "GET", "/v1/blobs/sha256:%00", nil, nil, 400, api.CodeInvalidDigest},
+			{"unicode", "GET", "/v1/blobs/sha256:" + strings.Repeat("é", 32), nil, nil, 400, api.CodeInvalidDigest},
+			{"PUT of a malformed digest", "PUT", "/v1/blobs/sha256:xyz", bytes.NewReader(other), nil, 400, api.CodeInvalidDigest},
+			{"DELETE of a malformed digest", "DELETE", "/v1/blobs/x", nil, nil, 400, api.CodeInvalidDigest},
+			{"unknown blob", "GET", newPath, nil, nil, 404, api.CodeBlobNotFound},
+			{"unknown blob's meta", "GET", newPath + "/meta", nil, nil, 404, api.CodeBlobNotFound},
+			{"URL of an unknown blob", "POST", newPath + "/url", strings.NewReader(`{"expires_in":60}`), nil, 404, api.CodeBlobNotFound},
+			{"delete of an unknown blob", "DELETE", newPath, nil, nil, 404, api.CodeBlobNotFound},
+			{"body not of the digest", "PUT", newPath, bytes.NewReader(random(1000)), nil, 422, api.CodeDigestMismatch},
+			{"large body not of the digest", "PUT", s.path(cas.DigestOf(big[:2<<20])), bytes.NewReader(random(2 << 20)), nil, 422, api.CodeDigestMismatch},
+			{"chunked body not of the digest", "PUT", newPath, chunked(random(2 << 20)), nil, 422, api.CodeDigestMismatch},
+			{"body not of a digest there already", "PUT", s.path(d), bytes.NewReader(random(1000)), nil, 422, api.CodeDigestMismatch},
+			{"length not of a digest there already", "PUT", s.path(d), bytes.NewReader(random(999)), nil, 422, api.CodeDigestMismatch},
+			{"chunked body not of a digest there already", "PUT", s.path(d), chunked(random(999)), nil, 422, api.CodeDigestMismatch},
+			{"digest field not of the body", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Repr-Digest", reprDigest(cas.DigestOf(big))}, 422, api.CodeDigestMismatch},
+			{"digest field not of the path", "PUT", newPath, bytes.NewReader(other), []string{"Content-Digest", reprDigest(d)}, 422, api.CodeDigestMismatch},
+			{"malformed digest field", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Repr-Digest", "sha-256=abc"}, 400, api.CodeInvalidRequest},
+			{"too large, declared", "POST", "/v1/blobs", bytes.NewReader(big), nil, 413, api.CodeBlobTooLarge},
+			{"too large, declared, known", "PUT", s.path(cas.DigestOf(big)), bytes.NewReader(big), nil, 413, api.CodeBlobTooLarge},
+			{"too large, chunked", "POST", "/v1/blobs", chunked(big), nil, 413, api.CodeBlobTooLarge},
+			{"too large, chunked, known", "PUT", s.path(cas.DigestOf(big)), chunked(big), nil, 413, api.CodeBlobTooLarge},
+			{"no file part", "POST", "/v1/blobs", bytes.NewReader(noFile.Bytes()), []string{"Content-Type", w.FormDataContentType()}, 400, api.CodeInvalidRequest},
+			{"two file parts", "POST", "/v1/blobs", bytes.NewReader(two), []string{"Content-Type", twoType}, 400, api.CodeInvalidRequest},
+			{"form cut off", "POST", "/v1/blobs", bytes.NewReader(one[:len(one)-20]), []string{"Content-Type", oneType}, 400, api.CodeInvalidRequest},
+			{"form of nothing", "POST", "/v1/blobs", strings.NewReader(""), []string{"Content-Type", oneType, "Transfer-Encoding", "chunked"}, 400, api.CodeInvalidRequest},
+			{"form without boundary", "POST", "/v1/blobs", bytes.NewReader(one), []string{"Content-Type", "multipart/form-data"}, 400, api.CodeInvalidRequest},
+			{"form with another boundary", "POST", "/v1/blobs", bytes.NewReader(one), []string{"Content-Type", "multipart/form-data; boundary=xyz"}, 400, api.CodeInvalidRequest},
+			{"form's digest wrong", "POST", "/v1/blobs", bytes.NewReader(one), []string{"Content-Type", oneType, "Content-Digest", reprDigest(d)}, 422, api.CodeDigestMismatch},
+			{"form's file's digest wrong", "POST", "/v1/blobs", bytes.NewReader(one), []string{"Content-Type", oneType, "Repr-Digest", reprDigest(d)}, 422, api.CodeDigestMismatch},
+			{"PUT of a form", "PUT", newPath, bytes.NewReader(one), []string{"Content-Type", oneType}, 400, api.CodeInvalidRequest},
+			{"content coding", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Content-Encoding", "gzip"}, 415, api.CodeUnsupportedMedia},
+			{"partial PUT", "PUT", newPath, bytes.NewReader(other), []string{"Content-Range", "bytes 0-9/100"}, 400, api.CodeInvalidRequest},
+			{"malformed media type", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Content-Type", "nonsense"}, 400, api.CodeInvalidRequest},
+			{"control characters in a name", "POST", "/v1/blobs?name=a%0Ab", bytes.NewReader(other), nil, 400, api.CodeInvalidRequest},
+			{"name too long", "POST", "/v1/blobs?name=" + strings.Repeat("n", 256), bytes.NewReader(other), nil, 400, api.CodeInvalidRequest},
+			{"name not UTF-8", "POST", "/v1/blobs?name=%ff", bytes.NewReader(other), nil, 400, api.CodeInvalidRequest},
+			{"wrong method", "PATCH", s.path(d), bytes.NewReader(other), nil, 405, api.CodeMethodNotAllowed},
+			{"wrong method on the collection", "DELETE", "/v1/blobs", nil, nil, 405, api.CodeMethodNotAllowed},
+			{"no such path", "GET", "/v1/nothing", nil, nil, 404, api.CodeNotFound},
+			{"no such path below a blob", "GET", s.path(d) + "/nothing", nil, nil, 404, api.CodeNotFound},
+			{"URL that lives too long", "POST", s.path(d) + "/url", strings.NewReader(`{"expires_in":604801}`), nil, 400, api.CodeInvalidRequest},
+			{"URL that is dead already", "POST", s.path(d) + "/url", strings.NewReader(`{"expires_in":0}`), nil, 400, api.CodeInvalidRequest},
+			{"URL for words", "POST", s.path(d) + "/url", strings.NewReader(`{"expires_in":"soon"}`), nil, 400, api.CodeInvalidRequest},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				a, err := s.try(tt.method, tt.path, tt.body, tt.headers...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				a.wantProblem(t, tt.status, tt.code)
+				if tt.status == 405 && a.Header.Get("Allow") == "" {
+					t.Error("405 without Allow")
+				}
+			})
+		}
+		if n := s.blobCount(); n != 1 {
+			t.Errorf("there are %d blobs, and one was uploaded", n)
+		}
+		s.wantBlob(kept)
+		if a := s.do("PUT", newPath, bytes.NewReader(other)); a.StatusCode != 201 {
+			t.Errorf("what was refused in many forms is not new: %d", a.StatusCode)
+		}
+		wantNoPanic(t, s)
+	})
+}
+
+func wantNoPanic(t *testing.T, s *server) {
+	t.Helper()
+	if logs := s.logs.String(); strings.Contains(logs, "panicked") || strings.Contains(logs, `"status":500`) {
+		t.Errorf("the log tells of a bug:\n%s", logs)
+	}
+}
+
+// wire is a connection on which bytes are sent as they are.
+type wire struct {
+	net.Conn
+	t *testing.T
+	r *bufio.Reader
+}
+
+func (s *server) dial() *wire {
+	s.t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		s.t.Fatal(err)
+	}
+	return &wire{conn, s.t, bufio.NewReader(conn)}
+}
+
+func (w *wire) send(format string, args ...any) {
+	w.t.Helper()
+	if _, err := fmt.Fprintf(w, format, args...); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *wire) answer(method string) answer {
+	w.t.Helper()
+	resp, err := http.ReadResponse(w.r, &http.Request{Method: method})
+	if err != nil {
+		w.t.Fatalf("no answer: %v", err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		w.t.Fatalf("answer cut off: %v", err)
+	}
+	return answer{resp, b}
+}
+
+// After an error whose body was read, and after a hit whose body wasn't needed,
+// the same connection takes the next request.
+func TestConnectionGoesOnAfterErrorsAndHits(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		b := random(100_000)
+		d := s.put(b)
+		w := s.dial()
+		head := func(method, path string, n int) {
+			w.send("%s %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", method, path, s.token, n)
+		}
+		head("PUT", s.path(d), len(b))
+		w.send("%s", b)
+		if a := w.answer("PUT"); a.StatusCode != 200 {
+			t.Fatalf("a hit: %d %s", a.StatusCode, a.body)
+		}
+		head("PUT", s.path(cas.DigestOf(nil)), 100)
+		w.send("%s", b[:100])
+		w.answer("PUT").wantProblem(t, 422, api.CodeDigestMismatch)
+		head("PUT", "/v1/blobs/nonsense", 100)
+		w.send("%s", b[:100])
+		w.answer("PUT").wantProblem(t, 400, api.CodeInvalidDigest)
+		head("GET", s.path(d), 0)
+		if a := w.answer("GET"); a.StatusCode != 200 || !bytes.Equal(a.body, b) {
+			t.Fatalf("after all that: %d", a.StatusCode)
+		}
+	})
+}
+
+func TestNoBodyAtAllIsNotTheEmptyBlob(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		w := s.dial()
+		w.send("POST /v1/blobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", s.token)
+		w.answer("POST").wantProblem(t, 411, api.CodeLengthRequired)
+		w.send("POST /v1/blobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 0\r\n\r\n", s.token)
+		if a := w.answer("POST"); a.StatusCode != 201 || decode[api.Blob](t, a).Digest != cas.DigestOf(nil) {
+			t.Errorf("the empty blob: %d %s", a.StatusCode, a.body)
+		}
+		s.wantBlob(nil)
+	})
+}
+
+// A client that hangs up in the middle of a body leaves nothing behind, however
+// the body is taken in, and what it sent is never taken for whole.
+func TestClientHangsUpMidUpload(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		for _, n := range []int{1000, 100_000, 3 << 20} {
+			b := random(n)
+			for name, head := range map[string]string{
+				"put":  fmt.Sprintf("PUT %s HTTP/1.1\r\nContent-Length: %d\r\n", s.path(cas.DigestOf(b)), n),
+				"post": fmt.Sprintf("POST /v1/blobs HTTP/1.1\r\nContent-Length: %d\r\n", n),
+				// The digest of what does get sent: only the cut tells that it isn't whole.
+				"prefix":       fmt.Sprintf("PUT %s HTTP/1.1\r\nContent-Length: %d\r\n", s.path(cas.DigestOf(b[:n/2])), n),
+				"post chunked": "POST /v1/blobs HTTP/1.1\r\nTransfer-Encoding: chunked\r\n",
+			} {
+				t.Run(fmt.Sprintf("%s %d", name, n), func(t *testing.T) {
+					w := s.dial()
+					w.send("%sHost: x\r\nAuthorization: Bearer %s\r\n\r\n", head, s.token)
+					if strings.Contains(head, "chunked") {
+						w.send("%x\r\n%s\r\n", n/2, b[:n/2])
+					} else {
+						w.send("%s", b[:n/2])
+					}
+					// Half-closed, so that the gateway's verdict can still be seen.
+					if err := w.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+						t.Fatal(err)
+					}
+					if resp, err := http.ReadResponse(w.r, nil); err == nil && resp.StatusCode < 400 {
+						t.Errorf("half a body was answered %d", resp.StatusCode)
+					}
+				})
+			}
+		}
+		if n := s.blobCount(); n != 0 {
+			t.Errorf("%d blobs came of cut uploads", n)
+		}
+		wantNoPanic(t, s)
+	})
+}
+
+func TestClientHangsUpMidDownload(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		b := random(32 << 20)
+		d := s.put(b)
+		for range 3 {
+			w := s.dial()
+			w.send("GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", s.path(d), s.token)
+			if _, err := io.CopyN(io.Discard, w.r, 1<<20); err != nil {
+				t.Fatal(err)
+			}
+			w.Close()
+		}
+		s.wantBlob(b)
+		if blob, err := s.parts.index.Blob(t.Context(), d); err != nil || blob.State != cas.StateLive {
+			t.Errorf("a reader that left made the blob %s, %v", blob.State, err)
+		}
+		wantNoPanic(t, s)
+	})
+}
+
+// A body that drips is cut off, and so is one that stops.
+func TestSlowBodyIsCutOff(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, func(o *gatewayOptions, _ *cas.Options) { o.MinBodyRate, o.BodyWindow = 1024, time.Second })
+		for name, head := range map[string]string{
+			"put":  fmt.Sprintf("PUT %s HTTP/1.1\r\nContent-Length: 3000000\r\n", s.path(cas.DigestOf(nil))),
+			"post": "POST /v1/blobs HTTP/1.1\r\nContent-Length: 100000\r\n",
+		} {
+			w := s.dial()
+			w.send("%sHost: x\r\nAuthorization: Bearer %s\r\n\r\nabc", head, s.token)
+			stop := make(chan struct{})
+			go func() {
+				tick := time.NewTicker(100 * time.Millisecond)
+				defer tick.Stop()
+				for {
+					select {
+					case <-tick.C:
+						if _, err := w.Write([]byte("x")); err != nil {
+							return
+						}
+					case <-stop:
+						return
+					}
+				}
+			}()
+			a := w.answer("PUT")
+			close(stop)
+			a.wantProblem(t, 408, api.CodeRequestTimeout)
+			if name == "put" && !a.Close {
+				t.Error("the connection is kept with half a body on it")
+			}
+		}
+		if n := s.blobCount(); n != 0 {
+			t.Errorf("%d blobs came of it", n)
+		}
+	})
+}
+
+func TestTooManyUploadsAreTurnedAwayAtOnce(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, func(o *gatewayOptions, _ *cas.Options) { o.MaxUploads = 2 })
+		b := random(1000)
+		var held []*wire
+		for range 2 {
+			w := s.dial()
+			w.send("POST /v1/blobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n", s.token)
+			// The gateway asks for the body once the upload has its place.
+			if line, err := w.r.ReadString('\n'); err != nil || !strings.Contains(line, "100") {
+				t.Fatalf("%q, %v", line, err)
+			}
+			if _, err := w.r.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, w)
+		}
+		s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, api.CodeOverloaded)
+		for _, w := range held {
+			w.send("%s", b)
+			if a := w.answer("POST"); a.StatusCode/100 != 2 {
+				t.Errorf("an upload accepted before: %d %s", a.StatusCode, a.body)
+			}
+		}
+		s.put(b)
+	})
+}
+
+func TestStopLetsTransfersFinish(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		b := random(1000)
+		w := s.dial()
+		w.send("POST /v1/blobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n", s.token)
+		if line, err := w.r.ReadString('\n'); err != nil || !strings.Contains(line, "100") {
+			t.Fatalf("%q, %v", line, err)
+		}
+		if _, err := w.r.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		stopped := make(chan struct{})
+		go func() { s.stop(); close(stopped) }()
+		// The stop has begun once the gateway takes no more connections.
+		for {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+			if err != nil {
+				break
+			}
+			conn.Close()
+		}
+		w.send("%s", b)
+		if a := w.answer("POST"); a.StatusCode != 201 {
+			t.Errorf("the upload under way: %d %s", a.StatusCode, a.body)
+		}
+		<-stopped
+	})
+}
+
+func TestStopCutsOffWhatOutlivesTheGrace(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, func(o *gatewayOptions, _ *cas.Options) { o.ShutdownGrace = 50 * time.Millisecond })
+		w := s.dial()
+		w.send("POST /v1/blobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 1000\r\n\r\nabc", s.token)
+		s.stop() // would hang without the cut
+		if _, err := io.Copy(io.Discard, w.r); err != nil && strings.Contains(err.Error(), "timeout") {
+			t.Errorf("the connection is still open: %v", err)
+		}
+	})
+}

@@ -1,0 +1,56 @@
+package gateway_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+)
+
+var contract = sync.OnceValues(func() (routers.Router, error) {
+	spec, err := openapi3.NewLoader().LoadFromFile("openapi.yaml")
+	if err != nil {
+		return nil, err
+	}
+	if err := spec.Validate(context.Background()); err != nil {
+		return nil, err
+	}
+	return gorillamux.NewRouter(spec)
+})
+
+// checkContract holds an exchange against the OpenAPI description. Every test's
+// requests go through it.
+func checkContract(t *testing.T, a answer) {
+	t.Helper()
+	router, err := contract()
+	if err != nil {
+		t.Fatalf("openapi.yaml: %v", err)
+	}
+	route, params, err := router.FindRoute(a.Request)
+	if err != nil {
+		if a.StatusCode != http.StatusNotFound && a.StatusCode != http.StatusMethodNotAllowed && !strings.Contains(a.Request.URL.RawPath, "%") {
+			t.Errorf("%s %s is answered %d and not in openapi.yaml: %v", a.Request.Method, a.Request.URL.Path, a.StatusCode, err)
+		}
+		return
+	}
+	err = openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: a.Request, Route: route, PathParams: params},
+		Status:                 a.StatusCode,
+		Header:                 a.Header,
+		Options: &openapi3filter.Options{
+			// What a blob's bytes are is not the description's business.
+			ExcludeResponseBody:   a.StatusCode < 300 && (route.Operation.OperationID == "getBlob" || route.Operation.OperationID == "openapi") || a.Request.Method == http.MethodHead,
+			IncludeResponseStatus: true,
+		},
+		Body: bodyOf(a),
+	})
+	if err != nil {
+		t.Errorf("%s %s is answered %d against openapi.yaml: %v", a.Request.Method, a.Request.URL.Path, a.StatusCode, err)
+	}
+}

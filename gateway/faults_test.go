@@ -1,0 +1,312 @@
+package gateway_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"casgate/cas"
+	"casgate/cas/castest"
+	"casgate/gateway/api"
+	"casgate/index/indextest"
+)
+
+// A client never gets a complete answer of wrong bytes: it gets an error, or a
+// body that breaks off. The blob is then suspect, and uploading it again mends
+// it.
+func TestDamagedObject(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		for _, n := range []int{1000, 5 << 20} {
+			// Hot memory would rightly go on serving the right bytes.
+			s := start(t, p, func(_ *gatewayOptions, o *cas.Options) { o.HotBlobSize, o.VerifiedFor = 1<<10, 0 })
+			b := random(n)
+			d := s.put(b)
+			p.damage(t, d)
+			a, err := s.try("GET", s.path(d), nil)
+			switch {
+			case n <= 1<<10:
+				if err != nil {
+					t.Fatal(err)
+				}
+				a.wantProblem(t, 502, api.CodeObjectCorrupt)
+			case err == nil:
+				t.Fatalf("a damaged blob came as %d with %d bytes, complete", a.StatusCode, len(a.body))
+			case len(a.body) >= n:
+				t.Fatalf("all %d bytes came before the error", len(a.body))
+			}
+			meta := decode[api.BlobMeta](t, s.do("GET", s.path(d)+"/meta", nil))
+			if meta.State != cas.StateSuspect {
+				t.Fatalf("the blob is %s", meta.State)
+			}
+			// A part can't be verified, so it isn't to be had.
+			if a, err := s.try("GET", s.path(d), nil, "Range", "bytes=0-9"); err == nil && a.StatusCode == 206 {
+				t.Error("a part of a suspect blob was served")
+			}
+			if a := s.do("PUT", s.path(d), bytes.NewReader(b)); a.StatusCode != 201 {
+				t.Fatalf("the repair: %d %s", a.StatusCode, a.body)
+			}
+			s.wantBlob(b)
+			if meta := decode[api.BlobMeta](t, s.do("GET", s.path(d)+"/meta", nil)); meta.State != cas.StateLive {
+				t.Errorf("after the repair the blob is %s", meta.State)
+			}
+			wantNoPanic(t, s)
+		}
+	})
+}
+
+func TestMissingObject(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		for _, n := range []int{1000, 5 << 20} {
+			b := random(n)
+			d := s.put(b)
+			p.remove(t, d)
+			for range 2 {
+				s.do("GET", s.path(d), nil).wantProblem(t, 502, api.CodeObjectMissing)
+			}
+			s.do("GET", s.path(d), nil, "Range", "bytes=1-2").wantProblem(t, 502, api.CodeObjectMissing)
+			if a := s.do("POST", "/v1/blobs", bytes.NewReader(b)); a.StatusCode != 201 {
+				t.Fatalf("the repair: %d %s", a.StatusCode, a.body)
+			}
+			s.wantBlob(b)
+		}
+	})
+}
+
+func TestStoreDown(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		faulty := castest.NewFaulty(p.objects)
+		p.objects = faulty
+		s := start(t, p, nil)
+		hot, cold := random(1000), random(2<<20)
+		s.put(hot)
+		s.put(cold)
+		s.wantBlob(hot)
+		waitHot(t, s, hot)
+		down, up := func() { p.storeOutage.cut() }, func() { p.storeOutage.mend() }
+		if p.storeOutage == nil {
+			down = func() {
+				faulty.SetHook(func(castest.Op, cas.ObjectRef) castest.Fault { return castest.Fault{Err: cas.ErrStoreUnavailable} })
+			}
+			up = func() { faulty.SetHook(nil) }
+		}
+		down()
+		s.do("GET", s.path(cas.DigestOf(cold)), nil).wantProblem(t, 503, api.CodeStoreUnavailable)
+		for _, n := range []int{1000, 2 << 20} {
+			b := random(n)
+			s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, api.CodeStoreUnavailable)
+			s.do("POST", "/v1/blobs", bytes.NewReader(b)).wantProblem(t, 503, api.CodeStoreUnavailable)
+		}
+		s.wantBlob(hot) // needs no store
+		if a := s.do("HEAD", s.path(cas.DigestOf(cold)), nil); a.StatusCode != 200 {
+			t.Errorf("HEAD needs no store: %d", a.StatusCode)
+		}
+		if a := s.do("GET", "/readyz", nil); a.StatusCode != 503 || decode[api.Health](t, a).Checks["store"] == "ok" {
+			t.Errorf("readyz: %d %s", a.StatusCode, a.body)
+		}
+		if a := s.do("GET", "/healthz", nil); a.StatusCode != 200 {
+			t.Errorf("healthz: %d", a.StatusCode)
+		}
+		up()
+		s.wantBlob(cold)
+		s.put(random(1000))
+		if a := s.do("GET", "/readyz", nil); a.StatusCode != 200 {
+			t.Errorf("readyz afterwards: %d %s", a.StatusCode, a.body)
+		}
+		if n := s.blobCount(); n != 3 {
+			t.Errorf("%d blobs, want 3", n)
+		}
+	})
+}
+
+// waitHot reads until the bytes are in memory: a cache may take its time.
+func waitHot(t *testing.T, s *server, b []byte) {
+	t.Helper()
+	before := s.store.MemoryStats().Hits
+	eventually(t, "the blob to become hot", func() bool {
+		s.wantBlob(b)
+		return s.store.MemoryStats().Hits > before
+	})
+}
+
+func TestIndexDown(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		down := make(chan struct{})
+		if p.indexOutage == nil {
+			inner := p.index
+			hook := func(string, cas.Digest) (bool, error) {
+				select {
+				case <-down:
+					return false, cas.ErrIndexUnavailable
+				default:
+					return false, nil
+				}
+			}
+			p.index = over(inner, indextest.NewFaulty(inner, hook))
+		}
+		s := start(t, p, nil)
+		small, large := random(1000), random(2<<20)
+		s.put(small)
+		s.put(large)
+		s.do("GET", s.path(cas.DigestOf(small))+"/meta", nil) // the token is known by now
+		close(down)
+		if p.indexOutage != nil {
+			p.indexOutage.cut()
+		}
+		// Another gateway would have nothing cached; this one must not need it either.
+		s.cache.ForgetAll()
+		for _, b := range [][]byte{small, large} {
+			a := s.do("GET", s.path(cas.DigestOf(b)), nil)
+			if a.StatusCode != 200 || !bytes.Equal(a.body, b) || a.Header.Get("Content-Type") != cas.DefaultMediaType {
+				t.Errorf("a read by digest: %d, %d bytes, %q", a.StatusCode, len(a.body), a.Header.Get("Content-Type"))
+			}
+		}
+		s.do("GET", s.path(cas.DigestOf(random(9))), nil).wantProblem(t, 503, api.CodeIndexUnavailable)
+		for _, n := range []int{1000, 2 << 20} {
+			b := random(n)
+			s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, api.CodeIndexUnavailable)
+			s.do("POST", "/v1/blobs", bytes.NewReader(b)).wantProblem(t, 503, api.CodeIndexUnavailable)
+		}
+		s.do("DELETE", s.path(cas.DigestOf(small)), nil).wantProblem(t, 503, api.CodeIndexUnavailable)
+		s.do("GET", "/v1/blobs", nil).wantProblem(t, 503, api.CodeIndexUnavailable)
+		if a := s.do("GET", "/readyz", nil); a.StatusCode != 503 || decode[api.Health](t, a).Checks["index"] == "ok" {
+			t.Errorf("readyz: %d %s", a.StatusCode, a.body)
+		}
+		if p.indexOutage == nil {
+			return // a SQLite that fails does not come back
+		}
+		p.indexOutage.mend()
+		s.wantBlob(small)
+		s.put(random(1000))
+		wantNoPanic(t, s)
+	})
+}
+
+// A commit that fails, whether or not it was applied, is answered 503; what the
+// client does next, send it again, works in both cases.
+func TestCommitFails(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		for _, applied := range []bool{false, true} {
+			for _, n := range []int{1000, 2 << 20} {
+				failing := true
+				inner := p.index
+				hook := func(op string, _ cas.Digest) (bool, error) {
+					if op == indextest.OpCommit && failing {
+						return applied, cas.ErrIndexUnavailable
+					}
+					return false, nil
+				}
+				q := *p
+				q.index = over(inner, indextest.NewFaulty(inner, hook))
+				s := start(t, &q, nil)
+				b := random(n)
+				s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, api.CodeIndexUnavailable)
+				a := s.do("GET", s.path(cas.DigestOf(b)), nil)
+				if applied && a.StatusCode != 200 || !applied && a.StatusCode != 404 {
+					t.Errorf("applied %t: a read is answered %d", applied, a.StatusCode)
+				}
+				failing = false
+				s.put(b)
+				s.wantBlob(b)
+			}
+		}
+	})
+}
+
+// The same for the object store's write.
+func TestObjectPutFails(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		faulty := castest.NewFaulty(p.objects)
+		p.objects = faulty
+		s := start(t, p, nil)
+		for _, applied := range []bool{false, true} {
+			for _, n := range []int{1000, 2 << 20} {
+				b := random(n)
+				faulty.SetHook(func(op castest.Op, _ cas.ObjectRef) castest.Fault {
+					if op == castest.OpPut {
+						return castest.Fault{Err: cas.ErrStoreUnavailable, Applied: applied}
+					}
+					return castest.Fault{}
+				})
+				s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, api.CodeStoreUnavailable)
+				s.do("GET", s.path(cas.DigestOf(b)), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+				faulty.SetHook(nil)
+				s.put(b)
+				s.wantBlob(b)
+			}
+		}
+	})
+}
+
+func TestNoSpace(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		faulty := castest.NewFaulty(p.objects)
+		p.objects = faulty
+		s := start(t, p, func(_ *gatewayOptions, o *cas.Options) { o.SpoolLimit = 1 << 20 })
+		s.do("POST", "/v1/blobs", bytes.NewReader(random(3<<20))).wantProblem(t, 507, api.CodeNoSpace)
+		faulty.SetHook(func(op castest.Op, _ cas.ObjectRef) castest.Fault {
+			return castest.Fault{Err: errors.Join(cas.ErrNoSpace, errors.New("disk /dev/secret is full"))}
+		})
+		problem := s.do("POST", "/v1/blobs", bytes.NewReader(random(100))).wantProblem(t, 507, api.CodeNoSpace)
+		if strings.Contains(problem.Detail, "secret") {
+			t.Errorf("the answer names the server's inside: %s", problem.Detail)
+		}
+		faulty.SetHook(nil)
+		s.put(random(100))
+	})
+}
+
+// A blob that is being removed while it is uploaded comes to lie in a new
+// generation, and the late removal of the old one does it no harm.
+func TestUploadMeetsTheCollector(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		collector := p.index.(indextest.Collector)
+		s := start(t, p, nil)
+		for _, n := range []int{1000, 2 << 20} {
+			for _, finishFirst := range []bool{false, true} {
+				b := random(n)
+				d := s.put(b)
+				s.do("DELETE", s.path(d), nil)
+				refs, err := collector.StartDeleting(t.Context(), 0, 10)
+				if err != nil || len(refs) != 1 || refs[0].Digest != d {
+					t.Fatalf("%v, %v", refs, err)
+				}
+				finish := func() {
+					if err := p.objects.Delete(t.Context(), refs[0]); err != nil {
+						t.Fatal(err)
+					}
+					if err := collector.FinishDeleting(t.Context(), refs[0]); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if finishFirst {
+					finish()
+				}
+				if a := s.do("PUT", s.path(d), bytes.NewReader(b)); a.StatusCode != 201 {
+					t.Fatalf("%d %s", a.StatusCode, a.body)
+				}
+				if !finishFirst {
+					finish()
+				}
+				s.cache.ForgetAll()
+				s.wantBlob(b)
+				// And once more from the store, past the memory.
+				blob, err := s.store.Blob(t.Context(), d)
+				if err != nil || blob.Generation != 1 {
+					t.Fatalf("%+v, %v", blob, err)
+				}
+				object, err := p.objects.Open(t.Context(), blob.Object(), 0, -1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := io.ReadAll(object.Body)
+				object.Body.Close()
+				if err != nil || !bytes.Equal(got, b) {
+					t.Fatalf("%d bytes, %v", len(got), err)
+				}
+			}
+		}
+	})
+}

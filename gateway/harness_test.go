@@ -1,0 +1,486 @@
+package gateway_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"casgate/cas"
+	"casgate/cas/access"
+	"casgate/cas/castest"
+	"casgate/cas/filestore"
+	"casgate/cas/s3store"
+	"casgate/cas/s3store/s3test"
+	"casgate/gateway"
+	"casgate/gateway/api"
+	"casgate/index"
+	"casgate/index/pgindex"
+	"casgate/index/pgindex/pgtest"
+	"casgate/index/sqliteindex"
+)
+
+// parts is a set-up's storage, which any number of gateways share.
+type parts struct {
+	objects cas.ObjectStore
+	index   testIndex
+	// shared says that the index is one that several processes may use.
+	shared bool
+	// outages cut the gateway off from its servers; nil where there are none.
+	storeOutage, indexOutage *outage
+	// damage changes the stored bytes of a blob; remove takes them away. Both act
+	// behind the gateway's back.
+	damage func(t *testing.T, d cas.Digest)
+	remove func(t *testing.T, d cas.Digest)
+}
+
+type testIndex interface {
+	cas.Index
+	gateway.AccessIndex
+	CreateToken(ctx context.Context, t access.Token) (access.Token, error)
+	RevokeToken(ctx context.Context, id string) error
+}
+
+// overlay is an index whose blobs go through another.
+type overlay struct {
+	gateway.AccessIndex
+	tokens testIndex
+	cas.Index
+}
+
+// over puts blobs in front of x.
+func over(x testIndex, blobs cas.Index) testIndex { return overlay{x, x, blobs} }
+
+func (o overlay) CreateToken(ctx context.Context, t access.Token) (access.Token, error) {
+	return o.tokens.CreateToken(ctx, t)
+}
+
+func (o overlay) RevokeToken(ctx context.Context, id string) error {
+	return o.tokens.RevokeToken(ctx, id)
+}
+
+// setups runs a test on both ways to run the gateway.
+func setups(t *testing.T, test func(t *testing.T, p *parts)) {
+	t.Parallel()
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		test(t, embedded(t, t.TempDir()))
+	})
+	t.Run("served", func(t *testing.T) {
+		t.Parallel()
+		test(t, served(t))
+	})
+}
+
+func embedded(t *testing.T, dir string) *parts {
+	objects, err := filestore.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { objects.Close() })
+	x, err := sqliteindex.Open(t.Context(), filepath.Join(dir, "index.sqlite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(x.Close)
+	if err := x.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	file := func(d cas.Digest) string {
+		return filepath.Join(dir, filepath.FromSlash(cas.ObjectRef{Digest: d}.Key()))
+	}
+	return &parts{
+		objects: objects,
+		index:   x,
+		damage: func(t *testing.T, d cas.Digest) {
+			b, err := os.ReadFile(file(d))
+			if err == nil {
+				b[len(b)/2] ^= 1
+				err = os.Chmod(file(d), 0o644)
+			}
+			if err == nil {
+				err = os.WriteFile(file(d), b, 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+		remove: func(t *testing.T, d cas.Digest) {
+			if err := os.Remove(file(d)); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+}
+
+func served(t *testing.T) *parts {
+	o := s3test.NewBucket(t)
+	behind := s3test.Client(t, o)
+	storeOutage := newOutage(t, hostOf(t, o.Endpoint))
+	o.Endpoint = "http://" + storeOutage.addr()
+	objects, err := s3store.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(objects.Close)
+
+	databaseURL := pgtest.New(t)
+	indexOutage := newOutage(t, hostOf(t, databaseURL))
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = indexOutage.addr()
+	x, err := pgindex.Open(t.Context(), pgindex.Options{URL: u.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(x.Close)
+	return &parts{
+		objects: objects, index: x, shared: true,
+		storeOutage: storeOutage, indexOutage: indexOutage,
+		damage: func(t *testing.T, d cas.Digest) {
+			ref := cas.ObjectRef{Digest: d}
+			object, err := behind.GetObject(t.Context(), o.Bucket, ref.Key(), getOptions)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b[len(b)/2] ^= 1
+			if _, err := behind.PutObject(t.Context(), o.Bucket, ref.Key(), bytes.NewReader(b), int64(len(b)), putOptions); err != nil {
+				t.Fatal(err)
+			}
+		},
+		remove: func(t *testing.T, d cas.Digest) {
+			if err := behind.RemoveObject(t.Context(), o.Bucket, cas.ObjectRef{Digest: d}.Key(), removeOptions); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+}
+
+func hostOf(t *testing.T, raw string) string {
+	t.Helper()
+	u, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+// outage is a TCP relay that can be cut: connections through it break, and new
+// ones are refused, as if the server behind it had died.
+type outage struct {
+	ln     net.Listener
+	mu     sync.Mutex
+	down   bool
+	conns  map[net.Conn]bool
+	target string
+}
+
+func newOutage(t *testing.T, target string) *outage {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &outage{ln: ln, target: target, conns: map[net.Conn]bool{}}
+	go o.accept()
+	t.Cleanup(func() { ln.Close(); o.cut() })
+	return o
+}
+
+func (o *outage) addr() string { return o.ln.Addr().String() }
+
+func (o *outage) accept() {
+	for {
+		in, err := o.ln.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", o.target)
+		if err != nil || !o.add(in, out) {
+			in.Close()
+			if out != nil {
+				out.Close()
+			}
+			continue
+		}
+		go o.relay(in, out)
+		go o.relay(out, in)
+	}
+}
+
+func (o *outage) relay(dst, src net.Conn) {
+	_, _ = io.Copy(dst, src) // either end closing ends both
+	dst.Close()
+	src.Close()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.conns, dst)
+	delete(o.conns, src)
+}
+
+func (o *outage) add(conns ...net.Conn) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.down {
+		return false
+	}
+	for _, c := range conns {
+		o.conns[c] = true
+	}
+	return true
+}
+
+// cut begins the outage, and mend ends it.
+func (o *outage) cut() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.down = true
+	for c := range o.conns {
+		c.Close()
+	}
+}
+
+func (o *outage) mend() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.down = false
+}
+
+// server is a gateway that answers on a real socket, and an admin's token.
+type server struct {
+	t     *testing.T
+	url   string
+	token string
+	parts *parts
+	store *cas.Store
+	logs  *syncBuffer
+	stop  func() // begins the graceful stop and waits for its end
+	cache *index.Cached
+}
+
+// syncBuffer is a log that can be read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// start runs a gateway on the parts until the test ends. change may alter what
+// it is made from.
+func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) *server {
+	t.Helper()
+	s := &server{t: t, parts: p, logs: &syncBuffer{}}
+	log := zerolog.New(s.logs)
+	cached, err := index.NewCached(p.index, index.CacheOptions{Shared: p.shared})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cached.Close)
+	s.cache = cached
+	ctx, cancel := context.WithCancel(context.Background())
+	if feed, ok := p.index.(index.Feed); ok {
+		watched := make(chan struct{})
+		go func() { defer close(watched); _ = cached.Watch(ctx, feed) }() // ends with ctx's error
+		t.Cleanup(func() { cancel(); <-watched })
+	}
+
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.url = "http://" + ln.Addr().String()
+	o := gateway.Options{Access: p.index, PublicURL: s.url, Log: log, Version: "test"}
+	so := cas.Options{SpoolDir: t.TempDir(), VerifiedFor: time.Hour, Log: log}
+	if change != nil {
+		change(&o, &so)
+	}
+	if s.store, err = cas.NewStore(p.objects, cached, so); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.store.Close)
+	o.Store = s.store
+	g, err := gateway.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- g.Serve(ctx, ln) }()
+	s.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	t.Cleanup(s.stop)
+	s.token = s.newToken(access.ScopeAdmin)
+	return s
+}
+
+func (s *server) newToken(scopes ...access.Scope) string {
+	s.t.Helper()
+	token, text := access.NewToken("test", scopes, time.Time{})
+	if _, err := s.parts.index.CreateToken(s.t.Context(), token); err != nil {
+		s.t.Fatal(err)
+	}
+	return text
+}
+
+// answer is a response, read whole.
+type answer struct {
+	*http.Response
+	body []byte
+}
+
+// do sends a request with the admin's token, unless the headers have their own
+// Authorization ("-" for none), and reads the answer.
+func (s *server) do(method, path string, body io.Reader, headers ...string) answer {
+	s.t.Helper()
+	a, err := s.try(method, path, body, headers...)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return a
+}
+
+func (s *server) try(method, path string, body io.Reader, headers ...string) (answer, error) {
+	u := path
+	if path[0] == '/' {
+		u = s.url + path
+	}
+	req, err := http.NewRequestWithContext(s.t.Context(), method, u, body)
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.token)
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i+1] == "-" {
+			req.Header.Del(headers[i])
+		} else {
+			req.Header.Set(headers[i], headers[i+1])
+		}
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	a := answer{resp, b}
+	if err == nil {
+		checkContract(s.t, a)
+	}
+	return a, err
+}
+
+func bodyOf(a answer) io.ReadCloser { return io.NopCloser(bytes.NewReader(a.body)) }
+
+func (s *server) path(d cas.Digest) string { return "/v1/blobs/" + d.String() }
+
+// put uploads b under its digest, and wants it taken.
+func (s *server) put(b []byte) cas.Digest {
+	s.t.Helper()
+	d := cas.DigestOf(b)
+	a := s.do("PUT", s.path(d), bytes.NewReader(b))
+	if a.StatusCode != 201 && a.StatusCode != 200 {
+		s.t.Fatalf("PUT: %d %s", a.StatusCode, a.body)
+	}
+	return d
+}
+
+// wantBlob reads the blob back whole.
+func (s *server) wantBlob(b []byte) {
+	s.t.Helper()
+	a := s.do("GET", s.path(cas.DigestOf(b)), nil)
+	if a.StatusCode != 200 || !bytes.Equal(a.body, b) {
+		s.t.Fatalf("GET: %d, %d bytes of %d", a.StatusCode, len(a.body), len(b))
+	}
+}
+
+// wantProblem checks an answer that is an error.
+func (a answer) wantProblem(t *testing.T, status int, code api.Code) api.Problem {
+	t.Helper()
+	var p api.Problem
+	if a.Header.Get("Content-Type") != "application/problem+json" || json.Unmarshal(a.body, &p) != nil {
+		t.Fatalf("want a problem %d %s, got %d %s: %.300s", status, code, a.StatusCode, a.Header.Get("Content-Type"), a.body)
+	}
+	if a.StatusCode != status || p.Status != status || p.Code != code {
+		t.Fatalf("want %d %s, got %d %s", status, code, a.StatusCode, a.body)
+	}
+	if p.Type == "" || p.Title == "" || p.Detail == "" || p.OperationID == "" || p.OperationID != a.Header.Get("X-Request-Id") {
+		t.Errorf("the problem lacks something: %s", a.body)
+	}
+	if a.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("an error may be cached: %q", a.Header.Get("Cache-Control"))
+	}
+	for _, name := range []string{"Etag", "Repr-Digest", "Content-Disposition", "Accept-Ranges"} {
+		if a.Header.Get(name) != "" {
+			t.Errorf("an error carries %s", name)
+		}
+	}
+	if p.Retryable != (a.Header.Get("Retry-After") != "") {
+		t.Errorf("retryable %t, Retry-After %q", p.Retryable, a.Header.Get("Retry-After"))
+	}
+	return p
+}
+
+func decode[T any](t *testing.T, a answer) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal(a.body, &v); err != nil {
+		t.Fatalf("%d %s: %v", a.StatusCode, a.body, err)
+	}
+	return v
+}
+
+// blobCount counts the blobs there are.
+func (s *server) blobCount() int {
+	s.t.Helper()
+	blobs, err := s.parts.index.List(s.t.Context(), cas.Query{Limit: 100_000})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return len(blobs)
+}
+
+// eventually waits for something that another goroutine or process brings about.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.Now().Add(20 * time.Second); !is(); <-poll.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited 20 s in vain for %s", what)
+		}
+	}
+}
+
+var random = castest.RandomBytes
+
+type gatewayOptions = gateway.Options

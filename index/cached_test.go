@@ -1,0 +1,369 @@
+package index_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"casgate/cas"
+	"casgate/index"
+	"casgate/index/indextest"
+	"casgate/index/sqliteindex"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The cache must pass all that an index must, at its most eager: whatever may be
+// remembered is, before the next question.
+func TestCachedIsAnIndex(t *testing.T) {
+	t.Parallel()
+	indextest.Run(t, func(t *testing.T) indextest.Index {
+		inner := openSQLite(t)
+		return eager{
+			Cached: newCached(t, inner, index.CacheOptions{}), Collector: inner, TokenStore: inner, KeyStore: inner,
+		}
+	})
+}
+
+// eager is a cache that applies what it is given at once.
+type eager struct {
+	*index.Cached
+	indextest.Collector
+	indextest.TokenStore
+	indextest.KeyStore
+}
+
+// Blob implements cas.Index.
+func (e eager) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
+	e.Settle()
+	return e.Cached.Blob(ctx, d)
+}
+
+// openSQLite opens an empty index for the time of a test.
+func openSQLite(t testing.TB) *sqliteindex.Index {
+	t.Helper()
+	x, err := sqliteindex.Open(t.Context(), filepath.Join(t.TempDir(), "index.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(x.Close)
+	if err := x.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// newCached makes a cache for the time of a test.
+func newCached(t testing.TB, inner cas.Index, o index.CacheOptions) *index.Cached {
+	t.Helper()
+	c, err := index.NewCached(inner, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// some is a digest.
+var some = cas.DigestOf([]byte("some"))
+
+// warm asks until the answer comes from memory.
+func warm(t testing.TB, c *index.Cached, d cas.Digest) {
+	t.Helper()
+	for range 100 {
+		before := c.Hits()
+		if _, err := c.Blob(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		if c.Hits() > before {
+			return
+		}
+		c.Settle()
+	}
+	t.Fatal("the blob is not remembered")
+}
+
+// gone fails the test unless the cache says that there is no such blob.
+func gone(t testing.TB, c *index.Cached, d cas.Digest) {
+	t.Helper()
+	c.Settle()
+	if b, err := c.Blob(t.Context(), d); !errors.Is(err, cas.ErrBlobNotFound) {
+		t.Errorf("Blob returned %+v, error %v; want ErrBlobNotFound", b, err)
+	}
+}
+
+func TestCachedForgets(t *testing.T) {
+	t.Parallel()
+	lost := fmt.Errorf("%w: lost", cas.ErrIndexUnavailable)
+	for name, change := range map[string]func(t *testing.T, c *index.Cached, r *rows){
+		"by Forget":    func(t *testing.T, c *index.Cached, r *rows) { r.set(some, false); c.Forget(some) },
+		"by ForgetAll": func(t *testing.T, c *index.Cached, r *rows) { r.set(some, false); c.ForgetAll() },
+		"by Condemn":   func(t *testing.T, c *index.Cached, r *rows) { c.Condemn(t.Context(), some, false) },
+		"by Suspect":   func(t *testing.T, c *index.Cached, r *rows) { c.Suspect(t.Context(), cas.ObjectRef{Digest: some}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRows(some)
+			c := newCached(t, r, index.CacheOptions{})
+			warm(t, c, some)
+			change(t, c, r)
+			gone(t, c, some)
+		})
+		t.Run(name+", failed but applied", func(t *testing.T) {
+			t.Parallel()
+			r := newRows(some)
+			c := newCached(t, indextest.NewFaulty(r, func(op string, _ cas.Digest) (bool, error) {
+				if op == indextest.OpCondemn || op == indextest.OpSuspect {
+					return true, lost
+				}
+				return false, nil
+			}), index.CacheOptions{})
+			warm(t, c, some)
+			change(t, c, r)
+			gone(t, c, some)
+		})
+	}
+}
+
+// A reader got its answer from the database before the blob was deleted, and
+// hands it to the cache after that.
+func TestCachedFillAfterDelete(t *testing.T) {
+	t.Parallel()
+	for name, remove := range map[string]func(t *testing.T, c *index.Cached, r *rows){
+		"here":      func(t *testing.T, c *index.Cached, r *rows) { c.Condemn(t.Context(), some, false) },
+		"elsewhere": func(t *testing.T, c *index.Cached, r *rows) { r.set(some, false); c.Forget(some) },
+		"gap":       func(t *testing.T, c *index.Cached, r *rows) { r.set(some, false); c.ForgetAll() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRows(some)
+			read, goOn := make(chan struct{}), make(chan struct{})
+			r.hold = func() { close(read); <-goOn }
+			c := newCached(t, r, index.CacheOptions{})
+			answered := make(chan error)
+			go func() {
+				_, err := c.Blob(t.Context(), some)
+				answered <- err
+			}()
+			<-read
+			r.mu.Lock()
+			r.hold = nil
+			r.mu.Unlock()
+			remove(t, c, r)
+			// While the old question is still open, a new one is not joined to it.
+			gone(t, c, some)
+			close(goOn)
+			if err := <-answered; err != nil {
+				t.Errorf("who asked before the deletion: %v", err)
+			}
+			gone(t, c, some)
+		})
+	}
+}
+
+func TestCachedJoinsCallers(t *testing.T) {
+	t.Parallel()
+	r := newRows(some)
+	read, goOn := make(chan struct{}), make(chan struct{})
+	r.hold = func() { close(read); <-goOn }
+	c := newCached(t, r, index.CacheOptions{})
+
+	first, leave := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() {
+		_, err := c.Blob(first, some)
+		left <- err
+	}()
+	<-read
+	others := make(chan error)
+	for range 10 {
+		go func() {
+			_, err := c.Blob(t.Context(), some)
+			others <- err
+		}()
+	}
+	leave()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("the caller that left got %v", err)
+	}
+	for c.Misses() < 11 { // until all have asked; r.hold panics if it is called twice
+		runtime.Gosched()
+	}
+	close(goOn)
+	for range 10 {
+		if err := <-others; err != nil {
+			t.Errorf("a caller that stayed: %v", err)
+		}
+	}
+}
+
+// Every goroutine changes a blob of its own and reads all: who has changed
+// something sees it, always.
+func TestCachedReadsItsWrites(t *testing.T) {
+	t.Parallel()
+	const workers, rounds = 8, 500
+	var ds []cas.Digest
+	for i := range workers {
+		ds = append(ds, cas.DigestOf([]byte{byte(i)}))
+	}
+	c := newCached(t, newRows(), index.CacheOptions{})
+	var wg sync.WaitGroup
+	for _, own := range ds {
+		wg.Go(func() {
+			for range rounds {
+				c.Commit(t.Context(), cas.Blob{Digest: own})
+				if _, err := c.Blob(t.Context(), own); err != nil {
+					t.Errorf("after Commit: %v", err)
+				}
+				for _, d := range ds {
+					c.Blob(t.Context(), d)
+				}
+				c.Condemn(t.Context(), own, false)
+				if _, err := c.Blob(t.Context(), own); !errors.Is(err, cas.ErrBlobNotFound) {
+					t.Errorf("after Condemn: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestCachedWatch(t *testing.T) {
+	t.Parallel()
+	r := newRows(some)
+	c := newCached(t, r, index.CacheOptions{Shared: true})
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &feed{ready: make(chan struct{})}
+	ended := make(chan error)
+	go func() { ended <- c.Watch(ctx, f) }()
+	<-f.ready
+	f.onGap()
+	f.onState(true)
+	for name, event := range map[string]func(){
+		"a change": func() { f.onChange(some) },
+		"a gap":    func() { f.onGap() },
+		"a loss":   func() { f.onState(false) },
+	} {
+		r.set(some, true)
+		warm(t, c, some)
+		r.set(some, false)
+		event()
+		gone(t, c, some)
+		if t.Failed() {
+			t.Fatalf("after %s", name)
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Watch returned %v", err)
+	}
+}
+
+// Time is the bubble's: it passes only while everything waits.
+func TestCachedTTL(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name          string
+		options       index.CacheOptions
+		listening     bool
+		keeps, forget time.Duration
+	}{
+		{"by default", index.CacheOptions{}, false, 4 * time.Minute, 6 * time.Minute},
+		{"as configured", index.CacheOptions{TTL: time.Hour}, false, 53 * time.Minute, 67 * time.Minute},
+		{"shared, hearing nothing", index.CacheOptions{Shared: true}, false, 1700 * time.Millisecond, 2300 * time.Millisecond},
+		{"shared and listening", index.CacheOptions{Shared: true}, true, 4 * time.Minute, 6 * time.Minute},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRows(some)
+				cache := newCached(t, r, c.options)
+				if c.listening {
+					f := &feed{ready: make(chan struct{})}
+					go cache.Watch(t.Context(), f)
+					<-f.ready
+					f.onState(true)
+				}
+				warm(t, cache, some)
+				began := time.Now()
+				r.set(some, false)
+				<-time.After(c.keeps)
+				if _, err := cache.Blob(t.Context(), some); err != nil {
+					t.Errorf("forgotten after %v", time.Since(began))
+				}
+				<-time.After(c.forget - c.keeps)
+				gone(t, cache, some)
+			})
+		})
+	}
+}
+
+func TestCachedCounts(t *testing.T) {
+	t.Parallel()
+	r := newRows(some)
+	c := newCached(t, r, index.CacheOptions{})
+	warm(t, c, some)
+	hits, misses := c.Hits(), c.Misses()
+	for range 10 {
+		c.Blob(t.Context(), some)
+	}
+	c.Blob(t.Context(), cas.DigestOf(nil))
+	if h, m := c.Hits()-hits, c.Misses()-misses; h != 10 || m != 1 {
+		t.Errorf("%d hits and %d misses; want 10 and 1", h, m)
+	}
+}
+
+func TestCachedKeepsWhatItShould(t *testing.T) {
+	t.Parallel()
+	const entries = 1000
+	var ds []cas.Digest
+	for i := range entries {
+		ds = append(ds, cas.DigestOf(fmt.Append(nil, i)))
+	}
+	r := newRows(ds...)
+	c := newCached(t, r, index.CacheOptions{Entries: entries})
+	for range 2 {
+		for _, d := range ds {
+			c.Blob(t.Context(), d)
+		}
+		c.Settle()
+	}
+	before := c.Hits()
+	for _, d := range ds {
+		c.Blob(t.Context(), d)
+	}
+	if hits := c.Hits() - before; hits < entries*9/10 {
+		t.Errorf("a cache for %d blobs remembers %d of as many", entries, hits)
+	}
+}
+
+func TestCachedRefusesNegativeOptions(t *testing.T) {
+	t.Parallel()
+	for _, o := range []index.CacheOptions{{Entries: -1}, {TTL: -1}, {DeafTTL: -1}} {
+		if c, err := index.NewCached(newRows(), o); err == nil {
+			c.Close()
+			t.Errorf("%+v: no error", o)
+		}
+	}
+}
+
+func BenchmarkCachedBlobHit(b *testing.B) {
+	c := newCached(b, newRows(some), index.CacheOptions{})
+	warm(b, c, some)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		ctx := context.Background()
+		for pb.Next() {
+			if _, err := c.Blob(ctx, some); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,120 @@
+package indextest
+
+import (
+	"context"
+
+	"casgate/cas"
+)
+
+// The operations that a Faulty asks its hook about.
+const (
+	OpBlob    = "blob"
+	OpTouch   = "touch"
+	OpCommit  = "commit"
+	OpCondemn = "condemn"
+	OpSuspect = "suspect"
+	OpMissing = "missing"
+	OpList    = "list"
+	OpCheck   = "check"
+)
+
+// Hook decides the fate of one call. A nil error lets it pass. With an error the
+// caller gets that error; the call is made all the same where apply is true, and
+// its result thrown away: the reply was lost. These are the two ways in which
+// every write can fail. The digest is zero for missing, list and check.
+type Hook func(op string, d cas.Digest) (apply bool, err error)
+
+// Faulty is an index whose calls fail as its hook says. To be like a real one,
+// the hook's errors wrap cas.ErrIndexUnavailable.
+type Faulty struct {
+	inner cas.Index
+	hook  Hook
+}
+
+var (
+	_ cas.Index     = (*Faulty)(nil)
+	_ cas.Forgetter = (*Faulty)(nil)
+)
+
+// NewFaulty wraps an index. The hook is called from the caller's goroutine.
+func NewFaulty(inner cas.Index, hook Hook) *Faulty { return &Faulty{inner: inner, hook: hook} }
+
+// fail asks the hook, and makes the call where it failed but is applied.
+func (f *Faulty) fail(op string, d cas.Digest, call func()) error {
+	apply, err := f.hook(op, d)
+	if err != nil && apply {
+		call()
+	}
+	return err
+}
+
+// Blob implements cas.Index.
+func (f *Faulty) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
+	if err := f.fail(OpBlob, d, func() { f.inner.Blob(ctx, d) }); err != nil {
+		return cas.Blob{}, err
+	}
+	return f.inner.Blob(ctx, d)
+}
+
+// Touch implements cas.Index.
+func (f *Faulty) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
+	if err := f.fail(OpTouch, d, func() { f.inner.Touch(ctx, d) }); err != nil {
+		return cas.Blob{}, err
+	}
+	return f.inner.Touch(ctx, d)
+}
+
+// Commit implements cas.Index.
+func (f *Faulty) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created bool, err error) {
+	if err := f.fail(OpCommit, b.Digest, func() { f.inner.Commit(ctx, b) }); err != nil {
+		return cas.Blob{}, false, err
+	}
+	return f.inner.Commit(ctx, b)
+}
+
+// Condemn implements cas.Index.
+func (f *Faulty) Condemn(ctx context.Context, d cas.Digest, force bool) error {
+	if err := f.fail(OpCondemn, d, func() { f.inner.Condemn(ctx, d, force) }); err != nil {
+		return err
+	}
+	return f.inner.Condemn(ctx, d, force)
+}
+
+// Suspect implements cas.Index.
+func (f *Faulty) Suspect(ctx context.Context, ref cas.ObjectRef) error {
+	if err := f.fail(OpSuspect, ref.Digest, func() { f.inner.Suspect(ctx, ref) }); err != nil {
+		return err
+	}
+	return f.inner.Suspect(ctx, ref)
+}
+
+// Missing implements cas.Index.
+func (f *Faulty) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, error) {
+	if err := f.fail(OpMissing, cas.Digest{}, func() { f.inner.Missing(ctx, ds) }); err != nil {
+		return nil, err
+	}
+	return f.inner.Missing(ctx, ds)
+}
+
+// List implements cas.Index.
+func (f *Faulty) List(ctx context.Context, q cas.Query) ([]cas.Blob, error) {
+	if err := f.fail(OpList, cas.Digest{}, func() { f.inner.List(ctx, q) }); err != nil {
+		return nil, err
+	}
+	return f.inner.List(ctx, q)
+}
+
+// Check implements cas.Index.
+func (f *Faulty) Check(ctx context.Context) error {
+	if err := f.fail(OpCheck, cas.Digest{}, func() { f.inner.Check(ctx) }); err != nil {
+		return err
+	}
+	return f.inner.Check(ctx)
+}
+
+// Forget implements cas.Forgetter, where the wrapped index does.
+func (f *Faulty) Forget(d cas.Digest) {
+	if inner, ok := f.inner.(cas.Forgetter); ok {
+		inner.Forget(d)
+	}
+}

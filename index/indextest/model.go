@@ -1,0 +1,211 @@
+package indextest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"casgate/cas"
+)
+
+var modelTests = []test{
+	{"agrees with the index through random histories", func(t *testing.T, x Index) {
+		histories := 0
+		rapid.Check(t, func(rt *rapid.T) {
+			// Blobs of its own for each history; the index stays the same.
+			histories++
+			m := &model{t: t, x: x, rows: map[cas.Digest]cas.Blob{}}
+			for i := range 3 {
+				m.blobs = append(m.blobs, cas.DigestOf(fmt.Appendf(nil, "%s %d %d", t.Name(), histories, i)))
+			}
+			rt.Repeat(map[string]func(*rapid.T){
+				"touch":         m.touch,
+				"commit":        m.commit,
+				"upload":        m.upload,
+				"condemn":       m.condemn,
+				"suspect":       m.suspect,
+				"startDeleting": m.startDeleting,
+				"finish":        m.finishDeleting,
+				"":              m.check,
+			})
+			m.leave(rt)
+		})
+	}},
+}
+
+// model is what the contract says, over a map.
+type model struct {
+	t     *testing.T
+	x     Index
+	blobs []cas.Digest // the blobs of this history
+	rows  map[cas.Digest]cas.Blob
+}
+
+// pick draws one of the blobs.
+func (m *model) pick(t *rapid.T) cas.Digest { return rapid.SampledFrom(m.blobs).Draw(t, "blob") }
+
+// pickRef draws an object of one of the blobs, often that of its row.
+func (m *model) pickRef(t *rapid.T) cas.ObjectRef {
+	d := m.pick(t)
+	return cas.ObjectRef{Digest: d, Generation: max(0, m.rows[d].Generation+rapid.Int32Range(-1, 1).Draw(t, "generation"))}
+}
+
+// agree fails unless the index returned the model's row, or its absence.
+func (m *model) agree(t *rapid.T, what string, got cas.Blob, err error, want cas.Blob, found bool) {
+	t.Helper()
+	if !found {
+		if !errors.Is(err, cas.ErrBlobNotFound) {
+			t.Fatalf("%s returned %+v, error %v; want ErrBlobNotFound", what, got, err)
+		}
+		return
+	}
+	if err != nil || got != want {
+		t.Fatalf("%s returned\n%+v, error %v; want\n%+v", what, got, err, want)
+	}
+}
+
+func (m *model) touch(t *rapid.T) {
+	d := m.pick(t)
+	row, found := m.rows[d]
+	got, err := m.x.Touch(m.t.Context(), d)
+	m.agree(t, "Touch", got, err, row, found)
+}
+
+func (m *model) commit(t *rapid.T) {
+	ref := m.pickRef(t)
+	m.commitObject(t, ref)
+}
+
+// upload commits what an upload would, so that histories get far.
+func (m *model) upload(t *rapid.T) {
+	d := m.pick(t)
+	ref := cas.ObjectRef{Digest: d}
+	if row, found := m.rows[d]; found {
+		ref = row.NextObject()
+	}
+	m.commitObject(t, ref)
+}
+
+func (m *model) commitObject(t *rapid.T, ref cas.ObjectRef) {
+	b := cas.Blob{
+		Digest:     ref.Digest,
+		Generation: ref.Generation,
+		Size:       size,
+		MediaType:  rapid.SampledFrom([]string{"text/plain", "image/png"}).Draw(t, "media type"),
+		Name:       rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "name"),
+	}
+	row, found := m.rows[ref.Digest]
+	var wantCreated, newLife bool
+	switch row.State {
+	case cas.StateDeleting, cas.StateGone:
+		newLife = b.Generation > row.Generation
+	case cas.StateSuspect:
+		wantCreated = b.Generation >= row.Generation
+		if wantCreated {
+			row.State, row.Generation = cas.StateLive, b.Generation
+		}
+	case cas.StateLive, cas.StateCondemned:
+		row.State = cas.StateLive
+	default:
+		newLife = !found
+	}
+	if newLife {
+		wantCreated = true
+		row = b
+		row.State = cas.StateLive
+	} else if row.State == cas.StateLive && row.Name == "" {
+		row.Name = b.Name
+	}
+	got, created, err := m.x.Commit(m.t.Context(), b)
+	if newLife && err == nil {
+		if !got.CreatedAt.After(m.rows[ref.Digest].CreatedAt) {
+			t.Fatalf("a new life began at %s, the last one at %s", got.CreatedAt, m.rows[ref.Digest].CreatedAt)
+		}
+		row.CreatedAt = got.CreatedAt
+	}
+	m.rows[ref.Digest] = row
+	m.agree(t, "Commit", got, err, row, true)
+	if created != wantCreated {
+		t.Fatalf("Commit says created %v; want %v", created, wantCreated)
+	}
+}
+
+func (m *model) condemn(t *rapid.T) {
+	d := m.pick(t)
+	row := m.rows[d]
+	visible := row.State.Visible()
+	if visible {
+		row.State = cas.StateCondemned
+		m.rows[d] = row
+	}
+	err := m.x.Condemn(m.t.Context(), d, rapid.Bool().Draw(t, "force"))
+	if (err == nil) != visible || (err != nil && !errors.Is(err, cas.ErrBlobNotFound)) {
+		t.Fatalf("Condemn of a blob, visible %v: error %v", visible, err)
+	}
+}
+
+func (m *model) suspect(t *rapid.T) {
+	ref := m.pickRef(t)
+	if row, found := m.rows[ref.Digest]; found && row.Object() == ref && row.State == cas.StateLive {
+		row.State = cas.StateSuspect
+		m.rows[ref.Digest] = row
+	}
+	if err := m.x.Suspect(m.t.Context(), ref); err != nil {
+		t.Fatalf("Suspect: %v", err)
+	}
+}
+
+func (m *model) startDeleting(t *rapid.T) {
+	grace := rapid.SampledFrom([]time.Duration{0, 0, time.Hour}).Draw(t, "grace")
+	var want []cas.ObjectRef
+	for d, row := range m.rows {
+		if row.State == cas.StateCondemned && grace == 0 {
+			row.State = cas.StateDeleting
+			m.rows[d] = row
+			want = append(want, row.Object())
+		}
+	}
+	got, err := m.x.StartDeleting(m.t.Context(), grace, 1000)
+	if err != nil || !slices.Equal(sortRefs(got), sortRefs(want)) {
+		t.Fatalf("StartDeleting took %v, error %v; want %v", got, err, want)
+	}
+}
+
+func (m *model) finishDeleting(t *rapid.T) {
+	ref := m.pickRef(t)
+	if row, found := m.rows[ref.Digest]; found && row.Object() == ref && row.State == cas.StateDeleting {
+		row.State = cas.StateGone
+		m.rows[ref.Digest] = row
+	}
+	if err := m.x.FinishDeleting(m.t.Context(), ref); err != nil {
+		t.Fatalf("FinishDeleting: %v", err)
+	}
+}
+
+// check compares what readers see, after every step.
+func (m *model) check(t *rapid.T) {
+	var want []cas.Digest
+	for _, d := range m.blobs {
+		row := m.rows[d]
+		got, err := m.x.Blob(m.t.Context(), d)
+		m.agree(t, "Blob", got, err, row, row.State.Visible())
+		if row.State != cas.StateLive {
+			want = append(want, d)
+		}
+	}
+	got, err := m.x.Missing(m.t.Context(), m.blobs)
+	if err != nil || !slices.Equal(got, want) {
+		t.Fatalf("Missing returned %v, error %v; want %v", got, err, want)
+	}
+}
+
+// leave takes the condemned blobs out of the way of the next history.
+func (m *model) leave(t *rapid.T) {
+	if _, err := m.x.StartDeleting(m.t.Context(), 0, 1000); err != nil {
+		t.Fatalf("StartDeleting: %v", err)
+	}
+}

@@ -1,0 +1,193 @@
+package pgindex
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/jackc/pgx/v5"
+
+	"casgate/cas"
+	"casgate/index"
+)
+
+// scanBlob reads the columns "digest, size, media_type, name, state, generation,
+// created_at", and into more what comes after them.
+func scanBlob(row pgx.Row, more ...any) (cas.Blob, error) {
+	var b cas.Blob
+	into := append([]any{&b.Digest, &b.Size, &b.MediaType, &b.Name, &b.State, &b.Generation, &b.CreatedAt}, more...)
+	if err := row.Scan(into...); err != nil {
+		return cas.Blob{}, err
+	}
+	b.CreatedAt = b.CreatedAt.UTC()
+	return b, nil
+}
+
+const sqlBlob = `
+select digest, size, media_type, name, state, generation, created_at
+from blobs
+where digest = $1 and state in ('live', 'suspect')`
+
+// Blob implements cas.Index.
+func (x *Index) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	b, err := scanBlob(x.pool.QueryRow(call, sqlBlob, d[:]))
+	if err != nil {
+		return cas.Blob{}, blobFault(ctx, "look up", d, err)
+	}
+	return b, nil
+}
+
+// The two halves of the touch see the row at different times. "seen" is the row
+// in the statement's snapshot and decides whether there is anything to write; in
+// most cases there isn't, and it is the answer, true as of the snapshot. Where
+// there is, the update waits for whoever holds the row, then works on its newest
+// version, whatever became of it meanwhile, and returns that. So a row that was
+// condemned by a transaction that the touch had to wait for comes back as
+// condemned. (A condition on b.state in the update's where clause would instead
+// drop a row that changed in between, and leave nothing but the outdated one to
+// return.)
+const sqlTouch = `
+with seen as materialized (
+    select digest, size, media_type, name, state, generation, created_at,
+        state = 'live' and touched_at < now() - interval '1 minute' as due
+    from blobs
+    where digest = $1
+), touched as (
+    update blobs b set
+        touched_at = case when b.state = 'live' then greatest(b.touched_at, now()) else b.touched_at end
+    from seen
+    where seen.due and b.digest = seen.digest
+    returning b.digest, b.size, b.media_type, b.name, b.state, b.generation, b.created_at
+)
+select digest, size, media_type, name, state, generation, created_at from touched
+union all
+select digest, size, media_type, name, state, generation, created_at from seen where not due`
+
+// Touch implements cas.Index. A live row that was touched within the last minute
+// is not written, so that a popular blob is not a hot row.
+func (x *Index) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	b, err := scanBlob(x.pool.QueryRow(call, sqlTouch, d[:]))
+	if err != nil {
+		return cas.Blob{}, blobFault(ctx, "touch", d, err)
+	}
+	return b, nil
+}
+
+// On a conflict Postgres locks the row and evaluates the set clause against its
+// newest version, so the verdict is about the row as it really is:
+//
+//	refresh  it is live, or condemned and rescued by this
+//	repair   it is suspect, and this object is no older
+//	renew    its object is or was being removed, and this one is another
+//	leave    none of these, or a size that contradicts the row
+//
+// Only an insert, a repair and a renewal store this call's commit_id, which is
+// how the statement knows what it did itself: Postgres before 18 doesn't return
+// the old row.
+const sqlCommit = `
+insert into blobs as b (digest, size, media_type, name, generation, state, commit_id)
+values ($1, $2, $3, $4, $5, 'live', $6)
+on conflict (digest) do update set
+    (size, media_type, name, generation, state, created_at, touched_at,
+     condemned_at, deleting_at, verified_at, commit_id) = (
+        select
+            case when verdict in ('renew', 'repair') then excluded.size else b.size end,
+            case verdict when 'renew' then excluded.media_type else b.media_type end,
+            case when verdict = 'renew' or (verdict <> 'leave' and b.name = '') then excluded.name else b.name end,
+            case when verdict in ('renew', 'repair') then excluded.generation else b.generation end,
+            case verdict when 'leave' then b.state else 'live' end,
+            case verdict when 'renew' then now() else b.created_at end,
+            case verdict when 'leave' then b.touched_at else greatest(b.touched_at, now()) end,
+            case verdict when 'leave' then b.condemned_at end,
+            case verdict when 'leave' then b.deleting_at end,
+            case when verdict in ('renew', 'repair') then null else b.verified_at end,
+            case when verdict in ('renew', 'repair') then excluded.commit_id else b.commit_id end
+        from (select case
+            when b.state in ('deleting', 'gone') then
+                case when excluded.generation > b.generation then 'renew' else 'leave' end
+            when b.state = 'suspect' then
+                case when excluded.generation >= b.generation then 'repair' else 'leave' end
+            when b.size <> excluded.size then 'leave'
+            else 'refresh'
+        end as verdict) as judged
+    )
+returning digest, size, media_type, name, state, generation, created_at, commit_id = $6`
+
+// Commit implements cas.Index. Where b's size contradicts that of a live or
+// condemned row, the row is left alone and returned: the caller has found a broken
+// database.
+func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created bool, err error) {
+	if err := checkBlob(b); err != nil {
+		return cas.Blob{}, false, err
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	row, err = scanBlob(x.pool.QueryRow(call, sqlCommit,
+		b.Digest[:], b.Size, b.MediaType, b.Name, b.Generation, int64(rand.Uint64())), &created)
+	if err != nil {
+		return cas.Blob{}, false, blobFault(ctx, "commit", b.Digest, err)
+	}
+	return row, created, nil
+}
+
+// checkBlob refuses what the database would refuse, with a clearer error and
+// without calling it unavailable.
+func checkBlob(b cas.Blob) error {
+	if b.Size < 0 || b.Generation < 0 {
+		return fmt.Errorf("commit blob %s: size %d and generation %d must not be negative", b.Digest.Short(), b.Size, b.Generation)
+	}
+	if err := index.CheckText("name", b.Name); err != nil {
+		return fmt.Errorf("commit blob %s: %w", b.Digest.Short(), err)
+	}
+	if err := index.CheckText("media type", b.MediaType); err != nil {
+		return fmt.Errorf("commit blob %s: %w", b.Digest.Short(), err)
+	}
+	return nil
+}
+
+// The announcement is part of the statement, so it goes out if, and only if, the
+// change is committed.
+const sqlCondemn = `
+with condemned as (
+    update blobs set state = 'condemned', condemned_at = now()
+    where digest = $1 and state in ('live', 'suspect')
+    returning digest
+)
+select pg_notify($2, encode(digest, 'hex')) from condemned`
+
+// Condemn implements cas.Index. No table refers to blobs yet, so force makes no
+// difference until files come, and cas.ErrBlobInUse with them.
+func (x *Index) Condemn(ctx context.Context, d cas.Digest, force bool) error {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	tag, err := x.pool.Exec(call, sqlCondemn, d[:], channel)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = pgx.ErrNoRows
+	}
+	if err != nil {
+		return blobFault(ctx, "condemn", d, err)
+	}
+	return nil
+}
+
+const sqlSuspect = `
+with suspected as (
+    update blobs set state = 'suspect'
+    where digest = $1 and generation = $2 and state = 'live'
+    returning digest
+)
+select pg_notify($3, encode(digest, 'hex')) from suspected`
+
+// Suspect implements cas.Index.
+func (x *Index) Suspect(ctx context.Context, ref cas.ObjectRef) error {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	if _, err := x.pool.Exec(call, sqlSuspect, ref.Digest[:], ref.Generation, channel); err != nil {
+		return blobFault(ctx, "mark suspect", ref.Digest, err)
+	}
+	return nil
+}

@@ -1,0 +1,17 @@
+package pgindex
+
+import (
+	"context"
+	"time"
+)
+
+// Clock returns the database's time, which is that of every row.
+func (x *Index) Clock(ctx context.Context) (time.Time, error) {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	var now time.Time
+	if err := x.pool.QueryRow(call, "select clock_timestamp()").Scan(&now); err != nil {
+		return time.Time{}, fault(ctx, "read the database's clock", err)
+	}
+	return now, nil
+}

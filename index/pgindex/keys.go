@@ -1,0 +1,75 @@
+package pgindex
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"casgate/cas/access"
+	"casgate/index"
+)
+
+const sqlSigningKeys = `
+select id, secret, created_at from signing_keys
+where retired_at is null
+order by created_at desc, id desc`
+
+// SigningKeys returns the keys that have not been retired, newest first.
+func (x *Index) SigningKeys(ctx context.Context) ([]access.SigningKey, error) {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	// An error of Query comes out of CollectRows.
+	rows, _ := x.pool.Query(call, sqlSigningKeys)
+	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (k access.SigningKey, err error) {
+		err = row.Scan(&k.ID, &k.Secret, &k.CreatedAt)
+		k.CreatedAt = k.CreatedAt.UTC()
+		return k, err
+	})
+	if err != nil {
+		return nil, fault(ctx, "list signing keys", err)
+	}
+	return keys, nil
+}
+
+const sqlAddSigningKey = `
+insert into signing_keys as k (id, secret) values ($1, $2)
+on conflict (id) do update set id = k.id where k.secret = excluded.secret`
+
+// AddSigningKey stores a new key; its creation time is the database's. It may be
+// repeated; another key with the same id is an error.
+func (x *Index) AddSigningKey(ctx context.Context, k access.SigningKey) error {
+	if err := index.CheckText("signing key id", k.ID); err != nil {
+		return fmt.Errorf("add signing key: %w", err)
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	tag, err := x.pool.Exec(call, sqlAddSigningKey, k.ID, k.Secret)
+	if err != nil {
+		return fault(ctx, "add signing key "+k.ID, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fmt.Errorf("add signing key %s: the id is taken", k.ID)
+	}
+	return nil
+}
+
+const sqlRetireSigningKey = `update signing_keys set retired_at = coalesce(retired_at, now()) where id = $1`
+
+// RetireSigningKey makes every URL that the key signed worthless from now on. The
+// error wraps access.ErrKeyNotFound where there is no such key.
+func (x *Index) RetireSigningKey(ctx context.Context, id string) error {
+	if index.CheckText("signing key id", id) != nil {
+		return fmt.Errorf("retire signing key %q: %w", id, access.ErrKeyNotFound)
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	tag, err := x.pool.Exec(call, sqlRetireSigningKey, id)
+	if err != nil {
+		return fault(ctx, "retire signing key "+id, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fmt.Errorf("retire signing key %q: %w", id, access.ErrKeyNotFound)
+	}
+	return nil
+}

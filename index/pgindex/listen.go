@@ -1,0 +1,185 @@
+package pgindex
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"casgate/cas"
+)
+
+// channel carries the announcements of all gateways: the 64 hex digits of a
+// digest, or probePrefix and something random.
+const channel = "casgate_blobs"
+
+// probePrefix begins a notification that a listener sends itself.
+const probePrefix = "probe "
+
+// How long Listen waits before it tries again; doubling from the first to the
+// last, with jitter.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 15 * time.Second
+)
+
+// Listen implements index.Feed, on a direct connection of its own. A pooler in
+// transaction mode accepts LISTEN and then delivers nothing, without an error;
+// so does a URL that names another database. Therefore Listen trusts only what
+// it has heard: it sends itself a notification the way all others are sent, over
+// the pool, and listens once that has come back. It repeats this every probe
+// interval, which bounds how long a connection that died silently goes
+// unnoticed.
+func (x *Index) Listen(ctx context.Context, onChange func(cas.Digest), onGap func(), onState func(listening bool)) error {
+	l := &listener{index: x, onChange: onChange, onGap: onGap}
+	var listening, reported bool
+	report := func(now bool) {
+		if listening != now || !reported {
+			listening, reported = now, true
+			onState(now)
+		}
+	}
+	// Who stops listening knows nothing from then on.
+	defer report(false)
+	l.onProven = func() {
+		x.log.Info().Msg("listening for changes of other gateways")
+		onGap()
+		report(true)
+	}
+	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
+		err := l.session(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if listening {
+			retry = firstRetry
+		}
+		if listening || !reported {
+			x.log.Warn().Err(err).Msg("not listening for changes of other gateways; trying again")
+		}
+		report(false)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(retry/2 + mathrand.N(retry)):
+		}
+	}
+}
+
+// listener is one call of Listen.
+type listener struct {
+	index    *Index
+	conn     *pgx.Conn
+	onChange func(cas.Digest)
+	onGap    func()
+	onProven func() // called in each session once, when a probe came back
+}
+
+// session listens on one connection until it fails. It always returns an error.
+func (l *listener) session(ctx context.Context) error {
+	if err := l.connect(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		// The server is told, so that it doesn't log an unexpected end; not for long,
+		// and also when ctx is done.
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		l.conn.Close(closing)
+	}()
+	for proven := false; ; proven = true {
+		began := time.Now()
+		if err := l.probe(ctx); err != nil {
+			return err
+		}
+		if !proven {
+			l.onProven()
+		}
+		if _, err := l.receive(ctx, began.Add(l.index.probeInterval), ""); err != nil {
+			return err
+		}
+	}
+}
+
+// connect opens the connection and listens. The time limit of connecting is the
+// configuration's.
+func (l *listener) connect(ctx context.Context) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, l.index.listenConfig.Copy())
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "listen "+channel); err != nil {
+		conn.Close(ctx)
+		return err
+	}
+	l.conn = conn
+	return nil
+}
+
+// errDeaf: the connection is up, and hears nothing.
+var errDeaf = errors.New("a notification that was sent over the database URL did not arrive: " +
+	"is there a pooler in between, or does the URL for listening name another database")
+
+// probe sends a notification over the pool and waits until it is heard. What
+// else comes in between is delivered.
+func (l *listener) probe(ctx context.Context) error {
+	limit := min(l.index.probeInterval, callTimeout)
+	until := time.Now().Add(limit)
+	payload := probePrefix + rand.Text()
+	sending, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	if _, err := l.index.pool.Exec(sending, "select pg_notify($1, $2)", channel, payload); err != nil {
+		return fmt.Errorf("send a notification: %w", err)
+	}
+	heard, err := l.receive(ctx, until, payload)
+	if err == nil && !heard {
+		return fmt.Errorf("after %v: %w", limit, errDeaf)
+	}
+	return err
+}
+
+// receive delivers announcements until the given time, or, where probe isn't
+// empty, until it hears that, which it reports. The connection outlives the time
+// limit.
+func (l *listener) receive(ctx context.Context, until time.Time, probe string) (heard bool, err error) {
+	limited, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	for {
+		n, err := l.conn.WaitForNotification(limited)
+		switch {
+		case err != nil && ctx.Err() == nil && limited.Err() != nil && !l.conn.IsClosed():
+			return false, nil
+		case err != nil:
+			return false, err
+		case probe != "" && n.Payload == probe:
+			return true, nil
+		}
+		l.deliver(n.Payload)
+	}
+}
+
+// deliver hands on one announcement. One that can't be read is from a newer
+// gateway: what it says is unknown, so anything may have changed.
+func (l *listener) deliver(payload string) {
+	if strings.HasPrefix(payload, probePrefix) {
+		return // another listener's
+	}
+	var d cas.Digest
+	if len(payload) != hex.EncodedLen(len(d)) {
+		l.onGap()
+		return
+	}
+	if _, err := hex.Decode(d[:], []byte(payload)); err != nil {
+		l.onGap()
+		return
+	}
+	l.onChange(d)
+}

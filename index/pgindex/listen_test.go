@@ -1,0 +1,181 @@
+package pgindex_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"casgate/cas"
+	"casgate/cas/castest"
+	"casgate/index/pgindex"
+	"casgate/index/pgindex/pgtest"
+)
+
+// events hears what Listen says, in words.
+type events struct {
+	t      *testing.T
+	heard  chan string
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+// listen listens until the test ends.
+func listen(t *testing.T, o pgindex.Options) *events {
+	t.Helper()
+	o.Log = zerolog.New(zerolog.NewTestWriter(t))
+	x := open(t, o)
+	ctx, cancel := context.WithCancel(t.Context())
+	e := &events{t: t, heard: make(chan string, 1000), cancel: cancel, ended: make(chan error, 1)}
+	go func() {
+		e.ended <- x.Listen(ctx,
+			func(d cas.Digest) { e.heard <- "change " + d.Short() },
+			func() { e.heard <- "gap" },
+			func(listening bool) { e.heard <- fmt.Sprint("listening ", listening) })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-e.ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("Listen returned %v", err)
+		}
+	})
+	return e
+}
+
+// expect waits for these events, in this order, with no others in between.
+func (e *events) expect(want ...string) {
+	e.t.Helper()
+	for _, w := range want {
+		select {
+		case got := <-e.heard:
+			if got != w {
+				e.t.Fatalf("heard %q; want %q", got, w)
+			}
+		case <-time.After(30 * time.Second):
+			e.t.Fatalf("heard nothing; want %q", w)
+		}
+	}
+}
+
+func TestListen(t *testing.T) {
+	t.Parallel()
+	url := pgtest.New(t)
+	e := listen(t, pgindex.Options{URL: url})
+	e.expect("gap", "listening true")
+
+	x := newTestIndex(t, url)
+	change := "change " + some.Digest.Short()
+	put(t, x.Index)
+	if err := x.Suspect(t.Context(), some.Object()); err != nil {
+		t.Fatal(err)
+	}
+	e.expect(change)
+	if err := x.Suspect(t.Context(), some.Object()); err != nil { // changes nothing
+		t.Fatal(err)
+	}
+	if err := x.Condemn(t.Context(), some.Digest, false); err != nil {
+		t.Fatal(err)
+	}
+	e.expect(change)
+	if err := x.Condemn(t.Context(), some.Digest, false); !errors.Is(err, cas.ErrBlobNotFound) {
+		t.Fatal(err)
+	}
+	for _, payload := range []string{"news of another kind", "", fmt.Sprintf("%064d", 0)[1:] + "x"} {
+		if _, err := x.db.Exec(t.Context(), "select pg_notify('casgate_blobs', $1)", payload); err != nil {
+			t.Fatal(err)
+		}
+		e.expect("gap")
+	}
+}
+
+func TestListenReconnects(t *testing.T) {
+	t.Parallel()
+	url := pgtest.New(t)
+	e := listen(t, pgindex.Options{URL: url})
+	x := newTestIndex(t, url)
+	e.expect("gap", "listening true")
+	for range 2 {
+		_, err := x.db.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity
+			where datname = current_database() and query like 'listen %'`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.expect("listening false", "gap", "listening true")
+	}
+	put(t, x.Index)
+	if err := x.Condemn(t.Context(), some.Digest, false); err != nil {
+		t.Fatal(err)
+	}
+	e.expect("change " + some.Digest.Short())
+	e.cancel()
+	e.expect("listening false")
+}
+
+// PgBouncer in transaction mode takes the LISTEN and delivers nothing.
+func TestListenNoticesAPooler(t *testing.T) {
+	t.Parallel()
+	pooled := pgtest.NewPooled(t)
+	e := listen(t, pgindex.Options{URL: pooled, ProbeInterval: 200 * time.Millisecond})
+	e.expect("listening false")
+}
+
+func TestListenBesideAPooler(t *testing.T) {
+	t.Parallel()
+	direct := pgtest.New(t)
+	pooled := pgtest.Pooled(t, castest.Service(t, pgtest.PoolerVariable), direct)
+	e := listen(t, pgindex.Options{URL: pooled, ListenURL: direct})
+	e.expect("gap", "listening true")
+	x := open(t, pgindex.Options{URL: pooled})
+	put(t, x)
+	if err := x.Condemn(t.Context(), some.Digest, false); err != nil {
+		t.Fatal(err)
+	}
+	e.expect("change " + some.Digest.Short())
+}
+
+func TestListenNoticesTheWrongDatabase(t *testing.T) {
+	t.Parallel()
+	e := listen(t, pgindex.Options{URL: pgtest.New(t), ListenURL: pgtest.New(t), ProbeInterval: 200 * time.Millisecond})
+	e.expect("listening false")
+}
+
+// A connection that dies without a word, as behind a firewall, is noticed by the
+// next probe; and one that lives through many probes is kept.
+func TestListenProbes(t *testing.T) {
+	t.Parallel()
+	direct := pgtest.New(t)
+	proxied, server := throughProxy(t, direct)
+	e := listen(t, pgindex.Options{URL: direct, ListenURL: proxied, ProbeInterval: time.Second})
+	e.expect("gap", "listening true")
+	server.silence()
+	e.expect("listening false")
+	server.serve()
+	e.expect("gap", "listening true")
+
+	// Each probe is heard by every listener, so this one can count them.
+	x := newTestIndex(t, direct)
+	other, err := x.db.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Release()
+	if _, err := other.Exec(t.Context(), "listen casgate_blobs"); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := other.Conn().WaitForNotification(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := other.Exec(t.Context(), "unlisten *"); err != nil {
+		t.Fatal(err)
+	}
+	put(t, x.Index)
+	if err := x.Condemn(t.Context(), some.Digest, false); err != nil {
+		t.Fatal(err)
+	}
+	e.expect("change " + some.Digest.Short())
+}

@@ -1,0 +1,108 @@
+package pgindex
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"github.com/rs/zerolog"
+
+	"casgate/migrations"
+)
+
+// Where goose keeps its account: its own defaults, by which its command-line
+// tool works on the same database. A version that was rolled back has no row.
+const (
+	sqlVersion = `select coalesce(max(version_id), 0) from goose_db_version where is_applied`
+	sqlApplied = `select version_id, max(tstamp::timestamptz) from goose_db_version where is_applied group by version_id`
+)
+
+// CheckSchema returns nil where the database's schema is the one this program
+// needs, and otherwise a *migrations.SchemaError, which says what to do. It
+// changes nothing, so it needs no right to.
+func (x *Index) CheckSchema(ctx context.Context) error {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	var version int64
+	err := x.pool.QueryRow(call, sqlVersion).Scan(&version)
+	if err != nil && !isUndefinedTable(err) {
+		return fault(ctx, "read the schema's version", err)
+	}
+	return migrations.Postgres.Check(version)
+}
+
+// MigrationStatus lists all migrations that this program knows or the database
+// had, by version.
+func (x *Index) MigrationStatus(ctx context.Context) ([]migrations.Status, error) {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	applied := make(map[int64]time.Time)
+	// An error of Query comes out of ForEachRow.
+	rows, _ := x.pool.Query(call, sqlApplied)
+	var version int64
+	var at time.Time
+	_, err := pgx.ForEachRow(rows, []any{&version, &at}, func() error {
+		applied[version] = at.UTC()
+		return nil
+	})
+	if err != nil && !isUndefinedTable(err) {
+		return nil, fault(ctx, "list the migrations", err)
+	}
+	return migrations.Postgres.Status(applied), nil
+}
+
+// isUndefinedTable tells a database that was never migrated.
+func isUndefinedTable(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pgErr.Code == codeUndefinedTable
+}
+
+// Migrate brings the schema up to date. Any number of processes may call it at
+// once: one works, the others wait. A database that a newer program migrated is
+// refused with a *migrations.SchemaError.
+func (x *Index) Migrate(ctx context.Context) error {
+	err := x.CheckSchema(ctx)
+	if err == nil {
+		return nil
+	}
+	if schemaErr, ok := errors.AsType[*migrations.SchemaError](err); !ok || schemaErr.Have > schemaErr.Want {
+		return err
+	}
+	// Not over the pool: goose needs several connections at once, and the pool may
+	// be configured smaller.
+	db := stdlib.OpenDB(*x.pool.Config().ConnConfig)
+	defer db.Close()
+	provider, err := x.provider(db)
+	if err != nil {
+		return fmt.Errorf("prepare the migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fault(ctx, "migrate the database", err)
+	}
+	return x.CheckSchema(ctx)
+}
+
+// provider locks with a row in a table, since an advisory lock belongs to a
+// session, and behind a pooler there is none. A process that dies while it
+// migrates holds the others up for the lease of half a minute.
+func (x *Index) provider(db *sql.DB) (*goose.Provider, error) {
+	logger := slog.New(zerolog.NewSlogHandler(x.log))
+	locker, err := lock.NewPostgresTableLocker(
+		lock.WithTableLockTimeout(100*time.Millisecond, 3000), // five minutes
+		lock.WithTableUnlockTimeout(100*time.Millisecond, 100),
+		lock.WithTableLogger(logger),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres.Files(),
+		goose.WithLocker(locker), goose.WithSlog(logger), goose.WithDisableGlobalRegistry(true))
+}

@@ -1,0 +1,184 @@
+package pgindex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"casgate/cas/access"
+	"casgate/index"
+)
+
+// scanToken reads the columns "id, secret_hash, name, scopes, created_at,
+// expires_at, last_used_at, revoked_at".
+func scanToken(row pgx.Row) (access.Token, error) {
+	var t access.Token
+	var hash []byte
+	var scopes []string
+	var expires, used, revoked *time.Time
+	if err := row.Scan(&t.ID, &hash, &t.Name, &scopes, &t.CreatedAt, &expires, &used, &revoked); err != nil {
+		return access.Token{}, err
+	}
+	if copy(t.SecretHash[:], hash) != len(t.SecretHash) {
+		return access.Token{}, fmt.Errorf("secret hash of %d bytes", len(hash))
+	}
+	for _, s := range scopes {
+		t.Scopes = append(t.Scopes, access.Scope(s))
+	}
+	t.CreatedAt = t.CreatedAt.UTC()
+	t.ExpiresAt, t.LastUsedAt, t.RevokedAt = timeOrZero(expires), timeOrZero(used), timeOrZero(revoked)
+	return t, nil
+}
+
+// timeOrZero turns null into the zero time.
+func timeOrZero(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// nullIfZero turns the zero time into null.
+func nullIfZero(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// The same token again is a repetition of a call whose answer was lost, and
+// returns the row; another secret under the same id returns nothing.
+const sqlCreateToken = `
+insert into tokens as t (id, secret_hash, name, scopes, expires_at)
+values ($1, $2, $3, $4, $5)
+on conflict (id) do update set id = t.id where t.secret_hash = excluded.secret_hash
+returning id, secret_hash, name, scopes, created_at, expires_at, last_used_at, revoked_at`
+
+// CreateToken stores a new token and returns it with its creation time, which is
+// the database's. It may be repeated; another token with the same id is an
+// error.
+func (x *Index) CreateToken(ctx context.Context, t access.Token) (access.Token, error) {
+	for field, text := range map[string]string{"token id": t.ID, "token name": t.Name} {
+		if err := index.CheckText(field, text); err != nil {
+			return access.Token{}, fmt.Errorf("create token: %w", err)
+		}
+	}
+	scopes := make([]string, len(t.Scopes))
+	for i, s := range t.Scopes {
+		scopes[i] = string(s)
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	created, err := scanToken(x.pool.QueryRow(call, sqlCreateToken, t.ID, t.SecretHash[:], t.Name, scopes, nullIfZero(t.ExpiresAt)))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return access.Token{}, fmt.Errorf("create token %s: the id is taken", t.ID)
+	}
+	if err != nil {
+		return access.Token{}, fault(ctx, "create token "+t.ID, err)
+	}
+	return created, nil
+}
+
+const sqlToken = `
+select id, secret_hash, name, scopes, created_at, expires_at, last_used_at, revoked_at
+from tokens where id = $1`
+
+// Token returns a token, expired and revoked ones too, or an error that wraps
+// access.ErrTokenNotFound.
+func (x *Index) Token(ctx context.Context, id string) (access.Token, error) {
+	if index.CheckText("token id", id) != nil {
+		return access.Token{}, fmt.Errorf("look up token %q: %w", id, access.ErrTokenNotFound)
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	t, err := scanToken(x.pool.QueryRow(call, sqlToken, id))
+	if err != nil {
+		return access.Token{}, tokenFault(ctx, "look up", id, err)
+	}
+	return t, nil
+}
+
+const sqlTokens = `
+select id, secret_hash, name, scopes, created_at, expires_at, last_used_at, revoked_at
+from tokens order by created_at, id`
+
+// Tokens returns all tokens, expired and revoked ones too, oldest first.
+func (x *Index) Tokens(ctx context.Context) ([]access.Token, error) {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	// An error of Query comes out of CollectRows.
+	rows, _ := x.pool.Query(call, sqlTokens)
+	tokens, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (access.Token, error) { return scanToken(row) })
+	if err != nil {
+		return nil, fault(ctx, "list tokens", err)
+	}
+	return tokens, nil
+}
+
+const sqlRevokeToken = `update tokens set revoked_at = coalesce(revoked_at, now()) where id = $1`
+
+// RevokeToken makes a token worthless from now on; one that is revoked already
+// keeps its time. The error wraps access.ErrTokenNotFound where there is none.
+func (x *Index) RevokeToken(ctx context.Context, id string) error {
+	if index.CheckText("token id", id) != nil {
+		return fmt.Errorf("revoke token %q: %w", id, access.ErrTokenNotFound)
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	tag, err := x.pool.Exec(call, sqlRevokeToken, id)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = pgx.ErrNoRows
+	}
+	if err != nil {
+		return tokenFault(ctx, "revoke", id, err)
+	}
+	return nil
+}
+
+// Every gateway writes its batch over the same rows: locking them in one order
+// keeps two batches from waiting for each other in a circle.
+const sqlUseTokens = `
+with used as materialized (
+    select t.id, u.used_at
+    from tokens t
+    join unnest($1::text[], $2::timestamptz[]) as u(id, used_at) on u.id = t.id
+    order by t.id
+    for update of t
+)
+update tokens t set last_used_at = greatest(t.last_used_at, used.used_at)
+from used where t.id = used.id`
+
+// UseTokens records when tokens were last used, by id. A time never goes
+// backwards, and an id that doesn't exist is left out.
+func (x *Index) UseTokens(ctx context.Context, lastUsed map[string]time.Time) error {
+	if len(lastUsed) == 0 {
+		return nil
+	}
+	ids := make([]string, 0, len(lastUsed))
+	times := make([]time.Time, 0, len(lastUsed))
+	for id, at := range lastUsed {
+		if index.CheckText("token id", id) == nil {
+			ids = append(ids, id)
+			times = append(times, at.UTC())
+		}
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	if _, err := x.pool.Exec(call, sqlUseTokens, ids, times); err != nil {
+		return fault(ctx, fmt.Sprintf("record the use of %d tokens", len(ids)), err)
+	}
+	return nil
+}
+
+// tokenFault is fault for an operation on one token, and turns "no row" into
+// access.ErrTokenNotFound.
+func tokenFault(ctx context.Context, doing, id string, err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("%s token %q: %w", doing, id, access.ErrTokenNotFound)
+	}
+	return fault(ctx, doing+" token "+id, err)
+}

@@ -1,0 +1,218 @@
+package sqliteindex
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"casgate/cas"
+	"casgate/index"
+)
+
+// scanner is a *sql.Row or *sql.Rows.
+type scanner interface{ Scan(into ...any) error }
+
+// scanBlob reads the columns "digest, size, media_type, name, state, generation,
+// created_at", and into more what comes after them.
+func scanBlob(row scanner, more ...any) (cas.Blob, error) {
+	var b cas.Blob
+	var created int64
+	into := append([]any{&b.Digest, &b.Size, &b.MediaType, &b.Name, &b.State, &b.Generation, &created}, more...)
+	if err := row.Scan(into...); err != nil {
+		return cas.Blob{}, err
+	}
+	b.CreatedAt = time.UnixMicro(created).UTC()
+	return b, nil
+}
+
+const sqlBlob = `
+select digest, size, media_type, name, state, generation, created_at
+from blobs
+where digest = ? and state in ('live', 'suspect')`
+
+// Blob implements cas.Index.
+func (x *Index) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
+	b, err := x.one(ctx, &x.blob, d)
+	if err != nil {
+		return cas.Blob{}, blobFault(ctx, "look up", d, err)
+	}
+	return b, nil
+}
+
+const (
+	sqlSeen = `
+select digest, size, media_type, name, state, generation, created_at, touched_at
+from blobs where digest = ?`
+
+	sqlTouch = `
+update blobs set touched_at = case state when 'live' then max(touched_at, ?) else touched_at end
+where digest = ?
+returning digest, size, media_type, name, state, generation, created_at`
+)
+
+// touchEvery is how old touched_at of a live row may be before it is refreshed.
+const touchEvery = time.Minute
+
+// Touch implements cas.Index. In most cases there is nothing to write, and then
+// the write lock isn't taken: what the reader saw is the answer. Otherwise the
+// update answers, from the row as it is by then.
+func (x *Index) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
+	b, err := x.touch(ctx, d)
+	if err != nil {
+		return cas.Blob{}, blobFault(ctx, "touch", d, err)
+	}
+	return b, nil
+}
+
+// touch is Touch with raw errors.
+func (x *Index) touch(ctx context.Context, d cas.Digest) (b cas.Blob, err error) {
+	var touched int64
+	b, err = x.one(ctx, &x.seen, d, &touched)
+	if err != nil {
+		return cas.Blob{}, err
+	}
+	if b.State != cas.StateLive || now()-touched <= touchEvery.Microseconds() {
+		return b, nil
+	}
+	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		b, err = scanBlob(tx.QueryRowContext(ctx, sqlTouch, now(), d[:]))
+		return err
+	})
+	return b, err
+}
+
+const (
+	sqlInsert = `
+insert into blobs (digest, size, media_type, name, generation, state, created_at, touched_at)
+values (?, ?, ?, ?, ?, 'live', ?, ?)
+returning digest, size, media_type, name, state, generation, created_at`
+
+	// Live, or condemned and rescued.
+	sqlRefresh = `
+update blobs set
+    state = 'live', condemned_at = null, touched_at = max(touched_at, ?),
+    name = case name when '' then ? else name end
+where digest = ?
+returning digest, size, media_type, name, state, generation, created_at`
+
+	// Suspect, and this object is no older.
+	sqlRepair = `
+update blobs set
+    state = 'live', size = ?, generation = ?, verified_at = null, touched_at = max(touched_at, ?),
+    name = case name when '' then ? else name end
+where digest = ?
+returning digest, size, media_type, name, state, generation, created_at`
+
+	// Its object is or was being removed, and this one is another.
+	sqlRenew = `
+update blobs set
+    state = 'live', size = ?, media_type = ?, name = ?, generation = ?, created_at = ?, touched_at = ?,
+    condemned_at = null, deleting_at = null, verified_at = null
+where digest = ?
+returning digest, size, media_type, name, state, generation, created_at`
+)
+
+// Commit implements cas.Index. Where b's size contradicts that of a live or
+// condemned row, the row is left alone and returned: the caller has found a broken
+// database.
+func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created bool, err error) {
+	if err := checkBlob(b); err != nil {
+		return cas.Blob{}, false, err
+	}
+	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		row, created, err = commit(ctx, tx, b)
+		return err
+	})
+	if err != nil {
+		return cas.Blob{}, false, blobFault(ctx, "commit", b.Digest, err)
+	}
+	return row, created, nil
+}
+
+// commit decides what to do by the row as it is; nobody else can write until the
+// transaction ends.
+func commit(ctx context.Context, tx *sql.Tx, b cas.Blob) (row cas.Blob, created bool, err error) {
+	d, at := b.Digest[:], now()
+	row, err = scanBlob(tx.QueryRowContext(ctx, sqlSeen, d), new(int64))
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		row, err = scanBlob(tx.QueryRowContext(ctx, sqlInsert, d, b.Size, b.MediaType, b.Name, b.Generation, at, at))
+		return row, true, err
+	case err != nil:
+		return row, false, err
+	case row.State == cas.StateDeleting || row.State == cas.StateGone:
+		if b.Generation <= row.Generation {
+			return row, false, nil
+		}
+		row, err = scanBlob(tx.QueryRowContext(ctx, sqlRenew, b.Size, b.MediaType, b.Name, b.Generation, at, at, d))
+		return row, true, err
+	case row.State == cas.StateSuspect:
+		if b.Generation < row.Generation {
+			return row, false, nil
+		}
+		row, err = scanBlob(tx.QueryRowContext(ctx, sqlRepair, b.Size, b.Generation, at, b.Name, d))
+		return row, true, err
+	case row.Size != b.Size:
+		return row, false, nil
+	}
+	row, err = scanBlob(tx.QueryRowContext(ctx, sqlRefresh, at, b.Name, d))
+	return row, false, err
+}
+
+// checkBlob refuses what the database would refuse, with a clearer error and
+// without calling it unavailable, and text that other indexes can't store.
+func checkBlob(b cas.Blob) error {
+	if b.Size < 0 || b.Generation < 0 {
+		return fmt.Errorf("commit blob %s: size %d and generation %d must not be negative", b.Digest.Short(), b.Size, b.Generation)
+	}
+	if err := index.CheckText("name", b.Name); err != nil {
+		return fmt.Errorf("commit blob %s: %w", b.Digest.Short(), err)
+	}
+	if err := index.CheckText("media type", b.MediaType); err != nil {
+		return fmt.Errorf("commit blob %s: %w", b.Digest.Short(), err)
+	}
+	return nil
+}
+
+const sqlCondemn = `
+update blobs set state = 'condemned', condemned_at = ?
+where digest = ? and state in ('live', 'suspect')`
+
+// Condemn implements cas.Index. No table refers to blobs yet, so force makes no
+// difference until files come, and cas.ErrBlobInUse with them.
+func (x *Index) Condemn(ctx context.Context, d cas.Digest, force bool) error {
+	if err := x.exec(ctx, sqlCondemn, now(), d[:]); err != nil {
+		return blobFault(ctx, "condemn", d, err)
+	}
+	return nil
+}
+
+const sqlSuspect = `
+update blobs set state = 'suspect'
+where digest = ? and generation = ? and state = 'live'`
+
+// Suspect implements cas.Index.
+func (x *Index) Suspect(ctx context.Context, ref cas.ObjectRef) error {
+	err := x.exec(ctx, sqlSuspect, ref.Digest[:], ref.Generation)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return blobFault(ctx, "mark suspect", ref.Digest, err)
+	}
+	return nil
+}
+
+// exec runs one statement as a transaction. Its error is sql.ErrNoRows where no
+// row was changed.
+func (x *Index) exec(ctx context.Context, statement string, args ...any) error {
+	return x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, statement, args...)
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, sql.ErrNoRows)
+		}
+		return nil
+	})
+}

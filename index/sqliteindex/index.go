@@ -1,0 +1,219 @@
+// Package sqliteindex is the index of an embedded deployment: one SQLite file,
+// pure Go, for one gateway on one machine. Other processes on that machine, such
+// as `cas token`, may open the same file while the gateway runs.
+//
+// SQLite has one writer at a time. Writes therefore queue for a single
+// connection, where they wait in order and can give up, and reads have
+// connections of their own, which a write never blocks. Times are those of this
+// process's clock, in microseconds.
+package sqliteindex
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"casgate/cas"
+)
+
+var _ cas.Index = (*Index)(nil)
+
+// callTimeout bounds a call whose context doesn't end sooner. It is longer than
+// the 5 s for which SQLite itself waits for another process's lock.
+const callTimeout = 10 * time.Second
+
+// Index is an index in an SQLite file. It is safe for concurrent use.
+type Index struct {
+	path   string
+	writer *sql.DB // one connection; every transaction takes the write lock as it begins
+	reader *sql.DB // can't write
+
+	blob, seen prepared // the reads that are on the way of nearly every request
+}
+
+// Open opens the database file, which is made, readable by its owner only, where
+// there is none; its folder must exist. It doesn't look at the schema: see
+// CheckSchema and Migrate.
+func Open(ctx context.Context, path string) (*Index, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open index: %w", err)
+	}
+	if err := create(path); err != nil {
+		return nil, fmt.Errorf("open index %s: %w: %w", path, cas.ErrIndexUnavailable, err)
+	}
+	x := &Index{path: path, blob: prepared{text: sqlBlob}, seen: prepared{text: sqlSeen}}
+	if x.writer, err = connect(path, "immediate", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"); err == nil {
+		x.writer.SetMaxOpenConns(1)
+		x.reader, err = connect(path, "deferred", "query_only(1)")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open index %s: %w", path, err)
+	}
+	readers := max(4, runtime.GOMAXPROCS(0))
+	x.reader.SetMaxOpenConns(readers)
+	x.reader.SetMaxIdleConns(readers)
+	// The writer goes first: it is the one that can switch the file to WAL.
+	if err := x.writer.PingContext(ctx); err != nil {
+		x.Close()
+		return nil, fault(ctx, "open index "+path, err)
+	}
+	if err := x.Check(ctx); err != nil {
+		x.Close()
+		return nil, err
+	}
+	return x, nil
+}
+
+// create makes an empty database file, unless there is one. SQLite would make it
+// with the permissions of the umask, and gives its other files those of this
+// one. An existing file is not even opened: to close it again would drop the
+// locks that this process holds on it.
+func create(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// connect prepares connections to an existing file.
+func connect(path, txLock string, pragmas ...string) (*sql.DB, error) {
+	slashed := filepath.ToSlash(path)
+	if !strings.HasPrefix(slashed, "/") {
+		slashed = "/" + slashed // C:/…
+	}
+	query := url.Values{"mode": {"rw"}, "_txlock": {txLock}, "_pragma": append([]string{"busy_timeout(5000)"}, pragmas...)}
+	dsn := url.URL{Scheme: "file", Path: slashed, RawQuery: query.Encode()}
+	return sql.Open("sqlite", dsn.String())
+}
+
+// Close closes the file. Calls under way fail.
+func (x *Index) Close() { // errors of closing have nobody to help: each write was durable when it returned
+	x.reader.Close()
+	x.writer.Close()
+}
+
+// Check implements cas.Index with a read of the file.
+func (x *Index) Check(ctx context.Context) error {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	var version int64
+	if err := x.reader.QueryRowContext(call, "pragma schema_version").Scan(&version); err != nil {
+		return fault(ctx, "read the index", err)
+	}
+	return nil
+}
+
+// write runs f in a transaction that holds the write lock from its beginning, and
+// returns nil when its work is committed and on the disk. The statements of f
+// can't do that alone: where one returns rows, SQLite commits when it is closed,
+// and an error of that would be lost.
+func (x *Index) write(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	tx, err := x.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // does nothing after Commit
+	if err := f(ctx, tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// prepared is a query that is parsed once for each connection, not once for each
+// call. It can't be prepared before the schema is there, so that is left to its
+// first use.
+type prepared struct {
+	text string
+	stmt atomic.Pointer[sql.Stmt] // closed with its sql.DB
+}
+
+// on returns the statement for a database, always the same one.
+func (p *prepared) on(ctx context.Context, db *sql.DB) (*sql.Stmt, error) {
+	if stmt := p.stmt.Load(); stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := db.PrepareContext(ctx, p.text)
+	if err != nil {
+		return nil, err
+	}
+	if !p.stmt.CompareAndSwap(nil, stmt) {
+		stmt.Close() // another was first
+	}
+	return p.stmt.Load(), nil
+}
+
+// one reads the query's only row, by the reader.
+func (x *Index) one(ctx context.Context, p *prepared, d cas.Digest, more ...any) (cas.Blob, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	stmt, err := p.on(ctx, x.reader)
+	if err != nil {
+		return cas.Blob{}, err
+	}
+	return scanBlob(stmt.QueryRowContext(ctx, d[:]), more...)
+}
+
+// bounded gives a call its time limit. Errors are judged by the caller's own
+// context, not by the one it returns.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, callTimeout)
+}
+
+// fault says that doing something failed for no fault of the caller's. Where the
+// caller's own context is done the error wraps that as well, so that nobody
+// counts a client that left as an outage. The driver's error is kept as text
+// only: its time-outs are ours, and must not look like the caller's.
+func fault(ctx context.Context, doing string, err error) error {
+	if cause := ctx.Err(); cause != nil {
+		return fmt.Errorf("%s: %w: %w", doing, cas.ErrIndexUnavailable, cause)
+	}
+	if dbErr, ok := errors.AsType[*sqlite.Error](err); ok && dbErr.Code()&0xff == sqlite3.SQLITE_FULL {
+		return fmt.Errorf("%s: %w for the index: %v", doing, cas.ErrNoSpace, err)
+	}
+	return fmt.Errorf("%s: %w: %v", doing, cas.ErrIndexUnavailable, err)
+}
+
+// blobFault is fault for an operation on one blob, and turns "no row" into
+// cas.ErrBlobNotFound.
+func blobFault(ctx context.Context, doing string, d cas.Digest, err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("%s blob %s: %w", doing, d.Short(), cas.ErrBlobNotFound)
+	}
+	return fault(ctx, doing+" blob "+d.Short(), err)
+}
+
+// now is the index's clock.
+func now() int64 { return time.Now().UnixMicro() }
+
+// fromMicros is the inverse of time.Time.UnixMicro, where null and the zero time
+// stand for each other.
+func fromMicros(us sql.NullInt64) time.Time {
+	if !us.Valid {
+		return time.Time{}
+	}
+	return time.UnixMicro(us.Int64).UTC()
+}
+
+// toMicros is the inverse of fromMicros.
+func toMicros(t time.Time) sql.NullInt64 {
+	return sql.NullInt64{Int64: t.UnixMicro(), Valid: !t.IsZero()}
+}

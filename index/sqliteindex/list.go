@@ -1,0 +1,100 @@
+package sqliteindex
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+
+	"casgate/cas"
+)
+
+// One parameter for any number of digests, so that they are looked up as of one
+// moment.
+const sqlLive = `
+select digest from blobs
+where state = 'live' and digest in (select unhex(value) from json_each(?))`
+
+// Missing implements cas.Index.
+func (x *Index) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, error) {
+	if len(ds) == 0 {
+		return nil, nil
+	}
+	keys := make([]string, len(ds))
+	for i := range ds {
+		keys[i] = ds[i].Hex()
+	}
+	list, err := json.Marshal(keys)
+	if err != nil {
+		return nil, fmt.Errorf("look for %d blobs: %w", len(ds), err)
+	}
+	scan := func(row scanner) (d cas.Digest, err error) {
+		err = row.Scan(&d)
+		return d, err
+	}
+	live, err := collect(ctx, x, scan, sqlLive, string(list))
+	if err != nil {
+		return nil, fault(ctx, fmt.Sprintf("look for %d blobs", len(ds)), err)
+	}
+	found := make(map[cas.Digest]struct{}, len(live))
+	for _, d := range live {
+		found[d] = struct{}{}
+	}
+	var missing []cas.Digest
+	for _, d := range ds {
+		if _, ok := found[d]; !ok {
+			missing = append(missing, d)
+		}
+	}
+	return missing, nil
+}
+
+const sqlList = `
+select digest, size, media_type, name, state, generation, created_at
+from blobs
+where state in ('live', 'suspect')
+  and (created_at, digest) > (?1, ?2)
+  and (?3 = '' or media_type = ?3)
+  and size >= ?4
+  and (?5 is null or size <= ?5)
+order by created_at, digest
+limit ?6`
+
+// List implements cas.Index.
+func (x *Index) List(ctx context.Context, q cas.Query) ([]cas.Blob, error) {
+	if q.Limit < 1 {
+		return nil, fmt.Errorf("list blobs: a limit of %d; it must be at least 1", q.Limit)
+	}
+	var most sql.NullInt64
+	if q.MaxSize != nil {
+		most = sql.NullInt64{Int64: *q.MaxSize, Valid: true}
+	}
+	// The zero time is long before 1970: its microseconds are negative, and before
+	// every row.
+	blobs, err := collect(ctx, x, func(row scanner) (cas.Blob, error) { return scanBlob(row) }, sqlList,
+		q.After.CreatedAt.UnixMicro(), q.After.Digest[:], q.MediaType, q.MinSize, most, q.Limit)
+	if err != nil {
+		return nil, fault(ctx, "list blobs", err)
+	}
+	return blobs, nil
+}
+
+// collect reads all rows of a query.
+func collect[T any](ctx context.Context, x *Index, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	rows, err := x.reader.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []T
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, one)
+	}
+	return list, rows.Err()
+}

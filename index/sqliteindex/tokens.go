@@ -1,0 +1,140 @@
+package sqliteindex
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"casgate/cas/access"
+	"casgate/index"
+)
+
+// scanToken reads the columns "id, secret_hash, name, scopes, created_at,
+// expires_at, last_used_at, revoked_at".
+func scanToken(row scanner) (access.Token, error) {
+	var t access.Token
+	var hash []byte
+	var scopes string
+	var created, expires, used, revoked sql.NullInt64
+	if err := row.Scan(&t.ID, &hash, &t.Name, &scopes, &created, &expires, &used, &revoked); err != nil {
+		return access.Token{}, err
+	}
+	if copy(t.SecretHash[:], hash) != len(t.SecretHash) {
+		return access.Token{}, fmt.Errorf("secret hash of %d bytes", len(hash))
+	}
+	// Not by access.ParseScopes: a scope that a newer program knows is no reason to
+	// refuse the token.
+	if scopes != "" {
+		for s := range strings.SplitSeq(scopes, ",") {
+			t.Scopes = append(t.Scopes, access.Scope(s))
+		}
+	}
+	t.CreatedAt, t.ExpiresAt = fromMicros(created), fromMicros(expires)
+	t.LastUsedAt, t.RevokedAt = fromMicros(used), fromMicros(revoked)
+	return t, nil
+}
+
+// The same token again is a repetition of a call whose answer was lost, and
+// returns the row; another secret under the same id returns nothing.
+const sqlCreateToken = `
+insert into tokens (id, secret_hash, name, scopes, created_at, expires_at)
+values (?, ?, ?, ?, ?, ?)
+on conflict (id) do update set id = id where secret_hash = excluded.secret_hash
+returning id, secret_hash, name, scopes, created_at, expires_at, last_used_at, revoked_at`
+
+// CreateToken stores a new token and returns it with its creation time, which is
+// the index's. It may be repeated; another token with the same id is an error.
+func (x *Index) CreateToken(ctx context.Context, t access.Token) (access.Token, error) {
+	for field, text := range map[string]string{"token id": t.ID, "token name": t.Name} {
+		if err := index.CheckText(field, text); err != nil {
+			return access.Token{}, fmt.Errorf("create token: %w", err)
+		}
+	}
+	var created access.Token
+	err := x.write(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
+		created, err = scanToken(tx.QueryRowContext(ctx, sqlCreateToken,
+			t.ID, t.SecretHash[:], t.Name, access.JoinScopes(t.Scopes), now(), toMicros(t.ExpiresAt)))
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return access.Token{}, fmt.Errorf("create token %s: the id is taken", t.ID)
+	}
+	if err != nil {
+		return access.Token{}, fault(ctx, "create token "+t.ID, err)
+	}
+	return created, nil
+}
+
+const sqlToken = `
+select id, secret_hash, name, scopes, created_at, expires_at, last_used_at, revoked_at
+from tokens where id = ?`
+
+// Token returns a token, expired and revoked ones too, or an error that wraps
+// access.ErrTokenNotFound.
+func (x *Index) Token(ctx context.Context, id string) (access.Token, error) {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	t, err := scanToken(x.reader.QueryRowContext(call, sqlToken, id))
+	if err != nil {
+		return access.Token{}, tokenFault(ctx, "look up", id, err)
+	}
+	return t, nil
+}
+
+const sqlTokens = `
+select id, secret_hash, name, scopes, created_at, expires_at, last_used_at, revoked_at
+from tokens order by created_at, id`
+
+// Tokens returns all tokens, expired and revoked ones too, oldest first.
+func (x *Index) Tokens(ctx context.Context) ([]access.Token, error) {
+	tokens, err := collect(ctx, x, scanToken, sqlTokens)
+	if err != nil {
+		return nil, fault(ctx, "list tokens", err)
+	}
+	return tokens, nil
+}
+
+const sqlRevokeToken = `update tokens set revoked_at = coalesce(revoked_at, ?) where id = ?`
+
+// RevokeToken makes a token worthless from now on; one that is revoked already
+// keeps its time. The error wraps access.ErrTokenNotFound where there is none.
+func (x *Index) RevokeToken(ctx context.Context, id string) error {
+	if err := x.exec(ctx, sqlRevokeToken, now(), id); err != nil {
+		return tokenFault(ctx, "revoke", id, err)
+	}
+	return nil
+}
+
+const sqlUseToken = `update tokens set last_used_at = max(coalesce(last_used_at, 0), ?) where id = ?`
+
+// UseTokens records when tokens were last used, by id. A time never goes
+// backwards, and an id that doesn't exist is left out.
+func (x *Index) UseTokens(ctx context.Context, lastUsed map[string]time.Time) error {
+	if len(lastUsed) == 0 {
+		return nil
+	}
+	err := x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		for id, at := range lastUsed {
+			if _, err := tx.ExecContext(ctx, sqlUseToken, at.UnixMicro(), id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fault(ctx, fmt.Sprintf("record the use of %d tokens", len(lastUsed)), err)
+	}
+	return nil
+}
+
+// tokenFault is fault for an operation on one token, and turns "no row" into
+// access.ErrTokenNotFound.
+func tokenFault(ctx context.Context, doing, id string, err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("%s token %q: %w", doing, id, access.ErrTokenNotFound)
+	}
+	return fault(ctx, doing+" token "+id, err)
+}
