@@ -95,6 +95,7 @@ var errorCodes = []struct {
 	{cas.ErrRangeNotSatisfiable, api.CodeRangeNotSatisfiable, true},
 	{cas.ErrUploadRaced, api.CodeOverloaded, true},
 	{errSlowBody, api.CodeRequestTimeout, true},
+	{cas.ErrBodyRead, api.CodeInvalidRequest, false}, // after errSlowBody, which it comes with
 	{cas.ErrNoSpace, api.CodeNoSpace, false},
 	{cas.ErrIndexUnavailable, api.CodeIndexUnavailable, false},
 	{cas.ErrStoreUnavailable, api.CodeStoreUnavailable, false},
@@ -105,6 +106,7 @@ var errorCodes = []struct {
 
 // advice is the detail of the kinds whose own errors don't go to clients.
 var advice = map[api.Code]string{
+	api.CodeInvalidRequest:   "The body broke off before its declared end, or its chunks are malformed. Nothing was stored; send it again.",
 	api.CodeObjectMissing:    "The blob is known, but its bytes are missing in the object store. Uploading it again mends it.",
 	api.CodeObjectCorrupt:    "The stored bytes are not those of the digest. Uploading the blob again mends it.",
 	api.CodeNoSpace:          "The gateway's disk or bucket is full. Nothing was stored.",
@@ -197,10 +199,9 @@ func (g *Gateway) handleError(err error, c echo.Context) {
 	}
 }
 
-// isClientGone reports whether the request failed because its client hung up.
+// isClientGone reports whether the request failed because its client hung up. A
+// body that broke off is answered nevertheless: net/http takes a client that has
+// only closed its own side, and still listens, for one that is gone.
 func isClientGone(c echo.Context, err error) bool {
-	if c.Request().Context().Err() != nil && errors.Is(err, context.Canceled) {
-		return true
-	}
-	return errors.Is(err, cas.ErrBodyRead) && !errors.Is(err, errSlowBody)
+	return c.Request().Context().Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, cas.ErrBodyRead)
 }

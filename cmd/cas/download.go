@@ -44,10 +44,13 @@ func (d *download) run(ctx context.Context) error {
 	if d.have > 0 {
 		d.shown.note("going on after %s of %s from %s", sizeText(d.have), sizeText(d.info.Size), display(d.partialPath()))
 	}
-	if err := d.fetch(ctx); err != nil {
+	if err = d.fetch(ctx); err == nil {
+		err = d.publish()
+	}
+	if err != nil {
 		return d.leave(err)
 	}
-	return d.publish()
+	return nil
 }
 
 // openPartial opens the partial file, for this process alone.

@@ -92,7 +92,7 @@ func (o *origin) explain(ctx context.Context, err error) error {
 	}
 	meta, metaErr := o.gateway.Meta(ctx, o.digest)
 	if metaErr == nil && meta.State == cas.StateSuspect {
-		return fmt.Errorf("%w: the gateway's bytes of %s are not those of its digest; uploading the blob again mends it (%v)", cas.ErrObjectCorrupt, o.digest, err)
+		return fmt.Errorf("%w: the gateway found its bytes of %s wrong, and broke off; uploading the blob again mends it", cas.ErrObjectCorrupt, o.digest)
 	}
 	return err
 }

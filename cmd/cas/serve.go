@@ -125,15 +125,19 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		return usageError{fmt.Errorf("%w (see CAS_PUBLIC_URL)", err)}
 	}
 
+	var admin net.Listener
+	if c.AdminListen != "" {
+		if admin, err = listen(c.AdminListen, "CAS_ADMIN_LISTEN (empty turns it off)"); err != nil {
+			return err
+		}
+		defer admin.Close()
+	}
+
 	services, ctx := errgroup.WithContext(ctx)
 	if pg, ok := x.(*pgindex.Index); ok {
 		services.Go(func() error { return untilDone(ctx, cached.Watch(ctx, pg)) })
 	}
-	if c.AdminListen != "" {
-		admin, err := listen(c.AdminListen, "CAS_ADMIN_LISTEN (empty turns it off)")
-		if err != nil {
-			return err
-		}
+	if admin != nil {
 		services.Go(func() error { return serveAdmin(ctx, admin, registry) })
 	}
 	services.Go(func() error { return g.Serve(ctx, ln) })

@@ -1,0 +1,340 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+)
+
+var (
+	wanted       = bytes.Repeat([]byte("what is wanted, "), 1<<16)
+	wantedDigest = cas.DigestOf(wanted)
+)
+
+// serveWanted serves the wanted blob, and content in its place where that is not
+// nil.
+func serveWanted(w http.ResponseWriter, r *http.Request, content []byte) {
+	if content == nil {
+		content = wanted
+	}
+	w.Header().Set("ETag", `"`+wantedDigest.String()+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}
+
+// sendHalf announces the whole blob, and sends half of it.
+func sendHalf(w http.ResponseWriter) {
+	w.Header().Set("ETag", `"`+wantedDigest.String()+`"`)
+	w.Header().Set("Content-Length", "1048576")
+	_, _ = w.Write(wanted[:len(wanted)/2])
+	_ = http.NewResponseController(w).Flush()
+}
+
+// outcome is what came of a run of cas.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// runCas runs cas in this process, against a server.
+func runCas(t *testing.T, ctx context.Context, server *httptest.Server, stdin io.Reader, args ...string) outcome {
+	t.Helper()
+	t.Setenv("CAS_TOKEN", "cas_id_secret")
+	var stdout, stderr bytes.Buffer
+	args = append(args, "--url="+server.URL, "--data-dir="+t.TempDir())
+	code := run(ctx, args, stdio{stdin, &stdout, &stderr})
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+// getWanted runs `cas get -o FOLDER/out`, and returns where the files are.
+func getWanted(t *testing.T, ctx context.Context, handler http.HandlerFunc, folder string) outcome {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	return runCas(t, ctx, server, nil, "get", wantedDigest.String(), "-o", filepath.Join(folder, "out"))
+}
+
+func partialOf(folder string) string {
+	return filepath.Join(folder, "out."+wantedDigest.Short()+".partial")
+}
+
+// checkFiles checks what a folder holds: a file's name, and its content.
+func checkFiles(t *testing.T, folder string, want map[string][]byte) {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		content, err := os.ReadFile(filepath.Join(folder, entry.Name()))
+		expected, ok := want[entry.Name()]
+		if err != nil || !ok || !bytes.Equal(content, expected) {
+			t.Errorf("%s has %d bytes (%v), want %d", entry.Name(), len(content), err, len(expected))
+		}
+		delete(want, entry.Name())
+	}
+	for name := range want {
+		t.Errorf("%s is not there", name)
+	}
+}
+
+// interruptible returns a context as main makes it, and the signal that ends it.
+func interruptible(t *testing.T) (ctx context.Context, interrupt func()) {
+	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt)
+	t.Cleanup(stop)
+	return ctx, func() {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestInterruptedGetIsGoneOnWith(t *testing.T) {
+	folder := t.TempDir()
+	ctx, interrupt := interruptible(t)
+	o := getWanted(t, ctx, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			serveWanted(w, r, nil)
+			return
+		}
+		sendHalf(w)
+		waitForSize(t, partialOf(folder), int64(len(wanted)/2))
+		interrupt()
+		<-r.Context().Done()
+	}, folder)
+	if o.code != exitInterrupted || !strings.Contains(o.stderr, "512 KiB of 1.0 MiB are in "+partialOf(folder)+", and the same command goes on from there") {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+	checkFiles(t, folder, map[string][]byte{filepath.Base(partialOf(folder)): wanted[:len(wanted)/2]})
+
+	var asked []string
+	o = getWanted(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.Header.Get("Range"))
+		serveWanted(w, r, nil)
+	}, folder)
+	if o.code != exitOK || len(asked) != 2 || asked[1] != "GET bytes=524288-" {
+		t.Errorf("exit code %d after %q: %s", o.code, asked, o.stderr)
+	}
+	checkFiles(t, folder, map[string][]byte{"out": wanted})
+}
+
+// waitForSize waits until a file has grown to this size.
+func waitForSize(t *testing.T, path string, size int64) {
+	deadline := time.After(30 * time.Second)
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for {
+		if info, err := os.Stat(path); err == nil && info.Size() == size {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-deadline:
+			t.Errorf("%s never had %d bytes", path, size)
+			return
+		}
+	}
+}
+
+func TestGetGoesOnWhereTheConnectionBroke(t *testing.T) {
+	folder := t.TempDir()
+	var gets atomic.Int64
+	o := getWanted(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/meta"):
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(api.BlobMeta{State: cas.StateLive})
+		case r.Method == http.MethodGet && gets.Add(1) == 1:
+			sendHalf(w)
+			panic(http.ErrAbortHandler)
+		default:
+			serveWanted(w, r, nil)
+		}
+	}, folder)
+	if o.code != exitOK || gets.Load() != 2 || !strings.Contains(o.stderr, "going on") {
+		t.Errorf("exit code %d after %d requests: %s", o.code, gets.Load(), o.stderr)
+	}
+	checkFiles(t, folder, map[string][]byte{"out": wanted})
+}
+
+func TestGetGivesUpWhereNothingMoreComes(t *testing.T) {
+	folder := t.TempDir()
+	o := getWanted(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodHead:
+			serveWanted(w, r, nil)
+		case strings.HasSuffix(r.URL.Path, "/meta"), r.Header.Get("Range") != "":
+			http.Error(w, "no", http.StatusNotImplemented)
+		default:
+			sendHalf(w)
+			panic(http.ErrAbortHandler)
+		}
+	}, folder)
+	if o.code != exitFailure || !strings.Contains(o.stderr, "501") || !strings.Contains(o.stderr, "the same command goes on") {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+	checkFiles(t, folder, map[string][]byte{filepath.Base(partialOf(folder)): wanted[:len(wanted)/2]})
+}
+
+func TestGetOfTheWholeInsteadOfTheRest(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(partialOf(folder), wanted[:1000], 0o666); err != nil {
+		t.Fatal(err)
+	}
+	o := getWanted(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Range")
+		serveWanted(w, r, nil)
+	}, folder)
+	if o.code != exitOK {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+	checkFiles(t, folder, map[string][]byte{"out": wanted})
+}
+
+func TestWrongBytesBecomeNoFile(t *testing.T) {
+	wrong := bytes.Clone(wanted)
+	wrong[12345] ^= 1
+	for name, partial := range map[string][]byte{
+		"fresh":            nil,
+		"after a right":    wanted[:1000],
+		"after a wrong":    wrong[:20000],
+		"after one as big": wrong,
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			if partial != nil {
+				if err := os.WriteFile(partialOf(folder), partial, 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var gets atomic.Int64
+			o := getWanted(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodGet {
+					gets.Add(1)
+				}
+				serveWanted(w, r, wrong)
+			}, folder)
+			if o.code != exitCorrupt || gets.Load() > 2 || !strings.Contains(o.stderr, "digest mismatch") {
+				t.Errorf("exit code %d after %d requests: %s", o.code, gets.Load(), o.stderr)
+			}
+			checkFiles(t, folder, map[string][]byte{})
+		})
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveWanted(w, r, wrong) }))
+	defer server.Close()
+	o := runCas(t, t.Context(), server, nil, "get", wantedDigest.String())
+	if o.code != exitCorrupt || len(o.stdout) >= len(wanted) {
+		t.Errorf("to standard output: exit code %d after %d bytes", o.code, len(o.stdout))
+	}
+}
+
+func TestGetNeverReplacesWhatCameUpMeanwhile(t *testing.T) {
+	folder := t.TempDir()
+	theirs := []byte("somebody else's")
+	o := getWanted(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			if err := os.WriteFile(filepath.Join(folder, "out"), theirs, 0o666); err != nil {
+				t.Error(err)
+			}
+		}
+		serveWanted(w, r, nil)
+	}, folder)
+	if o.code != exitFailure || !strings.Contains(o.stderr, "exists already") {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+	checkFiles(t, folder, map[string][]byte{"out": theirs, filepath.Base(partialOf(folder)): wanted})
+}
+
+func TestTwoGetsOfOneFile(t *testing.T) {
+	folder := t.TempDir()
+	other := flock.New(partialOf(folder))
+	if locked, err := other.TryLock(); !locked || err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	o := getWanted(t, t.Context(), func(w http.ResponseWriter, r *http.Request) { serveWanted(w, r, nil) }, folder)
+	if o.code != exitFailure || !strings.Contains(o.stderr, "another cas get") {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+	checkFiles(t, folder, map[string][]byte{filepath.Base(partialOf(folder)): nil})
+}
+
+func TestNamesFromTheGatewayLeadNowhereElse(t *testing.T) {
+	for _, name := range []string{"../out", "..", ".", "/etc/out", `a\\b`, "a/b"} {
+		folder := t.TempDir()
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+			serveWanted(w, r, nil)
+		}))
+		o := runCas(t, t.Context(), server, nil, "get", wantedDigest.String(), "-o", folder)
+		server.Close()
+		if o.code != exitUsage || !strings.Contains(o.stderr, "has no name to save it under") {
+			t.Errorf("%q: exit code %d: %s", name, o.code, o.stderr)
+		}
+		checkFiles(t, folder, map[string][]byte{})
+	}
+}
+
+// A file that changes between its hashing and its sending is the server's to
+// notice; what's tested here is that the client says what happened.
+func TestPutOfFileThatChanges(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte("first"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			if err := os.WriteFile(path, []byte("other"), 0o666); err != nil {
+				t.Error(err)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(api.Missing{Missing: []cas.Digest{cas.DigestOf([]byte("first"))}})
+			return
+		}
+		if body, err := io.ReadAll(r.Body); err != nil || string(body) != "other" {
+			t.Errorf("body %q, %v", body, err)
+		}
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(422)
+		_ = json.NewEncoder(w).Encode(api.Problem{Code: api.CodeDigestMismatch, Detail: "other bytes"})
+	}))
+	defer server.Close()
+	o := runCas(t, t.Context(), server, nil, "put", path)
+	if o.code != exitCorrupt || o.stdout != "" || !strings.Contains(o.stderr, "cas: "+path+": the content changed while it was read") {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+}
+
+func TestInterruptedPutOfAStream(t *testing.T) {
+	ctx, interrupt := interruptible(t)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadFull(r.Body, make([]byte, 5)); err != nil {
+			t.Error(err)
+		}
+		interrupt()
+		_, _ = io.Copy(io.Discard, r.Body)
+	}))
+	defer server.Close()
+	stdin, feed := io.Pipe() // never ends by itself
+	defer feed.Close()
+	go feed.Write([]byte("begun"))
+	o := runCas(t, ctx, server, stdin, "put", "-")
+	if o.code != exitInterrupted || o.stdout != "" {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+}

@@ -1,0 +1,178 @@
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+)
+
+// The errors besides those of package cas.
+var (
+	// ErrUnauthenticated: the request had no token, or a wrong one.
+	ErrUnauthenticated = errors.New("authentication needed")
+	// ErrForbidden: the token lacks the scope, or the signature is wrong or expired.
+	ErrForbidden = errors.New("not allowed")
+	// ErrUnreachable: no connection came about, or it broke.
+	ErrUnreachable = errors.New("the gateway can't be reached")
+	// ErrNotReady: the gateway runs, and its index or store doesn't answer.
+	ErrNotReady = errors.New("the gateway is not ready")
+)
+
+// codeErrors maps problem codes to the errors that callers act upon.
+var codeErrors = map[api.Code]error{
+	api.CodeInvalidDigest:       cas.ErrInvalidDigest,
+	api.CodeUnauthenticated:     ErrUnauthenticated,
+	api.CodeForbidden:           ErrForbidden,
+	api.CodeBlobNotFound:        cas.ErrBlobNotFound,
+	api.CodeBlobInUse:           cas.ErrBlobInUse,
+	api.CodeBlobTooLarge:        cas.ErrBlobTooLarge,
+	api.CodeRangeNotSatisfiable: cas.ErrRangeNotSatisfiable,
+	api.CodeDigestMismatch:      cas.ErrDigestMismatch,
+	api.CodeObjectMissing:       cas.ErrObjectMissing,
+	api.CodeObjectCorrupt:       cas.ErrObjectCorrupt,
+	api.CodeIndexUnavailable:    cas.ErrIndexUnavailable,
+	api.CodeStoreUnavailable:    cas.ErrStoreUnavailable,
+	api.CodeNoSpace:             cas.ErrNoSpace,
+}
+
+// headCodes are what a status means where the answer, being one to HEAD, has no
+// body to say so.
+var headCodes = map[int]api.Code{
+	http.StatusBadRequest:   api.CodeInvalidRequest,
+	http.StatusUnauthorized: api.CodeUnauthenticated,
+	http.StatusForbidden:    api.CodeForbidden,
+	http.StatusNotFound:     api.CodeBlobNotFound,
+}
+
+// Error is an answer that says no.
+type Error struct {
+	// Problem is what the gateway said. Where the answer was not a gateway's, such as
+	// a proxy's, its Code is empty.
+	Problem api.Problem
+
+	retryAfter time.Duration
+}
+
+// Error says what is wrong, and how to find it in the gateway's journal.
+func (e *Error) Error() string {
+	text := e.Problem.Detail
+	if text == "" {
+		text = e.Problem.Title
+	}
+	switch p := e.Problem; {
+	case p.Code == "":
+		return text
+	case p.OperationID == "":
+		return fmt.Sprintf("%s (%s)", text, p.Code)
+	default:
+		return fmt.Sprintf("%s (%s, operation %s)", text, p.Code, p.OperationID)
+	}
+}
+
+// Is makes an Error match the sentinel error of its code.
+func (e *Error) Is(target error) bool {
+	if err, ok := codeErrors[e.Problem.Code]; ok {
+		return err == target
+	}
+	if e.Problem.Code == "" {
+		// A proxy may ask for authentication of its own.
+		return e.Problem.Status == http.StatusUnauthorized && target == ErrUnauthenticated ||
+			e.Problem.Status == http.StatusForbidden && target == ErrForbidden
+	}
+	return false
+}
+
+// maxProblem bounds what is read of an error answer.
+const maxProblem = 64 << 10
+
+// answerError makes an Error of an answer that isn't a success.
+func answerError(r *request, base string, res *http.Response) error {
+	e := &Error{retryAfter: parseRetryAfter(res.Header.Get("Retry-After"))}
+	p := &e.Problem
+	switch {
+	case r.method == http.MethodHead:
+		p.Code = headCodes[res.StatusCode]
+		p.Title = "the gateway answered " + statusText(res.StatusCode)
+		if p.Code == api.CodeBlobNotFound {
+			p.Title = cas.ErrBlobNotFound.Error()
+		}
+	case !readProblem(res, p):
+		*p = api.Problem{Detail: fmt.Sprintf(
+			"%s answered %s with %s, which is not how a gateway answers; is the URL right, and what lies between?",
+			base, statusText(res.StatusCode), contentTypeText(res.Header))}
+	}
+	p.Status = res.StatusCode
+	if p.Code == "" {
+		p.Retryable = isTransient(res.StatusCode)
+	}
+	if p.OperationID == "" {
+		p.OperationID = res.Header.Get("X-Request-Id")
+	}
+	return e
+}
+
+// readProblem reads a problem, and reports whether the answer has one.
+func readProblem(res *http.Response, p *api.Problem) bool {
+	mediaType, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/problem+json" {
+		return false
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxProblem))
+	return err == nil && json.Unmarshal(body, p) == nil && p.Code != ""
+}
+
+// isTransient reports whether a status means that the request may succeed later.
+func isTransient(status int) bool {
+	switch status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// parseRetryAfter reads seconds or a date; 0 where there is neither.
+func parseRetryAfter(text string) time.Duration {
+	if seconds, err := strconv.Atoi(text); err == nil && seconds > 0 && seconds < 1<<30 {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(0, time.Until(at))
+	}
+	return 0
+}
+
+func statusText(status int) string {
+	return fmt.Sprintf("%d %s", status, http.StatusText(status))
+}
+
+func contentTypeText(h http.Header) string {
+	if text := h.Get("Content-Type"); text != "" {
+		return text
+	}
+	return "no Content-Type"
+}
+
+// connectionError explains why a request got no answer. It leaves out the
+// request's URL, whose query may be a signature.
+func connectionError(base string, err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	if e, ok := errors.AsType[*redirectError](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
+		return fmt.Errorf("%w: %s: %w; is `cas serve` running there?", ErrUnreachable, base, err)
+	}
+	return fmt.Errorf("%w: the connection to %s failed: %w", ErrUnreachable, base, err)
+}

@@ -1,0 +1,163 @@
+package client_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+)
+
+func TestProblemsBecomeErrors(t *testing.T) {
+	sentinels := []error{
+		cas.ErrInvalidDigest, cas.ErrBlobNotFound, cas.ErrDigestMismatch, cas.ErrBlobTooLarge, cas.ErrBlobInUse,
+		cas.ErrObjectMissing, cas.ErrObjectCorrupt, cas.ErrRangeNotSatisfiable, cas.ErrIndexUnavailable,
+		cas.ErrStoreUnavailable, cas.ErrNoSpace, client.ErrUnauthenticated, client.ErrForbidden, client.ErrUnreachable,
+	}
+	for _, tt := range []struct {
+		status int
+		code   api.Code
+		want   error // nil: none
+	}{
+		{400, api.CodeInvalidDigest, cas.ErrInvalidDigest},
+		{400, api.CodeInvalidRequest, nil},
+		{401, api.CodeUnauthenticated, client.ErrUnauthenticated},
+		{403, api.CodeForbidden, client.ErrForbidden},
+		{404, api.CodeBlobNotFound, cas.ErrBlobNotFound},
+		{404, api.CodeNotFound, nil},
+		{409, api.CodeBlobInUse, cas.ErrBlobInUse},
+		{413, api.CodeBlobTooLarge, cas.ErrBlobTooLarge},
+		{416, api.CodeRangeNotSatisfiable, cas.ErrRangeNotSatisfiable},
+		{422, api.CodeDigestMismatch, cas.ErrDigestMismatch},
+		{429, api.CodeTooManyRequests, nil},
+		{500, api.CodeInternal, nil},
+		{502, api.CodeObjectMissing, cas.ErrObjectMissing},
+		{502, api.CodeObjectCorrupt, cas.ErrObjectCorrupt},
+		{503, api.CodeIndexUnavailable, cas.ErrIndexUnavailable},
+		{503, api.CodeStoreUnavailable, cas.ErrStoreUnavailable},
+		{507, api.CodeNoSpace, cas.ErrNoSpace},
+		{599, "of_the_future", nil},
+	} {
+		c := newClient(t, func(w http.ResponseWriter, _ *http.Request) { answerProblem(w, tt.status, tt.code) })
+		_, err := c.Meta(t.Context(), cas.Digest{})
+		for _, sentinel := range sentinels {
+			if errors.Is(err, sentinel) != (sentinel == tt.want) {
+				t.Errorf("%s: errors.Is(%v, %v) is %v", tt.code, err, sentinel, sentinel != tt.want)
+			}
+		}
+		e, ok := errors.AsType[*client.Error](err)
+		if !ok || e.Problem.Code != tt.code || e.Problem.Status != tt.status || e.Problem.OperationID != "op-1" {
+			t.Errorf("%s: %#v", tt.code, err)
+		}
+		if want := fmt.Sprintf("a detail (%s, operation op-1)", tt.code); err.Error() != want {
+			t.Errorf("%q, want %q", err, want)
+		}
+	}
+}
+
+func TestStatWithoutBodyTellsByStatus(t *testing.T) {
+	for status, want := range map[int]error{
+		401: client.ErrUnauthenticated,
+		403: client.ErrForbidden,
+		404: cas.ErrBlobNotFound,
+		503: nil,
+	} {
+		c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Request-Id", "op-2")
+			w.WriteHeader(status)
+		})
+		_, err := c.Stat(t.Context(), cas.Digest{}, client.GetOptions{})
+		e, ok := errors.AsType[*client.Error](err)
+		if !ok || e.Problem.OperationID != "op-2" || e.Problem.Retryable != (status == 503) {
+			t.Errorf("%d: %#v", status, err)
+		}
+		if want != nil && !errors.Is(err, want) {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+}
+
+// A proxy's or another server's answers are told from a gateway's.
+func TestAnswersOfOthers(t *testing.T) {
+	page := func(status int, contentType, text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, text)
+		}
+	}
+	t.Run("HTML 502", func(t *testing.T) {
+		eachCall(t, page(502, "text/html", "<h1>Bad Gateway</h1>"), func(t *testing.T, method string, err error) {
+			e, ok := errors.AsType[*client.Error](err)
+			if !ok || e.Problem.Code != "" || !e.Problem.Retryable || !strings.Contains(err.Error(), "502 Bad Gateway") {
+				t.Error(err)
+			}
+			if method != "Stat" && !strings.Contains(err.Error(), "text/html") {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("HTML 404", func(t *testing.T) {
+		c := newClient(t, page(404, "text/html", "<h1>Not Found</h1>"))
+		if _, err := c.Meta(t.Context(), cas.Digest{}); err == nil || errors.Is(err, cas.ErrBlobNotFound) {
+			t.Error(err)
+		}
+	})
+	t.Run("its own 401 and 403", func(t *testing.T) {
+		for status, want := range map[int]error{401: client.ErrUnauthenticated, 403: client.ErrForbidden} {
+			c := newClient(t, page(status, "text/plain", "go away"))
+			if _, err := c.Meta(t.Context(), cas.Digest{}); !errors.Is(err, want) {
+				t.Errorf("%d: %v", status, err)
+			}
+		}
+	})
+	t.Run("HTML 200", func(t *testing.T) {
+		eachCall(t, page(200, "text/html", "Welcome to the hotel's network"), func(t *testing.T, method string, err error) {
+			if !strings.Contains(err.Error(), "is it a casgate gateway?") {
+				t.Errorf("%s: %v", method, err)
+			}
+		})
+	})
+	t.Run("truncated problem", func(t *testing.T) {
+		c := newClient(t, page(500, "application/problem+json", `{"code":"int`))
+		if _, err := c.Meta(t.Context(), cas.Digest{}); err == nil || !strings.Contains(err.Error(), "not how a gateway answers") {
+			t.Error(err)
+		}
+	})
+	t.Run("truncated JSON", func(t *testing.T) {
+		c := newClient(t, page(200, "application/json", `{"digest":"sha256:`))
+		if _, err := c.Meta(t.Context(), cas.Digest{}); err == nil || !strings.Contains(err.Error(), "broke off") {
+			t.Error(err)
+		}
+	})
+	t.Run("other JSON", func(t *testing.T) {
+		c := newClient(t, page(200, "application/json", `{"digest":"md5:1"}`))
+		if _, err := c.Meta(t.Context(), cas.Digest{}); !errors.Is(err, cas.ErrInvalidDigest) {
+			t.Error(err)
+		}
+	})
+	t.Run("hang-up", func(t *testing.T) {
+		eachCall(t, hangUp, func(t *testing.T, _ string, err error) {
+			if !errors.Is(err, client.ErrUnreachable) {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+// net/http's own errors have the whole URL in them.
+func TestSignatureIsNotInErrors(t *testing.T) {
+	signed, err := client.ParseBlobURL("http://127.0.0.1:1/v1/blobs/" + cas.Digest{}.String() + "?signature=verysecret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = clientOf(t, signed.Base).Get(t.Context(), signed.Digest, client.GetOptions{Signature: signed.Signature})
+	if err == nil || strings.Contains(err.Error(), "verysecret") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,160 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"casgate/cas"
+)
+
+// Info is what the headers of a blob tell.
+type Info struct {
+	Digest    cas.Digest
+	Size      int64 // bytes, of the whole blob
+	MediaType string
+	Name      string // may be empty; as the gateway sends it, so unfit for a path as it is
+}
+
+// Content is an open blob, or the rest of one.
+type Content struct {
+	Info
+	// Offset is where Body begins: the one asked for, or 0 where the gateway sends
+	// the whole instead.
+	Offset int64
+	// Body yields the bytes from Offset to the end. From offset 0 they are verified:
+	// the last ones come only once the digest was found right, and otherwise an error
+	// that wraps cas.ErrDigestMismatch. A connection that breaks is an error that
+	// wraps ErrUnreachable.
+	Body io.ReadCloser
+}
+
+// GetOptions choose what to read, and how.
+type GetOptions struct {
+	// Offset is the first byte wanted. Where it isn't 0 the bytes can't be verified
+	// by themselves.
+	Offset int64
+	// Signature is that of a signed URL, see ParseBlobURL. It is sent in place of the
+	// token.
+	Signature url.Values
+}
+
+// Get opens a blob. The caller closes the body, soon: the gateway gives up on
+// readers that pause for long.
+func (c *Client) Get(ctx context.Context, d cas.Digest, o GetOptions) (*Content, error) {
+	r := blobRequest(http.MethodGet, d, o)
+	if o.Offset > 0 {
+		r.header.Set("Range", fmt.Sprintf("bytes=%d-", o.Offset))
+	}
+	res, err := c.do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	content, err := c.openContent(ctx, d, o, res)
+	if err != nil {
+		res.Body.Close()
+		return nil, err
+	}
+	return content, nil
+}
+
+func (c *Client) openContent(ctx context.Context, d cas.Digest, o GetOptions, res *http.Response) (*Content, error) {
+	info, err := c.infoOf(d, res)
+	if err != nil {
+		return nil, err
+	}
+	content := &Content{Info: info}
+	body := &contentBody{ctx: ctx, src: res.Body, base: c.base, length: res.ContentLength}
+	if res.StatusCode == http.StatusPartialContent {
+		total, ok := parseContentRange(res.Header.Get("Content-Range"), o.Offset, res.ContentLength)
+		if !ok || o.Offset == 0 {
+			return nil, fmt.Errorf("%s sent another part of %s than asked for: %q", c.base, d, res.Header.Get("Content-Range"))
+		}
+		content.Size, content.Offset, content.Body = total, o.Offset, body
+		return content, nil
+	}
+	content.Body = struct {
+		io.Reader
+		io.Closer
+	}{cas.NewVerifyingReader(body, d, content.Size), body}
+	return content, nil
+}
+
+// Stat asks for a blob's headers. Of the options only the signature matters.
+func (c *Client) Stat(ctx context.Context, d cas.Digest, o GetOptions) (Info, error) {
+	res, err := c.do(ctx, blobRequest(http.MethodHead, d, o))
+	if err != nil {
+		return Info{}, err
+	}
+	defer res.Body.Close()
+	return c.infoOf(d, res)
+}
+
+func blobRequest(method string, d cas.Digest, o GetOptions) *request {
+	return &request{
+		method:    method,
+		path:      blobPath(d),
+		query:     o.Signature,
+		header:    http.Header{"Accept-Encoding": {"identity"}}, // net/http would ask for gzip
+		mayRetry:  always,
+		anonymous: o.Signature != nil,
+	}
+}
+
+// infoOf reads the headers of an answer with the whole blob, or with none of it,
+// and makes sure that they are a gateway's.
+func (c *Client) infoOf(d cas.Digest, res *http.Response) (Info, error) {
+	h := res.Header
+	if strings.TrimPrefix(h.Get("ETag"), "W/") != `"`+d.String()+`"` {
+		return Info{}, fmt.Errorf("%s answered with %s, not with %s; is it a casgate gateway?", c.base, contentTypeText(h), d)
+	}
+	if res.ContentLength < 0 {
+		return Info{}, fmt.Errorf("%s answered with %s without its length, so something between changed it", c.base, d)
+	}
+	info := Info{Digest: d, Size: res.ContentLength, MediaType: h.Get("Content-Type")}
+	if _, params, err := mime.ParseMediaType(h.Get("Content-Disposition")); err == nil {
+		info.Name = params["filename"]
+	}
+	return info, nil
+}
+
+// parseContentRange reads the Content-Range of the rest of a blob, and reports
+// whether it is the rest from offset and of this length.
+func parseContentRange(text string, offset, length int64) (total int64, ok bool) {
+	rest, ok := strings.CutPrefix(text, fmt.Sprintf("bytes %d-%d/", offset, offset+length-1))
+	if !ok {
+		return 0, false
+	}
+	total, err := strconv.ParseInt(rest, 10, 64)
+	return total, err == nil && total == offset+length
+}
+
+// contentBody gives the errors of an answer's body their meaning.
+type contentBody struct {
+	ctx          context.Context // the request's, as the body is
+	src          io.ReadCloser
+	base         string
+	read, length int64
+}
+
+func (b *contentBody) Read(p []byte) (int, error) {
+	n, err := b.src.Read(p)
+	b.read += int64(n)
+	switch {
+	case err == nil || err == io.EOF:
+		return n, err
+	case b.ctx.Err() != nil:
+		return n, fmt.Errorf("after %d of %d bytes: %w", b.read, b.length, context.Cause(b.ctx))
+	case errors.Is(err, io.ErrUnexpectedEOF): // net/http's word for a connection closed too early
+		return n, fmt.Errorf("%w: %s closed the connection after %d of %d bytes", ErrUnreachable, b.base, b.read, b.length)
+	}
+	return n, fmt.Errorf("%w: the connection to %s broke after %d of %d bytes: %w", ErrUnreachable, b.base, b.read, b.length, err)
+}
+
+func (b *contentBody) Close() error { return b.src.Close() }

@@ -1,0 +1,173 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"casgate/cas"
+	"casgate/gateway/client"
+)
+
+var (
+	content = bytes.Repeat([]byte("some content, "), 1<<14)
+	digest  = cas.DigestOf(content)
+)
+
+// etag is what a gateway sends with the content.
+var etag = `"` + digest.String() + `"`
+
+func serveContent(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("ETag", etag)
+	w.Header().Set("Content-Type", "text/x-test")
+	w.Header().Set("Content-Disposition", `attachment; filename*=utf-8''gr%C3%BCn.txt`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}
+
+// open gets the content and reads it until it ends in whatever way.
+func open(t *testing.T, c *client.Client, o client.GetOptions) (*client.Content, []byte, error) {
+	t.Helper()
+	got, err := c.Get(t.Context(), digest, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Body.Close()
+	b, err := io.ReadAll(got.Body)
+	return got, b, err
+}
+
+func TestGetAndStat(t *testing.T) {
+	c := newClient(t, serveContent)
+	want := client.Info{Digest: digest, Size: int64(len(content)), MediaType: "text/x-test", Name: "grün.txt"}
+	got, b, err := open(t, c, client.GetOptions{})
+	if err != nil || !bytes.Equal(b, content) || got.Info != want || got.Offset != 0 {
+		t.Errorf("got %d bytes, %+v, %v", len(b), got.Info, err)
+	}
+	if info, err := c.Stat(t.Context(), digest, client.GetOptions{}); err != nil || info != want {
+		t.Errorf("got %+v, %v", info, err)
+	}
+	got, b, err = open(t, c, client.GetOptions{Offset: 1000})
+	if err != nil || !bytes.Equal(b, content[1000:]) || got.Info != want || got.Offset != 1000 {
+		t.Errorf("from 1000: got %d bytes, %+v, %v", len(b), got, err)
+	}
+}
+
+func TestGetOfTheWholeInsteadOfThePart(t *testing.T) {
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Range")
+		serveContent(w, r)
+	})
+	got, b, err := open(t, c, client.GetOptions{Offset: 1000})
+	if err != nil || !bytes.Equal(b, content) || got.Offset != 0 {
+		t.Errorf("got %d bytes from %d, %v", len(b), got.Offset, err)
+	}
+}
+
+func TestGetOfAnotherPart(t *testing.T) {
+	for _, contentRange := range []string{"", "bytes 999-999/1000", "bytes 1000-1000/*", "bytes 1000-1000/2000", "garbage"} {
+		c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("ETag", etag)
+			w.Header().Set("Content-Range", contentRange)
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write([]byte("x"))
+		})
+		for _, offset := range []int64{0, 1000} {
+			if _, err := c.Get(t.Context(), digest, client.GetOptions{Offset: offset}); err == nil || !strings.Contains(err.Error(), "another part") {
+				t.Errorf("%q from %d: %v", contentRange, offset, err)
+			}
+		}
+	}
+}
+
+func TestWrongBytesAreNeverWhole(t *testing.T) {
+	for name, wrong := range map[string][]byte{
+		"a bit flipped": append(content[:len(content)-1:len(content)-1], content[len(content)-1]^1),
+		"shorter":       content[:len(content)-1],
+		"longer":        append(content[:len(content):len(content)], 'x'),
+		"empty":         nil,
+	} {
+		c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("ETag", etag)
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(wrong))
+		})
+		_, b, err := open(t, c, client.GetOptions{})
+		if !errors.Is(err, cas.ErrDigestMismatch) || len(wrong) > 0 && len(b) >= len(wrong) {
+			t.Errorf("%s: %d of %d bytes came, %v", name, len(b), len(wrong), err)
+		}
+	}
+}
+
+func TestBodyThatBreaksOff(t *testing.T) {
+	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("ETag", "W/"+etag) // as proxies do that compress other things
+		w.Header().Set("Content-Length", "100000")
+		_, _ = w.Write(content[:50_000])
+		panic(http.ErrAbortHandler)
+	})
+	_, b, err := open(t, c, client.GetOptions{})
+	if !errors.Is(err, client.ErrUnreachable) || errors.Is(err, cas.ErrDigestMismatch) {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+}
+
+func TestBodyWithoutLength(t *testing.T) {
+	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("ETag", etag)
+		w.WriteHeader(200)
+		_ = http.NewResponseController(w).Flush()
+		_, _ = w.Write(content)
+	})
+	if _, err := c.Get(t.Context(), digest, client.GetOptions{}); err == nil || !strings.Contains(err.Error(), "without its length") {
+		t.Error(err)
+	}
+	if _, err := c.Stat(t.Context(), digest, client.GetOptions{}); err == nil || !strings.Contains(err.Error(), "without its length") {
+		t.Error(err)
+	}
+}
+
+func TestCancelWhileTheBodyComes(t *testing.T) {
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", "W/"+etag) // as proxies do that compress other things
+		w.Header().Set("Content-Length", "100000")
+		_, _ = w.Write(content[:50_000])
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	got, err := c.Get(ctx, digest, client.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Body.Close()
+	if _, err := io.ReadFull(got.Body, make([]byte, 40_000)); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := io.ReadAll(got.Body); !errors.Is(err, context.Canceled) || errors.Is(err, client.ErrUnreachable) {
+		t.Error(err)
+	}
+}
+
+func TestSignedURLGoesWithoutToken(t *testing.T) {
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" || r.URL.Query().Get("signature") != "s" {
+			t.Errorf("%s with headers %v", r.URL, r.Header)
+		}
+		serveContent(w, r)
+	})
+	signed, err := client.ParseBlobURL(c.BaseURL() + "/v1/blobs/" + digest.String() + "?signature=s&expires=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := open(t, c, client.GetOptions{Signature: signed.Signature}); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Stat(t.Context(), digest, client.GetOptions{Signature: signed.Signature}); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,234 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+)
+
+// Source is content whose digest and size are known, and that can be opened more
+// than once.
+type Source struct {
+	Digest cas.Digest
+	Size   int64 // bytes
+	// Open opens the content at its first byte.
+	Open func() (io.ReadCloser, error)
+}
+
+// NewSource reads the content once, to learn its digest and size.
+func NewSource(open func() (io.ReadCloser, error)) (Source, error) {
+	content, err := open()
+	if err != nil {
+		return Source{}, err
+	}
+	defer content.Close()
+	sum := sha256.New()
+	size, err := io.Copy(sum, content)
+	if err != nil {
+		return Source{}, err
+	}
+	s := Source{Size: size, Open: open}
+	sum.Sum(s.Digest[:0])
+	return s, nil
+}
+
+// PutOptions say what to keep with a blob. They have no effect on one that is
+// there already, but for a name it lacks.
+type PutOptions struct {
+	// Name is a hint for downloads; the gateway keeps its last path element.
+	Name string
+	// MediaType is what the bytes are; empty lets the gateway find out.
+	MediaType string
+}
+
+func (o PutOptions) query() url.Values {
+	if o.Name == "" {
+		return nil
+	}
+	return url.Values{"name": {o.Name}}
+}
+
+func (o PutOptions) header() http.Header {
+	h := http.Header{}
+	if o.MediaType != "" {
+		h.Set("Content-Type", o.MediaType)
+	}
+	return h
+}
+
+// expectAbove is the size above which the gateway is asked, ahead of the bytes,
+// whether it needs them. Below, sending them costs less than that round trip.
+const expectAbove = 16 << 10
+
+// Put stores the content. Where the gateway has it already its bytes, but for a
+// few, are not sent; the Blob's Deduplicated says so. A Put is retried.
+//
+// Content that is no longer that of the source's digest is not stored, and the
+// error wraps cas.ErrDigestMismatch.
+func (c *Client) Put(ctx context.Context, s Source, o PutOptions) (api.Blob, error) {
+	r := &request{
+		method:   http.MethodPut,
+		path:     blobPath(s.Digest),
+		query:    o.query(),
+		header:   o.header(),
+		length:   s.Size,
+		mayRetry: always,
+		patient:  true,
+		open: func() (io.ReadCloser, error) {
+			content, err := s.Open()
+			if err != nil {
+				return nil, err
+			}
+			return &sourceBody{ReadCloser: content, left: s.Size}, nil
+		},
+	}
+	if s.Size > expectAbove {
+		r.header.Set("Expect", "100-continue")
+	}
+	blob, err := c.upload(ctx, r)
+	switch {
+	case errors.Is(err, cas.ErrDigestMismatch):
+		return api.Blob{}, fmt.Errorf("the content changed while it was read, and was not stored; try again: %w", err)
+	case err != nil:
+		return api.Blob{}, err
+	case blob.Digest != s.Digest:
+		return api.Blob{}, fmt.Errorf("the gateway says that it stored %s, and %s was sent", blob.Digest, s.Digest)
+	}
+	return blob, nil
+}
+
+// PutStream stores what r yields, up to its end. It is tried again only as long
+// as nothing was read of r; a stream that fails later has to be begun anew. After
+// an error a Read of r may still be under way.
+func (c *Client) PutStream(ctx context.Context, r io.Reader, o PutOptions) (api.Blob, error) {
+	stream := &stream{src: r, hash: sha256.New()}
+	req := &request{
+		method:   http.MethodPost,
+		path:     blobsPath,
+		query:    o.query(),
+		header:   o.header(),
+		length:   -1,
+		mayRetry: stream.abandon,
+		patient:  true,
+		open:     stream.open,
+	}
+	req.header.Set("Expect", "100-continue")
+
+	var blob api.Blob
+	ended := make(chan error, 1)
+	go func() { // net/http doesn't come back while a Read of r is under way
+		var err error
+		blob, err = c.upload(ctx, req)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			return api.Blob{}, err
+		}
+	case <-ctx.Done():
+		return api.Blob{}, c.interrupted(ctx, req)
+	}
+	if sent := stream.digest(); blob.Digest != sent {
+		return api.Blob{}, fmt.Errorf("%w: %s was sent, and the gateway stored %s; don't trust the line between", cas.ErrDigestMismatch, sent, blob.Digest)
+	}
+	return blob, nil
+}
+
+func (c *Client) upload(ctx context.Context, r *request) (api.Blob, error) {
+	var blob api.Blob
+	err := c.doJSON(ctx, r, &blob)
+	return blob, err
+}
+
+// sourceError is an error of the content, as opposed to one of the connection.
+type sourceError struct{ error }
+
+// sourceBody is a source's content on its way: no more than its size, and an
+// error if there is less.
+type sourceBody struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *sourceBody) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	switch {
+	case err == io.EOF && b.left > 0:
+		return n, &sourceError{fmt.Errorf("%w: it ended %d bytes early", cas.ErrDigestMismatch, b.left)}
+	case err != nil && err != io.EOF:
+		return n, &sourceError{err}
+	}
+	return n, err
+}
+
+// stream is content that can be read once. While none of it has been read it can
+// be passed from one attempt to the next.
+type stream struct {
+	src io.Reader
+
+	mu      sync.Mutex
+	current *streamBody // the attempt that may read
+	started bool
+	hash    hash.Hash
+}
+
+func (s *stream) open() (io.ReadCloser, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = &streamBody{s}
+	return s.current, nil
+}
+
+// abandon takes the content from the current attempt, and reports whether it is
+// still whole.
+func (s *stream) abandon() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = nil
+	return !s.started
+}
+
+func (s *stream) digest() (d cas.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hash.Sum(d[:0])
+	return d
+}
+
+// streamBody is a stream's content for one attempt. Closing it leaves the source
+// open, which is not ours.
+type streamBody struct{ *stream }
+
+func (b *streamBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	allowed := b.current == b
+	b.started = b.started || allowed
+	b.mu.Unlock()
+	if !allowed {
+		return 0, errors.New("this attempt was given up")
+	}
+	n, err := b.src.Read(p)
+	b.mu.Lock()
+	b.hash.Write(p[:n])
+	b.mu.Unlock()
+	if err != nil && err != io.EOF {
+		return n, &sourceError{err}
+	}
+	return n, err
+}
+
+func (b *streamBody) Close() error { return nil }

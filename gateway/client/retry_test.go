@@ -1,0 +1,233 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+)
+
+// script answers one request after the other, without a network, so that time
+// may be synctest's.
+type script struct {
+	t     *testing.T
+	steps []func(*http.Request) (*http.Response, error)
+	at    []time.Duration // when each request came, since the first
+	begun time.Time
+}
+
+func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
+	if len(s.at) == 0 {
+		s.begun = time.Now()
+	}
+	if len(s.at) >= len(s.steps) {
+		s.t.Fatalf("request %d was not expected", len(s.at)+1)
+	}
+	step := s.steps[len(s.at)]
+	s.at = append(s.at, time.Since(s.begun))
+	return step(r)
+}
+
+func (s *script) client() *client.Client {
+	c, err := client.New("http://gateway", client.Options{HTTPClient: &http.Client{Transport: s}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
+type step = func(*http.Request) (*http.Response, error)
+
+func response(status int, contentType string, v any) *http.Response {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {contentType}}, Body: io.NopCloser(bytes.NewReader(text))}
+}
+
+func succeed(v any) step {
+	return func(*http.Request) (*http.Response, error) { return response(200, "application/json", v), nil }
+}
+
+func refuse(status int, code api.Code, retryAfter string) step {
+	return func(*http.Request) (*http.Response, error) {
+		res := response(status, "application/problem+json", api.Problem{Code: code, Detail: "no"})
+		if retryAfter != "" {
+			res.Header.Set("Retry-After", retryAfter)
+		}
+		return res, nil
+	}
+}
+
+func breakOff(*http.Request) (*http.Response, error) { return nil, errors.New("connection reset") }
+
+func TestRetriesUntilItWorks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{t: t, steps: []step{
+			refuse(503, api.CodeIndexUnavailable, ""), breakOff, refuse(429, api.CodeTooManyRequests, ""), refuse(503, "", ""),
+			succeed(api.BlobMeta{State: cas.StateLive}),
+		}}
+		if _, err := s.client().Meta(t.Context(), cas.Digest{}); err != nil {
+			t.Fatal(err)
+		}
+		for i := 1; i < len(s.at); i++ {
+			full := 100 * time.Millisecond << (i - 1)
+			if wait := s.at[i] - s.at[i-1]; wait < full/2 || wait > full {
+				t.Errorf("wait %d is %v, not between %v and %v", i, wait, full/2, full)
+			}
+		}
+	})
+}
+
+func TestRetryGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		busy := refuse(503, api.CodeStoreUnavailable, "")
+		s := &script{t: t, steps: []step{busy, busy, busy, busy, busy}}
+		if _, err := s.client().Meta(t.Context(), cas.Digest{}); !errors.Is(err, cas.ErrStoreUnavailable) || len(s.at) != 5 {
+			t.Errorf("%v after %d attempts", err, len(s.at))
+		}
+	})
+}
+
+func TestRetryAfterIsHeeded(t *testing.T) {
+	for name, header := range map[string]func() string{
+		"seconds": func() string { return "7" },
+		"date":    func() string { return time.Now().Add(7 * time.Second).UTC().Format(http.TimeFormat) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &script{t: t, steps: []step{refuse(429, api.CodeTooManyRequests, header()), succeed(api.Missing{})}}
+				if _, err := s.client().FindMissing(t.Context(), []cas.Digest{{}}); err != nil {
+					t.Fatal(err)
+				}
+				if wait := s.at[1]; wait < 7*time.Second || wait > 8*time.Second {
+					t.Errorf("waited %v", wait)
+				}
+			})
+		})
+	}
+}
+
+func TestRetryAfterTooLongIsTheCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{t: t, steps: []step{refuse(503, api.CodeOverloaded, "3600")}}
+		_, err := s.client().Meta(t.Context(), cas.Digest{})
+		if _, ok := errors.AsType[*client.Error](err); !ok || len(s.at) != 1 {
+			t.Errorf("%v after %d attempts", err, len(s.at))
+		}
+	})
+}
+
+func TestFinalAnswersAreNotRetried(t *testing.T) {
+	for _, code := range []struct {
+		status int
+		code   api.Code
+	}{{400, api.CodeInvalidRequest}, {404, api.CodeBlobNotFound}, {500, api.CodeInternal}, {502, api.CodeObjectCorrupt}, {507, api.CodeNoSpace}} {
+		s := &script{t: t, steps: []step{refuse(code.status, code.code, "")}}
+		if _, err := s.client().Meta(t.Context(), cas.Digest{}); err == nil {
+			t.Errorf("%s: no error", code.code)
+		}
+	}
+}
+
+func TestDeleteAndReadyAreNotRetried(t *testing.T) {
+	s := &script{t: t, steps: []step{breakOff}}
+	if err := s.client().Delete(t.Context(), cas.Digest{}, false); !errors.Is(err, client.ErrUnreachable) {
+		t.Error(err)
+	}
+	s = &script{t: t, steps: []step{breakOff}}
+	if err := s.client().Ready(t.Context()); !errors.Is(err, client.ErrUnreachable) {
+		t.Error(err)
+	}
+}
+
+func TestCancelEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		s := &script{t: t, steps: []step{refuse(503, api.CodeOverloaded, "20")}}
+		begun := time.Now()
+		if _, err := s.client().Meta(ctx, cas.Digest{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took != 3*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestNoAnswerIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, context.Cause(r.Context())
+		}
+		s := &script{t: t, steps: []step{stuck, succeed(api.BlobMeta{})}}
+		if _, err := s.client().Meta(t.Context(), cas.Digest{}); err != nil {
+			t.Error(err)
+		}
+		if s.at[1] < 30*time.Second || s.at[1] > 31*time.Second {
+			t.Errorf("tried again after %v", s.at[1])
+		}
+	})
+}
+
+// take reads a request's body and answers as a gateway that stored it.
+func take(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return response(201, "application/json", api.Blob{Digest: cas.DigestOf(body), Size: int64(len(body))}), nil
+}
+
+func takeHalf(then step) step {
+	return func(r *http.Request) (*http.Response, error) {
+		if _, err := io.ReadFull(r.Body, make([]byte, r.ContentLength/2)); err != nil {
+			return nil, err
+		}
+		return then(r)
+	}
+}
+
+func TestPutSendsTheWholeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{t: t, steps: []step{takeHalf(breakOff), takeHalf(refuse(503, api.CodeOverloaded, "")), take}}
+		source := sourceOf(strings.Repeat("0123456789", 10_000))
+		blob, err := s.client().Put(t.Context(), source, client.PutOptions{})
+		if err != nil || blob.Digest != source.Digest {
+			t.Errorf("got %v, %v", blob, err)
+		}
+	})
+}
+
+func TestPutStreamIsRetriedOnlyUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{t: t, steps: []step{breakOff, refuse(503, api.CodeOverloaded, ""), take}}
+		blob, err := s.client().PutStream(t.Context(), strings.NewReader("stream"), client.PutOptions{})
+		if err != nil || blob.Digest != cas.DigestOf([]byte("stream")) {
+			t.Errorf("got %v, %v", blob, err)
+		}
+		readOne := func(r *http.Request) (*http.Response, error) {
+			if _, err := r.Body.Read(make([]byte, 1)); err != nil {
+				t.Error(err)
+			}
+			return breakOff(r)
+		}
+		s = &script{t: t, steps: []step{readOne}}
+		if _, err := s.client().PutStream(t.Context(), strings.NewReader("stream"), client.PutOptions{}); !errors.Is(err, client.ErrUnreachable) {
+			t.Error(err)
+		}
+	})
+}
