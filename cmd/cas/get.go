@@ -84,6 +84,20 @@ func (c *getCmd) origin() (*origin, error) {
 	return o, nil
 }
 
+// stat asks for size and name. Where it is refused, it asks the way that is told
+// why: an answer to HEAD has no body.
+func (o *origin) stat(ctx context.Context) (client.Info, error) {
+	info, err := o.gateway.Stat(ctx, o.digest, o.options)
+	if e, ok := errors.AsType[*client.Error](err); !ok || e.Problem.Retryable {
+		return info, err
+	}
+	content, err := o.gateway.Get(ctx, o.digest, o.options)
+	if err != nil {
+		return client.Info{}, err
+	}
+	return content.Info, content.Body.Close()
+}
+
 // explain finds out whether a transfer broke off because the gateway found its
 // own bytes wrong: it then cuts the connection and marks the blob suspect.
 func (o *origin) explain(ctx context.Context, err error) error {
@@ -114,7 +128,7 @@ func (c *getCmd) toStdout(ctx context.Context, from *origin, shown *progress) er
 }
 
 func (c *getCmd) toFile(ctx context.Context, from *origin, shown *progress) error {
-	info, err := from.gateway.Stat(ctx, from.digest, from.options)
+	info, err := from.stat(ctx)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/term"
 
 	"casgate/cas"
 	"casgate/gateway"
@@ -60,7 +59,8 @@ const startTimeout = 30 * time.Second
 
 // Run starts the gateway and serves until ctx is done.
 func (c *serveCmd) Run(ctx context.Context, std stdio) error {
-	log := newLogger(c.LogLevel, c.LogFormat, std)
+	log, flushLog := newLogger(c.LogLevel, c.LogFormat, std)
+	defer flushLog()
 	start, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 
@@ -116,7 +116,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	g, err := gateway.New(gateway.Options{
 		Store: store, Access: x, PublicURL: publicURL,
 		NoAuth: c.Auth == "none", PublicRead: c.PublicRead,
-		Version: version(), Log: log, Registry: registry,
+		Log: log, Registry: registry,
 		MaxUploads: c.MaxUploads, RequestsPerSecond: c.RateLimit,
 		MinBodyRate: int64(c.MinBodyRate), BodyWindow: c.BodyWindow,
 		IdleTimeout: c.IdleTimeout, ShutdownGrace: c.Grace,
@@ -319,22 +319,6 @@ func registerCacheMetrics(registry *prometheus.Registry, cached *index.Cached) {
 			Help: "Look-ups of blobs that went to the index.",
 		}, func() float64 { return float64(cached.Misses()) }),
 	)
-}
-
-// newLogger writes to standard error: readable on a terminal, JSON elsewhere.
-func newLogger(level, format string, std stdio) zerolog.Logger {
-	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
-	parsed, err := zerolog.ParseLevel(level)
-	if err != nil {
-		parsed = zerolog.InfoLevel // kong's enum lets no other through
-	}
-	out := std.err
-	file, isFile := out.(*os.File)
-	isTerminal := isFile && term.IsTerminal(int(file.Fd()))
-	if format == "console" || format == "" && isTerminal {
-		out = zerolog.ConsoleWriter{Out: out, TimeFormat: "15:04:05.000", NoColor: !isTerminal}
-	}
-	return zerolog.New(zerolog.SyncWriter(out)).Level(parsed).With().Timestamp().Logger()
 }
 
 // buildVersion is set by the linker in releases.

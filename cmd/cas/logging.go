@@ -1,0 +1,83 @@
+package main
+
+import (
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/term"
+)
+
+// newLogger writes to standard error: readable on a terminal, JSON elsewhere.
+// The function returned writes out what is still held back.
+func newLogger(level, format string, std stdio) (zerolog.Logger, func()) {
+	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
+	parsed, err := zerolog.ParseLevel(level)
+	if err != nil {
+		parsed = zerolog.InfoLevel // kong's enum lets no other through
+	}
+	file, isFile := std.err.(*os.File)
+	isTerminal := isFile && term.IsTerminal(int(file.Fd()))
+	if format == "console" || format == "" && isTerminal {
+		console := zerolog.ConsoleWriter{Out: std.err, TimeFormat: "15:04:05.000", NoColor: !isTerminal}
+		return zerolog.New(zerolog.SyncWriter(console)).Level(parsed).With().Timestamp().Logger(), func() {}
+	}
+	batch := &logBatch{out: std.err}
+	return zerolog.New(batch).Level(parsed).With().Timestamp().Logger(), batch.flush
+}
+
+const (
+	// logDelay is how long a line may be held back, and logBatchSize how many bytes.
+	logDelay     = 100 * time.Millisecond
+	logBatchSize = 32 << 10
+)
+
+// logBatch gathers lines and writes them together: a write for each request is a
+// tenth of what a small read costs. Warnings and errors don't wait, and take with
+// them what came before.
+type logBatch struct {
+	out io.Writer
+
+	mu      sync.Mutex
+	lines   []byte
+	pending bool // a flush is coming
+}
+
+// Write implements io.Writer, for lines without a level.
+func (b *logBatch) Write(line []byte) (int, error) { return b.WriteLevel(zerolog.NoLevel, line) }
+
+// WriteLevel implements zerolog.LevelWriter.
+func (b *logBatch) WriteLevel(level zerolog.Level, line []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines = append(b.lines, line...)
+	switch {
+	case level >= zerolog.WarnLevel || len(b.lines) >= logBatchSize:
+		if err := b.write(); err != nil {
+			return 0, err
+		}
+	case !b.pending:
+		b.pending = true
+		time.AfterFunc(logDelay, b.flush)
+	}
+	return len(line), nil
+}
+
+// write writes the lines out. The caller holds mu.
+func (b *logBatch) write() error {
+	if len(b.lines) == 0 {
+		return nil
+	}
+	_, err := b.out.Write(b.lines)
+	b.lines = b.lines[:0]
+	return err
+}
+
+func (b *logBatch) flush() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pending = false
+	_ = b.write() // there is nowhere left to complain
+}
