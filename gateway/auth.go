@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -86,18 +87,11 @@ func (g *Gateway) authorize(c echo.Context, scope access.Scope) error {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return errUnauthenticated
 	}
-	credential, err := access.ParseCredential(strings.TrimSpace(text))
+	token, err := g.tokens.authenticate(c.Request().Context(), strings.TrimSpace(text))
 	if err != nil {
-		return errUnauthenticated
-	}
-	token, err := g.tokens.get(c.Request().Context(), credential.ID)
-	if err != nil && !errors.Is(err, access.ErrTokenNotFound) {
 		return err
 	}
-	if !credential.Matches(token, time.Now()) {
-		return errUnauthenticated
-	}
-	logOf(c).tokenID = token.ID
+	exchangeOf(c).tokenID = token.ID
 	if !g.rates.allow(token.ID) {
 		return errTooManyRequests
 	}
@@ -107,78 +101,99 @@ func (g *Gateway) authorize(c echo.Context, scope access.Scope) error {
 	return nil
 }
 
-// tokenCache keeps tokens for a few seconds, and notes their use.
+// tokenCache keeps tokens that were presented for a few seconds, and notes their
+// use. It finds them by the SHA-256 of their text: how long that takes tells
+// nothing about the texts there are.
 type tokenCache struct {
 	index AccessIndex
 	log   zerolog.Logger
 	group singleflight.Group
 
 	mu     sync.RWMutex
-	tokens map[string]cachedToken
+	tokens map[textHash]cachedToken
 	used   map[string]time.Time
 }
 
+type textHash [sha256.Size]byte
+
+// cachedToken is a token whose secret was found right.
 type cachedToken struct {
 	token   access.Token
 	fetched time.Time
 }
 
 func newTokenCache(index AccessIndex, log zerolog.Logger) *tokenCache {
-	return &tokenCache{index: index, log: log, tokens: map[string]cachedToken{}, used: map[string]time.Time{}}
+	return &tokenCache{index: index, log: log, tokens: map[textHash]cachedToken{}, used: map[string]time.Time{}}
 }
 
-// get returns the token of this id. Only tokens that exist are remembered.
-func (t *tokenCache) get(ctx context.Context, id string) (access.Token, error) {
+// authenticate returns the token of which text is the text, if it is valid. Only
+// tokens found right are remembered.
+func (t *tokenCache) authenticate(ctx context.Context, text string) (access.Token, error) {
 	now := time.Now()
+	hash := textHash(sha256.Sum256([]byte(text)))
 	t.mu.RLock()
-	cached, known := t.tokens[id]
-	lastUse := t.used[id]
+	cached, known := t.tokens[hash]
+	lastUse := t.used[cached.token.ID]
 	t.mu.RUnlock()
-	if known && now.Sub(lastUse) > time.Second {
-		t.noteUse(id, now)
-	}
 	if known && now.Sub(cached.fetched) < tokenFresh {
+		if !cached.token.IsValid(now) {
+			return access.Token{}, errUnauthenticated
+		}
+		if now.Sub(lastUse) > time.Second {
+			t.noteUse(cached.token.ID, now)
+		}
 		return cached.token, nil
 	}
-	// The look-up outlives the request that began it, since others may wait for it.
+
+	credential, err := access.ParseCredential(text)
+	if err != nil {
+		return access.Token{}, errUnauthenticated
+	}
+	token, err := t.lookUp(ctx, credential.ID)
+	switch {
+	case errors.Is(err, cas.ErrIndexUnavailable) && known && now.Sub(cached.fetched) < tokenStale && cached.token.IsValid(now):
+		return cached.token, nil
+	case err != nil && !errors.Is(err, access.ErrTokenNotFound):
+		return access.Token{}, err
+	case !credential.Matches(token, now):
+		t.drop(hash)
+		return access.Token{}, errUnauthenticated
+	}
+	t.put(hash, token, now)
+	t.noteUse(token.ID, now)
+	return token, nil
+}
+
+// lookUp asks the index, once for all who ask for the same token at a time, and
+// outlives the request that began it, since others may wait for it.
+func (t *tokenCache) lookUp(ctx context.Context, id string) (access.Token, error) {
 	result := t.group.DoChan(id, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
 		defer cancel()
 		return t.index.Token(ctx, id)
 	})
-	var err error
 	select {
 	case r := <-result:
-		if err = r.Err; err == nil {
-			token := r.Val.(access.Token)
-			t.put(id, token, now)
-			return token, nil
-		}
+		token, _ := r.Val.(access.Token)
+		return token, r.Err
 	case <-ctx.Done():
 		return access.Token{}, ctx.Err()
 	}
-	if known && errors.Is(err, cas.ErrIndexUnavailable) && now.Sub(cached.fetched) < tokenStale {
-		return cached.token, nil
-	}
-	if errors.Is(err, access.ErrTokenNotFound) {
-		t.drop(id)
-	}
-	return access.Token{}, err
 }
 
-func (t *tokenCache) put(id string, token access.Token, now time.Time) {
+func (t *tokenCache) put(hash textHash, token access.Token, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.tokens) >= maxTokens {
 		clear(t.tokens)
 	}
-	t.tokens[id] = cachedToken{token, now}
+	t.tokens[hash] = cachedToken{token, now}
 }
 
-func (t *tokenCache) drop(id string) {
+func (t *tokenCache) drop(hash textHash) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.tokens, id)
+	delete(t.tokens, hash)
 }
 
 func (t *tokenCache) noteUse(id string, now time.Time) {

@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/labstack/echo/v4"
@@ -33,12 +35,14 @@ func (g *Gateway) getBlob(c echo.Context) error {
 	}
 
 	etag := etagOf(d)
-	h := c.Response().Header()
+	h := exchangeOf(c).Header()
 	if match := req.Header.Get("If-Match"); match != "" && !matchesETag(match, etag, false) {
 		return &requestError{api.CodePreconditionFailed, "The blob's entity tag is not among those of If-Match."}
 	}
-	g.setBlobHeaders(h, blob, etag, download)
+	fields := g.blobHeader(blob, etag, download)
+	h[echo.HeaderContentType] = []string{blob.MediaType}
 	if noneMatch := req.Header["If-None-Match"]; noneMatch != nil && matchesAny(noneMatch, etag) {
+		fields.addTo(h)
 		return c.NoContent(http.StatusNotModified)
 	}
 	part, partial, err := requestedRange(req, blob, etag)
@@ -51,6 +55,7 @@ func (g *Gateway) getBlob(c echo.Context) error {
 	}
 
 	if req.Method == http.MethodHead {
+		fields.addTo(h)
 		h[echo.HeaderContentLength] = []string{strconv.FormatInt(blob.Size, 10)}
 		c.Response().WriteHeader(http.StatusOK)
 		return nil
@@ -66,14 +71,18 @@ func (g *Gateway) getBlob(c echo.Context) error {
 		status = http.StatusPartialContent
 		h.Set("Content-Range", part.contentRange(blob.Size))
 	}
-	c.Response().WriteHeader(status)
-	return g.send(c, content)
+	if conn := connOf(req.Context()); conn != nil && len(content.Bytes) > 0 && fields.isSafe() {
+		conn.expectBody(len(content.Bytes), fields)
+	} else {
+		fields.addTo(h)
+	}
+	return g.send(c, status, content)
 }
 
-// notFoundDetail says which blob, once, however deep the error came from.
+// notFoundDetail names the blob by its whole digest, which the layers below shorten.
 func notFoundDetail(err error, d cas.Digest) error {
-	if err == cas.ErrBlobNotFound { //nolint:errorlint // only the bare one lacks the digest
-		return fmt.Errorf("%w: %s", err, d)
+	if errors.Is(err, cas.ErrBlobNotFound) {
+		return fmt.Errorf("%w: %s", cas.ErrBlobNotFound, d)
 	}
 	return err
 }
@@ -91,57 +100,96 @@ func requestedRange(req *http.Request, blob cas.Blob, etag string) (byteRange, b
 	return parseRange(header, blob.Size)
 }
 
-// setBlobHeaders describes the blob, alike for 200, 206 and 304.
-func (g *Gateway) setBlobHeaders(h http.Header, blob cas.Blob, etag, download string) {
-	// The keys are in canonical form, and the slices below are never changed.
-	h["Etag"] = []string{etag}
-	h[headerReprDigest] = []string{formatDigestField(blob.Digest)}
-	h["Accept-Ranges"] = headerBytes
-	h[echo.HeaderContentType] = []string{blob.MediaType}
-	h[echo.HeaderXContentTypeOptions] = headerNosniff
-	h[echo.HeaderContentSecurityPolicy] = headerSandbox
+// headerField is a header's canonical name and its value.
+type headerField struct{ name, value string }
+
+// blobHeader is the fields that describe a blob, alike for 200, 206 and 304, but
+// for its Content-Type, of which net/http wants to know.
+type blobHeader []headerField
+
+func (g *Gateway) blobHeader(blob cas.Blob, etag, download string) blobHeader {
+	caching := "private, max-age=31536000, immutable"
 	if g.o.PublicRead {
-		h[echo.HeaderCacheControl] = headerPublic
-	} else {
-		h[echo.HeaderCacheControl] = headerPrivate
+		caching = "public, max-age=31536000, immutable"
 	}
-	if disposition := contentDisposition(blob, download); disposition != "" {
-		h[echo.HeaderContentDisposition] = []string{disposition}
+	header := blobHeader{
+		{"Etag", etag},
+		{headerReprDigest, formatDigestField(blob.Digest)},
+		{"Accept-Ranges", "bytes"},
+		{echo.HeaderCacheControl, caching},
+		{echo.HeaderXContentTypeOptions, "nosniff"},
+		{echo.HeaderContentSecurityPolicy, "sandbox; default-src 'none'"},
+		{echo.HeaderContentDisposition, contentDisposition(blob, download)},
+	}
+	if last := len(header) - 1; header[last].value == "" {
+		return header[:last]
+	}
+	return header
+}
+
+func (b blobHeader) addTo(h http.Header) {
+	for _, f := range b {
+		h[f.name] = []string{f.value}
 	}
 }
 
-// Header values shared by all answers.
-var (
-	headerBytes   = []string{"bytes"}
-	headerNosniff = []string{"nosniff"}
-	headerSandbox = []string{"sandbox; default-src 'none'"}
-	headerPublic  = []string{"public, max-age=31536000, immutable"}
-	headerPrivate = []string{"private, max-age=31536000, immutable"}
-)
+// isSafe reports whether no value could end its line, which net/http prevents
+// where it writes the header itself.
+func (b blobHeader) isSafe() bool {
+	for _, f := range b {
+		if strings.ContainsAny(f.value, "\r\n") {
+			return false
+		}
+	}
+	return true
+}
 
 // sendBuffers are for contents that the kernel can't send by itself.
 var sendBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
-// send writes the content's bytes behind the headers already sent. Any error
-// aborts the connection, so that no client takes what came for the whole.
-func (g *Gateway) send(c echo.Context, content *cas.Content) error {
-	if content.Bytes != nil || content.Length == 0 {
-		_, err := c.Response().Write(content.Bytes)
+// send answers with the content's bytes. What fails before the first of them
+// still gets its problem; any error after that aborts the connection, so that no
+// client takes what came for the whole.
+func (g *Gateway) send(c echo.Context, status int, content *cas.Content) error {
+	response := c.Response()
+	if content.Body == nil {
+		response.WriteHeader(status)
+		_, err := response.Write(content.Bytes)
 		return err
 	}
-	var n int64
+	x := exchangeOf(c)
+	var sent int64
 	var err error
 	if file, ok := content.Body.(*os.File); ok {
-		// Echo's writer hides net/http's, which hands files to the kernel.
-		n, err = io.CopyN(c.Response().Writer, file, content.Length)
+		response.WriteHeader(status)
+		// Only net/http's own writer hands files to the kernel.
+		sent, err = io.CopyN(x.Unwrap(), file, content.Length)
 	} else {
 		buffer := sendBuffers.Get().(*[256 << 10]byte)
-		n, err = io.CopyBuffer(struct{ io.Writer }{c.Response().Writer}, content.Body, buffer[:])
-		sendBuffers.Put(buffer)
+		defer sendBuffers.Put(buffer)
+		first := buffer[:min(content.Length, int64(len(buffer)))]
+		if _, err := io.ReadFull(content.Body, first); err != nil {
+			return unexpectedEnd(err)
+		}
+		response.WriteHeader(status)
+		var n int
+		if n, err = x.Write(first); err == nil {
+			sent, err = io.CopyBuffer(struct{ io.Writer }{x}, content.Body, buffer[:])
+		}
+		sent += int64(n)
 	}
-	logOf(c).bytesOut += n
-	if err == nil && n != content.Length {
-		err = fmt.Errorf("%w: %d of %d bytes came", cas.ErrObjectCorrupt, n, content.Length)
+	x.sent += sent
+	if err == nil && sent != content.Length {
+		err = unexpectedEnd(io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
+// unexpectedEnd says what it means that an object has fewer bytes than it had
+// when it was opened.
+func unexpectedEnd(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return fmt.Errorf("%w: it ended early", cas.ErrObjectCorrupt)
 	}
 	return err
 }

@@ -38,7 +38,7 @@ func form(files ...[]byte) (body []byte, contentType string) {
 }
 
 // sizes are those around which the gateway changes its ways.
-var sizes = []int{0, 1, 4096, 256<<10 - 1, 256 << 10, 256<<10 + 1, 1<<20 - 1, 1 << 20, 1<<20 + 1, 5 << 20}
+var sizes = []int{0, 20, 4096, 256<<10 - 1, 256 << 10, 256<<10 + 1, 1<<20 - 1, 1 << 20, 1<<20 + 1, 5 << 20}
 
 func TestUploadAndDownloadOfEverySizeInEveryForm(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {

@@ -78,7 +78,7 @@ func (g *Gateway) rawUpload(c echo.Context) (cas.Upload, error) {
 // uploadBody returns the request's body, cut off where it comes in too slowly.
 func (g *Gateway) uploadBody(c echo.Context) *uploadBody {
 	body := newUploadBody(c.Response(), c.Request(), g.o.MinBodyRate, g.o.BodyWindow)
-	logOf(c).body = body
+	exchangeOf(c).body = body
 	return body
 }
 

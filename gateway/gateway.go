@@ -48,9 +48,7 @@ type Options struct {
 	NoAuth bool
 	// PublicRead lets everybody GET and HEAD hash URLs.
 	PublicRead bool
-	// Version is named in the Server header.
-	Version string
-	Log     zerolog.Logger
+	Log        zerolog.Logger
 	// Registry gets the metrics; nil makes one that nobody reads.
 	Registry *prometheus.Registry
 
@@ -127,6 +125,7 @@ func New(o Options) (*Gateway, error) {
 		IdleTimeout:       o.IdleTimeout,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          serverLog(o.Log),
+		ConnContext:       withConn,
 	}
 	return g, nil
 }

@@ -316,7 +316,7 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 		t.Fatal(err)
 	}
 	s.url = "http://" + ln.Addr().String()
-	o := gateway.Options{Access: p.index, PublicURL: s.url, Log: log, Version: "test"}
+	o := gateway.Options{Access: p.index, PublicURL: s.url, Log: log}
 	so := cas.Options{SpoolDir: t.TempDir(), VerifiedFor: time.Hour, Log: log}
 	if change != nil {
 		change(&o, &so)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,11 +11,23 @@ import (
 // metrics are the gateway's own. Labels are route templates, methods and
 // statuses: never a digest, a name or a token.
 type metrics struct {
-	requests     *prometheus.CounterVec
-	duration     *prometheus.HistogramVec
-	bytesIn      prometheus.Counter
-	bytesOut     prometheus.Counter
-	serverHeader []string
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	bytesIn  prometheus.Counter
+	bytesOut prometheus.Counter
+	// series are the members of requests and duration that have come up: finding them
+	// by their labels costs several times what counting does.
+	series sync.Map // seriesKey → *series
+}
+
+type seriesKey struct {
+	route, method string
+	status        int
+}
+
+type series struct {
+	requests prometheus.Counter
+	duration prometheus.Observer
 }
 
 func newMetrics(registry *prometheus.Registry, g *Gateway) *metrics {
@@ -36,7 +49,6 @@ func newMetrics(registry *prometheus.Registry, g *Gateway) *metrics {
 			Name: "casgate_http_sent_bytes_total",
 			Help: "Bytes of answers' bodies written.",
 		}),
-		serverHeader: []string{"casgate/" + g.o.Version},
 	}
 	registry.MustRegister(m.requests, m.duration, m.bytesIn, m.bytesOut,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -60,21 +72,18 @@ func (m *metrics) observe(route, method string, status int, took time.Duration, 
 		route = "none" // no route matched: the path is the client's invention
 		method = "other"
 	}
-	m.requests.WithLabelValues(route, method, statusLabel(status)).Inc()
-	m.duration.WithLabelValues(route, method).Observe(took.Seconds())
+	key := seriesKey{route, method, status}
+	found, ok := m.series.Load(key)
+	if !ok {
+		// Two at once find the same members, so either may stay.
+		found, _ = m.series.LoadOrStore(key, &series{
+			requests: m.requests.WithLabelValues(route, method, strconv.Itoa(status)),
+			duration: m.duration.WithLabelValues(route, method),
+		})
+	}
+	s := found.(*series)
+	s.requests.Inc()
+	s.duration.Observe(took.Seconds())
 	m.bytesIn.Add(float64(bytesIn))
 	m.bytesOut.Add(float64(bytesOut))
-}
-
-// statusLabel avoids an allocation for the statuses that come up most.
-func statusLabel(status int) string {
-	switch status {
-	case 200:
-		return "200"
-	case 201:
-		return "201"
-	case 304:
-		return "304"
-	}
-	return strconv.Itoa(status)
 }

@@ -168,7 +168,7 @@ func (g *Gateway) handleError(err error, c echo.Context) {
 	}
 	p := problemOf(err, operationID(c))
 	if p.Status >= 500 {
-		logOf(c).err = err
+		exchangeOf(c).err = err
 	}
 	h := r.Header()
 	for name := range h {

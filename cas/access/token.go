@@ -127,8 +127,12 @@ func ParseCredential(text string) (Credential, error) {
 // as long as any other.
 func (c Credential) Matches(t Token, now time.Time) bool {
 	same := subtle.ConstantTimeCompare(c.secretHash[:], t.SecretHash[:]) == 1
-	valid := t.RevokedAt.IsZero() && (t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt))
-	return same && valid && t.ID != "" && t.ID == c.ID
+	return same && t.IsValid(now) && t.ID != "" && t.ID == c.ID
+}
+
+// IsValid reports whether the token is neither revoked nor expired at now.
+func (t Token) IsValid(now time.Time) bool {
+	return t.RevokedAt.IsZero() && (t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt))
 }
 
 // Allows reports whether the token has the scope, or admin.

@@ -13,7 +13,7 @@ import (
 // newLogger writes to standard error: readable on a terminal, JSON elsewhere.
 // The function returned writes out what is still held back.
 func newLogger(level, format string, std stdio) (zerolog.Logger, func()) {
-	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
+	zerolog.TimeFieldFormat = time.RFC3339Nano // which package time formats faster than others
 	parsed, err := zerolog.ParseLevel(level)
 	if err != nil {
 		parsed = zerolog.InfoLevel // kong's enum lets no other through

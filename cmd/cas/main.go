@@ -16,9 +16,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
-	stop()
-	os.Exit(code)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
 
 // stdio is what a command reads and writes.
@@ -75,7 +74,8 @@ func run(ctx context.Context, args []string, std stdio) int {
 	}
 	if err != nil {
 		if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil {
-			_ = e.Context.PrintUsage(true) // writes to std.err, like the line below
+			e.Context.Stdout = std.err // standard output is for what was asked for
+			_ = e.Context.PrintUsage(true)
 		}
 		fmt.Fprintln(std.err, "cas:", err)
 		return exitUsage
