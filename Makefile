@@ -1,0 +1,54 @@
+# `make` lists what there is to do.
+
+FUZZTIME ?= 10s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build and start a gateway that needs nothing else, on 127.0.0.1:8080
+	bin/cas serve
+
+.PHONY: demo
+demo: build ## watch a gateway store, find, sign and delete real files
+	scripts/demo
+
+.PHONY: build
+build: ## build bin/cas, a static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.buildVersion=$(VERSION)' -o bin/cas ./cmd/cas
+
+.PHONY: test
+test: ## run all tests against real services (RACE=1: with the race detector)
+	CAS_TEST_DISALLOW_SKIP=1 scripts/services run go test $(if $(RACE),-race) -timeout 20m ./...
+
+.PHONY: lint
+lint: ## check format, vet, staticcheck, import rules, go.mod and scripts
+	scripts/lint
+
+.PHONY: bench
+bench: ## measure beside Echo, MinIO and nginx, which root gets installed (FLAGS=--quick)
+	scripts/services run go run ./scripts/bench $(FLAGS)
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	FUZZTIME=$(FUZZTIME) scripts/fuzz
+
+.PHONY: fmt
+fmt: ## format the Go code
+	gofmt -s -w $$(git ls-files -co --exclude-standard '*.go')
+
+.PHONY: up
+up: ## start Postgres, PgBouncer and MinIO for trying things out
+	@scripts/services up
+
+.PHONY: down
+down: ## stop what `make up` started
+	@scripts/services down
+
+.PHONY: clean
+clean: down ## remove what was built here
+	rm -rf bin .cache bench-*.json

@@ -1,0 +1,157 @@
+// Command importrules checks who may import whom in this module, as the drawing
+// of the house in docs/design.md has it. It prints each violation with the rule's
+// reason, and exits with 1 where there is one. `make lint` runs it.
+//
+// Only what ends up in a program counts: tests may import what they like.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+const module = "casgate"
+
+// A pattern is a package's path, or one that ends in "/..." for the package and
+// all below it, as the go command has them.
+
+// ours says, for imports within the module, which package may import which. The
+// first rule that names the importing package holds. Packages below an allowed
+// one are not allowed with it, unless the pattern says so.
+var ours = []struct {
+	of  string
+	may []string
+	why string
+}{
+	{"cas", nil, "cas is the core, and imports nothing of ours"},
+	{"cas/s3store/s3test", []string{"cas", "cas/castest", "cas/s3store"}, "test support for s3store knows what s3store knows, and the kit"},
+	{"cas/...", []string{"cas"}, "what lies below cas knows cas alone"},
+	{"providers", []string{"cas"}, "providers knows blobs, and nothing of indexes and HTTP"},
+	{"providers/...", []string{"cas", "providers", "providers/openaicompat"}, "an adapter knows blobs and the interface it implements; all may build on openaicompat"},
+	{"migrations/...", []string{"migrations/..."}, "migrations are SQL files, with nothing to import"},
+	{"index/indextest", []string{"cas", "cas/access", "cas/castest", "index", "migrations/...", "providers"}, "a conformance kit knows no driver and no gateway"},
+	{"index/pgindex/pgtest", []string{"cas", "cas/castest", "index", "index/pgindex", "migrations/..."}, "test support for pgindex knows what pgindex knows, and the kit"},
+	{"index/pgindex/...", []string{"cas", "cas/access", "providers", "index", "index/pgindex/...", "migrations/..."}, "a driver knows the types it stores and its own migrations, never the gateway or another driver"},
+	{"index/sqliteindex/...", []string{"cas", "cas/access", "providers", "index", "index/sqliteindex/...", "migrations/..."}, "a driver knows the types it stores and its own migrations, never the gateway or another driver"},
+	{"index/...", []string{"cas", "cas/access", "providers", "migrations/...", "index"}, "index works with whichever driver it is handed, and is below the gateway"},
+	{"gateway/api", []string{"cas", "cas/access"}, "the wire shapes are shared with clients, who need nothing else"},
+	{"gateway/client", []string{"gateway/api", "cas"}, "a client speaks HTTP, and links neither the server nor an index"},
+	{"gateway/...", []string{"cas", "cas/access", "providers", "gateway/..."}, "the gateway works on interfaces; only cmd/cas picks drivers and provider adapters"},
+	{"cmd/cas", []string{
+		"cas", "cas/access", "cas/filestore", "cas/s3store",
+		"index", "index/pgindex", "index/sqliteindex", "migrations/...",
+		"providers", "providers/glm", "providers/kimi", "providers/openaicompat",
+		"gateway", "gateway/api", "gateway/client",
+	}, "cmd/cas wires everything but the conformance kits, which would link testing into the program"},
+	{"scripts/...", []string{"..."}, ""},
+}
+
+// theirs says which of our packages may import a module of others.
+var theirs = []struct {
+	module string
+	in     []string
+	except []string
+	why    string
+}{
+	{"github.com/minio/minio-go", []string{"cas/s3store/...", "scripts/bench/..."}, nil, "S3 stays inside cas/s3store"},
+	{"github.com/jackc/pgx", []string{"index/pgindex/..."}, nil, "Postgres stays inside index/pgindex"},
+	{"modernc.org/sqlite", []string{"index/sqliteindex/..."}, nil, "SQLite stays inside index/sqliteindex"},
+	{"github.com/labstack/echo", []string{"gateway/...", "scripts/bench/..."}, []string{"gateway/api", "gateway/client"}, "Echo stays inside the gateway's server, so that it can be exchanged"},
+	{"github.com/dgraph-io/ristretto", []string{"cas", "index", "gateway"}, nil, "hot answers are cached in cas, index and gateway, and nowhere behind their backs"},
+}
+
+func main() {
+	packages, err := list()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "importrules:", err)
+		os.Exit(1)
+	}
+	violations := check(packages)
+	for _, violation := range violations {
+		fmt.Println(violation)
+	}
+	if len(violations) > 0 {
+		os.Exit(1)
+	}
+}
+
+// pkg is what `go list` tells of a package; Imports leaves out those of tests.
+type pkg struct {
+	ImportPath string
+	Imports    []string
+}
+
+// list returns all packages of the module.
+func list() ([]pkg, error) {
+	command := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	command.Stderr = os.Stderr
+	out, err := command.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w", err)
+	}
+	var packages []pkg
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("reading what go list printed: %w", err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+// check returns one line for each import that a rule forbids.
+func check(packages []pkg) []string {
+	var violations []string
+	for _, p := range packages {
+		from := local(p.ImportPath)
+		for _, path := range p.Imports {
+			if why, ok := allowed(from, path); !ok {
+				violations = append(violations, fmt.Sprintf("%s imports %s: %s", from, local(path), why))
+			}
+		}
+	}
+	return violations
+}
+
+// allowed reports whether our package from may import path, and if not, why.
+func allowed(from, path string) (why string, ok bool) {
+	if path == module || strings.HasPrefix(path, module+"/") {
+		for _, rule := range ours {
+			if matches(rule.of, from) {
+				return rule.why, matchesAny(rule.may, local(path))
+			}
+		}
+		return "no rule names " + from + "; give it one in scripts/importrules", false
+	}
+	for _, rule := range theirs {
+		if matches(rule.module+"/...", path) && (!matchesAny(rule.in, from) || matchesAny(rule.except, from)) {
+			return rule.why, false
+		}
+	}
+	return "", true
+}
+
+func matchesAny(patterns []string, path string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(pattern, path) })
+}
+
+func matches(pattern, path string) bool {
+	if pattern == "..." {
+		return true
+	}
+	if tree, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return path == tree || strings.HasPrefix(path, tree+"/")
+	}
+	return path == pattern
+}
+
+// local returns a package's path within the module.
+func local(path string) string { return strings.TrimPrefix(path, module+"/") }
