@@ -104,12 +104,19 @@ func (c *stallConn) gather(p []byte) (int, error) {
 		rest = p[end:]
 		c.body += len("\r\n")
 	}
-	if c.body -= len(rest); c.body > 0 {
+	if c.body -= len(rest); c.body > 0 || len(c.held)+len(rest) <= maxCopied {
 		c.held = append(c.held, rest...)
+		rest = nil
+	}
+	if c.body > 0 {
 		return len(p), nil
 	}
 	held := c.held
 	c.body, c.held = 0, held[:0]
+	if len(rest) == 0 {
+		_, err := c.write(held)
+		return len(p), err
+	}
 	c.extend()
 	pieces := net.Buffers{held, rest}
 	n, err := pieces.WriteTo(c.TCPConn)
@@ -117,6 +124,10 @@ func (c *stallConn) gather(p []byte) (int, error) {
 }
 
 var endOfHeader = []byte("\r\n\r\n")
+
+// maxCopied is up to which size an answer is put together by copying, which is
+// then cheaper than a vectored write.
+const maxCopied = 16 << 10
 
 func (c *stallConn) write(p []byte) (int, error) {
 	total := 0

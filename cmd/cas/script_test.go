@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 			"noise":   cmdNoise,
 			"first":   cmdFirst,
 			"digest":  cmdDigest,
+			"capture": cmdCapture,
 			"corrupt": cmdCorrupt,
 		},
 	})
@@ -208,4 +209,13 @@ func cmdCorrupt(ts *testscript.TestScript, neg bool, args []string) {
 	content[len(content)-1] ^= 1
 	ts.Check(os.Chmod(path, 0o600))
 	ts.Check(os.WriteFile(path, content, 0o600))
+}
+
+// cmdCapture is `capture VARIABLE`: the variable becomes what the last command
+// printed.
+func cmdCapture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: capture VARIABLE")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
