@@ -340,6 +340,23 @@ func TestSlowBodyIsCutOff(t *testing.T) {
 	})
 }
 
+// A client that takes nothing of what it asked for is given up on, however its
+// blob is sent: by the kernel, or through the gateway.
+func TestSlowReaderIsCutOff(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, func(o *gatewayOptions, _ *cas.Options) { o.WriteStall = 500 * time.Millisecond })
+		b := random(64 << 20) // more than the kernel's buffers take
+		d := s.put(b)
+		s.wantBlob(b) // verifies, so that the next read needn't
+		for range 2 {
+			w := s.dial(t)
+			w.send("GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", s.path(d), s.token)
+		}
+		eventually(t, "both readers to be cut off", func() bool { return strings.Count(s.logs.String(), `"aborted":true`) == 2 })
+		s.wantBlob(b)
+	})
+}
+
 func TestTooManyUploadsAreTurnedAwayAtOnce(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s := start(t, p, func(o *gatewayOptions, _ *cas.Options) { o.MaxUploads = 2 })
