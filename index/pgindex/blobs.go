@@ -2,10 +2,13 @@ package pgindex
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 
 	"github.com/jackc/pgx/v5"
 
 	"casgate/cas"
+	"casgate/index"
 )
 
 // scanBlob reads the columns "digest, size, media_type, name, state, generation,
@@ -72,6 +75,78 @@ func (x *Index) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 		return cas.Blob{}, blobFault(ctx, "touch", d, err)
 	}
 	return b, nil
+}
+
+// On a conflict Postgres locks the row and evaluates the set clause against its
+// newest version, so the verdict is about the row as it really is:
+//
+//	refresh  it is live, or condemned and rescued by this
+//	repair   it is suspect, and this object is no older
+//	renew    its object is or was being removed, and this one is another
+//	leave    none of these, or a size that contradicts the row
+//
+// Only an insert, a repair and a renewal store this call's commit_id, which is
+// how the statement knows what it did itself: Postgres before 18 doesn't return
+// the old row.
+const sqlCommit = `
+insert into blobs as b (digest, size, media_type, name, generation, state, commit_id)
+values ($1, $2, $3, $4, $5, 'live', $6)
+on conflict (digest) do update set
+    (size, media_type, name, generation, state, created_at, touched_at,
+     condemned_at, deleting_at, verified_at, commit_id) = (
+        select
+            case when verdict in ('renew', 'repair') then excluded.size else b.size end,
+            case verdict when 'renew' then excluded.media_type else b.media_type end,
+            case when verdict = 'renew' or (verdict <> 'leave' and b.name = '') then excluded.name else b.name end,
+            case when verdict in ('renew', 'repair') then excluded.generation else b.generation end,
+            case verdict when 'leave' then b.state else 'live' end,
+            case verdict when 'renew' then now() else b.created_at end,
+            case verdict when 'leave' then b.touched_at else greatest(b.touched_at, now()) end,
+            case verdict when 'leave' then b.condemned_at end,
+            case verdict when 'leave' then b.deleting_at end,
+            case when verdict in ('renew', 'repair') then null else b.verified_at end,
+            case when verdict in ('renew', 'repair') then excluded.commit_id else b.commit_id end
+        from (select case
+            when b.state in ('deleting', 'gone') then
+                case when excluded.generation > b.generation then 'renew' else 'leave' end
+            when b.state = 'suspect' then
+                case when excluded.generation >= b.generation then 'repair' else 'leave' end
+            when b.size <> excluded.size then 'leave'
+            else 'refresh'
+        end as verdict) as judged
+    )
+returning digest, size, media_type, name, state, generation, created_at, commit_id = $6`
+
+// Commit implements cas.Index. Where b's size contradicts that of a live or
+// condemned row, the row is left alone and returned: the caller has found a broken
+// database.
+func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created bool, err error) {
+	if err := checkBlob(b); err != nil {
+		return cas.Blob{}, false, err
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	row, err = scanBlob(x.pool.QueryRow(call, sqlCommit,
+		b.Digest[:], b.Size, b.MediaType, b.Name, b.Generation, int64(rand.Uint64())), &created)
+	if err != nil {
+		return cas.Blob{}, false, blobFault(ctx, "commit", b.Digest, err)
+	}
+	return row, created, nil
+}
+
+// checkBlob refuses what the database would refuse, with a clearer error and
+// without calling it unavailable.
+func checkBlob(b cas.Blob) error {
+	if b.Size < 0 || b.Generation < 0 {
+		return fmt.Errorf("commit blob %s: size %d and generation %d must not be negative", b.Digest.Short(), b.Size, b.Generation)
+	}
+	if err := index.CheckText("name", b.Name); err != nil {
+		return fmt.Errorf("commit blob %s: %w", b.Digest.Short(), err)
+	}
+	if err := index.CheckText("media type", b.MediaType); err != nil {
+		return fmt.Errorf("commit blob %s: %w", b.Digest.Short(), err)
+	}
+	return nil
 }
 
 // The announcement is part of the statement, so it goes out if, and only if, the

@@ -2,9 +2,9 @@
 // shared by any number of gateways, directly or through a pooler in transaction
 // mode (with default_query_exec_mode=exec in the URL).
 //
-// Every method is one statement and one round trip (commits that come at the same
-// time share theirs), so that a pooler may run each on another connection, and
-// none leaves a transaction open behind a client that went away. Only Listen needs a session of its own.
+// Every method is one statement and one round trip, so that a pooler may run
+// each on another connection, and none leaves a transaction open behind a client
+// that went away. Only Listen needs a session of its own.
 package pgindex
 
 import (
@@ -52,7 +52,6 @@ type Index struct {
 	listenConfig  *pgx.ConnConfig
 	probeInterval time.Duration
 	log           zerolog.Logger
-	commits       commitQueue
 }
 
 // Open connects to the database and makes sure that it answers. It doesn't look
@@ -79,7 +78,6 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 		return nil, fault(ctx, "open the database", err)
 	}
 	x := &Index{pool: pool, listenConfig: listenConfig, probeInterval: o.ProbeInterval, log: o.Log}
-	x.commits.write = x.writeCommits
 	if err := x.Check(ctx); err != nil {
 		pool.Close()
 		return nil, err
