@@ -344,7 +344,7 @@ func TestSlowBodyIsCutOff(t *testing.T) {
 // blob is sent: by the kernel, or through the gateway.
 func TestSlowReaderIsCutOff(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
-		s := start(t, p, func(o *gatewayOptions, _ *cas.Options) { o.WriteStall = 500 * time.Millisecond })
+		s := start(t, p, func(o *gatewayOptions, _ *cas.Options) { o.WriteStall = 2 * time.Second })
 		b := random(64 << 20) // more than the kernel's buffers take
 		d := s.put(b)
 		s.wantBlob(b) // verifies, so that the next read needn't

@@ -100,6 +100,7 @@ func (g *Gateway) checkBody(req *http.Request) error {
 
 // takeIn stores an upload and answers.
 func (g *Gateway) takeIn(c echo.Context, upload cas.Upload) error {
+	defer exchangeOf(c).body.stop()
 	body := &countedReader{src: upload.Body}
 	upload.Body = body
 	blob, stored, err := g.store.Put(c.Request().Context(), upload)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"casgate/cas"
@@ -18,14 +19,16 @@ import (
 //
 // Its errors wrap cas.ErrBodyRead; a body that was too slow also errSlowBody.
 type uploadBody struct {
-	body    io.Reader
-	control *http.ResponseController
-	window  time.Duration
-	share   int64 // bytes a window must bring
-	began   time.Time
-	got     int64
-	total   int64
-	sticky  error
+	mu       sync.Mutex // held by Read, lest it outlive the request
+	body     io.Reader
+	control  *http.ResponseController
+	window   time.Duration
+	share    int64 // bytes a window must bring
+	began    time.Time
+	got      int64
+	total    int64
+	returned time.Time // when the last Read came back
+	sticky   error
 }
 
 func newUploadBody(w http.ResponseWriter, r *http.Request, minRate int64, window time.Duration) *uploadBody {
@@ -38,17 +41,21 @@ func newUploadBody(w http.ResponseWriter, r *http.Request, minRate int64, window
 }
 
 func (b *uploadBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.sticky != nil {
 		return 0, b.sticky
 	}
 	now := time.Now()
-	if b.began.IsZero() || b.got >= b.share && now.Sub(b.began) > time.Second {
+	ours := now.Sub(b.returned) > b.window/8 // a slow store's time is not the client's
+	if b.began.IsZero() || ours || b.got >= b.share && now.Sub(b.began) > b.window/8 {
 		b.began, b.got = now, 0
 		if err := b.control.SetReadDeadline(now.Add(b.window)); err != nil {
 			return 0, b.end(err)
 		}
 	}
 	n, err := b.body.Read(p)
+	b.returned = time.Now()
 	b.got += int64(n)
 	b.total += int64(n)
 	if err != nil {
@@ -68,7 +75,7 @@ func (b *uploadBody) end(err error) error {
 		b.sticky = err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.sticky = fmt.Errorf("%w: %w (%d bytes came in)", cas.ErrBodyRead, errSlowBody, b.total)
-		deadline = time.Unix(1, 0)
+		deadline = longAgo
 	default:
 		b.sticky = fmt.Errorf("%w after %d bytes: %w", cas.ErrBodyRead, b.total, err)
 		return b.sticky
@@ -78,6 +85,31 @@ func (b *uploadBody) end(err error) error {
 	}
 	return b.sticky
 }
+
+// stop ends all reading. An HTTP client that sends the body on, to a store that
+// refuses it, may return while it is still reading; past the request's end that
+// would reach into the connection's next one.
+func (b *uploadBody) stop() {
+	if !b.mu.TryLock() {
+		// Only a connection that is gone takes no deadline, and that ends the Read too.
+		_ = b.control.SetReadDeadline(longAgo)
+		b.mu.Lock()
+	}
+	defer b.mu.Unlock()
+	if b.sticky == nil {
+		b.sticky = fmt.Errorf("%w: the request is over", cas.ErrBodyRead)
+	}
+}
+
+// received returns how many bytes came in.
+func (b *uploadBody) received() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.total
+}
+
+// longAgo is a deadline that ends what is under way.
+var longAgo = time.Unix(1, 0)
 
 // guardBody sets a deadline for a body that may never be read by a handler:
 // net/http reads what is left of it before it answers.

@@ -74,8 +74,9 @@ func (c *stallConn) expectBody(n int, fields []headerField) {
 }
 
 func (c *stallConn) extend() {
-	// Once a second is often enough, and cheaper for small answers.
-	if now := time.Now(); now.Sub(c.last) > time.Second {
+	// Not for every write, which is cheaper for small answers: a client has seven
+	// eighths of its time at the least.
+	if now := time.Now(); now.Sub(c.last) > c.timeout/8 {
 		c.last = now
 		c.TCPConn.SetWriteDeadline(now.Add(c.timeout)) // fails only on a closed connection, as the write will
 	}

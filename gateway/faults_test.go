@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -238,6 +239,41 @@ func TestObjectPutFails(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A store may refuse an upload, as an HTTP client does, while it still reads the
+// body: the answer must not wait for the rest, and nothing may read on after it.
+func TestStoreRefusesWhileItReads(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		reader := &lingering{ObjectStore: p.objects, ended: make(chan error, 1)}
+		p.objects = reader
+		s := start(t, p, nil)
+		w := s.dial(t)
+		w.send("PUT %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 3000000\r\n\r\nabc", s.path(cas.DigestOf(random(9))), s.token)
+		w.answer("PUT").wantProblem(t, 503, api.CodeStoreUnavailable)
+		if err := <-reader.ended; !errors.Is(err, cas.ErrBodyRead) {
+			t.Errorf("the read that was under way ended with %v", err)
+		}
+	})
+}
+
+// lingering is an object store that refuses every object after its first byte,
+// and goes on reading.
+type lingering struct {
+	cas.ObjectStore
+	ended chan error
+}
+
+func (l *lingering) Put(_ context.Context, _ cas.ObjectRef, body *cas.VerifyingReader) error {
+	first := make([]byte, 3)
+	if _, err := io.ReadFull(body, first); err != nil {
+		return err
+	}
+	go func() {
+		_, err := io.Copy(io.Discard, body)
+		l.ended <- err
+	}()
+	return cas.ErrStoreUnavailable
 }
 
 func TestNoSpace(t *testing.T) {

@@ -93,7 +93,7 @@ func (g *Gateway) record(c echo.Context, entry *exchange, start time.Time, abort
 	bytesOut := res.Size + entry.sent
 	var bytesIn int64
 	if entry.body != nil {
-		bytesIn = entry.body.total
+		bytesIn = entry.body.received()
 	}
 	g.metrics.observe(c.Path(), req.Method, res.Status, took, bytesIn, bytesOut)
 
