@@ -40,3 +40,18 @@ func CheckText(field, value string) error {
 	}
 	return nil
 }
+
+// CheckBlob returns an error where a blob can't be committed to any index: a
+// clearer one than the database's, and one that does not call it unavailable.
+func CheckBlob(b cas.Blob) error {
+	if b.Size < 0 || b.Generation < 0 {
+		return fmt.Errorf("commit blob %s: size %d and generation %d must not be negative", b.Digest.Short(), b.Size, b.Generation)
+	}
+	if err := CheckText("name", b.Name); err != nil {
+		return fmt.Errorf("commit blob %s: %w", b.Digest.Short(), err)
+	}
+	if err := CheckText("media type", b.MediaType); err != nil {
+		return fmt.Errorf("commit blob %s: %w", b.Digest.Short(), err)
+	}
+	return nil
+}

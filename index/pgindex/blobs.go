@@ -2,7 +2,6 @@ package pgindex
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 
 	"github.com/jackc/pgx/v5"
@@ -121,7 +120,7 @@ returning digest, size, media_type, name, state, generation, created_at, commit_
 // condemned row, the row is left alone and returned: the caller has found a broken
 // database.
 func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created bool, err error) {
-	if err := checkBlob(b); err != nil {
+	if err := index.CheckBlob(b); err != nil {
 		return cas.Blob{}, false, err
 	}
 	call, cancel := bounded(ctx)
@@ -132,21 +131,6 @@ func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created b
 		return cas.Blob{}, false, blobFault(ctx, "commit", b.Digest, err)
 	}
 	return row, created, nil
-}
-
-// checkBlob refuses what the database would refuse, with a clearer error and
-// without calling it unavailable.
-func checkBlob(b cas.Blob) error {
-	if b.Size < 0 || b.Generation < 0 {
-		return fmt.Errorf("commit blob %s: size %d and generation %d must not be negative", b.Digest.Short(), b.Size, b.Generation)
-	}
-	if err := index.CheckText("name", b.Name); err != nil {
-		return fmt.Errorf("commit blob %s: %w", b.Digest.Short(), err)
-	}
-	if err := index.CheckText("media type", b.MediaType); err != nil {
-		return fmt.Errorf("commit blob %s: %w", b.Digest.Short(), err)
-	}
-	return nil
 }
 
 // The announcement is part of the statement, so it goes out if, and only if, the

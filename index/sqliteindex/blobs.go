@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"casgate/cas"
@@ -118,7 +117,7 @@ returning digest, size, media_type, name, state, generation, created_at`
 // condemned row, the row is left alone and returned: the caller has found a broken
 // database.
 func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created bool, err error) {
-	if err := checkBlob(b); err != nil {
+	if err := index.CheckBlob(b); err != nil {
 		return cas.Blob{}, false, err
 	}
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -159,21 +158,6 @@ func commit(ctx context.Context, tx *sql.Tx, b cas.Blob) (row cas.Blob, created 
 	}
 	row, err = scanBlob(tx.QueryRowContext(ctx, sqlRefresh, at, b.Name, d))
 	return row, false, err
-}
-
-// checkBlob refuses what the database would refuse, with a clearer error and
-// without calling it unavailable, and text that other indexes can't store.
-func checkBlob(b cas.Blob) error {
-	if b.Size < 0 || b.Generation < 0 {
-		return fmt.Errorf("commit blob %s: size %d and generation %d must not be negative", b.Digest.Short(), b.Size, b.Generation)
-	}
-	if err := index.CheckText("name", b.Name); err != nil {
-		return fmt.Errorf("commit blob %s: %w", b.Digest.Short(), err)
-	}
-	if err := index.CheckText("media type", b.MediaType); err != nil {
-		return fmt.Errorf("commit blob %s: %w", b.Digest.Short(), err)
-	}
-	return nil
 }
 
 const sqlCondemn = `
