@@ -83,6 +83,8 @@ func TestWrongInputGetsItsProblemAndStoresNothing(t *testing.T) {
 			{"control characters in a name", "POST", "/v1/blobs?name=a%0Ab", bytes.NewReader(other), nil, 400, api.CodeInvalidRequest},
 			{"name too long", "POST", "/v1/blobs?name=" + strings.Repeat("n", 256), bytes.NewReader(other), nil, 400, api.CodeInvalidRequest},
 			{"name not UTF-8", "POST", "/v1/blobs?name=%ff", bytes.NewReader(other), nil, 400, api.CodeInvalidRequest},
+			{"malformed query", "GET", "/v1/blobs?limit=%zz", nil, nil, 400, api.CodeInvalidRequest},
+			{"malformed query of a blob", "GET", s.path(d) + "?a;b", nil, nil, 400, api.CodeInvalidRequest},
 			{"wrong method", "PATCH", s.path(d), bytes.NewReader(other), nil, 405, api.CodeMethodNotAllowed},
 			{"wrong method on the collection", "DELETE", "/v1/blobs", nil, nil, 405, api.CodeMethodNotAllowed},
 			{"no such path", "GET", "/v1/nothing", nil, nil, 404, api.CodeNotFound},

@@ -3,9 +3,11 @@ package gateway
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	stdlog "log"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -66,7 +68,11 @@ func (g *Gateway) observe(next echo.HandlerFunc) echo.HandlerFunc {
 				panic(http.ErrAbortHandler)
 			}
 		}()
-		if err := next(c); err != nil {
+		err := checkQuery(c.Request())
+		if err == nil {
+			err = next(c)
+		}
+		if err != nil {
 			g.handleError(err, c)
 			if c.Response().Committed && entry.err == nil && c.Response().Status < 400 {
 				// The answer broke off after it had begun: no client may take it for whole.
@@ -77,6 +83,18 @@ func (g *Gateway) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		aborted = false
 		return nil
 	}
+}
+
+// checkQuery refuses a malformed query, of which net/url would pass over the parts
+// it can't read.
+func checkQuery(r *http.Request) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		return badRequest(fmt.Sprintf("the query is malformed: %v", err))
+	}
+	return nil
 }
 
 // answerPanic answers 500 and reports whether even that failed.
