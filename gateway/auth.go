@@ -120,6 +120,7 @@ type textHash [sha256.Size]byte
 type cachedToken struct {
 	token   access.Token
 	fetched time.Time
+	tried   time.Time // when the index was last asked in vain, or fetched
 }
 
 func newTokenCache(index AccessIndex, log zerolog.Logger) *tokenCache {
@@ -135,7 +136,8 @@ func (t *tokenCache) authenticate(ctx context.Context, text string) (access.Toke
 	cached, known := t.tokens[hash]
 	lastUse := t.used[cached.token.ID]
 	t.mu.RUnlock()
-	if known && now.Sub(cached.fetched) < tokenFresh {
+	// While the index hangs, one request in a while waits for it, not every one.
+	if known && now.Sub(cached.tried) < tokenFresh && now.Sub(cached.fetched) < tokenStale {
 		if !cached.token.IsValid(now) {
 			return access.Token{}, errUnauthenticated
 		}
@@ -152,6 +154,7 @@ func (t *tokenCache) authenticate(ctx context.Context, text string) (access.Toke
 	token, err := t.lookUp(ctx, credential.ID)
 	switch {
 	case errors.Is(err, cas.ErrIndexUnavailable) && known && now.Sub(cached.fetched) < tokenStale && cached.token.IsValid(now):
+		t.put(hash, cachedToken{cached.token, cached.fetched, time.Now()})
 		return cached.token, nil
 	case err != nil && !errors.Is(err, access.ErrTokenNotFound):
 		return access.Token{}, err
@@ -159,7 +162,7 @@ func (t *tokenCache) authenticate(ctx context.Context, text string) (access.Toke
 		t.drop(hash)
 		return access.Token{}, errUnauthenticated
 	}
-	t.put(hash, token, now)
+	t.put(hash, cachedToken{token, now, now})
 	t.noteUse(token.ID, now)
 	return token, nil
 }
@@ -181,13 +184,13 @@ func (t *tokenCache) lookUp(ctx context.Context, id string) (access.Token, error
 	}
 }
 
-func (t *tokenCache) put(hash textHash, token access.Token, now time.Time) {
+func (t *tokenCache) put(hash textHash, token cachedToken) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.tokens) >= maxTokens {
 		clear(t.tokens)
 	}
-	t.tokens[hash] = cachedToken{token, now}
+	t.tokens[hash] = token
 }
 
 func (t *tokenCache) drop(hash textHash) {
@@ -238,6 +241,7 @@ type keyRing struct {
 	mu    sync.Mutex
 	keys  []access.SigningKey // newest first
 	read  time.Time
+	tried time.Time // when they were last asked for in vain
 }
 
 const (
@@ -246,6 +250,8 @@ const (
 	keysFresh = 30 * time.Second
 	// keysAgain is how soon an unknown key id makes the gateway look again.
 	keysAgain = time.Second
+	// keysRetry is how long the index is left alone after it failed to answer.
+	keysRetry = 5 * time.Second
 )
 
 func newKeyRing(index AccessIndex) *keyRing { return &keyRing{index: index} }
@@ -298,11 +304,15 @@ func (k *keyRing) find(ctx context.Context, id string) (access.SigningKey, error
 // refresh reads the keys again where they are older than age. The caller holds mu.
 func (k *keyRing) refresh(ctx context.Context, age time.Duration) error {
 	now := time.Now()
-	if now.Sub(k.read) < age {
+	// Keys known already are not asked for again and again while the index hangs.
+	if now.Sub(k.read) < age || len(k.keys) > 0 && now.Sub(k.tried) < keysRetry {
 		return nil
 	}
 	keys, err := k.index.SigningKeys(ctx)
 	if err != nil {
+		if ctx.Err() == nil { // a caller that left says nothing of the index
+			k.tried = time.Now()
+		}
 		return err
 	}
 	k.keys, k.read = keys, now

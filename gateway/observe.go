@@ -121,7 +121,7 @@ func (g *Gateway) record(c echo.Context, entry *exchange, start time.Time, abort
 		event = g.log.Error()
 	case aborted:
 		event = g.log.Warn()
-	case strings.HasSuffix(req.URL.Path, "z") && (req.URL.Path == "/healthz" || req.URL.Path == "/readyz"):
+	case req.URL.Path == "/healthz", req.URL.Path == "/readyz":
 		event = g.log.Debug() // a probe every few seconds is no news
 	default:
 		event = g.log.Info()
