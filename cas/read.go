@@ -84,14 +84,32 @@ func (s *Store) Open(ctx context.Context, b Blob, offset, length int64) (*Conten
 	}
 	c := &Content{Blob: b, Length: length, Body: object.Body}
 	if whole && (b.State == StateSuspect || !s.memory.isVerified(b.Object())) {
-		c.Body = &verifiedBody{
-			VerifyingReader: NewVerifyingReader(object.Body, b.Digest, b.Size),
-			Closer:          object.Body,
-			store:           s,
-			ref:             b.Object(),
-		}
+		c.Body = s.verified(object, b)
 	}
 	return c, nil
+}
+
+// OpenVerified reads the whole of b, as Open does, and verifies it also where that
+// was done lately: for bytes that are handed on to where nobody checks them.
+func (s *Store) OpenVerified(ctx context.Context, b Blob) (*Content, error) {
+	if s.memory.isSmall(b.Size) {
+		return s.openSmall(ctx, b, 0, b.Size)
+	}
+	object, b, err := s.openObject(ctx, b, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	return &Content{Blob: b, Length: b.Size, Body: s.verified(object, b)}, nil
+}
+
+// verified puts the verification around an object that holds the whole of b.
+func (s *Store) verified(object Object, b Blob) io.ReadCloser {
+	return &verifiedBody{
+		VerifyingReader: NewVerifyingReader(object.Body, b.Digest, b.Size),
+		Closer:          object.Body,
+		store:           s,
+		ref:             b.Object(),
+	}
 }
 
 // openSmall reads a small blob from memory, or whole into memory, so that it is

@@ -24,6 +24,7 @@ import (
 
 // house is a Store on real drivers, with a hook on every call to them.
 type house struct {
+	dir       string
 	store     *cas.Store
 	objects   *castest.Faulty
 	index     cas.Index
@@ -44,7 +45,7 @@ func openHouse(dir string, o cas.Options) (*house, func(), error) {
 	if err := x.Migrate(context.Background()); err != nil {
 		return nil, nil, err
 	}
-	h := &house{objects: castest.NewFaulty(files), collector: x}
+	h := &house{dir: dir, objects: castest.NewFaulty(files), collector: x}
 	h.index = indextest.NewFaulty(x, func(op string, d cas.Digest) (bool, error) {
 		if h.indexHook == nil {
 			return false, nil
@@ -337,6 +338,46 @@ func TestEveryReadVerifiesWhereAskedTo(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Close()
+	}
+}
+
+// What is handed on to where nobody checks is verified each time, also where a read
+// has just found it right and it was damaged since.
+func TestOpenVerifiedTrustsNothing(t *testing.T) {
+	h := newHouse(t, cas.Options{VerifiedFor: time.Hour, HotBlobSize: -1})
+	b := castest.RandomBytes(1 << 20)
+	d := put(t, h, b)
+	blob, err := h.store.Blob(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		c, err := h.store.OpenVerified(t.Context(), blob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, direct := c.Body.(*os.File); direct {
+			t.Error("a read does not verify")
+		}
+		if got, err := io.ReadAll(c.Body); err != nil || !bytes.Equal(got, b) {
+			t.Errorf("%d bytes, error %v", len(got), err)
+		}
+		c.Close()
+	}
+	file := filepath.Join(h.dir, "objects", filepath.FromSlash(blob.Object().Key()))
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, castest.RandomBytes(len(b)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, err := h.store.OpenVerified(t.Context(), blob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got, err := io.ReadAll(c.Body); !errors.Is(err, cas.ErrObjectCorrupt) || len(got) == len(b) {
+		t.Errorf("%d bytes of a damaged object, error %v", len(got), err)
 	}
 }
 

@@ -123,7 +123,7 @@ func (g *Gateway) blobMeta(c echo.Context) error {
 	if err != nil {
 		return notFoundDetail(err, d)
 	}
-	return noStore(c, http.StatusOK, api.BlobMeta{Blob: g.apiBlob(b), State: b.State, Files: []any{}, Copies: []any{}})
+	return noStore(c, http.StatusOK, api.BlobMeta{Blob: g.apiBlob(b), State: b.State, Files: []any{}, Copies: []api.Copy{}})
 }
 
 // findMissing answers POST /v1/blobs/find-missing.

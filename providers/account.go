@@ -24,3 +24,10 @@ type Health struct {
 	// the one after it went well.
 	LastError *Error
 }
+
+// The states of a breaker.
+const (
+	BreakerClosed   = "closed"    // calls are let through
+	BreakerOpen     = "open"      // none is
+	BreakerHalfOpen = "half-open" // a few are, to find out
+)

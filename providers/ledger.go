@@ -62,8 +62,9 @@ type Ledger interface {
 	// changes nothing, where the fence isn't the newest any more.
 	CompleteCopy(ctx context.Context, k Key, fence int64, f RemoteFile) (c Copy, held bool, err error)
 
-	// FailCopy ends an attempt that failed, and the lease. It reports false, and
-	// changes nothing, where the fence isn't the newest any more.
+	// FailCopy ends an attempt that failed, and the lease. The file id is cleared
+	// unless the row becomes StateReady. It reports false, and changes nothing, where
+	// the fence isn't the newest any more.
 	FailCopy(ctx context.Context, k Key, fence int64, f Failure) (c Copy, held bool, err error)
 
 	// LoseCopy marks a copy StateLost whose remote file is gone: only where it is
@@ -75,7 +76,7 @@ type Ledger interface {
 
 	// DeleteCopy claims a row in order to remove the remote file: it becomes
 	// StateDeleting with the next fence, whoever holds a lease, and due when this
-	// lease runs out. The row is then finished with FinishDelete or FailDelete. A row
+	// lease runs out; Uncertain where it was, or was StateUploading. The row is then finished with FinishDelete or FailDelete. A row
 	// that is StateDeleting already is claimed only where no lease runs; otherwise won
 	// is false. Where operationID isn't empty it becomes the row's.
 	DeleteCopy(ctx context.Context, k Key, operationID string, lease time.Duration) (c Copy, won bool, err error)

@@ -27,7 +27,7 @@ type BlobMeta struct {
 	Blob
 	State  cas.State `json:"state"` // live or suspect
 	Files  []any     `json:"files"`
-	Copies []any     `json:"copies"`
+	Copies []Copy    `json:"copies"`
 }
 
 // BlobPage is one page of a listing.
@@ -105,6 +105,17 @@ const (
 	CodeStoreUnavailable    Code = "store_unavailable"
 	CodeOverloaded          Code = "overloaded"
 	CodeNoSpace             Code = "no_space"
+
+	CodeCopyNotFound        Code = "copy_not_found"
+	CodeProviderNotFound    Code = "provider_not_found"
+	CodeOperationNotFound   Code = "operation_not_found"
+	CodeCopyInProgress      Code = "copy_in_progress"
+	CodeProviderRejected    Code = "provider_rejected"
+	CodeProviderRateLimited Code = "provider_rate_limited"
+	CodeProviderFailed      Code = "provider_failed"
+	CodeProviderUnavailable Code = "provider_unavailable"
+	CodeProviderTimeout     Code = "provider_timeout"
+	CodeProviderQuota       Code = "provider_quota"
 )
 
 // Problem is an error answer: RFC 9457, application/problem+json.
@@ -119,4 +130,8 @@ type Problem struct {
 	Retryable bool `json:"retryable"`
 	// RetryAfter is when, in seconds, where the gateway knows.
 	RetryAfter int `json:"retry_after,omitempty"`
+	// The provider's own words, where it was a provider that failed.
+	Provider        string `json:"provider,omitempty"`
+	ProviderCode    string `json:"provider_code,omitempty"`
+	ProviderMessage string `json:"provider_message,omitempty"`
 }

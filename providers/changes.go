@@ -1,0 +1,82 @@
+package providers
+
+import (
+	"sync"
+
+	"casgate/cas"
+)
+
+// changes wakes those who wait for the copies of a blob to change.
+type changes struct {
+	mu      sync.Mutex
+	waiting map[cas.Digest]*watch
+}
+
+// watch is shared by all who wait for the same blob.
+type watch struct {
+	changed chan struct{} // closed when something changed
+	waiters int
+}
+
+func newChanges() *changes { return &changes{waiting: make(map[cas.Digest]*watch)} }
+
+// wait returns a channel that is closed at the next change. The caller releases
+// it.
+func (c *changes) wait(d cas.Digest) (changed <-chan struct{}, release func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.waiting[d]
+	if w == nil {
+		w = &watch{changed: make(chan struct{})}
+		c.waiting[d] = w
+	}
+	w.waiters++
+	return w.changed, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if w.waiters--; w.waiters == 0 && c.waiting[d] == w {
+			delete(c.waiting, d)
+		}
+	}
+}
+
+func (c *changes) signal(d cas.Digest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w := c.waiting[d]; w != nil {
+		close(w.changed)
+		delete(c.waiting, d)
+	}
+}
+
+func (c *changes) signalAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for d, w := range c.waiting {
+		close(w.changed)
+		delete(c.waiting, d)
+	}
+}
+
+// busyKeys are the rows the queue is at work on: they stay due until their claim.
+type busyKeys struct {
+	mu   sync.Mutex
+	keys map[Key]bool
+}
+
+// begin reports false where the row is in hand already.
+func (b *busyKeys) begin(k Key) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.keys[k] {
+		return false
+	}
+	b.keys[k] = true
+	return true
+}
+
+func (b *busyKeys) end(k Key) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.keys, k)
+}

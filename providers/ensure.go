@@ -1,0 +1,256 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	// patience is how long work that somebody waits for rests between two attempts; a
+	// longer delay is left to the queue, and the caller told of the failure.
+	patience = 5 * time.Second
+	// pollWait is how often a row that another gateway works on is looked at, in case
+	// its announcement got lost.
+	pollWait = time.Second
+	// bookkeepingTimeout bounds what is written after the work's own context ended.
+	bookkeepingTimeout = 10 * time.Second
+)
+
+// Ensure returns a usable copy, and uploads one only where there is none. Created
+// reports whether this call is the one that made it. However many callers ask, in
+// however many gateways, one upload reaches the provider.
+//
+// A caller whose context ends leaves the work under way. Where it was its
+// deadline that ended, the error wraps ErrCopyInProgress, and the copy tells how
+// far it is.
+//
+// Errors: an *Error, ErrProviderNotFound, ErrCopyInProgress, and those of
+// cas.Store.
+func (r *Replicator) Ensure(ctx context.Context, q Request) (c Copy, created bool, err error) {
+	j, err := r.plan(ctx, q)
+	if err != nil {
+		return Copy{}, false, err
+	}
+	known, err := r.ledger.Copy(ctx, j.wanted.Key)
+	switch {
+	case err == nil && known.usable(j.wanted.Margin):
+		r.use(known)
+		return known, false, nil
+	case err != nil && !errors.Is(err, ErrCopyNotFound):
+		return Copy{}, false, err
+	}
+	if err := j.about.Check(j.purpose, j.wanted.Extension, j.wanted.Size); err != nil {
+		return Copy{}, false, err
+	}
+	if err := unavailable(j.provider); err != nil {
+		if known.usable(0) {
+			r.use(known)
+			return known, false, nil
+		}
+		return Copy{}, false, err
+	}
+	c, created, err = r.join(ctx, j)
+	if err == nil {
+		r.use(c)
+	}
+	return c, created, err
+}
+
+// Begin makes sure that a copy is being made, here or elsewhere, or is there, and
+// doesn't wait for it.
+func (r *Replicator) Begin(ctx context.Context, q Request) (Copy, error) {
+	j, err := r.plan(ctx, q)
+	if err != nil {
+		return Copy{}, err
+	}
+	c, err := r.ledger.Copy(ctx, j.wanted.Key)
+	if err == nil && c.usable(j.wanted.Margin) {
+		return c, nil
+	}
+	if err != nil && !errors.Is(err, ErrCopyNotFound) {
+		return Copy{}, err
+	}
+	if err := j.about.Check(j.purpose, j.wanted.Extension, j.wanted.Size); err != nil {
+		return Copy{}, err
+	}
+	c, err = r.ledger.RequestCopy(ctx, j.wanted)
+	if err != nil {
+		return Copy{}, err
+	}
+	r.wake()
+	return c, nil
+}
+
+// use notes that a copy is handed out.
+func (r *Replicator) use(c Copy) {
+	r.uses.note(c.Key)
+	r.metrics.count(c.Provider, outcomeHit)
+}
+
+// unavailable returns an error, at once, while a provider's breaker is open.
+func unavailable(p Guarded) error {
+	h := p.Health()
+	if h.Breaker != BreakerOpen {
+		return nil
+	}
+	e := &Error{
+		Provider: p.Describe().Provider, Op: OpCheck, Kind: KindTransient, Code: CodeUnavailable,
+		Message: "the provider failed too often lately and is left alone for a while", RetryAfter: max(h.RetryAfter, time.Second),
+		Hint: "try again shortly; it is being checked in the background",
+	}
+	if h.LastError != nil {
+		e.Message += " (last: " + h.LastError.Error() + ")"
+	}
+	return e
+}
+
+// join waits for the work on a copy, and begins it where this process isn't at it
+// yet. The work does not end with any one caller.
+func (r *Replicator) join(ctx context.Context, j job) (Copy, bool, error) {
+	key := j.wanted.Key
+	flight := fmt.Sprintf("%x %s %s %q %q %t", key.Digest[:], key.Provider, key.Account, key.Purpose, key.Extension, j.wanted.Retry)
+	var leads bool // written by the one whose function runs, before its result is sent
+	done := r.flights.DoChan(flight, func() (any, error) {
+		leads = true
+		end, err := r.begin()
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+		return r.pursue(r.working, j)
+	})
+	select {
+	case result := <-done:
+		c, _ := result.Val.(outcome)
+		return c.copy, c.made && leads, result.Err
+	case <-ctx.Done():
+	}
+	err := context.Cause(ctx)
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return Copy{}, false, err
+	}
+	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
+	defer cancel()
+	c, lookErr := r.ledger.Copy(look, key)
+	if lookErr != nil && !errors.Is(lookErr, ErrCopyNotFound) {
+		return Copy{}, false, lookErr
+	}
+	return c, false, fmt.Errorf("%w: %s is %s", ErrCopyInProgress, key, c.State)
+}
+
+// outcome is what comes of work on a copy.
+type outcome struct {
+	copy Copy
+	made bool // by this process, just now
+}
+
+// pursue sees to it that the copy becomes ready: it does the work itself where it
+// gets the claim, else it waits for whoever has it.
+func (r *Replicator) pursue(ctx context.Context, j job) (outcome, error) {
+	for {
+		// Watched from before the look, so that no change falls between the two.
+		changed, release := r.changes.wait(j.wanted.Digest)
+		c, won, err := r.ledger.ClaimCopy(ctx, j.wanted, r.o.Lease)
+		if err != nil {
+			release()
+			return outcome{}, err
+		}
+		if won {
+			release()
+			made, err := r.work(ctx, j, c)
+			if err == nil {
+				return outcome{made, true}, nil
+			}
+			if errors.Is(err, errLeaseLost) {
+				continue
+			}
+			// What failed is tried again right here only if that is soon.
+			if made.State == StateReady {
+				return outcome{copy: made}, nil // a renewal failed, and the old copy is still good
+			}
+			if made.State != StatePending || untilDue(made) > patience {
+				return outcome{copy: made}, err
+			}
+			c = made
+		}
+		j.wanted.Retry = false // once
+		if c.usable(j.wanted.Margin) {
+			release()
+			return outcome{copy: c}, nil
+		}
+		if err := givenUp(c); err != nil {
+			release()
+			return outcome{copy: c}, err
+		}
+		err = r.await(ctx, c, changed)
+		release()
+		if err != nil {
+			return outcome{copy: c}, err
+		}
+	}
+}
+
+// givenUp returns the error to answer with where waiting for a row is of no use.
+func givenUp(c Copy) error {
+	due := untilDue(c)
+	switch c.State {
+	case StateFailed, StateLost:
+	case StatePending, StateDeleting:
+		if time.Until(c.LeaseUntil) > 0 || due <= patience {
+			return nil
+		}
+	default:
+		return nil
+	}
+	var e Error
+	if c.Error != nil {
+		e = *c.Error
+	} else {
+		e = Error{Provider: c.Provider, Op: OpUpload, Kind: KindTransient}
+	}
+	switch c.State {
+	case StateLost:
+		e.Kind, e.Code, e.Status = KindLost, "kept_losing", 0
+		e.Message = fmt.Sprintf("%s has lost the file %d times lately", c.Provider, c.Losses)
+		e.Hint = "the account's files may be removed by somebody else; it is not uploaded again for a while"
+	case StateDeleting:
+		return fmt.Errorf("%w: it is being deleted at %s, which has not confirmed it yet", ErrCopyInProgress, c.Provider)
+	case StateFailed:
+		if c.NextAttemptAt.IsZero() {
+			e.RetryAfter = 0
+			return &e
+		}
+	}
+	e.RetryAfter = max(due, time.Second)
+	return &e
+}
+
+// untilDue returns how long it is until a row may be worked on; rows that are
+// never due by themselves are due in a very long time.
+func untilDue(c Copy) time.Duration {
+	if c.NextAttemptAt.IsZero() {
+		return 1 << 62
+	}
+	return time.Until(c.NextAttemptAt)
+}
+
+// await returns when a row may have changed, or is due, or its lease ran out.
+func (r *Replicator) await(ctx context.Context, c Copy, changed <-chan struct{}) error {
+	limit := pollWait
+	if c.State == StatePending {
+		// A little late rather than early: the database's clock decides.
+		limit = min(limit, max(untilDue(c), 0)+10*time.Millisecond)
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-changed:
+		return nil
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for %s: %w", c.Key, context.Cause(ctx))
+	}
+}

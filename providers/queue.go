@@ -1,0 +1,182 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// queueBatch is how many rows are taken from the ledger at a time, and
+	// queueWorkers how many are worked on at once, over all providers. Each account's
+	// own limits hold beneath.
+	queueBatch   = 64
+	queueWorkers = 16
+	// useFlush is how often the last uses of copies are written.
+	useFlush = 30 * time.Second
+)
+
+// wake makes the queue look at the ledger now.
+func (r *Replicator) wake() {
+	select {
+	case r.nudge <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// Run does the work that the ledger holds and nobody waits for: copies asked for
+// in the background, attempts to be repeated, deletes to be confirmed, what a
+// gateway left that died. It returns when ctx is done, with ctx's error.
+func (r *Replicator) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.runQueue(ctx) })
+	g.Go(func() error { return r.runFlush(ctx) })
+	return g.Wait()
+}
+
+func (r *Replicator) runQueue(ctx context.Context) error {
+	workers := make(chan struct{}, queueWorkers)
+	busy := &busyKeys{keys: make(map[Key]bool)}
+	tick := time.NewTicker(r.o.PollInterval)
+	defer tick.Stop()
+	for {
+		if err := r.takeUp(ctx, workers, busy); err != nil && ctx.Err() == nil {
+			r.log.Warn().Err(err).Msg("could not look for copies to make; trying again")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		case <-r.nudge:
+		}
+	}
+}
+
+// takeUp begins work on the rows that are due, as far as there are workers.
+func (r *Replicator) takeUp(ctx context.Context, workers chan struct{}, busy *busyKeys) error {
+	accounts := make([]string, 0, len(r.accounts))
+	byAccount := make(map[string]Guarded, len(r.accounts))
+	for _, p := range r.accounts {
+		if unavailable(p) == nil {
+			account := p.Describe().Account
+			accounts = append(accounts, account)
+			byAccount[account] = p
+		}
+	}
+	if len(accounts) == 0 {
+		return nil
+	}
+	due, err := r.ledger.DueCopies(ctx, accounts, queueBatch)
+	if err != nil {
+		return err
+	}
+	for _, c := range due {
+		if !busy.begin(c.Key) {
+			continue
+		}
+		select {
+		case workers <- struct{}{}:
+		case <-ctx.Done():
+			busy.end(c.Key)
+			return ctx.Err()
+		}
+		end, err := r.begin()
+		if err != nil {
+			busy.end(c.Key)
+			<-workers
+			return err
+		}
+		go func() {
+			defer end()
+			defer func() { busy.end(c.Key); <-workers; r.wakeIfMore(len(due)) }()
+			r.advance(r.working, byAccount[c.Account], c)
+		}()
+	}
+	return nil
+}
+
+// wakeIfMore makes the queue look again where its last look found as much as it
+// could take.
+func (r *Replicator) wakeIfMore(found int) {
+	if found == queueBatch {
+		r.wake()
+	}
+}
+
+// advance does the work of one row. What comes of it is in the ledger.
+func (r *Replicator) advance(ctx context.Context, p Guarded, c Copy) {
+	var err error
+	if c.State == StateDeleting {
+		var won bool
+		if c, won, err = r.ledger.DeleteCopy(ctx, c.Key, "", r.o.Lease); err == nil && won {
+			_, err = r.remove(ctx, p, c)
+		}
+	} else {
+		err = r.resume(ctx, p, c)
+	}
+	// Failures of the provider are in the ledger, and were logged when they came up.
+	if _, known := errors.AsType[*Error](err); err != nil && !known && ctx.Err() == nil {
+		r.log.Warn().Err(err).Stringer("copy", c.Key).Msg("work on a copy was broken off; trying again later")
+	}
+}
+
+// resume makes a copy that is wanted for whoever asked for it earlier.
+func (r *Replicator) resume(ctx context.Context, p Guarded, c Copy) error {
+	about := p.Describe()
+	purpose, err := about.Purpose(c.Purpose, "")
+	if err != nil {
+		return r.abandon(ctx, c, err) // configured otherwise since
+	}
+	blob, err := r.blobs.Blob(ctx, c.Digest)
+	if err != nil {
+		if isSource(err) {
+			return r.abandon(ctx, c, err) // deleted since
+		}
+		return err
+	}
+	_, _, err = r.join(ctx, job{
+		provider: p, about: about, purpose: purpose, blob: blob,
+		wanted: Wanted{
+			Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: blob.Size,
+			OperationID: c.OperationID, Margin: margin(purpose.Lifetime),
+		},
+	})
+	return err
+}
+
+// abandon gives up a row that can't be worked on any more.
+func (r *Replicator) abandon(ctx context.Context, c Copy, cause error) error {
+	claimed, won, err := r.ledger.ClaimCopy(ctx, Wanted{Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: c.Size, OperationID: c.OperationID}, r.o.Lease)
+	if err != nil || !won {
+		return err
+	}
+	e, ok := errors.AsType[*Error](cause)
+	if !ok {
+		e = &Error{Provider: c.Provider, Op: OpUpload, Kind: KindPermanent, Code: "source", Message: sourceMessage(cause)}
+	}
+	_, _, err = r.ledger.FailCopy(ctx, c.Key, claimed.Fence, Failure{State: StateFailed, Error: e, Uncertain: claimed.Uncertain, Again: true})
+	return err
+}
+
+func (r *Replicator) runFlush(ctx context.Context) error {
+	tick := time.NewTicker(useFlush)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			// Once more, so that an orderly stop loses nothing.
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
+			defer cancel()
+			if err := r.uses.flush(last, r.ledger); err != nil {
+				r.log.Warn().Err(err).Msg("could not record when copies were last used")
+			}
+			return ctx.Err()
+		case <-tick.C:
+			if err := r.uses.flush(ctx, r.ledger); err != nil {
+				r.log.Warn().Err(err).Msg("could not record when copies were last used; trying again")
+			}
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package providers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Remove deletes the copies of a blob at a provider, of all purposes unless the
+// request names one. It returns their rows: StateDeleted where the provider has
+// confirmed it, StateDeleting where it is still being tried, which goes on by
+// itself. Errors: ErrCopyNotFound, ErrProviderNotFound, an *Error, those of the
+// index.
+func (r *Replicator) Remove(ctx context.Context, q Request) ([]Copy, error) {
+	p, err := r.account(q.Provider)
+	if err != nil {
+		return nil, err
+	}
+	copies, err := r.copiesAt(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if len(copies) == 0 {
+		return nil, fmt.Errorf("%w: %s has none at %s", ErrCopyNotFound, q.Digest, q.Provider)
+	}
+	for i, c := range copies {
+		claimed, won, err := r.ledger.DeleteCopy(ctx, c.Key, q.OperationID, r.o.Lease)
+		switch {
+		case errors.Is(err, ErrCopyNotFound):
+			copies[i].State = StateDeleted // by somebody else, just now
+			continue
+		case err != nil:
+			return nil, err
+		case !won:
+			copies[i] = claimed // somebody else is at it
+			continue
+		}
+		if copies[i], err = r.remove(ctx, p, claimed); err != nil {
+			return nil, err
+		}
+	}
+	return copies, nil
+}
+
+// remove does the work of a claimed delete, or leaves it to the queue. The row
+// that it returns says which; the error is the index's.
+func (r *Replicator) remove(ctx context.Context, p Provider, c Copy) (Copy, error) {
+	if err := r.removeRemote(ctx, p, c); err != nil {
+		return r.postpone(ctx, c, err), nil
+	}
+	if err := r.finishDelete(ctx, c, StateDeleted); err != nil {
+		return c, err
+	}
+	r.metrics.count(c.Provider, outcomeDeleted)
+	c.State, c.FileID, c.Error, c.NextAttemptAt = StateDeleted, "", nil, time.Time{}
+	return c, nil
+}
+
+// removeRemote deletes a copy's remote file, and what its earlier attempts may
+// have left. That the provider doesn't know it is as good.
+func (r *Replicator) removeRemote(ctx context.Context, p Provider, c Copy) error {
+	if c.FileID != "" {
+		if err := p.Delete(ctx, c.FileID); err != nil && KindOf(err) != KindLost {
+			return err
+		}
+	}
+	if !c.Uncertain {
+		return nil
+	}
+	if purpose, err := p.Describe().Purpose(c.Purpose, ""); err == nil && purpose.Unlisted {
+		return nil // there is no way to look
+	}
+	for f, err := range p.List(ctx, c.Purpose) {
+		if err != nil {
+			return err
+		}
+		name, ours := parseRemoteName(f.Name)
+		if !ours || !c.matches(name, f) || f.ID == c.FileID {
+			continue
+		}
+		if err := p.Delete(ctx, f.ID); err != nil && KindOf(err) != KindLost {
+			return err
+		}
+	}
+	return nil
+}
+
+// finishDelete records that the remote file is gone. That somebody else took the
+// row over meanwhile is theirs to finish.
+func (r *Replicator) finishDelete(ctx context.Context, c Copy, to State) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
+	defer cancel()
+	_, err := r.ledger.FinishDelete(ctx, c.Key, c.Fence, to)
+	return err
+}
+
+// postpone records why a delete failed, and that it is to be tried again.
+func (r *Replicator) postpone(ctx context.Context, c Copy, cause error) Copy {
+	e, ok := errors.AsType[*Error](cause)
+	if !ok {
+		e = &Error{Provider: c.Provider, Op: OpDelete, Kind: KindUnknown, Message: cause.Error()}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
+	defer cancel()
+	c.Attempts++
+	row, held, err := r.ledger.FailDelete(ctx, c.Key, c.Fence, Failure{
+		State: StateDeleting, Error: e, Uncertain: c.Uncertain,
+		Again: true, After: cmp.Or(e.RetryAfter, backoffDelay(c.Attempts)),
+	})
+	r.log.Warn().Err(cause).Stringer("copy", c.Key).Msg("the provider has not confirmed a delete; trying again later")
+	if err != nil || !held {
+		c.Error = e
+		return c // its lease runs out, and the queue takes it up
+	}
+	return row
+}
+
+// The loop guard of lost copies: a file that was lost more often than that within
+// the window is left alone until the window is over.
+const (
+	allowedLosses = 3
+	lossWindow    = time.Hour
+)
+
+// ReportLost is what to call when a provider denies a file id that Ensure gave:
+// where the provider really doesn't know the file any more, the copy is lost, and
+// made anew. A file id that isn't the copy's any more changes nothing; an empty one
+// stands for the copy's. The copy returned is usable.
+func (r *Replicator) ReportLost(ctx context.Context, q Request, fileID string) (c Copy, created bool, err error) {
+	j, err := r.plan(ctx, q)
+	if err != nil {
+		return Copy{}, false, err
+	}
+	c, err = r.ledger.Copy(ctx, j.wanted.Key)
+	if errors.Is(err, ErrCopyNotFound) {
+		return r.Ensure(ctx, q)
+	}
+	if err != nil {
+		return Copy{}, false, err
+	}
+	if c.State == StateReady && (fileID == "" || fileID == c.FileID) {
+		gone, err := r.isGone(ctx, j, c.FileID)
+		if err != nil {
+			return Copy{}, false, err
+		}
+		if gone {
+			if err := r.lose(ctx, c); err != nil {
+				return Copy{}, false, err
+			}
+		}
+	}
+	return r.Ensure(ctx, q)
+}
+
+// lose records that a provider doesn't know a copy's file any more.
+func (r *Replicator) lose(ctx context.Context, c Copy) error {
+	lost, err := r.ledger.LoseCopy(ctx, c.Key, c.FileID, allowedLosses, lossWindow)
+	if err != nil {
+		return err
+	}
+	if lost.State == StateLost {
+		r.metrics.count(c.Provider, outcomeLost)
+		r.log.Warn().Stringer("copy", c.Key).Str("file", c.FileID).Int("losses", lost.Losses).Msg("the provider has lost a file")
+	}
+	return nil
+}
+
+// isGone asks the provider whether it knows a file. Where it can't tell, the
+// caller's word counts.
+func (r *Replicator) isGone(ctx context.Context, j job, id string) (bool, error) {
+	if retriever, ok := Ability[Retriever](j.provider); ok {
+		_, err := retriever.Retrieve(ctx, id)
+		if KindOf(err) == KindLost {
+			return true, nil
+		}
+		return false, err
+	}
+	if j.purpose.Unlisted {
+		return true, nil
+	}
+	for f, err := range j.provider.List(ctx, j.purpose.Name) {
+		if err != nil {
+			return false, err
+		}
+		if f.ID == id {
+			return false, nil
+		}
+	}
+	return true, nil
+}

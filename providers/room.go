@@ -1,0 +1,79 @@
+package providers
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/dustin/go-humanize"
+)
+
+// makeRoom sees to it that the account can take the copy that was just claimed,
+// which the ledger counts already.
+func (r *Replicator) makeRoom(ctx context.Context, j job) error {
+	if j.about.MaxFiles == 0 && j.about.MaxBytes == 0 && j.purpose.MaxFiles == 0 && j.purpose.MaxBytes == 0 {
+		return nil
+	}
+	for {
+		usage, err := r.ledger.CopyUsage(ctx, j.about.Account)
+		if err != nil {
+			return err
+		}
+		var all, same Usage
+		for _, u := range usage {
+			all.Files += u.Files
+			all.Bytes += u.Bytes
+			if u.Purpose == j.purpose.Name {
+				same = u
+			}
+		}
+		var purpose string
+		switch {
+		case over(same.Files, j.purpose.MaxFiles), over(same.Bytes, j.purpose.MaxBytes):
+			purpose = j.purpose.Name
+		case over(all.Files, j.about.MaxFiles), over(all.Bytes, j.about.MaxBytes):
+		default:
+			return nil
+		}
+		full := &Error{
+			Provider: j.about.Provider, Op: OpCheck, Kind: KindQuota, TooMany: true, Code: "account_full",
+			Message: fmt.Sprintf("the account is full: %d files with %s, this one included", all.Files, humanize.IBytes(uint64(all.Bytes))),
+		}
+		if r.o.NoEviction {
+			full.Hint = "delete copies there (cas copies rm), or let the gateway remove those used least recently (CAS_COPY_EVICTION=lru)"
+			return full
+		}
+		evicted, err := r.evict(ctx, j, purpose)
+		if err != nil {
+			return err
+		}
+		if !evicted {
+			full.Hint = "all other copies are being worked on; try again shortly"
+			return full
+		}
+	}
+}
+
+func over(n, limit int64) bool { return limit > 0 && n > limit }
+
+// evict removes the copy of the account (and of a purpose, unless that is empty)
+// that was used least recently, at the provider first. It reports false where
+// there is none to remove.
+func (r *Replicator) evict(ctx context.Context, j job, purpose string) (bool, error) {
+	if err := r.uses.flush(ctx, r.ledger); err != nil {
+		return false, err
+	}
+	victim, won, err := r.ledger.EvictCopy(ctx, j.wanted.Key, purpose, r.o.Lease)
+	if err != nil || !won {
+		return false, err
+	}
+	if err := r.removeRemote(ctx, j.provider, victim); err != nil {
+		r.postpone(ctx, victim, err)
+		return false, err
+	}
+	if err := r.finishDelete(ctx, victim, StateEvicted); err != nil {
+		return false, err
+	}
+	r.log.Info().Stringer("copy", victim.Key).Stringer("for", j.wanted.Key).Msg("removed the copy used least recently, to make room")
+	r.metrics.count(victim.Provider, outcomeEvicted)
+	return true, nil
+}

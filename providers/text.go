@@ -1,0 +1,124 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"casgate/cas"
+)
+
+// Text returns the blob that holds the text a provider has extracted from the
+// request's blob. It is extracted once, and from then on a blob of its own, which
+// needs neither the provider nor the copy any more.
+//
+// Errors: ErrNoReference where the provider extracts no text, and those of Ensure.
+func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
+	p, err := r.account(q.Provider)
+	if err != nil {
+		return cas.Blob{}, err
+	}
+	extractor, ok := Ability[TextExtractor](p)
+	if !ok {
+		return cas.Blob{}, fmt.Errorf("%w: %s extracts no text", ErrNoReference, q.Provider)
+	}
+	q.Purpose = extractor.TextPurpose()
+	j, err := r.plan(ctx, q)
+	if err != nil {
+		return cas.Blob{}, err
+	}
+	key := TextKey{Digest: q.Digest, Provider: q.Provider, Extension: j.wanted.Extension}
+	text, err := r.knownText(ctx, key)
+	if err == nil || !errors.Is(err, ErrCopyNotFound) {
+		return text, err
+	}
+	flight := fmt.Sprintf("text %x %s %q", key.Digest[:], key.Provider, key.Extension)
+	done := r.flights.DoChan(flight, func() (any, error) {
+		end, err := r.begin()
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+		return r.extract(r.working, q, extractor, key)
+	})
+	select {
+	case res := <-done:
+		blob, _ := res.Val.(cas.Blob)
+		return blob, res.Err
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return cas.Blob{}, fmt.Errorf("%w: the text of %s is still being extracted", ErrCopyInProgress, q.Digest.Short())
+		}
+		return cas.Blob{}, context.Cause(ctx)
+	}
+}
+
+// knownText returns the blob of a text that was extracted before, or
+// ErrCopyNotFound, also where the blob was deleted since.
+func (r *Replicator) knownText(ctx context.Context, k TextKey) (cas.Blob, error) {
+	d, err := r.ledger.ExtractedText(ctx, k)
+	if err != nil {
+		return cas.Blob{}, err
+	}
+	blob, err := r.blobs.Blob(ctx, d)
+	if errors.Is(err, cas.ErrBlobNotFound) {
+		return cas.Blob{}, fmt.Errorf("%w: the text that was extracted from %s was deleted", ErrCopyNotFound, k.Digest.Short())
+	}
+	return blob, err
+}
+
+// extract asks the provider, and keeps what it says. A file that the provider lost
+// meanwhile is uploaded once more, and not again.
+func (r *Replicator) extract(ctx context.Context, q Request, extractor TextExtractor, key TextKey) (cas.Blob, error) {
+	c, _, err := r.Ensure(ctx, q)
+	if err != nil {
+		return cas.Blob{}, err
+	}
+	body, err := extractor.Text(ctx, c.FileID)
+	if KindOf(err) == KindLost {
+		if err := r.lose(ctx, c); err != nil {
+			return cas.Blob{}, err
+		}
+		if c, _, err = r.Ensure(ctx, q); err != nil {
+			return cas.Blob{}, err
+		}
+		if body, err = extractor.Text(ctx, c.FileID); KindOf(err) == KindLost {
+			if err := r.lose(ctx, c); err != nil {
+				return cas.Blob{}, err
+			}
+		}
+	}
+	if err != nil {
+		return cas.Blob{}, err
+	}
+	defer body.Close()
+	failing := &readError{src: body}
+	text, _, err := r.blobs.Put(ctx, cas.Upload{
+		Body: failing, Size: -1, MediaType: "text/plain; charset=utf-8",
+		Name: strings.TrimSuffix(c.Name, path.Ext(c.Name)) + ".txt",
+	})
+	if failing.err != nil {
+		return cas.Blob{}, failing.err // the provider's, and not the store's
+	}
+	if err != nil {
+		return cas.Blob{}, err
+	}
+	return text, r.ledger.SetExtractedText(ctx, key, text.Digest)
+}
+
+// readError keeps the error a source failed with.
+type readError struct {
+	src io.Reader
+	err error
+}
+
+func (r *readError) Read(p []byte) (int, error) {
+	n, err := r.src.Read(p)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
+}

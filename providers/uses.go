@@ -1,0 +1,50 @@
+package providers
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+)
+
+// uses gathers when copies were used, so that a look-up writes nothing.
+type uses struct {
+	mu   sync.Mutex
+	last map[Key]time.Time
+}
+
+func newUses() *uses { return &uses{last: make(map[Key]time.Time)} }
+
+// note records that a copy is used now.
+func (u *uses) note(k Key) {
+	now := time.Now()
+	u.mu.Lock()
+	u.last[k] = now
+	u.mu.Unlock()
+}
+
+// at returns when a copy was last used, as far as isn't written yet.
+func (u *uses) at(k Key) time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.last[k]
+}
+
+// flush writes what has gathered. What can't be written is kept for the next time.
+func (u *uses) flush(ctx context.Context, ledger Ledger) error {
+	u.mu.Lock()
+	batch := u.last
+	u.last = make(map[Key]time.Time)
+	u.mu.Unlock()
+	if len(batch) == 0 {
+		return nil
+	}
+	err := ledger.UseCopies(ctx, batch)
+	if err != nil {
+		u.mu.Lock()
+		maps.Copy(batch, u.last) // what came meanwhile is newer
+		u.last = batch
+		u.mu.Unlock()
+	}
+	return err
+}

@@ -1,0 +1,459 @@
+package providers
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"casgate/cas"
+)
+
+const (
+	// The delays between attempts double from the first to the last, with jitter.
+	firstDelay = 500 * time.Millisecond
+	lastDelay  = 5 * time.Minute
+	// fullDelay is how long a full or unpaid account, or a refused key, is not tried
+	// again, however often a copy is asked for.
+	fullDelay = time.Minute
+	authDelay = 10 * time.Second
+	// processingLimit bounds how long a provider may work on a file it has taken.
+	processingLimit = 15 * time.Minute
+	// The delays between looks at a file in process.
+	firstLook = 200 * time.Millisecond
+	lastLook  = 5 * time.Second
+	// roomAttempts bounds how often room is made for one upload.
+	roomAttempts = 16
+)
+
+// errLeaseLost: somebody else has claimed the row that this process worked on.
+var errLeaseLost = errors.New("the lease was lost")
+
+// work makes a copy that this process has claimed, and records what came of it.
+// The row it returns is the one after that; its State says whether, and when, to
+// try again.
+func (r *Replicator) work(ctx context.Context, j job, claimed Copy) (Copy, error) {
+	r.o.OnStep(StepClaimed)
+	leased, release := r.holdLease(ctx, claimed)
+	c, f, err := r.attempt(leased, j, claimed)
+	lost := release()
+	switch {
+	case err == nil:
+		r.o.OnStep(StepCompleted)
+		if claimed.FileID != "" && claimed.FileID != c.FileID {
+			r.discard(j, claimed.FileID) // a renewal took its place
+		}
+		return c, nil
+	case lost || errors.Is(err, errLeaseLost):
+		r.yield(ctx, j, claimed, f)
+		return claimed, errLeaseLost
+	}
+	r.metrics.count(claimed.Provider, outcomeFailed)
+	return r.recordFailure(ctx, j, claimed, f, err)
+}
+
+// holdLease extends the lease of a claim until release is called. The context it
+// returns ends when the lease is lost, or could not be extended in its time;
+// release reports that.
+func (r *Replicator) holdLease(ctx context.Context, claimed Copy) (leased context.Context, release func() (lost bool)) {
+	leased, cancel := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		held := time.Now()
+		tick := time.NewTicker(r.o.Lease / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-leased.Done():
+				return
+			case <-tick.C:
+			}
+			asked := time.Now()
+			ok, err := r.ledger.ExtendLease(leased, claimed.Key, claimed.Fence, r.o.Lease)
+			switch {
+			case err == nil && ok:
+				held = asked
+			case err == nil || time.Since(held) > r.o.Lease:
+				cancel(errLeaseLost)
+				return
+			}
+		}
+	}()
+	return leased, func() bool {
+		cancel(nil)
+		<-ended
+		return errors.Is(context.Cause(leased), errLeaseLost)
+	}
+}
+
+// attempt goes through the protocol once. It returns the completed row, or the
+// error and, where one was made, the remote file.
+func (r *Replicator) attempt(ctx context.Context, j job, c Copy) (Copy, RemoteFile, error) {
+	var f RemoteFile
+	var err error
+	if c.State == StateProcessing {
+		f = RemoteFile{ID: c.FileID, Name: c.RemoteName, Size: c.Size, Purpose: c.Purpose, ExpiresAt: c.ExpiresAt, Status: StatusProcessing}
+	} else if f, err = r.place(ctx, j, c); err != nil {
+		return c, f, err
+	}
+	if f.Status == StatusProcessing {
+		if c.State != StateProcessing {
+			if c, err = r.complete(ctx, c, f); err != nil {
+				return c, f, err
+			}
+			r.o.OnStep(StepProcessed)
+		}
+		if f, err = r.awaitReady(ctx, j, f); err != nil {
+			return c, f, err
+		}
+	}
+	if f.Status == StatusFailed {
+		r.discard(j, f.ID)
+		return c, RemoteFile{}, &Error{
+			Provider: c.Provider, Op: OpUpload, Kind: KindPermanent, Code: "processing_failed",
+			Message: cmp.Or(f.Detail, "the provider could not process the file"),
+			Hint:    "check that the file is whole and of the kind its name says",
+		}
+	}
+	c, err = r.complete(ctx, c, f)
+	return c, f, err
+}
+
+// place finds the remote file of an earlier attempt, or uploads one.
+func (r *Replicator) place(ctx context.Context, j job, c Copy) (RemoteFile, error) {
+	if c.Uncertain {
+		f, found, err := r.findEarlier(ctx, j, c)
+		if err != nil {
+			return RemoteFile{}, err
+		}
+		if found {
+			r.log.Info().Stringer("copy", c.Key).Str("file", f.ID).Msg("adopted the file of an earlier attempt, whose outcome was unknown")
+			r.metrics.count(c.Provider, outcomeAdopted)
+			r.o.OnStep(StepAdopted)
+			return f, nil
+		}
+	}
+	// What an earlier fence may have left behind is known by now; from here on only
+	// this upload is uncertain.
+	for range roomAttempts {
+		if err := r.makeRoom(ctx, j); err != nil {
+			return RemoteFile{}, err
+		}
+		r.o.OnStep(StepRoomMade)
+		f, err := r.upload(ctx, j, c)
+		e, ok := errors.AsType[*Error](err)
+		if ok && e.Kind == KindQuota && e.TooMany && !r.o.NoEviction {
+			// The account holds files that the ledger doesn't know.
+			evicted, evictErr := r.evict(ctx, j, "")
+			if evictErr != nil {
+				return RemoteFile{}, evictErr
+			}
+			if evicted {
+				continue
+			}
+		}
+		if err != nil {
+			return RemoteFile{}, err
+		}
+		r.metrics.count(c.Provider, outcomeUploaded)
+		r.o.OnStep(StepUploaded)
+		return f, nil
+	}
+	return RemoteFile{}, &Error{
+		Provider: c.Provider, Op: OpUpload, Kind: KindQuota, TooMany: true, Code: "no_room",
+		Message: fmt.Sprintf("the account is full even after %d copies were removed", roomAttempts),
+		Hint:    "other programs may fill the account; remove files there",
+	}
+}
+
+// upload sends the blob.
+func (r *Replicator) upload(ctx context.Context, j job, c Copy) (RemoteFile, error) {
+	name := RemoteName(c.Name, c.Key, c.Fence)
+	f, err := j.provider.Upload(ctx, Upload{
+		Purpose:   c.Purpose,
+		Name:      name,
+		MediaType: c.MediaType,
+		Size:      j.blob.Size,
+		Open: func(ctx context.Context) (io.ReadCloser, error) {
+			content, err := r.blobs.OpenVerified(ctx, j.blob)
+			if err != nil {
+				return nil, err
+			}
+			if content.Body == nil {
+				return io.NopCloser(bytes.NewReader(content.Bytes)), nil // verified before it got into memory
+			}
+			return content.Body, nil
+		},
+	})
+	if err != nil {
+		return f, err
+	}
+	if f.Size != 0 && f.Size != j.blob.Size {
+		r.discard(j, f.ID)
+		return RemoteFile{}, &Error{
+			Provider: c.Provider, Op: OpUpload, Kind: KindTransient, Code: CodeBadAnswer,
+			Message: fmt.Sprintf("the provider says that it has %d of %d bytes", f.Size, j.blob.Size),
+		}
+	}
+	f.Name = cmp.Or(f.Name, name)
+	if f.ExpiresAt.IsZero() && j.purpose.Lifetime > 0 {
+		f.ExpiresAt = time.Now().Add(j.purpose.Lifetime)
+	}
+	return f, nil
+}
+
+// findEarlier looks for a remote file that an earlier attempt has left.
+func (r *Replicator) findEarlier(ctx context.Context, j job, c Copy) (RemoteFile, bool, error) {
+	if j.purpose.Unlisted {
+		r.log.Warn().Stringer("copy", c.Key).Msg("an earlier upload may have got through, and the provider doesn't list files of this purpose; uploading again")
+		return RemoteFile{}, false, nil
+	}
+	var best RemoteFile
+	var bestFence int64
+	for f, err := range j.provider.List(ctx, c.Purpose) {
+		if err != nil {
+			return RemoteFile{}, false, err
+		}
+		name, ours := parseRemoteName(f.Name)
+		if !ours || !c.matches(name, f) || f.ID == c.FileID || f.Status == StatusFailed {
+			continue
+		}
+		if name.fence > bestFence {
+			best, bestFence = f, name.fence
+		}
+	}
+	if bestFence > 0 && best.ExpiresAt.IsZero() && j.purpose.Lifetime > 0 {
+		best.ExpiresAt = cmp.Or(best.CreatedAt, time.Now()).Add(j.purpose.Lifetime)
+	}
+	return best, bestFence > 0, nil
+}
+
+// matches reports whether a remote file is one of this copy's.
+func (c Copy) matches(name remoteName, f RemoteFile) bool {
+	return name.digestHex == blobHex(c.Digest) && name.extension == c.Extension &&
+		f.Size == c.Size && (f.Purpose == "" || f.Purpose == c.Purpose)
+}
+
+// awaitReady looks at a file in process until it is ready, or failed.
+func (r *Replicator) awaitReady(ctx context.Context, j job, f RemoteFile) (RemoteFile, error) {
+	poller, ok := Ability[Poller](j.provider)
+	if !ok {
+		f.Status = StatusReady // nobody can say more of it
+		return f, nil
+	}
+	began := time.Now()
+	for delay := firstLook; ; delay = min(2*delay, lastLook) {
+		timer := time.NewTimer(delay/2 + rand.N(delay))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return f, context.Cause(ctx)
+		case <-timer.C:
+		}
+		now, err := poller.Poll(ctx, f.ID)
+		switch {
+		case KindOf(err) == KindTransient || KindOf(err) == KindUnknown:
+			if time.Since(began) > processingLimit || ctx.Err() != nil {
+				return f, err
+			}
+		case err != nil:
+			return f, err
+		case now.Status == StatusProcessing && time.Since(began) > processingLimit:
+			return f, &Error{
+				Provider: j.about.Provider, Op: OpPoll, Kind: KindTransient, Code: CodeTimeout,
+				Message: fmt.Sprintf("the provider has been processing the file for %v", processingLimit),
+			}
+		case now.Status != StatusProcessing:
+			f.Status, f.Detail = now.Status, now.Detail
+			return f, nil
+		}
+	}
+}
+
+// complete records the remote file. A write whose outcome is unknown is repeated:
+// with the same fence it changes nothing more.
+func (r *Replicator) complete(ctx context.Context, c Copy, f RemoteFile) (Copy, error) {
+	// The file is there; that the work was cancelled must not make it an orphan.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Lease)
+	defer cancel()
+	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 2*time.Second) {
+		done, held, err := r.ledger.CompleteCopy(ctx, c.Key, c.Fence, f)
+		switch {
+		case err == nil && held:
+			return done, nil
+		case err == nil:
+			return c, errLeaseLost
+		}
+		select {
+		case <-ctx.Done():
+			return c, fmt.Errorf("the provider has the file, and the index can't be told: %w", err)
+		case <-time.After(delay):
+		}
+	}
+}
+
+// yield gives way to whoever claimed the row: it waits until the row has settled,
+// since the other may adopt the very file that was made here, and removes that
+// file where it isn't wanted.
+func (r *Replicator) yield(ctx context.Context, j job, c Copy, f RemoteFile) {
+	end, err := r.begin()
+	if err != nil {
+		return // a reconcile finds what may be left
+	}
+	go func() {
+		defer end()
+		ctx, cancel := context.WithTimeout(ctx, processingLimit)
+		defer cancel()
+		for {
+			changed, release := r.changes.wait(c.Digest)
+			now, err := r.ledger.Copy(ctx, c.Key)
+			if settled := err == nil && now.State.settled(); settled || errors.Is(err, ErrCopyNotFound) {
+				release()
+				if f.ID != "" && now.FileID != f.ID {
+					r.discard(j, f.ID)
+				}
+				if f.ID == "" {
+					r.discardUnknown(ctx, j, c, now.FileID)
+				}
+				return
+			}
+			err = r.await(ctx, now, changed)
+			release()
+			if err != nil {
+				r.log.Warn().Err(err).Stringer("copy", c.Key).Str("file", f.ID).Msg("a remote file may be left over; a reconcile will find it")
+				return
+			}
+		}
+	}()
+}
+
+// settled reports whether nobody is at work on a row in this state.
+func (s State) settled() bool {
+	switch s {
+	case StatePending, StateUploading, StateProcessing, StateDeleting:
+		return false
+	}
+	return true
+}
+
+// discard removes a remote file that no row names. What fails is logged, and the
+// file left for a reconcile.
+func (r *Replicator) discard(j job, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.working), time.Minute)
+	defer cancel()
+	if err := j.provider.Delete(ctx, id); err != nil && KindOf(err) != KindLost {
+		r.log.Warn().Err(err).Stringer("copy", j.wanted.Key).Str("file", id).Msg("a remote file is left over; a reconcile will find it")
+	}
+}
+
+// discardUnknown removes the file of an upload that was broken off, in case it got
+// through: exactly the one with this claim's fence in its name.
+func (r *Replicator) discardUnknown(ctx context.Context, j job, c Copy, keep string) {
+	if j.purpose.Unlisted {
+		return
+	}
+	for f, err := range j.provider.List(ctx, c.Purpose) {
+		if err != nil {
+			r.log.Warn().Err(err).Stringer("copy", c.Key).Msg("could not look for a file that may be left over; a reconcile will find it")
+			return
+		}
+		name, ours := parseRemoteName(f.Name)
+		if ours && c.matches(name, f) && name.fence == c.Fence && f.ID != keep {
+			r.discard(j, f.ID)
+		}
+	}
+}
+
+// recordFailure decides what a failed attempt means, and writes it down. It
+// returns the row as it then is.
+func (r *Replicator) recordFailure(ctx context.Context, j job, c Copy, made RemoteFile, cause error) (Copy, error) {
+	f := r.judge(ctx, c, made, cause)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
+	defer cancel()
+	failed, held, err := r.ledger.FailCopy(ctx, c.Key, c.Fence, f)
+	switch {
+	case err != nil:
+		// The lease runs out, and whoever comes next looks for the file first.
+		r.log.Error().Err(err).Stringer("copy", c.Key).AnErr("cause", cause).Msg("could not record a failed upload")
+		return c, cause
+	case !held:
+		return c, errLeaseLost
+	}
+	r.log.Warn().Err(cause).Stringer("copy", c.Key).Str("state", string(failed.State)).Int("attempts", failed.Attempts).Msg("copy failed")
+	return failed, cause
+}
+
+// judge turns an error into what the ledger keeps of it.
+func (r *Replicator) judge(ctx context.Context, c Copy, made RemoteFile, cause error) Failure {
+	e, ok := errors.AsType[*Error](cause)
+	if !ok {
+		e = &Error{Provider: c.Provider, Op: OpUpload, Kind: KindUnknown, Message: cause.Error()}
+	}
+	f := Failure{State: StatePending, Error: e, Again: true, After: cmp.Or(e.RetryAfter, backoffDelay(c.Attempts))}
+	switch {
+	case ctx.Err() != nil: // this gateway stops; another, or the next start, goes on
+		f.Uncertain, f.After = true, 0
+		return f
+	case isSource(cause):
+		f.State = StateFailed
+		f.Error = &Error{Provider: c.Provider, Op: OpUpload, Kind: KindTransient, Code: "source", Message: sourceMessage(cause), Hint: "upload the blob to the gateway again if it is damaged"}
+		f.After = time.Second
+	case e.Kind == KindPermanent:
+		f.State, f.Again = StateFailed, false
+	case e.Kind == KindQuota:
+		f.State, f.After = StateFailed, max(e.RetryAfter, fullDelay)
+	case e.Kind == KindAuth:
+		f.State, f.After = StateFailed, max(e.RetryAfter, authDelay)
+	case c.Attempts >= r.o.MaxAttempts:
+		f.State, f.After = StateFailed, max(e.RetryAfter, fullDelay)
+	}
+	switch {
+	case e.Kind == KindLost, e.Kind == KindPermanent:
+	case made.ID != "":
+		f.Uncertain = true // the file is there, and next time it is found
+	case e.Kind == KindUnknown, e.Kind == KindTransient && e.Status >= 500:
+		f.Uncertain = true // a server that failed in the middle may have kept it
+	}
+	if old := c; old.FileID != "" && old.State == StateUploading {
+		old.State = StateReady
+		if old.usable(0) {
+			f.State = StateReady
+		}
+	}
+	return f
+}
+
+// backoffDelay is how long to wait after that many attempts.
+func backoffDelay(attempts int) time.Duration {
+	delay := firstDelay << min(max(attempts-1, 0), 16)
+	delay = min(delay, lastDelay)
+	return delay/2 + rand.N(delay/2)
+}
+
+// isSource reports whether an upload failed because the blob could not be read.
+func isSource(err error) bool {
+	for _, source := range []error{
+		cas.ErrObjectCorrupt, cas.ErrObjectMissing, cas.ErrDigestMismatch,
+		cas.ErrStoreUnavailable, cas.ErrBlobNotFound,
+	} {
+		if errors.Is(err, source) {
+			return true
+		}
+	}
+	return false
+}
+
+// sourceMessage says what was wrong with the blob, without naming hosts and files.
+func sourceMessage(err error) string {
+	for _, source := range []error{cas.ErrObjectCorrupt, cas.ErrObjectMissing, cas.ErrStoreUnavailable, cas.ErrBlobNotFound, cas.ErrDigestMismatch} {
+		if errors.Is(err, source) {
+			return "the gateway's own bytes could not be read: " + source.Error()
+		}
+	}
+	return "the gateway's own bytes could not be read"
+}
