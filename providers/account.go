@@ -12,7 +12,8 @@ type Guarded interface {
 
 // Health is how a provider fares.
 type Health struct {
-	// Available: calls are let through.
+	// Available: as far as is known, calls succeed. It is false while the breaker is
+	// open, and after the provider has refused the credential.
 	Available bool
 	// Breaker is closed, open or half-open.
 	Breaker string

@@ -72,12 +72,12 @@ func (r *Replicator) removeRemote(ctx context.Context, p Provider, c Copy) error
 	if purpose, err := p.Describe().Purpose(c.Purpose, ""); err == nil && purpose.Unlisted {
 		return nil // there is no way to look
 	}
-	for f, err := range p.List(ctx, c.Purpose) {
-		if err != nil {
-			return err
-		}
-		name, ours := parseRemoteName(f.Name)
-		if !ours || !c.matches(name, f) || f.ID == c.FileID {
+	left, err := leftovers(ctx, p, c)
+	if err != nil {
+		return err
+	}
+	for _, f := range left {
+		if f.ID == c.FileID {
 			continue
 		}
 		if err := p.Delete(ctx, f.ID); err != nil && KindOf(err) != KindLost {
@@ -85,6 +85,22 @@ func (r *Replicator) removeRemote(ctx context.Context, p Provider, c Copy) error
 		}
 	}
 	return nil
+}
+
+// leftovers returns the remote files whose names say that they are a copy's, of
+// whichever attempt. They are gathered before anything is done about them: a list
+// that is being read takes up one of the account's calls.
+func leftovers(ctx context.Context, p Provider, c Copy) ([]RemoteFile, error) {
+	var files []RemoteFile
+	for f, err := range p.List(ctx, c.Purpose) {
+		if err != nil {
+			return nil, err
+		}
+		if name, ours := parseRemoteName(f.Name); ours && c.matches(name, f) {
+			files = append(files, f)
+		}
+	}
+	return files, nil
 }
 
 // finishDelete records that the remote file is gone. That somebody else took the

@@ -36,3 +36,13 @@ func (r *Replicator) Status(ctx context.Context, provider string) (ProviderStatu
 func (r *Replicator) Providers() (configured, unconfigured []string) {
 	return r.names, slices.Sorted(maps.Keys(r.o.Unconfigured))
 }
+
+// Accounts returns the accounts at the providers configured, in their order: for
+// what they can do, and how they fare.
+func (r *Replicator) Accounts() []Guarded {
+	accounts := make([]Guarded, len(r.names))
+	for i, name := range r.names {
+		accounts[i] = r.accounts[name]
+	}
+	return accounts
+}

@@ -215,15 +215,12 @@ func (r *Replicator) findEarlier(ctx context.Context, j job, c Copy) (RemoteFile
 	}
 	var best RemoteFile
 	var bestFence int64
-	for f, err := range j.provider.List(ctx, c.Purpose) {
-		if err != nil {
-			return RemoteFile{}, false, err
-		}
-		name, ours := parseRemoteName(f.Name)
-		if !ours || !c.matches(name, f) || f.ID == c.FileID || f.Status == StatusFailed {
-			continue
-		}
-		if name.fence > bestFence {
+	left, err := leftovers(ctx, j.provider, c)
+	if err != nil {
+		return RemoteFile{}, false, err
+	}
+	for _, f := range left {
+		if name, _ := parseRemoteName(f.Name); name.fence > bestFence && f.ID != c.FileID && f.Status != StatusFailed {
 			best, bestFence = f, name.fence
 		}
 	}
@@ -357,13 +354,13 @@ func (r *Replicator) discardUnknown(ctx context.Context, j job, c Copy, keep str
 	if j.purpose.Unlisted {
 		return
 	}
-	for f, err := range j.provider.List(ctx, c.Purpose) {
-		if err != nil {
-			r.log.Warn().Err(err).Stringer("copy", c.Key).Msg("could not look for a file that may be left over; a reconcile will find it")
-			return
-		}
-		name, ours := parseRemoteName(f.Name)
-		if ours && c.matches(name, f) && name.fence == c.Fence && f.ID != keep {
+	left, err := leftovers(ctx, j.provider, c)
+	if err != nil {
+		r.log.Warn().Err(err).Stringer("copy", c.Key).Msg("could not look for a file that may be left over; a reconcile will find it")
+		return
+	}
+	for _, f := range left {
+		if name, _ := parseRemoteName(f.Name); name.fence == c.Fence && f.ID != keep {
 			r.discard(j, f.ID)
 		}
 	}

@@ -3,8 +3,11 @@ package s3store_test
 import (
 	"bytes"
 	"encoding/base64"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 
@@ -105,5 +108,31 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 	if _, err := s3store.New(good); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A URL made here reads the object, with the media type given, for who has no key.
+func TestPresignGet(t *testing.T) {
+	s := open(t, s3test.NewBucket(t))
+	data := castest.RandomBytes(1000)
+	ref := cas.ObjectRef{Digest: cas.DigestOf(data)}
+	if err := s.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(data), ref.Digest, int64(len(data)))); err != nil {
+		t.Fatal(err)
+	}
+	url, err := s.PresignGet(t.Context(), ref, "application/pdf", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 200 || !bytes.Equal(got, data) || resp.Header.Get("Content-Type") != "application/pdf" {
+		t.Errorf("status %d, %d bytes of %q, error %v", resp.StatusCode, len(got), resp.Header.Get("Content-Type"), err)
+	}
+	if _, err := s.PresignGet(t.Context(), ref, "", 8*24*time.Hour); err == nil {
+		t.Error("a URL for eight days was made, which S3 refuses")
 	}
 }

@@ -33,6 +33,10 @@ var ours = []struct {
 	{"cas/s3store/s3test", []string{"cas", "cas/castest", "cas/s3store"}, "test support for s3store knows what s3store knows, and the kit"},
 	{"cas/...", []string{"cas"}, "what lies below cas knows cas alone"},
 	{"providers", []string{"cas"}, "providers knows blobs, and nothing of indexes and HTTP"},
+	{"providers/providertest/sim", []string{"cas", "providers"}, "what simulators share knows no provider"},
+	{"providers/providertest", []string{"cas", "providers", "providers/providertest/sim"}, "a conformance kit knows no adapter, and no simulator but what they share"},
+	{"providers/providertest/...", []string{"cas", "providers", "providers/providertest/sim"}, "a simulator is linked into the program, and so knows neither the adapter nor the kit, which imports testing"},
+	{"providers/guard", []string{"cas", "providers"}, "decorators know the interface they decorate, and no adapter"},
 	{"providers/...", []string{"cas", "providers", "providers/openaicompat"}, "an adapter knows blobs and the interface it implements; all may build on openaicompat"},
 	{"migrations/...", []string{"migrations/..."}, "migrations are SQL files, with nothing to import"},
 	{"index/indextest", []string{"cas", "cas/access", "cas/castest", "index", "migrations/...", "providers"}, "a conformance kit knows no driver and no gateway"},
@@ -46,9 +50,10 @@ var ours = []struct {
 	{"cmd/cas", []string{
 		"cas", "cas/access", "cas/filestore", "cas/s3store",
 		"index", "index/pgindex", "index/sqliteindex", "migrations/...",
-		"providers", "providers/glm", "providers/kimi", "providers/openaicompat",
+		"providers", "providers/glm", "providers/guard", "providers/kimi", "providers/openaicompat",
+		"providers/providertest/glmsim", "providers/providertest/kimisim",
 		"gateway", "gateway/api", "gateway/client",
-	}, "cmd/cas wires everything but the conformance kits, which would link testing into the program"},
+	}, "cmd/cas wires everything, simulators included, but the conformance kits, which would link testing into the program"},
 	{"scripts/...", []string{"..."}, ""},
 }
 

@@ -1,0 +1,341 @@
+package providers_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"casgate/cas"
+	"casgate/providers"
+	"casgate/providers/glm"
+	"casgate/providers/guard"
+	"casgate/providers/kimi"
+	"casgate/providers/providertest/glmsim"
+	"casgate/providers/providertest/kimisim"
+	"casgate/providers/providertest/sim"
+)
+
+// The tests here run the whole chain: replicator, guard, adapter, and a simulator
+// behind real HTTP.
+
+const (
+	kimiKey = "sk-0123456789abcdefSECRET"
+	glmKey  = "0123456789abcdefID.secretSECRET"
+)
+
+// chain is an account at a simulator.
+type chain struct {
+	*guard.Guard
+	log      *syncBuffer
+	registry *prometheus.Registry
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// connect opens an account at a simulator, with a guard around it.
+func connect(t testing.TB, handler http.Handler, prefix string, open func(providers.Settings) (providers.Provider, error), key string, o guard.Options) *chain {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	adapter, err := open(providers.Settings{APIKey: key, BaseURL: server.URL + prefix, Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &chain{log: &syncBuffer{}, registry: prometheus.NewRegistry()}
+	o.Observe = guard.ObserveOptions{Registry: c.registry, Log: zerolog.New(c.log).Level(zerolog.DebugLevel)}
+	c.Guard = guard.New(adapter, o)
+	return c
+}
+
+// through makes a replicator of the chain.
+func (w *world) through(t testing.TB, c *chain) *providers.Replicator {
+	return w.replicator(t, func(o *providers.Options) {
+		o.Providers, o.Log, o.Registry = []providers.Guarded{c}, zerolog.New(c.log), c.registry
+	})
+}
+
+func at(provider string, d cas.Digest) providers.Request {
+	return providers.Request{Digest: d, Provider: provider, OperationID: "op-" + d.Short()}
+}
+
+// Kimi takes 1000 files: the 1001st takes the place of the one used least
+// recently, which is removed there first.
+func TestThousandAndOneFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes a thousand copies")
+	}
+	t.Parallel()
+	w := newWorld(t)
+	server := kimisim.New(kimisim.Options{Key: kimiKey})
+	r := w.through(t, connect(t, server, kimisim.Prefix, kimi.Open, kimiKey, guard.Options{}))
+	put := func(i int) cas.Digest { return w.put(t, fmt.Sprint("document ", i), "a.txt") }
+	first, _, err := r.Ensure(t.Context(), at("kimi", put(0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := make(chan int)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range work {
+				if _, _, err := r.Ensure(t.Context(), at("kimi", put(i))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := 1; i < kimisim.MaxFiles; i++ {
+		work <- i
+	}
+	close(work)
+	wg.Wait()
+	if n := len(server.Files()); n != kimisim.MaxFiles {
+		t.Fatalf("%d files", n)
+	}
+	if _, _, err := r.Ensure(t.Context(), at("kimi", put(kimisim.MaxFiles))); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range server.Files() {
+		if f.ID == first.FileID {
+			t.Error("the file used least recently is still there")
+		}
+	}
+	if row := w.row(t, first.Key); row.State != providers.StateEvicted || len(server.Files()) != kimisim.MaxFiles {
+		t.Errorf("the first copy is %s, and there are %d files", row.State, len(server.Files()))
+	}
+}
+
+// Z.ai keeps files of agents for 180 days: a copy near its end is renewed before
+// it is handed out.
+func TestZaiRenewal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server := glmsim.New(glmsim.Options{Key: glmKey, International: true})
+	c := connect(t, server, glmsim.Prefix, func(s providers.Settings) (providers.Provider, error) {
+		return glm.New(glm.Settings{Settings: s, Zai: true})
+	}, glmKey, guard.Options{})
+	r := w.through(t, c)
+	q := at("glm", w.put(t, "a document", "a.pdf"))
+	q.Purpose = "agent"
+	copied, _, err := r.Ensure(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if days := time.Until(copied.ExpiresAt).Hours() / 24; days < 179 || days > 181 {
+		t.Fatalf("the copy lasts %.0f days", days)
+	}
+	w.age(t, copied, time.Now().Add(time.Hour))
+	renewed, _, err := r.Ensure(t.Context(), q)
+	if err != nil || renewed.FileID == copied.FileID {
+		t.Errorf("renewed: %+v, %v", renewed, err)
+	}
+	if files := server.Files(); len(files) != 1 || files[0].ID != renewed.FileID {
+		t.Errorf("files %+v", files)
+	}
+}
+
+// Many large copies at once take no more memory than a few.
+func TestMemoryStaysFlat(t *testing.T) {
+	w := newWorld(t) // not parallel: it looks at the whole process
+	server := kimisim.New(kimisim.Options{Key: kimiKey})
+	r := w.through(t, connect(t, server, kimisim.Prefix, kimi.Open, kimiKey, guard.Options{}))
+	const copies, size = 50, 8 << 20
+	digests := make([]cas.Digest, copies)
+	content := make([]byte, size)
+	for i := range digests {
+		copy(content, fmt.Sprintf("document %08d", i))
+		b, _, err := w.store.Put(t.Context(), cas.Upload{Body: bytes.NewReader(content), Size: size, Name: "a.txt"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		digests[i] = b.Digest
+	}
+	runtime.GC()
+	var before, now runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var peak uint64
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				runtime.ReadMemStats(&now)
+				peak = max(peak, now.HeapAlloc)
+			}
+		}
+	}()
+	errs := make(chan error, copies)
+	for _, d := range digests {
+		go func() {
+			_, _, err := r.Ensure(t.Context(), at("kimi", d))
+			errs <- err
+		}()
+	}
+	for range copies {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	<-stopped
+	for _, f := range server.Files() {
+		if f.Size != size {
+			t.Errorf("%s has %d bytes", f.Name, f.Size)
+		}
+	}
+	grown := int64(peak) - int64(before.HeapAlloc)
+	t.Logf("%d copies of %d MiB at once: the heap grew by %d MiB at most", copies, size>>20, grown>>20)
+	if grown > 96<<20 {
+		t.Errorf("the heap grew by %d MiB", grown>>20)
+	}
+}
+
+// No secret is in any log, error, metric or row, whatever the provider says.
+func TestSecretsStayInside(t *testing.T) {
+	t.Parallel()
+	for name, account := range map[string]struct {
+		server interface {
+			http.Handler
+			Fail(sim.Fault)
+			Clear()
+		}
+		prefix string
+		open   func(providers.Settings) (providers.Provider, error)
+		key    string
+		parts  []string
+		file   string
+	}{
+		"kimi": {kimisim.New(kimisim.Options{Key: kimiKey}), kimisim.Prefix, kimi.Open, kimiKey, []string{kimiKey, kimiKey[3:]}, "a.txt"},
+		"glm":  {glmsim.New(glmsim.Options{Key: glmKey}), glmsim.Prefix, glm.Open, glmKey, strings.Split(glmKey, "."), "a.pdf"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			c := connect(t, account.server, account.prefix, account.open, account.key, guard.Options{})
+			r := w.through(t, c)
+			var said strings.Builder
+			telltale := "the key " + account.key + " of " + strings.Join(account.parts, " and ") + " was refused <" + account.parts[len(account.parts)-1] + ">"
+			for i, f := range []sim.Fault{
+				{Kind: sim.Refuse, Status: 400, Code: "invalid_request_error", Message: telltale},
+				{Kind: sim.Refuse, Status: 401, Code: "1000", Message: telltale},
+				{Kind: sim.Refuse, Status: 429, Code: "exceeded_current_quota_error", Message: telltale},
+				{Kind: sim.Refuse, Status: 503, Code: account.key, Message: telltale},
+				{Kind: sim.Cut},
+				{Kind: sim.HTMLTimeout},
+				{Kind: sim.Garbage},
+			} {
+				account.server.Fail(f)
+				q := at(name, w.put(t, fmt.Sprint("document ", i), account.file))
+				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+				_, _, err := r.Ensure(ctx, q)
+				cancel()
+				if err == nil {
+					t.Errorf("fault %d: no error", i)
+				}
+				e, _ := errors.AsType[*providers.Error](err)
+				asJSON, _ := json.Marshal(e)
+				fmt.Fprintf(&said, "%v %+v %s\n", err, err, asJSON)
+				rows, err := r.Copies(t.Context(), q.Digest)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, row := range rows {
+					rowJSON, _ := json.Marshal(row)
+					fmt.Fprintf(&said, "%s %+v\n", rowJSON, row.Error)
+				}
+				account.server.Clear()
+			}
+			r.Close()
+			families, err := c.registry.Gather()
+			if err != nil || len(families) == 0 {
+				t.Fatal(len(families), err)
+			}
+			for _, family := range families {
+				said.WriteString(family.String())
+			}
+			said.WriteString(c.log.String())
+			for _, part := range account.parts {
+				if at := strings.Index(said.String(), part); at >= 0 {
+					t.Errorf("%q is in %q", part, said.String()[max(0, at-200):min(said.Len(), at+100)])
+				}
+			}
+			if !strings.Contains(c.log.String(), "exceeded_current_quota_error") && name == "kimi" {
+				t.Error("the log doesn't say what the provider answered: the test shows nothing")
+			}
+		})
+	}
+}
+
+// While a provider is down nobody waits for it, and it is found well again without
+// anybody asking.
+func TestProviderDownForAWhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server := kimisim.New(kimisim.Options{Key: kimiKey})
+	var o guard.Options
+	o.Break.OpenFor = 300 * time.Millisecond
+	c := connect(t, server, kimisim.Prefix, kimi.Open, kimiKey, o)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = c.Run(ctx) }()
+	defer func() { stop(); <-ended }()
+	r := w.through(t, c)
+	server.Fail(sim.Fault{Kind: sim.Down})
+	eventually(t, "the breaker opens", func() bool {
+		hasty, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, _, err := r.Ensure(hasty, at("kimi", w.put(t, time.Now().String(), "a.txt")))
+		if err == nil {
+			t.Fatal("a copy was made while the provider was down")
+		}
+		return c.Health().Breaker == providers.BreakerOpen
+	})
+	requests := server.Requests("")
+	_, _, err := r.Ensure(t.Context(), at("kimi", w.put(t, "another", "a.txt")))
+	if e, ok := errors.AsType[*providers.Error](err); ok && e.Code == providers.CodeUnavailable {
+		if e.RetryAfter <= 0 {
+			t.Errorf("it doesn't say when to come again: %v", err)
+		}
+	} else if c.Health().Breaker == providers.BreakerOpen {
+		t.Errorf("while the breaker is open: %v after %d requests", err, server.Requests("")-requests)
+	}
+	server.Clear()
+	eventually(t, "the provider is found well again", func() bool { return c.Health().Available })
+	if _, _, err := r.Ensure(t.Context(), at("kimi", w.put(t, "another one", "a.txt"))); err != nil {
+		t.Error(err)
+	}
+}

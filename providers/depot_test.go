@@ -1,0 +1,255 @@
+package providers_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"casgate/cas"
+	"casgate/providers"
+)
+
+// depot is a provider in memory, whose calls go as a test wants them to.
+type depot struct {
+	about providers.Description
+
+	mu      sync.Mutex
+	files   map[string]providers.RemoteFile
+	sums    map[string]cas.Digest
+	nextID  int
+	calls   map[providers.Op]int
+	health  providers.Health
+	texts   int
+	deleted []string // ids, in their order
+
+	// before and after decide what becomes of a call: before it has any effect, and
+	// after it had it. An error of after is a reply that got lost.
+	before func(ctx context.Context, op providers.Op, what string) error
+	after  func(ctx context.Context, op providers.Op, what string) error
+	// status is that of new files; later is what Poll says of them.
+	status, later providers.Status
+}
+
+var (
+	_ providers.Guarded       = (*depot)(nil)
+	_ providers.Retriever     = (*depot)(nil)
+	_ providers.Poller        = (*depot)(nil)
+	_ providers.TextExtractor = (*depot)(nil)
+)
+
+func newDepot() *depot {
+	return &depot{
+		about: providers.Description{
+			Provider: "depot", Account: providers.Account("depot", "depot.example", "key"), Host: "depot.example",
+			Purposes: []providers.Purpose{
+				{Name: "docs", Extensions: []string{".txt", ".pdf"}, MaxSize: 10 << 20},
+				{Name: "image", Extensions: []string{".png"}, MediaTypes: []string{"image/*"}},
+			},
+		},
+		files:  make(map[string]providers.RemoteFile),
+		sums:   make(map[string]cas.Digest),
+		calls:  make(map[providers.Op]int),
+		health: providers.Health{Available: true, Breaker: providers.BreakerClosed},
+		status: providers.StatusReady,
+	}
+}
+
+func (d *depot) Describe() providers.Description { return d.about }
+
+func (d *depot) Health() providers.Health {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.health
+}
+
+func (d *depot) setHealth(h providers.Health) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.health = h
+}
+
+// call counts a call and asks what is to become of it.
+func (d *depot) call(ctx context.Context, op providers.Op, what string) error {
+	d.mu.Lock()
+	d.calls[op]++
+	before := d.before
+	d.mu.Unlock()
+	if before != nil {
+		return before(ctx, op, what)
+	}
+	return nil
+}
+
+func (d *depot) reply(ctx context.Context, op providers.Op, what string) error {
+	d.mu.Lock()
+	after := d.after
+	d.mu.Unlock()
+	if after != nil {
+		return after(ctx, op, what)
+	}
+	return nil
+}
+
+// hook sets what becomes of calls from now on.
+func (d *depot) hook(before, after func(ctx context.Context, op providers.Op, what string) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.before, d.after = before, after
+}
+
+func (d *depot) Upload(ctx context.Context, u providers.Upload) (providers.RemoteFile, error) {
+	if err := d.call(ctx, providers.OpUpload, u.Name); err != nil {
+		return providers.RemoteFile{}, err
+	}
+	body, err := u.Open(ctx)
+	if err != nil {
+		return providers.RemoteFile{}, err
+	}
+	defer body.Close()
+	content, err := io.ReadAll(body)
+	if err != nil {
+		return providers.RemoteFile{}, fail(providers.OpUpload, providers.KindTransient, "source", err)
+	}
+	f := d.store(u.Name, u.Purpose, content)
+	if err := d.reply(ctx, providers.OpUpload, u.Name); err != nil {
+		return providers.RemoteFile{}, err
+	}
+	return f, nil
+}
+
+// store keeps a file, as an upload does, or somebody else.
+func (d *depot) store(name, purpose string, content []byte) providers.RemoteFile {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.nextID++
+	f := providers.RemoteFile{
+		ID: fmt.Sprintf("file_%d", d.nextID), Name: name, Purpose: purpose, Size: int64(len(content)),
+		CreatedAt: time.Now(), Status: d.status,
+	}
+	d.files[f.ID] = f
+	d.sums[f.ID] = cas.DigestOf(content)
+	return f
+}
+
+func (d *depot) Delete(ctx context.Context, id string) error {
+	if err := d.call(ctx, providers.OpDelete, id); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	_, ok := d.files[id]
+	delete(d.files, id)
+	d.deleted = append(d.deleted, id)
+	d.mu.Unlock()
+	if !ok {
+		return lost(providers.OpDelete)
+	}
+	return d.reply(ctx, providers.OpDelete, id)
+}
+
+func (d *depot) List(ctx context.Context, purpose string) iter.Seq2[providers.RemoteFile, error] {
+	return func(yield func(providers.RemoteFile, error) bool) {
+		if err := d.call(ctx, providers.OpList, purpose); err != nil {
+			yield(providers.RemoteFile{}, err)
+			return
+		}
+		d.mu.Lock()
+		files := slices.Collect(maps.Values(d.files))
+		d.mu.Unlock()
+		for _, f := range files {
+			if (purpose == "" || f.Purpose == purpose) && !yield(f, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (d *depot) Retrieve(ctx context.Context, id string) (providers.RemoteFile, error) {
+	if err := d.call(ctx, providers.OpRetrieve, id); err != nil {
+		return providers.RemoteFile{}, err
+	}
+	return d.find(providers.OpRetrieve, id)
+}
+
+func (d *depot) find(op providers.Op, id string) (providers.RemoteFile, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f, ok := d.files[id]
+	if !ok {
+		return f, lost(op)
+	}
+	return f, nil
+}
+
+func (d *depot) Poll(ctx context.Context, id string) (providers.RemoteFile, error) {
+	if err := d.call(ctx, providers.OpPoll, id); err != nil {
+		return providers.RemoteFile{}, err
+	}
+	f, err := d.find(providers.OpPoll, id)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f.Status = d.later
+	return f, err
+}
+
+func (d *depot) TextPurpose() string { return "docs" }
+
+func (d *depot) Text(ctx context.Context, id string) (io.ReadCloser, error) {
+	if err := d.call(ctx, providers.OpText, id); err != nil {
+		return nil, err
+	}
+	if _, err := d.find(providers.OpText, id); err != nil {
+		return nil, err
+	}
+	return io.NopCloser(strings.NewReader("the text of it")), nil
+}
+
+func (d *depot) References(mediaType, extension string) []providers.ReferenceKind {
+	return []providers.ReferenceKind{
+		{Name: "file_id", Needs: providers.NeedCopy, Purpose: "docs"},
+		{Name: "text", Needs: providers.NeedText, Purpose: "docs"},
+		{Name: "url", Needs: providers.NeedURL},
+	}
+}
+
+func (d *depot) Reference(kind providers.ReferenceKind, m providers.Material) ([]byte, error) {
+	return json.Marshal(map[string]string{"id": m.FileID, "text": m.Text, "url": m.URL})
+}
+
+// fileIDs returns the ids of the files there are.
+func (d *depot) fileIDs() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(maps.Keys(d.files))
+}
+
+// count returns how often an operation was called.
+func (d *depot) count(op providers.Op) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.calls[op]
+}
+
+// forget removes a file behind everybody's back.
+func (d *depot) forget(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.files, id)
+}
+
+// fail is an error of a call.
+func fail(op providers.Op, kind providers.Kind, code string, cause error) *providers.Error {
+	return &providers.Error{Provider: "depot", Op: op, Kind: kind, Code: code, Cause: cause}
+}
+
+func lost(op providers.Op) error {
+	e := fail(op, providers.KindLost, "not_found", nil)
+	e.Status = 404
+	return e
+}

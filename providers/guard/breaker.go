@@ -1,0 +1,150 @@
+package guard
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"casgate/providers"
+)
+
+// BreakOptions says when a provider is left alone. Zero means the default.
+type BreakOptions struct {
+	// Faults is how many in a row open the breaker. Default 5.
+	Faults int
+	// OpenFor is how long no call is let through then. Default 10 s.
+	OpenFor time.Duration
+
+	// changed is told of each change of state, while the breaker is locked. New sets
+	// it.
+	changed func(from, to string, last *providers.Error)
+}
+
+// probeWait is how long those wait who come while one call finds out whether the
+// provider works again.
+const probeWait = time.Second
+
+// Breaker is a circuit breaker.
+type Breaker struct {
+	layer
+	o       BreakOptions
+	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
+
+	mu    sync.Mutex
+	since time.Time // when it opened, having been closed
+	until time.Time // when it goes half-open
+	last  *providers.Error
+}
+
+// Break leaves the provider alone for a while when it has failed several times in
+// a row, then lets one call through, of any kind, to find out: where that goes well
+// the breaker closes, else it stays open as long again. A call that is not let
+// through fails at once with KindTransient, CodeUnavailable, and the time to wait.
+//
+// Only the provider's own faults count: 5xx, time-outs, failed connections and
+// nonsense, of KindTransient or KindUnknown. A refusal (4xx, 429 too) counts as an
+// answer that all is well. What ends with the caller's context, or for the
+// content's source, doesn't count at all. Each call counts when it ends; a stream
+// when it is closed.
+func Break(p providers.Provider, o BreakOptions) *Breaker {
+	o.Faults = cmp.Or(o.Faults, 5)
+	o.OpenFor = cmp.Or(o.OpenFor, 10*time.Second)
+	b := &Breaker{o: o}
+	b.layer = layer{next: p, around: bracket(b.begin)}
+	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		// gobreaker is still open at the very end of its time-out, when those come back
+		// who were told to wait so long.
+		Timeout:       o.OpenFor - time.Nanosecond,
+		ReadyToTrip:   func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= uint32(o.Faults) },
+		IsExcluded:    func(err error) bool { return errors.Is(err, errSilent) },
+		OnStateChange: b.onStateChange,
+	})
+	return b
+}
+
+// What gobreaker is told of the end of a call; nil where the provider answered.
+var (
+	errSilent = errors.New("silent")
+	errFault  = errors.New("fault")
+)
+
+func (b *Breaker) begin(ctx context.Context, c *call) (func(error), error) {
+	done, err := b.circuit.Allow()
+	if err != nil {
+		return nil, b.refusal(c.op, err)
+	}
+	return func(err error) {
+		switch judge(ctx, c, err) {
+		case answered:
+			done(nil)
+		case silent:
+			done(errSilent)
+		case fault:
+			b.mu.Lock()
+			b.last = asError(b.Describe().Provider, c.op, err)
+			b.mu.Unlock()
+			done(errFault)
+		}
+	}, nil
+}
+
+// State returns providers.BreakerClosed, BreakerOpen or BreakerHalfOpen.
+func (b *Breaker) State() string { return stateName(b.circuit.State()) }
+
+// RetryAfter returns how long no call will be let through; 0 where one is.
+func (b *Breaker) RetryAfter() time.Duration {
+	if b.circuit.State() != gobreaker.StateOpen {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return max(time.Until(b.until), 0)
+}
+
+func (b *Breaker) onStateChange(_ string, from, to gobreaker.State) {
+	b.mu.Lock()
+	if to == gobreaker.StateOpen {
+		now := time.Now()
+		b.until = now.Add(b.o.OpenFor)
+		if from == gobreaker.StateClosed {
+			b.since = now
+		}
+	}
+	last := b.last
+	b.mu.Unlock()
+	if b.o.changed != nil {
+		b.o.changed(stateName(from), stateName(to), last)
+	}
+}
+
+// refusal is the error of a call that is not let through.
+func (b *Breaker) refusal(op providers.Op, why error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	wait := max(time.Until(b.until), time.Millisecond)
+	hint := fmt.Sprintf("try again in %v", wait.Round(time.Millisecond))
+	if errors.Is(why, gobreaker.ErrTooManyRequests) {
+		wait = probeWait
+		hint = "another call is finding out whether the provider works again; try again in a moment"
+	}
+	return &providers.Error{
+		Provider: b.Describe().Provider, Op: op, Kind: providers.KindTransient, Code: providers.CodeUnavailable,
+		Message:    fmt.Sprintf("the provider has failed since %s and is left alone for a while; the last error was: %v", b.since.UTC().Format(time.RFC3339), b.last),
+		RetryAfter: wait, Hint: hint,
+	}
+}
+
+func stateName(s gobreaker.State) string {
+	switch s {
+	case gobreaker.StateOpen:
+		return providers.BreakerOpen
+	case gobreaker.StateHalfOpen:
+		return providers.BreakerHalfOpen
+	}
+	return providers.BreakerClosed
+}

@@ -1,0 +1,244 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"sync"
+
+	"casgate/providers"
+)
+
+// layer is what all decorators have in common: it takes each call through around,
+// and so on to the next provider. It implements every ability, as providers.
+// Unwrapper demands; one that the adapter lacks is an error.
+type layer struct {
+	next   providers.Provider
+	around around
+}
+
+// around is what a decorator does with a call. It runs do, once or more often, or
+// not at all. Where it returns no error, and an end, the end is called exactly once
+// when what the call opened is over, with the error that it broke off with.
+type around func(ctx context.Context, c *call, do func() error) (end func(error), err error)
+
+// call is what decorators know of a call.
+type call struct {
+	op      providers.Op
+	purpose string
+	id      string // the remote file's; an upload's once that has succeeded
+	size    int64  // bytes to upload
+	begun   bool   // some of a list has been handed out
+}
+
+// errPanicked ends a call that never came back.
+var errPanicked = errors.New("the call panicked")
+
+// bracket makes an around of what is to be done before a call, and after it. The
+// end that begin returns is called exactly once, also where the call panics or its
+// goroutine exits.
+func bracket(begin func(ctx context.Context, c *call) (end func(error), err error)) around {
+	return func(ctx context.Context, c *call, do func() error) (func(error), error) {
+		end, err := begin(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		returned := false
+		defer func() {
+			if !returned {
+				end(errPanicked)
+			}
+		}()
+		err = do()
+		returned = true
+		if err != nil {
+			end(err)
+			return nil, err
+		}
+		return end, nil
+	}
+}
+
+// run takes a call through that is over when do has returned.
+func (l *layer) run(ctx context.Context, c *call, do func() error) error {
+	end, err := l.around(ctx, c, do)
+	if err == nil && end != nil {
+		end(nil)
+	}
+	return err
+}
+
+// open takes a call through that is over when the stream it opens is closed.
+func (l *layer) open(ctx context.Context, c *call, do func() (io.ReadCloser, error)) (io.ReadCloser, error) {
+	var body io.ReadCloser
+	end, err := l.around(ctx, c, func() (err error) {
+		body, err = do()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if end == nil {
+		return body, nil
+	}
+	return &stream{body: body, end: end}, nil
+}
+
+// Unwrap implements providers.Unwrapper.
+func (l *layer) Unwrap() providers.Provider { return l.next }
+
+// Describe implements providers.Provider.
+func (l *layer) Describe() providers.Description { return l.next.Describe() }
+
+// References implements providers.Provider.
+func (l *layer) References(mediaType, extension string) []providers.ReferenceKind {
+	return l.next.References(mediaType, extension)
+}
+
+// Reference implements providers.Provider.
+func (l *layer) Reference(kind providers.ReferenceKind, m providers.Material) ([]byte, error) {
+	return l.next.Reference(kind, m)
+}
+
+// Upload implements providers.Provider.
+func (l *layer) Upload(ctx context.Context, u providers.Upload) (file providers.RemoteFile, err error) {
+	c := &call{op: providers.OpUpload, purpose: u.Purpose, size: u.Size}
+	err = l.run(ctx, c, func() (err error) {
+		file, err = l.next.Upload(ctx, u)
+		c.id = file.ID
+		return err
+	})
+	return file, err
+}
+
+// Delete implements providers.Provider.
+func (l *layer) Delete(ctx context.Context, id string) error {
+	return l.run(ctx, &call{op: providers.OpDelete, id: id}, func() error { return l.next.Delete(ctx, id) })
+}
+
+// List implements providers.Provider.
+func (l *layer) List(ctx context.Context, purpose string) iter.Seq2[providers.RemoteFile, error] {
+	return func(yield func(providers.RemoteFile, error) bool) {
+		c := &call{op: providers.OpList, purpose: purpose}
+		err := l.run(ctx, c, func() error {
+			for file, err := range l.next.List(ctx, purpose) {
+				if err != nil {
+					return err
+				}
+				c.begun = true
+				if !yield(file, nil) {
+					return nil
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			yield(providers.RemoteFile{}, err)
+		}
+	}
+}
+
+// Retrieve implements providers.Retriever.
+func (l *layer) Retrieve(ctx context.Context, id string) (file providers.RemoteFile, err error) {
+	able, ok := l.next.(providers.Retriever)
+	if !ok {
+		return file, l.unable(providers.OpRetrieve)
+	}
+	err = l.run(ctx, &call{op: providers.OpRetrieve, id: id}, func() (err error) {
+		file, err = able.Retrieve(ctx, id)
+		return err
+	})
+	return file, err
+}
+
+// Poll implements providers.Poller.
+func (l *layer) Poll(ctx context.Context, id string) (file providers.RemoteFile, err error) {
+	able, ok := l.next.(providers.Poller)
+	if !ok {
+		return file, l.unable(providers.OpPoll)
+	}
+	err = l.run(ctx, &call{op: providers.OpPoll, id: id}, func() (err error) {
+		file, err = able.Poll(ctx, id)
+		return err
+	})
+	return file, err
+}
+
+// TextPurpose implements providers.TextExtractor. It is empty where the adapter
+// extracts no text.
+func (l *layer) TextPurpose() string {
+	if able, ok := l.next.(providers.TextExtractor); ok {
+		return able.TextPurpose()
+	}
+	return ""
+}
+
+// Text implements providers.TextExtractor.
+func (l *layer) Text(ctx context.Context, id string) (io.ReadCloser, error) {
+	able, ok := l.next.(providers.TextExtractor)
+	if !ok {
+		return nil, l.unable(providers.OpText)
+	}
+	return l.open(ctx, &call{op: providers.OpText, id: id}, func() (io.ReadCloser, error) { return able.Text(ctx, id) })
+}
+
+// Download implements providers.Downloader.
+func (l *layer) Download(ctx context.Context, id string) (io.ReadCloser, error) {
+	able, ok := l.next.(providers.Downloader)
+	if !ok {
+		return nil, l.unable(providers.OpDownload)
+	}
+	return l.open(ctx, &call{op: providers.OpDownload, id: id}, func() (io.ReadCloser, error) { return able.Download(ctx, id) })
+}
+
+// unable is the error of an ability that the adapter lacks. Only callers that
+// don't ask providers.Ability first see it.
+func (l *layer) unable(op providers.Op) error {
+	name := l.Describe().Provider
+	return &providers.Error{
+		Provider: name, Op: op, Kind: providers.KindPermanent, Code: "unsupported",
+		Message: name + " can't do this",
+	}
+}
+
+// stream is what Text and Download open, until it is closed.
+type stream struct {
+	body io.ReadCloser
+	end  func(error)
+
+	once sync.Once
+	mu   sync.Mutex
+	err  error // the first that a read failed with
+}
+
+// Read implements io.Reader.
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.body.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.mu.Lock()
+		if s.err == nil {
+			s.err = err
+		}
+		s.mu.Unlock()
+	}
+	return n, err
+}
+
+// Close implements io.Closer. What lies beneath is closed before the call counts
+// as over.
+func (s *stream) Close() error {
+	var err error
+	s.once.Do(func() {
+		ended := errPanicked
+		defer func() { s.end(ended) }()
+		err = s.body.Close()
+		s.mu.Lock()
+		ended = s.err
+		s.mu.Unlock()
+		if ended == nil {
+			ended = err
+		}
+	})
+	return err
+}

@@ -1,0 +1,84 @@
+package guard
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"casgate/providers"
+)
+
+// metrics are of all guards on a registry together. Labels are names of
+// providers, calls and outcomes: never an account, a digest or an id.
+type metrics struct {
+	calls    *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	uploaded *prometheus.CounterVec
+	running  *prometheus.GaugeVec
+	retries  *prometheus.CounterVec
+	breakers *prometheus.GaugeVec
+}
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	if registry == nil {
+		registry = prometheus.NewRegistry()
+	}
+	return &metrics{
+		calls: shared(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "casgate_provider_calls_total",
+			Help: "Calls to providers that are over, by outcome: ok, or the kind of error.",
+		}, []string{"provider", "op", "outcome"})),
+		seconds: shared(registry, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "casgate_provider_call_seconds",
+			Help:    "Time that calls to providers took, with waits and repetitions, up to the end of what they stream.",
+			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600},
+		}, []string{"provider", "op"})),
+		uploaded: shared(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "casgate_provider_uploaded_bytes_total",
+			Help: "Bytes of the files that uploads have brought to providers.",
+		}, []string{"provider"})),
+		running: shared(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "casgate_provider_calls_in_flight",
+			Help: "Calls to providers under way, those that wait included.",
+		}, []string{"provider", "op"})),
+		retries: shared(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "casgate_provider_retries_total",
+			Help: "Calls to providers that failed and were made again.",
+		}, []string{"provider", "op"})),
+		breakers: shared(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "casgate_provider_breakers",
+			Help: "Circuit breakers in each state: closed, half-open, open.",
+		}, []string{"provider", "state"})),
+	}
+}
+
+// shared registers a collector, or returns the one that another guard has
+// registered.
+func shared[C prometheus.Collector](registry prometheus.Registerer, c C) C {
+	err := registry.Register(c)
+	if known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		return known.ExistingCollector.(C)
+	}
+	if err != nil {
+		panic(err) // another metric has the name: a mistake in the program
+	}
+	return c
+}
+
+// observe counts a call that is over.
+func (m *metrics) observe(provider string, c *call, took time.Duration, err error) {
+	m.calls.WithLabelValues(provider, string(c.op), outcome(err)).Inc()
+	m.seconds.WithLabelValues(provider, string(c.op)).Observe(took.Seconds())
+	if c.op == providers.OpUpload && err == nil {
+		m.uploaded.WithLabelValues(provider).Add(float64(c.size))
+	}
+}
+
+// outcome is ok, or an error's kind.
+func outcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return string(providers.KindOf(err))
+}

@@ -1,0 +1,256 @@
+package kimi
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"casgate/providers"
+)
+
+const (
+	// textHead is how much of an answer is looked at to tell how the text comes, and
+	// textTail how much may follow it, in bytes.
+	textHead = 64 << 10
+	textTail = 64 << 10
+)
+
+// TextPurpose implements providers.TextExtractor.
+func (p *Provider) TextPurpose() string { return purposeExtract }
+
+// Text implements providers.TextExtractor. The text streams: it may have tens of
+// megabytes.
+func (p *Provider) Text(ctx context.Context, id string) (io.ReadCloser, error) {
+	body, err := p.Content(ctx, providers.OpText, id)
+	if err != nil {
+		return nil, err
+	}
+	text, err := newTextReader(body)
+	if err != nil {
+		err = errors.Join(p.textFailure(err), body.Close())
+		return nil, err
+	}
+	return &textBody{text, body, p}, nil
+}
+
+// textBody is an extracted text as it comes.
+type textBody struct {
+	text io.Reader
+	body io.Closer
+	p    *Provider
+}
+
+func (b *textBody) Read(p []byte) (int, error) {
+	n, err := b.text.Read(p)
+	if err != nil && err != io.EOF {
+		err = b.p.textFailure(err)
+	}
+	return n, err
+}
+
+func (b *textBody) Close() error { return b.body.Close() }
+
+// textFailure says what is wrong with an answer. What went wrong on the way has
+// been said already.
+func (p *Provider) textFailure(err error) error {
+	if _, said := errors.AsType[*providers.Error](err); said {
+		return err
+	}
+	return p.BadAnswer(providers.OpText, http.StatusOK, err.Error())
+}
+
+// newTextReader returns a reader of the text in the answer for an extracted
+// document, UTF-8. The documentation promises the plain text [D]; what comes is
+//
+//	{"content":"…","file_type":"application/pdf","filename":"…","title":"…","type":"file"}
+//
+// with the text in it [C][L]. Both are understood. Bytes that are no UTF-8 become
+// U+FFFD.
+func newTextReader(body io.Reader) (io.Reader, error) {
+	src := bufio.NewReaderSize(body, textHead)
+	head, err := src.Peek(textHead)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	start, wrapped := contentStart(head)
+	if !wrapped {
+		return &textReader{src: src, next: plainRune}, nil
+	}
+	if _, err := src.Discard(start); err != nil {
+		return nil, err
+	}
+	return &textReader{src: src, next: quotedRune}, nil
+}
+
+// contentStart finds where the text begins, behind the quote that opens the string
+// "content". Wrapped is false where the answer isn't such an object: its first
+// name must be one of those that Kimi gives, and nothing but they may come before
+// the text.
+func contentStart(head []byte) (start int, wrapped bool) {
+	known := []string{"file_type", "filename", "title", "type"}
+	decoder := json.NewDecoder(bytes.NewReader(head))
+	if open, err := decoder.Token(); err != nil || open != json.Delim('{') {
+		return 0, false
+	}
+	for {
+		name, err := decoder.Token()
+		if err != nil {
+			return 0, false
+		}
+		if name == "content" {
+			at := int(decoder.InputOffset())
+			rest := bytes.TrimLeft(head[at:], " \t\r\n")
+			rest, colon := bytes.CutPrefix(rest, []byte(":"))
+			rest, quote := bytes.CutPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte(`"`))
+			return len(head) - len(rest), colon && quote
+		}
+		if text, ok := name.(string); !ok || !slices.Contains(known, text) {
+			return 0, false
+		}
+		if value, err := decoder.Token(); err != nil || value == json.Delim('{') || value == json.Delim('[') {
+			return 0, false
+		}
+	}
+}
+
+// textReader reads characters one by one from src by means of next, which returns
+// io.EOF at the text's end.
+type textReader struct {
+	src     *bufio.Reader
+	next    func(*bufio.Reader) (rune, error)
+	pending []byte // of a character that didn't fit
+	err     error
+}
+
+// Read implements io.Reader.
+func (t *textReader) Read(p []byte) (int, error) {
+	n := copy(p, t.pending)
+	t.pending = t.pending[n:]
+	for t.err == nil && n < len(p) {
+		if n > 0 && t.src.Buffered() == 0 {
+			break // hand over what there is before waiting for more
+		}
+		var r rune
+		if r, t.err = t.next(t.src); t.err != nil {
+			break
+		}
+		var encoded [utf8.UTFMax]byte
+		size := utf8.EncodeRune(encoded[:], r)
+		copied := copy(p[n:], encoded[:size])
+		n += copied
+		t.pending = append(t.pending[:0], encoded[copied:size]...)
+	}
+	if n > 0 || len(p) == 0 {
+		return n, nil
+	}
+	return 0, t.err
+}
+
+func plainRune(src *bufio.Reader) (rune, error) {
+	r, _, err := src.ReadRune() // U+FFFD for what is no UTF-8
+	return r, err
+}
+
+// quotedRune reads a character of a JSON string. After the quote that closes it,
+// it makes sure that the object is whole: otherwise the answer was cut off.
+func quotedRune(src *bufio.Reader) (rune, error) {
+	r, _, err := src.ReadRune()
+	switch {
+	case err == io.EOF:
+		return 0, errCutOff
+	case err != nil:
+		return 0, err
+	case r == '"':
+		return 0, closeObject(src)
+	case r != '\\':
+		return r, nil
+	}
+	escape, _, err := src.ReadRune()
+	if err != nil {
+		return 0, notEOF(err)
+	}
+	if meant, ok := escapes[escape]; ok {
+		return meant, nil
+	}
+	if escape != 'u' {
+		return 0, fmt.Errorf("the text has the escape %q, which JSON doesn't have", escape)
+	}
+	first, err := hexRune(src)
+	if err != nil || !utf16.IsSurrogate(first) {
+		return first, err
+	}
+	// A second half must follow; what stands alone is no character.
+	if following, err := src.Peek(2); err != nil || string(following) != `\u` {
+		if err != nil {
+			err = notEOF(err)
+		}
+		return utf8.RuneError, err
+	}
+	digits, err := src.Peek(6)
+	if err != nil {
+		return 0, notEOF(err)
+	}
+	second, err := strconv.ParseUint(string(digits[2:]), 16, 16)
+	if err != nil {
+		return 0, errEscape
+	}
+	both := utf16.DecodeRune(first, rune(second))
+	if both == utf8.RuneError {
+		return both, nil // and the second is a character of its own
+	}
+	_, err = src.Discard(6)
+	return both, err
+}
+
+var (
+	errCutOff = errors.New("the text was cut off")
+	errEscape = errors.New(`the text has a \u without four digits`)
+	escapes   = map[rune]rune{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+)
+
+// notEOF makes an error of an end that comes too early.
+func notEOF(err error) error {
+	if err == io.EOF {
+		return errCutOff
+	}
+	return err
+}
+
+func hexRune(src *bufio.Reader) (rune, error) {
+	var digits [4]byte
+	if _, err := io.ReadFull(src, digits[:]); err != nil {
+		if err == io.ErrUnexpectedEOF {
+			err = io.EOF
+		}
+		return 0, notEOF(err)
+	}
+	n, err := strconv.ParseUint(string(digits[:]), 16, 16)
+	if err != nil {
+		return 0, errEscape
+	}
+	return rune(n), nil
+}
+
+// closeObject reads what follows the text, and returns io.EOF where it completes
+// the object.
+func closeObject(src *bufio.Reader) error {
+	rest, err := io.ReadAll(io.LimitReader(src, textTail+1))
+	switch {
+	case err != nil:
+		return err
+	case len(rest) > textTail:
+		return errors.New("too much follows the text")
+	case !json.Valid(slices.Concat([]byte(`{"":""`), rest)):
+		return errCutOff
+	}
+	return io.EOF
+}

@@ -1,0 +1,495 @@
+package providers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"casgate/cas"
+	"casgate/providers"
+)
+
+// A full account makes room by removing what was used least recently.
+func TestEviction(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.depot.about.MaxFiles = 3
+	r := w.replicator(t, nil)
+	var all []providers.Copy
+	for i := range 3 {
+		all = append(all, ensure(t, r, want(w.put(t, fmt.Sprint("text ", i), "a.txt"))))
+	}
+	ensure(t, r, want(all[0].Digest)) // used again, so the second is the oldest now
+	fourth := ensure(t, r, want(w.put(t, "text 3", "a.txt")))
+	if row := w.row(t, all[1].Key); row.State != providers.StateEvicted || row.FileID != "" {
+		t.Errorf("the copy used least recently is %s", row.State)
+	}
+	wantIDs := []string{all[0].FileID, all[2].FileID, fourth.FileID}
+	if ids := w.depot.fileIDs(); !slices.Equal(ids, wantIDs) {
+		t.Errorf("remote files %v, want %v", ids, wantIDs)
+	}
+	// What was removed comes back when it is needed.
+	if again := ensure(t, r, want(all[1].Digest)); again.FileID == all[1].FileID {
+		t.Error("an evicted copy came back with its old file")
+	}
+	if n := len(w.depot.fileIDs()); n != 3 {
+		t.Errorf("%d remote files", n)
+	}
+}
+
+func TestEvictionByBytesAndPurpose(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.depot.about.MaxBytes = 25
+	w.depot.about.Purposes[1].MaxFiles = 1
+	r := w.replicator(t, nil)
+	doc := ensure(t, r, want(w.put(t, "0123456789", "a.txt")))
+	image := ensure(t, r, providers.Request{Digest: w.put(t, "an image", "a.png"), Provider: "depot", Purpose: "image"})
+	// The purpose is full, not the account: the older document stays.
+	ensure(t, r, providers.Request{Digest: w.put(t, "an imag2", "b.png"), Provider: "depot", Purpose: "image"})
+	if row := w.row(t, image.Key); row.State != providers.StateEvicted {
+		t.Errorf("the image is %s", row.State)
+	}
+	if row := w.row(t, doc.Key); row.State != providers.StateReady {
+		t.Errorf("the document is %s", row.State)
+	}
+	// The account has no room for these bytes: two go.
+	ensure(t, r, want(w.put(t, strings.Repeat("x", 20), "c.txt")))
+	if row := w.row(t, doc.Key); row.State != providers.StateEvicted {
+		t.Errorf("the document is %s", row.State)
+	}
+}
+
+func TestNoEviction(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.depot.about.MaxFiles = 1
+	r := w.replicator(t, func(o *providers.Options) { o.NoEviction = true })
+	first := ensure(t, r, want(w.put(t, "one", "a.txt")))
+	_, _, err := r.Ensure(t.Context(), want(w.put(t, "two", "a.txt")))
+	if e, ok := errors.AsType[*providers.Error](err); !ok || e.Kind != providers.KindQuota || e.Hint == "" {
+		t.Errorf("error %v", err)
+	}
+	if ids := w.depot.fileIDs(); !slices.Equal(ids, []string{first.FileID}) || w.depot.count(providers.OpUpload) != 1 {
+		t.Errorf("files %v after %d uploads", ids, w.depot.count(providers.OpUpload))
+	}
+}
+
+// The account may hold files the ledger doesn't know; then the provider says that
+// it is full.
+func TestProviderSaysFull(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	first := ensure(t, r, want(w.put(t, "one", "a.txt")))
+	full := fail(providers.OpUpload, providers.KindQuota, "invalid_request_error", nil)
+	full.TooMany = true
+	w.depot.hook(times(1, providers.OpUpload, full), nil)
+	second := ensure(t, r, want(w.put(t, "two", "a.txt")))
+	if ids := w.depot.fileIDs(); !slices.Equal(ids, []string{second.FileID}) {
+		t.Errorf("files %v", ids)
+	}
+	if row := w.row(t, first.Key); row.State != providers.StateEvicted {
+		t.Errorf("the first copy is %s", row.State)
+	}
+	// With nothing left to remove it gives up.
+	w.depot.hook(times(1000, providers.OpUpload, full), nil)
+	_, _, err := r.Ensure(t.Context(), want(w.put(t, "three", "a.txt")))
+	if providers.KindOf(err) != providers.KindQuota {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A file removed behind our back is made again once it is missed.
+func TestLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	q := want(w.put(t, "some text", "a.txt"))
+	first := ensure(t, r, q)
+
+	// A false alarm changes nothing.
+	if c, created, err := r.ReportLost(t.Context(), q, first.FileID); err != nil || created || c.FileID != first.FileID {
+		t.Errorf("a false alarm: %+v, %t, %v", c, created, err)
+	}
+	w.depot.forget(first.FileID)
+	second, created, err := r.ReportLost(t.Context(), q, first.FileID)
+	if err != nil || !created || second.FileID == first.FileID {
+		t.Fatalf("after the loss: %+v, %t, %v", second, created, err)
+	}
+	// A report about the old id comes late.
+	if c, created, err := r.ReportLost(t.Context(), q, first.FileID); err != nil || created || c.FileID != second.FileID {
+		t.Errorf("a late report: %+v, %t, %v", c, created, err)
+	}
+	if n := w.depot.count(providers.OpUpload); n != 2 {
+		t.Errorf("%d uploads", n)
+	}
+}
+
+// A provider that loses the file again and again is left alone.
+func TestLostAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	q := want(w.put(t, "some text", "a.txt"))
+	c := ensure(t, r, q)
+	uploads := 0
+	for range 10 {
+		w.depot.forget(c.FileID)
+		again, _, err := r.ReportLost(t.Context(), q, c.FileID)
+		if err != nil {
+			e, ok := errors.AsType[*providers.Error](err)
+			if !ok || e.Kind != providers.KindLost || e.RetryAfter < time.Minute {
+				t.Fatalf("error %v", err)
+			}
+			break
+		}
+		c = again
+		uploads++
+	}
+	if uploads != 3 {
+		t.Errorf("it was uploaded again %d times, want 3", uploads)
+	}
+	if _, _, err := r.Ensure(t.Context(), q); providers.KindOf(err) != providers.KindLost {
+		t.Errorf("another ensure: %v", err)
+	}
+}
+
+// An answer says deleted when the provider has confirmed it, and not before.
+func TestRemove(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	q := want(w.put(t, "some text", "a.txt"))
+	if _, err := r.Remove(t.Context(), q); !errors.Is(err, providers.ErrCopyNotFound) {
+		t.Errorf("no copy: %v", err)
+	}
+	first := ensure(t, r, q)
+	got, err := r.Remove(t.Context(), q)
+	if err != nil || len(got) != 1 || got[0].State != providers.StateDeleted || len(w.depot.fileIDs()) > 0 {
+		t.Errorf("removed: %+v, %v; files %v", got, err, w.depot.fileIDs())
+	}
+	if _, err := r.Copy(t.Context(), q); !errors.Is(err, providers.ErrCopyNotFound) {
+		t.Errorf("a deleted copy: %v", err)
+	}
+
+	// The file is gone already.
+	second := ensure(t, r, q)
+	if second.FileID == first.FileID {
+		t.Error("the deleted file came back")
+	}
+	w.depot.forget(second.FileID)
+	if got, err := r.Remove(t.Context(), q); err != nil || got[0].State != providers.StateDeleted {
+		t.Errorf("removed: %+v, %v", got, err)
+	}
+
+	// The provider is down: it goes on by itself.
+	ensure(t, r, q)
+	w.depot.hook(times(2, providers.OpDelete, fail(providers.OpDelete, providers.KindTransient, "down", nil)), nil)
+	got, err = r.Remove(t.Context(), providers.Request{Digest: q.Digest, Provider: "depot", OperationID: "removal"})
+	if err != nil || got[0].State != providers.StateDeleting || got[0].Error == nil {
+		t.Fatalf("removed: %+v, %v", got, err)
+	}
+	if c, err := r.Operation(t.Context(), "removal"); err != nil || c.State != providers.StateDeleting {
+		t.Errorf("the operation: %+v, %v", c, err)
+	}
+	run(t, r)
+	eventually(t, "the delete is confirmed", func() bool {
+		c, err := r.Operation(t.Context(), "removal")
+		return err == nil && c.State == providers.StateDeleted
+	})
+	if ids := w.depot.fileIDs(); len(ids) > 0 {
+		t.Errorf("files %v", ids)
+	}
+}
+
+// A copy deleted while it is being made leaves nothing at the provider.
+func TestRemoveWhileUploading(t *testing.T) {
+	t.Parallel()
+	for name, stored := range map[string]bool{"before the file is stored": false, "after it": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			uploader := w.replicator(t, func(o *providers.Options) { o.Lease = 300 * time.Millisecond })
+			remover := w.replicator(t, nil)
+			q := want(w.put(t, "some text", "a.txt"))
+			g := newGate()
+			hook := only(providers.OpUpload, func(ctx context.Context, _ string) error {
+				// A provider that doesn't notice that nobody listens any more.
+				return g.pass(context.WithoutCancel(ctx))
+			})
+			if stored {
+				w.depot.hook(nil, hook)
+			} else {
+				w.depot.hook(hook, nil)
+			}
+			done := make(chan error)
+			go func() { _, _, err := uploader.Ensure(t.Context(), q); done <- err }()
+			<-g.reached
+			removed, err := remover.Remove(t.Context(), q)
+			if err != nil || removed[0].State != providers.StateDeleted {
+				t.Fatalf("removed: %+v, %v", removed, err)
+			}
+			g.open()
+			w.depot.hook(nil, nil)
+			// The one who asked for the copy still wants it, and gets a new one.
+			if err := <-done; err != nil {
+				t.Errorf("the uploader: %v", err)
+			}
+			c := ensure(t, remover, q)
+			eventually(t, "one file is left", func() bool { return slices.Equal(w.depot.fileIDs(), []string{c.FileID}) })
+		})
+	}
+}
+
+// Two gateways at the same copy, the first of which has lost its lease without
+// knowing: whichever way they meet, one file is left, and it is the ledger's.
+func TestZombie(t *testing.T) {
+	t.Parallel()
+	for name, stored := range map[string]bool{"it has yet to upload": false, "its upload is stored": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			q := want(w.put(t, "some text", "a.txt"))
+			deaf := &deafLedger{Ledger: w.ledger}
+			zombie := w.replicator(t, func(o *providers.Options) {
+				o.Ledger, o.Lease = deaf, 250*time.Millisecond
+			})
+			g := newGate()
+			first := times(1, providers.OpUpload, errGate)
+			hold := func(ctx context.Context, op providers.Op, what string) error {
+				if first(ctx, op, what) != nil {
+					return g.pass(context.WithoutCancel(ctx))
+				}
+				return nil
+			}
+			if stored {
+				w.depot.hook(nil, hold)
+			} else {
+				w.depot.hook(hold, nil)
+			}
+			done := make(chan error)
+			var late providers.Copy
+			go func() {
+				c, _, err := zombie.Ensure(t.Context(), q)
+				late = c
+				done <- err
+			}()
+			<-g.reached
+			// Its lease runs out, since it can't extend it, and another takes over.
+			c := ensure(t, w.replicator(t, nil), q)
+			g.open()
+			if err := <-done; err != nil || late.FileID != c.FileID {
+				t.Errorf("the zombie got %s, %v; the copy is %s", late.FileID, err, c.FileID)
+			}
+			eventually(t, "one file is left", func() bool { return slices.Equal(w.depot.fileIDs(), []string{c.FileID}) })
+			uploads := 2
+			if stored {
+				uploads = 1 // the other adopted it
+			}
+			if n := w.depot.count(providers.OpUpload); n != uploads {
+				t.Errorf("%d uploads, want %d", n, uploads)
+			}
+			if row := w.row(t, c.Key); row.State != providers.StateReady || row.FileID != c.FileID {
+				t.Errorf("the row: %+v", row)
+			}
+		})
+	}
+}
+
+var errGate = errors.New("held at the gate")
+
+// deafLedger is one whose leases can't be extended.
+type deafLedger struct{ providers.Ledger }
+
+func (d *deafLedger) ExtendLease(context.Context, providers.Key, int64, time.Duration) (bool, error) {
+	return false, cas.ErrIndexUnavailable
+}
+
+// The last write of a copy fails, in both of its ways.
+func TestCompletionFails(t *testing.T) {
+	t.Parallel()
+	for name, applied := range map[string]bool{"not applied": false, "applied, not acknowledged": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			ledger := &flakyCompletion{Ledger: w.ledger, failures: 3, apply: applied}
+			r := w.replicator(t, func(o *providers.Options) { o.Ledger = ledger })
+			c := ensure(t, r, want(w.put(t, "some text", "a.txt")))
+			if ids := w.depot.fileIDs(); !slices.Equal(ids, []string{c.FileID}) || w.depot.count(providers.OpUpload) != 1 {
+				t.Errorf("files %v after %d uploads; the copy is %s", ids, w.depot.count(providers.OpUpload), c.FileID)
+			}
+		})
+	}
+}
+
+// flakyCompletion fails completions, which are applied or not.
+type flakyCompletion struct {
+	providers.Ledger
+	failures int
+	apply    bool
+}
+
+func (f *flakyCompletion) CompleteCopy(ctx context.Context, k providers.Key, fence int64, file providers.RemoteFile) (providers.Copy, bool, error) {
+	if f.failures--; f.failures < 0 {
+		return f.Ledger.CompleteCopy(ctx, k, fence, file)
+	}
+	if f.apply {
+		if _, _, err := f.Ledger.CompleteCopy(ctx, k, fence, file); err != nil {
+			return providers.Copy{}, false, err
+		}
+	}
+	return providers.Copy{}, false, fmt.Errorf("complete: %w", cas.ErrIndexUnavailable)
+}
+
+// The text is extracted once, and outlives the copy it was extracted from.
+func TestText(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	q := want(w.put(t, "some text", "a.txt"))
+	text := w.text(t, r, q)
+	if text != "the text of it" {
+		t.Errorf("text %q", text)
+	}
+	if _, err := r.Remove(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+	if again := w.text(t, r, q); again != text {
+		t.Errorf("then %q", again)
+	}
+	ref, err := r.Reference(t.Context(), q, "text")
+	if err != nil || !strings.Contains(string(ref.Value), text) {
+		t.Errorf("reference %s, %v", ref.Value, err)
+	}
+	if n, uploads := w.depot.count(providers.OpText), w.depot.count(providers.OpUpload); n != 1 || uploads != 1 {
+		t.Errorf("the text was extracted %d times, after %d uploads", n, uploads)
+	}
+}
+
+// text reads the text of a blob.
+func (w *world) text(t *testing.T, r *providers.Replicator, q providers.Request) string {
+	t.Helper()
+	b, err := r.Text(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := w.store.OpenVerified(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if c.Body == nil {
+		return string(c.Bytes)
+	}
+	text, err := io.ReadAll(c.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// A file found missing when its text is asked for is uploaded once more, and not
+// again and again.
+func TestTextOfALostFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	q := want(w.put(t, "some text", "a.txt"))
+	w.depot.forget(ensure(t, r, q).FileID)
+	if text := w.text(t, r, q); text != "the text of it" {
+		t.Errorf("text %q", text)
+	}
+	if n := w.depot.count(providers.OpUpload); n != 2 {
+		t.Errorf("%d uploads", n)
+	}
+
+	other := want(w.put(t, "another text", "a.txt"))
+	w.depot.hook(times(1000, providers.OpText, lost(providers.OpText)), nil)
+	if _, err := r.Text(t.Context(), other); providers.KindOf(err) != providers.KindLost {
+		t.Errorf("error %v", err)
+	}
+	if n := w.depot.count(providers.OpUpload); n != 4 {
+		t.Errorf("%d uploads, want 4: two for each blob", n)
+	}
+}
+
+func TestReferences(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	q := want(w.put(t, "some text", "a.txt"))
+	byURL, err := r.Reference(t.Context(), q, "url")
+	if err != nil || !strings.Contains(string(byURL.Value), "https://files.example/sha256:") || byURL.ExpiresAt.IsZero() || byURL.Copy != nil {
+		t.Errorf("by URL: %+v, %v", byURL, err)
+	}
+	if w.depot.count(providers.OpUpload) > 0 {
+		t.Error("a URL needs no upload")
+	}
+	byID, err := r.Reference(t.Context(), q, "")
+	if err != nil || byID.Copy == nil || !strings.Contains(string(byID.Value), byID.Copy.FileID) {
+		t.Errorf("by id: %+v, %v", byID, err)
+	}
+	if _, err := r.Reference(t.Context(), q, "smoke"); !errors.Is(err, providers.ErrNoReference) || !strings.Contains(err.Error(), "file_id, text, url") {
+		t.Errorf("unknown kind: %v", err)
+	}
+}
+
+// A reconcile finds what ledger and provider don't agree about, and mends it when
+// it is told to.
+func TestReconcile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	fine := ensure(t, r, want(w.put(t, "fine", "a.txt")))
+	gone := ensure(t, r, want(w.put(t, "gone", "a.txt")))
+	w.depot.forget(gone.FileID)
+	orphan := w.depot.store(providers.RemoteName("x", providers.Key{Digest: cas.DigestOf([]byte("orphan")), Extension: ".txt"}, 3), "docs", []byte("orphan"))
+	foreign := w.depot.store("mine.txt", "docs", []byte("of somebody else"))
+	// The file of an upload whose reply got lost, and that will be looked for.
+	pending := want(w.put(t, "pending", "a.txt"))
+	reply := fail(providers.OpUpload, providers.KindUnknown, "x", nil)
+	reply.RetryAfter = time.Hour
+	w.depot.hook(nil, times(1, providers.OpUpload, reply))
+	if _, _, err := r.Ensure(t.Context(), pending); err == nil {
+		t.Fatal("the reply was not lost")
+	}
+	other := w.replicator(t, func(o *providers.Options) {
+		moved := newDepot()
+		moved.about.Account = "another@depot.example"
+		o.Providers = []providers.Guarded{moved}
+	})
+	elsewhere := ensure(t, other, want(fine.Digest))
+
+	for _, apply := range []bool{false, true} {
+		before := w.depot.fileIDs()
+		report, err := r.Reconcile(t.Context(), "depot", apply)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(report.Unknown) != 1 || report.Unknown[0].ID != orphan.ID ||
+			len(report.Gone) != 1 || report.Gone[0].Key != gone.Key ||
+			len(report.Elsewhere) != 1 || report.Elsewhere[0].Key != elsewhere.Key ||
+			report.Foreign != 1 || len(report.Failures) > 0 || report.Applied != apply {
+			t.Errorf("apply %t: %+v", apply, report)
+		}
+		if !apply && (!slices.Equal(before, w.depot.fileIDs()) || w.row(t, gone.Key).State != providers.StateReady) {
+			t.Error("a dry run changed something")
+		}
+	}
+	if ids := w.depot.fileIDs(); slices.Contains(ids, orphan.ID) || !slices.Contains(ids, foreign.ID) || !slices.Contains(ids, fine.FileID) || len(ids) != 3 {
+		t.Errorf("files %v", ids)
+	}
+	if row := w.row(t, gone.Key); row.State != providers.StateLost {
+		t.Errorf("the copy that is gone is %s", row.State)
+	}
+	report, err := r.Reconcile(t.Context(), "depot", false)
+	if err != nil || len(report.Unknown)+len(report.Gone) > 0 {
+		t.Errorf("a second time: %+v, %v", report, err)
+	}
+}

@@ -1,0 +1,191 @@
+// Package openaicompat is for providers whose file API is OpenAI's, or nearly: a
+// Config describes one, and opens it. Presets has those that are known.
+//
+// What it does over HTTP is also what other adapters build on: Files uploads,
+// deletes, lists, and says what became of each call.
+package openaicompat
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"casgate/providers"
+)
+
+// Provider is an account at a provider that a Config describes. What the Config
+// says of abilities, the types that Config.Open returns have.
+type Provider struct {
+	*Files
+	references []Reference
+}
+
+var _ providers.Provider = (*Provider)(nil)
+
+// Open opens the preset that the settings name.
+func Open(s providers.Settings) (providers.Provider, error) {
+	for _, preset := range Presets() {
+		if preset.Name == s.Name {
+			return preset.Open(s)
+		}
+	}
+	return nil, fmt.Errorf("there is no preset for a provider %q; there are %s", s.Name, strings.Join(presetNames(), ", "))
+}
+
+// Open opens an account. It sends nothing.
+func (c Config) Open(s providers.Settings) (providers.Provider, error) {
+	p, err := c.New(s)
+	if err != nil {
+		return nil, err
+	}
+	return c.withAbilities(p), nil
+}
+
+// New returns an account as it is without abilities beyond providers.Provider. It
+// checks the Config and the settings, and sends nothing.
+func (c Config) New(s providers.Settings) (*Provider, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	api := API{
+		Name: c.Name, BaseURL: c.BaseURL,
+		MaxFiles: c.MaxFiles, MaxBytes: c.MaxBytes, Concurrency: c.Concurrency, PerMinute: c.PerMinute,
+		FieldsAfterFile: c.FieldsAfterFile, Fields: c.Fields,
+		IgnoresPurpose: c.IgnoresPurpose,
+		Listing:        Listing{Paging: c.Listing, PageSize: c.PageSize, ByPurpose: !c.IgnoresPurpose},
+		Judge:          judge,
+	}
+	for _, p := range c.Purposes {
+		api.Purposes = append(api.Purposes, p.providerPurpose())
+	}
+	if c.Processes {
+		api.Status = processingUntilDone
+	}
+	files, err := NewFiles(api, s)
+	if err != nil {
+		return nil, err
+	}
+	return &Provider{files, c.References}, nil
+}
+
+// processingUntilDone is for providers that work on files after they took them. A
+// word that isn't known means that they still do.
+func processingUntilDone(word string) providers.Status {
+	switch word {
+	case "processed", "ready", "ok", "success", "succeeded", "active", "completed":
+		return providers.StatusReady
+	case "error", "failed":
+		return providers.StatusFailed
+	}
+	return providers.StatusProcessing
+}
+
+// References implements providers.Provider.
+func (p *Provider) References(mediaType, extension string) []providers.ReferenceKind {
+	var kinds []providers.ReferenceKind
+	for _, r := range p.references {
+		if r.fits(p.purpose(r.Purpose), mediaType, extension) {
+			kinds = append(kinds, r.kind())
+		}
+	}
+	return kinds
+}
+
+// Reference implements providers.Provider.
+func (p *Provider) Reference(kind providers.ReferenceKind, m providers.Material) ([]byte, error) {
+	i := slices.IndexFunc(p.references, func(r Reference) bool { return r.kind() == kind })
+	if i < 0 {
+		return nil, p.NoReference(kind)
+	}
+	if err := p.CheckMaterial(kind, m); err != nil {
+		return nil, err
+	}
+	return p.references[i].build(m)
+}
+
+// The abilities that a provider may have or not. An ability is a method, so each
+// set of them is a type.
+type (
+	retriever  struct{ retrieved *Files }
+	poller     struct{ polled *Files }
+	downloader struct{ downloaded *Files }
+)
+
+// Retrieve implements providers.Retriever.
+func (r retriever) Retrieve(ctx context.Context, id string) (providers.RemoteFile, error) {
+	return r.retrieved.Lookup(ctx, providers.OpRetrieve, id)
+}
+
+// Poll implements providers.Poller.
+func (p poller) Poll(ctx context.Context, id string) (providers.RemoteFile, error) {
+	return p.polled.Lookup(ctx, providers.OpPoll, id)
+}
+
+// Download implements providers.Downloader.
+func (d downloader) Download(ctx context.Context, id string) (io.ReadCloser, error) {
+	return d.downloaded.Content(ctx, providers.OpDownload, id)
+}
+
+func (c Config) withAbilities(p *Provider) providers.Provider {
+	r, l, d := retriever{p.Files}, poller{p.Files}, downloader{p.Files}
+	switch {
+	case c.Processes && c.Download:
+		return struct {
+			*Provider
+			retriever
+			poller
+			downloader
+		}{p, r, l, d}
+	case c.Processes:
+		return struct {
+			*Provider
+			retriever
+			poller
+		}{p, r, l}
+	case c.Retrieve && c.Download:
+		return struct {
+			*Provider
+			retriever
+			downloader
+		}{p, r, d}
+	case c.Retrieve:
+		return struct {
+			*Provider
+			retriever
+		}{p, r}
+	case c.Download:
+		return struct {
+			*Provider
+			downloader
+		}{p, d}
+	}
+	return p
+}
+
+// judge knows what OpenAI and those like it answer beyond what a status says.
+func judge(e *providers.Error, p Problem) {
+	message := strings.ToLower(p.Message)
+	switch code := strings.ToLower(cmp.Or(p.Code, p.Type)); {
+	case code == "insufficient_quota", code == "billing_hard_limit_reached", code == "billing_not_active", code == "arrearage":
+		// The first three are OpenAI's, the last is DashScope's.
+		e.Kind, e.TooMany = providers.KindQuota, false
+		e.Hint = "check the account's plan and billing"
+	case code == "quotaexceeded", strings.Contains(message, "file storage quota"), // Azure, OpenAI
+		strings.Contains(message, "quota for files"):
+		e.Kind, e.TooMany = providers.KindQuota, true
+		e.Hint = "delete files at the provider"
+	case code == "content_filter", code == "content_policy_violation":
+		e.Kind = providers.KindPermanent
+		e.Hint = "the provider refuses what is in the file"
+	case code == "rate_limit_exceeded", strings.HasPrefix(code, "throttling"): // OpenAI; DashScope, with whatever status
+		e.Kind, e.TooMany = providers.KindTransient, true
+	case code == "invalidapikey", code == "invalid_api_key":
+		e.Kind = providers.KindAuth
+	case e.Status == http.StatusBadRequest && strings.Contains(message, "too large"):
+		e.Hint = "split the file, or make it smaller"
+	}
+}

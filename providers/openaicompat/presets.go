@@ -1,0 +1,167 @@
+package openaicompat
+
+import "encoding/json"
+
+// Sizes that providers state. Where they write MB, the smaller reading is taken:
+// it is right under both.
+const (
+	mb  = 1000 * 1000
+	mib = 1 << 20
+	gb  = 1000 * mb
+	day = 24 * 3600 // seconds
+)
+
+// Presets returns the providers that are known. [D] marks what their official
+// documentation says, [C] what a public SDK's source shows, [3P] what others read
+// in the documentation; all else is assumed, and marked so. None was tried against
+// the live service.
+func Presets() []Config {
+	return []Config{openAI(), qwen(), deepSeek(), mistral(), xAI()}
+}
+
+func presetNames() []string {
+	var names []string
+	for _, p := range Presets() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// Ways to use a file that several providers share.
+var (
+	fileIDPart   = json.RawMessage(`{"type":"file","file":{"file_id":"{file_id}"}}`)
+	inputFileID  = json.RawMessage(`"{file_id}"`)
+	batchTypes   = []string{"application/jsonl", "application/x-ndjson"}
+	batchInput   = "the value of input_file_id in POST /batches"
+	contentPart  = "an element of a user message's content"
+	documentType = []string{"application/pdf", "text/*", "application/*"}
+)
+
+// openAI: https://platform.openai.com/docs/api-reference/files.
+//
+//   - Purposes, 512 MB a file, 2.5 TB a project, 1000 uploads a minute, batch files
+//     of at most 200 MB that are kept for 30 days [D].
+//   - The form may have expires_after; files are kept until deleted without it [D].
+//     Add it to Fields for accounts that should empty themselves.
+//   - Listing with after, limit, order and purpose; has_more is truthful [D][C].
+//   - A file's status is deprecated: "uploaded" and "processed" are both usable [D].
+//   - Assumed: the content part that takes a file id in Chat Completions; images are
+//     referred to by a file of the purpose vision in the Responses API.
+func openAI() Config {
+	return Config{
+		Name: "openai", BaseURL: "https://api.openai.com/v1",
+		Purposes: []Purpose{
+			{Name: "user_data", MaxSize: 512 * mb},
+			{Name: "vision", MaxSize: 512 * mb, MediaTypes: []string{"image/*"}},
+			{Name: "batch", MaxSize: 200 * mb, Extensions: []string{".jsonl"}, MediaTypes: batchTypes, LifetimeSeconds: 30 * day},
+			{Name: "fine-tune", MaxSize: 512 * mb, Extensions: []string{".jsonl"}},
+			{Name: "assistants", MaxSize: 512 * mb},
+			{Name: "evals", MaxSize: 512 * mb},
+		},
+		MaxBytes: 2500 * gb, PerMinute: 1000,
+		Listing: PagingAfter, PageSize: 1000,
+		Retrieve: true, Download: true,
+		References: []Reference{
+			{Name: "input_image", Where: "an element of a user message's content in POST /responses", Purpose: "vision", MediaTypes: []string{"image/*"},
+				JSON: json.RawMessage(`{"type":"input_image","file_id":"{file_id}"}`)},
+			{Name: "input_file_id", Where: batchInput, Purpose: "batch", JSON: inputFileID},
+			{Name: "file_id", Where: contentPart, Purpose: "user_data", MediaTypes: documentType, JSON: fileIDPart},
+		},
+	}
+}
+
+// qwen is DashScope's compatible mode:
+// https://help.aliyun.com/zh/model-studio/openai-file-interface.
+//
+//   - The hosts dashscope and dashscope-intl; file-extract up to 150 MB, batch up to
+//     500 MB; 10,000 files and 100 GB; no expiry; ids are used as fileid://id in a
+//     system message [D].
+//   - Assumed: that listing pages by after and has_more; that retrieving works; the
+//     codes of errors (InvalidApiKey, Throttling…, Arrearage), which are those of
+//     DashScope's own API.
+func qwen() Config {
+	return Config{
+		Name: "qwen", BaseURL: "https://dashscope.aliyuncs.com/compatible-mode/v1",
+		Purposes: []Purpose{
+			{Name: "file-extract", MaxSize: 150 * mb},
+			{Name: "batch", MaxSize: 500 * mb, Extensions: []string{".jsonl"}, MediaTypes: batchTypes},
+		},
+		MaxFiles: 10_000, MaxBytes: 100 * gb,
+		Listing:  PagingAfter,
+		Retrieve: true,
+		References: []Reference{
+			{Name: "input_file_id", Where: batchInput, Purpose: "batch", JSON: inputFileID},
+			{Name: "file_id", Where: "an element of messages, before the user's", Purpose: "file-extract",
+				JSON: json.RawMessage(`{"role":"system","content":"fileid://{file_id}"}`)},
+		},
+	}
+}
+
+// deepSeek: https://api-docs.deepseek.com/zh-cn/guides/files_api.md.
+//
+//   - The purposes with their sizes, the purpose before the file, no status in
+//     answers, files kept until deleted unless the form has expires_after [D].
+//   - Extensions are those that the documentation's words (PDF, Office, text, tables,
+//     e-books) most plainly mean: assumed.
+//   - Assumed: listing, with limit, and retrieving as OpenAI has them; the content
+//     part.
+func deepSeek() Config {
+	documents := []string{".pdf", ".doc", ".docx", ".ppt", ".pptx", ".xls", ".xlsx", ".txt", ".md", ".csv", ".epub", ".mobi"}
+	small := map[string]int64{".txt": 32 * mib, ".md": 32 * mib, ".csv": 32 * mib, ".xls": 32 * mib, ".xlsx": 32 * mib, ".epub": 32 * mib, ".mobi": 32 * mib}
+	return Config{
+		Name: "deepseek", BaseURL: "https://api.deepseek.com",
+		Purposes: []Purpose{
+			{Name: "text_recognition", MaxSize: 100 * mib, Extensions: documents, SizeOf: small},
+			{Name: "rich_layout_recognition", MaxSize: 100 * mib, Extensions: documents, SizeOf: small},
+			{Name: "user_data", MaxSize: 64 * mib, Extensions: []string{".png", ".jpg", ".jpeg", ".webp", ".gif"}, MediaTypes: []string{"image/*"}},
+		},
+		Listing: PagingAfter, PageSize: 100,
+		Retrieve: true,
+		References: []Reference{
+			{Name: "file_id", Where: contentPart, Purpose: "user_data", MediaTypes: []string{"image/*"}, JSON: fileIDPart},
+			{Name: "file_id", Where: contentPart, Purpose: "text_recognition", MediaTypes: documentType, JSON: fileIDPart},
+		},
+	}
+}
+
+// mistral: https://docs.mistral.ai/api/#tag/files.
+//
+//   - 512 MB, the purposes, paging by page and page_size, with the total in the
+//     answer [D][C].
+//   - Assumed: pages count from 0; the ocr request takes the file's id as shown.
+func mistral() Config {
+	return Config{
+		Name: "mistral", BaseURL: "https://api.mistral.ai/v1",
+		Purposes: []Purpose{
+			{Name: "ocr", MaxSize: 512 * mb},
+			{Name: "batch", MaxSize: 512 * mb, Extensions: []string{".jsonl"}, MediaTypes: batchTypes},
+			{Name: "fine-tune", MaxSize: 512 * mb, Extensions: []string{".jsonl"}},
+		},
+		Listing: PagingNumber, PageSize: 100,
+		Retrieve: true, Download: true,
+		References: []Reference{
+			{Name: "input_file_id", Where: "an element of input_files in POST /batch/jobs", Purpose: "batch", JSON: inputFileID},
+			{Name: "file_id", Where: "the value of document in POST /ocr", Purpose: "ocr",
+				JSON: json.RawMessage(`{"type":"file","file_id":"{file_id}"}`)},
+		},
+	}
+}
+
+// xAI: https://docs.x.ai.
+//
+//   - 50 MB; purposes are ignored; expires_after, where given, must come before the
+//     file [3P].
+//   - Assumed: that the listing comes whole, or else says has_more, which is then an
+//     error; the content part.
+func xAI() Config {
+	return Config{
+		Name: "xai", BaseURL: "https://api.x.ai/v1",
+		Purposes:       []Purpose{{Name: "assistants", MaxSize: 50 * mb}},
+		IgnoresPurpose: true,
+		Listing:        PagingNone,
+		Retrieve:       true, Download: true,
+		References: []Reference{
+			{Name: "file_id", Where: contentPart, Purpose: "assistants", JSON: fileIDPart},
+		},
+	}
+}

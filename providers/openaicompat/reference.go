@@ -1,0 +1,107 @@
+package openaicompat
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"regexp"
+	"slices"
+	"strings"
+
+	"casgate/providers"
+)
+
+// placeholder is what a reference's JSON has in the place of something.
+var placeholder = regexp.MustCompile(`\{(file_id|url|name|media_type)\}`)
+
+func (r Reference) validate() error {
+	switch {
+	case r.Name == "":
+		return errors.New("it has no name")
+	case !json.Valid(r.JSON):
+		return errors.New("its json is not valid JSON")
+	case r.needs() == providers.NeedCopy && !bytes.Contains(r.JSON, []byte("{file_id}")):
+		return errors.New("it has a purpose, and no {file_id} in its json")
+	case r.needs() == providers.NeedURL && !bytes.Contains(r.JSON, []byte("{url}")):
+		return errors.New("it has neither a purpose nor {url} in its json")
+	}
+	return nil
+}
+
+func (r Reference) needs() providers.Need {
+	if r.Purpose == "" {
+		return providers.NeedURL
+	}
+	return providers.NeedCopy
+}
+
+func (r Reference) kind() providers.ReferenceKind {
+	return providers.ReferenceKind{Name: r.Name, Needs: r.needs(), Purpose: r.Purpose, Where: r.Where}
+}
+
+// fits reports whether the reference is for files of a media type and an
+// extension. The purpose is the one the reference is for.
+func (r Reference) fits(p providers.Purpose, mediaType, extension string) bool {
+	return (len(r.MediaTypes) == 0 || MatchesMediaType(r.MediaTypes, mediaType)) &&
+		(len(p.Extensions) == 0 || slices.Contains(p.Extensions, extension))
+}
+
+// MatchesMediaType reports whether a media type, with parameters or without, is
+// one of a list of whole types and such as "image/*".
+func MatchesMediaType(list []string, mediaType string) bool {
+	base, _, err := mime.ParseMediaType(mediaType)
+	if err != nil {
+		return false
+	}
+	major, _, _ := strings.Cut(base, "/")
+	return slices.Contains(list, base) || slices.Contains(list, major+"/*")
+}
+
+// build puts the material in. A placeholder of a valid JSON text stands in a
+// string, so what replaces it is escaped as for a string.
+func (r Reference) build(m providers.Material) ([]byte, error) {
+	values := map[string]string{"{file_id}": m.FileID, "{url}": m.URL, "{name}": m.Name, "{media_type}": m.MediaType}
+	var failed error
+	built := placeholder.ReplaceAllFunc(r.JSON, func(found []byte) []byte {
+		quoted, err := JSON(values[string(found)])
+		if err != nil {
+			failed = err
+			return nil
+		}
+		return quoted[1 : len(quoted)-1]
+	})
+	return built, failed
+}
+
+// JSON encodes a value without the escapes that are for HTML alone, which would
+// make URLs hard to read.
+func JSON(value any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// CheckMaterial returns an error where a reference's material lacks what its kind
+// needs.
+func (f *Files) CheckMaterial(kind providers.ReferenceKind, m providers.Material) error {
+	have, known := map[providers.Need]string{providers.NeedCopy: m.FileID, providers.NeedText: m.Text, providers.NeedURL: m.URL}[kind.Needs]
+	if !known {
+		return f.NoReference(kind)
+	}
+	if have == "" {
+		return f.Refuse(providers.OpCheck, "", fmt.Sprintf("a reference %s is made from a %s, and there is none", kind.Name, kind.Needs), nil)
+	}
+	return nil
+}
+
+// NoReference returns the error for a kind of reference that the provider doesn't
+// have.
+func (f *Files) NoReference(kind providers.ReferenceKind) error {
+	return f.Refuse(providers.OpCheck, "", fmt.Sprintf("there is no reference %q for the purpose %q", kind.Name, kind.Purpose), providers.ErrNoReference)
+}

@@ -1,0 +1,182 @@
+package openaicompat
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"casgate/providers"
+)
+
+// maxID is how long a provider's file id may be, in bytes.
+const maxID = 255
+
+// Lookup asks for one file.
+func (f *Files) Lookup(ctx context.Context, op providers.Op, id string) (providers.RemoteFile, error) {
+	if err := f.checkID(op, id); err != nil {
+		return providers.RemoteFile{}, err
+	}
+	status, body, err := f.call(ctx, op, http.MethodGet, "/files/"+url.PathEscape(id), nil, maxAnswer)
+	if err != nil {
+		return providers.RemoteFile{}, err
+	}
+	file, err := f.file(op, status, body)
+	if err == nil && file.ID != id {
+		return providers.RemoteFile{}, f.BadAnswer(op, status, fmt.Sprintf("the answer is about the file %q", file.ID))
+	}
+	return file, err
+}
+
+// Delete implements providers.Provider.
+func (f *Files) Delete(ctx context.Context, id string) error {
+	if err := f.checkID(providers.OpDelete, id); err != nil {
+		return err
+	}
+	status, body, err := f.call(ctx, providers.OpDelete, http.MethodDelete, "/files/"+url.PathEscape(id), nil, maxAnswer)
+	if err != nil || status == http.StatusNoContent {
+		return err
+	}
+	var answer struct {
+		Deleted *bool `json:"deleted"`
+	}
+	switch {
+	case json.Unmarshal(body, &answer) != nil || answer.Deleted == nil:
+		return f.BadAnswer(providers.OpDelete, status, "the answer doesn't say that the file was deleted")
+	case !*answer.Deleted:
+		// No provider says what it means by that; that there was nothing to be deleted is
+		// assumed, since a failure would have been called one.
+		return f.failure(providers.Error{Op: providers.OpDelete, Kind: providers.KindLost, Status: status, Message: "the provider says that it deleted nothing"})
+	}
+	return nil
+}
+
+// checkID refuses what can't be the id of a file. No provider knows such a one.
+func (f *Files) checkID(op providers.Op, id string) error {
+	if usableID(id) {
+		return nil
+	}
+	return f.failure(providers.Error{Op: op, Kind: providers.KindLost, Code: "invalid_id", Message: fmt.Sprintf("%.50q is not the id of a file", id)})
+}
+
+// usableID reports whether a text can be an id, and stand in a path.
+func usableID(id string) bool {
+	if id == "" || len(id) > maxID || id == "." || id == ".." || !utf8.ValidString(id) {
+		return false
+	}
+	for _, r := range id {
+		if !unicode.IsGraphic(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// fileObject is a file in JSON. All but the id is read leniently: a file whose
+// upload succeeded must not get lost over a field of an odd type.
+type fileObject struct {
+	ID       json.RawMessage `json:"id"`
+	Filename json.RawMessage `json:"filename"`
+	// FileName is how some of GLM's answers spell it.
+	FileName      json.RawMessage `json:"fileName"`
+	Bytes         json.RawMessage `json:"bytes"`
+	Size          json.RawMessage `json:"size"`
+	SizeBytes     json.RawMessage `json:"size_bytes"`
+	Purpose       json.RawMessage `json:"purpose"`
+	CreatedAt     json.RawMessage `json:"created_at"`
+	ExpiresAt     json.RawMessage `json:"expires_at"`
+	Status        json.RawMessage `json:"status"`
+	StatusDetails json.RawMessage `json:"status_details"`
+}
+
+// file reads an answer that is about one file.
+func (f *Files) file(op providers.Op, status int, body []byte) (providers.RemoteFile, error) {
+	if !isObject(body) {
+		return providers.RemoteFile{}, f.BadAnswer(op, status, "the answer is not a JSON object")
+	}
+	var object fileObject
+	if err := json.Unmarshal(body, &object); err != nil {
+		return providers.RemoteFile{}, f.BadAnswer(op, status, "the answer is not valid JSON")
+	}
+	file := f.remoteFile(object)
+	if !usableID(file.ID) {
+		return providers.RemoteFile{}, f.BadAnswer(op, status, "the answer has no file id")
+	}
+	return file, nil
+}
+
+// fileID returns an id, which is a string or a number; empty where it is neither.
+func fileID(value json.RawMessage) string {
+	text := loose(value)
+	if bytes.HasPrefix(value, []byte(`"`)) || whole(value) > 0 {
+		return text
+	}
+	return ""
+}
+
+func (f *Files) remoteFile(o fileObject) providers.RemoteFile {
+	file := providers.RemoteFile{
+		ID:        fileID(o.ID),
+		Name:      cmp.Or(loose(o.Filename), loose(o.FileName)),
+		Size:      cmp.Or(whole(o.Bytes), whole(o.SizeBytes), whole(o.Size)),
+		Purpose:   loose(o.Purpose),
+		CreatedAt: moment(o.CreatedAt),
+		ExpiresAt: moment(o.ExpiresAt),
+		Status:    f.api.Status(loose(o.Status)),
+		Detail:    f.redactor.text(loose(o.StatusDetails), maxMessage),
+	}
+	if f.api.IgnoresPurpose {
+		file.Purpose = f.description.Purposes[0].Name
+	}
+	if life := f.purpose(file.Purpose).Lifetime; file.ExpiresAt.IsZero() && !file.CreatedAt.IsZero() && life > 0 {
+		file.ExpiresAt = file.CreatedAt.Add(life)
+	}
+	return file
+}
+
+// completed fills in what the answer to an upload left out.
+func (f *Files) completed(file providers.RemoteFile, u providers.Upload) providers.RemoteFile {
+	file.Name = cmp.Or(file.Name, u.Name)
+	file.Size = cmp.Or(file.Size, u.Size)
+	file.Purpose = cmp.Or(file.Purpose, u.Purpose)
+	if life := f.purpose(file.Purpose).Lifetime; file.ExpiresAt.IsZero() && life > 0 {
+		file.ExpiresAt = cmp.Or(file.CreatedAt, time.Now().UTC()).Add(life)
+	}
+	return file
+}
+
+// whole reads a JSON number, or one in a string; 0 for anything else.
+func whole(value json.RawMessage) int64 {
+	text := loose(value)
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return max(n, 0)
+	}
+	if n, err := strconv.ParseFloat(text, 64); err == nil && n > 0 && n < 1<<62 {
+		return int64(n)
+	}
+	return 0
+}
+
+// moment reads a time in Unix seconds, or as RFC 3339 has it; zero for anything
+// else.
+func moment(value json.RawMessage) time.Time {
+	if seconds := whole(value); seconds > 0 {
+		const year9999 = 253402300799 // what comes later are milliseconds
+		if seconds > year9999 {
+			return time.UnixMilli(seconds).UTC()
+		}
+		return time.Unix(seconds, 0).UTC()
+	}
+	at, err := time.Parse(time.RFC3339, loose(value))
+	if err != nil {
+		return time.Time{}
+	}
+	return at.UTC()
+}

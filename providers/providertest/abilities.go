@@ -1,0 +1,238 @@
+package providertest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"casgate/providers"
+)
+
+func testRetrieve(t *testing.T, r *run) {
+	retriever, ok := providers.Ability[providers.Retriever](r.Provider)
+	if !ok {
+		t.Skip("the adapter is no Retriever")
+	}
+	f := r.mustUpload(t, r.listed())
+	got, err := retriever.Retrieve(t.Context(), f.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.wantFile(t, got, f)
+	r.remote.Forget(f.ID)
+	for _, id := range []string{f.ID, "no-such-file"} {
+		_, err := retriever.Retrieve(t.Context(), id)
+		r.wantError(t, err, providers.OpRetrieve, providers.KindLost)
+	}
+}
+
+// maxPolls is how many lookups Harness.Processing may need.
+const maxPolls = 10
+
+func testPoll(t *testing.T, r *run) {
+	if _, ok := providers.Ability[providers.Poller](r.Provider); !ok {
+		t.Skip("the adapter is no Poller")
+	}
+	if r.Processing == nil {
+		t.Fatal("the adapter is a Poller, and the harness has no Processing")
+	}
+	provider, remote := r.Processing(t)
+	slow := &run{r.Harness, provider, remote, provider.Describe()}
+	poller, _ := providers.Ability[providers.Poller](provider)
+	f := slow.mustUpload(t, slow.listed())
+	if f.Status != providers.StatusProcessing {
+		t.Errorf("an unfinished file is %q; want %q", f.Status, providers.StatusProcessing)
+	}
+	for polls := 0; f.Status == providers.StatusProcessing; polls++ {
+		if polls == maxPolls {
+			t.Fatalf("after %d polls the file is still unfinished", polls)
+		}
+		id := f.ID
+		var err error
+		if f, err = poller.Poll(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if f.ID != id {
+			t.Errorf("polled for %s, got %+v", id, f)
+		}
+	}
+	if f.Status != providers.StatusReady {
+		t.Errorf("a finished file is %+v", f)
+	}
+	remote.Forget(f.ID)
+	_, err := poller.Poll(t.Context(), f.ID)
+	// It is a lookup like any other; which of the two it is called is all the same.
+	r.wantError(t, err, opOf(err, providers.OpPoll, providers.OpRetrieve), providers.KindLost)
+}
+
+// opOf returns the op of an error where it is one of those; otherwise the first.
+func opOf(err error, ops ...providers.Op) providers.Op {
+	if e, ok := errors.AsType[*providers.Error](err); ok && slices.Contains(ops, e.Op) {
+		return e.Op
+	}
+	return ops[0]
+}
+
+// trickyText has what JSON escapes, and what breaks where text is cut.
+const trickyText = "Eins: \"quoted\" \\ back\tslash\r\n年度报告 \U0001F600 \u2028 </script> \u0001 \ufeff e\u0301 end"
+
+func testText(t *testing.T, r *run) {
+	extractor, ok := providers.Ability[providers.TextExtractor](r.Provider)
+	if !ok {
+		t.Skip("the adapter is no TextExtractor")
+	}
+	p, err := r.description.Purpose(extractor.TextPurpose(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	extension := extensionOf(p)
+	for _, want := range []string{trickyText, "short", strings.Repeat(trickyText, 500)} {
+		f, err := r.Upload(t.Context(), textContent(want).upload(p, rand.Text()+extension))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := readAll(t, extractor.Text, f.ID); got != want {
+			t.Errorf("the text of %d bytes came as one of %d: %.100q; want %.100q", len(want), len(got), got, want)
+		}
+		// One that is not read to its end is closed all the same.
+		body, err := extractor.Text(t.Context(), f.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := body.Close(); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+	}
+	_, err = extractor.Text(t.Context(), "no-such-file")
+	r.wantError(t, err, providers.OpText, providers.KindLost)
+}
+
+func readAll(t *testing.T, open func(context.Context, string) (io.ReadCloser, error), id string) string {
+	t.Helper()
+	body, err := open(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(body)
+	if err := errors.Join(err, body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func testDownload(t *testing.T, r *run) {
+	downloader, ok := providers.Ability[providers.Downloader](r.Provider)
+	if !ok {
+		t.Skip("the adapter is no Downloader")
+	}
+	whole := 0
+	for _, p := range r.description.Purposes {
+		extension := extensionOf(p)
+		c := fitting(extension)
+		f, err := r.Upload(t.Context(), c.upload(p, rand.Text()+extension))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := downloader.Download(t.Context(), f.ID)
+		if err != nil { // not of this purpose
+			r.wantError(t, err, providers.OpDownload)
+			continue
+		}
+		want, _ := io.ReadAll(c.read())
+		got, err := io.ReadAll(body)
+		if err := errors.Join(err, body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if string(got) == string(want) {
+			whole++
+		}
+	}
+	if whole == 0 {
+		t.Error("files of no purpose can be downloaded")
+	}
+	_, err := downloader.Download(t.Context(), "no-such-file")
+	r.wantError(t, err, providers.OpDownload, providers.KindLost)
+}
+
+func testReferences(t *testing.T, r *run) {
+	tricky := `id"with\odd` + "\n<&>'é😀"
+	m := providers.Material{FileID: "file-" + tricky, Text: trickyText, URL: "https://h.example/b?x=1&y=" + tricky, Name: "na" + tricky, MediaType: "text/plain"}
+	found := 0
+	for _, file := range []struct{ mediaType, extension string }{
+		{"application/pdf", ".pdf"}, {"text/plain", ".txt"}, {"image/png", ".png"}, {"video/mp4", ".mp4"},
+		{"application/jsonl", ".jsonl"}, {"audio/mpeg", ".mp3"}, {"", ""}, {"application/x-unheard-of", ".zzz"}, {"Image/PNG; a=b", ".png"},
+	} {
+		seen := map[[2]string]bool{}
+		for _, kind := range r.References(file.mediaType, file.extension) {
+			found++
+			chosenBy := [2]string{kind.Name, kind.Purpose}
+			if kind.Name == "" || seen[chosenBy] {
+				t.Errorf("%+v: kind %+v can't be told from others", file, kind)
+			}
+			seen[chosenBy] = true
+			if kind.Where == "" {
+				t.Errorf("%s doesn't say where it goes", kind.Name)
+			}
+			needed := map[providers.Need]string{providers.NeedCopy: m.FileID, providers.NeedText: m.Text, providers.NeedURL: m.URL}[kind.Needs]
+			if needed == "" {
+				t.Fatalf("%s needs %q", kind.Name, kind.Needs)
+			}
+			if kind.Needs != providers.NeedURL {
+				p, err := r.description.Purpose(kind.Purpose, file.mediaType)
+				if err != nil || kind.Purpose == "" {
+					t.Errorf("%s: purpose %q: %v", kind.Name, kind.Purpose, err)
+				} else if len(p.Extensions) > 0 && !slices.Contains(p.Extensions, file.extension) {
+					t.Errorf("%s of %s needs a copy that %s doesn't take", kind.Name, file.extension, p.Name)
+				}
+			}
+			r.wantReference(t, kind, m, needed)
+		}
+	}
+	if found == 0 {
+		t.Error("no file can be used in any way")
+	}
+	if _, err := r.Reference(providers.ReferenceKind{Name: "no_such_kind", Needs: providers.NeedCopy}, m); !errors.Is(err, providers.ErrNoReference) {
+		t.Errorf("an unknown kind: %v; want ErrNoReference", err)
+	}
+}
+
+// wantReference checks that the reference is JSON with the material in one of its
+// strings, unharmed.
+func (r *run) wantReference(t *testing.T, kind providers.ReferenceKind, m providers.Material, needed string) {
+	t.Helper()
+	reference, err := r.Reference(kind, m)
+	if err != nil {
+		t.Errorf("%s: %v", kind.Name, err)
+		return
+	}
+	r.wantNoSecret(t, "a reference", string(reference))
+	var value any
+	if err := json.Unmarshal(reference, &value); err != nil {
+		t.Errorf("%s: %s is no JSON: %v", kind.Name, reference, err)
+		return
+	}
+	if !holds(value, needed) {
+		t.Errorf("%s: %s doesn't hold %q", kind.Name, reference, needed)
+	}
+}
+
+func holds(value any, s string) bool {
+	switch v := value.(type) {
+	case string:
+		return strings.Contains(v, s)
+	case []any:
+		return slices.ContainsFunc(v, func(e any) bool { return holds(e, s) })
+	case map[string]any:
+		for _, e := range v {
+			if holds(e, s) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,128 @@
+package kimisim
+
+import (
+	"fmt"
+	"time"
+
+	"casgate/providers"
+	"casgate/providers/providertest/sim"
+)
+
+// Types of errors that occur in several places.
+const (
+	invalidRequest   = "invalid_request_error"
+	rateLimitReached = "rate_limit_reached_error"
+)
+
+var (
+	permanent = []providers.Kind{providers.KindPermanent}
+	transient = []providers.Kind{providers.KindTransient}
+	quota     = []providers.Kind{providers.KindQuota}
+	auth      = []providers.Kind{providers.KindAuth}
+	lost      = []providers.Kind{providers.KindLost}
+	// A 5xx need not mean that nothing was done.
+	unclear = []providers.Kind{providers.KindUnknown, providers.KindTransient}
+)
+
+// The rows that the simulator answers by itself.
+var (
+	errPurpose = sim.ErrorRow{
+		Op: providers.OpUpload, Status: 400, Code: invalidRequest, Retry: sim.RetryNo, Kinds: permanent,
+		Message: "Invalid purpose: nonsense, only `file-extract`, `batch`, `batch_output`, `lambda`, `image` and `video` accepted",
+	}
+	errTooLarge = sim.ErrorRow{
+		Op: providers.OpUpload, Status: 400, Code: invalidRequest, Retry: sim.RetryNo, Kinds: permanent,
+		Message: "File size is too large, max file size is 100MB, please confirm and re-upload the file",
+	}
+	errEmpty = sim.ErrorRow{
+		Op: providers.OpUpload, Status: 400, Code: invalidRequest, Retry: sim.RetryNo, Kinds: permanent,
+		Message: "File size is zero, please confirm and re-upload the file",
+	}
+	errTooManyFiles = sim.ErrorRow{
+		Op: providers.OpUpload, Status: 400, Code: invalidRequest, Retry: sim.RetryAfterRoom, Kinds: quota, TooMany: true,
+		Message: tooManyFiles(MaxFiles),
+	}
+	errUnsupported = sim.ErrorRow{
+		Op: providers.OpUpload, Status: 400, Code: invalidRequest, Retry: sim.RetryNo, Kinds: permanent,
+		Message: "text extract error: 不支持的文件类型",
+	}
+	errNothingParsed = sim.ErrorRow{
+		Op: providers.OpUpload, Status: 400, Code: invalidRequest, Retry: sim.RetryNo, Kinds: permanent,
+		Message: "text extract error: 没有解析出内容",
+	}
+	errNoKey = sim.ErrorRow{
+		Op: providers.OpUpload, Status: 401, Code: "invalid_authentication_error", Retry: sim.RetryNo, Kinds: auth,
+		Message: "Invalid Authentication",
+	}
+	errWrongKey = sim.ErrorRow{
+		Op: providers.OpUpload, Status: 401, Code: "incorrect_api_key_error", Retry: sim.RetryNo, Kinds: auth,
+		Message: "Incorrect API key provided",
+	}
+	errNotFound = sim.ErrorRow{
+		Op: providers.OpRetrieve, Status: 404, Code: "resource_not_found_error", Retry: sim.RetryWithUpload, Kinds: lost,
+		Message: "The requested resource was not found",
+	}
+	errNoVersion = sim.ErrorRow{
+		Op: providers.OpUpload, Status: 400, Code: invalidRequest, Retry: sim.RetryYes, Kinds: transient,
+		Message: "missing required header Kimi-Api-Version",
+	}
+	errVideo = sim.ErrorRow{
+		Op: providers.OpUpload, Status: 500, Code: "InternalServerError", Retry: sim.RetryBounded, Kinds: unclear,
+		Message: "Internal Server Error",
+	}
+	// errFull is an assumption: the message of the limit on bytes is not published.
+	errFull = sim.ErrorRow{
+		Op: providers.OpUpload, Status: 400, Code: invalidRequest, Retry: sim.RetryAfterRoom, Kinds: quota, TooMany: true,
+		Message: "The total size of files you have uploaded exceeded the max total size 10GB, please delete previous uploaded files",
+	}
+)
+
+// Errors is Kimi's table of errors, as far as they concern files.
+var Errors = []sim.ErrorRow{
+	{Op: providers.OpUpload, Status: 400, Code: "content_filter", Message: "The request was rejected because it was considered high risk", Retry: sim.RetryNo, Kinds: permanent},
+	errPurpose, errTooLarge, errEmpty, errTooManyFiles, errFull, errUnsupported, errNothingParsed, errNoVersion,
+	errNoKey, errWrongKey,
+	{Op: providers.OpUpload, Status: 403, Code: "permission_denied_error", Message: "The API you are accessing is not open", Retry: sim.RetryNo, Kinds: auth},
+	{Op: providers.OpUpload, Status: 403, Code: "permission_denied_error", Message: "You are not allowed to get other user info", Retry: sim.RetryNo, Kinds: auth},
+	{Op: providers.OpUpload, Status: 403, Code: "permission_denied_error", Message: "Your IP is not allowed to access this API", Retry: sim.RetryNo, Kinds: auth},
+	errNotFound,
+	rateRow("RPM", 3, 20*time.Second),
+	rateRow("concurrency", 1, time.Second),
+	rateRow("TPM", 32000, 7*time.Second),
+	rateRow("TPD", 1500000, 3600*time.Second),
+	{Op: providers.OpUpload, Status: 429, Code: "engine_overloaded_error", Message: "The engine is currently overloaded, please try again later", Retry: sim.RetryYes, Kinds: transient},
+	{Op: providers.OpUpload, Status: 429, Code: "exceeded_current_quota_error", Message: suspended, Retry: sim.RetryNo, Kinds: quota},
+	{Op: providers.OpUpload, Status: 403, Code: "exceeded_current_quota_error", Message: suspended, Retry: sim.RetryNo, Kinds: quota},
+	{Op: providers.OpUpload, Status: 499, Code: "client_closed_request", Message: "client closed request", Kinds: unclear},
+	{Op: providers.OpUpload, Status: 500, Code: "server_error", Message: "Failed to extract file: unexpected end of file", Retry: sim.RetryBounded, Kinds: unclear},
+	{Op: providers.OpUpload, Status: 500, Code: "unexpected_output", Message: "invalid state transition", Retry: sim.RetryBounded, Kinds: unclear},
+	errVideo,
+	{Op: providers.OpUpload, Status: 503, Code: "server_unavailable", Message: "The server is unavailable, please try again later", Retry: sim.RetryYes, Kinds: unclear},
+}
+
+const suspended = "Your account org-5f3a<ak-simulated> is suspended, please check your plan and billing details"
+
+func tooManyFiles(limit int) string {
+	return fmt.Sprintf("The number of files you have uploaded exceeded the max file count %d, please delete previous uploaded files", limit)
+}
+
+func rateMessage(what string, limit, seconds int) string {
+	return fmt.Sprintf("Your account org-5f3a<ak-simulated> request reached organization max %s: %d, please try again after %d seconds", what, limit, seconds)
+}
+
+func rateRow(what string, limit int, after time.Duration) sim.ErrorRow {
+	return sim.ErrorRow{
+		Op: providers.OpUpload, Status: 429, Code: rateLimitReached, Message: rateMessage(what, limit, int(after/time.Second)),
+		Retry: sim.RetryAfterHint, Kinds: transient, TooMany: true, RetryAfter: after,
+	}
+}
+
+// RateLimited refuses a request for its rate. A time to wait is named in the
+// message; none where it is 0.
+func RateLimited(wait time.Duration) sim.Fault {
+	f := rateRow("RPM", 3, wait).Fault(1)
+	if wait == 0 {
+		f.Message = "Your account org-5f3a<ak-simulated> request reached organization max RPM: 3"
+	}
+	return f
+}

@@ -1,0 +1,175 @@
+// Package kimisim simulates Kimi's (Moonshot's) file API, as far as public
+// material tells how it behaves. What nobody has published is assumed; Assumptions
+// lists it. Server is a plain http.Handler; its API is below /v1.
+//
+// Sources: platform.kimi.com's documentation and OpenAPI document, its error
+// table, and replies of the live service that others have published.
+package kimisim
+
+import (
+	"cmp"
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"time"
+
+	"casgate/providers"
+	"casgate/providers/providertest/sim"
+)
+
+// Prefix is where the API begins: a base URL ends with it.
+const Prefix = "/v1"
+
+// The documented limits. That MB and GB are powers of two is an assumption.
+const (
+	MaxFiles      = 1000
+	MaxBatchFiles = 1000
+	MaxFileSize   = 100 << 20
+	MaxBytes      = 10 << 30
+)
+
+// Options are the service's quirks. The zero value is the service as it was last
+// described, with its documented limits.
+type Options struct {
+	// Key is the one API key that is taken; empty means any.
+	Key string
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+
+	// MaxFiles, MaxFileSize and MaxBytes replace the documented limits where they are
+	// not 0.
+	MaxFiles    int
+	MaxFileSize int64
+	MaxBytes    int64
+	// PerMinute and Concurrency limit requests, with 429; 0 means that they don't.
+	// Whether file requests count against these limits is not documented.
+	PerMinute   int
+	Concurrency int
+
+	// Order is what an upload's form must keep to. That any is taken is an assumption.
+	Order sim.Order
+	// LegacyIDs gives 20 characters without prefix, as before 2026-08-31.
+	LegacyIDs bool
+	// KeepNames leaves a repeated file name as it is, as before 2026-08-31. Since then
+	// it gets " (1)" before its extension.
+	KeepNames bool
+	// OldImages takes images for file-extract, as before 2026-08-31.
+	OldImages bool
+	// Status is what a finished file's says; empty means "ready". Others were seen:
+	// "ok".
+	Status string
+	// Polls is how often a new file says "created" when it is looked up, before it is
+	// finished. Until then its content is 404.
+	Polls int
+	// ParseFails ends that with "error", and a word on it in status_details. That the
+	// word stands there is an assumption.
+	ParseFails bool
+	// CheckVideo answers 500 where a .mp4 of purpose video doesn't look like one.
+	CheckVideo bool
+	// Rollout refuses every n-th request for want of the header Kimi-Api-Version, as
+	// happened to one in six on 2026-09-02; 0 means none.
+	Rollout int
+
+	// PageSize makes lists come in pages, which follow each other with the parameter
+	// after; 0 means that a list is whole. That lists are ever paged is an assumption.
+	PageSize int
+	// OldestFirst turns lists around. That the newest come first is an assumption.
+	OldestFirst bool
+}
+
+// Assumptions lists what this simulator makes up, since nothing public tells.
+var Assumptions = []string{
+	"100 MB and 10 GB are 100 MiB and 10 GiB",
+	"an account that is full by bytes answers 400 invalid_request_error, like one that is full by number",
+	"a form's fields may come in any order (Options.Order)",
+	"a form without a purpose is refused like one with an empty, invalid purpose; one without a file with 400 invalid_request_error",
+	"lists come newest first (Options.OldestFirst), whole (Options.PageSize), and not filtered by any parameter",
+	"file requests do not count against the requests per minute and at once (Options.PerMinute, Options.Concurrency)",
+	"deleting a file that isn't there answers 404 resource_not_found_error, as looking one up does",
+	"the content of an image or a video answers 400 invalid_request_error",
+	"purposes batch_output and lambda, which the service names but nobody describes, take uploads of any kind",
+	"file-extract refuses an extension that isn't documented as it refuses an unsupported type",
+	"a missing API key answers invalid_authentication_error, a wrong one incorrect_api_key_error",
+	"files are kept until they are deleted",
+	"a repeated name is looked for among all files of the account, of whatever purpose",
+	"a file whose parsing failed says so in status_details",
+	"a video is looked at only as far as the first bytes of an MP4 (Options.CheckVideo)",
+	"a batch file's content comes back as it was, although the service may normalise it",
+}
+
+// Server is a simulated Kimi account. It is safe for concurrent use.
+type Server struct {
+	sim.Control
+	options Options
+	core    *sim.Core
+	mux     http.ServeMux
+	rollout rollout
+}
+
+var _ http.Handler = (*Server)(nil)
+
+// New returns a simulator without files.
+func New(o Options) *Server {
+	o.MaxFiles = cmp.Or(o.MaxFiles, MaxFiles)
+	o.MaxFileSize = cmp.Or(o.MaxFileSize, MaxFileSize)
+	o.MaxBytes = cmp.Or(o.MaxBytes, MaxBytes)
+	o.Status = cmp.Or(o.Status, "ready")
+	s := &Server{options: o, rollout: rollout{every: o.Rollout}}
+	s.core = sim.NewCore(sim.Config{
+		Now: o.Now, PerMinute: o.PerMinute, Concurrency: o.Concurrency,
+		Limited: s.limited, Authorize: s.authorize, ErrorBody: errorBody,
+		RequestIDHeader: "Msh-Request-Id",
+	})
+	s.Control = s.core.Control()
+	s.mux.Handle("POST "+Prefix+"/files", s.core.Handle(providers.OpUpload, s.upload))
+	s.mux.Handle("GET "+Prefix+"/files", s.core.Handle(providers.OpList, s.list))
+	s.mux.Handle("GET "+Prefix+"/files/{id}", s.core.Handle(providers.OpRetrieve, s.retrieve))
+	s.mux.Handle("DELETE "+Prefix+"/files/{id}", s.core.Handle(providers.OpDelete, s.remove))
+	s.mux.Handle("GET "+Prefix+"/files/{id}/content", s.core.Handle(providers.OpDownload, s.content))
+	s.mux.Handle("/", s.core.Handle("", func(*http.Request) sim.Answer { return s.notFound() }))
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(sim.Header, sim.HeaderValue)
+	s.mux.ServeHTTP(w, r)
+}
+
+func (s *Server) authorize(r *http.Request) *sim.Answer {
+	token, ok := sim.Bearer(r)
+	var refusal sim.Answer
+	switch {
+	case !ok:
+		refusal = s.answer(errNoKey)
+	case s.options.Key != "" && subtle.ConstantTimeCompare([]byte(token), []byte(s.options.Key)) != 1:
+		refusal = s.answer(errWrongKey)
+	case r.Header.Get("Kimi-Api-Version") == "" && s.rollout.strikes():
+		refusal = s.answer(errNoVersion)
+	default:
+		return nil
+	}
+	return &refusal
+}
+
+func (s *Server) limited(e sim.Excess) sim.Answer {
+	seconds := int((e.Wait + time.Second - 1) / time.Second)
+	what := "RPM"
+	if e.Concurrent {
+		what = "concurrency"
+	}
+	return s.core.Error(http.StatusTooManyRequests, rateLimitReached, rateMessage(what, e.Limit, seconds))
+}
+
+// errorBody is the shape of Kimi's errors.
+func errorBody(_ int, code, message string) any {
+	return map[string]any{"error": map[string]string{"message": message, "type": code}}
+}
+
+func (s *Server) answer(e sim.ErrorRow) sim.Answer { return s.core.Error(e.Status, e.Code, e.Message) }
+
+func (s *Server) notFound() sim.Answer { return s.answer(errNotFound) }
+
+func (s *Server) badRequest(format string, args ...any) sim.Answer {
+	return s.core.Error(http.StatusBadRequest, invalidRequest, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,116 @@
+package providertest
+
+import (
+	"net/http"
+	"testing"
+
+	"casgate/providers"
+	"casgate/providers/providertest/sim"
+)
+
+func testListPages(t *testing.T, r *run) {
+	p := r.listed()
+	ids := r.plant(p, 1234)
+	files := r.mustList(t, p.Name)
+	for _, f := range files {
+		if !ids[f.ID] {
+			t.Errorf("%+v was listed, and nobody put it there", f)
+		}
+		delete(ids, f.ID)
+		if f.Name != f.ID+extensionOf(p) || f.Size != int64(len(f.ID)) || f.Purpose != p.Name {
+			t.Fatalf("listed as %+v", f)
+		}
+	}
+	if len(ids) > 0 {
+		t.Errorf("%d of 1234 files were not listed", len(ids))
+	}
+}
+
+func testListStops(t *testing.T, r *run) {
+	p := r.listed()
+	r.plant(p, 1234)
+	for _, err := range r.List(t.Context(), p.Name) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	if n := r.remote.Requests(providers.OpList); n != 1 {
+		t.Errorf("%d requests for the first file", n)
+	}
+}
+
+// testListFails has the listing fail at each of its requests.
+func testListFails(t *testing.T, r *run) {
+	p := r.listed()
+	r.plant(p, 450)
+	r.mustList(t, p.Name)
+	requests := r.remote.Requests(providers.OpList)
+	for i := range requests {
+		r.remote.Fail(sim.Fault{Op: providers.OpList, Skip: i, Times: 1, Kind: sim.Refuse, Status: http.StatusServiceUnavailable, Message: "not now"})
+		files, err := r.list(t, p.Name, 450)
+		r.wantError(t, err, providers.OpList, providers.KindTransient, providers.KindUnknown)
+		if i == 0 && len(files) > 0 {
+			t.Errorf("the first request failed, after %d files", len(files))
+		}
+	}
+}
+
+// testListRepeats: a provider that always gives its first page must neither keep
+// the adapter busy for ever, nor be believed to have no more files.
+func testListRepeats(t *testing.T, r *run) {
+	p := r.listed()
+	ids := r.plant(p, 450)
+	r.remote.Fail(sim.Fault{Op: providers.OpList, Kind: sim.SamePage})
+	n := 0
+	for f, err := range r.List(t.Context(), p.Name) {
+		if err != nil {
+			r.wantError(t, err, providers.OpList)
+			return
+		}
+		delete(ids, f.ID)
+		if n++; n > 10_000 {
+			t.Fatal("the listing doesn't end")
+		}
+	}
+	if len(ids) > 0 && !r.NoHasMore {
+		t.Errorf("the listing ended well, without %d of 450 files", len(ids))
+	}
+}
+
+func testListPurposes(t *testing.T, r *run) {
+	want := map[string]string{} // purpose by id
+	for _, p := range r.description.Purposes {
+		if !p.Unlisted {
+			for id := range r.plant(p, 3) {
+				want[id] = p.Name
+			}
+		}
+	}
+	for _, p := range r.description.Purposes {
+		if p.Unlisted {
+			if files, err := r.list(t, p.Name, 10); len(files) > 0 {
+				t.Errorf("the purpose %s isn't listed, and its list has %+v (%v)", p.Name, files, err)
+			}
+			continue
+		}
+		files := r.mustList(t, p.Name)
+		if len(files) != 3 {
+			t.Errorf("%s: %d files were listed; want 3", p.Name, len(files))
+		}
+		for _, f := range files {
+			if want[f.ID] != p.Name || f.Purpose != p.Name {
+				t.Errorf("%s: listed %+v", p.Name, f)
+			}
+		}
+	}
+	for _, f := range r.mustList(t, "") {
+		if want[f.ID] != f.Purpose {
+			t.Errorf("listed %+v; want purpose %q", f, want[f.ID])
+		}
+		delete(want, f.ID)
+	}
+	if len(want) > 0 {
+		t.Errorf("of all files these were not listed: %v", want)
+	}
+}

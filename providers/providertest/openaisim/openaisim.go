@@ -1,0 +1,135 @@
+// Package openaisim simulates file APIs in the likeness of OpenAI's, with the
+// ways in which others depart from it as options. Server is a plain http.Handler;
+// its API is below /v1.
+package openaisim
+
+import (
+	"cmp"
+	"crypto/subtle"
+	"net/http"
+	"time"
+
+	"casgate/providers"
+	"casgate/providers/providertest/sim"
+)
+
+// Prefix is where the API begins: a base URL ends with it.
+const Prefix = "/v1"
+
+// Options are what services depart in. The zero value is OpenAI's own.
+type Options struct {
+	// Key is the one API key that is taken; empty means any.
+	Key string
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// PerMinute and Concurrency limit requests, with 429; 0 means that they don't.
+	PerMinute   int
+	Concurrency int
+
+	// Purposes are those taken; empty means OpenAI's.
+	Purposes []string
+	// MaxFileSize bounds a file, in bytes; 0 means 512 MiB.
+	MaxFileSize int64
+	// MaxFiles and MaxBytes bound the account; 0 means unbounded.
+	MaxFiles int
+	MaxBytes int64
+	// Lifetime is how long files are kept whose upload doesn't say; 0: until deleted.
+	Lifetime time.Duration
+	// NoExpiry ignores expires_after, as services do that don't know it.
+	NoExpiry bool
+
+	// Order is what an upload's form must keep to: DeepSeek wants the purpose, and xAI
+	// expires_after, before the file; openai-go sends the file first.
+	Order sim.Order
+	// IDPrefix begins the ids; empty means "file-".
+	IDPrefix string
+	// NoStatus leaves the status out, as DeepSeek does.
+	NoStatus bool
+	// Status is a finished file's; empty means "processed". Polls is how often a new
+	// file says "uploaded" when it is looked up, before that; Fails then makes it
+	// "error".
+	Status string
+	Polls  int
+	Fails  bool
+	// NumberedPages lists with page (from 0) and page_size (100), and a total instead
+	// of has_more, as Mistral does.
+	NumberedPages bool
+	// NoHasMore leaves has_more out; a client then goes on to an empty page.
+	NoHasMore bool
+	// PageSize is how many files a page has at most, whatever is asked for; 0 means
+	// 10,000.
+	PageSize int
+}
+
+// Assumptions lists what this simulator makes up, since nothing public tells.
+var Assumptions = []string{
+	"a form whose parts are in the wrong order answers 400 invalid_request_error",
+	"an account that is full by number answers 400 invalid_request_error with the code file_quota_exceeded",
+	"deleting a file that isn't there answers 404, as looking one up does",
+	"numbered pages begin with 0, and a page beyond the end is empty",
+}
+
+// Server is a simulated account. It is safe for concurrent use.
+type Server struct {
+	sim.Control
+	options Options
+	core    *sim.Core
+	mux     http.ServeMux
+}
+
+var _ http.Handler = (*Server)(nil)
+
+// New returns a simulator without files.
+func New(o Options) *Server {
+	o.MaxFileSize = cmp.Or(o.MaxFileSize, 512<<20)
+	o.IDPrefix = cmp.Or(o.IDPrefix, "file-")
+	o.Status = cmp.Or(o.Status, "processed")
+	o.PageSize = cmp.Or(o.PageSize, 10_000)
+	if len(o.Purposes) == 0 {
+		o.Purposes = []string{"assistants", "batch", "fine-tune", "vision", "user_data", "evals"}
+	}
+	s := &Server{options: o}
+	s.core = sim.NewCore(sim.Config{
+		Now: o.Now, PerMinute: o.PerMinute, Concurrency: o.Concurrency,
+		Limited: s.limited, Authorize: s.authorize, ErrorBody: errorBody,
+		RequestIDHeader: "X-Request-Id",
+	})
+	s.Control = s.core.Control()
+	s.mux.Handle("POST "+Prefix+"/files", s.core.Handle(providers.OpUpload, s.upload))
+	s.mux.Handle("GET "+Prefix+"/files", s.core.Handle(providers.OpList, s.list))
+	s.mux.Handle("GET "+Prefix+"/files/{id}", s.core.Handle(providers.OpRetrieve, s.retrieve))
+	s.mux.Handle("DELETE "+Prefix+"/files/{id}", s.core.Handle(providers.OpDelete, s.remove))
+	s.mux.Handle("GET "+Prefix+"/files/{id}/content", s.core.Handle(providers.OpDownload, s.content))
+	s.mux.Handle("/", s.core.Handle("", func(r *http.Request) sim.Answer {
+		return s.core.Error(http.StatusNotFound, "unknown_url", "Invalid URL ("+r.Method+" "+r.URL.Path+")")
+	}))
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(sim.Header, sim.HeaderValue)
+	s.mux.ServeHTTP(w, r)
+}
+
+func (s *Server) authorize(r *http.Request) *sim.Answer {
+	token, ok := sim.Bearer(r)
+	if ok && (s.options.Key == "" || subtle.ConstantTimeCompare([]byte(token), []byte(s.options.Key)) == 1) {
+		return nil
+	}
+	// The service repeats part of a wrong key, which must not get into a log.
+	a := s.answer(errWrongKey)
+	if len(token) > 8 {
+		a = s.core.Error(http.StatusUnauthorized, errWrongKey.Code,
+			"Incorrect API key provided: "+token[:4]+"****"+token[len(token)-4:]+".")
+	}
+	return &a
+}
+
+func (s *Server) limited(e sim.Excess) sim.Answer {
+	a := s.answer(errRate)
+	a.Header = http.Header{"Retry-After": {seconds(e.Wait)}}
+	return a
+}
+
+func (s *Server) answer(e sim.ErrorRow) sim.Answer { return s.core.Error(e.Status, e.Code, e.Message) }

@@ -1,0 +1,43 @@
+package sim
+
+import "sync"
+
+// Point is a place on an upload's way where it can be held.
+type Point string
+
+// The points of an upload.
+const (
+	HeadersRead Point = "headers read" // nothing of the body was read yet
+	BodyRead    Point = "body read"    // to its end; nothing is stored yet
+	Stored      Point = "stored"       // before the reply
+)
+
+// Gate holds an upload. It does not let go by itself, also not where the client
+// is gone: a test says when, by Release, before it closes the server.
+type Gate struct {
+	arrived  chan struct{}
+	released chan struct{}
+	once     sync.Once
+}
+
+// Arrived is closed when an upload has got to the gate.
+func (g *Gate) Arrived() <-chan struct{} { return g.arrived }
+
+// Release lets the upload go on, or pass where it hasn't come yet. It may be
+// called again.
+func (g *Gate) Release() { g.once.Do(func() { close(g.released) }) }
+
+// pass waits at the gate of this point, if there is one.
+func (c *Core) pass(at Point) {
+	c.mu.Lock()
+	var g *Gate
+	if waiting := c.gates[at]; len(waiting) > 0 {
+		g, c.gates[at] = waiting[0], waiting[1:]
+	}
+	c.mu.Unlock()
+	if g == nil {
+		return
+	}
+	close(g.arrived)
+	<-g.released
+}

@@ -1,0 +1,142 @@
+package sim
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"casgate/providers"
+)
+
+// Answer is what a simulator replies.
+type Answer struct {
+	Status      int
+	ContentType string // empty means application/json
+	Header      http.Header
+	Body        []byte
+}
+
+// JSON returns an answer with a value's JSON.
+func JSON(status int, value any) Answer {
+	body, err := json.Marshal(value)
+	if err != nil {
+		panic(fmt.Sprintf("a simulator's answer: %v", err)) // the values are all ours
+	}
+	return Answer{Status: status, Body: body}
+}
+
+// Error returns an error in the provider's form.
+func (c *Core) Error(status int, code, message string) Answer {
+	return JSON(status, c.config.ErrorBody(status, code, message))
+}
+
+func (a Answer) write(w http.ResponseWriter) {
+	for name, values := range a.Header {
+		w.Header()[name] = values
+	}
+	if a.ContentType == "" {
+		a.ContentType = "application/json"
+	}
+	w.Header().Set("Content-Type", a.ContentType)
+	w.WriteHeader(a.Status)
+	// A client that has left gets no answer, as it is with any server.
+	_, _ = w.Write(a.Body)
+}
+
+// Authorize returns the answer to a request without the right credential, and
+// nil to one that has it.
+type Authorize func(r *http.Request) *Answer
+
+// Bearer returns what a request's Authorization header bears.
+func Bearer(r *http.Request) (token string, ok bool) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return token, strings.EqualFold(scheme, "Bearer") && token != ""
+}
+
+// Handle makes an http.Handler of what a simulator answers to one kind of
+// request: around it requests are counted, fail as they should, and are refused
+// where there are too many, or without the credential.
+func (c *Core) Handle(op providers.Op, answer func(r *http.Request) Answer) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h := c.config.RequestIDHeader; h != "" {
+			w.Header().Set(h, strings.ToLower(rand.Text()))
+		}
+		excess := c.enter(op)
+		defer c.leave()
+		fault := c.take(op)
+		if fault != nil && fault.Kind == SamePage {
+			query := r.URL.Query()
+			query.Del("after")
+			query.Del("page")
+			r.URL.RawQuery = query.Encode()
+			fault = nil
+		}
+		if fault != nil && !fault.Applied && !(fault.spoils() && readsOnly(op)) {
+			c.strike(fault, w, r, Answer{})
+			return
+		}
+		a, refused := c.answer(op, r, excess, answer)
+		if fault != nil && !refused {
+			c.strike(fault, w, r, a)
+			return
+		}
+		drain(r)
+		a.write(w)
+	})
+}
+
+// readsOnly reports whether a request changes nothing, so that it makes no
+// difference whether it was done.
+func readsOnly(op providers.Op) bool { return op != providers.OpUpload && op != providers.OpDelete }
+
+func (c *Core) answer(op providers.Op, r *http.Request, excess *Excess, answer func(r *http.Request) Answer) (a Answer, refused bool) {
+	if refusal := c.config.Authorize(r); refusal != nil {
+		return *refusal, true
+	}
+	if excess != nil {
+		return c.config.Limited(*excess), true
+	}
+	if op == providers.OpUpload {
+		c.pass(HeadersRead)
+	}
+	a = answer(r)
+	refused = a.Status >= 300
+	if op == providers.OpUpload && !refused {
+		c.pass(Stored)
+	}
+	return a, refused
+}
+
+// enter counts a request, and says whether it is one too many.
+func (c *Core) enter(op providers.Op) *Excess {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests[op]++
+	c.inFlight++
+	c.most = max(c.most, c.inFlight)
+	if limit := c.config.Concurrency; limit > 0 && c.inFlight > limit {
+		return &Excess{Concurrent: true, Limit: limit, Wait: time.Second}
+	}
+	limit := c.config.PerMinute
+	if limit <= 0 {
+		return nil
+	}
+	now := c.config.Now()
+	for len(c.recent) > 0 && now.Sub(c.recent[0]) >= time.Minute {
+		c.recent = c.recent[1:]
+	}
+	if len(c.recent) >= limit {
+		return &Excess{Limit: limit, Wait: time.Minute - now.Sub(c.recent[0])}
+	}
+	c.recent = append(c.recent, now)
+	return nil
+}
+
+func (c *Core) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inFlight--
+}

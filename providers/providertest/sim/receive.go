@@ -1,0 +1,134 @@
+package sim
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+
+	"casgate/cas"
+)
+
+// Order is where an upload's form has its scalar fields.
+type Order string
+
+// The orders that a provider may insist on.
+const (
+	AnyOrder    Order = ""
+	FieldsFirst Order = "fields_first"
+	FileFirst   Order = "file_first"
+)
+
+// maxField is how long a form's scalar field may be, in bytes.
+const maxField = 64 << 10
+
+// Form is an upload's form, with what is kept of its file.
+type Form struct {
+	Received
+	// File has Size, Digest, Head and Name; ok is HasFile.
+	File    File
+	HasFile bool
+}
+
+// Receive reads an upload's form to its end, and holds it at BodyRead. The error,
+// of a form that is none or that broke off, is one for the client.
+func (c *Core) Receive(r *http.Request, order Order) (Form, error) {
+	form := Form{Received: Received{ContentLength: r.ContentLength, Fields: map[string]string{}}}
+	parts, err := r.MultipartReader()
+	if err != nil {
+		return Form{}, err
+	}
+	for {
+		part, err := parts.NextRawPart()
+		if err == io.EOF { // one that is wrapped means a form that broke off
+			break
+		}
+		if err != nil {
+			return Form{}, fmt.Errorf("reading the form: %w", err)
+		}
+		if err := form.add(part, order); err != nil {
+			return Form{}, err
+		}
+	}
+	// Beyond the form's end nothing may follow that wasn't announced.
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		return Form{}, fmt.Errorf("reading the form's end: %w", err)
+	}
+	c.mu.Lock()
+	c.last = form.Received
+	c.mu.Unlock()
+	c.pass(BodyRead)
+	return form, nil
+}
+
+func (f *Form) add(part *multipart.Part, order Order) error {
+	kind, parameters, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+	if err != nil || kind != "form-data" || parameters["name"] == "" {
+		return errors.New("a part of the form has no proper Content-Disposition")
+	}
+	name := parameters["name"]
+	f.Order = append(f.Order, name)
+	if name != "file" {
+		if order == FileFirst && !f.HasFile {
+			return fmt.Errorf("the field %q comes before the file", name)
+		}
+		return f.addField(name, part)
+	}
+	if order == FieldsFirst && len(f.Fields) == 0 {
+		return errors.New("the file comes before the fields")
+	}
+	if f.HasFile {
+		return errors.New("the form has more than one file")
+	}
+	// RFC 7578, section 4.2: filename* must not be used in forms, and few servers know
+	// it. Go's parser decodes it into filename.
+	if bytes.Contains([]byte(part.Header.Get("Content-Disposition")), []byte("filename*")) {
+		return errors.New("the file's name is given as filename*")
+	}
+	if parameters["filename"] == "" {
+		return errors.New("the file has no name")
+	}
+	f.FileName, f.MediaType = parameters["filename"], part.Header.Get("Content-Type")
+	f.HasFile = true
+	f.File, err = readFile(part)
+	f.File.Name = f.FileName
+	return err
+}
+
+func (f *Form) addField(name string, part io.Reader) error {
+	value, err := io.ReadAll(io.LimitReader(part, maxField+1))
+	if err != nil {
+		return fmt.Errorf("reading the field %q: %w", name, err)
+	}
+	if len(value) > maxField {
+		return fmt.Errorf("the field %q is too long", name)
+	}
+	if _, repeated := f.Fields[name]; repeated {
+		return fmt.Errorf("the field %q is repeated", name)
+	}
+	f.Fields[name] = string(value)
+	return nil
+}
+
+// readFile reads a file, and keeps of it what simulators keep.
+func readFile(r io.Reader) (File, error) {
+	var head bytes.Buffer
+	hash := sha256.New()
+	r = io.TeeReader(r, hash)
+	size, err := io.CopyN(&head, r, HeadSize)
+	if err == nil {
+		var rest int64
+		rest, err = io.Copy(io.Discard, r)
+		size += rest
+	} else if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if err != nil {
+		return File{}, fmt.Errorf("reading the file: %w", err)
+	}
+	return File{Size: size, Digest: cas.Digest(hash.Sum(nil)), Head: head.Bytes()}, nil
+}

@@ -1,0 +1,405 @@
+package sim_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"casgate/cas"
+	"casgate/providers"
+	"casgate/providers/providertest/openaisim"
+	"casgate/providers/providertest/sim"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start serves a simulator, whose core is what is tested here.
+func start(t *testing.T, o openaisim.Options) (*openaisim.Server, client) {
+	s := openaisim.New(o)
+	server := httptest.NewServer(s)
+	transport := &http.Transport{}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		server.Close()
+	})
+	return s, client{t, &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}, server.URL + openaisim.Prefix + "/files"}
+}
+
+type client struct {
+	t    *testing.T
+	http *http.Client
+	url  string
+}
+
+// do makes a request, and returns its status and its JSON, if it is any.
+func (c client) do(ctx context.Context, method, url, contentType string, body io.Reader) (int, map[string]any, error) {
+	c.t.Helper()
+	request, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer any")
+	request.Header.Set("Content-Type", contentType)
+	response, err := c.http.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	if response.Header.Get(sim.Header) != sim.HeaderValue {
+		c.t.Errorf("%s %s: the answer doesn't say that it is simulated", method, url)
+	}
+	b, err := io.ReadAll(response.Body)
+	if err != nil {
+		return response.StatusCode, nil, err
+	}
+	var value map[string]any
+	if err := json.Unmarshal(b, &value); err != nil {
+		value = nil
+	}
+	return response.StatusCode, value, nil
+}
+
+// form is an upload's, of a few bytes.
+func form(content string) (contentType string, body io.Reader) {
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	_ = w.WriteField("purpose", "user_data")
+	part, _ := w.CreateFormFile("file", "a.txt")
+	_, _ = io.WriteString(part, content)
+	_ = w.Close()
+	return w.FormDataContentType(), &b
+}
+
+func (c client) upload(ctx context.Context) (int, map[string]any, error) {
+	c.t.Helper()
+	contentType, body := form("hello")
+	return c.do(ctx, http.MethodPost, c.url, contentType, body)
+}
+
+func (c client) mustUpload() string {
+	c.t.Helper()
+	status, answer, err := c.upload(c.t.Context())
+	if err != nil || status != http.StatusOK {
+		c.t.Fatalf("upload: %d, %v, %v", status, answer, err)
+	}
+	return answer["id"].(string)
+}
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		fault  sim.Fault
+		status int // 0: no answer at all
+		stored int
+		id     bool
+	}{
+		{sim.Fault{Kind: sim.Cut}, 0, 0, false},
+		{sim.Fault{Kind: sim.Cut, Applied: true}, 0, 1, false},
+		{sim.Fault{Kind: sim.Down}, 0, 0, false},
+		{sim.Fault{Kind: sim.HTMLTimeout}, 504, 0, false},
+		{sim.Fault{Kind: sim.HTMLTimeout, Applied: true}, 504, 1, false},
+		{sim.Fault{Kind: sim.Refuse, Status: 429, Code: "c", Message: "m"}, 429, 0, false},
+		{sim.Fault{Kind: sim.Refuse, Status: 500, Applied: true}, 500, 1, false},
+		{sim.Fault{Kind: sim.Refuse, Status: 400, Early: true}, 400, 0, false},
+		{sim.Fault{Kind: sim.RefuseIn200, Status: 429}, 200, 0, false},
+		{sim.Fault{Kind: sim.NoID, Applied: true}, 200, 1, false},
+		{sim.Fault{Kind: sim.NoID}, 200, 0, false},
+		{sim.Fault{Kind: sim.Truncated, Applied: true}, 200, 1, false},
+		{sim.Fault{Kind: sim.Truncated}, 200, 0, false},
+		{sim.Fault{Kind: sim.Garbage, Applied: true}, 200, 1, false},
+		{sim.Fault{Kind: sim.Garbage}, 200, 0, false},
+		{sim.Fault{Kind: sim.Redirect, Location: "http://elsewhere.invalid"}, 307, 0, false},
+		{sim.Fault{Kind: sim.Refuse, Status: 429, Op: providers.OpList}, 200, 1, true},
+	} {
+		t.Run(fmt.Sprintf("%s applied %t", test.fault.Kind, test.fault.Applied), func(t *testing.T) {
+			t.Parallel()
+			s, c := start(t, openaisim.Options{})
+			test.fault.Times = 1
+			s.Fail(test.fault)
+			status, answer, err := c.upload(t.Context())
+			if (status == 0) != (err != nil) || status != test.status {
+				t.Errorf("status %d, %v; want %d", status, err, test.status)
+			}
+			if id, _ := answer["id"].(string); (id != "") != test.id {
+				t.Errorf("answer %v", answer)
+			}
+			if n := len(s.Files()); n != test.stored || s.Uploads() != test.stored || s.Requests(providers.OpUpload) != 1 {
+				t.Errorf("%d files, %d uploads, %d requests; want %d stored", n, s.Uploads(), s.Requests(providers.OpUpload), test.stored)
+			}
+			s.Clear()
+			c.mustUpload()
+		})
+	}
+}
+
+func TestFaultsAreCounted(t *testing.T) {
+	t.Parallel()
+	s, c := start(t, openaisim.Options{})
+	s.Fail(sim.Fault{Skip: 1, Times: 2, Kind: sim.Refuse, Status: 503})
+	s.Fail(sim.Fault{Skip: 1, Kind: sim.Refuse, Status: 500})
+	var got []int
+	for range 6 {
+		status, _, _ := c.upload(t.Context())
+		got = append(got, status)
+	}
+	// The second fault doesn't see what the first one strikes.
+	if want := []int{200, 503, 503, 500, 500, 500}; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %v; want %v", got, want)
+	}
+}
+
+func TestStall(t *testing.T) {
+	t.Parallel()
+	s, c := start(t, openaisim.Options{})
+
+	struck := make(chan struct{}, 1)
+	s.Fail(sim.Fault{Times: 1, Kind: sim.Stall, Struck: struck})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-struck; cancel() }()
+	if _, _, err := c.upload(ctx); !errors.Is(err, context.Canceled) || s.Uploads() != 0 {
+		t.Errorf("not applied: %v, %d uploads", err, s.Uploads())
+	}
+
+	until := make(chan struct{})
+	s.Fail(sim.Fault{Times: 1, Kind: sim.Stall, Applied: true, Struck: struck, Until: until})
+	go func() {
+		<-struck
+		if s.Uploads() != 1 {
+			t.Error("a stalled answer, and nothing was done")
+		}
+		close(until)
+	}()
+	c.mustUpload()
+}
+
+func TestEndless(t *testing.T) {
+	t.Parallel()
+	s, c := start(t, openaisim.Options{})
+	s.Fail(sim.Fault{Times: 1, Kind: sim.Endless})
+	response, err := c.http.Get(c.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(io.Discard, response.Body, 8<<20); err != nil {
+		t.Errorf("it ended: %v", err)
+	}
+	if err := response.Body.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGates(t *testing.T) {
+	t.Parallel()
+	for at, stored := range map[sim.Point]int{sim.HeadersRead: 0, sim.BodyRead: 0, sim.Stored: 1} {
+		t.Run(string(at), func(t *testing.T) {
+			t.Parallel()
+			s, c := start(t, openaisim.Options{})
+			gate := s.Hold(at)
+			t.Cleanup(gate.Release)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				if status, _, err := c.upload(t.Context()); err != nil || status != 200 {
+					t.Errorf("%d, %v", status, err)
+				}
+			}()
+			<-gate.Arrived()
+			if n := len(s.Files()); n != stored {
+				t.Errorf("at the gate there are %d files; want %d", n, stored)
+			}
+			c.mustUpload() // one gate holds one upload
+			gate.Release()
+			gate.Release()
+			<-done
+			if n := len(s.Files()); n != 2 {
+				t.Errorf("%d files", n)
+			}
+		})
+	}
+}
+
+func TestBehindTheBack(t *testing.T) {
+	t.Parallel()
+	s, c := start(t, openaisim.Options{})
+	s.Lose(1)
+	lost, kept := c.mustUpload(), c.mustUpload()
+	if files := s.Files(); len(files) != 1 || files[0].ID != kept || s.Uploads() != 2 {
+		t.Errorf("lost %s, kept %s; there is %+v", lost, kept, files)
+	}
+	if !s.Forget(kept) || s.Forget(kept) {
+		t.Error("forgotten not at all, or twice")
+	}
+	planted := s.Put(sim.File{ID: "f", Name: "n.txt", Purpose: "user_data", Head: []byte("abc")})
+	if planted.Size != 3 || planted.Digest != cas.DigestOf([]byte("abc")) || planted.CreatedAt.IsZero() {
+		t.Errorf("planted %+v", planted)
+	}
+	if status, answer, _ := c.do(t.Context(), http.MethodGet, c.url+"/f", "", nil); status != 200 || answer["filename"] != "n.txt" {
+		t.Errorf("%d %v", status, answer)
+	}
+	if n := s.Requests(""); n != 3 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestExpiry(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	s, c := start(t, openaisim.Options{Now: func() time.Time { return now }, Lifetime: time.Hour})
+	id := c.mustUpload()
+	now = now.Add(time.Hour - time.Second)
+	if status, _, _ := c.do(t.Context(), http.MethodGet, c.url+"/"+id, "", nil); status != 200 {
+		t.Errorf("before its time it is gone: %d", status)
+	}
+	now = now.Add(time.Second)
+	if status, _, _ := c.do(t.Context(), http.MethodGet, c.url+"/"+id, "", nil); status != 404 || len(s.Files()) > 0 {
+		t.Errorf("after its time it is there: %d", status)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	s, c := start(t, openaisim.Options{Now: func() time.Time { return now }, PerMinute: 2})
+	c.mustUpload()
+	now = now.Add(30 * time.Second)
+	c.mustUpload()
+	if status, _, _ := c.upload(t.Context()); status != 429 {
+		t.Errorf("the third in a minute: %d", status)
+	}
+	now = now.Add(30 * time.Second)
+	c.mustUpload()
+	if s.MostAtOnce() != 1 {
+		t.Errorf("%d at once", s.MostAtOnce())
+	}
+
+	s, c = start(t, openaisim.Options{Concurrency: 1})
+	gate := s.Hold(sim.BodyRead)
+	done := make(chan struct{})
+	go func() { defer close(done); c.mustUpload() }()
+	<-gate.Arrived()
+	if status, _, _ := c.upload(t.Context()); status != 429 || s.MostAtOnce() != 2 {
+		t.Errorf("the second at once: %d", status)
+	}
+	gate.Release()
+	<-done
+	c.mustUpload()
+}
+
+func TestUploadsAreStreamed(t *testing.T) {
+	s, c := start(t, openaisim.Options{})
+	const size = 100 << 20
+	contentType, body := form("\x00")
+	b, _ := io.ReadAll(body)
+	head, tail, _ := bytes.Cut(b, []byte{0})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	status, answer, err := c.do(t.Context(), http.MethodPost, c.url, contentType,
+		io.MultiReader(bytes.NewReader(head), io.LimitReader(zeros{}, size), bytes.NewReader(tail)))
+	runtime.ReadMemStats(&after)
+	if err != nil || status != 200 || answer["bytes"] != float64(size) {
+		t.Fatalf("%d %v %v", status, answer, err)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 {
+		t.Errorf("an upload of 100 MiB allocated %d MiB", n>>20)
+	}
+	f := s.Files()[0]
+	if f.Size != size || len(f.Head) != sim.HeadSize || f.Whole() {
+		t.Errorf("%d bytes, of which %d are kept", f.Size, len(f.Head))
+	}
+	if s.LastUpload().ContentLength != -1 {
+		t.Errorf("a chunked body has length %d", s.LastUpload().ContentLength)
+	}
+	if status, _, _ := c.do(t.Context(), http.MethodGet, c.url+"/"+f.ID+"/content", "", nil); status != 500 {
+		t.Errorf("the content of a file that isn't kept whole: %d", status)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
+}
+
+func TestForms(t *testing.T) {
+	t.Parallel()
+	const file = "Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello"
+	const purpose = "Content-Disposition: form-data; name=\"purpose\"\r\n\r\nuser_data"
+	for _, test := range []struct {
+		name   string
+		parts  []string
+		order  sim.Order
+		cutEnd bool
+		status int
+	}{
+		{"purpose first", []string{purpose, file}, sim.FieldsFirst, false, 200},
+		{"file first", []string{file, purpose}, sim.FileFirst, false, 200},
+		{"file first, any order", []string{file, purpose}, sim.AnyOrder, false, 200},
+		{"file first, but it mustn't", []string{file, purpose}, sim.FieldsFirst, false, 400},
+		{"purpose first, but it mustn't", []string{purpose, file}, sim.FileFirst, false, 400},
+		{"no purpose", []string{file}, sim.AnyOrder, false, 400},
+		{"no file", []string{purpose}, sim.AnyOrder, false, 400},
+		{"two files", []string{purpose, file, file}, sim.AnyOrder, false, 400},
+		{"two purposes", []string{purpose, purpose, file}, sim.AnyOrder, false, 400},
+		{"no file name", []string{purpose, strings.Replace(file, "; filename=\"a.txt\"", "", 1)}, sim.AnyOrder, false, 400},
+		{"name in RFC 5987's way", []string{purpose, strings.Replace(file, "filename=\"a.txt\"", "filename*=utf-8''a.txt", 1)}, sim.AnyOrder, false, 400},
+		{"no disposition", []string{purpose, "Content-Type: text/plain\r\n\r\nhello"}, sim.AnyOrder, false, 400},
+		{"no end", []string{purpose, file}, sim.AnyOrder, true, 400},
+		{"endless field", []string{purpose + strings.Repeat("x", 100_000), file}, sim.AnyOrder, false, 400},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s, c := start(t, openaisim.Options{Order: test.order})
+			body := "--b\r\n" + strings.Join(test.parts, "\r\n--b\r\n") + "\r\n--b--\r\n"
+			if test.cutEnd {
+				body = strings.TrimSuffix(body, "--\r\n")
+			}
+			status, answer, err := c.do(t.Context(), http.MethodPost, c.url, "multipart/form-data; boundary=b", strings.NewReader(body))
+			if err != nil || status != test.status {
+				t.Errorf("%d %v %v; want %d", status, answer, err, test.status)
+			}
+			if stored := len(s.Files()); (stored == 1) != (test.status == 200) {
+				t.Errorf("%d files", stored)
+			}
+		})
+	}
+	_, c := start(t, openaisim.Options{})
+	if status, _, _ := c.do(t.Context(), http.MethodPost, c.url, "application/json", strings.NewReader("{}")); status != 400 {
+		t.Errorf("no form at all: %d", status)
+	}
+}
+
+// An upload that breaks off is no upload.
+func TestBrokenUpload(t *testing.T) {
+	t.Parallel()
+	s, c := start(t, openaisim.Options{})
+	contentType, body := form(strings.Repeat("x", 100_000))
+	request, err := http.NewRequest(http.MethodPost, c.url, io.LimitReader(body, 50_000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer any")
+	request.Header.Set("Content-Type", contentType)
+	request.ContentLength = 100_300
+	if response, err := c.http.Do(request); err == nil {
+		response.Body.Close()
+	}
+	c.mustUpload()
+	if len(s.Files()) != 1 || s.Uploads() != 1 {
+		t.Errorf("%d files, %d uploads; want the whole one", len(s.Files()), s.Uploads())
+	}
+}

@@ -1,0 +1,114 @@
+package providers
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"casgate/cas"
+)
+
+func TestRemoteName(t *testing.T) {
+	t.Parallel()
+	key := func(extension string) Key {
+		return Key{Digest: cas.DigestOf([]byte("x")), Extension: extension}
+	}
+	hex := cas.DigestOf([]byte("x")).Hex()[:16]
+	for _, c := range []struct{ name, extension, want string }{
+		{"report.pdf", ".pdf", "report-" + hex + "-7.pdf"},
+		{"../../etc/passwd", "", "passwd-" + hex + "-7"},
+		{`C:\Users\me\Report.PDF`, ".pdf", "Report-" + hex + "-7.pdf"},
+		{"a\r\nContent-Type: x.txt", ".txt", "aContent-Type_ x-" + hex + "-7.txt"},
+		{"报告 📄.pdf", ".pdf", "报告 📄-" + hex + "-7.pdf"},
+		{`say "hi".txt`, ".txt", "say 'hi'-" + hex + "-7.txt"},
+		{"", "", "file-" + hex + "-7"},
+		{".pdf", ".pdf", "file-" + hex + "-7.pdf"},
+		{"...", ".pdf", "file-" + hex + "-7.pdf"},
+		{strings.Repeat("n", 300) + ".txt", ".txt", strings.Repeat("n", 120) + "-" + hex + "-7.txt"},
+		{strings.Repeat("文", 100) + ".txt", ".txt", strings.Repeat("文", 40) + "-" + hex + "-7.txt"},
+		{"\u202eexe.txt", ".txt", "exe-" + hex + "-7.txt"},
+	} {
+		if got := RemoteName(c.name, key(c.extension), 7); got != c.want {
+			t.Errorf("RemoteName(%q): %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestRemoteNameIsRecognised(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		k := Key{
+			Digest:    cas.DigestOf(rapid.SliceOf(rapid.Byte()).Draw(t, "blob")),
+			Extension: rapid.SampledFrom([]string{"", ".pdf", ".txt", ".py3", ".jsonl"}).Draw(t, "extension"),
+		}
+		fence := rapid.Int64Range(1, 1<<62).Draw(t, "fence")
+		name := RemoteName(rapid.String().Draw(t, "name"), k, fence)
+		if len(name) > 200 || !utf8.ValidString(name) || strings.ContainsAny(name, "/\\\"\r\n\x00") {
+			t.Fatalf("%q is not a name to send", name)
+		}
+		// As it is, and as Kimi renames what it has already.
+		base := strings.TrimSuffix(name, k.Extension)
+		for _, seen := range []string{name, fmt.Sprintf("%s (%d)%s", base, rapid.IntRange(1, 1000).Draw(t, "repeat"), k.Extension)} {
+			n, ok := parseRemoteName(seen)
+			if want := (remoteName{blobHex(k.Digest), fence, k.Extension}); !ok || n != want {
+				t.Fatalf("%q reads as %+v, %t; want %+v", seen, n, ok, want)
+			}
+		}
+	})
+}
+
+func TestForeignNamesAreNotOurs(t *testing.T) {
+	t.Parallel()
+	hex := strings.Repeat("0123456789abcdef", 1)
+	for _, name := range []string{
+		"", "report.pdf", "report (1).pdf", hex, "a-" + hex, "a-" + hex + "-", "a-" + hex + "-x.pdf",
+		"a-" + strings.ToUpper(hex) + "-1.pdf", "a-" + hex + "-0.pdf", "a-" + hex + "--1.pdf",
+		"a-" + hex[:15] + "-1.pdf", "a-" + hex + "-1pdf", "a-" + hex + "-99999999999999999999.pdf",
+		"a-" + hex + "-1 (x).pdf", hex + "-1.pdf",
+	} {
+		if n, ok := parseRemoteName(name); ok {
+			t.Errorf("%q is taken for %+v", name, n)
+		}
+	}
+}
+
+func FuzzParseRemoteName(f *testing.F) {
+	f.Add("report-0123456789abcdef-1.pdf")
+	f.Add("report-0123456789abcdef-1 (2).pdf")
+	f.Fuzz(func(t *testing.T, name string) {
+		n, ok := parseRemoteName(name)
+		if !ok {
+			return
+		}
+		again, ok := parseRemoteName(fmt.Sprintf("x-%s-%d%s", n.digestHex, n.fence, n.extension))
+		if !ok || again != n {
+			t.Errorf("%q reads as %+v, and that as %+v", name, n, again)
+		}
+	})
+}
+
+func TestExtension(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, mediaType, want string }{
+		{"a.pdf", "", ".pdf"},
+		{"a.PDF", "text/plain", ".pdf"},
+		{"a.tar.gz", "", ".gz"},
+		{"a", "application/pdf", ".pdf"},
+		{"a", "text/plain; charset=utf-8", ".txt"},
+		{"a", "application/octet-stream", ""},
+		{"a.", "image/png", ".png"},
+		{"a.b c", "image/png", ".png"},
+		{"a.文", "image/png", ".png"},
+		{"folder.d/a", "", ""},
+		{"", "", ""},
+		{"a." + strings.Repeat("x", 50), "", ""},
+		{"a.pdf\n", "", ".pdf"},
+	} {
+		if got := Extension(c.name, c.mediaType); got != c.want {
+			t.Errorf("Extension(%q, %q): %q, want %q", c.name, c.mediaType, got, c.want)
+		}
+	}
+}

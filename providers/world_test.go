@@ -1,0 +1,175 @@
+package providers_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"casgate/cas"
+	"casgate/cas/filestore"
+	"casgate/index/sqliteindex"
+	"casgate/providers"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is what replicators share: blobs, a ledger, a provider.
+type world struct {
+	dir    string
+	store  *cas.Store
+	ledger providers.Ledger
+	depot  *depot
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	dir := t.TempDir()
+	files, err := filestore.Open(filepath.Join(dir, "objects"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { files.Close() })
+	x, err := sqliteindex.Open(t.Context(), filepath.Join(dir, "index.sqlite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(x.Close)
+	if err := x.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	store, err := cas.NewStore(files, x, cas.Options{SpoolDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	return &world{dir: dir, store: store, ledger: x, depot: newDepot()}
+}
+
+// replicator starts one; set changes its options.
+func (w *world) replicator(t testing.TB, set func(*providers.Options)) *providers.Replicator {
+	t.Helper()
+	o := providers.Options{
+		Blobs: w.store, Ledger: w.ledger, Providers: []providers.Guarded{w.depot},
+		PollInterval: 50 * time.Millisecond, Log: zerolog.New(zerolog.NewTestWriter(t)),
+		SignURL: func(_ context.Context, d cas.Digest, _ time.Duration) (string, error) {
+			return "https://files.example/" + d.String(), nil
+		},
+	}
+	if set != nil {
+		set(&o)
+	}
+	r, err := providers.NewReplicator(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
+// run lets a replicator do its background work until the test ends.
+func run(t testing.TB, r *providers.Replicator) {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = r.Run(ctx) // ctx's error
+	}()
+	t.Cleanup(func() { stop(); <-ended })
+}
+
+// put stores a blob.
+func (w *world) put(t testing.TB, content, name string) cas.Digest {
+	t.Helper()
+	b, _, err := w.store.Put(t.Context(), cas.Upload{Body: bytes.NewReader([]byte(content)), Size: int64(len(content)), Name: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Digest
+}
+
+// want is a request for a copy of a blob.
+func want(d cas.Digest) providers.Request {
+	return providers.Request{Digest: d, Provider: "depot", OperationID: "op-" + d.Short()}
+}
+
+// ensure fails the test where there is no copy to be had.
+func ensure(t testing.TB, r *providers.Replicator, q providers.Request) providers.Copy {
+	t.Helper()
+	c, _, err := r.Ensure(t.Context(), q)
+	if err != nil {
+		t.Fatalf("Ensure: %v", err)
+	}
+	if c.State != providers.StateReady || c.FileID == "" {
+		t.Fatalf("Ensure gave a copy that is %s, with file id %q", c.State, c.FileID)
+	}
+	return c
+}
+
+// row returns the ledger's row of a copy.
+func (w *world) row(t testing.TB, k providers.Key) providers.Copy {
+	t.Helper()
+	c, err := w.ledger.Copy(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// eventually waits until a condition holds that other goroutines bring about.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("it did not come about that %s", what)
+		}
+	}
+}
+
+// gate holds calls until it is opened.
+type gate struct {
+	reached chan struct{} // one for each call that got there
+	opened  chan struct{}
+}
+
+func newGate() *gate { return &gate{make(chan struct{}, 1000), make(chan struct{})} }
+
+// pass waits until the gate is open.
+func (g *gate) pass(ctx context.Context) error {
+	g.reached <- struct{}{}
+	select {
+	case <-g.opened:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *gate) open() { close(g.opened) }
+
+// damage changes the stored bytes of a blob.
+func (w *world) damage(t testing.TB, d cas.Digest) {
+	t.Helper()
+	file := filepath.Join(w.dir, "objects", filepath.FromSlash(cas.ObjectRef{Digest: d}.Key()))
+	b, err := os.ReadFile(file)
+	if err == nil {
+		b[len(b)/2] ^= 1
+		err = os.Chmod(file, 0o644)
+	}
+	if err == nil {
+		err = os.WriteFile(file, b, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
