@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"bufio"
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -119,11 +121,16 @@ func (g *Gateway) blobMeta(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	b, err := g.store.Blob(c.Request().Context(), d)
+	ctx := c.Request().Context()
+	b, err := g.store.Blob(ctx, d)
 	if err != nil {
 		return notFoundDetail(err, d)
 	}
-	return noStore(c, http.StatusOK, api.BlobMeta{Blob: g.apiBlob(b), State: b.State, Files: []any{}, Copies: []api.Copy{}})
+	copies, err := g.copies.Copies(ctx, d)
+	if err != nil {
+		return err
+	}
+	return noStore(c, http.StatusOK, api.BlobMeta{Blob: g.apiBlob(b), State: b.State, Files: []any{}, Copies: apiCopies(copies)})
 }
 
 // findMissing answers POST /v1/blobs/find-missing.
@@ -148,8 +155,8 @@ func (g *Gateway) findMissing(c echo.Context) error {
 	return noStore(c, http.StatusOK, api.Missing{Missing: missing})
 }
 
-// signURL answers POST /v1/blobs/{digest}/url.
-func (g *Gateway) signURL(c echo.Context) error {
+// postURL answers POST /v1/blobs/{digest}/url.
+func (g *Gateway) postURL(c echo.Context) error {
 	d, err := digestParam(c)
 	if err != nil {
 		return err
@@ -165,15 +172,31 @@ func (g *Gateway) signURL(c echo.Context) error {
 	if _, err := g.store.Blob(ctx, d); err != nil {
 		return notFoundDetail(err, d)
 	}
-	key, err := g.keys.signing(ctx)
+	signed, err := g.sign(ctx, d, time.Duration(req.ExpiresIn)*time.Second)
 	if err != nil {
 		return err
 	}
-	signature := key.Sign(http.MethodGet, d, time.Now().Add(time.Duration(req.ExpiresIn)*time.Second))
-	return noStore(c, http.StatusOK, api.SignedURL{
+	return noStore(c, http.StatusOK, signed)
+}
+
+// SignURL returns a URL at which a blob can be read without a token for that
+// long, as POST /v1/blobs/{digest}/url does; a providers.Replicator takes it for
+// its references by URL. Whether there is such a blob isn't asked.
+func (g *Gateway) SignURL(ctx context.Context, d cas.Digest, life time.Duration) (string, error) {
+	signed, err := g.sign(ctx, d, life)
+	return signed.URL, err
+}
+
+func (g *Gateway) sign(ctx context.Context, d cas.Digest, life time.Duration) (api.SignedURL, error) {
+	key, err := g.keys.signing(ctx)
+	if err != nil {
+		return api.SignedURL{}, err
+	}
+	signature := key.Sign(http.MethodGet, d, time.Now().Add(life))
+	return api.SignedURL{
 		URL:       g.hashURL(d) + "?" + signature.Query().Encode(),
 		ExpiresAt: signature.Expires,
-	})
+	}, nil
 }
 
 // readJSON reads a request of one JSON object and nothing else.
@@ -202,6 +225,23 @@ func readJSON(c echo.Context, v any) error {
 		return badRequest("the body is empty or ends within a JSON object")
 	}
 	return badRequest(fmt.Sprintf("the body is not the JSON expected: %v", err))
+}
+
+// readOptionalJSON is readJSON for a body that may be missing.
+func readOptionalJSON(c echo.Context, v any) error {
+	req := c.Request()
+	if req.ContentLength == 0 {
+		return nil
+	}
+	body := bufio.NewReader(req.Body)
+	if _, err := body.Peek(1); err == io.EOF {
+		return http.NewResponseController(c.Response()).SetReadDeadline(time.Time{})
+	}
+	req.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, req.Body}
+	return readJSON(c, v)
 }
 
 // intParam reads a query parameter between least and most.

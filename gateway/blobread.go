@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,13 +34,25 @@ func (g *Gateway) getBlob(c echo.Context) error {
 	if err != nil {
 		return notFoundDetail(err, d)
 	}
+	return g.serveBlob(c, blob, view{caching: g.caching, download: download})
+}
 
-	etag := etagOf(d)
+// view is how a blob is shown, beyond what it is.
+type view struct {
+	caching  string // the Cache-Control
+	download string // serve as an attachment of this name
+	location string // the Content-Location, where it isn't the URL that was asked for
+}
+
+// serveBlob answers GET and HEAD with a blob, or a part of it.
+func (g *Gateway) serveBlob(c echo.Context, blob cas.Blob, v view) error {
+	req := c.Request()
+	etag := etagOf(blob.Digest)
 	h := exchangeOf(c).Header()
 	if match := req.Header.Get("If-Match"); match != "" && !matchesETag(match, etag, false) {
 		return &requestError{api.CodePreconditionFailed, "The blob's entity tag is not among those of If-Match."}
 	}
-	fields := g.blobHeader(blob, etag, download)
+	fields := blobFields(blob, etag, v)
 	h[echo.HeaderContentType] = []string{blob.MediaType}
 	if noneMatch := req.Header["If-None-Match"]; noneMatch != nil && matchesAny(noneMatch, etag) {
 		fields.addTo(h)
@@ -62,7 +75,7 @@ func (g *Gateway) getBlob(c echo.Context) error {
 	}
 	content, err := g.store.Open(req.Context(), blob, part.Offset, part.Length)
 	if err != nil {
-		return notFoundDetail(err, d)
+		return notFoundDetail(err, blob.Digest)
 	}
 	defer content.Close()
 	h[echo.HeaderContentLength] = []string{strconv.FormatInt(content.Length, 10)}
@@ -107,24 +120,18 @@ type headerField struct{ name, value string }
 // for its Content-Type, of which net/http wants to know.
 type blobHeader []headerField
 
-func (g *Gateway) blobHeader(blob cas.Blob, etag, download string) blobHeader {
-	caching := "private, max-age=31536000, immutable"
-	if g.o.PublicRead {
-		caching = "public, max-age=31536000, immutable"
-	}
+func blobFields(blob cas.Blob, etag string, v view) blobHeader {
 	header := blobHeader{
 		{"Etag", etag},
 		{headerReprDigest, formatDigestField(blob.Digest)},
 		{"Accept-Ranges", "bytes"},
-		{echo.HeaderCacheControl, caching},
+		{echo.HeaderCacheControl, v.caching},
 		{echo.HeaderXContentTypeOptions, "nosniff"},
 		{echo.HeaderContentSecurityPolicy, "sandbox; default-src 'none'"},
-		{echo.HeaderContentDisposition, contentDisposition(blob, download)},
+		{echo.HeaderContentDisposition, contentDisposition(blob, v.download)},
+		{"Content-Location", v.location},
 	}
-	if last := len(header) - 1; header[last].value == "" {
-		return header[:last]
-	}
-	return header
+	return slices.DeleteFunc(header, func(f headerField) bool { return f.value == "" })
 }
 
 func (b blobHeader) addTo(h http.Header) {

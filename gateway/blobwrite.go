@@ -21,6 +21,10 @@ func (g *Gateway) putBlob(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	asked, err := g.askedProviders(c)
+	if err != nil {
+		return err
+	}
 	upload, err := g.rawUpload(c)
 	if err != nil {
 		return err
@@ -29,20 +33,24 @@ func (g *Gateway) putBlob(c echo.Context) error {
 		return fmt.Errorf("%w: the digest field names %s, and the path %s", cas.ErrDigestMismatch, upload.Digest, d)
 	}
 	upload.Digest = d
-	return g.takeIn(c, upload)
+	return g.takeIn(c, upload, asked)
 }
 
 // postBlob answers POST /v1/blobs.
 func (g *Gateway) postBlob(c echo.Context) error {
+	asked, err := g.askedProviders(c)
+	if err != nil {
+		return err
+	}
 	mediaType, params, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	if err == nil && mediaType == echo.MIMEMultipartForm {
-		return g.postForm(c, params["boundary"])
+		return g.postForm(c, params["boundary"], asked)
 	}
 	upload, err := g.rawUpload(c)
 	if err != nil {
 		return err
 	}
-	return g.takeIn(c, upload)
+	return g.takeIn(c, upload, asked)
 }
 
 // rawUpload describes a request whose body is the blob.
@@ -98,8 +106,8 @@ func (g *Gateway) checkBody(req *http.Request) error {
 	return nil
 }
 
-// takeIn stores an upload and answers.
-func (g *Gateway) takeIn(c echo.Context, upload cas.Upload) error {
+// takeIn stores an upload, asks for the copies it wants, and answers.
+func (g *Gateway) takeIn(c echo.Context, upload cas.Upload, asked []string) error {
 	defer exchangeOf(c).body.stop()
 	body := &countedReader{src: upload.Body}
 	upload.Body = body
@@ -112,7 +120,7 @@ func (g *Gateway) takeIn(c echo.Context, upload cas.Upload) error {
 			return err
 		}
 	}
-	return g.answerUpload(c, blob, stored)
+	return g.answerUpload(c, blob, stored, g.askCopies(c, blob.Digest, upload.Name, asked))
 }
 
 // countedReader counts what was read of an upload.
@@ -139,7 +147,7 @@ func drain(req *http.Request, body io.Reader, blob cas.Blob) error {
 }
 
 // answerUpload answers 201 where the upload brought the bytes, else 200.
-func (g *Gateway) answerUpload(c echo.Context, blob cas.Blob, stored bool) error {
+func (g *Gateway) answerUpload(c echo.Context, blob cas.Blob, stored bool, copies []api.AskedCopy) error {
 	h := c.Response().Header()
 	h.Set(echo.HeaderLocation, g.hashURL(blob.Digest))
 	h["Etag"] = []string{etagOf(blob.Digest)}
@@ -147,6 +155,7 @@ func (g *Gateway) answerUpload(c echo.Context, blob cas.Blob, stored bool) error
 	answer := g.apiBlob(blob)
 	deduplicated := !stored
 	answer.Deduplicated = &deduplicated
+	answer.Asked = copies
 	if stored {
 		return noStore(c, http.StatusCreated, answer)
 	}
@@ -154,7 +163,7 @@ func (g *Gateway) answerUpload(c echo.Context, blob cas.Blob, stored bool) error
 }
 
 // postForm takes the one file part of a multipart/form-data body.
-func (g *Gateway) postForm(c echo.Context, boundary string) error {
+func (g *Gateway) postForm(c echo.Context, boundary string, asked []string) error {
 	req := c.Request()
 	if err := g.checkBody(req); err != nil {
 		return err
@@ -186,7 +195,7 @@ func (g *Gateway) postForm(c echo.Context, boundary string) error {
 	if err != nil {
 		return err
 	}
-	return g.takeIn(c, cas.Upload{Body: form, Size: -1, Digest: digest, MediaType: mediaType, Name: name})
+	return g.takeIn(c, cas.Upload{Body: form, Size: -1, Digest: digest, MediaType: mediaType, Name: name}, asked)
 }
 
 // formBody returns the body of a form, verified against its Content-Digest where

@@ -1,6 +1,6 @@
-// Package gateway serves a cas.Store over HTTP: blobs by hash URL, access by
-// token or signed URL, errors as RFC 9457 problems. It is the only package that
-// knows Echo.
+// Package gateway serves a cas.Store and a providers.Replicator over HTTP: blobs
+// by hash URL, their copies at providers, access by token or signed URL, errors as
+// RFC 9457 problems. It is the only package that knows Echo.
 package gateway
 
 import (
@@ -21,6 +21,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/providers"
 )
 
 // AccessIndex stores tokens and signing keys. It is what the gateway needs of an
@@ -41,6 +42,12 @@ type AccessIndex interface {
 type Options struct {
 	Store  *cas.Store
 	Access AccessIndex
+	// Copies keeps copies at providers; its Run and Close are the caller's to call.
+	// Nil: this gateway knows no provider.
+	Copies *providers.Replicator
+	// CopyWait is how long a request waits for work on a copy, where it names no time
+	// itself; the work then goes on, and the answer is 202. Default 1 min.
+	CopyWait time.Duration
 	// PublicURL is what hash URLs are built from, without a slash at the end.
 	PublicURL string
 	// NoAuth lets everybody do everything; for loopback addresses only, which is the
@@ -78,12 +85,17 @@ type Gateway struct {
 	echo    *echo.Echo
 	server  *http.Server
 	store   *cas.Store
+	copies  *providers.Replicator
+	caching string // the Cache-Control of blobs
 	tokens  *tokenCache
 	keys    *keyRing
 	uploads chan struct{} // a place for each upload under way
 	rates   *rateLimits
 	metrics *metrics
 	log     zerolog.Logger
+
+	stopping context.Context // done when the gateway is to stop
+	stop     context.CancelFunc
 }
 
 // New puts a gateway together.
@@ -93,6 +105,7 @@ func New(o Options) (*Gateway, error) {
 		return nil, fmt.Errorf("public URL %q is not a URL such as https://files.example.com", o.PublicURL)
 	}
 	o.PublicURL = strings.TrimRight(o.PublicURL, "/")
+	o.CopyWait = cmp.Or(o.CopyWait, time.Minute)
 	o.MaxUploads = cmp.Or(o.MaxUploads, 256)
 	o.MinBodyRate = cmp.Or(o.MinBodyRate, 1024)
 	o.BodyWindow = cmp.Or(o.BodyWindow, 30*time.Second)
@@ -103,16 +116,27 @@ func New(o Options) (*Gateway, error) {
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
+	if o.Copies == nil {
+		if o.Copies, err = providers.NewReplicator(providers.Options{Blobs: o.Store, Ledger: noCopies{}}); err != nil {
+			return nil, err
+		}
+	}
 	g := &Gateway{
 		o:       o,
 		echo:    echo.New(),
 		store:   o.Store,
+		copies:  o.Copies,
+		caching: "private, max-age=31536000, immutable",
 		tokens:  newTokenCache(o.Access, o.Log),
 		keys:    newKeyRing(o.Access),
 		uploads: make(chan struct{}, o.MaxUploads),
 		rates:   newRateLimits(o.RequestsPerSecond),
 		log:     o.Log,
 	}
+	if o.PublicRead {
+		g.caching = "public, max-age=31536000, immutable"
+	}
+	g.stopping, g.stop = context.WithCancel(context.Background())
 	g.metrics = newMetrics(o.Registry, g)
 	g.echo.HTTPErrorHandler = g.handleError
 	g.echo.IPExtractor = echo.ExtractIPDirect()
@@ -137,15 +161,28 @@ func (g *Gateway) routes() {
 	e.GET("/readyz", g.readyz)
 	e.GET("/openapi.yaml", g.openAPI)
 
-	e.POST("/v1/blobs", g.allow(access.ScopeWrite, g.limitUploads(g.postBlob)))
+	e.POST("/v1/blobs", g.allowAll(writeScopes, g.limitUploads(g.postBlob)))
 	e.GET("/v1/blobs", g.allow(access.ScopeRead, g.listBlobs))
 	e.POST("/v1/blobs/find-missing", g.allow(access.ScopeRead, g.findMissing))
-	e.PUT("/v1/blobs/:digest", g.allow(access.ScopeWrite, g.limitUploads(g.putBlob)))
+	e.PUT("/v1/blobs/:digest", g.allowAll(writeScopes, g.limitUploads(g.putBlob)))
 	e.GET("/v1/blobs/:digest", g.allowHashURL(g.getBlob))
 	e.HEAD("/v1/blobs/:digest", g.allowHashURL(g.getBlob))
 	e.DELETE("/v1/blobs/:digest", g.allow(access.ScopeDelete, g.deleteBlob))
 	e.GET("/v1/blobs/:digest/meta", g.allow(access.ScopeRead, g.blobMeta))
-	e.POST("/v1/blobs/:digest/url", g.allow(access.ScopeRead, g.signURL))
+	e.POST("/v1/blobs/:digest/url", g.allow(access.ScopeRead, g.postURL))
+
+	e.GET("/v1/blobs/:digest/copies", g.allow(access.ScopeRead, g.listCopies))
+	e.PUT("/v1/blobs/:digest/copies/:provider", g.allow(access.ScopeSync, g.putCopy))
+	e.GET("/v1/blobs/:digest/copies/:provider", g.allow(access.ScopeRead, g.getCopy))
+	e.DELETE("/v1/blobs/:digest/copies/:provider", g.allowAll(removeScopes, g.deleteCopies))
+	e.POST("/v1/blobs/:digest/copies/:provider/lost", g.allow(access.ScopeSync, g.postLost))
+	e.GET("/v1/blobs/:digest/references/:provider", g.allow(access.ScopeSync, g.getReference))
+	e.GET("/v1/blobs/:digest/text", g.allow(access.ScopeSync, g.getText))
+	e.HEAD("/v1/blobs/:digest/text", g.allow(access.ScopeSync, g.getText))
+	e.GET("/v1/providers", g.allow(access.ScopeRead, g.listProviders))
+	e.GET("/v1/providers/:provider", g.allow(access.ScopeRead, g.getProvider))
+	e.POST("/v1/providers/:provider/reconcile", g.allowAll(reconcileScopes, g.reconcile))
+	e.GET("/v1/operations/:id", g.allow(access.ScopeRead, g.getOperation))
 }
 
 // ServeHTTP answers one request. Served this way the gateway's time-outs for
@@ -171,6 +208,7 @@ func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
+	g.stop() // those who wait for copies get their answer
 	g.log.Info().Dur("grace", g.o.ShutdownGrace).Msg("stopping; transfers under way may finish")
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.o.ShutdownGrace)
 	defer cancel()

@@ -28,6 +28,7 @@ import (
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
 	"casgate/index/sqliteindex"
+	"casgate/providers"
 )
 
 // parts is a set-up's storage, which any number of gateways share.
@@ -42,11 +43,14 @@ type parts struct {
 	// behind the gateway's back.
 	damage func(t *testing.T, d cas.Digest)
 	remove func(t *testing.T, d cas.Digest)
+	// copies changes what the gateways' Replicators are made from; nil: they have none.
+	copies func(*providers.Options)
 }
 
 type testIndex interface {
 	cas.Index
 	gateway.AccessIndex
+	providers.Ledger
 	CreateToken(ctx context.Context, t access.Token) (access.Token, error)
 	RevokeToken(ctx context.Context, id string) error
 }
@@ -54,12 +58,13 @@ type testIndex interface {
 // overlay is an index whose blobs go through another.
 type overlay struct {
 	gateway.AccessIndex
+	providers.Ledger
 	tokens testIndex
 	cas.Index
 }
 
 // over puts blobs in front of x.
-func over(x testIndex, blobs cas.Index) testIndex { return overlay{x, x, blobs} }
+func over(x testIndex, blobs cas.Index) testIndex { return overlay{x, x, x, blobs} }
 
 func (o overlay) CreateToken(ctx context.Context, t access.Token) (access.Token, error) {
 	return o.tokens.CreateToken(ctx, t)
@@ -304,12 +309,8 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 	}
 	t.Cleanup(cached.Close)
 	s.cache = cached
+	listeners := []index.Listener{cached.Listener()}
 	ctx, cancel := context.WithCancel(context.Background())
-	if feed, ok := p.index.(index.Feed); ok {
-		watched := make(chan struct{})
-		go func() { defer close(watched); _ = cached.Watch(ctx, feed) }() // ends with ctx's error
-		t.Cleanup(func() { cancel(); <-watched })
-	}
 
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -326,8 +327,20 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 	}
 	t.Cleanup(s.store.Close)
 	o.Store = s.store
-	g, err := gateway.New(o)
-	if err != nil {
+	var g *gateway.Gateway
+	if p.copies != nil {
+		replicator, listener := startCopies(t, p, s, log, func(ctx context.Context, d cas.Digest, life time.Duration) (string, error) {
+			return g.SignURL(ctx, d, life)
+		})
+		o.Copies = replicator
+		listeners = append(listeners, listener)
+	}
+	if feed, ok := p.index.(index.Feed); ok {
+		watched := make(chan struct{})
+		go func() { defer close(watched); _ = feed.Listen(ctx, index.FanOut(listeners...)) }() // ends with ctx's error
+		t.Cleanup(func() { cancel(); <-watched })
+	}
+	if g, err = gateway.New(o); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
@@ -341,6 +354,28 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 	t.Cleanup(s.stop)
 	s.token = s.newToken(access.ScopeAdmin)
 	return s
+}
+
+// startCopies runs a Replicator on the parts until the test ends.
+func startCopies(t *testing.T, p *parts, s *server, log zerolog.Logger, signURL func(context.Context, cas.Digest, time.Duration) (string, error)) (*providers.Replicator, index.Listener) {
+	t.Helper()
+	ledger, err := index.NewCachedLedger(p.index, index.LedgerOptions{CacheOptions: index.CacheOptions{Shared: p.shared}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(ledger.Close)
+	o := providers.Options{Blobs: s.store, Ledger: ledger, PollInterval: 50 * time.Millisecond, SignURL: signURL, Log: log}
+	p.copies(&o)
+	replicator, err := providers.NewReplicator(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(replicator.Close)
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan struct{})
+	go func() { defer close(ran); _ = replicator.Run(ctx) }() // ends with ctx's error
+	t.Cleanup(func() { cancel(); <-ran })
+	return replicator, index.FanOut(ledger.Listener(), index.Listener{CopiesChanged: replicator.Changed, Gap: replicator.ChangedAll})
 }
 
 func (s *server) newToken(scopes ...access.Scope) string {

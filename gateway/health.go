@@ -20,10 +20,13 @@ var openAPISpec []byte
 // healthz says that the process lives. It asks nobody else, so that an outage of
 // the database does not get every gateway restarted.
 func (g *Gateway) healthz(c echo.Context) error {
-	return noStore(c, http.StatusOK, api.Health{Status: "ok"})
+	health := api.Health{Status: "ok"}
+	health.Providers, health.Warning = g.providerHealth()
+	return noStore(c, http.StatusOK, health)
 }
 
-// readyz says whether the index and the object store answer.
+// readyz says whether the index and the object store answer. A provider that is
+// down doesn't count: blobs, and the copies there are, are served without it.
 func (g *Gateway) readyz(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
 	defer cancel()
@@ -33,6 +36,7 @@ func (g *Gateway) readyz(c echo.Context) error {
 	storeErr := <-answers
 
 	health := api.Health{Status: "ok", Checks: map[string]string{"index": "ok", "store": "ok"}}
+	health.Providers, health.Warning = g.providerHealth()
 	status := http.StatusOK
 	for part, err := range map[string]error{"index": indexErr, "store": storeErr} {
 		if err != nil {

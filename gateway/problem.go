@@ -6,12 +6,14 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/gateway/api"
+	"casgate/providers"
 )
 
 // requestError is an error of the request itself. Its text goes to the client.
@@ -52,23 +54,33 @@ var kinds = func() map[api.Code]problemKind {
 		{api.CodeForbidden, 403, "Not allowed", 0},
 		{api.CodeBlobNotFound, 404, "No such blob", 0},
 		{api.CodeNotFound, 404, "No such resource", 0},
+		{api.CodeCopyNotFound, 404, "No such copy", 0},
+		{api.CodeProviderNotFound, 404, "No such provider", 0},
+		{api.CodeOperationNotFound, 404, "No such operation", 0},
 		{api.CodeMethodNotAllowed, 405, "Method not allowed", 0},
 		{api.CodeRequestTimeout, 408, "Request too slow", 1},
 		{api.CodeBlobInUse, 409, "Blob in use", 0},
+		{api.CodeCopyInProgress, 409, "Copy in progress", 1},
 		{api.CodeLengthRequired, 411, "Length required", 0},
 		{api.CodePreconditionFailed, 412, "Precondition failed", 0},
 		{api.CodeBlobTooLarge, 413, "Blob too large", 0},
 		{api.CodeUnsupportedMedia, 415, "Unsupported content coding", 0},
 		{api.CodeRangeNotSatisfiable, 416, "Range not satisfiable", 0},
 		{api.CodeDigestMismatch, 422, "Digest mismatch", 0},
+		{api.CodeProviderRejected, 422, "Not for this provider", 0},
 		{api.CodeTooManyRequests, 429, "Too many requests", 1},
+		{api.CodeProviderRateLimited, 429, "Rate limited by the provider", 1},
 		{api.CodeInternal, 500, "Internal error", 0},
 		{api.CodeObjectMissing, 502, "Object missing", 0},
 		{api.CodeObjectCorrupt, 502, "Object corrupt", 0},
+		{api.CodeProviderFailed, 502, "Provider failed", 2},
 		{api.CodeIndexUnavailable, 503, "Index unavailable", 2},
 		{api.CodeStoreUnavailable, 503, "Object store unavailable", 2},
 		{api.CodeOverloaded, 503, "Overloaded", 1},
+		{api.CodeProviderUnavailable, 503, "Provider unavailable", 2},
+		{api.CodeProviderTimeout, 504, "Provider timed out", 2},
 		{api.CodeNoSpace, 507, "No space left", 0},
+		{api.CodeProviderQuota, 507, "Provider's account full", 60},
 	}
 	m := make(map[api.Code]problemKind, len(table))
 	for _, k := range table {
@@ -102,6 +114,37 @@ var errorCodes = []struct {
 	{access.ErrBadSignature, api.CodeForbidden, true},
 	{errOverloaded, api.CodeOverloaded, true},
 	{errTooManyRequests, api.CodeTooManyRequests, true},
+	{providers.ErrProviderNotFound, api.CodeProviderNotFound, true},
+	{providers.ErrCopyNotFound, api.CodeCopyNotFound, true},
+	{providers.ErrCopyInProgress, api.CodeCopyInProgress, true},
+	{providers.ErrNoReference, api.CodeProviderRejected, true},
+}
+
+// providerCodes maps the errors of providers, after those above: bytes of our own
+// that could not be read are not the provider's fault, though it is the upload
+// there that fails. The first row whose given fields agree decides; the texts of
+// these errors are redacted, and written for clients.
+var providerCodes = []struct {
+	kind    providers.Kind
+	own     string // the Error's Code, where it is one of ours
+	limited bool   // the provider limits the rate, or what is kept
+	code    api.Code
+	final   bool // the same request will not succeed later, whatever the code
+}{
+	// Of bytes of our own the ledger remembers no more than this.
+	{own: providers.CodeObjectCorrupt, code: api.CodeObjectCorrupt},
+	{own: providers.CodeObjectMissing, code: api.CodeObjectMissing},
+	{own: providers.CodeBlobNotFound, code: api.CodeBlobNotFound},
+	{own: providers.CodeStoreUnavailable, code: api.CodeStoreUnavailable},
+	{kind: providers.KindPermanent, code: api.CodeProviderRejected},
+	{kind: providers.KindQuota, limited: true, code: api.CodeProviderQuota},
+	{kind: providers.KindQuota, code: api.CodeProviderQuota, final: true}, // somebody has to pay first
+	{kind: providers.KindAuth, own: providers.CodeNotConfigured, code: api.CodeProviderUnavailable, final: true},
+	{kind: providers.KindAuth, code: api.CodeProviderFailed, final: true}, // nor does a refused key get better
+	{kind: providers.KindTransient, own: providers.CodeUnavailable, code: api.CodeProviderUnavailable},
+	{own: providers.CodeTimeout, code: api.CodeProviderTimeout},
+	{kind: providers.KindTransient, limited: true, code: api.CodeProviderRateLimited},
+	{code: api.CodeProviderFailed}, // what else is transient or unknown, and lost files
 }
 
 // advice is the detail of the kinds whose own errors don't go to clients.
@@ -118,6 +161,19 @@ var advice = map[api.Code]string{
 // problemOf maps any error to the answer for clients.
 func problemOf(err error, operationID string) api.Problem {
 	code, detail := classify(err)
+	if code != "" {
+		return newProblem(code, detail, operationID)
+	}
+	if e, ok := errors.AsType[*providers.Error](err); ok {
+		return providerProblem(e, operationID)
+	}
+	if errors.Is(err, context.Canceled) { // and not by the client, who would not be answered
+		return newProblem(api.CodeOverloaded, "The gateway is stopping. Nothing is lost; try again shortly.", operationID)
+	}
+	return newProblem(api.CodeInternal, advice[api.CodeInternal], operationID)
+}
+
+func newProblem(code api.Code, detail, operationID string) api.Problem {
 	kind := kinds[code]
 	return api.Problem{
 		Type:        "urn:casgate:problem:" + string(code),
@@ -131,6 +187,31 @@ func problemOf(err error, operationID string) api.Problem {
 	}
 }
 
+// providerProblem maps what failed at a provider.
+func providerProblem(e *providers.Error, operationID string) api.Problem {
+	limited := e.TooMany || e.Kind == providers.KindTransient && e.Status == http.StatusTooManyRequests
+	for _, row := range providerCodes {
+		if row.kind != "" && row.kind != e.Kind || row.own != "" && row.own != e.Code || row.limited && !limited {
+			continue
+		}
+		p := newProblem(row.code, e.Error(), operationID)
+		p.Provider, p.ProviderCode, p.ProviderMessage = e.Provider, e.Code, e.Message
+		switch {
+		case row.final:
+			p.Retryable, p.RetryAfter = false, 0
+		case p.Retryable && e.RetryAfter > 0:
+			p.RetryAfter = seconds(e.RetryAfter)
+		}
+		return p
+	}
+	panic("the last row of providerCodes takes every error")
+}
+
+// seconds rounds up: who comes back when told must not be too early.
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+// classify returns an error's code, and what clients are told; no code where the
+// error is none of the gateway's own.
 func classify(err error) (api.Code, string) {
 	if e, ok := errors.AsType[*requestError](err); ok {
 		return e.code, e.detail
@@ -151,7 +232,7 @@ func classify(err error) (api.Code, string) {
 			return api.CodeMethodNotAllowed, "This path does not take this method; the Allow header lists those it takes."
 		}
 	}
-	return api.CodeInternal, advice[api.CodeInternal]
+	return "", ""
 }
 
 // handleError is Echo's HTTPErrorHandler: it answers with a problem, unless the

@@ -51,6 +51,8 @@ type Purpose struct {
 	MaxBytes int64
 	// Lifetime is how long the provider keeps a file; 0: until it is deleted.
 	Lifetime time.Duration
+	// Rewritten: the provider may change a file's bytes, so that its size says nothing.
+	Rewritten bool
 	// Unlisted: files of this purpose don't show up in listings.
 	Unlisted bool
 }

@@ -59,7 +59,8 @@ func (r *Replicator) Ensure(ctx context.Context, q Request) (c Copy, created boo
 }
 
 // Begin makes sure that a copy is being made, here or elsewhere, or is there, and
-// doesn't wait for it.
+// doesn't wait for it. Errors are those of Ensure; one that comes with a copy says
+// why nobody works on it.
 func (r *Replicator) Begin(ctx context.Context, q Request) (Copy, error) {
 	j, err := r.plan(ctx, q)
 	if err != nil {
@@ -67,6 +68,7 @@ func (r *Replicator) Begin(ctx context.Context, q Request) (Copy, error) {
 	}
 	c, err := r.ledger.Copy(ctx, j.wanted.Key)
 	if err == nil && c.usable(j.wanted.Margin) {
+		r.use(c)
 		return c, nil
 	}
 	if err != nil && !errors.Is(err, ErrCopyNotFound) {
@@ -80,7 +82,7 @@ func (r *Replicator) Begin(ctx context.Context, q Request) (Copy, error) {
 		return Copy{}, err
 	}
 	r.wake()
-	return c, nil
+	return c, resting(c)
 }
 
 // use notes that a copy is handed out.
@@ -194,37 +196,49 @@ func (r *Replicator) pursue(ctx context.Context, j job) (outcome, error) {
 
 // givenUp returns the error to answer with where waiting for a row is of no use.
 func givenUp(c Copy) error {
-	due := untilDue(c)
+	soon := time.Until(c.LeaseUntil) > 0 || untilDue(c) <= patience
+	switch {
+	case soon && (c.State == StatePending || c.State == StateDeleting):
+		return nil
+	case c.State == StatePending: // it will be tried again, but not soon
+		e := c.lastError()
+		e.RetryAfter = max(untilDue(c), time.Second)
+		return &e
+	}
+	return resting(c)
+}
+
+// resting returns why nobody makes a copy that isn't there; nil where somebody does,
+// or will.
+func resting(c Copy) error {
+	e := c.lastError()
+	e.RetryAfter = 0
+	if !c.NextAttemptAt.IsZero() {
+		e.RetryAfter = max(untilDue(c), time.Second)
+	}
 	switch c.State {
-	case StateFailed, StateLost:
-	case StatePending, StateDeleting:
-		if time.Until(c.LeaseUntil) > 0 || due <= patience {
+	case StateFailed:
+		return &e
+	case StateLost:
+		if untilDue(c) <= 0 {
 			return nil
 		}
-	default:
-		return nil
-	}
-	var e Error
-	if c.Error != nil {
-		e = *c.Error
-	} else {
-		e = Error{Provider: c.Provider, Op: OpUpload, Kind: KindTransient}
-	}
-	switch c.State {
-	case StateLost:
 		e.Kind, e.Code, e.Status = KindLost, "kept_losing", 0
 		e.Message = fmt.Sprintf("%s has lost the file %d times lately", c.Provider, c.Losses)
 		e.Hint = "the account's files may be removed by somebody else; it is not uploaded again for a while"
+		return &e
 	case StateDeleting:
 		return fmt.Errorf("%w: it is being deleted at %s, which has not confirmed it yet", ErrCopyInProgress, c.Provider)
-	case StateFailed:
-		if c.NextAttemptAt.IsZero() {
-			e.RetryAfter = 0
-			return &e
-		}
 	}
-	e.RetryAfter = max(due, time.Second)
-	return &e
+	return nil
+}
+
+// lastError is why the last attempt failed.
+func (c Copy) lastError() Error {
+	if c.Error != nil {
+		return *c.Error
+	}
+	return Error{Provider: c.Provider, Op: OpUpload, Kind: KindTransient}
 }
 
 // untilDue returns how long it is until a row may be worked on; rows that are

@@ -77,6 +77,12 @@ const (
 	CodeTimeout       = "timeout"        // no answer in time
 	CodeConnection    = "connection"     // the connection failed
 	CodeBadAnswer     = "bad_answer"     // an answer that makes no sense
+
+	// The gateway's own bytes could not be read.
+	CodeObjectCorrupt    = "object_corrupt"
+	CodeObjectMissing    = "object_missing"
+	CodeBlobNotFound     = "blob_not_found"
+	CodeStoreUnavailable = "store_unavailable"
 )
 
 // Error implements error.

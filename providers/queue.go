@@ -59,7 +59,8 @@ func (r *Replicator) takeUp(ctx context.Context, workers chan struct{}, busy *bu
 	accounts := make([]string, 0, len(r.accounts))
 	byAccount := make(map[string]Guarded, len(r.accounts))
 	for _, p := range r.accounts {
-		if unavailable(p) == nil {
+		// Not while it is half-open either: that is for a single call, to find out.
+		if p.Health().Breaker == BreakerClosed {
 			account := p.Describe().Account
 			accounts = append(accounts, account)
 			byAccount[account] = p
@@ -152,9 +153,9 @@ func (r *Replicator) abandon(ctx context.Context, c Copy, cause error) error {
 	if err != nil || !won {
 		return err
 	}
-	e, ok := errors.AsType[*Error](cause)
-	if !ok {
-		e = &Error{Provider: c.Provider, Op: OpUpload, Kind: KindPermanent, Code: "source", Message: sourceMessage(cause)}
+	e := asError(cause, c.Provider, OpUpload)
+	if isSource(cause) {
+		e.Kind, e.Code, e.Message, e.Hint = KindPermanent, sourceCode(cause), "the blob isn't there any more", "upload it to the gateway again"
 	}
 	_, _, err = r.ledger.FailCopy(ctx, c.Key, claimed.Fence, Failure{State: StateFailed, Error: e, Uncertain: claimed.Uncertain, Again: true})
 	return err

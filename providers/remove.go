@@ -25,6 +25,8 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]Copy, error) {
 	if len(copies) == 0 {
 		return nil, fmt.Errorf("%w: %s has none at %s", ErrCopyNotFound, q.Digest, q.Provider)
 	}
+	// All are marked before any is removed: what is cut short the queue takes up.
+	var mine []int
 	for i, c := range copies {
 		claimed, won, err := r.ledger.DeleteCopy(ctx, c.Key, q.OperationID, r.o.Lease)
 		switch {
@@ -33,11 +35,13 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]Copy, error) {
 			continue
 		case err != nil:
 			return nil, err
-		case !won:
-			copies[i] = claimed // somebody else is at it
-			continue
+		case won:
+			mine = append(mine, i)
 		}
-		if copies[i], err = r.remove(ctx, p, claimed); err != nil {
+		copies[i] = claimed // or somebody else is at it
+	}
+	for _, i := range mine {
+		if copies[i], err = r.remove(ctx, p, copies[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -69,9 +73,6 @@ func (r *Replicator) removeRemote(ctx context.Context, p Provider, c Copy) error
 	if !c.Uncertain {
 		return nil
 	}
-	if purpose, err := p.Describe().Purpose(c.Purpose, ""); err == nil && purpose.Unlisted {
-		return nil // there is no way to look
-	}
 	left, err := leftovers(ctx, p, c)
 	if err != nil {
 		return err
@@ -90,13 +91,22 @@ func (r *Replicator) removeRemote(ctx context.Context, p Provider, c Copy) error
 // leftovers returns the remote files whose names say that they are a copy's, of
 // whichever attempt. They are gathered before anything is done about them: a list
 // that is being read takes up one of the account's calls.
+//
+// Of a purpose whose files aren't listed it finds none: there is no way to look.
 func leftovers(ctx context.Context, p Provider, c Copy) ([]RemoteFile, error) {
+	purpose, err := p.Describe().Purpose(c.Purpose, "")
+	if err != nil {
+		purpose = Purpose{Name: c.Purpose} // it was configured when the copy was made
+	}
+	if purpose.Unlisted {
+		return nil, nil
+	}
 	var files []RemoteFile
 	for f, err := range p.List(ctx, c.Purpose) {
 		if err != nil {
 			return nil, err
 		}
-		if name, ours := parseRemoteName(f.Name); ours && c.matches(name, f) {
+		if name, ours := parseRemoteName(f.Name); ours && c.matches(name, f, purpose) {
 			files = append(files, f)
 		}
 	}
@@ -114,10 +124,7 @@ func (r *Replicator) finishDelete(ctx context.Context, c Copy, to State) error {
 
 // postpone records why a delete failed, and that it is to be tried again.
 func (r *Replicator) postpone(ctx context.Context, c Copy, cause error) Copy {
-	e, ok := errors.AsType[*Error](cause)
-	if !ok {
-		e = &Error{Provider: c.Provider, Op: OpDelete, Kind: KindUnknown, Message: cause.Error()}
-	}
+	e := asError(cause, c.Provider, OpDelete)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
 	c.Attempts++

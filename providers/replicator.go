@@ -44,7 +44,8 @@ type Options struct {
 	// PollInterval is how often the ledger is looked through for work that nobody
 	// does. Default 5 s.
 	PollInterval time.Duration
-	// MaxAttempts bounds the uploads tried by themselves after failures. Default 8.
+	// MaxAttempts bounds the uploads tried by themselves after failures. The default of
+	// 12 lets them go on for about 20 minutes.
 	MaxAttempts int
 	// SignURL makes a URL at which a provider can read a blob for that long. Nil:
 	// there are no references by URL.
@@ -97,7 +98,7 @@ type Replicator struct {
 func NewReplicator(o Options) (*Replicator, error) {
 	o.Lease = cmp.Or(o.Lease, 30*time.Second)
 	o.PollInterval = cmp.Or(o.PollInterval, 5*time.Second)
-	o.MaxAttempts = cmp.Or(o.MaxAttempts, 8)
+	o.MaxAttempts = cmp.Or(o.MaxAttempts, 12)
 	if o.OnStep == nil {
 		o.OnStep = func(Step) {}
 	}

@@ -30,7 +30,7 @@ func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 	if err != nil {
 		return cas.Blob{}, err
 	}
-	key := TextKey{Digest: q.Digest, Provider: q.Provider, Extension: j.wanted.Extension}
+	key := TextKey{Digest: q.Digest, Provider: j.about.textOwner(), Extension: j.wanted.Extension}
 	text, err := r.knownText(ctx, key)
 	if err == nil || !errors.Is(err, ErrCopyNotFound) {
 		return text, err
@@ -54,6 +54,15 @@ func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 		}
 		return cas.Blob{}, context.Cause(ctx)
 	}
+}
+
+// textOwner is whom a text is remembered as extracted by: any account of a provider
+// extracts the same, but what a simulator says is never served as a provider's.
+func (d Description) textOwner() string {
+	if d.Simulated {
+		return d.Account
+	}
+	return d.Provider
 }
 
 // knownText returns the blob of a text that was extracted before, or

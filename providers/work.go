@@ -193,7 +193,7 @@ func (r *Replicator) upload(ctx context.Context, j job, c Copy) (RemoteFile, err
 	if err != nil {
 		return f, err
 	}
-	if f.Size != 0 && f.Size != j.blob.Size {
+	if f.Size != 0 && f.Size != j.blob.Size && !j.purpose.Rewritten {
 		r.discard(j, f.ID)
 		return RemoteFile{}, &Error{
 			Provider: c.Provider, Op: OpUpload, Kind: KindTransient, Code: CodeBadAnswer,
@@ -231,9 +231,9 @@ func (r *Replicator) findEarlier(ctx context.Context, j job, c Copy) (RemoteFile
 }
 
 // matches reports whether a remote file is one of this copy's.
-func (c Copy) matches(name remoteName, f RemoteFile) bool {
+func (c Copy) matches(name remoteName, f RemoteFile, p Purpose) bool {
 	return name.digestHex == blobHex(c.Digest) && name.extension == c.Extension &&
-		f.Size == c.Size && (f.Purpose == "" || f.Purpose == c.Purpose)
+		(f.Size == c.Size || p.Rewritten) && (f.Purpose == "" || f.Purpose == c.Purpose)
 }
 
 // awaitReady looks at a file in process until it is ready, or failed.
@@ -351,9 +351,6 @@ func (r *Replicator) discard(j job, id string) {
 // discardUnknown removes the file of an upload that was broken off, in case it got
 // through: exactly the one with this claim's fence in its name.
 func (r *Replicator) discardUnknown(ctx context.Context, j job, c Copy, keep string) {
-	if j.purpose.Unlisted {
-		return
-	}
 	left, err := leftovers(ctx, j.provider, c)
 	if err != nil {
 		r.log.Warn().Err(err).Stringer("copy", c.Key).Msg("could not look for a file that may be left over; a reconcile will find it")
@@ -387,25 +384,26 @@ func (r *Replicator) recordFailure(ctx context.Context, j job, c Copy, made Remo
 
 // judge turns an error into what the ledger keeps of it.
 func (r *Replicator) judge(ctx context.Context, c Copy, made RemoteFile, cause error) Failure {
-	e, ok := errors.AsType[*Error](cause)
-	if !ok {
-		e = &Error{Provider: c.Provider, Op: OpUpload, Kind: KindUnknown, Message: cause.Error()}
-	}
+	e := asError(cause, c.Provider, OpUpload)
 	f := Failure{State: StatePending, Error: e, Again: true, After: cmp.Or(e.RetryAfter, backoffDelay(c.Attempts))}
 	switch {
 	case ctx.Err() != nil: // this gateway stops; another, or the next start, goes on
 		f.Uncertain, f.After = true, 0
 		return f
 	case isSource(cause):
-		f.State = StateFailed
-		f.Error = &Error{Provider: c.Provider, Op: OpUpload, Kind: KindTransient, Code: "source", Message: sourceMessage(cause), Hint: "upload the blob to the gateway again if it is damaged"}
-		f.After = time.Second
+		f.State, f.After = StateFailed, time.Second
+		f.Error = &Error{
+			Provider: c.Provider, Op: OpUpload, Kind: KindTransient, Code: sourceCode(cause),
+			Message: "the gateway's own bytes could not be read",
+			Hint:    "upload the blob to the gateway again if it is damaged or missing",
+		}
 	case e.Kind == KindPermanent:
 		f.State, f.Again = StateFailed, false
 	case e.Kind == KindQuota:
 		f.State, f.After = StateFailed, max(e.RetryAfter, fullDelay)
 	case e.Kind == KindAuth:
 		f.State, f.After = StateFailed, max(e.RetryAfter, authDelay)
+	case e.Code == CodeUnavailable: // it wasn't tried; the provider's return is waited for
 	case c.Attempts >= r.o.MaxAttempts:
 		f.State, f.After = StateFailed, max(e.RetryAfter, fullDelay)
 	}
@@ -432,25 +430,39 @@ func backoffDelay(attempts int) time.Duration {
 	return delay/2 + rand.N(delay/2)
 }
 
-// isSource reports whether an upload failed because the blob could not be read.
-func isSource(err error) bool {
-	for _, source := range []error{
-		cas.ErrObjectCorrupt, cas.ErrObjectMissing, cas.ErrDigestMismatch,
-		cas.ErrStoreUnavailable, cas.ErrBlobNotFound,
-	} {
-		if errors.Is(err, source) {
-			return true
-		}
+// asError makes an *Error of whatever a call failed with. What isn't one is of the
+// gateway's own making, and may name hosts and files, which are for its log alone.
+func asError(cause error, provider string, op Op) *Error {
+	if e, ok := errors.AsType[*Error](cause); ok {
+		return e
 	}
-	return false
+	return &Error{
+		Provider: provider, Op: op, Kind: KindUnknown, Code: "gateway",
+		Message: "something failed in the gateway; its log has the details", Hint: "try again shortly",
+	}
 }
 
-// sourceMessage says what was wrong with the blob, without naming hosts and files.
-func sourceMessage(err error) string {
-	for _, source := range []error{cas.ErrObjectCorrupt, cas.ErrObjectMissing, cas.ErrStoreUnavailable, cas.ErrBlobNotFound, cas.ErrDigestMismatch} {
-		if errors.Is(err, source) {
-			return "the gateway's own bytes could not be read: " + source.Error()
+// sources are the errors of a blob that can't be read, with the codes that stand
+// for them in the ledger.
+var sources = []struct {
+	err  error
+	code string
+}{
+	{cas.ErrObjectCorrupt, CodeObjectCorrupt}, // before ErrDigestMismatch, which it wraps
+	{cas.ErrDigestMismatch, CodeObjectCorrupt},
+	{cas.ErrObjectMissing, CodeObjectMissing},
+	{cas.ErrBlobNotFound, CodeBlobNotFound},
+	{cas.ErrStoreUnavailable, CodeStoreUnavailable},
+}
+
+// isSource reports whether an upload failed because the blob could not be read.
+func isSource(err error) bool { return sourceCode(err) != "" }
+
+func sourceCode(err error) string {
+	for _, s := range sources {
+		if errors.Is(err, s.err) {
+			return s.code
 		}
 	}
-	return "the gateway's own bytes could not be read"
+	return ""
 }

@@ -3,6 +3,7 @@ package providers_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,7 +18,13 @@ import (
 	"casgate/providers"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Each history makes a database; the flag asks for more of them.
+	if err := flag.Set("rapid.checks", "15"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // world is what replicators share: blobs, a ledger, a provider.
 type world struct {

@@ -32,7 +32,7 @@ var settings = []string{
 	"CAS_LISTEN", "CAS_ADMIN_LISTEN", "CAS_DATA_DIR", "CAS_DATABASE_URL", "CAS_DATABASE_LISTEN_URL",
 	"CAS_S3_ENDPOINT", "CAS_S3_BUCKET", "CAS_S3_REGION", "CAS_S3_ACCESS_KEY", "CAS_S3_SECRET_KEY",
 	"CAS_MAX_BLOB_SIZE", "CAS_AUTH", "CAS_PUBLIC_READ", "CAS_PUBLIC_URL",
-	"CAS_KIMI_API_KEY", "CAS_KIMI_BASE_URL", "CAS_GLM_API_KEY", "CAS_GLM_BASE_URL",
+	"CAS_PROVIDERS_FILE", "CAS_COPY_EVICTION", "CAS_COPY_WAIT", "CAS_REFERENCE_URLS",
 	"CAS_LOG_LEVEL", "CAS_LOG_FORMAT", "CAS_URL", "CAS_TOKEN",
 	"CAS_MAX_UPLOADS", "CAS_RATE_LIMIT", "CAS_SPOOL_LIMIT", "CAS_MIN_BODY_RATE", "CAS_BODY_WINDOW", "CAS_IDLE_TIMEOUT",
 	"CAS_SHUTDOWN_GRACE", "CAS_HOT_BYTES", "CAS_HOT_BLOB_SIZE", "CAS_VERIFIED_FOR",
@@ -90,6 +90,12 @@ func (c *doctorCmd) checkSettings(e *examination) {
 	known := map[string]bool{}
 	for _, name := range settings {
 		known[name], known[name+"_FILE"] = true, true
+	}
+	for _, a := range adapters {
+		for _, setting := range providerSettings {
+			known[a.variable(setting)] = true
+		}
+		known[a.variable("API_KEY_FILE")] = true
 	}
 	unknown := false
 	for _, entry := range os.Environ() {

@@ -4,15 +4,40 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
+
+	"casgate/providers"
 )
 
 // TestMain lets the test binary be cas itself where it is called by that name.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "cas" {
+		setHooks()
 		main()
 	}
 	os.Exit(m.Run())
+}
+
+// The variables by which a test asks a process of its own for hooks.
+const (
+	killAtVariable = "CAS_TEST_KILL_AT" // a providers.Step
+	leaseVariable  = "CAS_TEST_LEASE"
+)
+
+func setHooks() {
+	if lease, err := time.ParseDuration(os.Getenv(leaseVariable)); err == nil {
+		hooks.lease, hooks.pollInterval = lease, lease/10
+	}
+	if step := os.Getenv(killAtVariable); step != "" {
+		hooks.onStep = func(s providers.Step) {
+			if string(s) == step {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				select {} // until it strikes
+			}
+		}
+	}
 }
 
 func TestVersionAndUsageExitCodes(t *testing.T) {

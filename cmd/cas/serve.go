@@ -21,6 +21,7 @@ import (
 	"casgate/gateway"
 	"casgate/index"
 	"casgate/index/pgindex"
+	"casgate/providers"
 )
 
 // serveCmd runs the gateway.
@@ -28,6 +29,7 @@ type serveCmd struct {
 	dataConfig
 	indexConfig
 	storeConfig
+	providersConfig
 
 	Listen       string `name:"listen" env:"CAS_LISTEN" default:"127.0.0.1:8080" help:"Address of the API; port 0 picks a free one, written to the file listen in the data folder." placeholder:"HOST:PORT"`
 	AdminListen  string `name:"admin-listen" env:"CAS_ADMIN_LISTEN" default:"127.0.0.1:8081" help:"Address of metrics and pprof; empty turns them off." placeholder:"HOST:PORT"`
@@ -88,6 +90,10 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 
+	if c.ReferenceURLs == "bucket" && objects.s3 == nil {
+		return usageError{errors.New("--reference-urls=bucket needs a bucket; set CAS_S3_ENDPOINT, or leave the URLs to the gateway")}
+	}
+
 	registry := newRegistry()
 	cached, err := index.NewCached(x, index.CacheOptions{Shared: !c.indexConfig.embedded()})
 	if err != nil {
@@ -113,8 +119,30 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if publicURL == "" {
 		publicURL = urlOf(ln.Addr())
 	}
-	g, err := gateway.New(gateway.Options{
-		Store: store, Access: x, PublicURL: publicURL,
+	ledger, err := index.NewCachedLedger(x, index.LedgerOptions{CacheOptions: index.CacheOptions{Shared: !c.indexConfig.embedded()}})
+	if err != nil {
+		return err
+	}
+	defer ledger.Close()
+	var g *gateway.Gateway
+	copies, err := c.openCopies(providers.Options{
+		Blobs: store, Ledger: ledger, Log: log,
+		SignURL: func(ctx context.Context, d cas.Digest, life time.Duration) (string, error) {
+			if c.ReferenceURLs == "bucket" {
+				return presigned(ctx, store, objects, d, life)
+			}
+			return g.SignURL(ctx, d, life)
+		},
+	}, registry)
+	if err != nil {
+		return err
+	}
+	defer copies.Close()
+	if copies.simulated() && !isLoopback(ln.Addr()) {
+		return usageError{errSimulateElsewhere}
+	}
+	g, err = gateway.New(gateway.Options{
+		Store: store, Access: x, Copies: copies.Replicator, CopyWait: c.CopyWait, PublicURL: publicURL,
 		NoAuth: c.Auth == "none", PublicRead: c.PublicRead,
 		Log: log, Registry: registry,
 		MaxUploads: c.MaxUploads, RequestsPerSecond: c.RateLimit,
@@ -135,8 +163,10 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 
 	services, ctx := errgroup.WithContext(ctx)
 	if pg, ok := x.(*pgindex.Index); ok {
-		services.Go(func() error { return untilDone(ctx, cached.Watch(ctx, pg)) })
+		all := index.FanOut(cached.Listener(), ledger.Listener(), copies.listener())
+		services.Go(func() error { return untilDone(ctx, pg.Listen(ctx, all)) })
 	}
+	copies.run(ctx, services.Go)
 	if admin != nil {
 		services.Go(func() error { return serveAdmin(ctx, admin, registry) })
 	}
@@ -148,6 +178,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	defer os.Remove(c.path(listenFile))
 	log.Info().Str("version", version()).Str("url", publicURL).Str("listen", ln.Addr().String()).
 		Str("index", c.indexConfig.describe(c.dataConfig)).Str("store", objects.text).
+		Str("providers", copies.names()).Bool("simulated", copies.simulated()).
 		Str("auth", c.Auth).Bool("public_read", c.PublicRead).Msg("serving")
 	if err := services.Wait(); err != nil {
 		return err
@@ -236,6 +267,15 @@ func (c *serveCmd) newStore(objects cas.ObjectStore, x cas.Index, log zerolog.Lo
 		VerifiedFor: c.VerifiedFor,
 		Log:         log,
 	})
+}
+
+// presigned returns a URL at which a blob can be read in the bucket itself.
+func presigned(ctx context.Context, store *cas.Store, objects objectStore, d cas.Digest, life time.Duration) (string, error) {
+	b, err := store.Blob(ctx, d)
+	if err != nil {
+		return "", err
+	}
+	return objects.s3.PresignGet(ctx, b.Object(), b.MediaType, life)
 }
 
 // untilDone drops the error of a service that ended because it was told to.

@@ -13,17 +13,22 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/cas/filestore"
+	"casgate/cas/journal"
 	"casgate/cas/s3store"
 	"casgate/gateway"
 	"casgate/index/pgindex"
 	"casgate/index/sqliteindex"
 	"casgate/migrations"
+	"casgate/providers"
 )
 
 // database is what the commands need of an index driver.
 type database interface {
 	cas.Index
+	cas.FileIndex
+	journal.Store
 	gateway.AccessIndex
+	providers.Ledger
 
 	Migrate(ctx context.Context) error
 	MigrationStatus(ctx context.Context) ([]migrations.Status, error)

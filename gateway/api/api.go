@@ -18,6 +18,9 @@ type Blob struct {
 	// Deduplicated is in the answer to an upload only: true where the bytes were
 	// there already and were not stored again.
 	Deduplicated *bool `json:"deduplicated,omitempty"`
+	// Asked is in the answer to an upload with providers= only: what became of the
+	// copies it asked for. The blob is stored whatever it says.
+	Asked []AskedCopy `json:"copies,omitempty"`
 	// URL is the blob's hash URL.
 	URL string `json:"url"`
 }
@@ -75,6 +78,11 @@ type Deleted struct {
 type Health struct {
 	Status string            `json:"status"`           // ok or unavailable
 	Checks map[string]string `json:"checks,omitempty"` // part → ok, or what is wrong
+	// Providers says how each configured provider fares: ok, simulated, or what is
+	// wrong. It has no bearing on the status: a gateway stays of use without them.
+	Providers map[string]string `json:"providers,omitempty"`
+	// Warning is what nobody should overlook: that providers are simulated.
+	Warning string `json:"warning,omitempty"`
 }
 
 // Code is a problem's stable, machine-readable name.

@@ -48,6 +48,18 @@ type ProviderError struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
+// AskedCopy is what became of a copy that an upload asked for.
+type AskedCopy struct {
+	Provider string `json:"provider"`
+	// State is the copy's; failed where it can't be made at all.
+	State   string `json:"state"`
+	Purpose string `json:"purpose,omitempty"`
+	// OperationID names the work under way: GET /v1/operations/{id}.
+	OperationID string `json:"operation_id,omitempty"`
+	// Error is why it can't be made, or can't yet.
+	Error *Problem `json:"error,omitempty"`
+}
+
 // CopyList is the answer of GET /v1/blobs/{digest}/copies, and of DELETE of a
 // blob's copies at a provider.
 type CopyList struct {
@@ -144,13 +156,27 @@ type RemoteFile struct {
 	CreatedAt *time.Time `json:"created_at,omitempty"`
 }
 
-// Operation is work that goes on behind an answer.
+// Operation is work that goes on behind an answer. Of each copy the gateway knows
+// the last operation only.
 type Operation struct {
 	ID   string `json:"id"`
-	Kind string `json:"kind"` // sync or delete
-	// Status is pending, running, succeeded or failed.
+	Kind string `json:"kind"` // OperationSync or OperationDelete
+	// Status is one of the constants below.
 	Status string `json:"status"`
-	Copy   *Copy  `json:"copy,omitempty"`
+	// Copy is what it is about. Of several that are deleted at once it is one that is
+	// still there, where there is any.
+	Copy *Copy `json:"copy,omitempty"`
 	// Error is why it failed, or why the last attempt did.
 	Error *Problem `json:"error,omitempty"`
 }
+
+// The kinds of operations, and how far they are.
+const (
+	OperationSync   = "sync"
+	OperationDelete = "delete"
+
+	OperationPending   = "pending"
+	OperationRunning   = "running"
+	OperationSucceeded = "succeeded"
+	OperationFailed    = "failed"
+)

@@ -106,6 +106,57 @@ func calls(c *client.Client, ctx context.Context) map[string]func() error {
 			return err
 		},
 		"Ready": func() error { return c.Ready(ctx) },
+		"EnsureCopy": func() error {
+			_, err := c.EnsureCopy(ctx, d, "kimi", client.EnsureOptions{})
+			return err
+		},
+		"ReportLost": func() error {
+			_, err := c.ReportLost(ctx, d, "kimi", "id", client.CopyOptions{})
+			return err
+		},
+		"Copies": func() error {
+			_, err := c.Copies(ctx, d)
+			return err
+		},
+		"Copy": func() error {
+			_, err := c.Copy(ctx, d, "kimi", client.CopyOptions{})
+			return err
+		},
+		"DeleteCopies": func() error {
+			_, err := c.DeleteCopies(ctx, d, "kimi", "")
+			return err
+		},
+		"Reference": func() error {
+			_, err := c.Reference(ctx, d, "kimi", client.ReferenceOptions{})
+			return err
+		},
+		"Text": func() error {
+			content, err := c.Text(ctx, d, client.TextOptions{})
+			if err == nil {
+				content.Body.Close()
+			}
+			return err
+		},
+		"Providers": func() error {
+			_, err := c.Providers(ctx)
+			return err
+		},
+		"Provider": func() error {
+			_, err := c.Provider(ctx, "kimi")
+			return err
+		},
+		"Reconcile": func() error {
+			_, err := c.Reconcile(ctx, "kimi", true)
+			return err
+		},
+		"Operation": func() error {
+			_, err := c.Operation(ctx, "id")
+			return err
+		},
+		"WaitOperation": func() error {
+			_, err := c.WaitOperation(ctx, "id")
+			return err
+		},
 	}
 }
 

@@ -24,6 +24,19 @@ var (
 	ErrForbidden = errors.New("not allowed")
 	// ErrUnreachable: no connection came about, or it broke.
 	ErrUnreachable = errors.New("the gateway can't be reached")
+	// ErrProviderNotFound: the gateway knows no provider of this name.
+	ErrProviderNotFound = errors.New("provider not found")
+	// ErrCopyNotFound: the blob has no such copy.
+	ErrCopyNotFound = errors.New("copy not found")
+	// ErrOperationNotFound: there is no such operation, or a later one on the same
+	// copy took its place.
+	ErrOperationNotFound = errors.New("operation not found")
+	// ErrCopyInProgress: the copy is being worked on, or deleted, and asking again
+	// later makes sense.
+	ErrCopyInProgress = errors.New("copy in progress")
+	// ErrProvider: it is a provider that refused, failed or can't be asked; the Error's
+	// Problem has its name, its own code and its own words.
+	ErrProvider = errors.New("the provider did not do it")
 	// ErrNotReady: the gateway runs, and its index or store doesn't answer.
 	ErrNotReady = errors.New("the gateway is not ready")
 )
@@ -43,6 +56,16 @@ var codeErrors = map[api.Code]error{
 	api.CodeIndexUnavailable:    cas.ErrIndexUnavailable,
 	api.CodeStoreUnavailable:    cas.ErrStoreUnavailable,
 	api.CodeNoSpace:             cas.ErrNoSpace,
+	api.CodeProviderNotFound:    ErrProviderNotFound,
+	api.CodeCopyNotFound:        ErrCopyNotFound,
+	api.CodeOperationNotFound:   ErrOperationNotFound,
+	api.CodeCopyInProgress:      ErrCopyInProgress,
+	api.CodeProviderRejected:    ErrProvider,
+	api.CodeProviderRateLimited: ErrProvider,
+	api.CodeProviderFailed:      ErrProvider,
+	api.CodeProviderUnavailable: ErrProvider,
+	api.CodeProviderTimeout:     ErrProvider,
+	api.CodeProviderQuota:       ErrProvider,
 }
 
 // headCodes are what a status means where the answer, being one to HEAD, has no

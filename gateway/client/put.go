@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 
 	"casgate/cas"
@@ -48,13 +49,16 @@ type PutOptions struct {
 	Name string
 	// MediaType is what the bytes are; empty lets the gateway find out.
 	MediaType string
+	// Providers are those to make copies at, in the background; the Blob's Asked says
+	// what came of it.
+	Providers []string
 }
 
 func (o PutOptions) query() url.Values {
-	if o.Name == "" {
-		return nil
-	}
-	return url.Values{"name": {o.Name}}
+	q := url.Values{}
+	setText(q, "name", o.Name)
+	setText(q, "providers", strings.Join(o.Providers, ","))
+	return q
 }
 
 func (o PutOptions) header() http.Header {

@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"casgate/gateway/api"
 )
 
 // request is what to ask of the gateway, as often as it takes.
@@ -81,8 +83,15 @@ func retryWait(err error, attempt int) (time.Duration, bool) {
 		return wait, true
 	}
 	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Problem.Status != http.StatusTooManyRequests && e.Problem.Status != http.StatusServiceUnavailable {
+	if !ok || !e.Problem.Retryable {
 		return 0, false
+	}
+	switch e.Problem.Status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	default:
+		if e.Problem.Code != api.CodeCopyInProgress {
+			return 0, false
+		}
 	}
 	// Not before the time named, and not all clients at once.
 	return e.retryAfter + wait, e.retryAfter <= longestRetryAfter
@@ -182,27 +191,35 @@ func closeDrained(body io.ReadCloser) {
 	body.Close()
 }
 
-// maxJSON bounds a JSON answer; a full page of blobs has about 1 MB.
-const maxJSON = 16 << 20
+// maxJSON bounds a JSON answer; a full page of blobs has about 1 MB, and a
+// reference may have a text of 64 MB in it, of which JSON makes more.
+const maxJSON = 256 << 20
 
 // doJSON sends a request and reads the JSON it is answered with into answer.
 func (c *Client) doJSON(ctx context.Context, r *request, answer any) error {
+	_, err := c.doJSONHead(ctx, r, answer)
+	return err
+}
+
+// doJSONHead is doJSON for who needs the answer's status or headers too; its body
+// is closed.
+func (c *Client) doJSONHead(ctx context.Context, r *request, answer any) (*http.Response, error) {
 	res, err := c.do(ctx, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer closeDrained(res.Body)
 	mediaType, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" {
-		return fmt.Errorf("%s answered with %s, not with JSON; is it a casgate gateway?", c.base, contentTypeText(res.Header))
+		return nil, fmt.Errorf("%s answered with %s, not with JSON; is it a casgate gateway?", c.base, contentTypeText(res.Header))
 	}
 	if err := json.NewDecoder(io.LimitReader(res.Body, maxJSON)).Decode(answer); err != nil {
 		if ctx.Err() != nil {
-			return c.interrupted(ctx, r)
+			return nil, c.interrupted(ctx, r)
 		}
-		return fmt.Errorf("the answer of %s broke off, or is not a casgate gateway's: %w", c.base, err)
+		return nil, fmt.Errorf("the answer of %s broke off, or is not a casgate gateway's: %w", c.base, err)
 	}
-	return nil
+	return res, nil
 }
 
 // jsonBody makes body, marshalled, the body of a request.

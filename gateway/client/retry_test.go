@@ -62,7 +62,7 @@ func succeed(v any) step {
 
 func refuse(status int, code api.Code, retryAfter string) step {
 	return func(*http.Request) (*http.Response, error) {
-		res := response(status, "application/problem+json", api.Problem{Code: code, Detail: "no"})
+		res := response(status, "application/problem+json", api.Problem{Code: code, Detail: "no", Retryable: true})
 		if retryAfter != "" {
 			res.Header.Set("Retry-After", retryAfter)
 		}

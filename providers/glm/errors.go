@@ -53,6 +53,9 @@ var saidOfMissing = []int{1214, 1222}
 // judge knows GLM's errors. What the body says comes before the status: errors may
 // come with 200 [L].
 func (p *Provider) judge(e *providers.Error, said openaicompat.Problem) {
+	if e.Kind == providers.KindAuth {
+		e.Hint = "" // a better one follows
+	}
 	code, err := strconv.Atoi(said.Code)
 	i := slices.IndexFunc(groups, func(g group) bool { return err == nil && slices.Contains(g.codes, code) })
 	switch {
@@ -73,7 +76,7 @@ func (p *Provider) judge(e *providers.Error, said openaicompat.Problem) {
 		// Called an internal error, it is the request that is wrong [L].
 		e.Kind = providers.KindPermanent
 	}
-	if e.Kind == providers.KindAuth && e.Hint == "" || e.Status == 401 {
+	if e.Kind == providers.KindAuth && e.Hint == "" {
 		e.Hint = "check " + p.Variable("API_KEY") + " and " + p.Variable("BASE_URL") + ": the key must be one for that host"
 	}
 }

@@ -20,8 +20,8 @@ const (
 
 const (
 	// Sizes are stated in "MB" [D]. Whether these are decimal or binary is not said;
-	// the smaller reading is right under both.
-	mb = 1000 * 1000
+	// the larger reading refuses nothing that GLM would take.
+	mib = 1 << 20
 	// zaiLifetime is how long Z.ai keeps files for agents [D]. BigModel says nothing of
 	// how long it keeps any.
 	zaiLifetime = 180 * 24 * time.Hour
@@ -36,17 +36,17 @@ const (
 func purposes(zai bool) []providers.Purpose {
 	if zai {
 		return []providers.Purpose{{
-			Name: purposeAgent, MaxSize: 100 * mb, MaxFiles: 100, Lifetime: zaiLifetime,
+			Name: purposeAgent, MaxSize: 100 * mib, MaxFiles: 100, Lifetime: zaiLifetime,
 			Extensions: []string{".pdf", ".doc", ".xlsx", ".ppt", ".txt", ".jpg", ".png"},
 		}}
 	}
 	documents := []string{".pdf", ".docx", ".doc", ".xls", ".xlsx", ".txt", ".png", ".jpg", ".jpeg", ".csv"}
-	images := map[string]int64{".png": 5 * mb, ".jpg": 5 * mb, ".jpeg": 5 * mb}
+	images := map[string]int64{".png": 5 * mib, ".jpg": 5 * mib, ".jpeg": 5 * mib}
 	return []providers.Purpose{
-		{Name: purposeAgent, MaxSize: 20 * mb, SizeOf: images, MaxFiles: 1000, Extensions: documents},
-		{Name: purposeCode, MaxSize: 20 * mb, SizeOf: images, MaxFiles: 100, Extensions: documents},
+		{Name: purposeAgent, MaxSize: 20 * mib, SizeOf: images, MaxFiles: 1000, Extensions: documents},
+		{Name: purposeCode, MaxSize: 20 * mib, SizeOf: images, MaxFiles: 100, Extensions: documents},
 		{
-			Name: purposeBatch, MaxSize: 100 * mb, MaxFiles: 1000, Extensions: []string{".jsonl"},
+			Name: purposeBatch, MaxSize: 100 * mib, MaxFiles: 1000, Extensions: []string{".jsonl"},
 			MediaTypes: []string{"application/jsonl", "application/x-ndjson"},
 		},
 		// No size is stated. It can be uploaded for, and is missing from the purposes that

@@ -16,13 +16,15 @@ const (
 )
 
 const (
-	mb = 1000 * 1000
+	mb  = 1000 * 1000
+	mib = 1 << 20
 	// maxSize bounds every file: "100 MB" [D]. Whether these are decimal or binary is
-	// not said; the smaller reading is right under both, and a file between the two is
-	// refused here rather than after its upload.
-	maxSize = 100 * mb
+	// not said. The larger reading refuses nothing that Kimi would take; of a file
+	// between the two Kimi itself has the last word.
+	maxSize = 100 * mib
 	// An account, or rather its user, keeps 1000 files and 10 GB [D], and of these 1000
-	// files for batches [D].
+	// files for batches [D]. Here the smaller reading is right under both: room is made
+	// a little early.
 	maxFiles   = 1000
 	maxBytes   = 10_000 * mb
 	maxBatches = 1000
@@ -58,6 +60,7 @@ func purposes() []providers.Purpose {
 		},
 		{
 			Name: purposeBatch, MaxSize: maxSize, MaxFiles: maxBatches,
+			Rewritten:  true, // "server-normalised" [3P]
 			MediaTypes: []string{"application/jsonl", "application/x-ndjson"},
 			Extensions: []string{".jsonl"},
 		},

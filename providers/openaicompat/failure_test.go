@@ -309,3 +309,36 @@ func (w waiting) Read([]byte) (int, error) {
 	<-w
 	return 0, io.EOF
 }
+
+// TestErrorInsteadOfContent: an error with status 200 is told by being JSON; a file
+// that looks like one is a file.
+func TestErrorInsteadOfContent(t *testing.T) {
+	t.Parallel()
+	const said = `{"error":{"code":"insufficient_quota","message":"no"}}`
+	for _, test := range []struct {
+		contentType, body string
+		want              providers.Kind
+	}{
+		{"application/json", said, providers.KindQuota},
+		{"application/json; charset=utf-8", said, providers.KindQuota},
+		{"application/octet-stream", said, ""},
+		{"application/json", said + "\n" + said, ""},
+		{"application/json", `{"content":"text"}`, ""},
+		{"application/json", `{"error":{"message":"` + strings.Repeat("x", 64<<10) + `"}}`, ""},
+	} {
+		p := with(t, preset(t, "openai"), func(r *http.Request) (*http.Response, error) {
+			return answer(r, 200, test.contentType, test.body), nil
+		})
+		body, err := p.(providers.Downloader).Download(t.Context(), "f")
+		if providers.KindOf(err) != test.want {
+			t.Errorf("%s %.60s: %v; want kind %q", test.contentType, test.body, err, test.want)
+		}
+		if err != nil {
+			continue
+		}
+		got, err := io.ReadAll(body)
+		if err := errors.Join(err, body.Close()); err != nil || string(got) != test.body {
+			t.Errorf("%s: got %d bytes, %v; want %d", test.contentType, len(got), err, len(test.body))
+		}
+	}
+}

@@ -2,8 +2,9 @@ package openaicompat
 
 import "encoding/json"
 
-// Sizes that providers state. Where they write MB, the smaller reading is taken:
-// it is right under both.
+// Sizes that providers state. Where they write MB of a file, the larger reading is
+// taken, which refuses nothing that they would take; of an account the smaller one,
+// so that room is made early rather than late.
 const (
 	mb  = 1000 * 1000
 	mib = 1 << 20
@@ -51,12 +52,12 @@ func openAI() Config {
 	return Config{
 		Name: "openai", BaseURL: "https://api.openai.com/v1",
 		Purposes: []Purpose{
-			{Name: "user_data", MaxSize: 512 * mb},
-			{Name: "vision", MaxSize: 512 * mb, MediaTypes: []string{"image/*"}},
-			{Name: "batch", MaxSize: 200 * mb, Extensions: []string{".jsonl"}, MediaTypes: batchTypes, LifetimeSeconds: 30 * day},
-			{Name: "fine-tune", MaxSize: 512 * mb, Extensions: []string{".jsonl"}},
-			{Name: "assistants", MaxSize: 512 * mb},
-			{Name: "evals", MaxSize: 512 * mb},
+			{Name: "user_data", MaxSize: 512 * mib},
+			{Name: "vision", MaxSize: 512 * mib, MediaTypes: []string{"image/*"}},
+			{Name: "batch", MaxSize: 200 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes, LifetimeSeconds: 30 * day},
+			{Name: "fine-tune", MaxSize: 512 * mib, Extensions: []string{".jsonl"}},
+			{Name: "assistants", MaxSize: 512 * mib},
+			{Name: "evals", MaxSize: 512 * mib},
 		},
 		MaxBytes: 2500 * gb, PerMinute: 1000,
 		Listing: PagingAfter, PageSize: 1000,
@@ -83,8 +84,8 @@ func qwen() Config {
 	return Config{
 		Name: "qwen", BaseURL: "https://dashscope.aliyuncs.com/compatible-mode/v1",
 		Purposes: []Purpose{
-			{Name: "file-extract", MaxSize: 150 * mb},
-			{Name: "batch", MaxSize: 500 * mb, Extensions: []string{".jsonl"}, MediaTypes: batchTypes},
+			{Name: "file-extract", MaxSize: 150 * mib},
+			{Name: "batch", MaxSize: 500 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes},
 		},
 		MaxFiles: 10_000, MaxBytes: 100 * gb,
 		Listing:  PagingAfter,
@@ -133,9 +134,9 @@ func mistral() Config {
 	return Config{
 		Name: "mistral", BaseURL: "https://api.mistral.ai/v1",
 		Purposes: []Purpose{
-			{Name: "ocr", MaxSize: 512 * mb},
-			{Name: "batch", MaxSize: 512 * mb, Extensions: []string{".jsonl"}, MediaTypes: batchTypes},
-			{Name: "fine-tune", MaxSize: 512 * mb, Extensions: []string{".jsonl"}},
+			{Name: "ocr", MaxSize: 512 * mib},
+			{Name: "batch", MaxSize: 512 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes},
+			{Name: "fine-tune", MaxSize: 512 * mib, Extensions: []string{".jsonl"}},
 		},
 		Listing: PagingNumber, PageSize: 100,
 		Retrieve: true, Download: true,
@@ -156,7 +157,7 @@ func mistral() Config {
 func xAI() Config {
 	return Config{
 		Name: "xai", BaseURL: "https://api.x.ai/v1",
-		Purposes:       []Purpose{{Name: "assistants", MaxSize: 50 * mb}},
+		Purposes:       []Purpose{{Name: "assistants", MaxSize: 50 * mib}},
 		IgnoresPurpose: true,
 		Listing:        PagingNone,
 		Retrieve:       true, Download: true,

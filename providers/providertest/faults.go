@@ -221,7 +221,7 @@ func testSecrets(t *testing.T, r *run) {
 func testLongMessages(t *testing.T, r *run) {
 	upload := r.allCalls(t)[providers.OpUpload]
 	for _, message := range []string{
-		strings.Repeat("长", 200_000), "line\r\nanother \x1b[31mred\x00 \x7f", strings.Repeat("x", 3<<20), "cut \xf0\x9f",
+		strings.Repeat("长", 40_000), "line\r\nanother \x1b[31mred\x00 \x7f", strings.Repeat("x", 1<<20), "cut \xf0\x9f",
 	} {
 		r.remote.Fail(sim.Fault{Op: providers.OpUpload, Times: 1, Kind: sim.Refuse, Status: 400, Code: strings.Repeat("c", 10_000), Message: message})
 		r.wantError(t, upload(t.Context()), providers.OpUpload)

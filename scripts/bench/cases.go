@@ -39,6 +39,10 @@ func cases(o options) []benchCase {
 		}
 		return limit{id: name, title: what + fmt.Sprintf(", %d × %d MiB at once", m.uploads, m.size>>20), unit: unitMiB, target: 256, runs: 1, connections: m.uploads, measure: m.measure}
 	}
+	copies := copiesMemory{copies: 50, size: 100_000_000}
+	if o.quick {
+		copies.size = 4 << 20
+	}
 	starts := max(o.rounds, 5)
 	return []benchCase{
 		comparison{id: "get-4k-echo", title: "GET 4 KiB, hot, embedded", connections: 32, size: small, target: 0.8, open: hotEmbedded(small)},
@@ -51,6 +55,11 @@ func cases(o options) []benchCase {
 		comparison{id: "put-4k-new", title: "PUT 4 KiB, new, served", connections: 16, size: small, target: 0.7, open: putNew(small)},
 		comparison{id: "put-64m-new", title: "PUT 64 MiB, new, digest known, served", connections: 1, size: large, operations: largePuts, target: 0.8, open: putNew(large)},
 		comparison{id: "put-4k-existing", title: "PUT 4 KiB, existing, served", connections: 16, size: small, target: 5, open: putExisting},
+		comparison{id: "copy-hit-embedded", title: "PUT copy that is there, embedded", connections: 32, target: 0.8, open: hotCopies(false)},
+		comparison{id: "copy-hit-served", title: "PUT copy that is there, served", connections: 32, target: 0.8, open: hotCopies(true)},
+		limit{id: "copy-new-embedded", title: "PUT copy, new, 64 KiB, beyond the provider's own time, embedded", unit: unitMilliseconds, target: 10, runs: o.rounds, connections: 1, measure: newCopyDelay(false)},
+		limit{id: "copy-new-served", title: "PUT copy, new, 64 KiB, beyond the provider's own time, served", unit: unitMilliseconds, target: 10, runs: o.rounds, connections: 1, measure: newCopyDelay(true)},
+		limit{id: "memory-copies", title: fmt.Sprintf("Peak memory, %d copies of %d MB at once", copies.copies, copies.size/1_000_000), unit: unitMiB, target: 256, runs: 1, connections: copies.copies, measure: copies.measure},
 		memory("memory-served-known", "Peak memory, PUT, served", true, true),
 		memory("memory-served-unknown", "Peak memory, POST, served", true, false),
 		memory("memory-embedded-known", "Peak memory, PUT, embedded", false, true),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -126,6 +127,9 @@ func (c *content) bytes() []byte {
 
 // reader returns a reader of the content for clients that want one.
 func (c *content) reader() io.ReadSeeker { return &contentReader{content: c} }
+
+// open starts a read of the content.
+func (c *content) open(context.Context) (io.ReadCloser, error) { return io.NopCloser(c.reader()), nil }
 
 type contentReader struct {
 	content *content

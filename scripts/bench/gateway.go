@@ -48,16 +48,16 @@ func (l *lab) startGateway(ctx context.Context, data string, settings []string) 
 	})
 }
 
-// startEmbedded starts a gateway with SQLite and a folder. An empty data means a
-// new folder.
-func (l *lab) startEmbedded(ctx context.Context, data string) (*gateway, error) {
+// startEmbedded starts a gateway with SQLite and a folder, and further settings. An
+// empty data means a new folder.
+func (l *lab) startEmbedded(ctx context.Context, data string, settings ...string) (*gateway, error) {
 	if data == "" {
 		var err error
 		if data, err = os.MkdirTemp(l.dir, "data-"); err != nil {
 			return nil, err
 		}
 	}
-	g, err := l.startGateway(ctx, data, nil)
+	g, err := l.startGateway(ctx, data, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +70,9 @@ func (l *lab) startEmbedded(ctx context.Context, data string) (*gateway, error) 
 	return g, nil
 }
 
-// startServed starts a gateway on the lab's database and bucket.
-func (l *lab) startServed(ctx context.Context) (*gateway, error) {
+// startServed starts a gateway on the lab's database and bucket, with further
+// settings.
+func (l *lab) startServed(ctx context.Context, settings ...string) (*gateway, error) {
 	s, err := l.services(ctx)
 	if err != nil {
 		return nil, err
@@ -80,7 +81,7 @@ func (l *lab) startServed(ctx context.Context) (*gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := l.startGateway(ctx, data, s.settings())
+	g, err := l.startGateway(ctx, data, append(s.settings(), settings...))
 	if err != nil {
 		return nil, err
 	}

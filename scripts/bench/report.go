@@ -15,10 +15,11 @@ import (
 
 // Units of the figures.
 const (
-	unitRequests  = "req/s"
-	unitMegabytes = "MB/s"
-	unitMiB       = "MiB"
-	unitSeconds   = "s"
+	unitRequests     = "req/s"
+	unitMegabytes    = "MB/s"
+	unitMiB          = "MiB"
+	unitSeconds      = "s"
+	unitMilliseconds = "ms"
 )
 
 // series is what was measured of one side, round by round.
@@ -113,8 +114,11 @@ func median(values []float64) float64 {
 
 // figure formats a value with as many digits as it deserves.
 func figure(value float64, unit string) string {
-	if unit == unitSeconds {
+	switch unit {
+	case unitSeconds:
 		return fmt.Sprintf("%.3f", value)
+	case unitMilliseconds:
+		return fmt.Sprintf("%.2f", value)
 	}
 	return fmt.Sprintf("%.0f", value)
 }
@@ -188,8 +192,8 @@ func (r result) row() []string {
 			cells[6] = figure(slices.Min(values), r.Unit) + "–" + figure(slices.Max(values), r.Unit)
 		}
 		cells[7] = "< " + figure(r.Target, r.Unit) + " " + r.Unit
-		if r.Unit == unitSeconds {
-			cells[7] = fmt.Sprintf("< %g s", r.Target)
+		if r.Unit == unitSeconds || r.Unit == unitMilliseconds {
+			cells[7] = fmt.Sprintf("< %g %s", r.Target, r.Unit)
 		}
 		return cells
 	}

@@ -30,11 +30,12 @@ const echoCommand = "yardstick-echo"
 // echoNumber is the number of the content that the Echo server serves.
 const echoNumber = 0
 
-// runEcho serves one content from memory with nothing around it, and prints the
-// address it listens on.
+// runEcho serves one content from memory, or a copy as JSON, with nothing around
+// it, and prints the address it listens on.
 func runEcho(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet(echoCommand, flag.ExitOnError)
 	size := flags.Int64("size", 4<<10, "size of the answer in bytes")
+	asJSON := flags.Bool("json", false, "answer a copy as JSON instead")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -47,6 +48,10 @@ func runEcho(args []string, out io.Writer) error {
 		c.Response().Header().Set(echo.HeaderContentLength, length)
 		return c.Blob(http.StatusOK, cas.DefaultMediaType, body)
 	})
+	if *asJSON {
+		answer := sampleCopy()
+		e.PUT("/", func(c echo.Context) error { return c.JSON(http.StatusOK, answer) })
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -58,29 +63,41 @@ func runEcho(args []string, out io.Writer) error {
 	return e.Start("")
 }
 
-// startEcho starts the Echo server and returns the call that it answers.
+// startEcho starts the Echo server and returns the call that it answers with a
+// content.
 func (l *lab) startEcho(size int64) (address string, answer call, err error) {
+	address, err = l.startEchoServer("--size", strconv.FormatInt(size, 10))
+	return address, call{request: get(address, "/"), status: http.StatusOK, answer: numberedContent(size, echoNumber)}, err
+}
+
+// startEchoJSON starts the Echo server and returns the call that it answers with
+// JSON.
+func (l *lab) startEchoJSON() (address string, answer call, err error) {
+	address, err = l.startEchoServer("--json")
+	return address, call{request: render("PUT", address, "/", "Content-Length: 0"), status: http.StatusOK}, err
+}
+
+func (l *lab) startEchoServer(flags ...string) (address string, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return "", call{}, err
+		return "", err
 	}
 	reader, writer, err := os.Pipe()
 	if err != nil {
-		return "", call{}, err
+		return "", err
 	}
 	defer reader.Close()
-	p, err := startProcess("echo", l.dir, cleanEnvironment(), writer, self, echoCommand, "--size", strconv.FormatInt(size, 10))
+	p, err := startProcess("echo", l.dir, cleanEnvironment(), writer, self, append([]string{echoCommand}, flags...)...)
 	writer.Close()
 	if err != nil {
-		return "", call{}, err
+		return "", err
 	}
 	l.atEnd(p.stop)
 	line, err := bufio.NewReader(reader).ReadString('\n')
 	if err != nil {
-		return "", call{}, fmt.Errorf("the Echo server named no address: %w: %s", err, p.tail())
+		return "", fmt.Errorf("the Echo server named no address: %w: %s", err, p.tail())
 	}
-	address = strings.TrimSpace(line)
-	return address, call{request: get(address, "/"), status: http.StatusOK, answer: numberedContent(size, echoNumber)}, nil
+	return strings.TrimSpace(line), nil
 }
 
 const nginxConf = `daemon off;

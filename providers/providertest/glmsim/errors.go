@@ -32,6 +32,8 @@ var (
 	errBadToken     = row(401, "1002", "Authentication Token 非法，请确认 Authentication Token 正确传递", sim.RetryNo, auth)
 	errExpired      = row(401, "1003", "Authentication Token 已过期，请重新生成/获取", sim.RetryNo, auth)
 	errRate         = row(429, "1302", "您的账户已达到速率限制，请您控制请求频率", sim.RetryYes, transient)
+	errOverloaded   = row(429, "1305", "该模型当前访问量过大，请您稍后再试", sim.RetryYes, transient)
+	errQuota        = row(429, "1113", "您的账户已欠费，请充值后重试", sim.RetryNo, quota)
 	errNoPermission = row(434, "434", "暂无 API 权限，微调 API 及文件管理 API 为内测阶段，我们会尽快开放", sim.RetryNo, []providers.Kind{providers.KindAuth, providers.KindPermanent})
 	errTooLarge     = row(435, "435", "文件大小超过 100MB", sim.RetryNo, permanent)
 	errTooMany      = sim.ErrorRow{
@@ -53,7 +55,7 @@ var Errors = []sim.ErrorRow{
 	row(401, "1110", "您的账户当前处于非活动状态。请检查账户信息", sim.RetryNo, account),
 	row(401, "1111", "您的账户不存在", sim.RetryNo, account),
 	row(401, "1112", "您的账户已被锁定，请联系客服解锁", sim.RetryNo, account),
-	row(429, "1113", "您的账户已欠费，请充值后重试", sim.RetryNo, quota),
+	errQuota,
 	row(401, "1120", "无法成功访问您的账户，请稍后重试", sim.RetryUnsaid, slices.Concat(transient, account)),
 	row(401, "1121", "账户存违规行为，账号已被锁定", sim.RetryNo, account),
 	row(500, "1200", "API 调用错误", sim.RetryUnsaid, unclear),
@@ -73,7 +75,7 @@ var Errors = []sim.ErrorRow{
 	errRate,
 	row(429, "1303", "您当前使用该 API 的频率过高，请降低频率，或联系客服增加限额", sim.RetryNo, slices.Concat(quota, transient)),
 	row(429, "1304", "该 API 已达今日调用次数限额，如有更多需求，请联系客服购买", sim.RetryNo, quota),
-	row(429, "1305", "该模型当前访问量过大，请您稍后再试", sim.RetryYes, transient),
+	errOverloaded,
 	row(429, "1308", "已达到 100 次的使用上限。您的限额将在 2026-12-01 00:00:00 重置", sim.RetryNo, quota),
 	row(429, "1309", "您的 GLM Coding Plan 套餐已到期，暂无法使用，前往官方续订后即可恢复", sim.RetryNo, quota),
 	row(429, "1310", "您已达到每周/每月使用上限，您的限额将在 2026-12-01 00:00:00 重置", sim.RetryNo, quota),
@@ -92,3 +94,9 @@ func RateLimited(wait time.Duration) sim.Fault {
 	f.RetryAfter = wait
 	return f
 }
+
+// Overloaded refuses a request since the service has too much to do.
+func Overloaded() sim.Fault { return errOverloaded.Fault(1) }
+
+// QuotaUsedUp refuses a request for want of money.
+func QuotaUsedUp() sim.Fault { return errQuota.Fault(1) }

@@ -171,7 +171,7 @@ func (l *lenient) WriteHeader(status int) {
 // Unwrap is for http.ResponseController.
 func (l *lenient) Unwrap() http.ResponseWriter { return l.ResponseWriter }
 
-func (s *Server) limited(e sim.Excess) sim.Answer { return s.answer(errRate) }
+func (s *Server) limited(sim.Excess) sim.Answer { return s.answer(errRate) }
 
 // errorBody is the shape of GLM's errors. The code is a string.
 func errorBody(_ int, code, message string) any {

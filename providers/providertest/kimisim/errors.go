@@ -70,6 +70,14 @@ var (
 		Op: providers.OpUpload, Status: 500, Code: "InternalServerError", Retry: sim.RetryBounded, Kinds: unclear,
 		Message: "Internal Server Error",
 	}
+	errOverloaded = sim.ErrorRow{
+		Op: providers.OpUpload, Status: 429, Code: "engine_overloaded_error", Retry: sim.RetryYes, Kinds: transient,
+		Message: "The engine is currently overloaded, please try again later",
+	}
+	errQuota = sim.ErrorRow{
+		Op: providers.OpUpload, Status: 429, Code: "exceeded_current_quota_error", Retry: sim.RetryNo, Kinds: quota,
+		Message: suspended,
+	}
 	// errFull is an assumption: the message of the limit on bytes is not published.
 	errFull = sim.ErrorRow{
 		Op: providers.OpUpload, Status: 400, Code: invalidRequest, Retry: sim.RetryAfterRoom, Kinds: quota, TooMany: true,
@@ -90,8 +98,7 @@ var Errors = []sim.ErrorRow{
 	rateRow("concurrency", 1, time.Second),
 	rateRow("TPM", 32000, 7*time.Second),
 	rateRow("TPD", 1500000, 3600*time.Second),
-	{Op: providers.OpUpload, Status: 429, Code: "engine_overloaded_error", Message: "The engine is currently overloaded, please try again later", Retry: sim.RetryYes, Kinds: transient},
-	{Op: providers.OpUpload, Status: 429, Code: "exceeded_current_quota_error", Message: suspended, Retry: sim.RetryNo, Kinds: quota},
+	errOverloaded, errQuota,
 	{Op: providers.OpUpload, Status: 403, Code: "exceeded_current_quota_error", Message: suspended, Retry: sim.RetryNo, Kinds: quota},
 	{Op: providers.OpUpload, Status: 499, Code: "client_closed_request", Message: "client closed request", Kinds: unclear},
 	{Op: providers.OpUpload, Status: 500, Code: "server_error", Message: "Failed to extract file: unexpected end of file", Retry: sim.RetryBounded, Kinds: unclear},
@@ -126,3 +133,9 @@ func RateLimited(wait time.Duration) sim.Fault {
 	}
 	return f
 }
+
+// Overloaded refuses a request since the service has too much to do.
+func Overloaded() sim.Fault { return errOverloaded.Fault(1) }
+
+// QuotaUsedUp refuses a request for want of money.
+func QuotaUsedUp() sim.Fault { return errQuota.Fault(1) }

@@ -46,6 +46,7 @@ var (
 	errTooLarge = row(413, "", "Maximum content size limit exceeded", sim.RetryNo, permanent)
 	errEmpty    = row(400, "", "File is empty.", sim.RetryNo, permanent)
 	errRate     = row(429, "rate_limit_exceeded", "Rate limit reached for requests", sim.RetryYes, transient)
+	errQuota    = row(429, "insufficient_quota", "You exceeded your current quota, please check your plan and billing details.", sim.RetryNo, quota)
 	errNotFound = sim.ErrorRow{Op: providers.OpRetrieve, Status: 404, Message: "No such File object", Retry: sim.RetryWithUpload, Kinds: lost}
 	errFull     = sim.ErrorRow{
 		Op: providers.OpUpload, Status: 400, Retry: sim.RetryAfterRoom, Kinds: quota, TooMany: true,
@@ -60,9 +61,8 @@ var (
 
 // Errors are those that file requests are known to be answered with.
 var Errors = []sim.ErrorRow{
-	errWrongKey, errPurpose, errTooLarge, errEmpty, errRate, errNotFound, errFull, errTooMany,
+	errWrongKey, errPurpose, errTooLarge, errEmpty, errRate, errNotFound, errFull, errTooMany, errQuota,
 	row(403, "unsupported_country_region_territory", "Country, region, or territory not supported", sim.RetryNo, auth),
-	row(429, "insufficient_quota", "You exceeded your current quota, please check your plan and billing details.", sim.RetryNo, quota),
 	row(500, "", "The server had an error while processing your request", sim.RetryBounded, unclear),
 	row(503, "", "The engine is currently overloaded, please try again later", sim.RetryYes, unclear),
 }
@@ -74,6 +74,9 @@ func RateLimited(wait time.Duration) sim.Fault {
 	f.RetryAfter = wait
 	return f
 }
+
+// QuotaUsedUp refuses a request for want of money.
+func QuotaUsedUp() sim.Fault { return errQuota.Fault(1) }
 
 // seconds is a Retry-After header's value: whole seconds, rounded up.
 func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second - 1) / time.Second)) }

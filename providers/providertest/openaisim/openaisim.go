@@ -64,7 +64,8 @@ type Options struct {
 // Assumptions lists what this simulator makes up, since nothing public tells.
 var Assumptions = []string{
 	"a form whose parts are in the wrong order answers 400 invalid_request_error",
-	"an account that is full by number answers 400 invalid_request_error with the code file_quota_exceeded",
+	"an account that is full by number answers as Azure's does, one that is full by bytes as OpenAI's",
+	"a request without a key is answered like one with a wrong key",
 	"deleting a file that isn't there answers 404, as looking one up does",
 	"numbered pages begin with 0, and a page beyond the end is empty",
 }

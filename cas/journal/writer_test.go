@@ -1,0 +1,186 @@
+package journal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"casgate/cas/journal"
+)
+
+// memory is a store in memory.
+type memory struct {
+	mu      sync.Mutex
+	records []journal.Record
+	err     error
+	applied bool // what fails is done nevertheless
+	calls   int
+}
+
+func (m *memory) AppendRecords(_ context.Context, records []journal.Record) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.calls++
+	if m.err == nil || m.applied {
+		m.records = append(m.records, records...)
+	}
+	return m.err
+}
+
+func (m *memory) Records(context.Context, journal.Query) ([]journal.Entry, error) { return nil, nil }
+
+func (m *memory) Record(context.Context, string) (journal.Entry, error) {
+	return journal.Entry{}, journal.ErrNotFound
+}
+
+func (m *memory) PruneRecords(_ context.Context, before time.Time, limit int) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	kept := slices.DeleteFunc(slices.Clone(m.records), func(r journal.Record) bool { return r.Start.Before(before) })
+	n := len(m.records) - len(kept)
+	m.records = kept
+	return n, nil
+}
+
+func (m *memory) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+}
+
+func (m *memory) len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.records)
+}
+
+func record(n int) journal.Record {
+	return journal.Record{ID: fmt.Sprint(n), Kind: journal.KindUpload, Start: time.Now()}
+}
+
+// start runs a writer; the function returned ends it.
+func start(w *journal.Writer) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = w.Run(ctx) // ctx's error
+	}()
+	return func() { cancel(); <-ended }
+}
+
+// Records are gathered, stored in their order, and all there at the end.
+func TestWriterStoresAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		w := journal.NewWriter(m, journal.WriterOptions{})
+		stop := start(w)
+		const n = 5500
+		for i := range n {
+			w.Add(record(i))
+		}
+		time.Sleep(time.Second)
+		if m.calls > 10 {
+			t.Errorf("%d records took %d calls", n, m.calls)
+		}
+		w.Add(record(n))
+		stop()
+		if m.len() != n+1 || w.Stored() != n+1 || w.Lost() != 0 || w.Queued() != 0 {
+			t.Errorf("%d records are there, %d stored, %d lost", m.len(), w.Stored(), w.Lost())
+		}
+		for i, r := range m.records {
+			if r.ID != fmt.Sprint(i) {
+				t.Fatalf("record %d is %s", i, r.ID)
+			}
+		}
+	})
+}
+
+// While the store is away records wait, nobody else does, and what doesn't fit is
+// counted.
+func TestWriterWhileTheStoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{err: errors.New("away")}
+		w := journal.NewWriter(m, journal.WriterOptions{Queue: 100})
+		stop := start(w)
+		w.Add(record(0))
+		time.Sleep(time.Second) // it is being tried
+		for i := range 150 {
+			w.Add(record(i + 1))
+		}
+		time.Sleep(time.Minute)
+		if m.len() != 0 || w.Lost() != 50 {
+			t.Errorf("%d stored, %d lost; want none and 50", m.len(), w.Lost())
+		}
+		m.fail(nil)
+		time.Sleep(time.Minute)
+		if m.len() != 101 || w.Stored() != 101 || w.Lost() != 50 {
+			t.Errorf("%d are there, %d stored, %d lost", m.len(), w.Stored(), w.Lost())
+		}
+		// It goes away for good: the rest is lost, and counted.
+		m.fail(errors.New("away"))
+		for i := range 10 {
+			w.Add(record(i))
+		}
+		stop()
+		if w.Stored() != 101 || w.Lost() != 60 || w.Queued() != 0 {
+			t.Errorf("in the end %d stored, %d lost, %d waiting", w.Stored(), w.Lost(), w.Queued())
+		}
+	})
+}
+
+// A store that was done and not acknowledged is repeated: a record may be there
+// twice, and none is missing.
+func TestWriterRepeatsWhatWasNotAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{err: errors.New("lost reply"), applied: true}
+		w := journal.NewWriter(m, journal.WriterOptions{})
+		stop := start(w)
+		w.Add(record(1))
+		time.Sleep(250 * time.Millisecond)
+		m.fail(nil)
+		time.Sleep(time.Minute)
+		stop()
+		if m.len() < 2 || w.Stored() != 1 || w.Lost() != 0 {
+			t.Errorf("%d are there, %d stored, %d lost", m.len(), w.Stored(), w.Lost())
+		}
+	})
+}
+
+func TestWriterPrunes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		w := journal.NewWriter(m, journal.WriterOptions{Retain: time.Hour})
+		stop := start(w)
+		defer stop()
+		w.Add(record(1))
+		time.Sleep(50 * time.Minute)
+		w.Add(record(2))
+		time.Sleep(time.Minute)
+		if m.len() != 2 {
+			t.Errorf("%d records after 51 minutes", m.len())
+		}
+		time.Sleep(30 * time.Minute)
+		if m.len() != 1 || m.records[0].ID != "2" {
+			t.Errorf("after 81 minutes: %+v", m.records)
+		}
+	})
+}
+
+func BenchmarkAdd(b *testing.B) {
+	w := journal.NewWriter(&memory{}, journal.WriterOptions{Queue: 1 << 20})
+	stop := start(w)
+	defer stop()
+	r := record(1)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			w.Add(r)
+		}
+	})
+}

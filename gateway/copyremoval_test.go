@@ -1,0 +1,131 @@
+package gateway_test
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"casgate/gateway/api"
+	"casgate/providers"
+)
+
+func TestDeleteOfCopies(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, kimi := startCopier(t, p, nil, nil)
+		d := s.putNamed("to go", "x.txt")
+		s.do("DELETE", s.copyPath(d, "kimi"), nil).wantProblem(t, 404, api.CodeCopyNotFound)
+		s.ensure(d, "kimi")
+		if a := s.do("PUT", s.copyPath(d, "kimi")+"?name=x.md", nil); a.StatusCode != 200 {
+			t.Fatalf("%d %s", a.StatusCode, a.body)
+		}
+		a := s.do("DELETE", s.copyPath(d, "kimi"), nil)
+		gone := decode[api.CopyList](t, a)
+		if a.StatusCode != 200 || len(gone.Copies) != 2 || gone.Copies[0].State != "deleted" || gone.Copies[1].State != "deleted" || len(kimi.ids()) != 0 {
+			t.Fatalf("%d %s; there are still %v", a.StatusCode, a.body, kimi.ids())
+		}
+		if list := decode[api.CopyList](t, s.do("GET", s.path(d)+"/copies", nil)); len(list.Copies) != 0 {
+			t.Errorf("%+v", list)
+		}
+		s.wantBlob([]byte("to go"))
+
+		// The provider doesn't answer: it isn't said to be gone before it is.
+		s.ensure(d, "kimi")
+		if a := s.do("PUT", s.copyPath(d, "kimi")+"?name=x.md", nil); a.StatusCode != 200 {
+			t.Fatalf("%d %s", a.StatusCode, a.body)
+		}
+		kimi.breaks(providers.OpDelete, &providers.Error{Provider: "kimi", Op: providers.OpDelete, Kind: providers.KindTransient, Status: 503})
+		a = s.do("DELETE", s.copyPath(d, "kimi"), nil)
+		path := s.operationOf(a)
+		if list := decode[api.CopyList](t, a); len(list.Copies) != 2 || list.Copies[0].State != "deleting" {
+			t.Errorf("%s", a.body)
+		}
+		if o := decode[api.Operation](t, s.do("GET", path, nil)); o.Kind != api.OperationDelete || o.Status != api.OperationRunning || o.Error == nil || o.Error.Code != api.CodeProviderFailed {
+			t.Errorf("%+v", o)
+		}
+		s.do("PUT", s.copyPath(d, "kimi"), nil, "Prefer", "respond-async").wantProblem(t, 409, api.CodeCopyInProgress)
+		kimi.breaks(providers.OpDelete, nil)
+		if o := s.waitOperation(path); o.Kind != api.OperationDelete || o.Status != api.OperationSucceeded || o.Copy.State != "deleted" || len(kimi.ids()) != 0 {
+			t.Errorf("%+v; there are still %v", o, kimi.ids())
+		}
+
+		// Of several, all have to be gone.
+		for _, stuck := range []string{"x.txt", "x.md"} {
+			ids := map[string]string{}
+			for _, name := range []string{"x.txt", "x.md"} {
+				ids[name] = decode[api.Copy](t, s.do("PUT", s.copyPath(d, "kimi")+"?name="+name, nil)).ProviderFileID
+			}
+			kimi.change(func() { kimi.stuck = ids[stuck] })
+			path := s.operationOf(s.do("DELETE", s.copyPath(d, "kimi"), nil))
+			if o := decode[api.Operation](t, s.do("GET", path, nil)); o.Status != api.OperationRunning || o.Copy.ProviderFileID != ids[stuck] {
+				t.Errorf("%s is still there: %+v", stuck, o)
+			}
+			kimi.change(func() { kimi.stuck = "" })
+			if o := s.waitOperation(path); o.Status != api.OperationSucceeded || len(kimi.ids()) != 0 {
+				t.Errorf("%+v; there are still %v", o, kimi.ids())
+			}
+		}
+
+		// Copies outlive their blob, and can still be removed.
+		s.ensure(d, "kimi")
+		s.do("DELETE", s.path(d), nil)
+		if list := decode[api.CopyList](t, s.do("GET", s.path(d)+"/copies", nil)); len(list.Copies) != 1 {
+			t.Errorf("of a deleted blob: %+v", list)
+		}
+		s.do("PUT", s.copyPath(d, "kimi"), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+		if a := s.do("DELETE", s.copyPath(d, "kimi"), nil); a.StatusCode != 200 || len(kimi.ids()) != 0 {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+		s.do("GET", s.path(d)+"/copies", nil).wantProblem(t, 404, api.CodeBlobNotFound)
+		wantNoPanic(t, s)
+	})
+}
+
+func TestLostFileIsUploadedAgain(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, kimi := startCopier(t, p, nil, nil)
+		d := s.putNamed("lost and found", "x.txt")
+		lost := s.copyPath(d, "kimi") + "/lost"
+		first := s.ensure(d, "kimi")
+		report := func(body io.Reader) api.Copy {
+			t.Helper()
+			a := s.do("POST", lost, body)
+			if a.StatusCode != 200 {
+				t.Fatalf("%d %s", a.StatusCode, a.body)
+			}
+			return decode[api.Copy](t, a)
+		}
+		if c := report(strings.NewReader(`{"provider_file_id":"` + first.ProviderFileID + `"}`)); *c.Created || c.ProviderFileID != first.ProviderFileID {
+			t.Errorf("the file is there: %+v", c)
+		}
+		id := first.ProviderFileID
+		for _, body := range []func() io.Reader{
+			func() io.Reader { return strings.NewReader(`{"provider_file_id":"` + id + `"}`) },
+			func() io.Reader { return nil },
+			func() io.Reader { return chunked(nil) },
+		} {
+			kimi.forget(id)
+			c := report(body())
+			if !*c.Created || c.ProviderFileID == id {
+				t.Errorf("%+v", c)
+			}
+			id = c.ProviderFileID
+		}
+		if c := report(strings.NewReader(`{"provider_file_id":"` + first.ProviderFileID + `"}`)); *c.Created || c.ProviderFileID != id {
+			t.Errorf("an id of long ago: %+v", c)
+		}
+		for _, bad := range []string{`{"provider_file_id":1}`, `{"id":"x"}`, `[]`, `{}{}`, `{"provider_file_id":`} {
+			s.do("POST", lost, strings.NewReader(bad)).wantProblem(t, 400, api.CodeInvalidRequest)
+		}
+		// It has been lost too often by now.
+		kimi.forget(id)
+		problem := s.do("POST", lost, nil).wantProblem(t, 502, api.CodeProviderFailed)
+		if problem.Provider != "kimi" || problem.RetryAfter < 60 {
+			t.Errorf("%+v", problem)
+		}
+		s.do("PUT", s.copyPath(d, "kimi"), nil, "Prefer", "respond-async").wantProblem(t, 502, api.CodeProviderFailed)
+		never := s.putNamed("never there", "x.txt")
+		if a := s.do("POST", s.copyPath(never, "kimi")+"/lost", nil); a.StatusCode != 200 || !*decode[api.Copy](t, a).Created {
+			t.Errorf("of a copy there never was: %d %s", a.StatusCode, a.body)
+		}
+	})
+}

@@ -1,0 +1,94 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"casgate/cas/access"
+)
+
+// keyRing knows the keys that sign hash URLs.
+type keyRing struct {
+	index AccessIndex
+	mu    sync.Mutex
+	keys  []access.SigningKey // newest first
+	read  time.Time
+	tried time.Time // when they were last asked for in vain
+}
+
+const (
+	// keysFresh is how long keys are trusted without asking the index: a retired key
+	// takes at most that long to lose its force.
+	keysFresh = 30 * time.Second
+	// keysAgain is how soon an unknown key id makes the gateway look again.
+	keysAgain = time.Second
+	// keysRetry is how long the index is left alone after it failed to answer.
+	keysRetry = 5 * time.Second
+)
+
+func newKeyRing(index AccessIndex) *keyRing { return &keyRing{index: index} }
+
+// signing returns the newest key, and makes the first one. Two gateways that do
+// so at once make two, of which either is good.
+func (k *keyRing) signing(ctx context.Context) (access.SigningKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.refresh(ctx, keysFresh); err != nil && len(k.keys) == 0 {
+		return access.SigningKey{}, err
+	}
+	if len(k.keys) == 0 {
+		if err := k.index.AddSigningKey(ctx, access.NewSigningKey()); err != nil {
+			return access.SigningKey{}, err
+		}
+		if err := k.refresh(ctx, 0); err != nil {
+			return access.SigningKey{}, err
+		}
+	}
+	return k.keys[0], nil
+}
+
+// verify checks a signature by the key it names.
+func (k *keyRing) verify(ctx context.Context, s access.Signature) error {
+	key, err := k.find(ctx, s.KeyID)
+	if err != nil {
+		return err
+	}
+	return s.Verify(key, time.Now())
+}
+
+func (k *keyRing) find(ctx context.Context, id string) (access.SigningKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, age := range []time.Duration{keysFresh, keysAgain} {
+		// Keys known already go on while the index is down.
+		if err := k.refresh(ctx, age); err != nil && len(k.keys) == 0 {
+			return access.SigningKey{}, err
+		}
+		for _, key := range k.keys {
+			if key.ID == id {
+				return key, nil
+			}
+		}
+	}
+	return access.SigningKey{}, fmt.Errorf("%w: its key is unknown or retired; ask for a new URL", access.ErrBadSignature)
+}
+
+// refresh reads the keys again where they are older than age. The caller holds mu.
+func (k *keyRing) refresh(ctx context.Context, age time.Duration) error {
+	now := time.Now()
+	// Keys known already are not asked for again and again while the index hangs.
+	if now.Sub(k.read) < age || len(k.keys) > 0 && now.Sub(k.tried) < keysRetry {
+		return nil
+	}
+	keys, err := k.index.SigningKeys(ctx)
+	if err != nil {
+		if ctx.Err() == nil { // a caller that left says nothing of the index
+			k.tried = time.Now()
+		}
+		return err
+	}
+	k.keys, k.read = keys, now
+	return nil
+}
