@@ -1,8 +1,11 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -55,6 +58,12 @@ func (g *Gateway) openAPI(c echo.Context) error {
 
 // noStore answers with JSON that no cache may keep.
 func noStore(c echo.Context, status int, v any) error {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false) // URLs are to be copied from what is shown
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
 	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
-	return c.JSON(status, v)
+	return c.Blob(status, echo.MIMEApplicationJSON, body.Bytes())
 }

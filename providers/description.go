@@ -64,6 +64,23 @@ func Account(provider, host, credential string) string {
 	return hex.EncodeToString(sum[:6]) + "@" + host
 }
 
+// DefaultPurpose returns the purpose for a blob of this media type, stored under a
+// name with this extension. The media type decides, unless that purpose doesn't take
+// the extension and another names it: what a file is called is its owner's word, and
+// what its first bytes look like is not.
+func (d Description) DefaultPurpose(mediaType, extension string) Purpose {
+	usual := d.defaultPurpose(mediaType)
+	if len(usual.Extensions) == 0 || slices.Contains(usual.Extensions, extension) {
+		return usual
+	}
+	for _, p := range d.Purposes {
+		if slices.Contains(p.Extensions, extension) {
+			return p
+		}
+	}
+	return usual
+}
+
 // Purpose returns the purpose of this name; an empty one means the default for
 // the media type. An unknown one is an error of KindPermanent.
 func (d Description) Purpose(name, mediaType string) (Purpose, error) {

@@ -39,6 +39,22 @@ func TestDefaultPurpose(t *testing.T) {
 	}
 }
 
+// A file's extension counts where the purpose of its media type doesn't take it.
+func TestDefaultPurposeByExtension(t *testing.T) {
+	t.Parallel()
+	d := Description{Provider: "p", Purposes: []Purpose{
+		{Name: "docs", Extensions: []string{".txt", ".pdf"}}, {Name: "image", MediaTypes: []string{"image/*"}, Extensions: []string{".png"}},
+	}}
+	for _, c := range []struct{ mediaType, extension, want string }{
+		{"text/plain", ".txt", "docs"}, {"text/plain", ".png", "image"}, {"image/png", ".png", "image"},
+		{"image/png", ".pdf", "docs"}, {"image/png", ".svg", "image"}, {"text/plain", "", "docs"},
+	} {
+		if p := d.DefaultPurpose(c.mediaType, c.extension); p.Name != c.want {
+			t.Errorf("%s %s: %s, want %s", c.mediaType, c.extension, p.Name, c.want)
+		}
+	}
+}
+
 func TestErrorAsJSON(t *testing.T) {
 	t.Parallel()
 	e := Error{Provider: "kimi", Op: OpUpload, Kind: KindTransient, Status: 429, Code: "rate_limit_reached_error", Message: "slow down", RetryAfter: 1e9, TooMany: true, Hint: "wait"}

@@ -206,17 +206,20 @@ func (r *Replicator) plan(ctx context.Context, q Request) (job, error) {
 		return job{}, err
 	}
 	about := p.Describe()
-	purpose, err := about.Purpose(q.Purpose, blob.MediaType)
-	if err != nil {
-		return job{}, err
-	}
 	name := cmp.Or(q.Name, blob.Name)
+	extension := Extension(name, blob.MediaType)
+	purpose := about.DefaultPurpose(blob.MediaType, extension)
+	if q.Purpose != "" {
+		if purpose, err = about.Purpose(q.Purpose, blob.MediaType); err != nil {
+			return job{}, err
+		}
+	}
 	return job{
 		provider: p, about: about, purpose: purpose, blob: blob,
 		wanted: Wanted{
 			Key: Key{
 				Digest: q.Digest, Provider: q.Provider, Account: about.Account,
-				Purpose: purpose.Name, Extension: Extension(name, blob.MediaType),
+				Purpose: purpose.Name, Extension: extension,
 			},
 			Name: cleanName(name), MediaType: blob.MediaType, Size: blob.Size,
 			OperationID: q.OperationID, Margin: margin(purpose.Lifetime), Retry: q.Retry,

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -65,11 +66,18 @@ func (c *Client) EnsureCopy(ctx context.Context, d cas.Digest, provider string, 
 	if o.Async {
 		r.header.Set("Prefer", "respond-async")
 	}
-	made, status, err := c.doCopy(ctx, r)
-	if err != nil || o.Async || status != http.StatusAccepted {
-		return made, err
+	for {
+		made, status, err := c.doCopy(ctx, r)
+		if err != nil || o.Async || status != http.StatusAccepted {
+			return made, err
+		}
+		waited, err := c.waitCopy(ctx, made)
+		if !errors.Is(err, ErrOperationNotFound) {
+			return waited, err
+		}
+		// Another operation has taken its place meanwhile: a delete, or a new attempt.
+		r.query.Del("retry")
 	}
-	return c.waitCopy(ctx, made)
 }
 
 // ReportLost tells the gateway that a provider denied a file id, an empty one

@@ -151,7 +151,7 @@ func (l *Limiter) takeToken(ctx context.Context, op providers.Op, transfer bool)
 // it is that the wait for a token would outlast it.
 func (l *Limiter) gaveUp(ctx context.Context, op providers.Op, why string) error {
 	e := &providers.Error{
-		Provider: l.Describe().Provider, Op: op, Kind: providers.KindTransient, Code: CodeLimited,
+		Provider: l.Describe().Provider, Op: op, Kind: providers.KindTransient, Code: CodeLimited, TooMany: true,
 		Message: "the call was not made: " + why, Hint: "try again with more time", Cause: ctx.Err(),
 	}
 	if e.Cause == nil {
