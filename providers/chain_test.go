@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -337,5 +338,77 @@ func TestProviderDownForAWhile(t *testing.T) {
 	eventually(t, "the provider is found well again", func() bool { return c.Health().Available })
 	if _, _, err := r.Ensure(t.Context(), at("kimi", w.put(t, "another one", "a.txt"))); err != nil {
 		t.Error(err)
+	}
+}
+
+// Each row of the providers' tables of errors is repeated, or not, as the table
+// says: what is refused for good takes one request, what passes is tried again, and
+// a delay that the provider names is kept.
+func TestErrorTablesEndToEnd(t *testing.T) {
+	t.Parallel()
+	type account struct {
+		server interface {
+			http.Handler
+			Fail(sim.Fault)
+			Requests(providers.Op) int
+		}
+		prefix, key, name, file string
+		open                    func(providers.Settings) (providers.Provider, error)
+	}
+	kimiAccount := func() account {
+		return account{kimisim.New(kimisim.Options{Key: kimiKey}), kimisim.Prefix, kimiKey, "kimi", "a.txt", kimi.Open}
+	}
+	glmAccount := func() account {
+		return account{glmsim.New(glmsim.Options{Key: glmKey}), glmsim.Prefix, glmKey, "glm", "a.pdf", glm.Open}
+	}
+	run := func(t *testing.T, a account, row sim.ErrorRow) {
+		w := newWorld(t)
+		r := w.through(t, connect(t, a.server, a.prefix, a.open, a.key, guard.Options{}))
+		// Something to make room with.
+		if _, _, err := r.Ensure(t.Context(), at(a.name, w.put(t, "another document", a.file))); err != nil {
+			t.Fatal(err)
+		}
+		before := a.server.Requests(providers.OpUpload)
+		a.server.Fail(row.Fault(1))
+		_, _, err := r.Ensure(t.Context(), at(a.name, w.put(t, "a document", a.file)))
+		tried := a.server.Requests(providers.OpUpload) - before
+		e, _ := errors.AsType[*providers.Error](err)
+		waits := row.RetryAfter > 10*time.Second // up to then the guard waits
+		switch {
+		case row.Retry == sim.RetryNo || waits:
+			if e == nil || tried != 1 {
+				t.Fatalf("tried %d times, error %v; want one request and an error", tried, err)
+			}
+			if e.Status != row.Status || !slices.Contains(row.Kinds, e.Kind) {
+				t.Errorf("status %d, kind %s: %v", e.Status, e.Kind, err)
+			}
+			if waits && (e.RetryAfter < row.RetryAfter-time.Second || e.RetryAfter > row.RetryAfter+row.RetryAfter/4) {
+				t.Errorf("to be tried again in %v; the provider said %v", e.RetryAfter, row.RetryAfter)
+			}
+			if e.Kind != providers.KindTransient && e.Hint == "" {
+				t.Errorf("no word on what to do: %v", err)
+			}
+		case err != nil:
+			t.Errorf("tried %d times: %v", tried, err)
+		case tried < 2:
+			t.Errorf("tried %d times", tried)
+		}
+	}
+	for i, row := range kimisim.Errors {
+		if row.Op == providers.OpUpload {
+			t.Run(fmt.Sprintf("kimi/%d %d %s", i, row.Status, row.Code), func(t *testing.T) {
+				t.Parallel()
+				run(t, kimiAccount(), row)
+			})
+		}
+	}
+	for i, row := range glmsim.Errors {
+		// Where nothing is said of repeating, either will do.
+		if row.Op == providers.OpUpload && row.Retry != sim.RetryUnsaid {
+			t.Run(fmt.Sprintf("glm/%d %d %s", i, row.Status, row.Code), func(t *testing.T) {
+				t.Parallel()
+				run(t, glmAccount(), row)
+			})
+		}
 	}
 }

@@ -115,6 +115,9 @@ func (f *Files) refusal(op providers.Op, status int, header http.Header, body []
 	if f.api.Judge != nil {
 		f.api.Judge(&e, p)
 	}
+	if e.Kind == providers.KindPermanent && e.Hint == "" {
+		e.Hint = "the provider refuses it for good; check the file's kind, size and purpose against what it says"
+	}
 	if e.Kind != providers.KindTransient && e.Kind != providers.KindQuota {
 		e.TooMany = false
 	}
