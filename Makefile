@@ -10,11 +10,19 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: build ## build and start a gateway that needs nothing else, on 127.0.0.1:8080
-	bin/cas serve
+run: build ## start a gateway on 127.0.0.1:8080; without keys, Kimi and GLM are simulated
+	@if env | grep -Eq '^CAS_[A-Z0-9_]+_API_KEY(_FILE)?=.'; then \
+		exec bin/cas serve; \
+	fi; \
+	case "$${CAS_LISTEN:-127.0.0.1:8080}" in \
+	127.* | localhost:* | '[::1]:'*) \
+		echo 'No key of a provider is set (CAS_KIMI_API_KEY, CAS_GLM_API_KEY, …): Kimi and GLM are SIMULATED.'; \
+		exec bin/cas serve --simulate-providers ;; \
+	*) exec bin/cas serve ;; \
+	esac
 
 .PHONY: demo
-demo: build ## watch a gateway store, find, sign and delete real files
+demo: build ## watch a gateway store, find, copy, sign and delete real files
 	scripts/demo
 
 .PHONY: build

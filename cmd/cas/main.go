@@ -36,7 +36,15 @@ type cli struct {
 	Ls          lsCmd          `cmd:"" help:"List blobs, oldest first."`
 	Rm          rmCmd          `cmd:"" help:"Delete blobs."`
 	URL         urlCmd         `cmd:"" name:"url" help:"Print a URL that reads a blob without a token, for a while."`
+	Sync        syncCmd        `cmd:"" help:"Make sure that providers have copies of blobs, and print the files' ids there."`
+	Copies      copiesCmd      `cmd:"" help:"List, delete and mend the copies at providers."`
+	Ref         refCmd         `cmd:"" help:"Print what to put into a request to a provider, to use a blob there."`
+	Text        textCmd        `cmd:"" help:"Print the text that a provider extracts from a blob."`
+	Providers   providersCmd   `cmd:"" help:"Tell how the providers fare, and what they take."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask whether the gateway is ready, for containers."`
+
+	Import   importCmd   `cmd:"" help:"Register the files of an old file manager, straight in the index; their bytes stay where they are."`
+	Backfill backfillCmd `cmd:"" help:"Take in the bytes of imported files, straight into index and store."`
 
 	Token      tokenCmd      `cmd:"" help:"Make, list and revoke API tokens, straight in the index."`
 	SigningKey signingKeyCmd `cmd:"" name:"signing-key" help:"List and rotate the keys that sign hash URLs, straight in the index."`

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"casgate/gateway/api"
+	"casgate/gateway/client"
 )
 
 // putCmd stores files.
@@ -17,6 +18,7 @@ type putCmd struct {
 	Recursive bool     `short:"r" help:"Store the files in folders, too. Symbolic links in them are not followed."`
 	Name      string   `placeholder:"NAME" help:"Name to keep with the blob; the file's own if empty. For one file only."`
 	MediaType string   `placeholder:"TYPE" help:"Media type of what is stored, such as text/markdown; the gateway finds out if empty."`
+	Providers []string `placeholder:"PROVIDER" help:"Providers to make copies at, in the background, such as kimi,glm. cas sync waits for them."`
 	Parallel  int      `default:"4" help:"How many files to read or send at once."`
 	JSON      bool     `name:"json" help:"Print a JSON object for each file."`
 	Quiet     bool     `short:"q" help:"Print no progress and no notes, only results and errors."`
@@ -26,7 +28,7 @@ type putCmd struct {
 func (putCmd) Help() string {
 	return `Standard output has a line for each file, in the order of the arguments: the hash URL alone where one file was asked for, and the hash URL, a tab and the path where there may be several (more than one PATH, or -r).
 
-With --json it has an object for each file: "path", and either the blob ("digest", "size", "media_type", "name", "created_at", "deduplicated", "url") or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
+With --json it has an object for each file: "path", and either the blob ("digest", "size", "media_type", "name", "created_at", "deduplicated", "copies" where some were asked for, "url") or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
 
 What the gateway has already is not sent again. A file that fails doesn't stop the others; where some failed the exit code is 7.`
 }
@@ -53,7 +55,10 @@ func (c *putCmd) Run(ctx context.Context, std stdio) error {
 		items[0].options.Name = c.Name
 	}
 	for _, item := range items {
-		item.options.MediaType = c.MediaType
+		item.options.MediaType, item.options.Providers = c.MediaType, c.Providers
+	}
+	if err := checkProviders(ctx, gateway, items, c.Providers); err != nil {
+		return adviseCopy(err)
 	}
 	u := &uploader{gateway: gateway, stdin: std.in, parallel: c.Parallel, shown: shown}
 	stopped := make(chan error, 1)
@@ -67,6 +72,10 @@ func (c *putCmd) Run(ctx context.Context, std stdio) error {
 
 // check refuses flags that contradict each other.
 func (c *putCmd) check() error {
+	var err error
+	if c.Providers, err = providerNames(c.Providers); err != nil {
+		return err
+	}
 	stdins := 0
 	for _, path := range c.Paths {
 		if path == stdinPath {
@@ -111,10 +120,26 @@ func (c *putCmd) print(ctx context.Context, items []*putItem, shown *progress) e
 			return err
 		}
 		if item.err != nil && !item.stopped {
-			printError(shown.stderr(), item.path, item.err)
+			printError(shown.stderr(), item.path, adviseCopy(item.err))
+		}
+		for _, asked := range item.blob.Asked {
+			files.add(c.report(shown, item, asked))
 		}
 	}
 	return files.err(ctx)
+}
+
+// report tells what became of a copy that was asked for, and returns why it can't
+// be made.
+func (c *putCmd) report(shown *progress, item *putItem, asked api.AskedCopy) error {
+	what := item.path + " → " + asked.Provider
+	if asked.Error != nil {
+		err := adviseCopy(&client.Error{Problem: *asked.Error})
+		printError(shown.stderr(), what, err)
+		return err
+	}
+	shown.note("copy %-8s  %9s  %s (%s)", asked.State, "", display(what), asked.Purpose)
+	return nil
 }
 
 func (i *putItem) result() putResult {

@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("CAS_DATA_DIR", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("CAS_LISTEN", "127.0.0.1:0")
 			env.Setenv("CAS_ADMIN_LISTEN", "")
+			env.Setenv("NONE", cas.Digest{}.String()) // no blob has it
 			env.Values[gatewayKey{}] = &scriptGateway{cas: filepath.Join(bin, "cas")}
 			return nil
 		},
@@ -65,24 +66,30 @@ type scriptGateway struct {
 
 type gatewayKey struct{} // in a script's values
 
-// cmdGateway is `gateway start|stop`. It starts an embedded gateway on the
-// script's data folder and points CAS_URL to it; what still runs at the end of the
-// script is stopped there.
+// cmdGateway is `gateway start [FLAG…]` and `gateway stop`. It starts an embedded
+// gateway on the script's data folder and points CAS_URL to it; what still runs at
+// the end of the script is stopped there.
 func cmdGateway(ts *testscript.TestScript, neg bool, args []string) {
 	g := ts.Value(gatewayKey{}).(*scriptGateway)
 	switch {
-	case !neg && len(args) == 1 && args[0] == "start" && g.process == nil:
-		g.start(ts)
+	case !neg && len(args) >= 1 && args[0] == "start" && g.process == nil:
+		g.start(ts, args[1:])
 	case !neg && len(args) == 1 && args[0] == "stop" && g.process != nil:
 		g.stop(ts)
 	default:
-		ts.Fatalf("usage: gateway start|stop, in turn")
+		ts.Fatalf("usage: gateway start [FLAG…] and gateway stop, in turn")
 	}
 }
 
-func (g *scriptGateway) start(ts *testscript.TestScript) {
-	g.process = exec.Command(g.cas, "serve")
-	for _, name := range []string{"HOME", "PATH", "TMPDIR", "CAS_DATA_DIR", "CAS_LISTEN", "CAS_ADMIN_LISTEN", "CAS_HOT_BYTES", "CAS_VERIFIED_FOR", "CAS_MAX_BLOB_SIZE"} {
+// passedOn are the variables of a script that its gateway gets.
+var passedOn = []string{
+	"HOME", "PATH", "TMPDIR", "CAS_DATA_DIR", "CAS_LISTEN", "CAS_ADMIN_LISTEN",
+	"CAS_HOT_BYTES", "CAS_VERIFIED_FOR", "CAS_MAX_BLOB_SIZE", "CAS_KIMI_API_KEY", "CAS_KIMI_BASE_URL",
+}
+
+func (g *scriptGateway) start(ts *testscript.TestScript, flags []string) {
+	g.process = exec.Command(g.cas, append([]string{"serve"}, flags...)...)
+	for _, name := range passedOn {
 		if value := ts.Getenv(name); value != "" || name == "CAS_ADMIN_LISTEN" {
 			g.process.Env = append(g.process.Env, name+"="+value)
 		}

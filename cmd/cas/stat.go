@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"time"
 
@@ -62,13 +62,22 @@ func (c *statCmd) Run(ctx context.Context, std stdio) error {
 }
 
 func printMeta(w io.Writer, m api.BlobMeta) error {
-	_, err := fmt.Fprintf(w, `%s
+	out := &linePrinter{w: w}
+	out.line(`%s
   size        %d (%s)
   media type  %s
   name        %s
   created     %s
   state       %s
-  URL         %s
-`, m.Digest, m.Size, sizeText(m.Size), display(m.MediaType), display(m.Name), m.CreatedAt.Format(time.RFC3339), m.State, m.URL)
-	return err
+  URL         %s`, m.Digest, m.Size, sizeText(m.Size), display(m.MediaType), display(m.Name), m.CreatedAt.Format(time.RFC3339), m.State, m.URL)
+	label := "copies"
+	for _, c := range m.Copies {
+		id := cmp.Or(c.ProviderFileID, "-")
+		if c.Simulated {
+			id += "  SIMULATED"
+		}
+		out.line("  %-10s  %s  %s  %s  %s", label, c.Provider, c.Purpose, c.State, id)
+		label = ""
+	}
+	return out.err
 }

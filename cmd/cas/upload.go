@@ -167,8 +167,12 @@ func (u *uploader) send(ctx context.Context, item *putItem) error {
 }
 
 // recall gets what the gateway said to have; it may have gone meanwhile, or not
-// have come after all.
+// have come after all. Copies are asked for by sending it: that sends few bytes, or
+// none.
 func (u *uploader) recall(ctx context.Context, item *putItem) error {
+	if len(item.options.Providers) > 0 {
+		return u.send(ctx, item)
+	}
 	meta, err := u.gateway.Meta(ctx, item.source.Digest)
 	if errors.Is(err, cas.ErrBlobNotFound) || err == nil && meta.State != cas.StateLive {
 		return u.send(ctx, item)

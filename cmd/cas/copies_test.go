@@ -1,0 +1,320 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+)
+
+// aCopy is the copy that the gateways of these tests tell of.
+func aCopy(state, id string) api.Copy {
+	return api.Copy{Digest: wantedDigest, Provider: "kimi", Purpose: "file-extract", State: state, ProviderFileID: id, OperationID: "op-1"}
+}
+
+// answer answers a request with JSON, or with a problem.
+func answer(t *testing.T, w http.ResponseWriter, status int, v any) {
+	t.Helper()
+	mediaType := "application/json"
+	if _, ok := v.(api.Problem); ok {
+		mediaType = "application/problem+json"
+	}
+	w.Header().Set("Content-Type", mediaType)
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		t.Error(err)
+	}
+}
+
+// runWith runs cas against a gateway that answers like this.
+func runWith(t *testing.T, ctx context.Context, handler http.HandlerFunc, args ...string) outcome {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	return runCas(t, ctx, server, nil, args...)
+}
+
+func TestSyncWaitsForLongerThanTheGateway(t *testing.T) {
+	for name, tt := range map[string]struct {
+		last   api.Operation
+		code   int
+		stdout string
+		stderr string
+	}{
+		"ready": {
+			last: api.Operation{Status: api.OperationSucceeded, Copy: new(aCopy("ready", "file_1"))},
+			code: exitOK, stdout: "kimi\tfile_1\n",
+			stderr: "ready  ",
+		},
+		"failed": {
+			last: api.Operation{Status: api.OperationFailed, Copy: new(aCopy("failed", "")), Error: &api.Problem{
+				Code: api.CodeProviderQuota, Detail: "kimi: upload failed: the balance is used up", Provider: "kimi", OperationID: "op-1",
+			}},
+			code:   exitRefused,
+			stderr: "→ kimi: kimi: upload failed: the balance is used up (provider_quota, operation op-1); once that is mended, `cas sync --retry` tries again at once\n",
+		},
+		"lost meanwhile": {
+			last:   api.Operation{Status: api.OperationSucceeded, Copy: new(aCopy("lost", ""))},
+			code:   exitUnavailable,
+			stderr: "the copy was made, and is lost by now; the same command makes it again\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			looks := 0
+			o := runWith(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
+				switch r.Method + " " + r.URL.Path {
+				case "PUT /v1/blobs/" + wantedDigest.String() + "/copies/kimi":
+					answer(t, w, 202, aCopy("pending", ""))
+				case "GET /v1/operations/op-1":
+					if looks++; looks == 1 {
+						answer(t, w, 200, api.Operation{Status: api.OperationRunning, Copy: new(aCopy("uploading", ""))})
+						return
+					}
+					answer(t, w, 200, tt.last)
+				default:
+					t.Errorf("unexpected %s %s", r.Method, r.URL)
+				}
+			}, "sync", wantedDigest.String(), "--to=kimi")
+			if o.code != tt.code || o.stdout != tt.stdout || !strings.Contains(o.stderr, tt.stderr) || looks != 2 {
+				t.Errorf("after %d looks: %+v", looks, o)
+			}
+		})
+	}
+}
+
+func TestSyncGivesUpWaitingAndSaysHowFarItIs(t *testing.T) {
+	var asked []string
+	o := runWith(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Header.Get("Prefer")+r.URL.RawQuery)
+		if len(asked) == 1 {
+			<-r.Context().Done()
+			return
+		}
+		answer(t, w, 202, aCopy("processing", ""))
+	}, "sync", wantedDigest.String(), "--to=kimi", "--wait=20ms", "--retry", "--json")
+	want := "kimi: copy in progress: it is processing, and the work goes on at the gateway (operation op-1)\n"
+	if o.code != exitUnderWay || !strings.Contains(o.stderr, want) ||
+		!strings.Contains(o.stdout, `"copy":{`) || !strings.Contains(o.stdout, `"error":{`) {
+		t.Errorf("%+v", o)
+	}
+	// What was to be tried again is so once.
+	if got := strings.Join(asked, " "); got != "retry=true respond-async" {
+		t.Errorf("it asked %q", got)
+	}
+}
+
+func TestInterruptedSyncSaysWhetherTheWorkGoesOn(t *testing.T) {
+	for name, tt := range map[string]struct {
+		args  []string
+		until string // what the request at which it is interrupted is for
+		says  bool
+	}{
+		"while waiting":   {[]string{wantedDigest.String()}, "/copies/kimi", true},
+		"while uploading": {[]string{"copies_test.go"}, "/find-missing", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, interrupt := interruptible(t)
+			o := runWith(t, ctx, func(w http.ResponseWriter, r *http.Request) {
+				if !strings.HasSuffix(r.URL.Path, tt.until) {
+					answer(t, w, 200, api.Provider{Name: "kimi"})
+					return
+				}
+				if _, err := io.Copy(io.Discard, r.Body); err != nil {
+					t.Error(err)
+				}
+				interrupt()
+				<-r.Context().Done()
+			}, append([]string{"sync", "--to=kimi,glm", "--parallel=1"}, tt.args...)...)
+			if says := strings.Contains(o.stderr, "stopped waiting; what the gateway was asked for goes on there"); o.code != exitInterrupted || says != tt.says {
+				t.Errorf("%+v", o)
+			}
+			if strings.Count(o.stderr, "\n") != 1 || o.stdout != "" {
+				t.Errorf("it says more than that it was stopped: %+v", o)
+			}
+		})
+	}
+}
+
+// Whatever the number at once, results come in the order of the arguments.
+func TestSyncPrintsInOrder(t *testing.T) {
+	digests := make([]string, 6)
+	for i := range digests {
+		digests[i] = cas.DigestOf([]byte{byte(i)}).String()
+	}
+	var mu sync.Mutex
+	ready := sync.NewCond(&mu)
+	left := len(digests)
+	o := runWith(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
+		// The last one is answered first.
+		at := 0
+		for i, d := range digests {
+			if strings.Contains(r.URL.Path, d) {
+				at = i
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for left != at+1 {
+			ready.Wait()
+		}
+		left--
+		ready.Broadcast()
+		answer(t, w, 200, aCopy("ready", fmt.Sprint("file_", at)))
+	}, append([]string{"sync", "--to=kimi", "--parallel=6"}, digests...)...)
+	for i, line := range strings.Split(strings.TrimSpace(o.stdout), "\n") {
+		if want := fmt.Sprintf("kimi\tfile_%d\t%s", i, digests[i]); line != want {
+			t.Errorf("line %d is %q, want %q", i, line, want)
+		}
+	}
+	if o.code != exitOK {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestDeleteIsSaidOnlyOnceItIsConfirmed(t *testing.T) {
+	failed := aCopy("deleting", "file_1")
+	failed.Error = &api.ProviderError{Kind: "transient", Status: 503, Message: "busy"}
+	name := wantedDigest.String() + " at kimi (file-extract)"
+	for title, tt := range map[string]struct {
+		copies []api.Copy
+		code   int
+		stdout string
+		stderr string
+	}{
+		"confirmed":   {[]api.Copy{aCopy("deleted", "")}, exitOK, name + " deleted\n", ""},
+		"being tried": {[]api.Copy{failed}, exitUnderWay, "", "cas: " + name + ": kimi has not confirmed the delete yet (503 transient: busy); the gateway goes on trying\n"},
+		"one of both": {[]api.Copy{aCopy("deleting", "file_1"), aCopy("deleted", "")}, exitPartly, name + " deleted\n", "has not confirmed the delete yet; the gateway"},
+	} {
+		o := runWith(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
+			answer(t, w, 202, api.CopyList{Copies: tt.copies})
+		}, "copies", "rm", wantedDigest.String(), "--from=kimi")
+		if o.code != tt.code || o.stdout != tt.stdout || !strings.Contains(o.stderr, tt.stderr) {
+			t.Errorf("%s: %+v", title, o)
+		}
+	}
+}
+
+func TestReconcileTellsWhatItFound(t *testing.T) {
+	found := api.Reconciliation{
+		Provider: "kimi", Account: "abc@host", Remote: 7, Rows: 5, Foreign: 2,
+		Unknown:   []api.RemoteFile{{ID: "file_u", Name: "a-0123456789abcdef-1.txt", Size: 5, Purpose: "file-extract"}},
+		Gone:      []api.Copy{aCopy("ready", "file_g")},
+		Elsewhere: []api.Copy{aCopy("ready", "file_e")},
+	}
+	dry := `kimi, account abc@host: 7 files there, 5 copies known here
+1 unknown: made by a casgate, and not known to this one; they would be deleted
+  file_u  file-extract  5 B  -  a-0123456789abcdef-1.txt
+1 gone: not there any more; they would be marked lost, and made again when next asked for
+  file_g  ` + wantedDigest.String() + ` at kimi (file-extract)
+1 elsewhere: at accounts that the present key doesn't open; nothing is done about them
+    file_e  ` + wantedDigest.String() + ` at kimi (file-extract)
+2 foreign: not made by a casgate; they are left alone
+nothing was changed; --apply mends it
+`
+	applied := strings.NewReplacer("would be", "were", "nothing was changed; --apply mends it\n", "").Replace(dry)
+	failing := func(failures ...string) func(*api.Reconciliation) {
+		return func(r *api.Reconciliation) { r.Applied, r.Failures = true, failures }
+	}
+	for name, tt := range map[string]struct {
+		change func(*api.Reconciliation)
+		code   int
+		stdout string
+		stderr string
+	}{
+		"differences":         {func(*api.Reconciliation) {}, exitDiffers, dry, ""},
+		"mended":              {failing(), exitOK, applied, ""},
+		"half of it mended":   {failing("no"), exitPartly, applied, "cas: kimi: no\n"},
+		"none of it mended":   {failing("no", "nor that"), exitFailure, applied, "cas: kimi: no\ncas: kimi: nor that\n"},
+		"others' files alone": {func(r *api.Reconciliation) { r.Unknown, r.Gone, r.Elsewhere = nil, nil, nil }, exitOK, "kimi, account abc@host: 7 files there, 5 copies known here\n2 foreign: not made by a casgate; they are left alone\nnothing to mend\n", ""},
+	} {
+		report := found
+		tt.change(&report)
+		o := runWith(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
+			if want := fmt.Sprintf("apply=%t", report.Applied); r.URL.RawQuery != want {
+				t.Errorf("%s: it asks with %q", name, r.URL.RawQuery)
+			}
+			answer(t, w, 200, report)
+		}, "copies", "reconcile", "--provider=kimi", fmt.Sprintf("--apply=%t", report.Applied))
+		if want := (outcome{tt.code, tt.stdout, tt.stderr}); o != want {
+			t.Errorf("%s: %+v\nwant %+v", name, o, want)
+		}
+	}
+}
+
+func TestExitCodesOfProblems(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		problem api.Problem
+		code    int
+	}{
+		{api.Problem{Code: api.CodeProviderNotFound}, exitNotFound},
+		{api.Problem{Code: api.CodeCopyNotFound}, exitNotFound},
+		{api.Problem{Code: api.CodeOperationNotFound}, exitNotFound},
+		{api.Problem{Code: api.CodeBlobNotFound}, exitNotFound},
+		{api.Problem{Code: api.CodeProviderRejected}, exitRefused},
+		{api.Problem{Code: api.CodeProviderQuota}, exitRefused},
+		{api.Problem{Code: api.CodeProviderQuota, Retryable: true}, exitRefused},
+		{api.Problem{Code: api.CodeProviderFailed}, exitRefused},
+		{api.Problem{Code: api.CodeProviderFailed, Retryable: true}, exitUnavailable},
+		{api.Problem{Code: api.CodeProviderUnavailable}, exitUnavailable},
+		{api.Problem{Code: api.CodeProviderUnavailable, Retryable: true}, exitUnavailable},
+		{api.Problem{Code: api.CodeProviderRateLimited, Retryable: true}, exitUnavailable},
+		{api.Problem{Code: api.CodeProviderTimeout, Retryable: true}, exitUnavailable},
+		{api.Problem{Code: api.CodeCopyInProgress, Retryable: true}, exitUnderWay},
+		{api.Problem{Code: api.CodeOverloaded, Retryable: true}, exitUnavailable},
+		{api.Problem{Code: api.CodeInternal}, exitFailure},
+	} {
+		err := fmt.Errorf("wrapped: %w", &client.Error{Problem: tt.problem})
+		if code := exitCode(t.Context(), err); code != tt.code {
+			t.Errorf("%s, retryable %t: exit code %d, want %d", tt.problem.Code, tt.problem.Retryable, code, tt.code)
+		}
+	}
+}
+
+func TestWaitFlag(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]waitFlag{
+		"":                       {},
+		"--wait":                 {},
+		"--wait=30s":             {limit: 30 * time.Second},
+		"--no-wait":              {not: true},
+		"--no-wait --wait=1m30s": {limit: 90 * time.Second},
+		"--wait=1m --no-wait":    {not: true},
+	} {
+		got, err := parseWait(t, strings.Fields(args)...)
+		if err != nil || got != want {
+			t.Errorf("%q: %+v, %v; want %+v", args, got, err, want)
+		}
+	}
+	for _, args := range []string{"--wait=", "--wait=0s", "--wait=-1s", "--wait=soon", "--wait=true"} {
+		if got, err := parseWait(t, args); err == nil {
+			t.Errorf("%q is %+v", args, got)
+		}
+	}
+}
+
+func parseWait(t *testing.T, args ...string) (waitFlag, error) {
+	t.Helper()
+	var flags struct {
+		Wait waitFlag `negatable:""`
+	}
+	parser, err := kong.New(&flags, kong.Exit(func(int) { t.Error(errors.New("it exits")) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = parser.Parse(args)
+	return flags.Wait, err
+}

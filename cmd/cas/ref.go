@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+)
+
+// refCmd prints what to put into a request to a provider.
+type refCmd struct {
+	clientConfig
+
+	Blob     subject `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, file (stored first, as by put), or - for standard input."`
+	Provider string  `required:"" placeholder:"PROVIDER" help:"Whose request it is for, such as kimi."`
+	Kind     string  `placeholder:"KIND" help:"The kind of reference, such as image_url or file_id; the usual one for the blob if empty."`
+	Purpose  string  `placeholder:"PURPOSE" help:"Only a reference by a copy of this purpose."`
+	Name     string  `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty."`
+	JSON     bool    `name:"json" help:"Print all there is to know of the reference, as one line of JSON."`
+	Quiet    bool    `short:"q" help:"Print no progress and no notes, only the reference and errors."`
+}
+
+// Help is what --help adds.
+func (refCmd) Help() string {
+	return `A copy that the reference needs is made first. Standard output has the JSON to paste, alone; standard error says where it goes and how long it works.`
+}
+
+// Run prints the reference.
+func (c *refCmd) Run(ctx context.Context, std stdio) error {
+	gateway, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer gateway.Close()
+	shown := newProgress(std, c.Quiet)
+	defer shown.close()
+	d, name, err := c.Blob.bring(ctx, gateway, c.Name, c.Provider, shown)
+	if err != nil {
+		return adviseCopy(err)
+	}
+	done := shown.waiting("copying", d.Short()+" → "+c.Provider)
+	ref, err := gateway.Reference(ctx, d, c.Provider, client.ReferenceOptions{
+		CopyOptions: client.CopyOptions{Purpose: c.Purpose, Name: name}, Kind: c.Kind,
+	})
+	done()
+	if err != nil {
+		return adviseCopy(err)
+	}
+	c.note(shown, ref)
+	if c.JSON {
+		return printJSON(shown.stdout(), ref)
+	}
+	pretty, err := prettyJSON(ref.Value)
+	if err != nil {
+		return fmt.Errorf("%s answered with a reference that is no JSON: %w", gateway.BaseURL(), err)
+	}
+	_, err = fmt.Fprintf(shown.stdout(), "%s\n", pretty)
+	return err
+}
+
+// note says what is good to know of a reference.
+func (c *refCmd) note(shown *progress, ref api.Reference) {
+	if ref.Where != "" {
+		shown.note("%s: %s", ref.Kind, ref.Where)
+	}
+	if ref.ExpiresAt != nil {
+		shown.note("it works until %s UTC", shortTime(*ref.ExpiresAt, ""))
+	}
+	if host := localHost(ref); host != "" {
+		shown.note("%s can't reach %s, which is this machine's own: set CAS_PUBLIC_URL at the gateway to where it is reached from outside", c.Provider, host)
+	}
+	if ref.Simulated {
+		noteSimulated(shown, []string{ref.Provider})
+	}
+}
+
+// localHost returns the host of the URL in a reference where only the gateway's
+// own machine can reach it.
+func localHost(ref api.Reference) string {
+	var part map[string]json.RawMessage
+	var at struct{ URL string }
+	if json.Unmarshal(ref.Value, &part) != nil || json.Unmarshal(part[ref.Kind], &at) != nil {
+		return "" // a reference of another form, without a URL
+	}
+	u, err := url.Parse(at.URL)
+	if err != nil {
+		return ""
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && ip.IsLoopback() {
+		return u.Host
+	}
+	return ""
+}
+
+// escapedHTML finds backslashes in JSON, each with what follows.
+var escapedHTML = regexp.MustCompile(`\\(u0026|u003c|u003e|.)`)
+
+// prettyJSON indents JSON, and shows as themselves the characters that Go escapes
+// for HTML's sake.
+func prettyJSON(raw json.RawMessage) ([]byte, error) {
+	var b bytes.Buffer
+	if err := json.Indent(&b, raw, "", "  "); err != nil {
+		return nil, err
+	}
+	plain := strings.NewReplacer(`\u0026`, "&", `\u003c`, "<", `\u003e`, ">")
+	return escapedHTML.ReplaceAllFunc(b.Bytes(), func(escape []byte) []byte {
+		return []byte(plain.Replace(string(escape)))
+	}), nil
+}

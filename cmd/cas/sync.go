@@ -1,0 +1,315 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+	"casgate/providers"
+)
+
+// syncCmd makes sure of copies at providers.
+type syncCmd struct {
+	clientConfig
+
+	Blobs    []subject `arg:"" name:"blob|file" help:"Digests, hash URLs of this gateway, files (stored first, as by put), or - for standard input."`
+	To       []string  `required:"" placeholder:"PROVIDER" help:"Providers to have copies at, such as kimi,glm."`
+	Purpose  string    `placeholder:"PURPOSE" help:"What the provider is to keep the file for, as cas providers NAME lists; the usual one for the blob if empty."`
+	Name     string    `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty. For one blob only."`
+	Retry    bool      `help:"Try again what was given up."`
+	Wait     waitFlag  `negatable:"" help:"Wait until the copies are ready, which is the usual; --wait=DURATION no longer than that, for each; --no-wait prints the operations under way instead."`
+	Parallel int       `default:"4" help:"How many files or copies to work on at once."`
+	JSON     bool      `name:"json" help:"Print a JSON object for each blob and provider."`
+	Quiet    bool      `short:"q" help:"Print no progress and no notes, only results and errors."`
+}
+
+// Help is what --help adds.
+func (syncCmd) Help() string {
+	return `A copy that is there already is not made again, however often and from wherever it is asked for.
+
+Standard output has a line for each blob and provider, in the order of the arguments: the provider, a tab, and the file's id there. With --no-wait it has the provider, the copy's state, and the operation's id. Where more than one blob is given, a tab and the argument follow.
+
+With --json it has an object for each: "path" of a file, "digest", "provider", and the "copy", or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
+
+To stop waiting doesn't stop the work: it goes on at the gateway.`
+}
+
+// syncJob is one copy to be made, and what came of it.
+type syncJob struct {
+	item     *putItem // the blob
+	provider string
+
+	// Once done is closed the copy or err is set; both where the copy isn't ready.
+	done    chan struct{}
+	copy    api.Copy
+	err     error
+	stopped bool // it failed only because everything did
+}
+
+func (j *syncJob) finish(made api.Copy, err error) {
+	j.copy, j.err = made, err
+	close(j.done)
+}
+
+// Run makes sure of the copies.
+func (c *syncCmd) Run(ctx context.Context, std stdio) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	gateway, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer gateway.Close()
+	shown := newProgress(std, c.Quiet)
+	defer shown.close()
+	var items []*putItem
+	for _, s := range c.Blobs {
+		item, err := s.item(gateway, c.Name)
+		if err != nil {
+			return err
+		}
+		items = append(items, item)
+	}
+	if err := checkProviders(ctx, gateway, items, c.To); err != nil {
+		return adviseCopy(err)
+	}
+	s := &syncer{syncCmd: c, gateway: gateway, shown: shown}
+	return s.run(ctx, items)
+}
+
+// check refuses flags that contradict each other.
+func (c *syncCmd) check() error {
+	stdins := 0
+	for _, s := range c.Blobs {
+		if s.path == stdinPath {
+			stdins++
+		}
+	}
+	var err error
+	c.To, err = providerNames(c.To)
+	switch {
+	case err != nil:
+		return err
+	case len(c.To) == 0:
+		return errNoProviders
+	case c.Parallel < 1:
+		return usageError{errors.New("--parallel must be at least 1")}
+	case c.Name != "" && len(c.Blobs) > 1:
+		return usageError{errors.New("--name is for one blob only")}
+	case stdins > 1:
+		return usageError{errors.New("standard input can be stored once only")}
+	}
+	return nil
+}
+
+// errNoProviders refuses a list of providers without any, which kong takes.
+var errNoProviders = usageError{errors.New("no provider is named; give some, such as kimi,glm")}
+
+// providerNames returns the names in a list that was given, each once.
+func providerNames(given []string) ([]string, error) {
+	var names []string
+	for _, name := range given {
+		name = strings.TrimSpace(name)
+		if name == "" {
+			return nil, usageError{errors.New("a provider's name is missing; several are given as kimi,glm")}
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// syncer is one run of syncCmd.
+type syncer struct {
+	*syncCmd
+	gateway *client.Client
+	shown   *progress
+	asked   atomic.Bool // for a copy
+}
+
+// run stores the files and makes the copies, side by side, and prints what comes
+// of them.
+func (s *syncer) run(ctx context.Context, items []*putItem) error {
+	var jobs []*syncJob
+	for _, item := range items {
+		for _, provider := range s.To {
+			jobs = append(jobs, &syncJob{item: item, provider: provider, done: make(chan struct{})})
+		}
+	}
+	u := &uploader{gateway: s.gateway, stdin: s.shown.std.in, parallel: s.Parallel, shown: s.shown}
+	stored, made := make(chan error, 1), make(chan error, 1)
+	go func() { stored <- u.store(ctx, items) }()
+	go func() { made <- s.make(ctx, jobs) }()
+	printErr := s.print(ctx, jobs)
+	err := cmp.Or(<-stored, <-made)
+	switch {
+	case err == nil:
+		return printErr
+	case ctx.Err() != nil && s.asked.Load():
+		return codedError{errors.New("stopped waiting; what the gateway was asked for goes on there, and `cas copies` shows how far it is"), exitInterrupted}
+	}
+	return advise(err)
+}
+
+// make makes the copies. What stops it altogether, and fails the jobs left, it
+// returns.
+func (s *syncer) make(ctx context.Context, jobs []*syncJob) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.Parallel)
+	for _, j := range jobs {
+		group.Go(func() error {
+			made, err := s.ensure(ctx, j)
+			fatal := concernsAll(ctx, err)
+			j.stopped = fatal || j.item.stopped
+			j.finish(made, err)
+			if fatal {
+				return err
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// ensure makes sure of one copy, once its blob is there.
+func (s *syncer) ensure(ctx context.Context, j *syncJob) (api.Copy, error) {
+	<-j.item.done
+	if j.item.err != nil {
+		return api.Copy{}, j.item.err
+	}
+	if ctx.Err() != nil {
+		return api.Copy{}, context.Cause(ctx)
+	}
+	s.asked.Store(true)
+	defer s.shown.waiting("copying", j.item.path+" → "+j.provider)()
+	d, o := j.item.blob.Digest, client.EnsureOptions{
+		CopyOptions: client.CopyOptions{Purpose: s.Purpose, Name: j.item.options.Name},
+		Retry:       s.Retry, Async: s.Wait.not,
+	}
+	limited, cancel := ctx, func() {}
+	if s.Wait.limit > 0 {
+		limited, cancel = context.WithTimeout(ctx, s.Wait.limit)
+	}
+	defer cancel()
+	made, err := s.gateway.EnsureCopy(limited, d, j.provider, o)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		// It has taken too long. This asks how far it is.
+		o.Async, o.Retry = true, false
+		made, err = s.gateway.EnsureCopy(ctx, d, j.provider, o)
+	}
+	if err == nil && !s.Wait.not {
+		err = notReady(made)
+	}
+	return made, err
+}
+
+// notReady is the error of a copy that was waited for and is no use, or not yet.
+func notReady(c api.Copy) error {
+	switch providers.State(c.State) {
+	case providers.StateReady:
+		return nil
+	case providers.StatePending, providers.StateUploading, providers.StateProcessing:
+		return fmt.Errorf("%w: it is %s, and the work goes on at the gateway (operation %s)", client.ErrCopyInProgress, c.State, c.OperationID)
+	}
+	return codedError{fmt.Errorf("the copy was made, and is %s by now; the same command makes it again", c.State), exitUnavailable}
+}
+
+// syncResult is a line of JSON output.
+type syncResult struct {
+	Path     string      `json:"path,omitempty"`
+	Digest   *cas.Digest `json:"digest,omitempty"` // of a blob that is stored
+	Provider string      `json:"provider"`
+	Copy     *api.Copy   `json:"copy,omitempty"`
+	Error    *jsonError  `json:"error,omitempty"`
+}
+
+func (j *syncJob) result(file bool) syncResult {
+	r := syncResult{Provider: j.provider, Error: newJSONError(j.err)}
+	if file {
+		r.Path = j.item.path
+	}
+	if j.item.err == nil {
+		r.Digest = &j.item.blob.Digest
+	}
+	if j.copy.Provider != "" {
+		r.Copy = &j.copy
+	}
+	return r
+}
+
+// print prints what came of each copy, in their order, as it becomes known.
+func (s *syncer) print(ctx context.Context, jobs []*syncJob) error {
+	var results tally
+	simulated := map[string]bool{}
+	for i, j := range jobs {
+		<-j.done
+		results.add(j.err)
+		if j.copy.Simulated {
+			simulated[j.provider] = true
+		}
+		given := s.Blobs[i/len(s.To)]
+		var err error
+		switch {
+		case s.JSON:
+			err = printJSON(s.shown.stdout(), j.result(given.path != ""))
+		case j.err == nil:
+			err = s.printLine(j)
+		}
+		if err != nil {
+			return err
+		}
+		switch {
+		case j.err == nil:
+			s.note(j)
+		case j.stopped:
+		case j.item.err == nil:
+			printError(s.shown.stderr(), j.item.path+" → "+j.provider, adviseCopy(j.err))
+		case i%len(s.To) == 0: // a file that failed did so for all providers
+			printError(s.shown.stderr(), j.item.path, j.err)
+		}
+	}
+	noteSimulated(s.shown, slices.Sorted(maps.Keys(simulated)))
+	return results.err(ctx)
+}
+
+func (s *syncer) printLine(j *syncJob) error {
+	cells := []string{j.provider, j.copy.ProviderFileID}
+	if s.Wait.not {
+		cells = []string{j.provider, j.copy.State, j.copy.OperationID}
+	}
+	if len(s.Blobs) > 1 {
+		cells = append(cells, display(j.item.path))
+	}
+	_, err := fmt.Fprintln(s.shown.stdout(), strings.Join(cells, "\t"))
+	return err
+}
+
+func (s *syncer) note(j *syncJob) {
+	what := j.copy.State
+	if what == string(providers.StateReady) {
+		what = "copied"
+		if j.copy.Created == nil || !*j.copy.Created {
+			what = "ready"
+		}
+	}
+	s.shown.note("%-13s  %9s  %s → %s (%s)", what, sizeText(j.copy.Size), display(j.item.path), j.provider, j.copy.Purpose)
+}
+
+// noteSimulated says of which providers nothing is real.
+func noteSimulated(shown *progress, names []string) {
+	if len(names) > 0 {
+		shown.note("SIMULATED: what %s answered comes from a simulator in the gateway, and is good for nothing but trying casgate out", strings.Join(names, ", "))
+	}
+}

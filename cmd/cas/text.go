@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"casgate/cas"
+	"casgate/gateway/client"
+)
+
+// textCmd prints the text that a provider extracts from a file.
+type textCmd struct {
+	clientConfig
+
+	Blob     subject `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, file (stored first, as by put), or - for standard input."`
+	Provider string  `placeholder:"PROVIDER" help:"Who is to extract it; the gateway chooses if empty."`
+	Name     string  `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty."`
+	Output   string  `short:"o" placeholder:"FILE" help:"Where to, instead of standard output."`
+	Force    bool    `help:"Replace the file if there is one."`
+	Quiet    bool    `short:"q" help:"Print no progress and no notes, only the text and errors."`
+}
+
+// Help is what --help adds.
+func (textCmd) Help() string {
+	return `A text is extracted once, and kept by the gateway from then on. It is verified on its way: a file gets its name only once it was found right, and one that has that name already is left alone without --force.`
+}
+
+// Run prints the text, or writes it to a file.
+func (c *textCmd) Run(ctx context.Context, std stdio) error {
+	toFile := c.Output != "" && c.Output != stdoutPath
+	if toFile && !c.Force {
+		if _, err := os.Lstat(c.Output); err == nil {
+			return existsError(c.Output)
+		}
+	}
+	gateway, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer gateway.Close()
+	shown := newProgress(std, c.Quiet)
+	defer shown.close()
+	d, name, err := c.Blob.bring(ctx, gateway, c.Name, c.Provider, shown)
+	if err != nil {
+		return adviseCopy(err)
+	}
+	text, err := c.extract(ctx, gateway, d, name, shown)
+	if err != nil {
+		return adviseCopy(err)
+	}
+	defer text.Body.Close()
+	if !toFile {
+		_, err = io.Copy(shown.stdout(), text.Body)
+		return err
+	}
+	// The text is a blob like any other.
+	from := &origin{gateway: gateway, digest: text.Digest}
+	file := &download{origin: from, info: text.Info, path: c.Output, force: c.Force, shown: shown}
+	if err := file.run(ctx); err != nil {
+		return advise(err)
+	}
+	shown.note("%-13s  %9s  %s", "extracted", sizeText(text.Size), display(c.Output))
+	return nil
+}
+
+func (c *textCmd) extract(ctx context.Context, gateway *client.Client, d cas.Digest, name string, shown *progress) (*client.Content, error) {
+	defer shown.waiting("reading", d.Short())()
+	return gateway.Text(ctx, d, client.TextOptions{Provider: c.Provider, Name: name})
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// waitFlag says how long to wait for something: --wait without an end, which is the
+// usual, --wait=DURATION so long, and --no-wait not at all.
+type waitFlag struct {
+	not   bool
+	limit time.Duration // 0: without an end
+}
+
+// IsBool implements kong.BoolMapperValue: the flag needs no value.
+func (*waitFlag) IsBool() bool { return true }
+
+// Decode implements kong.MapperValue.
+func (f *waitFlag) Decode(ctx *kong.DecodeContext) error {
+	*f = waitFlag{}
+	if ctx.Scan.Peek().Type != kong.FlagValueToken {
+		return nil
+	}
+	token := ctx.Scan.Pop()
+	if wait, ok := token.Value.(bool); ok { // of --no-wait
+		f.not = !wait
+		return nil
+	}
+	limit, err := time.ParseDuration(token.String())
+	if err != nil || limit <= 0 {
+		return fmt.Errorf("%q is not a time to wait, such as 30s or 10m; --no-wait doesn't wait", token)
+	}
+	f.limit = limit
+	return nil
+}
+
+// waiting shows, where there are bars, that something is waited for, until the
+// function that it returns is called.
+func (p *progress) waiting(what, name string) (done func()) {
+	if p.bars == nil {
+		return func() {}
+	}
+	bar := p.bars.New(0, mpb.SpinnerStyle(),
+		mpb.PrependDecorators(decor.Name(fmt.Sprintf("%-8s %s ", what, shorten(display(name), 60)))),
+		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO)),
+		mpb.BarRemoveOnComplete(),
+	)
+	return func() { bar.Abort(true) }
+}
