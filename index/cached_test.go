@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,37 +15,67 @@ import (
 	"go.uber.org/goleak"
 
 	"casgate/cas"
+	"casgate/cas/journal"
 	"casgate/index"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
+	"casgate/providers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The cache must pass all that an index must, at its most eager: whatever may be
+// The caches must pass all that an index must, at their most eager: whatever may be
 // remembered is, before the next question.
 func TestCachedIsAnIndex(t *testing.T) {
 	t.Parallel()
 	indextest.Run(t, func(t *testing.T) indextest.Index {
 		inner := openSQLite(t)
 		return eager{
-			Cached: newCached(t, inner, index.CacheOptions{}), Collector: inner, TokenStore: inner, KeyStore: inner,
+			blobs: newCached(t, inner, index.CacheOptions{}), ledger: newCachedLedger(t, inner, index.LedgerOptions{}),
+			Collector: inner, TokenStore: inner, KeyStore: inner, FileIndex: inner, Store: inner,
 		}
 	})
 }
 
-// eager is a cache that applies what it is given at once.
+type (
+	blobs  = index.Cached
+	ledger = index.CachedLedger
+)
+
+// eager is the caches around an index, which apply what they are given at once.
 type eager struct {
-	*index.Cached
+	*blobs
+	*ledger
 	indextest.Collector
 	indextest.TokenStore
 	indextest.KeyStore
+	cas.FileIndex
+	journal.Store
 }
 
 // Blob implements cas.Index.
 func (e eager) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
-	e.Settle()
-	return e.Cached.Blob(ctx, d)
+	e.blobs.Settle()
+	return e.blobs.Blob(ctx, d)
+}
+
+// Copy implements providers.Ledger.
+func (e eager) Copy(ctx context.Context, k providers.Key) (providers.Copy, error) {
+	e.ledger.Settle()
+	return e.ledger.Copy(ctx, k)
+}
+
+// UseCopies implements providers.Ledger. The cache doesn't forget what was used, and
+// a test wants to see it.
+func (e eager) UseCopies(ctx context.Context, uses map[providers.Key]time.Time) error {
+	defer e.ledger.ForgetAll()
+	return e.ledger.UseCopies(ctx, uses)
+}
+
+// ExtractedText implements providers.Ledger.
+func (e eager) ExtractedText(ctx context.Context, k providers.TextKey) (cas.Digest, error) {
+	e.ledger.Settle()
+	return e.ledger.ExtractedText(ctx, k)
 }
 
 // openSQLite opens an empty index for the time of a test.
@@ -236,24 +267,29 @@ func TestCachedReadsItsWrites(t *testing.T) {
 	wg.Wait()
 }
 
-func TestCachedWatch(t *testing.T) {
+func TestCachedListens(t *testing.T) {
 	t.Parallel()
 	r := newRows(some)
 	c := newCached(t, r, index.CacheOptions{Shared: true})
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &feed{ready: make(chan struct{})}
 	ended := make(chan error)
-	go func() { ended <- c.Watch(ctx, f) }()
+	go func() { ended <- f.Listen(ctx, index.FanOut(c.Listener())) }()
 	<-f.ready
-	f.onGap()
-	f.onState(true)
+	f.to.Gap()
+	f.to.State(true)
 	for name, event := range map[string]func(){
-		"a change": func() { f.onChange(some) },
-		"a gap":    func() { f.onGap() },
-		"a loss":   func() { f.onState(false) },
+		"a change": func() { f.to.BlobChanged(some) },
+		"a gap":    func() { f.to.Gap() },
+		"a loss":   func() { f.to.State(false) },
 	} {
 		r.set(some, true)
 		warm(t, c, some)
+		f.to.CopiesChanged(some) // is none of its business
+		before := c.Hits()
+		if _, err := c.Blob(t.Context(), some); err != nil || c.Hits() == before {
+			t.Errorf("a copy changed, and the blob is forgotten; error %v", err)
+		}
 		r.set(some, false)
 		event()
 		gone(t, c, some)
@@ -263,7 +299,28 @@ func TestCachedWatch(t *testing.T) {
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("Watch returned %v", err)
+		t.Errorf("Listen returned %v", err)
+	}
+}
+
+func TestFanOut(t *testing.T) {
+	t.Parallel()
+	var heard []string
+	say := func(s string) { heard = append(heard, s) }
+	l := index.FanOut(
+		index.Listener{},
+		index.Listener{BlobChanged: func(d cas.Digest) { say("blob " + d.Short()) }, State: func(l bool) { say(fmt.Sprint("state ", l)) }},
+		index.FanOut(index.Listener{CopiesChanged: func(d cas.Digest) { say("copies " + d.Short()) }, Gap: func() { say("gap") }}, index.Listener{}),
+		index.Listener{Gap: func() { say("another gap") }},
+	)
+	l.Gap()
+	l.State(true)
+	l.BlobChanged(some)
+	l.CopiesChanged(some)
+	l.State(false)
+	want := []string{"gap", "another gap", "state true", "blob " + some.Short(), "copies " + some.Short(), "state false"}
+	if !slices.Equal(heard, want) {
+		t.Errorf("heard %q; want %q", heard, want)
 	}
 }
 
@@ -287,9 +344,9 @@ func TestCachedTTL(t *testing.T) {
 				cache := newCached(t, r, c.options)
 				if c.listening {
 					f := &feed{ready: make(chan struct{})}
-					go cache.Watch(t.Context(), f)
+					go f.Listen(t.Context(), cache.Listener())
 					<-f.ready
-					f.onState(true)
+					f.to.State(true)
 				}
 				warm(t, cache, some)
 				began := time.Now()

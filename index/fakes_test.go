@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"casgate/cas"
+	"casgate/index"
 )
 
 // rows is an index of live rows in memory.
@@ -72,17 +73,15 @@ func (r *rows) Suspect(_ context.Context, ref cas.ObjectRef) error {
 
 // feed is a Feed in the test's hands.
 type feed struct {
-	onChange func(cas.Digest)
-	onGap    func()
-	onState  func(bool)
-	ready    chan struct{}
+	to    index.Listener
+	ready chan struct{}
 }
 
 // Listen implements index.Feed.
-func (f *feed) Listen(ctx context.Context, onChange func(cas.Digest), onGap func(), onState func(bool)) error {
-	f.onChange, f.onGap, f.onState = onChange, onGap, onState
+func (f *feed) Listen(ctx context.Context, l index.Listener) error {
+	f.to = l
 	close(f.ready)
 	<-ctx.Done()
-	onState(false)
+	l.State(false)
 	return ctx.Err()
 }

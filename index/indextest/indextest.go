@@ -1,6 +1,6 @@
 // Package indextest is the conformance kit of indexes: one test for each
-// sentence of the contract of cas.Index and of what a gateway needs beside it,
-// and a comparison with a plain model through random histories. An index is
+// sentence of the contracts of cas.Index and providers.Ledger and of what a gateway
+// needs beside them, and a comparison with a plain model through random histories. An index is
 // right when Run passes; its own tests hold only what is peculiar to it.
 package indextest
 
@@ -15,7 +15,9 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/cas/journal"
 	"casgate/migrations"
+	"casgate/providers"
 )
 
 // Collector is what the collector of condemned blobs asks of an index.
@@ -60,6 +62,9 @@ type Index interface {
 	Collector
 	TokenStore
 	KeyStore
+	providers.Ledger
+	cas.FileIndex
+	journal.Store
 }
 
 // TimeSetter is an ability to give the index that is tested, beside those it has
@@ -91,13 +96,49 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"Context", contextTests},
 		{"Concurrent", concurrentTests},
 		{"Model", modelTests},
+		{"Copy", copyTests},
+		{"Copies", copiesTests},
+		{"CopyOfOperation", copyOfOperationTests},
+		{"RequestCopy", requestCopyTests},
+		{"ClaimCopy", claimCopyTests},
+		{"ExtendLease", extendLeaseTests},
+		{"CompleteCopy", completeCopyTests},
+		{"FailCopy", failCopyTests},
+		{"LoseCopy", loseCopyTests},
+		{"DeleteCopy", deleteCopyTests},
+		{"FinishDelete", finishDeleteTests},
+		{"FailDelete", failDeleteTests},
+		{"EvictCopy", evictCopyTests},
+		{"UseCopies", useCopiesTests},
+		{"DueCopies", dueCopiesTests},
+		{"CopyUsage", copyUsageTests},
+		{"CopiesAt", copiesAtTests},
+		{"ExtractedText", extractedTextTests},
+		{"LedgerModel", ledgerModelTests},
+		{"CreateFile", createFileTests},
+		{"File", fileTests},
+		{"DeleteFile", deleteFileTests},
+		{"ListFiles", listFilesTests},
+		{"FileMetadata", fileMetadataTests},
+		{"TouchFiles", touchFilesTests},
+		{"ExpireFiles", expireFilesTests},
+		{"ImportFiles", importFilesTests},
+		{"ResolveFile", resolveFileTests},
+		{"FailFile", failFileTests},
+		{"FilesConcurrent", filesConcurrentTests},
+		{"FilesLostReply", filesLostReplyTests},
+		{"Journal", journalTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()
 			for _, test := range group.tests {
 				t.Run(test.name, func(t *testing.T) {
 					t.Parallel()
-					test.run(t, open(t))
+					x := open(t)
+					test.run(t, x)
+					if counter, ok := x.(FileCounter); ok && !t.Failed() {
+						counter.CheckFileCounts(t)
+					}
 				})
 			}
 		})

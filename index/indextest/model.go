@@ -18,7 +18,7 @@ var modelTests = []test{
 		rapid.Check(t, func(rt *rapid.T) {
 			// Blobs of its own for each history; the index stays the same.
 			histories++
-			m := &model{t: t, x: x, rows: map[cas.Digest]cas.Blob{}}
+			m := &model{t: t, x: x, rows: map[cas.Digest]cas.Blob{}, files: map[cas.Digest][]string{}, nextFile: 1000 * histories}
 			for i := range 3 {
 				m.blobs = append(m.blobs, cas.DigestOf(fmt.Appendf(nil, "%s %d %d", t.Name(), histories, i)))
 			}
@@ -30,6 +30,8 @@ var modelTests = []test{
 				"suspect":       m.suspect,
 				"startDeleting": m.startDeleting,
 				"finish":        m.finishDeleting,
+				"createFile":    m.createFile,
+				"deleteFile":    m.deleteFile,
 				"":              m.check,
 			})
 			m.leave(rt)
@@ -43,6 +45,9 @@ type model struct {
 	x     Index
 	blobs []cas.Digest // the blobs of this history
 	rows  map[cas.Digest]cas.Blob
+	files map[cas.Digest][]string // ids, the oldest first
+
+	nextFile int
 }
 
 // pick draws one of the blobs.
@@ -136,16 +141,55 @@ func (m *model) commitObject(t *rapid.T, ref cas.ObjectRef) {
 
 func (m *model) condemn(t *rapid.T) {
 	d := m.pick(t)
+	force := rapid.Bool().Draw(t, "force")
 	row := m.rows[d]
-	visible := row.State.Visible()
-	if visible {
+	var want error
+	switch {
+	case !row.State.Visible():
+		want = cas.ErrBlobNotFound
+	case len(m.files[d]) > 0 && !force:
+		want = cas.ErrBlobInUse
+	default:
 		row.State = cas.StateCondemned
 		m.rows[d] = row
 	}
-	err := m.x.Condemn(m.t.Context(), d, rapid.Bool().Draw(t, "force"))
-	if (err == nil) != visible || (err != nil && !errors.Is(err, cas.ErrBlobNotFound)) {
-		t.Fatalf("Condemn of a blob, visible %v: error %v", visible, err)
+	if err := m.x.Condemn(m.t.Context(), d, force); !errors.Is(err, want) {
+		t.Fatalf("Condemn, forced %v: error %v; want %v", force, err, want)
 	}
+}
+
+func (m *model) createFile(t *rapid.T) {
+	d := m.pick(t)
+	unique := rapid.Bool().Draw(t, "unique")
+	m.nextFile++
+	id := fileID(m.t, m.nextFile)
+	var want error
+	wantID := id
+	switch {
+	case !m.rows[d].State.Visible():
+		want, wantID = cas.ErrBlobNotFound, ""
+	case unique && len(m.files[d]) > 0:
+		want, wantID = cas.ErrDuplicateFile, m.files[d][0]
+	default:
+		m.files[d] = append(m.files[d], id)
+	}
+	got, err := m.x.CreateFile(m.t.Context(), fileOf(m.t, m.nextFile, d), unique)
+	if !errors.Is(err, want) || got.ID != wantID {
+		t.Fatalf("CreateFile, unique %v: %q, error %v; want %q, error %v", unique, got.ID, err, wantID, want)
+	}
+}
+
+func (m *model) deleteFile(t *rapid.T) {
+	d := m.pick(t)
+	if len(m.files[d]) == 0 {
+		return
+	}
+	i := rapid.IntRange(0, len(m.files[d])-1).Draw(t, "file")
+	f, err := m.x.DeleteFile(m.t.Context(), m.files[d][i])
+	if err != nil || f.Digest != d {
+		t.Fatalf("DeleteFile: %+v, error %v", f, err)
+	}
+	m.files[d] = slices.Delete(m.files[d], i, i+1)
 }
 
 func (m *model) suspect(t *rapid.T) {
@@ -195,6 +239,12 @@ func (m *model) check(t *rapid.T) {
 		m.agree(t, "Blob", got, err, row, row.State.Visible())
 		if row.State != cas.StateLive {
 			want = append(want, d)
+		}
+	}
+	for _, d := range m.blobs {
+		files, err := m.x.ListFiles(m.t.Context(), cas.FileQuery{Limit: 1000, Digest: d})
+		if err != nil || !slices.Equal(ids(files), m.files[d]) {
+			t.Fatalf("ListFiles returned %v, error %v; want %v", ids(files), err, m.files[d])
 		}
 	}
 	got, err := m.x.Missing(m.t.Context(), m.blobs)

@@ -3,13 +3,16 @@ package indextest
 import (
 	"context"
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/cas/journal"
 	"casgate/index"
 	"casgate/migrations"
+	"casgate/providers"
 )
 
 var textTests = []test{
@@ -72,13 +75,54 @@ func calls(x Index, d cas.Digest) map[string]func(ctx context.Context) error {
 	}
 }
 
+// ledgerCalls lists one call of each method of the ledger, about the copy w, which
+// isn't there.
+func ledgerCalls(x Index, w providers.Wanted) map[string]func(ctx context.Context) error {
+	k := w.Key
+	text := providers.TextKey{Digest: k.Digest, Provider: k.Provider}
+	failure := providers.Failure{State: providers.StateDeleting}
+	return map[string]func(ctx context.Context) error{
+		"Copy":            func(ctx context.Context) error { _, err := x.Copy(ctx, k); return err },
+		"Copies":          func(ctx context.Context) error { _, err := x.Copies(ctx, k.Digest); return err },
+		"CopyOfOperation": func(ctx context.Context) error { _, err := x.CopyOfOperation(ctx, "a"); return err },
+		"RequestCopy":     func(ctx context.Context) error { _, err := x.RequestCopy(ctx, w); return err },
+		"ClaimCopy":       func(ctx context.Context) error { _, _, err := x.ClaimCopy(ctx, w, long); return err },
+		"ExtendLease":     func(ctx context.Context) error { _, err := x.ExtendLease(ctx, k, 1, long); return err },
+		"CompleteCopy": func(ctx context.Context) error {
+			_, _, err := x.CompleteCopy(ctx, k, 1, file("1", providers.StatusReady, time.Time{}))
+			return err
+		},
+		"FailCopy":   func(ctx context.Context) error { _, _, err := x.FailCopy(ctx, k, 1, failure); return err },
+		"LoseCopy":   func(ctx context.Context) error { _, err := x.LoseCopy(ctx, k, "1", 1, long); return err },
+		"DeleteCopy": func(ctx context.Context) error { _, _, err := x.DeleteCopy(ctx, k, "", long); return err },
+		"FinishDelete": func(ctx context.Context) error {
+			_, err := x.FinishDelete(ctx, k, 1, providers.StateDeleted)
+			return err
+		},
+		"FailDelete":    func(ctx context.Context) error { _, _, err := x.FailDelete(ctx, k, 1, failure); return err },
+		"EvictCopy":     func(ctx context.Context) error { _, _, err := x.EvictCopy(ctx, k, "", long); return err },
+		"UseCopies":     func(ctx context.Context) error { return x.UseCopies(ctx, map[providers.Key]time.Time{k: time.Now()}) },
+		"DueCopies":     func(ctx context.Context) error { _, err := x.DueCopies(ctx, []string{account}, 1); return err },
+		"CopyUsage":     func(ctx context.Context) error { _, err := x.CopyUsage(ctx, account); return err },
+		"CopiesAt":      func(ctx context.Context) error { _, err := x.CopiesAt(ctx, provider, providers.Key{}, 1); return err },
+		"ExtractedText": func(ctx context.Context) error { _, err := x.ExtractedText(ctx, text); return err },
+		"SetExtractedText": func(ctx context.Context) error {
+			return x.SetExtractedText(ctx, text, k.Digest)
+		},
+	}
+}
+
 var contextTests = []test{
 	{"is honoured by every call, and named in its error", func(t *testing.T, x Index) {
 		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()
 		late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 		defer cancel()
-		for name, call := range calls(x, digest(t, 0)) {
+		all := calls(x, digest(t, 0))
+		maps.Copy(all, ledgerCalls(x, wanted(t, 0)))
+		maps.Copy(all, fileCalls(x, fileOf(t, 0, digest(t, 0)), imported(t, 1)))
+		maps.Copy(all, journalCalls(x, record(t, 0)))
+		for name, call := range all {
 			if err := call(cancelled); !errors.Is(err, context.Canceled) {
 				t.Errorf("%s with a cancelled context: %v", name, err)
 			}
@@ -87,6 +131,15 @@ var contextTests = []test{
 			}
 		}
 		expect(t, x, digest(t, 0), none, 0)
+		if list, err := x.Copies(t.Context(), digest(t, 0)); err != nil || len(list) != 0 {
+			t.Errorf("there are %+v, error %v", list, err)
+		}
+		if list := listFiles(t, x, cas.FileQuery{Limit: 10}); len(list) != 0 {
+			t.Errorf("there are %+v", list)
+		}
+		if list := listRecords(t, x, journal.Query{Limit: 10}); len(list) != 0 {
+			t.Errorf("there are %+v", list)
+		}
 	}},
 	{"leaves the index usable after many were cancelled", func(t *testing.T, x Index) {
 		for i := range 50 {

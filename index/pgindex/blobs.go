@@ -2,6 +2,7 @@ package pgindex
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/jackc/pgx/v5"
@@ -134,28 +135,40 @@ func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created b
 }
 
 // The announcement is part of the statement, so it goes out if, and only if, the
-// change is committed.
+// change is committed. Where nothing changed the answer comes from the statement's
+// snapshot; where that contradicts the update, the row was changed meanwhile, and the
+// statement must be repeated.
 const sqlCondemn = `
-with condemned as (
-    update blobs set state = 'condemned', condemned_at = now()
-    where digest = $1 and state in ('live', 'suspect')
-    returning digest
+with seen as materialized (` + seenBlob + `
+), condemned as (
+    update blobs b set state = 'condemned', condemned_at = now()
+    from seen s
+    where b.digest = s.digest and b.state in ('live', 'suspect') and (not $3 or ` + unused + `)
+    returning b.digest
 )
-select pg_notify($2, encode(digest, 'hex')) from condemned`
+select 'condemned', pg_notify($2, encode(digest, 'hex'))::text as told from condemned
+union all
+select case when used then 'used' else 'outdated' end, null from seen where not exists (select from condemned)`
 
-// Condemn implements cas.Index. No table refers to blobs yet, so force makes no
-// difference until files come, and cas.ErrBlobInUse with them.
+// Condemn implements cas.Index. With force the bytes go although files refer to them:
+// the collector doesn't ask about files, since a condemned blob that has any can only
+// have been condemned by force. The files stay, and have their bytes again once those
+// are uploaded again.
 func (x *Index) Condemn(ctx context.Context, d cas.Digest, force bool) error {
 	call, cancel := bounded(ctx)
 	defer cancel()
-	tag, err := x.pool.Exec(call, sqlCondemn, d[:], channel)
-	if err == nil && tag.RowsAffected() == 0 {
-		err = pgx.ErrNoRows
+	for {
+		var outcome string
+		if err := x.pool.QueryRow(call, sqlCondemn, d[:], channel, !force).Scan(&outcome, nil); err != nil {
+			return blobFault(ctx, "condemn", d, err)
+		}
+		switch outcome {
+		case "condemned":
+			return nil
+		case "used":
+			return fmt.Errorf("condemn blob %s: %w: there are files with these bytes", d.Short(), cas.ErrBlobInUse)
+		}
 	}
-	if err != nil {
-		return blobFault(ctx, "condemn", d, err)
-	}
-	return nil
 }
 
 const sqlSuspect = `

@@ -2,9 +2,10 @@
 // shared by any number of gateways, directly or through a pooler in transaction
 // mode (with default_query_exec_mode=exec in the URL).
 //
-// Every method is one statement and one round trip, so that a pooler may run
-// each on another connection, and none leaves a transaction open behind a client
-// that went away. Only Listen needs a session of its own.
+// Every method is one statement and one round trip, or in rare cases several that
+// don't depend on each other's locks, so that a pooler may run each on another
+// connection, and none leaves a transaction open behind a client that went away. Only
+// Listen needs a session of its own.
 package pgindex
 
 import (
@@ -19,12 +20,17 @@ import (
 	"github.com/rs/zerolog"
 
 	"casgate/cas"
+	"casgate/cas/journal"
 	"casgate/index"
+	"casgate/providers"
 )
 
 var (
-	_ cas.Index  = (*Index)(nil)
-	_ index.Feed = (*Index)(nil)
+	_ cas.Index        = (*Index)(nil)
+	_ index.Feed       = (*Index)(nil)
+	_ providers.Ledger = (*Index)(nil)
+	_ cas.FileIndex    = (*Index)(nil)
+	_ journal.Store    = (*Index)(nil)
 )
 
 // callTimeout bounds a call whose context doesn't end sooner: a hung server must
@@ -129,6 +135,8 @@ func blobFault(ctx context.Context, doing string, d cas.Digest, err error) error
 
 // The SQLSTATEs that are told apart.
 const (
-	codeDiskFull       = "53100"
-	codeUndefinedTable = "42P01"
+	codeDiskFull        = "53100"
+	codeUndefinedTable  = "42P01"
+	codeUniqueViolation = "23505"
+	codeDeadlock        = "40P01"
 )

@@ -15,6 +15,7 @@ import (
 	"casgate/index/indextest"
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
+	"casgate/providers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -62,7 +63,7 @@ func (l *databases) borrow(t *testing.T) string {
 			return
 		}
 		defer conn.Close(ctx)
-		if _, err := conn.Exec(ctx, "delete from blobs; delete from tokens; delete from signing_keys"); err != nil {
+		if _, err := conn.Exec(ctx, "delete from blobs; delete from tokens; delete from signing_keys; delete from copies; delete from extracted_texts; delete from files; delete from journal"); err != nil {
 			t.Error(err)
 			return
 		}
@@ -138,5 +139,40 @@ func (x testIndex) SetTime(t testing.TB, d cas.Digest, at time.Time) {
 		where digest = $2`, at, d[:])
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// AgeCopy implements indextest.CopyAger.
+func (x testIndex) AgeCopy(t testing.TB, k providers.Key, by time.Duration) {
+	t.Helper()
+	_, err := x.db.Exec(t.Context(), `update copies set created_at = created_at - $1::interval, ready_at = ready_at - $1,
+		last_used_at = last_used_at - $1, lost_at = lost_at - $1, expires_at = expires_at - $1,
+		next_attempt_at = next_attempt_at - $1, lease_until = lease_until - $1
+		where digest = $2 and provider = $3 and account = $4 and purpose = $5 and extension = $6`,
+		by, k.Digest[:], k.Provider, k.Account, k.Purpose, k.Extension)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// AgeFile implements indextest.FileAger.
+func (x testIndex) AgeFile(t testing.TB, id string, by time.Duration) {
+	t.Helper()
+	_, err := x.db.Exec(t.Context(), `update files set created_at = created_at - $1::interval,
+		accessed_at = accessed_at - $1, expires_at = expires_at - $1 where id = $2`, by, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// CheckFileCounts implements indextest.FileCounter.
+func (x testIndex) CheckFileCounts(t testing.TB) {
+	t.Helper()
+	var wrong int
+	err := x.db.QueryRow(t.Context(), `select count(*) from blobs b
+		full join (select digest, count(*) as n from files where digest is not null group by digest) as f on f.digest = b.digest
+		where coalesce(b.files, -1) <> coalesce(f.n, 0)`).Scan(&wrong)
+	if err != nil || wrong != 0 {
+		t.Errorf("%d blobs don't have the right number of files, error %v", wrong, err)
 	}
 }

@@ -13,10 +13,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"casgate/cas"
+	"casgate/index"
 )
 
-// channel carries the announcements of all gateways: the 64 hex digits of a
-// digest, or probePrefix and something random.
+// channel carries the announcements of blobs that stopped being live: the 64 hex
+// digits of a digest, or probePrefix and something random.
 const channel = "casgate_blobs"
 
 // probePrefix begins a notification that a listener sends itself.
@@ -36,20 +37,20 @@ const (
 // the pool, and listens once that has come back. It repeats this every probe
 // interval, which bounds how long a connection that died silently goes
 // unnoticed.
-func (x *Index) Listen(ctx context.Context, onChange func(cas.Digest), onGap func(), onState func(listening bool)) error {
-	l := &listener{index: x, onChange: onChange, onGap: onGap}
+func (x *Index) Listen(ctx context.Context, to index.Listener) error {
+	l := &listener{index: x, to: index.FanOut(to)}
 	var listening, reported bool
 	report := func(now bool) {
 		if listening != now || !reported {
 			listening, reported = now, true
-			onState(now)
+			l.to.State(now)
 		}
 	}
 	// Who stops listening knows nothing from then on.
 	defer report(false)
 	l.onProven = func() {
 		x.log.Info().Msg("listening for changes of other gateways")
-		onGap()
+		l.to.Gap()
 		report(true)
 	}
 	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
@@ -76,8 +77,7 @@ func (x *Index) Listen(ctx context.Context, onChange func(cas.Digest), onGap fun
 type listener struct {
 	index    *Index
 	conn     *pgx.Conn
-	onChange func(cas.Digest)
-	onGap    func()
+	to       index.Listener
 	onProven func() // called in each session once, when a probe came back
 }
 
@@ -116,7 +116,7 @@ func (l *listener) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := conn.Exec(ctx, "listen "+channel); err != nil {
+	if _, err := conn.Exec(ctx, "listen "+channel+"; listen "+copiesChannel); err != nil {
 		conn.Close(ctx)
 		return err
 	}
@@ -162,24 +162,29 @@ func (l *listener) receive(ctx context.Context, until time.Time, probe string) (
 		case probe != "" && n.Payload == probe:
 			return true, nil
 		}
-		l.deliver(n.Payload)
+		l.deliver(n.Channel, n.Payload)
 	}
 }
 
 // deliver hands on one announcement. One that can't be read is from a newer
 // gateway: what it says is unknown, so anything may have changed.
-func (l *listener) deliver(payload string) {
+func (l *listener) deliver(from, payload string) {
 	if strings.HasPrefix(payload, probePrefix) {
 		return // another listener's
 	}
 	var d cas.Digest
 	if len(payload) != hex.EncodedLen(len(d)) {
-		l.onGap()
+		l.to.Gap()
 		return
 	}
 	if _, err := hex.Decode(d[:], []byte(payload)); err != nil {
-		l.onGap()
+		l.to.Gap()
 		return
 	}
-	l.onChange(d)
+	switch from {
+	case channel:
+		l.to.BlobChanged(d)
+	case copiesChannel:
+		l.to.CopiesChanged(d)
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/castest"
+	"casgate/index"
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
 )
@@ -31,10 +32,12 @@ func listen(t *testing.T, o pgindex.Options) *events {
 	ctx, cancel := context.WithCancel(t.Context())
 	e := &events{t: t, heard: make(chan string, 1000), cancel: cancel, ended: make(chan error, 1)}
 	go func() {
-		e.ended <- x.Listen(ctx,
-			func(d cas.Digest) { e.heard <- "change " + d.Short() },
-			func() { e.heard <- "gap" },
-			func(listening bool) { e.heard <- fmt.Sprint("listening ", listening) })
+		e.ended <- x.Listen(ctx, index.Listener{
+			BlobChanged:   func(d cas.Digest) { e.heard <- "change " + d.Short() },
+			CopiesChanged: func(d cas.Digest) { e.heard <- "copies " + d.Short() },
+			Gap:           func() { e.heard <- "gap" },
+			State:         func(listening bool) { e.heard <- fmt.Sprint("listening ", listening) },
+		})
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"casgate/cas"
@@ -160,15 +161,34 @@ func commit(ctx context.Context, tx *sql.Tx, b cas.Blob) (row cas.Blob, created 
 	return row, false, err
 }
 
-const sqlCondemn = `
-update blobs set state = 'condemned', condemned_at = ?
-where digest = ? and state in ('live', 'suspect')`
+const (
+	sqlCondemn = `update blobs set state = 'condemned', condemned_at = ? where digest = ?`
+	sqlInUse   = `select exists (select 1 from files where digest = ?1 and ` + aliveFile + `)`
+)
 
-// Condemn implements cas.Index. No table refers to blobs yet, so force makes no
-// difference until files come, and cas.ErrBlobInUse with them.
+// Condemn implements cas.Index. With force the bytes go although files refer to them:
+// the collector doesn't ask about files, since a condemned blob that has any can only
+// have been condemned by force. The files stay, and have their bytes again once those
+// are uploaded again.
 func (x *Index) Condemn(ctx context.Context, d cas.Digest, force bool) error {
-	if err := x.exec(ctx, sqlCondemn, now(), d[:]); err != nil {
+	var used bool
+	err := x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		at := now()
+		if _, err := scanBlob(tx.QueryRowContext(ctx, sqlBlob, d[:])); err != nil {
+			return err
+		}
+		err := tx.QueryRowContext(ctx, sqlInUse, d[:], at).Scan(&used)
+		if err != nil || (used && !force) {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, sqlCondemn, at, d[:])
+		return err
+	})
+	switch {
+	case err != nil:
 		return blobFault(ctx, "condemn", d, err)
+	case used && !force:
+		return fmt.Errorf("condemn blob %s: %w: there are files with these bytes", d.Short(), cas.ErrBlobInUse)
 	}
 	return nil
 }

@@ -26,9 +26,16 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"casgate/cas"
+	"casgate/cas/journal"
+	"casgate/providers"
 )
 
-var _ cas.Index = (*Index)(nil)
+var (
+	_ cas.Index        = (*Index)(nil)
+	_ providers.Ledger = (*Index)(nil)
+	_ cas.FileIndex    = (*Index)(nil)
+	_ journal.Store    = (*Index)(nil)
+)
 
 // callTimeout bounds a call whose context doesn't end sooner. It is longer than
 // the 5 s for which SQLite itself waits for another process's lock.
@@ -40,7 +47,7 @@ type Index struct {
 	writer *sql.DB // one connection; every transaction takes the write lock as it begins
 	reader *sql.DB // can't write
 
-	blob, seen prepared // the reads that are on the way of nearly every request
+	blob, seen, copyRow, file prepared // the reads that are on the way of nearly every request
 }
 
 // Open opens the database file, which is made, readable by its owner only, where
@@ -54,7 +61,11 @@ func Open(ctx context.Context, path string) (*Index, error) {
 	if err := create(path); err != nil {
 		return nil, fmt.Errorf("open index %s: %w: %w", path, cas.ErrIndexUnavailable, err)
 	}
-	x := &Index{path: path, blob: prepared{text: sqlBlob}, seen: prepared{text: sqlSeen}}
+	x := &Index{
+		path: path,
+		blob: prepared{text: sqlBlob}, seen: prepared{text: sqlSeen},
+		copyRow: prepared{text: sqlCopyRow}, file: prepared{text: sqlAliveFile},
+	}
 	if x.writer, err = connect(path, "immediate", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"); err == nil {
 		x.writer.SetMaxOpenConns(1)
 		x.reader, err = connect(path, "deferred", "query_only(1)")

@@ -12,6 +12,7 @@ import (
 	"casgate/cas"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
+	"casgate/providers"
 )
 
 func TestIndex(t *testing.T) {
@@ -74,6 +75,44 @@ func (x testIndex) SetTime(t testing.TB, d cas.Digest, at time.Time) {
 		where digest = ?2`, at.UnixMicro(), d[:])
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// AgeCopy implements indextest.CopyAger.
+func (x testIndex) AgeCopy(t testing.TB, k providers.Key, by time.Duration) {
+	t.Helper()
+	_, err := x.db.ExecContext(t.Context(), `update copies set created_at = created_at - ?1, ready_at = ready_at - ?1,
+		last_used_at = last_used_at - ?1, lost_at = lost_at - ?1, expires_at = expires_at - ?1,
+		next_attempt_at = next_attempt_at - ?1, lease_until = lease_until - ?1
+		where digest = ?2 and provider = ?3 and account = ?4 and purpose = ?5 and extension = ?6`,
+		by.Microseconds(), k.Digest[:], k.Provider, k.Account, k.Purpose, k.Extension)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// AgeFile implements indextest.FileAger.
+func (x testIndex) AgeFile(t testing.TB, id string, by time.Duration) {
+	t.Helper()
+	_, err := x.db.ExecContext(t.Context(), `update files set created_at = created_at - ?1,
+		accessed_at = accessed_at - ?1, expires_at = expires_at - ?1 where id = ?2`, by.Microseconds(), id)
+	if err == nil {
+		_, err = x.db.ExecContext(t.Context(), `update file_terms set created_at = created_at - ?1 where file_id = ?2`, by.Microseconds(), id)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// CheckFileCounts implements indextest.FileCounter.
+func (x testIndex) CheckFileCounts(t testing.TB) {
+	t.Helper()
+	var wrong int
+	err := x.db.QueryRowContext(t.Context(), `select count(*) from blobs b
+		full join (select digest, count(*) as n from files where digest is not null group by digest) as f on f.digest = b.digest
+		where coalesce(b.files, -1) <> coalesce(f.n, 0)`).Scan(&wrong)
+	if err != nil || wrong != 0 {
+		t.Errorf("%d blobs don't have the right number of files, error %v", wrong, err)
 	}
 }
 

@@ -79,11 +79,18 @@ func (x *Index) List(ctx context.Context, q cas.Query) ([]cas.Blob, error) {
 	return blobs, nil
 }
 
-// collect reads all rows of a query.
+// collect reads all rows of a query, by the reader.
 func collect[T any](ctx context.Context, x *Index, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	rows, err := x.reader.QueryContext(ctx, query, args...)
+	return rowsOf(ctx, x.reader, scan, query, args...)
+}
+
+// rowsOf reads all rows of a query, by a database or in a transaction.
+func rowsOf[T any](ctx context.Context, db interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

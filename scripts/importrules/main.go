@@ -31,6 +31,8 @@ var ours = []struct {
 }{
 	{"cas", nil, "cas is the core, and imports nothing of ours"},
 	{"cas/s3store/s3test", []string{"cas", "cas/castest", "cas/s3store"}, "test support for s3store knows what s3store knows, and the kit"},
+	{"cas/s3store/s3source", []string{"cas", "cas/importer"}, "a source knows cas, and the rows that it lists its objects as"},
+	{"cas/filestore/dirsource", []string{"cas", "cas/importer"}, "a source knows cas, and the rows that it lists its files as"},
 	{"cas/...", []string{"cas"}, "what lies below cas knows cas alone"},
 	{"providers", []string{"cas"}, "providers knows blobs, and nothing of indexes and HTTP"},
 	{"providers/providertest/sim", []string{"cas", "providers"}, "what simulators share knows no provider"},
@@ -41,6 +43,7 @@ var ours = []struct {
 	{"migrations/...", []string{"migrations/..."}, "migrations are SQL files, with nothing to import"},
 	{"index/indextest", []string{"cas", "cas/access", "cas/castest", "index", "migrations/...", "providers"}, "a conformance kit knows no driver and no gateway"},
 	{"index/pgindex/pgtest", []string{"cas", "cas/castest", "index", "index/pgindex", "migrations/..."}, "test support for pgindex knows what pgindex knows, and the kit"},
+	{"index/pgindex/pgsource", []string{"cas", "cas/importer"}, "a source of rows knows what a row is, and nothing of our own index"},
 	{"index/pgindex/...", []string{"cas", "cas/access", "providers", "index", "index/pgindex/...", "migrations/..."}, "a driver knows the types it stores and its own migrations, never the gateway or another driver"},
 	{"index/sqliteindex/...", []string{"cas", "cas/access", "providers", "index", "index/sqliteindex/...", "migrations/..."}, "a driver knows the types it stores and its own migrations, never the gateway or another driver"},
 	{"index/...", []string{"cas", "cas/access", "providers", "migrations/...", "index"}, "index works with whichever driver it is handed, and is below the gateway"},
@@ -48,8 +51,8 @@ var ours = []struct {
 	{"gateway/client", []string{"gateway/api", "cas"}, "a client speaks HTTP, and links neither the server nor an index"},
 	{"gateway/...", []string{"cas", "cas/access", "providers", "gateway/..."}, "the gateway works on interfaces; only cmd/cas picks drivers and provider adapters"},
 	{"cmd/cas", []string{
-		"cas", "cas/access", "cas/filestore", "cas/s3store",
-		"index", "index/pgindex", "index/sqliteindex", "migrations/...",
+		"cas", "cas/access", "cas/filestore", "cas/filestore/dirsource", "cas/importer", "cas/s3store", "cas/s3store/s3source",
+		"index", "index/pgindex", "index/pgindex/pgsource", "index/sqliteindex", "migrations/...",
 		"providers", "providers/glm", "providers/guard", "providers/kimi", "providers/openaicompat",
 		"providers/providertest/glmsim", "providers/providertest/kimisim",
 		"gateway", "gateway/api", "gateway/client",
@@ -64,8 +67,8 @@ var theirs = []struct {
 	except []string
 	why    string
 }{
-	{"github.com/minio/minio-go", []string{"cas/s3store/...", "scripts/bench/..."}, nil, "S3 stays inside cas/s3store"},
-	{"github.com/jackc/pgx", []string{"index/pgindex/..."}, nil, "Postgres stays inside index/pgindex"},
+	{"github.com/minio/minio-go", []string{"cas/s3store/...", "scripts/bench/...", "scripts/old-manager/..."}, nil, "S3 stays inside cas/s3store"},
+	{"github.com/jackc/pgx", []string{"index/pgindex/...", "scripts/old-manager/..."}, nil, "Postgres stays inside index/pgindex"},
 	{"modernc.org/sqlite", []string{"index/sqliteindex/..."}, nil, "SQLite stays inside index/sqliteindex"},
 	{"github.com/labstack/echo", []string{"gateway/...", "scripts/bench/..."}, []string{"gateway/api", "gateway/client"}, "Echo stays inside the gateway's server, so that it can be exchanged"},
 	{"github.com/dgraph-io/ristretto", []string{"cas", "index", "gateway"}, nil, "hot answers are cached in cas, index and gateway, and nowhere behind their backs"},

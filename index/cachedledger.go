@@ -1,0 +1,261 @@
+package index
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"time"
+
+	"casgate/cas"
+	"casgate/providers"
+)
+
+var _ providers.Ledger = (*CachedLedger)(nil)
+
+// LedgerOptions says how much a CachedLedger remembers, and for how long.
+type LedgerOptions struct {
+	CacheOptions
+	// Margin is how long before a copy expires it is forgotten. It should be more than
+	// the clocks of this machine and of the database differ by.
+	Margin time.Duration
+}
+
+// CachedLedger is a ledger that answers Copy and ExtractedText from memory where it
+// can. It remembers copies that are ready, and texts that are there: in all other
+// states a copy is asked for every time. Nothing else is answered from memory.
+//
+// Of a copy that is answered from memory LastUsedAt may be out of date. Its Error
+// is shared, and must not be changed.
+type CachedLedger struct {
+	inner  providers.Ledger
+	margin time.Duration
+	seed   maphash.Seed
+	copies *facts[providers.Copy]
+	texts  *facts[knownText]
+}
+
+// knownText is an extracted text that is remembered.
+type knownText struct {
+	key  providers.TextKey
+	text cas.Digest
+}
+
+// NewCachedLedger puts a cache around a ledger. The caller closes it.
+func NewCachedLedger(inner providers.Ledger, o LedgerOptions) (*CachedLedger, error) {
+	if o.Margin < 0 {
+		return nil, fmt.Errorf("ledger cache: a negative margin of %v", o.Margin)
+	}
+	copies, err := newFacts[providers.Copy](o.CacheOptions)
+	if err != nil {
+		return nil, err
+	}
+	texts, err := newFacts[knownText](o.CacheOptions)
+	if err != nil {
+		copies.close()
+		return nil, err
+	}
+	return &CachedLedger{inner: inner, margin: o.Margin, seed: maphash.MakeSeed(), copies: copies, texts: texts}, nil
+}
+
+// Close ends the cache, not the ledger it is around.
+func (c *CachedLedger) Close() {
+	c.copies.close()
+	c.texts.close()
+}
+
+// Hits returns how many Copy and ExtractedText calls were answered from memory so
+// far.
+func (c *CachedLedger) Hits() uint64 { return c.copies.hits.Load() + c.texts.hits.Load() }
+
+// Misses returns how many had to ask the ledger so far.
+func (c *CachedLedger) Misses() uint64 { return c.copies.misses.Load() + c.texts.misses.Load() }
+
+// Forget makes worthless all that is remembered of a blob's copies and texts. When
+// it returns, nothing that was read before it was called is believed any more.
+func (c *CachedLedger) Forget(d cas.Digest) {
+	c.copies.forget(d)
+	c.texts.forget(d)
+}
+
+// ForgetAll is Forget for every blob.
+func (c *CachedLedger) ForgetAll() {
+	c.copies.forgetAll()
+	c.texts.forgetAll()
+}
+
+// Listener is what a feed must tell of the changes other processes make, where the
+// ledger is shared. Only while it is told that it listens is anything remembered for
+// long.
+func (c *CachedLedger) Listener() Listener {
+	return Listener{CopiesChanged: c.Forget, Gap: c.ForgetAll, State: func(listening bool) {
+		c.copies.setListening(listening)
+		c.texts.setListening(listening)
+	}}
+}
+
+// Copy implements providers.Ledger.
+func (c *CachedLedger) Copy(ctx context.Context, k providers.Key) (providers.Copy, error) {
+	key, epoch := maphash.Comparable(c.seed, k), c.copies.epoch(k.Digest)
+	if known := c.copies.recall(key, epoch); known != nil && known.Key == k {
+		c.copies.hits.Add(1)
+		return *known, nil
+	}
+	c.copies.misses.Add(1)
+	return c.loadCopy(ctx, k, key, epoch)
+}
+
+// loadCopy asks the ledger.
+func (c *CachedLedger) loadCopy(ctx context.Context, k providers.Key, key, epoch uint64) (providers.Copy, error) {
+	flight := flightOf(k.Digest, epoch, k.Provider, k.Account, k.Purpose, k.Extension)
+	return c.copies.load(ctx, flight, "look up copy "+k.String(), func(ctx context.Context) (providers.Copy, error) {
+		known, err := c.inner.Copy(ctx, k)
+		if err == nil && known.State == providers.StateReady {
+			until := known.ExpiresAt
+			if !until.IsZero() {
+				until = until.Add(-c.margin)
+			}
+			c.copies.remember(key, known, epoch, until)
+		}
+		return known, err
+	})
+}
+
+// ExtractedText implements providers.Ledger.
+func (c *CachedLedger) ExtractedText(ctx context.Context, k providers.TextKey) (cas.Digest, error) {
+	key, epoch := maphash.Comparable(c.seed, k), c.texts.epoch(k.Digest)
+	if known := c.texts.recall(key, epoch); known != nil && known.key == k {
+		c.texts.hits.Add(1)
+		return known.text, nil
+	}
+	c.texts.misses.Add(1)
+	return c.loadText(ctx, k, key, epoch)
+}
+
+// loadText asks the ledger.
+func (c *CachedLedger) loadText(ctx context.Context, k providers.TextKey, key, epoch uint64) (cas.Digest, error) {
+	flight := flightOf(k.Digest, epoch, k.Provider, k.Extension)
+	doing := fmt.Sprintf("look up the text of %s at %s", k.Digest.Short(), k.Provider)
+	known, err := c.texts.load(ctx, flight, doing, func(ctx context.Context) (knownText, error) {
+		text, err := c.inner.ExtractedText(ctx, k)
+		known := knownText{k, text}
+		if err == nil {
+			c.texts.remember(key, known, epoch, time.Time{})
+		}
+		return known, err
+	})
+	if err != nil {
+		return cas.Digest{}, err
+	}
+	return known.text, nil
+}
+
+// SetExtractedText implements providers.Ledger.
+func (c *CachedLedger) SetExtractedText(ctx context.Context, k providers.TextKey, text cas.Digest) error {
+	defer c.changing(k.Digest)()
+	return c.inner.SetExtractedText(ctx, k, text)
+}
+
+// changing forgets a digest, so that nobody is told of what is about to change
+// while the ledger is at work, and returns what to call when that is done: also
+// where the ledger failed, since the change may have been made all the same.
+func (c *CachedLedger) changing(d cas.Digest) (done func()) {
+	c.Forget(d)
+	return func() { c.Forget(d) }
+}
+
+// RequestCopy implements providers.Ledger.
+func (c *CachedLedger) RequestCopy(ctx context.Context, w providers.Wanted) (providers.Copy, error) {
+	defer c.changing(w.Digest)()
+	return c.inner.RequestCopy(ctx, w)
+}
+
+// ClaimCopy implements providers.Ledger.
+func (c *CachedLedger) ClaimCopy(ctx context.Context, w providers.Wanted, lease time.Duration) (providers.Copy, bool, error) {
+	defer c.changing(w.Digest)()
+	return c.inner.ClaimCopy(ctx, w, lease)
+}
+
+// ExtendLease implements providers.Ledger. No copy that is remembered has a lease.
+func (c *CachedLedger) ExtendLease(ctx context.Context, k providers.Key, fence int64, lease time.Duration) (bool, error) {
+	return c.inner.ExtendLease(ctx, k, fence, lease)
+}
+
+// CompleteCopy implements providers.Ledger.
+func (c *CachedLedger) CompleteCopy(ctx context.Context, k providers.Key, fence int64, f providers.RemoteFile) (providers.Copy, bool, error) {
+	defer c.changing(k.Digest)()
+	return c.inner.CompleteCopy(ctx, k, fence, f)
+}
+
+// FailCopy implements providers.Ledger.
+func (c *CachedLedger) FailCopy(ctx context.Context, k providers.Key, fence int64, f providers.Failure) (providers.Copy, bool, error) {
+	defer c.changing(k.Digest)()
+	return c.inner.FailCopy(ctx, k, fence, f)
+}
+
+// LoseCopy implements providers.Ledger.
+func (c *CachedLedger) LoseCopy(ctx context.Context, k providers.Key, fileID string, allowed int, window time.Duration) (providers.Copy, error) {
+	defer c.changing(k.Digest)()
+	return c.inner.LoseCopy(ctx, k, fileID, allowed, window)
+}
+
+// DeleteCopy implements providers.Ledger.
+func (c *CachedLedger) DeleteCopy(ctx context.Context, k providers.Key, operationID string, lease time.Duration) (providers.Copy, bool, error) {
+	defer c.changing(k.Digest)()
+	return c.inner.DeleteCopy(ctx, k, operationID, lease)
+}
+
+// FinishDelete implements providers.Ledger.
+func (c *CachedLedger) FinishDelete(ctx context.Context, k providers.Key, fence int64, to providers.State) (bool, error) {
+	defer c.changing(k.Digest)()
+	return c.inner.FinishDelete(ctx, k, fence, to)
+}
+
+// FailDelete implements providers.Ledger.
+func (c *CachedLedger) FailDelete(ctx context.Context, k providers.Key, fence int64, f providers.Failure) (providers.Copy, bool, error) {
+	defer c.changing(k.Digest)()
+	return c.inner.FailDelete(ctx, k, fence, f)
+}
+
+// EvictCopy implements providers.Ledger. Which copy it was is known only afterwards,
+// and not at all where the ledger failed: then all are forgotten.
+func (c *CachedLedger) EvictCopy(ctx context.Context, room providers.Key, purpose string, lease time.Duration) (providers.Copy, bool, error) {
+	evicted, won, err := c.inner.EvictCopy(ctx, room, purpose, lease)
+	switch {
+	case err != nil:
+		c.ForgetAll()
+	case won:
+		c.Forget(evicted.Digest)
+	}
+	return evicted, won, err
+}
+
+// UseCopies implements providers.Ledger. It forgets nothing: else what is used most
+// would be forgotten most.
+func (c *CachedLedger) UseCopies(ctx context.Context, uses map[providers.Key]time.Time) error {
+	return c.inner.UseCopies(ctx, uses)
+}
+
+// Copies implements providers.Ledger. It asks the ledger, always.
+func (c *CachedLedger) Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, error) {
+	return c.inner.Copies(ctx, d)
+}
+
+// CopyOfOperation implements providers.Ledger. It asks the ledger, always.
+func (c *CachedLedger) CopyOfOperation(ctx context.Context, operationID string) (providers.Copy, error) {
+	return c.inner.CopyOfOperation(ctx, operationID)
+}
+
+// DueCopies implements providers.Ledger. It asks the ledger, always.
+func (c *CachedLedger) DueCopies(ctx context.Context, accounts []string, limit int) ([]providers.Copy, error) {
+	return c.inner.DueCopies(ctx, accounts, limit)
+}
+
+// CopyUsage implements providers.Ledger. It asks the ledger, always.
+func (c *CachedLedger) CopyUsage(ctx context.Context, account string) ([]providers.Usage, error) {
+	return c.inner.CopyUsage(ctx, account)
+}
+
+// CopiesAt implements providers.Ledger. It asks the ledger, always.
+func (c *CachedLedger) CopiesAt(ctx context.Context, provider string, after providers.Key, limit int) ([]providers.Copy, error) {
+	return c.inner.CopiesAt(ctx, provider, after, limit)
+}

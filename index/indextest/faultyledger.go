@@ -1,0 +1,171 @@
+package indextest
+
+import (
+	"context"
+	"time"
+
+	"casgate/cas"
+	"casgate/providers"
+)
+
+// The operations that a FaultyLedger asks its hook about.
+const (
+	OpCopy             = "copy"
+	OpCopies           = "copies"
+	OpCopyOfOperation  = "copy-of-operation"
+	OpRequestCopy      = "request-copy"
+	OpClaimCopy        = "claim-copy"
+	OpExtendLease      = "extend-lease"
+	OpCompleteCopy     = "complete-copy"
+	OpFailCopy         = "fail-copy"
+	OpLoseCopy         = "lose-copy"
+	OpDeleteCopy       = "delete-copy"
+	OpFinishDelete     = "finish-delete"
+	OpFailDelete       = "fail-delete"
+	OpEvictCopy        = "evict-copy"
+	OpUseCopies        = "use-copies"
+	OpDueCopies        = "due-copies"
+	OpCopyUsage        = "copy-usage"
+	OpCopiesAt         = "copies-at"
+	OpExtractedText    = "extracted-text"
+	OpSetExtractedText = "set-extracted-text"
+)
+
+// FaultyLedger is a ledger whose calls fail as its hook says, see Faulty. The hook's
+// digest is that of the key; of evict-copy, that of the copy to make room for; and
+// zero for what is not about one blob.
+type FaultyLedger struct {
+	inner providers.Ledger
+	hook  Hook
+}
+
+var _ providers.Ledger = (*FaultyLedger)(nil)
+
+// NewFaultyLedger wraps a ledger. The hook is called from the caller's goroutine.
+func NewFaultyLedger(inner providers.Ledger, hook Hook) *FaultyLedger {
+	return &FaultyLedger{inner: inner, hook: hook}
+}
+
+// pass makes a call as the hook says; where it says that the call fails, all that
+// the caller gets is the error.
+func pass[T any](f *FaultyLedger, op string, d cas.Digest, call func() (T, error)) (T, error) {
+	apply, err := f.hook(op, d)
+	if err == nil {
+		return call()
+	}
+	if apply {
+		_, _ = call() // its reply is lost
+	}
+	var none T
+	return none, err
+}
+
+// passCopy is pass for calls with a verdict.
+func passCopy(f *FaultyLedger, op string, d cas.Digest, call func() (providers.Copy, bool, error)) (providers.Copy, bool, error) {
+	type answer struct {
+		copy    providers.Copy
+		verdict bool
+	}
+	a, err := pass(f, op, d, func() (answer, error) {
+		c, verdict, err := call()
+		return answer{c, verdict}, err
+	})
+	return a.copy, a.verdict, err
+}
+
+// Copy implements providers.Ledger.
+func (f *FaultyLedger) Copy(ctx context.Context, k providers.Key) (providers.Copy, error) {
+	return pass(f, OpCopy, k.Digest, func() (providers.Copy, error) { return f.inner.Copy(ctx, k) })
+}
+
+// Copies implements providers.Ledger.
+func (f *FaultyLedger) Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, error) {
+	return pass(f, OpCopies, d, func() ([]providers.Copy, error) { return f.inner.Copies(ctx, d) })
+}
+
+// CopyOfOperation implements providers.Ledger.
+func (f *FaultyLedger) CopyOfOperation(ctx context.Context, operationID string) (providers.Copy, error) {
+	return pass(f, OpCopyOfOperation, cas.Digest{}, func() (providers.Copy, error) { return f.inner.CopyOfOperation(ctx, operationID) })
+}
+
+// RequestCopy implements providers.Ledger.
+func (f *FaultyLedger) RequestCopy(ctx context.Context, w providers.Wanted) (providers.Copy, error) {
+	return pass(f, OpRequestCopy, w.Digest, func() (providers.Copy, error) { return f.inner.RequestCopy(ctx, w) })
+}
+
+// ClaimCopy implements providers.Ledger.
+func (f *FaultyLedger) ClaimCopy(ctx context.Context, w providers.Wanted, lease time.Duration) (providers.Copy, bool, error) {
+	return passCopy(f, OpClaimCopy, w.Digest, func() (providers.Copy, bool, error) { return f.inner.ClaimCopy(ctx, w, lease) })
+}
+
+// ExtendLease implements providers.Ledger.
+func (f *FaultyLedger) ExtendLease(ctx context.Context, k providers.Key, fence int64, lease time.Duration) (bool, error) {
+	return pass(f, OpExtendLease, k.Digest, func() (bool, error) { return f.inner.ExtendLease(ctx, k, fence, lease) })
+}
+
+// CompleteCopy implements providers.Ledger.
+func (f *FaultyLedger) CompleteCopy(ctx context.Context, k providers.Key, fence int64, file providers.RemoteFile) (providers.Copy, bool, error) {
+	return passCopy(f, OpCompleteCopy, k.Digest, func() (providers.Copy, bool, error) { return f.inner.CompleteCopy(ctx, k, fence, file) })
+}
+
+// FailCopy implements providers.Ledger.
+func (f *FaultyLedger) FailCopy(ctx context.Context, k providers.Key, fence int64, failure providers.Failure) (providers.Copy, bool, error) {
+	return passCopy(f, OpFailCopy, k.Digest, func() (providers.Copy, bool, error) { return f.inner.FailCopy(ctx, k, fence, failure) })
+}
+
+// LoseCopy implements providers.Ledger.
+func (f *FaultyLedger) LoseCopy(ctx context.Context, k providers.Key, fileID string, allowed int, window time.Duration) (providers.Copy, error) {
+	return pass(f, OpLoseCopy, k.Digest, func() (providers.Copy, error) { return f.inner.LoseCopy(ctx, k, fileID, allowed, window) })
+}
+
+// DeleteCopy implements providers.Ledger.
+func (f *FaultyLedger) DeleteCopy(ctx context.Context, k providers.Key, operationID string, lease time.Duration) (providers.Copy, bool, error) {
+	return passCopy(f, OpDeleteCopy, k.Digest, func() (providers.Copy, bool, error) { return f.inner.DeleteCopy(ctx, k, operationID, lease) })
+}
+
+// FinishDelete implements providers.Ledger.
+func (f *FaultyLedger) FinishDelete(ctx context.Context, k providers.Key, fence int64, to providers.State) (bool, error) {
+	return pass(f, OpFinishDelete, k.Digest, func() (bool, error) { return f.inner.FinishDelete(ctx, k, fence, to) })
+}
+
+// FailDelete implements providers.Ledger.
+func (f *FaultyLedger) FailDelete(ctx context.Context, k providers.Key, fence int64, failure providers.Failure) (providers.Copy, bool, error) {
+	return passCopy(f, OpFailDelete, k.Digest, func() (providers.Copy, bool, error) { return f.inner.FailDelete(ctx, k, fence, failure) })
+}
+
+// EvictCopy implements providers.Ledger.
+func (f *FaultyLedger) EvictCopy(ctx context.Context, room providers.Key, purpose string, lease time.Duration) (providers.Copy, bool, error) {
+	return passCopy(f, OpEvictCopy, room.Digest, func() (providers.Copy, bool, error) { return f.inner.EvictCopy(ctx, room, purpose, lease) })
+}
+
+// UseCopies implements providers.Ledger.
+func (f *FaultyLedger) UseCopies(ctx context.Context, uses map[providers.Key]time.Time) error {
+	_, err := pass(f, OpUseCopies, cas.Digest{}, func() (struct{}, error) { return struct{}{}, f.inner.UseCopies(ctx, uses) })
+	return err
+}
+
+// DueCopies implements providers.Ledger.
+func (f *FaultyLedger) DueCopies(ctx context.Context, accounts []string, limit int) ([]providers.Copy, error) {
+	return pass(f, OpDueCopies, cas.Digest{}, func() ([]providers.Copy, error) { return f.inner.DueCopies(ctx, accounts, limit) })
+}
+
+// CopyUsage implements providers.Ledger.
+func (f *FaultyLedger) CopyUsage(ctx context.Context, account string) ([]providers.Usage, error) {
+	return pass(f, OpCopyUsage, cas.Digest{}, func() ([]providers.Usage, error) { return f.inner.CopyUsage(ctx, account) })
+}
+
+// CopiesAt implements providers.Ledger.
+func (f *FaultyLedger) CopiesAt(ctx context.Context, provider string, after providers.Key, limit int) ([]providers.Copy, error) {
+	return pass(f, OpCopiesAt, cas.Digest{}, func() ([]providers.Copy, error) { return f.inner.CopiesAt(ctx, provider, after, limit) })
+}
+
+// ExtractedText implements providers.Ledger.
+func (f *FaultyLedger) ExtractedText(ctx context.Context, k providers.TextKey) (cas.Digest, error) {
+	return pass(f, OpExtractedText, k.Digest, func() (cas.Digest, error) { return f.inner.ExtractedText(ctx, k) })
+}
+
+// SetExtractedText implements providers.Ledger.
+func (f *FaultyLedger) SetExtractedText(ctx context.Context, k providers.TextKey, text cas.Digest) error {
+	_, err := pass(f, OpSetExtractedText, k.Digest, func() (struct{}, error) { return struct{}{}, f.inner.SetExtractedText(ctx, k, text) })
+	return err
+}

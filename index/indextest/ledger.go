@@ -1,0 +1,212 @@
+package indextest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"casgate/cas"
+	"casgate/index"
+	"casgate/providers"
+)
+
+// CopyAger is an ability to give the index that is tested, beside those it has for
+// real, as TimeSetter is.
+type CopyAger interface {
+	// AgeCopy makes every time that the copy's row has earlier by that much.
+	AgeCopy(t testing.TB, k providers.Key, by time.Duration)
+}
+
+// age lets time pass for a copy, or skips the test.
+func age(t testing.TB, x Index, k providers.Key, by time.Duration) {
+	t.Helper()
+	ager, ok := x.(CopyAger)
+	if !ok {
+		t.Skip("the index has no AgeCopy")
+	}
+	ager.AgeCopy(t, k, by)
+}
+
+const (
+	provider = "kimi"
+	account  = "0123456789ab@api.example"
+	// long is a lease that doesn't run out while a test runs, and ages that are many
+	// times what clocks may differ by.
+	long = 1000 * time.Hour
+)
+
+// wanted is a copy of its own for each test and number. Its operation is its own,
+// too.
+func wanted(t testing.TB, n int) providers.Wanted {
+	return providers.Wanted{
+		Key: providers.Key{
+			Digest: digest(t, n), Provider: provider, Account: account, Purpose: "file-extract", Extension: ".pdf",
+		},
+		Name: "Größe 文件.pdf", MediaType: "application/pdf", Size: size,
+		OperationID: fmt.Sprintf("%s operation %d", t.Name(), n),
+	}
+}
+
+// other is w as somebody else would want it.
+func other(w providers.Wanted) providers.Wanted {
+	w.Name, w.MediaType, w.Size, w.OperationID = "other.pdf", "application/x-other", size+1, w.OperationID+" of another"
+	return w
+}
+
+// file is a remote file for a copy.
+func file(id string, status providers.Status, expires time.Time) providers.RemoteFile {
+	return providers.RemoteFile{ID: id, Name: "remote-" + id + ".pdf", Size: size, ExpiresAt: expires, Status: status}
+}
+
+// later is a time that is far from the present, by the accuracy of all databases.
+func later(by time.Duration) time.Time { return time.Now().Add(by).UTC().Truncate(time.Microsecond) }
+
+// trouble is an error with everything in it.
+func trouble() *providers.Error {
+	return &providers.Error{
+		Provider: provider, Op: providers.OpUpload, Kind: providers.KindTransient, Status: 503, Code: "engine_overloaded",
+		Message: "überlastet <b>\"&\u2028\\u0000", RetryAfter: 1<<62 + 1, TooMany: true, Hint: "later 😀",
+	}
+}
+
+// request requests and fails the test where that fails.
+func request(t testing.TB, x Index, w providers.Wanted) providers.Copy {
+	t.Helper()
+	c, err := x.RequestCopy(t.Context(), w)
+	if err != nil {
+		t.Fatalf("RequestCopy: %v", err)
+	}
+	return c
+}
+
+// claim claims and fails the test unless the claim is won.
+func claim(t testing.TB, x Index, w providers.Wanted, lease time.Duration) providers.Copy {
+	t.Helper()
+	c, won, err := x.ClaimCopy(t.Context(), w, lease)
+	if err != nil || !won {
+		t.Fatalf("ClaimCopy: won %v, error %v; the row is %+v", won, err, c)
+	}
+	return c
+}
+
+// complete completes and fails the test unless the lease is held.
+func complete(t testing.TB, x Index, c providers.Copy, f providers.RemoteFile) providers.Copy {
+	t.Helper()
+	done, held, err := x.CompleteCopy(t.Context(), c.Key, c.Fence, f)
+	if err != nil || !held {
+		t.Fatalf("CompleteCopy: held %v, error %v; the row is %+v", held, err, done)
+	}
+	return done
+}
+
+// makeReady makes a copy.
+func makeReady(t testing.TB, x Index, w providers.Wanted, id string) providers.Copy {
+	t.Helper()
+	return complete(t, x, claim(t, x, w, long), file(id, providers.StatusReady, time.Time{}))
+}
+
+// fail fails a copy, and the test unless the lease is held.
+func fail(t testing.TB, x Index, c providers.Copy, f providers.Failure) providers.Copy {
+	t.Helper()
+	failed, held, err := x.FailCopy(t.Context(), c.Key, c.Fence, f)
+	if err != nil || !held {
+		t.Fatalf("FailCopy: held %v, error %v; the row is %+v", held, err, failed)
+	}
+	return failed
+}
+
+// startDelete claims a row to delete it, and fails the test unless that is won.
+func startDelete(t testing.TB, x Index, k providers.Key, operation string, lease time.Duration) providers.Copy {
+	t.Helper()
+	c, won, err := x.DeleteCopy(t.Context(), k, operation, lease)
+	if err != nil || !won {
+		t.Fatalf("DeleteCopy: won %v, error %v; the row is %+v", won, err, c)
+	}
+	return c
+}
+
+// finishDelete finishes a delete and fails the test unless the claim is held.
+func finishDelete(t testing.TB, x Index, c providers.Copy, to providers.State) {
+	t.Helper()
+	if held, err := x.FinishDelete(t.Context(), c.Key, c.Fence, to); err != nil || !held {
+		t.Fatalf("FinishDelete: held %v, error %v", held, err)
+	}
+}
+
+// lose loses a copy's file and fails the test unless the row is lost then.
+func lose(t testing.TB, x Index, c providers.Copy, allowed int, window time.Duration) providers.Copy {
+	t.Helper()
+	lost, err := x.LoseCopy(t.Context(), c.Key, c.FileID, allowed, window)
+	if err != nil || lost.State != providers.StateLost {
+		t.Fatalf("LoseCopy: error %v; the row is %+v", err, lost)
+	}
+	return lost
+}
+
+// current returns the row that is, in whatever state, or the zero copy: by what its
+// key and its operation lead to, which must agree.
+func current(t testing.TB, x Index, k providers.Key, operation string) providers.Copy {
+	t.Helper()
+	byKey, keyErr := x.Copy(t.Context(), k)
+	byOperation, err := x.CopyOfOperation(t.Context(), operation)
+	switch {
+	case errors.Is(keyErr, providers.ErrCopyNotFound) && errors.Is(err, providers.ErrCopyNotFound):
+		return providers.Copy{}
+	case errors.Is(keyErr, providers.ErrCopyNotFound) && err == nil && byOperation.State == providers.StateDeleted:
+		return byOperation
+	case keyErr != nil || err != nil:
+		t.Fatalf("Copy: %v, CopyOfOperation(%q): %v", keyErr, operation, err)
+	}
+	if diff := cmp.Diff(byKey, byOperation); diff != "" {
+		t.Fatalf("Copy and CopyOfOperation(%q) differ (-Copy +CopyOfOperation):\n%s", operation, diff)
+	}
+	return byKey
+}
+
+// asStored fails the test unless the row is the one that a call returned.
+func asStored(t testing.TB, x Index, returned providers.Copy) {
+	t.Helper()
+	same(t, "the row that was returned, compared with the one that is stored,", current(t, x, returned.Key, returned.OperationID), returned)
+}
+
+// about is how far times may lie from what they should be, by the same clock.
+var about = cmpopts.EquateApproxTime(10 * time.Minute)
+
+// sameCopy fails the test where two rows differ, in times by more than a test takes.
+func sameCopy(t testing.TB, what string, got, want providers.Copy) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, about); diff != "" {
+		t.Errorf("%s is not as it should be (-want +got):\n%s", what, diff)
+	}
+}
+
+// noCopy fails the test unless err is about a copy that isn't there, and not about
+// the index.
+func noCopy(t testing.TB, what string, err error) {
+	t.Helper()
+	if !errors.Is(err, providers.ErrCopyNotFound) || errors.Is(err, cas.ErrIndexUnavailable) {
+		t.Errorf("%s: error %v; want one that wraps ErrCopyNotFound only", what, err)
+	}
+}
+
+// refused fails the test unless err is about what the caller gave, and not about the
+// index.
+func refused(t testing.TB, what string, err error) {
+	t.Helper()
+	if err == nil || errors.Is(err, cas.ErrIndexUnavailable) || errors.Is(err, providers.ErrCopyNotFound) {
+		t.Errorf("%s: error %v; want one that isn't the index's fault", what, err)
+	}
+}
+
+// refusedText is refused for texts that can't be stored.
+func refusedText(t testing.TB, what string, err error) {
+	t.Helper()
+	refused(t, what, err)
+	if !errors.Is(err, index.ErrInvalidText) {
+		t.Errorf("%s: error %v; want one that wraps ErrInvalidText", what, err)
+	}
+}

@@ -1,0 +1,276 @@
+package indextest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"casgate/providers"
+)
+
+var requestCopyTests = []test{
+	{"makes pending what may be claimed, and changes nothing else", func(t *testing.T, x Index) {
+		eachSituation(t, x, func(t *testing.T, s situation, w providers.Wanted, before providers.Copy, claimable bool) {
+			got := request(t, x, w)
+			if !claimable {
+				same(t, "the row", got, before)
+				asStored(t, x, got)
+				return
+			}
+			want := before
+			want.Key, want.State = w.Key, providers.StatePending
+			want.Name, want.MediaType, want.Size, want.OperationID = w.Name, w.MediaType, w.Size, w.OperationID
+			want.Attempts, want.Error = 0, nil
+			want.Uncertain = before.Uncertain || before.State == providers.StateUploading
+			want.NextAttemptAt, want.LeaseUntil = got.NextAttemptAt, time.Time{}
+			if s.state == "" || s.state == providers.StateDeleted {
+				want.CreatedAt = got.CreatedAt
+			}
+			same(t, "the row", got, want)
+			asStored(t, x, got)
+			if got.CreatedAt.IsZero() || got.NextAttemptAt.Before(got.CreatedAt) || (s.state == providers.StateDeleted && !got.CreatedAt.After(before.CreatedAt)) {
+				t.Errorf("created at %s, next attempt at %s", got.CreatedAt, got.NextAttemptAt)
+			}
+			// It is due now.
+			if c := claim(t, x, w, long); c.Fence != before.Fence+1 || c.OperationID != w.OperationID || c.Attempts != 1 {
+				t.Errorf("it is claimed as %+v", c)
+			}
+		})
+	}},
+	{"joins requests", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		var mu sync.Mutex
+		var rows []providers.Copy
+		together(16, func(int) {
+			c, err := x.RequestCopy(t.Context(), w)
+			if err != nil || c.State != providers.StatePending {
+				t.Errorf("RequestCopy: %+v, error %v", c, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			rows = append(rows, c)
+		})
+		all, err := x.Copies(t.Context(), w.Digest)
+		if err != nil || len(all) != 1 || !slices.ContainsFunc(rows, func(c providers.Copy) bool { return c.CreatedAt.Equal(all[0].CreatedAt) }) {
+			t.Errorf("there are %+v, error %v", all, err)
+		}
+	}},
+	{"refuses what can't be stored", func(t *testing.T, x Index) {
+		refusesWanted(t, x, "RequestCopy", func(w providers.Wanted) error { _, err := x.RequestCopy(t.Context(), w); return err })
+	}},
+}
+
+// refusesWanted tests a call with what no index can store.
+func refusesWanted(t *testing.T, x Index, what string, call func(w providers.Wanted) error) {
+	w := wanted(t, 0)
+	w.Size = -1
+	refused(t, what+" of negative size", call(w))
+	for _, text := range []string{"a\x00b", "\xff"} {
+		for name, set := range map[string]func(w *providers.Wanted){
+			"provider":   func(w *providers.Wanted) { w.Provider = text },
+			"account":    func(w *providers.Wanted) { w.Account = text },
+			"purpose":    func(w *providers.Wanted) { w.Purpose = text },
+			"extension":  func(w *providers.Wanted) { w.Extension = text },
+			"name":       func(w *providers.Wanted) { w.Name = text },
+			"media type": func(w *providers.Wanted) { w.MediaType = text },
+			"operation":  func(w *providers.Wanted) { w.OperationID = text },
+		} {
+			w := wanted(t, 0)
+			set(&w)
+			refusedText(t, fmt.Sprintf("%s with %s %q", what, name, text), call(w))
+		}
+	}
+	if all, err := x.Copies(t.Context(), w.Digest); err != nil || len(all) != 0 {
+		t.Errorf("there are %+v, error %v", all, err)
+	}
+}
+
+var claimCopyTests = []test{
+	{"gives what may be claimed, and changes nothing else", func(t *testing.T, x Index) {
+		eachSituation(t, x, func(t *testing.T, s situation, w providers.Wanted, before providers.Copy, claimable bool) {
+			got, won, err := x.ClaimCopy(t.Context(), w, long)
+			if err != nil || won != claimable {
+				t.Fatalf("ClaimCopy: won %v, error %v; want %v", won, err, claimable)
+			}
+			if !won {
+				same(t, "the row", got, before)
+				asStored(t, x, got)
+				return
+			}
+			want := before
+			want.Key, want.State, want.Fence = w.Key, providers.StateUploading, before.Fence+1
+			want.Name, want.MediaType, want.Size = w.Name, w.MediaType, w.Size
+			want.Uncertain = before.Uncertain || before.State == providers.StateUploading
+			want.NextAttemptAt, want.LeaseUntil = time.Time{}, got.LeaseUntil
+			switch before.State {
+			case providers.StateProcessing:
+				want.State = providers.StateProcessing
+			case providers.StatePending, providers.StateUploading:
+				want.Attempts++
+			default:
+				want.OperationID, want.Attempts = w.OperationID, 1
+			}
+			if s.state == "" || s.state == providers.StateDeleted {
+				want.CreatedAt = got.CreatedAt
+			}
+			same(t, "the row", got, want)
+			asStored(t, x, got)
+			if got.LeaseUntil.Before(got.CreatedAt.Add(long)) || got.LeaseUntil.After(got.CreatedAt.Add(long+time.Hour)) {
+				t.Errorf("created at %s, the lease of %v runs until %s", got.CreatedAt, long, got.LeaseUntil)
+			}
+			again, won, err := x.ClaimCopy(t.Context(), w, long)
+			if err != nil || won {
+				t.Errorf("ClaimCopy once more: won %v, error %v", won, err)
+			}
+			same(t, "the row claimed once more", again, got)
+		})
+	}},
+	{"goes by the margin of each claim", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		complete(t, x, claim(t, x, w, long), file("1", providers.StatusReady, later(long)))
+		for _, c := range []struct {
+			margin time.Duration
+			won    bool
+		}{{0, false}, {long / 2, false}, {2 * long, true}} {
+			w.Margin = c.margin
+			if row, won, err := x.ClaimCopy(t.Context(), w, long); err != nil || won != c.won {
+				t.Errorf("with a margin of %v: won %v, error %v, the row is %+v", c.margin, won, err, row)
+			}
+		}
+	}},
+	{"gives again what a lease ran out for", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		first := claim(t, x, w, time.Hour)
+		age(t, x, w.Key, 59*time.Minute)
+		if c, won, err := x.ClaimCopy(t.Context(), w, time.Hour); err != nil || won {
+			t.Errorf("ClaimCopy before the lease ran out: won %v, error %v, the row is %+v", won, err, c)
+		}
+		age(t, x, w.Key, 2*time.Minute)
+		if c := claim(t, x, w, time.Hour); c.Fence != first.Fence+1 || !c.Uncertain || c.Attempts != 2 {
+			t.Errorf("ClaimCopy after the lease ran out: %+v", c)
+		}
+	}},
+	{"gives what has become due", func(t *testing.T, x Index) {
+		for i, state := range []providers.State{providers.StatePending, providers.StateFailed} {
+			w := wanted(t, i)
+			fail(t, x, claim(t, x, w, long), providers.Failure{State: state, Again: true, After: time.Hour})
+			age(t, x, w.Key, 59*time.Minute)
+			if c, won, err := x.ClaimCopy(t.Context(), w, long); err != nil || won {
+				t.Errorf("ClaimCopy of a %s row before it was due: won %v, error %v, the row is %+v", state, won, err, c)
+			}
+			age(t, x, w.Key, 2*time.Minute)
+			claim(t, x, w, long)
+		}
+	}},
+	{"tells copies apart by every part of the key", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		claim(t, x, w, long)
+		for name, change := range map[string]func(k *providers.Key){
+			"digest":    func(k *providers.Key) { k.Digest = digest(t, 1) },
+			"provider":  func(k *providers.Key) { k.Provider = "glm" },
+			"account":   func(k *providers.Key) { k.Account = "" },
+			"purpose":   func(k *providers.Key) { k.Purpose = "batch" },
+			"extension": func(k *providers.Key) { k.Extension = "" },
+		} {
+			o := w
+			change(&o.Key)
+			if c := claim(t, x, o, long); c.Fence != 1 || c.Key != o.Key {
+				t.Errorf("with another %s: %+v", name, c)
+			}
+		}
+	}},
+	{"is won by one of 64", func(t *testing.T, x Index) {
+		for i, s := range situations {
+			if !s.claimable {
+				continue
+			}
+			w := wanted(t, i)
+			s.arrange(t, x, w)
+			before := current(t, x, w.Key, w.OperationID)
+			w.Margin = margin
+			var mu sync.Mutex
+			winners := 0
+			together(64, func(int) {
+				c, won, err := x.ClaimCopy(t.Context(), w, long)
+				if err != nil || c.Fence != before.Fence+1 || !c.LeaseUntil.After(c.CreatedAt) {
+					t.Errorf("%s: ClaimCopy: won %v, error %v, the row is %+v", s.name, won, err, c)
+				}
+				if won {
+					mu.Lock()
+					winners++
+					mu.Unlock()
+				}
+			})
+			if winners != 1 {
+				t.Errorf("%s: %d of 64 claims were won", s.name, winners)
+			}
+		}
+	}},
+	{"never gives two the row at once", func(t *testing.T, x Index) {
+		// Claims, failures, completions, losses and deletes of one row, as they come: each
+		// fence is given out once, and only its holder's changes are made.
+		w := wanted(t, 0)
+		w.Retry = true
+		var mu sync.Mutex
+		fences := map[int64]int{}
+		got := func(c providers.Copy) {
+			mu.Lock()
+			defer mu.Unlock()
+			fences[c.Fence]++
+		}
+		together(8, func(i int) {
+			for range 10 {
+				c, won, err := x.ClaimCopy(t.Context(), w, long)
+				if err != nil {
+					t.Errorf("ClaimCopy: %v", err)
+					continue
+				}
+				if won {
+					got(c)
+					id := fmt.Sprint("file ", c.Fence)
+					if i%2 == 0 {
+						c, _, err = x.CompleteCopy(t.Context(), w.Key, c.Fence, file(id, providers.StatusReady, time.Time{}))
+					} else {
+						c, _, err = x.FailCopy(t.Context(), w.Key, c.Fence, providers.Failure{State: providers.StatePending, Again: true})
+					}
+					if err != nil {
+						t.Errorf("after a claim: %v", err)
+					}
+				}
+				if c.State == providers.StateReady && i%4 == 0 {
+					if _, err := x.LoseCopy(t.Context(), w.Key, c.FileID, 1000, long); err != nil && !errors.Is(err, providers.ErrCopyNotFound) {
+						t.Errorf("LoseCopy: %v", err)
+					}
+				}
+				if i == 1 {
+					c, won, err := x.DeleteCopy(t.Context(), w.Key, "", long)
+					if err != nil && !errors.Is(err, providers.ErrCopyNotFound) {
+						t.Errorf("DeleteCopy: %v", err)
+					}
+					if won {
+						got(c)
+						if held, err := x.FinishDelete(t.Context(), w.Key, c.Fence, providers.StateDeleted); err != nil || !held {
+							t.Errorf("FinishDelete: held %v, error %v", held, err)
+						}
+					}
+				}
+			}
+		})
+		last, _, err := x.ClaimCopy(t.Context(), w, long)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got(last)
+		for fence := int64(1); fence < last.Fence; fence++ {
+			if fences[fence] != 1 {
+				t.Errorf("fence %d of %d was given out %d times", fence, last.Fence, fences[fence])
+			}
+		}
+	}},
+	{"refuses what can't be stored", func(t *testing.T, x Index) {
+		refusesWanted(t, x, "ClaimCopy", func(w providers.Wanted) error { _, _, err := x.ClaimCopy(t.Context(), w, long); return err })
+	}},
+}

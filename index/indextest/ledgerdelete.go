@@ -1,0 +1,270 @@
+package indextest
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"casgate/providers"
+)
+
+var deleteCopyTests = []test{
+	{"claims a row in every state, but not one that is being deleted", func(t *testing.T, x Index) {
+		for i, s := range situations {
+			if s.state == "" || s.state == providers.StateDeleted {
+				continue
+			}
+			w := wanted(t, i)
+			s.arrange(t, x, w)
+			before := current(t, x, w.Key, w.OperationID)
+			got, won, err := x.DeleteCopy(t.Context(), w.Key, w.OperationID+" deleted", long)
+			if err != nil || won != (s.name != "deleting") {
+				t.Errorf("%s: DeleteCopy: won %v, error %v", s.name, won, err)
+			}
+			if !won {
+				same(t, s.name+": the row", got, before)
+				asStored(t, x, got)
+				continue
+			}
+			want := before
+			want.State, want.Fence, want.OperationID = providers.StateDeleting, before.Fence+1, w.OperationID+" deleted"
+			want.Uncertain = before.Uncertain || before.State == providers.StateUploading
+			want.LeaseUntil, want.NextAttemptAt = got.LeaseUntil, got.LeaseUntil
+			same(t, s.name+": the row", got, want)
+			asStored(t, x, got)
+			if got.LeaseUntil.Before(got.CreatedAt.Add(long)) || got.LeaseUntil.After(got.CreatedAt.Add(long+time.Hour)) {
+				t.Errorf("created at %s, the lease of %v runs until %s", got.CreatedAt, long, got.LeaseUntil)
+			}
+		}
+	}},
+	{"keeps the operation where it is given none", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		makeReady(t, x, w, "1")
+		if c := startDelete(t, x, w.Key, "", long); c.OperationID != w.OperationID {
+			t.Errorf("the operation is %q", c.OperationID)
+		}
+	}},
+	{"takes the row from whoever uploads", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		uploading := claim(t, x, w, long)
+		deleting := startDelete(t, x, w.Key, "", long)
+		if !deleting.Uncertain {
+			t.Error("the upload may still get through, and the row doesn't say so")
+		}
+		got, held, err := x.CompleteCopy(t.Context(), w.Key, uploading.Fence, file("1", providers.StatusReady, time.Time{}))
+		if err != nil || held {
+			t.Errorf("CompleteCopy: held %v, error %v", held, err)
+		}
+		same(t, "the row", got, deleting)
+		finishDelete(t, x, deleting, providers.StateDeleted)
+		if c := claim(t, x, w, long); c.Fence != deleting.Fence+1 || !c.Uncertain || c.Attempts != 1 {
+			t.Errorf("claimed after that: %+v", c)
+		}
+	}},
+	{"is won by one of 64", func(t *testing.T, x Index) {
+		c := makeReady(t, x, wanted(t, 0), "1")
+		startDelete(t, x, c.Key, "", 0)
+		var mu sync.Mutex
+		winners := 0
+		together(64, func(int) {
+			got, won, err := x.DeleteCopy(t.Context(), c.Key, "", long)
+			if err != nil || got.Fence != c.Fence+2 {
+				t.Errorf("DeleteCopy: %+v, error %v", got, err)
+			}
+			if won {
+				mu.Lock()
+				winners++
+				mu.Unlock()
+			}
+		})
+		if winners != 1 {
+			t.Errorf("%d of 64 deletes were won", winners)
+		}
+	}},
+	{"refuses an operation that can't be stored", func(t *testing.T, x Index) {
+		c := makeReady(t, x, wanted(t, 0), "1")
+		for _, text := range []string{"a\x00b", "\xff"} {
+			_, _, err := x.DeleteCopy(t.Context(), c.Key, text, long)
+			refusedText(t, "DeleteCopy", err)
+		}
+		asStored(t, x, c)
+	}},
+	{"tells where there is no row", func(t *testing.T, x Index) {
+		noRow(t, func(k providers.Key) error { _, _, err := x.DeleteCopy(t.Context(), k, "", long); return err })
+		c := makeReady(t, x, wanted(t, 0), "1")
+		finishDelete(t, x, startDelete(t, x, c.Key, "", long), providers.StateDeleted)
+		_, _, err := x.DeleteCopy(t.Context(), c.Key, "", long)
+		noCopy(t, "DeleteCopy of a deleted copy", err)
+	}},
+}
+
+// supersededDelete calls test with claims to delete that are outdated.
+func supersededDelete(t *testing.T, x Index, test func(t *testing.T, c providers.Copy)) {
+	for i, s := range []struct {
+		name string
+		by   func(t *testing.T, w providers.Wanted)
+	}{
+		{"another delete", func(t *testing.T, w providers.Wanted) { startDelete(t, x, w.Key, "", long) }},
+		{"another, finished", func(t *testing.T, w providers.Wanted) {
+			finishDelete(t, x, startDelete(t, x, w.Key, "", long), providers.StateDeleted)
+		}},
+		{"another, finished, and an upload", func(t *testing.T, w providers.Wanted) {
+			finishDelete(t, x, startDelete(t, x, w.Key, "", long), providers.StateEvicted)
+			makeReady(t, x, w, "2")
+		}},
+	} {
+		t.Run("superseded by "+s.name, func(t *testing.T) {
+			w := wanted(t, i)
+			makeReady(t, x, w, "1")
+			c := startDelete(t, x, w.Key, "", 0)
+			s.by(t, w)
+			before := current(t, x, w.Key, w.OperationID)
+			test(t, c)
+			same(t, "the row", current(t, x, w.Key, w.OperationID), before)
+		})
+	}
+}
+
+var finishDeleteTests = []test{
+	{"leaves the row evicted", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		complete(t, x, claim(t, x, w, long), file("1", providers.StatusReady, later(long)))
+		use(t, x, map[providers.Key]time.Time{w.Key: later(0)})
+		c := startDelete(t, x, w.Key, "", long)
+		c, _, err := x.FailDelete(t.Context(), w.Key, c.Fence, providers.Failure{State: providers.StateDeleting, Error: trouble(), Again: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		finishDelete(t, x, c, providers.StateEvicted)
+		want := c
+		want.State, want.FileID, want.RemoteName, want.ExpiresAt, want.Error = providers.StateEvicted, "", "", time.Time{}, nil
+		want.NextAttemptAt, want.LeaseUntil = time.Time{}, time.Time{}
+		same(t, "the row", current(t, x, w.Key, w.OperationID), want)
+		all, err := x.Copies(t.Context(), w.Digest)
+		if err != nil || len(all) != 1 {
+			t.Errorf("there are %+v, error %v", all, err)
+		}
+	}},
+	{"hides a row that is deleted", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		makeReady(t, x, w, "1")
+		c := startDelete(t, x, w.Key, "", long)
+		finishDelete(t, x, c, providers.StateDeleted)
+		_, err := x.Copy(t.Context(), w.Key)
+		noCopy(t, "Copy", err)
+		if all, err := x.Copies(t.Context(), w.Digest); err != nil || len(all) != 0 {
+			t.Errorf("Copies: %+v, error %v", all, err)
+		}
+		if all, err := x.CopiesAt(t.Context(), provider, providers.Key{}, 10); err != nil || len(all) != 0 {
+			t.Errorf("CopiesAt: %+v, error %v", all, err)
+		}
+		if usage, err := x.CopyUsage(t.Context(), account); err != nil || len(usage) != 0 {
+			t.Errorf("CopyUsage: %+v, error %v", usage, err)
+		}
+		if got := current(t, x, w.Key, w.OperationID); got.State != providers.StateDeleted || got.FileID != "" || got.Fence != c.Fence {
+			t.Errorf("its operation leads to %+v", got)
+		}
+	}},
+	{"may be repeated", func(t *testing.T, x Index) {
+		for i, to := range []providers.State{providers.StateDeleted, providers.StateEvicted} {
+			w := wanted(t, i)
+			makeReady(t, x, w, "1")
+			c := startDelete(t, x, w.Key, "", long)
+			finishDelete(t, x, c, to)
+			before := current(t, x, w.Key, w.OperationID)
+			finishDelete(t, x, c, to)
+			same(t, "the row", current(t, x, w.Key, w.OperationID), before)
+		}
+	}},
+	{"reports false to zombies, and changes nothing", func(t *testing.T, x Index) {
+		supersededDelete(t, x, func(t *testing.T, c providers.Copy) {
+			for _, to := range []providers.State{providers.StateDeleted, providers.StateEvicted} {
+				if held, err := x.FinishDelete(t.Context(), c.Key, c.Fence, to); err != nil || held {
+					t.Errorf("FinishDelete: held %v, error %v", held, err)
+				}
+			}
+		})
+	}},
+	{"reports false where nothing is being deleted", func(t *testing.T, x Index) {
+		c := makeReady(t, x, wanted(t, 0), "1")
+		if held, err := x.FinishDelete(t.Context(), c.Key, c.Fence, providers.StateDeleted); err != nil || held {
+			t.Errorf("FinishDelete: held %v, error %v", held, err)
+		}
+		asStored(t, x, c)
+	}},
+	{"refuses other states", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		makeReady(t, x, w, "1")
+		c := startDelete(t, x, w.Key, "", long)
+		for _, to := range []providers.State{"", providers.StatePending, providers.StateReady, providers.StateLost, providers.StateDeleting} {
+			_, err := x.FinishDelete(t.Context(), w.Key, c.Fence, to)
+			refused(t, "FinishDelete to "+string(to), err)
+		}
+		asStored(t, x, c)
+	}},
+	{"tells where there is no row", func(t *testing.T, x Index) {
+		noRow(t, func(k providers.Key) error {
+			_, err := x.FinishDelete(t.Context(), k, 1, providers.StateDeleted)
+			return err
+		})
+	}},
+}
+
+var failDeleteTests = []test{
+	{"records the failure, and ends the lease", func(t *testing.T, x Index) {
+		for i, f := range []providers.Failure{
+			{State: providers.StateDeleting, Error: trouble(), Again: true, After: long},
+			{State: providers.StateDeleting, Error: trouble(), Again: true},
+			{State: providers.StateDeleting, Uncertain: true},
+			{Error: trouble(), After: long},
+		} {
+			w := wanted(t, i)
+			makeReady(t, x, w, "1")
+			c := startDelete(t, x, w.Key, "", long)
+			got, held, err := x.FailDelete(t.Context(), w.Key, c.Fence, f)
+			if err != nil || !held {
+				t.Fatalf("FailDelete: held %v, error %v", held, err)
+			}
+			want := c
+			want.Error, want.Uncertain, want.LeaseUntil, want.NextAttemptAt = f.Error, f.Uncertain, time.Time{}, time.Time{}
+			if f.Again {
+				want.NextAttemptAt = c.LeaseUntil.Add(f.After - long)
+			}
+			sameCopy(t, "the row", got, want)
+			asStored(t, x, got)
+		}
+	}},
+	{"reports false to zombies, and changes nothing", func(t *testing.T, x Index) {
+		supersededDelete(t, x, func(t *testing.T, c providers.Copy) {
+			got, held, err := x.FailDelete(t.Context(), c.Key, c.Fence, providers.Failure{State: providers.StateDeleting, Error: trouble()})
+			if err != nil || held {
+				t.Errorf("FailDelete: held %v, error %v", held, err)
+			}
+			asStored(t, x, got)
+		})
+	}},
+	{"refuses what a failed delete can't lead to", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		makeReady(t, x, w, "1")
+		c := startDelete(t, x, w.Key, "", long)
+		for _, state := range []providers.State{providers.StatePending, providers.StateReady, providers.StateFailed, providers.StateDeleted} {
+			_, _, err := x.FailDelete(t.Context(), w.Key, c.Fence, providers.Failure{State: state})
+			refused(t, "FailDelete to "+string(state), err)
+		}
+		asStored(t, x, c)
+	}},
+	{"tells where there is no row", func(t *testing.T, x Index) {
+		noRow(t, func(k providers.Key) error {
+			_, _, err := x.FailDelete(t.Context(), k, 1, providers.Failure{State: providers.StateDeleting})
+			return err
+		})
+	}},
+}
+
+// use records uses and fails the test where that fails.
+func use(t testing.TB, x Index, uses map[providers.Key]time.Time) {
+	t.Helper()
+	if err := x.UseCopies(t.Context(), uses); err != nil {
+		t.Fatalf("UseCopies: %v", err)
+	}
+}

@@ -1,0 +1,148 @@
+package indextest
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"casgate/providers"
+)
+
+// evict evicts and fails the test where that fails.
+func evict(t testing.TB, x Index, room providers.Key, purpose string) (c providers.Copy, won bool) {
+	t.Helper()
+	c, won, err := x.EvictCopy(t.Context(), room, purpose, long)
+	if err != nil {
+		t.Fatalf("EvictCopy: %v", err)
+	}
+	return c, won
+}
+
+var evictCopyTests = []test{
+	{"takes what was used least recently", func(t *testing.T, x Index) {
+		// Ready long ago, and used at these times before now; 0: never.
+		var keys []providers.Key
+		var want []int
+		for i, c := range []struct{ ready, used time.Duration }{
+			0: {40 * time.Hour, 2 * time.Hour},
+			1: {10 * time.Hour, 0},
+			2: {30 * time.Hour, 20 * time.Hour},
+			3: {50 * time.Hour, 1 * time.Hour},
+			4: {25 * time.Hour, 0},
+			5: {15 * time.Hour, 60 * time.Hour}, // in an earlier life
+		} {
+			ready := makeReady(t, x, wanted(t, i), "1")
+			keys = append(keys, ready.Key)
+			if c.used > 0 {
+				use(t, x, map[providers.Key]time.Time{ready.Key: ready.ReadyAt.Add(c.ready - c.used)})
+			}
+			age(t, x, ready.Key, c.ready)
+		}
+		want = []int{4, 2, 5, 1, 0, 3}
+		for _, i := range want {
+			c, won := evict(t, x, wanted(t, 999).Key, "")
+			if !won || c.Key != keys[i] {
+				t.Fatalf("EvictCopy took %d, won %v; want %d", slices.Index(keys, c.Key), won, i)
+			}
+		}
+		if c, won := evict(t, x, wanted(t, 999).Key, ""); won {
+			t.Errorf("EvictCopy took %+v after all", c)
+		}
+	}},
+	{"claims it as DeleteCopy does", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		c := complete(t, x, claim(t, x, w, long), file("1", providers.StatusReady, later(long)))
+		got, won := evict(t, x, wanted(t, 1).Key, "")
+		want := c
+		want.State, want.Fence = providers.StateDeleting, c.Fence+1
+		want.LeaseUntil, want.NextAttemptAt = got.LeaseUntil, got.LeaseUntil
+		if !won || got.LeaseUntil.Before(c.CreatedAt.Add(long)) {
+			t.Errorf("won %v, the lease runs until %s", won, got.LeaseUntil)
+		}
+		same(t, "the row", got, want)
+		asStored(t, x, got)
+		if _, won, err := x.DeleteCopy(t.Context(), w.Key, "", long); err != nil || won {
+			t.Errorf("DeleteCopy after that: won %v, error %v", won, err)
+		}
+		finishDelete(t, x, got, providers.StateEvicted)
+	}},
+	{"never takes the copy to make room for, nor those of another account or purpose", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		makeReady(t, x, w, "1")
+		elsewhere := wanted(t, 1)
+		elsewhere.Account = "another"
+		makeReady(t, x, elsewhere, "2")
+		if c, won := evict(t, x, w.Key, ""); won {
+			t.Errorf("EvictCopy took %+v", c)
+		}
+		batch := wanted(t, 2)
+		batch.Purpose = "batch"
+		makeReady(t, x, batch, "3")
+		if c, won := evict(t, x, w.Key, w.Purpose); won {
+			t.Errorf("EvictCopy took %+v", c)
+		}
+		if c, won := evict(t, x, w.Key, "batch"); !won || c.Key != batch.Key {
+			t.Errorf("EvictCopy took %+v, won %v; want %s", c, won, batch.Key)
+		}
+		sibling := w
+		sibling.Extension = ".txt"
+		makeReady(t, x, sibling, "4")
+		if c, won := evict(t, x, w.Key, w.Purpose); !won || c.Key != sibling.Key {
+			t.Errorf("EvictCopy took %+v, won %v; want %s", c, won, sibling.Key)
+		}
+	}},
+	{"takes ready copies only", func(t *testing.T, x Index) {
+		for i, s := range situations {
+			if s.state != providers.StateReady {
+				s.arrange(t, x, wanted(t, i))
+			}
+		}
+		if c, won := evict(t, x, wanted(t, 999).Key, ""); won {
+			t.Errorf("EvictCopy took %+v", c)
+		}
+	}},
+	{"gives each to one", func(t *testing.T, x Index) {
+		const copies = 20
+		for i := range copies {
+			makeReady(t, x, wanted(t, i), "1")
+		}
+		var mu sync.Mutex
+		taken := map[providers.Key]int{}
+		take := func(int) {
+			for {
+				c, won, err := x.EvictCopy(t.Context(), wanted(t, 999).Key, "", long)
+				if err != nil {
+					t.Errorf("EvictCopy: %v", err)
+				}
+				if !won {
+					return
+				}
+				mu.Lock()
+				taken[c.Key]++
+				mu.Unlock()
+			}
+		}
+		together(6, take)
+		take(0) // what some skipped because another had it locked
+		for k, n := range taken {
+			if n != 1 {
+				t.Errorf("%s was taken %d times", k, n)
+			}
+		}
+		if len(taken) != copies {
+			t.Errorf("%d copies were taken; want %d", len(taken), copies)
+		}
+	}},
+	{"finds none for what can't be stored", func(t *testing.T, x Index) {
+		makeReady(t, x, wanted(t, 0), "1")
+		k := wanted(t, 1).Key
+		k.Account = "a\x00b"
+		if c, won := evict(t, x, k, ""); won {
+			t.Errorf("EvictCopy took %+v", c)
+		}
+		if c, won := evict(t, x, wanted(t, 1).Key, "\xff"); won {
+			t.Errorf("EvictCopy took %+v", c)
+		}
+	}},
+}

@@ -1,0 +1,384 @@
+package indextest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"casgate/cas"
+	"casgate/providers"
+)
+
+var ledgerModelTests = []test{
+	{"agrees with the ledger through random histories", func(t *testing.T, x Index) {
+		histories := 0
+		rapid.Check(t, func(rt *rapid.T) {
+			// Blobs, an account and a provider of its own for each history; the index stays
+			// the same.
+			histories++
+			m := &ledgerModel{t: t, x: x, rows: map[providers.Key]providers.Copy{}}
+			for i, extension := range []string{"", ".pdf", ".txt"} {
+				m.keys = append(m.keys, providers.Key{
+					Digest:   cas.DigestOf(fmt.Appendf(nil, "%s %d %d", t.Name(), histories, i/2)),
+					Provider: fmt.Sprint("provider ", histories), Account: fmt.Sprint("account ", histories),
+					Purpose: []string{"agent", "batch", "agent"}[i], Extension: extension,
+				})
+			}
+			rt.Repeat(map[string]func(*rapid.T){
+				"request":      m.request,
+				"claim":        m.claim,
+				"extend":       m.extend,
+				"complete":     m.complete,
+				"fail":         m.fail,
+				"lose":         m.lose,
+				"delete":       m.delete,
+				"finishDelete": m.finishDelete,
+				"failDelete":   m.failDelete,
+				"evict":        m.evict,
+				"":             m.check,
+			})
+		})
+	}},
+}
+
+// ledgerModel is what the contract says, over a map. Of the times of a row it knows
+// only what matters: whether they are unset, over, or far off.
+type ledgerModel struct {
+	t    *testing.T
+	x    Index
+	keys []providers.Key
+	rows map[providers.Key]providers.Copy
+	next int // numbers operations and files
+}
+
+// The times of the model.
+var (
+	over   = time.Unix(1, 0).UTC()
+	farOff = time.Unix(2, 0).UTC()
+)
+
+// rough is a row with its times as the model has them, and without those that it
+// doesn't follow.
+func rough(c providers.Copy) providers.Copy {
+	for _, t := range []*time.Time{&c.ExpiresAt, &c.NextAttemptAt, &c.LeaseUntil} {
+		switch {
+		case t.IsZero():
+		case time.Until(*t) > long/2:
+			*t = farOff
+		default:
+			*t = over
+		}
+	}
+	c.CreatedAt, c.ReadyAt, c.LastUsedAt = time.Time{}, time.Time{}, time.Time{}
+	return c
+}
+
+// after is the time of the model that comes this long after now.
+func after(d time.Duration) time.Time {
+	if d > 0 {
+		return farOff
+	}
+	return over
+}
+
+// leased reports whether a lease runs, in the model.
+func leased(c providers.Copy) bool { return c.LeaseUntil.Equal(farOff) }
+
+// alike reports whether two rough rows are the same: much faster than a diff would
+// find out.
+func alike(a, b providers.Copy) bool {
+	if (a.Error == nil) != (b.Error == nil) || (a.Error != nil && *a.Error != *b.Error) {
+		return false
+	}
+	a.Error, b.Error = nil, nil
+	return a == b
+}
+
+// agree fails unless the ledger returned this row.
+func (m *ledgerModel) agree(t *rapid.T, what string, got providers.Copy, err error, want providers.Copy) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: error %v; want %+v", what, err, want)
+	}
+	if got := rough(got); !alike(got, want) {
+		t.Fatalf("%s: the row is not as it should be (-want +got):\n%s", what, gocmp.Diff(want, got))
+	}
+}
+
+// missing fails unless the error says that there is no row.
+func (m *ledgerModel) missing(t *rapid.T, what string, err error) {
+	t.Helper()
+	if !errors.Is(err, providers.ErrCopyNotFound) {
+		t.Fatalf("%s: error %v; want ErrCopyNotFound", what, err)
+	}
+}
+
+// pick draws a key, its row, and a fence: mostly the row's.
+func (m *ledgerModel) pick(t *rapid.T) (k providers.Key, row providers.Copy, found bool, fence int64) {
+	k = rapid.SampledFrom(m.keys).Draw(t, "key")
+	row, found = m.rows[k]
+	return k, row, found, row.Fence + rapid.SampledFrom([]int64{0, 0, 0, -1, 1}).Draw(t, "fence")
+}
+
+// wanted draws who wants a copy.
+func (m *ledgerModel) wanted(t *rapid.T, k providers.Key) providers.Wanted {
+	m.next++
+	return providers.Wanted{
+		Key: k, Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name"), MediaType: "text/plain",
+		Size: rapid.Int64Range(0, 9).Draw(t, "size"), OperationID: fmt.Sprintf("%s %d", k.Account, m.next),
+		Margin: rapid.SampledFrom([]time.Duration{0, 2 * long}).Draw(t, "margin"), Retry: rapid.Bool().Draw(t, "retry"),
+	}
+}
+
+func drawLease(t *rapid.T) time.Duration {
+	return rapid.SampledFrom([]time.Duration{0, long}).Draw(t, "lease")
+}
+
+// claimable is the table of the contract.
+func claimable(c providers.Copy, w providers.Wanted) bool {
+	due := w.Retry || c.NextAttemptAt.Equal(over)
+	switch c.State {
+	case "", providers.StateEvicted, providers.StateDeleted:
+		return true
+	case providers.StatePending:
+		return due && !leased(c)
+	case providers.StateUploading, providers.StateProcessing:
+		return !leased(c)
+	case providers.StateReady:
+		return c.ExpiresAt.Equal(over) || c.ExpiresAt.Equal(farOff) && w.Margin > long
+	case providers.StateFailed, providers.StateLost:
+		return due
+	}
+	return false
+}
+
+func (m *ledgerModel) request(t *rapid.T) {
+	k, row, _, _ := m.pick(t)
+	w := m.wanted(t, k)
+	if claimable(row, w) {
+		row.Uncertain = row.Uncertain || row.State == providers.StateUploading
+		row.Key, row.State, row.Name, row.MediaType, row.Size, row.OperationID = k, providers.StatePending, w.Name, w.MediaType, w.Size, w.OperationID
+		row.Attempts, row.Error, row.NextAttemptAt, row.LeaseUntil = 0, nil, over, time.Time{}
+		m.rows[k] = row
+	}
+	got, err := m.x.RequestCopy(m.t.Context(), w)
+	m.agree(t, "RequestCopy", got, err, row)
+}
+
+func (m *ledgerModel) claim(t *rapid.T) {
+	k, row, _, _ := m.pick(t)
+	w, lease := m.wanted(t, k), drawLease(t)
+	wins := claimable(row, w)
+	if wins {
+		row.Uncertain = row.Uncertain || row.State == providers.StateUploading
+		switch row.State {
+		case providers.StateProcessing:
+		case providers.StatePending, providers.StateUploading:
+			row.Attempts++
+			row.State = providers.StateUploading
+		default:
+			row.OperationID, row.Attempts = w.OperationID, 1
+			row.State = providers.StateUploading
+		}
+		row.Key, row.Name, row.MediaType, row.Size = k, w.Name, w.MediaType, w.Size
+		row.Fence, row.NextAttemptAt, row.LeaseUntil = row.Fence+1, time.Time{}, after(lease)
+		m.rows[k] = row
+	}
+	got, won, err := m.x.ClaimCopy(m.t.Context(), w, lease)
+	m.agree(t, "ClaimCopy", got, err, row)
+	if won != wins {
+		t.Fatalf("ClaimCopy: won %v; want %v", won, wins)
+	}
+}
+
+func (m *ledgerModel) extend(t *rapid.T) {
+	k, row, found, fence := m.pick(t)
+	lease := drawLease(t)
+	holds := found && row.Fence == fence && !row.LeaseUntil.IsZero()
+	held, err := m.x.ExtendLease(m.t.Context(), k, fence, lease)
+	if !found {
+		m.missing(t, "ExtendLease", err)
+		return
+	}
+	if holds {
+		row.LeaseUntil = after(lease)
+		m.rows[k] = row
+	}
+	if err != nil || held != holds {
+		t.Fatalf("ExtendLease: held %v, error %v; want %v", held, err, holds)
+	}
+}
+
+// settle compares the outcome of a call with a fence.
+func (m *ledgerModel) settle(t *rapid.T, what string, got providers.Copy, held bool, err error, want providers.Copy, found, holds bool) {
+	t.Helper()
+	if !found {
+		m.missing(t, what, err)
+		return
+	}
+	m.rows[want.Key] = want
+	m.agree(t, what, got, err, want)
+	if held != holds {
+		t.Fatalf("%s: held %v; want %v", what, held, holds)
+	}
+}
+
+func atWork(c providers.Copy, fence int64) bool {
+	return c.Fence == fence && (c.State == providers.StateUploading || c.State == providers.StateProcessing)
+}
+
+func (m *ledgerModel) complete(t *rapid.T) {
+	k, row, found, fence := m.pick(t)
+	m.next++
+	expires := rapid.SampledFrom([]time.Duration{0, -long, long}).Draw(t, "expires")
+	f := file(fmt.Sprint("file ", m.next), rapid.SampledFrom([]providers.Status{providers.StatusReady, providers.StatusProcessing}).Draw(t, "status"), time.Time{})
+	if row.FileID != "" && rapid.Bool().Draw(t, "the same file") {
+		f.ID = row.FileID
+	}
+	if expires != 0 {
+		f.ExpiresAt = later(expires)
+	}
+	holds := atWork(row, fence)
+	if holds {
+		row.State = providers.StateProcessing
+		if f.Status == providers.StatusReady {
+			row.State, row.LeaseUntil, row.Attempts = providers.StateReady, time.Time{}, 0
+		}
+		row.FileID, row.RemoteName, row.ExpiresAt = f.ID, f.Name, rough(providers.Copy{ExpiresAt: f.ExpiresAt}).ExpiresAt
+		row.Error, row.Uncertain, row.NextAttemptAt = nil, false, time.Time{}
+	} else {
+		holds = found && row.Fence == fence && row.State == providers.StateReady && row.FileID == f.ID // said before
+	}
+	got, held, err := m.x.CompleteCopy(m.t.Context(), k, fence, f)
+	m.settle(t, "CompleteCopy", got, held, err, row, found, holds)
+}
+
+// failure draws one.
+func (m *ledgerModel) failure(t *rapid.T, states ...providers.State) providers.Failure {
+	return providers.Failure{
+		State:     rapid.SampledFrom(states).Draw(t, "to"),
+		Error:     rapid.SampledFrom([]*providers.Error{nil, trouble()}).Draw(t, "error"),
+		Uncertain: rapid.Bool().Draw(t, "uncertain"), Again: rapid.Bool().Draw(t, "again"), After: drawLease(t),
+	}
+}
+
+// failed is a row after a failure, in whatever state.
+func failed(c providers.Copy, f providers.Failure) providers.Copy {
+	c.Error, c.Uncertain, c.LeaseUntil, c.NextAttemptAt = f.Error, c.Uncertain || f.Uncertain, time.Time{}, time.Time{}
+	if f.Again {
+		c.NextAttemptAt = after(f.After)
+	}
+	return c
+}
+
+func (m *ledgerModel) fail(t *rapid.T) {
+	k, row, found, fence := m.pick(t)
+	f := m.failure(t, providers.StatePending, providers.StatePending, providers.StateFailed, providers.StateReady, providers.StateDeleting)
+	holds := atWork(row, fence)
+	if holds && f.State == providers.StateReady && (row.State != providers.StateUploading || row.FileID == "") {
+		if _, _, err := m.x.FailCopy(m.t.Context(), k, fence, f); err == nil || errors.Is(err, cas.ErrIndexUnavailable) {
+			t.Fatalf("FailCopy to ready without an earlier file: error %v", err)
+		}
+		return
+	}
+	if holds {
+		row = failed(row, f)
+		row.State = f.State
+		if f.State != providers.StateReady {
+			row.FileID, row.RemoteName, row.ExpiresAt = "", "", time.Time{}
+		}
+	}
+	holds = holds || row.Fence == fence && row.State == f.State // said before
+	got, held, err := m.x.FailCopy(m.t.Context(), k, fence, f)
+	m.settle(t, "FailCopy", got, held, err, row, found, holds)
+}
+
+func (m *ledgerModel) lose(t *rapid.T) {
+	k, row, found, _ := m.pick(t)
+	id := rapid.SampledFrom([]string{row.FileID, row.FileID, "another"}).Draw(t, "file")
+	allowed := rapid.IntRange(0, 3).Draw(t, "allowed")
+	got, err := m.x.LoseCopy(m.t.Context(), k, id, allowed, long)
+	if !found || row.State == providers.StateDeleted {
+		m.missing(t, "LoseCopy", err)
+		return
+	}
+	if (row.State == providers.StateReady || row.State == providers.StateProcessing) && row.FileID == id {
+		row.State, row.FileID, row.RemoteName, row.ExpiresAt = providers.StateLost, "", "", time.Time{}
+		row.Losses++
+		row.LeaseUntil, row.NextAttemptAt = time.Time{}, over
+		if row.Losses > allowed {
+			row.NextAttemptAt = farOff
+		}
+		m.rows[k] = row
+	}
+	m.agree(t, "LoseCopy", got, err, row)
+}
+
+// deleting is a row claimed to be deleted.
+func deleting(c providers.Copy, lease time.Duration) providers.Copy {
+	c.Uncertain = c.Uncertain || c.State == providers.StateUploading
+	c.State, c.Fence = providers.StateDeleting, c.Fence+1
+	c.LeaseUntil, c.NextAttemptAt = after(lease), after(lease)
+	return c
+}
+
+func (m *ledgerModel) delete(t *rapid.T) {
+	k, row, found, _ := m.pick(t)
+	lease := drawLease(t)
+	var operation string
+	if rapid.Bool().Draw(t, "with an operation") {
+		m.next++
+		operation = fmt.Sprintf("%s %d", k.Account, m.next)
+	}
+	got, won, err := m.x.DeleteCopy(m.t.Context(), k, operation, lease)
+	if !found || row.State == providers.StateDeleted {
+		m.missing(t, "DeleteCopy", err)
+		return
+	}
+	wins := row.State != providers.StateDeleting || !leased(row)
+	if wins {
+		row = deleting(row, lease)
+		row.OperationID = cmp.Or(operation, row.OperationID)
+		m.rows[k] = row
+	}
+	m.agree(t, "DeleteCopy", got, err, row)
+	if won != wins {
+		t.Fatalf("DeleteCopy: won %v; want %v", won, wins)
+	}
+}
+
+func (m *ledgerModel) finishDelete(t *rapid.T) {
+	k, row, found, fence := m.pick(t)
+	to := rapid.SampledFrom([]providers.State{providers.StateDeleted, providers.StateEvicted}).Draw(t, "to")
+	held, err := m.x.FinishDelete(m.t.Context(), k, fence, to)
+	if !found {
+		m.missing(t, "FinishDelete", err)
+		return
+	}
+	holds := row.Fence == fence && row.State == providers.StateDeleting
+	if holds {
+		row.State, row.FileID, row.RemoteName, row.Error = to, "", "", nil
+		row.ExpiresAt, row.LeaseUntil, row.NextAttemptAt = time.Time{}, time.Time{}, time.Time{}
+		m.rows[k] = row
+	}
+	holds = holds || row.Fence == fence && row.State == to // said before
+	if err != nil || held != holds {
+		t.Fatalf("FinishDelete: held %v, error %v; want %v", held, err, holds)
+	}
+}
+
+func (m *ledgerModel) failDelete(t *rapid.T) {
+	k, row, found, fence := m.pick(t)
+	f := m.failure(t, providers.StateDeleting)
+	holds := found && row.Fence == fence && row.State == providers.StateDeleting
+	if holds {
+		row = failed(row, f)
+	}
+	got, held, err := m.x.FailDelete(m.t.Context(), k, fence, f)
+	m.settle(t, "FailDelete", got, held, err, row, found, holds)
+}

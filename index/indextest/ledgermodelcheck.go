@@ -1,0 +1,112 @@
+package indextest
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"casgate/providers"
+)
+
+func (m *ledgerModel) evict(t *rapid.T) {
+	room, _, _, _ := m.pick(t)
+	purpose := rapid.SampledFrom([]string{"", "agent", "batch"}).Draw(t, "purpose")
+	// The order is that of real times, which are the ledger's own.
+	var candidates []providers.Copy
+	for k, row := range m.rows {
+		if row.State == providers.StateReady && k != room && (purpose == "" || k.Purpose == purpose) {
+			c, err := m.x.Copy(m.t.Context(), k)
+			m.agree(t, "Copy", c, err, row)
+			candidates = append(candidates, c)
+		}
+	}
+	used := func(c providers.Copy) time.Time {
+		if c.LastUsedAt.After(c.ReadyAt) {
+			return c.LastUsedAt
+		}
+		return c.ReadyAt
+	}
+	lease := drawLease(t)
+	got, won, err := m.x.EvictCopy(m.t.Context(), room, purpose, lease)
+	if err != nil || won != (len(candidates) > 0) {
+		t.Fatalf("EvictCopy: won %v of %d, error %v", won, len(candidates), err)
+	}
+	if !won {
+		return
+	}
+	first := slices.MinFunc(candidates, func(a, b providers.Copy) int { return used(a).Compare(used(b)) })
+	row := deleting(rough(first), lease)
+	m.rows[row.Key] = row
+	m.agree(t, "EvictCopy", got, err, row)
+	for _, c := range candidates {
+		if rapid.Bool().Draw(t, "used") {
+			if err := m.x.UseCopies(m.t.Context(), map[providers.Key]time.Time{c.Key: c.CreatedAt.Add(time.Hour)}); err != nil {
+				t.Fatalf("UseCopies: %v", err)
+			}
+		}
+	}
+}
+
+// check compares all that can be asked, after every step.
+func (m *ledgerModel) check(t *rapid.T) {
+	ctx, about := m.t.Context(), m.keys[0]
+	var all, due []providers.Copy
+	usage := map[string]providers.Usage{}
+	for k, row := range m.rows {
+		if row.State == providers.StateDeleted {
+			_, err := m.x.Copy(ctx, k)
+			m.missing(t, "Copy", err)
+			got, err := m.x.CopyOfOperation(ctx, row.OperationID)
+			m.agree(t, "CopyOfOperation", got, err, row)
+		} else {
+			all = append(all, row)
+		}
+		switch row.State {
+		case providers.StatePending, providers.StateDeleting:
+			if row.NextAttemptAt.Equal(over) && !leased(row) {
+				due = append(due, row)
+			}
+		case providers.StateUploading, providers.StateProcessing:
+			if !leased(row) {
+				due = append(due, row)
+			}
+		}
+		switch row.State {
+		case providers.StateUploading, providers.StateProcessing, providers.StateReady, providers.StateDeleting:
+			u := usage[k.Purpose]
+			usage[k.Purpose] = providers.Usage{Purpose: k.Purpose, Files: u.Files + 1, Bytes: u.Bytes + row.Size}
+		}
+	}
+	m.list(t, "CopiesAt", all, func() ([]providers.Copy, error) { return m.x.CopiesAt(ctx, about.Provider, providers.Key{}, 100) })
+	m.list(t, "DueCopies", due, func() ([]providers.Copy, error) { return m.x.DueCopies(ctx, []string{about.Account}, 100) })
+	got, err := m.x.CopyUsage(ctx, about.Account)
+	if err != nil || len(got) != len(usage) {
+		t.Fatalf("CopyUsage: %+v, error %v; want %+v", got, err, usage)
+	}
+	for _, u := range got {
+		if u != usage[u.Purpose] {
+			t.Fatalf("CopyUsage: %+v; want %+v", got, usage)
+		}
+	}
+}
+
+// list compares lists, in whatever order.
+func (m *ledgerModel) list(t *rapid.T, what string, want []providers.Copy, ask func() ([]providers.Copy, error)) {
+	t.Helper()
+	got, err := ask()
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	for i := range got {
+		got[i] = rough(got[i])
+	}
+	byName := func(a, b providers.Copy) int { return strings.Compare(a.Extension, b.Extension) }
+	slices.SortFunc(got, byName)
+	slices.SortFunc(want, byName)
+	if !slices.EqualFunc(got, want, alike) {
+		t.Fatalf("%s is not as it should be (-want +got):\n%s", what, gocmp.Diff(want, got))
+	}
+}

@@ -1,0 +1,175 @@
+package pgindex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"casgate/cas"
+	"casgate/index"
+)
+
+// unused is the condition that no file refers to the blob "b", which must be locked
+// to be sure of it. The number in the row counts files that have expired and are yet
+// to be removed. Whether it counts any others "seen" says, as of the statement's
+// snapshot: that holds for as long as the row has not been written since.
+const unused = `(b.files = 0 or (not s.used and b.xmin = s.version))`
+
+// seenBlob is the row of the blob $1 in the statement's snapshot, where readers may
+// see it, and whether files refer to it. Where $3 is false that isn't looked for.
+const seenBlob = `
+    select b.digest, b.xmin as version,
+        $3::boolean and b.files > 0 and exists (select from files f where f.digest = b.digest and ` + aliveFile + `) as used
+    from blobs b
+    where b.digest = $1 and b.state in ('live', 'suspect')`
+
+// The blob's row comes first: it is locked and counts the file, or is not what it
+// must be, and then there is nothing to insert. Of many that want to be the first
+// to refer to it, each but one finds that it isn't: unused is asked again about the
+// row's newest version.
+const sqlCreateFile = `
+with mine as materialized (
+    select ` + fileFields + ` from files f where f.id = $2 and ` + aliveFile + `
+), seen as materialized (` + seenBlob + `
+), used as (
+    update blobs b set files = b.files + 1
+    from seen s
+    where b.digest = s.digest and b.state in ('live', 'suspect')
+      and not exists (select from mine)
+      and ($4::timestamptz is null or $4 > now())
+      and (not $3 or ` + unused + `)
+    returning b.size
+), made as (
+    insert into files as f (id, digest, size, name, media_type, purpose, context, tags, metadata, accessed_at, expires_at,
+        origin_source, origin_key, origin_digest, origin_provider, origin_file_id, origin_error)
+    select $2, $1, used.size, $5::text, $6::text, $7::text, $8::text, $9::text[], $10::jsonb, $11::timestamptz, $4,
+        $12::text, $13::text, $14::bytea, $15::text, $16::text, $17::text
+    from used
+    returning ` + fileFields + `
+), other as (
+    select ` + fileFields + ` from files f
+    where $3 and f.digest = (select digest from seen) and ` + aliveFile + ` and not exists (select from mine)
+    order by f.created_at, f.id
+    limit 1
+)
+select ` + fileColumns + `, false as other from mine
+union all
+select ` + fileColumns + `, false from made
+union all
+select ` + fileColumns + `, true from other`
+
+// sqlRefusal tells why a file could not be created.
+const sqlRefusal = `
+select exists (select from blobs where digest = $1 and state in ('live', 'suspect')), coalesce($2::timestamptz <= now(), false)`
+
+// CreateFile implements cas.FileIndex. All of f is stored but its creation time and
+// its size, which is the blob's.
+func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (cas.File, error) {
+	if err := index.CheckNewFile(f); err != nil {
+		return cas.File{}, err
+	}
+	doing := "create file " + f.ID
+	call, cancel := bounded(ctx)
+	defer cancel()
+	for {
+		var other bool
+		created, err := scanFile(x.pool.QueryRow(call, sqlCreateFile, createArgs(f, unique)...), &other)
+		switch {
+		case err == nil && other:
+			return created, fmt.Errorf("%s: %w: %s has the same bytes", doing, cas.ErrDuplicateFile, created.ID)
+		case err == nil:
+			return created, nil
+		case isTaken(err):
+			// The id is that of a file that has expired, or that was made at this moment.
+			if _, err := x.pool.Exec(call, sqlClearFile, f.ID); err != nil && !isTaken(err) {
+				return cas.File{}, fault(ctx, doing, err)
+			}
+			continue
+		case !errors.Is(err, pgx.ErrNoRows):
+			return cas.File{}, fault(ctx, doing, err)
+		}
+		var visible, late bool
+		if err := x.pool.QueryRow(call, sqlRefusal, f.Digest[:], nullIfZero(f.ExpiresAt)).Scan(&visible, &late); err != nil {
+			return cas.File{}, fault(ctx, doing, err)
+		}
+		switch {
+		case !visible:
+			return cas.File{}, fmt.Errorf("%s: blob %s: %w", doing, f.Digest.Short(), cas.ErrBlobNotFound)
+		case late:
+			return cas.File{}, &cas.InvalidField{Field: "expires_at", Problem: "is past"}
+		}
+		// The blob changed while the statement ran; now it is another matter.
+	}
+}
+
+// createArgs are the arguments of sqlCreateFile.
+func createArgs(f cas.File, unique bool) []any {
+	return append([]any{
+		f.Digest[:], f.ID, unique, nullIfZero(f.ExpiresAt),
+		f.Name, f.MediaType, f.Purpose, f.Context, append([]string{}, f.Tags...), metadataText(f), nullIfZero(f.AccessedAt),
+	}, originArgs(f.Origin)...)
+}
+
+// originArgs are the columns of an origin.
+func originArgs(o *cas.Origin) []any {
+	if o == nil {
+		return []any{nil, "", nil, "", "", ""}
+	}
+	return []any{o.Source, o.Key, nullIfNoDigest(o.Digest), o.Provider, o.ProviderFileID, o.Error}
+}
+
+// isTaken reports whether the id of a new file is that of a row that is there, or that
+// is being removed by somebody who waits for us.
+func isTaken(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pgErr.Code == codeUniqueViolation || pgErr.Code == codeDeadlock)
+}
+
+// sqlClearFile removes the file of an id if it has expired, so that the id can be
+// given out again.
+const sqlClearFile = `
+with due as materialized (
+    select f.id from files f where f.id = $1 and f.expires_at <= now() for update
+), ` + freeFiles + `select from gone`
+
+const sqlFile = `select ` + fileColumns + ` from files f where f.id = $1 and ` + aliveFile
+
+// File implements cas.FileIndex.
+func (x *Index) File(ctx context.Context, id string) (cas.File, error) {
+	if !cas.IsFileID(id) {
+		return cas.File{}, noFile("look up", id)
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	f, err := scanFile(x.pool.QueryRow(call, sqlFile, id))
+	if err != nil {
+		return cas.File{}, fileFault(ctx, "look up", id, err)
+	}
+	return f, nil
+}
+
+// Whoever changes a file and its blob locks the file first, so that no two of them
+// wait for each other in a circle.
+const sqlDeleteFile = `
+with gone as (
+    delete from files f where f.id = $1 and ` + aliveFile + `
+    returning ` + fileFields + `
+), ` + freeBlobs + `
+select ` + fileColumns + ` from gone`
+
+// DeleteFile implements cas.FileIndex.
+func (x *Index) DeleteFile(ctx context.Context, id string) (cas.File, error) {
+	if !cas.IsFileID(id) {
+		return cas.File{}, noFile("delete", id)
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	f, err := scanFile(x.pool.QueryRow(call, sqlDeleteFile, id))
+	if err != nil {
+		return cas.File{}, fileFault(ctx, "delete", id, err)
+	}
+	return f, nil
+}

@@ -1,0 +1,89 @@
+package pgindex
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"casgate/cas"
+)
+
+// freeBlobs takes the files of "gone" off the counts of their blobs: one update for
+// each blob, in one order, so that two batches don't wait for each other in a circle.
+//
+// The new count is that of the locked row, less the files. It can't be written
+// "b.files - c.n": where the row has changed since the statement began Postgres
+// computes that from the outdated version first, and checks it, and only then finds
+// out that there is a newer one.
+const freeBlobs = `counts as materialized (
+    select b.digest, b.files, g.n
+    from (select digest, count(*)::integer as n from gone where digest is not null group by digest) as g
+    join blobs b on b.digest = g.digest
+    order by b.digest
+    for update of b
+), freed as (
+    update blobs b set files = c.files - c.n from counts c where b.digest = c.digest
+)`
+
+// freeFiles removes the files of "due".
+const freeFiles = `gone as (
+    delete from files f using due where f.id = due.id
+    returning ` + fileFields + `
+), ` + freeBlobs + `
+`
+
+// Files that somebody is changing are left for the next time; nobody waits.
+const sqlExpireFiles = `
+with due as materialized (
+    select f.id from files f
+    where f.expires_at <= now()
+    order by f.expires_at, f.id
+    limit $1
+    for update skip locked
+), ` + freeFiles + `select ` + fileColumns + ` from gone order by expires_at, id`
+
+// ExpireFiles implements cas.FileIndex.
+func (x *Index) ExpireFiles(ctx context.Context, limit int) ([]cas.File, error) {
+	if limit < 1 {
+		return nil, fmt.Errorf("expire files: a limit of %d; it must be at least 1", limit)
+	}
+	gone, err := x.files(ctx, sqlExpireFiles, int64(limit))
+	if err != nil {
+		return nil, fault(ctx, fmt.Sprintf("expire up to %d files", limit), err)
+	}
+	return gone, nil
+}
+
+// Every gateway writes its batch over the same rows: locking them in one order keeps
+// two batches from waiting for each other in a circle.
+const sqlTouchFiles = `
+with read as materialized (
+    select f.id, r.read_at
+    from files f
+    join unnest($1::text[], $2::timestamptz[]) as r(id, read_at) on f.id = r.id
+    where ` + aliveFile + ` and (f.accessed_at is null or f.accessed_at < r.read_at)
+    order by f.id
+    for update of f
+)
+update files f set accessed_at = greatest(f.accessed_at, r.read_at)
+from read r where f.id = r.id`
+
+// TouchFiles implements cas.FileIndex.
+func (x *Index) TouchFiles(ctx context.Context, read map[string]time.Time) error {
+	if len(read) == 0 {
+		return nil
+	}
+	var ids []string
+	var times []time.Time
+	for id, at := range read {
+		if cas.IsFileID(id) {
+			ids, times = append(ids, id), append(times, at.UTC())
+		}
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	if _, err := x.pool.Exec(call, sqlTouchFiles, ids, times); err != nil {
+		return fault(ctx, fmt.Sprintf("record when %d files were read", len(ids)), err)
+	}
+	return nil
+}

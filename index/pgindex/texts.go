@@ -1,0 +1,56 @@
+package pgindex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"casgate/cas"
+	"casgate/index"
+	"casgate/providers"
+)
+
+const sqlExtractedText = `select text_digest from extracted_texts where digest = $1 and provider = $2 and extension = $3`
+
+// ExtractedText implements providers.Ledger.
+func (x *Index) ExtractedText(ctx context.Context, k providers.TextKey) (cas.Digest, error) {
+	doing := fmt.Sprintf("look up the text of %s at %s", k.Digest.Short(), k.Provider)
+	if index.CheckTextKey(k) != nil {
+		return cas.Digest{}, fmt.Errorf("%s: %w", doing, providers.ErrCopyNotFound)
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	var text cas.Digest
+	err := x.pool.QueryRow(call, sqlExtractedText, k.Digest[:], k.Provider, k.Extension).Scan(&text)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return cas.Digest{}, fmt.Errorf("%s: %w", doing, providers.ErrCopyNotFound)
+	}
+	if err != nil {
+		return cas.Digest{}, fault(ctx, doing, err)
+	}
+	return text, nil
+}
+
+const sqlSetExtractedText = `
+with recorded as (
+    insert into extracted_texts (digest, provider, extension, text_digest) values ($1, $2, $3, $4)
+    on conflict (digest, provider, extension) do update set text_digest = excluded.text_digest, created_at = now()
+    returning digest
+)
+select pg_notify('` + copiesChannel + `', encode(digest, 'hex')) from recorded`
+
+// SetExtractedText implements providers.Ledger.
+func (x *Index) SetExtractedText(ctx context.Context, k providers.TextKey, text cas.Digest) error {
+	doing := fmt.Sprintf("record the text of %s at %s", k.Digest.Short(), k.Provider)
+	if err := index.CheckTextKey(k); err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	if _, err := x.pool.Exec(call, sqlSetExtractedText, k.Digest[:], k.Provider, k.Extension, text[:]); err != nil {
+		return fault(ctx, doing, err)
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package sqliteindex
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"casgate/cas"
+)
+
+const (
+	// fileColumns is what scanFile reads, and sqlInsertFile writes.
+	fileColumns = `id, digest, size, name, media_type, purpose, context, tags, metadata,
+    created_at, accessed_at, expires_at,
+    origin_source, origin_key, origin_digest, origin_provider, origin_file_id, origin_error`
+
+	// fileFields are the same of the row "f".
+	fileFields = `f.id, f.digest, f.size, f.name, f.media_type, f.purpose, f.context, f.tags, f.metadata,
+    f.created_at, f.accessed_at, f.expires_at,
+    f.origin_source, f.origin_key, f.origin_digest, f.origin_provider, f.origin_file_id, f.origin_error`
+
+	// aliveFile is the condition that a file has not expired by the time ?2.
+	aliveFile = `(expires_at is null or expires_at > ?2)`
+)
+
+// scanFile reads fileColumns.
+func scanFile(row scanner) (cas.File, error) {
+	var f cas.File
+	var origin cas.Origin
+	var source sql.NullString
+	var tags, metadata string
+	var digest, originDigest []byte
+	var created, accessed, expires sql.NullInt64
+	err := row.Scan(
+		&f.ID, &digest, &f.Size, &f.Name, &f.MediaType, &f.Purpose, &f.Context, &tags, &metadata,
+		&created, &accessed, &expires,
+		&source, &origin.Key, &originDigest, &origin.Provider, &origin.ProviderFileID, &origin.Error)
+	if err != nil {
+		return cas.File{}, err
+	}
+	f.CreatedAt, f.AccessedAt, f.ExpiresAt = fromMicros(created), fromMicros(accessed), fromMicros(expires)
+	f.Metadata = json.RawMessage(metadata)
+	if tags != "[]" {
+		err = json.Unmarshal([]byte(tags), &f.Tags)
+	}
+	if source.Valid {
+		origin.Source = source.String
+		f.Origin = &origin
+	}
+	return f, errors.Join(err, scanDigest(&f.Digest, digest), scanDigest(&origin.Digest, originDigest))
+}
+
+// scanDigest leaves the digest zero where the column is null.
+func scanDigest(into *cas.Digest, column []byte) error {
+	if column == nil {
+		return nil
+	}
+	return into.Scan(column)
+}
+
+// nullIfNoDigest is the inverse of scanDigest.
+func nullIfNoDigest(d cas.Digest) []byte {
+	if d.IsZero() {
+		return nil
+	}
+	return d[:]
+}
+
+const (
+	sqlInsertFile = `
+insert into files (` + fileColumns + `)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict (id) do nothing
+returning ` + fileColumns
+
+	sqlInsertTerms = `insert into file_terms (term, created_at, file_id) select value, ?2, ?3 from json_each(?1)`
+)
+
+// insertFile stores a file, and what it can be found by, and returns it as it was
+// stored. The error is sql.ErrNoRows where there is one with this id.
+func insertFile(ctx context.Context, tx *sql.Tx, f cas.File) (cas.File, error) {
+	object, err := decodeMetadata(f.Metadata)
+	if err != nil {
+		return cas.File{}, err
+	}
+	metadata, err := encodeMetadata(object)
+	if err != nil {
+		return cas.File{}, err
+	}
+	tags, err := json.Marshal(append([]string{}, f.Tags...))
+	if err != nil {
+		return cas.File{}, err
+	}
+	var source sql.NullString
+	var origin cas.Origin
+	if f.Origin != nil {
+		origin = *f.Origin
+		source = sql.NullString{String: origin.Source, Valid: true}
+	}
+	found := fileTerms(f, object)
+	terms, err := json.Marshal(found)
+	if err != nil {
+		return cas.File{}, err
+	}
+	stored, err := scanFile(tx.QueryRowContext(ctx, sqlInsertFile,
+		f.ID, nullIfNoDigest(f.Digest), f.Size, f.Name, f.MediaType, f.Purpose, f.Context, string(tags), metadata,
+		toMicros(f.CreatedAt), toMicros(f.AccessedAt), toMicros(f.ExpiresAt),
+		source, origin.Key, nullIfNoDigest(origin.Digest), origin.Provider, origin.ProviderFileID, origin.Error))
+	if err != nil || len(found) == 0 {
+		return stored, err
+	}
+	_, err = tx.ExecContext(ctx, sqlInsertTerms, string(terms), toMicros(stored.CreatedAt), stored.ID)
+	return stored, err
+}
+
+const (
+	sqlAliveFile   = `select ` + fileColumns + ` from files where id = ?1 and ` + aliveFile
+	sqlRemoveFile  = `delete from files where id = ?1 returning ` + fileColumns
+	sqlExpiredFile = `select id from files where id = ?1 and expires_at <= ?2`
+	sqlCountFile   = `update blobs set files = files + ?2 where digest = ?1`
+)
+
+// removeFile removes a file, and takes it off the count of its blob. The error is
+// sql.ErrNoRows where there is none.
+func removeFile(ctx context.Context, tx *sql.Tx, id string) (cas.File, error) {
+	f, err := scanFile(tx.QueryRowContext(ctx, sqlRemoveFile, id))
+	if err != nil || f.IsPending() {
+		return f, err
+	}
+	_, err = tx.ExecContext(ctx, sqlCountFile, f.Digest[:], -1)
+	return f, err
+}
+
+// clearFile removes the file of this id if it has expired, so that the id can be given
+// out again.
+func clearFile(ctx context.Context, tx *sql.Tx, id string, at int64) error {
+	var found string
+	err := tx.QueryRowContext(ctx, sqlExpiredFile, id, at).Scan(&found)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		_, err = removeFile(ctx, tx, id)
+	}
+	return err
+}
+
+// fileFault is fault for an operation on one file, and turns "no row" into
+// cas.ErrFileNotFound. What is nobody's fault but the caller's it leaves as it is.
+func fileFault(ctx context.Context, doing, id string, err error) error {
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return noFile(doing, id)
+	case errors.Is(err, cas.ErrBlobNotFound), errors.Is(err, cas.ErrDuplicateFile), errors.Is(err, cas.ErrInvalidFile):
+		return fmt.Errorf("%s file %s: %w", doing, id, err)
+	}
+	return fault(ctx, doing+" file "+id, err)
+}
+
+// noFile says that there is no such row.
+func noFile(doing, id string) error {
+	return fmt.Errorf("%s file %.100q: %w", doing, id, cas.ErrFileNotFound)
+}
+
+// visibleBlob returns the row of a blob that readers may see.
+func visibleBlob(ctx context.Context, tx *sql.Tx, d cas.Digest) (cas.Blob, error) {
+	b, err := scanBlob(tx.QueryRowContext(ctx, sqlBlob, d[:]))
+	if errors.Is(err, sql.ErrNoRows) {
+		return cas.Blob{}, fmt.Errorf("blob %s: %w", d.Short(), cas.ErrBlobNotFound)
+	}
+	return b, err
+}
+
+// clock is the time by the index's clock, as it is stored.
+func clock() time.Time { return time.UnixMicro(now()).UTC() }

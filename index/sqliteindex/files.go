@@ -1,0 +1,160 @@
+package sqliteindex
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"casgate/cas"
+	"casgate/index"
+)
+
+const sqlOldestFile = `
+select ` + fileColumns + ` from files
+where digest = ?1 and ` + aliveFile + `
+order by created_at, id
+limit 1`
+
+// CreateFile implements cas.FileIndex. All of f is stored but its creation time and
+// its size, which is the blob's.
+func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (created cas.File, err error) {
+	if err := index.CheckNewFile(f); err != nil {
+		return cas.File{}, err
+	}
+	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		f.CreatedAt = clock()
+		created, err = scanFile(tx.QueryRowContext(ctx, sqlAliveFile, f.ID, f.CreatedAt.UnixMicro()))
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		created, err = createFile(ctx, tx, f, unique)
+		return err
+	})
+	if err != nil {
+		return created, fileFault(ctx, "create", f.ID, err)
+	}
+	return created, nil
+}
+
+// createFile stores a file of an id that is not taken. Where the error wraps
+// cas.ErrDuplicateFile the other file is returned.
+func createFile(ctx context.Context, tx *sql.Tx, f cas.File, unique bool) (cas.File, error) {
+	at := f.CreatedAt.UnixMicro()
+	blob, err := visibleBlob(ctx, tx, f.Digest)
+	if err != nil {
+		return cas.File{}, err
+	}
+	if !f.ExpiresAt.IsZero() && f.ExpiresAt.UnixMicro() <= at {
+		return cas.File{}, &cas.InvalidField{Field: "expires_at", Problem: "is past"}
+	}
+	if unique {
+		other, err := scanFile(tx.QueryRowContext(ctx, sqlOldestFile, f.Digest[:], at))
+		if err == nil {
+			return other, fmt.Errorf("%w: %s has the same bytes", cas.ErrDuplicateFile, other.ID)
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return cas.File{}, err
+		}
+	}
+	if err := clearFile(ctx, tx, f.ID, at); err != nil {
+		return cas.File{}, err
+	}
+	if _, err := tx.ExecContext(ctx, sqlCountFile, f.Digest[:], 1); err != nil {
+		return cas.File{}, err
+	}
+	f.Size = blob.Size
+	return insertFile(ctx, tx, f)
+}
+
+// File implements cas.FileIndex.
+func (x *Index) File(ctx context.Context, id string) (cas.File, error) {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	stmt, err := x.file.on(call, x.reader)
+	if err != nil {
+		return cas.File{}, fileFault(ctx, "look up", id, err)
+	}
+	f, err := scanFile(stmt.QueryRowContext(call, id, now()))
+	if err != nil {
+		return cas.File{}, fileFault(ctx, "look up", id, err)
+	}
+	return f, nil
+}
+
+// DeleteFile implements cas.FileIndex.
+func (x *Index) DeleteFile(ctx context.Context, id string) (f cas.File, err error) {
+	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if _, err = scanFile(tx.QueryRowContext(ctx, sqlAliveFile, id, now())); err != nil {
+			return err
+		}
+		f, err = removeFile(ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return cas.File{}, fileFault(ctx, "delete", id, err)
+	}
+	return f, nil
+}
+
+const sqlDueFiles = `select id from files where expires_at <= ? order by expires_at, id limit ?`
+
+// ExpireFiles implements cas.FileIndex.
+func (x *Index) ExpireFiles(ctx context.Context, limit int) (gone []cas.File, err error) {
+	if limit < 1 {
+		return nil, fmt.Errorf("expire files: a limit of %d; it must be at least 1", limit)
+	}
+	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		due, err := rowsOf(ctx, tx, scanText, sqlDueFiles, now(), limit)
+		if err != nil {
+			return err
+		}
+		for _, id := range due {
+			f, err := removeFile(ctx, tx, id)
+			if err != nil {
+				return err
+			}
+			gone = append(gone, f)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fault(ctx, fmt.Sprintf("expire up to %d files", limit), err)
+	}
+	return gone, nil
+}
+
+// scanText reads a column of text.
+func scanText(row scanner) (text string, err error) {
+	err = row.Scan(&text)
+	return text, err
+}
+
+const sqlTouchFiles = `
+update files set accessed_at = r.value
+from json_each(?1) as r
+where files.id = r.key and ` + aliveFile + ` and (accessed_at is null or accessed_at < r.value)`
+
+// TouchFiles implements cas.FileIndex.
+func (x *Index) TouchFiles(ctx context.Context, read map[string]time.Time) error {
+	if len(read) == 0 {
+		return nil
+	}
+	times := make(map[string]int64, len(read))
+	for id, at := range read {
+		if cas.IsFileID(id) {
+			times[id] = at.UnixMicro()
+		}
+	}
+	list, err := json.Marshal(times)
+	if err != nil {
+		return fmt.Errorf("record when files were read: %w", err)
+	}
+	err = x.exec(ctx, sqlTouchFiles, string(list), now())
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fault(ctx, fmt.Sprintf("record when %d files were read", len(read)), err)
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package sqliteindex
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"casgate/cas"
+	"casgate/index"
+)
+
+// ImportFiles implements cas.FileIndex. A file without a creation time is created
+// now.
+func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []string, err error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	for _, f := range files {
+		if err := index.CheckImportedFile(f); err != nil {
+			return nil, fmt.Errorf("import file %.100q: %w", f.ID, err)
+		}
+	}
+	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		at := clock()
+		for _, f := range files {
+			if f.CreatedAt.IsZero() {
+				f.CreatedAt = at
+			}
+			if err := clearFile(ctx, tx, f.ID, at.UnixMicro()); err != nil {
+				return err
+			}
+			_, err := insertFile(ctx, tx, f)
+			if errors.Is(err, sql.ErrNoRows) {
+				continue // it is there already
+			}
+			if err != nil {
+				return err
+			}
+			stored = append(stored, f.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fault(ctx, fmt.Sprintf("import %d files", len(files)), err)
+	}
+	return stored, nil
+}
+
+const sqlResolveFile = `
+update files set
+    digest = ?2, size = ?3, origin_error = '', media_type = case media_type when '' then ?4 else media_type end
+where id = ?1
+returning ` + fileColumns
+
+// ResolveFile implements cas.FileIndex.
+func (x *Index) ResolveFile(ctx context.Context, id string, blob cas.Blob) (f cas.File, err error) {
+	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		f, err = scanFile(tx.QueryRowContext(ctx, sqlAliveFile, id, now()))
+		if err != nil || !f.IsPending() {
+			return err
+		}
+		b, err := visibleBlob(ctx, tx, blob.Digest)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, sqlCountFile, b.Digest[:], 1); err != nil {
+			return err
+		}
+		f, err = scanFile(tx.QueryRowContext(ctx, sqlResolveFile, id, b.Digest[:], b.Size, b.MediaType))
+		return err
+	})
+	if err != nil {
+		return cas.File{}, fileFault(ctx, "resolve", id, err)
+	}
+	return f, nil
+}
+
+const sqlFailFile = `
+update files set origin_error = case when digest is null then ?3 else origin_error end
+where id = ?1 and ` + aliveFile
+
+// FailFile implements cas.FileIndex.
+func (x *Index) FailFile(ctx context.Context, id, reason string) error {
+	if err := x.exec(ctx, sqlFailFile, id, now(), index.FileReason(reason)); err != nil {
+		return fileFault(ctx, "note why there are no bytes of", id, err)
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+package sqliteindex
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"casgate/cas"
+	"casgate/index"
+	"casgate/providers"
+)
+
+const sqlExtractedText = `select text_digest from extracted_texts where digest = ? and provider = ? and extension = ?`
+
+// ExtractedText implements providers.Ledger.
+func (x *Index) ExtractedText(ctx context.Context, k providers.TextKey) (cas.Digest, error) {
+	doing := fmt.Sprintf("look up the text of %s at %s", k.Digest.Short(), k.Provider)
+	call, cancel := bounded(ctx)
+	defer cancel()
+	var text cas.Digest
+	err := x.reader.QueryRowContext(call, sqlExtractedText, k.Digest[:], k.Provider, k.Extension).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return cas.Digest{}, fmt.Errorf("%s: %w", doing, providers.ErrCopyNotFound)
+	}
+	if err != nil {
+		return cas.Digest{}, fault(ctx, doing, err)
+	}
+	return text, nil
+}
+
+const sqlSetExtractedText = `
+insert into extracted_texts (digest, provider, extension, text_digest, created_at) values (?, ?, ?, ?, ?)
+on conflict (digest, provider, extension) do update set text_digest = excluded.text_digest, created_at = excluded.created_at`
+
+// SetExtractedText implements providers.Ledger.
+func (x *Index) SetExtractedText(ctx context.Context, k providers.TextKey, text cas.Digest) error {
+	doing := fmt.Sprintf("record the text of %s at %s", k.Digest.Short(), k.Provider)
+	if err := index.CheckTextKey(k); err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	if err := x.exec(ctx, sqlSetExtractedText, k.Digest[:], k.Provider, k.Extension, text[:], now()); err != nil {
+		return fault(ctx, doing, err)
+	}
+	return nil
+}
