@@ -35,6 +35,9 @@ const (
 	StateUploading State = "uploading"
 	// StateProcessing: the provider has the file (FileID) and still works on it.
 	StateProcessing State = "processing"
+	// StateUnverified: somebody has noted FileID before there was this ledger. Whether
+	// the provider has the file is found out before it is first handed out.
+	StateUnverified State = "unverified"
 	// StateReady: FileID names a remote file with the right bytes.
 	StateReady State = "ready"
 	// StateFailed: given up; Error says why. NextAttemptAt is when asking again makes

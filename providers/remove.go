@@ -193,23 +193,28 @@ func (r *Replicator) lose(ctx context.Context, c Copy) error {
 // isGone asks the provider whether it knows a file. Where it can't tell, the
 // caller's word counts.
 func (r *Replicator) isGone(ctx context.Context, j job, id string) (bool, error) {
-	if retriever, ok := Ability[Retriever](j.provider); ok {
-		_, err := retriever.Retrieve(ctx, id)
-		if KindOf(err) == KindLost {
-			return true, nil
-		}
-		return false, err
-	}
-	if j.purpose.Unlisted {
+	_, err := r.lookUp(ctx, j, id)
+	if KindOf(err) == KindLost {
 		return true, nil
 	}
-	for f, err := range j.provider.List(ctx, j.purpose.Name) {
-		if err != nil {
-			return false, err
-		}
-		if f.ID == id {
-			return false, nil
+	return false, err
+}
+
+// lookUp returns what the provider says of a file, KindLost where it doesn't know
+// it, or can't tell.
+func (r *Replicator) lookUp(ctx context.Context, j job, id string) (RemoteFile, error) {
+	if retriever, ok := Ability[Retriever](j.provider); ok {
+		return retriever.Retrieve(ctx, id)
+	}
+	if !j.purpose.Unlisted {
+		for f, err := range j.provider.List(ctx, j.purpose.Name) {
+			if err != nil || f.ID == id {
+				return f, err
+			}
 		}
 	}
-	return true, nil
+	return RemoteFile{}, &Error{
+		Provider: j.about.Provider, Op: OpList, Kind: KindLost, Code: "not_listed",
+		Message: fmt.Sprintf("the provider lists no file %s", id),
+	}
 }

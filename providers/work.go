@@ -96,7 +96,11 @@ func (r *Replicator) holdLease(ctx context.Context, claimed Copy) (leased contex
 func (r *Replicator) attempt(ctx context.Context, j job, c Copy) (Copy, RemoteFile, error) {
 	var f RemoteFile
 	var err error
-	if c.State == StateProcessing {
+	if c.State == StateUnverified {
+		if f, err = r.verifyNoted(ctx, j, c); err != nil {
+			return c, f, err
+		}
+	} else if c.State == StateProcessing {
 		f = RemoteFile{ID: c.FileID, Name: c.RemoteName, Size: c.Size, Purpose: c.Purpose, ExpiresAt: c.ExpiresAt, Status: StatusProcessing}
 	} else if f, err = r.place(ctx, j, c); err != nil {
 		return c, f, err
@@ -122,6 +126,23 @@ func (r *Replicator) attempt(ctx context.Context, j job, c Copy) (Copy, RemoteFi
 	}
 	c, err = r.complete(ctx, c, f)
 	return c, f, err
+}
+
+// verifyNoted looks whether the provider has the file that was noted for the copy,
+// and in the size that it must have.
+func (r *Replicator) verifyNoted(ctx context.Context, j job, c Copy) (RemoteFile, error) {
+	f, err := r.lookUp(ctx, j, c.FileID)
+	if err != nil {
+		return f, err
+	}
+	if f.Size != 0 && f.Size != j.blob.Size && !j.purpose.Rewritten || f.Status == StatusFailed {
+		return RemoteFile{}, &Error{
+			Provider: c.Provider, Op: OpRetrieve, Kind: KindLost, Code: "not_the_same",
+			Message: fmt.Sprintf("the file %s noted for the copy is another one, or unusable", c.FileID),
+		}
+	}
+	f.Name = cmp.Or(f.Name, c.RemoteName, c.Name)
+	return f, nil
 }
 
 // place finds the remote file of an earlier attempt, or uploads one.
@@ -387,6 +408,9 @@ func (r *Replicator) judge(ctx context.Context, c Copy, made RemoteFile, cause e
 	e := asError(cause, c.Provider, OpUpload)
 	f := Failure{State: StatePending, Error: e, Again: true, After: cmp.Or(e.RetryAfter, backoffDelay(c.Attempts))}
 	switch {
+	case e.Kind == KindLost && c.State == StateUnverified: // so it is made anew, now
+		f.After = 0
+		return f
 	case ctx.Err() != nil: // this gateway stops; another, or the next start, goes on
 		f.Uncertain, f.After = true, 0
 		return f

@@ -1,0 +1,217 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"casgate/cas"
+)
+
+// importBatch is how many files are stored at a time.
+const importBatch = 500
+
+// FileImporter is what an import needs of a cas.FileIndex.
+type FileImporter interface {
+	ImportFiles(ctx context.Context, files []cas.File) (stored []string, err error)
+}
+
+// Problem is a row or a file of which something went wrong.
+type Problem struct {
+	// Row is the old id, or where in the list the row is.
+	Row    string `json:"row,omitempty"`
+	FileID string `json:"file_id,omitempty"`
+	Key    string `json:"storage_path,omitempty"`
+	// Outcome is what became of it nevertheless.
+	Outcome Outcome `json:"outcome"`
+	Reason  string  `json:"reason"`
+}
+
+// Outcome is what became of a row or a file.
+type Outcome string
+
+// The outcomes that are reported.
+const (
+	// Imported: the row is a file now, but something of it could not be kept.
+	Imported Outcome = "imported"
+	// Failed: the row could not be imported, or the file's bytes not be taken in. It
+	// stays so unless something is done about the reason.
+	Failed Outcome = "failed"
+	// PutOff: a server was not there; the next run tries again.
+	PutOff Outcome = "put off"
+)
+
+// ImportOptions configures an Import.
+type ImportOptions struct {
+	Index FileImporter
+	// Source is the name of the cas.Source that has the bytes.
+	Source string
+	// Report is told of each row of which something went wrong. Nil: nobody is.
+	Report func(Problem)
+	// Progress is told how far the import is, after each batch. Nil: nobody is.
+	Progress func(ImportCounts)
+	// Patience is how long an index may be unavailable before the import gives up; 0
+	// means 30 s.
+	Patience time.Duration
+}
+
+// ImportCounts counts the rows of an import.
+type ImportCounts struct {
+	Rows     int64 `json:"rows"`
+	Imported int64 `json:"imported"` // became files
+	Already  int64 `json:"already"`  // were files before
+	Noted    int64 `json:"noted"`    // of those imported, the ones that lost something, as reported
+	Failed   int64 `json:"failed"`   // could not be imported, as reported
+	Bytes    int64 `json:"bytes"`    // noted with those imported
+}
+
+// Import makes a file of each row. A row whose file is there already changes
+// nothing, so an import may be repeated, or be killed and started again. Errors are
+// those that end the rows, and cas.ErrIndexUnavailable; what was counted until then
+// is done.
+func Import(ctx context.Context, rows Rows, o ImportOptions) (ImportCounts, error) {
+	run := &importRun{ImportOptions: o, ids: make(map[string]struct{}, importBatch)}
+	for row, err := range rows {
+		if ctx.Err() != nil {
+			return run.counts, context.Cause(ctx)
+		}
+		if err := run.take(row, err); err != nil {
+			return run.counts, errors.Join(err, run.flush(ctx))
+		}
+		if len(run.batch) == importBatch {
+			if err := run.flush(ctx); err != nil {
+				return run.counts, err
+			}
+		}
+	}
+	return run.counts, run.flush(ctx)
+}
+
+// importRun is one Import under way.
+type importRun struct {
+	ImportOptions
+	counts ImportCounts
+	batch  []importItem
+	ids    map[string]struct{} // of the batch
+}
+
+// importItem is a file to be stored, and what of its row is not kept.
+type importItem struct {
+	file  cas.File
+	row   string
+	notes []string
+}
+
+// take makes a file of a row, where that can be done. The error is one that ends
+// the rows.
+func (r *importRun) take(row Row, err error) error {
+	wrong, isRow := errors.AsType[*RowError](err)
+	if err != nil && !isRow {
+		return err
+	}
+	r.counts.Rows++
+	if isRow {
+		r.fail(Problem{Row: wrong.Where, Reason: wrong.Err.Error()})
+		return nil
+	}
+	f, notes, err := row.File(r.Source, time.Now())
+	if err != nil {
+		r.fail(Problem{Row: row.ID, Key: row.Key, Reason: err.Error()})
+		return nil
+	}
+	if _, twice := r.ids[f.ID]; twice {
+		r.counts.Already++
+		return nil
+	}
+	r.ids[f.ID] = struct{}{}
+	r.batch = append(r.batch, importItem{f, row.ID, notes})
+	return nil
+}
+
+func (r *importRun) fail(p Problem) {
+	r.counts.Failed++
+	p.Outcome = Failed
+	r.report(p)
+}
+
+func (r *importRun) report(p Problem) {
+	if r.Report != nil {
+		r.Report(p)
+	}
+}
+
+// flush stores the batch.
+func (r *importRun) flush(ctx context.Context) error {
+	if len(r.batch) > 0 {
+		err := r.store(ctx, r.batch)
+		if errors.Is(err, cas.ErrInvalidFile) {
+			err = r.storeEach(ctx, r.batch)
+		}
+		if err != nil {
+			return fmt.Errorf("store %d files: %w", len(r.batch), err)
+		}
+		r.batch = r.batch[:0]
+		clear(r.ids)
+	}
+	if r.Progress != nil {
+		r.Progress(r.counts)
+	}
+	return nil
+}
+
+// store stores files, all or none, and counts them.
+func (r *importRun) store(ctx context.Context, items []importItem) error {
+	files := make([]cas.File, len(items))
+	for i, item := range items {
+		files[i] = item.file
+	}
+	ids, err := patiently(ctx, r.Patience, func() ([]string, error) { return r.Index.ImportFiles(ctx, files) })
+	if err != nil {
+		return err
+	}
+	stored := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		stored[id] = true
+	}
+	for _, item := range items {
+		r.count(item, stored[item.file.ID])
+	}
+	return nil
+}
+
+// storeEach stores files one by one, since the index has something against one of
+// them: as a rule its metadata, about which databases know more than JSON says.
+func (r *importRun) storeEach(ctx context.Context, items []importItem) error {
+	for _, item := range items {
+		err := r.store(ctx, []importItem{item})
+		if errors.Is(err, cas.ErrInvalidFile) {
+			item.notes = append(item.notes, fmt.Sprintf("its metadata is left out: %v", err))
+			if item.file.Metadata, err = withOld(nil, oldOf(item.file)); err != nil {
+				return err
+			}
+			err = r.store(ctx, []importItem{item})
+		}
+		if errors.Is(err, cas.ErrInvalidFile) {
+			r.fail(Problem{Row: item.row, Key: item.file.Origin.Key, Reason: err.Error()})
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *importRun) count(item importItem, stored bool) {
+	if !stored {
+		r.counts.Already++
+		return
+	}
+	r.counts.Imported++
+	r.counts.Bytes += max(0, item.file.Size)
+	if len(item.notes) > 0 {
+		r.counts.Noted++
+	}
+	for _, note := range item.notes {
+		r.report(Problem{Row: item.row, FileID: item.file.ID, Key: item.file.Origin.Key, Outcome: Imported, Reason: note})
+	}
+}

@@ -1,0 +1,6 @@
+package s3source
+
+import "time"
+
+// SetStall sets how long a body may bring nothing.
+func SetStall(s *Source, d time.Duration) { s.stall = d }

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"casgate/cas"
+	"casgate/cas/importer"
+	"casgate/index/pgindex/pgsource"
+)
+
+// backfillCmd takes in the bytes of imported files.
+type backfillCmd struct {
+	dataConfig
+	indexConfig
+	storeConfig
+	sourceConfig
+	oldTableConfig
+
+	MaxBlobSize byteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Largest blob taken; 5GiB at most." placeholder:"SIZE"`
+	SpoolLimit  byteSize `name:"spool-limit" env:"CAS_SPOOL_LIMIT" default:"0" help:"Bytes on disk at once; 0: as the disk allows." placeholder:"SIZE"`
+
+	BatchSize    int      `name:"batch-size" default:"500" help:"How many files to list at a time."`
+	Concurrency  int      `name:"concurrency" default:"16" help:"How many files to take in at once."`
+	Rate         float64  `name:"rate" default:"0" help:"How many files to begin a second; 0: as fast as it goes." placeholder:"N"`
+	MaxBandwidth byteSize `name:"max-bandwidth" default:"0" help:"How many bytes to read a second, such as 20MB; 0: as fast as it goes." placeholder:"SIZE"`
+	RetryFailed  bool     `name:"retry-failed" help:"Try those again that failed in an earlier run."`
+	WriteBack    string   `name:"write-back" enum:",sha256" default:"" placeholder:"sha256" help:"sha256: afterwards write the digests into the old table (CAS_SOURCE_DATABASE_URL, --table, --map) where it has none, or a malformed one."`
+
+	DryRun bool   `name:"dry-run" help:"Take nothing in: count, look for every object, and tell what would fail."`
+	Report string `name:"report" placeholder:"FILE" help:"Write every problem to a file, a JSON object a line."`
+	JSON   bool   `name:"json" help:"Print the counts as a JSON object."`
+	Quiet  bool   `short:"q" help:"Print no progress and no notes, only the counts and errors."`
+}
+
+// Help is what --help adds.
+func (backfillCmd) Help() string {
+	return `Reads every imported file whose bytes have not been taken in yet where it lies, and stores it. How far it is, is in the index: it can be killed and started again, run beside gateways that take in the same files on first access, and run twice at once.
+
+A digest that the old manager noted must be that of the bytes; where it noted none the size must be right. Files that fail are reported with the reason and left alone by later runs, but for --retry-failed. While a server can't be reached files wait for it; where it stays away the run stops, and what is left is as it was.
+
+Ctrl-C ends the run after the files in hand; a second one ends it at once. Neither loses anything.
+
+Exit codes: 0; 7 where files failed or were put off, or would fail; 6 where a server can't be reached; 130 after Ctrl-C.`
+}
+
+// Run takes the files in, or tells what it would do.
+func (c *backfillCmd) Run(ctx context.Context, std stdio) error {
+	table, err := c.check()
+	if err != nil {
+		return err
+	}
+	sources, err := c.openSources()
+	if err != nil {
+		return err
+	}
+	defer sources.close()
+	if len(sources.all()) == 0 {
+		return usageError{errors.New("where do the files lie? Set CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys, or CAS_SOURCE_DIR")}
+	}
+	x, err := openCurrentIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	if err := sources.check(ctx); err != nil {
+		return withCode(ctx, err)
+	}
+	shown := newProgress(std, c.Quiet)
+	defer shown.close()
+	report, err := newProblemReport(c.Report, shown)
+	if err != nil {
+		return err
+	}
+	var failed int64
+	if c.DryRun {
+		failed, err = c.survey(ctx, x, sources, report)
+	} else {
+		failed, err = c.backfill(ctx, x, sources, table, report)
+	}
+	if err = errors.Join(withCode(ctx, err), report.close()); err == nil && failed > 0 {
+		err = codedError{errReported, exitPartly}
+	}
+	return err
+}
+
+// check refuses settings that make no sense, and returns the table to write back
+// to, nil where there is none.
+func (c *backfillCmd) check() (*pgsource.Table, error) {
+	switch {
+	case c.BatchSize < 1 || c.Concurrency < 1:
+		return nil, usageError{errors.New("--batch-size and --concurrency must be at least 1")}
+	case c.Rate < 0:
+		return nil, usageError{errors.New("--rate can't be negative")}
+	case c.WriteBack == "":
+		return nil, nil
+	case c.DryRun:
+		return nil, usageError{errors.New("--dry-run writes nothing, and --write-back asks for it; leave one out")}
+	}
+	mapping, err := c.mapping()
+	if err != nil {
+		return nil, err
+	}
+	table, err := pgsource.New(pgsource.Options{URL: c.OldDatabaseURL.reveal(), Table: c.Table, Mapping: mapping})
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%w (from CAS_SOURCE_DATABASE_URL)", err)}
+	}
+	return table, nil
+}
+
+// backfillResult is what a backfill did, as it is printed.
+type backfillResult struct {
+	importer.BackfillCounts
+	// WrittenBack is how many rows of the old table got their digest.
+	WrittenBack *int64 `json:"written_back,omitempty"`
+}
+
+// backfill takes the files in, tells the old table where there is one, and prints
+// the counts.
+func (c *backfillCmd) backfill(ctx context.Context, x database, sources openedSources, table *pgsource.Table, report *problemReport) (failed int64, err error) {
+	var result backfillResult
+	result.BackfillCounts, err = c.takeIn(ctx, x, sources, report)
+	if err == nil && table != nil {
+		done := report.shown.waiting("writing", "digests into the old table")
+		var changed int64
+		changed, err = importer.WriteBack(ctx, x, names(sources), table)
+		done()
+		result.WrittenBack = &changed
+	}
+	printErr := printCounts(report.shown.stdout(), c.JSON, result, result.line())
+	return result.Failed + result.PutOff, errors.Join(err, printErr)
+}
+
+// takeIn takes the files in.
+func (c *backfillCmd) takeIn(ctx context.Context, x database, sources openedSources, report *problemReport) (counts importer.BackfillCounts, err error) {
+	objects, err := openObjects(c.storeConfig, c.dataConfig)
+	if err != nil {
+		return counts, err
+	}
+	defer objects.close()
+	if err := objects.Check(ctx); err != nil {
+		return counts, err
+	}
+	if err := os.MkdirAll(c.path(spoolDir), 0o700); err != nil {
+		return counts, err
+	}
+	log := zerolog.New(report.shown.stderr()).Level(zerolog.WarnLevel)
+	store, err := cas.NewStore(objects, x, cas.Options{
+		SpoolDir: c.path(spoolDir), SpoolLimit: int64(c.SpoolLimit), MaxBlobSize: int64(c.MaxBlobSize), HotBlobSize: -1, Log: log,
+	})
+	if err != nil {
+		return counts, usageError{err}
+	}
+	defer store.Close()
+	files := newFiles(store, x, importer.Throttle(sources.list(), int64(c.MaxBandwidth)), log)
+
+	var total int64
+	if report.shown.bars != nil {
+		if total, err = importer.CountPending(ctx, files, c.RetryFailed); err != nil {
+			return counts, err
+		}
+	}
+	run := backfillRun{report: report}
+	var done func()
+	run.set, done = report.shown.counting("taking in", total, run.text)
+	defer done()
+	return importer.Backfill(ctx, importer.BackfillOptions{
+		Files: files, Sources: names(sources), BatchSize: c.BatchSize, Concurrency: c.Concurrency,
+		ObjectsPerSecond: c.Rate, RetryFailed: c.RetryFailed, Notify: run.take,
+	})
+}
+
+func names(sources openedSources) (names []string) {
+	for _, s := range sources.all() {
+		names = append(names, s.Name())
+	}
+	return names
+}
+
+func (n backfillResult) line() string {
+	line := fmt.Sprintf("%d files taken in (%s), %d of them duplicates; %d failed, %d put off", n.Taken, sizeText(n.Bytes), n.Duplicates, n.Failed, n.PutOff)
+	if n.Gone > 0 {
+		line += fmt.Sprintf(", %d deleted meanwhile", n.Gone)
+	}
+	if n.FailedBefore > 0 {
+		line += fmt.Sprintf("; %d that failed before were left alone (--retry-failed tries them again)", n.FailedBefore)
+	}
+	if n.WrittenBack != nil {
+		line += fmt.Sprintf("; %d rows of the old table got their digest", *n.WrittenBack)
+	}
+	return line
+}
+
+// backfillRun follows a backfill.
+type backfillRun struct {
+	report *problemReport
+	set    func(int64)
+
+	mu                        sync.Mutex
+	seen, bytes, twice, wrong int64
+}
+
+// take is told what became of a file.
+func (r *backfillRun) take(e importer.Event) {
+	r.mu.Lock()
+	r.seen++
+	seen := r.seen
+	switch {
+	case e.Err != nil:
+		r.wrong++
+	case !e.Gone:
+		r.bytes += e.Bytes
+		if !e.Stored {
+			r.twice++
+		}
+	}
+	r.mu.Unlock()
+	r.set(seen)
+	if e.Err != nil {
+		r.report.add(e.Problem())
+	}
+}
+
+func (r *backfillRun) text() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return fmt.Sprintf("%s, %d duplicates, %d failed", sizeText(r.bytes), r.twice, r.wrong)
+}
+
+// survey tells what a backfill would do.
+func (c *backfillCmd) survey(ctx context.Context, x database, sources openedSources, report *problemReport) (failed int64, err error) {
+	survey := importer.NewSurvey(importer.SurveyOptions{
+		Sources: sources.statters(), Missing: x.Missing, MaxSize: int64(c.MaxBlobSize), Concurrency: c.Concurrency, Report: report.add,
+	})
+	set, done := report.shown.counting("looking", 0, func() string {
+		return fmt.Sprintf("%d would fail", survey.Counts().WouldFail)
+	})
+	err = survey.Pending(ctx, x, c.RetryFailed, set)
+	done()
+	counts := survey.Counts()
+	line := fmt.Sprintf("%d files to take in: %s, %d duplicates by digest, %d would fail", counts.Files, sizeText(counts.Bytes), counts.Duplicates, counts.WouldFail)
+	return counts.WouldFail, errors.Join(err, printCounts(report.shown.stdout(), c.JSON, counts, line))
+}

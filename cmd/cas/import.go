@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
+
+	"casgate/cas"
+	"casgate/cas/importer"
+	"casgate/index/pgindex/pgsource"
+)
+
+// importCmd registers the files of an old file manager.
+type importCmd struct {
+	dataConfig
+	indexConfig
+	sourceConfig
+	oldTableConfig
+
+	FromPostgres bool   `name:"from-postgres" xor:"from" required:"" help:"Import the rows of a Postgres table."`
+	FromCSV      string `name:"from-csv" xor:"from" required:"" placeholder:"FILE" help:"Import the lines of a CSV file whose first line names the columns; - is standard input."`
+	FromJSONL    string `name:"from-jsonl" xor:"from" required:"" placeholder:"FILE" help:"Import the lines of a file that has a JSON object in each; - is standard input."`
+	FromBucket   bool   `name:"from-bucket" xor:"from" required:"" help:"Import every object of the source's bucket."`
+	FromFolder   bool   `name:"from-folder" xor:"from" required:"" help:"Import every file of the source's folder."`
+
+	MaxBlobSize byteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Largest blob that the gateway takes, for --dry-run." placeholder:"SIZE"`
+	DryRun      bool     `name:"dry-run" help:"Import nothing: count, look for every object, and tell what would fail."`
+	Report      string   `name:"report" placeholder:"FILE" help:"Write every problem to a file, a JSON object a line."`
+	JSON        bool     `name:"json" help:"Print the counts as a JSON object."`
+	Quiet       bool     `short:"q" help:"Print no progress and no notes, only the counts and errors."`
+}
+
+// Help is what --help adds.
+func (importCmd) Help() string {
+	return `Every row becomes a file, which can be used at once: its bytes stay where they lie, in the bucket of CAS_SOURCE_S3_… or the folder CAS_SOURCE_DIR, until somebody asks for them or cas backfill takes them in. The gateway needs the same settings. The old table is only read.
+
+A row whose file is there already changes nothing, so an import can be repeated. A file's id is "file-" and the 32 digits of the row's UUID; of any other id, digits that depend on it and the source.
+
+Fields, and the columns looked for where --map doesn't name others: ` + fieldNames() + `. Only storage_path must be there. To import some of the rows, make a view and name it with --table.
+
+What of a row can't be kept is left out and reported: malformed digests, sizes, times, media types and metadata. The metadata of a file has the row's id as imported_id, its name as imported_name where it had to be changed, and its type as imported_type where it is no purpose.
+
+Exit codes: 0; 7 where rows could not be imported, or would not be; 2 for wrong settings or columns; 6 where a server can't be reached.`
+}
+
+func fieldNames() string {
+	names := make([]string, len(importer.Fields))
+	for i, f := range importer.Fields {
+		names[i] = string(f)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Run imports, or tells what an import would do.
+func (c *importCmd) Run(ctx context.Context, std stdio) (err error) {
+	sources, err := c.openSources()
+	if err != nil {
+		return err
+	}
+	defer sources.close()
+	source, err := c.sourceOf(sources)
+	if err != nil {
+		return err
+	}
+	shown := newProgress(std, c.Quiet)
+	defer shown.close()
+	rows, total, closeRows, err := c.rows(ctx, std, source)
+	if err != nil {
+		return withCode(ctx, err)
+	}
+	defer closeRows()
+	x, err := openCurrentIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	if err := source.Check(ctx); err != nil {
+		return withCode(ctx, err)
+	}
+	report, err := newProblemReport(c.Report, shown)
+	if err != nil {
+		return err
+	}
+	var failed int64
+	if c.DryRun {
+		failed, err = c.survey(ctx, x, rows, total, source, report)
+	} else {
+		failed, err = c.importRows(ctx, x, rows, total, source, report)
+	}
+	if err = errors.Join(withCode(ctx, err), report.close()); err == nil && failed > 0 {
+		err = codedError{errReported, exitPartly}
+	}
+	return err
+}
+
+// sourceOf returns the source that has the bytes of the rows.
+func (c *importCmd) sourceOf(sources openedSources) (byteSource, error) {
+	switch all := sources.all(); {
+	case c.FromBucket && sources.bucket == nil:
+		return nil, usageError{errors.New("--from-bucket needs CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys")}
+	case c.FromBucket:
+		return sources.bucket, nil
+	case c.FromFolder && sources.folder == nil:
+		return nil, usageError{errors.New("--from-folder needs CAS_SOURCE_DIR")}
+	case c.FromFolder:
+		return sources.folder, nil
+	case len(all) == 0:
+		return nil, usageError{errors.New("where do the files lie? Set CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys, or CAS_SOURCE_DIR")}
+	case len(all) > 1:
+		return nil, usageError{errors.New("CAS_SOURCE_S3_ENDPOINT and CAS_SOURCE_DIR are both set; unset the one that these files don't lie in")}
+	default:
+		return all[0], nil
+	}
+}
+
+// rows returns what is to be imported, and how much it is where that is known.
+func (c *importCmd) rows(ctx context.Context, std stdio, source byteSource) (rows importer.Rows, total int64, closeRows func(), err error) {
+	closeRows = func() {}
+	mapping, err := c.mapping()
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	switch {
+	case c.FromPostgres:
+		table, err := pgsource.New(pgsource.Options{URL: c.OldDatabaseURL.reveal(), Table: c.Table, Mapping: mapping})
+		if err != nil {
+			return nil, 0, nil, usageError{fmt.Errorf("%w (from CAS_SOURCE_DATABASE_URL)", err)}
+		}
+		if total, err = table.Count(ctx); err != nil {
+			return nil, 0, nil, err
+		}
+		rows = table.Rows(ctx)
+	case c.FromCSV != "" || c.FromJSONL != "":
+		var list io.Reader = std.in
+		if name := c.FromCSV + c.FromJSONL; name != stdinPath { // one of them is empty
+			file, err := os.Open(name)
+			if err != nil {
+				return nil, 0, nil, usageError{err}
+			}
+			list, closeRows = file, func() { file.Close() }
+		}
+		if c.FromCSV != "" {
+			rows = importer.CSV(contextReader{ctx, list}, mapping)
+		} else {
+			rows = importer.JSONLines(contextReader{ctx, list}, mapping)
+		}
+	default:
+		rows = source.Rows(ctx)
+	}
+	return rows, total, closeRows, nil
+}
+
+// importRows imports, and prints the counts.
+func (c *importCmd) importRows(ctx context.Context, x database, rows importer.Rows, total int64, source byteSource, report *problemReport) (failed int64, err error) {
+	var sofar atomic.Pointer[importer.ImportCounts]
+	sofar.Store(&importer.ImportCounts{})
+	set, done := report.shown.counting("importing", total, func() string {
+		return fmt.Sprintf("%d failed", sofar.Load().Failed)
+	})
+	counts, err := importer.Import(ctx, rows, importer.ImportOptions{
+		Index: x, Source: source.Name(), Report: report.add,
+		Progress: func(n importer.ImportCounts) { sofar.Store(&n); set(n.Rows) },
+	})
+	done()
+	line := fmt.Sprintf("%d rows: %d imported (%s), %d there already, %d failed", counts.Rows, counts.Imported, sizeText(counts.Bytes), counts.Already, counts.Failed)
+	if counts.Noted > 0 {
+		line += fmt.Sprintf("; of those imported %d lost something", counts.Noted)
+	}
+	return counts.Failed, errors.Join(err, printCounts(report.shown.stdout(), c.JSON, counts, line))
+}
+
+// survey tells what an import would do.
+func (c *importCmd) survey(ctx context.Context, x database, rows importer.Rows, total int64, source byteSource, report *problemReport) (failed int64, err error) {
+	survey := importer.NewSurvey(importer.SurveyOptions{
+		Sources: []importer.Statter{source}, Known: x.File, Missing: x.Missing, MaxSize: int64(c.MaxBlobSize), Report: report.add,
+	})
+	set, done := report.shown.counting("looking", total, func() string {
+		return fmt.Sprintf("%d would fail", survey.Counts().WouldFail)
+	})
+	err = survey.Rows(ctx, rows, source.Name(), set)
+	done()
+	counts := survey.Counts()
+	line := fmt.Sprintf("%d rows: %s to import, %d there already, %d duplicates by digest, %d would fail",
+		counts.Files, sizeText(counts.Bytes), counts.Already, counts.Duplicates, counts.WouldFail)
+	return counts.WouldFail, errors.Join(err, printCounts(report.shown.stdout(), c.JSON, counts, line))
+}
+
+// newFiles puts together what takes bytes in.
+func newFiles(store *cas.Store, x database, sources []cas.Source, log zerolog.Logger) *cas.Files {
+	return cas.NewFiles(cas.FilesOptions{Store: store, Index: x, Sources: sources, Log: log})
+}
