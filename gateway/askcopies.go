@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -20,9 +21,14 @@ func (g *Gateway) askedProviders(c echo.Context) ([]string, error) {
 	if c.Request().URL.RawQuery == "" {
 		return nil, nil
 	}
+	return g.knownProviders(c.QueryParams()["providers"])
+}
+
+// knownProviders reads lists of providers.
+func (g *Gateway) knownProviders(lists []string) ([]string, error) {
 	configured, others := g.copies.Providers()
 	var asked []string
-	for _, list := range c.QueryParams()["providers"] {
+	for _, list := range lists {
 		if list == "" {
 			continue
 		}
@@ -46,9 +52,14 @@ func (g *Gateway) askCopies(c echo.Context, d cas.Digest, name string, asked []s
 	answers := make([]api.AskedCopy, len(asked))
 	for i, provider := range asked {
 		// One request asks for several copies, and each is an operation of its own.
-		row, err := g.copies.Begin(c.Request().Context(), providers.Request{
-			Digest: d, Provider: provider, Name: name, OperationID: operationID(c) + "." + provider,
-		})
+		start, a := time.Now(), aboutOf(c)
+		q := providers.Request{
+			Digest: d, Provider: provider, Name: name, OperationID: operationID(c) + "." + provider, Actor: a.actor, File: a.fileID,
+		}
+		row, err := g.copies.Begin(c.Request().Context(), q)
+		if err != nil || row.OperationID != q.OperationID {
+			g.journalAsked(q, start, err)
+		}
 		answers[i] = api.AskedCopy{Provider: provider, State: string(row.State), Purpose: row.Purpose, OperationID: row.OperationID}
 		if err == nil {
 			continue

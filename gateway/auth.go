@@ -16,6 +16,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/cas/journal"
 	"casgate/gateway/api"
 )
 
@@ -81,6 +82,7 @@ func reconcileScopes(c echo.Context) []access.Scope {
 func (g *Gateway) allowHashURL(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if g.o.PublicRead {
+			aboutOf(c).actor = journal.ActorPublic
 			return next(c)
 		}
 		if c.Request().URL.RawQuery != "" {
@@ -97,6 +99,7 @@ func (g *Gateway) allowHashURL(next echo.HandlerFunc) echo.HandlerFunc {
 				if err := g.keys.verify(c.Request().Context(), signature); err != nil {
 					return err
 				}
+				aboutOf(c).actor = journal.ActorURL
 				return next(c)
 			}
 		}
@@ -111,20 +114,42 @@ func (g *Gateway) allowHashURL(next echo.HandlerFunc) echo.HandlerFunc {
 // same time and give the same answer.
 func (g *Gateway) authorize(c echo.Context, scopes ...access.Scope) error {
 	if g.o.NoAuth {
+		aboutOf(c).actor = journal.ActorNone
 		return nil
 	}
-	scheme, text, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return errUnauthenticated
-	}
-	token, err := g.tokens.authenticate(c.Request().Context(), strings.TrimSpace(text))
+	known, err := g.tokenOf(c)
 	if err != nil {
 		return err
 	}
-	exchangeOf(c).tokenID = token.ID
-	if !g.rates.allow(token.ID) {
+	aboutOf(c).actor = known.actor
+	if !g.rates.allow(known.token.ID) {
 		return errTooManyRequests
 	}
+	return checkScopes(known.token, scopes)
+}
+
+// authorizeMore checks that a request that was let through has a scope too which
+// it turned out to need.
+func (g *Gateway) authorizeMore(c echo.Context, scope access.Scope) error {
+	if g.o.NoAuth {
+		return nil
+	}
+	known, err := g.tokenOf(c)
+	if err != nil {
+		return err
+	}
+	return checkScopes(known.token, []access.Scope{scope})
+}
+
+func (g *Gateway) tokenOf(c echo.Context) (cachedToken, error) {
+	scheme, text, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return cachedToken{}, errUnauthenticated
+	}
+	return g.tokens.authenticate(c.Request().Context(), strings.TrimSpace(text))
+}
+
+func checkScopes(token access.Token, scopes []access.Scope) error {
 	for _, scope := range scopes {
 		if !token.Allows(scope) {
 			return &requestError{api.CodeForbidden, fmt.Sprintf("This token lacks the scope %q; it has %s.", scope, access.JoinScopes(token.Scopes))}
@@ -151,6 +176,7 @@ type textHash [sha256.Size]byte
 // cachedToken is a token whose secret was found right.
 type cachedToken struct {
 	token   access.Token
+	actor   string // as the journal has it
 	fetched time.Time
 	tried   time.Time // when the index was last asked in vain, or fetched
 }
@@ -161,7 +187,7 @@ func newTokenCache(index AccessIndex, log zerolog.Logger) *tokenCache {
 
 // authenticate returns the token of which text is the text, if it is valid. Only
 // tokens found right are remembered.
-func (t *tokenCache) authenticate(ctx context.Context, text string) (access.Token, error) {
+func (t *tokenCache) authenticate(ctx context.Context, text string) (cachedToken, error) {
 	now := time.Now()
 	hash := textHash(sha256.Sum256([]byte(text)))
 	t.mu.RLock()
@@ -171,32 +197,34 @@ func (t *tokenCache) authenticate(ctx context.Context, text string) (access.Toke
 	// While the index hangs, one request in a while waits for it, not every one.
 	if known && now.Sub(cached.tried) < tokenFresh && now.Sub(cached.fetched) < tokenStale {
 		if !cached.token.IsValid(now) {
-			return access.Token{}, errUnauthenticated
+			return cachedToken{}, errUnauthenticated
 		}
 		if now.Sub(lastUse) > time.Second {
 			t.noteUse(cached.token.ID, now)
 		}
-		return cached.token, nil
+		return cached, nil
 	}
 
 	credential, err := access.ParseCredential(text)
 	if err != nil {
-		return access.Token{}, errUnauthenticated
+		return cachedToken{}, errUnauthenticated
 	}
 	token, err := t.lookUp(ctx, credential.ID)
 	switch {
 	case errors.Is(err, cas.ErrIndexUnavailable) && known && now.Sub(cached.fetched) < tokenStale && cached.token.IsValid(now):
-		t.put(hash, cachedToken{cached.token, cached.fetched, time.Now()})
-		return cached.token, nil
+		cached.tried = time.Now()
+		t.put(hash, cached)
+		return cached, nil
 	case err != nil && !errors.Is(err, access.ErrTokenNotFound):
-		return access.Token{}, err
+		return cachedToken{}, err
 	case !credential.Matches(token, now):
 		t.drop(hash)
-		return access.Token{}, errUnauthenticated
+		return cachedToken{}, errUnauthenticated
 	}
-	t.put(hash, cachedToken{token, now, now})
+	fresh := cachedToken{token: token, actor: journal.ActorToken + token.ID, fetched: now, tried: now}
+	t.put(hash, fresh)
 	t.noteUse(token.ID, now)
-	return token, nil
+	return fresh, nil
 }
 
 // lookUp asks the index, once for all who ask for the same token at a time, and

@@ -18,9 +18,13 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/cas/filestore"
+	"casgate/cas/s3store"
+	"casgate/cas/s3store/s3test"
 	"casgate/gateway"
 	"casgate/gateway/api"
 	"casgate/index"
+	"casgate/index/pgindex"
+	"casgate/index/pgindex/pgtest"
 	"casgate/index/sqliteindex"
 	"casgate/providers"
 )
@@ -57,12 +61,31 @@ func newBench(b *testing.B) bench {
 	if err := x.Migrate(b.Context()); err != nil {
 		b.Fatal(err)
 	}
+	return newBenchOn(b, objects, x)
+}
+
+// newServedBench is newBench on Postgres and MinIO.
+func newServedBench(b *testing.B) bench {
+	objects, err := s3store.New(s3test.NewBucket(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(objects.Close)
+	x, err := pgindex.Open(b.Context(), pgindex.Options{URL: pgtest.New(b)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(x.Close)
+	return newBenchOn(b, objects, x)
+}
+
+func newBenchOn(b *testing.B, objects cas.ObjectStore, x testIndex) bench {
 	cached, err := index.NewCached(x, index.CacheOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(cached.Close)
-	store, err := cas.NewStore(objects, cached, cas.Options{SpoolDir: dir, VerifiedFor: time.Hour})
+	store, err := cas.NewStore(objects, cached, cas.Options{SpoolDir: b.TempDir(), VerifiedFor: time.Hour})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -77,11 +100,12 @@ func newBench(b *testing.B) bench {
 		b.Fatal(err)
 	}
 	b.Cleanup(copies.Close)
-	g, err := gateway.New(gateway.Options{Store: store, Access: x, Copies: copies, PublicURL: "http://127.0.0.1", Log: zerolog.New(io.Discard)})
+	files := cas.NewFiles(cas.FilesOptions{Store: store, Index: x})
+	g, err := gateway.New(gateway.Options{Store: store, Files: files, Access: x, Copies: copies, PublicURL: "http://127.0.0.1", Log: zerolog.New(io.Discard)})
 	if err != nil {
 		b.Fatal(err)
 	}
-	token, text := access.NewToken("bench", []access.Scope{access.ScopeRead, access.ScopeSync}, time.Time{})
+	token, text := access.NewToken("bench", []access.Scope{access.ScopeRead, access.ScopeWrite, access.ScopeSync}, time.Time{})
 	if _, err := x.CreateToken(b.Context(), token); err != nil {
 		b.Fatal(err)
 	}

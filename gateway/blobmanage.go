@@ -130,7 +130,11 @@ func (g *Gateway) blobMeta(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return noStore(c, http.StatusOK, api.BlobMeta{Blob: g.apiBlob(b), State: b.State, Files: []any{}, Copies: apiCopies(copies)})
+	files, more, err := g.filesOf(ctx, d)
+	if err != nil {
+		return err
+	}
+	return noStore(c, http.StatusOK, api.BlobMeta{Blob: g.apiBlob(b), State: b.State, Files: files, MoreFiles: more, Copies: apiCopies(copies)})
 }
 
 // findMissing answers POST /v1/blobs/find-missing.

@@ -47,6 +47,9 @@ type view struct {
 // serveBlob answers GET and HEAD with a blob, or a part of it.
 func (g *Gateway) serveBlob(c echo.Context, blob cas.Blob, v view) error {
 	req := c.Request()
+	if a := aboutOf(c); a.digest.IsZero() { // of a text it is what the text is of
+		a.digest = blob.Digest
+	}
 	etag := etagOf(blob.Digest)
 	h := exchangeOf(c).Header()
 	if match := req.Header.Get("If-Match"); match != "" && !matchesETag(match, etag, false) {

@@ -1,11 +1,9 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"mime"
-	"mime/multipart"
 	"net/http"
 	"strings"
 
@@ -108,19 +106,30 @@ func (g *Gateway) checkBody(req *http.Request) error {
 
 // takeIn stores an upload, asks for the copies it wants, and answers.
 func (g *Gateway) takeIn(c echo.Context, upload cas.Upload, asked []string) error {
-	defer exchangeOf(c).body.stop()
-	body := &countedReader{src: upload.Body}
-	upload.Body = body
-	blob, stored, err := g.store.Put(c.Request().Context(), upload)
+	blob, stored, err := g.storeUpload(c, upload)
 	if err != nil {
 		return err
 	}
-	if !stored && body.n == 0 {
-		if err := drain(c.Request(), body, blob); err != nil {
-			return err
-		}
-	}
 	return g.answerUpload(c, blob, stored, g.askCopies(c, blob.Digest, upload.Name, asked))
+}
+
+// storeUpload stores an upload, and reads its body to the end.
+func (g *Gateway) storeUpload(c echo.Context, upload cas.Upload) (blob cas.Blob, stored bool, err error) {
+	defer exchangeOf(c).body.stop()
+	body := &countedReader{src: upload.Body}
+	_, isForm := upload.Body.(*form)
+	upload.Body = body
+	blob, stored, err = g.store.Put(c.Request().Context(), upload)
+	aboutOf(c).digest = blob.Digest
+	if err != nil || stored || body.n > 0 {
+		return blob, stored, err
+	}
+	// A client that waits for 100-continue has sent nothing, and isn't asked to, but
+	// where a form was begun to be read.
+	if isForm || !strings.EqualFold(c.Request().Header.Get("Expect"), "100-continue") {
+		err = drain(body, blob)
+	}
+	return blob, stored, err
 }
 
 // countedReader counts what was read of an upload.
@@ -137,11 +146,8 @@ func (r *countedReader) Read(p []byte) (int, error) {
 
 // drain reads the body of an upload that wasn't needed, so that the connection
 // can go on; and checks it, so that nobody is told that bytes are kept which are
-// not. A client that waits for 100-continue has sent nothing, and isn't asked to.
-func drain(req *http.Request, body io.Reader, blob cas.Blob) error {
-	if strings.EqualFold(req.Header.Get("Expect"), "100-continue") {
-		return nil
-	}
+// not.
+func drain(body io.Reader, blob cas.Blob) error {
 	_, err := io.Copy(io.Discard, cas.NewVerifyingReader(body, blob.Digest, blob.Size))
 	return err
 }
@@ -164,131 +170,21 @@ func (g *Gateway) answerUpload(c echo.Context, blob cas.Blob, stored bool, copie
 
 // postForm takes the one file part of a multipart/form-data body.
 func (g *Gateway) postForm(c echo.Context, boundary string, asked []string) error {
-	req := c.Request()
-	if err := g.checkBody(req); err != nil {
-		return err
-	}
-	if boundary == "" {
-		return badRequest("the multipart Content-Type has no boundary")
-	}
-	body, err := g.formBody(c)
+	form, err := g.openForm(c, boundary, nil)
 	if err != nil {
 		return err
 	}
-	form := &formFile{reader: multipart.NewReader(body, boundary)}
-	part, err := form.open()
-	if err != nil {
-		return err
-	}
-	name, err := cleanName(part.FileName())
+	name, err := cleanName(form.part.FileName())
 	if given := c.QueryParam("name"); given != "" {
 		name, err = cleanName(given)
 	}
 	if err != nil {
 		return err
 	}
-	mediaType, err := declaredMediaType(part.Header.Get(echo.HeaderContentType))
+	upload, err := form.upload(c.Request())
 	if err != nil {
 		return err
 	}
-	digest, err := fileDigest(req.Header, http.Header(part.Header))
-	if err != nil {
-		return err
-	}
-	return g.takeIn(c, cas.Upload{Body: form, Size: -1, Digest: digest, MediaType: mediaType, Name: name}, asked)
-}
-
-// formBody returns the body of a form, verified against its Content-Digest where
-// it has one: that field is about the message's content, so about the form whole.
-func (g *Gateway) formBody(c echo.Context) (io.Reader, error) {
-	req := c.Request()
-	body := g.uploadBody(c)
-	digest, err := fieldDigest(req.Header, headerContentDigest)
-	switch {
-	case err != nil:
-		return nil, err
-	case digest.IsZero():
-		return body, nil
-	case req.ContentLength < 0:
-		return nil, badRequest("the " + headerContentDigest + " of a form needs a Content-Length beside it")
-	}
-	return cas.NewVerifyingReader(body, digest, req.ContentLength), nil
-}
-
-// fileDigest returns the digest declared for a form's file: by the part's own
-// fields, or by the request's Repr-Digest.
-func fileDigest(request, part http.Header) (cas.Digest, error) {
-	digest, err := requestDigest(part)
-	if err != nil || !digest.IsZero() {
-		return digest, err
-	}
-	return fieldDigest(request, headerReprDigest)
-}
-
-// formFile reads the file part of a form, and ends well only where the form does,
-// without another file part.
-type formFile struct {
-	reader *multipart.Reader
-	part   *multipart.Part
-	sticky error // what every further Read returns
-}
-
-// open finds the first file part. Plain fields before it are passed over.
-func (f *formFile) open() (*multipart.Part, error) {
-	for {
-		part, err := f.reader.NextRawPart()
-		if err == io.EOF {
-			return nil, badRequest("the form has no file part (a part with a filename)")
-		}
-		if err != nil {
-			return nil, formError(err)
-		}
-		if isFilePart(part) {
-			f.part = part
-			return part, nil
-		}
-	}
-}
-
-func isFilePart(part *multipart.Part) bool {
-	_, params, err := mime.ParseMediaType(part.Header.Get(echo.HeaderContentDisposition))
-	_, has := params["filename"]
-	return err == nil && has
-}
-
-func (f *formFile) Read(p []byte) (int, error) {
-	if f.sticky != nil {
-		return 0, f.sticky
-	}
-	n, err := f.part.Read(p)
-	if err == io.EOF {
-		f.sticky = f.end()
-	} else if err != nil {
-		f.sticky = formError(err)
-	}
-	return n, f.sticky
-}
-
-// end reads what follows the file part, and returns io.EOF where that is fine.
-func (f *formFile) end() error {
-	for {
-		next, err := f.reader.NextRawPart()
-		if err == io.EOF {
-			return io.EOF
-		}
-		if err != nil {
-			return formError(err)
-		}
-		if isFilePart(next) {
-			return badRequest("the form has more than one file part; upload one blob a request")
-		}
-	}
-}
-
-// formError tells a form that is broken from a body that broke off.
-func formError(err error) error {
-	if errors.Is(err, cas.ErrBodyRead) || errors.Is(err, cas.ErrDigestMismatch) {
-		return err
-	}
-	return badRequest(fmt.Sprintf("the multipart body is malformed or incomplete: %v", err))
+	upload.Name = name
+	return g.takeIn(c, upload, asked)
 }

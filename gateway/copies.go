@@ -30,7 +30,7 @@ func (noCopies) CopyOfOperation(context.Context, string) (providers.Copy, error)
 
 // putCopy answers PUT /v1/blobs/{digest}/copies/{provider}.
 func (g *Gateway) putCopy(c echo.Context) error {
-	q, err := copyRequest(c)
+	q, err := g.copyRequest(c)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (g *Gateway) putCopy(c echo.Context) error {
 
 // postLost answers POST /v1/blobs/{digest}/copies/{provider}/lost.
 func (g *Gateway) postLost(c echo.Context) error {
-	q, err := copyRequest(c)
+	q, err := g.copyRequest(c)
 	if err != nil {
 		return err
 	}
@@ -83,16 +83,28 @@ func (g *Gateway) answerCopy(c echo.Context, made providers.Copy, created bool, 
 	if err != nil {
 		return err
 	}
+	noteCopy(c, made)
 	if applied := prefer.applied(false); applied != "" {
 		c.Response().Header().Set("Preference-Applied", applied)
 	}
 	return sendCopy(c, made, created)
 }
 
+// noteCopy notes the bytes of a copy that a request has made, for the journal: those
+// of others count with the operation that made them.
+func noteCopy(c echo.Context, made providers.Copy) {
+	if made.OperationID == operationID(c) {
+		aboutOf(c).bytes = made.Size
+	}
+}
+
 // answerBegun sees to it that a copy is being made, and answers 202 with the copy
 // as it is, unless it is ready, or nobody works on it and it has to be said why.
 func (g *Gateway) answerBegun(c echo.Context, q providers.Request, prefer preference) error {
 	row, err := g.copies.Begin(c.Request().Context(), q)
+	if row.OperationID == q.OperationID {
+		aboutOf(c).silent = true // its end leaves the record, or has
+	}
 	if err != nil {
 		return notFoundDetail(err, q.Digest)
 	}
@@ -116,16 +128,16 @@ func (g *Gateway) answerAccepted(c echo.Context, operation string, answer any) e
 // listCopies answers GET /v1/blobs/{digest}/copies. The copies of a blob that was
 // deleted are still there to be known, and removed.
 func (g *Gateway) listCopies(c echo.Context) error {
-	d, err := digestParam(c)
+	of, err := g.subjectOf(c)
 	if err != nil {
 		return err
 	}
-	ctx := c.Request().Context()
+	d, ctx := of.digest, c.Request().Context()
 	copies, err := g.copies.Copies(ctx, d)
 	if err != nil {
 		return err
 	}
-	if len(copies) == 0 {
+	if len(copies) == 0 && c.Param("file") == "" {
 		if _, err := g.store.Blob(ctx, d); err != nil {
 			return notFoundDetail(err, d)
 		}
@@ -135,20 +147,40 @@ func (g *Gateway) listCopies(c echo.Context) error {
 
 // getCopy answers GET /v1/blobs/{digest}/copies/{provider}.
 func (g *Gateway) getCopy(c echo.Context) error {
-	q, err := copyRequest(c)
+	of, err := g.subjectOf(c)
 	if err != nil {
 		return err
 	}
-	row, err := g.copies.Copy(c.Request().Context(), q)
+	q, err := copyRequest(c, of)
+	if err != nil {
+		return err
+	}
+	row, err := g.knownCopy(c, of, q)
 	if err != nil {
 		return notFoundDetail(err, q.Digest)
 	}
 	return noStore(c, http.StatusOK, apiCopy(row))
 }
 
+// knownCopy returns the copy that a request is about. As for a blob, where it names
+// neither purpose nor name, and there is no copy of the usual ones, the newest will
+// do.
+func (g *Gateway) knownCopy(c echo.Context, of subject, q providers.Request) (providers.Copy, error) {
+	if of.digest.IsZero() {
+		return providers.Copy{}, errNotTakenIn()
+	}
+	ctx := c.Request().Context()
+	row, err := g.copies.Copy(ctx, q)
+	if errors.Is(err, providers.ErrCopyNotFound) && of.name != "" && q.Purpose == "" && c.QueryParam("name") == "" {
+		q.Name = ""
+		return g.copies.Copy(ctx, q)
+	}
+	return row, err
+}
+
 // deleteCopies answers DELETE /v1/blobs/{digest}/copies/{provider}.
 func (g *Gateway) deleteCopies(c echo.Context) error {
-	q, err := copyRequest(c)
+	q, err := g.copyRequest(c)
 	if err != nil {
 		return err
 	}
@@ -158,6 +190,11 @@ func (g *Gateway) deleteCopies(c echo.Context) error {
 	}
 	answer := api.CopyList{Copies: apiCopies(copies)}
 	for _, row := range copies {
+		if row.State == providers.StateDeleting && row.OperationID == q.OperationID {
+			aboutOf(c).silent = true // its end leaves the record
+		}
+	}
+	for _, row := range copies {
 		if row.State == providers.StateDeleting {
 			return g.answerAccepted(c, row.OperationID, answer)
 		}
@@ -165,19 +202,30 @@ func (g *Gateway) deleteCopies(c echo.Context) error {
 	return noStore(c, http.StatusOK, answer)
 }
 
-// copyRequest reads what all requests about copies have in common.
-func copyRequest(c echo.Context) (providers.Request, error) {
-	q := providers.Request{OperationID: operationID(c)}
-	var err error
-	if q.Digest, err = digestParam(c); err != nil {
-		return q, err
+// copyRequest reads what all requests about copies have in common, and sees to it
+// that there are bytes to copy.
+func (g *Gateway) copyRequest(c echo.Context) (providers.Request, error) {
+	of, err := g.subjectWithBytes(c)
+	if err != nil {
+		return providers.Request{}, err
 	}
+	return copyRequest(c, of)
+}
+
+func copyRequest(c echo.Context, of subject) (providers.Request, error) {
+	a := aboutOf(c)
+	a.digest = of.digest
+	q := providers.Request{OperationID: operationID(c), Actor: a.actor, File: c.Param("file"), Digest: of.digest, Name: of.name}
+	var err error
 	if q.Provider, err = textParam(c, "provider"); err != nil {
 		return q, err
 	}
 	if c.Request().URL.RawQuery != "" {
 		q.Purpose = c.QueryParam("purpose")
-		q.Name, err = cleanName(c.QueryParam("name"))
+		var name string
+		if name, err = cleanName(c.QueryParam("name")); name != "" {
+			q.Name = name
+		}
 	}
 	return q, err
 }

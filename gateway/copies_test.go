@@ -154,7 +154,10 @@ func TestPreferencesAndPolling(t *testing.T) {
 		if a := s.do("PUT", s.copyPath(d, "kimi")+"?retry=true", nil); a.StatusCode != 200 {
 			t.Errorf("the retry: %d %s", a.StatusCode, a.body)
 		}
-		s.do("GET", path, nil).wantProblem(t, 404, api.CodeOperationNotFound) // a later one took its place
+		// A later one took its place in the ledger, and the journal has it.
+		if o := s.waitOperation(path); o.Status != api.OperationFailed || o.Error.Code != api.CodeProviderRejected || o.Copy != nil || o.Record.Kind != "sync" {
+			t.Errorf("the operation of long ago: %+v", o)
+		}
 		for _, id := range []string{"nothing", "%00", "%ff", "a%2Fb", strings.Repeat("x", 300), newID(), "🙂"} {
 			s.do("GET", "/v1/operations/"+id, nil).wantProblem(t, 404, api.CodeOperationNotFound)
 		}

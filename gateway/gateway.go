@@ -1,6 +1,7 @@
-// Package gateway serves a cas.Store and a providers.Replicator over HTTP: blobs
-// by hash URL, their copies at providers, access by token or signed URL, errors as
-// RFC 9457 problems. It is the only package that knows Echo.
+// Package gateway serves a cas.Store, cas.Files and a providers.Replicator over
+// HTTP: blobs by hash URL, files in the shape of OpenAI's API, copies at providers,
+// access by token or signed URL, errors as RFC 9457 problems, below /v1/files as
+// that API's. It is the only package that knows Echo.
 package gateway
 
 import (
@@ -21,6 +22,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/cas/journal"
 	"casgate/providers"
 )
 
@@ -40,11 +42,18 @@ type AccessIndex interface {
 // Options configures a Gateway. Zero durations and numbers mean the defaults
 // given.
 type Options struct {
-	Store  *cas.Store
+	Store *cas.Store
+	// Files keeps the files; its Run is the caller's to call.
+	Files  *cas.Files
 	Access AccessIndex
 	// Copies keeps copies at providers; its Run and Close are the caller's to call.
 	// Nil: this gateway knows no provider.
 	Copies *providers.Replicator
+	// Journal takes a record of every operation; its Run is the caller's to call. Nil:
+	// nothing is recorded.
+	Journal *journal.Writer
+	// Records are what the journal has kept. Nil: nobody can look at them.
+	Records JournalIndex
 	// CopyWait is how long a request waits for work on a copy, where it names no time
 	// itself; the work then goes on, and the answer is 202. Default 1 min.
 	CopyWait time.Duration
@@ -85,6 +94,7 @@ type Gateway struct {
 	echo    *echo.Echo
 	server  *http.Server
 	store   *cas.Store
+	files   *cas.Files
 	copies  *providers.Replicator
 	caching string // the Cache-Control of blobs
 	tokens  *tokenCache
@@ -121,10 +131,14 @@ func New(o Options) (*Gateway, error) {
 			return nil, err
 		}
 	}
+	if o.Records == nil {
+		o.Records = noRecords{}
+	}
 	g := &Gateway{
 		o:       o,
 		echo:    echo.New(),
 		store:   o.Store,
+		files:   o.Files,
 		copies:  o.Copies,
 		caching: "private, max-age=31536000, immutable",
 		tokens:  newTokenCache(o.Access, o.Log),
@@ -179,9 +193,26 @@ func (g *Gateway) routes() {
 	e.GET("/v1/blobs/:digest/references/:provider", g.allow(access.ScopeSync, g.getReference))
 	e.GET("/v1/blobs/:digest/text", g.allow(access.ScopeSync, g.getText))
 	e.HEAD("/v1/blobs/:digest/text", g.allow(access.ScopeSync, g.getText))
+
+	e.POST(filesPath, g.allowAll(writeScopes, g.limitUploads(g.postFile)))
+	e.GET(filesPath, g.allow(access.ScopeRead, g.listFiles))
+	e.GET("/v1/files/:file", g.allow(access.ScopeRead, g.getFile))
+	e.DELETE("/v1/files/:file", g.allow(access.ScopeDelete, g.deleteFile))
+	e.GET("/v1/files/:file/content", g.allow(access.ScopeRead, g.getFileContent))
+	e.HEAD("/v1/files/:file/content", g.allow(access.ScopeRead, g.getFileContent))
+	e.GET("/v1/files/:file/copies", g.allow(access.ScopeRead, g.listCopies))
+	e.PUT("/v1/files/:file/copies/:provider", g.allow(access.ScopeSync, g.putCopy))
+	e.GET("/v1/files/:file/copies/:provider", g.allow(access.ScopeRead, g.getCopy))
+	e.DELETE("/v1/files/:file/copies/:provider", g.allowAll(removeScopes, g.deleteCopies))
+	e.POST("/v1/files/:file/copies/:provider/lost", g.allow(access.ScopeSync, g.postLost))
+	e.GET("/v1/files/:file/references/:provider", g.allow(access.ScopeSync, g.getReference))
+	e.GET("/v1/files/:file/text", g.allow(access.ScopeSync, g.getText))
+	e.HEAD("/v1/files/:file/text", g.allow(access.ScopeSync, g.getText))
+
 	e.GET("/v1/providers", g.allow(access.ScopeRead, g.listProviders))
 	e.GET("/v1/providers/:provider", g.allow(access.ScopeRead, g.getProvider))
 	e.POST("/v1/providers/:provider/reconcile", g.allowAll(reconcileScopes, g.reconcile))
+	e.GET("/v1/operations", g.allow(access.ScopeRead, g.listOperations))
 	e.GET("/v1/operations/:id", g.allow(access.ScopeRead, g.getOperation))
 }
 

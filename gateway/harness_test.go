@@ -20,6 +20,7 @@ import (
 	"casgate/cas/access"
 	"casgate/cas/castest"
 	"casgate/cas/filestore"
+	"casgate/cas/journal"
 	"casgate/cas/s3store"
 	"casgate/cas/s3store/s3test"
 	"casgate/gateway"
@@ -43,14 +44,20 @@ type parts struct {
 	// behind the gateway's back.
 	damage func(t *testing.T, d cas.Digest)
 	remove func(t *testing.T, d cas.Digest)
+	// sources are where the bytes of imported files lie.
+	sources []cas.Source
 	// copies changes what the gateways' Replicators are made from; nil: they have none.
 	copies func(*providers.Options)
+	// journal is what the gateways' journals are made from.
+	journal journal.WriterOptions
 }
 
 type testIndex interface {
 	cas.Index
+	cas.FileIndex
 	gateway.AccessIndex
 	providers.Ledger
+	journal.Store
 	CreateToken(ctx context.Context, t access.Token) (access.Token, error)
 	RevokeToken(ctx context.Context, id string) error
 }
@@ -58,13 +65,15 @@ type testIndex interface {
 // overlay is an index whose blobs go through another.
 type overlay struct {
 	gateway.AccessIndex
+	cas.FileIndex
 	providers.Ledger
+	journal.Store
 	tokens testIndex
 	cas.Index
 }
 
 // over puts blobs in front of x.
-func over(x testIndex, blobs cas.Index) testIndex { return overlay{x, x, x, blobs} }
+func over(x testIndex, blobs cas.Index) testIndex { return overlay{x, x, x, x, x, blobs} }
 
 func (o overlay) CreateToken(ctx context.Context, t access.Token) (access.Token, error) {
 	return o.tokens.CreateToken(ctx, t)
@@ -274,9 +283,13 @@ type server struct {
 	token string
 	parts *parts
 	store *cas.Store
+	files *cas.Files
 	logs  *syncBuffer
 	stop  func() // begins the graceful stop and waits for its end
 	cache *index.Cached
+	// gateway is there from before anything runs.
+	gateway *gateway.Gateway
+	journal *journal.Writer
 }
 
 // syncBuffer is a log that can be read while it is written.
@@ -310,6 +323,7 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 	t.Cleanup(cached.Close)
 	s.cache = cached
 	listeners := []index.Listener{cached.Listener()}
+	startJournal(t, p, s)
 	ctx, cancel := context.WithCancel(context.Background())
 
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -317,7 +331,7 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 		t.Fatal(err)
 	}
 	s.url = "http://" + ln.Addr().String()
-	o := gateway.Options{Access: p.index, PublicURL: s.url, Log: log}
+	o := gateway.Options{Access: p.index, Journal: s.journal, Records: p.index, PublicURL: s.url, Log: log}
 	so := cas.Options{SpoolDir: t.TempDir(), VerifiedFor: time.Hour, Log: log}
 	if change != nil {
 		change(&o, &so)
@@ -326,13 +340,11 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 		t.Fatal(err)
 	}
 	t.Cleanup(s.store.Close)
-	o.Store = s.store
-	var g *gateway.Gateway
+	s.files = cas.NewFiles(cas.FilesOptions{Store: s.store, Index: p.index, Sources: p.sources, Log: log})
+	o.Store, o.Files = s.store, s.files
 	if p.copies != nil {
-		replicator, listener := startCopies(t, p, s, log, func(ctx context.Context, d cas.Digest, life time.Duration) (string, error) {
-			return g.SignURL(ctx, d, life)
-		})
-		o.Copies = replicator
+		var listener index.Listener
+		o.Copies, listener = openCopies(t, p, s, log)
 		listeners = append(listeners, listener)
 	}
 	if feed, ok := p.index.(index.Feed); ok {
@@ -340,11 +352,14 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 		go func() { defer close(watched); _ = feed.Listen(ctx, index.FanOut(listeners...)) }() // ends with ctx's error
 		t.Cleanup(func() { cancel(); <-watched })
 	}
-	if g, err = gateway.New(o); err != nil {
+	if s.gateway, err = gateway.New(o); err != nil {
 		t.Fatal(err)
 	}
+	if p.copies != nil {
+		background(t, o.Copies.Run)
+	}
 	ended := make(chan error, 1)
-	go func() { ended <- g.Serve(ctx, ln) }()
+	go func() { ended <- s.gateway.Serve(ctx, ln) }()
 	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -356,25 +371,41 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 	return s
 }
 
-// startCopies runs a Replicator on the parts until the test ends.
-func startCopies(t *testing.T, p *parts, s *server, log zerolog.Logger, signURL func(context.Context, cas.Digest, time.Duration) (string, error)) (*providers.Replicator, index.Listener) {
+// background runs something until the test ends.
+func background(t *testing.T, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan struct{})
+	go func() { defer close(ran); _ = run(ctx) }() // ends with ctx's error
+	t.Cleanup(func() { cancel(); <-ran })
+}
+
+// startJournal runs a journal until the test has ended all else.
+func startJournal(t *testing.T, p *parts, s *server) {
+	o := p.journal
+	o.Log = zerolog.New(s.logs)
+	s.journal = journal.NewWriter(p.index, o)
+	background(t, s.journal.Run)
+}
+
+// openCopies makes a Replicator on the parts, which is closed when the test ends.
+func openCopies(t *testing.T, p *parts, s *server, log zerolog.Logger) (*providers.Replicator, index.Listener) {
 	t.Helper()
 	ledger, err := index.NewCachedLedger(p.index, index.LedgerOptions{CacheOptions: index.CacheOptions{Shared: p.shared}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(ledger.Close)
-	o := providers.Options{Blobs: s.store, Ledger: ledger, PollInterval: 50 * time.Millisecond, SignURL: signURL, Log: log}
+	o := providers.Options{Blobs: s.store, Ledger: ledger, PollInterval: 50 * time.Millisecond, Log: log}
+	o.SignURL = func(ctx context.Context, d cas.Digest, life time.Duration) (string, error) {
+		return s.gateway.SignURL(ctx, d, life)
+	}
+	o.OnEvent = func(e providers.Event) { s.gateway.CopyEvent(e) }
 	p.copies(&o)
 	replicator, err := providers.NewReplicator(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(replicator.Close)
-	ctx, cancel := context.WithCancel(context.Background())
-	ran := make(chan struct{})
-	go func() { defer close(ran); _ = replicator.Run(ctx) }() // ends with ctx's error
-	t.Cleanup(func() { cancel(); <-ran })
 	return replicator, index.FanOut(ledger.Listener(), index.Listener{CopiesChanged: replicator.Changed, Gap: replicator.ChangedAll})
 }
 

@@ -15,6 +15,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	"github.com/rs/zerolog"
+
+	"casgate/cas/journal"
 )
 
 // exchange is what the gateway knows of a request and its answer beyond what Echo
@@ -22,11 +24,11 @@ import (
 // where Echo's own Set makes a map for each request.
 type exchange struct {
 	http.ResponseWriter
-	id      [1]string // the operation's id, as a header value
-	tokenID string
-	err     error // what a 5xx answer hides from the client
-	body    *uploadBody
-	sent    int64 // bytes that didn't go through Echo's writer
+	id    [1]string // the operation's id, as a header value
+	err   error     // what a 5xx answer hides from the client
+	body  *uploadBody
+	sent  int64 // bytes that didn't go through Echo's writer
+	about about
 }
 
 func exchangeOf(c echo.Context) *exchange { return c.Response().Writer.(*exchange) }
@@ -55,7 +57,7 @@ func (g *Gateway) observe(next echo.HandlerFunc) echo.HandlerFunc {
 					aborted = v == http.ErrAbortHandler
 					if !aborted {
 						g.log.Error().Str("operation_id", entry.id[0]).Interface("panic", v).Bytes("stack", debug.Stack()).Msg("a handler panicked")
-						entry.err = errors.New("panic")
+						entry.err, entry.about.failure = errPanic, errPanic
 						aborted = c.Response().Committed
 						if !aborted {
 							aborted = g.answerPanic(c)
@@ -73,6 +75,7 @@ func (g *Gateway) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			err = next(c)
 		}
 		if err != nil {
+			entry.about.failure = err
 			g.handleError(err, c)
 			if c.Response().Committed && entry.err == nil && c.Response().Status < 400 {
 				// The answer broke off after it had begun: no client may take it for whole.
@@ -100,11 +103,14 @@ func checkQuery(r *http.Request) error {
 // answerPanic answers 500 and reports whether even that failed.
 func (g *Gateway) answerPanic(c echo.Context) (failed bool) {
 	defer func() { failed = recover() != nil }()
-	g.handleError(errors.New("panic"), c)
+	g.handleError(errPanic, c)
 	return false
 }
 
-// record counts and logs a request that has been answered, or aborted.
+// errPanic stands for a handler's panic.
+var errPanic = errors.New("panic")
+
+// record counts, logs and journals a request that has been answered, or aborted.
 func (g *Gateway) record(c echo.Context, entry *exchange, start time.Time, aborted bool) {
 	took := time.Since(start)
 	req, res := c.Request(), c.Response()
@@ -114,6 +120,7 @@ func (g *Gateway) record(c echo.Context, entry *exchange, start time.Time, abort
 		bytesIn = entry.body.received()
 	}
 	g.metrics.observe(c.Path(), req.Method, res.Status, took, bytesIn, bytesOut)
+	g.journalRequest(c, entry, start, took, bytesIn, bytesOut, aborted)
 
 	var event *zerolog.Event
 	switch {
@@ -140,8 +147,8 @@ func (g *Gateway) record(c echo.Context, entry *exchange, start time.Time, abort
 	if bytesIn > 0 {
 		event = event.Int64("bytes_in", bytesIn)
 	}
-	if entry.tokenID != "" {
-		event = event.Str("token", entry.tokenID)
+	if id, ok := strings.CutPrefix(entry.about.actor, journal.ActorToken); ok {
+		event = event.Str("token", id)
 	}
 	if aborted {
 		event = event.Bool("aborted", true)

@@ -53,6 +53,7 @@ var kinds = func() map[api.Code]problemKind {
 		{api.CodeUnauthenticated, 401, "Authentication needed", 0},
 		{api.CodeForbidden, 403, "Not allowed", 0},
 		{api.CodeBlobNotFound, 404, "No such blob", 0},
+		{api.CodeFileNotFound, 404, "No such file", 0},
 		{api.CodeNotFound, 404, "No such resource", 0},
 		{api.CodeCopyNotFound, 404, "No such copy", 0},
 		{api.CodeProviderNotFound, 404, "No such provider", 0},
@@ -60,6 +61,7 @@ var kinds = func() map[api.Code]problemKind {
 		{api.CodeMethodNotAllowed, 405, "Method not allowed", 0},
 		{api.CodeRequestTimeout, 408, "Request too slow", 1},
 		{api.CodeBlobInUse, 409, "Blob in use", 0},
+		{api.CodeDuplicateFile, 409, "Duplicate file", 0},
 		{api.CodeCopyInProgress, 409, "Copy in progress", 1},
 		{api.CodeLengthRequired, 411, "Length required", 0},
 		{api.CodePreconditionFailed, 412, "Precondition failed", 0},
@@ -76,6 +78,7 @@ var kinds = func() map[api.Code]problemKind {
 		{api.CodeProviderFailed, 502, "Provider failed", 2},
 		{api.CodeIndexUnavailable, 503, "Index unavailable", 2},
 		{api.CodeStoreUnavailable, 503, "Object store unavailable", 2},
+		{api.CodeOriginUnavailable, 503, "Imported file out of reach", 2},
 		{api.CodeOverloaded, 503, "Overloaded", 1},
 		{api.CodeProviderUnavailable, 503, "Provider unavailable", 2},
 		{api.CodeProviderTimeout, 504, "Provider timed out", 2},
@@ -101,6 +104,9 @@ var errorCodes = []struct {
 	{cas.ErrBlobNotFound, api.CodeBlobNotFound, true},
 	{cas.ErrBlobTooLarge, api.CodeBlobTooLarge, true},
 	{cas.ErrBlobInUse, api.CodeBlobInUse, true},
+	{cas.ErrFileNotFound, api.CodeFileNotFound, true},
+	{cas.ErrDuplicateFile, api.CodeDuplicateFile, true},
+	{cas.ErrOriginUnavailable, api.CodeOriginUnavailable, false},
 	{cas.ErrObjectMissing, api.CodeObjectMissing, false},
 	{cas.ErrObjectCorrupt, api.CodeObjectCorrupt, false}, // before ErrDigestMismatch, which it wraps
 	{cas.ErrDigestMismatch, api.CodeDigestMismatch, true},
@@ -149,13 +155,14 @@ var providerCodes = []struct {
 
 // advice is the detail of the kinds whose own errors don't go to clients.
 var advice = map[api.Code]string{
-	api.CodeInvalidRequest:   "The body broke off before its declared end, or its chunks are malformed. Nothing was stored; send it again.",
-	api.CodeObjectMissing:    "The blob is known, but its bytes are missing in the object store. Uploading it again mends it.",
-	api.CodeObjectCorrupt:    "The stored bytes are not those of the digest. Uploading the blob again mends it.",
-	api.CodeNoSpace:          "The gateway's disk or bucket is full. Nothing was stored.",
-	api.CodeIndexUnavailable: "The index can't be reached. Nothing is lost; try again shortly.",
-	api.CodeStoreUnavailable: "The object store can't be reached. Nothing is lost; try again shortly.",
-	api.CodeInternal:         "Something went wrong in the gateway. Its log has the details under the operation id.",
+	api.CodeInvalidRequest:    "The body broke off before its declared end, or its chunks are malformed. Nothing was stored; send it again.",
+	api.CodeObjectMissing:     "The blob is known, but its bytes are missing in the object store. Uploading it again mends it.",
+	api.CodeObjectCorrupt:     "The stored bytes are not those of the digest. Uploading the blob again mends it.",
+	api.CodeNoSpace:           "The gateway's disk or bucket is full. Nothing was stored.",
+	api.CodeIndexUnavailable:  "The index can't be reached. Nothing is lost; try again shortly.",
+	api.CodeStoreUnavailable:  "The object store can't be reached. Nothing is lost; try again shortly.",
+	api.CodeOriginUnavailable: "The bytes of this imported file can't be read where they lie. Nothing is lost; try again shortly.",
+	api.CodeInternal:          "Something went wrong in the gateway. Its log has the details under the operation id.",
 }
 
 // problemOf maps any error to the answer for clients.
@@ -216,6 +223,9 @@ func classify(err error) (api.Code, string) {
 	if e, ok := errors.AsType[*requestError](err); ok {
 		return e.code, e.detail
 	}
+	if e, ok := errors.AsType[*cas.InvalidField](err); ok {
+		return api.CodeInvalidRequest, fieldName(e) + " " + e.Problem
+	}
 	for _, row := range errorCodes {
 		if errors.Is(err, row.err) {
 			if row.detail {
@@ -235,8 +245,9 @@ func classify(err error) (api.Code, string) {
 	return "", ""
 }
 
-// handleError is Echo's HTTPErrorHandler: it answers with a problem, unless the
-// answer has begun or nobody waits for it any more.
+// handleError is Echo's HTTPErrorHandler: it answers with a problem, for files in
+// the shape of their API, unless the answer has begun or nobody waits for it any
+// more.
 func (g *Gateway) handleError(err error, c echo.Context) {
 	r := c.Response()
 	if r.Committed {
@@ -260,7 +271,6 @@ func (g *Gateway) handleError(err error, c echo.Context) {
 			delete(h, name)
 		}
 	}
-	h.Set(echo.HeaderContentType, "application/problem+json")
 	h.Set(echo.HeaderCacheControl, "no-store")
 	h.Set(echo.HeaderXContentTypeOptions, "nosniff")
 	if p.RetryAfter > 0 {
@@ -269,7 +279,14 @@ func (g *Gateway) handleError(err error, c echo.Context) {
 	if p.Status == http.StatusUnauthorized {
 		h.Set(echo.HeaderWWWAuthenticate, `Bearer realm="casgate"`)
 	}
-	body, err := json.Marshal(p)
+	var shown any = p
+	h.Set(echo.HeaderContentType, "application/problem+json")
+	if isFilesPath(c.Request().URL.Path) {
+		shown = g.fileError(err, p)
+		h.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+		h.Set(api.HeaderShouldRetry, strconv.FormatBool(p.Retryable))
+	}
+	body, err := json.Marshal(shown)
 	if err != nil {
 		panic(err) // a struct of strings and numbers can be marshalled
 	}

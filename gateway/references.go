@@ -14,7 +14,7 @@ import (
 
 // getReference answers GET /v1/blobs/{digest}/references/{provider}.
 func (g *Gateway) getReference(c echo.Context) error {
-	q, err := copyRequest(c)
+	q, err := g.copyRequest(c)
 	if err != nil {
 		return err
 	}
@@ -32,9 +32,11 @@ func (g *Gateway) getReference(c echo.Context) error {
 		ExpiresAt: timeIfAny(ref.ExpiresAt),
 		Simulated: g.isSimulated(q.Provider),
 	}
+	aboutOf(c).silent = ref.Kind.Needs == providers.NeedURL // to sign a URL is no operation
 	if ref.Copy != nil {
 		shown := apiCopy(*ref.Copy)
 		answer.Copy = &shown
+		noteCopy(c, *ref.Copy)
 	}
 	return noStore(c, http.StatusOK, answer)
 }
@@ -45,19 +47,16 @@ const textType = "text/plain; charset=utf-8"
 
 // getText answers GET and HEAD of /v1/blobs/{digest}/text.
 func (g *Gateway) getText(c echo.Context) error {
-	q := providers.Request{OperationID: operationID(c), Provider: c.QueryParam("provider")}
-	var err error
-	if q.Digest, err = digestParam(c); err != nil {
+	q, err := g.copyRequest(c)
+	if err != nil {
 		return err
 	}
-	if q.Name, err = cleanName(c.QueryParam("name")); err != nil {
-		return err
-	}
-	if q.Provider == "" {
+	if q.Provider = c.QueryParam("provider"); q.Provider == "" {
 		if q.Provider, err = g.textProvider(); err != nil {
 			return err
 		}
 	}
+	aboutOf(c).provider = q.Provider
 	ctx := g.waitingLong(c.Request())
 	defer ctx.end()
 	text, err := g.copies.Text(ctx, q)

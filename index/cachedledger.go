@@ -163,6 +163,12 @@ func (c *CachedLedger) changing(d cas.Digest) (done func()) {
 	return func() { c.Forget(d) }
 }
 
+// EnterCopy implements providers.Ledger.
+func (c *CachedLedger) EnterCopy(ctx context.Context, w providers.Wanted, fileID string) (providers.Copy, error) {
+	defer c.changing(w.Digest)()
+	return c.inner.EnterCopy(ctx, w, fileID)
+}
+
 // RequestCopy implements providers.Ledger.
 func (c *CachedLedger) RequestCopy(ctx context.Context, w providers.Wanted) (providers.Copy, error) {
 	defer c.changing(w.Digest)()

@@ -68,8 +68,11 @@ func TestCachedLedgerForgets(t *testing.T) {
 	lost := fmt.Errorf("%w: lost", cas.ErrIndexUnavailable)
 	for name, change := range map[string]func(ctx context.Context, c *index.CachedLedger){
 		indextest.OpSetExtractedText: func(ctx context.Context, c *index.CachedLedger) { c.SetExtractedText(ctx, someText, some) },
-		indextest.OpRequestCopy:      func(ctx context.Context, c *index.CachedLedger) { c.RequestCopy(ctx, providers.Wanted{Key: someKey}) },
-		indextest.OpClaimCopy:        func(ctx context.Context, c *index.CachedLedger) { c.ClaimCopy(ctx, providers.Wanted{Key: someKey}, 0) },
+		indextest.OpEnterCopy: func(ctx context.Context, c *index.CachedLedger) {
+			c.EnterCopy(ctx, providers.Wanted{Key: someKey}, "1")
+		},
+		indextest.OpRequestCopy: func(ctx context.Context, c *index.CachedLedger) { c.RequestCopy(ctx, providers.Wanted{Key: someKey}) },
+		indextest.OpClaimCopy:   func(ctx context.Context, c *index.CachedLedger) { c.ClaimCopy(ctx, providers.Wanted{Key: someKey}, 0) },
 		indextest.OpCompleteCopy: func(ctx context.Context, c *index.CachedLedger) {
 			c.CompleteCopy(ctx, someKey, 1, providers.RemoteFile{})
 		},

@@ -77,6 +77,10 @@ func (l *copies) SetExtractedText(context.Context, providers.TextKey, cas.Digest
 	l.clear()
 	return nil
 }
+func (l *copies) EnterCopy(context.Context, providers.Wanted, string) (c providers.Copy, err error) {
+	l.clear()
+	return c, nil
+}
 func (l *copies) RequestCopy(context.Context, providers.Wanted) (c providers.Copy, err error) {
 	l.clear()
 	return c, nil

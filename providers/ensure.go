@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 const (
@@ -77,7 +79,12 @@ func (r *Replicator) Begin(ctx context.Context, q Request) (Copy, error) {
 	if err := j.about.Check(j.purpose, j.wanted.Extension, j.wanted.Size); err != nil {
 		return Copy{}, err
 	}
+	// Noted before the row is there, which somebody may take up at once.
+	r.asked.enter(q, false)
 	c, err = r.ledger.RequestCopy(ctx, j.wanted)
+	if err != nil || c.OperationID != q.OperationID || c.State.settled() {
+		r.asked.drop(q.OperationID)
+	}
 	if err != nil {
 		return Copy{}, err
 	}
@@ -113,6 +120,7 @@ func unavailable(p Guarded) error {
 func (r *Replicator) join(ctx context.Context, j job) (Copy, bool, error) {
 	key := j.wanted.Key
 	flight := fmt.Sprintf("%x %s %s %q %q %t", key.Digest[:], key.Provider, key.Account, key.Purpose, key.Extension, j.wanted.Retry)
+	r.asked.enter(j.request, true)
 	var leads bool // written by the one whose function runs, before its result is sent
 	done := r.flights.DoChan(flight, func() (any, error) {
 		leads = true
@@ -123,23 +131,42 @@ func (r *Replicator) join(ctx context.Context, j job) (Copy, bool, error) {
 		defer end()
 		return r.pursue(r.working, j)
 	})
-	select {
-	case result := <-done:
+	take := func(result singleflight.Result) (Copy, bool, error) {
+		r.asked.drop(j.wanted.OperationID)
 		c, _ := result.Val.(outcome)
 		return c.copy, c.made && leads, result.Err
+	}
+	select {
+	case result := <-done:
+		return take(result)
 	case <-ctx.Done():
+		if r.asked.leave(j.wanted.OperationID) {
+			return take(<-done) // it has ended just now, and nobody else was told
+		}
 	}
-	err := context.Cause(ctx)
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return Copy{}, false, err
-	}
+	return r.leave(ctx, j)
+}
+
+// leave returns what a caller is told who doesn't wait any longer.
+func (r *Replicator) leave(ctx context.Context, j job) (Copy, bool, error) {
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
-	c, lookErr := r.ledger.Copy(look, key)
-	if lookErr != nil && !errors.Is(lookErr, ErrCopyNotFound) {
-		return Copy{}, false, lookErr
+	c, lookErr := r.ledger.Copy(look, j.wanted.Key)
+	goesOn := j.request.Actor != "" && lookErr == nil && c.OperationID == j.wanted.OperationID
+	if !goesOn {
+		r.asked.drop(j.wanted.OperationID)
 	}
-	return c, false, fmt.Errorf("%w: %s is %s", ErrCopyInProgress, key, c.State)
+	err := context.Cause(ctx)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		if lookErr != nil && !errors.Is(lookErr, ErrCopyNotFound) {
+			return Copy{}, false, lookErr
+		}
+		err = fmt.Errorf("%w: %s is %s", ErrCopyInProgress, j.wanted.Key, c.State)
+	}
+	if goesOn {
+		err = Left{err}
+	}
+	return c, false, err
 }
 
 // outcome is what comes of work on a copy.
@@ -161,7 +188,9 @@ func (r *Replicator) pursue(ctx context.Context, j job) (outcome, error) {
 		}
 		if won {
 			release()
+			began := time.Now()
 			made, err := r.work(ctx, j, c)
+			r.tellSynced(made, began, err)
 			if err == nil {
 				return outcome{made, true}, nil
 			}

@@ -29,9 +29,10 @@ type Ledger interface {
 
 	// RequestCopy makes sure that there is a row that says the copy is wanted, for
 	// whichever gateway comes to it first: where there is none, or it may be claimed
-	// for w, it becomes StatePending, due now, with w's name, media type, size and
-	// operation, its attempts and error cleared. In all other cases it changes
-	// nothing. It returns the row as it then is.
+	// for w, it becomes StatePending (StateUnverified stays so), due now, with w's name,
+	// media type, size and operation, its attempts and error cleared. In all other
+	// cases, and where it is StateProcessing, it changes nothing. It returns the row as
+	// it then is.
 	RequestCopy(ctx context.Context, w Wanted) (Copy, error)
 
 	// ClaimCopy gives the caller the row, to work on until the lease runs out, where
@@ -40,17 +41,24 @@ type Ledger interface {
 	//   no row, StateEvicted or StateDeleted  always
 	//   StatePending                          where no lease runs and it is due
 	//   StateUploading, StateProcessing       where no lease runs
+	//   StateUnverified                       where no lease runs
 	//   StateReady                            where it expires within w.Margin
 	//   StateFailed, StateLost                where it is due, or w.Retry
 	//   StateDeleting                         never
 	//
 	// A row is due where NextAttemptAt is set and has passed; with w.Retry all are. It
-	// then has the next fence, is StateUploading (StateProcessing stays so), has w's
-	// name, media type and size, and is Uncertain where it was, or was StateUploading
-	// before. Coming from any state but StatePending, StateUploading and
-	// StateProcessing it also gets w's operation, and its attempts start over.
+	// then has the next fence, is StateUploading (StateProcessing and StateUnverified
+	// stay so), has w's name, media type and size, and is Uncertain where it was, or was
+	// StateUploading before. Coming from any state but StatePending, StateUploading,
+	// StateProcessing and StateUnverified it also gets w's operation, and its attempts
+	// start over.
 	// Otherwise won is false and the row is returned as it is.
 	ClaimCopy(ctx context.Context, w Wanted, lease time.Duration) (c Copy, won bool, err error)
+
+	// EnterCopy stores a copy that somebody has noted before: StateUnverified, with this
+	// file id and all of w but Margin and Retry, not due. Where there is a row already, of
+	// whatever state, it changes nothing. It returns the row as it then is.
+	EnterCopy(ctx context.Context, w Wanted, fileID string) (Copy, error)
 
 	// ExtendLease makes the lease run for that long from now. It reports false where
 	// the fence isn't the newest any more: the lease was lost.
@@ -59,11 +67,15 @@ type Ledger interface {
 	// CompleteCopy records the remote file f. Its status decides between StateReady
 	// and StateProcessing; the lease is kept in the latter only. Error, Uncertain and
 	// NextAttemptAt are cleared, with StateReady also Attempts. It reports false, and
-	// changes nothing, where the fence isn't the newest any more.
+	// changes nothing, where the fence isn't the newest any more. With the newest it
+	// may be repeated, and so may FailCopy and FinishDelete: what is recorded already is
+	// held.
 	CompleteCopy(ctx context.Context, k Key, fence int64, f RemoteFile) (c Copy, held bool, err error)
 
 	// FailCopy ends an attempt that failed, and the lease. The file id is cleared
-	// unless the row becomes StateReady. It reports false, and changes nothing, where
+	// unless the row becomes StateReady, which only a renewal can: one that is
+	// StateUploading and has an old file. A row that is Uncertain stays so until it is
+	// completed. It reports false, and changes nothing, where
 	// the fence isn't the newest any more.
 	FailCopy(ctx context.Context, k Key, fence int64, f Failure) (c Copy, held bool, err error)
 
@@ -99,14 +111,15 @@ type Ledger interface {
 	// is known change nothing, and neither do rows that aren't there.
 	UseCopies(ctx context.Context, uses map[Key]time.Time) error
 
-	// DueCopies returns rows of the accounts (fingerprints, see Account) that need work nobody does: StatePending
-	// and StateDeleting where due and no lease runs, StateUploading and
-	// StateProcessing where no lease runs; the longest waiting first.
+	// DueCopies returns rows of the accounts (fingerprints, see Account) that need work
+	// nobody does: StatePending, StateUnverified and StateDeleting where due and no
+	// lease runs, StateUploading, StateProcessing and StateUnverified whose lease ran
+	// out; the longest waiting first.
 	DueCopies(ctx context.Context, accounts []string, limit int) ([]Copy, error)
 
 	// CopyUsage counts the rows of an account by purpose that take up room at the
-	// provider, or are about to: StateUploading, StateProcessing, StateReady,
-	// StateDeleting.
+	// provider, or are about to: StateUploading, StateProcessing, StateUnverified,
+	// StateReady, StateDeleting.
 	CopyUsage(ctx context.Context, account string) ([]Usage, error)
 
 	// CopiesAt returns rows at a provider, of all accounts, but those StateDeleted, in

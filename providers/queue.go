@@ -108,18 +108,21 @@ func (r *Replicator) wakeIfMore(found int) {
 
 // advance does the work of one row. What comes of it is in the ledger.
 func (r *Replicator) advance(ctx context.Context, p Guarded, c Copy) {
+	began := time.Now()
 	var err error
 	if c.State == StateDeleting {
 		var won bool
 		if c, won, err = r.ledger.DeleteCopy(ctx, c.Key, "", r.o.Lease); err == nil && won {
-			_, err = r.remove(ctx, p, c)
+			if c, err = r.remove(ctx, p, c); err == nil && c.State == StateDeleted {
+				r.tellDeleted(ctx, c, began)
+			}
 		}
 	} else {
 		err = r.resume(ctx, p, c)
 	}
 	// Failures of the provider are in the ledger, and were logged when they came up.
 	if _, known := errors.AsType[*Error](err); err != nil && !known && ctx.Err() == nil {
-		r.log.Warn().Err(err).Stringer("copy", c.Key).Msg("work on a copy was broken off; trying again later")
+		r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("work on a copy was broken off; trying again later")
 	}
 }
 
@@ -157,7 +160,10 @@ func (r *Replicator) abandon(ctx context.Context, c Copy, cause error) error {
 	if isSource(cause) {
 		e.Kind, e.Code, e.Message, e.Hint = KindPermanent, sourceCode(cause), "the blob isn't there any more", "upload it to the gateway again"
 	}
-	_, _, err = r.ledger.FailCopy(ctx, c.Key, claimed.Fence, Failure{State: StateFailed, Error: e, Uncertain: claimed.Uncertain, Again: true})
+	failed, held, err := r.ledger.FailCopy(ctx, c.Key, claimed.Fence, Failure{State: StateFailed, Error: e, Uncertain: claimed.Uncertain, Again: true})
+	if err == nil && held {
+		r.tellSynced(failed, time.Now(), e)
+	}
 	return err
 }
 

@@ -25,6 +25,15 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]Copy, error) {
 	if len(copies) == 0 {
 		return nil, fmt.Errorf("%w: %s has none at %s", ErrCopyNotFound, q.Digest, q.Provider)
 	}
+	r.asked.enter(q, true)
+	goesOn := false
+	defer func() {
+		if goesOn {
+			r.asked.enter(q, false)
+		} else {
+			r.asked.drop(q.OperationID)
+		}
+	}()
 	// All are marked before any is removed: what is cut short the queue takes up.
 	var mine []int
 	for i, c := range copies {
@@ -44,6 +53,7 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]Copy, error) {
 		if copies[i], err = r.remove(ctx, p, copies[i]); err != nil {
 			return nil, err
 		}
+		goesOn = goesOn || copies[i].State == StateDeleting
 	}
 	return copies, nil
 }
@@ -132,8 +142,11 @@ func (r *Replicator) postpone(ctx context.Context, c Copy, cause error) Copy {
 		State: StateDeleting, Error: e, Uncertain: c.Uncertain,
 		Again: true, After: cmp.Or(e.RetryAfter, backoffDelay(c.Attempts)),
 	})
-	r.log.Warn().Err(cause).Stringer("copy", c.Key).Msg("the provider has not confirmed a delete; trying again later")
-	if err != nil || !held {
+	if err == nil && !held {
+		return row // somebody else is at it, or was
+	}
+	r.log.Warn().Err(cause).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("the provider has not confirmed a delete; trying again later")
+	if err != nil {
 		c.Error = e
 		return c // its lease runs out, and the queue takes it up
 	}
@@ -185,7 +198,7 @@ func (r *Replicator) lose(ctx context.Context, c Copy) error {
 	}
 	if lost.State == StateLost {
 		r.metrics.count(c.Provider, outcomeLost)
-		r.log.Warn().Stringer("copy", c.Key).Str("file", c.FileID).Int("losses", lost.Losses).Msg("the provider has lost a file")
+		r.log.Warn().Str("operation_id", c.OperationID).Stringer("copy", c.Key).Str("file", c.FileID).Int("losses", lost.Losses).Msg("the provider has lost a file")
 	}
 	return nil
 }

@@ -53,7 +53,9 @@ type Options struct {
 	// OnStep is told of each step of an upload, before the next begins. For tests that
 	// kill a gateway, or hold it, at a certain place.
 	OnStep func(Step)
-	Log    zerolog.Logger
+	// OnEvent is told of the end of work that no caller is told of. It must not wait.
+	OnEvent func(Event)
+	Log     zerolog.Logger
 	// Registry gets the metrics; nil makes one that nobody reads.
 	Registry prometheus.Registerer
 }
@@ -85,6 +87,7 @@ type Replicator struct {
 	flights singleflight.Group
 	changes *changes
 	uses    *uses
+	asked   *asked
 	nudge   chan struct{} // the ledger has work
 
 	// Work outlives the callers that asked for it; it ends with the Replicator.
@@ -102,6 +105,9 @@ func NewReplicator(o Options) (*Replicator, error) {
 	if o.OnStep == nil {
 		o.OnStep = func(Step) {}
 	}
+	if o.OnEvent == nil {
+		o.OnEvent = func(Event) {}
+	}
 	r := &Replicator{
 		o:        o,
 		blobs:    o.Blobs,
@@ -111,6 +117,7 @@ func NewReplicator(o Options) (*Replicator, error) {
 		metrics:  newMetrics(o.Registry),
 		changes:  newChanges(),
 		uses:     newUses(),
+		asked:    newAsked(),
 		nudge:    make(chan struct{}, 1),
 	}
 	for _, p := range o.Providers {
@@ -184,6 +191,12 @@ type Request struct {
 	Retry bool
 	// OperationID becomes the copy's where this request is what makes it wanted.
 	OperationID string
+	// Actor is who asks. Where it is given, OnEvent isn't told of what the request's
+	// operation comes to unless the caller leaves before: a call that is left, whose
+	// work goes on, returns an error that wraps Left.
+	Actor string
+	// File names the file that is asked by, for OnEvent.
+	File string
 }
 
 // job is a request, thought through.
@@ -193,6 +206,7 @@ type job struct {
 	purpose  Purpose
 	blob     cas.Blob
 	wanted   Wanted
+	request  Request // where somebody asks who waits for it
 }
 
 // plan works out what a request asks for. It asks nobody but the index.
@@ -215,7 +229,7 @@ func (r *Replicator) plan(ctx context.Context, q Request) (job, error) {
 		}
 	}
 	return job{
-		provider: p, about: about, purpose: purpose, blob: blob,
+		provider: p, about: about, purpose: purpose, blob: blob, request: q,
 		wanted: Wanted{
 			Key: Key{
 				Digest: q.Digest, Provider: q.Provider, Account: about.Account,

@@ -3,6 +3,7 @@ package providers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/dustin/go-humanize"
 )
@@ -62,18 +63,20 @@ func (r *Replicator) evict(ctx context.Context, j job, purpose string) (bool, er
 	if err := r.uses.flush(ctx, r.ledger); err != nil {
 		return false, err
 	}
+	began := time.Now()
 	victim, won, err := r.ledger.EvictCopy(ctx, j.wanted.Key, purpose, r.o.Lease)
 	if err != nil || !won {
 		return false, err
 	}
-	if err := r.removeRemote(ctx, j.provider, victim); err != nil {
+	id := newOperationID()
+	err = r.removeRemote(ctx, j.provider, victim)
+	if err != nil {
 		r.postpone(ctx, victim, err)
-		return false, err
+	} else if err = r.finishDelete(ctx, victim, StateEvicted); err == nil {
+		r.log.Info().Str("operation_id", id).Stringer("copy", victim.Key).Stringer("for", j.wanted.Key).Msg("removed the copy used least recently, to make room")
+		r.metrics.count(victim.Provider, outcomeEvicted)
+		victim.State = StateEvicted
 	}
-	if err := r.finishDelete(ctx, victim, StateEvicted); err != nil {
-		return false, err
-	}
-	r.log.Info().Stringer("copy", victim.Key).Stringer("for", j.wanted.Key).Msg("removed the copy used least recently, to make room")
-	r.metrics.count(victim.Provider, outcomeEvicted)
-	return true, nil
+	r.tell(Event{Kind: EventEvicted, OperationID: id, Copy: victim, Start: began, Err: err})
+	return err == nil, err
 }

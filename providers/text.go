@@ -13,7 +13,9 @@ import (
 
 // Text returns the blob that holds the text a provider has extracted from the
 // request's blob. It is extracted once, and from then on a blob of its own, which
-// needs neither the provider nor the copy any more.
+// needs neither the provider nor the copy any more. The copy that the extraction
+// needs is an operation beside it, of whose end OnEvent is told: the request's,
+// with a dot and the provider's name after it.
 //
 // Errors: ErrNoReference where the provider extracts no text, and those of Ensure.
 func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
@@ -26,6 +28,9 @@ func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 		return cas.Blob{}, fmt.Errorf("%w: %s extracts no text", ErrNoReference, q.Provider)
 	}
 	q.Purpose = extractor.TextPurpose()
+	if q.OperationID != "" {
+		q.OperationID += "." + q.Provider // the copy is a thing of its own beside the text
+	}
 	j, err := r.plan(ctx, q)
 	if err != nil {
 		return cas.Blob{}, err
@@ -82,6 +87,9 @@ func (r *Replicator) knownText(ctx context.Context, k TextKey) (cas.Blob, error)
 // extract asks the provider, and keeps what it says. A file that the provider lost
 // meanwhile is uploaded once more, and not again.
 func (r *Replicator) extract(ctx context.Context, q Request, extractor TextExtractor, key TextKey) (cas.Blob, error) {
+	r.asked.enter(q, false)
+	defer r.asked.drop(q.OperationID)
+	q.Actor = "" // who waits, waits for the text, and is told nothing of the copy
 	c, _, err := r.Ensure(ctx, q)
 	if err != nil {
 		return cas.Blob{}, err

@@ -53,7 +53,7 @@ func (r *Replicator) work(ctx context.Context, j job, claimed Copy) (Copy, error
 		return claimed, errLeaseLost
 	}
 	r.metrics.count(claimed.Provider, outcomeFailed)
-	return r.recordFailure(ctx, j, claimed, f, err)
+	return r.recordFailure(ctx, j, c, f, err) // the row as it came to be, perhaps in process
 }
 
 // holdLease extends the lease of a claim until release is called. The context it
@@ -128,23 +128,6 @@ func (r *Replicator) attempt(ctx context.Context, j job, c Copy) (Copy, RemoteFi
 	return c, f, err
 }
 
-// verifyNoted looks whether the provider has the file that was noted for the copy,
-// and in the size that it must have.
-func (r *Replicator) verifyNoted(ctx context.Context, j job, c Copy) (RemoteFile, error) {
-	f, err := r.lookUp(ctx, j, c.FileID)
-	if err != nil {
-		return f, err
-	}
-	if f.Size != 0 && f.Size != j.blob.Size && !j.purpose.Rewritten || f.Status == StatusFailed {
-		return RemoteFile{}, &Error{
-			Provider: c.Provider, Op: OpRetrieve, Kind: KindLost, Code: "not_the_same",
-			Message: fmt.Sprintf("the file %s noted for the copy is another one, or unusable", c.FileID),
-		}
-	}
-	f.Name = cmp.Or(f.Name, c.RemoteName, c.Name)
-	return f, nil
-}
-
 // place finds the remote file of an earlier attempt, or uploads one.
 func (r *Replicator) place(ctx context.Context, j job, c Copy) (RemoteFile, error) {
 	if c.Uncertain {
@@ -153,7 +136,7 @@ func (r *Replicator) place(ctx context.Context, j job, c Copy) (RemoteFile, erro
 			return RemoteFile{}, err
 		}
 		if found {
-			r.log.Info().Stringer("copy", c.Key).Str("file", f.ID).Msg("adopted the file of an earlier attempt, whose outcome was unknown")
+			r.log.Info().Str("operation_id", c.OperationID).Stringer("copy", c.Key).Str("file", f.ID).Msg("adopted the file of an earlier attempt, whose outcome was unknown")
 			r.metrics.count(c.Provider, outcomeAdopted)
 			r.o.OnStep(StepAdopted)
 			return f, nil
@@ -231,7 +214,7 @@ func (r *Replicator) upload(ctx context.Context, j job, c Copy) (RemoteFile, err
 // findEarlier looks for a remote file that an earlier attempt has left.
 func (r *Replicator) findEarlier(ctx context.Context, j job, c Copy) (RemoteFile, bool, error) {
 	if j.purpose.Unlisted {
-		r.log.Warn().Stringer("copy", c.Key).Msg("an earlier upload may have got through, and the provider doesn't list files of this purpose; uploading again")
+		r.log.Warn().Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("an earlier upload may have got through, and the provider doesn't list files of this purpose; uploading again")
 		return RemoteFile{}, false, nil
 	}
 	var best RemoteFile
@@ -343,7 +326,7 @@ func (r *Replicator) yield(ctx context.Context, j job, c Copy, f RemoteFile) {
 			err = r.await(ctx, now, changed)
 			release()
 			if err != nil {
-				r.log.Warn().Err(err).Stringer("copy", c.Key).Str("file", f.ID).Msg("a remote file may be left over; a reconcile will find it")
+				r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Str("file", f.ID).Msg("a remote file may be left over; a reconcile will find it")
 				return
 			}
 		}
@@ -365,7 +348,7 @@ func (r *Replicator) discard(j job, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.working), time.Minute)
 	defer cancel()
 	if err := j.provider.Delete(ctx, id); err != nil && KindOf(err) != KindLost {
-		r.log.Warn().Err(err).Stringer("copy", j.wanted.Key).Str("file", id).Msg("a remote file is left over; a reconcile will find it")
+		r.log.Warn().Err(err).Str("operation_id", j.wanted.OperationID).Stringer("copy", j.wanted.Key).Str("file", id).Msg("a remote file is left over; a reconcile will find it")
 	}
 }
 
@@ -374,7 +357,7 @@ func (r *Replicator) discard(j job, id string) {
 func (r *Replicator) discardUnknown(ctx context.Context, j job, c Copy, keep string) {
 	left, err := leftovers(ctx, j.provider, c)
 	if err != nil {
-		r.log.Warn().Err(err).Stringer("copy", c.Key).Msg("could not look for a file that may be left over; a reconcile will find it")
+		r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("could not look for a file that may be left over; a reconcile will find it")
 		return
 	}
 	for _, f := range left {
@@ -394,12 +377,12 @@ func (r *Replicator) recordFailure(ctx context.Context, j job, c Copy, made Remo
 	switch {
 	case err != nil:
 		// The lease runs out, and whoever comes next looks for the file first.
-		r.log.Error().Err(err).Stringer("copy", c.Key).AnErr("cause", cause).Msg("could not record a failed upload")
+		r.log.Error().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).AnErr("cause", cause).Msg("could not record a failed upload")
 		return c, cause
 	case !held:
 		return c, errLeaseLost
 	}
-	r.log.Warn().Err(cause).Stringer("copy", c.Key).Str("state", string(failed.State)).Int("attempts", failed.Attempts).Msg("copy failed")
+	r.log.Warn().Err(cause).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Str("state", string(failed.State)).Int("attempts", failed.Attempts).Msg("copy failed")
 	return failed, cause
 }
 

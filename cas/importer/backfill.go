@@ -52,6 +52,8 @@ const (
 // Event is what became of a file.
 type Event struct {
 	File cas.File
+	// Start is when its turn came.
+	Start time.Time
 	// Bytes were read; Stored: they were new to the store, and else a duplicate of what
 	// it had.
 	Bytes  int64
@@ -236,7 +238,7 @@ type fileLister interface {
 // take takes a file in, and tells of it. When ctx is done the file is finished, but
 // not tried again.
 func (b *backfill) take(ctx context.Context, file cas.File) {
-	event := Event{File: file}
+	event := Event{File: file, Start: time.Now()}
 	if !b.sources[file.Origin.Source] {
 		event.PutOff = true
 		event.Err = fmt.Errorf("%w: it lies in %s, which isn't configured", cas.ErrOriginUnavailable, file.Origin.Source)

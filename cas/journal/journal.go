@@ -32,6 +32,24 @@ const (
 	KindExpire     Kind = "expire" // a file had reached its end
 	KindTokenMade  Kind = "token-created"
 	KindTokenEnded Kind = "token-revoked"
+	KindKeyMade    Kind = "signing-key-created"
+	KindKeyEnded   Kind = "signing-key-retired"
+)
+
+// Kinds are all kinds.
+var Kinds = []Kind{
+	KindUpload, KindDownload, KindDelete, KindSync, KindUnsync, KindEvict, KindReconcile, KindImport, KindBackfill,
+	KindScrub, KindExpire, KindTokenMade, KindTokenEnded, KindKeyMade, KindKeyEnded,
+}
+
+// The actors. A token's id follows ActorToken.
+const (
+	ActorToken   = "token:"
+	ActorURL     = "url"     // whoever has a signed URL
+	ActorPublic  = "public"  // whoever reads what everybody may
+	ActorNone    = "none"    // whoever reaches a gateway without authentication
+	ActorCLI     = "cli"     // a command that works on the index itself
+	ActorGateway = "gateway" // the gateway by itself
 )
 
 // Outcome is how an operation ended.
@@ -45,14 +63,15 @@ const (
 	OutcomeBroken Outcome = "broken-off"
 )
 
+// Outcomes are all outcomes.
+var Outcomes = []Outcome{OutcomeOK, OutcomeFailed, OutcomeBroken}
+
 // Record is one operation.
 type Record struct {
 	// ID is the operation's, which the log and the answer to a request carry too.
-	ID   string
-	Kind Kind
-	// Actor is who asked: "token:<id>", "url" for a signed URL, "public", "cli", or
-	// "gateway" for what it does by itself.
-	Actor    string
+	ID       string
+	Kind     Kind
+	Actor    string     // who asked: one of the actors
 	Digest   cas.Digest // zero where there is no one blob
 	FileID   string
 	Provider string

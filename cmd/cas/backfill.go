@@ -7,11 +7,14 @@ import (
 	"os"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"casgate/cas"
 	"casgate/cas/importer"
+	"casgate/cas/journal"
 	"casgate/index/pgindex/pgsource"
+	"casgate/providers"
 )
 
 // backfillCmd takes in the bytes of imported files.
@@ -157,7 +160,12 @@ func (c *backfillCmd) takeIn(ctx context.Context, x database, sources openedSour
 		return counts, usageError{err}
 	}
 	defer store.Close()
-	files := newFiles(store, x, importer.Throttle(sources.list(), int64(c.MaxBandwidth)), log)
+	copies, err := providersConfig{}.openCopies(providers.Options{Blobs: store, Ledger: x, Log: log}, prometheus.NewRegistry())
+	if err != nil {
+		return counts, err
+	}
+	defer copies.Close()
+	files := newFiles(store, x, importer.Throttle(sources.list(), int64(c.MaxBandwidth)), &notedCopies{copies: copies, log: log}, log)
 
 	var total int64
 	if report.shown.bars != nil {
@@ -165,7 +173,9 @@ func (c *backfillCmd) takeIn(ctx context.Context, x database, sources openedSour
 			return counts, err
 		}
 	}
-	run := backfillRun{report: report}
+	records := startJournal(x, log)
+	defer records.close()
+	run := backfillRun{report: report, records: records}
 	var done func()
 	run.set, done = report.shown.counting("taking in", total, run.text)
 	defer done()
@@ -198,8 +208,9 @@ func (n backfillResult) line() string {
 
 // backfillRun follows a backfill.
 type backfillRun struct {
-	report *problemReport
-	set    func(int64)
+	report  *problemReport
+	records *ownJournal
+	set     func(int64)
 
 	mu                        sync.Mutex
 	seen, bytes, twice, wrong int64
@@ -221,6 +232,10 @@ func (r *backfillRun) take(e importer.Event) {
 	}
 	r.mu.Unlock()
 	r.set(seen)
+	if e.Gone {
+		return
+	}
+	r.records.add(journal.Record{Kind: journal.KindBackfill, Digest: e.File.Digest, FileID: e.File.ID, Bytes: e.Bytes}, e.Start, e.Err)
 	if e.Err != nil {
 		r.report.add(e.Problem())
 	}

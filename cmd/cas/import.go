@@ -8,11 +8,13 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"casgate/cas"
 	"casgate/cas/importer"
+	"casgate/cas/journal"
 	"casgate/index/pgindex/pgsource"
 )
 
@@ -163,11 +165,15 @@ func (c *importCmd) importRows(ctx context.Context, x database, rows importer.Ro
 	set, done := report.shown.counting("importing", total, func() string {
 		return fmt.Sprintf("%d failed", sofar.Load().Failed)
 	})
+	records := startJournal(x, zerolog.New(report.shown.stderr()).Level(zerolog.WarnLevel))
+	defer records.close()
+	start := time.Now()
 	counts, err := importer.Import(ctx, rows, importer.ImportOptions{
 		Index: x, Source: source.Name(), Report: report.add,
 		Progress: func(n importer.ImportCounts) { sofar.Store(&n); set(n.Rows) },
 	})
 	done()
+	records.add(journal.Record{Kind: journal.KindImport, Bytes: counts.Bytes}, start, err)
 	line := fmt.Sprintf("%d rows: %d imported (%s), %d there already, %d failed", counts.Rows, counts.Imported, sizeText(counts.Bytes), counts.Already, counts.Failed)
 	if counts.Noted > 0 {
 		line += fmt.Sprintf("; of those imported %d lost something", counts.Noted)
@@ -192,6 +198,6 @@ func (c *importCmd) survey(ctx context.Context, x database, rows importer.Rows, 
 }
 
 // newFiles puts together what takes bytes in.
-func newFiles(store *cas.Store, x database, sources []cas.Source, log zerolog.Logger) *cas.Files {
-	return cas.NewFiles(cas.FilesOptions{Store: store, Index: x, Sources: sources, Log: log})
+func newFiles(store *cas.Store, x database, sources []cas.Source, noted *notedCopies, log zerolog.Logger) *cas.Files {
+	return cas.NewFiles(cas.FilesOptions{Store: store, Index: x, Sources: sources, Adopt: noted.enter, Log: log})
 }

@@ -18,10 +18,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/rs/zerolog"
 
 	"casgate/cas"
 	"casgate/cas/importer"
+	"casgate/cas/journal"
 	"casgate/cas/s3store"
 	"casgate/cas/s3store/s3source"
 	"casgate/cas/s3store/s3test"
@@ -78,7 +78,7 @@ func newMovingIn(t *testing.T, rows int) *movingIn {
 	source, err := s3source.New(s3source.Options{Endpoint: m.bucket.Endpoint, Bucket: m.bucket.Bucket, AccessKey: m.bucket.AccessKey, SecretKey: m.bucket.SecretKey})
 	m.must(err)
 	t.Cleanup(source.Close)
-	m.files = newFiles(m.store, m.x, []cas.Source{source}, zerolog.Nop())
+	m.files = cas.NewFiles(cas.FilesOptions{Store: m.store, Index: m.x, Sources: []cas.Source{source}})
 	return m
 }
 
@@ -319,6 +319,7 @@ func (m *movingIn) check() {
 	if blobs != m.expected.Blobs {
 		m.t.Errorf("%d blobs, want %d", blobs, m.expected.Blobs)
 	}
+	m.checkJournal()
 	var objects int64
 	o := m.newBucket()
 	client, err := s3source.New(s3source.Options{Endpoint: o.Endpoint, Bucket: o.Bucket, AccessKey: o.AccessKey, SecretKey: o.SecretKey})
@@ -332,6 +333,19 @@ func (m *movingIn) check() {
 	}
 	if objects != m.expected.Blobs {
 		m.t.Errorf("%d objects, want %d", objects, m.expected.Blobs)
+	}
+}
+
+// checkJournal looks for a record of each import and of each file that the backfills
+// which were not killed took in.
+func (m *movingIn) checkJournal() {
+	m.t.Helper()
+	for kind, least := range map[journal.Kind]int64{journal.KindImport: 2, journal.KindBackfill: m.expected.Failing / 2} {
+		records, err := m.x.Records(m.t.Context(), journal.Query{Limit: 20_000, Kind: kind, Actor: ownActor})
+		m.must(err)
+		if int64(len(records)) < least {
+			m.t.Errorf("the journal has %d records of kind %s", len(records), kind)
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ type serveCmd struct {
 	dataConfig
 	indexConfig
 	storeConfig
+	sourceConfig
 	providersConfig
 
 	Listen       string `name:"listen" env:"CAS_LISTEN" default:"127.0.0.1:8080" help:"Address of the API; port 0 picks a free one, written to the file listen in the data folder." placeholder:"HOST:PORT"`
@@ -106,7 +107,11 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		return usageError{err}
 	}
 	defer store.Close()
-
+	sources, err := c.openSources()
+	if err != nil {
+		return err
+	}
+	defer sources.close()
 	ln, err := listen(c.Listen, "CAS_LISTEN")
 	if err != nil {
 		return err
@@ -141,8 +146,9 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if copies.simulated() && !isLoopback(ln.Addr()) {
 		return usageError{errSimulateElsewhere}
 	}
+	files := newFiles(store, x, sources.list(), &notedCopies{copies: copies, log: log}, log)
 	g, err = gateway.New(gateway.Options{
-		Store: store, Access: x, Copies: copies.Replicator, CopyWait: c.CopyWait, PublicURL: publicURL,
+		Store: store, Files: files, Access: x, Copies: copies.Replicator, CopyWait: c.CopyWait, PublicURL: publicURL,
 		NoAuth: c.Auth == "none", PublicRead: c.PublicRead,
 		Log: log, Registry: registry,
 		MaxUploads: c.MaxUploads, RequestsPerSecond: c.RateLimit,
@@ -167,6 +173,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		services.Go(func() error { return untilDone(ctx, pg.Listen(ctx, all)) })
 	}
 	copies.run(ctx, services.Go)
+	services.Go(func() error { return untilDone(ctx, files.Run(ctx)) })
 	if admin != nil {
 		services.Go(func() error { return serveAdmin(ctx, admin, registry) })
 	}

@@ -28,10 +28,16 @@ type Blob struct {
 // BlobMeta is a Blob with what refers to it.
 type BlobMeta struct {
 	Blob
-	State  cas.State `json:"state"` // live or suspect
-	Files  []any     `json:"files"`
-	Copies []Copy    `json:"copies"`
+	State cas.State `json:"state"` // live or suspect
+	// Files are those that refer to it, oldest first: MaxMetaFiles of them at most.
+	Files []File `json:"files"`
+	// MoreFiles: there are others; GET /v1/files?sha256= lists them all.
+	MoreFiles bool   `json:"more_files,omitempty"`
+	Copies    []Copy `json:"copies"`
 }
+
+// MaxMetaFiles is how many files a BlobMeta lists at most.
+const MaxMetaFiles = 100
 
 // BlobPage is one page of a listing.
 type BlobPage struct {
@@ -113,6 +119,10 @@ const (
 	CodeStoreUnavailable    Code = "store_unavailable"
 	CodeOverloaded          Code = "overloaded"
 	CodeNoSpace             Code = "no_space"
+
+	CodeFileNotFound      Code = "file_not_found"
+	CodeDuplicateFile     Code = "duplicate_file"
+	CodeOriginUnavailable Code = "origin_unavailable"
 
 	CodeCopyNotFound        Code = "copy_not_found"
 	CodeProviderNotFound    Code = "provider_not_found"

@@ -156,11 +156,13 @@ type RemoteFile struct {
 	CreatedAt *time.Time `json:"created_at,omitempty"`
 }
 
-// Operation is work that goes on behind an answer. Of each copy the gateway knows
-// the last operation only.
+// Operation is something that was done, or is: work that goes on behind an answer,
+// or what the journal has of one that ended.
 type Operation struct {
-	ID   string `json:"id"`
-	Kind string `json:"kind"` // OperationSync or OperationDelete
+	ID string `json:"id"`
+	// Kind is OperationSync or OperationDelete where it is about a copy, else the
+	// record's.
+	Kind string `json:"kind"`
 	// Status is one of the constants below.
 	Status string `json:"status"`
 	// Copy is what it is about. Of several that are deleted at once it is one that is
@@ -168,6 +170,9 @@ type Operation struct {
 	Copy *Copy `json:"copy,omitempty"`
 	// Error is why it failed, or why the last attempt did.
 	Error *Problem `json:"error,omitempty"`
+	// Record is what the journal has kept, where the copy has a later operation by now,
+	// or there is none.
+	Record *Record `json:"record,omitempty"`
 }
 
 // The kinds of operations, and how far they are.

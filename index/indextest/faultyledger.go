@@ -13,6 +13,7 @@ const (
 	OpCopy             = "copy"
 	OpCopies           = "copies"
 	OpCopyOfOperation  = "copy-of-operation"
+	OpEnterCopy        = "enter-copy"
 	OpRequestCopy      = "request-copy"
 	OpClaimCopy        = "claim-copy"
 	OpExtendLease      = "extend-lease"
@@ -86,6 +87,11 @@ func (f *FaultyLedger) Copies(ctx context.Context, d cas.Digest) ([]providers.Co
 // CopyOfOperation implements providers.Ledger.
 func (f *FaultyLedger) CopyOfOperation(ctx context.Context, operationID string) (providers.Copy, error) {
 	return pass(f, OpCopyOfOperation, cas.Digest{}, func() (providers.Copy, error) { return f.inner.CopyOfOperation(ctx, operationID) })
+}
+
+// EnterCopy implements providers.Ledger.
+func (f *FaultyLedger) EnterCopy(ctx context.Context, w providers.Wanted, fileID string) (providers.Copy, error) {
+	return pass(f, OpEnterCopy, w.Digest, func() (providers.Copy, error) { return f.inner.EnterCopy(ctx, w, fileID) })
 }
 
 // RequestCopy implements providers.Ledger.

@@ -99,6 +99,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"Copy", copyTests},
 		{"Copies", copiesTests},
 		{"CopyOfOperation", copyOfOperationTests},
+		{"EnterCopy", enterCopyTests},
 		{"RequestCopy", requestCopyTests},
 		{"ClaimCopy", claimCopyTests},
 		{"ExtendLease", extendLeaseTests},

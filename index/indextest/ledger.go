@@ -83,6 +83,16 @@ func request(t testing.TB, x Index, w providers.Wanted) providers.Copy {
 	return c
 }
 
+// enter enters a copy that was noted before, and fails the test where that fails.
+func enter(t testing.TB, x Index, w providers.Wanted, fileID string) providers.Copy {
+	t.Helper()
+	c, err := x.EnterCopy(t.Context(), w, fileID)
+	if err != nil {
+		t.Fatalf("EnterCopy: %v", err)
+	}
+	return c
+}
+
 // claim claims and fails the test unless the claim is won.
 func claim(t testing.TB, x Index, w providers.Wanted, lease time.Duration) providers.Copy {
 	t.Helper()

@@ -11,17 +11,55 @@ import (
 	"casgate/providers"
 )
 
+var enterCopyTests = []test{
+	{"stores what was noted, and changes no row that is there", func(t *testing.T, x Index) {
+		eachSituation(t, x, func(t *testing.T, s situation, w providers.Wanted, before providers.Copy, _ bool) {
+			got := enter(t, x, w, "entered")
+			if s.state != "" {
+				same(t, "the row", got, before)
+				asStored(t, x, got)
+				return
+			}
+			want := providers.Copy{
+				Key: w.Key, State: providers.StateUnverified, FileID: "entered", Name: w.Name, MediaType: w.MediaType, Size: w.Size,
+				OperationID: w.OperationID, CreatedAt: got.CreatedAt,
+			}
+			same(t, "the row", got, want)
+			asStored(t, x, got)
+			if due := dueKeys(t, x, 1000, w.Account); slices.Contains(due, w.Key) {
+				t.Error("it is due, though nobody has asked for it")
+			}
+		})
+	}},
+	{"enters once", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		together(16, func(n int) { enter(t, x, w, fmt.Sprint("file ", n)) })
+		if all, err := x.Copies(t.Context(), w.Digest); err != nil || len(all) != 1 || all[0].State != providers.StateUnverified {
+			t.Errorf("there are %+v, error %v", all, err)
+		}
+	}},
+	{"refuses what is no file id", func(t *testing.T, x Index) {
+		for _, id := range []string{"", "a\x00b", "\xff"} {
+			_, err := x.EnterCopy(t.Context(), wanted(t, 0), id)
+			refused(t, fmt.Sprintf("the file id %q", id), err)
+		}
+	}},
+}
+
 var requestCopyTests = []test{
 	{"makes pending what may be claimed, and changes nothing else", func(t *testing.T, x Index) {
 		eachSituation(t, x, func(t *testing.T, s situation, w providers.Wanted, before providers.Copy, claimable bool) {
 			got := request(t, x, w)
-			if !claimable {
+			if !claimable || before.State == providers.StateProcessing {
 				same(t, "the row", got, before)
 				asStored(t, x, got)
 				return
 			}
 			want := before
 			want.Key, want.State = w.Key, providers.StatePending
+			if before.State == providers.StateUnverified {
+				want.State = before.State
+			}
 			want.Name, want.MediaType, want.Size, want.OperationID = w.Name, w.MediaType, w.Size, w.OperationID
 			want.Attempts, want.Error = 0, nil
 			want.Uncertain = before.Uncertain || before.State == providers.StateUploading
@@ -35,7 +73,11 @@ var requestCopyTests = []test{
 				t.Errorf("created at %s, next attempt at %s", got.CreatedAt, got.NextAttemptAt)
 			}
 			// It is due now.
-			if c := claim(t, x, w, long); c.Fence != before.Fence+1 || c.OperationID != w.OperationID || c.Attempts != 1 {
+			attempts := 1
+			if before.State == providers.StateUnverified {
+				attempts = 0 // nothing is uploaded to find out
+			}
+			if c := claim(t, x, w, long); c.Fence != before.Fence+1 || c.OperationID != w.OperationID || c.Attempts != attempts {
 				t.Errorf("it is claimed as %+v", c)
 			}
 		})
@@ -106,8 +148,8 @@ var claimCopyTests = []test{
 			want.Uncertain = before.Uncertain || before.State == providers.StateUploading
 			want.NextAttemptAt, want.LeaseUntil = time.Time{}, got.LeaseUntil
 			switch before.State {
-			case providers.StateProcessing:
-				want.State = providers.StateProcessing
+			case providers.StateProcessing, providers.StateUnverified:
+				want.State = before.State
 			case providers.StatePending, providers.StateUploading:
 				want.Attempts++
 			default:

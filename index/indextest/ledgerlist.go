@@ -165,7 +165,8 @@ var dueCopiesTests = []test{
 		want := map[string]bool{
 			"pending, due": true, "pending after an uncertain failure, due": true,
 			"uploading, the lease ran out": true, "uploading for the second time, the lease ran out": true, "renewing, the lease ran out": true,
-			"processing, the lease ran out": true, "deleting, the lease ran out": true, "deleting, to be tried again": true,
+			"processing, the lease ran out": true, "noted and requested": true, "being verified, the lease ran out": true,
+			"deleting, the lease ran out": true, "deleting, to be tried again": true,
 		}
 		var due []providers.Copy
 		for i, s := range situations {
@@ -216,7 +217,8 @@ var dueCopiesTests = []test{
 var copyUsageTests = []test{
 	{"counts what takes up room, by purpose", func(t *testing.T, x Index) {
 		counted := map[providers.State]bool{
-			providers.StateUploading: true, providers.StateProcessing: true, providers.StateReady: true, providers.StateDeleting: true,
+			providers.StateUploading: true, providers.StateProcessing: true, providers.StateUnverified: true,
+			providers.StateReady: true, providers.StateDeleting: true,
 		}
 		var want int64
 		for i, s := range situations {

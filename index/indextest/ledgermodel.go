@@ -30,6 +30,7 @@ var ledgerModelTests = []test{
 				})
 			}
 			rt.Repeat(map[string]func(*rapid.T){
+				"enter":        m.enter,
 				"request":      m.request,
 				"claim":        m.claim,
 				"extend":       m.extend,
@@ -147,7 +148,7 @@ func claimable(c providers.Copy, w providers.Wanted) bool {
 		return true
 	case providers.StatePending:
 		return due && !leased(c)
-	case providers.StateUploading, providers.StateProcessing:
+	case providers.StateUploading, providers.StateProcessing, providers.StateUnverified:
 		return !leased(c)
 	case providers.StateReady:
 		return c.ExpiresAt.Equal(over) || c.ExpiresAt.Equal(farOff) && w.Margin > long
@@ -160,14 +161,31 @@ func claimable(c providers.Copy, w providers.Wanted) bool {
 func (m *ledgerModel) request(t *rapid.T) {
 	k, row, _, _ := m.pick(t)
 	w := m.wanted(t, k)
-	if claimable(row, w) {
+	if claimable(row, w) && row.State != providers.StateProcessing {
 		row.Uncertain = row.Uncertain || row.State == providers.StateUploading
-		row.Key, row.State, row.Name, row.MediaType, row.Size, row.OperationID = k, providers.StatePending, w.Name, w.MediaType, w.Size, w.OperationID
+		if row.State != providers.StateUnverified {
+			row.State = providers.StatePending
+		}
+		row.Key, row.Name, row.MediaType, row.Size, row.OperationID = k, w.Name, w.MediaType, w.Size, w.OperationID
 		row.Attempts, row.Error, row.NextAttemptAt, row.LeaseUntil = 0, nil, over, time.Time{}
 		m.rows[k] = row
 	}
 	got, err := m.x.RequestCopy(m.t.Context(), w)
 	m.agree(t, "RequestCopy", got, err, row)
+}
+
+func (m *ledgerModel) enter(t *rapid.T) {
+	k, row, found, _ := m.pick(t)
+	w := m.wanted(t, k)
+	if !found {
+		row = providers.Copy{
+			Key: k, State: providers.StateUnverified, FileID: fmt.Sprint("noted ", m.next),
+			Name: w.Name, MediaType: w.MediaType, Size: w.Size, OperationID: w.OperationID,
+		}
+		m.rows[k] = row
+	}
+	got, err := m.x.EnterCopy(m.t.Context(), w, fmt.Sprint("noted ", m.next))
+	m.agree(t, "EnterCopy", got, err, row)
 }
 
 func (m *ledgerModel) claim(t *rapid.T) {
@@ -177,7 +195,7 @@ func (m *ledgerModel) claim(t *rapid.T) {
 	if wins {
 		row.Uncertain = row.Uncertain || row.State == providers.StateUploading
 		switch row.State {
-		case providers.StateProcessing:
+		case providers.StateProcessing, providers.StateUnverified:
 		case providers.StatePending, providers.StateUploading:
 			row.Attempts++
 			row.State = providers.StateUploading
@@ -229,7 +247,7 @@ func (m *ledgerModel) settle(t *rapid.T, what string, got providers.Copy, held b
 }
 
 func atWork(c providers.Copy, fence int64) bool {
-	return c.Fence == fence && (c.State == providers.StateUploading || c.State == providers.StateProcessing)
+	return c.Fence == fence && !c.LeaseUntil.IsZero() && c.State != providers.StateDeleting
 }
 
 func (m *ledgerModel) complete(t *rapid.T) {

@@ -69,13 +69,17 @@ func (m *ledgerModel) check(t *rapid.T) {
 			if row.NextAttemptAt.Equal(over) && !leased(row) {
 				due = append(due, row)
 			}
+		case providers.StateUnverified:
+			if (row.NextAttemptAt.Equal(over) || !row.LeaseUntil.IsZero()) && !leased(row) {
+				due = append(due, row)
+			}
 		case providers.StateUploading, providers.StateProcessing:
 			if !leased(row) {
 				due = append(due, row)
 			}
 		}
 		switch row.State {
-		case providers.StateUploading, providers.StateProcessing, providers.StateReady, providers.StateDeleting:
+		case providers.StateUploading, providers.StateProcessing, providers.StateUnverified, providers.StateReady, providers.StateDeleting:
 			u := usage[k.Purpose]
 			usage[k.Purpose] = providers.Usage{Purpose: k.Purpose, Files: u.Files + 1, Bytes: u.Bytes + row.Size}
 		}

@@ -56,6 +56,21 @@ var situations = []situation{
 	{"processing, the lease ran out", providers.StateProcessing, true, true, func(t testing.TB, x Index, w providers.Wanted) {
 		complete(t, x, claim(t, x, w, 0), file("1", providers.StatusProcessing, later(2*long)))
 	}},
+	{"noted", providers.StateUnverified, true, true, func(t testing.TB, x Index, w providers.Wanted) {
+		enter(t, x, w, "noted")
+	}},
+	{"noted and requested", providers.StateUnverified, true, true, func(t testing.TB, x Index, w providers.Wanted) {
+		enter(t, x, w, "noted")
+		request(t, x, w)
+	}},
+	{"being verified", providers.StateUnverified, false, false, func(t testing.TB, x Index, w providers.Wanted) {
+		enter(t, x, w, "noted")
+		claim(t, x, w, long)
+	}},
+	{"being verified, the lease ran out", providers.StateUnverified, true, true, func(t testing.TB, x Index, w providers.Wanted) {
+		enter(t, x, w, "noted")
+		claim(t, x, w, 0)
+	}},
 	{"ready for good", providers.StateReady, false, false, func(t testing.TB, x Index, w providers.Wanted) {
 		makeReady(t, x, w, "1")
 	}},

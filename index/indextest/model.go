@@ -32,6 +32,7 @@ var modelTests = []test{
 				"finish":        m.finishDeleting,
 				"createFile":    m.createFile,
 				"deleteFile":    m.deleteFile,
+				"listFiles":     m.listFiles,
 				"":              m.check,
 			})
 			m.leave(rt)
@@ -179,6 +180,14 @@ func (m *model) createFile(t *rapid.T) {
 	}
 }
 
+func (m *model) listFiles(t *rapid.T) {
+	d := m.pick(t)
+	files, err := m.x.ListFiles(m.t.Context(), cas.FileQuery{Limit: 1000, Digest: d})
+	if err != nil || !slices.Equal(ids(files), m.files[d]) {
+		t.Fatalf("ListFiles returned %v, error %v; want %v", ids(files), err, m.files[d])
+	}
+}
+
 func (m *model) deleteFile(t *rapid.T) {
 	d := m.pick(t)
 	if len(m.files[d]) == 0 {
@@ -239,12 +248,6 @@ func (m *model) check(t *rapid.T) {
 		m.agree(t, "Blob", got, err, row, row.State.Visible())
 		if row.State != cas.StateLive {
 			want = append(want, d)
-		}
-	}
-	for _, d := range m.blobs {
-		files, err := m.x.ListFiles(m.t.Context(), cas.FileQuery{Limit: 1000, Digest: d})
-		if err != nil || !slices.Equal(ids(files), m.files[d]) {
-			t.Fatalf("ListFiles returned %v, error %v; want %v", ids(files), err, m.files[d])
 		}
 	}
 	got, err := m.x.Missing(m.t.Context(), m.blobs)

@@ -19,6 +19,7 @@ const claimable = `coalesce(case c.state
             when 'lost' then $11::boolean or c.next_attempt_at <= now()
             when 'uploading' then c.lease_until <= now()
             when 'processing' then c.lease_until <= now()
+            when 'unverified' then c.lease_until is null or c.lease_until <= now()
             when 'ready' then c.expires_at <= now() + $10::interval
             when 'deleting' then false
         end, false)`
@@ -29,18 +30,18 @@ func wantedArgs(w providers.Wanted, more ...any) []any {
 }
 
 // claimOf makes a statement that inserts the row of wantedArgs with the further
-// values, or changes it where it may be claimed, and returns it; or else returns
-// the row as it is. A row that can't be claimed is not even locked.
+// values, or changes it where condition holds, and returns it; or else returns the
+// row as it is. A row that isn't to be changed is not even locked.
 //
 // "seen" is the row in the statement's snapshot. On a conflict Postgres locks the
 // row and asks again whether its newest version can be claimed, so of many callers
 // one has it. The others, who had seen what could be claimed and then couldn't
 // claim it, get nothing, and look again.
-func claimOf(columns, values, set string) string {
+func claimOf(condition, columns, values, set string) string {
 	return `
 with seen as materialized (
     select ` + copyFields + `,
-        ` + claimable + ` as claimable
+        ` + condition + ` as claimable
     from copies c
     where ` + thisCopy + `
 ), changed as (
@@ -52,7 +53,7 @@ with seen as materialized (
         uncertain = c.uncertain or c.state = 'uploading',
         created_at = case c.state when 'deleted' then now() else c.created_at end,
         ` + set + `
-    where ` + claimable + `
+    where ` + condition + `
     returning ` + changedCopy + `
 )
 select ` + copyColumns + `, true as changed from changed
@@ -60,9 +61,10 @@ union all
 select ` + copyColumns + `, false from seen where not claimable`
 }
 
-var sqlRequestCopy = claimOf(
+// What is in process is as good as requested.
+var sqlRequestCopy = claimOf(`c.state <> 'processing' and `+claimable,
 	`state, fence, next_attempt_at`, `'pending', 0, now()`, `
-        state = 'pending', operation_id = excluded.operation_id, attempts = 0, error = null,
+        state = case c.state when 'unverified' then 'unverified' else 'pending' end, operation_id = excluded.operation_id, attempts = 0, error = null,
         next_attempt_at = now(), lease_until = null`)
 
 // RequestCopy implements providers.Ledger.
@@ -77,13 +79,13 @@ func (x *Index) RequestCopy(ctx context.Context, w providers.Wanted) (providers.
 	return c, nil
 }
 
-var sqlClaimCopy = claimOf(
+var sqlClaimCopy = claimOf(claimable,
 	`state, fence, attempts, lease_until`, `'uploading', 1, 1, now() + $12::interval`, `
-        state = case c.state when 'processing' then 'processing' else 'uploading' end,
+        state = case when c.state in ('processing', 'unverified') then c.state else 'uploading' end,
         fence = c.fence + 1,
-        operation_id = case when c.state in ('pending', 'uploading', 'processing') then c.operation_id else excluded.operation_id end,
+        operation_id = case when c.state in ('pending', 'uploading', 'processing', 'unverified') then c.operation_id else excluded.operation_id end,
         attempts = case
-            when c.state = 'processing' then c.attempts
+            when c.state in ('processing', 'unverified') then c.attempts
             when c.state in ('pending', 'uploading') then c.attempts + 1
             else 1
         end,
@@ -101,9 +103,38 @@ func (x *Index) ClaimCopy(ctx context.Context, w providers.Wanted, lease time.Du
 	return c, won, nil
 }
 
+const sqlEnterCopy = `
+with seen as materialized (
+    select ` + copyFields + ` from copies c where ` + thisCopy + `
+), entered as (
+    insert into copies as c (digest, provider, account, purpose, extension, name, media_type, size, operation_id, state, fence, file_id)
+    select $1::bytea, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::bigint, $9::text, 'unverified', 0, $10::text
+    where not exists (select from seen)
+    on conflict (digest, provider, account, purpose, extension) do nothing
+    returning ` + changedCopy + `
+)
+select ` + copyColumns + `, true as changed from entered
+union all
+select ` + copyColumns + `, false from seen`
+
+// EnterCopy implements providers.Ledger.
+func (x *Index) EnterCopy(ctx context.Context, w providers.Wanted, fileID string) (providers.Copy, error) {
+	if err := index.CheckWanted(w); err != nil {
+		return providers.Copy{}, fmt.Errorf("enter %w", err)
+	}
+	if err := index.CheckRemoteFile(providers.RemoteFile{ID: fileID, Status: providers.StatusReady}); err != nil {
+		return providers.Copy{}, fmt.Errorf("enter copy %s: %w", w.Key, err)
+	}
+	c, _, err := x.claimCopy(ctx, sqlEnterCopy, keyArgs(w.Key, w.Name, w.MediaType, w.Size, w.OperationID, fileID)...)
+	if err != nil {
+		return providers.Copy{}, copyFault(ctx, "enter", w.Key, err)
+	}
+	return c, nil
+}
+
 var sqlExtendLease = changeOf(
 	`lease_until = now() + $7::interval`,
-	`c.fence = $6 and c.state in ('uploading', 'processing', 'deleting') and c.lease_until is not null`)
+	`c.fence = $6 and c.state in ('uploading', 'processing', 'unverified', 'deleting') and c.lease_until is not null`)
 
 // ExtendLease implements providers.Ledger.
 func (x *Index) ExtendLease(ctx context.Context, k providers.Key, fence int64, lease time.Duration) (held bool, err error) {
@@ -118,7 +149,7 @@ func (x *Index) ExtendLease(ctx context.Context, k providers.Key, fence int64, l
 }
 
 // $6 is the fence.
-const atWork = `c.fence = $6 and c.state in ('uploading', 'processing')`
+const atWork = `c.fence = $6 and c.lease_until is not null and c.state in ('uploading', 'processing', 'unverified')`
 
 var sqlCompleteCopy = changeOf(`
         state = $7, file_id = $8, remote_name = $9, expires_at = $10::timestamptz,
@@ -179,7 +210,7 @@ func (x *Index) FailCopy(ctx context.Context, k providers.Key, fence int64, f pr
 	if err != nil {
 		return providers.Copy{}, false, copyFault(ctx, "fail", k, err)
 	}
-	if !held && c.Fence == fence && (c.State == providers.StateUploading || c.State == providers.StateProcessing) {
+	if !held && c.Fence == fence && !c.LeaseUntil.IsZero() && (c.State == providers.StateUploading || c.State == providers.StateProcessing || c.State == providers.StateUnverified) {
 		return providers.Copy{}, false, fmt.Errorf("fail copy %s: there is no earlier file with which it could be ready", k)
 	}
 	return c, held || (c.Fence == fence && c.State == f.State), nil

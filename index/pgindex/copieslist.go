@@ -78,7 +78,7 @@ from unnest($1::text[]) as a(of)
 cross join lateral (
     select ` + copyFields + ` from copies c
     where c.account = a.of
-      and c.state in ('pending', 'uploading', 'processing', 'deleting')
+      and c.state in ('pending', 'uploading', 'processing', 'unverified', 'deleting')
       and greatest(c.next_attempt_at, c.lease_until) <= now()
     order by greatest(c.next_attempt_at, c.lease_until)
     limit $2
@@ -101,7 +101,7 @@ func (x *Index) DueCopies(ctx context.Context, accounts []string, limit int) ([]
 
 const sqlCopyUsage = `
 select purpose, count(*), sum(size)::bigint from copies
-where account = $1 and state in ('uploading', 'processing', 'ready', 'deleting')
+where account = $1 and state in ('uploading', 'processing', 'unverified', 'ready', 'deleting')
 group by purpose
 order by purpose`
 

@@ -17,7 +17,7 @@ func (r *copyRow) claimable(w providers.Wanted, at time.Time) bool {
 		return true
 	case providers.StatePending, providers.StateFailed, providers.StateLost:
 		return w.Retry || passed(r.NextAttemptAt, at)
-	case providers.StateUploading, providers.StateProcessing:
+	case providers.StateUploading, providers.StateProcessing, providers.StateUnverified:
 		return !r.leased(at)
 	case providers.StateReady:
 		return passed(r.ExpiresAt, at.Add(w.Margin))
@@ -40,11 +40,14 @@ func (x *Index) RequestCopy(ctx context.Context, w providers.Wanted) (providers.
 		return providers.Copy{}, fmt.Errorf("request %w", err)
 	}
 	c, _, err := x.changeCopy(ctx, w.Key, true, func(r *copyRow, at time.Time) bool {
-		if !r.claimable(w, at) {
-			return false
+		if r.State == providers.StateProcessing || !r.claimable(w, at) {
+			return false // what is in process is as good as requested
 		}
 		r.want(w, at)
-		r.State, r.OperationID, r.Attempts, r.Error = providers.StatePending, w.OperationID, 0, nil
+		if r.State != providers.StateUnverified {
+			r.State = providers.StatePending
+		}
+		r.OperationID, r.Attempts, r.Error = w.OperationID, 0, nil
 		r.NextAttemptAt, r.LeaseUntil = at, time.Time{}
 		return true
 	})
@@ -65,7 +68,7 @@ func (x *Index) ClaimCopy(ctx context.Context, w providers.Wanted, lease time.Du
 		}
 		r.want(w, at)
 		switch r.State {
-		case providers.StateProcessing:
+		case providers.StateProcessing, providers.StateUnverified:
 		case providers.StatePending, providers.StateUploading:
 			r.State = providers.StateUploading
 			r.Attempts++
@@ -80,6 +83,28 @@ func (x *Index) ClaimCopy(ctx context.Context, w providers.Wanted, lease time.Du
 		return providers.Copy{}, false, copyFault(ctx, "claim", w.Key, err)
 	}
 	return c, won, nil
+}
+
+// EnterCopy implements providers.Ledger.
+func (x *Index) EnterCopy(ctx context.Context, w providers.Wanted, fileID string) (providers.Copy, error) {
+	if err := index.CheckWanted(w); err != nil {
+		return providers.Copy{}, fmt.Errorf("enter %w", err)
+	}
+	if err := index.CheckRemoteFile(providers.RemoteFile{ID: fileID, Status: providers.StatusReady}); err != nil {
+		return providers.Copy{}, fmt.Errorf("enter copy %s: %w", w.Key, err)
+	}
+	c, _, err := x.changeCopy(ctx, w.Key, true, func(r *copyRow, at time.Time) bool {
+		if r.State != "" {
+			return false
+		}
+		r.want(w, at)
+		r.State, r.FileID, r.OperationID = providers.StateUnverified, fileID, w.OperationID
+		return true
+	})
+	if err != nil {
+		return providers.Copy{}, copyFault(ctx, "enter", w.Key, err)
+	}
+	return c, nil
 }
 
 // ExtendLease implements providers.Ledger.
@@ -102,7 +127,7 @@ func (x *Index) ExtendLease(ctx context.Context, k providers.Key, fence int64, l
 
 // atWork reports whether the row is being made a copy of under this fence.
 func (r *copyRow) atWork(fence int64) bool {
-	return r.Fence == fence && (r.State == providers.StateUploading || r.State == providers.StateProcessing)
+	return r.Fence == fence && !r.LeaseUntil.IsZero() && r.State != providers.StateDeleting
 }
 
 // CompleteCopy implements providers.Ledger. It may be repeated: who finds that the
@@ -158,7 +183,7 @@ func (x *Index) FailCopy(ctx context.Context, k providers.Key, fence int64, f pr
 	if err != nil {
 		return providers.Copy{}, false, copyFault(ctx, "fail", k, err)
 	}
-	if !held && c.Fence == fence && (c.State == providers.StateUploading || c.State == providers.StateProcessing) {
+	if !held && c.Fence == fence && !c.LeaseUntil.IsZero() && c.State != providers.StateDeleting {
 		return providers.Copy{}, false, fmt.Errorf("fail copy %s: there is no earlier file with which it could be ready", k)
 	}
 	return c, held || (c.Fence == fence && c.State == f.State), nil

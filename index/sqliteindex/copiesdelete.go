@@ -99,7 +99,7 @@ func (x *Index) FailDelete(ctx context.Context, k providers.Key, fence int64, f 
 // of them.
 const sqlVictim = `
 select ` + copyColumns + ` from copies
-where account = ?3 and state in ('uploading', 'processing', 'ready', 'deleting')
+where account = ?3 and state in ('uploading', 'processing', 'unverified', 'ready', 'deleting')
   and state = 'ready' and (?6 = '' or purpose = ?6) and not (` + thisCopy + `)
 order by max(coalesce(last_used_at, ready_at), ready_at)
 limit 1`

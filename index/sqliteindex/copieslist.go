@@ -79,7 +79,7 @@ const (
 	sqlDueCopies = `
 select ` + copyColumns + ` from copies
 where account in (select value from json_each(?1))
-  and state in ('pending', 'uploading', 'processing', 'deleting')
+  and state in ('pending', 'uploading', 'processing', 'unverified', 'deleting')
   and ` + dueAt + ` <= ?2
 order by ` + dueAt + `
 limit ?3`
@@ -104,7 +104,7 @@ func (x *Index) DueCopies(ctx context.Context, accounts []string, limit int) ([]
 
 const sqlCopyUsage = `
 select purpose, count(*), sum(size) from copies
-where account = ? and state in ('uploading', 'processing', 'ready', 'deleting')
+where account = ? and state in ('uploading', 'processing', 'unverified', 'ready', 'deleting')
 group by purpose
 order by purpose`
 

@@ -1,9 +1,27 @@
 package sqliteindex
 
-import "context"
+import (
+	"context"
+	"testing"
+
+	"casgate/cas"
+)
 
 // ExecWriter runs a statement on the writer's connection.
 func (x *Index) ExecWriter(ctx context.Context, statement string) error {
 	_, err := x.writer.ExecContext(ctx, statement)
 	return err
+}
+
+// ListRecordsQuery is what a test explains.
+var ListRecordsQuery = listRecords
+
+// ListFilesQuery is another.
+func ListFilesQuery(t testing.TB, q cas.FileQuery) (query string, args []any) {
+	t.Helper()
+	metadata, err := decodeMetadata(q.Metadata)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listFiles(q, fileFilter{tag: q.Tag, metadata: metadata})
 }

@@ -9,7 +9,7 @@ create table copies (
     account         text        not null collate "C",
     purpose         text        not null collate "C",
     extension       text        not null collate "C",
-    state           text        not null check (state in ('pending', 'uploading', 'processing', 'ready',
+    state           text        not null check (state in ('pending', 'uploading', 'processing', 'unverified', 'ready',
                                                           'failed', 'lost', 'evicted', 'deleting', 'deleted')),
     fence           bigint      not null check (fence >= 0),
     file_id         text        not null default '',
@@ -30,9 +30,9 @@ create table copies (
     next_attempt_at timestamptz,
     lease_until     timestamptz,
     primary key (digest, provider, account, purpose, extension),
-    check (state not in ('processing', 'ready') or file_id <> ''),
+    check (state not in ('processing', 'unverified', 'ready') or file_id <> ''),
     check (state not in ('uploading', 'processing') or (lease_until is not null and next_attempt_at is null)),
-    check (state in ('uploading', 'processing', 'deleting') or lease_until is null)
+    check (state in ('uploading', 'processing', 'unverified', 'deleting') or lease_until is null)
 ) with (fillfactor = 90); -- room for last_used_at to be updated within its page
 
 -- No index has last_used_at in it, or else each use recorded would write to all of
@@ -43,12 +43,12 @@ create table copies (
 create index copies_operation on copies (operation_id) where operation_id <> '';
 -- Work that nobody does, the longest waiting first; null is never due.
 create index copies_due on copies (account, greatest(next_attempt_at, lease_until))
-    where state in ('pending', 'uploading', 'processing', 'deleting');
+    where state in ('pending', 'uploading', 'processing', 'unverified', 'deleting');
 -- What takes up room in an account: to count it, and to find the ready copy that was
 -- used least recently. Both look at all of an account's rows, of which the accounts
 -- where room must be made have as many as the provider allows.
 create index copies_room on copies (account, purpose)
-    where state in ('uploading', 'processing', 'ready', 'deleting');
+    where state in ('uploading', 'processing', 'unverified', 'ready', 'deleting');
 
 -- The texts that providers have extracted from blobs. They are blobs themselves.
 create table extracted_texts (

@@ -8,7 +8,7 @@ create table copies (
     account         text    not null,
     purpose         text    not null,
     extension       text    not null,
-    state           text    not null check (state in ('pending', 'uploading', 'processing', 'ready',
+    state           text    not null check (state in ('pending', 'uploading', 'processing', 'unverified', 'ready',
                                                       'failed', 'lost', 'evicted', 'deleting', 'deleted')),
     fence           integer not null check (fence >= 0),
     file_id         text    not null,
@@ -29,9 +29,9 @@ create table copies (
     next_attempt_at integer,
     lease_until     integer,
     primary key (digest, provider, account, purpose, extension),
-    check (state not in ('processing', 'ready') or file_id <> ''),
+    check (state not in ('processing', 'unverified', 'ready') or file_id <> ''),
     check (state not in ('uploading', 'processing') or (lease_until is not null and next_attempt_at is null)),
-    check (state in ('uploading', 'processing', 'deleting') or lease_until is null)
+    check (state in ('uploading', 'processing', 'unverified', 'deleting') or lease_until is null)
 ) strict, without rowid;
 
 -- The copy that an operation is about. Ids of operations are random, so it need not
@@ -40,11 +40,11 @@ create index copies_operation on copies (operation_id) where operation_id <> '';
 -- Work that nobody does, the longest waiting first; null is never due. max is null
 -- where one of its arguments is.
 create index copies_due on copies (account, max(coalesce(next_attempt_at, lease_until), coalesce(lease_until, next_attempt_at)))
-    where state in ('pending', 'uploading', 'processing', 'deleting');
+    where state in ('pending', 'uploading', 'processing', 'unverified', 'deleting');
 -- What takes up room in an account: to count it, and to find the ready copy that was
 -- used least recently.
 create index copies_room on copies (account, purpose)
-    where state in ('uploading', 'processing', 'ready', 'deleting');
+    where state in ('uploading', 'processing', 'unverified', 'ready', 'deleting');
 
 -- The texts that providers have extracted from blobs. They are blobs themselves.
 create table extracted_texts (

@@ -1,4 +1,4 @@
-package main
+package s3source_test
 
 import (
 	"bytes"
@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
 	"casgate/cas"
@@ -34,6 +33,8 @@ func BenchmarkBackfill(b *testing.B) {
 		work, ctx := errgroup.WithContext(b.Context())
 		work.SetLimit(benchParallel)
 		b.ResetTimer()
+		z := cpus()
+		defer func() { cpuDelta(z, b.N) }()
 		for i := range b.N {
 			work.Go(func() error {
 				object, err := client.GetObject(ctx, from.Bucket, benchKey(i), minio.GetObjectOptions{})
@@ -45,7 +46,7 @@ func BenchmarkBackfill(b *testing.B) {
 				if _, err := io.ReadFull(object, content); err != nil {
 					return err
 				}
-				_, err = client.PutObject(ctx, to.Bucket, benchKey(i), bytes.NewReader(content), benchObject, minio.PutObjectOptions{DisableMultipart: true})
+				_, err = client.PutObject(ctx, to.Bucket, cas.ObjectRef{Digest: cas.DigestOf(content)}.Key(), bytes.NewReader(content), benchObject, minio.PutObjectOptions{DisableMultipart: true})
 				return err
 			})
 		}
@@ -79,8 +80,10 @@ func BenchmarkBackfill(b *testing.B) {
 		if err != nil || imported.Imported != int64(b.N) {
 			b.Fatalf("%+v, %v", imported, err)
 		}
-		files := newFiles(store, x, []cas.Source{source}, zerolog.Nop())
+		files := cas.NewFiles(cas.FilesOptions{Store: store, Index: x, Sources: []cas.Source{source}})
 		b.ResetTimer()
+		z := cpus()
+		defer func() { cpuDelta(z, b.N) }()
 		counts, err := importer.Backfill(b.Context(), importer.BackfillOptions{Files: files, Sources: []string{source.Name()}, Concurrency: benchParallel})
 		if err != nil || counts.Taken != int64(b.N) || counts.Duplicates != 0 {
 			b.Fatalf("%+v, %v", counts, err)
