@@ -39,6 +39,11 @@ type FileIndex interface {
 	// DeleteFile removes the file and returns it as it was. Its blob stays.
 	DeleteFile(ctx context.Context, id string) (File, error)
 
+	// ReleaseFile removes the file, and condemns its blob where no other file refers to
+	// it, both or neither. It returns the file as it was, and whether the blob was
+	// condemned.
+	ReleaseFile(ctx context.Context, id string) (f File, condemned bool, err error)
+
 	// TouchFiles records when files were last read; times that are earlier than what is
 	// known change nothing, and neither do files that aren't there.
 	TouchFiles(ctx context.Context, read map[string]time.Time) error
@@ -111,7 +116,9 @@ type Files struct {
 	mu   sync.Mutex
 	read map[string]time.Time // by id, not written yet
 	// adopt is told of a file whose bytes were just taken in.
-	adopt func(context.Context, File) error
+	adopt   func(context.Context, File) error
+	tookIn  func(File, time.Time, error)
+	expired func(File)
 }
 
 // FilesOptions configures Files.
@@ -123,17 +130,28 @@ type FilesOptions struct {
 	// Adopt is told of each imported file once its bytes have been taken in, so that
 	// the copy the old manager has noted can be entered into the ledger. Nil: nobody is.
 	Adopt func(context.Context, File) error
-	Log   zerolog.Logger
+	// TookIn is told of each imported file whose turn came, when that was, and why its
+	// bytes could not be taken in, where that is so. Nil: nobody is.
+	TookIn func(f File, began time.Time, err error)
+	// Expired is told of each file that Run has removed. Nil: nobody is.
+	Expired func(File)
+	Log     zerolog.Logger
 }
 
 // NewFiles puts Files together.
 func NewFiles(o FilesOptions) *Files {
 	f := &Files{
-		FileIndex: o.Index, store: o.Store, log: o.Log, adopt: o.Adopt,
+		FileIndex: o.Index, store: o.Store, log: o.Log, adopt: o.Adopt, tookIn: o.TookIn, expired: o.Expired,
 		sources: make(map[string]Source), read: make(map[string]time.Time),
 	}
 	for _, s := range o.Sources {
 		f.sources[s.Name()] = s
+	}
+	if f.tookIn == nil {
+		f.tookIn = func(File, time.Time, error) {}
+	}
+	if f.expired == nil {
+		f.expired = func(File) {}
 	}
 	return f
 }
@@ -161,6 +179,24 @@ func (f *Files) Bytes(ctx context.Context, id string) (File, Blob, error) {
 	return file, blob, nil
 }
 
+// ReleaseFile is described at FileIndex. When it returns, a blob that it has
+// condemned is forgotten here.
+func (f *Files) ReleaseFile(ctx context.Context, id string) (released File, condemned bool, err error) {
+	// The change may have been made although the index failed, and then only this tells
+	// which blob to forget.
+	before, err := f.File(ctx, id)
+	if err != nil {
+		return File{}, false, err
+	}
+	f.store.forget(before.Digest)
+	defer f.store.forget(before.Digest)
+	released, condemned, err = f.FileIndex.ReleaseFile(ctx, id)
+	if released.Digest != before.Digest { // its bytes were taken in just now
+		f.store.forget(released.Digest)
+	}
+	return released, condemned, err
+}
+
 // TakeIn reads the bytes of a pending file where they lie, stores them as a blob,
 // and returns the file with it. It may be called for the same file at the same
 // time, here and in other processes; whoever comes second changes nothing. What the
@@ -176,7 +212,13 @@ func (f *Files) TakeIn(ctx context.Context, file File) (taken File, stored bool,
 	}
 	done := f.flights.DoChan(file.ID, func() (any, error) {
 		// The first caller may leave while others still wait.
-		return f.takeIn(context.WithoutCancel(ctx), file)
+		began, told := time.Now(), file
+		outcome, err := f.takeIn(context.WithoutCancel(ctx), file)
+		if err == nil {
+			told = outcome.file
+		}
+		f.tookIn(told, began, err)
+		return outcome, err
 	})
 	select {
 	case result := <-done:
@@ -296,6 +338,9 @@ func (f *Files) expire(ctx context.Context) {
 				f.log.Warn().Err(err).Msg("could not remove files that have expired; trying again")
 			}
 			return
+		}
+		for _, file := range gone {
+			f.expired(file)
 		}
 		if len(gone) > 0 {
 			f.log.Info().Int("files", len(gone)).Msg("removed files that have expired")

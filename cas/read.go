@@ -186,10 +186,15 @@ func (s *Store) openObject(ctx context.Context, b Blob, offset, length int64) (O
 
 // refetch asks the index itself, past anything it remembers.
 func (s *Store) refetch(ctx context.Context, d Digest) (Blob, error) {
+	s.forget(d)
+	return s.index.Blob(ctx, d)
+}
+
+// forget makes the next look-up of a blob ask the index itself.
+func (s *Store) forget(d Digest) {
 	if f, ok := s.index.(Forgetter); ok {
 		f.Forget(d)
 	}
-	return s.index.Blob(ctx, d)
 }
 
 // suspect records that an object was found damaged. The reader's own error goes

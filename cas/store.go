@@ -256,6 +256,16 @@ func (s *Store) Delete(ctx context.Context, d Digest, force bool) error {
 	return s.index.Condemn(ctx, d, force)
 }
 
+// Confirm asks the index itself whether readers may see a blob, whatever is
+// remembered of it. Errors: ErrBlobNotFound, ErrIndexUnavailable.
+func (s *Store) Confirm(ctx context.Context, d Digest) error {
+	missing, err := s.index.Missing(ctx, []Digest{d})
+	if err == nil && len(missing) > 0 {
+		_, err = s.refetch(ctx, d) // a suspect blob is missing to uploads alone
+	}
+	return err
+}
+
 // Missing returns those of the digests whose bytes an upload would have to bring,
 // in their order.
 func (s *Store) Missing(ctx context.Context, ds []Digest) ([]Digest, error) {

@@ -54,7 +54,7 @@ func TestHangingIndexHoldsUpFewRequests(t *testing.T) {
 			return func(ctx context.Context) error { _, err := cache.authenticate(ctx, text); return err }
 		},
 		"key": func() func(context.Context) error {
-			ring := newKeyRing(index)
+			ring := newKeyRing(index, func(string, time.Time) {})
 			return func(ctx context.Context) error {
 				return ring.verify(ctx, index.key.Sign(http.MethodGet, cas.Digest{}, time.Now().Add(time.Hour)))
 			}

@@ -48,6 +48,13 @@ func (g *Gateway) deleteBlob(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	everywhere, err := boolParam(c, "everywhere")
+	if err != nil {
+		return err
+	}
+	if everywhere {
+		return g.deleteBlobEverywhere(c, d, force)
+	}
 	if err := g.store.Delete(c.Request().Context(), d, force); err != nil {
 		return notFoundDetail(err, d)
 	}

@@ -54,7 +54,7 @@ func (g *Gateway) postBlob(c echo.Context) error {
 // rawUpload describes a request whose body is the blob.
 func (g *Gateway) rawUpload(c echo.Context) (cas.Upload, error) {
 	req := c.Request()
-	if err := g.checkBody(req); err != nil {
+	if err := checkBody(req, g.store.MaxBlobSize()); err != nil {
 		return cas.Upload{}, err
 	}
 	mediaType, err := declaredMediaType(req.Header.Get(echo.HeaderContentType))
@@ -88,11 +88,12 @@ func (g *Gateway) uploadBody(c echo.Context) *uploadBody {
 	return body
 }
 
-// checkBody refuses, before it is read, a body that can't be right.
-func (g *Gateway) checkBody(req *http.Request) error {
+// checkBody refuses, before it is read, a body that can't be right, such as one of
+// more than most bytes.
+func checkBody(req *http.Request, most int64) error {
 	switch {
-	case req.ContentLength > g.store.MaxBlobSize():
-		return fmt.Errorf("%w: it has %d bytes, and at most %d are taken", cas.ErrBlobTooLarge, req.ContentLength, g.store.MaxBlobSize())
+	case req.ContentLength > most:
+		return fmt.Errorf("%w: it has %d bytes, and at most %d are taken", cas.ErrBlobTooLarge, req.ContentLength, most)
 	case req.ContentLength == 0 && req.Header.Get(echo.HeaderContentLength) == "" && req.ProtoMajor == 1 && len(req.TransferEncoding) == 0:
 		return &requestError{api.CodeLengthRequired, "The request has no body. Send Content-Length (0 for the empty blob) or a chunked body."}
 	case req.Header.Get("Content-Range") != "":

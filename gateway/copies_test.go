@@ -155,6 +155,7 @@ func TestPreferencesAndPolling(t *testing.T) {
 			t.Errorf("the retry: %d %s", a.StatusCode, a.body)
 		}
 		// A later one took its place in the ledger, and the journal has it.
+		eventually(t, "the journal to know it", func() bool { return s.do("GET", path, nil).StatusCode == 200 })
 		if o := s.waitOperation(path); o.Status != api.OperationFailed || o.Error.Code != api.CodeProviderRejected || o.Copy != nil || o.Record.Kind != "sync" {
 			t.Errorf("the operation of long ago: %+v", o)
 		}

@@ -203,8 +203,10 @@ func (f *fileFields) setLife(text string) error {
 }
 
 // setName takes the name that the file came with; of a path, as some clients send
-// it, the last element.
+// it, the last element. Quotes in it come as %22 from what follows the HTML standard
+// (multipart/form-data encoding algorithm), browsers and Node among them.
 func (f *fileFields) setName(name string) error {
+	name = strings.ReplaceAll(name, "%22", `"`)
 	f.file.Name = name[strings.LastIndexAny(name, `/\`)+1:]
 	f.seen["name"] = true
 	return f.check()

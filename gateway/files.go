@@ -69,7 +69,6 @@ func (g *Gateway) createFile(c echo.Context, fields *fileFields, declared string
 		return err
 	}
 	aboutOf(c).fileID = created.ID
-	aboutOf(c).fileID = created.ID
 	answer := g.apiFile(created)
 	answer.Asked = g.askCopies(c, blob.Digest, copyName(created), fields.providers)
 	c.Response().Header().Set(echo.HeaderLocation, g.o.PublicURL+filePath(created.ID))
@@ -94,6 +93,13 @@ func (g *Gateway) deleteFile(c echo.Context) error {
 	id, err := textParam(c, "file")
 	if err != nil {
 		return err
+	}
+	everywhere, err := boolParam(c, "everywhere")
+	if err != nil {
+		return ofParam("everywhere", err)
+	}
+	if everywhere {
+		return g.deleteFileEverywhere(c, id)
 	}
 	deleted, err := g.files.DeleteFile(c.Request().Context(), id)
 	if err != nil {
@@ -131,6 +137,8 @@ func (g *Gateway) fileBytes(c echo.Context) (cas.File, cas.Blob, error) {
 		return file, blob, nil
 	case hasRunOut(wait, c) && errors.Is(err, context.Cause(wait)):
 		err = &requestError{api.CodeOriginUnavailable, "The bytes of this imported file are being taken in, which goes on; ask again shortly."}
+	case errors.Is(err, cas.ErrBlobNotFound):
+		err = &requestError{api.CodeBlobNotFound, "The bytes of this file were deleted. Uploading the same bytes again brings them back."}
 	case errors.Is(err, cas.ErrDigestMismatch) && !errors.Is(err, cas.ErrObjectCorrupt):
 		// It is not this request's bytes that are wrong.
 		err = &requestError{api.CodeObjectCorrupt, "The bytes of this imported file are not those that were noted of it, and were not taken in."}

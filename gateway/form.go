@@ -43,7 +43,7 @@ type form struct {
 
 // openForm reads a request's form up to the bytes of its file.
 func (g *Gateway) openForm(c echo.Context, boundary string, field formField) (*form, error) {
-	if err := g.checkBody(c.Request()); err != nil {
+	if err := checkBody(c.Request(), g.store.MaxBlobSize()+maxFormFields+maxPartHeader); err != nil {
 		return nil, err
 	}
 	if boundary == "" {

@@ -142,11 +142,11 @@ func New(o Options) (*Gateway, error) {
 		copies:  o.Copies,
 		caching: "private, max-age=31536000, immutable",
 		tokens:  newTokenCache(o.Access, o.Log),
-		keys:    newKeyRing(o.Access),
 		uploads: make(chan struct{}, o.MaxUploads),
 		rates:   newRateLimits(o.RequestsPerSecond),
 		log:     o.Log,
 	}
+	g.keys = newKeyRing(o.Access, g.keyMade)
 	if o.PublicRead {
 		g.caching = "public, max-age=31536000, immutable"
 	}
@@ -181,7 +181,7 @@ func (g *Gateway) routes() {
 	e.PUT("/v1/blobs/:digest", g.allowAll(writeScopes, g.limitUploads(g.putBlob)))
 	e.GET("/v1/blobs/:digest", g.allowHashURL(g.getBlob))
 	e.HEAD("/v1/blobs/:digest", g.allowHashURL(g.getBlob))
-	e.DELETE("/v1/blobs/:digest", g.allow(access.ScopeDelete, g.deleteBlob))
+	e.DELETE("/v1/blobs/:digest", g.allowAll(deleteScopes, g.deleteBlob))
 	e.GET("/v1/blobs/:digest/meta", g.allow(access.ScopeRead, g.blobMeta))
 	e.POST("/v1/blobs/:digest/url", g.allow(access.ScopeRead, g.postURL))
 
@@ -189,6 +189,7 @@ func (g *Gateway) routes() {
 	e.PUT("/v1/blobs/:digest/copies/:provider", g.allow(access.ScopeSync, g.putCopy))
 	e.GET("/v1/blobs/:digest/copies/:provider", g.allow(access.ScopeRead, g.getCopy))
 	e.DELETE("/v1/blobs/:digest/copies/:provider", g.allowAll(removeScopes, g.deleteCopies))
+	e.GET("/v1/blobs/:digest/copies/:provider/content", g.allow(access.ScopeRead, g.getCopyContent))
 	e.POST("/v1/blobs/:digest/copies/:provider/lost", g.allow(access.ScopeSync, g.postLost))
 	e.GET("/v1/blobs/:digest/references/:provider", g.allow(access.ScopeSync, g.getReference))
 	e.GET("/v1/blobs/:digest/text", g.allow(access.ScopeSync, g.getText))
@@ -197,13 +198,14 @@ func (g *Gateway) routes() {
 	e.POST(filesPath, g.allowAll(writeScopes, g.limitUploads(g.postFile)))
 	e.GET(filesPath, g.allow(access.ScopeRead, g.listFiles))
 	e.GET("/v1/files/:file", g.allow(access.ScopeRead, g.getFile))
-	e.DELETE("/v1/files/:file", g.allow(access.ScopeDelete, g.deleteFile))
+	e.DELETE("/v1/files/:file", g.allowAll(deleteScopes, g.deleteFile))
 	e.GET("/v1/files/:file/content", g.allow(access.ScopeRead, g.getFileContent))
 	e.HEAD("/v1/files/:file/content", g.allow(access.ScopeRead, g.getFileContent))
 	e.GET("/v1/files/:file/copies", g.allow(access.ScopeRead, g.listCopies))
 	e.PUT("/v1/files/:file/copies/:provider", g.allow(access.ScopeSync, g.putCopy))
 	e.GET("/v1/files/:file/copies/:provider", g.allow(access.ScopeRead, g.getCopy))
 	e.DELETE("/v1/files/:file/copies/:provider", g.allowAll(removeScopes, g.deleteCopies))
+	e.GET("/v1/files/:file/copies/:provider/content", g.allow(access.ScopeRead, g.getCopyContent))
 	e.POST("/v1/files/:file/copies/:provider/lost", g.allow(access.ScopeSync, g.postLost))
 	e.GET("/v1/files/:file/references/:provider", g.allow(access.ScopeSync, g.getReference))
 	e.GET("/v1/files/:file/text", g.allow(access.ScopeSync, g.getText))

@@ -29,24 +29,26 @@ type endpoint struct{ method, route string }
 // operationKinds are the requests that leave a record, with its kind. All others
 // only look.
 var operationKinds = map[endpoint]journal.Kind{
-	{http.MethodPost, "/v1/blobs"}:                                journal.KindUpload,
-	{http.MethodPut, "/v1/blobs/:digest"}:                         journal.KindUpload,
-	{http.MethodGet, "/v1/blobs/:digest"}:                         journal.KindDownload,
-	{http.MethodGet, "/v1/blobs/:digest/text"}:                    journal.KindDownload,
-	{http.MethodDelete, "/v1/blobs/:digest"}:                      journal.KindDelete,
-	{http.MethodPut, "/v1/blobs/:digest/copies/:provider"}:        journal.KindSync,
-	{http.MethodPost, "/v1/blobs/:digest/copies/:provider/lost"}:  journal.KindSync,
-	{http.MethodGet, "/v1/blobs/:digest/references/:provider"}:    journal.KindSync,
-	{http.MethodDelete, "/v1/blobs/:digest/copies/:provider"}:     journal.KindUnsync,
-	{http.MethodPost, filesPath}:                                  journal.KindUpload,
-	{http.MethodGet, filesPath + "/:file/content"}:                journal.KindDownload,
-	{http.MethodGet, filesPath + "/:file/text"}:                   journal.KindDownload,
-	{http.MethodDelete, filesPath + "/:file"}:                     journal.KindDelete,
-	{http.MethodPut, filesPath + "/:file/copies/:provider"}:       journal.KindSync,
-	{http.MethodPost, filesPath + "/:file/copies/:provider/lost"}: journal.KindSync,
-	{http.MethodGet, filesPath + "/:file/references/:provider"}:   journal.KindSync,
-	{http.MethodDelete, filesPath + "/:file/copies/:provider"}:    journal.KindUnsync,
-	{http.MethodPost, "/v1/providers/:provider/reconcile"}:        journal.KindReconcile,
+	{http.MethodPost, "/v1/blobs"}:                                  journal.KindUpload,
+	{http.MethodPut, "/v1/blobs/:digest"}:                           journal.KindUpload,
+	{http.MethodGet, "/v1/blobs/:digest"}:                           journal.KindDownload,
+	{http.MethodGet, "/v1/blobs/:digest/text"}:                      journal.KindDownload,
+	{http.MethodGet, "/v1/blobs/:digest/copies/:provider/content"}:  journal.KindDownload,
+	{http.MethodDelete, "/v1/blobs/:digest"}:                        journal.KindDelete,
+	{http.MethodPut, "/v1/blobs/:digest/copies/:provider"}:          journal.KindSync,
+	{http.MethodPost, "/v1/blobs/:digest/copies/:provider/lost"}:    journal.KindSync,
+	{http.MethodGet, "/v1/blobs/:digest/references/:provider"}:      journal.KindSync,
+	{http.MethodDelete, "/v1/blobs/:digest/copies/:provider"}:       journal.KindUnsync,
+	{http.MethodPost, filesPath}:                                    journal.KindUpload,
+	{http.MethodGet, filesPath + "/:file/content"}:                  journal.KindDownload,
+	{http.MethodGet, filesPath + "/:file/text"}:                     journal.KindDownload,
+	{http.MethodGet, filesPath + "/:file/copies/:provider/content"}: journal.KindDownload,
+	{http.MethodDelete, filesPath + "/:file"}:                       journal.KindDelete,
+	{http.MethodPut, filesPath + "/:file/copies/:provider"}:         journal.KindSync,
+	{http.MethodPost, filesPath + "/:file/copies/:provider/lost"}:   journal.KindSync,
+	{http.MethodGet, filesPath + "/:file/references/:provider"}:     journal.KindSync,
+	{http.MethodDelete, filesPath + "/:file/copies/:provider"}:      journal.KindUnsync,
+	{http.MethodPost, "/v1/providers/:provider/reconcile"}:          journal.KindReconcile,
 }
 
 // about is what a handler knows of the operation that its request is, beyond what
@@ -86,6 +88,9 @@ func (g *Gateway) journalRequest(c echo.Context, x *exchange, start time.Time, t
 		Start: start, Duration: took, Bytes: a.bytes,
 	}
 	r.Outcome, r.ErrorCode = outcomeOf(a.failure, c.Response().Status, aborted)
+	if a.failure != nil && isClientGone(c, a.failure) { // whatever else came of that
+		r.Outcome, r.ErrorCode = journal.OutcomeBroken, ""
+	}
 	switch {
 	case kind == journal.KindUpload:
 		r.Bytes = bytesIn
@@ -123,7 +128,7 @@ func outcomeOf(failure error, status int, aborted bool) (journal.Outcome, string
 		return journal.OutcomeOK, ""
 	case failure == nil && !aborted:
 		return journal.OutcomeFailed, ""
-	case failure == nil, status == statusClientGone:
+	case failure == nil:
 		return journal.OutcomeBroken, ""
 	case errors.Is(failure, cas.ErrBodyRead): // it didn't come, or too slowly
 		return journal.OutcomeBroken, codeOf(failure)
@@ -173,10 +178,44 @@ func (g *Gateway) journalOwn(r journal.Record, err error) {
 		level = zerolog.WarnLevel
 	}
 	g.log.WithLevel(level).Err(err).Str("operation_id", r.ID).Str("kind", string(r.Kind)).Str("actor", r.Actor).
-		Stringer("digest", r.Digest).Str("provider", r.Provider).Int64("took_us", r.Duration.Microseconds()).Msg("operation")
+		Stringer("digest", r.Digest).Str("file", r.FileID).Str("provider", r.Provider).Int64("took_us", r.Duration.Microseconds()).Msg("operation")
 	if g.o.Journal != nil {
 		g.o.Journal.Add(r)
 	}
+}
+
+// FileTakenIn records that the bytes of an imported file were taken in on first
+// access, or could not be. It is to be the TookIn of Options.Files.
+func (g *Gateway) FileTakenIn(f cas.File, began time.Time, err error) {
+	r := journal.Record{Kind: journal.KindBackfill, Digest: f.Digest, FileID: f.ID, Bytes: f.Size}
+	if err != nil {
+		r.Bytes = 0
+	}
+	g.journalByItself(r, began, err)
+}
+
+// FileExpired records that a file has reached its end. It is to be the Expired of
+// Options.Files.
+func (g *Gateway) FileExpired(f cas.File) {
+	g.journalByItself(journal.Record{Kind: journal.KindExpire, Digest: f.Digest, FileID: f.ID}, time.Now(), nil)
+}
+
+// keyMade records that there is a key to sign URLs with.
+func (g *Gateway) keyMade(id string, began time.Time) {
+	g.journalByItself(journal.Record{ID: id, Kind: journal.KindKeyMade}, began, nil)
+}
+
+// journalByItself records what the gateway does by itself. What that is about, where
+// it is neither blob nor file, is in the record's ID, and comes behind the
+// operation's.
+func (g *Gateway) journalByItself(r journal.Record, began time.Time, err error) {
+	id := newOperationID()
+	if r.ID != "" {
+		id += "." + r.ID
+	}
+	r.ID, r.Actor, r.Start, r.Duration = id, journal.ActorGateway, began, time.Since(began)
+	r.Outcome, r.ErrorCode = outcomeOf(err, http.StatusOK, false)
+	g.journalOwn(r, err)
 }
 
 // journalAsked records a copy that an upload asked for where there is nothing more

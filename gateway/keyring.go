@@ -16,6 +16,8 @@ type keyRing struct {
 	keys  []access.SigningKey // newest first
 	read  time.Time
 	tried time.Time // when they were last asked for in vain
+	// made is told of the first key, where it was made here.
+	made func(id string, began time.Time)
 }
 
 const (
@@ -28,7 +30,9 @@ const (
 	keysRetry = 5 * time.Second
 )
 
-func newKeyRing(index AccessIndex) *keyRing { return &keyRing{index: index} }
+func newKeyRing(index AccessIndex, made func(id string, began time.Time)) *keyRing {
+	return &keyRing{index: index, made: made}
+}
 
 // signing returns the newest key, and makes the first one. Two gateways that do
 // so at once make two, of which either is good.
@@ -39,9 +43,11 @@ func (k *keyRing) signing(ctx context.Context) (access.SigningKey, error) {
 		return access.SigningKey{}, err
 	}
 	if len(k.keys) == 0 {
-		if err := k.index.AddSigningKey(ctx, access.NewSigningKey()); err != nil {
+		key, began := access.NewSigningKey(), time.Now()
+		if err := k.index.AddSigningKey(ctx, key); err != nil {
 			return access.SigningKey{}, err
 		}
+		k.made(key.ID, began)
 		if err := k.refresh(ctx, 0); err != nil {
 			return access.SigningKey{}, err
 		}

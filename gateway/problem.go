@@ -124,6 +124,7 @@ var errorCodes = []struct {
 	{providers.ErrCopyNotFound, api.CodeCopyNotFound, true},
 	{providers.ErrCopyInProgress, api.CodeCopyInProgress, true},
 	{providers.ErrNoReference, api.CodeProviderRejected, true},
+	{providers.ErrNoDownload, api.CodeProviderRejected, true},
 }
 
 // providerCodes maps the errors of providers, after those above: bytes of our own

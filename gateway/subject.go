@@ -28,8 +28,6 @@ func (g *Gateway) subjectOf(c echo.Context) (subject, error) {
 		return subject{}, err
 	}
 	file, err := g.files.File(c.Request().Context(), id)
-	a := aboutOf(c)
-	a.fileID, a.digest = file.ID, file.Digest
 	return subject{file.Digest, copyName(file)}, fileNotFound(err, id)
 }
 
@@ -41,7 +39,6 @@ func (g *Gateway) subjectWithBytes(c echo.Context) (subject, error) {
 		return of, err
 	}
 	file, blob, err := g.fileBytes(c)
-	aboutOf(c).digest = blob.Digest
 	return subject{blob.Digest, copyName(file)}, err
 }
 

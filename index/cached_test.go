@@ -65,6 +65,13 @@ func (e eager) Copy(ctx context.Context, k providers.Key) (providers.Copy, error
 	return e.ledger.Copy(ctx, k)
 }
 
+// ReleaseFile implements cas.FileIndex. It is cas.Files that has a condemned blob
+// forgotten.
+func (e eager) ReleaseFile(ctx context.Context, id string) (cas.File, bool, error) {
+	defer e.blobs.ForgetAll()
+	return e.FileIndex.ReleaseFile(ctx, id)
+}
+
 // UseCopies implements providers.Ledger. The cache doesn't forget what was used, and
 // a test wants to see it.
 func (e eager) UseCopies(ctx context.Context, uses map[providers.Key]time.Time) error {

@@ -90,3 +90,15 @@ type Copy struct {
 	NextAttemptAt time.Time
 	LeaseUntil    time.Time
 }
+
+// IsAskedFor reports whether somebody has asked for the copy, by the operation that
+// it names, and nothing has come of that yet.
+func (c Copy) IsAskedFor() bool {
+	switch c.State {
+	case StatePending, StateUploading, StateProcessing:
+		return true
+	case StateUnverified: // or was it only noted?
+		return !c.NextAttemptAt.IsZero() || !c.LeaseUntil.IsZero()
+	}
+	return false
+}

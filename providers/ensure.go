@@ -178,7 +178,13 @@ type outcome struct {
 // pursue sees to it that the copy becomes ready: it does the work itself where it
 // gets the claim, else it waits for whoever has it.
 func (r *Replicator) pursue(ctx context.Context, j job) (outcome, error) {
-	for {
+	for first := true; ; first = false {
+		if !first {
+			// The blob may have been deleted with its copies, which is what was waited for.
+			if err := r.blobs.Confirm(ctx, j.wanted.Digest); err != nil {
+				return outcome{}, err
+			}
+		}
 		// Watched from before the look, so that no change falls between the two.
 		changed, release := r.changes.wait(j.wanted.Digest)
 		c, won, err := r.ledger.ClaimCopy(ctx, j.wanted, r.o.Lease)

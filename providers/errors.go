@@ -135,4 +135,6 @@ var (
 	ErrCopyInProgress = errors.New("copy in progress")
 	// ErrNoReference: the provider has no such way to use a file of this kind.
 	ErrNoReference = errors.New("no such reference")
+	// ErrNoDownload: the provider gives no files back.
+	ErrNoDownload = errors.New("the provider gives no files back")
 )

@@ -30,9 +30,9 @@ type Ledger interface {
 	// RequestCopy makes sure that there is a row that says the copy is wanted, for
 	// whichever gateway comes to it first: where there is none, or it may be claimed
 	// for w, it becomes StatePending (StateUnverified stays so), due now, with w's name,
-	// media type, size and operation, its attempts and error cleared. In all other
-	// cases, and where it is StateProcessing, it changes nothing. It returns the row as
-	// it then is.
+	// media type and size, its attempts and error cleared. Unless it was asked for
+	// before (Copy.IsAskedFor) it also gets w's operation. In all other cases, and where
+	// it is StateProcessing, it changes nothing. It returns the row as it then is.
 	RequestCopy(ctx context.Context, w Wanted) (Copy, error)
 
 	// ClaimCopy gives the caller the row, to work on until the lease runs out, where
@@ -50,8 +50,8 @@ type Ledger interface {
 	// then has the next fence, is StateUploading (StateProcessing and StateUnverified
 	// stay so), has w's name, media type and size, and is Uncertain where it was, or was
 	// StateUploading before. Coming from any state but StatePending, StateUploading,
-	// StateProcessing and StateUnverified it also gets w's operation, and its attempts
-	// start over.
+	// StateProcessing and StateUnverified its attempts start over, and unless it was
+	// asked for before (Copy.IsAskedFor) it gets w's operation.
 	// Otherwise won is false and the row is returned as it is.
 	ClaimCopy(ctx context.Context, w Wanted, lease time.Duration) (c Copy, won bool, err error)
 

@@ -19,6 +19,9 @@ import (
 type BlobStore interface {
 	// Blob returns what is known of a blob, or cas.ErrBlobNotFound.
 	Blob(ctx context.Context, d cas.Digest) (cas.Blob, error)
+	// Confirm asks whether there is such a blob at this moment, whatever is remembered
+	// of it, and returns cas.ErrBlobNotFound where there isn't.
+	Confirm(ctx context.Context, d cas.Digest) error
 	// OpenVerified reads a whole blob, and verifies it whatever is remembered of it.
 	OpenVerified(ctx context.Context, b cas.Blob) (*cas.Content, error)
 	// Put takes a blob in.

@@ -130,6 +130,12 @@ func (r *Replicator) attempt(ctx context.Context, j job, c Copy) (Copy, RemoteFi
 
 // place finds the remote file of an earlier attempt, or uploads one.
 func (r *Replicator) place(ctx context.Context, j job, c Copy) (RemoteFile, error) {
+	// The row was claimed before this look, and who deletes a blob with its copies looks
+	// for rows after it is condemned: one of the two sees the other. Without the look a
+	// gateway that still remembers the blob would upload it after that.
+	if err := r.blobs.Confirm(ctx, c.Digest); err != nil {
+		return RemoteFile{}, err
+	}
 	if c.Uncertain {
 		f, found, err := r.findEarlier(ctx, j, c)
 		if err != nil {

@@ -41,6 +41,7 @@ type cli struct {
 	Ref         refCmd         `cmd:"" help:"Print what to put into a request to a provider, to use a blob there."`
 	Text        textCmd        `cmd:"" help:"Print the text that a provider extracts from a blob."`
 	Providers   providersCmd   `cmd:"" help:"Tell how the providers fare, and what they take."`
+	Ops         opsCmd         `cmd:"" help:"Tell what was done: the journal of operations, newest first."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask whether the gateway is ready, for containers."`
 
 	Import   importCmd   `cmd:"" help:"Register the files of an old file manager, straight in the index; their bytes stay where they are."`

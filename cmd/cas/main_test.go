@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"reflect"
 	"syscall"
 	"testing"
 	"time"
@@ -63,4 +64,28 @@ func TestVersionAndUsageExitCodes(t *testing.T) {
 			t.Errorf("cas %q exits with %d, want %d", tt.args, code, tt.code)
 		}
 	}
+}
+
+// The doctor knows every setting there is, lest it takes one for a typing error.
+func TestDoctorKnowsEverySetting(t *testing.T) {
+	known := make(map[string]bool)
+	for _, name := range settings {
+		known[name] = true
+	}
+	var look func(v reflect.Type)
+	look = func(v reflect.Type) {
+		if v.Kind() != reflect.Struct {
+			return
+		}
+		for i := range v.NumField() {
+			f := v.Field(i)
+			for _, name := range []string{f.Tag.Get("env"), f.Tag.Get("secret")} {
+				if name != "" && !known[name] {
+					t.Errorf("%s is not among the doctor's settings", name)
+				}
+			}
+			look(f.Type)
+		}
+	}
+	look(reflect.TypeFor[cli]())
 }

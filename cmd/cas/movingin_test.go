@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -42,9 +41,7 @@ type movingIn struct {
 	env      []string
 	expected seed.Expected
 
-	x     *pgindex.Index
-	files *cas.Files
-	store *cas.Store
+	x *pgindex.Index
 }
 
 func newMovingIn(t *testing.T, rows int) *movingIn {
@@ -65,20 +62,9 @@ func newMovingIn(t *testing.T, rows int) *movingIn {
 	m.must(err)
 	t.Cleanup(func() { m.old.Close(context.Background()) })
 
-	// What a gateway with these settings has.
 	m.x, err = pgindex.Open(t.Context(), pgindex.Options{URL: m.setting("CAS_DATABASE_URL")})
 	m.must(err)
 	t.Cleanup(m.x.Close)
-	objects, err := s3store.New(m.newBucket())
-	m.must(err)
-	t.Cleanup(objects.Close)
-	m.store, err = cas.NewStore(objects, m.x, cas.Options{SpoolDir: t.TempDir()})
-	m.must(err)
-	t.Cleanup(m.store.Close)
-	source, err := s3source.New(s3source.Options{Endpoint: m.bucket.Endpoint, Bucket: m.bucket.Bucket, AccessKey: m.bucket.AccessKey, SecretKey: m.bucket.SecretKey})
-	m.must(err)
-	t.Cleanup(source.Close)
-	m.files = cas.NewFiles(cas.FilesOptions{Store: m.store, Index: m.x, Sources: []cas.Source{source}})
 	return m
 }
 
@@ -146,10 +132,10 @@ func (m *movingIn) pages(do func(cas.File)) {
 	}
 }
 
-// read reads files that can be read, again and again, until ctx is done: some by
-// chance, as users do, whatever the backfill is about to do with them. It returns
-// how many it read.
-func (m *movingIn) read(ctx context.Context) (reads int64) {
+// read reads files by way of a gateway, again and again, until ctx is done: by
+// chance, as users do, whatever the backfill is about to do with them. It returns how
+// many it read.
+func (m *movingIn) read(ctx context.Context, gateway *process) (reads int64) {
 	var ids []string
 	for id := range m.expected.Digests {
 		ids = append(ids, id)
@@ -160,8 +146,9 @@ func (m *movingIn) read(ctx context.Context) (reads int64) {
 		readers.Go(func() {
 			for ctx.Err() == nil {
 				id := ids[rand.IntN(len(ids))]
-				if err := m.readOne(ctx, id); err != nil && ctx.Err() == nil {
-					m.t.Errorf("file of row %s: %v", id, err)
+				status, b, err := gateway.request("GET", "/v1/files/"+importer.FileID("", id)+"/content", nil)
+				if err != nil || status != 200 || cas.DigestOf(b) != m.expected.Digests[id] {
+					m.t.Errorf("row %s: status %d, %d bytes, error %v", id, status, len(b), err)
 					return
 				}
 				count.Add(1)
@@ -170,28 +157,6 @@ func (m *movingIn) read(ctx context.Context) (reads int64) {
 	}
 	readers.Wait()
 	return count.Load()
-}
-
-func (m *movingIn) readOne(ctx context.Context, id string) error {
-	file, blob, err := m.files.Bytes(ctx, importer.FileID("", id))
-	if err != nil {
-		return err
-	}
-	content, err := m.store.Open(ctx, blob, 0, -1)
-	if err != nil {
-		return err
-	}
-	defer content.Close()
-	b := content.Bytes
-	if content.Body != nil {
-		if b, err = io.ReadAll(content.Body); err != nil {
-			return err
-		}
-	}
-	if want := m.expected.Digests[id]; cas.DigestOf(b) != want || file.Digest != want {
-		return fmt.Errorf("%d bytes of %s, want %s", len(b), file.Digest, want)
-	}
-	return nil
 }
 
 // waitUntil waits until no more than so many files are pending.
@@ -235,10 +200,11 @@ func TestMovingIn(t *testing.T) {
 	if imported.Imported != 0 || imported.Already != want.Imported {
 		t.Errorf("imported again: %+v", imported)
 	}
+	gateway := serveProcess(t, casCommand(t, m.env, "serve"))
 	reading, stop := context.WithCancel(t.Context())
 	defer stop()
 	reads := make(chan int64, 1)
-	go func() { reads <- m.read(reading) }()
+	go func() { reads <- m.read(reading, gateway) }()
 
 	killed := casCommand(t, m.env, "backfill", "--json")
 	m.must(killed.Start())

@@ -10,12 +10,13 @@ import (
 	"github.com/rs/zerolog"
 
 	"casgate/cas"
+	"casgate/cas/access"
 	"casgate/cas/journal"
 	"casgate/gateway/api"
 )
 
 // ownActor is who does what a command does by itself, without a gateway.
-const ownActor = "cli"
+const ownActor = journal.ActorCLI
 
 // ownJournal records what a command does by itself, as gateways record what they do.
 type ownJournal struct {
@@ -35,15 +36,31 @@ func startJournal(x journal.Store, log zerolog.Logger) *ownJournal {
 
 // add records an operation that began at start and ends now, or with err.
 func (j *ownJournal) add(r journal.Record, start time.Time, err error) {
-	id, idErr := uuid.NewV7()
-	if idErr != nil {
-		return // without an id there is no way to ask for it
+	r.Actor = ownActor
+	j.writer.Add(endedNow(r, start, err))
+}
+
+// endedNow completes the record of an operation that ends now. What it is about,
+// where that is neither blob nor file, is to be in its ID, and comes behind the
+// operation's.
+func endedNow(r journal.Record, start time.Time, err error) journal.Record {
+	id := uuid.Must(uuid.NewV7()).String()
+	if r.ID != "" {
+		id += "." + r.ID
 	}
-	r.ID, r.Actor, r.Start, r.Duration, r.Outcome = id.String(), ownActor, start, time.Since(start), journal.OutcomeOK
+	r.ID, r.Start, r.Duration, r.Outcome = id, start, time.Since(start), journal.OutcomeOK
 	if err != nil {
 		r.Outcome, r.ErrorCode = journal.OutcomeFailed, string(errorCode(err))
 	}
-	j.writer.Add(r)
+	return r
+}
+
+// recordOwn records one operation that a command did on the index itself. That it
+// can't be recorded is said, and doesn't undo it.
+func recordOwn(x journal.Store, std stdio, r journal.Record, start time.Time, err error) {
+	j := startJournal(x, zerolog.New(std.err).Level(zerolog.ErrorLevel))
+	defer j.close()
+	j.add(r, start, err)
 }
 
 // close writes out what is left.
@@ -65,6 +82,8 @@ func errorCode(err error) api.Code {
 		{cas.ErrIndexUnavailable, api.CodeIndexUnavailable},
 		{cas.ErrStoreUnavailable, api.CodeStoreUnavailable},
 		{cas.ErrOriginUnavailable, api.CodeStoreUnavailable},
+		{access.ErrTokenNotFound, api.CodeNotFound},
+		{access.ErrKeyNotFound, api.CodeNotFound},
 	} {
 		if errors.Is(err, one.err) {
 			return one.code

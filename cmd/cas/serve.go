@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"casgate/cas"
+	"casgate/cas/journal"
 	"casgate/gateway"
 	"casgate/index"
 	"casgate/index/pgindex"
@@ -29,6 +30,7 @@ type serveCmd struct {
 	dataConfig
 	indexConfig
 	storeConfig
+	journalConfig
 	sourceConfig
 	providersConfig
 
@@ -82,12 +84,16 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	defer x.Close()
+	registry := newRegistry()
+	// It ends after all that leaves records.
+	records, stopJournal := c.openJournal(x, registry, log)
+	defer stopJournal()
 	objects, err := c.openStore(start, log)
 	if err != nil {
 		return err
 	}
 	defer objects.close()
-	if err := c.prepareAccess(start, x, log); err != nil {
+	if err := c.prepareAccess(start, x, records, log); err != nil {
 		return err
 	}
 
@@ -95,7 +101,6 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		return usageError{errors.New("--reference-urls=bucket needs a bucket; set CAS_S3_ENDPOINT, or leave the URLs to the gateway")}
 	}
 
-	registry := newRegistry()
 	cached, err := index.NewCached(x, index.CacheOptions{Shared: !c.indexConfig.embedded()})
 	if err != nil {
 		return err
@@ -138,6 +143,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 			}
 			return g.SignURL(ctx, d, life)
 		},
+		OnEvent: func(e providers.Event) { g.CopyEvent(e) },
 	}, registry)
 	if err != nil {
 		return err
@@ -146,9 +152,14 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if copies.simulated() && !isLoopback(ln.Addr()) {
 		return usageError{errSimulateElsewhere}
 	}
-	files := newFiles(store, x, sources.list(), &notedCopies{copies: copies, log: log}, log)
+	noted := &notedCopies{copies: copies, log: log}
+	files := cas.NewFiles(cas.FilesOptions{
+		Store: store, Index: x, Sources: sources.list(), Adopt: noted.enter, Log: log,
+		TookIn:  func(f cas.File, began time.Time, err error) { g.FileTakenIn(f, began, err) },
+		Expired: func(f cas.File) { g.FileExpired(f) },
+	})
 	g, err = gateway.New(gateway.Options{
-		Store: store, Files: files, Access: x, Copies: copies.Replicator, CopyWait: c.CopyWait, PublicURL: publicURL,
+		Store: store, Files: files, Access: x, Copies: copies.Replicator, Journal: records, Records: x, CopyWait: c.CopyWait, PublicURL: publicURL,
 		NoAuth: c.Auth == "none", PublicRead: c.PublicRead,
 		Log: log, Registry: registry,
 		MaxUploads: c.MaxUploads, RequestsPerSecond: c.RateLimit,
@@ -239,13 +250,13 @@ func (c *serveCmd) probeBucket(ctx context.Context, objects objectStore, log zer
 
 // prepareAccess makes the first token of an embedded gateway; of a served one it
 // only says how.
-func (c *serveCmd) prepareAccess(ctx context.Context, x database, log zerolog.Logger) error {
+func (c *serveCmd) prepareAccess(ctx context.Context, x database, records *journal.Writer, log zerolog.Logger) error {
 	if c.Auth == "none" {
 		log.Warn().Msg("authentication is off: everybody who reaches this address may do everything")
 		return nil
 	}
 	if c.indexConfig.embedded() {
-		return ensureAdminToken(ctx, x, c.dataConfig, log)
+		return ensureAdminToken(ctx, x, records, c.dataConfig, log)
 	}
 	tokens, err := x.Tokens(ctx)
 	if err == nil && len(tokens) == 0 {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"text/tabwriter"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"casgate/cas/access"
+	"casgate/cas/journal"
 )
 
 // signingKeyCmd manages the keys that sign hash URLs, on the index itself.
@@ -55,7 +57,10 @@ func (c *signingKeyRotateCmd) Run(ctx context.Context, std stdio) error {
 	}
 	defer x.Close()
 	key := access.NewSigningKey()
-	if err := x.AddSigningKey(ctx, key); err != nil {
+	start := time.Now()
+	err = x.AddSigningKey(ctx, key)
+	recordOwn(x, std, journal.Record{ID: key.ID, Kind: journal.KindKeyMade}, start, err)
+	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(std.out, key.ID)
@@ -75,7 +80,10 @@ func (c *signingKeyRetireCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	defer x.Close()
-	if err := x.RetireSigningKey(ctx, c.ID); err != nil {
+	start := time.Now()
+	err = x.RetireSigningKey(ctx, c.ID)
+	recordOwn(x, std, journal.Record{ID: c.ID, Kind: journal.KindKeyEnded}, start, err)
+	if err != nil {
 		if errors.Is(err, access.ErrKeyNotFound) {
 			return codedError{fmt.Errorf("%w; `cas signing-key ls` lists the ids", err), exitNotFound}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"casgate/cas/access"
+	"casgate/cas/journal"
 )
 
 // tokenCmd manages API tokens. It works on the index itself, not through a
@@ -49,7 +50,10 @@ func (c *tokenCreateCmd) Run(ctx context.Context, std stdio) error {
 	}
 	defer x.Close()
 	token, text := access.NewToken(c.Name, scopes, expires)
-	if token, err = x.CreateToken(ctx, token); err != nil {
+	start := time.Now()
+	token, err = x.CreateToken(ctx, token)
+	recordOwn(x, std, journal.Record{ID: token.ID, Kind: journal.KindTokenMade}, start, err)
+	if err != nil {
 		return err
 	}
 	if !c.JSON {
@@ -151,7 +155,9 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, std stdio) error {
 	defer x.Close()
 	var failed error
 	for _, id := range c.IDs {
+		start := time.Now()
 		err := x.RevokeToken(ctx, id)
+		recordOwn(x, std, journal.Record{ID: id, Kind: journal.KindTokenEnded}, start, err)
 		if errors.Is(err, access.ErrTokenNotFound) {
 			err = codedError{fmt.Errorf("%w; `cas token ls` lists the ids", err), exitNotFound}
 		}

@@ -152,7 +152,7 @@ func lockData(data dataConfig) (unlock func(), err error) {
 // ensureAdminToken makes the first token of an embedded gateway and leaves it in
 // the data folder. The file is written first: a crash before the index knows the
 // token leaves an index without tokens, and the next start makes another.
-func ensureAdminToken(ctx context.Context, x database, data dataConfig, log zerolog.Logger) error {
+func ensureAdminToken(ctx context.Context, x database, records *journal.Writer, data dataConfig, log zerolog.Logger) error {
 	tokens, err := x.Tokens(ctx)
 	if err != nil {
 		return err
@@ -164,10 +164,15 @@ func ensureAdminToken(ctx context.Context, x database, data dataConfig, log zero
 	if err := writePrivate(data.path(adminTokenFile), text+"\n"); err != nil {
 		return fmt.Errorf("write the admin token: %w", err)
 	}
+	start := time.Now()
 	if _, err := x.CreateToken(ctx, token); err != nil {
 		return fmt.Errorf("store the admin token: %w", err)
 	}
-	log.Info().Str("file", data.path(adminTokenFile)).Msg("first start: made an admin token; the client commands find it there")
+	made := endedNow(journal.Record{ID: token.ID, Kind: journal.KindTokenMade, Actor: journal.ActorGateway}, start, nil)
+	if records != nil {
+		records.Add(made)
+	}
+	log.Info().Str("operation_id", made.ID).Str("file", data.path(adminTokenFile)).Msg("first start: made an admin token; the client commands find it there")
 	return nil
 }
 

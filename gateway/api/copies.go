@@ -15,8 +15,8 @@ type Copy struct {
 	Account   string `json:"account"`
 	Purpose   string `json:"purpose"`
 	Extension string `json:"extension,omitempty"`
-	// State is pending, uploading, processing, ready, failed, lost, evicted, deleting
-	// or deleted.
+	// State is pending, uploading, processing, unverified (noted by an old manager, and
+	// checked before its first use), ready, failed, lost, evicted, deleting or deleted.
 	State string `json:"state"`
 	// ProviderFileID is there once the provider has confirmed the file.
 	ProviderFileID string     `json:"provider_file_id,omitempty"`
@@ -38,6 +38,12 @@ type Copy struct {
 	// Simulated: the provider is a simulator, and the id is good for nothing else.
 	Simulated bool `json:"simulated,omitempty"`
 }
+
+// The states of copies that are deleted.
+const (
+	CopyDeleting = "deleting" // the provider has not confirmed it yet
+	CopyDeleted  = "deleted"
+)
 
 // ProviderError is why an attempt failed at a provider.
 type ProviderError struct {

@@ -141,6 +141,13 @@ func (c *Client) FindMissing(ctx context.Context, digests []cas.Digest) ([]cas.D
 	return missing, nil
 }
 
+// Exists reports whether the gateway has a blob, whole as far as it knows. Of many at
+// once FindMissing tells.
+func (c *Client) Exists(ctx context.Context, d cas.Digest) (bool, error) {
+	missing, err := c.FindMissing(ctx, []cas.Digest{d})
+	return err == nil && len(missing) == 0, err
+}
+
 // SignURL returns a URL at which the blob can be read without a token for a
 // while: a second at least, and api.MaxURLLife seconds at most.
 func (c *Client) SignURL(ctx context.Context, d cas.Digest, life time.Duration) (api.SignedURL, error) {

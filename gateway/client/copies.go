@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"casgate/cas"
@@ -35,10 +34,9 @@ func setText(q url.Values, name, value string) {
 	}
 }
 
-func copiesPath(d cas.Digest) string { return blobPath(d) + "/copies" }
-
-func copyPath(d cas.Digest, provider string) string {
-	return copiesPath(d) + "/" + url.PathEscape(provider)
+// copyPath is where the copy at a provider lies, of the blob or file at a path.
+func copyPath(of, provider string) string {
+	return of + "/copies/" + url.PathEscape(provider)
 }
 
 // EnsureOptions say how a copy is to be made.
@@ -56,8 +54,12 @@ type EnsureOptions struct {
 // work goes on. The copy's Created says whether this request made it; it is nil
 // where that took longer than the gateway lets a request wait.
 func (c *Client) EnsureCopy(ctx context.Context, d cas.Digest, provider string, o EnsureOptions) (api.Copy, error) {
+	return c.ensureCopy(ctx, blobPath(d), provider, o)
+}
+
+func (c *Client) ensureCopy(ctx context.Context, of, provider string, o EnsureOptions) (api.Copy, error) {
 	r := &request{
-		method: http.MethodPut, path: copyPath(d, provider), query: o.query(),
+		method: http.MethodPut, path: copyPath(of, provider), query: o.query(),
 		header: http.Header{}, mayRetry: always, patient: true,
 	}
 	if o.Retry {
@@ -84,7 +86,7 @@ func (c *Client) EnsureCopy(ctx context.Context, d cas.Digest, provider string, 
 // standing for the copy's present one. Where the provider really lost the file,
 // it is uploaded again; the copy returned is usable.
 func (c *Client) ReportLost(ctx context.Context, d cas.Digest, provider, fileID string, o CopyOptions) (api.Copy, error) {
-	r := &request{method: http.MethodPost, path: copyPath(d, provider) + "/lost", query: o.query(), mayRetry: always, patient: true}
+	r := &request{method: http.MethodPost, path: copyPath(blobPath(d), provider) + "/lost", query: o.query(), mayRetry: always, patient: true}
 	if err := r.jsonBody(api.LostReport{ProviderFileID: fileID}); err != nil {
 		return api.Copy{}, err
 	}
@@ -110,16 +112,20 @@ func (c *Client) waitCopy(ctx context.Context, begun api.Copy) (api.Copy, error)
 	if err != nil {
 		return begun, err
 	}
-	if operation.Copy == nil {
-		return begun, fmt.Errorf("%s answered with an operation about nothing", c.base)
+	if operation.Copy == nil { // there is only its record
+		return begun, fmt.Errorf("%w: %s has ended, and a later one on the same copy took its place", ErrOperationNotFound, begun.OperationID)
 	}
 	return *operation.Copy, nil
 }
 
 // Copies returns what the gateway knows of a blob's copies, at all providers.
 func (c *Client) Copies(ctx context.Context, d cas.Digest) ([]api.Copy, error) {
+	return c.listCopies(ctx, blobPath(d))
+}
+
+func (c *Client) listCopies(ctx context.Context, of string) ([]api.Copy, error) {
 	var list api.CopyList
-	err := c.doJSON(ctx, &request{method: http.MethodGet, path: copiesPath(d), mayRetry: always}, &list)
+	err := c.doJSON(ctx, &request{method: http.MethodGet, path: of + "/copies", mayRetry: always}, &list)
 	return list.Copies, err
 }
 
@@ -127,7 +133,7 @@ func (c *Client) Copies(ctx context.Context, d cas.Digest) ([]api.Copy, error) {
 // is uploaded.
 func (c *Client) Copy(ctx context.Context, d cas.Digest, provider string, o CopyOptions) (api.Copy, error) {
 	var found api.Copy
-	err := c.doJSON(ctx, &request{method: http.MethodGet, path: copyPath(d, provider), query: o.query(), mayRetry: always}, &found)
+	err := c.doJSON(ctx, &request{method: http.MethodGet, path: copyPath(blobPath(d), provider), query: o.query(), mayRetry: always}, &found)
 	return found, err
 }
 
@@ -136,8 +142,12 @@ func (c *Client) Copy(ctx context.Context, d cas.Digest, provider string, o Copy
 // and the gateway goes on trying; WaitOperation waits for that. It is not
 // retried, as Delete isn't.
 func (c *Client) DeleteCopies(ctx context.Context, d cas.Digest, provider, purpose string) ([]api.Copy, error) {
+	return c.deleteCopies(ctx, blobPath(d), provider, purpose)
+}
+
+func (c *Client) deleteCopies(ctx context.Context, of, provider, purpose string) ([]api.Copy, error) {
 	r := &request{
-		method: http.MethodDelete, path: copyPath(d, provider),
+		method: http.MethodDelete, path: copyPath(of, provider),
 		query: CopyOptions{Purpose: purpose}.query(), patient: true,
 	}
 	var list api.CopyList
@@ -155,11 +165,15 @@ type ReferenceOptions struct {
 // Reference returns what to put into a request to a provider to use a blob, and
 // makes the copy it needs.
 func (c *Client) Reference(ctx context.Context, d cas.Digest, provider string, o ReferenceOptions) (api.Reference, error) {
+	return c.reference(ctx, blobPath(d), provider, o)
+}
+
+func (c *Client) reference(ctx context.Context, of, provider string, o ReferenceOptions) (api.Reference, error) {
 	query := o.query()
 	setText(query, "kind", o.Kind)
 	var ref api.Reference
 	err := c.doJSON(ctx, &request{
-		method: http.MethodGet, path: blobPath(d) + "/references/" + url.PathEscape(provider), query: query,
+		method: http.MethodGet, path: of + "/references/" + url.PathEscape(provider), query: query,
 		mayRetry: always, patient: true,
 	}, &ref)
 	return ref, err
@@ -177,23 +191,22 @@ type TextOptions struct {
 // and is a blob of its own from then on, whose digest the content has. The bytes
 // are verified as those of Get are. The caller closes the body.
 func (c *Client) Text(ctx context.Context, d cas.Digest, o TextOptions) (*Content, error) {
+	return c.text(ctx, blobPath(d), o)
+}
+
+func (c *Client) text(ctx context.Context, of string, o TextOptions) (*Content, error) {
 	query := url.Values{}
 	setText(query, "provider", o.Provider)
 	setText(query, "name", o.Name)
 	res, err := c.do(ctx, &request{
-		method: http.MethodGet, path: blobPath(d) + "/text", query: query,
+		method: http.MethodGet, path: of + "/text", query: query,
 		header:   http.Header{"Accept-Encoding": {"identity"}}, // net/http would ask for gzip
 		mayRetry: always, patient: true,
 	})
 	if err != nil {
 		return nil, err
 	}
-	text, err := cas.ParseDigest(strings.Trim(strings.TrimPrefix(res.Header.Get("ETag"), "W/"), `"`))
-	if err != nil {
-		res.Body.Close()
-		return nil, fmt.Errorf("%s answered with %s, and without the text's digest; is it a casgate gateway?", c.base, contentTypeText(res.Header))
-	}
-	content, err := c.openContent(ctx, text, GetOptions{}, res)
+	content, err := c.openTagged(ctx, GetOptions{}, res)
 	if err != nil {
 		res.Body.Close()
 		return nil, err
@@ -241,8 +254,14 @@ func (c *Client) Operation(ctx context.Context, id string) (api.Operation, error
 }
 
 // WaitOperation waits until an operation has succeeded. One that failed is an
-// *Error, with the operation beside it.
+// *Error, with the operation beside it. When ctx ends the operation goes on.
 func (c *Client) WaitOperation(ctx context.Context, id string) (api.Operation, error) {
+	return c.followOperation(ctx, id, func(api.Operation) bool { return false })
+}
+
+// followOperation is WaitOperation for who has enough of an operation that is still
+// under way once enough says so.
+func (c *Client) followOperation(ctx context.Context, id string, enough func(api.Operation) bool) (api.Operation, error) {
 	for looks := 0; ; looks++ {
 		var operation api.Operation
 		r := operationRequest(id)
@@ -262,6 +281,9 @@ func (c *Client) WaitOperation(ctx context.Context, id string) (api.Operation, e
 				e.Problem.Title = "the operation " + id + " failed"
 			}
 			return operation, e
+		}
+		if enough(operation) {
+			return operation, nil
 		}
 		wait := max(min(longestWait, firstWait<<min(looks, 10)), parseRetryAfter(res.Header.Get("Retry-After")))
 		timer := time.NewTimer(min(wait, longestRetryAfter))

@@ -37,6 +37,9 @@ var (
 	// ErrProvider: it is a provider that refused, failed or can't be asked; the Error's
 	// Problem has its name, its own code and its own words.
 	ErrProvider = errors.New("the provider did not do it")
+	// ErrFileOutOfReach: the bytes of an imported file can't be read where they lie, or
+	// are just being taken in.
+	ErrFileOutOfReach = errors.New("imported file out of reach")
 	// ErrNotReady: the gateway runs, and its index or store doesn't answer.
 	ErrNotReady = errors.New("the gateway is not ready")
 )
@@ -49,6 +52,9 @@ var codeErrors = map[api.Code]error{
 	api.CodeBlobNotFound:        cas.ErrBlobNotFound,
 	api.CodeBlobInUse:           cas.ErrBlobInUse,
 	api.CodeBlobTooLarge:        cas.ErrBlobTooLarge,
+	api.CodeFileNotFound:        cas.ErrFileNotFound,
+	api.CodeDuplicateFile:       cas.ErrDuplicateFile,
+	api.CodeOriginUnavailable:   ErrFileOutOfReach,
 	api.CodeRangeNotSatisfiable: cas.ErrRangeNotSatisfiable,
 	api.CodeDigestMismatch:      cas.ErrDigestMismatch,
 	api.CodeObjectMissing:       cas.ErrObjectMissing,
@@ -82,6 +88,10 @@ type Error struct {
 	// Problem is what the gateway said. Where the answer was not a gateway's, such as
 	// a proxy's, its Code is empty.
 	Problem api.Problem
+	// Param names the field or parameter that is wrong, in what is said of files.
+	Param string
+	// File is the file that is there already, where the error is cas.ErrDuplicateFile.
+	File *api.File
 
 	retryAfter time.Duration
 }
@@ -129,7 +139,7 @@ func answerError(r *request, base string, res *http.Response) error {
 		if p.Code == api.CodeBlobNotFound {
 			p.Title = cas.ErrBlobNotFound.Error()
 		}
-	case !readProblem(res, p):
+	case !e.read(res):
 		*p = api.Problem{Detail: fmt.Sprintf(
 			"%s answered %s with %s, which is not how a gateway answers; is the URL right, and what lies between?",
 			base, statusText(res.StatusCode), contentTypeText(res.Header))}
@@ -144,14 +154,42 @@ func answerError(r *request, base string, res *http.Response) error {
 	return e
 }
 
-// readProblem reads a problem, and reports whether the answer has one.
-func readProblem(res *http.Response, p *api.Problem) bool {
+// read reads what a gateway says, and reports whether the answer is one's: a problem,
+// or, below /v1/files, an error in the shape of OpenAI's API.
+func (e *Error) read(res *http.Response) bool {
 	mediaType, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	if err != nil || mediaType != "application/problem+json" {
+	if err != nil {
 		return false
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxProblem))
-	return err == nil && json.Unmarshal(body, p) == nil && p.Code != ""
+	if err != nil {
+		return false
+	}
+	switch mediaType {
+	case "application/problem+json":
+		return json.Unmarshal(body, &e.Problem) == nil && e.Problem.Code != ""
+	case "application/json":
+		var answer api.FileError
+		if json.Unmarshal(body, &answer) != nil || answer.Error.Code == "" {
+			return false
+		}
+		e.takeFileError(answer.Error, res.Header)
+		return true
+	}
+	return false
+}
+
+// takeFileError makes a problem of an error about a file.
+func (e *Error) takeFileError(body api.ErrorBody, h http.Header) {
+	e.Problem = api.Problem{
+		Title: body.Type, Detail: body.Message, Code: body.Code,
+		Retryable: h.Get(api.HeaderShouldRetry) == "true", RetryAfter: int(e.retryAfter / time.Second),
+		Provider: body.Provider, ProviderCode: body.ProviderCode, ProviderMessage: body.ProviderMessage,
+	}
+	e.File = body.File
+	if body.Param != nil {
+		e.Param = *body.Param
+	}
 }
 
 // isTransient reports whether a status means that the request may succeed later.

@@ -86,6 +86,15 @@ func (c *Client) openContent(ctx context.Context, d cas.Digest, o GetOptions, re
 	return content, nil
 }
 
+// openTagged opens a blob whose digest the answer itself tells, by its entity tag.
+func (c *Client) openTagged(ctx context.Context, o GetOptions, res *http.Response) (*Content, error) {
+	d, err := cas.ParseDigest(strings.Trim(strings.TrimPrefix(res.Header.Get("ETag"), "W/"), `"`))
+	if err != nil {
+		return nil, fmt.Errorf("%s answered with %s, and without the digest; is it a casgate gateway?", c.base, contentTypeText(res.Header))
+	}
+	return c.openContent(ctx, d, o, res)
+}
+
 // Stat asks for a blob's headers. Of the options only the signature matters.
 func (c *Client) Stat(ctx context.Context, d cas.Digest, o GetOptions) (Info, error) {
 	res, err := c.do(ctx, blobRequest(http.MethodHead, d, o))

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -126,26 +127,32 @@ func (c *Client) PutStream(ctx context.Context, r io.Reader, o PutOptions) (api.
 		open:     stream.open,
 	}
 	req.header.Set("Expect", "100-continue")
-
 	var blob api.Blob
+	if err := c.sendStream(ctx, req, &blob); err != nil {
+		return api.Blob{}, err
+	}
+	return blob, stream.checkSent(blob.Digest)
+}
+
+// sendStream is doJSON for a request whose body is a stream. When ctx ends it comes
+// back at once, also while a Read of the stream is under way, for which net/http
+// would wait.
+func (c *Client) sendStream(ctx context.Context, r *request, answer any) error {
 	ended := make(chan error, 1)
-	go func() { // net/http doesn't come back while a Read of r is under way
-		var err error
-		blob, err = c.upload(ctx, req)
-		ended <- err
-	}()
+	read := json.RawMessage{} // not answer, which would still be written to
+	go func() { ended <- c.doJSON(ctx, r, &read) }()
 	select {
 	case err := <-ended:
 		if err != nil {
-			return api.Blob{}, err
+			return err
 		}
+		if err := json.Unmarshal(read, answer); err != nil {
+			return fmt.Errorf("the answer of %s is not a casgate gateway's: %w", c.base, err)
+		}
+		return nil
 	case <-ctx.Done():
-		return api.Blob{}, c.interrupted(ctx, req)
+		return c.interrupted(ctx, r)
 	}
-	if sent := stream.digest(); blob.Digest != sent {
-		return api.Blob{}, fmt.Errorf("%w: %s was sent, and the gateway stored %s; don't trust the line between", cas.ErrDigestMismatch, sent, blob.Digest)
-	}
-	return blob, nil
 }
 
 func (c *Client) upload(ctx context.Context, r *request) (api.Blob, error) {
@@ -206,11 +213,16 @@ func (s *stream) abandon() bool {
 	return !s.started
 }
 
-func (s *stream) digest() (d cas.Digest) {
+// checkSent returns an error where other bytes were stored than those sent.
+func (s *stream) checkSent(stored cas.Digest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hash.Sum(d[:0])
-	return d
+	var sent cas.Digest
+	s.hash.Sum(sent[:0])
+	if stored != sent {
+		return fmt.Errorf("%w: %s was sent, and the gateway stored %s; don't trust the line between", cas.ErrDigestMismatch, sent, stored)
+	}
+	return nil
 }
 
 // streamBody is a stream's content for one attempt. Closing it leaves the source

@@ -16,6 +16,7 @@ const (
 	OpFile        = "file"
 	OpListFiles   = "list-files"
 	OpDeleteFile  = "delete-file"
+	OpReleaseFile = "release-file"
 	OpTouchFiles  = "touch-files"
 	OpExpireFiles = "expire-files"
 	OpImportFiles = "import-files"
@@ -71,6 +72,16 @@ func (f *FaultyFiles) ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.Fil
 // DeleteFile implements cas.FileIndex.
 func (f *FaultyFiles) DeleteFile(ctx context.Context, id string) (cas.File, error) {
 	return passFiles(f, OpDeleteFile, cas.Digest{}, func() (cas.File, error) { return f.inner.DeleteFile(ctx, id) })
+}
+
+// ReleaseFile implements cas.FileIndex.
+func (f *FaultyFiles) ReleaseFile(ctx context.Context, id string) (file cas.File, condemned bool, err error) {
+	file, err = passFiles(f, OpReleaseFile, cas.Digest{}, func() (cas.File, error) {
+		released, last, err := f.inner.ReleaseFile(ctx, id)
+		condemned = last
+		return released, err
+	})
+	return file, condemned && err == nil, err
 }
 
 // TouchFiles implements cas.FileIndex.
@@ -141,6 +152,15 @@ var filesLostReplyTests = func() []test {
 				deleteFile(t, x, fileID(t, 2))
 				condemn(t, x, d)
 			},
+		},
+		"ReleaseFile": {
+			before: func(t *testing.T, x Index, d cas.Digest) { createFile(t, x, fileOf(t, 1, d)) },
+			write: func(ctx context.Context, t *testing.T, x cas.FileIndex, _ cas.Digest) error {
+				_, _, err := x.ReleaseFile(ctx, fileID(t, 1))
+				return err
+			},
+			again: cas.ErrFileNotFound,
+			after: func(t *testing.T, x Index, d cas.Digest) { expect(t, x, d, cas.StateCondemned, 0) },
 		},
 		"TouchFiles": {
 			before: func(t *testing.T, x Index, d cas.Digest) { createFile(t, x, fileOf(t, 1, d)) },

@@ -21,6 +21,9 @@ func filePages(t testing.TB, x Index, q cas.FileQuery) []cas.File {
 		if len(page) < q.Limit {
 			return all
 		}
+		if page[len(page)-1].Cursor() == q.After {
+			t.Fatalf("the page after %+v ends with it", q.After)
+		}
 		q.After = page[len(page)-1].Cursor()
 	}
 }
@@ -168,7 +171,7 @@ func pageFiles(t *testing.T, x Index) {
 						got = append(got, f.ID)
 					}
 				}
-				if len(page) < limit {
+				if len(page) < limit || len(got) > len(want) {
 					break
 				}
 				q.After = page[len(page)-1].Cursor()

@@ -119,6 +119,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"CreateFile", createFileTests},
 		{"File", fileTests},
 		{"DeleteFile", deleteFileTests},
+		{"ReleaseFile", releaseFileTests},
 		{"ListFiles", listFilesTests},
 		{"FileMetadata", fileMetadataTests},
 		{"TouchFiles", touchFilesTests},

@@ -60,7 +60,7 @@ var requestCopyTests = []test{
 			if before.State == providers.StateUnverified {
 				want.State = before.State
 			}
-			want.Name, want.MediaType, want.Size, want.OperationID = w.Name, w.MediaType, w.Size, w.OperationID
+			want.Name, want.MediaType, want.Size, want.OperationID = w.Name, w.MediaType, w.Size, operationOf(before, w)
 			want.Attempts, want.Error = 0, nil
 			want.Uncertain = before.Uncertain || before.State == providers.StateUploading
 			want.NextAttemptAt, want.LeaseUntil = got.NextAttemptAt, time.Time{}
@@ -77,7 +77,7 @@ var requestCopyTests = []test{
 			if before.State == providers.StateUnverified {
 				attempts = 0 // nothing is uploaded to find out
 			}
-			if c := claim(t, x, w, long); c.Fence != before.Fence+1 || c.OperationID != w.OperationID || c.Attempts != attempts {
+			if c := claim(t, x, w, long); c.Fence != before.Fence+1 || c.OperationID != want.OperationID || c.Attempts != attempts {
 				t.Errorf("it is claimed as %+v", c)
 			}
 		})
@@ -90,6 +90,11 @@ var requestCopyTests = []test{
 			c, err := x.RequestCopy(t.Context(), w)
 			if err != nil || c.State != providers.StatePending {
 				t.Errorf("RequestCopy: %+v, error %v", c, err)
+			}
+			again := w
+			again.OperationID += " asked later"
+			if c := request(t, x, again); c.OperationID != w.OperationID {
+				t.Errorf("who asks later takes the place of the operation: %+v", c)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -146,6 +151,7 @@ var claimCopyTests = []test{
 			want.Key, want.State, want.Fence = w.Key, providers.StateUploading, before.Fence+1
 			want.Name, want.MediaType, want.Size = w.Name, w.MediaType, w.Size
 			want.Uncertain = before.Uncertain || before.State == providers.StateUploading
+			want.OperationID = operationOf(before, w)
 			want.NextAttemptAt, want.LeaseUntil = time.Time{}, got.LeaseUntil
 			switch before.State {
 			case providers.StateProcessing, providers.StateUnverified:
@@ -153,7 +159,7 @@ var claimCopyTests = []test{
 			case providers.StatePending, providers.StateUploading:
 				want.Attempts++
 			default:
-				want.OperationID, want.Attempts = w.OperationID, 1
+				want.Attempts = 1
 			}
 			if s.state == "" || s.state == providers.StateDeleted {
 				want.CreatedAt = got.CreatedAt

@@ -158,15 +158,25 @@ func claimable(c providers.Copy, w providers.Wanted) bool {
 	return false
 }
 
+// operationOf is the operation of a row once it is asked for by w: the one that
+// asked for it first.
+func operationOf(c providers.Copy, w providers.Wanted) string {
+	if c.IsAskedFor() {
+		return c.OperationID
+	}
+	return w.OperationID
+}
+
 func (m *ledgerModel) request(t *rapid.T) {
 	k, row, _, _ := m.pick(t)
 	w := m.wanted(t, k)
-	if claimable(row, w) && row.State != providers.StateProcessing {
+	if operation := operationOf(row, w); claimable(row, w) && row.State != providers.StateProcessing {
 		row.Uncertain = row.Uncertain || row.State == providers.StateUploading
 		if row.State != providers.StateUnverified {
 			row.State = providers.StatePending
 		}
-		row.Key, row.Name, row.MediaType, row.Size, row.OperationID = k, w.Name, w.MediaType, w.Size, w.OperationID
+		row.Key, row.Name, row.MediaType, row.Size = k, w.Name, w.MediaType, w.Size
+		row.OperationID = operation
 		row.Attempts, row.Error, row.NextAttemptAt, row.LeaseUntil = 0, nil, over, time.Time{}
 		m.rows[k] = row
 	}
@@ -194,13 +204,14 @@ func (m *ledgerModel) claim(t *rapid.T) {
 	wins := claimable(row, w)
 	if wins {
 		row.Uncertain = row.Uncertain || row.State == providers.StateUploading
+		row.OperationID = operationOf(row, w)
 		switch row.State {
 		case providers.StateProcessing, providers.StateUnverified:
 		case providers.StatePending, providers.StateUploading:
 			row.Attempts++
 			row.State = providers.StateUploading
 		default:
-			row.OperationID, row.Attempts = w.OperationID, 1
+			row.Attempts = 1
 			row.State = providers.StateUploading
 		}
 		row.Key, row.Name, row.MediaType, row.Size = k, w.Name, w.MediaType, w.Size

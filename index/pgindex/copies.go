@@ -61,10 +61,18 @@ union all
 select ` + copyColumns + `, false from seen where not claimable`
 }
 
+// operationOf is the operation of a row once it is asked for, see
+// providers.Copy.IsAskedFor.
+const operationOf = `case
+            when c.state in ('pending', 'uploading', 'processing') then c.operation_id
+            when c.state = 'unverified' and (c.next_attempt_at is not null or c.lease_until is not null) then c.operation_id
+            else excluded.operation_id
+        end`
+
 // What is in process is as good as requested.
 var sqlRequestCopy = claimOf(`c.state <> 'processing' and `+claimable,
 	`state, fence, next_attempt_at`, `'pending', 0, now()`, `
-        state = case c.state when 'unverified' then 'unverified' else 'pending' end, operation_id = excluded.operation_id, attempts = 0, error = null,
+        state = case c.state when 'unverified' then 'unverified' else 'pending' end, operation_id = `+operationOf+`, attempts = 0, error = null,
         next_attempt_at = now(), lease_until = null`)
 
 // RequestCopy implements providers.Ledger.
@@ -83,7 +91,7 @@ var sqlClaimCopy = claimOf(claimable,
 	`state, fence, attempts, lease_until`, `'uploading', 1, 1, now() + $12::interval`, `
         state = case when c.state in ('processing', 'unverified') then c.state else 'uploading' end,
         fence = c.fence + 1,
-        operation_id = case when c.state in ('pending', 'uploading', 'processing', 'unverified') then c.operation_id else excluded.operation_id end,
+        operation_id = `+operationOf+`,
         attempts = case
             when c.state in ('processing', 'unverified') then c.attempts
             when c.state in ('pending', 'uploading') then c.attempts + 1

@@ -173,3 +173,31 @@ func (x *Index) DeleteFile(ctx context.Context, id string) (cas.File, error) {
 	}
 	return f, nil
 }
+
+// ReleaseFile implements cas.FileIndex. The first statement locks the row of the blob,
+// so that the second one sees every file that was made before, and none is made until
+// both are committed.
+func (x *Index) ReleaseFile(ctx context.Context, id string) (f cas.File, condemned bool, err error) {
+	if !cas.IsFileID(id) {
+		return cas.File{}, false, noFile("release", id)
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	err = pgx.BeginFunc(call, x.pool, func(tx pgx.Tx) error {
+		condemned = false
+		if f, err = scanFile(tx.QueryRow(call, sqlDeleteFile, id)); err != nil || f.IsPending() {
+			return err
+		}
+		var outcome string
+		err := tx.QueryRow(call, sqlCondemn, f.Digest[:], channel, true).Scan(&outcome, nil)
+		condemned = outcome == "condemned"
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil // no reader sees it anyway
+		}
+		return err
+	})
+	if err != nil {
+		return cas.File{}, false, fileFault(ctx, "release", id, err)
+	}
+	return f, condemned, nil
+}

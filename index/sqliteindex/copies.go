@@ -29,6 +29,9 @@ func (r *copyRow) claimable(w providers.Wanted, at time.Time) bool {
 func (r *copyRow) want(w providers.Wanted, at time.Time) {
 	r.Name, r.MediaType, r.Size = w.Name, w.MediaType, w.Size
 	r.Uncertain = r.Uncertain || r.State == providers.StateUploading
+	if !r.IsAskedFor() {
+		r.OperationID = w.OperationID
+	}
 	if r.State == "" || r.State == providers.StateDeleted {
 		r.CreatedAt = at
 	}
@@ -47,7 +50,7 @@ func (x *Index) RequestCopy(ctx context.Context, w providers.Wanted) (providers.
 		if r.State != providers.StateUnverified {
 			r.State = providers.StatePending
 		}
-		r.OperationID, r.Attempts, r.Error = w.OperationID, 0, nil
+		r.Attempts, r.Error = 0, nil
 		r.NextAttemptAt, r.LeaseUntil = at, time.Time{}
 		return true
 	})
@@ -73,7 +76,7 @@ func (x *Index) ClaimCopy(ctx context.Context, w providers.Wanted, lease time.Du
 			r.State = providers.StateUploading
 			r.Attempts++
 		default:
-			r.State, r.OperationID, r.Attempts = providers.StateUploading, w.OperationID, 1
+			r.State, r.Attempts = providers.StateUploading, 1
 		}
 		r.Fence++
 		r.NextAttemptAt, r.LeaseUntil = time.Time{}, at.Add(lease)

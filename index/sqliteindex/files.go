@@ -99,6 +99,42 @@ func (x *Index) DeleteFile(ctx context.Context, id string) (f cas.File, err erro
 	return f, nil
 }
 
+// ReleaseFile implements cas.FileIndex.
+func (x *Index) ReleaseFile(ctx context.Context, id string) (f cas.File, condemned bool, err error) {
+	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		at := now()
+		if _, err = scanFile(tx.QueryRowContext(ctx, sqlAliveFile, id, at)); err != nil {
+			return err
+		}
+		if f, err = removeFile(ctx, tx, id); err != nil || f.IsPending() {
+			return err
+		}
+		condemned, err = condemnUnused(ctx, tx, f.Digest, at)
+		return err
+	})
+	if err != nil {
+		return cas.File{}, false, fileFault(ctx, "release", id, err)
+	}
+	return f, condemned, nil
+}
+
+// condemnUnused condemns a blob that readers see and no file refers to.
+func condemnUnused(ctx context.Context, tx *sql.Tx, d cas.Digest, at int64) (condemned bool, err error) {
+	_, err = scanBlob(tx.QueryRowContext(ctx, sqlBlob, d[:]))
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	var used bool
+	if err == nil {
+		err = tx.QueryRowContext(ctx, sqlInUse, d[:], at).Scan(&used)
+	}
+	if err != nil || used {
+		return false, err
+	}
+	_, err = tx.ExecContext(ctx, sqlCondemn, at, d[:])
+	return err == nil, err
+}
+
 const sqlDueFiles = `select id from files where expires_at <= ? order by expires_at, id limit ?`
 
 // ExpireFiles implements cas.FileIndex.

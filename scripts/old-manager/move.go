@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -14,6 +13,9 @@ import (
 	"casgate/cas/importer"
 	"casgate/scripts/old-manager/seed"
 )
+
+// someReads is how many files are read before the backfill.
+const someReads = 20
 
 // someFailed is the exit code of cas where some of the files failed.
 const someFailed = 7
@@ -41,6 +43,17 @@ func move(ctx context.Context, p *place, rows int) error {
 	}
 	step("%d are registered, and can be used; %d of them lost something that could not be kept", imported.Imported, imported.Noted)
 
+	running, err := p.serve(ctx)
+	if err != nil {
+		return err
+	}
+	defer running.stop()
+	reads, err := running.read(ctx, want.Digests, someReads)
+	if err != nil {
+		return err
+	}
+	step("a gateway serves them before their bytes are taken in: %d reads, each right", reads)
+
 	var survey importer.SurveyCounts
 	if err := p.cas(ctx, code(want.Failing), &survey, "backfill", "--dry-run"); err != nil {
 		return err
@@ -54,10 +67,14 @@ func move(ctx context.Context, p *place, rows int) error {
 	if err := p.cas(ctx, code(want.Failing), &taken, "backfill"); err != nil {
 		return err
 	}
-	if err := same("taken", taken.Taken, want.Taken, "failed", taken.Failed, want.Failing, "duplicates", taken.Duplicates, want.Duplicates, "bytes", taken.Bytes, want.Bytes); err != nil {
+	if err := same("taken", taken.Taken, want.Taken-int64(reads), "failed", taken.Failed, want.Failing); err != nil {
 		return err
 	}
-	step("%d have their bytes, as %d blobs; %d failed, and say why", taken.Taken, want.Blobs, taken.Failed)
+	step("%d more have their bytes now; %d failed, and say why", taken.Taken, taken.Failed)
+	if reads, err = running.read(ctx, want.Digests, len(want.Digests)); err != nil {
+		return err
+	}
+	step("all %d are read from the gateway, bit for bit; they are %d different blobs", reads, want.Blobs)
 
 	if err := p.cas(ctx, 0, &taken, "backfill", "--write-back", "sha256"); err != nil {
 		return err
@@ -88,12 +105,7 @@ func (p *place) cas(ctx context.Context, code int, counts any, args ...string) e
 		args = append(args, "--json")
 	}
 	command := exec.CommandContext(ctx, p.program(), args...)
-	for _, entry := range os.Environ() {
-		if !strings.HasPrefix(entry, "CAS_") {
-			command.Env = append(command.Env, entry)
-		}
-	}
-	command.Env = append(command.Env, p.env...)
+	command.Env = p.environment()
 	var out, said bytes.Buffer
 	command.Stdout, command.Stderr = &out, &said
 	err := command.Run()

@@ -89,6 +89,18 @@ func newPlace(ctx context.Context) (_ *place, err error) {
 
 func (p *place) program() string { return filepath.Join(p.dir, "cas") }
 
+// environment is that of cas here: the settings of this place, and none of the
+// caller's own.
+func (p *place) environment(more ...string) []string {
+	var env []string
+	for _, entry := range os.Environ() {
+		if !strings.HasPrefix(entry, "CAS_") {
+			env = append(env, entry)
+		}
+	}
+	return append(append(env, p.env...), more...)
+}
+
 // String names what there is, without the passwords.
 func (p *place) String() string {
 	return fmt.Sprintf("databases %s, buckets %s, folder %s", strings.Join(p.databases, " and "), strings.Join(p.buckets, " and "), p.dir)

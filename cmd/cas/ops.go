@@ -1,0 +1,277 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+)
+
+// opsCmd shows what was done.
+type opsCmd struct {
+	clientConfig
+
+	ID string `arg:"" optional:"" name:"id" help:"Tell how this operation is, or how it ended."`
+
+	Kind     string     `placeholder:"KIND" help:"Only those of this kind: upload, download, delete, sync, unsync, evict, reconcile, import, backfill, token-created and others."`
+	Actor    string     `placeholder:"ACTOR" help:"Only those that this one asked for: token:<id>, url, public, none, cli or gateway."`
+	Digest   cas.Digest `placeholder:"DIGEST" help:"Only those on this blob."`
+	File     string     `placeholder:"ID" help:"Only those on this file."`
+	Provider string     `placeholder:"NAME" help:"Only those at this provider."`
+	Outcome  string     `placeholder:"OUTCOME" enum:",ok,failed,broken-off" default:"" help:"Only those that ended this way: ok, failed, or broken-off where the client left or was cut off."`
+	Since    moment     `placeholder:"WHEN" help:"Only those begun since: a time such as 2026-11-21T20:00:00Z, or how long ago, such as 2h."`
+	Until    moment     `placeholder:"WHEN" help:"Only those begun before."`
+
+	Limit  int           `default:"50" help:"How many of the newest to print; 0 means all."`
+	Follow bool          `short:"f" help:"Print what is there oldest first, and then each operation as it ends, until Ctrl-C."`
+	Every  time.Duration `default:"1s" help:"How often to look for more with --follow."`
+	JSON   bool          `name:"json" help:"Print a JSON object for each operation."`
+}
+
+// Help is what --help adds.
+func (opsCmd) Help() string {
+	return `An operation is recorded when it ends, within about a second, under the id that the answer to the request (X-Request-Id) and the gateway's log have too. Requests that only look leave no record. Where the gateway could not keep up and dropped some, standard error says how many.
+
+Without an id the newest come first. With --follow nothing is missed and nothing repeated, also across restarts of the gateway.`
+}
+
+// moment is a point in time, given as such or by how long ago it was.
+type moment struct{ time.Time }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *moment) UnmarshalText(text []byte) error {
+	if ago, err := time.ParseDuration(string(text)); err == nil && ago >= 0 {
+		m.Time = time.Now().Add(-ago)
+		return nil
+	}
+	at, err := time.Parse(time.RFC3339, string(text))
+	if err != nil {
+		return fmt.Errorf("%q is neither a time such as 2026-11-21T20:00:00Z nor how long ago, such as 2h", text)
+	}
+	m.Time = at
+	return nil
+}
+
+// Run prints operations, or tells of one.
+func (c *opsCmd) Run(ctx context.Context, std stdio) error {
+	if c.Limit < 0 || c.Every <= 0 {
+		return usageError{errors.New("--limit must not be negative, and --every must be more than nothing")}
+	}
+	gateway, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer gateway.Close()
+	switch {
+	case c.ID != "":
+		return c.one(ctx, gateway, std)
+	case c.Follow:
+		return c.follow(ctx, gateway, std)
+	default:
+		return c.list(ctx, gateway, std)
+	}
+}
+
+func (c *opsCmd) options() client.RecordOptions {
+	return client.RecordOptions{
+		Kind: c.Kind, Actor: c.Actor, Digest: c.Digest, FileID: c.File, Provider: c.Provider, Outcome: c.Outcome,
+		Since: c.Since.Time, Until: c.Until.Time,
+	}
+}
+
+// one tells of one operation.
+func (c *opsCmd) one(ctx context.Context, gateway *client.Client, std stdio) error {
+	operation, err := gateway.Operation(ctx, c.ID)
+	if err != nil {
+		return advise(err)
+	}
+	if c.JSON {
+		return printJSON(std.out, operation)
+	}
+	return printOperation(std.out, operation)
+}
+
+// list prints the newest operations, as they come.
+func (c *opsCmd) list(ctx context.Context, gateway *client.Client, std stdio) error {
+	out := c.printer(std)
+	_, err := c.newest(ctx, gateway, out, out.print)
+	return err
+}
+
+// newest hands on the newest operations, and returns the place from which to follow.
+func (c *opsCmd) newest(ctx context.Context, gateway *client.Client, out *opsPrinter, take func(api.Record) error) (place string, err error) {
+	o := c.options()
+	for left := c.Limit; ; {
+		o.Limit = client.MaxRecords
+		if c.Limit > 0 {
+			o.Limit = min(left, o.Limit)
+		}
+		page, err := gateway.Records(ctx, o)
+		if err != nil {
+			return "", advise(err)
+		}
+		if o.After == "" {
+			place = page.Newest
+			out.tellLost(page.Lost)
+		}
+		for _, r := range page.Operations {
+			if err := take(r); err != nil {
+				return "", err
+			}
+		}
+		left -= len(page.Operations)
+		if page.Next == "" || c.Limit > 0 && left <= 0 {
+			return place, nil
+		}
+		o.After = page.Next
+	}
+}
+
+// follow prints operations as they end, until ctx is done.
+func (c *opsCmd) follow(ctx context.Context, gateway *client.Client, std stdio) error {
+	out := c.printer(std)
+	var before []api.Record
+	place, err := c.newest(ctx, gateway, out, func(r api.Record) error {
+		before = append(before, r)
+		return nil
+	})
+	for i := len(before) - 1; i >= 0 && err == nil; i-- {
+		err = out.print(before[i])
+	}
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(c.Every)
+	defer tick.Stop()
+	away := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil // which is how one stops following
+		case <-tick.C:
+		}
+		records, newest, lost, err := gateway.RecordsSince(ctx, place, c.options())
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case isAway(err):
+			if !away {
+				fmt.Fprintf(std.err, "cas: %v; trying again\n", err)
+			}
+			away = true
+			continue
+		case err != nil:
+			return advise(err)
+		}
+		place, away = newest, false
+		out.tellLost(lost)
+		for _, r := range records {
+			if err := out.print(r); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// isAway reports whether an error passes when the gateway, or its index, is back.
+func isAway(err error) bool {
+	return errors.Is(err, client.ErrUnreachable) || errors.Is(err, cas.ErrIndexUnavailable)
+}
+
+// opsPrinter prints operations as they come.
+type opsPrinter struct {
+	std   stdio
+	json  bool
+	begun bool
+	lost  uint64
+}
+
+func (c *opsCmd) printer(std stdio) *opsPrinter { return &opsPrinter{std: std, json: c.JSON} }
+
+// tellLost says how many operations went unrecorded, where there are more by now.
+func (p *opsPrinter) tellLost(lost uint64) {
+	if lost > p.lost {
+		fmt.Fprintf(p.std.err, "cas: %d operations went unrecorded since the gateway started: it could not keep up, or its index was away\n", lost)
+	}
+	p.lost = lost
+}
+
+// print prints an operation. The columns have fixed widths, so that no row waits for
+// those to come.
+func (p *opsPrinter) print(r api.Record) error {
+	if p.json {
+		return printJSON(p.std.out, r)
+	}
+	const row = "%-20s  %-14s  %-10s  %9s  %9s  %-22s  %-8s  %-38s  %s"
+	line := func(cells ...any) error {
+		_, err := fmt.Fprintln(p.std.out, strings.TrimRight(fmt.Sprintf(row, cells...), " "))
+		return err
+	}
+	if !p.begun {
+		p.begun = true
+		if err := line("STARTED", "KIND", "OUTCOME", "TOOK", "BYTES", "ACTOR", "PROVIDER", "ID", "ABOUT"); err != nil {
+			return err
+		}
+	}
+	about := display(r.FileID)
+	if about == "" && r.Digest != nil {
+		about = r.Digest.Short()
+	}
+	if r.ErrorCode != "" {
+		about = strings.TrimSpace(about + "  " + display(string(r.ErrorCode)))
+	}
+	return line(r.StartedAt.UTC().Format(time.RFC3339), r.Kind, r.Outcome, tookText(r.DurationMS), sizeText(r.Bytes),
+		display(r.Actor), cmp.Or(display(r.Provider), "-"), display(r.ID), cmp.Or(about, "-"))
+}
+
+// tookText says how long something took, in three digits or so.
+func tookText(ms float64) string {
+	switch {
+	case ms < 1000:
+		return strconv.FormatFloat(ms, 'g', 3, 64) + " ms"
+	case ms < 60_000:
+		return strconv.FormatFloat(ms/1000, 'g', 3, 64) + " s"
+	}
+	return (time.Duration(ms/1000) * time.Second).String()
+}
+
+// printOperation prints all there is to know of an operation.
+func printOperation(w io.Writer, o api.Operation) error {
+	p := &linePrinter{w: w}
+	p.line("%s", display(o.ID))
+	field := func(name, value string) {
+		if value != "" {
+			p.line("  %-8s  %s", name, value)
+		}
+	}
+	field("kind", o.Kind)
+	field("status", o.Status)
+	if c := o.Copy; c != nil {
+		field("copy", copyText(*c)+", "+c.State)
+	}
+	if r := o.Record; r != nil {
+		field("recorded", r.Kind+", "+r.Outcome)
+		field("actor", display(r.Actor))
+		if r.Digest != nil {
+			field("blob", r.Digest.String())
+		}
+		field("file", display(r.FileID))
+		field("provider", display(r.Provider))
+		field("started", r.StartedAt.UTC().Format(time.RFC3339Nano))
+		field("took", tookText(r.DurationMS))
+		field("bytes", strconv.FormatInt(r.Bytes, 10)+" ("+sizeText(r.Bytes)+")")
+		field("error", display(string(r.ErrorCode)))
+	}
+	if e := o.Error; e != nil {
+		field("because", display(cmp.Or(e.Detail, e.Title)))
+	}
+	return p.err
+}

@@ -1,0 +1,115 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+)
+
+// EverywhereOptions say how to delete everywhere.
+type EverywhereOptions struct {
+	// Force deletes a blob even where files refer to it. Of a file it means nothing.
+	Force bool
+	// Async doesn't wait for the providers: copies that are "deleting" are waited for by
+	// WaitOperation.
+	Async bool
+}
+
+// DeleteFileEverywhere deletes a file, its blob and that blob's copies at all
+// providers; where other files refer to the blob it stays, with its copies, and the
+// answer says so. It waits until the providers have confirmed it, unless told
+// otherwise, for as long as ctx lives; when ctx ends the work goes on. An error that
+// comes with an answer is about the copies that are left: the file is gone.
+//
+// A delete that was cut short can be repeated: it goes on where it was. It is not
+// retried, as Delete isn't.
+func (c *Client) DeleteFileEverywhere(ctx context.Context, id string, o EverywhereOptions) (api.FileDeletedEverywhere, error) {
+	var answer api.FileDeletedEverywhere
+	if err := c.doJSON(ctx, everywhereRequest(filePath(id), o), &answer); err != nil {
+		return answer, err
+	}
+	return answer, c.confirm(ctx, answer.Copies, o)
+}
+
+// DeleteEverywhere deletes a blob and its copies at all providers, as
+// DeleteFileEverywhere does. A blob that files refer to is deleted only by force.
+func (c *Client) DeleteEverywhere(ctx context.Context, d cas.Digest, o EverywhereOptions) (api.DeletedEverywhere, error) {
+	r := everywhereRequest(blobPath(d), o)
+	if o.Force {
+		r.query.Set("force", "true")
+	}
+	var answer api.DeletedEverywhere
+	if err := c.doJSON(ctx, r, &answer); err != nil {
+		return answer, err
+	}
+	return answer, c.confirm(ctx, answer.Copies, o)
+}
+
+func everywhereRequest(path string, o EverywhereOptions) *request {
+	r := &request{method: http.MethodDelete, path: path, query: url.Values{"everywhere": {"true"}}, header: http.Header{}, patient: true}
+	if o.Async {
+		r.header.Set("Prefer", "respond-async")
+	}
+	return r
+}
+
+// confirm waits until those of the copies are deleted that are being deleted, and
+// corrects their states. It gives up where that doesn't go on by itself.
+func (c *Client) confirm(ctx context.Context, copies []api.Copy, o EverywhereOptions) error {
+	if o.Async {
+		return nil
+	}
+	var failures []error
+	for i := range copies {
+		if copies[i].State != api.CopyDeleting {
+			continue
+		}
+		if err := c.confirmOne(ctx, &copies[i]); err != nil {
+			failures = append(failures, err)
+		}
+		if ctx.Err() != nil {
+			break // the same would be said of each
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func (c *Client) confirmOne(ctx context.Context, one *api.Copy) error {
+	operation, err := c.followOperation(ctx, one.OperationID, func(o api.Operation) bool {
+		return o.Error != nil && !o.Error.Retryable
+	})
+	switch {
+	case errors.Is(err, ErrOperationNotFound): // something else has become of the copy since
+		return c.confirmGone(ctx, one)
+	case err != nil:
+		return err
+	case operation.Status != api.OperationSucceeded:
+		if operation.Copy != nil {
+			one.Error = operation.Copy.Error
+		}
+		return fmt.Errorf("the copy at %s is not deleted: %w", one.Provider, &Error{Problem: *operation.Error})
+	}
+	one.State, one.ProviderFileID = api.CopyDeleted, ""
+	return nil
+}
+
+// confirmGone asks what the gateway knows of a copy.
+func (c *Client) confirmGone(ctx context.Context, one *api.Copy) error {
+	left, err := c.Copies(ctx, one.Digest)
+	if err != nil && !errors.Is(err, cas.ErrBlobNotFound) {
+		return err
+	}
+	for _, other := range left {
+		if other.Provider == one.Provider && other.Account == one.Account && other.Purpose == one.Purpose && other.Extension == one.Extension &&
+			other.State == api.CopyDeleting {
+			return fmt.Errorf("%w: the copy at %s is still being deleted", ErrCopyInProgress, one.Provider)
+		}
+	}
+	one.State, one.ProviderFileID = api.CopyDeleted, ""
+	return nil
+}

@@ -1,0 +1,255 @@
+package gateway_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"casgate/cas"
+	"casgate/cas/access"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+	"casgate/index/indextest"
+	"casgate/providers"
+)
+
+// states tells the states of copies.
+func states(copies []api.Copy) string {
+	var all []string
+	for _, c := range copies {
+		all = append(all, c.Provider+" "+c.State)
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
+}
+
+// deleteEverywhere deletes a file everywhere, and wants this status.
+func (s *server) deleteEverywhere(id string, status int) api.FileDeletedEverywhere {
+	s.t.Helper()
+	a := s.do("DELETE", "/v1/files/"+id+"?everywhere=true", nil)
+	if a.StatusCode != status {
+		s.t.Fatalf("%d %s; want %d", a.StatusCode, a.body, status)
+	}
+	gone := decode[api.FileDeletedEverywhere](s.t, a)
+	if gone.ID != id || gone.Object != "file" || !gone.Deleted || gone.Copies == nil {
+		s.t.Errorf("%s", a.body)
+	}
+	s.do("GET", "/v1/files/"+id, nil).wantFileError(s.t, 404, api.CodeFileNotFound, "id")
+	return gone
+}
+
+func TestDeleteFileEverywhere(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, kimi := startCopier(t, p, nil, nil)
+		first, second := s.newFile("first.txt", "some text"), s.newFile("second.txt", "some text")
+		d := first.Digest()
+		s.ensure(d, "kimi")
+		s.ensure(d, "glm")
+
+		// Another file has the same bytes.
+		gone := s.deleteEverywhere(first.ID, 200)
+		if gone.Blob.Digest != d || gone.Blob.State != api.BlobKept || gone.Blob.Reason == "" || states(gone.Copies) != "glm ready, kimi ready" {
+			t.Errorf("%+v", gone)
+		}
+		s.wantBlob([]byte("some text"))
+		if len(kimi.ids()) != 1 {
+			t.Error("the copy was deleted, and another file needs it")
+		}
+
+		// The last one.
+		gone = s.deleteEverywhere(second.ID, 200)
+		if gone.Blob.State != "condemned" || gone.Blob.Reason != "" || states(gone.Copies) != "glm deleted, kimi deleted" || len(kimi.ids()) != 0 {
+			t.Errorf("%+v; at Kimi there are %v", gone, kimi.ids())
+		}
+		s.do("GET", s.path(d), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+		s.do("GET", s.path(d)+"/copies", nil).wantProblem(t, 404, api.CodeBlobNotFound)
+		s.do("DELETE", "/v1/files/"+second.ID+"?everywhere=true", nil).wantFileError(t, 404, api.CodeFileNotFound, "id")
+
+		// One without copies, of bytes that were deleted before; and they can come back.
+		third := s.newFile("third.txt", "some text")
+		if gone := s.deleteEverywhere(third.ID, 200); len(gone.Copies) != 0 || gone.Blob.State != "condemned" {
+			t.Errorf("%+v", gone)
+		}
+		fourth := s.newFile("fourth.txt", "some text")
+		if made := decode[api.Copy](t, s.do("PUT", s.fileCopyPath(fourth.ID, "kimi"), nil)); made.State != "ready" {
+			t.Errorf("%+v", made)
+		}
+		s.do("DELETE", s.path(d)+"?force=true", nil)
+		if gone := s.deleteEverywhere(fourth.ID, 200); gone.Blob.State != "condemned" || states(gone.Copies) != "kimi deleted" {
+			t.Errorf("its blob was deleted by force before: %+v", gone)
+		}
+		s.do("DELETE", "/v1/files/"+third.ID+"?everywhere=perhaps", nil).wantFileError(t, 400, api.CodeInvalidRequest, "everywhere")
+		wantNoPanic(t, s)
+	})
+}
+
+func TestDeleteEverywhereIsNotSaidToBeDoneBeforeItIs(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, kimi := startCopier(t, p, nil, nil)
+		c := s.client()
+		down := &providers.Error{Provider: "kimi", Op: providers.OpDelete, Kind: providers.KindTransient, Status: 503}
+
+		file := s.newFile("a.txt", "a")
+		s.ensure(file.Digest(), "kimi")
+		s.ensure(file.Digest(), "glm")
+		kimi.breaks(providers.OpDelete, down)
+		a := s.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil)
+		path := s.operationOf(a)
+		if gone := decode[api.FileDeletedEverywhere](t, a); states(gone.Copies) != "glm deleted, kimi deleting" || gone.Blob.State != "condemned" {
+			t.Errorf("%s", a.body)
+		}
+		if o := decode[api.Operation](t, s.do("GET", path, nil)); o.Kind != api.OperationDelete || o.Status != api.OperationRunning || o.Copy.Provider != "kimi" {
+			t.Errorf("%+v", o)
+		}
+		// The client waits for it.
+		file = s.newFile("b.txt", "b")
+		s.ensure(file.Digest(), "kimi")
+		answered := make(chan api.FileDeletedEverywhere, 1)
+		go func() {
+			gone, err := c.DeleteFileEverywhere(t.Context(), file.ID, client.EverywhereOptions{})
+			if err != nil {
+				t.Error(err)
+			}
+			answered <- gone
+		}()
+		eventually(t, "the file to be gone", func() bool { return s.do("GET", "/v1/files/"+file.ID, nil).StatusCode == 404 })
+		select {
+		case gone := <-answered:
+			t.Errorf("answered %+v, and the provider has not confirmed it", gone)
+		default:
+		}
+		kimi.breaks(providers.OpDelete, nil)
+		if gone := <-answered; states(gone.Copies) != "kimi deleted" {
+			t.Errorf("%+v", gone)
+		}
+		if o := s.waitOperation(path); o.Status != api.OperationSucceeded || len(kimi.ids()) != 0 {
+			t.Errorf("%+v; there are still %v", o, kimi.ids())
+		}
+
+		// Who doesn't want to wait gets the operation at once.
+		file = s.newFile("c.txt", "c")
+		s.ensure(file.Digest(), "kimi")
+		hold := kimi.holdDeletes(t)
+		gone, err := c.DeleteFileEverywhere(t.Context(), file.ID, client.EverywhereOptions{Async: true})
+		if err != nil || states(gone.Copies) != "kimi deleting" {
+			t.Errorf("%+v, %v", gone, err)
+		}
+		hold()
+		if o, err := c.WaitOperation(t.Context(), gone.Copies[0].OperationID); err != nil || o.Status != api.OperationSucceeded {
+			t.Errorf("%+v, %v", o, err)
+		}
+		wantNoPanic(t, s)
+	})
+}
+
+// What is at an account without a key stays "deleting", and waits for the key.
+func TestDeleteEverywhereWithoutAKey(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, _ := startCopier(t, p, nil, nil)
+		file := s.newFile("a.txt", "some text")
+		wanted := providers.Wanted{
+			Key:  providers.Key{Digest: file.Digest(), Provider: "kimi", Account: providers.Account("kimi", "api.example", "an earlier key"), Purpose: "file-extract", Extension: ".txt"},
+			Name: "a.txt", MediaType: "text/plain", Size: 9, OperationID: "earlier",
+		}
+		if _, err := p.index.EnterCopy(t.Context(), wanted, "file_1"); err != nil {
+			t.Fatal(err)
+		}
+		a := s.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil)
+		gone := decode[api.FileDeletedEverywhere](t, a)
+		if a.StatusCode != 202 || states(gone.Copies) != "kimi deleting" || gone.Copies[0].Error == nil || gone.Copies[0].Error.Hint == "" {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+		// The client doesn't wait for what doesn't come by itself.
+		other := s.newFile("b.txt", "some text")
+		answer, err := s.client().DeleteFileEverywhere(t.Context(), other.ID, client.EverywhereOptions{})
+		if err == nil || states(answer.Copies) != "kimi deleting" || !answer.Deleted {
+			t.Errorf("%+v, %v", answer, err)
+		}
+		row, err := p.index.Copy(t.Context(), wanted.Key)
+		if err != nil || row.State != providers.StateDeleting || row.FileID != "file_1" {
+			t.Errorf("%+v, %v", row, err)
+		}
+	})
+}
+
+func TestDeleteBlobEverywhere(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, kimi := startCopier(t, p, nil, nil)
+		c := s.client()
+		d := s.putNamed("some text", "x.txt")
+		s.ensure(d, "kimi")
+		path := s.path(d) + "?everywhere=true"
+		file := s.newFile("x.txt", "some text")
+		if p := s.do("DELETE", path, nil).wantProblem(t, 409, api.CodeBlobInUse); !strings.Contains(p.Detail, file.ID) || len(kimi.ids()) != 1 {
+			t.Errorf("%+v", p)
+		}
+		s.do("DELETE", "/v1/files/"+file.ID, nil)
+		a := s.do("DELETE", path, nil)
+		gone := decode[api.DeletedEverywhere](t, a)
+		if a.StatusCode != 200 || gone.State != cas.StateCondemned || states(gone.Copies) != "kimi deleted" || len(kimi.ids()) != 0 {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+		s.do("GET", s.path(d), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+		s.do("DELETE", path, nil).wantProblem(t, 404, api.CodeBlobNotFound)
+
+		// What was deleted without its copies can still be deleted with them.
+		d = s.putNamed("some text", "x.txt")
+		s.ensure(d, "kimi")
+		s.do("DELETE", s.path(d), nil)
+		if gone, err := c.DeleteEverywhere(t.Context(), d, client.EverywhereOptions{}); err != nil || states(gone.Copies) != "kimi deleted" || len(kimi.ids()) != 0 {
+			t.Errorf("%+v, %v", gone, err)
+		}
+		// By force the files' bytes go as well.
+		file = s.newFile("x.txt", "some text")
+		s.ensure(d, "glm")
+		if gone, err := c.DeleteEverywhere(t.Context(), d, client.EverywhereOptions{Force: true}); err != nil || states(gone.Copies) != "glm deleted" {
+			t.Errorf("%+v, %v", gone, err)
+		}
+		s.do("GET", "/v1/files/"+file.ID+"/content", nil).wantFileError(t, 404, api.CodeBlobNotFound, "")
+		s.do("DELETE", s.path(d)+"?everywhere=2", nil).wantProblem(t, 400, api.CodeInvalidRequest)
+		wantNoPanic(t, s)
+	})
+}
+
+func TestDeleteEverywhereNeedsBothScopes(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, _ := startCopier(t, p, nil, nil)
+		file := s.newFile("a.txt", "some text")
+		for _, scopes := range [][]access.Scope{{access.ScopeDelete}, {access.ScopeSync}, {access.ScopeRead, access.ScopeWrite}} {
+			token := "Bearer " + s.newToken(scopes...)
+			s.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil, "Authorization", token).wantFileError(t, 403, api.CodeForbidden, "")
+			s.do("DELETE", s.path(file.Digest())+"?everywhere=true", nil, "Authorization", token).wantProblem(t, 403, api.CodeForbidden)
+		}
+		token := "Bearer " + s.newToken(access.ScopeDelete, access.ScopeSync)
+		if a := s.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil, "Authorization", token); a.StatusCode != 200 {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+	})
+}
+
+// An index that fails in the middle: what was done is finished, and what was not can
+// be done again.
+func TestDeleteEverywhereIsCutShort(t *testing.T) {
+	for name, applied := range map[string]bool{"before the file is gone": false, "after it": true} {
+		t.Run(name, func(t *testing.T) {
+			setups(t, func(t *testing.T, p *parts) {
+				failures := 1
+				x := p.index
+				p.index = struct {
+					testIndex
+					*indextest.FaultyFiles
+				}{x, indextest.NewFaultyFiles(x, func(op string, _ cas.Digest) (bool, error) {
+					if op == indextest.OpReleaseFile && failures > 0 {
+						failures--
+						return applied, cas.ErrIndexUnavailable
+					}
+					return false, nil
+				})}
+				_ = p
+			})
+		})
+	}
+}
+
+var _ = time.Second

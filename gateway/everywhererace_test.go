@@ -1,0 +1,168 @@
+package gateway_test
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+	"casgate/providers"
+	"casgate/providers/kimi"
+	"casgate/providers/providertest/kimisim"
+	"casgate/providers/providertest/sim"
+)
+
+// stepGate holds the first upload that comes to a step.
+type stepGate struct {
+	at       providers.Step
+	once     sync.Once
+	arrived  chan struct{}
+	released chan struct{}
+}
+
+func (g *stepGate) pass(at providers.Step) {
+	if at == g.at {
+		g.once.Do(func() { close(g.arrived); <-g.released })
+	}
+}
+
+// openRead begins to read the bytes of a file, and reads no more than the first few.
+func (s *server) openRead(path string) *http.Response {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), "GET", s.url+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+s.token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { res.Body.Close() })
+	if res.StatusCode != 200 {
+		s.t.Fatalf("GET %s: %d", path, res.StatusCode)
+	}
+	return res
+}
+
+// wantRest reads to the end what openRead began.
+func wantRest(t *testing.T, res *http.Response, content []byte) {
+	t.Helper()
+	got, err := io.ReadAll(res.Body)
+	if err != nil || !bytes.Equal(got, content) {
+		t.Errorf("a reader that had begun got %d bytes of %d, %v", len(got), len(content), err)
+	}
+}
+
+// wantReconciled compares ledger and provider.
+func (s *server) wantReconciled(provider string) {
+	s.t.Helper()
+	a := s.do("POST", "/v1/providers/"+provider+"/reconcile", nil)
+	report := decode[api.Reconciliation](s.t, a)
+	if a.StatusCode != 200 || report.Remote != 0 || len(report.Unknown) != 0 || len(report.Gone) != 0 {
+		s.t.Errorf("a reconciliation finds something: %d %s", a.StatusCode, a.body)
+	}
+}
+
+// A file is deleted everywhere while a copy of it is being made, wherever that is
+// held, and while it is read.
+func TestDeleteEverywhereWhileACopyIsMade(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{
+		string(providers.StepClaimed), string(providers.StepRoomMade),
+		string(sim.HeadersRead), string(sim.BodyRead), string(sim.Stored),
+		string(providers.StepUploaded), string(providers.StepCompleted),
+	} {
+		t.Run(at, func(t *testing.T) {
+			setups(t, func(t *testing.T, p *parts) { deleteWhileCopying(t, p, at) })
+		})
+	}
+}
+
+func deleteWhileCopying(t *testing.T, p *parts, at string) {
+	atKimi := kimisim.New(kimisim.Options{Key: kimiKey})
+	account := chain(t, atKimi, kimisim.Prefix, kimi.Open, kimiKey, &syncBuffer{})
+	steps := &stepGate{at: providers.Step(at), arrived: make(chan struct{}), released: make(chan struct{})}
+	arrived, release := (<-chan struct{})(steps.arrived), sync.OnceFunc(func() { close(steps.released) })
+	if slices.Contains([]sim.Point{sim.HeadersRead, sim.BodyRead, sim.Stored}, sim.Point(at)) {
+		gate := atKimi.Hold(sim.Point(at))
+		arrived, release = gate.Arrived(), gate.Release
+	}
+	p.copies = func(o *providers.Options) {
+		o.Providers, o.Lease, o.OnStep = []providers.Guarded{account}, time.Second, steps.pass
+	}
+	uploader := start(t, p, nil)
+	remover := uploader
+	if p.shared { // another gateway, which knows of the upload by the ledger alone
+		remover = start(t, p, nil)
+	}
+	t.Cleanup(release)
+
+	content := []byte(strings.Repeat("some text\n", 1<<20))
+	d := cas.DigestOf(content)
+	file := uploader.newFile("x.txt", string(content))
+	asked := make(chan answer, 1)
+	go func() {
+		a, err := uploader.try("PUT", uploader.fileCopyPath(file.ID, "kimi"), nil)
+		if err != nil {
+			t.Errorf("the ensure: %v", err)
+		}
+		asked <- a
+	}()
+	<-arrived
+	content1 := "/v1/files/" + file.ID + "/content"
+	reads := []*http.Response{uploader.openRead(content1), remover.openRead(content1), remover.openRead(remover.path(d))}
+
+	a := remover.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil)
+	gone := decode[api.FileDeletedEverywhere](t, a)
+	if gone.ID != file.ID || !gone.Deleted || gone.Blob == nil || gone.Blob.State != "condemned" || len(gone.Copies) != 1 {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	// Of what is still under way nobody may say that it is gone.
+	wantState, wantStatus := "deleting", 202
+	if at == string(providers.StepCompleted) {
+		wantState, wantStatus = "deleted", 200
+	}
+	if a.StatusCode != wantStatus || gone.Copies[0].State != wantState {
+		t.Errorf("%d %s; want %d, and a copy that is %s", a.StatusCode, a.body, wantStatus, wantState)
+	}
+	// Who comes later finds nothing, by neither name.
+	remover.do("GET", content1, nil).wantFileError(t, 404, api.CodeFileNotFound, "id")
+	remover.do("GET", remover.path(d), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+	remover.do("PUT", remover.copyPath(d, "kimi"), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+	eventually(t, "the other gateway to know", func() bool { return uploader.do("GET", uploader.path(d), nil).StatusCode == 404 })
+
+	release()
+	if a.StatusCode == 202 {
+		if o := remover.waitOperation(remover.operationOf(a)); o.Kind != api.OperationDelete || o.Status != api.OperationSucceeded {
+			t.Errorf("%+v", o)
+		}
+	}
+	if files := atKimi.Files(); len(files) != 0 {
+		t.Errorf("the copy is said to be deleted, and there are %v", files)
+	}
+	switch made := <-asked; {
+	case made.StatusCode == 200 && at == string(providers.StepCompleted): // it was ready before the delete
+	default:
+		made.wantFileError(t, 404, api.CodeBlobNotFound, "")
+	}
+	for _, res := range reads {
+		wantRest(t, res, content)
+	}
+	uploader.do("PUT", uploader.copyPath(d, "kimi"), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+	uploader.do("GET", uploader.path(d)+"/copies", nil).wantProblem(t, 404, api.CodeBlobNotFound)
+	if n := atKimi.Uploads(); n > 1 {
+		t.Errorf("it was uploaded %d times", n)
+	}
+	for _, s := range []*server{uploader, remover} {
+		s.wantReconciled("kimi")
+		wantNoPanic(t, s)
+	}
+	remover.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil).wantFileError(t, 404, api.CodeFileNotFound, "id")
+}

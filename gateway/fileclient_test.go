@@ -1,0 +1,107 @@
+package gateway_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+)
+
+func (s *server) client() *client.Client {
+	s.t.Helper()
+	c, err := client.New(s.url, client.Options{Token: s.token, Retries: -1})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(c.Close)
+	return c
+}
+
+func TestFilesByTheGoClient(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		c := s.client()
+		ctx := t.Context()
+		content := random(3 << 20)
+		made, err := c.CreateFile(ctx, bytes.NewReader(content), client.NewFile{
+			Name: `Größe "1".bin`, Purpose: "user_data", MediaType: "application/x-thing", Context: "here", Tags: []string{"a", "b"},
+			Metadata: json.RawMessage(`{"k":[1]}`), Life: time.Hour,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if made.Filename != `Größe "1".bin` || made.Bytes != 3<<20 || made.MediaType != "application/x-thing" || made.Context != "here" ||
+			len(made.Tags) != 2 || made.ExpiresAt == 0 || made.Digest() != cas.DigestOf(content) {
+			t.Errorf("%+v", made)
+		}
+		if got, err := c.File(ctx, made.ID); err != nil || got.ID != made.ID {
+			t.Errorf("%+v, %v", got, err)
+		}
+		for _, offset := range []int64{0, 2 << 20} {
+			opened, err := c.FileContent(ctx, made.ID, offset)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(opened.Body)
+			opened.Body.Close()
+			if err != nil || !bytes.Equal(got, content[offset:]) || opened.Size != 3<<20 || opened.Offset != offset || opened.Name != made.Filename {
+				t.Errorf("from %d: %d bytes, %+v, %v", offset, len(got), opened.Info, err)
+			}
+		}
+
+		_, err = c.CreateFile(ctx, bytes.NewReader(content), client.NewFile{Name: "again.bin", Purpose: "user_data", Unique: true})
+		e, ok := errors.AsType[*client.Error](err)
+		if !errors.Is(err, cas.ErrDuplicateFile) || !ok || e.File == nil || e.File.ID != made.ID || e.Problem.Status != 409 || e.Problem.OperationID == "" {
+			t.Errorf("a duplicate: %v", err)
+		}
+		_, err = c.CreateFile(ctx, strings.NewReader("x"), client.NewFile{Name: "x", Purpose: "dance"})
+		if e, ok := errors.AsType[*client.Error](err); !ok || e.Param != "purpose" || e.Problem.Code != api.CodeInvalidRequest {
+			t.Errorf("a wrong purpose: %v", err)
+		}
+
+		ids := p.importMany(t, 250, "batch")
+		for _, descending := range []bool{false, true} {
+			var got []string
+			for f, err := range c.Files(ctx, client.FileListOptions{Purpose: "batch", PageSize: 60, Descending: descending}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, f.ID)
+			}
+			if descending {
+				slices.Reverse(got)
+			}
+			if !slices.Equal(got, ids) {
+				t.Errorf("descending %t: %d of %d files", descending, len(got), len(ids))
+			}
+		}
+		count := 0
+		for f, err := range c.Files(ctx, client.FileListOptions{Tag: "b", Context: "here", NamePrefix: "Gr", Digest: made.Digest(), Metadata: json.RawMessage(`{"k":[1]}`)}) {
+			if err != nil || f.ID != made.ID {
+				t.Errorf("%+v, %v", f, err)
+			}
+			count++
+		}
+		if count != 1 {
+			t.Errorf("%d files found", count)
+		}
+
+		if err := c.DeleteFile(ctx, made.ID); err != nil {
+			t.Error(err)
+		}
+		if err := c.DeleteFile(ctx, made.ID); !errors.Is(err, cas.ErrFileNotFound) {
+			t.Errorf("again: %v", err)
+		}
+		if _, err := c.FileContent(ctx, made.ID, 0); !errors.Is(err, cas.ErrFileNotFound) {
+			t.Errorf("its content: %v", err)
+		}
+	})
+}
