@@ -18,6 +18,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/cas/filestore"
+	"casgate/cas/journal"
 	"casgate/cas/s3store"
 	"casgate/cas/s3store/s3test"
 	"casgate/gateway"
@@ -44,9 +45,13 @@ type bench struct {
 	gateway *gateway.Gateway
 	store   *cas.Store
 	token   string
+	records *journal.Writer
 }
 
-func newBench(b *testing.B) bench {
+func newBench(b *testing.B) bench { return newBenchWith(b, nil) }
+
+// newBenchWith is newBench on what change made of the options.
+func newBenchWith(b *testing.B, change func(*gateway.Options)) bench {
 	dir := b.TempDir()
 	objects, err := filestore.Open(dir)
 	if err != nil {
@@ -61,11 +66,13 @@ func newBench(b *testing.B) bench {
 	if err := x.Migrate(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	return newBenchOn(b, objects, x)
+	return newBenchOn(b, objects, x, change)
 }
 
 // newServedBench is newBench on Postgres and MinIO.
-func newServedBench(b *testing.B) bench {
+func newServedBench(b *testing.B) bench { return newServedBenchWith(b, nil) }
+
+func newServedBenchWith(b *testing.B, change func(*gateway.Options)) bench {
 	objects, err := s3store.New(s3test.NewBucket(b))
 	if err != nil {
 		b.Fatal(err)
@@ -76,10 +83,11 @@ func newServedBench(b *testing.B) bench {
 		b.Fatal(err)
 	}
 	b.Cleanup(x.Close)
-	return newBenchOn(b, objects, x)
+	return newBenchOn(b, objects, x, change)
 }
 
-func newBenchOn(b *testing.B, objects cas.ObjectStore, x testIndex) bench {
+// newBenchOn runs a gateway with a journal, unless change takes it away.
+func newBenchOn(b *testing.B, objects cas.ObjectStore, x testIndex, change func(*gateway.Options)) bench {
 	cached, err := index.NewCached(x, index.CacheOptions{})
 	if err != nil {
 		b.Fatal(err)
@@ -101,15 +109,21 @@ func newBenchOn(b *testing.B, objects cas.ObjectStore, x testIndex) bench {
 	}
 	b.Cleanup(copies.Close)
 	files := cas.NewFiles(cas.FilesOptions{Store: store, Index: x})
-	g, err := gateway.New(gateway.Options{Store: store, Files: files, Access: x, Copies: copies, PublicURL: "http://127.0.0.1", Log: zerolog.New(io.Discard)})
+	records := journal.NewWriter(x, journal.WriterOptions{Log: zerolog.Nop()})
+	o := gateway.Options{Store: store, Files: files, Access: x, Copies: copies, Journal: records, Records: x, PublicURL: "http://127.0.0.1", Log: zerolog.New(io.Discard)}
+	if change != nil {
+		change(&o)
+	}
+	g, err := gateway.New(o)
 	if err != nil {
 		b.Fatal(err)
 	}
+	background(b, records.Run)
 	token, text := access.NewToken("bench", []access.Scope{access.ScopeRead, access.ScopeWrite, access.ScopeSync}, time.Time{})
 	if _, err := x.CreateToken(b.Context(), token); err != nil {
 		b.Fatal(err)
 	}
-	return bench{g, store, text}
+	return bench{g, store, text, records}
 }
 
 func (b bench) put(t *testing.B, data []byte, name string) cas.Digest {

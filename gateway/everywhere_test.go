@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -130,12 +131,12 @@ func TestDeleteEverywhereIsNotSaidToBeDoneBeforeItIs(t *testing.T) {
 		// Who doesn't want to wait gets the operation at once.
 		file = s.newFile("c.txt", "c")
 		s.ensure(file.Digest(), "kimi")
-		hold := kimi.holdDeletes(t)
+		kimi.breaks(providers.OpDelete, down)
 		gone, err := c.DeleteFileEverywhere(t.Context(), file.ID, client.EverywhereOptions{Async: true})
 		if err != nil || states(gone.Copies) != "kimi deleting" {
 			t.Errorf("%+v, %v", gone, err)
 		}
-		hold()
+		kimi.breaks(providers.OpDelete, nil)
 		if o, err := c.WaitOperation(t.Context(), gone.Copies[0].OperationID); err != nil || o.Status != api.OperationSucceeded {
 			t.Errorf("%+v, %v", o, err)
 		}
@@ -228,28 +229,74 @@ func TestDeleteEverywhereNeedsBothScopes(t *testing.T) {
 	})
 }
 
-// An index that fails in the middle: what was done is finished, and what was not can
-// be done again.
+// An index that fails in the middle: what was begun is finished, and what was not can
+// be asked for again.
 func TestDeleteEverywhereIsCutShort(t *testing.T) {
+	t.Parallel()
 	for name, applied := range map[string]bool{"before the file is gone": false, "after it": true} {
 		t.Run(name, func(t *testing.T) {
 			setups(t, func(t *testing.T, p *parts) {
-				failures := 1
+				failing := false
 				x := p.index
-				p.index = struct {
-					testIndex
-					*indextest.FaultyFiles
-				}{x, indextest.NewFaultyFiles(x, func(op string, _ cas.Digest) (bool, error) {
-					if op == indextest.OpReleaseFile && failures > 0 {
-						failures--
+				p.index = overlay{x, indextest.NewFaultyFiles(x, func(op string, _ cas.Digest) (bool, error) {
+					if op == indextest.OpReleaseFile && failing {
 						return applied, cas.ErrIndexUnavailable
 					}
 					return false, nil
-				})}
-				_ = p
+				}), x, x, x, x}
+				s, kimi := startCopier(t, p, nil, nil)
+				file := s.newFile("a.txt", "some text")
+				s.ensure(file.Digest(), "kimi")
+				failing = true
+				path := "/v1/files/" + file.ID + "?everywhere=true"
+				s.do("DELETE", path, nil).wantFileError(t, 503, api.CodeIndexUnavailable, "")
+				failing = false
+				eventually(t, "the copy to be deleted all the same", func() bool { return len(kimi.ids()) == 0 })
+				again := s.do("DELETE", path, nil)
+				if applied {
+					again.wantFileError(t, 404, api.CodeFileNotFound, "id")
+				} else if again.StatusCode != 200 {
+					t.Errorf("again: %d %s", again.StatusCode, again.body)
+				}
+				s.do("GET", s.path(file.Digest()), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+				s.do("PUT", s.copyPath(file.Digest(), "kimi"), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+				s.wantReconciled("kimi")
 			})
 		})
 	}
 }
 
-var _ = time.Second
+// An imported file goes with the copy that the old manager has noted, which is known
+// by the bytes: they are taken in first. One without such a copy just goes.
+func TestDeleteImportedFileEverywhere(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		lies := &drawer{objects: map[string]string{"noted.txt": "noted", "plain.txt": "plain"}, opened: map[string]int{}}
+		p.sources = []cas.Source{lies}
+		var enter func(context.Context, cas.File) error
+		p.adopt = func(ctx context.Context, f cas.File) error { return enter(ctx, f) }
+		s, kimi := startCopier(t, p, nil, nil)
+		enter = func(ctx context.Context, f cas.File) error {
+			return s.copies.Enter(ctx, providers.Request{Digest: f.Digest, Provider: f.Origin.Provider, Name: f.Name, OperationID: "import"}, f.Origin.ProviderFileID)
+		}
+		var noted providers.RemoteFile
+		kimi.change(func() {
+			noted = providers.RemoteFile{ID: "file_of_old", Name: "noted.txt", Size: 5, Purpose: "file-extract", Status: providers.StatusReady}
+			kimi.files[noted.ID] = noted
+		})
+		f := cas.File{
+			ID: cas.NewFileID(), Size: 5, Name: "noted.txt", Purpose: "user_data", CreatedAt: time.Now(),
+			Origin: &cas.Origin{Source: "drawer", Key: "noted.txt", Provider: "kimi", ProviderFileID: noted.ID},
+		}
+		if _, err := p.index.ImportFiles(t.Context(), []cas.File{f}); err != nil {
+			t.Fatal(err)
+		}
+		gone := s.deleteEverywhere(f.ID, 200)
+		if states(gone.Copies) != "kimi deleted" || gone.Blob.State != "condemned" || len(kimi.ids()) != 0 {
+			t.Errorf("%+v; there are still %v", gone, kimi.ids())
+		}
+		plain := p.imported(t, "plain.txt", 5, cas.Digest{})
+		if gone := s.deleteEverywhere(plain, 200); gone.Blob != nil || len(gone.Copies) != 0 || lies.opened["plain.txt"] != 0 {
+			t.Errorf("%+v; its bytes were read %d times", gone, lies.opened["plain.txt"])
+		}
+	})
+}

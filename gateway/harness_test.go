@@ -46,6 +46,8 @@ type parts struct {
 	remove func(t *testing.T, d cas.Digest)
 	// sources are where the bytes of imported files lie.
 	sources []cas.Source
+	// adopt is told of imported files whose bytes were taken in; nil: nobody is.
+	adopt func(context.Context, cas.File) error
 	// copies changes what the gateways' Replicators are made from; nil: they have none.
 	copies func(*providers.Options)
 	// journal is what the gateways' journals are made from.
@@ -284,9 +286,11 @@ type server struct {
 	parts *parts
 	store *cas.Store
 	files *cas.Files
-	logs  *syncBuffer
-	stop  func() // begins the graceful stop and waits for its end
-	cache *index.Cached
+	// copies is nil where the parts have none.
+	copies *providers.Replicator
+	logs   *syncBuffer
+	stop   func() // begins the graceful stop and waits for its end
+	cache  *index.Cached
 	// gateway is there from before anything runs.
 	gateway *gateway.Gateway
 	journal *journal.Writer
@@ -340,11 +344,12 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 		t.Fatal(err)
 	}
 	t.Cleanup(s.store.Close)
-	s.files = cas.NewFiles(cas.FilesOptions{Store: s.store, Index: p.index, Sources: p.sources, Log: log})
+	s.files = cas.NewFiles(cas.FilesOptions{Store: s.store, Index: p.index, Sources: p.sources, Adopt: p.adopt, Log: log})
 	o.Store, o.Files = s.store, s.files
 	if p.copies != nil {
 		var listener index.Listener
 		o.Copies, listener = openCopies(t, p, s, log)
+		s.copies = o.Copies
 		listeners = append(listeners, listener)
 	}
 	if feed, ok := p.index.(index.Feed); ok {
@@ -372,7 +377,7 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 }
 
 // background runs something until the test ends.
-func background(t *testing.T, run func(context.Context) error) {
+func background(t testing.TB, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan struct{})
 	go func() { defer close(ran); _ = run(ctx) }() // ends with ctx's error

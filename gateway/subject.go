@@ -35,7 +35,7 @@ func (g *Gateway) subjectOf(c echo.Context) (subject, error) {
 // file are taken in.
 func (g *Gateway) subjectWithBytes(c echo.Context) (subject, error) {
 	of, err := g.subjectOf(c)
-	if err != nil || !of.digest.IsZero() {
+	if err != nil || !of.digest.IsZero() || c.Param("file") == "" {
 		return of, err
 	}
 	file, blob, err := g.fileBytes(c)
