@@ -30,6 +30,11 @@ type FileIndex interface {
 	// *InvalidField. Creating the same id again returns the file that is there.
 	CreateFile(ctx context.Context, f File, unique bool) (File, error)
 
+	// CommitFile is Index.Commit and CreateFile of a file of that blob in one. Where the
+	// commit leaves no live row there is no file, which is then zero. Where the file is
+	// refused, the error says why, and the blob is committed all the same.
+	CommitFile(ctx context.Context, b Blob, f File, unique bool) (row Blob, created bool, file File, err error)
+
 	// File returns the file.
 	File(ctx context.Context, id string) (File, error)
 

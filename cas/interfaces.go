@@ -101,6 +101,12 @@ type Forgetter interface {
 	Forget(d Digest)
 }
 
+// Learner is an optional ability of an Index: one that remembers answers is told of a
+// commit that went past it, by FileIndex.CommitFile.
+type Learner interface {
+	Committed(row Blob)
+}
+
 // Query selects a page of blobs. The zero value of each filter means no filter.
 type Query struct {
 	Limit     int // at least 1

@@ -195,14 +195,14 @@ func TestDeleteBlobEverywhere(t *testing.T) {
 		s.do("DELETE", path, nil).wantProblem(t, 404, api.CodeBlobNotFound)
 
 		// What was deleted without its copies can still be deleted with them.
-		d = s.putNamed("some text", "x.txt")
+		d = s.putNamed("other text", "x.txt")
 		s.ensure(d, "kimi")
 		s.do("DELETE", s.path(d), nil)
 		if gone, err := c.DeleteEverywhere(t.Context(), d, client.EverywhereOptions{}); err != nil || states(gone.Copies) != "kimi deleted" || len(kimi.ids()) != 0 {
 			t.Errorf("%+v, %v", gone, err)
 		}
 		// By force the files' bytes go as well.
-		file = s.newFile("x.txt", "some text")
+		file = s.newFile("x.txt", "other text")
 		s.ensure(d, "glm")
 		if gone, err := c.DeleteEverywhere(t.Context(), d, client.EverywhereOptions{Force: true}); err != nil || states(gone.Copies) != "glm deleted" {
 			t.Errorf("%+v, %v", gone, err)

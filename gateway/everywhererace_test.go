@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/client"
 	"casgate/providers"
 	"casgate/providers/kimi"
 	"casgate/providers/providertest/kimisim"
@@ -116,8 +118,8 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 		asked <- a
 	}()
 	<-arrived
-	content1 := "/v1/files/" + file.ID + "/content"
-	reads := []*http.Response{uploader.openRead(content1), remover.openRead(content1), remover.openRead(remover.path(d))}
+	contentPath := "/v1/files/" + file.ID + "/content"
+	reads := []*http.Response{uploader.openRead(contentPath), remover.openRead(contentPath), remover.openRead(remover.path(d))}
 
 	a := remover.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil)
 	gone := decode[api.FileDeletedEverywhere](t, a)
@@ -133,7 +135,7 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 		t.Errorf("%d %s; want %d, and a copy that is %s", a.StatusCode, a.body, wantStatus, wantState)
 	}
 	// Who comes later finds nothing, by neither name.
-	remover.do("GET", content1, nil).wantFileError(t, 404, api.CodeFileNotFound, "id")
+	remover.do("GET", contentPath, nil).wantFileError(t, 404, api.CodeFileNotFound, "id")
 	remover.do("GET", remover.path(d), nil).wantProblem(t, 404, api.CodeBlobNotFound)
 	remover.do("PUT", remover.copyPath(d, "kimi"), nil).wantProblem(t, 404, api.CodeBlobNotFound)
 	eventually(t, "the other gateway to know", func() bool { return uploader.do("GET", uploader.path(d), nil).StatusCode == 404 })
@@ -165,4 +167,61 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 		wantNoPanic(t, s)
 	}
 	remover.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil).wantFileError(t, 404, api.CodeFileNotFound, "id")
+}
+
+// Files are deleted everywhere at random moments, while others ask for copies, read,
+// and make files of the same bytes.
+func TestDeleteEverywhereAmongOthers(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		kimi := newRemote("kimi")
+		p.copies = func(o *providers.Options) {
+			o.Providers, o.Lease = []providers.Guarded{reader{kimi}}, time.Second
+		}
+		servers := []*server{start(t, p, nil)}
+		if p.shared {
+			servers = append(servers, start(t, p, nil))
+		}
+		for round := range 15 {
+			content := fmt.Sprintf("text %d ", round) + strings.Repeat("x", 1<<12)
+			d := cas.DigestOf([]byte(content))
+			files := []api.File{servers[0].newFile("a.txt", content), servers[0].newFile("b.txt", content)}
+			var group sync.WaitGroup
+			for i := range 6 {
+				s := servers[i%len(servers)]
+				group.Go(func() {
+					a, err := s.try("PUT", s.copyPath(d, "kimi"), nil)
+					if err != nil || a.StatusCode != 200 && a.StatusCode != 404 && a.StatusCode != 409 {
+						t.Errorf("the ensure: %d %s, %v", a.StatusCode, a.body, err)
+					}
+				})
+				group.Go(func() {
+					for range 5 {
+						a, err := s.try("GET", "/v1/files/"+files[i%2].ID+"/content", nil)
+						if err != nil || a.StatusCode != 404 && (a.StatusCode != 200 || string(a.body) != content) {
+							t.Errorf("the read: %d, %d bytes, %v", a.StatusCode, len(a.body), err)
+						}
+					}
+				})
+			}
+			for i, file := range files {
+				s := servers[i%len(servers)]
+				group.Go(func() {
+					gone, err := s.client().DeleteFileEverywhere(t.Context(), file.ID, client.EverywhereOptions{})
+					if err != nil {
+						t.Errorf("the delete: %+v, %v", gone, err)
+					}
+				})
+			}
+			group.Wait()
+			for _, s := range servers {
+				eventually(t, "every gateway to know", func() bool { return s.do("GET", s.path(d), nil).StatusCode == 404 })
+				s.do("PUT", s.copyPath(d, "kimi"), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+			}
+			eventually(t, "nothing to be left at the provider", func() bool { return len(kimi.ids()) == 0 })
+		}
+		for _, s := range servers {
+			s.wantReconciled("kimi")
+			wantNoPanic(t, s)
+		}
+	})
 }

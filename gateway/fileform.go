@@ -245,6 +245,15 @@ func (f *fileFields) finish() error {
 	return nil
 }
 
+// newFile returns what the file is to be, where its part declared a media type.
+func (f *fileFields) newFile(declared string) cas.NewFile {
+	n := cas.NewFile{File: f.whole(), Unique: f.unique}
+	if n.MediaType == "" {
+		n.MediaType = declared
+	}
+	return n
+}
+
 // whole returns the file as it was described, but for its bytes.
 func (f *fileFields) whole() cas.File {
 	file := f.file

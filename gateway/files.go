@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -41,37 +40,19 @@ func (g *Gateway) postFile(c echo.Context) error {
 		return err
 	}
 	upload.Name = fields.file.Name
-	blob, _, err := g.storeUpload(c, upload)
-	if err != nil {
-		return err
-	}
-	return g.createFile(c, fields, upload.MediaType, blob)
-}
-
-// createFile makes a file of a blob that is stored, asks for the copies it wants,
-// and answers.
-func (g *Gateway) createFile(c echo.Context, fields *fileFields, declared string, blob cas.Blob) error {
-	file := fields.whole()
-	file.ID, file.Digest, file.Size = cas.NewFileID(), blob.Digest, blob.Size
-	if file.MediaType == "" {
-		file.MediaType = declared
-	}
-	if file.MediaType == "" {
-		file.MediaType = blob.MediaType
-	}
-	created, err := g.files.CreateFile(c.Request().Context(), file, fields.unique)
+	defer exchangeOf(c).body.stop()
+	file, _, err := g.files.Create(c.Request().Context(), upload, func() cas.NewFile { return fields.newFile(upload.MediaType) })
+	aboutOf(c).digest = file.Digest
 	switch {
 	case errors.Is(err, cas.ErrDuplicateFile):
-		return &duplicateError{created}
-	case errors.Is(err, cas.ErrBlobNotFound):
-		return fmt.Errorf("%w: %s was deleted just after it was stored; send it again", cas.ErrUploadRaced, blob.Digest)
+		return &duplicateError{file}
 	case err != nil:
 		return err
 	}
-	aboutOf(c).fileID = created.ID
-	answer := g.apiFile(created)
-	answer.Asked = g.askCopies(c, blob.Digest, copyName(created), fields.providers)
-	c.Response().Header().Set(echo.HeaderLocation, g.o.PublicURL+filePath(created.ID))
+	aboutOf(c).fileID = file.ID
+	answer := g.apiFile(file)
+	answer.Asked = g.askCopies(c, file.Digest, copyName(file), fields.providers)
+	c.Response().Header().Set(echo.HeaderLocation, g.o.PublicURL+filePath(file.ID))
 	return noStore(c, http.StatusOK, answer)
 }
 

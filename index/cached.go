@@ -11,6 +11,7 @@ import (
 var (
 	_ cas.Index     = (*Cached)(nil)
 	_ cas.Forgetter = (*Cached)(nil)
+	_ cas.Learner   = (*Cached)(nil)
 )
 
 // The defaults of CacheOptions.
@@ -131,14 +132,19 @@ func (c *Cached) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created 
 	if err != nil {
 		return row, created, err
 	}
-	if known := c.facts.recallAny(key(b.Digest)); known != nil && known.Digest == row.Digest && *known != row {
+	c.Committed(row)
+	c.remember(row, epoch)
+	return row, created, nil
+}
+
+// Committed implements cas.Learner.
+func (c *Cached) Committed(row cas.Blob) {
+	if known := c.facts.recallAny(key(row.Digest)); known != nil && known.Digest == row.Digest && *known != row {
 		c.Forget(row.Digest)
 	}
-	c.remember(row, epoch)
 	// Who asks after this must not join those who asked before, and whom the index is
 	// just telling that there is no such blob.
 	c.facts.flights.Forget(flightOf(row.Digest, c.facts.epoch(row.Digest)))
-	return row, created, nil
 }
 
 // Condemn implements cas.Index. When it returns, the blob is forgotten here, also

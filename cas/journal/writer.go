@@ -16,10 +16,17 @@ const (
 )
 
 const (
-	// batchSize is how many records are stored at a time, and batchDelay how long the
-	// first of them waits for others.
-	batchSize  = 1000
+	// batchSize is how many records are stored at a time, which is how long others may
+	// have to wait for an index with one writer; and batchDelay how long the first of
+	// them waits for others.
+	batchSize  = 250
 	batchDelay = 200 * time.Millisecond
+	// While records come in faster than they are stored, the writer works one part of
+	// the time in so many, and no longer than longestPause rests in between: processors
+	// and index are there for the requests first. So a burst takes its time to be
+	// stored, and of what goes on for long more than that is lost.
+	workShare    = 4
+	longestPause = time.Second
 	// storeTimeout bounds the storing of a batch; between two attempts at the same one
 	// the writer rests, twice as long each time.
 	storeTimeout = 15 * time.Second
@@ -97,8 +104,19 @@ func (w *Writer) Run(ctx context.Context) error {
 		case <-prune.C:
 			w.prune(ctx)
 		case first := <-w.queue:
-			w.put(ctx, w.gather(ctx, first))
+			batch := w.gather(ctx, first)
+			began := time.Now()
+			w.put(ctx, batch)
+			w.pause(ctx, (workShare-1)*time.Since(began))
 		}
+	}
+}
+
+// pause rests after work.
+func (w *Writer) pause(ctx context.Context, rest time.Duration) {
+	select {
+	case <-time.After(min(rest, longestPause)):
+	case <-ctx.Done():
 	}
 }
 

@@ -180,15 +180,8 @@ func (c *copiesRmCmd) Run(ctx context.Context, std stdio) error {
 				results.add(err)
 				printError(std.err, d.String()+" at "+provider, adviseCopy(err))
 			}
-			for _, one := range deleted {
-				err := notDeleted(one)
-				results.add(err)
-				if err != nil {
-					printError(std.err, copyText(one), err)
-				}
-				if err := c.print(std.out, one); err != nil {
-					return err
-				}
+			if err := reportDeleted(&progress{std: std}, &results, deleted, c.JSON); err != nil {
+				return err
 			}
 		}
 	}
@@ -205,17 +198,6 @@ func notDeleted(c api.Copy) error {
 		why = " (" + providerErrorText(c.Error) + ")"
 	}
 	return codedError{fmt.Errorf("%s has not confirmed the delete yet%s; the gateway goes on trying", c.Provider, why), exitUnderWay}
-}
-
-func (c *copiesRmCmd) print(w io.Writer, one api.Copy) error {
-	if c.JSON {
-		return printJSON(w, one)
-	}
-	if one.State != string(providers.StateDeleted) {
-		return nil
-	}
-	_, err := fmt.Fprintf(w, "%s deleted\n", copyText(one))
-	return err
 }
 
 // copyText names a copy.

@@ -160,9 +160,7 @@ func (r *rest) Read(p []byte) (int, error) {
 }
 
 func (r *rest) open() error {
-	options := r.options
-	options.Offset = r.offset
-	content, err := r.gateway.Get(r.ctx, r.digest, options)
+	content, err := r.origin.open(r.ctx, r.offset)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.Is(err, cas.ErrInvalidDigest):
 		return exitUsage
-	case errors.Is(err, cas.ErrBlobNotFound), errors.Is(err, client.ErrProviderNotFound),
+	case errors.Is(err, cas.ErrBlobNotFound), errors.Is(err, cas.ErrFileNotFound), errors.Is(err, client.ErrProviderNotFound),
 		errors.Is(err, client.ErrCopyNotFound), errors.Is(err, client.ErrOperationNotFound):
 		return exitNotFound
 	case errors.Is(err, client.ErrCopyInProgress):
@@ -66,7 +66,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitNotAllowed
 	case errors.Is(err, cas.ErrDigestMismatch), errors.Is(err, cas.ErrObjectCorrupt), errors.Is(err, cas.ErrObjectMissing):
 		return exitCorrupt
-	case errors.Is(err, cas.ErrIndexUnavailable), errors.Is(err, cas.ErrStoreUnavailable), errors.Is(err, client.ErrUnreachable):
+	case errors.Is(err, cas.ErrIndexUnavailable), errors.Is(err, cas.ErrStoreUnavailable), errors.Is(err, client.ErrUnreachable),
+		errors.Is(err, client.ErrFileOutOfReach):
 		return exitUnavailable
 	}
 	if e, ok := errors.AsType[*client.Error](err); ok {

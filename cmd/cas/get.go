@@ -43,7 +43,7 @@ func (c *getCmd) Run(ctx context.Context, std stdio) error {
 	defer from.gateway.Close()
 	shown := newProgress(std, c.Quiet)
 	defer shown.close()
-	if c.Output == stdoutPath || c.Output == "" && !isTerminal(std.out) {
+	if c.isToStdout(std) {
 		err = c.toStdout(ctx, from, shown)
 	} else {
 		err = c.toFile(ctx, from, shown)
@@ -54,11 +54,19 @@ func (c *getCmd) Run(ctx context.Context, std stdio) error {
 	return advise(err)
 }
 
+// isToStdout reports whether the bytes go to standard output.
+func (c *getCmd) isToStdout(std stdio) bool {
+	return c.Output == stdoutPath || c.Output == "" && !isTerminal(std.out)
+}
+
 // origin is where a blob is fetched from.
 type origin struct {
 	gateway *client.Client
 	digest  cas.Digest
 	options client.GetOptions
+	// file is the id of the file by which the blob is fetched; empty where it is fetched
+	// by the digest, which otherwise the first answer tells.
+	file string
 	// elsewhere: the gateway isn't that of CAS_URL, so it gets no token.
 	elsewhere bool
 }
@@ -87,15 +95,30 @@ func (c *getCmd) origin() (*origin, error) {
 // stat asks for size and name. Where it is refused, it asks the way that is told
 // why: an answer to HEAD has no body.
 func (o *origin) stat(ctx context.Context) (client.Info, error) {
-	info, err := o.gateway.Stat(ctx, o.digest, o.options)
-	if e, ok := errors.AsType[*client.Error](err); !ok || e.Problem.Retryable {
-		return info, err
+	if o.file == "" {
+		info, err := o.gateway.Stat(ctx, o.digest, o.options)
+		if e, ok := errors.AsType[*client.Error](err); !ok || e.Problem.Retryable {
+			return info, err
+		}
 	}
-	content, err := o.gateway.Get(ctx, o.digest, o.options)
+	content, err := o.open(ctx, 0)
 	if err != nil {
 		return client.Info{}, err
 	}
 	return content.Info, content.Body.Close()
+}
+
+// open opens the bytes from an offset on.
+func (o *origin) open(ctx context.Context, offset int64) (content *client.Content, err error) {
+	options := o.options
+	options.Offset = offset
+	if o.file == "" {
+		return o.gateway.Get(ctx, o.digest, options)
+	}
+	if content, err = o.gateway.FileContent(ctx, o.file, offset); err == nil {
+		o.digest = content.Digest
+	}
+	return content, err
 }
 
 // explain finds out whether a transfer broke off because the gateway found its
@@ -112,7 +135,7 @@ func (o *origin) explain(ctx context.Context, err error) error {
 }
 
 func (c *getCmd) toStdout(ctx context.Context, from *origin, shown *progress) error {
-	content, err := from.gateway.Get(ctx, from.digest, from.options)
+	content, err := from.open(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -132,7 +155,7 @@ func (c *getCmd) toFile(ctx context.Context, from *origin, shown *progress) erro
 	if err != nil {
 		return err
 	}
-	path, err := c.outputPath(info)
+	path, err := c.outputPath(info.Digest.String(), info.Name)
 	if err != nil {
 		return err
 	}
@@ -151,8 +174,8 @@ func existsError(path string) error {
 	return fmt.Errorf("%s exists already; --force replaces it, -o FILE gives another name", display(path))
 }
 
-// outputPath returns the file to write.
-func (c *getCmd) outputPath(info client.Info) (string, error) {
+// outputPath returns the file to write, for something that has this name.
+func (c *getCmd) outputPath(what, name string) (string, error) {
 	folder := ""
 	if c.Output != "" {
 		stat, err := os.Stat(c.Output)
@@ -163,9 +186,8 @@ func (c *getCmd) outputPath(info client.Info) (string, error) {
 		folder = c.Output
 	}
 	// The name comes from whoever uploaded the blob: it must not lead elsewhere.
-	name := info.Name
 	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, `/\`) || strings.ContainsFunc(name, unicode.IsControl) {
-		return "", usageError{fmt.Errorf("%s has no name to save it under; give one with -o FILE", info.Digest)}
+		return "", usageError{fmt.Errorf("%s has no name to save it under; give one with -o FILE", what)}
 	}
 	return filepath.Join(folder, name), nil
 }

@@ -35,6 +35,8 @@ type cli struct {
 	Stat        statCmd        `cmd:"" help:"Tell what the gateway knows of blobs."`
 	Ls          lsCmd          `cmd:"" help:"List blobs, oldest first."`
 	Rm          rmCmd          `cmd:"" help:"Delete blobs."`
+	Exists      existsCmd      `cmd:"" help:"Tell whether the gateway has blobs, by digest or by local file."`
+	File        fileCmd        `cmd:"" help:"Store, fetch, list and delete files: named references to blobs."`
 	URL         urlCmd         `cmd:"" name:"url" help:"Print a URL that reads a blob without a token, for a while."`
 	Sync        syncCmd        `cmd:"" help:"Make sure that providers have copies of blobs, and print the files' ids there."`
 	Copies      copiesCmd      `cmd:"" help:"List, delete and mend the copies at providers."`

@@ -123,16 +123,16 @@ func (c *putCmd) print(ctx context.Context, items []*putItem, shown *progress) e
 			printError(shown.stderr(), item.path, adviseCopy(item.err))
 		}
 		for _, asked := range item.blob.Asked {
-			files.add(c.report(shown, item, asked))
+			files.add(reportAsked(shown, item.path, asked))
 		}
 	}
 	return files.err(ctx)
 }
 
-// report tells what became of a copy that was asked for, and returns why it can't
+// reportAsked tells what became of a copy that was asked for, and returns why it can't
 // be made.
-func (c *putCmd) report(shown *progress, item *putItem, asked api.AskedCopy) error {
-	what := item.path + " → " + asked.Provider
+func reportAsked(shown *progress, path string, asked api.AskedCopy) error {
+	what := path + " → " + asked.Provider
 	if asked.Error != nil {
 		err := adviseCopy(&client.Error{Problem: *asked.Error})
 		printError(shown.stderr(), what, err)

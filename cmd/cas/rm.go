@@ -6,14 +6,22 @@ import (
 	"fmt"
 
 	"casgate/cas"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
 )
 
 // rmCmd deletes blobs.
 type rmCmd struct {
 	clientConfig
 
-	Blobs []blobRef `arg:"" name:"digest" help:"Digests, or hash URLs of this gateway."`
-	Force bool      `help:"Delete even those that files refer to."`
+	Blobs      []blobRef `arg:"" name:"digest" help:"Digests, or hash URLs of this gateway."`
+	Force      bool      `help:"Delete even those that files refer to."`
+	Everywhere bool      `help:"Delete their copies at all providers as well, and wait until the providers have confirmed it."`
+}
+
+// Help is what --help adds.
+func (rmCmd) Help() string {
+	return `Without --everywhere the copies at providers stay. A copy is said to be deleted only once its provider has confirmed it; until then the gateway goes on trying by itself, and the exit code is 9. Also of a blob that is gone already --everywhere deletes the copies that are left.`
 }
 
 // Run deletes the blobs, one after the other.
@@ -29,23 +37,47 @@ func (c *rmCmd) Run(ctx context.Context, std stdio) error {
 			return err
 		}
 	}
-	var blobs tally
+	shown := newProgress(std, false)
+	defer shown.close()
+	var results tally
 	for _, d := range digests {
-		err := gateway.Delete(ctx, d, c.Force)
-		if concernsAll(ctx, err) {
-			return advise(err)
-		}
-		blobs.add(err)
-		switch {
-		case errors.Is(err, cas.ErrBlobInUse):
-			printError(std.err, d.String(), fmt.Errorf("%w; --force deletes it all the same", err))
-		case err != nil:
-			printError(std.err, d.String(), err)
-		default:
-			if _, err := fmt.Fprintf(std.out, "%s deleted\n", d); err != nil {
-				return err
-			}
+		if err := c.remove(ctx, gateway, shown, &results, d); err != nil {
+			return err
 		}
 	}
-	return blobs.err(ctx)
+	return results.err(ctx)
+}
+
+// remove deletes a blob. It returns what ends the command.
+func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *progress, results *tally, d cas.Digest) error {
+	copies, err := c.ask(ctx, gateway, shown, d)
+	if concernsAll(ctx, err) {
+		return advise(err)
+	}
+	results.add(err)
+	switch {
+	case errors.Is(err, cas.ErrBlobInUse):
+		printError(shown.stderr(), d.String(), fmt.Errorf("%w; --force deletes it all the same", err))
+		return nil
+	case err != nil:
+		printError(shown.stderr(), d.String(), err)
+		return nil
+	}
+	if _, err := fmt.Fprintf(shown.stdout(), "%s deleted\n", d); err != nil {
+		return err
+	}
+	return reportDeleted(shown, results, copies, false)
+}
+
+// ask has the gateway delete a blob, and returns its copies where those are to go, too.
+func (c *rmCmd) ask(ctx context.Context, gateway *client.Client, shown *progress, d cas.Digest) ([]api.Copy, error) {
+	if !c.Everywhere {
+		return nil, gateway.Delete(ctx, d, c.Force)
+	}
+	defer shown.waiting("deleting", d.Short())()
+	gone, err := gateway.DeleteEverywhere(ctx, d, client.EverywhereOptions{Force: c.Force})
+	if gone.State != "" && ctx.Err() == nil {
+		return gone.Copies, nil // which say what is left
+	}
+	return gone.Copies, err
 }

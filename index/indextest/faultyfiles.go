@@ -13,6 +13,7 @@ import (
 // The operations that a FaultyFiles asks its hook about.
 const (
 	OpCreateFile  = "create-file"
+	OpCommitFile  = "commit-file"
 	OpFile        = "file"
 	OpListFiles   = "list-files"
 	OpDeleteFile  = "delete-file"
@@ -57,6 +58,16 @@ func passFiles[T any](f *FaultyFiles, op string, d cas.Digest, call func() (T, e
 // CreateFile implements cas.FileIndex.
 func (f *FaultyFiles) CreateFile(ctx context.Context, file cas.File, unique bool) (cas.File, error) {
 	return passFiles(f, OpCreateFile, file.Digest, func() (cas.File, error) { return f.inner.CreateFile(ctx, file, unique) })
+}
+
+// CommitFile implements cas.FileIndex.
+func (f *FaultyFiles) CommitFile(ctx context.Context, b cas.Blob, file cas.File, unique bool) (row cas.Blob, created bool, made cas.File, err error) {
+	made, err = passFiles(f, OpCommitFile, b.Digest, func() (cas.File, error) {
+		stored, isNew, made, err := f.inner.CommitFile(ctx, b, file, unique)
+		row, created = stored, isNew
+		return made, err
+	})
+	return row, created, made, err
 }
 
 // File implements cas.FileIndex.

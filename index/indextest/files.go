@@ -73,6 +73,13 @@ func imported(t testing.TB, n int) cas.File {
 	return f
 }
 
+// plain is one to import by the thousand, with little to say.
+func plain(t testing.TB, n int) cas.File {
+	f := imported(t, n)
+	f.Context, f.Tags, f.Metadata, f.ExpiresAt = "", nil, nil, time.Time{}
+	return f
+}
+
 // live commits a blob.
 func live(t testing.TB, x Index, n int) cas.Digest {
 	t.Helper()

@@ -49,7 +49,7 @@ var touchFilesTests = []test{
 		var batch []cas.File
 		read := map[string]time.Time{}
 		for n := range 1000 {
-			batch = append(batch, imported(t, n))
+			batch = append(batch, plain(t, n))
 			read[fileID(t, n)] = later(time.Duration(-n) * time.Minute)
 		}
 		importFiles(t, x, batch...)

@@ -70,10 +70,10 @@ var importFilesTests = []test{
 		var batch []cas.File
 		var want []string
 		for n := range 1000 {
-			batch = append(batch, imported(t, n))
+			batch = append(batch, plain(t, n))
 			want = append(want, fileID(t, n))
 		}
-		twice := imported(t, 500)
+		twice := plain(t, 500)
 		twice.Name = "second.txt"
 		stored, err := x.ImportFiles(t.Context(), append(batch, twice))
 		slices.Sort(stored)

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"casgate/cas"
 )
@@ -138,60 +137,6 @@ var listFilesTests = []test{
 		_, err := x.ListFiles(t.Context(), cas.FileQuery{Limit: 1, After: cas.FileCursor{ID: "a\x00"}})
 		invalid(t, "a cursor with NUL", err, "after")
 	}},
-}
-
-// pageFiles goes through 5,000 files, many of them of one time, with limits small and
-// large, while others are created and deleted.
-func pageFiles(t *testing.T, x Index) {
-	files, limits := 5000, []int{1, 7, 100}
-	if testing.Short() {
-		files = 500
-	}
-	var want []string
-	for first := 0; first < files; first += 1000 {
-		var batch []cas.File
-		for n := first; n < min(first+1000, files); n++ {
-			f := imported(t, n)
-			f.CreatedAt = time.Unix(1_700_000_000+int64(n/3), 0).UTC()
-			batch = append(batch, f)
-			want = append(want, f.ID)
-		}
-		importFiles(t, x, batch...)
-	}
-	d := live(t, x, 0)
-	var others []string // that come and go
-	for _, limit := range limits {
-		for _, descending := range []bool{false, true} {
-			q := cas.FileQuery{Limit: limit, Descending: descending}
-			var got []string
-			for pages := 0; ; pages++ {
-				page := listFiles(t, x, q)
-				for _, f := range page {
-					if f.IsPending() {
-						got = append(got, f.ID)
-					}
-				}
-				if len(page) < limit || len(got) > len(want) {
-					break
-				}
-				q.After = page[len(page)-1].Cursor()
-				if pages%100 == 0 {
-					other := fileOf(t, 100_000+len(others), d)
-					createFile(t, x, other)
-					others = append(others, other.ID)
-					if n := len(others); n >= 4 && n%2 == 0 {
-						deleteFile(t, x, others[n-4])
-					}
-				}
-			}
-			if descending {
-				slices.Reverse(got)
-			}
-			if !slices.Equal(got, want) {
-				t.Errorf("by %d, newest first %v: %d files, each once and in order: %v", limit, descending, len(got), slices.IsSorted(got))
-			}
-		}
-	}
 }
 
 // filterFiles compares each combination of filters with a look at all files.

@@ -3,7 +3,6 @@ package pgindex
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 
 	"github.com/jackc/pgx/v5"
 
@@ -126,8 +125,7 @@ func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created b
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
-	row, err = scanBlob(x.pool.QueryRow(call, sqlCommit,
-		b.Digest[:], b.Size, b.MediaType, b.Name, b.Generation, int64(rand.Uint64())), &created)
+	row, err = scanBlob(x.pool.QueryRow(call, sqlCommit, commitArgs(b)...), &created)
 	if err != nil {
 		return cas.Blob{}, false, blobFault(ctx, "commit", b.Digest, err)
 	}

@@ -79,9 +79,33 @@ returning ` + fileColumns
 	sqlInsertTerms = `insert into file_terms (term, created_at, file_id) select value, ?2, ?3 from json_each(?1)`
 )
 
-// insertFile stores a file, and what it can be found by, and returns it as it was
-// stored. The error is sql.ErrNoRows where there is one with this id.
-func insertFile(ctx context.Context, tx *sql.Tx, f cas.File) (cas.File, error) {
+// fileInserter stores files in a transaction. Its statements are parsed once, however
+// many files there are.
+type fileInserter struct {
+	tx          *sql.Tx
+	file, terms *sql.Stmt // nil before their first use
+}
+
+// close ends what is left open.
+func (n *fileInserter) close() {
+	for _, stmt := range []*sql.Stmt{n.file, n.terms} {
+		if stmt != nil {
+			stmt.Close() // its errors are those of its calls, once more
+		}
+	}
+}
+
+// prepare parses a statement, unless that has been done.
+func (n *fileInserter) prepare(ctx context.Context, stmt **sql.Stmt, text string) (err error) {
+	if *stmt == nil {
+		*stmt, err = n.tx.PrepareContext(ctx, text)
+	}
+	return err
+}
+
+// insert stores a file, and what it can be found by, and returns it as it was stored.
+// The error is sql.ErrNoRows where there is one with this id.
+func (n *fileInserter) insert(ctx context.Context, f cas.File) (cas.File, error) {
 	object, err := decodeMetadata(f.Metadata)
 	if err != nil {
 		return cas.File{}, err
@@ -100,20 +124,33 @@ func insertFile(ctx context.Context, tx *sql.Tx, f cas.File) (cas.File, error) {
 		origin = *f.Origin
 		source = sql.NullString{String: origin.Source, Valid: true}
 	}
-	found := fileTerms(f, object)
-	terms, err := json.Marshal(found)
-	if err != nil {
+	if err := n.prepare(ctx, &n.file, sqlInsertFile); err != nil {
 		return cas.File{}, err
 	}
-	stored, err := scanFile(tx.QueryRowContext(ctx, sqlInsertFile,
+	stored, err := scanFile(n.file.QueryRowContext(ctx,
 		f.ID, nullIfNoDigest(f.Digest), f.Size, f.Name, f.MediaType, f.Purpose, f.Context, string(tags), metadata,
 		toMicros(f.CreatedAt), toMicros(f.AccessedAt), toMicros(f.ExpiresAt),
 		source, origin.Key, nullIfNoDigest(origin.Digest), origin.Provider, origin.ProviderFileID, origin.Error))
-	if err != nil || len(found) == 0 {
-		return stored, err
+	if err != nil {
+		return cas.File{}, err
 	}
-	_, err = tx.ExecContext(ctx, sqlInsertTerms, string(terms), toMicros(stored.CreatedAt), stored.ID)
-	return stored, err
+	return stored, n.insertTerms(ctx, stored, fileTerms(f, object))
+}
+
+// insertTerms stores what a file can be found by.
+func (n *fileInserter) insertTerms(ctx context.Context, f cas.File, terms []term) error {
+	if len(terms) == 0 {
+		return nil
+	}
+	list, err := json.Marshal(terms)
+	if err != nil {
+		return err
+	}
+	if err := n.prepare(ctx, &n.terms, sqlInsertTerms); err != nil {
+		return err
+	}
+	_, err = n.terms.ExecContext(ctx, string(list), toMicros(f.CreatedAt), f.ID)
+	return err
 }
 
 const (
@@ -134,18 +171,21 @@ func removeFile(ctx context.Context, tx *sql.Tx, id string) (cas.File, error) {
 	return f, err
 }
 
-// clearFile removes the file of this id if it has expired, so that the id can be given
-// out again.
-func clearFile(ctx context.Context, tx *sql.Tx, id string, at int64) error {
-	var found string
-	err := tx.QueryRowContext(ctx, sqlExpiredFile, id, at).Scan(&found)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
+// replace is insert where a file that has expired may have the id: that file is
+// removed.
+func (n *fileInserter) replace(ctx context.Context, f cas.File, at int64) (cas.File, error) {
+	stored, err := n.insert(ctx, f)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return stored, err
 	}
-	if err == nil {
-		_, err = removeFile(ctx, tx, id)
+	var expired string
+	if err := n.tx.QueryRowContext(ctx, sqlExpiredFile, f.ID, at).Scan(&expired); err != nil {
+		return cas.File{}, err
 	}
-	return err
+	if _, err := removeFile(ctx, n.tx, expired); err != nil {
+		return cas.File{}, err
+	}
+	return n.insert(ctx, f)
 }
 
 // fileFault is fault for an operation on one file, and turns "no row" into

@@ -25,18 +25,23 @@ func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (create
 		return cas.File{}, err
 	}
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		f.CreatedAt = clock()
-		created, err = scanFile(tx.QueryRowContext(ctx, sqlAliveFile, f.ID, f.CreatedAt.UnixMicro()))
-		if !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		created, err = createFile(ctx, tx, f, unique)
+		created, err = fileOnce(ctx, tx, f, unique)
 		return err
 	})
 	if err != nil {
 		return created, fileFault(ctx, "create", f.ID, err)
 	}
 	return created, nil
+}
+
+// fileOnce stores a file, or returns the one of its id that is there.
+func fileOnce(ctx context.Context, tx *sql.Tx, f cas.File, unique bool) (cas.File, error) {
+	f.CreatedAt = clock()
+	there, err := scanFile(tx.QueryRowContext(ctx, sqlAliveFile, f.ID, f.CreatedAt.UnixMicro()))
+	if !errors.Is(err, sql.ErrNoRows) {
+		return there, err
+	}
+	return createFile(ctx, tx, f, unique)
 }
 
 // createFile stores a file of an id that is not taken. Where the error wraps
@@ -59,14 +64,13 @@ func createFile(ctx context.Context, tx *sql.Tx, f cas.File, unique bool) (cas.F
 			return cas.File{}, err
 		}
 	}
-	if err := clearFile(ctx, tx, f.ID, at); err != nil {
-		return cas.File{}, err
-	}
 	if _, err := tx.ExecContext(ctx, sqlCountFile, f.Digest[:], 1); err != nil {
 		return cas.File{}, err
 	}
 	f.Size = blob.Size
-	return insertFile(ctx, tx, f)
+	files := fileInserter{tx: tx}
+	defer files.close()
+	return files.replace(ctx, f, at)
 }
 
 // File implements cas.FileIndex.

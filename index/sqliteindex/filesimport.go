@@ -23,14 +23,13 @@ func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []str
 	}
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		at := clock()
+		inserter := fileInserter{tx: tx}
+		defer inserter.close()
 		for _, f := range files {
 			if f.CreatedAt.IsZero() {
 				f.CreatedAt = at
 			}
-			if err := clearFile(ctx, tx, f.ID, at.UnixMicro()); err != nil {
-				return err
-			}
-			_, err := insertFile(ctx, tx, f)
+			_, err := inserter.replace(ctx, f, at.UnixMicro())
 			if errors.Is(err, sql.ErrNoRows) {
 				continue // it is there already
 			}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"casgate/cas"
+	"casgate/gateway/client"
+)
+
+// existsCmd tells which blobs the gateway has.
+type existsCmd struct {
+	clientConfig
+
+	Blobs []subject `arg:"" name:"digest|file" help:"Digests, hash URLs of this gateway, or local files, which are read and not sent."`
+	JSON  bool      `name:"json" help:"Print a JSON object for each."`
+	Quiet bool      `short:"q" help:"Print no progress, only results and errors."`
+}
+
+// Help is what --help adds.
+func (existsCmd) Help() string {
+	return `Standard output has a line for each argument: "present" or "missing", a tab, the digest, a tab, and the argument.
+
+Exit codes: 0 where all are present, 3 where none is, 7 where some are missing, or could not be read.`
+}
+
+// existence is what is known of one argument.
+type existence struct {
+	Path   string      `json:"path,omitempty"` // of a local file
+	Digest *cas.Digest `json:"digest,omitempty"`
+	// Present is nil where it isn't known.
+	Present *bool      `json:"present,omitempty"`
+	Error   *jsonError `json:"error,omitempty"`
+
+	given string
+	err   error
+}
+
+// errMissing is the failure of a blob that isn't there.
+var errMissing = codedError{errors.New("missing"), exitNotFound}
+
+// Run asks for all at once, and prints what it is told.
+func (c *existsCmd) Run(ctx context.Context, std stdio) error {
+	gateway, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer gateway.Close()
+	shown := newProgress(std, c.Quiet)
+	defer shown.close()
+	all := make([]existence, len(c.Blobs))
+	var digests []cas.Digest
+	for i, s := range c.Blobs {
+		if all[i], err = c.look(ctx, gateway, shown, s); err != nil {
+			return err
+		}
+		if all[i].Digest != nil {
+			digests = append(digests, *all[i].Digest)
+		}
+	}
+	missing, err := gateway.FindMissing(ctx, digests)
+	if err != nil {
+		return advise(err)
+	}
+	lacking := map[cas.Digest]bool{}
+	for _, d := range missing {
+		lacking[d] = true
+	}
+	var results tally
+	for _, e := range all {
+		if e.Digest != nil {
+			e.Present = new(!lacking[*e.Digest])
+			if !*e.Present {
+				e.err = errMissing
+			}
+		}
+		results.add(e.err)
+		if err := c.print(shown, e); err != nil {
+			return err
+		}
+	}
+	return results.err(ctx)
+}
+
+// look finds out the digest of an argument.
+func (c *existsCmd) look(ctx context.Context, gateway *client.Client, shown *progress, s subject) (existence, error) {
+	if s.path == "" {
+		d, err := s.blob.digestAt(gateway)
+		return existence{Digest: &d, given: s.blob.String()}, err
+	}
+	e := existence{Path: s.path, given: s.path}
+	item := fileItem(s.path)
+	if e.err = item.err; e.err != nil {
+		return e, nil
+	}
+	if item.streamed {
+		e.err = errors.New("it can be read only once; store it with `cas put`, which tells whether it was there")
+		return e, nil
+	}
+	u := &uploader{gateway: gateway, parallel: 1, shown: shown}
+	source, err := client.NewSource(func() (io.ReadCloser, error) { return u.open(ctx, s.path, "reading") })
+	if ctx.Err() != nil {
+		return e, context.Cause(ctx)
+	}
+	if e.err = withoutPath(err); e.err == nil {
+		e.Digest = &source.Digest
+	}
+	return e, nil
+}
+
+func (c *existsCmd) print(shown *progress, e existence) error {
+	if e.Present == nil {
+		printError(shown.stderr(), e.given, e.err)
+	}
+	if c.JSON {
+		if e.Present == nil {
+			e.Error = newJSONError(e.err)
+		}
+		return printJSON(shown.stdout(), e)
+	}
+	if e.Present == nil {
+		return nil
+	}
+	word := "present"
+	if !*e.Present {
+		word = "missing"
+	}
+	_, err := fmt.Fprintf(shown.stdout(), "%s\t%s\t%s\n", word, e.Digest, display(e.given))
+	return err
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+)
+
+// filePutCmd stores files under names.
+type filePutCmd struct {
+	clientConfig
+
+	Paths     []string      `arg:"" name:"path" help:"Files, folders with -r, or - for standard input."`
+	Recursive bool          `short:"r" help:"Store the files in folders, too. Symbolic links in them are not followed."`
+	Purpose   string        `default:"user_data" placeholder:"PURPOSE" help:"What the files are for, such as user_data, file-extract or batch."`
+	Name      string        `placeholder:"NAME" help:"The file's name; the local file's own if empty. For one file only."`
+	MediaType string        `placeholder:"TYPE" help:"Media type, such as text/markdown; the gateway finds out if empty."`
+	Context   string        `placeholder:"TEXT" help:"What to group the files by: a conversation, a project."`
+	Tags      []string      `name:"tag" placeholder:"TAG" help:"Labels; repeat, or separate by commas."`
+	Metadata  string        `placeholder:"JSON" help:"A JSON object to keep with the files."`
+	Expires   time.Duration `placeholder:"DURATION" help:"After which time the files go by themselves, such as 720h; never if not given."`
+	Unique    bool          `help:"Refuse bytes that a file has already."`
+	Providers []string      `placeholder:"PROVIDER" help:"Providers to make copies at, in the background, such as kimi,glm."`
+	Parallel  int           `default:"4" help:"How many files to send at once."`
+	JSON      bool          `name:"json" help:"Print a JSON object for each file."`
+	Quiet     bool          `short:"q" help:"Print no progress and no notes, only results and errors."`
+}
+
+// Help is what --help adds.
+func (filePutCmd) Help() string {
+	return `Standard output has a line for each file, in the order of the arguments: its id alone where one file was asked for, and the id, a tab and the path where there may be several (more than one PATH, or -r).
+
+With --json it has an object for each: "path", and either the file as the gateway has it or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
+
+Bytes that are there already are kept once, whatever names they have. A file that fails doesn't stop the others; where some failed the exit code is 7. What is broken off leaves nothing behind.`
+}
+
+// filePut is one file to be stored, and what came of it.
+type filePut struct {
+	*putItem
+	// Once made is closed the file is set, or the item's err.
+	made chan struct{}
+	file api.File
+}
+
+// Run stores the files.
+func (c *filePutCmd) Run(ctx context.Context, std stdio) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	gateway, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer gateway.Close()
+	shown := newProgress(std, c.Quiet)
+	defer shown.close()
+	var puts []*filePut
+	for _, item := range collect(c.Paths, c.Recursive, shown) {
+		puts = append(puts, &filePut{putItem: item, made: make(chan struct{})})
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- c.store(ctx, gateway, shown, puts) }()
+	printErr := c.print(ctx, puts, shown)
+	if err := <-stopped; err != nil {
+		return advise(err)
+	}
+	return printErr
+}
+
+// check refuses flags that contradict each other.
+func (c *filePutCmd) check() error {
+	var err error
+	if c.Providers, err = providerNames(c.Providers); err != nil {
+		return err
+	}
+	stdins := 0
+	for _, path := range c.Paths {
+		if path == stdinPath {
+			stdins++
+		}
+	}
+	switch {
+	case c.Parallel < 1:
+		return usageError{errors.New("--parallel must be at least 1")}
+	case c.Name != "" && (len(c.Paths) > 1 || c.Recursive):
+		return usageError{errors.New("--name is for one file only")}
+	case stdins > 1:
+		return usageError{errors.New("standard input can be stored once only")}
+	case stdins == 1 && c.Name == "":
+		return usageError{errors.New("standard input has no name; give one with --name")}
+	case c.Expires != 0 && (c.Expires < cas.MinFileLife || c.Expires > cas.MaxFileLife):
+		return usageError{fmt.Errorf("--expires must be between %v and %v", cas.MinFileLife, cas.MaxFileLife)}
+	case c.Metadata != "" && !json.Valid([]byte(c.Metadata)):
+		return usageError{errors.New(`--metadata is not JSON, such as {"key":"value"}`)}
+	}
+	return nil
+}
+
+// store stores the files, several at a time. What stops it altogether, and fails
+// those left, it returns.
+func (c *filePutCmd) store(ctx context.Context, gateway *client.Client, shown *progress, puts []*filePut) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.Parallel)
+	for _, put := range puts {
+		group.Go(func() error {
+			defer close(put.made)
+			if put.err != nil {
+				return nil
+			}
+			err := context.Cause(ctx)
+			if ctx.Err() == nil {
+				put.file, err = c.send(ctx, gateway, shown, put)
+			}
+			put.err, put.stopped = withoutPath(err), concernsAll(ctx, err)
+			if put.stopped {
+				return err
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (c *filePutCmd) send(ctx context.Context, gateway *client.Client, shown *progress, put *filePut) (api.File, error) {
+	describe := client.NewFile{
+		Name: c.Name, Purpose: c.Purpose, MediaType: c.MediaType, Context: c.Context, Tags: c.Tags,
+		Metadata: json.RawMessage(c.Metadata), Life: c.Expires, Unique: c.Unique, Providers: c.Providers,
+	}
+	if describe.Name == "" {
+		describe.Name = filepath.Base(put.path)
+	}
+	src, size := io.NopCloser(shown.std.in), int64(-1)
+	if put.path != stdinPath {
+		file, err := os.Open(put.path)
+		if err != nil {
+			return api.File{}, err
+		}
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+			size = info.Size()
+		}
+		src = file
+	}
+	src = shown.reader(src, "sending", put.path, 0, size)
+	defer src.Close()
+	return gateway.CreateFile(ctx, src, describe)
+}
+
+// filePutResult is a line of JSON output.
+type filePutResult struct {
+	Path string `json:"path"`
+	*api.File
+	Error *jsonError `json:"error,omitempty"`
+}
+
+// print prints what came of each file, in their order, as it becomes known.
+func (c *filePutCmd) print(ctx context.Context, puts []*filePut, shown *progress) error {
+	var files tally
+	withPaths := len(c.Paths) > 1 || c.Recursive
+	for _, put := range puts {
+		<-put.made
+		files.add(put.err)
+		var err error
+		switch {
+		case c.JSON && put.err == nil:
+			err = printJSON(shown.stdout(), filePutResult{Path: put.path, File: &put.file})
+		case c.JSON:
+			err = printJSON(shown.stdout(), filePutResult{Path: put.path, Error: newJSONError(put.err)})
+		case put.err == nil && withPaths:
+			_, err = fmt.Fprintf(shown.stdout(), "%s\t%s\n", put.file.ID, display(put.path))
+		case put.err == nil:
+			_, err = fmt.Fprintln(shown.stdout(), put.file.ID)
+		}
+		if err != nil {
+			return err
+		}
+		switch {
+		case put.err == nil:
+			shown.note("%-13s  %9s  %s", "stored", sizeText(put.file.Bytes), display(put.path))
+		case !put.stopped:
+			printError(shown.stderr(), put.path, adviseFile(put.err))
+		}
+		for _, asked := range put.file.Asked {
+			files.add(reportAsked(shown, put.path, asked))
+		}
+	}
+	return files.err(ctx)
+}

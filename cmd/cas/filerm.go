@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+)
+
+// fileRmCmd deletes files.
+type fileRmCmd struct {
+	clientConfig
+
+	Files      []fileID `arg:"" name:"id" help:"Ids of files."`
+	At         []string `placeholder:"PROVIDER" xor:"where" help:"Delete nothing but the copies at these providers, such as kimi,glm. The files stay."`
+	Everywhere bool     `xor:"where" help:"Delete the files, their bytes, and the copies at all providers."`
+	Wait       waitFlag `negatable:"" help:"With --everywhere: wait until the providers have confirmed it, which is the usual; --wait=DURATION no longer than that, for each; --no-wait not at all."`
+	JSON       bool     `name:"json" help:"Print a JSON object for each file, with --at for each copy."`
+}
+
+// Help is what --help adds.
+func (fileRmCmd) Help() string {
+	return `Without --at and --everywhere a file is deleted, and its bytes stay, as do their copies: cas rm deletes those.
+
+With --everywhere nobody can read the bytes any more, unless other files have the same; then they stay with their copies, and it is said so. Whoever has begun to read goes on to the end.
+
+A copy is said to be deleted only once its provider has confirmed it. Until then the gateway goes on trying by itself, and the exit code is 9. A delete that was interrupted can be repeated.`
+}
+
+// Run deletes the files, one after the other.
+func (c *fileRmCmd) Run(ctx context.Context, std stdio) error {
+	at, err := providerNames(c.At)
+	if err != nil {
+		return err
+	}
+	gateway, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer gateway.Close()
+	shown := newProgress(std, c.JSON)
+	defer shown.close()
+	var results tally
+	for _, id := range c.Files {
+		switch {
+		case len(at) > 0:
+			err = c.removeCopies(ctx, gateway, shown, &results, string(id), at)
+		case c.Everywhere:
+			err = c.removeEverywhere(ctx, gateway, shown, &results, string(id))
+		default:
+			err = c.remove(ctx, gateway, shown, &results, string(id))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return results.err(ctx)
+}
+
+// remove deletes a file. It returns what ends the command.
+func (c *fileRmCmd) remove(ctx context.Context, gateway *client.Client, shown *progress, results *tally, id string) error {
+	err := gateway.DeleteFile(ctx, id)
+	if concernsAll(ctx, err) {
+		return advise(err)
+	}
+	results.add(err)
+	switch {
+	case err != nil && c.JSON:
+		printError(shown.stderr(), id, adviseFile(err))
+		return printJSON(shown.stdout(), fileFailure{id, newJSONError(err)})
+	case err != nil:
+		printError(shown.stderr(), id, adviseFile(err))
+		return nil
+	case c.JSON:
+		return printJSON(shown.stdout(), api.FileDeleted{ID: id, Object: api.ObjectFile, Deleted: true})
+	}
+	_, err = fmt.Fprintf(shown.stdout(), "%s deleted\n", id)
+	return err
+}
+
+// removeCopies deletes a file's copies at some providers.
+func (c *fileRmCmd) removeCopies(ctx context.Context, gateway *client.Client, shown *progress, results *tally, id string, at []string) error {
+	for _, provider := range at {
+		deleted, err := gateway.DeleteFileCopies(ctx, id, provider, "")
+		if concernsAll(ctx, err) {
+			return advise(err)
+		}
+		if err != nil {
+			results.add(err)
+			printError(shown.stderr(), id+" at "+provider, adviseFile(err))
+		}
+		if err := reportDeleted(shown, results, deleted, c.JSON); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeEverywhere deletes a file with all that it stands for.
+func (c *fileRmCmd) removeEverywhere(ctx context.Context, gateway *client.Client, shown *progress, results *tally, id string) error {
+	limited, cancel := ctx, func() {}
+	if c.Wait.limit > 0 {
+		limited, cancel = context.WithTimeout(ctx, c.Wait.limit)
+	}
+	defer cancel()
+	done := shown.waiting("deleting", id)
+	gone, err := gateway.DeleteFileEverywhere(limited, id, client.EverywhereOptions{Async: c.Wait.not})
+	done()
+	switch {
+	case gone.Deleted && err != nil && ctx.Err() != nil:
+		return codedError{errors.New("stopped waiting; the gateway goes on deleting the copies"), exitInterrupted}
+	case !gone.Deleted && limited.Err() != nil && ctx.Err() == nil:
+		err = codedError{errors.New("the gateway has not answered in that time; the same command goes on where it is"), exitUnderWay}
+	case concernsAll(ctx, err):
+		return advise(err)
+	}
+	if !gone.Deleted {
+		results.add(err)
+		printError(shown.stderr(), id, adviseFile(err))
+		if c.JSON {
+			return printJSON(shown.stdout(), fileFailure{id, newJSONError(err)})
+		}
+		return nil
+	}
+	results.add(nil)
+	kept := gone.Blob != nil && gone.Blob.State == api.BlobKept
+	if kept {
+		defer shown.note("%s stays: %s", gone.Blob.Digest, gone.Blob.Reason)
+	}
+	if c.JSON {
+		if !kept {
+			reportUnconfirmed(shown, results, gone.Copies)
+		}
+		return printJSON(shown.stdout(), gone)
+	}
+	if _, err := fmt.Fprintf(shown.stdout(), "%s deleted\n", id); err != nil || kept || gone.Blob == nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(shown.stdout(), "%s deleted\n", gone.Blob.Digest); err != nil {
+		return err
+	}
+	return reportDeleted(shown, results, gone.Copies, false)
+}
+
+// reportDeleted tells what became of copies that were to be deleted.
+func reportDeleted(shown *progress, results *tally, copies []api.Copy, asJSON bool) error {
+	reportUnconfirmed(shown, results, copies)
+	for _, one := range copies {
+		var err error
+		if asJSON {
+			err = printJSON(shown.stdout(), one)
+		} else if notDeleted(one) == nil {
+			_, err = fmt.Fprintf(shown.stdout(), "%s deleted\n", copyText(one))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reportUnconfirmed counts copies that were to be deleted, and reports those whose
+// providers have not confirmed it.
+func reportUnconfirmed(shown *progress, results *tally, copies []api.Copy) {
+	for _, one := range copies {
+		err := notDeleted(one)
+		results.add(err)
+		if err != nil {
+			printError(shown.stderr(), copyText(one), err)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package pgindex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/jackc/pgx/v5"
+
+	"casgate/cas"
+	"casgate/index"
+)
+
+// CommitFile implements cas.FileIndex. The two statements are sent together, and are
+// one transaction without saying so, as all that is sent up to a Sync is.
+func (x *Index) CommitFile(ctx context.Context, b cas.Blob, f cas.File, unique bool) (row cas.Blob, created bool, file cas.File, err error) {
+	f.Digest = b.Digest
+	if index.CheckBlob(b) != nil || index.CheckNewFile(f) != nil {
+		return x.commitThenCreate(ctx, b, f, unique)
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	var both pgx.Batch
+	both.Queue(sqlCommit, commitArgs(b)...).QueryRow(func(answer pgx.Row) error {
+		row, err = scanBlob(answer, &created)
+		return err
+	})
+	var other bool
+	both.Queue(sqlCreateFile, createArgs(f, unique)...).QueryRow(func(answer pgx.Row) error {
+		file, err = scanFile(answer, &other)
+		return err
+	})
+	err = x.pool.SendBatch(call, &both).Close()
+	switch {
+	case isTaken(err): // neither was done
+		return x.commitThenCreate(ctx, b, f, unique)
+	case errors.Is(err, pgx.ErrNoRows) && row.State == cas.StateLive && row.Size == b.Size: // it is refused, or was too early
+		file, err = x.CreateFile(ctx, f, unique)
+		return row, created, file, err
+	case errors.Is(err, pgx.ErrNoRows):
+		return row, created, cas.File{}, nil
+	case err != nil:
+		return cas.Blob{}, false, cas.File{}, blobFault(ctx, "commit", b.Digest, err)
+	case other:
+		return row, created, file, duplicate(f.ID, file)
+	}
+	return row, created, file, nil
+}
+
+// commitThenCreate is CommitFile one after the other.
+func (x *Index) commitThenCreate(ctx context.Context, b cas.Blob, f cas.File, unique bool) (row cas.Blob, created bool, file cas.File, err error) {
+	if row, created, err = x.Commit(ctx, b); err != nil || row.State != cas.StateLive || row.Size != b.Size {
+		return row, created, cas.File{}, err
+	}
+	file, err = x.CreateFile(ctx, f, unique)
+	return row, created, file, err
+}
+
+// duplicate is the error where another file has the same bytes.
+func duplicate(id string, other cas.File) error {
+	return fmt.Errorf("create file %s: %w: %s has the same bytes", id, cas.ErrDuplicateFile, other.ID)
+}
+
+func commitArgs(b cas.Blob) []any {
+	return []any{b.Digest[:], b.Size, b.MediaType, b.Name, b.Generation, int64(rand.Uint64())}
+}
