@@ -93,7 +93,7 @@ func TestPathsAndMethodsOfCopies(t *testing.T) {
 				t.Errorf("%s allows %q, not %q", path, got, allow)
 			}
 		}
-		for _, path := range []string{s.path(d) + "/copies/kimi/nothing", s.path(d) + "/references", s.path(d) + "/text/kimi", "/v1/operations", "/v1/providers/kimi/nothing"} {
+		for _, path := range []string{s.path(d) + "/copies/kimi/nothing", s.path(d) + "/references", s.path(d) + "/text/kimi", "/v1/providers/kimi/nothing"} {
 			s.do("GET", path, nil).wantProblem(t, 404, api.CodeNotFound)
 		}
 		if a := s.do("HEAD", s.copyPath(d, "kimi"), nil); a.StatusCode != 405 || len(a.body) != 0 {

@@ -255,7 +255,7 @@ func TestDeleteEverywhereIsCutShort(t *testing.T) {
 				again := s.do("DELETE", path, nil)
 				if applied {
 					again.wantFileError(t, 404, api.CodeFileNotFound, "id")
-				} else if again.StatusCode != 200 {
+				} else if again.StatusCode != 200 && again.StatusCode != 202 { // the delete before it may still be writing its end
 					t.Errorf("again: %d %s", again.StatusCode, again.body)
 				}
 				s.do("GET", s.path(file.Digest()), nil).wantProblem(t, 404, api.CodeBlobNotFound)

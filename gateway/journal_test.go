@@ -292,6 +292,9 @@ func TestWorkBehindAnswersLeavesOneRecord(t *testing.T) {
 				want.Bytes, want.Outcome, want.ErrorCode = 0, "failed", "provider_unavailable"
 			}
 			a.expect(up.Header.Get("X-Request-Id")+"."+asked.Provider, want)
+			if asked.Provider != "qwen" {
+				s.waitOperation("/v1/operations/" + asked.OperationID) // before uploads are refused
+			}
 		}
 
 		// Given up.

@@ -148,6 +148,17 @@ var filesLostReplyTests = func() []test {
 				condemn(t, x, d)
 			},
 		},
+		"CommitFile": {
+			write: func(ctx context.Context, t *testing.T, x cas.FileIndex, d cas.Digest) error {
+				_, _, _, err := x.CommitFile(ctx, blob(d, 0), fileOf(t, 1, d), true)
+				return err
+			},
+			after: func(t *testing.T, x Index, d cas.Digest) {
+				inUse(t, x, d)
+				deleteFile(t, x, fileID(t, 1))
+				condemn(t, x, d)
+			},
+		},
 		"DeleteFile": {
 			before: func(t *testing.T, x Index, d cas.Digest) {
 				createFile(t, x, fileOf(t, 1, d))

@@ -117,6 +117,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"ExtractedText", extractedTextTests},
 		{"LedgerModel", ledgerModelTests},
 		{"CreateFile", createFileTests},
+		{"CommitFile", commitFileTests},
 		{"File", fileTests},
 		{"DeleteFile", deleteFileTests},
 		{"ReleaseFile", releaseFileTests},

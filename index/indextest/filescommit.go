@@ -1,0 +1,141 @@
+package indextest
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"casgate/cas"
+)
+
+var commitFileTests = []test{
+	{"commits a new blob, and creates a file of it", func(t *testing.T, x Index) {
+		b := blob(digest(t, 0), 0)
+		f := fullFile(t, 1, b.Digest)
+		f.Size = 0
+		row, created, file, err := x.CommitFile(t.Context(), b, f, true)
+		if err != nil || !created || row.State != cas.StateLive || row.Name != b.Name || row.MediaType != b.MediaType {
+			t.Fatalf("CommitFile: %+v, created %t, error %v", row, created, err)
+		}
+		f.Size, f.CreatedAt = size, file.CreatedAt
+		sameFile(t, "the file", file, f)
+		sameFile(t, "the file that is there", getFile(t, x, f.ID), file)
+		expect(t, x, b.Digest, cas.StateLive, 0)
+		inUse(t, x, b.Digest)
+		deleteFile(t, x, f.ID)
+		condemn(t, x, b.Digest)
+	}},
+	{"commits as Commit does, whatever there is", func(t *testing.T, x Index) {
+		for i, state := range states {
+			for generation := range int32(2) {
+				n := 2*i + int(generation)
+				with, without := blob(digest(t, n), 0), blob(digest(t, 100+n), 0)
+				arrange(t, x, with, state)
+				arrange(t, x, without, state)
+				with.Generation, without.Generation = generation, generation
+				want, wantCreated := commit(t, x, without)
+				row, created, file, err := x.CommitFile(t.Context(), with, fileOf(t, n, with.Digest), false)
+				what := fmt.Sprintf("CommitFile of generation %d, where it is %s", generation, state)
+				if err != nil || created != wantCreated || row.State != want.State || row.Generation != want.Generation || row.Digest != with.Digest {
+					t.Errorf("%s: %+v, created %t, error %v; want %+v, %t", what, row, created, err, want, wantCreated)
+				}
+				if made := file.ID != ""; made != (want.State == cas.StateLive) {
+					t.Errorf("%s: a file was made: %t", what, made)
+				}
+				if _, err := x.File(t.Context(), fileID(t, n)); (err == nil) != (want.State == cas.StateLive) {
+					t.Errorf("%s: File: %v", what, err)
+				}
+			}
+		}
+	}},
+	{"leaves a row of another size alone", func(t *testing.T, x Index) {
+		b := blob(live(t, x, 0), 0)
+		b.Size++
+		row, created, file, err := x.CommitFile(t.Context(), b, fileOf(t, 1, b.Digest), false)
+		if err != nil || created || row.Size != size {
+			t.Errorf("%+v, created %t, error %v", row, created, err)
+		}
+		// Who asked for it finds a broken database, and tells nobody of the file.
+		if file.ID != "" {
+			t.Errorf("a file was made: %+v", file)
+		}
+		_, err = x.File(t.Context(), fileID(t, 1))
+		noFile(t, "File", err)
+	}},
+	{"commits the blob also where the file is refused", func(t *testing.T, x Index) {
+		for i, spoil := range []func(*cas.File){
+			func(f *cas.File) { f.Purpose = "dance" },
+			func(f *cas.File) { f.ID = "not one" },
+			func(f *cas.File) { f.ExpiresAt = later(-time.Minute) },
+		} {
+			b := blob(digest(t, i), 0)
+			f := fileOf(t, i, b.Digest)
+			spoil(&f)
+			row, created, _, err := x.CommitFile(t.Context(), b, f, false)
+			if !errors.Is(err, cas.ErrInvalidFile) || errors.Is(err, cas.ErrIndexUnavailable) || !created || row.State != cas.StateLive {
+				t.Errorf("%d: %+v, created %t, error %v", i, row, created, err)
+			}
+			condemn(t, x, b.Digest)
+		}
+	}},
+	{"refuses a blob that can't be committed", func(t *testing.T, x Index) {
+		b := blob(digest(t, 0), 0)
+		b.Name = "\x00"
+		if _, _, _, err := x.CommitFile(t.Context(), b, fileOf(t, 1, b.Digest), false); err == nil || errors.Is(err, cas.ErrIndexUnavailable) {
+			t.Errorf("error %v", err)
+		}
+		expect(t, x, b.Digest, none, 0)
+	}},
+	{"tells of the oldest file with the same bytes", func(t *testing.T, x Index) {
+		d := live(t, x, 0)
+		expired(t, x, fileOf(t, 1, d))
+		oldest := createFile(t, x, fileOf(t, 2, d))
+		createFile(t, x, fileOf(t, 3, d))
+		row, _, file, err := x.CommitFile(t.Context(), blob(d, 0), fileOf(t, 4, d), true)
+		if !errors.Is(err, cas.ErrDuplicateFile) || row.State != cas.StateLive {
+			t.Errorf("%+v, error %v", row, err)
+		}
+		sameFile(t, "the other file", file, oldest)
+		_, err = x.File(t.Context(), fileID(t, 4))
+		noFile(t, "File", err)
+	}},
+	{"returns the file that is there", func(t *testing.T, x Index) {
+		d := live(t, x, 0)
+		there := createFile(t, x, fileOf(t, 1, d))
+		other := fileOf(t, 1, d)
+		other.Name = "other.txt"
+		_, _, file, err := x.CommitFile(t.Context(), blob(d, 0), other, true)
+		if err != nil {
+			t.Error(err)
+		}
+		sameFile(t, "the file", file, there)
+		expired(t, x, fileOf(t, 2, d))
+		if _, _, file, err = x.CommitFile(t.Context(), blob(d, 0), fileOf(t, 2, d), false); err != nil || !file.ExpiresAt.IsZero() {
+			t.Errorf("in place of one that has expired: %+v, %v", file, err)
+		}
+	}},
+	{"of many of the same new bytes all succeed, and one brings them", func(t *testing.T, x Index) {
+		for round := range rounds {
+			b := blob(digest(t, round), 0)
+			var brought, made atomic.Int32
+			together(6, func(i int) {
+				unique := i%2 == 0
+				row, created, file, err := x.CommitFile(t.Context(), b, fileOf(t, 10*round+i, b.Digest), unique)
+				if row.State != cas.StateLive || file.ID == "" || err != nil && (!unique || !errors.Is(err, cas.ErrDuplicateFile)) {
+					t.Errorf("%+v, %+v, %v", row, file, err)
+				}
+				if created {
+					brought.Add(1)
+				}
+				if err == nil && unique {
+					made.Add(1)
+				}
+			})
+			if brought.Load() != 1 || made.Load() > 1 {
+				t.Errorf("%d brought the bytes, %d were told that they are the only one", brought.Load(), made.Load())
+			}
+		}
+	}},
+}
