@@ -290,6 +290,8 @@ func TestWorkBehindAnswersLeavesOneRecord(t *testing.T) {
 			want := api.Record{Kind: "sync", Digest: ref(d), Provider: asked.Provider, Bytes: 14}
 			if asked.Provider == "qwen" {
 				want.Bytes, want.Outcome, want.ErrorCode = 0, "failed", "provider_unavailable"
+			} else {
+				s.waitOperation("/v1/operations/" + asked.OperationID)
 			}
 			a.expect(up.Header.Get("X-Request-Id")+"."+asked.Provider, want)
 			if asked.Provider != "qwen" {

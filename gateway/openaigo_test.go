@@ -48,6 +48,7 @@ func TestOpenAIsGoClient(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		//lint:ignore SA1019 deprecated, and still what programs wait for
 		if made.Filename != "Größe, \"1\".jsonl" || made.Bytes != 2<<20 || made.Purpose != "batch" || made.Status != "processed" || made.Object != "file" || made.ExpiresAt < made.CreatedAt+3590 {
 			t.Errorf("%+v", made)
 		}

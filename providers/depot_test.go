@@ -26,7 +26,6 @@ type depot struct {
 	nextID  int
 	calls   map[providers.Op]int
 	health  providers.Health
-	texts   int
 	deleted []string // ids, in their order
 
 	// before and after decide what becomes of a call: before it has any effect, and

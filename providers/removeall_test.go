@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -186,7 +187,9 @@ func TestRemoveAllWhileUploading(t *testing.T) {
 			} else {
 				w.depot.hook(hook, nil)
 			}
-			done := make(chan error)
+			open := sync.OnceFunc(g.open)
+			t.Cleanup(open)
+			done := make(chan error, 1)
 			go func() { _, _, err := uploader.Ensure(t.Context(), q); done <- err }()
 			<-g.reached
 			q.Actor = "me"
@@ -194,7 +197,7 @@ func TestRemoveAllWhileUploading(t *testing.T) {
 			if len(rows) != 1 || rows[0].State != providers.StateDeleting {
 				t.Fatalf("%+v", rows)
 			}
-			g.open()
+			open()
 			w.depot.hook(nil, nil)
 			run(t, remover)
 			eventually(t, "the delete is over", func() bool {
@@ -231,13 +234,15 @@ func TestRemoveAllIsLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	open := sync.OnceFunc(g.open)
+	t.Cleanup(open)
 	<-g.reached
 	leave()
 	rows := rm.Wait(ctx)
 	if !slices.ContainsFunc(rows, func(c providers.Copy) bool { return c.State == providers.StateDeleting }) {
 		t.Errorf("%+v", rows)
 	}
-	g.open()
+	open()
 	e := <-events
 	if e.Kind != providers.EventDeleted || e.OperationID != "removal" || e.Actor != "me" || e.File != "file-1" || e.Err != nil {
 		t.Errorf("%+v", e)

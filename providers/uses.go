@@ -23,13 +23,6 @@ func (u *uses) note(k Key) {
 	u.mu.Unlock()
 }
 
-// at returns when a copy was last used, as far as isn't written yet.
-func (u *uses) at(k Key) time.Time {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.last[k]
-}
-
 // flush writes what has gathered. What can't be written is kept for the next time.
 func (u *uses) flush(ctx context.Context, ledger Ledger) error {
 	u.mu.Lock()
