@@ -344,7 +344,11 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 		t.Fatal(err)
 	}
 	t.Cleanup(s.store.Close)
-	s.files = cas.NewFiles(cas.FilesOptions{Store: s.store, Index: p.index, Sources: p.sources, Adopt: p.adopt, Log: log})
+	s.files = cas.NewFiles(cas.FilesOptions{
+		Store: s.store, Index: p.index, Sources: p.sources, Adopt: p.adopt, Log: log,
+		TookIn:  func(f cas.File, began time.Time, err error) { s.gateway.FileTakenIn(f, began, err) },
+		Expired: func(f cas.File) { s.gateway.FileExpired(f) },
+	})
 	o.Store, o.Files = s.store, s.files
 	if p.copies != nil {
 		var listener index.Listener

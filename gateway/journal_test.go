@@ -225,6 +225,45 @@ func TestFilesLeaveRecords(t *testing.T) {
 	})
 }
 
+// What the gateway does with files by itself leaves records too.
+func TestFilesTakenInAndExpiredLeaveRecords(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		lies := &drawer{objects: map[string]string{"a.txt": "imported text"}, opened: map[string]int{}}
+		p.sources = []cas.Source{lies}
+		s, _ := startCopier(t, p, nil, nil)
+		a := newAudit(s)
+		there, missing := p.imported(t, "a.txt", 13, cas.Digest{}), p.imported(t, "b.txt", 5, cas.Digest{})
+		d := cas.DigestOf([]byte("imported text"))
+		a.of(s.do("GET", "/v1/files/"+there+"/content", nil), api.Record{Kind: "download", Digest: &d, FileID: there, Bytes: 13})
+		a.of(s.do("GET", "/v1/files/"+missing+"/content", nil), api.Record{Kind: "download", FileID: missing, Outcome: "failed", ErrorCode: "object_missing"})
+		byItself := func(query string) (id string) {
+			eventually(t, query, func() bool {
+				page := decode[api.RecordPage](t, s.do("GET", "/v1/operations?"+query, nil))
+				if len(page.Operations) == 1 {
+					id = page.Operations[0].ID
+				}
+				return id != ""
+			})
+			return id
+		}
+		a.expect(byItself("kind=backfill&outcome=ok"), api.Record{Kind: "backfill", Actor: "gateway", Digest: &d, FileID: there, Bytes: 13})
+		a.expect(byItself("kind=backfill&outcome=failed"),
+			api.Record{Kind: "backfill", Actor: "gateway", FileID: missing, Outcome: "failed", ErrorCode: "object_missing"})
+
+		soon := time.Now().Add(300 * time.Millisecond)
+		short, err := p.index.CreateFile(t.Context(), cas.File{
+			ID: cas.NewFileID(), Digest: d, Size: 13, Name: "x.txt", MediaType: "text/plain", Purpose: "user_data", ExpiresAt: soon,
+		}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the file's end", func() bool { return s.do("GET", "/v1/files/"+short.ID, nil).StatusCode == 404 })
+		background(t, s.files.Run)
+		a.expect(byItself("kind=expire"), api.Record{Kind: "expire", Actor: "gateway", Digest: &d, FileID: short.ID})
+		a.check()
+	})
+}
+
 // What goes on behind answers leaves its record when it ends, under the id that the
 // answer gave, and by whom it was asked for.
 func TestWorkBehindAnswersLeavesOneRecord(t *testing.T) {

@@ -43,13 +43,15 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"gateway": cmdGateway,
-			"exits":   cmdExits,
-			"noise":   cmdNoise,
-			"first":   cmdFirst,
-			"digest":  cmdDigest,
-			"capture": cmdCapture,
-			"corrupt": cmdCorrupt,
+			"gateway":  cmdGateway,
+			"exits":    cmdExits,
+			"noise":    cmdNoise,
+			"first":    cmdFirst,
+			"digest":   cmdDigest,
+			"capture":  cmdCapture,
+			"corrupt":  cmdCorrupt,
+			"recorded": cmdRecorded,
+			"field":    cmdField,
 		},
 	})
 }

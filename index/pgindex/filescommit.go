@@ -42,6 +42,13 @@ func (x *Index) CommitFile(ctx context.Context, b cas.Blob, f cas.File, unique b
 		return row, created, cas.File{}, nil
 	case err != nil:
 		return cas.Blob{}, false, cas.File{}, blobFault(ctx, "commit", b.Digest, err)
+	case row.Size != b.Size:
+		// The database is broken, and the file was made of what it says. Nobody has been
+		// told of it.
+		if !other {
+			_, err = x.DeleteFile(ctx, file.ID)
+		}
+		return row, created, cas.File{}, err
 	case other:
 		return row, created, file, duplicate(f.ID, file)
 	}
