@@ -51,7 +51,7 @@ type bench struct {
 func newBench(b *testing.B) bench { return newBenchWith(b, nil) }
 
 // newBenchWith is newBench on what change made of the options.
-func newBenchWith(b *testing.B, change func(*gateway.Options)) bench {
+func newBenchWith(b testing.TB, change func(*gateway.Options)) bench {
 	dir := b.TempDir()
 	objects, err := filestore.Open(dir)
 	if err != nil {
@@ -72,7 +72,7 @@ func newBenchWith(b *testing.B, change func(*gateway.Options)) bench {
 // newServedBench is newBench on Postgres and MinIO.
 func newServedBench(b *testing.B) bench { return newServedBenchWith(b, nil) }
 
-func newServedBenchWith(b *testing.B, change func(*gateway.Options)) bench {
+func newServedBenchWith(b testing.TB, change func(*gateway.Options)) bench {
 	objects, err := s3store.New(s3test.NewBucket(b))
 	if err != nil {
 		b.Fatal(err)
@@ -87,7 +87,7 @@ func newServedBenchWith(b *testing.B, change func(*gateway.Options)) bench {
 }
 
 // newBenchOn runs a gateway with a journal, unless change takes it away.
-func newBenchOn(b *testing.B, objects cas.ObjectStore, x testIndex, change func(*gateway.Options)) bench {
+func newBenchOn(b testing.TB, objects cas.ObjectStore, x testIndex, change func(*gateway.Options)) bench {
 	cached, err := index.NewCached(x, index.CacheOptions{})
 	if err != nil {
 		b.Fatal(err)
@@ -126,7 +126,7 @@ func newBenchOn(b *testing.B, objects cas.ObjectStore, x testIndex, change func(
 	return bench{g, store, text, records}
 }
 
-func (b bench) put(t *testing.B, data []byte, name string) cas.Digest {
+func (b bench) put(t testing.TB, data []byte, name string) cas.Digest {
 	blob, _, err := b.store.Put(context.Background(), cas.Upload{Body: bytes.NewReader(data), Size: int64(len(data)), Name: name})
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func (b bench) put(t *testing.B, data []byte, name string) cas.Digest {
 	return blob.Digest
 }
 
-func (b bench) request(t *testing.B, method, url string) *http.Request {
+func (b bench) request(t testing.TB, method, url string) *http.Request {
 	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"github.com/rs/zerolog"
 
 	"casgate/cas"
 	"casgate/cas/journal"
@@ -32,7 +31,6 @@ var operationKinds = map[endpoint]journal.Kind{
 	{http.MethodPost, "/v1/blobs"}:                                  journal.KindUpload,
 	{http.MethodPut, "/v1/blobs/:digest"}:                           journal.KindUpload,
 	{http.MethodGet, "/v1/blobs/:digest"}:                           journal.KindDownload,
-	{http.MethodGet, "/v1/blobs/:digest/copies/:provider/content"}:  journal.KindDownload,
 	{http.MethodGet, "/v1/blobs/:digest/text"}:                      journal.KindDownload,
 	{http.MethodGet, "/v1/blobs/:digest/copies/:provider/content"}:  journal.KindDownload,
 	{http.MethodDelete, "/v1/blobs/:digest"}:                        journal.KindDelete,
@@ -42,7 +40,6 @@ var operationKinds = map[endpoint]journal.Kind{
 	{http.MethodDelete, "/v1/blobs/:digest/copies/:provider"}:       journal.KindUnsync,
 	{http.MethodPost, filesPath}:                                    journal.KindUpload,
 	{http.MethodGet, filesPath + "/:file/content"}:                  journal.KindDownload,
-	{http.MethodGet, filesPath + "/:file/copies/:provider/content"}: journal.KindDownload,
 	{http.MethodGet, filesPath + "/:file/text"}:                     journal.KindDownload,
 	{http.MethodGet, filesPath + "/:file/copies/:provider/content"}: journal.KindDownload,
 	{http.MethodDelete, filesPath + "/:file"}:                       journal.KindDelete,
@@ -134,17 +131,18 @@ func outcomeOf(failure error, status int, aborted bool) (journal.Outcome, string
 		return journal.OutcomeBroken, ""
 	case errors.Is(failure, cas.ErrBodyRead): // it didn't come, or too slowly
 		return journal.OutcomeBroken, codeOf(failure)
-	case aborted && !isOwnFault(failure):
+	case aborted && !isFault(failure):
 		return journal.OutcomeBroken, ""
 	}
 	return journal.OutcomeFailed, codeOf(failure)
 }
 
-// isOwnFault reports whether it is the gateway's fault, and not the connection's,
-// that an answer broke off.
-func isOwnFault(err error) bool {
+// isFault reports whether it is the gateway's fault, or a provider's, and not the
+// connection's, that an answer broke off.
+func isFault(err error) bool {
 	code, _ := classify(err)
-	return code != "" || errors.Is(err, errPanic)
+	_, atProvider := errors.AsType[*providers.Error](err)
+	return code != "" || atProvider || errors.Is(err, errPanic)
 }
 
 func codeOf(err error) string { return string(problemOf(err, "").Code) }
@@ -175,12 +173,12 @@ var eventKinds = map[providers.EventKind]journal.Kind{
 
 // journalOwn records, and logs, an operation that is no request.
 func (g *Gateway) journalOwn(r journal.Record, err error) {
-	level := zerolog.InfoLevel
+	event := g.log.Info()
 	if err != nil {
-		level = zerolog.WarnLevel
+		event = g.log.Warn().Err(err)
 	}
-	g.log.WithLevel(level).Err(err).Str("operation_id", r.ID).Str("kind", string(r.Kind)).Str("actor", r.Actor).
-		Stringer("digest", r.Digest).Str("file", r.FileID).Str("provider", r.Provider).Int64("took_us", r.Duration.Microseconds()).Msg("operation")
+	event.Str("operation_id", r.ID).Str("kind", string(r.Kind)).Str("actor", r.Actor).Stringer("digest", r.Digest).
+		Str("file", r.FileID).Str("provider", r.Provider).Int64("took_us", r.Duration.Microseconds()).Msg("operation")
 	if g.o.Journal != nil {
 		g.o.Journal.Add(r)
 	}

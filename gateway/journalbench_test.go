@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -13,8 +14,41 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/cas/journal"
 	"casgate/gateway"
 )
+
+// hotRequests are the two that must stay cheap: a read of a hot blob, and an ensure
+// of a copy that is there.
+func (b bench) hotRequests(t testing.TB) map[string]*http.Request {
+	d := b.put(t, random(4<<10), "x.txt").String()
+	copies := "/v1/blobs/" + d + "/copies/kimi"
+	b.gateway.ServeHTTP(httptest.NewRecorder(), b.request(t, "PUT", copies))
+	return map[string]*http.Request{"get": b.request(t, "GET", "/v1/blobs/"+d), "copy-hit": b.request(t, "PUT", copies)}
+}
+
+// A record adds no allocation to the requests that must stay cheap.
+func TestRecordsCostNoAllocation(t *testing.T) {
+	least := map[string]float64{}
+	for _, journaled := range []bool{false, true} {
+		rig := newBenchWith(t, func(o *gateway.Options) {
+			if o.Journal = nil; journaled {
+				o.Journal = journal.NewWriter(nil, journal.WriterOptions{}) // which nobody runs
+			}
+		})
+		for name, req := range rig.hotRequests(t) {
+			fewest := math.Inf(1)
+			for range 5 { // what goes on beside it allocates, too
+				fewest = min(fewest, testing.AllocsPerRun(500, func() { rig.gateway.ServeHTTP(&nowhere{header: http.Header{}}, req) }))
+			}
+			if !journaled {
+				least[name] = fewest
+			} else if fewest > least[name] {
+				t.Errorf("%s: %v allocations, and %v without a record", name, fewest, least[name])
+			}
+		}
+	}
+}
 
 // BenchmarkJournal measures what a record costs the request that leaves it.
 func BenchmarkJournal(b *testing.B) {
@@ -24,12 +58,7 @@ func BenchmarkJournal(b *testing.B) {
 				o.Journal = nil
 			}
 		})
-		d := rig.put(b, random(4<<10), "x.txt").String()
-		copies := "/v1/blobs/" + d + "/copies/kimi"
-		rig.gateway.ServeHTTP(httptest.NewRecorder(), rig.request(b, "PUT", copies))
-		for name, req := range map[string]*http.Request{
-			"get": rig.request(b, "GET", "/v1/blobs/"+d), "copy-hit": rig.request(b, "PUT", copies),
-		} {
+		for name, req := range rig.hotRequests(b) {
 			b.Run(fmt.Sprintf("%s/journal=%t", name, journaled), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
@@ -99,7 +128,7 @@ const loadOps = 20_000
 // a journal, in turn: it reports the ratios of the median, of the 99th of a hundred
 // and of the mean, and how many of the records were lost.
 func BenchmarkJournalLoad(b *testing.B) {
-	for name, newRig := range map[string]func(*testing.B, func(*gateway.Options)) bench{"embedded": newBenchWith, "served": newServedBenchWith} {
+	for name, newRig := range map[string]func(testing.TB, func(*gateway.Options)) bench{"embedded": newBenchWith, "served": newServedBenchWith} {
 		b.Run(name, func(b *testing.B) {
 			var loads []load
 			var rigs []bench

@@ -114,17 +114,23 @@ func TestWhatGoesOnIsToldAtItsEnd(t *testing.T) {
 	<-gate.reached
 	for name, leave := range map[string]func() (context.Context, context.CancelFunc){
 		"cancelled": func() (context.Context, context.CancelFunc) { return context.WithCancel(t.Context()) },
-		"late":      func() (context.Context, context.CancelFunc) { return context.WithTimeout(t.Context(), time.Millisecond) },
+		"late": func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(t.Context(), time.Second)
+		},
 	} {
+		q, joins := asks(w, t, name), asks(w, t, name)
 		ctx, cancel := leave()
 		left := make(chan error, 1)
 		go func() {
-			_, _, err := r.Ensure(ctx, asks(w, t, name))
+			_, _, err := r.Ensure(ctx, q)
 			left <- err
 		}()
 		<-gate.reached
-		cancel()
+		if name == "cancelled" {
+			cancel()
+		}
 		err := <-left
+		cancel()
 		if _, ok := errors.AsType[providers.Left](err); !ok {
 			t.Errorf("%s: %v says nothing of the work that goes on", name, err)
 		}
@@ -132,9 +138,8 @@ func TestWhatGoesOnIsToldAtItsEnd(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		// Who leaves another's work leaves nothing of its own.
-		joins := asks(w, t, name)
 		joins.OperationID = "joins " + name
-		short, end := context.WithTimeout(t.Context(), time.Millisecond)
+		short, end := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		_, _, err = r.Ensure(short, joins)
 		end()
 		if _, ok := errors.AsType[providers.Left](err); ok || !errors.Is(err, providers.ErrCopyInProgress) {
