@@ -154,26 +154,34 @@ func TestSlowAndBrokenForms(t *testing.T) {
 
 func TestOverloadAndRatesOfFiles(t *testing.T) {
 	s := start(t, embedded(t, t.TempDir()), func(o *gatewayOptions, _ *cas.Options) { o.MaxUploads = 1 })
-	body, mediaType := formOf(t, field("purpose", "batch"), filePart("x.txt", "some text"))
-	w := s.dial(t) // takes the only place
-	w.send("POST /v1/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", s.token, mediaType, body.Len(), body.String()[:100])
-	eventually(t, "the gateway to be full", func() bool {
-		again, _ := formOf(t)
-		return s.do("POST", "/v1/files", again, "Content-Type", mediaType).StatusCode == 503
-	})
-	e := s.do("POST", "/v1/files", strings.NewReader("x"), "Content-Type", mediaType).wantFileError(t, 503, api.CodeOverloaded, "")
-	if e.Type != "server_error" {
+	leave := s.occupy(t)
+	if e := s.postForm("", filePart("x.txt", "x"), field("purpose", "batch")).wantFileError(t, 503, api.CodeOverloaded, ""); e.Type != "server_error" {
 		t.Errorf("%+v", e)
 	}
-	w.send("%s", body.String()[100:])
-	if a := w.answer("POST"); a.StatusCode != 200 {
-		t.Errorf("%d %s", a.StatusCode, a.body)
-	}
+	leave()
 
 	limited := start(t, s.parts, func(o *gatewayOptions, _ *cas.Options) { o.RequestsPerSecond = 0.01 })
 	limited.do("GET", "/v1/files", nil)
 	if e := limited.do("GET", "/v1/files", nil).wantFileError(t, 429, api.CodeTooManyRequests, ""); e.Type != "rate_limit_error" {
 		t.Errorf("%+v", e)
+	}
+}
+
+// occupy begins an upload, which takes a place, and returns what ends it.
+func (s *server) occupy(t *testing.T) (leave func()) {
+	t.Helper()
+	body, mediaType := formOf(t, field("purpose", "batch"), filePart("x.txt", "takes a place"))
+	w := s.dial(t)
+	w.send("POST /v1/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", s.token, mediaType, body.Len())
+	// The body is asked for once the upload has its place.
+	if a := w.answer("POST"); a.StatusCode != 100 {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	return func() {
+		w.send("%s", body)
+		if a := w.answer("POST"); a.StatusCode != 200 {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
 	}
 }
 

@@ -162,12 +162,7 @@ func TestOpenAIsGoClientPages(t *testing.T) {
 // What the gateway can't do for the moment the client tries again by itself.
 func TestOpenAIsGoClientTriesAgain(t *testing.T) {
 	s := start(t, embedded(t, t.TempDir()), func(o *gatewayOptions, _ *cas.Options) { o.MaxUploads = 1 })
-	body, mediaType := formOf(t, field("purpose", "batch"), filePart("x.txt", "takes the only place"))
-	w := s.dial(t)
-	w.send("POST /v1/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", s.token, mediaType, body.Len(), body.String()[:100])
-	eventually(t, "the gateway to be full", func() bool {
-		return s.do("POST", "/v1/files", strings.NewReader("x"), "Content-Type", mediaType).StatusCode == 503
-	})
+	leave := s.occupy(t)
 	var statuses []int
 	c := s.openAI()
 	made, err := c.Files.New(t.Context(), openai.FileNewParams{File: strings.NewReader("tried again"), Purpose: "batch"},
@@ -175,8 +170,7 @@ func TestOpenAIsGoClientTriesAgain(t *testing.T) {
 			res, err := next(r)
 			if err == nil {
 				if statuses = append(statuses, res.StatusCode); len(statuses) == 1 {
-					w.send("%s", body.String()[100:]) // and is done
-					w.answer("POST")
+					leave()
 				}
 			}
 			return res, err

@@ -183,7 +183,8 @@ func (c *opsCmd) follow(ctx context.Context, gateway *client.Client, std stdio) 
 
 // isAway reports whether an error passes when the gateway, or its index, is back.
 func isAway(err error) bool {
-	return errors.Is(err, client.ErrUnreachable) || errors.Is(err, cas.ErrIndexUnavailable)
+	answer, ok := errors.AsType[*client.Error](err)
+	return ok && answer.Problem.Retryable || errors.Is(err, client.ErrUnreachable)
 }
 
 // opsPrinter prints operations as they come.

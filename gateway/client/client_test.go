@@ -153,6 +153,14 @@ func calls(c *client.Client, ctx context.Context) map[string]func() error {
 			_, err := c.Operation(ctx, "id")
 			return err
 		},
+		"Records": func() error {
+			_, err := c.Records(ctx, client.RecordOptions{})
+			return err
+		},
+		"RecordsSince": func() error {
+			_, _, _, err := c.RecordsSince(ctx, "0", client.RecordOptions{})
+			return err
+		},
 		"WaitOperation": func() error {
 			_, err := c.WaitOperation(ctx, "id")
 			return err
