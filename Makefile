@@ -31,7 +31,7 @@ build: ## build bin/cas, a static binary
 
 .PHONY: test
 test: ## run all tests against real services (RACE=1: with the race detector)
-	CAS_TEST_DISALLOW_SKIP=1 SERVICES_FSYNC=off scripts/services run go test $(if $(RACE),-race) -timeout 20m ./...
+	CAS_TEST_DISALLOW_SKIP=1 scripts/services run go test $(if $(RACE),-race) -timeout 20m ./...
 
 .PHONY: lint
 lint: ## check format, vet, staticcheck, import rules, go.mod and scripts
@@ -39,7 +39,7 @@ lint: ## check format, vet, staticcheck, import rules, go.mod and scripts
 
 .PHONY: bench
 bench: ## measure beside Echo, MinIO and nginx, which root gets installed (FLAGS=--quick)
-	scripts/services run go run ./scripts/bench $(FLAGS)
+	SERVICES_FSYNC=on scripts/services run go run ./scripts/bench $(FLAGS)
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)

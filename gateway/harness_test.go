@@ -314,13 +314,17 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
+// cacheEntries is enough for a test; the default, for each gateway of so many tests,
+// would take gigabytes.
+const cacheEntries = 10_000
+
 // start runs a gateway on the parts until the test ends. change may alter what
 // it is made from.
 func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) *server {
 	t.Helper()
 	s := &server{t: t, parts: p, logs: &syncBuffer{}}
 	log := zerolog.New(s.logs)
-	cached, err := index.NewCached(p.index, index.CacheOptions{Shared: p.shared})
+	cached, err := index.NewCached(p.index, index.CacheOptions{Entries: cacheEntries, Shared: p.shared})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -399,7 +403,7 @@ func startJournal(t *testing.T, p *parts, s *server) {
 // openCopies makes a Replicator on the parts, which is closed when the test ends.
 func openCopies(t *testing.T, p *parts, s *server, log zerolog.Logger) (*providers.Replicator, index.Listener) {
 	t.Helper()
-	ledger, err := index.NewCachedLedger(p.index, index.LedgerOptions{CacheOptions: index.CacheOptions{Shared: p.shared}})
+	ledger, err := index.NewCachedLedger(p.index, index.LedgerOptions{CacheOptions: index.CacheOptions{Entries: cacheEntries, Shared: p.shared}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package index_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/cas/journal"
 	"casgate/index"
 	"casgate/index/indextest"
@@ -22,7 +24,10 @@ import (
 	"casgate/providers"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	castest.Overlap()
+	goleak.VerifyTestMain(m)
+}
 
 // The caches must pass all that an index must, at their most eager: whatever may be
 // remembered is, before the next question.
@@ -102,6 +107,7 @@ func openSQLite(t testing.TB) *sqliteindex.Index {
 // newCached makes a cache for the time of a test.
 func newCached(t testing.TB, inner cas.Index, o index.CacheOptions) *index.Cached {
 	t.Helper()
+	o.Entries = cmp.Or(o.Entries, 10_000) // the default takes long to make
 	c, err := index.NewCached(inner, o)
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package index_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 // newCachedLedger makes a cache for the time of a test.
 func newCachedLedger(t testing.TB, inner providers.Ledger, o index.LedgerOptions) *index.CachedLedger {
 	t.Helper()
+	o.Entries = cmp.Or(o.Entries, 10_000) // the default takes long to make
 	c, err := index.NewCachedLedger(inner, o)
 	if err != nil {
 		t.Fatal(err)

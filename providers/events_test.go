@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"casgate/cas"
 	"casgate/providers"
 )
 
@@ -172,6 +173,57 @@ func TestWhatGoesOnIsToldAtItsEnd(t *testing.T) {
 	}
 	if n := told.count(); n != 4 {
 		t.Errorf("%d events: %+v", n, told.all)
+	}
+}
+
+// hesitant is a ledger whose lists take a moment: as long as others may take to
+// change what is listed.
+type hesitant struct{ providers.Ledger }
+
+func (h hesitant) Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, error) {
+	select {
+	case <-time.After(100 * time.Millisecond):
+	case <-ctx.Done():
+	}
+	return h.Ledger.Copies(ctx, d)
+}
+
+// A delete of several copies has one end, also where the last of them go at the same
+// moment.
+func TestTheEndOfADeleteIsToldOnce(t *testing.T) {
+	t.Parallel()
+	w, told := newWorld(t), &events{}
+	w.ledger = hesitant{w.ledger}
+	r := w.replicator(t, func(o *providers.Options) { o.OnEvent = told.take })
+	run(t, r)
+	q := asks(w, t, "delete")
+	names := []string{"x.txt", "x.pdf"}
+	for _, q.Name = range names {
+		ensure(t, r, q)
+	}
+	q.Name = ""
+	w.depot.hook(func(_ context.Context, op providers.Op, _ string) error {
+		if op == providers.OpDelete {
+			return fail(op, providers.KindTransient, "later", nil)
+		}
+		return nil
+	}, nil)
+	if rows, err := r.Remove(t.Context(), q); err != nil || len(rows) != len(names) || rows[0].State != providers.StateDeleting {
+		t.Fatalf("%+v, %v", rows, err)
+	}
+	var meet sync.WaitGroup
+	meet.Add(len(names))
+	w.depot.hook(func(_ context.Context, op providers.Op, _ string) error {
+		if op == providers.OpDelete {
+			meet.Done()
+			meet.Wait()
+		}
+		return nil
+	}, nil)
+	told.one(t, q.OperationID)
+	r.Close() // nothing goes on after this
+	if n := told.count(); n != 1 {
+		t.Errorf("the end of a delete was told %d times", n)
 	}
 }
 

@@ -88,9 +88,10 @@ type Ledger interface {
 
 	// DeleteCopy claims a row in order to remove the remote file: it becomes
 	// StateDeleting with the next fence, whoever holds a lease, and due when this
-	// lease runs out; Uncertain where it was, or was StateUploading. The row is then finished with FinishDelete or FailDelete. A row
-	// that is StateDeleting already is claimed only where no lease runs; otherwise won
-	// is false. Where operationID isn't empty it becomes the row's.
+	// lease runs out; Uncertain where it was, or was StateUploading; without the error
+	// that it has from making the copy. The row is then finished with FinishDelete or
+	// FailDelete. A row that is StateDeleting already is claimed only where no lease
+	// runs; otherwise won is false. Where operationID isn't empty it becomes the row's.
 	DeleteCopy(ctx context.Context, k Key, operationID string, lease time.Duration) (c Copy, won bool, err error)
 
 	// FinishDelete ends a delete: the row becomes the given state, StateDeleted or

@@ -113,9 +113,7 @@ func (r *Replicator) advance(ctx context.Context, p Guarded, c Copy) {
 	if c.State == StateDeleting {
 		var won bool
 		if c, won, err = r.ledger.DeleteCopy(ctx, c.Key, "", r.o.Lease); err == nil && won {
-			if c, err = r.remove(ctx, p, c); err == nil && c.State == StateDeleted {
-				r.tellDeleted(ctx, c, began)
-			}
+			err = r.removeDue(ctx, p, c, began)
 		}
 	} else {
 		err = r.resume(ctx, p, c)

@@ -64,6 +64,29 @@ func (r *Replicator) remove(ctx context.Context, p Provider, c Copy) (Copy, erro
 	if err := r.removeRemote(ctx, p, c); err != nil {
 		return r.postpone(ctx, c, err), nil
 	}
+	return r.finishRemoval(ctx, c)
+}
+
+// removeDue is remove for a row that the queue has claimed, and tells of the end of
+// the delete.
+func (r *Replicator) removeDue(ctx context.Context, p Provider, c Copy, began time.Time) error {
+	if err := r.removeRemote(ctx, p, c); err != nil {
+		r.postpone(ctx, c, err)
+		return nil
+	}
+	// One after the other: else the last two copies of a delete could each be taken for
+	// its end. (In two gateways they still could; then it has two records.)
+	r.lastOfDelete.Lock()
+	defer r.lastOfDelete.Unlock()
+	c, err := r.finishRemoval(ctx, c)
+	if err == nil {
+		r.tellDeleted(ctx, c, began)
+	}
+	return err
+}
+
+// finishRemoval records that a copy's remote file is gone, and returns the row.
+func (r *Replicator) finishRemoval(ctx context.Context, c Copy) (Copy, error) {
 	if err := r.finishDelete(ctx, c, StateDeleted); err != nil {
 		return c, err
 	}

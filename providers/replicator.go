@@ -93,6 +93,8 @@ type Replicator struct {
 	asked   *asked
 	nudge   chan struct{} // the ledger has work
 
+	lastOfDelete sync.Mutex // see removeDue
+
 	// Work outlives the callers that asked for it; it ends with the Replicator.
 	working context.Context
 	stop    context.CancelFunc

@@ -13,12 +13,14 @@ import (
 	"go.uber.org/goleak"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/cas/filestore"
 	"casgate/index/sqliteindex"
 	"casgate/providers"
 )
 
 func TestMain(m *testing.M) {
+	castest.Overlap()
 	// Each history makes a database; the flag asks for more of them.
 	if err := flag.Set("rapid.checks", "15"); err != nil {
 		panic(err)

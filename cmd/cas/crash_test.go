@@ -24,9 +24,9 @@ func TestNothingAcknowledgedIsLostInACrash(t *testing.T) {
 			t.Parallel()
 			settings := env(t)
 			acknowledged := map[cas.Digest]int{}
+			p := serveProcess(t, casCommand(t, settings, "serve"))
 			for round := range crashes {
-				p := serveProcess(t, casCommand(t, settings, "serve"))
-				sent, acked := uploadUntilKilled(p, time.Duration(rand.IntN(500))*time.Millisecond)
+				sent, acked := uploadUntilKilled(p, time.Duration(rand.IntN(300))*time.Millisecond)
 				p = serveProcess(t, casCommand(t, settings, "serve"))
 				for d, size := range sent {
 					checkBlob(t, p, d, size, acked[d])
@@ -37,9 +37,7 @@ func TestNothingAcknowledgedIsLostInACrash(t *testing.T) {
 				if t.Failed() {
 					t.Fatalf("after crash %d, with %d of %d uploads acknowledged:\n%s", round+1, len(acked), len(sent), p.log())
 				}
-				p.kill()
 			}
-			p := serveProcess(t, casCommand(t, settings, "serve"))
 			for d, size := range acknowledged {
 				checkBlob(t, p, d, size, true)
 			}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"casgate/cas/castest"
 	"casgate/providers"
 )
 
@@ -18,6 +19,7 @@ func TestMain(m *testing.M) {
 		setHooks()
 		main()
 	}
+	castest.Overlap()
 	os.Exit(m.Run())
 }
 

@@ -29,6 +29,9 @@ var deleteCopyTests = []test{
 			want := before
 			want.State, want.Fence, want.OperationID = providers.StateDeleting, before.Fence+1, w.OperationID+" deleted"
 			want.Uncertain = before.Uncertain || before.State == providers.StateUploading
+			if before.State != providers.StateDeleting {
+				want.Error = nil // of the upload
+			}
 			want.LeaseUntil, want.NextAttemptAt = got.LeaseUntil, got.LeaseUntil
 			same(t, s.name+": the row", got, want)
 			asStored(t, x, got)

@@ -351,6 +351,9 @@ func (m *ledgerModel) lose(t *rapid.T) {
 // deleting is a row claimed to be deleted.
 func deleting(c providers.Copy, lease time.Duration) providers.Copy {
 	c.Uncertain = c.Uncertain || c.State == providers.StateUploading
+	if c.State != providers.StateDeleting {
+		c.Error = nil
+	}
 	c.State, c.Fence = providers.StateDeleting, c.Fence+1
 	c.LeaseUntil, c.NextAttemptAt = after(lease), after(lease)
 	return c

@@ -16,6 +16,7 @@ import (
 const toDeleting = `
         state = 'deleting', fence = c.fence + 1,
         uncertain = c.uncertain or c.state = 'uploading',
+        error = case c.state when 'deleting' then c.error end,
         lease_until = now() + $6::interval, next_attempt_at = now() + $6::interval`
 
 var sqlDeleteCopy = changeOf(

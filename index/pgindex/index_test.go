@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 
@@ -18,60 +17,58 @@ import (
 	"casgate/providers"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	castest.Overlap()
+	goleak.VerifyTestMain(m)
+}
 
 func TestIndex(t *testing.T) {
 	for name, url := range map[string]func(t testing.TB) string{
 		"direct": pgtest.New,
-		"exec":   func(t testing.TB) string { return pgtest.New(t) + "&default_query_exec_mode=exec" },
-		"pooled": pgtest.NewPooled,
+		"pooled": pgtest.NewPooled, // and so without prepared statements
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			// The first one is made here, since it is this test that is skipped without a
 			// server.
-			lent := &databases{owner: t, create: url, idle: []string{url(t)}}
-			indextest.Run(t, func(t *testing.T) indextest.Index { return newTestIndex(t, lent.borrow(t)) })
+			make := func() testIndex { return newTestIndex(t, url(t)) }
+			lent := &indexes{make: make, idle: []testIndex{make()}}
+			indextest.Run(t, func(t *testing.T) indextest.Index { return lent.borrow(t) })
 		})
 	}
 }
 
-// databases lends databases to the many tests of the kit, one after the other:
-// to empty one is much faster than to make one.
-type databases struct {
-	owner  *testing.T
-	create func(t testing.TB) string
-	mu     sync.Mutex
-	idle   []string
+// indexes lends indexes to the many tests of the kit, one after the other: to empty
+// one is much faster than to make a database, and to connect to it.
+type indexes struct {
+	make func() testIndex
+	mu   sync.Mutex
+	idle []testIndex
 }
 
-// borrow returns the URL of an empty database, for the time of a test.
-func (l *databases) borrow(t *testing.T) string {
+// borrow returns an empty index, for the time of a test.
+func (l *indexes) borrow(t *testing.T) testIndex {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.idle) == 0 {
-		l.idle = append(l.idle, l.create(l.owner))
+		l.idle = append(l.idle, l.make())
 	}
-	url := l.idle[len(l.idle)-1]
+	x := l.idle[len(l.idle)-1]
 	l.idle = l.idle[:len(l.idle)-1]
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		conn, err := pgx.Connect(ctx, url)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer conn.Close(ctx)
-		if _, err := conn.Exec(ctx, "delete from blobs; delete from tokens; delete from signing_keys; delete from copies; delete from extracted_texts; delete from files; delete from journal"); err != nil {
-			t.Error(err)
-			return
+		for _, table := range []string{"blobs", "tokens", "signing_keys", "copies", "extracted_texts", "files", "journal"} {
+			if _, err := x.db.Exec(ctx, "delete from "+table); err != nil {
+				t.Error(err)
+				return
+			}
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.idle = append(l.idle, url)
+		l.idle = append(l.idle, x)
 	})
-	return url
+	return x
 }
 
 func TestMigrations(t *testing.T) {

@@ -14,6 +14,9 @@ import (
 // claimDelete claims a row to remove the remote file.
 func (r *copyRow) claimDelete(lease time.Duration, at time.Time) {
 	r.Uncertain = r.Uncertain || r.State == providers.StateUploading
+	if r.State != providers.StateDeleting {
+		r.Error = nil
+	}
 	r.State = providers.StateDeleting
 	r.Fence++
 	r.LeaseUntil = at.Add(lease)

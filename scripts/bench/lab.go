@@ -145,7 +145,7 @@ func (l *lab) services(ctx context.Context) (services, error) {
 		"CAS_TEST_S3_SECRET_KEY": &s.secretKey,
 	} {
 		if *value = os.Getenv(name); *value == "" {
-			return s, fmt.Errorf("%s is not set: run it by  scripts/services run go run ./scripts/bench", name)
+			return s, fmt.Errorf("%s is not set: run it by  SERVICES_FSYNC=on scripts/services run go run ./scripts/bench", name)
 		}
 	}
 	var err error
@@ -184,6 +184,11 @@ func (l *lab) makeDatabase(ctx context.Context, server, name string) (string, er
 	u, err := url.Parse(server)
 	if err != nil {
 		return "", errors.New("CAS_TEST_DATABASE_URL is not a URL")
+	}
+	if fsync, err := psql(ctx, server, "show fsync"); err != nil {
+		return "", err
+	} else if strings.TrimSpace(fsync) != "on" {
+		return "", errors.New("Postgres runs without fsync, which nobody would in earnest: start the services with SERVICES_FSYNC=on")
 	}
 	if _, err := psql(ctx, server, "create database "+name); err != nil {
 		return "", err

@@ -3,7 +3,7 @@
 // run on the same machine, in turns, so that ratios mean something where absolute
 // figures don't.
 //
-//	scripts/services run go run ./scripts/bench [--only REGEXP] [--json FILE]
+//	SERVICES_FSYNC=on scripts/services run go run ./scripts/bench [--only REGEXP] [--json FILE]
 //
 // It builds the gateway, starts it in both its forms (embedded, and served on
 // Postgres and MinIO), starts the yardsticks as processes of their own, and ends

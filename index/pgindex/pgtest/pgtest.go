@@ -84,7 +84,7 @@ func withDatabase(t testing.TB, server, name string, settings url.Values) string
 func create(t testing.TB, server, from string) (name string) {
 	t.Helper()
 	name = "casgate_test_" + strings.ToLower(rand.Text())
-	if err := admin(t.Context(), server, "create database "+name+" template "+from); err != nil {
+	if err := copyDatabase(t.Context(), server, from, name); err != nil {
 		t.Fatalf("create a test database: %v", err)
 	}
 	t.Cleanup(func() {
@@ -96,6 +96,23 @@ func create(t testing.TB, server, from string) (name string) {
 		}
 	})
 	return name
+}
+
+// copyDatabase makes a database like another.
+func copyDatabase(ctx context.Context, server, from, name string) error {
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	statement := "create database " + name + " template " + from
+	// To copy its files takes half the time of writing it to the log, at least where the
+	// server doesn't sync. Versions before 15 can do nothing else.
+	if major, _, _ := strings.Cut(conn.PgConn().ParameterStatus("server_version"), "."); major >= "15" {
+		statement += " strategy file_copy"
+	}
+	_, err = conn.Exec(ctx, statement)
+	return err
 }
 
 // admin runs statements on the server's own database, over one connection.
