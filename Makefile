@@ -31,7 +31,7 @@ build: ## build bin/cas, a static binary
 
 .PHONY: test
 test: ## run all tests against real services (RACE=1: with the race detector)
-	CAS_TEST_DISALLOW_SKIP=1 scripts/services run go test $(if $(RACE),-race) -timeout 20m ./...
+	CAS_TEST_DISALLOW_SKIP=1 CAS_TEST_THOROUGH=1 scripts/services run go test $(if $(RACE),-race) -timeout 20m ./...
 
 .PHONY: lint
 lint: ## check format, vet, staticcheck, import rules, go.mod and scripts

@@ -1,16 +1,15 @@
 package cas_test
 
 import (
-	"flag"
 	"os"
 	"testing"
+
+	"casgate/cas/castest"
 )
 
 // TestMain makes fewer runs of the properties the default, since a run of the
-// store's model is dozens of durable writes. -rapid.checks says otherwise.
+// store's model is dozens of durable writes.
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "30"); err != nil {
-		panic(err)
-	}
+	castest.Histories(30, 10)
 	os.Exit(m.Run())
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 	"casgate/providers"
@@ -183,7 +184,7 @@ func TestDeleteEverywhereAmongOthers(t *testing.T) {
 		if p.shared {
 			servers = append(servers, start(t, p, nil))
 		}
-		for round := range 15 {
+		for round := range castest.Thorough(15, 5) {
 			content := fmt.Sprintf("text %d ", round) + strings.Repeat("x", 1<<12)
 			d := cas.DigestOf([]byte(content))
 			files := []api.File{servers[0].newFile("a.txt", content), servers[0].newFile("b.txt", content)}

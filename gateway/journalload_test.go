@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"casgate/cas/castest"
 	"casgate/cas/journal"
 	"casgate/gateway/api"
 )
@@ -58,10 +59,11 @@ func TestJournalUnderLoad(t *testing.T) {
 			l.hot = append(l.hot, s.put(random(4<<10)))
 		}
 		began := time.Now()
+		loadOps := castest.Thorough(20_000, 4000)
 		l.run(loadOps, 16, func(err error) { t.Error(err) })
 		t.Logf("%d operations took %v; %d wait to be stored", loadOps, time.Since(began), s.journal.Queued())
-		const done = loadOps + hot
-		for some := uint64(done / 20); some <= done; some += done / 20 {
+		done := uint64(loadOps + hot)
+		for some := done / 20; some <= done; some += done / 20 {
 			eventually(t, "the journal to go on", func() bool { return s.journal.Stored()+s.journal.Lost() >= some })
 		}
 		eventually(t, "the journal to have all", func() bool { return s.journal.Stored()+s.journal.Lost() >= done })
@@ -83,7 +85,7 @@ func TestJournalUnderLoad(t *testing.T) {
 			}
 			q.Before = entries[len(entries)-1].Cursor
 		}
-		if len(ids) != done {
+		if uint64(len(ids)) != done {
 			t.Errorf("%d operations are there of %d", len(ids), done)
 		}
 	})

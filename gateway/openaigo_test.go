@@ -16,6 +16,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/cas/castest"
 	"casgate/gateway/api"
 )
 
@@ -118,7 +119,8 @@ func TestOpenAIsGoClientPages(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s := start(t, p, nil)
 		c := s.openAI()
-		few, most := p.importMany(t, 300, "evals"), p.importMany(t, 4700, "batch")
+		few := p.importMany(t, castest.Thorough(300, 60), "evals")
+		most := p.importMany(t, castest.Thorough(4700, 940), "batch")
 		var all []string
 		list, err := p.index.ListFiles(t.Context(), cas.FileQuery{Limit: 10_000})
 		if err != nil {
@@ -127,7 +129,7 @@ func TestOpenAIsGoClientPages(t *testing.T) {
 		for _, f := range list {
 			all = append(all, f.ID)
 		}
-		if len(all) != 5000 {
+		if len(all) != len(few)+len(most) {
 			t.Fatalf("%d files", len(all))
 		}
 		for _, tt := range []struct {

@@ -14,6 +14,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/cas/castest"
 )
 
 // nodeSuite is where the tests that run in Node lie.
@@ -24,7 +25,10 @@ func TestOpenAIsNodeClient(t *testing.T) {
 		modules := nodeModules(t)
 		s := start(t, p, nil)
 		narrow := start(t, p, func(o *gatewayOptions, _ *cas.Options) { o.MaxUploads = 1 })
-		ids, err := json.Marshal(map[string][]string{"evals": p.importMany(t, 300, "evals"), "batch": p.importMany(t, 4700, "batch")})
+		ids, err := json.Marshal(map[string][]string{
+			"evals": p.importMany(t, castest.Thorough(300, 60), "evals"),
+			"batch": p.importMany(t, castest.Thorough(4700, 940), "batch"),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

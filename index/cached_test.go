@@ -26,6 +26,7 @@ import (
 
 func TestMain(m *testing.M) {
 	castest.Overlap()
+	castest.Histories(100, 25)
 	goleak.VerifyTestMain(m)
 }
 

@@ -3,7 +3,6 @@ package providers_test
 import (
 	"bytes"
 	"context"
-	"flag"
 	"os"
 	"path/filepath"
 	"testing"
@@ -21,10 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	castest.Overlap()
-	// Each history makes a database; the flag asks for more of them.
-	if err := flag.Set("rapid.checks", "15"); err != nil {
-		panic(err)
-	}
+	castest.Histories(15, 5) // each makes a database
 	goleak.VerifyTestMain(m)
 }
 

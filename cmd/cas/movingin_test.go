@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/cas/importer"
 	"casgate/cas/journal"
 	"casgate/cas/s3store"
@@ -30,7 +31,7 @@ import (
 )
 
 // oldRows is how many files the old manager had.
-const oldRows = 10_000
+var oldRows = castest.Thorough(10_000, 2000)
 
 // movingIn is an old manager, and the gateway that takes over from it.
 type movingIn struct {

@@ -19,6 +19,7 @@ import (
 
 func TestMain(m *testing.M) {
 	castest.Overlap()
+	castest.Histories(100, 25)
 	goleak.VerifyTestMain(m)
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
 	"casgate/providers"
@@ -116,4 +117,7 @@ func (x testIndex) CheckFileCounts(t testing.TB) {
 	}
 }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	castest.Histories(100, 25)
+	goleak.VerifyTestMain(m)
+}
