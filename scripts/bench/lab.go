@@ -188,7 +188,7 @@ func (l *lab) makeDatabase(ctx context.Context, server, name string) (string, er
 	if fsync, err := psql(ctx, server, "show fsync"); err != nil {
 		return "", err
 	} else if strings.TrimSpace(fsync) != "on" {
-		return "", errors.New("Postgres runs without fsync, which nobody would in earnest: start the services with SERVICES_FSYNC=on")
+		return "", errors.New("without fsync Postgres does what nobody would have it do: start the services with SERVICES_FSYNC=on")
 	}
 	if _, err := psql(ctx, server, "create database "+name); err != nil {
 		return "", err
