@@ -17,6 +17,7 @@ const stdinPath = "-"
 type putItem struct {
 	path    string
 	options client.PutOptions
+	file    string // id of one that is a file at the gateway; nothing is to be stored
 	// streamed: it can be read only once.
 	streamed bool
 	source   client.Source // of one that isn't
@@ -31,6 +32,11 @@ type putItem struct {
 
 func newPutItem(path string) *putItem {
 	return &putItem{path: path, done: make(chan struct{})}
+}
+
+// owner returns the stored item as what has copies.
+func (i *putItem) owner(gateway *client.Client) owner {
+	return owner{gateway: gateway, digest: i.blob.Digest, file: i.file}
 }
 
 // finish records what came of the item; the first call counts.

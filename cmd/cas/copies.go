@@ -10,7 +10,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"casgate/cas"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 	"casgate/providers"
@@ -18,7 +17,7 @@ import (
 
 // copiesCmd is about the copies that there are.
 type copiesCmd struct {
-	Ls        copiesLsCmd        `cmd:"" default:"withargs" help:"List the copies of blobs: cas copies BLOB."`
+	Ls        copiesLsCmd        `cmd:"" default:"withargs" help:"List the copies of blobs and files: cas copies BLOB."`
 	Rm        copiesRmCmd        `cmd:"" help:"Delete copies at providers. The blobs stay."`
 	Lost      copiesLostCmd      `cmd:"" help:"Report that a provider doesn't know a file any more: it is looked at, and uploaded again where it is so."`
 	Reconcile copiesReconcileCmd `cmd:"" help:"Compare what the gateway knows with the files that a provider lists, and mend it with --apply."`
@@ -27,8 +26,8 @@ type copiesCmd struct {
 type copiesLsCmd struct {
 	clientConfig
 
-	Blobs []blobRef `arg:"" name:"digest" help:"Digests, or hash URLs of this gateway."`
-	JSON  bool      `name:"json" help:"Print a JSON object for each copy; of a blob that can't be told about, its digest and the error."`
+	Blobs []stored `arg:"" name:"blob" help:"Digests, hash URLs of this gateway, or ids of files."`
+	JSON  bool     `name:"json" help:"Print a JSON object for each copy; of a blob that can't be told about, its digest and the error."`
 }
 
 // Run prints the copies of each blob.
@@ -41,19 +40,19 @@ func (c *copiesLsCmd) Run(ctx context.Context, std stdio) error {
 	var blobs tally
 	var all []api.Copy
 	for _, ref := range c.Blobs {
-		d, err := ref.digestAt(gateway)
+		of, err := ref.at(gateway)
 		if err != nil {
 			return err
 		}
-		found, err := gateway.Copies(ctx, d)
+		found, err := of.copies(ctx)
 		if concernsAll(ctx, err) {
 			return advise(err)
 		}
 		blobs.add(err)
 		if err != nil {
-			printError(std.err, d.String(), err)
+			printError(std.err, ref.String(), err)
 			if c.JSON {
-				if err := printJSON(std.out, statFailure{d.String(), newJSONError(err)}); err != nil {
+				if err := printJSON(std.out, statFailure{ref.String(), newJSONError(err)}); err != nil {
 					return err
 				}
 			}
@@ -138,10 +137,10 @@ func providerErrorText(e *api.ProviderError) string {
 type copiesRmCmd struct {
 	clientConfig
 
-	Blobs   []blobRef `arg:"" name:"digest" help:"Digests, or hash URLs of this gateway."`
-	From    []string  `required:"" placeholder:"PROVIDER" help:"Providers to delete the copies at, such as kimi,glm."`
-	Purpose string    `placeholder:"PURPOSE" help:"Only those of this purpose."`
-	JSON    bool      `name:"json" help:"Print a JSON object for each copy."`
+	Blobs   []stored `arg:"" name:"blob" help:"Digests, hash URLs of this gateway, or ids of files."`
+	From    []string `required:"" placeholder:"PROVIDER" help:"Providers to delete the copies at, such as kimi,glm."`
+	Purpose string   `placeholder:"PURPOSE" help:"Only those of this purpose."`
+	JSON    bool     `name:"json" help:"Print a JSON object for each copy."`
 }
 
 // Help is what --help adds.
@@ -163,22 +162,22 @@ func (c *copiesRmCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	defer gateway.Close()
-	digests := make([]cas.Digest, len(c.Blobs))
+	owners := make([]owner, len(c.Blobs))
 	for i, ref := range c.Blobs { // all are looked at before anything is deleted
-		if digests[i], err = ref.digestAt(gateway); err != nil {
+		if owners[i], err = ref.at(gateway); err != nil {
 			return err
 		}
 	}
 	var results tally
-	for _, d := range digests {
+	for i, of := range owners {
 		for _, provider := range from {
-			deleted, err := gateway.DeleteCopies(ctx, d, provider, c.Purpose)
+			deleted, err := of.deleteCopies(ctx, provider, c.Purpose)
 			if concernsAll(ctx, err) {
 				return advise(err)
 			}
 			if err != nil {
 				results.add(err)
-				printError(std.err, d.String()+" at "+provider, adviseCopy(err))
+				printError(std.err, c.Blobs[i].String()+" at "+provider, adviseCopy(err))
 			}
 			if err := reportDeleted(&progress{std: std}, &results, deleted, c.JSON); err != nil {
 				return err

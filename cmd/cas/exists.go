@@ -86,6 +86,9 @@ func (c *existsCmd) Run(ctx context.Context, std stdio) error {
 
 // look finds out the digest of an argument.
 func (c *existsCmd) look(ctx context.Context, gateway *client.Client, shown *progress, s subject) (existence, error) {
+	if s.file != "" {
+		return existence{}, usageError{fmt.Errorf("%s is the id of a file; `cas file info` tells of it", s.file)}
+	}
 	if s.path == "" {
 		d, err := s.blob.digestAt(gateway)
 		return existence{Digest: &d, given: s.blob.String()}, err

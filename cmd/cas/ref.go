@@ -18,7 +18,7 @@ import (
 type refCmd struct {
 	clientConfig
 
-	Blob     subject `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, file (stored first, as by put), or - for standard input."`
+	Blob     subject `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, id of a file, local file (stored first, as by put), or - for standard input."`
 	Provider string  `required:"" placeholder:"PROVIDER" help:"Whose request it is for, such as kimi."`
 	Kind     string  `placeholder:"KIND" help:"The kind of reference, such as image_url or file_id; the usual one for the blob if empty."`
 	Purpose  string  `placeholder:"PURPOSE" help:"Only a reference by a copy of this purpose."`
@@ -41,12 +41,12 @@ func (c *refCmd) Run(ctx context.Context, std stdio) error {
 	defer gateway.Close()
 	shown := newProgress(std, c.Quiet)
 	defer shown.close()
-	d, name, err := c.Blob.bring(ctx, gateway, c.Name, c.Provider, shown)
+	of, name, err := c.Blob.bring(ctx, gateway, c.Name, c.Provider, shown)
 	if err != nil {
 		return adviseCopy(err)
 	}
-	done := shown.waiting("copying", d.Short()+" → "+c.Provider)
-	ref, err := gateway.Reference(ctx, d, c.Provider, client.ReferenceOptions{
+	done := shown.waiting("copying", of.String()+" → "+c.Provider)
+	ref, err := of.reference(ctx, c.Provider, client.ReferenceOptions{
 		CopyOptions: client.CopyOptions{Purpose: c.Purpose, Name: name}, Kind: c.Kind,
 	})
 	done()

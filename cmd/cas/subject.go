@@ -14,19 +14,19 @@ import (
 	"casgate/providers"
 )
 
-// subject is an argument that names a blob: by its digest, by its hash URL, or as
-// a local file, which is stored first.
+// subject is an argument that names what the gateway has, or a local file, which is
+// stored first.
 type subject struct {
-	blob blobRef
-	path string // of a file; empty where the blob is named
+	stored
+	path string // of a local file; empty where something stored is named
 }
 
-// UnmarshalText implements encoding.TextUnmarshaler. What looks like a digest or a
-// URL is one; a file of such a name can be given as ./NAME.
+// UnmarshalText implements encoding.TextUnmarshaler. What looks like a digest, a URL
+// or a file's id is one; a local file of such a name can be given as ./NAME.
 func (s *subject) UnmarshalText(text []byte) error {
 	given := string(text)
-	if strings.Contains(given, "://") || strings.HasPrefix(given, "sha256:") {
-		return s.blob.UnmarshalText(text)
+	if strings.Contains(given, "://") || strings.HasPrefix(given, "sha256:") || cas.IsFileID(given) {
+		return s.stored.UnmarshalText(text)
 	}
 	if given == "" {
 		return errors.New("an empty argument names no file")
@@ -35,8 +35,8 @@ func (s *subject) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// item returns the subject as something to store, which is done already where the
-// blob is named. Name is what to call the blob; empty means the file's own name.
+// item returns the subject as something to store, which is done already where it is
+// stored. Name is what to call it; empty means its own name.
 func (s subject) item(gateway *client.Client, name string) (*putItem, error) {
 	if s.path != "" {
 		item := fileItem(s.path)
@@ -46,13 +46,13 @@ func (s subject) item(gateway *client.Client, name string) (*putItem, error) {
 		}
 		return item, nil
 	}
-	d, err := s.blob.digestAt(gateway)
+	o, err := s.at(gateway)
 	if err != nil {
 		return nil, err
 	}
-	item := newPutItem(s.blob.String())
-	item.options.Name = name
-	item.finish(api.Blob{Digest: d}, nil)
+	item := newPutItem(s.stored.String())
+	item.options.Name, item.file = name, o.file
+	item.finish(api.Blob{Digest: o.digest}, nil)
 	return item, nil
 }
 
@@ -67,7 +67,7 @@ func fileItem(path string) *putItem {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		item.finish(api.Blob{}, fmt.Errorf("%w; blobs are named by sha256:… or by hash URL, and anything else is a file", withoutPath(err)))
+		item.finish(api.Blob{}, fmt.Errorf("%w; what the gateway has is named by sha256:…, hash URL or file id, and anything else is a local file", withoutPath(err)))
 	case err != nil:
 		item.finish(api.Blob{}, withoutPath(err))
 	case info.IsDir():
@@ -78,28 +78,28 @@ func fileItem(path string) *putItem {
 	return item
 }
 
-// bring stores the subject where it is a file, for a provider or, if that is
-// empty, for any. It returns the blob's digest, and the name to ask for copies of it
-// with, which may be empty.
-func (s subject) bring(ctx context.Context, gateway *client.Client, name, provider string, shown *progress) (cas.Digest, string, error) {
+// bring stores the subject where it is a local file, for a provider or, if that is
+// empty, for any. It returns what then has copies, and the name to ask for them with,
+// which may be empty.
+func (s subject) bring(ctx context.Context, gateway *client.Client, name, provider string, shown *progress) (owner, string, error) {
 	item, err := s.item(gateway, name)
 	if err != nil {
-		return cas.Digest{}, "", err
+		return owner{}, "", err
 	}
 	items := []*putItem{item}
 	if provider != "" {
 		if err := checkProviders(ctx, gateway, items, []string{provider}); err != nil {
-			return cas.Digest{}, "", err
+			return owner{}, "", err
 		}
 	}
 	u := &uploader{gateway: gateway, stdin: shown.std.in, parallel: 1, shown: shown}
 	if err := u.store(ctx, items); err != nil {
-		return cas.Digest{}, "", err
+		return owner{}, "", err
 	}
 	if item.err != nil {
-		return cas.Digest{}, "", fmt.Errorf("%s: %w", display(item.path), item.err)
+		return owner{}, "", fmt.Errorf("%s: %w", display(item.path), item.err)
 	}
-	return item.blob.Digest, item.options.Name, nil
+	return item.owner(gateway), item.options.Name, nil
 }
 
 // checkProviders makes sure that the gateway knows the providers, before files are
@@ -136,6 +136,8 @@ func adviseCopy(err error) error {
 		return fmt.Errorf("%w; the gateway goes on with it, and the same command can be tried again later", err)
 	case p.Code == api.CodeBlobNotFound:
 		return fmt.Errorf("%w; `cas put` stores it", err)
+	case p.Code == api.CodeFileNotFound:
+		return fmt.Errorf("%w; `cas file ls` lists those there are", err)
 	case p.Provider != "" && !slices.Contains(checkCodes, p.ProviderCode) && problemExitCode(p) == exitRefused:
 		return fmt.Errorf("%w; once that is mended, `cas sync --retry` tries again at once", err)
 	}

@@ -22,7 +22,7 @@ import (
 type syncCmd struct {
 	clientConfig
 
-	Blobs    []subject `arg:"" name:"blob|file" help:"Digests, hash URLs of this gateway, files (stored first, as by put), or - for standard input."`
+	Blobs    []subject `arg:"" name:"blob|file" help:"Digests, hash URLs of this gateway, ids of files, local files (stored first, as by put), or - for standard input."`
 	To       []string  `required:"" placeholder:"PROVIDER" help:"Providers to have copies at, such as kimi,glm."`
 	Purpose  string    `placeholder:"PURPOSE" help:"What the provider is to keep the file for, as cas providers NAME lists; the usual one for the blob if empty."`
 	Name     string    `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty. For one blob only."`
@@ -39,7 +39,7 @@ func (syncCmd) Help() string {
 
 Standard output has a line for each blob and provider, in the order of the arguments: the provider, a tab, and the file's id there. With --no-wait it has the provider, the copy's state, and the operation's id. Where more than one blob is given, a tab and the argument follow.
 
-With --json it has an object for each: "path" of a file, "digest", "provider", and the "copy", or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
+With --json it has an object for each: "path" of a local file or "file" with an id, "digest", "provider", and the "copy", or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
 
 To stop waiting doesn't stop the work: it goes on at the gateway.`
 }
@@ -194,7 +194,7 @@ func (s *syncer) ensure(ctx context.Context, j *syncJob) (api.Copy, error) {
 	}
 	s.asked.Store(true)
 	defer s.shown.waiting("copying", j.item.path+" → "+j.provider)()
-	d, o := j.item.blob.Digest, client.EnsureOptions{
+	of, o := j.item.owner(s.gateway), client.EnsureOptions{
 		CopyOptions: client.CopyOptions{Purpose: s.Purpose, Name: j.item.options.Name},
 		Retry:       s.Retry, Async: s.Wait.not,
 	}
@@ -203,11 +203,11 @@ func (s *syncer) ensure(ctx context.Context, j *syncJob) (api.Copy, error) {
 		limited, cancel = context.WithTimeout(ctx, s.Wait.limit)
 	}
 	defer cancel()
-	made, err := s.gateway.EnsureCopy(limited, d, j.provider, o)
+	made, err := of.ensureCopy(limited, j.provider, o)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		// It has taken too long. This asks how far it is.
 		o.Async, o.Retry = true, false
-		made, err = s.gateway.EnsureCopy(ctx, d, j.provider, o)
+		made, err = of.ensureCopy(ctx, j.provider, o)
 	}
 	if err == nil && !s.Wait.not {
 		err = notReady(made)
@@ -229,6 +229,7 @@ func notReady(c api.Copy) error {
 // syncResult is a line of JSON output.
 type syncResult struct {
 	Path     string      `json:"path,omitempty"`
+	File     string      `json:"file,omitempty"`
 	Digest   *cas.Digest `json:"digest,omitempty"` // of a blob that is stored
 	Provider string      `json:"provider"`
 	Copy     *api.Copy   `json:"copy,omitempty"`
@@ -236,15 +237,15 @@ type syncResult struct {
 }
 
 func (j *syncJob) result(file bool) syncResult {
-	r := syncResult{Provider: j.provider, Error: newJSONError(j.err)}
+	r := syncResult{File: j.item.file, Provider: j.provider, Error: newJSONError(j.err)}
 	if file {
 		r.Path = j.item.path
 	}
-	if j.item.err == nil {
+	if j.item.err == nil && j.item.file == "" {
 		r.Digest = &j.item.blob.Digest
 	}
 	if j.copy.Provider != "" {
-		r.Copy = &j.copy
+		r.Copy, r.Digest = &j.copy, &j.copy.Digest
 	}
 	return r
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 
-	"casgate/cas"
 	"casgate/gateway/client"
 )
 
@@ -13,7 +12,7 @@ import (
 type textCmd struct {
 	clientConfig
 
-	Blob     subject `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, file (stored first, as by put), or - for standard input."`
+	Blob     subject `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, id of a file, local file (stored first, as by put), or - for standard input."`
 	Provider string  `placeholder:"PROVIDER" help:"Who is to extract it; the gateway chooses if empty."`
 	Name     string  `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty."`
 	Output   string  `short:"o" placeholder:"FILE" help:"Where to, instead of standard output."`
@@ -41,11 +40,11 @@ func (c *textCmd) Run(ctx context.Context, std stdio) error {
 	defer gateway.Close()
 	shown := newProgress(std, c.Quiet)
 	defer shown.close()
-	d, name, err := c.Blob.bring(ctx, gateway, c.Name, c.Provider, shown)
+	of, name, err := c.Blob.bring(ctx, gateway, c.Name, c.Provider, shown)
 	if err != nil {
 		return adviseCopy(err)
 	}
-	text, err := c.extract(ctx, gateway, d, name, shown)
+	text, err := c.extract(ctx, of, name, shown)
 	if err != nil {
 		return adviseCopy(err)
 	}
@@ -64,7 +63,7 @@ func (c *textCmd) Run(ctx context.Context, std stdio) error {
 	return nil
 }
 
-func (c *textCmd) extract(ctx context.Context, gateway *client.Client, d cas.Digest, name string, shown *progress) (*client.Content, error) {
-	defer shown.waiting("reading", d.Short())()
-	return gateway.Text(ctx, d, client.TextOptions{Provider: c.Provider, Name: name})
+func (c *textCmd) extract(ctx context.Context, of owner, name string, shown *progress) (*client.Content, error) {
+	defer shown.waiting("reading", of.String())()
+	return of.text(ctx, client.TextOptions{Provider: c.Provider, Name: name})
 }

@@ -43,6 +43,10 @@ func cases(o options) []benchCase {
 	if o.quick {
 		copies.size = 4 << 20
 	}
+	files, objects := manyFiles, 3000
+	if o.quick {
+		files, objects = 10*fewFiles, 300
+	}
 	starts := max(o.rounds, 5)
 	return []benchCase{
 		comparison{id: "get-4k-echo", title: "GET 4 KiB, hot, embedded", connections: 32, size: small, target: 0.8, open: hotEmbedded(small)},
@@ -60,6 +64,12 @@ func cases(o options) []benchCase {
 		limit{id: "copy-new-embedded", title: "PUT copy, new, 64 KiB, beyond the provider's own time, embedded", unit: unitMilliseconds, target: 10, runs: o.rounds, connections: 1, measure: newCopyDelay(false)},
 		limit{id: "copy-new-served", title: "PUT copy, new, 64 KiB, beyond the provider's own time, served", unit: unitMilliseconds, target: 10, runs: o.rounds, connections: 1, measure: newCopyDelay(true)},
 		limit{id: "memory-copies", title: fmt.Sprintf("Peak memory, %d copies of %d MB at once", copies.copies, copies.size/1_000_000), unit: unitMiB, target: 256, runs: 1, connections: copies.copies, measure: copies.measure},
+		comparison{id: "file-new-embedded", title: "POST file, 64 KiB, new, embedded", connections: 16, size: medium, target: 0.8, open: createFiles(false)},
+		comparison{id: "file-new-served", title: "POST file, 64 KiB, new, served", connections: 16, size: medium, target: 0.8, open: createFiles(true)},
+		// At most 1.2 times the cost is at least 1/1.2 of the rate.
+		comparison{id: "file-page-embedded", title: fmt.Sprintf("Page of 100 of %d files, embedded", files), connections: 4, target: 0.833, open: listFiles(false, files)},
+		comparison{id: "file-page-served", title: fmt.Sprintf("Page of 100 of %d files, served", files), connections: 4, target: 0.833, open: listFiles(true, files)},
+		backfillRun{objects: objects, concurrency: 16},
 		memory("memory-served-known", "Peak memory, PUT, served", true, true),
 		memory("memory-served-unknown", "Peak memory, POST, served", true, false),
 		memory("memory-embedded-known", "Peak memory, PUT, embedded", false, true),

@@ -167,15 +167,20 @@ func (l *lab) services(ctx context.Context) (services, error) {
 			}
 		})
 	}
-	env := cleanEnvironment(append(s.settings(), "CAS_DATA_DIR="+filepath.Join(l.dir, "client"))...)
-	if _, err := output(ctx, "", env, l.binary, "migrate", "up"); err != nil {
-		return s, err
-	}
-	if s.token, err = output(ctx, "", env, l.binary, "token", "create", "--name", "bench", "--scopes", "admin"); err != nil {
+	if s.token, err = l.prepareIndex(ctx, append(s.settings(), "CAS_DATA_DIR="+filepath.Join(l.dir, "client"))); err != nil {
 		return s, err
 	}
 	l.sharedServices = s
 	return s, nil
+}
+
+// prepareIndex migrates a new database and returns a token for gateways on it.
+func (l *lab) prepareIndex(ctx context.Context, settings []string) (token string, err error) {
+	env := cleanEnvironment(settings...)
+	if _, err := output(ctx, "", env, l.binary, "migrate", "up"); err != nil {
+		return "", err
+	}
+	return output(ctx, "", env, l.binary, "token", "create", "--name", "bench", "--scopes", "admin")
 }
 
 // makeDatabase makes an empty database that is dropped at the end, and returns

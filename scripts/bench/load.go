@@ -26,6 +26,7 @@ const (
 type call struct {
 	request []byte   // request line and header, rendered
 	body    *content // what follows them; nil: nothing
+	trailer []byte   // what follows the body
 	status  int      // that the answer must have
 	answer  *content // that the answer must bring; nil: anything
 }
@@ -100,13 +101,17 @@ func (c *client) send(call call) error {
 			c.scratch = append(c.scratch, piece...)
 			off += int64(len(piece))
 		}
+		c.scratch = append(c.scratch, call.trailer...)
 		_, err := c.conn.Write(c.scratch)
 		return err
 	}
 	if _, err := c.conn.Write(call.request); err != nil {
 		return err
 	}
-	_, err := call.body.WriteTo(c.conn)
+	if _, err := call.body.WriteTo(c.conn); err != nil || call.trailer == nil {
+		return err
+	}
+	_, err := c.conn.Write(call.trailer)
 	return err
 }
 
