@@ -67,6 +67,12 @@ type FileIndex interface {
 	// file that has a blob already is left as it is. It returns the file as it then is.
 	ResolveFile(ctx context.Context, id string, blob Blob) (File, error)
 
+	// CommitResolved is Index.Commit and ResolveFile with that blob in one. Where the
+	// blob is committed and the file can't be resolved, row is set and the error is that
+	// of ResolveFile. Where the row isn't live, or of another size, the file is left as
+	// it is, and returned empty.
+	CommitResolved(ctx context.Context, b Blob, id string) (row Blob, created bool, file File, err error)
+
 	// FailFile notes why a pending file's bytes could not be taken in. Any other file
 	// is left alone.
 	FailFile(ctx context.Context, id, reason string) error
@@ -241,11 +247,12 @@ type takenIn struct {
 }
 
 func (f *Files) takeIn(ctx context.Context, file File) (takenIn, error) {
-	blob, stored, err := f.storeOrigin(ctx, file)
+	taken, blob, stored, err := f.storeOrigin(ctx, file)
 	if err == nil {
-		taken, err := f.ResolveFile(ctx, file.ID, blob)
-		if err != nil {
-			return takenIn{}, err
+		if taken.IsPending() { // the bytes were there
+			if taken, err = f.ResolveFile(ctx, file.ID, blob); err != nil {
+				return takenIn{}, err
+			}
 		}
 		if f.adopt != nil {
 			if err := f.adopt(ctx, taken); err != nil {
@@ -262,20 +269,21 @@ func (f *Files) takeIn(ctx context.Context, file File) (takenIn, error) {
 	return takenIn{}, fmt.Errorf("take in file %s: %w", file.ID, err)
 }
 
-// storeOrigin stores a pending file's bytes.
-func (f *Files) storeOrigin(ctx context.Context, file File) (b Blob, stored bool, err error) {
+// storeOrigin stores a pending file's bytes. Bytes that are new are committed together
+// with the file, which is then taken: that takes as long as one of them.
+func (f *Files) storeOrigin(ctx context.Context, file File) (taken File, b Blob, stored bool, err error) {
 	source, ok := f.sources[file.Origin.Source]
 	if !ok {
-		return Blob{}, false, fmt.Errorf("%w: the file lies in %s, which isn't configured (see CAS_SOURCE_DIR and CAS_SOURCE_S3_ENDPOINT)", ErrOriginUnavailable, file.Origin.Source)
+		return File{}, Blob{}, false, fmt.Errorf("%w: the file lies in %s, which isn't configured (see CAS_SOURCE_DIR and CAS_SOURCE_S3_ENDPOINT)", ErrOriginUnavailable, file.Origin.Source)
 	}
 	object, err := source.Open(ctx, file.Origin.Key)
 	if err != nil {
-		return Blob{}, false, err
+		return File{}, Blob{}, false, err
 	}
 	defer object.Body.Close()
 	noted := file.Origin.Digest
 	if noted.IsZero() && file.Size >= 0 && file.Size != object.Size {
-		return Blob{}, false, fmt.Errorf("%w: %d bytes lie at %q, and %d were noted", ErrDigestMismatch, object.Size, file.Origin.Key, file.Size)
+		return File{}, Blob{}, false, fmt.Errorf("%w: %d bytes lie at %q, and %d were noted", ErrDigestMismatch, object.Size, file.Origin.Key, file.Size)
 	}
 	body := &sourceBody{src: object.Body}
 	// The digest noted is checked here and not given to Put, which would not read the
@@ -284,11 +292,20 @@ func (f *Files) storeOrigin(ctx context.Context, file File) (b Blob, stored bool
 	if !noted.IsZero() {
 		bytes = NewVerifyingReader(body, noted, object.Size)
 	}
-	b, stored, err = f.store.Put(ctx, Upload{Body: bytes, Size: object.Size, MediaType: file.MediaType, Name: file.Name})
-	if body.err != nil {
-		return Blob{}, false, fmt.Errorf("%w: read %q: %v", ErrOriginUnavailable, file.Origin.Key, body.err)
+	u := Upload{Body: bytes, Size: object.Size, MediaType: file.MediaType, Name: file.Name}
+	u.commit = func(commit context.Context, b Blob) (Blob, bool, error) {
+		row, created, resolved, err := f.CommitResolved(commit, b, file.ID)
+		taken = resolved
+		if row.Digest == b.Digest {
+			f.store.committed(row)
+		}
+		return row, created, err
 	}
-	return b, stored, err
+	b, stored, err = f.store.Put(ctx, u)
+	if body.err != nil {
+		return File{}, Blob{}, false, fmt.Errorf("%w: read %q: %v", ErrOriginUnavailable, file.Origin.Key, body.err)
+	}
+	return taken, b, stored, err
 }
 
 // sourceBody keeps the error a source failed with.

@@ -61,8 +61,8 @@ func TestWorkBehindAnswersLeavesOneRecord(t *testing.T) {
 		a := newAudit(s)
 		ref := func(d cas.Digest) *cas.Digest { return &d }
 		put := func(content string) cas.Digest {
-			d := s.putNamed(content, "x.txt")
-			a.expect(lastID(s), api.Record{Kind: "upload", Digest: &d, Bytes: int64(len(content))})
+			d, operation := s.putNamedAs(content, "x.txt")
+			a.expect(operation, api.Record{Kind: "upload", Digest: &d, Bytes: int64(len(content))})
 			return d
 		}
 		record := func(d cas.Digest, size int64) api.Record {

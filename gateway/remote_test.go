@@ -242,12 +242,19 @@ func oneAttempt(o *providers.Options) { o.MaxAttempts = 1 }
 // putNamed uploads a text of its own under a name.
 func (s *server) putNamed(content, name string) cas.Digest {
 	s.t.Helper()
-	d := cas.DigestOf([]byte(content))
+	d, _ := s.putNamedAs(content, name)
+	return d
+}
+
+// putNamedAs is putNamed, and returns the id of the operation as well.
+func (s *server) putNamedAs(content, name string) (d cas.Digest, operation string) {
+	s.t.Helper()
+	d = cas.DigestOf([]byte(content))
 	a := s.do("PUT", s.path(d)+"?name="+name, strings.NewReader(content), "Content-Type", "text/plain")
 	if a.StatusCode != 201 {
 		s.t.Fatalf("PUT: %d %s", a.StatusCode, a.body)
 	}
-	return d
+	return d, a.Header.Get("X-Request-Id")
 }
 
 func (s *server) copyPath(d cas.Digest, provider string) string {

@@ -25,7 +25,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	castest.Overlap()
 	castest.Histories(100, 25)
 	goleak.VerifyTestMain(m)
 }

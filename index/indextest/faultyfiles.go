@@ -23,6 +23,8 @@ const (
 	OpImportFiles = "import-files"
 	OpResolveFile = "resolve-file"
 	OpFailFile    = "fail-file"
+
+	OpCommitResolved = "commit-resolved"
 )
 
 // FaultyFiles is an index of files whose calls fail as its hook says, see Faulty. The
@@ -114,6 +116,16 @@ func (f *FaultyFiles) ImportFiles(ctx context.Context, files []cas.File) ([]stri
 // ResolveFile implements cas.FileIndex.
 func (f *FaultyFiles) ResolveFile(ctx context.Context, id string, blob cas.Blob) (cas.File, error) {
 	return passFiles(f, OpResolveFile, blob.Digest, func() (cas.File, error) { return f.inner.ResolveFile(ctx, id, blob) })
+}
+
+// CommitResolved implements cas.FileIndex.
+func (f *FaultyFiles) CommitResolved(ctx context.Context, b cas.Blob, id string) (row cas.Blob, created bool, file cas.File, err error) {
+	file, err = passFiles(f, OpCommitResolved, b.Digest, func() (cas.File, error) {
+		stored, isNew, resolved, err := f.inner.CommitResolved(ctx, b, id)
+		row, created = stored, isNew
+		return resolved, err
+	})
+	return row, created, file, err
 }
 
 // FailFile implements cas.FileIndex.
@@ -224,6 +236,18 @@ var filesLostReplyTests = func() []test {
 			before: func(t *testing.T, x Index, _ cas.Digest) { importFiles(t, x, imported(t, 1)) },
 			write: func(ctx context.Context, t *testing.T, x cas.FileIndex, d cas.Digest) error {
 				_, err := x.ResolveFile(ctx, fileID(t, 1), blob(d, 0))
+				return err
+			},
+			after: func(t *testing.T, x Index, d cas.Digest) {
+				inUse(t, x, d)
+				deleteFile(t, x, fileID(t, 1))
+				condemn(t, x, d)
+			},
+		},
+		"CommitResolved": {
+			before: func(t *testing.T, x Index, _ cas.Digest) { importFiles(t, x, imported(t, 1)) },
+			write: func(ctx context.Context, t *testing.T, x cas.FileIndex, d cas.Digest) error {
+				_, _, _, err := x.CommitResolved(ctx, blob(d, 0), fileID(t, 1))
 				return err
 			},
 			after: func(t *testing.T, x Index, d cas.Digest) {

@@ -127,6 +127,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"ExpireFiles", expireFilesTests},
 		{"ImportFiles", importFilesTests},
 		{"ResolveFile", resolveFileTests},
+		{"CommitResolved", commitResolvedTests},
 		{"FailFile", failFileTests},
 		{"FilesConcurrent", filesConcurrentTests},
 		{"FilesLostReply", filesLostReplyTests},

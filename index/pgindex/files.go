@@ -132,7 +132,7 @@ func isTaken(err error) bool {
 // given out again.
 const sqlClearFile = `
 with due as materialized (
-    select f.id from files f where f.id = $1 and f.expires_at <= now() for update
+    select f.id, f.digest from files f where f.id = $1 and f.expires_at <= now() for update
 ), ` + freeFiles + `select from gone`
 
 const sqlFile = `select ` + fileColumns + ` from files f where f.id = $1 and ` + aliveFile
@@ -154,11 +154,25 @@ func (x *Index) File(ctx context.Context, id string) (cas.File, error) {
 // Whoever changes a file and its blob locks the file first, so that no two of them
 // wait for each other in a circle.
 const sqlDeleteFile = `
-with gone as (
-    delete from files f where f.id = $1 and ` + aliveFile + `
-    returning ` + fileFields + `
-), ` + freeBlobs + `
-select ` + fileColumns + ` from gone`
+with due as materialized (
+    select f.id, f.digest from files f where f.id = $1 and ` + aliveFile + ` for update
+), ` + freeFiles + `select ` + fileColumns + ` from gone`
+
+// deleteFile removes a file. One that sqlDeleteFile leaves, see freeFiles, goes the
+// next time.
+func deleteFile(ctx context.Context, db interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}, id string) (cas.File, error) {
+	for {
+		f, err := scanFile(db.QueryRow(ctx, sqlDeleteFile, id))
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return f, err
+		}
+		if _, err := scanFile(db.QueryRow(ctx, sqlFile, id)); err != nil {
+			return cas.File{}, err
+		}
+	}
+}
 
 // DeleteFile implements cas.FileIndex.
 func (x *Index) DeleteFile(ctx context.Context, id string) (cas.File, error) {
@@ -167,7 +181,7 @@ func (x *Index) DeleteFile(ctx context.Context, id string) (cas.File, error) {
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
-	f, err := scanFile(x.pool.QueryRow(call, sqlDeleteFile, id))
+	f, err := deleteFile(call, x.pool, id)
 	if err != nil {
 		return cas.File{}, fileFault(ctx, "delete", id, err)
 	}
@@ -185,7 +199,7 @@ func (x *Index) ReleaseFile(ctx context.Context, id string) (f cas.File, condemn
 	defer cancel()
 	err = pgx.BeginFunc(call, x.pool, func(tx pgx.Tx) error {
 		condemned = false
-		if f, err = scanFile(tx.QueryRow(call, sqlDeleteFile, id)); err != nil || f.IsPending() {
+		if f, err = deleteFile(call, tx, id); err != nil || f.IsPending() {
 			return err
 		}
 		var outcome string

@@ -55,6 +55,53 @@ func (x *Index) CommitFile(ctx context.Context, b cas.Blob, f cas.File, unique b
 	return row, created, file, nil
 }
 
+// sqlLockPending locks a file before its blob, as all do that need both.
+const sqlLockPending = `select from files f where f.id = $1 and f.digest is null for update`
+
+// CommitResolved implements cas.FileIndex. The statements are sent together, as by
+// CommitFile.
+func (x *Index) CommitResolved(ctx context.Context, b cas.Blob, id string) (row cas.Blob, created bool, file cas.File, err error) {
+	if index.CheckBlob(b) != nil || !cas.IsFileID(id) {
+		return x.commitThenResolve(ctx, b, id)
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	var all pgx.Batch
+	all.Queue(sqlLockPending, id)
+	all.Queue(sqlCommit, commitArgs(b)...).QueryRow(func(answer pgx.Row) error {
+		row, err = scanBlob(answer, &created)
+		return err
+	})
+	var visible bool
+	all.Queue(sqlResolveFile, id, b.Digest[:], b.Size).QueryRow(func(answer pgx.Row) error {
+		file, err = scanFile(answer, &visible)
+		return err
+	})
+	err = x.pool.SendBatch(call, &all).Close()
+	switch {
+	case err != nil && !errors.Is(err, pgx.ErrNoRows):
+		return cas.Blob{}, false, cas.File{}, blobFault(ctx, "commit", b.Digest, err)
+	case row.Digest != b.Digest:
+		return cas.Blob{}, false, cas.File{}, blobFault(ctx, "commit", b.Digest, err)
+	case row.State != cas.StateLive || row.Size != b.Size:
+		return row, created, cas.File{}, nil
+	case err != nil:
+		return row, created, cas.File{}, fileFault(ctx, "resolve", id, err)
+	case file.IsPending(): // it changed while the statements ran
+		file, err = x.ResolveFile(ctx, id, row)
+	}
+	return row, created, file, err
+}
+
+// commitThenResolve is CommitResolved one after the other.
+func (x *Index) commitThenResolve(ctx context.Context, b cas.Blob, id string) (row cas.Blob, created bool, file cas.File, err error) {
+	if row, created, err = x.Commit(ctx, b); err != nil || row.State != cas.StateLive || row.Size != b.Size {
+		return row, created, cas.File{}, err
+	}
+	file, err = x.ResolveFile(ctx, id, row)
+	return row, created, file, err
+}
+
 // commitThenCreate is CommitFile one after the other.
 func (x *Index) commitThenCreate(ctx context.Context, b cas.Blob, f cas.File, unique bool) (row cas.Blob, created bool, file cas.File, err error) {
 	if row, created, err = x.Commit(ctx, b); err != nil || row.State != cas.StateLive || row.Size != b.Size {

@@ -8,34 +8,36 @@ import (
 	"casgate/cas"
 )
 
-// freeBlobs takes the files of "gone" off the counts of their blobs: one update for
-// each blob, in one order, so that two batches don't wait for each other in a circle.
+// freeFiles removes the files of "due", which it takes to be locked, and takes them off
+// the counts of their blobs: one update for each blob, in one order, so that two batches
+// don't wait for each other in a circle.
 //
 // The new count is that of the locked row, less the files. It can't be written
 // "b.files - c.n": where the row has changed since the statement began Postgres
 // computes that from the outdated version first, and checks it, and only then finds
 // out that there is a newer one.
-const freeBlobs = `counts as materialized (
+//
+// A file may have been given its blob, and the blob its row, after the statement began,
+// which then sees the one and not the other. Such a file is left.
+const freeFiles = `counts as materialized (
     select b.digest, b.files, g.n
-    from (select digest, count(*)::integer as n from gone where digest is not null group by digest) as g
+    from (select digest, count(*)::integer as n from due where digest is not null group by digest) as g
     join blobs b on b.digest = g.digest
     order by b.digest
     for update of b
 ), freed as (
     update blobs b set files = c.files - c.n from counts c where b.digest = c.digest
-)`
-
-// freeFiles removes the files of "due".
-const freeFiles = `gone as (
-    delete from files f using due where f.id = due.id
+), gone as (
+    delete from files f using due
+    where f.id = due.id and (due.digest is null or due.digest in (select digest from counts))
     returning ` + fileFields + `
-), ` + freeBlobs + `
+)
 `
 
 // Files that somebody is changing are left for the next time; nobody waits.
 const sqlExpireFiles = `
 with due as materialized (
-    select f.id from files f
+    select f.id, f.digest from files f
     where f.expires_at <= now()
     order by f.expires_at, f.id
     limit $1

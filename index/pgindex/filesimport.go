@@ -41,7 +41,7 @@ with batch as materialized (
         created_at timestamptz, accessed_at timestamptz, expires_at timestamptz,
         origin_source text, origin_key text, origin_digest text, origin_provider text, origin_file_id text, origin_error text)
 ), due as materialized (
-    select f.id from files f join batch r on r.id = f.id
+    select f.id, f.digest from files f join batch r on r.id = f.id
     where f.expires_at <= now()
     order by f.id
     for update of f
@@ -100,6 +100,8 @@ func toImport(f cas.File) importedFile {
 	return row
 }
 
+// sqlResolveFile takes a blob of any size where $3 is null.
+//
 // The file is locked before the blob, as in DeleteFile; and both, or none, are
 // written: a blob that is not visible once it is locked leaves nothing to resolve
 // the file with.
@@ -111,7 +113,7 @@ with pending as materialized (
 ), used as (
     update blobs b set files = b.files + 1
     from pending
-    where b.digest = $2 and b.state in ('live', 'suspect')
+    where b.digest = $2 and b.state in ('live', 'suspect') and ($3::bigint is null or b.size = $3)
     returning b.size, b.media_type
 ), resolved as (
     update files f set
@@ -136,7 +138,7 @@ func (x *Index) ResolveFile(ctx context.Context, id string, blob cas.Blob) (cas.
 	defer cancel()
 	for {
 		var visible bool
-		f, err := scanFile(x.pool.QueryRow(call, sqlResolveFile, id, blob.Digest[:]), &visible)
+		f, err := scanFile(x.pool.QueryRow(call, sqlResolveFile, id, blob.Digest[:], nil), &visible)
 		switch {
 		case err != nil:
 			return cas.File{}, fileFault(ctx, "resolve", id, err)

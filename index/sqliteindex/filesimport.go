@@ -55,24 +55,29 @@ returning ` + fileColumns
 // ResolveFile implements cas.FileIndex.
 func (x *Index) ResolveFile(ctx context.Context, id string, blob cas.Blob) (f cas.File, err error) {
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		f, err = scanFile(tx.QueryRowContext(ctx, sqlAliveFile, id, now()))
-		if err != nil || !f.IsPending() {
-			return err
-		}
-		b, err := visibleBlob(ctx, tx, blob.Digest)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, sqlCountFile, b.Digest[:], 1); err != nil {
-			return err
-		}
-		f, err = scanFile(tx.QueryRowContext(ctx, sqlResolveFile, id, b.Digest[:], b.Size, b.MediaType))
+		f, err = resolve(ctx, tx, id, blob.Digest)
 		return err
 	})
 	if err != nil {
 		return cas.File{}, fileFault(ctx, "resolve", id, err)
 	}
 	return f, nil
+}
+
+// resolve gives a pending file a blob that is visible.
+func resolve(ctx context.Context, tx *sql.Tx, id string, d cas.Digest) (cas.File, error) {
+	f, err := scanFile(tx.QueryRowContext(ctx, sqlAliveFile, id, now()))
+	if err != nil || !f.IsPending() {
+		return f, err
+	}
+	b, err := visibleBlob(ctx, tx, d)
+	if err != nil {
+		return cas.File{}, err
+	}
+	if _, err := tx.ExecContext(ctx, sqlCountFile, b.Digest[:], 1); err != nil {
+		return cas.File{}, err
+	}
+	return scanFile(tx.QueryRowContext(ctx, sqlResolveFile, id, b.Digest[:], b.Size, b.MediaType))
 }
 
 const sqlFailFile = `
