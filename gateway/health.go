@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -65,5 +66,6 @@ func noStore(c echo.Context, status int, v any) error {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
 	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(body.Len())) // or a long one would go out in chunks
 	return c.Blob(status, echo.MIMEApplicationJSON, body.Bytes())
 }

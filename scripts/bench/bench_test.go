@@ -107,6 +107,28 @@ func TestClient(t *testing.T) {
 	}
 }
 
+// An answer in chunks is taken where any would do, and leaves the connection fit for
+// the next.
+func TestClientTakesChunks(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for range 5 {
+			_, _ = w.Write(make([]byte, headBuffer))
+			w.(http.Flusher).Flush()
+		}
+	}))
+	t.Cleanup(server.Close)
+	address := server.Listener.Addr().String()
+	c := mustDial(t, address)
+	for range 3 {
+		if err := c.do(call{request: get(address, "/"), status: 200}, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.do(call{request: get(address, "/"), status: 200, answer: numberedContent(5*headBuffer, 1)}, false); err == nil {
+		t.Error("chunks were taken for known bytes")
+	}
+}
+
 func TestClientRefusesOddAnswers(t *testing.T) {
 	for name, answer := range map[string]string{
 		"no HTTP":            "hello\r\n\r\n",
@@ -115,7 +137,7 @@ func TestClientRefusesOddAnswers(t *testing.T) {
 		"negative length":    "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
 		"ends in header":     "HTTP/1.1 200 OK\r\nContent-Le",
 		"ends in body":       "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
-		"chunks":             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"broken chunks":      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
 		"header with no end": "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 2*headBuffer),
 	} {
 		t.Run(name, func(t *testing.T) {

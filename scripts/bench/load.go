@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http/httputil"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,7 @@ type call struct {
 	body    *content // what follows them; nil: nothing
 	trailer []byte   // what follows the body
 	status  int      // that the answer must have
-	answer  *content // that the answer must bring; nil: anything
+	answer  *content // that the answer must bring; nil: anything, also in chunks
 }
 
 // client is the load generator's HTTP/1.1 client: one connection, kept alive,
@@ -75,9 +76,15 @@ func (c *client) do(call call, compare bool) error {
 		return fmt.Errorf("read an answer's header: %w", err)
 	}
 	if status != call.status {
-		text := make([]byte, min(length, 300))
+		text := make([]byte, max(0, min(length, 300)))
 		_, _ = io.ReadFull(c.reader, text) // whatever came helps to see what is wrong
 		return fmt.Errorf("answer has status %d, not %d: %s", status, call.status, text)
+	}
+	if length < 0 {
+		if call.answer != nil {
+			return errors.New("answer in chunks, where a known number of bytes was due")
+		}
+		return c.readChunks()
 	}
 	if call.answer != nil && length != call.answer.size {
 		return fmt.Errorf("answer has %d bytes, not %d", length, call.answer.size)
@@ -115,9 +122,13 @@ func (c *client) send(call call) error {
 	return err
 }
 
-var contentLength = []byte("Content-Length:")
+var (
+	contentLength = []byte("Content-Length:")
+	chunked       = []byte("Transfer-Encoding: chunked")
+)
 
-// readHead reads an answer's status line and header.
+// readHead reads an answer's status line and header. The length is -1 of an answer in
+// chunks.
 func (c *client) readHead() (status int, length int64, err error) {
 	line, err := c.reader.ReadSlice('\n')
 	if err != nil {
@@ -130,6 +141,7 @@ func (c *client) readHead() (status int, length int64, err error) {
 		return 0, 0, fmt.Errorf("%q is no status line", line)
 	}
 	length = -1
+	inChunks := false
 	for {
 		if line, err = c.reader.ReadSlice('\n'); err != nil {
 			return 0, 0, err
@@ -143,11 +155,25 @@ func (c *client) readHead() (status int, length int64, err error) {
 				return 0, 0, fmt.Errorf("Content-Length is %q", value)
 			}
 		}
+		inChunks = inChunks || bytes.HasPrefix(line, chunked)
 	}
-	if length < 0 {
+	if length < 0 && !inChunks {
 		return 0, 0, fmt.Errorf("answer with status %d has no Content-Length", status)
 	}
 	return status, length, nil
+}
+
+// readChunks reads an answer in chunks, whatever it says.
+func (c *client) readChunks() error {
+	for body := httputil.NewChunkedReader(c.reader); ; {
+		if _, err := body.Read(c.buffer); err == io.EOF {
+			break
+		} else if err != nil {
+			return fmt.Errorf("answer in chunks: %w", err)
+		}
+	}
+	_, err := c.reader.Discard(len("\r\n")) // the empty trailer
+	return err
 }
 
 var errWrongBytes = errors.New("WRONG BYTES in an answer")
