@@ -1,0 +1,26 @@
+package main
+
+import (
+	"testing"
+
+	"casgate/cas/castest"
+)
+
+// The example goes through, and every count is right.
+func TestExample(t *testing.T) {
+	castest.Service(t, "CAS_TEST_DATABASE_URL")
+	castest.Service(t, "CAS_TEST_S3_ENDPOINT")
+	if err := run(t.Context(), castest.Thorough(1000, 300), false); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestExampleWithoutServices(t *testing.T) {
+	t.Setenv("CAS_TEST_DATABASE_URL", "")
+	if err := run(t.Context(), 10, false); err == nil {
+		t.Error("it ran, on nothing")
+	}
+	if err := run(t.Context(), 0, false); err == nil {
+		t.Error("it took 0 rows")
+	}
+}
