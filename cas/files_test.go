@@ -17,6 +17,7 @@ import (
 	"casgate/cas/castest"
 	"casgate/cas/filestore"
 	"casgate/index"
+	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
 )
 
@@ -53,7 +54,10 @@ func newStudy(t *testing.T, o cas.FilesOptions) study {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.store.Close)
-	o.Store, o.Index = s.store, x
+	o.Store = s.store
+	if o.Index == nil {
+		o.Index = x
+	}
 	s.Files = cas.NewFiles(o)
 	return s
 }
@@ -336,6 +340,55 @@ func TestFilesTakeInOnce(t *testing.T) {
 	for range cap(stay) {
 		if err := <-stay; err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// An index that fails to give a file its bytes, or to say that it did, leaves nothing
+// that the next attempt doesn't put right.
+func TestFilesTakeInAgain(t *testing.T) {
+	t.Parallel()
+	for _, there := range []bool{false, true} { // the bytes, as those of another blob
+		for _, apply := range []bool{false, true} {
+			t.Run(fmt.Sprintf("bytes there %t, applied %t", there, apply), func(t *testing.T) {
+				t.Parallel()
+				lies := &attic{objects: map[string]string{"a": "some text"}}
+				s := newStudy(t, cas.FilesOptions{Sources: []cas.Source{lies}})
+				fails := 1
+				s.Files = cas.NewFiles(cas.FilesOptions{Store: s.store, Sources: []cas.Source{lies}, Index: indextest.NewFaultyFiles(s.index, func(op string, _ cas.Digest) (bool, error) {
+					if (op == indextest.OpCommitResolved || op == indextest.OpResolveFile) && fails > 0 {
+						fails--
+						return apply, cas.ErrIndexUnavailable
+					}
+					return false, nil
+				})})
+				if there {
+					if _, _, err := s.store.Put(t.Context(), cas.Upload{Body: strings.NewReader("some text"), Size: 9}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				id := s.imports(t, "a", -1, cas.Origin{})
+				if _, _, err := s.Bytes(t.Context(), id); !errors.Is(err, cas.ErrIndexUnavailable) || fails > 0 {
+					t.Errorf("the first time: %v", err)
+				}
+				f, b, err := s.Bytes(t.Context(), id)
+				if err != nil || f.Digest != b.Digest || b.Size != 9 {
+					t.Fatalf("the second time: %+v, %+v, %v", f, b, err)
+				}
+				if files, blobs := s.counts(t); files != 1 || blobs != 1 {
+					t.Errorf("%d files and %d blobs", files, blobs)
+				}
+				// The blob counts one file: with it gone it can go, too.
+				if err := s.store.Delete(t.Context(), b.Digest, false); !errors.Is(err, cas.ErrBlobInUse) {
+					t.Errorf("deleting the blob of a file: %v", err)
+				}
+				if _, err := s.DeleteFile(t.Context(), id); err != nil {
+					t.Error(err)
+				}
+				if err := s.store.Delete(t.Context(), b.Digest, false); err != nil {
+					t.Errorf("deleting a blob without files: %v", err)
+				}
+			})
 		}
 	}
 }
