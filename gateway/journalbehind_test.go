@@ -150,8 +150,10 @@ func TestWorkBehindAnswersLeavesOneRecord(t *testing.T) {
 
 func TestEvictionsLeaveRecords(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
-		s, kimi := startCopier(t, p, oneAttempt, nil)
-		kimi.about.MaxFiles = 1
+		s, kimi := startCopier(t, p, func(o *providers.Options) {
+			oneAttempt(o)
+			o.Providers[1].(reader).about.MaxFiles = 1
+		}, nil)
 		first, second := s.putNamed("first", "x.txt"), s.putNamed("second", "x.txt")
 		s.ensure(first, "kimi")
 		s.ensure(second, "kimi")
