@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -215,38 +214,38 @@ func TestCachedFillAfterDelete(t *testing.T) {
 
 func TestCachedJoinsCallers(t *testing.T) {
 	t.Parallel()
-	r := newRows(some)
-	read, goOn := make(chan struct{}), make(chan struct{})
-	r.hold = func() { close(read); <-goOn }
-	c := newCached(t, r, index.CacheOptions{})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRows(some)
+		read, goOn := make(chan struct{}), make(chan struct{})
+		r.hold = func() { close(read); <-goOn } // it panics if it is called twice
+		c := newCached(t, r, index.CacheOptions{})
 
-	first, leave := context.WithCancel(t.Context())
-	left := make(chan error)
-	go func() {
-		_, err := c.Blob(first, some)
-		left <- err
-	}()
-	<-read
-	others := make(chan error)
-	for range 10 {
+		first, leave := context.WithCancel(t.Context())
+		left := make(chan error)
 		go func() {
-			_, err := c.Blob(t.Context(), some)
-			others <- err
+			_, err := c.Blob(first, some)
+			left <- err
 		}()
-	}
-	leave()
-	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("the caller that left got %v", err)
-	}
-	for c.Misses() < 11 { // until all have asked; r.hold panics if it is called twice
-		runtime.Gosched()
-	}
-	close(goOn)
-	for range 10 {
-		if err := <-others; err != nil {
-			t.Errorf("a caller that stayed: %v", err)
+		<-read
+		others := make(chan error)
+		for range 10 {
+			go func() {
+				_, err := c.Blob(t.Context(), some)
+				others <- err
+			}()
 		}
-	}
+		leave()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("the caller that left got %v", err)
+		}
+		synctest.Wait() // until all have asked
+		close(goOn)
+		for range 10 {
+			if err := <-others; err != nil {
+				t.Errorf("a caller that stayed: %v", err)
+			}
+		}
+	})
 }
 
 // Every goroutine changes a blob of its own and reads all: who has changed

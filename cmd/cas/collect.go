@@ -57,6 +57,25 @@ func (i *putItem) finished() bool {
 	}
 }
 
+// checkPaths refuses flags of what stores files that contradict each other.
+func checkPaths(paths []string, recursive bool, name string, parallel int) error {
+	stdins := 0
+	for _, path := range paths {
+		if path == stdinPath {
+			stdins++
+		}
+	}
+	switch {
+	case parallel < 1:
+		return usageError{errors.New("--parallel must be at least 1")}
+	case name != "" && (len(paths) > 1 || recursive):
+		return usageError{errors.New("--name is for one file only")}
+	case stdins > 1:
+		return usageError{errors.New("standard input can be stored once only")}
+	}
+	return nil
+}
+
 // collect finds the files that the paths name. What can't be is an item that has
 // failed already; what isn't followed in folders is only noted.
 func collect(paths []string, recursive bool, shown *progress) []*putItem {

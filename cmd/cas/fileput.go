@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -85,20 +86,11 @@ func (c *filePutCmd) check() error {
 	if c.Providers, err = providerNames(c.Providers); err != nil {
 		return err
 	}
-	stdins := 0
-	for _, path := range c.Paths {
-		if path == stdinPath {
-			stdins++
-		}
+	if err := checkPaths(c.Paths, c.Recursive, c.Name, c.Parallel); err != nil {
+		return err
 	}
 	switch {
-	case c.Parallel < 1:
-		return usageError{errors.New("--parallel must be at least 1")}
-	case c.Name != "" && (len(c.Paths) > 1 || c.Recursive):
-		return usageError{errors.New("--name is for one file only")}
-	case stdins > 1:
-		return usageError{errors.New("standard input can be stored once only")}
-	case stdins == 1 && c.Name == "":
+	case c.Name == "" && slices.Contains(c.Paths, stdinPath):
 		return usageError{errors.New("standard input has no name; give one with --name")}
 	case c.Expires != 0 && (c.Expires < cas.MinFileLife || c.Expires > cas.MaxFileLife):
 		return usageError{fmt.Errorf("--expires must be between %v and %v", cas.MinFileLife, cas.MaxFileLife)}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -76,21 +75,7 @@ func (c *putCmd) check() error {
 	if c.Providers, err = providerNames(c.Providers); err != nil {
 		return err
 	}
-	stdins := 0
-	for _, path := range c.Paths {
-		if path == stdinPath {
-			stdins++
-		}
-	}
-	switch {
-	case c.Parallel < 1:
-		return usageError{errors.New("--parallel must be at least 1")}
-	case c.Name != "" && (len(c.Paths) > 1 || c.Recursive):
-		return usageError{errors.New("--name is for one file only")}
-	case stdins > 1:
-		return usageError{errors.New("standard input can be stored once only")}
-	}
-	return nil
+	return checkPaths(c.Paths, c.Recursive, c.Name, c.Parallel)
 }
 
 // putResult is a line of JSON output.
