@@ -25,6 +25,37 @@ func (s *server) client() *client.Client {
 	return c
 }
 
+// A size that is told is held against the limit before anything is sent, and against
+// the bytes.
+func TestFilesOfAKnownSize(t *testing.T) {
+	s := start(t, embedded(t, t.TempDir()), func(_ *gatewayOptions, o *cas.Options) { o.MaxBlobSize = 4 << 20 })
+	c := s.client()
+	untouched := readerFunc(func([]byte) (int, error) {
+		t.Error("it was read although it is too large")
+		return 0, io.EOF
+	})
+	if _, err := c.CreateFile(t.Context(), untouched, client.NewFile{Name: "x", Purpose: "batch", Size: 10 << 20}); !errors.Is(err, cas.ErrBlobTooLarge) {
+		t.Errorf("too large: %v", err)
+	}
+	content := random(1 << 20)
+	for _, size := range []int64{1<<20 - 1, 1<<20 + 1, 1, 3 << 20} {
+		_, err := c.CreateFile(t.Context(), bytes.NewReader(content), client.NewFile{Name: "x", Purpose: "batch", Size: size})
+		if err == nil || !strings.Contains(err.Error(), "did it change?") || errors.Is(err, client.ErrUnreachable) {
+			t.Errorf("%d bytes, said to be %d: %v", len(content), size, err)
+		}
+	}
+	eventually(t, "the gateway to be done with what broke off", func() bool { return s.fileCount() == 0 && s.blobCount() == 0 })
+	for _, size := range []int64{0, 1 << 20} {
+		made, err := c.CreateFile(t.Context(), bytes.NewReader(content), client.NewFile{Name: "x", Purpose: "batch", Size: size})
+		if err != nil || made.Digest() != cas.DigestOf(content) {
+			t.Errorf("said to be %d: %+v, %v", size, made, err)
+		}
+	}
+	if n := s.fileCount(); n != 2 {
+		t.Errorf("%d files", n)
+	}
+}
+
 func TestFilesByTheGoClient(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s := start(t, p, nil)

@@ -141,6 +141,7 @@ func (c *filePutCmd) send(ctx context.Context, gateway *client.Client, shown *pr
 		}
 		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
 			size = info.Size()
+			describe.Size = size
 		}
 		src = file
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -30,6 +31,9 @@ func filePath(id string) string { return filesPath + "/" + url.PathEscape(id) }
 type NewFile struct {
 	Name    string // of the file, without folders
 	Purpose string // one of cas.Purposes
+	// Size is how many bytes there are, where that is known, and else 0. With it the
+	// gateway refuses what is too large before any is sent.
+	Size int64
 	// MediaType is what the bytes are; empty lets the gateway find out.
 	MediaType string
 	// Context is what files are grouped by: a conversation, a project.
@@ -78,8 +82,8 @@ func (n NewFile) fields(w *multipart.Writer) error {
 	return err
 }
 
-// CreateFile stores what r yields, up to its end, as a file. It is tried again only
-// as long as nothing was read of r. After an error a Read of r may still be under
+// CreateFile stores what r yields, up to its end, as a file; where that isn't n.Size
+// bytes none is made. It is tried again only as long as nothing was read of r. After an error a Read of r may still be under
 // way, and the file may be there nevertheless.
 func (c *Client) CreateFile(ctx context.Context, r io.Reader, n NewFile) (api.File, error) {
 	var head bytes.Buffer
@@ -93,6 +97,11 @@ func (c *Client) CreateFile(ctx context.Context, r io.Reader, n NewFile) (api.Fi
 	}
 	after := head.String()[len(before):]
 
+	length := int64(-1)
+	if n.Size > 0 {
+		length = int64(len(before)) + n.Size + int64(len(after))
+		r = &sizedReader{src: r, left: n.Size}
+	}
 	stream := &stream{src: r, hash: sha256.New()}
 	req := &request{
 		method: http.MethodPost,
@@ -101,7 +110,7 @@ func (c *Client) CreateFile(ctx context.Context, r io.Reader, n NewFile) (api.Fi
 			"Content-Type": {form.FormDataContentType()},
 			"Expect":       {"100-continue"},
 		},
-		length:   -1,
+		length:   length,
 		mayRetry: stream.abandon,
 		patient:  true,
 		open: func() (io.ReadCloser, error) {
@@ -120,6 +129,26 @@ func (c *Client) CreateFile(ctx context.Context, r io.Reader, n NewFile) (api.Fi
 		return api.File{}, err
 	}
 	return file, stream.checkSent(file.Digest())
+}
+
+// sizedReader fails where src doesn't end after so many bytes.
+type sizedReader struct {
+	src  io.Reader
+	left int64
+}
+
+func (r *sizedReader) Read(p []byte) (int, error) {
+	if int64(len(p)) > r.left+1 {
+		p = p[:r.left+1] // one more shows whether that was all
+	}
+	n, err := r.src.Read(p)
+	if r.left -= int64(n); r.left < 0 {
+		return n - 1, errors.New("there are more bytes than its size said; did it change?")
+	}
+	if err == io.EOF && r.left > 0 {
+		return n, fmt.Errorf("it ended %d bytes before its size said; did it change?", r.left)
+	}
+	return n, err
 }
 
 // File returns what the gateway knows of a file.
