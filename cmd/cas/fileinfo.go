@@ -186,9 +186,11 @@ func (c *fileLsCmd) options() (client.FileListOptions, error) {
 	return o, err
 }
 
-// printFileRow prints a row of the table, and its head before the first one.
+// printFileRow prints a row of the table, and its head before the first one. The
+// columns have fixed widths, so that no row waits for those to come; the longest ids
+// are those of imported rows that had no UUID.
 func printFileRow(w io.Writer, f api.File, first bool) error {
-	const row = "%-37s  %9s  %-20s  %-16s  %s"
+	const row = "%-45s  %9s  %-20s  %-16s  %s"
 	line := func(cells ...any) error {
 		_, err := fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf(row, cells...), " "))
 		return err
