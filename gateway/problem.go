@@ -151,7 +151,6 @@ var providerCodes = []struct {
 	{kind: providers.KindTransient, own: providers.CodeUnavailable, code: api.CodeProviderUnavailable},
 	{own: providers.CodeTimeout, code: api.CodeProviderTimeout},
 	{kind: providers.KindTransient, limited: true, code: api.CodeProviderRateLimited},
-	{code: api.CodeProviderFailed}, // what else is transient or unknown, and lost files
 }
 
 // advice is the detail of the kinds whose own errors don't go to clients.
@@ -198,21 +197,22 @@ func newProblem(code api.Code, detail, operationID string) api.Problem {
 // providerProblem maps what failed at a provider.
 func providerProblem(e *providers.Error, operationID string) api.Problem {
 	limited := e.TooMany || e.Kind == providers.KindTransient && e.Status == http.StatusTooManyRequests
+	code, final := api.CodeProviderFailed, false // what else is transient or unknown, and lost files
 	for _, row := range providerCodes {
-		if row.kind != "" && row.kind != e.Kind || row.own != "" && row.own != e.Code || row.limited && !limited {
-			continue
+		if (row.kind == "" || row.kind == e.Kind) && (row.own == "" || row.own == e.Code) && (!row.limited || limited) {
+			code, final = row.code, row.final
+			break
 		}
-		p := newProblem(row.code, e.Error(), operationID)
-		p.Provider, p.ProviderCode, p.ProviderMessage = e.Provider, e.Code, e.Message
-		switch {
-		case row.final:
-			p.Retryable, p.RetryAfter = false, 0
-		case p.Retryable && e.RetryAfter > 0:
-			p.RetryAfter = seconds(e.RetryAfter)
-		}
-		return p
 	}
-	panic("the last row of providerCodes takes every error")
+	p := newProblem(code, e.Error(), operationID)
+	p.Provider, p.ProviderCode, p.ProviderMessage = e.Provider, e.Code, e.Message
+	switch {
+	case final:
+		p.Retryable, p.RetryAfter = false, 0
+	case p.Retryable && e.RetryAfter > 0:
+		p.RetryAfter = seconds(e.RetryAfter)
+	}
+	return p
 }
 
 // seconds rounds up: who comes back when told must not be too early.
