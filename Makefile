@@ -27,7 +27,7 @@ demo: build ## watch a gateway store, find, copy, sign and delete real files
 
 .PHONY: build
 build: ## build bin/cas, a static binary
-	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.buildVersion=$(VERSION)' -o bin/cas ./cmd/cas
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X casgate/cmd/cas/internal/build.version=$(VERSION)' -o bin/cas ./cmd/cas
 
 .PHONY: test
 test: ## run all tests against real services (RACE=1: with the race detector)

@@ -13,27 +13,30 @@ import (
 	"casgate/cas"
 	"casgate/cas/importer"
 	"casgate/cas/journal"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/index/pgindex/pgsource"
 	"casgate/providers"
 )
 
 // backfillCmd takes in the bytes of imported files.
 type backfillCmd struct {
-	dataConfig
-	indexConfig
-	storeConfig
+	settings.Data
+	settings.Index
+	settings.ObjectStore
 	sourceConfig
 	oldTableConfig
 
-	MaxBlobSize byteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Largest blob taken; 5GiB at most." placeholder:"SIZE"`
-	SpoolLimit  byteSize `name:"spool-limit" env:"CAS_SPOOL_LIMIT" default:"0" help:"Bytes on disk at once; 0: as the disk allows." placeholder:"SIZE"`
+	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Largest blob taken; 5GiB at most." placeholder:"SIZE"`
+	SpoolLimit  settings.ByteSize `name:"spool-limit" env:"CAS_SPOOL_LIMIT" default:"0" help:"Bytes on disk at once; 0: as the disk allows." placeholder:"SIZE"`
 
-	BatchSize    int      `name:"batch-size" default:"500" help:"How many files to list at a time."`
-	Concurrency  int      `name:"concurrency" default:"16" help:"How many files to take in at once."`
-	Rate         float64  `name:"rate" default:"0" help:"How many files to begin a second; 0: as fast as it goes." placeholder:"N"`
-	MaxBandwidth byteSize `name:"max-bandwidth" default:"0" help:"How many bytes to read a second, such as 20MB; 0: as fast as it goes." placeholder:"SIZE"`
-	RetryFailed  bool     `name:"retry-failed" help:"Try those again that failed in an earlier run."`
-	WriteBack    string   `name:"write-back" enum:",sha256" default:"" placeholder:"sha256" help:"sha256: afterwards write the digests into the old table (CAS_SOURCE_DATABASE_URL, --table, --map) where it has none, or a malformed one."`
+	BatchSize    int               `name:"batch-size" default:"500" help:"How many files to list at a time."`
+	Concurrency  int               `name:"concurrency" default:"16" help:"How many files to take in at once."`
+	Rate         float64           `name:"rate" default:"0" help:"How many files to begin a second; 0: as fast as it goes." placeholder:"N"`
+	MaxBandwidth settings.ByteSize `name:"max-bandwidth" default:"0" help:"How many bytes to read a second, such as 20MB; 0: as fast as it goes." placeholder:"SIZE"`
+	RetryFailed  bool              `name:"retry-failed" help:"Try those again that failed in an earlier run."`
+	WriteBack    string            `name:"write-back" enum:",sha256" default:"" placeholder:"sha256" help:"sha256: afterwards write the digests into the old table (CAS_SOURCE_DATABASE_URL, --table, --map) where it has none, or a malformed one."`
 
 	DryRun bool   `name:"dry-run" help:"Take nothing in: count, look for every object, and tell what would fail."`
 	Report string `name:"report" placeholder:"FILE" help:"Write every problem to a file, a JSON object a line."`
@@ -53,7 +56,7 @@ Exit codes: 0; 7 where files failed or were put off, or would fail; 6 where a se
 }
 
 // Run takes the files in, or tells what it would do.
-func (c *backfillCmd) Run(ctx context.Context, std stdio) error {
+func (c *backfillCmd) Run(ctx context.Context, std terminal.Streams) error {
 	table, err := c.check()
 	if err != nil {
 		return err
@@ -64,9 +67,9 @@ func (c *backfillCmd) Run(ctx context.Context, std stdio) error {
 	}
 	defer sources.close()
 	if len(sources.all()) == 0 {
-		return usageError{errors.New("where do the files lie? Set CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys, or CAS_SOURCE_DIR")}
+		return exit.Usagef("where do the files lie? Set CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys, or CAS_SOURCE_DIR")
 	}
-	x, err := openCurrentIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
 	if err != nil {
 		return err
 	}
@@ -74,8 +77,8 @@ func (c *backfillCmd) Run(ctx context.Context, std stdio) error {
 	if err := sources.check(ctx); err != nil {
 		return withCode(ctx, err)
 	}
-	shown := newProgress(std, c.Quiet)
-	defer shown.close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
+	defer shown.Close()
 	report, err := newProblemReport(c.Report, shown)
 	if err != nil {
 		return err
@@ -87,7 +90,7 @@ func (c *backfillCmd) Run(ctx context.Context, std stdio) error {
 		failed, err = c.backfill(ctx, x, sources, table, report)
 	}
 	if err = errors.Join(withCode(ctx, err), report.close()); err == nil && failed > 0 {
-		err = codedError{errReported, exitPartly}
+		err = exit.With(exit.Partly, exit.ErrReported)
 	}
 	return err
 }
@@ -97,21 +100,21 @@ func (c *backfillCmd) Run(ctx context.Context, std stdio) error {
 func (c *backfillCmd) check() (*pgsource.Table, error) {
 	switch {
 	case c.BatchSize < 1 || c.Concurrency < 1:
-		return nil, usageError{errors.New("--batch-size and --concurrency must be at least 1")}
+		return nil, exit.Usagef("--batch-size and --concurrency must be at least 1")
 	case c.Rate < 0:
-		return nil, usageError{errors.New("--rate can't be negative")}
+		return nil, exit.Usagef("--rate can't be negative")
 	case c.WriteBack == "":
 		return nil, nil
 	case c.DryRun:
-		return nil, usageError{errors.New("--dry-run writes nothing, and --write-back asks for it; leave one out")}
+		return nil, exit.Usagef("--dry-run writes nothing, and --write-back asks for it; leave one out")
 	}
 	mapping, err := c.mapping()
 	if err != nil {
 		return nil, err
 	}
-	table, err := pgsource.New(pgsource.Options{URL: c.OldDatabaseURL.reveal(), Table: c.Table, Mapping: mapping})
+	table, err := pgsource.New(pgsource.Options{URL: c.OldDatabaseURL.Reveal(), Table: c.Table, Mapping: mapping})
 	if err != nil {
-		return nil, usageError{fmt.Errorf("%w (from CAS_SOURCE_DATABASE_URL)", err)}
+		return nil, exit.Usagef("%w (from CAS_SOURCE_DATABASE_URL)", err)
 	}
 	return table, nil
 }
@@ -129,19 +132,19 @@ func (c *backfillCmd) backfill(ctx context.Context, x database, sources openedSo
 	var result backfillResult
 	result.BackfillCounts, err = c.takeIn(ctx, x, sources, report)
 	if err == nil && table != nil {
-		done := report.shown.waiting("writing", "digests into the old table")
+		done := report.shown.Waiting("writing", "digests into the old table")
 		var changed int64
 		changed, err = importer.WriteBack(ctx, x, names(sources), table)
 		done()
 		result.WrittenBack = &changed
 	}
-	printErr := printCounts(report.shown.stdout(), c.JSON, result, result.line())
+	printErr := printCounts(report.shown.Stdout(), c.JSON, result, result.line())
 	return result.Failed + result.PutOff, errors.Join(err, printErr)
 }
 
 // takeIn takes the files in.
 func (c *backfillCmd) takeIn(ctx context.Context, x database, sources openedSources, report *problemReport) (counts importer.BackfillCounts, err error) {
-	objects, err := openObjects(c.storeConfig, c.dataConfig)
+	objects, err := openObjects(c.ObjectStore, c.Data)
 	if err != nil {
 		return counts, err
 	}
@@ -149,15 +152,15 @@ func (c *backfillCmd) takeIn(ctx context.Context, x database, sources openedSour
 	if err := objects.Check(ctx); err != nil {
 		return counts, err
 	}
-	if err := os.MkdirAll(c.path(spoolDir), 0o700); err != nil {
+	if err := os.MkdirAll(c.Path(settings.SpoolDir), 0o700); err != nil {
 		return counts, err
 	}
-	log := zerolog.New(report.shown.stderr()).Level(zerolog.WarnLevel)
+	log := zerolog.New(report.shown.Stderr()).Level(zerolog.WarnLevel)
 	store, err := cas.NewStore(objects, x, cas.Options{
-		SpoolDir: c.path(spoolDir), SpoolLimit: int64(c.SpoolLimit), MaxBlobSize: int64(c.MaxBlobSize), HotBlobSize: -1, Log: log,
+		SpoolDir: c.Path(settings.SpoolDir), SpoolLimit: int64(c.SpoolLimit), MaxBlobSize: int64(c.MaxBlobSize), HotBlobSize: -1, Log: log,
 	})
 	if err != nil {
-		return counts, usageError{err}
+		return counts, exit.With(exit.Usage, err)
 	}
 	defer store.Close()
 	copies, err := providersConfig{}.openCopies(providers.Options{Blobs: store, Ledger: x, Log: log}, prometheus.NewRegistry())
@@ -168,7 +171,7 @@ func (c *backfillCmd) takeIn(ctx context.Context, x database, sources openedSour
 	files := newFiles(store, x, importer.Throttle(sources.list(), int64(c.MaxBandwidth)), &notedCopies{copies: copies, log: log}, log)
 
 	var total int64
-	if report.shown.bars != nil {
+	if report.shown.HasBars() {
 		if total, err = importer.CountPending(ctx, files, c.RetryFailed); err != nil {
 			return counts, err
 		}
@@ -176,9 +179,8 @@ func (c *backfillCmd) takeIn(ctx context.Context, x database, sources openedSour
 	records := startJournal(x, log)
 	defer records.close()
 	run := backfillRun{report: report, records: records}
-	var done func()
-	run.set, done = report.shown.counting("taking in", total, run.text)
-	defer done()
+	run.counter = report.shown.Counting("taking in", total, run.text)
+	defer run.counter.Done()
 	return importer.Backfill(ctx, importer.BackfillOptions{
 		Files: files, Sources: names(sources), BatchSize: c.BatchSize, Concurrency: c.Concurrency,
 		ObjectsPerSecond: c.Rate, RetryFailed: c.RetryFailed, Notify: run.take,
@@ -193,7 +195,7 @@ func names(sources openedSources) (names []string) {
 }
 
 func (n backfillResult) line() string {
-	line := fmt.Sprintf("%d files taken in (%s), %d of them duplicates; %d failed, %d put off", n.Taken, sizeText(n.Bytes), n.Duplicates, n.Failed, n.PutOff)
+	line := fmt.Sprintf("%d files taken in (%s), %d of them duplicates; %d failed, %d put off", n.Taken, terminal.Size(n.Bytes), n.Duplicates, n.Failed, n.PutOff)
 	if n.Gone > 0 {
 		line += fmt.Sprintf(", %d deleted meanwhile", n.Gone)
 	}
@@ -210,7 +212,7 @@ func (n backfillResult) line() string {
 type backfillRun struct {
 	report  *problemReport
 	records *ownJournal
-	set     func(int64)
+	counter terminal.Counter
 
 	mu                        sync.Mutex
 	seen, bytes, twice, wrong int64
@@ -231,7 +233,7 @@ func (r *backfillRun) take(e importer.Event) {
 		}
 	}
 	r.mu.Unlock()
-	r.set(seen)
+	r.counter.Set(seen)
 	if e.Gone {
 		return
 	}
@@ -244,7 +246,7 @@ func (r *backfillRun) take(e importer.Event) {
 func (r *backfillRun) text() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return fmt.Sprintf("%s, %d duplicates, %d failed", sizeText(r.bytes), r.twice, r.wrong)
+	return fmt.Sprintf("%s, %d duplicates, %d failed", terminal.Size(r.bytes), r.twice, r.wrong)
 }
 
 // survey tells what a backfill would do.
@@ -252,12 +254,12 @@ func (c *backfillCmd) survey(ctx context.Context, x database, sources openedSour
 	survey := importer.NewSurvey(importer.SurveyOptions{
 		Sources: sources.statters(), Missing: x.Missing, MaxSize: int64(c.MaxBlobSize), Concurrency: c.Concurrency, Report: report.add,
 	})
-	set, done := report.shown.counting("looking", 0, func() string {
+	counter := report.shown.Counting("looking", 0, func() string {
 		return fmt.Sprintf("%d would fail", survey.Counts().WouldFail)
 	})
-	err = survey.Pending(ctx, x, c.RetryFailed, set)
-	done()
+	err = survey.Pending(ctx, x, c.RetryFailed, counter.Set)
+	counter.Done()
 	counts := survey.Counts()
-	line := fmt.Sprintf("%d files to take in: %s, %d duplicates by digest, %d would fail", counts.Files, sizeText(counts.Bytes), counts.Duplicates, counts.WouldFail)
-	return counts.WouldFail, errors.Join(err, printCounts(report.shown.stdout(), c.JSON, counts, line))
+	line := fmt.Sprintf("%d files to take in: %s, %d duplicates by digest, %d would fail", counts.Files, terminal.Size(counts.Bytes), counts.Duplicates, counts.WouldFail)
+	return counts.WouldFail, errors.Join(err, printCounts(report.shown.Stdout(), c.JSON, counts, line))
 }

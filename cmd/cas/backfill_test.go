@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"casgate/cas/importer"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
 )
 
 // oldFolder makes a folder with so many small files, all different.
@@ -29,7 +31,7 @@ func oldFolder(t *testing.T, n int) string {
 
 // objectsIn counts the objects of an embedded gateway.
 func objectsIn(dataDir string) (n int) {
-	_ = filepath.WalkDir(filepath.Join(dataDir, objectsDir, "sha256"), func(_ string, entry fs.DirEntry, err error) error {
+	_ = filepath.WalkDir(filepath.Join(dataDir, settings.ObjectsDir, "sha256"), func(_ string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() {
 			n++
 		}
@@ -75,14 +77,14 @@ func TestBackfillStopsAndGoesOn(t *testing.T) {
 			t.Error(err)
 		}
 	}, "--rate", "50", "--concurrency", "3")
-	if code != exitInterrupted || first.Taken < 5 || first.Taken >= n || first.Failed+first.PutOff != 0 {
+	if code != exit.Interrupted || first.Taken < 5 || first.Taken >= n || first.Failed+first.PutOff != 0 {
 		t.Errorf("stopped: exit code %d, %+v", code, first)
 	}
 	if got := objectsIn(data); int64(got) != first.Taken {
 		t.Errorf("%d objects after %d were taken in", got, first.Taken)
 	}
 	code, second := backfillProcess(t, env, nil)
-	if code != exitOK || first.Taken+second.Taken != n || second.Duplicates != 0 {
+	if code != exit.OK || first.Taken+second.Taken != n || second.Duplicates != 0 {
 		t.Errorf("gone on: exit code %d, %+v after %+v", code, second, first)
 	}
 	if got := objectsIn(data); got != n {
@@ -102,7 +104,7 @@ func TestTwoBackfillsAtOnce(t *testing.T) {
 	var both sync.WaitGroup
 	for range 2 {
 		both.Go(func() {
-			if code, counts := backfillProcess(t, env, nil, "--concurrency", "4"); code != exitOK || counts.Failed+counts.PutOff+counts.Gone != 0 {
+			if code, counts := backfillProcess(t, env, nil, "--concurrency", "4"); code != exit.OK || counts.Failed+counts.PutOff+counts.Gone != 0 {
 				t.Errorf("exit code %d, %+v", code, counts)
 			}
 		})
@@ -111,7 +113,7 @@ func TestTwoBackfillsAtOnce(t *testing.T) {
 	if got := objectsIn(data); got != n {
 		t.Errorf("%d objects of %d files", got, n)
 	}
-	if code, counts := backfillProcess(t, env, nil); code != exitOK || counts != (importer.BackfillCounts{}) {
+	if code, counts := backfillProcess(t, env, nil); code != exit.OK || counts != (importer.BackfillCounts{}) {
 		t.Errorf("afterwards: exit code %d, %+v", code, counts)
 	}
 }
@@ -126,7 +128,7 @@ func TestBackfillWithoutItsSource(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	cmd := casCommand(t, env, "import", "--from-bucket")
-	if _ = cmd.Run(); cmd.ProcessState.ExitCode() != exitUnavailable {
+	if _ = cmd.Run(); cmd.ProcessState.ExitCode() != exit.Unavailable {
 		t.Errorf("exit code %d", cmd.ProcessState.ExitCode())
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
@@ -67,18 +69,18 @@ func checkPaths(paths []string, recursive bool, name string, parallel int) error
 	}
 	switch {
 	case parallel < 1:
-		return usageError{errors.New("--parallel must be at least 1")}
+		return exit.Usagef("--parallel must be at least 1")
 	case name != "" && (len(paths) > 1 || recursive):
-		return usageError{errors.New("--name is for one file only")}
+		return exit.Usagef("--name is for one file only")
 	case stdins > 1:
-		return usageError{errors.New("standard input can be stored once only")}
+		return exit.Usagef("standard input can be stored once only")
 	}
 	return nil
 }
 
 // collect finds the files that the paths name. What can't be is an item that has
 // failed already; what isn't followed in folders is only noted.
-func collect(paths []string, recursive bool, shown *progress) []*putItem {
+func collect(paths []string, recursive bool, shown *terminal.Progress) []*putItem {
 	var items []*putItem
 	add := func(path string, err error) *putItem {
 		item := newPutItem(path)
@@ -111,7 +113,7 @@ func collect(paths []string, recursive bool, shown *progress) []*putItem {
 }
 
 // collectFolder finds the regular files of a folder, in the order of their names.
-func collectFolder(root string, add func(string, error) *putItem, shown *progress) {
+func collectFolder(root string, add func(string, error) *putItem, shown *terminal.Progress) {
 	// The separator makes a symbolic link that was named itself be followed.
 	walkErr := filepath.WalkDir(root+string(filepath.Separator), func(path string, entry fs.DirEntry, err error) error {
 		path = filepath.Clean(path)
@@ -124,9 +126,9 @@ func collectFolder(root string, add func(string, error) *putItem, shown *progres
 		case entry.Type().IsRegular():
 			add(path, nil)
 		case entry.Type()&fs.ModeSymlink != 0:
-			shown.note("skipped  %s: a symbolic link", display(path))
+			shown.Note("skipped  %s: a symbolic link", terminal.Printable(path))
 		case !entry.IsDir():
-			shown.note("skipped  %s: not a regular file", display(path))
+			shown.Note("skipped  %s: not a regular file", terminal.Printable(path))
 		}
 		return nil
 	})

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 	"casgate/providers"
@@ -24,15 +27,15 @@ type copiesCmd struct {
 }
 
 type copiesLsCmd struct {
-	clientConfig
+	settings.Client
 
 	Blobs []stored `arg:"" name:"blob" help:"Digests, hash URLs of this gateway, or ids of files."`
 	JSON  bool     `name:"json" help:"Print a JSON object for each copy; of a blob that can't be told about, its digest and the error."`
 }
 
 // Run prints the copies of each blob.
-func (c *copiesLsCmd) Run(ctx context.Context, std stdio) error {
-	gateway, err := c.connect()
+func (c *copiesLsCmd) Run(ctx context.Context, std terminal.Streams) error {
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
@@ -50,9 +53,9 @@ func (c *copiesLsCmd) Run(ctx context.Context, std stdio) error {
 		}
 		blobs.add(err)
 		if err != nil {
-			printError(std.err, ref.String(), err)
+			terminal.PrintError(std.Err, ref.String(), err)
 			if c.JSON {
-				if err := printJSON(std.out, statFailure{ref.String(), newJSONError(err)}); err != nil {
+				if err := terminal.PrintJSON(std.Out, statFailure{ref.String(), newJSONError(err)}); err != nil {
 					return err
 				}
 			}
@@ -60,7 +63,7 @@ func (c *copiesLsCmd) Run(ctx context.Context, std stdio) error {
 		}
 		if c.JSON {
 			for _, one := range found {
-				if err := printJSON(std.out, one); err != nil {
+				if err := terminal.PrintJSON(std.Out, one); err != nil {
 					return err
 				}
 			}
@@ -68,16 +71,16 @@ func (c *copiesLsCmd) Run(ctx context.Context, std stdio) error {
 		all = append(all, found...)
 	}
 	if !c.JSON {
-		if err := printCopies(std.out, all, len(c.Blobs) > 1); err != nil {
+		if err := printCopies(std.Out, all, len(c.Blobs) > 1); err != nil {
 			return err
 		}
 	}
-	noteSimulatedCopies(&progress{std: std, quiet: c.JSON}, all)
+	noteSimulatedCopies(terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.JSON, NoBars: true}), all)
 	return blobs.err(ctx)
 }
 
 // noteSimulatedCopies says which of the copies are not real.
-func noteSimulatedCopies(shown *progress, all []api.Copy) {
+func noteSimulatedCopies(shown *terminal.Progress, all []api.Copy) {
 	simulated := map[string]bool{}
 	for _, one := range all {
 		if one.Simulated {
@@ -112,8 +115,8 @@ func printCopies(w io.Writer, all []api.Copy, withDigests bool) error {
 	row([]string{"PROVIDER", "PURPOSE", "AS", "STATE", "FILE ID", "SIZE", "LAST USED", "EXPIRES", "ERROR"}, "ACCOUNT", "DIGEST")
 	for _, c := range all {
 		row([]string{
-			c.Provider, c.Purpose, cmp.Or(display(c.Extension), "-"), c.State, cmp.Or(display(c.ProviderFileID), "-"), sizeText(c.Size),
-			optionalTimeText(c.LastUsedAt, "-"), optionalTimeText(c.ExpiresAt, "never"), providerErrorText(c.Error),
+			c.Provider, c.Purpose, cmp.Or(terminal.Printable(c.Extension), "-"), c.State, cmp.Or(terminal.Printable(c.ProviderFileID), "-"), terminal.Size(c.Size),
+			terminal.OptionalTime(c.LastUsedAt, "-"), terminal.OptionalTime(c.ExpiresAt, "never"), providerErrorText(c.Error),
 		}, c.Account, c.Digest.String())
 	}
 	return t.Flush()
@@ -131,11 +134,11 @@ func providerErrorText(e *api.ProviderError) string {
 	if e.Message != "" {
 		text += ": " + e.Message
 	}
-	return shorten(display(text), 100)
+	return terminal.Shorten(terminal.Printable(text), 100)
 }
 
 type copiesRmCmd struct {
-	clientConfig
+	settings.Client
 
 	Blobs   []stored `arg:"" name:"blob" help:"Digests, hash URLs of this gateway, or ids of files."`
 	From    []string `required:"" placeholder:"PROVIDER" help:"Providers to delete the copies at, such as kimi,glm."`
@@ -149,7 +152,7 @@ func (copiesRmCmd) Help() string {
 }
 
 // Run deletes the copies, one after the other.
-func (c *copiesRmCmd) Run(ctx context.Context, std stdio) error {
+func (c *copiesRmCmd) Run(ctx context.Context, std terminal.Streams) error {
 	from, err := providerNames(c.From)
 	if err != nil {
 		return err
@@ -157,7 +160,7 @@ func (c *copiesRmCmd) Run(ctx context.Context, std stdio) error {
 	if len(from) == 0 {
 		return errNoProviders
 	}
-	gateway, err := c.connect()
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
@@ -177,9 +180,9 @@ func (c *copiesRmCmd) Run(ctx context.Context, std stdio) error {
 			}
 			if err != nil {
 				results.add(err)
-				printError(std.err, c.Blobs[i].String()+" at "+provider, adviseCopy(err))
+				terminal.PrintError(std.Err, c.Blobs[i].String()+" at "+provider, adviseCopy(err))
 			}
-			if err := reportDeleted(&progress{std: std}, &results, deleted, c.JSON); err != nil {
+			if err := reportDeleted(terminal.NewProgress(std, terminal.ProgressOptions{NoBars: true}), &results, deleted, c.JSON); err != nil {
 				return err
 			}
 		}
@@ -196,20 +199,20 @@ func notDeleted(c api.Copy) error {
 	if c.Error != nil {
 		why = " (" + providerErrorText(c.Error) + ")"
 	}
-	return codedError{fmt.Errorf("%s has not confirmed the delete yet%s; the gateway goes on trying", c.Provider, why), exitUnderWay}
+	return exit.With(exit.UnderWay, fmt.Errorf("%s has not confirmed the delete yet%s; the gateway goes on trying", c.Provider, why))
 }
 
 // copyText names a copy.
 func copyText(c api.Copy) string {
 	what := c.Purpose
 	if c.Extension != "" {
-		what += ", " + display(c.Extension)
+		what += ", " + terminal.Printable(c.Extension)
 	}
 	return fmt.Sprintf("%s at %s (%s)", c.Digest, c.Provider, what)
 }
 
 type copiesLostCmd struct {
-	clientConfig
+	settings.Client
 
 	Blob    blobRef `arg:"" name:"digest" help:"Digest, or hash URL of this gateway."`
 	At      string  `required:"" placeholder:"PROVIDER" help:"The provider that doesn't know the file."`
@@ -220,8 +223,8 @@ type copiesLostCmd struct {
 }
 
 // Run reports the loss, and prints the id to use from now on.
-func (c *copiesLostCmd) Run(ctx context.Context, std stdio) error {
-	gateway, err := c.connect()
+func (c *copiesLostCmd) Run(ctx context.Context, std terminal.Streams) error {
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
@@ -230,9 +233,9 @@ func (c *copiesLostCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	shown := newProgress(std, c.JSON)
-	defer shown.close()
-	done := shown.waiting("looking", c.At)
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.JSON})
+	defer shown.Close()
+	done := shown.Waiting("looking", c.At)
 	made, err := gateway.ReportLost(ctx, d, c.At, c.ID, client.CopyOptions{Purpose: c.Purpose, Name: c.Name})
 	done()
 	if err != nil {
@@ -242,14 +245,14 @@ func (c *copiesLostCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(shown.stdout(), made)
+		return terminal.PrintJSON(shown.Stdout(), made)
 	}
 	if made.Created == nil || *made.Created {
-		shown.note("uploaded again")
+		shown.Note("uploaded again")
 	} else {
-		shown.note("%s knows the file", c.At)
+		shown.Note("%s knows the file", c.At)
 	}
 	noteSimulatedCopies(shown, []api.Copy{made})
-	_, err = fmt.Fprintln(std.out, made.ProviderFileID)
+	_, err = fmt.Fprintln(std.Out, made.ProviderFileID)
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/exit"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
@@ -56,19 +57,19 @@ func TestSyncWaitsForLongerThanTheGateway(t *testing.T) {
 	}{
 		"ready": {
 			last: api.Operation{Status: api.OperationSucceeded, Copy: new(aCopy("ready", "file_1"))},
-			code: exitOK, stdout: "kimi\tfile_1\n",
+			code: exit.OK, stdout: "kimi\tfile_1\n",
 			stderr: "ready  ",
 		},
 		"failed": {
 			last: api.Operation{Status: api.OperationFailed, Copy: new(aCopy("failed", "")), Error: &api.Problem{
 				Code: api.CodeProviderQuota, Detail: "kimi: upload failed: the balance is used up", Provider: "kimi", OperationID: "op-1",
 			}},
-			code:   exitRefused,
+			code:   exit.Refused,
 			stderr: "→ kimi: kimi: upload failed: the balance is used up (provider_quota, operation op-1); once that is mended, `cas sync --retry` tries again at once\n",
 		},
 		"lost meanwhile": {
 			last:   api.Operation{Status: api.OperationSucceeded, Copy: new(aCopy("lost", ""))},
-			code:   exitUnavailable,
+			code:   exit.Unavailable,
 			stderr: "the copy was made, and is lost by now; the same command makes it again\n",
 		},
 	} {
@@ -106,7 +107,7 @@ func TestSyncGivesUpWaitingAndSaysHowFarItIs(t *testing.T) {
 		answer(t, w, 202, aCopy("processing", ""))
 	}, "sync", wantedDigest.String(), "--to=kimi", "--wait=20ms", "--retry", "--json")
 	want := "kimi: copy in progress: it is processing, and the work goes on at the gateway (operation op-1)\n"
-	if o.code != exitUnderWay || !strings.Contains(o.stderr, want) ||
+	if o.code != exit.UnderWay || !strings.Contains(o.stderr, want) ||
 		!strings.Contains(o.stdout, `"copy":{`) || !strings.Contains(o.stdout, `"error":{`) {
 		t.Errorf("%+v", o)
 	}
@@ -138,7 +139,7 @@ func TestInterruptedSyncSaysWhetherTheWorkGoesOn(t *testing.T) {
 				interrupt()
 				<-r.Context().Done()
 			}, append([]string{"sync", "--to=kimi,glm", "--parallel=1"}, tt.args...)...)
-			if says := strings.Contains(o.stderr, "stopped waiting; what the gateway was asked for goes on there"); o.code != exitInterrupted || says != tt.says {
+			if says := strings.Contains(o.stderr, "stopped waiting; what the gateway was asked for goes on there"); o.code != exit.Interrupted || says != tt.says {
 				t.Errorf("%+v", o)
 			}
 			if strings.Count(o.stderr, "\n") != 1 || o.stdout != "" {
@@ -179,7 +180,7 @@ func TestSyncPrintsInOrder(t *testing.T) {
 			t.Errorf("line %d is %q, want %q", i, line, want)
 		}
 	}
-	if o.code != exitOK {
+	if o.code != exit.OK {
 		t.Errorf("%+v", o)
 	}
 }
@@ -194,9 +195,9 @@ func TestDeleteIsSaidOnlyOnceItIsConfirmed(t *testing.T) {
 		stdout string
 		stderr string
 	}{
-		"confirmed":   {[]api.Copy{aCopy("deleted", "")}, exitOK, name + " deleted\n", ""},
-		"being tried": {[]api.Copy{failed}, exitUnderWay, "", "cas: " + name + ": kimi has not confirmed the delete yet (503 transient: busy); the gateway goes on trying\n"},
-		"one of both": {[]api.Copy{aCopy("deleting", "file_1"), aCopy("deleted", "")}, exitPartly, name + " deleted\n", "has not confirmed the delete yet; the gateway"},
+		"confirmed":   {[]api.Copy{aCopy("deleted", "")}, exit.OK, name + " deleted\n", ""},
+		"being tried": {[]api.Copy{failed}, exit.UnderWay, "", "cas: " + name + ": kimi has not confirmed the delete yet (503 transient: busy); the gateway goes on trying\n"},
+		"one of both": {[]api.Copy{aCopy("deleting", "file_1"), aCopy("deleted", "")}, exit.Partly, name + " deleted\n", "has not confirmed the delete yet; the gateway"},
 	} {
 		o := runWith(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
 			answer(t, w, 202, api.CopyList{Copies: tt.copies})
@@ -234,11 +235,11 @@ nothing was changed; --apply mends it
 		stdout string
 		stderr string
 	}{
-		"differences":         {func(*api.Reconciliation) {}, exitDiffers, dry, ""},
-		"mended":              {failing(), exitOK, applied, ""},
-		"half of it mended":   {failing("no"), exitPartly, applied, "cas: kimi: no\n"},
-		"none of it mended":   {failing("no", "nor that"), exitFailure, applied, "cas: kimi: no\ncas: kimi: nor that\n"},
-		"others' files alone": {func(r *api.Reconciliation) { r.Unknown, r.Gone, r.Elsewhere = nil, nil, nil }, exitOK, "kimi, account abc@host: 7 files there, 5 copies known here\n2 foreign: not made by a casgate; they are left alone\nnothing to mend\n", ""},
+		"differences":         {func(*api.Reconciliation) {}, exit.Differs, dry, ""},
+		"mended":              {failing(), exit.OK, applied, ""},
+		"half of it mended":   {failing("no"), exit.Partly, applied, "cas: kimi: no\n"},
+		"none of it mended":   {failing("no", "nor that"), exit.Failure, applied, "cas: kimi: no\ncas: kimi: nor that\n"},
+		"others' files alone": {func(r *api.Reconciliation) { r.Unknown, r.Gone, r.Elsewhere = nil, nil, nil }, exit.OK, "kimi, account abc@host: 7 files there, 5 copies known here\n2 foreign: not made by a casgate; they are left alone\nnothing to mend\n", ""},
 	} {
 		report := found
 		tt.change(&report)
@@ -260,22 +261,22 @@ func TestExitCodesOfProblems(t *testing.T) {
 		problem api.Problem
 		code    int
 	}{
-		{api.Problem{Code: api.CodeProviderNotFound}, exitNotFound},
-		{api.Problem{Code: api.CodeCopyNotFound}, exitNotFound},
-		{api.Problem{Code: api.CodeOperationNotFound}, exitNotFound},
-		{api.Problem{Code: api.CodeBlobNotFound}, exitNotFound},
-		{api.Problem{Code: api.CodeProviderRejected}, exitRefused},
-		{api.Problem{Code: api.CodeProviderQuota}, exitRefused},
-		{api.Problem{Code: api.CodeProviderQuota, Retryable: true}, exitRefused},
-		{api.Problem{Code: api.CodeProviderFailed}, exitRefused},
-		{api.Problem{Code: api.CodeProviderFailed, Retryable: true}, exitUnavailable},
-		{api.Problem{Code: api.CodeProviderUnavailable}, exitUnavailable},
-		{api.Problem{Code: api.CodeProviderUnavailable, Retryable: true}, exitUnavailable},
-		{api.Problem{Code: api.CodeProviderRateLimited, Retryable: true}, exitUnavailable},
-		{api.Problem{Code: api.CodeProviderTimeout, Retryable: true}, exitUnavailable},
-		{api.Problem{Code: api.CodeCopyInProgress, Retryable: true}, exitUnderWay},
-		{api.Problem{Code: api.CodeOverloaded, Retryable: true}, exitUnavailable},
-		{api.Problem{Code: api.CodeInternal}, exitFailure},
+		{api.Problem{Code: api.CodeProviderNotFound}, exit.NotFound},
+		{api.Problem{Code: api.CodeCopyNotFound}, exit.NotFound},
+		{api.Problem{Code: api.CodeOperationNotFound}, exit.NotFound},
+		{api.Problem{Code: api.CodeBlobNotFound}, exit.NotFound},
+		{api.Problem{Code: api.CodeProviderRejected}, exit.Refused},
+		{api.Problem{Code: api.CodeProviderQuota}, exit.Refused},
+		{api.Problem{Code: api.CodeProviderQuota, Retryable: true}, exit.Refused},
+		{api.Problem{Code: api.CodeProviderFailed}, exit.Refused},
+		{api.Problem{Code: api.CodeProviderFailed, Retryable: true}, exit.Unavailable},
+		{api.Problem{Code: api.CodeProviderUnavailable}, exit.Unavailable},
+		{api.Problem{Code: api.CodeProviderUnavailable, Retryable: true}, exit.Unavailable},
+		{api.Problem{Code: api.CodeProviderRateLimited, Retryable: true}, exit.Unavailable},
+		{api.Problem{Code: api.CodeProviderTimeout, Retryable: true}, exit.Unavailable},
+		{api.Problem{Code: api.CodeCopyInProgress, Retryable: true}, exit.UnderWay},
+		{api.Problem{Code: api.CodeOverloaded, Retryable: true}, exit.Unavailable},
+		{api.Problem{Code: api.CodeInternal}, exit.Failure},
 	} {
 		err := fmt.Errorf("wrapped: %w", &client.Error{Problem: tt.problem})
 		if code := exitCode(t.Context(), err); code != tt.code {

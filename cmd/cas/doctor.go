@@ -16,19 +16,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/migrations"
 )
 
 // doctorCmd checks everything a gateway with these settings would need.
 type doctorCmd struct {
-	dataConfig
-	indexConfig
-	storeConfig
+	settings.Data
+	settings.Index
+	settings.ObjectStore
 }
 
-// settings are the environment variables there are; any other CAS_ variable is
+// knownVariables are the environment variables of cas. Another CAS_ variable is
 // likely a typing error.
-var settings = []string{
+var knownVariables = []string{
 	"CAS_LISTEN", "CAS_ADMIN_LISTEN", "CAS_DATA_DIR", "CAS_DATABASE_URL", "CAS_DATABASE_LISTEN_URL",
 	"CAS_S3_ENDPOINT", "CAS_S3_BUCKET", "CAS_S3_REGION", "CAS_S3_ACCESS_KEY", "CAS_S3_SECRET_KEY",
 	"CAS_MAX_BLOB_SIZE", "CAS_AUTH", "CAS_PUBLIC_READ", "CAS_PUBLIC_URL",
@@ -71,27 +74,27 @@ func (e *examination) fail(subject string, err error, remedy string) {
 }
 
 // Run checks one thing after the other and prints a line for each.
-func (c *doctorCmd) Run(ctx context.Context, std stdio) error {
-	e := &examination{out: std.out}
+func (c *doctorCmd) Run(ctx context.Context, std terminal.Streams) error {
+	e := &examination{out: std.Out}
 	c.checkSettings(e)
 	c.checkDataFolder(e)
 	c.checkIndex(ctx, e)
 	c.checkStore(ctx, e)
 	switch {
 	case e.failed > 0:
-		fmt.Fprintf(std.out, "\n%d to mend, %d to look at\n", e.failed, e.warned)
-		return codedError{errReported, exitFailure}
+		fmt.Fprintf(std.Out, "\n%d to mend, %d to look at\n", e.failed, e.warned)
+		return exit.With(exit.Failure, exit.ErrReported)
 	case e.warned > 0:
-		fmt.Fprintf(std.out, "\nnothing to mend, %d to look at\n", e.warned)
+		fmt.Fprintf(std.Out, "\nnothing to mend, %d to look at\n", e.warned)
 	default:
-		fmt.Fprintln(std.out, "\nall is well")
+		fmt.Fprintln(std.Out, "\nall is well")
 	}
 	return nil
 }
 
 func (c *doctorCmd) checkSettings(e *examination) {
 	known := map[string]bool{}
-	for _, name := range settings {
+	for _, name := range knownVariables {
 		known[name], known[name+"_FILE"] = true, true
 	}
 	for _, a := range adapters {
@@ -109,20 +112,13 @@ func (c *doctorCmd) checkSettings(e *examination) {
 		}
 	}
 	if !unknown {
-		e.ok("settings", "index: %s; store: %s", c.indexConfig.describe(c.dataConfig), c.storeText())
+		e.ok("settings", "index: %s; store: %s", c.Index.Describe(c.Data), c.ObjectStore.Describe(c.Data))
 	}
-}
-
-func (c *doctorCmd) storeText() string {
-	if c.storeConfig.embedded() {
-		return "folder " + c.path(objectsDir)
-	}
-	return "bucket " + c.S3Bucket + " at " + c.S3Endpoint
 }
 
 func (c *doctorCmd) checkDataFolder(e *examination) {
 	const subject = "data folder"
-	if err := c.dataConfig.make(); err != nil {
+	if err := c.Data.CreateFolder(); err != nil {
 		e.fail(subject, err, "set CAS_DATA_DIR to a folder that "+userName()+" may write to")
 		return
 	}
@@ -147,10 +143,10 @@ func (c *doctorCmd) checkDataFolder(e *examination) {
 	} else {
 		e.ok(subject, "%s can be written to, %s free", c.DataDir, humanize.IBytes(free))
 	}
-	for _, name := range []string{adminTokenFile, sqliteFile} {
-		info, err := os.Stat(c.path(name))
+	for _, name := range []string{settings.AdminTokenFile, settings.SQLiteFile} {
+		info, err := os.Stat(c.Path(name))
 		if err == nil && info.Mode().Perm()&0o077 != 0 {
-			e.warn("permissions", fmt.Sprintf("%s can be read by others (%v)", c.path(name), info.Mode().Perm()), "chmod 600 "+c.path(name))
+			e.warn("permissions", fmt.Sprintf("%s can be read by others (%v)", c.Path(name), info.Mode().Perm()), "chmod 600 "+c.Path(name))
 		}
 	}
 }
@@ -159,7 +155,7 @@ func userName() string { return fmt.Sprintf("this user (uid %d)", os.Getuid()) }
 
 func (c *doctorCmd) checkIndex(ctx context.Context, e *examination) {
 	const subject = "index"
-	x, err := openIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+	x, err := openIndex(ctx, c.Index, c.Data, zerolog.Nop())
 	if err != nil {
 		e.fail(subject, err, "check that the server runs, and host, port, user, password and database in CAS_DATABASE_URL")
 		return
@@ -170,11 +166,11 @@ func (c *doctorCmd) checkIndex(ctx context.Context, e *examination) {
 		e.fail(subject, err, "check that the server runs and CAS_DATABASE_URL is right")
 		return
 	}
-	e.ok(subject, "%s answers in %s", c.indexConfig.describe(c.dataConfig), time.Since(start).Round(10*time.Microsecond))
+	e.ok(subject, "%s answers in %s", c.Index.Describe(c.Data), time.Since(start).Round(10*time.Microsecond))
 	switch err := x.CheckSchema(ctx); {
 	case err == nil:
 		e.ok("schema", "up to date")
-	case c.indexConfig.embedded() && errors.Is(err, migrations.ErrSchema):
+	case c.Index.Embedded() && errors.Is(err, migrations.ErrSchema):
 		e.ok("schema", "`cas serve` will bring it up to date by itself (%v)", err)
 	default:
 		e.fail("schema", err, "run `cas migrate up`, with a cas of the same version as the gateways")
@@ -199,7 +195,7 @@ func (c *doctorCmd) checkClock(ctx context.Context, e *examination, x database) 
 
 func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 	const subject = "store"
-	objects, err := openObjects(c.storeConfig, c.dataConfig)
+	objects, err := openObjects(c.ObjectStore, c.Data)
 	if err != nil {
 		e.fail(subject, err, "correct the settings it names")
 		return

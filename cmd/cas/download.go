@@ -12,6 +12,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/client"
 )
 
@@ -22,7 +23,7 @@ type download struct {
 	info  client.Info
 	path  string
 	force bool
-	shown *progress
+	shown *terminal.Progress
 
 	partial *os.File
 	have    int64 // how long the partial file is
@@ -42,7 +43,7 @@ func (d *download) run(ctx context.Context) error {
 	}
 	defer unlock()
 	if d.have > 0 {
-		d.shown.note("going on after %s of %s from %s", sizeText(d.have), sizeText(d.info.Size), display(d.partialPath()))
+		d.shown.Note("going on after %s of %s from %s", terminal.Size(d.have), terminal.Size(d.info.Size), terminal.Printable(d.partialPath()))
 	}
 	if err = d.fetch(ctx); err == nil {
 		err = d.publish()
@@ -64,7 +65,7 @@ func (d *download) openPartial() (unlock func(), err error) {
 	locked, err := lock.TryLock()
 	if err != nil {
 		d.partial.Close()
-		return nil, fmt.Errorf("lock %s: %w", display(path), err)
+		return nil, fmt.Errorf("lock %s: %w", terminal.Printable(path), err)
 	}
 	unlock = func() {
 		d.partial.Close()
@@ -85,7 +86,7 @@ func (d *download) openPartial() (unlock func(), err error) {
 		return nil, err
 	case !locked:
 		unlock()
-		return nil, fmt.Errorf("another cas get is fetching this blob to %s; wait for it, or give another name with -o", display(d.path))
+		return nil, fmt.Errorf("another cas get is fetching this blob to %s; wait for it, or give another name with -o", terminal.Printable(d.path))
 	}
 	return unlock, nil
 }
@@ -101,7 +102,7 @@ func (d *download) fetch(ctx context.Context) error {
 		switch {
 		case errors.Is(err, cas.ErrDigestMismatch) && before > 0 && !startedOver:
 			startedOver = true
-			d.shown.note("the bytes in %s are not this blob's; starting over", display(d.partialPath()))
+			d.shown.Note("the bytes in %s are not this blob's; starting over", terminal.Printable(d.partialPath()))
 			d.have = 0
 			if err := d.partial.Truncate(0); err != nil {
 				return err
@@ -113,7 +114,7 @@ func (d *download) fetch(ctx context.Context) error {
 		if err = d.explain(ctx, err); !errors.Is(err, client.ErrUnreachable) || d.have == before {
 			return err
 		}
-		d.shown.note("%v; going on", err)
+		d.shown.Note("%v; going on", err)
 	}
 }
 
@@ -164,7 +165,7 @@ func (r *rest) open() error {
 	if err != nil {
 		return err
 	}
-	r.body = r.shown.reader(content.Body, "fetching", r.path, r.offset, r.info.Size)
+	r.body = r.shown.Reader(content.Body, terminal.Transfer{Verb: "fetching", Name: r.path, From: r.offset, Size: r.info.Size})
 	if content.Offset < r.offset { // the gateway sends the whole
 		_, err = io.CopyN(io.Discard, content.Body, r.offset)
 	}
@@ -184,7 +185,7 @@ func (r *rest) Close() error {
 func (d *download) leave(err error) error {
 	if d.have > 0 && !errors.Is(err, cas.ErrDigestMismatch) && !errors.Is(err, cas.ErrObjectCorrupt) {
 		return fmt.Errorf("%w; %s of %s are in %s, and the same command goes on from there",
-			err, sizeText(d.have), sizeText(d.info.Size), display(d.partialPath()))
+			err, terminal.Size(d.have), terminal.Size(d.info.Size), terminal.Printable(d.partialPath()))
 	}
 	if removeErr := os.Remove(d.partialPath()); removeErr != nil {
 		return fmt.Errorf("%w (and its partial file is left behind: %w)", err, removeErr)

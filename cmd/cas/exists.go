@@ -7,12 +7,15 @@ import (
 	"io"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/client"
 )
 
 // existsCmd tells which blobs the gateway has.
 type existsCmd struct {
-	clientConfig
+	settings.Client
 
 	Blobs []subject `arg:"" name:"digest|file" help:"Digests, hash URLs of this gateway, or local files, which are read and not sent."`
 	JSON  bool      `name:"json" help:"Print a JSON object for each."`
@@ -39,17 +42,17 @@ type existence struct {
 }
 
 // errMissing is the failure of a blob that isn't there.
-var errMissing = codedError{errors.New("missing"), exitNotFound}
+var errMissing = exit.With(exit.NotFound, errors.New("missing"))
 
 // Run asks for all at once, and prints what it is told.
-func (c *existsCmd) Run(ctx context.Context, std stdio) error {
-	gateway, err := c.connect()
+func (c *existsCmd) Run(ctx context.Context, std terminal.Streams) error {
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer gateway.Close()
-	shown := newProgress(std, c.Quiet)
-	defer shown.close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
+	defer shown.Close()
 	all := make([]existence, len(c.Blobs))
 	var digests []cas.Digest
 	for i, s := range c.Blobs {
@@ -85,9 +88,9 @@ func (c *existsCmd) Run(ctx context.Context, std stdio) error {
 }
 
 // look finds out the digest of an argument.
-func (c *existsCmd) look(ctx context.Context, gateway *client.Client, shown *progress, s subject) (existence, error) {
+func (c *existsCmd) look(ctx context.Context, gateway *client.Client, shown *terminal.Progress, s subject) (existence, error) {
 	if s.file != "" {
-		return existence{}, usageError{fmt.Errorf("%s is the id of a file; `cas file info` tells of it", s.file)}
+		return existence{}, exit.Usagef("%s is the id of a file; `cas file info` tells of it", s.file)
 	}
 	if s.path == "" {
 		d, err := s.blob.digestAt(gateway)
@@ -113,15 +116,15 @@ func (c *existsCmd) look(ctx context.Context, gateway *client.Client, shown *pro
 	return e, nil
 }
 
-func (c *existsCmd) print(shown *progress, e existence) error {
+func (c *existsCmd) print(shown *terminal.Progress, e existence) error {
 	if e.Present == nil {
-		printError(shown.stderr(), e.given, e.err)
+		terminal.PrintError(shown.Stderr(), e.given, e.err)
 	}
 	if c.JSON {
 		if e.Present == nil {
 			e.Error = newJSONError(e.err)
 		}
-		return printJSON(shown.stdout(), e)
+		return terminal.PrintJSON(shown.Stdout(), e)
 	}
 	if e.Present == nil {
 		return nil
@@ -130,6 +133,6 @@ func (c *existsCmd) print(shown *progress, e existence) error {
 	if !*e.Present {
 		word = "missing"
 	}
-	_, err := fmt.Fprintf(shown.stdout(), "%s\t%s\t%s\n", word, e.Digest, display(e.given))
+	_, err := fmt.Fprintf(shown.Stdout(), "%s\t%s\t%s\n", word, e.Digest, terminal.Printable(e.given))
 	return err
 }

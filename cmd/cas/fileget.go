@@ -8,12 +8,14 @@ import (
 	"os"
 	"path/filepath"
 
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/client"
 )
 
 // fileGetCmd fetches a file's bytes.
 type fileGetCmd struct {
-	clientConfig
+	settings.Client
 
 	File   fileID `arg:"" name:"id" help:"Id of a file."`
 	From   string `placeholder:"PROVIDER" help:"Fetch what this provider gives back for its copy, rather than the gateway's own bytes."`
@@ -30,14 +32,14 @@ What comes from a provider, with --from, nobody can verify: some providers chang
 }
 
 // Run fetches the bytes.
-func (c *fileGetCmd) Run(ctx context.Context, std stdio) error {
-	gateway, err := c.connect()
+func (c *fileGetCmd) Run(ctx context.Context, std terminal.Streams) error {
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer gateway.Close()
-	shown := newProgress(std, c.Quiet)
-	defer shown.close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
+	defer shown.Close()
 	get := &getCmd{Output: c.Output, Force: c.Force}
 	switch {
 	case c.From != "":
@@ -51,17 +53,17 @@ func (c *fileGetCmd) Run(ctx context.Context, std stdio) error {
 }
 
 // fromProvider fetches what a provider gives back.
-func (c *fileGetCmd) fromProvider(ctx context.Context, gateway *client.Client, get *getCmd, shown *progress) error {
+func (c *fileGetCmd) fromProvider(ctx context.Context, gateway *client.Client, get *getCmd, shown *terminal.Progress) error {
 	content, err := gateway.FileCopyContent(ctx, string(c.File), c.From, client.CopyOptions{})
 	if err != nil {
 		return err
 	}
-	if get.isToStdout(shown.std) {
+	if get.isToStdout(shown.Streams()) {
 		defer content.Body.Close()
-		_, err := io.Copy(shown.std.out, content.Body)
+		_, err := io.Copy(shown.Streams().Out, content.Body)
 		return err
 	}
-	body := shown.reader(content.Body, "fetching", string(c.File), 0, -1)
+	body := shown.Reader(content.Body, terminal.Transfer{Verb: "fetching", Name: string(c.File), Size: -1})
 	defer body.Close()
 	path, err := get.outputPath(string(c.File), content.Name)
 	if err != nil {
@@ -71,7 +73,7 @@ func (c *fileGetCmd) fromProvider(ctx context.Context, gateway *client.Client, g
 	if err != nil {
 		return err
 	}
-	shown.note("%-13s  %9s  %s, as %s gave it, and unverified", "fetched", sizeText(n), display(path), c.From)
+	shown.Note("%-13s  %9s  %s, as %s gave it, and unverified", "fetched", terminal.Size(n), terminal.Printable(path), c.From)
 	return nil
 }
 

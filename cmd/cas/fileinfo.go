@@ -4,20 +4,21 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
 
 // fileInfoCmd tells about files.
 type fileInfoCmd struct {
-	clientConfig
+	settings.Client
 
 	Files []fileID `arg:"" name:"id" help:"Ids of files."`
 	JSON  bool     `name:"json" help:"Print a JSON object for each file; of one that can't be told about, its id and the error."`
@@ -36,8 +37,8 @@ type fileFailure struct {
 }
 
 // Run prints what the gateway knows of each file.
-func (c *fileInfoCmd) Run(ctx context.Context, std stdio) error {
-	gateway, err := c.connect()
+func (c *fileInfoCmd) Run(ctx context.Context, std terminal.Streams) error {
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
@@ -55,16 +56,16 @@ func (c *fileInfoCmd) Run(ctx context.Context, std stdio) error {
 		files.add(err)
 		switch {
 		case err != nil:
-			printError(std.err, string(id), adviseFile(err))
+			terminal.PrintError(std.Err, string(id), adviseFile(err))
 			if c.JSON {
-				err = printJSON(std.out, fileFailure{string(id), newJSONError(err)})
+				err = terminal.PrintJSON(std.Out, fileFailure{string(id), newJSONError(err)})
 			} else {
 				err = nil
 			}
 		case c.JSON:
-			err = printJSON(std.out, info)
+			err = terminal.PrintJSON(std.Out, info)
 		default:
-			err = printFile(std.out, info)
+			err = printFile(std.Out, info)
 		}
 		if err != nil {
 			return err
@@ -74,25 +75,25 @@ func (c *fileInfoCmd) Run(ctx context.Context, std stdio) error {
 }
 
 func printFile(w io.Writer, f fileAndCopies) error {
-	out := &linePrinter{w: w}
-	out.line("%s", f.ID)
+	out := &terminal.Lines{W: w}
+	out.Printf("%s", f.ID)
 	field := func(name, value string) {
 		if value != "" {
-			out.line("  %-10s  %s", name, value)
+			out.Printf("  %-10s  %s", name, value)
 		}
 	}
-	field("name", display(f.Filename))
-	field("size", fmt.Sprintf("%d (%s)", f.Bytes, sizeText(f.Bytes)))
-	field("media type", display(f.MediaType))
+	field("name", terminal.Printable(f.Filename))
+	field("size", fmt.Sprintf("%d (%s)", f.Bytes, terminal.Size(f.Bytes)))
+	field("media type", terminal.Printable(f.MediaType))
 	field("purpose", f.Purpose)
-	field("context", display(f.Context))
-	field("tags", display(strings.Join(f.Tags, ", ")))
+	field("context", terminal.Printable(f.Context))
+	field("tags", terminal.Printable(strings.Join(f.Tags, ", ")))
 	if metadata := string(f.Metadata); metadata != "{}" {
-		field("metadata", display(metadata))
+		field("metadata", terminal.Printable(metadata))
 	}
-	field("created", secondsText(f.CreatedAt, ""))
-	field("last read", secondsText(f.LastAccessedAt, "never"))
-	field("expires", secondsText(f.ExpiresAt, "never"))
+	field("created", terminal.UnixTime(f.CreatedAt, ""))
+	field("last read", terminal.UnixTime(f.LastAccessedAt, "never"))
+	field("expires", terminal.UnixTime(f.ExpiresAt, "never"))
 	if d := f.Digest(); d.IsZero() {
 		field("digest", "not known yet: the bytes of this imported file have not been taken in")
 	} else {
@@ -100,7 +101,7 @@ func printFile(w io.Writer, f fileAndCopies) error {
 	}
 	field("URL", f.URL)
 	if f.Status != api.FileProcessed {
-		field("status", display(f.Status+": "+f.StatusDetails))
+		field("status", terminal.Printable(f.Status+": "+f.StatusDetails))
 	}
 	label := "copies"
 	for _, one := range f.Copies {
@@ -108,23 +109,15 @@ func printFile(w io.Writer, f fileAndCopies) error {
 		if one.Simulated {
 			id += "  SIMULATED"
 		}
-		out.line("  %-10s  %s  %s  %s  %s", label, one.Provider, one.Purpose, one.State, id)
+		out.Printf("  %-10s  %s  %s  %s  %s", label, one.Provider, one.Purpose, one.State, id)
 		label = ""
 	}
-	return out.err
-}
-
-// secondsText is a time in seconds since 1970, for people.
-func secondsText(seconds int64, none string) string {
-	if seconds == 0 {
-		return none
-	}
-	return time.Unix(seconds, 0).UTC().Format(time.RFC3339)
+	return out.Err
 }
 
 // fileLsCmd lists files.
 type fileLsCmd struct {
-	clientConfig
+	settings.Client
 
 	Limit    int    `default:"0" help:"How many to print; 0 means all."`
 	Newest   bool   `help:"Newest first."`
@@ -138,25 +131,29 @@ type fileLsCmd struct {
 }
 
 // Run prints files as they come.
-func (c *fileLsCmd) Run(ctx context.Context, std stdio) error {
+func (c *fileLsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	o, err := c.options()
 	if err != nil {
 		return err
 	}
-	gateway, err := c.connect()
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer gateway.Close()
+	table := terminal.Table{
+		// The longest ids are those of imported rows without a UUID.
+		W: std.Out, Format: "%-45s  %9s  %-20s  %-16s  %s", Head: []any{"ID", "SIZE", "CREATED", "PURPOSE", "NAME"},
+	}
 	printed := 0
 	for file, err := range gateway.Files(ctx, o) {
 		if err != nil {
 			return adviseFile(err)
 		}
 		if c.JSON {
-			err = printJSON(std.out, file)
+			err = terminal.PrintJSON(std.Out, file)
 		} else {
-			err = printFileRow(std.out, file, printed == 0)
+			err = printFileRow(&table, file)
 		}
 		if err != nil {
 			return err
@@ -174,7 +171,7 @@ func (c *fileLsCmd) options() (client.FileListOptions, error) {
 		Metadata: json.RawMessage(c.Metadata), Descending: c.Newest, PageSize: maxListPage,
 	}
 	if c.Limit < 0 {
-		return o, usageError{errors.New("--limit must not be negative")}
+		return o, exit.Usagef("--limit must not be negative")
 	}
 	if c.Limit > 0 {
 		o.PageSize = min(c.Limit, maxListPage)
@@ -186,19 +183,6 @@ func (c *fileLsCmd) options() (client.FileListOptions, error) {
 	return o, err
 }
 
-// printFileRow prints a row of the table, and its head before the first one. The
-// columns have fixed widths, so that no row waits for those to come; the longest ids
-// are those of imported rows that had no UUID.
-func printFileRow(w io.Writer, f api.File, first bool) error {
-	const row = "%-45s  %9s  %-20s  %-16s  %s"
-	line := func(cells ...any) error {
-		_, err := fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf(row, cells...), " "))
-		return err
-	}
-	if first {
-		if err := line("ID", "SIZE", "CREATED", "PURPOSE", "NAME"); err != nil {
-			return err
-		}
-	}
-	return line(f.ID, sizeText(f.Bytes), secondsText(f.CreatedAt, "-"), f.Purpose, display(f.Filename))
+func printFileRow(t *terminal.Table, f api.File) error {
+	return t.Row(f.ID, terminal.Size(f.Bytes), terminal.UnixTime(f.CreatedAt, "-"), f.Purpose, terminal.Printable(f.Filename))
 }

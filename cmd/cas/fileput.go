@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,13 +13,16 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
 
 // filePutCmd stores files under names.
 type filePutCmd struct {
-	clientConfig
+	settings.Client
 
 	Paths     []string      `arg:"" name:"path" help:"Files, folders with -r, or - for standard input."`
 	Recursive bool          `short:"r" help:"Store the files in folders, too. Symbolic links in them are not followed."`
@@ -56,17 +58,17 @@ type filePut struct {
 }
 
 // Run stores the files.
-func (c *filePutCmd) Run(ctx context.Context, std stdio) error {
+func (c *filePutCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	gateway, err := c.connect()
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer gateway.Close()
-	shown := newProgress(std, c.Quiet)
-	defer shown.close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
+	defer shown.Close()
 	var puts []*filePut
 	for _, item := range collect(c.Paths, c.Recursive, shown) {
 		puts = append(puts, &filePut{putItem: item, made: make(chan struct{})})
@@ -91,18 +93,18 @@ func (c *filePutCmd) check() error {
 	}
 	switch {
 	case c.Name == "" && slices.Contains(c.Paths, stdinPath):
-		return usageError{errors.New("standard input has no name; give one with --name")}
+		return exit.Usagef("standard input has no name; give one with --name")
 	case c.Expires != 0 && (c.Expires < cas.MinFileLife || c.Expires > cas.MaxFileLife):
-		return usageError{fmt.Errorf("--expires must be between %v and %v", cas.MinFileLife, cas.MaxFileLife)}
+		return exit.Usagef("--expires must be between %v and %v", cas.MinFileLife, cas.MaxFileLife)
 	case c.Metadata != "" && !json.Valid([]byte(c.Metadata)):
-		return usageError{errors.New(`--metadata is not JSON, such as {"key":"value"}`)}
+		return exit.Usagef(`--metadata is not JSON, such as {"key":"value"}`)
 	}
 	return nil
 }
 
 // store stores the files, several at a time. What stops it altogether, and fails
 // those left, it returns.
-func (c *filePutCmd) store(ctx context.Context, gateway *client.Client, shown *progress, puts []*filePut) error {
+func (c *filePutCmd) store(ctx context.Context, gateway *client.Client, shown *terminal.Progress, puts []*filePut) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(c.Parallel)
 	for _, put := range puts {
@@ -125,7 +127,7 @@ func (c *filePutCmd) store(ctx context.Context, gateway *client.Client, shown *p
 	return group.Wait()
 }
 
-func (c *filePutCmd) send(ctx context.Context, gateway *client.Client, shown *progress, put *filePut) (api.File, error) {
+func (c *filePutCmd) send(ctx context.Context, gateway *client.Client, shown *terminal.Progress, put *filePut) (api.File, error) {
 	describe := client.NewFile{
 		Name: c.Name, Purpose: c.Purpose, MediaType: c.MediaType, Context: c.Context, Tags: c.Tags,
 		Metadata: json.RawMessage(c.Metadata), Life: c.Expires, Unique: c.Unique, Providers: c.Providers,
@@ -133,7 +135,7 @@ func (c *filePutCmd) send(ctx context.Context, gateway *client.Client, shown *pr
 	if describe.Name == "" {
 		describe.Name = filepath.Base(put.path)
 	}
-	src, size := io.NopCloser(shown.std.in), int64(-1)
+	src, size := io.NopCloser(shown.Streams().In), int64(-1)
 	if put.path != stdinPath {
 		file, err := os.Open(put.path)
 		if err != nil {
@@ -145,7 +147,7 @@ func (c *filePutCmd) send(ctx context.Context, gateway *client.Client, shown *pr
 		}
 		src = file
 	}
-	src = shown.reader(src, "sending", put.path, 0, size)
+	src = shown.Reader(src, terminal.Transfer{Verb: "sending", Name: put.path, Size: size})
 	defer src.Close()
 	return gateway.CreateFile(ctx, src, describe)
 }
@@ -158,7 +160,7 @@ type filePutResult struct {
 }
 
 // print prints what came of each file, in their order, as it becomes known.
-func (c *filePutCmd) print(ctx context.Context, puts []*filePut, shown *progress) error {
+func (c *filePutCmd) print(ctx context.Context, puts []*filePut, shown *terminal.Progress) error {
 	var files tally
 	withPaths := len(c.Paths) > 1 || c.Recursive
 	for _, put := range puts {
@@ -167,22 +169,22 @@ func (c *filePutCmd) print(ctx context.Context, puts []*filePut, shown *progress
 		var err error
 		switch {
 		case c.JSON && put.err == nil:
-			err = printJSON(shown.stdout(), filePutResult{Path: put.path, File: &put.file})
+			err = terminal.PrintJSON(shown.Stdout(), filePutResult{Path: put.path, File: &put.file})
 		case c.JSON:
-			err = printJSON(shown.stdout(), filePutResult{Path: put.path, Error: newJSONError(put.err)})
+			err = terminal.PrintJSON(shown.Stdout(), filePutResult{Path: put.path, Error: newJSONError(put.err)})
 		case put.err == nil && withPaths:
-			_, err = fmt.Fprintf(shown.stdout(), "%s\t%s\n", put.file.ID, display(put.path))
+			_, err = fmt.Fprintf(shown.Stdout(), "%s\t%s\n", put.file.ID, terminal.Printable(put.path))
 		case put.err == nil:
-			_, err = fmt.Fprintln(shown.stdout(), put.file.ID)
+			_, err = fmt.Fprintln(shown.Stdout(), put.file.ID)
 		}
 		if err != nil {
 			return err
 		}
 		switch {
 		case put.err == nil:
-			shown.note("%-13s  %9s  %s", "stored", sizeText(put.file.Bytes), display(put.path))
+			shown.Note("%-13s  %9s  %s", "stored", terminal.Size(put.file.Bytes), terminal.Printable(put.path))
 		case !put.stopped:
-			printError(shown.stderr(), put.path, adviseFile(put.err))
+			terminal.PrintError(shown.Stderr(), put.path, adviseFile(put.err))
 		}
 		for _, asked := range put.file.Asked {
 			files.add(reportAsked(shown, put.path, asked))

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
 
 // fileRmCmd deletes files.
 type fileRmCmd struct {
-	clientConfig
+	settings.Client
 
 	Files      []fileID `arg:"" name:"id" help:"Ids of files."`
 	At         []string `placeholder:"PROVIDER" xor:"where" help:"Delete nothing but the copies at these providers, such as kimi,glm. The files stay."`
@@ -30,18 +33,18 @@ A copy is said to be deleted only once its provider has confirmed it. Until then
 }
 
 // Run deletes the files, one after the other.
-func (c *fileRmCmd) Run(ctx context.Context, std stdio) error {
+func (c *fileRmCmd) Run(ctx context.Context, std terminal.Streams) error {
 	at, err := providerNames(c.At)
 	if err != nil {
 		return err
 	}
-	gateway, err := c.connect()
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer gateway.Close()
-	shown := newProgress(std, c.JSON)
-	defer shown.close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.JSON})
+	defer shown.Close()
 	var results tally
 	for _, id := range c.Files {
 		switch {
@@ -60,7 +63,7 @@ func (c *fileRmCmd) Run(ctx context.Context, std stdio) error {
 }
 
 // remove deletes a file. It returns what ends the command.
-func (c *fileRmCmd) remove(ctx context.Context, gateway *client.Client, shown *progress, results *tally, id string) error {
+func (c *fileRmCmd) remove(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *tally, id string) error {
 	err := gateway.DeleteFile(ctx, id)
 	if concernsAll(ctx, err) {
 		return advise(err)
@@ -68,20 +71,20 @@ func (c *fileRmCmd) remove(ctx context.Context, gateway *client.Client, shown *p
 	results.add(err)
 	switch {
 	case err != nil && c.JSON:
-		printError(shown.stderr(), id, adviseFile(err))
-		return printJSON(shown.stdout(), fileFailure{id, newJSONError(err)})
+		terminal.PrintError(shown.Stderr(), id, adviseFile(err))
+		return terminal.PrintJSON(shown.Stdout(), fileFailure{id, newJSONError(err)})
 	case err != nil:
-		printError(shown.stderr(), id, adviseFile(err))
+		terminal.PrintError(shown.Stderr(), id, adviseFile(err))
 		return nil
 	case c.JSON:
-		return printJSON(shown.stdout(), api.FileDeleted{ID: id, Object: api.ObjectFile, Deleted: true})
+		return terminal.PrintJSON(shown.Stdout(), api.FileDeleted{ID: id, Object: api.ObjectFile, Deleted: true})
 	}
-	_, err = fmt.Fprintf(shown.stdout(), "%s deleted\n", id)
+	_, err = fmt.Fprintf(shown.Stdout(), "%s deleted\n", id)
 	return err
 }
 
 // removeCopies deletes a file's copies at some providers.
-func (c *fileRmCmd) removeCopies(ctx context.Context, gateway *client.Client, shown *progress, results *tally, id string, at []string) error {
+func (c *fileRmCmd) removeCopies(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *tally, id string, at []string) error {
 	for _, provider := range at {
 		deleted, err := gateway.DeleteFileCopies(ctx, id, provider, "")
 		if concernsAll(ctx, err) {
@@ -89,7 +92,7 @@ func (c *fileRmCmd) removeCopies(ctx context.Context, gateway *client.Client, sh
 		}
 		if err != nil {
 			results.add(err)
-			printError(shown.stderr(), id+" at "+provider, adviseFile(err))
+			terminal.PrintError(shown.Stderr(), id+" at "+provider, adviseFile(err))
 		}
 		if err := reportDeleted(shown, results, deleted, c.JSON); err != nil {
 			return err
@@ -99,60 +102,60 @@ func (c *fileRmCmd) removeCopies(ctx context.Context, gateway *client.Client, sh
 }
 
 // removeEverywhere deletes a file with all that it stands for.
-func (c *fileRmCmd) removeEverywhere(ctx context.Context, gateway *client.Client, shown *progress, results *tally, id string) error {
+func (c *fileRmCmd) removeEverywhere(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *tally, id string) error {
 	limited, cancel := ctx, func() {}
 	if c.Wait.limit > 0 {
 		limited, cancel = context.WithTimeout(ctx, c.Wait.limit)
 	}
 	defer cancel()
-	done := shown.waiting("deleting", id)
+	done := shown.Waiting("deleting", id)
 	gone, err := gateway.DeleteFileEverywhere(limited, id, client.EverywhereOptions{Async: c.Wait.not})
 	done()
 	switch {
 	case gone.Deleted && err != nil && ctx.Err() != nil:
-		return codedError{errors.New("stopped waiting; the gateway goes on deleting the copies"), exitInterrupted}
+		return exit.With(exit.Interrupted, errors.New("stopped waiting; the gateway goes on deleting the copies"))
 	case !gone.Deleted && limited.Err() != nil && ctx.Err() == nil:
-		err = codedError{errors.New("the gateway has not answered in that time; the same command goes on where it is"), exitUnderWay}
+		err = exit.With(exit.UnderWay, errors.New("the gateway has not answered in that time; the same command goes on where it is"))
 	case concernsAll(ctx, err):
 		return advise(err)
 	}
 	if !gone.Deleted {
 		results.add(err)
-		printError(shown.stderr(), id, adviseFile(err))
+		terminal.PrintError(shown.Stderr(), id, adviseFile(err))
 		if c.JSON {
-			return printJSON(shown.stdout(), fileFailure{id, newJSONError(err)})
+			return terminal.PrintJSON(shown.Stdout(), fileFailure{id, newJSONError(err)})
 		}
 		return nil
 	}
 	results.add(nil)
 	kept := gone.Blob != nil && gone.Blob.State == api.BlobKept
 	if kept {
-		defer shown.note("%s stays: %s", gone.Blob.Digest, gone.Blob.Reason)
+		defer shown.Note("%s stays: %s", gone.Blob.Digest, gone.Blob.Reason)
 	}
 	if c.JSON {
 		if !kept {
 			reportUnconfirmed(shown, results, gone.Copies)
 		}
-		return printJSON(shown.stdout(), gone)
+		return terminal.PrintJSON(shown.Stdout(), gone)
 	}
-	if _, err := fmt.Fprintf(shown.stdout(), "%s deleted\n", id); err != nil || kept || gone.Blob == nil {
+	if _, err := fmt.Fprintf(shown.Stdout(), "%s deleted\n", id); err != nil || kept || gone.Blob == nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(shown.stdout(), "%s deleted\n", gone.Blob.Digest); err != nil {
+	if _, err := fmt.Fprintf(shown.Stdout(), "%s deleted\n", gone.Blob.Digest); err != nil {
 		return err
 	}
 	return reportDeleted(shown, results, gone.Copies, false)
 }
 
 // reportDeleted tells what became of copies that were to be deleted.
-func reportDeleted(shown *progress, results *tally, copies []api.Copy, asJSON bool) error {
+func reportDeleted(shown *terminal.Progress, results *tally, copies []api.Copy, asJSON bool) error {
 	reportUnconfirmed(shown, results, copies)
 	for _, one := range copies {
 		var err error
 		if asJSON {
-			err = printJSON(shown.stdout(), one)
+			err = terminal.PrintJSON(shown.Stdout(), one)
 		} else if notDeleted(one) == nil {
-			_, err = fmt.Fprintf(shown.stdout(), "%s deleted\n", copyText(one))
+			_, err = fmt.Fprintf(shown.Stdout(), "%s deleted\n", copyText(one))
 		}
 		if err != nil {
 			return err
@@ -163,12 +166,12 @@ func reportDeleted(shown *progress, results *tally, copies []api.Copy, asJSON bo
 
 // reportUnconfirmed counts copies that were to be deleted, and reports those whose
 // providers have not confirmed it.
-func reportUnconfirmed(shown *progress, results *tally, copies []api.Copy) {
+func reportUnconfirmed(shown *terminal.Progress, results *tally, copies []api.Copy) {
 	for _, one := range copies {
 		err := notDeleted(one)
 		results.add(err)
 		if err != nil {
-			printError(shown.stderr(), copyText(one), err)
+			terminal.PrintError(shown.Stderr(), copyText(one), err)
 		}
 	}
 }

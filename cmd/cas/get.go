@@ -11,12 +11,15 @@ import (
 	"unicode"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/client"
 )
 
 // getCmd fetches a blob.
 type getCmd struct {
-	clientConfig
+	settings.Client
 
 	Blob   blobRef `arg:"" name:"digest|url" help:"Digest, hash URL or signed URL. A signed URL needs no token."`
 	Output string  `short:"o" placeholder:"FILE" help:"Where to: a file, a folder (for a file of the blob's own name), or - for standard output. If empty: standard output unless that is a terminal, else a file of the blob's own name."`
@@ -35,14 +38,14 @@ On standard output the last bytes are withheld until all were found right; the e
 const stdoutPath = "-"
 
 // Run fetches the blob.
-func (c *getCmd) Run(ctx context.Context, std stdio) error {
+func (c *getCmd) Run(ctx context.Context, std terminal.Streams) error {
 	from, err := c.origin()
 	if err != nil {
 		return err
 	}
 	defer from.gateway.Close()
-	shown := newProgress(std, c.Quiet)
-	defer shown.close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
+	defer shown.Close()
 	if c.isToStdout(std) {
 		err = c.toStdout(ctx, from, shown)
 	} else {
@@ -55,8 +58,8 @@ func (c *getCmd) Run(ctx context.Context, std stdio) error {
 }
 
 // isToStdout reports whether the bytes go to standard output.
-func (c *getCmd) isToStdout(std stdio) bool {
-	return c.Output == stdoutPath || c.Output == "" && !isTerminal(std.out)
+func (c *getCmd) isToStdout(std terminal.Streams) bool {
+	return c.Output == stdoutPath || c.Output == "" && !terminal.IsTerminal(std.Out)
 }
 
 // origin is where a blob is fetched from.
@@ -77,7 +80,7 @@ func (c *getCmd) origin() (*origin, error) {
 	o := &origin{digest: c.Blob.Digest, options: client.GetOptions{Signature: c.Blob.Signature}}
 	var err error
 	if c.Blob.Signature == nil {
-		if o.gateway, err = c.connect(); err != nil {
+		if o.gateway, err = c.Connect(); err != nil {
 			return nil, err
 		}
 		if c.Blob.Base == "" || c.Blob.Base == o.gateway.BaseURL() {
@@ -86,8 +89,8 @@ func (c *getCmd) origin() (*origin, error) {
 		o.gateway.Close()
 	}
 	o.elsewhere = true
-	if o.gateway, err = newClient(c.Blob.Base, "", 0); err != nil {
-		return nil, usageError{err}
+	if o.gateway, err = settings.ClientOf(c.Blob.Base, client.Options{}); err != nil {
+		return nil, err
 	}
 	return o, nil
 }
@@ -134,23 +137,23 @@ func (o *origin) explain(ctx context.Context, err error) error {
 	return err
 }
 
-func (c *getCmd) toStdout(ctx context.Context, from *origin, shown *progress) error {
+func (c *getCmd) toStdout(ctx context.Context, from *origin, shown *terminal.Progress) error {
 	content, err := from.open(ctx, 0)
 	if err != nil {
 		return err
 	}
 	body := content.Body
-	if !isTerminal(shown.std.out) {
-		body = shown.reader(body, "fetching", from.digest.Short(), 0, content.Size)
+	if !terminal.IsTerminal(shown.Streams().Out) {
+		body = shown.Reader(body, terminal.Transfer{Verb: "fetching", Name: from.digest.Short(), Size: content.Size})
 	}
 	defer body.Close()
-	if _, err := io.Copy(shown.std.out, body); err != nil {
+	if _, err := io.Copy(shown.Streams().Out, body); err != nil {
 		return from.explain(ctx, err)
 	}
 	return nil
 }
 
-func (c *getCmd) toFile(ctx context.Context, from *origin, shown *progress) error {
+func (c *getCmd) toFile(ctx context.Context, from *origin, shown *terminal.Progress) error {
 	info, err := from.stat(ctx)
 	if err != nil {
 		return err
@@ -166,12 +169,12 @@ func (c *getCmd) toFile(ctx context.Context, from *origin, shown *progress) erro
 	if err := d.run(ctx); err != nil {
 		return err
 	}
-	shown.note("%-13s  %9s  %s", "fetched", sizeText(info.Size), display(path))
+	shown.Note("%-13s  %9s  %s", "fetched", terminal.Size(info.Size), terminal.Printable(path))
 	return nil
 }
 
 func existsError(path string) error {
-	return fmt.Errorf("%s exists already; --force replaces it, -o FILE gives another name", display(path))
+	return fmt.Errorf("%s exists already; --force replaces it, -o FILE gives another name", terminal.Printable(path))
 }
 
 // outputPath returns the file to write, for something that has this name.
@@ -187,7 +190,7 @@ func (c *getCmd) outputPath(what, name string) (string, error) {
 	}
 	// The name comes from whoever uploaded the blob: it must not lead elsewhere.
 	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, `/\`) || strings.ContainsFunc(name, unicode.IsControl) {
-		return "", usageError{fmt.Errorf("%s has no name to save it under; give one with -o FILE", what)}
+		return "", exit.Usagef("%s has no name to save it under; give one with -o FILE", what)
 	}
 	return filepath.Join(folder, name), nil
 }

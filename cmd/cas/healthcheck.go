@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"time"
+
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/gateway/client"
 )
 
 // healthcheckCmd asks whether the gateway is ready, for containers without curl.
 type healthcheckCmd struct {
-	clientConfig
+	settings.Client
 }
 
 // healthTimeout is longer than the gateway itself waits for its index and store.
@@ -15,15 +19,15 @@ const healthTimeout = 5 * time.Second
 
 // Run says nothing where all is well.
 func (c *healthcheckCmd) Run(ctx context.Context) error {
-	gateway, err := newClient(c.URL, "", -1) // neither a token nor a second try
+	gateway, err := settings.ClientOf(c.URL, client.Options{Retries: -1}) // neither a token nor a second try
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	defer gateway.Close()
 	limited, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	if err := gateway.Ready(limited); err != nil && ctx.Err() == nil {
-		return codedError{err, exitUnavailable}
+		return exit.With(exit.Unavailable, err)
 	}
 	return ctx.Err()
 }

@@ -15,13 +15,16 @@ import (
 	"casgate/cas"
 	"casgate/cas/importer"
 	"casgate/cas/journal"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/index/pgindex/pgsource"
 )
 
 // importCmd registers the files of an old file manager.
 type importCmd struct {
-	dataConfig
-	indexConfig
+	settings.Data
+	settings.Index
 	sourceConfig
 	oldTableConfig
 
@@ -31,11 +34,11 @@ type importCmd struct {
 	FromBucket   bool   `name:"from-bucket" xor:"from" required:"" help:"Import every object of the source's bucket."`
 	FromFolder   bool   `name:"from-folder" xor:"from" required:"" help:"Import every file of the source's folder."`
 
-	MaxBlobSize byteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Largest blob that the gateway takes, for --dry-run." placeholder:"SIZE"`
-	DryRun      bool     `name:"dry-run" help:"Import nothing: count, look for every object, and tell what would fail."`
-	Report      string   `name:"report" placeholder:"FILE" help:"Write every problem to a file, a JSON object a line."`
-	JSON        bool     `name:"json" help:"Print the counts as a JSON object."`
-	Quiet       bool     `short:"q" help:"Print no progress and no notes, only the counts and errors."`
+	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Largest blob that the gateway takes, for --dry-run." placeholder:"SIZE"`
+	DryRun      bool              `name:"dry-run" help:"Import nothing: count, look for every object, and tell what would fail."`
+	Report      string            `name:"report" placeholder:"FILE" help:"Write every problem to a file, a JSON object a line."`
+	JSON        bool              `name:"json" help:"Print the counts as a JSON object."`
+	Quiet       bool              `short:"q" help:"Print no progress and no notes, only the counts and errors."`
 }
 
 // Help is what --help adds.
@@ -60,7 +63,7 @@ func fieldNames() string {
 }
 
 // Run imports, or tells what an import would do.
-func (c *importCmd) Run(ctx context.Context, std stdio) (err error) {
+func (c *importCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 	sources, err := c.openSources()
 	if err != nil {
 		return err
@@ -70,14 +73,14 @@ func (c *importCmd) Run(ctx context.Context, std stdio) (err error) {
 	if err != nil {
 		return err
 	}
-	shown := newProgress(std, c.Quiet)
-	defer shown.close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
+	defer shown.Close()
 	rows, total, closeRows, err := c.rows(ctx, std, source)
 	if err != nil {
 		return withCode(ctx, err)
 	}
 	defer closeRows()
-	x, err := openCurrentIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
 	if err != nil {
 		return err
 	}
@@ -96,7 +99,7 @@ func (c *importCmd) Run(ctx context.Context, std stdio) (err error) {
 		failed, err = c.importRows(ctx, x, rows, total, source, report)
 	}
 	if err = errors.Join(withCode(ctx, err), report.close()); err == nil && failed > 0 {
-		err = codedError{errReported, exitPartly}
+		err = exit.With(exit.Partly, exit.ErrReported)
 	}
 	return err
 }
@@ -105,24 +108,24 @@ func (c *importCmd) Run(ctx context.Context, std stdio) (err error) {
 func (c *importCmd) sourceOf(sources openedSources) (byteSource, error) {
 	switch all := sources.all(); {
 	case c.FromBucket && sources.bucket == nil:
-		return nil, usageError{errors.New("--from-bucket needs CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys")}
+		return nil, exit.Usagef("--from-bucket needs CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys")
 	case c.FromBucket:
 		return sources.bucket, nil
 	case c.FromFolder && sources.folder == nil:
-		return nil, usageError{errors.New("--from-folder needs CAS_SOURCE_DIR")}
+		return nil, exit.Usagef("--from-folder needs CAS_SOURCE_DIR")
 	case c.FromFolder:
 		return sources.folder, nil
 	case len(all) == 0:
-		return nil, usageError{errors.New("where do the files lie? Set CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys, or CAS_SOURCE_DIR")}
+		return nil, exit.Usagef("where do the files lie? Set CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys, or CAS_SOURCE_DIR")
 	case len(all) > 1:
-		return nil, usageError{errors.New("CAS_SOURCE_S3_ENDPOINT and CAS_SOURCE_DIR are both set; unset the one that these files don't lie in")}
+		return nil, exit.Usagef("CAS_SOURCE_S3_ENDPOINT and CAS_SOURCE_DIR are both set; unset the one that these files don't lie in")
 	default:
 		return all[0], nil
 	}
 }
 
 // rows returns what is to be imported, and how much it is where that is known.
-func (c *importCmd) rows(ctx context.Context, std stdio, source byteSource) (rows importer.Rows, total int64, closeRows func(), err error) {
+func (c *importCmd) rows(ctx context.Context, std terminal.Streams, source byteSource) (rows importer.Rows, total int64, closeRows func(), err error) {
 	closeRows = func() {}
 	mapping, err := c.mapping()
 	if err != nil {
@@ -130,20 +133,20 @@ func (c *importCmd) rows(ctx context.Context, std stdio, source byteSource) (row
 	}
 	switch {
 	case c.FromPostgres:
-		table, err := pgsource.New(pgsource.Options{URL: c.OldDatabaseURL.reveal(), Table: c.Table, Mapping: mapping})
+		table, err := pgsource.New(pgsource.Options{URL: c.OldDatabaseURL.Reveal(), Table: c.Table, Mapping: mapping})
 		if err != nil {
-			return nil, 0, nil, usageError{fmt.Errorf("%w (from CAS_SOURCE_DATABASE_URL)", err)}
+			return nil, 0, nil, exit.Usagef("%w (from CAS_SOURCE_DATABASE_URL)", err)
 		}
 		if total, err = table.Count(ctx); err != nil {
 			return nil, 0, nil, err
 		}
 		rows = table.Rows(ctx)
 	case c.FromCSV != "" || c.FromJSONL != "":
-		var list io.Reader = std.in
+		var list io.Reader = std.In
 		if name := c.FromCSV + c.FromJSONL; name != stdinPath { // one of them is empty
 			file, err := os.Open(name)
 			if err != nil {
-				return nil, 0, nil, usageError{err}
+				return nil, 0, nil, exit.With(exit.Usage, err)
 			}
 			list, closeRows = file, func() { file.Close() }
 		}
@@ -162,23 +165,23 @@ func (c *importCmd) rows(ctx context.Context, std stdio, source byteSource) (row
 func (c *importCmd) importRows(ctx context.Context, x database, rows importer.Rows, total int64, source byteSource, report *problemReport) (failed int64, err error) {
 	var sofar atomic.Pointer[importer.ImportCounts]
 	sofar.Store(&importer.ImportCounts{})
-	set, done := report.shown.counting("importing", total, func() string {
+	counter := report.shown.Counting("importing", total, func() string {
 		return fmt.Sprintf("%d failed", sofar.Load().Failed)
 	})
-	records := startJournal(x, zerolog.New(report.shown.stderr()).Level(zerolog.WarnLevel))
+	records := startJournal(x, zerolog.New(report.shown.Stderr()).Level(zerolog.WarnLevel))
 	defer records.close()
 	start := time.Now()
 	counts, err := importer.Import(ctx, rows, importer.ImportOptions{
 		Index: x, Source: source.Name(), Report: report.add,
-		Progress: func(n importer.ImportCounts) { sofar.Store(&n); set(n.Rows) },
+		Progress: func(n importer.ImportCounts) { sofar.Store(&n); counter.Set(n.Rows) },
 	})
-	done()
+	counter.Done()
 	records.add(journal.Record{Kind: journal.KindImport, Bytes: counts.Bytes}, start, err)
-	line := fmt.Sprintf("%d rows: %d imported (%s), %d there already, %d failed", counts.Rows, counts.Imported, sizeText(counts.Bytes), counts.Already, counts.Failed)
+	line := fmt.Sprintf("%d rows: %d imported (%s), %d there already, %d failed", counts.Rows, counts.Imported, terminal.Size(counts.Bytes), counts.Already, counts.Failed)
 	if counts.Noted > 0 {
 		line += fmt.Sprintf("; of those imported %d lost something", counts.Noted)
 	}
-	return counts.Failed, errors.Join(err, printCounts(report.shown.stdout(), c.JSON, counts, line))
+	return counts.Failed, errors.Join(err, printCounts(report.shown.Stdout(), c.JSON, counts, line))
 }
 
 // survey tells what an import would do.
@@ -186,15 +189,15 @@ func (c *importCmd) survey(ctx context.Context, x database, rows importer.Rows, 
 	survey := importer.NewSurvey(importer.SurveyOptions{
 		Sources: []importer.Statter{source}, Known: x.File, Missing: x.Missing, MaxSize: int64(c.MaxBlobSize), Report: report.add,
 	})
-	set, done := report.shown.counting("looking", total, func() string {
+	counter := report.shown.Counting("looking", total, func() string {
 		return fmt.Sprintf("%d would fail", survey.Counts().WouldFail)
 	})
-	err = survey.Rows(ctx, rows, source.Name(), set)
-	done()
+	err = survey.Rows(ctx, rows, source.Name(), counter.Set)
+	counter.Done()
 	counts := survey.Counts()
 	line := fmt.Sprintf("%d rows: %s to import, %d there already, %d duplicates by digest, %d would fail",
-		counts.Files, sizeText(counts.Bytes), counts.Already, counts.Duplicates, counts.WouldFail)
-	return counts.WouldFail, errors.Join(err, printCounts(report.shown.stdout(), c.JSON, counts, line))
+		counts.Files, terminal.Size(counts.Bytes), counts.Already, counts.Duplicates, counts.WouldFail)
+	return counts.WouldFail, errors.Join(err, printCounts(report.shown.Stdout(), c.JSON, counts, line))
 }
 
 // newFiles puts together what takes bytes in.

@@ -6,25 +6,27 @@ import (
 	"sync"
 	"time"
 
+	"casgate/cmd/cas/internal/terminal"
+
 	"github.com/rs/zerolog"
 	"golang.org/x/term"
 )
 
 // newLogger writes to standard error: readable on a terminal, JSON elsewhere.
 // The function returned writes out what is still held back.
-func newLogger(level, format string, std stdio) (zerolog.Logger, func()) {
+func newLogger(level, format string, std terminal.Streams) (zerolog.Logger, func()) {
 	zerolog.TimeFieldFormat = time.RFC3339Nano // which package time formats faster than others
 	parsed, err := zerolog.ParseLevel(level)
 	if err != nil {
 		parsed = zerolog.InfoLevel // kong's enum lets no other through
 	}
-	file, isFile := std.err.(*os.File)
+	file, isFile := std.Err.(*os.File)
 	isTerminal := isFile && term.IsTerminal(int(file.Fd()))
 	if format == "console" || format == "" && isTerminal {
-		console := zerolog.ConsoleWriter{Out: std.err, TimeFormat: "15:04:05.000", NoColor: !isTerminal}
+		console := zerolog.ConsoleWriter{Out: std.Err, TimeFormat: "15:04:05.000", NoColor: !isTerminal}
 		return zerolog.New(zerolog.SyncWriter(console)).Level(parsed).With().Timestamp().Logger(), func() {}
 	}
-	batch := &logBatch{out: std.err}
+	batch := &logBatch{out: std.Err}
 	return zerolog.New(batch).Level(parsed).With().Timestamp().Logger(), batch.flush
 }
 

@@ -2,49 +2,49 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"strings"
 	"time"
 
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
 
 // lsCmd lists blobs.
 type lsCmd struct {
-	clientConfig
+	settings.Client
 
-	Limit     int       `default:"0" help:"How many to print; 0 means all."`
-	MediaType string    `placeholder:"TYPE" help:"Only those of this media type."`
-	MinSize   *byteSize `placeholder:"SIZE" help:"Only those at least this large, such as 1MiB."`
-	MaxSize   *byteSize `placeholder:"SIZE" help:"Only those at most this large."`
-	JSON      bool      `name:"json" help:"Print a JSON object for each blob."`
+	Limit     int                `default:"0" help:"How many to print; 0 means all."`
+	MediaType string             `placeholder:"TYPE" help:"Only those of this media type."`
+	MinSize   *settings.ByteSize `placeholder:"SIZE" help:"Only those at least this large, such as 1MiB."`
+	MaxSize   *settings.ByteSize `placeholder:"SIZE" help:"Only those at most this large."`
+	JSON      bool               `name:"json" help:"Print a JSON object for each blob."`
 }
 
 // maxListPage is the most blobs that a gateway sends at a time.
 const maxListPage = 1000
 
 // Run prints blobs as they come, oldest first.
-func (c *lsCmd) Run(ctx context.Context, std stdio) error {
+func (c *lsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if c.Limit < 0 {
-		return usageError{errors.New("--limit must not be negative")}
+		return exit.Usagef("--limit must not be negative")
 	}
-	gateway, err := c.connect()
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer gateway.Close()
+	table := terminal.Table{W: std.Out, Format: "%-71s  %9s  %-20s  %-24s  %s", Head: []any{"DIGEST", "SIZE", "CREATED", "MEDIA TYPE", "NAME"}}
 	printed := 0
 	for blob, err := range gateway.List(ctx, c.options()) {
 		if err != nil {
 			return advise(err)
 		}
 		if c.JSON {
-			err = printJSON(std.out, blob)
+			err = terminal.PrintJSON(std.Out, blob)
 		} else {
-			err = printRow(std.out, blob, printed == 0)
+			err = printRow(&table, blob)
 		}
 		if err != nil {
 			return err
@@ -67,18 +67,6 @@ func (c *lsCmd) options() client.ListOptions {
 	return o
 }
 
-// printRow prints a row of the table, and its head before the first one. The
-// columns have fixed widths, so that no row waits for those to come.
-func printRow(w io.Writer, b api.Blob, first bool) error {
-	const row = "%-71s  %9s  %-20s  %-24s  %s"
-	line := func(cells ...any) error {
-		_, err := fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf(row, cells...), " "))
-		return err
-	}
-	if first {
-		if err := line("DIGEST", "SIZE", "CREATED", "MEDIA TYPE", "NAME"); err != nil {
-			return err
-		}
-	}
-	return line(b.Digest, sizeText(b.Size), b.CreatedAt.UTC().Format(time.RFC3339), display(b.MediaType), display(b.Name))
+func printRow(t *terminal.Table, b api.Blob) error {
+	return t.Row(b.Digest, terminal.Size(b.Size), b.CreatedAt.UTC().Format(time.RFC3339), terminal.Printable(b.MediaType), terminal.Printable(b.Name))
 }

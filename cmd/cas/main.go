@@ -6,10 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 
 	"github.com/alecthomas/kong"
 )
@@ -17,13 +20,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
-}
-
-// stdio is what a command reads and writes.
-type stdio struct {
-	in       io.Reader
-	out, err io.Writer
+	os.Exit(run(ctx, os.Args[1:], terminal.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
 // cli is every command; its tags are the help.
@@ -57,24 +54,24 @@ type cli struct {
 }
 
 // run is main, with everything it touches passed in. It returns the exit code.
-func run(ctx context.Context, args []string, std stdio) int {
+func run(ctx context.Context, args []string, std terminal.Streams) int {
 	var commands cli
 	exited := -1
 	parser, err := kong.New(&commands,
 		kong.Name("cas"),
 		kong.Description("casgate keeps every file once, under its SHA-256, and gives it back by hash URL."),
 		kong.UsageOnError(),
-		kong.Writers(std.out, std.err),
+		kong.Writers(std.Out, std.Err),
 		kong.Exit(func(code int) { exited = code }),
-		kong.Help(helpWithSecrets),
+		kong.Help(settings.PrintHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"data_dir": defaultDataDir()},
+		kong.Vars{"data_dir": settings.DefaultDataDir()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(std),
 	)
 	if err != nil {
-		fmt.Fprintln(std.err, "cas:", err)
-		return exitFailure
+		fmt.Fprintln(std.Err, "cas:", err)
+		return exit.Failure
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -85,19 +82,19 @@ func run(ctx context.Context, args []string, std stdio) int {
 	}
 	if err != nil {
 		if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil {
-			e.Context.Stdout = std.err // standard output is for what was asked for
+			e.Context.Stdout = std.Err // standard output is for what was asked for
 			_ = e.Context.PrintUsage(true)
 		}
-		fmt.Fprintln(std.err, "cas:", err)
-		return exitUsage
+		fmt.Fprintln(std.Err, "cas:", err)
+		return exit.Usage
 	}
-	if err := loadSecrets(command.Selected()); err != nil {
-		fmt.Fprintln(std.err, "cas:", err)
-		return exitUsage
+	if err := settings.LoadSecrets(command.Selected()); err != nil {
+		fmt.Fprintln(std.Err, "cas:", err)
+		return exit.Usage
 	}
 	err = command.Run()
-	if err != nil && !errors.Is(err, errReported) {
-		fmt.Fprintln(std.err, "cas:", err)
+	if err != nil && !errors.Is(err, exit.ErrReported) {
+		fmt.Fprintln(std.Err, "cas:", err)
 	}
 	return exitCode(ctx, err)
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"casgate/cas/castest"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/providers"
 )
 
@@ -48,21 +50,21 @@ func TestVersionAndUsageExitCodes(t *testing.T) {
 		args []string
 		code int
 	}{
-		{[]string{"version"}, exitOK},
-		{[]string{"--help"}, exitOK},
-		{nil, exitOK},
-		{[]string{"nonsense"}, exitUsage},
-		{[]string{"serve", "--no-such-flag"}, exitUsage},
-		{[]string{"serve", "--max-blob-size=6GiB", "--data-dir=" + t.TempDir(), "--listen=127.0.0.1:0", "--admin-listen="}, exitUsage},
-		{[]string{"serve", "--max-blob-size=lots"}, exitUsage},
-		{[]string{"serve", "--auth=none", "--listen=0.0.0.0:0", "--admin-listen=", "--data-dir=" + t.TempDir()}, exitUsage},
+		{[]string{"version"}, exit.OK},
+		{[]string{"--help"}, exit.OK},
+		{nil, exit.OK},
+		{[]string{"nonsense"}, exit.Usage},
+		{[]string{"serve", "--no-such-flag"}, exit.Usage},
+		{[]string{"serve", "--max-blob-size=6GiB", "--data-dir=" + t.TempDir(), "--listen=127.0.0.1:0", "--admin-listen="}, exit.Usage},
+		{[]string{"serve", "--max-blob-size=lots"}, exit.Usage},
+		{[]string{"serve", "--auth=none", "--listen=0.0.0.0:0", "--admin-listen=", "--data-dir=" + t.TempDir()}, exit.Usage},
 	} {
 		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer null.Close()
-		if code := run(context.Background(), tt.args, stdio{null, null, null}); code != tt.code {
+		if code := run(context.Background(), tt.args, terminal.Streams{In: null, Out: null, Err: null}); code != tt.code {
 			t.Errorf("cas %q exits with %d, want %d", tt.args, code, tt.code)
 		}
 	}
@@ -71,7 +73,7 @@ func TestVersionAndUsageExitCodes(t *testing.T) {
 // The doctor knows every setting there is, lest it takes one for a typing error.
 func TestDoctorKnowsEverySetting(t *testing.T) {
 	known := make(map[string]bool)
-	for _, name := range settings {
+	for _, name := range knownVariables {
 		known[name] = true
 	}
 	var look func(v reflect.Type)

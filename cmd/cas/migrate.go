@@ -6,6 +6,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
+
 	"github.com/rs/zerolog"
 )
 
@@ -16,13 +19,13 @@ type migrateCmd struct {
 }
 
 type migrateUpCmd struct {
-	dataConfig
-	indexConfig
+	settings.Data
+	settings.Index
 }
 
 // Run applies what is missing and says where the schema stands.
-func (c *migrateUpCmd) Run(ctx context.Context, std stdio) error {
-	x, err := openIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+func (c *migrateUpCmd) Run(ctx context.Context, std terminal.Streams) error {
+	x, err := openIndex(ctx, c.Index, c.Data, zerolog.Nop())
 	if err != nil {
 		return err
 	}
@@ -34,18 +37,18 @@ func (c *migrateUpCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(std.out, "%s is at version %d\n", c.indexConfig.describe(c.dataConfig), status[len(status)-1].Version)
+	_, err = fmt.Fprintf(std.Out, "%s is at version %d\n", c.Index.Describe(c.Data), status[len(status)-1].Version)
 	return err
 }
 
 type migrateStatusCmd struct {
-	dataConfig
-	indexConfig
+	settings.Data
+	settings.Index
 }
 
 // Run prints a table of migrations.
-func (c *migrateStatusCmd) Run(ctx context.Context, std stdio) error {
-	x, err := openIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+func (c *migrateStatusCmd) Run(ctx context.Context, std terminal.Streams) error {
+	x, err := openIndex(ctx, c.Index, c.Data, zerolog.Nop())
 	if err != nil {
 		return err
 	}
@@ -54,7 +57,7 @@ func (c *migrateStatusCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(std.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "VERSION\tNAME\tAPPLIED")
 	for _, s := range status {
 		applied := "no"

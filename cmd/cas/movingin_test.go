@@ -25,6 +25,7 @@ import (
 	"casgate/cas/s3store"
 	"casgate/cas/s3store/s3source"
 	"casgate/cas/s3store/s3test"
+	"casgate/cmd/cas/internal/exit"
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
 	"casgate/scripts/old-manager/seed"
@@ -192,12 +193,12 @@ func TestMovingIn(t *testing.T) {
 	lap(fmt.Sprintf("seeded %d rows", want.Rows))
 
 	var imported importer.ImportCounts
-	m.run(exitPartly, &imported, "import", "--from-postgres")
+	m.run(exit.Partly, &imported, "import", "--from-postgres")
 	lap("imported")
 	if imported.Rows != want.Rows || imported.Imported != want.Imported || imported.Noted != want.Noted || imported.Failed != want.Refused || imported.Already != 0 {
 		t.Errorf("imported %+v, want %+v", imported, want)
 	}
-	m.run(exitPartly, &imported, "import", "--from-postgres")
+	m.run(exit.Partly, &imported, "import", "--from-postgres")
 	if imported.Imported != 0 || imported.Already != want.Imported {
 		t.Errorf("imported again: %+v", imported)
 	}
@@ -218,7 +219,7 @@ func TestMovingIn(t *testing.T) {
 
 	var taken importer.BackfillCounts
 	report := filepath.Join(t.TempDir(), "problems.jsonl")
-	m.run(exitPartly, &taken, "backfill", "--report", report)
+	m.run(exit.Partly, &taken, "backfill", "--report", report)
 	lap(fmt.Sprintf("taken in: %+v", taken))
 	stop()
 	if n := <-reads; n < 100 {
@@ -233,7 +234,7 @@ func TestMovingIn(t *testing.T) {
 		t.Errorf("%d failed, and the report says: %s, %v", taken.Failed, lines, err)
 	}
 
-	m.run(exitOK, &taken, "backfill")
+	m.run(exit.OK, &taken, "backfill")
 	if none := (importer.BackfillCounts{FailedBefore: want.Failing}); taken != none {
 		t.Errorf("taken in once more: %+v", taken)
 	}
@@ -243,7 +244,7 @@ func TestMovingIn(t *testing.T) {
 		t.Error("the old table has changed")
 	}
 	m.check()
-	m.run(exitOK, &taken, "backfill", "--write-back", "sha256", "-q")
+	m.run(exit.OK, &taken, "backfill", "--write-back", "sha256", "-q")
 	m.checkWrittenBack()
 	lap("checked")
 }

@@ -11,13 +11,16 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
 
 // opsCmd shows what was done.
 type opsCmd struct {
-	clientConfig
+	settings.Client
 
 	ID string `arg:"" optional:"" name:"id" help:"Tell how this operation is, or how it ended."`
 
@@ -61,11 +64,11 @@ func (m *moment) UnmarshalText(text []byte) error {
 }
 
 // Run prints operations, or tells of one.
-func (c *opsCmd) Run(ctx context.Context, std stdio) error {
+func (c *opsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if c.Limit < 0 || c.Every <= 0 {
-		return usageError{errors.New("--limit must not be negative, and --every must be more than nothing")}
+		return exit.Usagef("--limit must not be negative, and --every must be more than nothing")
 	}
-	gateway, err := c.connect()
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
@@ -88,19 +91,19 @@ func (c *opsCmd) options() client.RecordOptions {
 }
 
 // one tells of one operation.
-func (c *opsCmd) one(ctx context.Context, gateway *client.Client, std stdio) error {
+func (c *opsCmd) one(ctx context.Context, gateway *client.Client, std terminal.Streams) error {
 	operation, err := gateway.Operation(ctx, c.ID)
 	if err != nil {
 		return advise(err)
 	}
 	if c.JSON {
-		return printJSON(std.out, operation)
+		return terminal.PrintJSON(std.Out, operation)
 	}
-	return printOperation(std.out, operation)
+	return printOperation(std.Out, operation)
 }
 
 // list prints the newest operations, as they come.
-func (c *opsCmd) list(ctx context.Context, gateway *client.Client, std stdio) error {
+func (c *opsCmd) list(ctx context.Context, gateway *client.Client, std terminal.Streams) error {
 	out := c.printer(std)
 	_, err := c.newest(ctx, gateway, out, out.print)
 	return err
@@ -136,7 +139,7 @@ func (c *opsCmd) newest(ctx context.Context, gateway *client.Client, out *opsPri
 }
 
 // follow prints operations as they end, until ctx is done.
-func (c *opsCmd) follow(ctx context.Context, gateway *client.Client, std stdio) error {
+func (c *opsCmd) follow(ctx context.Context, gateway *client.Client, std terminal.Streams) error {
 	out := c.printer(std)
 	var before []api.Record
 	place, err := c.newest(ctx, gateway, out, func(r api.Record) error {
@@ -164,7 +167,7 @@ func (c *opsCmd) follow(ctx context.Context, gateway *client.Client, std stdio) 
 			return nil
 		case isAway(err):
 			if !away {
-				fmt.Fprintf(std.err, "cas: %v; trying again\n", err)
+				fmt.Fprintf(std.Err, "cas: %v; trying again\n", err)
 			}
 			away = true
 			continue
@@ -189,48 +192,41 @@ func isAway(err error) bool {
 
 // opsPrinter prints operations as they come.
 type opsPrinter struct {
-	std   stdio
+	std   terminal.Streams
 	json  bool
-	begun bool
+	table terminal.Table
 	lost  uint64
 }
 
-func (c *opsCmd) printer(std stdio) *opsPrinter { return &opsPrinter{std: std, json: c.JSON} }
+func (c *opsCmd) printer(std terminal.Streams) *opsPrinter {
+	return &opsPrinter{std: std, json: c.JSON, table: terminal.Table{
+		W: std.Out, Format: "%-20s  %-14s  %-10s  %9s  %9s  %-22s  %-8s  %-38s  %s",
+		Head: []any{"STARTED", "KIND", "OUTCOME", "TOOK", "BYTES", "ACTOR", "PROVIDER", "ID", "ABOUT"},
+	}}
+}
 
 // tellLost says how many operations went unrecorded, where there are more by now.
 func (p *opsPrinter) tellLost(lost uint64) {
 	if lost > p.lost {
-		fmt.Fprintf(p.std.err, "cas: %d operations went unrecorded since the gateway started: it could not keep up, or its index was away\n", lost)
+		fmt.Fprintf(p.std.Err, "cas: %d operations went unrecorded since the gateway started: it could not keep up, or its index was away\n", lost)
 	}
 	p.lost = lost
 }
 
-// print prints an operation. The columns have fixed widths, so that no row waits for
-// those to come.
+// print prints an operation.
 func (p *opsPrinter) print(r api.Record) error {
 	if p.json {
-		return printJSON(p.std.out, r)
+		return terminal.PrintJSON(p.std.Out, r)
 	}
-	const row = "%-20s  %-14s  %-10s  %9s  %9s  %-22s  %-8s  %-38s  %s"
-	line := func(cells ...any) error {
-		_, err := fmt.Fprintln(p.std.out, strings.TrimRight(fmt.Sprintf(row, cells...), " "))
-		return err
-	}
-	if !p.begun {
-		p.begun = true
-		if err := line("STARTED", "KIND", "OUTCOME", "TOOK", "BYTES", "ACTOR", "PROVIDER", "ID", "ABOUT"); err != nil {
-			return err
-		}
-	}
-	about := display(r.FileID)
+	about := terminal.Printable(r.FileID)
 	if about == "" && r.Digest != nil {
 		about = r.Digest.Short()
 	}
 	if r.ErrorCode != "" {
-		about = strings.TrimSpace(about + "  " + display(string(r.ErrorCode)))
+		about = strings.TrimSpace(about + "  " + terminal.Printable(string(r.ErrorCode)))
 	}
-	return line(r.StartedAt.UTC().Format(time.RFC3339), r.Kind, r.Outcome, tookText(r.DurationMS), sizeText(r.Bytes),
-		display(r.Actor), cmp.Or(display(r.Provider), "-"), display(r.ID), cmp.Or(about, "-"))
+	return p.table.Row(r.StartedAt.UTC().Format(time.RFC3339), r.Kind, r.Outcome, tookText(r.DurationMS), terminal.Size(r.Bytes),
+		terminal.Printable(r.Actor), cmp.Or(terminal.Printable(r.Provider), "-"), terminal.Printable(r.ID), cmp.Or(about, "-"))
 }
 
 // tookText says how long something took, in three digits or so.
@@ -246,11 +242,11 @@ func tookText(ms float64) string {
 
 // printOperation prints all there is to know of an operation.
 func printOperation(w io.Writer, o api.Operation) error {
-	p := &linePrinter{w: w}
-	p.line("%s", display(o.ID))
+	p := &terminal.Lines{W: w}
+	p.Printf("%s", terminal.Printable(o.ID))
 	field := func(name, value string) {
 		if value != "" {
-			p.line("  %-8s  %s", name, value)
+			p.Printf("  %-8s  %s", name, value)
 		}
 	}
 	field("kind", o.Kind)
@@ -260,19 +256,19 @@ func printOperation(w io.Writer, o api.Operation) error {
 	}
 	if r := o.Record; r != nil {
 		field("recorded", r.Kind+", "+r.Outcome)
-		field("actor", display(r.Actor))
+		field("actor", terminal.Printable(r.Actor))
 		if r.Digest != nil {
 			field("blob", r.Digest.String())
 		}
-		field("file", display(r.FileID))
-		field("provider", display(r.Provider))
+		field("file", terminal.Printable(r.FileID))
+		field("provider", terminal.Printable(r.Provider))
 		field("started", r.StartedAt.UTC().Format(time.RFC3339Nano))
 		field("took", tookText(r.DurationMS))
-		field("bytes", strconv.FormatInt(r.Bytes, 10)+" ("+sizeText(r.Bytes)+")")
-		field("error", display(string(r.ErrorCode)))
+		field("bytes", strconv.FormatInt(r.Bytes, 10)+" ("+terminal.Size(r.Bytes)+")")
+		field("error", terminal.Printable(string(r.ErrorCode)))
 	}
 	if e := o.Error; e != nil {
-		field("because", display(cmp.Or(e.Detail, e.Title)))
+		field("because", terminal.Printable(cmp.Or(e.Detail, e.Title)))
 	}
-	return p.err
+	return p.Err
 }

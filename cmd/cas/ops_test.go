@@ -18,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 )
 
@@ -282,7 +283,7 @@ func (p *process) allOperations() (all []api.Record) {
 // What the gateway could not record is said.
 func TestOpsTellsWhatWasLost(t *testing.T) {
 	var out, said bytes.Buffer
-	p := opsPrinter{std: stdio{nil, &out, &said}}
+	p := opsPrinter{std: terminal.Streams{Out: &out, Err: &said}}
 	for _, lost := range []uint64{0, 0, 3, 3, 5} {
 		p.tellLost(lost)
 	}

@@ -12,6 +12,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/cas/journal"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 )
 
@@ -57,8 +58,8 @@ func endedNow(r journal.Record, start time.Time, err error) journal.Record {
 
 // recordOwn records one operation that a command did on the index itself. That it
 // can't be recorded is said, and doesn't undo it.
-func recordOwn(x journal.Store, std stdio, r journal.Record, start time.Time, err error) {
-	j := startJournal(x, zerolog.New(std.err).Level(zerolog.ErrorLevel))
+func recordOwn(x journal.Store, std terminal.Streams, r journal.Record, start time.Time, err error) {
+	j := startJournal(x, zerolog.New(std.Err).Level(zerolog.ErrorLevel))
 	defer j.close()
 	j.add(r, start, err)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
 	"casgate/index"
 	"casgate/providers"
 	"casgate/providers/glm"
@@ -77,7 +78,7 @@ func (c providersConfig) openProviders(log zerolog.Logger) (open []openProvider,
 	if c.ProvidersFile != "" {
 		own, err := readProviders(c.ProvidersFile)
 		if err != nil {
-			return nil, nil, nil, usageError{err}
+			return nil, nil, nil, exit.With(exit.Usage, err)
 		}
 		all = append(all[:len(all):len(all)], own...)
 	}
@@ -89,7 +90,7 @@ func (c providersConfig) openProviders(log zerolog.Logger) (open []openProvider,
 		}
 	}
 	for _, a := range all {
-		key, err := lookupSecret(a.variable("API_KEY"))
+		key, err := settings.LookupSecret(a.variable("API_KEY"))
 		switch {
 		case err != nil:
 		case key != "" && c.Simulate:
@@ -115,7 +116,7 @@ func (c providersConfig) openProviders(log zerolog.Logger) (open []openProvider,
 		}
 		if err != nil {
 			stop()
-			return nil, nil, nil, usageError{err}
+			return nil, nil, nil, exit.With(exit.Usage, err)
 		}
 	}
 	return open, advice, stop, nil
@@ -178,7 +179,7 @@ func (p openProvider) guarded(registry prometheus.Registerer, log zerolog.Logger
 		}
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			return nil, usageError{fmt.Errorf("%s is %q; it must be a number, 1 or more", p.settings.variable(setting), text)}
+			return nil, exit.Usagef("%s is %q; it must be a number, 1 or more", p.settings.variable(setting), text)
 		}
 		*into = n
 	}
@@ -221,7 +222,7 @@ func (c providersConfig) openCopies(o providers.Options, registry prometheus.Reg
 	o.OnStep, o.Lease, o.PollInterval = hooks.onStep, hooks.lease, hooks.pollInterval
 	if all.Replicator, err = providers.NewReplicator(o); err != nil {
 		stop()
-		return nil, usageError{err}
+		return nil, exit.With(exit.Usage, err)
 	}
 	return all, nil
 }
@@ -248,7 +249,7 @@ func (c *copies) simulated() bool {
 	return false
 }
 
-var errSimulateElsewhere = errors.New("--simulate-providers is allowed on a loopback address only: nobody else may take its copies for real ones")
+var errSimulateElsewhere = exit.Usagef("--simulate-providers is allowed on a loopback address only: nobody else may take its copies for real ones")
 
 // listener is what a feed must tell of the changes that other gateways make.
 func (c *copies) listener() index.Listener {

@@ -11,13 +11,15 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
 
 // providersCmd tells about the providers.
 type providersCmd struct {
-	clientConfig
+	settings.Client
 
 	Names []string `arg:"" optional:"" name:"name" help:"Tell all there is to know of these providers; without a name, a little of each."`
 	JSON  bool     `name:"json" help:"Print a JSON object for each provider; of one that can't be told about, its name and the error."`
@@ -30,8 +32,8 @@ type providerFailure struct {
 }
 
 // Run prints a table, or the details of those named.
-func (c *providersCmd) Run(ctx context.Context, std stdio) error {
-	gateway, err := c.connect()
+func (c *providersCmd) Run(ctx context.Context, std terminal.Streams) error {
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
@@ -44,17 +46,17 @@ func (c *providersCmd) Run(ctx context.Context, std stdio) error {
 		return advise(err)
 	}
 	if !c.JSON {
-		return printProviders(std.out, all)
+		return printProviders(std.Out, all)
 	}
 	for _, p := range all {
-		if err := printJSON(std.out, p); err != nil {
+		if err := terminal.PrintJSON(std.Out, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *providersCmd) details(ctx context.Context, gateway *client.Client, std stdio) error {
+func (c *providersCmd) details(ctx context.Context, gateway *client.Client, std terminal.Streams) error {
 	var results tally
 	for _, name := range c.Names {
 		p, err := gateway.Provider(ctx, name)
@@ -64,16 +66,16 @@ func (c *providersCmd) details(ctx context.Context, gateway *client.Client, std 
 		results.add(err)
 		switch {
 		case err != nil:
-			printError(std.err, name, err)
+			terminal.PrintError(std.Err, name, err)
 			if c.JSON {
-				err = printJSON(std.out, providerFailure{name, newJSONError(err)})
+				err = terminal.PrintJSON(std.Out, providerFailure{name, newJSONError(err)})
 			} else {
 				err = nil
 			}
 		case c.JSON:
-			err = printJSON(std.out, p)
+			err = terminal.PrintJSON(std.Out, p)
 		default:
-			err = printProvider(std.out, p)
+			err = printProvider(std.Out, p)
 		}
 		if err != nil {
 			return err
@@ -89,21 +91,14 @@ func printProviders(w io.Writer, all []api.Provider) error {
 	fmt.Fprintln(t, "PROVIDER\tAVAILABLE\tSIMULATED\tFILES\tBYTES\tBREAKER\tLAST CHECK\tLAST ERROR")
 	for _, p := range all {
 		if !p.Configured {
-			fmt.Fprintf(t, "%s\tnot configured: %s\n", display(p.Name), display(p.Advice))
+			fmt.Fprintf(t, "%s\tnot configured: %s\n", terminal.Printable(p.Name), terminal.Printable(p.Advice))
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", display(p.Name), yesNo(p.Available), yesNo(p.Simulated),
-			ofMost(p.Files, p.MaxFiles, countText), ofMost(p.Bytes, p.MaxBytes, sizeText),
-			cmp.Or(p.Breaker, "-"), optionalTimeText(p.LastCheck, "never"), providerErrorText(p.LastError))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", terminal.Printable(p.Name), terminal.YesNo(p.Available), terminal.YesNo(p.Simulated),
+			ofMost(p.Files, p.MaxFiles, countText), ofMost(p.Bytes, p.MaxBytes, terminal.Size),
+			cmp.Or(p.Breaker, "-"), terminal.OptionalTime(p.LastCheck, "never"), providerErrorText(p.LastError))
 	}
 	return t.Flush()
-}
-
-func yesNo(yes bool) string {
-	if yes {
-		return "yes"
-	}
-	return "no"
 }
 
 func countText(n int64) string { return fmt.Sprint(n) }
@@ -116,58 +111,51 @@ func ofMost(used, most int64, text func(int64) string) string {
 	return text(used) + " of " + text(most)
 }
 
-func optionalTimeText(t *time.Time, none string) string {
-	if t == nil {
-		return none
-	}
-	return shortTime(*t, none)
-}
-
 // printProvider prints all there is to know of a provider.
 func printProvider(w io.Writer, p api.Provider) error {
-	out := &linePrinter{w: w}
-	out.line("%s", display(p.Name))
+	out := &terminal.Lines{W: w}
+	out.Printf("%s", terminal.Printable(p.Name))
 	if !p.Configured {
-		out.line("  not configured: %s", display(p.Advice))
-		return out.err
+		out.Printf("  not configured: %s", terminal.Printable(p.Advice))
+		return out.Err
 	}
-	out.line("  available   %s", yesNo(p.Available))
+	out.Printf("  available   %s", terminal.YesNo(p.Available))
 	if p.Simulated {
-		out.line("  simulated   yes: a simulator in the gateway, good for nothing but trying casgate out")
+		out.Printf("  simulated   yes: a simulator in the gateway, good for nothing but trying casgate out")
 	}
-	out.line("  host        %s", display(p.Host))
-	out.line("  account     %s", display(p.Account))
-	out.line("  files       %s", ofMost(p.Files, p.MaxFiles, countText))
-	out.line("  bytes       %s", ofMost(p.Bytes, p.MaxBytes, sizeText))
-	out.line("  breaker     %s", cmp.Or(p.Breaker, "-"))
-	out.line("  last check  %s", optionalTimeText(p.LastCheck, "never"))
+	out.Printf("  host        %s", terminal.Printable(p.Host))
+	out.Printf("  account     %s", terminal.Printable(p.Account))
+	out.Printf("  files       %s", ofMost(p.Files, p.MaxFiles, countText))
+	out.Printf("  bytes       %s", ofMost(p.Bytes, p.MaxBytes, terminal.Size))
+	out.Printf("  breaker     %s", cmp.Or(p.Breaker, "-"))
+	out.Printf("  last check  %s", terminal.OptionalTime(p.LastCheck, "never"))
 	if p.LastError != nil {
-		out.line("  last error  %s", providerErrorText(p.LastError))
+		out.Printf("  last error  %s", providerErrorText(p.LastError))
 		if p.LastError.Hint != "" {
-			out.line("              → %s", display(p.LastError.Hint))
+			out.Printf("              → %s", terminal.Printable(p.LastError.Hint))
 		}
 	}
 	for _, purpose := range p.Purposes {
-		out.line("  purpose %s", display(purpose.Name))
-		out.line("    files       %s", ofMost(purpose.Files, purpose.MaxFiles, countText))
-		out.line("    bytes       %s", ofMost(purpose.Bytes, purpose.MaxBytes, sizeText))
-		out.line("    file size   %s", sizeLimits(purpose))
-		out.line("    extensions  %s", cmp.Or(display(strings.Join(purpose.Extensions, " ")), "any"))
+		out.Printf("  purpose %s", terminal.Printable(purpose.Name))
+		out.Printf("    files       %s", ofMost(purpose.Files, purpose.MaxFiles, countText))
+		out.Printf("    bytes       %s", ofMost(purpose.Bytes, purpose.MaxBytes, terminal.Size))
+		out.Printf("    file size   %s", sizeLimits(purpose))
+		out.Printf("    extensions  %s", cmp.Or(terminal.Printable(strings.Join(purpose.Extensions, " ")), "any"))
 		if purpose.Lifetime > 0 {
-			out.line("    kept for    %s", time.Duration(purpose.Lifetime)*time.Second)
+			out.Printf("    kept for    %s", time.Duration(purpose.Lifetime)*time.Second)
 		}
 	}
-	return out.err
+	return out.Err
 }
 
 // sizeLimits says how large files of a purpose may be.
 func sizeLimits(p api.Purpose) string {
 	text := "no limit stated"
 	if p.MaxSize > 0 {
-		text = sizeText(p.MaxSize) + " at most"
+		text = terminal.Size(p.MaxSize) + " at most"
 	}
 	for _, extension := range slices.Sorted(maps.Keys(p.MaxSizeOf)) {
-		text += fmt.Sprintf(", %s of %s", sizeText(p.MaxSizeOf[extension]), display(extension))
+		text += fmt.Sprintf(", %s of %s", terminal.Size(p.MaxSizeOf[extension]), terminal.Printable(extension))
 	}
 	return text
 }

@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
 
 // putCmd stores files.
 type putCmd struct {
-	clientConfig
+	settings.Client
 
 	Paths     []string `arg:"" name:"path" help:"Files, folders with -r, or - for standard input."`
 	Recursive bool     `short:"r" help:"Store the files in folders, too. Symbolic links in them are not followed."`
@@ -33,17 +35,17 @@ What the gateway has already is not sent again. A file that fails doesn't stop t
 }
 
 // Run stores the files.
-func (c *putCmd) Run(ctx context.Context, std stdio) error {
+func (c *putCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	gateway, err := c.connect()
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer gateway.Close()
-	shown := newProgress(std, c.Quiet)
-	defer shown.close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
+	defer shown.Close()
 
 	items := collect(c.Paths, c.Recursive, shown)
 	if c.Name == "" {
@@ -59,7 +61,7 @@ func (c *putCmd) Run(ctx context.Context, std stdio) error {
 	if err := checkProviders(ctx, gateway, items, c.Providers); err != nil {
 		return adviseCopy(err)
 	}
-	u := &uploader{gateway: gateway, stdin: std.in, parallel: c.Parallel, shown: shown}
+	u := &uploader{gateway: gateway, stdin: std.In, parallel: c.Parallel, shown: shown}
 	stopped := make(chan error, 1)
 	go func() { stopped <- u.store(ctx, items) }()
 	printErr := c.print(ctx, items, shown)
@@ -86,7 +88,7 @@ type putResult struct {
 }
 
 // print prints what came of each file, in their order, as it becomes known.
-func (c *putCmd) print(ctx context.Context, items []*putItem, shown *progress) error {
+func (c *putCmd) print(ctx context.Context, items []*putItem, shown *terminal.Progress) error {
 	var files tally
 	withPaths := len(c.Paths) > 1 || c.Recursive
 	for _, item := range items {
@@ -95,17 +97,17 @@ func (c *putCmd) print(ctx context.Context, items []*putItem, shown *progress) e
 		var err error
 		switch {
 		case c.JSON:
-			err = printJSON(shown.stdout(), item.result())
+			err = terminal.PrintJSON(shown.Stdout(), item.result())
 		case item.err == nil && withPaths:
-			_, err = fmt.Fprintf(shown.stdout(), "%s\t%s\n", item.blob.URL, display(item.path))
+			_, err = fmt.Fprintf(shown.Stdout(), "%s\t%s\n", item.blob.URL, terminal.Printable(item.path))
 		case item.err == nil:
-			_, err = fmt.Fprintln(shown.stdout(), item.blob.URL)
+			_, err = fmt.Fprintln(shown.Stdout(), item.blob.URL)
 		}
 		if err != nil {
 			return err
 		}
 		if item.err != nil && !item.stopped {
-			printError(shown.stderr(), item.path, adviseCopy(item.err))
+			terminal.PrintError(shown.Stderr(), item.path, adviseCopy(item.err))
 		}
 		for _, asked := range item.blob.Asked {
 			files.add(reportAsked(shown, item.path, asked))
@@ -116,14 +118,14 @@ func (c *putCmd) print(ctx context.Context, items []*putItem, shown *progress) e
 
 // reportAsked tells what became of a copy that was asked for, and returns why it can't
 // be made.
-func reportAsked(shown *progress, path string, asked api.AskedCopy) error {
+func reportAsked(shown *terminal.Progress, path string, asked api.AskedCopy) error {
 	what := path + " → " + asked.Provider
 	if asked.Error != nil {
 		err := adviseCopy(&client.Error{Problem: *asked.Error})
-		printError(shown.stderr(), what, err)
+		terminal.PrintError(shown.Stderr(), what, err)
 		return err
 	}
-	shown.note("copy %-8s  %9s  %s (%s)", asked.State, "", display(what), asked.Purpose)
+	shown.Note("copy %-8s  %9s  %s (%s)", asked.State, "", terminal.Printable(what), asked.Purpose)
 	return nil
 }
 

@@ -3,15 +3,17 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 )
 
 type copiesReconcileCmd struct {
-	clientConfig
+	settings.Client
 
 	Provider string `required:"" placeholder:"PROVIDER" help:"Whose files to compare."`
 	Apply    bool   `help:"Mend what is found: delete the files that a casgate made and none knows, and mark the copies lost whose file is gone. Without it nothing is changed."`
@@ -26,30 +28,30 @@ Unknown files are those at the provider whose names say that a casgate made them
 }
 
 // Run compares, and prints what was found.
-func (c *copiesReconcileCmd) Run(ctx context.Context, std stdio) error {
-	gateway, err := c.connect()
+func (c *copiesReconcileCmd) Run(ctx context.Context, std terminal.Streams) error {
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer gateway.Close()
-	shown := newProgress(std, false)
-	defer shown.close()
-	done := shown.waiting("comparing", c.Provider)
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{})
+	defer shown.Close()
+	done := shown.Waiting("comparing", c.Provider)
 	report, err := gateway.Reconcile(ctx, c.Provider, c.Apply)
 	done()
 	if err != nil {
 		return adviseCopy(err)
 	}
 	if c.JSON {
-		err = printJSON(shown.stdout(), report)
+		err = terminal.PrintJSON(shown.Stdout(), report)
 	} else {
-		err = printReconciliation(shown.stdout(), report)
+		err = printReconciliation(shown.Stdout(), report)
 	}
 	if err != nil {
 		return err
 	}
 	for _, failure := range report.Failures {
-		printError(shown.stderr(), c.Provider, errors.New(failure))
+		terminal.PrintError(shown.Stderr(), c.Provider, errors.New(failure))
 	}
 	return reconciled(report)
 }
@@ -59,65 +61,53 @@ func reconciled(r api.Reconciliation) error {
 	found := len(r.Unknown) + len(r.Gone)
 	switch {
 	case len(r.Failures) >= found && len(r.Failures) > 0:
-		return codedError{errReported, exitFailure}
+		return exit.With(exit.Failure, exit.ErrReported)
 	case len(r.Failures) > 0:
-		return codedError{errReported, exitPartly}
+		return exit.With(exit.Partly, exit.ErrReported)
 	case found > 0 && !r.Applied:
-		return codedError{errReported, exitDiffers}
+		return exit.With(exit.Differs, exit.ErrReported)
 	}
 	return nil
 }
 
 // printReconciliation prints what was found, and what was or would be done.
 func printReconciliation(w io.Writer, r api.Reconciliation) error {
-	p := &linePrinter{w: w}
-	p.line("%s, account %s: %d files there, %d copies known here", r.Provider, display(r.Account), r.Remote, r.Rows)
+	p := &terminal.Lines{W: w}
+	p.Printf("%s, account %s: %d files there, %d copies known here", r.Provider, terminal.Printable(r.Account), r.Remote, r.Rows)
 	would := "would be"
 	if r.Applied {
 		would = "were"
 	}
 	if len(r.Unknown) > 0 {
-		p.line("%d unknown: made by a casgate, and not known to this one; they %s deleted", len(r.Unknown), would)
+		p.Printf("%d unknown: made by a casgate, and not known to this one; they %s deleted", len(r.Unknown), would)
 	}
 	for _, f := range r.Unknown {
 		created := "-"
 		if f.CreatedAt != nil {
 			created = f.CreatedAt.UTC().Format(time.RFC3339)
 		}
-		p.line("  %s  %s  %s  %s  %s", display(f.ID), display(f.Purpose), sizeText(f.Size), created, display(f.Name))
+		p.Printf("  %s  %s  %s  %s  %s", terminal.Printable(f.ID), terminal.Printable(f.Purpose), terminal.Size(f.Size), created, terminal.Printable(f.Name))
 	}
 	if len(r.Gone) > 0 {
-		p.line("%d gone: not there any more; they %s marked lost, and made again when next asked for", len(r.Gone), would)
+		p.Printf("%d gone: not there any more; they %s marked lost, and made again when next asked for", len(r.Gone), would)
 	}
 	for _, one := range r.Gone {
-		p.line("  %s  %s", display(one.ProviderFileID), copyText(one))
+		p.Printf("  %s  %s", terminal.Printable(one.ProviderFileID), copyText(one))
 	}
 	if len(r.Elsewhere) > 0 {
-		p.line("%d elsewhere: at accounts that the present key doesn't open; nothing is done about them", len(r.Elsewhere))
+		p.Printf("%d elsewhere: at accounts that the present key doesn't open; nothing is done about them", len(r.Elsewhere))
 	}
 	for _, one := range r.Elsewhere {
-		p.line("  %s  %s  %s", display(one.Account), display(one.ProviderFileID), copyText(one))
+		p.Printf("  %s  %s  %s", terminal.Printable(one.Account), terminal.Printable(one.ProviderFileID), copyText(one))
 	}
 	if r.Foreign > 0 {
-		p.line("%d foreign: not made by a casgate; they are left alone", r.Foreign)
+		p.Printf("%d foreign: not made by a casgate; they are left alone", r.Foreign)
 	}
 	switch {
 	case len(r.Unknown)+len(r.Gone) == 0:
-		p.line("nothing to mend")
+		p.Printf("nothing to mend")
 	case !r.Applied:
-		p.line("nothing was changed; --apply mends it")
+		p.Printf("nothing was changed; --apply mends it")
 	}
-	return p.err
-}
-
-// linePrinter writes lines, up to the first error.
-type linePrinter struct {
-	w   io.Writer
-	err error
-}
-
-func (p *linePrinter) line(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
-	}
+	return p.Err
 }

@@ -10,13 +10,15 @@ import (
 	"regexp"
 	"strings"
 
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
 
 // refCmd prints what to put into a request to a provider.
 type refCmd struct {
-	clientConfig
+	settings.Client
 
 	Blob     subject `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, id of a file, local file (stored first, as by put), or - for standard input."`
 	Provider string  `required:"" placeholder:"PROVIDER" help:"Whose request it is for, such as kimi."`
@@ -33,19 +35,19 @@ func (refCmd) Help() string {
 }
 
 // Run prints the reference.
-func (c *refCmd) Run(ctx context.Context, std stdio) error {
-	gateway, err := c.connect()
+func (c *refCmd) Run(ctx context.Context, std terminal.Streams) error {
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer gateway.Close()
-	shown := newProgress(std, c.Quiet)
-	defer shown.close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
+	defer shown.Close()
 	of, name, err := c.Blob.bring(ctx, gateway, c.Name, c.Provider, shown)
 	if err != nil {
 		return adviseCopy(err)
 	}
-	done := shown.waiting("copying", of.String()+" → "+c.Provider)
+	done := shown.Waiting("copying", of.String()+" → "+c.Provider)
 	ref, err := of.reference(ctx, c.Provider, client.ReferenceOptions{
 		CopyOptions: client.CopyOptions{Purpose: c.Purpose, Name: name}, Kind: c.Kind,
 	})
@@ -55,26 +57,26 @@ func (c *refCmd) Run(ctx context.Context, std stdio) error {
 	}
 	c.note(shown, ref)
 	if c.JSON {
-		return printJSON(shown.stdout(), ref)
+		return terminal.PrintJSON(shown.Stdout(), ref)
 	}
 	pretty, err := prettyJSON(ref.Value)
 	if err != nil {
 		return fmt.Errorf("%s answered with a reference that is no JSON: %w", gateway.BaseURL(), err)
 	}
-	_, err = fmt.Fprintf(shown.stdout(), "%s\n", pretty)
+	_, err = fmt.Fprintf(shown.Stdout(), "%s\n", pretty)
 	return err
 }
 
 // note says what is good to know of a reference.
-func (c *refCmd) note(shown *progress, ref api.Reference) {
+func (c *refCmd) note(shown *terminal.Progress, ref api.Reference) {
 	if ref.Where != "" {
-		shown.note("%s: %s", ref.Kind, ref.Where)
+		shown.Note("%s: %s", ref.Kind, ref.Where)
 	}
 	if ref.ExpiresAt != nil {
-		shown.note("it works until %s UTC", shortTime(*ref.ExpiresAt, ""))
+		shown.Note("it works until %s UTC", terminal.Time(*ref.ExpiresAt, ""))
 	}
 	if host := localHost(ref); host != "" {
-		shown.note("%s can't reach %s, which is this machine's own: set CAS_PUBLIC_URL at the gateway to where it is reached from outside", c.Provider, host)
+		shown.Note("%s can't reach %s, which is this machine's own: set CAS_PUBLIC_URL at the gateway to where it is reached from outside", c.Provider, host)
 	}
 	if ref.Simulated {
 		noteSimulated(shown, []string{ref.Provider})

@@ -6,13 +6,15 @@ import (
 	"fmt"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
 
 // rmCmd deletes blobs.
 type rmCmd struct {
-	clientConfig
+	settings.Client
 
 	Blobs      []blobRef `arg:"" name:"digest" help:"Digests, or hash URLs of this gateway."`
 	Force      bool      `help:"Delete even those that files refer to."`
@@ -25,8 +27,8 @@ func (rmCmd) Help() string {
 }
 
 // Run deletes the blobs, one after the other.
-func (c *rmCmd) Run(ctx context.Context, std stdio) error {
-	gateway, err := c.connect()
+func (c *rmCmd) Run(ctx context.Context, std terminal.Streams) error {
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
@@ -37,8 +39,8 @@ func (c *rmCmd) Run(ctx context.Context, std stdio) error {
 			return err
 		}
 	}
-	shown := newProgress(std, false)
-	defer shown.close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{})
+	defer shown.Close()
 	var results tally
 	for _, d := range digests {
 		if err := c.remove(ctx, gateway, shown, &results, d); err != nil {
@@ -49,7 +51,7 @@ func (c *rmCmd) Run(ctx context.Context, std stdio) error {
 }
 
 // remove deletes a blob. It returns what ends the command.
-func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *progress, results *tally, d cas.Digest) error {
+func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *tally, d cas.Digest) error {
 	copies, err := c.ask(ctx, gateway, shown, d)
 	if concernsAll(ctx, err) {
 		return advise(err)
@@ -57,24 +59,24 @@ func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *progr
 	results.add(err)
 	switch {
 	case errors.Is(err, cas.ErrBlobInUse):
-		printError(shown.stderr(), d.String(), fmt.Errorf("%w; --force deletes it all the same", err))
+		terminal.PrintError(shown.Stderr(), d.String(), fmt.Errorf("%w; --force deletes it all the same", err))
 		return nil
 	case err != nil:
-		printError(shown.stderr(), d.String(), err)
+		terminal.PrintError(shown.Stderr(), d.String(), err)
 		return nil
 	}
-	if _, err := fmt.Fprintf(shown.stdout(), "%s deleted\n", d); err != nil {
+	if _, err := fmt.Fprintf(shown.Stdout(), "%s deleted\n", d); err != nil {
 		return err
 	}
 	return reportDeleted(shown, results, copies, false)
 }
 
 // ask has the gateway delete a blob, and returns its copies where those are to go, too.
-func (c *rmCmd) ask(ctx context.Context, gateway *client.Client, shown *progress, d cas.Digest) ([]api.Copy, error) {
+func (c *rmCmd) ask(ctx context.Context, gateway *client.Client, shown *terminal.Progress, d cas.Digest) ([]api.Copy, error) {
 	if !c.Everywhere {
 		return nil, gateway.Delete(ctx, d, c.Force)
 	}
-	defer shown.waiting("deleting", d.Short())()
+	defer shown.Waiting("deleting", d.Short())()
 	gone, err := gateway.DeleteEverywhere(ctx, d, client.EverywhereOptions{Force: c.Force})
 	if gone.State != "" && ctx.Err() == nil {
 		return gone.Copies, nil // which say what is left

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/settings"
 	"casgate/gateway/client"
 )
 
@@ -108,7 +109,7 @@ func (g *scriptGateway) start(ts *testscript.TestScript, flags []string) {
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		if address, err := os.ReadFile(filepath.Join(ts.Getenv("CAS_DATA_DIR"), listenFile)); err == nil {
+		if address, err := os.ReadFile(filepath.Join(ts.Getenv("CAS_DATA_DIR"), settings.ListenFile)); err == nil {
 			url := "http://" + strings.TrimSpace(string(address))
 			if isReady(ctx, url) {
 				ts.Setenv("CAS_URL", url)
@@ -212,7 +213,7 @@ func cmdCorrupt(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	d, err := cas.ParseDigest(args[0])
 	ts.Check(err)
-	path := filepath.Join(ts.Getenv("CAS_DATA_DIR"), objectsDir, filepath.FromSlash(cas.ObjectRef{Digest: d}.Key()))
+	path := filepath.Join(ts.Getenv("CAS_DATA_DIR"), settings.ObjectsDir, filepath.FromSlash(cas.ObjectRef{Digest: d}.Key()))
 	content, err := os.ReadFile(path)
 	ts.Check(err)
 	content[len(content)-1] ^= 1

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +18,10 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/journal"
+	"casgate/cmd/cas/internal/build"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway"
 	"casgate/index"
 	"casgate/index/pgindex"
@@ -27,9 +30,9 @@ import (
 
 // serveCmd runs the gateway.
 type serveCmd struct {
-	dataConfig
-	indexConfig
-	storeConfig
+	settings.Data
+	settings.Index
+	settings.ObjectStore
 	journalConfig
 	sourceConfig
 	providersConfig
@@ -42,18 +45,18 @@ type serveCmd struct {
 	Auth       string `name:"auth" env:"CAS_AUTH" default:"tokens" enum:"tokens,none" help:"tokens, or none, which is allowed on a loopback address only."`
 	PublicRead bool   `name:"public-read" env:"CAS_PUBLIC_READ" help:"Let everybody GET and HEAD hash URLs."`
 
-	MaxBlobSize byteSize      `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Largest blob taken; 5GiB at most." placeholder:"SIZE"`
-	MaxUploads  int           `name:"max-uploads" env:"CAS_MAX_UPLOADS" default:"256" help:"Uploads under way at once; more get 503."`
-	RateLimit   float64       `name:"rate-limit" env:"CAS_RATE_LIMIT" default:"0" help:"Requests a second for each token; more get 429. 0: no limit."`
-	SpoolLimit  byteSize      `name:"spool-limit" env:"CAS_SPOOL_LIMIT" default:"0" help:"Bytes of uploads on disk at once; 0: as the disk allows." placeholder:"SIZE"`
-	MinBodyRate byteSize      `name:"min-body-rate" env:"CAS_MIN_BODY_RATE" default:"1KiB" help:"Uploads slower than this, a second, are cut off." placeholder:"SIZE"`
-	BodyWindow  time.Duration `name:"body-window" env:"CAS_BODY_WINDOW" default:"30s" help:"Time over which the rate of an upload is judged."`
-	IdleTimeout time.Duration `name:"idle-timeout" env:"CAS_IDLE_TIMEOUT" default:"2m" help:"How long a connection may wait for its next request."`
-	Grace       time.Duration `name:"shutdown-grace" env:"CAS_SHUTDOWN_GRACE" default:"30s" help:"How long transfers may go on after a stop was asked for."`
+	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Largest blob taken; 5GiB at most." placeholder:"SIZE"`
+	MaxUploads  int               `name:"max-uploads" env:"CAS_MAX_UPLOADS" default:"256" help:"Uploads under way at once; more get 503."`
+	RateLimit   float64           `name:"rate-limit" env:"CAS_RATE_LIMIT" default:"0" help:"Requests a second for each token; more get 429. 0: no limit."`
+	SpoolLimit  settings.ByteSize `name:"spool-limit" env:"CAS_SPOOL_LIMIT" default:"0" help:"Bytes of uploads on disk at once; 0: as the disk allows." placeholder:"SIZE"`
+	MinBodyRate settings.ByteSize `name:"min-body-rate" env:"CAS_MIN_BODY_RATE" default:"1KiB" help:"Uploads slower than this, a second, are cut off." placeholder:"SIZE"`
+	BodyWindow  time.Duration     `name:"body-window" env:"CAS_BODY_WINDOW" default:"30s" help:"Time over which the rate of an upload is judged."`
+	IdleTimeout time.Duration     `name:"idle-timeout" env:"CAS_IDLE_TIMEOUT" default:"2m" help:"How long a connection may wait for its next request."`
+	Grace       time.Duration     `name:"shutdown-grace" env:"CAS_SHUTDOWN_GRACE" default:"30s" help:"How long transfers may go on after a stop was asked for."`
 
-	HotBytes    byteSize      `name:"hot-bytes" env:"CAS_HOT_BYTES" default:"256MiB" help:"Memory for hot small blobs; 0: none." placeholder:"SIZE"`
-	HotBlobSize byteSize      `name:"hot-blob-size" env:"CAS_HOT_BLOB_SIZE" default:"256KiB" help:"Largest blob kept in memory." placeholder:"SIZE"`
-	VerifiedFor time.Duration `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long a verified object is read without verifying it again; 0: verify every full read."`
+	HotBytes    settings.ByteSize `name:"hot-bytes" env:"CAS_HOT_BYTES" default:"256MiB" help:"Memory for hot small blobs; 0: none." placeholder:"SIZE"`
+	HotBlobSize settings.ByteSize `name:"hot-blob-size" env:"CAS_HOT_BLOB_SIZE" default:"256KiB" help:"Largest blob kept in memory." placeholder:"SIZE"`
+	VerifiedFor time.Duration     `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long a verified object is read without verifying it again; 0: verify every full read."`
 
 	LogLevel  string `name:"log-level" env:"CAS_LOG_LEVEL" default:"info" enum:"trace,debug,info,warn,error" help:"trace, debug, info, warn or error."`
 	LogFormat string `name:"log-format" env:"CAS_LOG_FORMAT" default:"" enum:",console,json" help:"console or json; console on a terminal, else json."`
@@ -63,23 +66,23 @@ type serveCmd struct {
 const startTimeout = 30 * time.Second
 
 // Run starts the gateway and serves until ctx is done.
-func (c *serveCmd) Run(ctx context.Context, std stdio) error {
+func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 	log, flushLog := newLogger(c.LogLevel, c.LogFormat, std)
 	defer flushLog()
 	start, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 
-	if err := c.dataConfig.make(); err != nil {
+	if err := c.Data.CreateFolder(); err != nil {
 		return err
 	}
-	if c.indexConfig.embedded() {
-		unlock, err := lockData(c.dataConfig)
+	if c.Index.Embedded() {
+		unlock, err := lockData(c.Data)
 		if err != nil {
 			return err
 		}
 		defer unlock()
 	}
-	x, err := openCurrentIndex(start, c.indexConfig, c.dataConfig, log)
+	x, err := openCurrentIndex(start, c.Index, c.Data, log)
 	if err != nil {
 		return err
 	}
@@ -98,10 +101,10 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	}
 
 	if c.ReferenceURLs == "bucket" && objects.s3 == nil {
-		return usageError{errors.New("--reference-urls=bucket needs a bucket; set CAS_S3_ENDPOINT, or leave the URLs to the gateway")}
+		return exit.Usagef("--reference-urls=bucket needs a bucket; set CAS_S3_ENDPOINT, or leave the URLs to the gateway")
 	}
 
-	cached, err := index.NewCached(x, index.CacheOptions{Shared: !c.indexConfig.embedded()})
+	cached, err := index.NewCached(x, index.CacheOptions{Shared: !c.Index.Embedded()})
 	if err != nil {
 		return err
 	}
@@ -109,7 +112,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	registerCacheMetrics(registry, cached)
 	store, err := c.newStore(objects, cached, log)
 	if err != nil {
-		return usageError{err}
+		return exit.With(exit.Usage, err)
 	}
 	defer store.Close()
 	sources, err := c.openSources()
@@ -123,13 +126,13 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	}
 	defer ln.Close()
 	if c.Auth == "none" && !isLoopback(ln.Addr()) {
-		return usageError{fmt.Errorf("--auth=none is allowed on a loopback address only, and %s is not one", ln.Addr())}
+		return exit.Usagef("--auth=none is allowed on a loopback address only, and %s is not one", ln.Addr())
 	}
 	publicURL := c.PublicURL
 	if publicURL == "" {
 		publicURL = urlOf(ln.Addr())
 	}
-	ledger, err := index.NewCachedLedger(x, index.LedgerOptions{CacheOptions: index.CacheOptions{Shared: !c.indexConfig.embedded()}})
+	ledger, err := index.NewCachedLedger(x, index.LedgerOptions{CacheOptions: index.CacheOptions{Shared: !c.Index.Embedded()}})
 	if err != nil {
 		return err
 	}
@@ -150,7 +153,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	}
 	defer copies.Close()
 	if copies.simulated() && !isLoopback(ln.Addr()) {
-		return usageError{errSimulateElsewhere}
+		return errSimulateElsewhere
 	}
 	noted := &notedCopies{copies: copies, log: log}
 	files := cas.NewFiles(cas.FilesOptions{
@@ -167,7 +170,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		IdleTimeout: c.IdleTimeout, ShutdownGrace: c.Grace,
 	})
 	if err != nil {
-		return usageError{fmt.Errorf("%w (see CAS_PUBLIC_URL)", err)}
+		return exit.Usagef("%w (see CAS_PUBLIC_URL)", err)
 	}
 
 	var admin net.Listener
@@ -190,12 +193,12 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	}
 	services.Go(func() error { return g.Serve(ctx, ln) })
 
-	if err := os.WriteFile(c.path(listenFile), []byte(ln.Addr().String()+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(c.Path(settings.ListenFile), []byte(ln.Addr().String()+"\n"), 0o644); err != nil {
 		return fmt.Errorf("write the listen address: %w", err)
 	}
-	defer os.Remove(c.path(listenFile))
-	log.Info().Str("version", version()).Str("url", publicURL).Str("listen", ln.Addr().String()).
-		Str("index", c.indexConfig.describe(c.dataConfig)).Str("store", objects.text).
+	defer os.Remove(c.Path(settings.ListenFile))
+	log.Info().Str("version", build.Version()).Str("url", publicURL).Str("listen", ln.Addr().String()).
+		Str("index", c.Index.Describe(c.Data)).Str("store", objects.text).
 		Str("providers", copies.names()).Bool("simulated", copies.simulated()).
 		Str("auth", c.Auth).Bool("public_read", c.PublicRead).Msg("serving")
 	if err := services.Wait(); err != nil {
@@ -207,7 +210,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 
 // openStore opens the object store and makes sure that it answers.
 func (c *serveCmd) openStore(ctx context.Context, log zerolog.Logger) (objectStore, error) {
-	objects, err := openObjects(c.storeConfig, c.dataConfig)
+	objects, err := openObjects(c.ObjectStore, c.Data)
 	if err != nil {
 		return objects, err
 	}
@@ -216,7 +219,7 @@ func (c *serveCmd) openStore(ctx context.Context, log zerolog.Logger) (objectSto
 	} else {
 		// Without the lock other gateways may be writing; nothing takes a day.
 		age := 24 * time.Hour
-		if c.indexConfig.embedded() {
+		if c.Index.Embedded() {
 			age = 0
 		}
 		err = objects.files.Clean(age)
@@ -255,8 +258,8 @@ func (c *serveCmd) prepareAccess(ctx context.Context, x database, records *journ
 		log.Warn().Msg("authentication is off: everybody who reaches this address may do everything")
 		return nil
 	}
-	if c.indexConfig.embedded() {
-		return ensureAdminToken(ctx, x, records, c.dataConfig, log)
+	if c.Index.Embedded() {
+		return ensureAdminToken(ctx, x, records, c.Data, log)
 	}
 	tokens, err := x.Tokens(ctx)
 	if err == nil && len(tokens) == 0 {
@@ -266,7 +269,7 @@ func (c *serveCmd) prepareAccess(ctx context.Context, x database, records *journ
 }
 
 func (c *serveCmd) newStore(objects cas.ObjectStore, x cas.Index, log zerolog.Logger) (*cas.Store, error) {
-	if err := os.MkdirAll(c.path(spoolDir), 0o700); err != nil {
+	if err := os.MkdirAll(c.Path(settings.SpoolDir), 0o700); err != nil {
 		return nil, err
 	}
 	if c.MaxBlobSize < 1 {
@@ -277,7 +280,7 @@ func (c *serveCmd) newStore(objects cas.ObjectStore, x cas.Index, log zerolog.Lo
 		hotBlobSize = -1
 	}
 	return cas.NewStore(objects, x, cas.Options{
-		SpoolDir:    c.path(spoolDir),
+		SpoolDir:    c.Path(settings.SpoolDir),
 		SpoolLimit:  int64(c.SpoolLimit),
 		MaxBlobSize: int64(c.MaxBlobSize),
 		HotBlobSize: hotBlobSize,
@@ -308,7 +311,7 @@ func untilDone(ctx context.Context, err error) error {
 func listen(address, setting string) (net.Listener, error) {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("can't listen on %q, set by %s: %w", address, setting, err)}
+		return nil, exit.Usagef("can't listen on %q, set by %s: %w", address, setting, err)
 	}
 	return ln, nil
 }
@@ -359,7 +362,7 @@ func newRegistry() *prometheus.Registry {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "casgate_build_info",
 		Help:        "Always 1; the labels name the build.",
-		ConstLabels: prometheus.Labels{"version": version()},
+		ConstLabels: prometheus.Labels{"version": build.Version()},
 	})
 	build.Set(1)
 	registry.MustRegister(build)
@@ -377,31 +380,4 @@ func registerCacheMetrics(registry *prometheus.Registry, cached *index.Cached) {
 			Help: "Look-ups of blobs that went to the index.",
 		}, func() float64 { return float64(cached.Misses()) }),
 	)
-}
-
-// buildVersion is set by the linker in releases.
-var buildVersion = ""
-
-// version names this build: the linker's word, else the commit it was built from.
-func version() string {
-	if buildVersion != "" {
-		return buildVersion
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	revision, dirty := "", ""
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			revision = s.Value[:min(12, len(s.Value))]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "-dirty"
-		}
-	}
-	if revision != "" {
-		return revision + dirty
-	}
-	return info.Main.Version
 }

@@ -2,14 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"strconv"
-	"strings"
-	"unicode"
 
+	"casgate/cmd/cas/internal/exit"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
@@ -33,15 +28,15 @@ func (t *tally) add(err error) {
 }
 
 // err is what the command returns, having reported each failure by itself: the
-// exit code is the failure's where all failed, and exitPartly where some did.
+// exit code is the failure's where all failed, and exit.Partly where some did.
 func (t *tally) err(ctx context.Context) error {
 	switch t.failed {
 	case 0:
 		return nil
 	case t.total:
-		return codedError{errReported, exitCode(ctx, t.first)}
+		return exit.With(exitCode(ctx, t.first), exit.ErrReported)
 	}
-	return codedError{errReported, exitPartly}
+	return exit.With(exit.Partly, exit.ErrReported)
 }
 
 // concernsAll reports whether an error is one that everything else would end in,
@@ -67,25 +62,4 @@ func newJSONError(err error) *jsonError {
 		e.Code, e.OperationID = answer.Problem.Code, answer.Problem.OperationID
 	}
 	return e
-}
-
-// printJSON prints v on one line.
-func printJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
-}
-
-// printError reports what failed to standard error, in the form of run.
-func printError(w io.Writer, what string, err error) {
-	fmt.Fprintf(w, "cas: %s: %v\n", display(what), err)
-}
-
-// display makes a name or path fit for a line of a terminal: it is quoted where
-// it has line breaks, control sequences or the like.
-func display(text string) string {
-	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.Quote(text)
-	}
-	return text
 }

@@ -11,6 +11,9 @@ import (
 
 	"casgate/cas/access"
 	"casgate/cas/journal"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 )
 
 // signingKeyCmd manages the keys that sign hash URLs, on the index itself.
@@ -21,13 +24,13 @@ type signingKeyCmd struct {
 }
 
 type signingKeyLsCmd struct {
-	dataConfig
-	indexConfig
+	settings.Data
+	settings.Index
 }
 
 // Run prints a table.
-func (c *signingKeyLsCmd) Run(ctx context.Context, std stdio) error {
-	x, err := openCurrentIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+func (c *signingKeyLsCmd) Run(ctx context.Context, std terminal.Streams) error {
+	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
 	if err != nil {
 		return err
 	}
@@ -36,22 +39,22 @@ func (c *signingKeyLsCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(std.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tCREATED")
 	for _, k := range keys {
-		fmt.Fprintf(w, "%s\t%s\n", k.ID, shortTime(k.CreatedAt, "-"))
+		fmt.Fprintf(w, "%s\t%s\n", k.ID, terminal.Time(k.CreatedAt, "-"))
 	}
 	return w.Flush()
 }
 
 type signingKeyRotateCmd struct {
-	dataConfig
-	indexConfig
+	settings.Data
+	settings.Index
 }
 
 // Run adds a key and prints its id.
-func (c *signingKeyRotateCmd) Run(ctx context.Context, std stdio) error {
-	x, err := openCurrentIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+func (c *signingKeyRotateCmd) Run(ctx context.Context, std terminal.Streams) error {
+	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
 	if err != nil {
 		return err
 	}
@@ -63,19 +66,19 @@ func (c *signingKeyRotateCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(std.out, key.ID)
+	_, err = fmt.Fprintln(std.Out, key.ID)
 	return err
 }
 
 type signingKeyRetireCmd struct {
-	dataConfig
-	indexConfig
+	settings.Data
+	settings.Index
 	ID string `arg:"" name:"id" help:"Id of the key, as cas signing-key ls shows it."`
 }
 
 // Run retires the key.
-func (c *signingKeyRetireCmd) Run(ctx context.Context, std stdio) error {
-	x, err := openCurrentIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+func (c *signingKeyRetireCmd) Run(ctx context.Context, std terminal.Streams) error {
+	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
 	if err != nil {
 		return err
 	}
@@ -85,10 +88,10 @@ func (c *signingKeyRetireCmd) Run(ctx context.Context, std stdio) error {
 	recordOwn(x, std, journal.Record{ID: c.ID, Kind: journal.KindKeyEnded}, start, err)
 	if err != nil {
 		if errors.Is(err, access.ErrKeyNotFound) {
-			return codedError{fmt.Errorf("%w; `cas signing-key ls` lists the ids", err), exitNotFound}
+			return exit.With(exit.NotFound, fmt.Errorf("%w; `cas signing-key ls` lists the ids", err))
 		}
 		return err
 	}
-	_, err = fmt.Fprintln(std.out, "retired", c.ID)
+	_, err = fmt.Fprintln(std.Out, "retired", c.ID)
 	return err
 }

@@ -3,25 +3,26 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 
 	"casgate/cas"
 	"casgate/cas/filestore/dirsource"
 	"casgate/cas/importer"
 	"casgate/cas/s3store/s3source"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
 )
 
 // sourceConfig says where the bytes of imported files lie: a bucket, a folder, or
 // both. `cas serve` has it too, for files that are asked for before their turn.
 type sourceConfig struct {
-	SourceDir         string `name:"source-dir" env:"CAS_SOURCE_DIR" help:"Folder that imported files lie in." placeholder:"DIR"`
-	SourceS3Endpoint  string `name:"source-s3-endpoint" env:"CAS_SOURCE_S3_ENDPOINT" help:"URL of the S3-compatible store that imported files lie in; it may have a path, as Supabase's has." placeholder:"URL"`
-	SourceS3Bucket    string `name:"source-s3-bucket" env:"CAS_SOURCE_S3_BUCKET" help:"Bucket that imported files lie in." placeholder:"NAME"`
-	SourceS3Region    string `name:"source-s3-region" env:"CAS_SOURCE_S3_REGION" help:"That bucket's region; us-east-1 if empty." placeholder:"NAME"`
-	SourceS3Prefix    string `name:"source-s3-prefix" env:"CAS_SOURCE_S3_PREFIX" help:"Folder in that bucket which all storage paths are relative to." placeholder:"PATH"`
-	SourceS3AccessKey secret `kong:"-" secret:"CAS_SOURCE_S3_ACCESS_KEY" help:"access key for that bucket"`
-	SourceS3SecretKey secret `kong:"-" secret:"CAS_SOURCE_S3_SECRET_KEY" help:"secret key for that bucket"`
+	SourceDir         string          `name:"source-dir" env:"CAS_SOURCE_DIR" help:"Folder that imported files lie in." placeholder:"DIR"`
+	SourceS3Endpoint  string          `name:"source-s3-endpoint" env:"CAS_SOURCE_S3_ENDPOINT" help:"URL of the S3-compatible store that imported files lie in; it may have a path, as Supabase's has." placeholder:"URL"`
+	SourceS3Bucket    string          `name:"source-s3-bucket" env:"CAS_SOURCE_S3_BUCKET" help:"Bucket that imported files lie in." placeholder:"NAME"`
+	SourceS3Region    string          `name:"source-s3-region" env:"CAS_SOURCE_S3_REGION" help:"That bucket's region; us-east-1 if empty." placeholder:"NAME"`
+	SourceS3Prefix    string          `name:"source-s3-prefix" env:"CAS_SOURCE_S3_PREFIX" help:"Folder in that bucket which all storage paths are relative to." placeholder:"PATH"`
+	SourceS3AccessKey settings.Secret `kong:"-" secret:"CAS_SOURCE_S3_ACCESS_KEY" help:"access key for that bucket"`
+	SourceS3SecretKey settings.Secret `kong:"-" secret:"CAS_SOURCE_S3_SECRET_KEY" help:"secret key for that bucket"`
 }
 
 // byteSource is what the commands need of a source.
@@ -45,18 +46,18 @@ func (c sourceConfig) openSources() (openedSources, error) {
 	if c.SourceS3Endpoint != "" {
 		s.bucket, err = s3source.New(s3source.Options{
 			Endpoint: c.SourceS3Endpoint, Bucket: c.SourceS3Bucket, Region: c.SourceS3Region, Prefix: c.SourceS3Prefix,
-			AccessKey: c.SourceS3AccessKey.reveal(), SecretKey: c.SourceS3SecretKey.reveal(),
+			AccessKey: c.SourceS3AccessKey.Reveal(), SecretKey: c.SourceS3SecretKey.Reveal(),
 		})
 		if err != nil {
-			return s, usageError{fmt.Errorf("%w (see CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET, CAS_SOURCE_S3_ACCESS_KEY and CAS_SOURCE_S3_SECRET_KEY)", err)}
+			return s, exit.Usagef("%w (see CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET, CAS_SOURCE_S3_ACCESS_KEY and CAS_SOURCE_S3_SECRET_KEY)", err)
 		}
 	} else if c.SourceS3Bucket != "" || c.SourceS3AccessKey != "" || c.SourceS3SecretKey != "" {
-		return s, usageError{errors.New("there are settings for a bucket to import from but no CAS_SOURCE_S3_ENDPOINT; set it, or unset the others")}
+		return s, exit.Usagef("there are settings for a bucket to import from but no CAS_SOURCE_S3_ENDPOINT; set it, or unset the others")
 	}
 	if c.SourceDir != "" {
 		if s.folder, err = dirsource.Open(c.SourceDir); err != nil {
 			s.close()
-			return s, usageError{fmt.Errorf("%w (see CAS_SOURCE_DIR)", err)}
+			return s, exit.Usagef("%w (see CAS_SOURCE_DIR)", err)
 		}
 	}
 	return s, nil
@@ -110,7 +111,7 @@ func (s openedSources) check(ctx context.Context) error {
 
 // oldTableConfig says which table of the old database to use.
 type oldTableConfig struct {
-	OldDatabaseURL secret            `kong:"-" secret:"CAS_SOURCE_DATABASE_URL" help:"postgres://… of the old database; it may be a pooler's"`
+	OldDatabaseURL settings.Secret   `kong:"-" secret:"CAS_SOURCE_DATABASE_URL" help:"postgres://… of the old database; it may be a pooler's"`
 	Table          string            `name:"table" default:"files" help:"The old table or view, or schema.table." placeholder:"NAME"`
 	Map            map[string]string `name:"map" help:"The column that has a field, where it isn't named as the field is, such as --map sha256=content_hash. May be repeated." placeholder:"FIELD=COLUMN"`
 }
@@ -118,7 +119,7 @@ type oldTableConfig struct {
 func (c oldTableConfig) mapping() (importer.Mapping, error) {
 	m, err := importer.ParseMapping(c.Map)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, exit.With(exit.Usage, err)
 	}
 	return m, nil
 }
@@ -129,11 +130,11 @@ func withCode(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return codedError{errors.New("stopped; the same command goes on from here"), exitInterrupted}
+		return exit.With(exit.Interrupted, errors.New("stopped; the same command goes on from here"))
 	case errors.Is(err, importer.ErrMapping):
-		return usageError{err}
+		return exit.With(exit.Usage, err)
 	case errors.Is(err, cas.ErrOriginUnavailable):
-		return codedError{err, exitUnavailable}
+		return exit.With(exit.Unavailable, err)
 	}
 	return err
 }

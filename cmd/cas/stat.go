@@ -6,12 +6,14 @@ import (
 	"io"
 	"time"
 
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 )
 
 // statCmd tells about blobs.
 type statCmd struct {
-	clientConfig
+	settings.Client
 
 	Blobs []blobRef `arg:"" name:"digest" help:"Digests, or hash URLs of this gateway."`
 	JSON  bool      `name:"json" help:"Print a JSON object for each blob; of one that can't be told about, its digest and the error."`
@@ -24,8 +26,8 @@ type statFailure struct {
 }
 
 // Run prints what the gateway knows of each blob.
-func (c *statCmd) Run(ctx context.Context, std stdio) error {
-	gateway, err := c.connect()
+func (c *statCmd) Run(ctx context.Context, std terminal.Streams) error {
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
@@ -43,16 +45,16 @@ func (c *statCmd) Run(ctx context.Context, std stdio) error {
 		blobs.add(err)
 		switch {
 		case err != nil:
-			printError(std.err, d.String(), err)
+			terminal.PrintError(std.Err, d.String(), err)
 			if c.JSON {
-				err = printJSON(std.out, statFailure{d.String(), newJSONError(err)})
+				err = terminal.PrintJSON(std.Out, statFailure{d.String(), newJSONError(err)})
 			} else {
 				err = nil
 			}
 		case c.JSON:
-			err = printJSON(std.out, meta)
+			err = terminal.PrintJSON(std.Out, meta)
 		default:
-			err = printMeta(std.out, meta)
+			err = printMeta(std.Out, meta)
 		}
 		if err != nil {
 			return err
@@ -62,22 +64,22 @@ func (c *statCmd) Run(ctx context.Context, std stdio) error {
 }
 
 func printMeta(w io.Writer, m api.BlobMeta) error {
-	out := &linePrinter{w: w}
-	out.line(`%s
+	out := &terminal.Lines{W: w}
+	out.Printf(`%s
   size        %d (%s)
   media type  %s
   name        %s
   created     %s
   state       %s
-  URL         %s`, m.Digest, m.Size, sizeText(m.Size), display(m.MediaType), display(m.Name), m.CreatedAt.Format(time.RFC3339), m.State, m.URL)
+  URL         %s`, m.Digest, m.Size, terminal.Size(m.Size), terminal.Printable(m.MediaType), terminal.Printable(m.Name), m.CreatedAt.Format(time.RFC3339), m.State, m.URL)
 	label := "copies"
 	for _, c := range m.Copies {
 		id := cmp.Or(c.ProviderFileID, "-")
 		if c.Simulated {
 			id += "  SIMULATED"
 		}
-		out.line("  %-10s  %s  %s  %s  %s", label, c.Provider, c.Purpose, c.State, id)
+		out.Printf("  %-10s  %s  %s  %s  %s", label, c.Provider, c.Purpose, c.State, id)
 		label = ""
 	}
-	return out.err
+	return out.Err
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 	"casgate/providers"
@@ -81,7 +83,7 @@ func fileItem(path string) *putItem {
 // bring stores the subject where it is a local file, for a provider or, if that is
 // empty, for any. It returns what then has copies, and the name to ask for them with,
 // which may be empty.
-func (s subject) bring(ctx context.Context, gateway *client.Client, name, provider string, shown *progress) (owner, string, error) {
+func (s subject) bring(ctx context.Context, gateway *client.Client, name, provider string, shown *terminal.Progress) (owner, string, error) {
 	item, err := s.item(gateway, name)
 	if err != nil {
 		return owner{}, "", err
@@ -92,12 +94,12 @@ func (s subject) bring(ctx context.Context, gateway *client.Client, name, provid
 			return owner{}, "", err
 		}
 	}
-	u := &uploader{gateway: gateway, stdin: shown.std.in, parallel: 1, shown: shown}
+	u := &uploader{gateway: gateway, stdin: shown.Streams().In, parallel: 1, shown: shown}
 	if err := u.store(ctx, items); err != nil {
 		return owner{}, "", err
 	}
 	if item.err != nil {
-		return owner{}, "", fmt.Errorf("%s: %w", display(item.path), item.err)
+		return owner{}, "", fmt.Errorf("%s: %w", terminal.Printable(item.path), item.err)
 	}
 	return item.owner(gateway), item.options.Name, nil
 }
@@ -138,7 +140,7 @@ func adviseCopy(err error) error {
 		return fmt.Errorf("%w; `cas put` stores it", err)
 	case p.Code == api.CodeFileNotFound:
 		return fmt.Errorf("%w; `cas file ls` lists those there are", err)
-	case p.Provider != "" && !slices.Contains(checkCodes, p.ProviderCode) && problemExitCode(p) == exitRefused:
+	case p.Provider != "" && !slices.Contains(checkCodes, p.ProviderCode) && problemExitCode(p) == exit.Refused:
 		return fmt.Errorf("%w; once that is mended, `cas sync --retry` tries again at once", err)
 	}
 	return advise(err)

@@ -13,6 +13,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 	"casgate/providers"
@@ -20,7 +23,7 @@ import (
 
 // syncCmd makes sure of copies at providers.
 type syncCmd struct {
-	clientConfig
+	settings.Client
 
 	Blobs    []subject `arg:"" name:"blob|file" help:"Digests, hash URLs of this gateway, ids of files, local files (stored first, as by put), or - for standard input."`
 	To       []string  `required:"" placeholder:"PROVIDER" help:"Providers to have copies at, such as kimi,glm."`
@@ -62,17 +65,17 @@ func (j *syncJob) finish(made api.Copy, err error) {
 }
 
 // Run makes sure of the copies.
-func (c *syncCmd) Run(ctx context.Context, std stdio) error {
+func (c *syncCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	gateway, err := c.connect()
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer gateway.Close()
-	shown := newProgress(std, c.Quiet)
-	defer shown.close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
+	defer shown.Close()
 	var items []*putItem
 	for _, s := range c.Blobs {
 		item, err := s.item(gateway, c.Name)
@@ -104,17 +107,17 @@ func (c *syncCmd) check() error {
 	case len(c.To) == 0:
 		return errNoProviders
 	case c.Parallel < 1:
-		return usageError{errors.New("--parallel must be at least 1")}
+		return exit.Usagef("--parallel must be at least 1")
 	case c.Name != "" && len(c.Blobs) > 1:
-		return usageError{errors.New("--name is for one blob only")}
+		return exit.Usagef("--name is for one blob only")
 	case stdins > 1:
-		return usageError{errors.New("standard input can be stored once only")}
+		return exit.Usagef("standard input can be stored once only")
 	}
 	return nil
 }
 
 // errNoProviders refuses a list of providers without any, which kong takes.
-var errNoProviders = usageError{errors.New("no provider is named; give some, such as kimi,glm")}
+var errNoProviders = exit.Usagef("no provider is named; give some, such as kimi,glm")
 
 // providerNames returns the names in a list that was given, each once.
 func providerNames(given []string) ([]string, error) {
@@ -122,7 +125,7 @@ func providerNames(given []string) ([]string, error) {
 	for _, name := range given {
 		name = strings.TrimSpace(name)
 		if name == "" {
-			return nil, usageError{errors.New("a provider's name is missing; several are given as kimi,glm")}
+			return nil, exit.Usagef("a provider's name is missing; several are given as kimi,glm")
 		}
 		if !slices.Contains(names, name) {
 			names = append(names, name)
@@ -135,7 +138,7 @@ func providerNames(given []string) ([]string, error) {
 type syncer struct {
 	*syncCmd
 	gateway *client.Client
-	shown   *progress
+	shown   *terminal.Progress
 	asked   atomic.Bool // for a copy
 }
 
@@ -148,7 +151,7 @@ func (s *syncer) run(ctx context.Context, items []*putItem) error {
 			jobs = append(jobs, &syncJob{item: item, provider: provider, done: make(chan struct{})})
 		}
 	}
-	u := &uploader{gateway: s.gateway, stdin: s.shown.std.in, parallel: s.Parallel, shown: s.shown}
+	u := &uploader{gateway: s.gateway, stdin: s.shown.Streams().In, parallel: s.Parallel, shown: s.shown}
 	stored, made := make(chan error, 1), make(chan error, 1)
 	go func() { stored <- u.store(ctx, items) }()
 	go func() { made <- s.make(ctx, jobs) }()
@@ -158,7 +161,7 @@ func (s *syncer) run(ctx context.Context, items []*putItem) error {
 	case err == nil:
 		return printErr
 	case ctx.Err() != nil && s.asked.Load():
-		return codedError{errors.New("stopped waiting; what the gateway was asked for goes on there, and `cas copies` shows how far it is"), exitInterrupted}
+		return exit.With(exit.Interrupted, errors.New("stopped waiting; what the gateway was asked for goes on there, and `cas copies` shows how far it is"))
 	}
 	return advise(err)
 }
@@ -193,7 +196,7 @@ func (s *syncer) ensure(ctx context.Context, j *syncJob) (api.Copy, error) {
 		return api.Copy{}, context.Cause(ctx)
 	}
 	s.asked.Store(true)
-	defer s.shown.waiting("copying", j.item.path+" → "+j.provider)()
+	defer s.shown.Waiting("copying", j.item.path+" → "+j.provider)()
 	of, o := j.item.owner(s.gateway), client.EnsureOptions{
 		CopyOptions: client.CopyOptions{Purpose: s.Purpose, Name: j.item.options.Name},
 		Retry:       s.Retry, Async: s.Wait.not,
@@ -223,7 +226,7 @@ func notReady(c api.Copy) error {
 	case providers.StatePending, providers.StateUploading, providers.StateProcessing:
 		return fmt.Errorf("%w: it is %s, and the work goes on at the gateway (operation %s)", client.ErrCopyInProgress, c.State, c.OperationID)
 	}
-	return codedError{fmt.Errorf("the copy was made, and is %s by now; the same command makes it again", c.State), exitUnavailable}
+	return exit.With(exit.Unavailable, fmt.Errorf("the copy was made, and is %s by now; the same command makes it again", c.State))
 }
 
 // syncResult is a line of JSON output.
@@ -264,7 +267,7 @@ func (s *syncer) print(ctx context.Context, jobs []*syncJob) error {
 		var err error
 		switch {
 		case s.JSON:
-			err = printJSON(s.shown.stdout(), j.result(given.path != ""))
+			err = terminal.PrintJSON(s.shown.Stdout(), j.result(given.path != ""))
 		case j.err == nil:
 			err = s.printLine(j)
 		}
@@ -276,9 +279,9 @@ func (s *syncer) print(ctx context.Context, jobs []*syncJob) error {
 			s.note(j)
 		case j.stopped:
 		case j.item.err == nil:
-			printError(s.shown.stderr(), j.item.path+" → "+j.provider, adviseCopy(j.err))
+			terminal.PrintError(s.shown.Stderr(), j.item.path+" → "+j.provider, adviseCopy(j.err))
 		case i%len(s.To) == 0: // a file that failed did so for all providers
-			printError(s.shown.stderr(), j.item.path, j.err)
+			terminal.PrintError(s.shown.Stderr(), j.item.path, j.err)
 		}
 	}
 	noteSimulated(s.shown, slices.Sorted(maps.Keys(simulated)))
@@ -291,9 +294,9 @@ func (s *syncer) printLine(j *syncJob) error {
 		cells = []string{j.provider, j.copy.State, j.copy.OperationID}
 	}
 	if len(s.Blobs) > 1 {
-		cells = append(cells, display(j.item.path))
+		cells = append(cells, terminal.Printable(j.item.path))
 	}
-	_, err := fmt.Fprintln(s.shown.stdout(), strings.Join(cells, "\t"))
+	_, err := fmt.Fprintln(s.shown.Stdout(), strings.Join(cells, "\t"))
 	return err
 }
 
@@ -305,12 +308,12 @@ func (s *syncer) note(j *syncJob) {
 			what = "ready"
 		}
 	}
-	s.shown.note("%-13s  %9s  %s → %s (%s)", what, sizeText(j.copy.Size), display(j.item.path), j.provider, j.copy.Purpose)
+	s.shown.Note("%-13s  %9s  %s → %s (%s)", what, terminal.Size(j.copy.Size), terminal.Printable(j.item.path), j.provider, j.copy.Purpose)
 }
 
 // noteSimulated says of which providers nothing is real.
-func noteSimulated(shown *progress, names []string) {
+func noteSimulated(shown *terminal.Progress, names []string) {
 	if len(names) > 0 {
-		shown.note("SIMULATED: what %s answered comes from a simulator in the gateway, and is good for nothing but trying casgate out", strings.Join(names, ", "))
+		shown.Note("SIMULATED: what %s answered comes from a simulator in the gateway, and is good for nothing but trying casgate out", strings.Join(names, ", "))
 	}
 }

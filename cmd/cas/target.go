@@ -6,30 +6,15 @@ import (
 	"strings"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
 	"casgate/gateway/client"
 )
-
-// connect makes the client of the gateway at CAS_URL.
-func (c clientConfig) connect() (*client.Client, error) {
-	token, err := c.token()
-	if err != nil {
-		return nil, err
-	}
-	gateway, err := newClient(c.URL, token, 0)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("%w (see CAS_URL and CAS_TOKEN)", err)}
-	}
-	return gateway, nil
-}
-
-func newClient(url, token string, retries int) (*client.Client, error) {
-	return client.New(url, client.Options{Token: token, UserAgent: "cas/" + version(), Retries: retries})
-}
 
 // advise adds the next step to errors that a setting of the client's would mend.
 func advise(err error) error {
 	if errors.Is(err, client.ErrUnauthenticated) {
-		return fmt.Errorf("%w; the token comes from CAS_TOKEN, or from the file %s in CAS_DATA_DIR", err, adminTokenFile)
+		return fmt.Errorf("%w; the token comes from CAS_TOKEN, or from the file %s in CAS_DATA_DIR", err, settings.AdminTokenFile)
 	}
 	return err
 }
@@ -57,7 +42,7 @@ func (r blobRef) String() string { return r.text }
 // digestAt returns the digest, and refuses a URL of another gateway.
 func (r blobRef) digestAt(gateway *client.Client) (cas.Digest, error) {
 	if r.Base != "" && r.Base != gateway.BaseURL() {
-		return cas.Digest{}, usageError{fmt.Errorf("%s is not a URL of the gateway at %s; give the digest alone, or set CAS_URL", r.Digest, gateway.BaseURL())}
+		return cas.Digest{}, exit.Usagef("%s is not a URL of the gateway at %s; give the digest alone, or set CAS_URL", r.Digest, gateway.BaseURL())
 	}
 	return r.Digest, nil
 }

@@ -5,12 +5,14 @@ import (
 	"io"
 	"os"
 
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/client"
 )
 
 // textCmd prints the text that a provider extracts from a file.
 type textCmd struct {
-	clientConfig
+	settings.Client
 
 	Blob     subject `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, id of a file, local file (stored first, as by put), or - for standard input."`
 	Provider string  `placeholder:"PROVIDER" help:"Who is to extract it; the gateway chooses if empty."`
@@ -26,20 +28,20 @@ func (textCmd) Help() string {
 }
 
 // Run prints the text, or writes it to a file.
-func (c *textCmd) Run(ctx context.Context, std stdio) error {
+func (c *textCmd) Run(ctx context.Context, std terminal.Streams) error {
 	toFile := c.Output != "" && c.Output != stdoutPath
 	if toFile && !c.Force {
 		if _, err := os.Lstat(c.Output); err == nil {
 			return existsError(c.Output)
 		}
 	}
-	gateway, err := c.connect()
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer gateway.Close()
-	shown := newProgress(std, c.Quiet)
-	defer shown.close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
+	defer shown.Close()
 	of, name, err := c.Blob.bring(ctx, gateway, c.Name, c.Provider, shown)
 	if err != nil {
 		return adviseCopy(err)
@@ -50,7 +52,7 @@ func (c *textCmd) Run(ctx context.Context, std stdio) error {
 	}
 	defer text.Body.Close()
 	if !toFile {
-		_, err = io.Copy(shown.stdout(), text.Body)
+		_, err = io.Copy(shown.Stdout(), text.Body)
 		return err
 	}
 	// The text is a blob like any other.
@@ -59,11 +61,11 @@ func (c *textCmd) Run(ctx context.Context, std stdio) error {
 	if err := file.run(ctx); err != nil {
 		return advise(err)
 	}
-	shown.note("%-13s  %9s  %s", "extracted", sizeText(text.Size), display(c.Output))
+	shown.Note("%-13s  %9s  %s", "extracted", terminal.Size(text.Size), terminal.Printable(c.Output))
 	return nil
 }
 
-func (c *textCmd) extract(ctx context.Context, of owner, name string, shown *progress) (*client.Content, error) {
-	defer shown.waiting("reading", of.String())()
+func (c *textCmd) extract(ctx context.Context, of owner, name string, shown *terminal.Progress) (*client.Content, error) {
+	defer shown.Waiting("reading", of.String())()
 	return of.text(ctx, client.TextOptions{Provider: c.Provider, Name: name})
 }

@@ -12,6 +12,9 @@ import (
 
 	"casgate/cas/access"
 	"casgate/cas/journal"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 )
 
 // tokenCmd manages API tokens. It works on the index itself, not through a
@@ -23,8 +26,8 @@ type tokenCmd struct {
 }
 
 type tokenCreateCmd struct {
-	dataConfig
-	indexConfig
+	settings.Data
+	settings.Index
 	Name    string        `name:"name" required:"" help:"What or whom the token is for."`
 	Scopes  string        `name:"scopes" default:"read" help:"Comma-separated: read, write, delete, sync, admin (all of them)."`
 	Expires time.Duration `name:"expires" help:"How long the token is good for, such as 720h; for ever if not given."`
@@ -32,19 +35,19 @@ type tokenCreateCmd struct {
 }
 
 // Run makes a token and prints it, alone on a line.
-func (c *tokenCreateCmd) Run(ctx context.Context, std stdio) error {
+func (c *tokenCreateCmd) Run(ctx context.Context, std terminal.Streams) error {
 	scopes, err := access.ParseScopes(c.Scopes)
 	if err != nil {
-		return usageError{err}
+		return exit.With(exit.Usage, err)
 	}
 	if c.Expires < 0 {
-		return usageError{fmt.Errorf("--expires %s lies in the past", c.Expires)}
+		return exit.Usagef("--expires %s lies in the past", c.Expires)
 	}
 	var expires time.Time
 	if c.Expires > 0 {
 		expires = time.Now().Add(c.Expires)
 	}
-	x, err := openCurrentIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
 	if err != nil {
 		return err
 	}
@@ -57,18 +60,18 @@ func (c *tokenCreateCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	if !c.JSON {
-		_, err = fmt.Fprintln(std.out, text)
+		_, err = fmt.Fprintln(std.Out, text)
 		return err
 	}
-	return json.NewEncoder(std.out).Encode(struct {
+	return json.NewEncoder(std.Out).Encode(struct {
 		tokenJSON
 		Token string `json:"token"`
 	}{jsonToken(token), text})
 }
 
 type tokenLsCmd struct {
-	dataConfig
-	indexConfig
+	settings.Data
+	settings.Index
 	JSON bool `name:"json" help:"Print one JSON object a line."`
 }
 
@@ -95,8 +98,8 @@ func optionalTime(t time.Time) *time.Time {
 }
 
 // Run prints a table, or JSON lines.
-func (c *tokenLsCmd) Run(ctx context.Context, std stdio) error {
-	x, err := openCurrentIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+func (c *tokenLsCmd) Run(ctx context.Context, std terminal.Streams) error {
+	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
 	if err != nil {
 		return err
 	}
@@ -106,7 +109,7 @@ func (c *tokenLsCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	if c.JSON {
-		encoder := json.NewEncoder(std.out)
+		encoder := json.NewEncoder(std.Out)
 		for _, t := range tokens {
 			if err := encoder.Encode(jsonToken(t)); err != nil {
 				return err
@@ -114,11 +117,11 @@ func (c *tokenLsCmd) Run(ctx context.Context, std stdio) error {
 		}
 		return nil
 	}
-	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(std.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tNAME\tSCOPES\tCREATED\tEXPIRES\tLAST USED\tSTATE")
 	for _, t := range tokens {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, access.JoinScopes(t.Scopes),
-			shortTime(t.CreatedAt, "-"), shortTime(t.ExpiresAt, "never"), shortTime(t.LastUsedAt, "never"), tokenState(t))
+			terminal.Time(t.CreatedAt, "-"), terminal.Time(t.ExpiresAt, "never"), terminal.Time(t.LastUsedAt, "never"), tokenState(t))
 	}
 	return w.Flush()
 }
@@ -133,22 +136,15 @@ func tokenState(t access.Token) string {
 	return "valid"
 }
 
-func shortTime(t time.Time, none string) string {
-	if t.IsZero() {
-		return none
-	}
-	return t.UTC().Format("2006-01-02 15:04")
-}
-
 type tokenRevokeCmd struct {
-	dataConfig
-	indexConfig
+	settings.Data
+	settings.Index
 	IDs []string `arg:"" name:"id" help:"Ids of the tokens, as cas token ls shows them."`
 }
 
 // Run revokes each token; an unknown id is an error, after the others are done.
-func (c *tokenRevokeCmd) Run(ctx context.Context, std stdio) error {
-	x, err := openCurrentIndex(ctx, c.indexConfig, c.dataConfig, zerolog.Nop())
+func (c *tokenRevokeCmd) Run(ctx context.Context, std terminal.Streams) error {
+	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
 	if err != nil {
 		return err
 	}
@@ -159,20 +155,20 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, std stdio) error {
 		err := x.RevokeToken(ctx, id)
 		recordOwn(x, std, journal.Record{ID: id, Kind: journal.KindTokenEnded}, start, err)
 		if errors.Is(err, access.ErrTokenNotFound) {
-			err = codedError{fmt.Errorf("%w; `cas token ls` lists the ids", err), exitNotFound}
+			err = exit.With(exit.NotFound, fmt.Errorf("%w; `cas token ls` lists the ids", err))
 		}
 		if err != nil {
-			fmt.Fprintln(std.err, "cas:", err)
+			fmt.Fprintln(std.Err, "cas:", err)
 			failed = err
 			continue
 		}
-		fmt.Fprintln(std.out, "revoked", id)
+		fmt.Fprintln(std.Out, "revoked", id)
 	}
 	if failed != nil && len(c.IDs) > 1 {
-		return codedError{errReported, exitPartly}
+		return exit.With(exit.Partly, exit.ErrReported)
 	}
 	if failed != nil {
-		return codedError{errReported, exitCode(ctx, failed)}
+		return exit.With(exitCode(ctx, failed), exit.ErrReported)
 	}
 	return nil
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/gofrs/flock"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 )
 
@@ -57,7 +59,7 @@ func runCas(t *testing.T, ctx context.Context, server *httptest.Server, stdin io
 	t.Setenv("CAS_TOKEN", "cas_id_secret")
 	var stdout, stderr bytes.Buffer
 	args = append(args, "--url="+server.URL, "--data-dir="+t.TempDir())
-	code := run(ctx, args, stdio{stdin, &stdout, &stderr})
+	code := run(ctx, args, terminal.Streams{In: stdin, Out: &stdout, Err: &stderr})
 	return outcome{code, stdout.String(), stderr.String()}
 }
 
@@ -117,7 +119,7 @@ func TestInterruptedGetIsGoneOnWith(t *testing.T) {
 		interrupt()
 		<-r.Context().Done()
 	}, folder)
-	if o.code != exitInterrupted || !strings.Contains(o.stderr, "512 KiB of 1.0 MiB are in "+partialOf(folder)+", and the same command goes on from there") {
+	if o.code != exit.Interrupted || !strings.Contains(o.stderr, "512 KiB of 1.0 MiB are in "+partialOf(folder)+", and the same command goes on from there") {
 		t.Errorf("exit code %d: %s", o.code, o.stderr)
 	}
 	checkFiles(t, folder, map[string][]byte{filepath.Base(partialOf(folder)): wanted[:len(wanted)/2]})
@@ -127,7 +129,7 @@ func TestInterruptedGetIsGoneOnWith(t *testing.T) {
 		asked = append(asked, r.Method+" "+r.Header.Get("Range"))
 		serveWanted(w, r, nil)
 	}, folder)
-	if o.code != exitOK || len(asked) != 2 || asked[1] != "GET bytes=524288-" {
+	if o.code != exit.OK || len(asked) != 2 || asked[1] != "GET bytes=524288-" {
 		t.Errorf("exit code %d after %q: %s", o.code, asked, o.stderr)
 	}
 	checkFiles(t, folder, map[string][]byte{"out": wanted})
@@ -166,7 +168,7 @@ func TestGetGoesOnWhereTheConnectionBroke(t *testing.T) {
 			serveWanted(w, r, nil)
 		}
 	}, folder)
-	if o.code != exitOK || gets.Load() != 2 || !strings.Contains(o.stderr, "going on") {
+	if o.code != exit.OK || gets.Load() != 2 || !strings.Contains(o.stderr, "going on") {
 		t.Errorf("exit code %d after %d requests: %s", o.code, gets.Load(), o.stderr)
 	}
 	checkFiles(t, folder, map[string][]byte{"out": wanted})
@@ -185,7 +187,7 @@ func TestGetGivesUpWhereNothingMoreComes(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	}, folder)
-	if o.code != exitFailure || !strings.Contains(o.stderr, "501") || !strings.Contains(o.stderr, "the same command goes on") {
+	if o.code != exit.Failure || !strings.Contains(o.stderr, "501") || !strings.Contains(o.stderr, "the same command goes on") {
 		t.Errorf("exit code %d: %s", o.code, o.stderr)
 	}
 	checkFiles(t, folder, map[string][]byte{filepath.Base(partialOf(folder)): wanted[:len(wanted)/2]})
@@ -200,7 +202,7 @@ func TestGetOfTheWholeInsteadOfTheRest(t *testing.T) {
 		r.Header.Del("Range")
 		serveWanted(w, r, nil)
 	}, folder)
-	if o.code != exitOK {
+	if o.code != exit.OK {
 		t.Errorf("exit code %d: %s", o.code, o.stderr)
 	}
 	checkFiles(t, folder, map[string][]byte{"out": wanted})
@@ -229,7 +231,7 @@ func TestWrongBytesBecomeNoFile(t *testing.T) {
 				}
 				serveWanted(w, r, wrong)
 			}, folder)
-			if o.code != exitCorrupt || gets.Load() > 2 || !strings.Contains(o.stderr, "digest mismatch") {
+			if o.code != exit.Corrupt || gets.Load() > 2 || !strings.Contains(o.stderr, "digest mismatch") {
 				t.Errorf("exit code %d after %d requests: %s", o.code, gets.Load(), o.stderr)
 			}
 			checkFiles(t, folder, map[string][]byte{})
@@ -238,7 +240,7 @@ func TestWrongBytesBecomeNoFile(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveWanted(w, r, wrong) }))
 	defer server.Close()
 	o := runCas(t, t.Context(), server, nil, "get", wantedDigest.String())
-	if o.code != exitCorrupt || len(o.stdout) >= len(wanted) {
+	if o.code != exit.Corrupt || len(o.stdout) >= len(wanted) {
 		t.Errorf("to standard output: exit code %d after %d bytes", o.code, len(o.stdout))
 	}
 }
@@ -254,7 +256,7 @@ func TestGetNeverReplacesWhatCameUpMeanwhile(t *testing.T) {
 		}
 		serveWanted(w, r, nil)
 	}, folder)
-	if o.code != exitFailure || !strings.Contains(o.stderr, "exists already") {
+	if o.code != exit.Failure || !strings.Contains(o.stderr, "exists already") {
 		t.Errorf("exit code %d: %s", o.code, o.stderr)
 	}
 	checkFiles(t, folder, map[string][]byte{"out": theirs, filepath.Base(partialOf(folder)): wanted})
@@ -268,7 +270,7 @@ func TestTwoGetsOfOneFile(t *testing.T) {
 	}
 	defer other.Close()
 	o := getWanted(t, t.Context(), func(w http.ResponseWriter, r *http.Request) { serveWanted(w, r, nil) }, folder)
-	if o.code != exitFailure || !strings.Contains(o.stderr, "another cas get") {
+	if o.code != exit.Failure || !strings.Contains(o.stderr, "another cas get") {
 		t.Errorf("exit code %d: %s", o.code, o.stderr)
 	}
 	checkFiles(t, folder, map[string][]byte{filepath.Base(partialOf(folder)): nil})
@@ -283,7 +285,7 @@ func TestNamesFromTheGatewayLeadNowhereElse(t *testing.T) {
 		}))
 		o := runCas(t, t.Context(), server, nil, "get", wantedDigest.String(), "-o", folder)
 		server.Close()
-		if o.code != exitUsage || !strings.Contains(o.stderr, "has no name to save it under") {
+		if o.code != exit.Usage || !strings.Contains(o.stderr, "has no name to save it under") {
 			t.Errorf("%q: exit code %d: %s", name, o.code, o.stderr)
 		}
 		checkFiles(t, folder, map[string][]byte{})
@@ -315,7 +317,7 @@ func TestPutOfFileThatChanges(t *testing.T) {
 	}))
 	defer server.Close()
 	o := runCas(t, t.Context(), server, nil, "put", path)
-	if o.code != exitCorrupt || o.stdout != "" || !strings.Contains(o.stderr, "cas: "+path+": the content changed while it was read") {
+	if o.code != exit.Corrupt || o.stdout != "" || !strings.Contains(o.stderr, "cas: "+path+": the content changed while it was read") {
 		t.Errorf("exit code %d: %s", o.code, o.stderr)
 	}
 }
@@ -334,7 +336,7 @@ func TestInterruptedPutOfAStream(t *testing.T) {
 	defer feed.Close()
 	go feed.Write([]byte("begun"))
 	o := runCas(t, ctx, server, stdin, "put", "-")
-	if o.code != exitInterrupted || o.stdout != "" {
+	if o.code != exit.Interrupted || o.stdout != "" {
 		t.Errorf("exit code %d: %s", o.code, o.stderr)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
@@ -23,7 +24,7 @@ type uploader struct {
 	gateway  *client.Client
 	stdin    io.Reader
 	parallel int
-	shown    *progress
+	shown    *terminal.Progress
 }
 
 // store stores the items and finishes each. What stops it altogether, and fails
@@ -119,7 +120,7 @@ func (u *uploader) hash(ctx context.Context, item *putItem) error {
 }
 
 // open opens a file, to be read until ctx is done.
-func (u *uploader) open(ctx context.Context, path, what string) (io.ReadCloser, error) {
+func (u *uploader) open(ctx context.Context, path, verb string) (io.ReadCloser, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -133,7 +134,7 @@ func (u *uploader) open(ctx context.Context, path, what string) (io.ReadCloser, 
 		io.Reader
 		io.Closer
 	}{contextReader{ctx, file}, file}
-	return u.shown.reader(content, what, path, 0, info.Size()), nil
+	return u.shown.Reader(content, terminal.Transfer{Verb: verb, Name: path, Size: info.Size()}), nil
 }
 
 // contextReader is a reader that ends when its context is done.
@@ -197,7 +198,7 @@ func (u *uploader) stream(ctx context.Context, item *putItem) (api.Blob, error) 
 		}
 		src = file
 	}
-	src = u.shown.reader(src, "sending", item.path, 0, -1)
+	src = u.shown.Reader(src, terminal.Transfer{Verb: "sending", Name: item.path, Size: -1})
 	defer src.Close()
 	return u.gateway.PutStream(ctx, src, item.options)
 }
@@ -207,6 +208,6 @@ func (u *uploader) finish(item *putItem, blob api.Blob) {
 	if blob.Deduplicated != nil && *blob.Deduplicated {
 		what = "already there"
 	}
-	u.shown.note("%-13s  %9s  %s", what, sizeText(blob.Size), display(item.path))
+	u.shown.Note("%-13s  %9s  %s", what, terminal.Size(blob.Size), terminal.Printable(item.path))
 	item.finish(blob, nil)
 }

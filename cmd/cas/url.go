@@ -2,27 +2,29 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 )
 
 // urlCmd signs a hash URL.
 type urlCmd struct {
-	clientConfig
+	settings.Client
 
 	Blob    blobRef       `arg:"" name:"digest" help:"Digest, or hash URL of this gateway."`
 	Expires time.Duration `default:"1h" help:"How long the URL is good for, such as 15m or 24h; 168h at most."`
 }
 
 // Run prints the signed URL, and nothing else.
-func (c *urlCmd) Run(ctx context.Context, std stdio) error {
+func (c *urlCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if c.Expires < time.Second || c.Expires > api.MaxURLLife*time.Second {
-		return usageError{errors.New("--expires must be between 1s and 168h")}
+		return exit.Usagef("--expires must be between 1s and 168h")
 	}
-	gateway, err := c.connect()
+	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
@@ -35,6 +37,6 @@ func (c *urlCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return advise(err)
 	}
-	_, err = fmt.Fprintln(std.out, signed.URL)
+	_, err = fmt.Fprintln(std.Out, signed.URL)
 	return err
 }

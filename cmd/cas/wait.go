@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
 )
 
 // waitFlag says how long to wait for something: --wait without an end, which is the
@@ -36,18 +34,4 @@ func (f *waitFlag) Decode(ctx *kong.DecodeContext) error {
 	}
 	f.limit = limit
 	return nil
-}
-
-// waiting shows, where there are bars, that something is waited for, until the
-// function that it returns is called.
-func (p *progress) waiting(what, name string) (done func()) {
-	if p.bars == nil {
-		return func() {}
-	}
-	bar := p.bars.New(0, mpb.SpinnerStyle(),
-		mpb.PrependDecorators(decor.Name(fmt.Sprintf("%-8s %s ", what, shorten(display(name), 60)))),
-		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO)),
-		mpb.BarRemoveOnComplete(),
-	)
-	return func() { bar.Abort(true) }
 }

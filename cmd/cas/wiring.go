@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -15,6 +14,8 @@ import (
 	"casgate/cas/filestore"
 	"casgate/cas/journal"
 	"casgate/cas/s3store"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
 	"casgate/gateway"
 	"casgate/index/pgindex"
 	"casgate/index/sqliteindex"
@@ -44,31 +45,20 @@ type database interface {
 	Close()
 }
 
-// embedded reports whether the index is SQLite in the data folder.
-func (c indexConfig) embedded() bool { return c.DatabaseURL == "" }
-
-// describe names the index for logs, without its password.
-func (c indexConfig) describe(data dataConfig) string {
-	if c.embedded() {
-		return "SQLite at " + data.path(sqliteFile)
-	}
-	return "Postgres"
-}
-
 // openIndex opens the index that the settings choose. There is no falling back:
 // a Postgres that can't be reached is an error.
-func openIndex(ctx context.Context, c indexConfig, data dataConfig, log zerolog.Logger) (database, error) {
-	if !c.embedded() {
-		x, err := pgindex.Open(ctx, pgindex.Options{URL: c.DatabaseURL.reveal(), ListenURL: c.ListenURL.reveal(), Log: log})
+func openIndex(ctx context.Context, c settings.Index, data settings.Data, log zerolog.Logger) (database, error) {
+	if !c.Embedded() {
+		x, err := pgindex.Open(ctx, pgindex.Options{URL: c.DatabaseURL.Reveal(), ListenURL: c.ListenURL.Reveal(), Log: log})
 		if err != nil {
 			return nil, fmt.Errorf("%w (from CAS_DATABASE_URL; unset it to use SQLite in the data folder)", err)
 		}
 		return x, nil
 	}
-	if err := data.make(); err != nil {
+	if err := data.CreateFolder(); err != nil {
 		return nil, err
 	}
-	x, err := sqliteindex.Open(ctx, data.path(sqliteFile))
+	x, err := sqliteindex.Open(ctx, data.Path(settings.SQLiteFile))
 	if err != nil {
 		return nil, err
 	}
@@ -77,12 +67,12 @@ func openIndex(ctx context.Context, c indexConfig, data dataConfig, log zerolog.
 
 // openCurrentIndex opens the index and makes sure of its schema, which for an
 // embedded one means to bring it up to date.
-func openCurrentIndex(ctx context.Context, c indexConfig, data dataConfig, log zerolog.Logger) (database, error) {
+func openCurrentIndex(ctx context.Context, c settings.Index, data settings.Data, log zerolog.Logger) (database, error) {
 	x, err := openIndex(ctx, c, data, log)
 	if err != nil {
 		return nil, err
 	}
-	if c.embedded() {
+	if c.Embedded() {
 		err = x.Migrate(ctx)
 	} else {
 		err = x.CheckSchema(ctx)
@@ -103,48 +93,45 @@ type objectStore struct {
 	text  string           // for logs
 }
 
-// embedded reports whether the object store is a folder in the data folder.
-func (c storeConfig) embedded() bool { return c.S3Endpoint == "" }
-
 // openObjects opens the object store that the settings choose. It sends nothing.
-func openObjects(c storeConfig, data dataConfig) (objectStore, error) {
-	if !c.embedded() {
+func openObjects(c settings.ObjectStore, data settings.Data) (objectStore, error) {
+	if !c.Embedded() {
 		s, err := s3store.New(s3store.Options{
 			Endpoint:  c.S3Endpoint,
 			Bucket:    c.S3Bucket,
 			Region:    c.S3Region,
-			AccessKey: c.S3AccessKey.reveal(),
-			SecretKey: c.S3SecretKey.reveal(),
+			AccessKey: c.S3AccessKey.Reveal(),
+			SecretKey: c.S3SecretKey.Reveal(),
 		})
 		if err != nil {
-			return objectStore{}, usageError{fmt.Errorf("%w (see CAS_S3_ENDPOINT, CAS_S3_BUCKET, CAS_S3_ACCESS_KEY and CAS_S3_SECRET_KEY)", err)}
+			return objectStore{}, exit.Usagef("%w (see CAS_S3_ENDPOINT, CAS_S3_BUCKET, CAS_S3_ACCESS_KEY and CAS_S3_SECRET_KEY)", err)
 		}
 		return objectStore{s, s.Close, s, nil, "bucket " + c.S3Bucket + " at " + c.S3Endpoint}, nil
 	}
 	if c.S3Bucket != "" || c.S3AccessKey != "" || c.S3SecretKey != "" {
-		return objectStore{}, usageError{errors.New("there are settings for a bucket but no CAS_S3_ENDPOINT; set it, or unset the others to use the data folder")}
+		return objectStore{}, exit.Usagef("there are settings for a bucket but no CAS_S3_ENDPOINT; set it, or unset the others to use the data folder")
 	}
-	if err := data.make(); err != nil {
+	if err := data.CreateFolder(); err != nil {
 		return objectStore{}, err
 	}
-	s, err := filestore.Open(data.path(objectsDir))
+	s, err := filestore.Open(data.Path(settings.ObjectsDir))
 	if err != nil {
 		return objectStore{}, err
 	}
-	return objectStore{s, func() { s.Close() }, nil, s, "folder " + data.path(objectsDir)}, nil
+	return objectStore{s, func() { s.Close() }, nil, s, "folder " + data.Path(settings.ObjectsDir)}, nil
 }
 
 // lockData makes sure that one gateway alone uses the embedded index. The
 // returned function gives the lock back; the system does so too when the process
 // ends in whatever way.
-func lockData(data dataConfig) (unlock func(), err error) {
-	lock := flock.New(data.path(lockFile))
+func lockData(data settings.Data) (unlock func(), err error) {
+	lock := flock.New(data.Path(settings.LockFile))
 	locked, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock the data folder: %w", err)
 	}
 	if !locked {
-		return nil, usageError{fmt.Errorf("another gateway uses the data folder %s; stop it, or give this one its own with CAS_DATA_DIR", data.DataDir)}
+		return nil, exit.Usagef("another gateway uses the data folder %s; stop it, or give this one its own with CAS_DATA_DIR", data.DataDir)
 	}
 	return func() { _ = lock.Unlock() }, nil // closing it, which is all that's left to do, can't be mended
 }
@@ -152,7 +139,7 @@ func lockData(data dataConfig) (unlock func(), err error) {
 // ensureAdminToken makes the first token of an embedded gateway and leaves it in
 // the data folder. The file is written first: a crash before the index knows the
 // token leaves an index without tokens, and the next start makes another.
-func ensureAdminToken(ctx context.Context, x database, records *journal.Writer, data dataConfig, log zerolog.Logger) error {
+func ensureAdminToken(ctx context.Context, x database, records *journal.Writer, data settings.Data, log zerolog.Logger) error {
 	tokens, err := x.Tokens(ctx)
 	if err != nil {
 		return err
@@ -161,7 +148,7 @@ func ensureAdminToken(ctx context.Context, x database, records *journal.Writer, 
 		return nil
 	}
 	token, text := access.NewToken("admin (made at the first start)", []access.Scope{access.ScopeAdmin}, time.Time{})
-	if err := writePrivate(data.path(adminTokenFile), text+"\n"); err != nil {
+	if err := writePrivate(data.Path(settings.AdminTokenFile), text+"\n"); err != nil {
 		return fmt.Errorf("write the admin token: %w", err)
 	}
 	start := time.Now()
@@ -172,7 +159,7 @@ func ensureAdminToken(ctx context.Context, x database, records *journal.Writer, 
 	if records != nil {
 		records.Add(made)
 	}
-	log.Info().Str("operation_id", made.ID).Str("file", data.path(adminTokenFile)).Msg("first start: made an admin token; the client commands find it there")
+	log.Info().Str("operation_id", made.ID).Str("file", data.Path(settings.AdminTokenFile)).Msg("first start: made an admin token; the client commands find it there")
 	return nil
 }
 

@@ -50,7 +50,12 @@ var ours = []struct {
 	{"gateway/api", []string{"cas", "cas/access"}, "the wire shapes are shared with clients, who need nothing else"},
 	{"gateway/client", []string{"gateway/api", "cas"}, "a client speaks HTTP, and links neither the server nor an index"},
 	{"gateway/...", []string{"cas", "cas/access", "cas/journal", "providers", "gateway/..."}, "the gateway works on interfaces; only cmd/cas picks drivers and provider adapters"},
+	{"cmd/cas/internal/build", nil, "the name of the build depends on nothing"},
+	{"cmd/cas/internal/exit", nil, "an exit code depends on nothing"},
+	{"cmd/cas/internal/terminal", nil, "output to a terminal knows neither blobs nor gateways"},
+	{"cmd/cas/internal/settings", []string{"cmd/cas/internal/build", "cmd/cas/internal/exit", "gateway/client"}, "settings open nothing but the client of the gateway"},
 	{"cmd/cas", []string{
+		"cmd/cas/internal/...",
 		"cas", "cas/access", "cas/filestore", "cas/filestore/dirsource", "cas/importer", "cas/journal", "cas/s3store", "cas/s3store/s3source",
 		"index", "index/pgindex", "index/pgindex/pgsource", "index/sqliteindex", "migrations/...",
 		"providers", "providers/glm", "providers/guard", "providers/kimi", "providers/openaicompat",

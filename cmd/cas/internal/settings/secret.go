@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"fmt"
@@ -9,22 +9,23 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Secrets are never flags, since every user of a machine can read the arguments
-// of its processes. A field of type secret is tagged `kong:"-"` with the name of
-// its environment variable in `secret:"…"`; the value comes from that variable,
-// or from the file that the variable with _FILE after its name gives.
-type secret string
+// Secret is a secret setting. Secrets are never flags, because every user of a machine
+// can read the arguments of its processes. The tags of a field of this type are
+// `kong:"-"` and `secret:"…"` with the name of its environment variable. The value comes
+// from that variable, or from the file that the variable with _FILE after its name
+// names.
+type Secret string
 
-// String keeps a secret out of what is printed with %v and %s.
-func (s secret) String() string {
+// String keeps a secret out of text printed with %v and %s.
+func (s Secret) String() string {
 	if s == "" {
 		return ""
 	}
 	return "(secret)"
 }
 
-// reveal returns the secret's value.
-func (s secret) reveal() string { return string(s) }
+// Reveal returns the secret's value.
+func (s Secret) Reveal() string { return string(s) }
 
 // secretField is one secret setting of a command.
 type secretField struct {
@@ -32,7 +33,7 @@ type secretField struct {
 	value          reflect.Value
 }
 
-// secretFields finds the secrets of a command, in embedded structs too.
+// secretFields finds the secrets of a command, also those in embedded structs.
 func secretFields(v reflect.Value) []secretField {
 	var fields []secretField
 	if v.Kind() != reflect.Struct {
@@ -49,13 +50,13 @@ func secretFields(v reflect.Value) []secretField {
 	return fields
 }
 
-// loadSecrets fills in the secrets of the command about to run.
-func loadSecrets(command *kong.Node) error {
+// LoadSecrets sets the secrets of the selected command.
+func LoadSecrets(command *kong.Node) error {
 	if command == nil {
 		return nil
 	}
 	for _, f := range secretFields(command.Target) {
-		value, err := lookupSecret(f.variable)
+		value, err := LookupSecret(f.variable)
 		if err != nil {
 			return err
 		}
@@ -64,9 +65,9 @@ func loadSecrets(command *kong.Node) error {
 	return nil
 }
 
-// lookupSecret reads a secret from its variable or its file; empty means that
-// neither is set.
-func lookupSecret(variable string) (string, error) {
+// LookupSecret reads a secret from its variable or its file. It returns "" if neither
+// is set.
+func LookupSecret(variable string) (string, error) {
 	value, file := os.Getenv(variable), os.Getenv(variable+"_FILE")
 	switch {
 	case value != "" && file != "":
@@ -85,9 +86,9 @@ func lookupSecret(variable string) (string, error) {
 	return value, nil
 }
 
-// helpWithSecrets prints a command's help and the secrets it takes from the
-// environment.
-func helpWithSecrets(options kong.HelpOptions, ctx *kong.Context) error {
+// PrintHelp prints the help of a command, and the secrets that it reads from the
+// environment. It implements kong.HelpPrinter.
+func PrintHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func helpWithSecrets(options kong.HelpOptions, ctx *kong.Context) error {
 	if len(fields) == 0 {
 		return nil
 	}
-	fmt.Fprintln(ctx.Stdout, "\nSecrets, from the environment only (or with _FILE after the name, from a file):")
+	fmt.Fprintln(ctx.Stdout, "\nSecrets, only from the environment (or from a file, if the variable with _FILE after its name is set):")
 	for _, f := range fields {
 		fmt.Fprintf(ctx.Stdout, "  %-22s %s\n", f.variable, f.help)
 	}

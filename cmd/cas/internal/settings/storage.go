@@ -1,0 +1,39 @@
+package settings
+
+// Index chooses the index: Postgres if a URL is set, else SQLite in the data folder.
+type Index struct {
+	DatabaseURL Secret `kong:"-" secret:"CAS_DATABASE_URL" help:"postgres://… of the index; without it, SQLite in the data folder"`
+	ListenURL   Secret `kong:"-" secret:"CAS_DATABASE_LISTEN_URL" help:"direct postgres://… for LISTEN, if CAS_DATABASE_URL is a pooler's"`
+}
+
+// Embedded reports whether the index is SQLite in the data folder.
+func (x Index) Embedded() bool { return x.DatabaseURL == "" }
+
+// Describe names the index for logs, without its password.
+func (x Index) Describe(data Data) string {
+	if x.Embedded() {
+		return "SQLite at " + data.Path(SQLiteFile)
+	}
+	return "Postgres"
+}
+
+// ObjectStore chooses the object store: a bucket if an endpoint is set, else a folder
+// in the data folder.
+type ObjectStore struct {
+	S3Endpoint  string `name:"s3-endpoint" env:"CAS_S3_ENDPOINT" help:"URL of an S3-compatible store (http:// means no TLS); without it, a folder in the data folder." placeholder:"URL"`
+	S3Bucket    string `name:"s3-bucket" env:"CAS_S3_BUCKET" help:"Bucket for the objects." placeholder:"NAME"`
+	S3Region    string `name:"s3-region" env:"CAS_S3_REGION" help:"The bucket's region; us-east-1 if empty." placeholder:"NAME"`
+	S3AccessKey Secret `kong:"-" secret:"CAS_S3_ACCESS_KEY" help:"access key for the bucket"`
+	S3SecretKey Secret `kong:"-" secret:"CAS_S3_SECRET_KEY" help:"secret key for the bucket"`
+}
+
+// Embedded reports whether the object store is a folder in the data folder.
+func (s ObjectStore) Embedded() bool { return s.S3Endpoint == "" }
+
+// Describe names the object store for logs.
+func (s ObjectStore) Describe(data Data) string {
+	if s.Embedded() {
+		return "folder " + data.Path(ObjectsDir)
+	}
+	return "bucket " + s.S3Bucket + " at " + s.S3Endpoint
+}
