@@ -7,7 +7,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## start a gateway on 127.0.0.1:8080; without keys, Kimi and GLM are simulated
@@ -31,7 +31,11 @@ build: ## build bin/cas, a static binary
 
 .PHONY: test
 test: ## run all tests against real services (RACE=1: with the race detector)
-	CAS_TEST_DISALLOW_SKIP=1 CAS_TEST_THOROUGH=1 scripts/services run go test $(if $(RACE),-race) -timeout 20m ./...
+	scripts/test all $(if $(RACE),-race)
+
+.PHONY: test-quick
+test-quick: ## run the tests that need no services, for a first look
+	scripts/test quick
 
 .PHONY: lint
 lint: ## check format, vet, staticcheck, import rules, go.mod and scripts

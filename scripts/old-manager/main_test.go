@@ -4,12 +4,14 @@ import (
 	"testing"
 
 	"casgate/cas/castest"
+	"casgate/cas/s3store/s3test"
+	"casgate/index/pgindex/pgtest"
 )
 
 // The example goes through, and every count is right.
 func TestExample(t *testing.T) {
-	castest.Service(t, "CAS_TEST_DATABASE_URL")
-	castest.Service(t, "CAS_TEST_S3_ENDPOINT")
+	castest.Service(t, pgtest.DatabaseVariable)
+	castest.Service(t, s3test.EndpointVariable)
 	if err := run(t.Context(), castest.Thorough(1000, 300), false); err != nil {
 		t.Error(err)
 	}

@@ -18,6 +18,10 @@ import (
 
 var counter atomic.Int64
 
+// EndpointVariable names the store. A package whose tests import s3test is tested when
+// MinIO is up; see scripts/test.
+const EndpointVariable = "CAS_TEST_S3_ENDPOINT"
+
 // NewBucket makes an empty bucket on the store that CAS_TEST_S3_ENDPOINT,
 // CAS_TEST_S3_ACCESS_KEY and CAS_TEST_S3_SECRET_KEY name, and removes it with
 // all that is in it at the test's end. Without a store the test is skipped, see
@@ -25,7 +29,7 @@ var counter atomic.Int64
 func NewBucket(t testing.TB) s3store.Options {
 	t.Helper()
 	o := s3store.Options{
-		Endpoint:  castest.Service(t, "CAS_TEST_S3_ENDPOINT"),
+		Endpoint:  castest.Service(t, EndpointVariable),
 		AccessKey: castest.Service(t, "CAS_TEST_S3_ACCESS_KEY"),
 		SecretKey: castest.Service(t, "CAS_TEST_S3_SECRET_KEY"),
 		Bucket:    fmt.Sprintf("test-%d-%d", time.Now().UnixNano(), counter.Add(1)),
