@@ -51,6 +51,21 @@ type Blob struct {
 // Object returns where the blob's bytes lie.
 func (b Blob) Object() ObjectRef { return ObjectRef{Digest: b.Digest, Generation: b.Generation} }
 
+// Check returns an error if the blob can't be committed. Every index stores a blob
+// that passes.
+func (b Blob) Check() error {
+	if b.Size < 0 || b.Generation < 0 {
+		return fmt.Errorf("blob %s: size %d and generation %d must not be negative", b.Digest.Short(), b.Size, b.Generation)
+	}
+	if err := CheckText("name", b.Name); err != nil {
+		return fmt.Errorf("blob %s: %w", b.Digest.Short(), err)
+	}
+	if err := CheckText("media type", b.MediaType); err != nil {
+		return fmt.Errorf("blob %s: %w", b.Digest.Short(), err)
+	}
+	return nil
+}
+
 // NextObject returns where an upload must write the bytes of a blob whose row
 // was found in this state: a generation that is, or was, being removed is never
 // written again.

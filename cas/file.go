@@ -1,7 +1,6 @@
 package cas
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 )
 
 // File is a named reference to a blob. Many files may refer to one.
@@ -92,15 +90,15 @@ var Purposes = []string{
 	"agent", "code-interpreter", "file-extract", "image", "retrieval", "video", "voice-clone-input",
 }
 
-// The bounds of what a file may say.
+// The limits of a file's fields.
 const (
 	maxFileName  = 255 // bytes
 	maxContext   = 255 // bytes
 	maxTags      = 64
-	maxTag       = 64       // bytes
-	maxMetadata  = 16 << 10 // bytes of JSON
-	maxMediaType = 255
-	// MinFileLife and MaxFileLife bound how long after its making a file may expire.
+	maxTag       = 64  // bytes
+	maxMediaType = 255 // bytes
+	// MinFileLife and MaxFileLife are the shortest and the longest time between a file's
+	// creation and its expiry.
 	MinFileLife = time.Hour
 	MaxFileLife = 10 * 365 * 24 * time.Hour
 )
@@ -118,42 +116,57 @@ func IsFileID(id string) bool {
 	})
 }
 
-// Check returns an *InvalidField for the first thing about a file that can't be
-// stored.
+// Check returns an *InvalidField for the first field that can't be stored. Every
+// index stores a file that passes.
 func (f File) Check() error {
+	if !IsFileID(f.ID) {
+		return &InvalidField{"id", fmt.Sprintf("%.100q can't be a file's id", f.ID)}
+	}
+	if f.Size < -1 {
+		return &InvalidField{"size", fmt.Sprintf("is %d; an unknown size is -1", f.Size)}
+	}
+	if err := f.checkDescription(); err != nil {
+		return err
+	}
+	return f.Origin.check()
+}
+
+// CheckImport is Check for a file to import, which has an Origin and no digest yet.
+func (f File) CheckImport() error {
+	switch {
+	case f.Origin == nil:
+		return &InvalidField{"origin", "is missing"}
+	case !f.IsPending():
+		return &InvalidField{"digest", "is set; an imported file gets it when its bytes are taken in"}
+	}
+	return f.Check()
+}
+
+// checkDescription checks the fields that the file's creator chooses.
+func (f File) checkDescription() error {
 	if err := checkFileName(f.Name); err != nil {
 		return err
 	}
 	if !slices.Contains(Purposes, f.Purpose) {
 		return &InvalidField{"purpose", fmt.Sprintf("%q is not one of %s", f.Purpose, strings.Join(Purposes, ", "))}
 	}
-	if f.MediaType != "" {
-		if _, _, err := mime.ParseMediaType(f.MediaType); err != nil || len(f.MediaType) > maxMediaType {
-			return &InvalidField{"media_type", fmt.Sprintf("%.100q is not a media type such as application/pdf", f.MediaType)}
-		}
-	}
-	if err := checkText("context", f.Context, maxContext); err != nil {
+	if err := checkMediaType(f.MediaType); err != nil {
 		return err
 	}
-	if len(f.Tags) > maxTags {
-		return &InvalidField{"tags", fmt.Sprintf("are %d; at most %d are kept", len(f.Tags), maxTags)}
+	if err := checkShortText("context", f.Context, maxContext); err != nil {
+		return err
 	}
-	for i, tag := range f.Tags {
-		if err := checkText("tags", tag, maxTag); err != nil {
-			return err
-		}
-		if tag == "" || strings.Contains(tag, ",") {
-			return &InvalidField{"tags", "must not be empty, nor have commas in them"}
-		}
-		if slices.Contains(f.Tags[:i], tag) {
-			return &InvalidField{"tags", fmt.Sprintf("has %q twice", tag)}
-		}
+	if err := checkTags(f.Tags); err != nil {
+		return err
 	}
-	return checkMetadata(f.Metadata)
+	if len(f.Metadata) == 0 {
+		return nil
+	}
+	return CheckMetadata(f.Metadata)
 }
 
 func checkFileName(name string) error {
-	if err := checkText("name", name, maxFileName); err != nil {
+	if err := checkShortText("name", name, maxFileName); err != nil {
 		return err
 	}
 	switch {
@@ -167,29 +180,61 @@ func checkFileName(name string) error {
 	return nil
 }
 
-func checkText(field, text string, most int) error {
+// checkMediaType accepts an empty media type too.
+func checkMediaType(mediaType string) error {
+	if mediaType == "" {
+		return nil
+	}
+	// The mime package accepts NUL in a quoted parameter.
+	if CheckText("media type", mediaType) == nil && len(mediaType) <= maxMediaType {
+		if _, _, err := mime.ParseMediaType(mediaType); err == nil {
+			return nil
+		}
+	}
+	return &InvalidField{"media_type", fmt.Sprintf("%.100q is not a media type such as application/pdf", mediaType)}
+}
+
+func checkTags(tags []string) error {
+	if len(tags) > maxTags {
+		return &InvalidField{"tags", fmt.Sprintf("are %d; at most %d are kept", len(tags), maxTags)}
+	}
+	for i, tag := range tags {
+		if err := checkShortText("tags", tag, maxTag); err != nil {
+			return err
+		}
+		if tag == "" || strings.Contains(tag, ",") {
+			return &InvalidField{"tags", "must not be empty, nor have commas in them"}
+		}
+		if slices.Contains(tags[:i], tag) {
+			return &InvalidField{"tags", fmt.Sprintf("has %q twice", tag)}
+		}
+	}
+	return nil
+}
+
+// checkShortText returns an *InvalidField for a text that can't be stored, or has
+// more than most bytes.
+func checkShortText(field, text string, most int) error {
 	if len(text) > most {
 		return &InvalidField{field, fmt.Sprintf("has %d bytes; at most %d are kept", len(text), most)}
 	}
-	if !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0 {
+	if CheckText(field, text) != nil {
 		return &InvalidField{field, "is not valid UTF-8 without NUL characters"}
 	}
 	return nil
 }
 
-func checkMetadata(metadata json.RawMessage) error {
-	if len(metadata) == 0 {
+// check accepts a nil Origin too.
+func (o *Origin) check() error {
+	if o == nil {
 		return nil
 	}
-	if len(metadata) > maxMetadata {
-		return &InvalidField{"metadata", fmt.Sprintf("has %d bytes of JSON; at most %d are kept", len(metadata), maxMetadata)}
-	}
-	if !json.Valid(metadata) || bytes.TrimSpace(metadata)[0] != '{' {
-		return &InvalidField{"metadata", `is not a JSON object such as {"key":"value"}`}
-	}
-	// Postgres refuses NUL in JSON text.
-	if bytes.Contains(metadata, []byte(`\u0000`)) || !utf8.Valid(metadata) {
-		return &InvalidField{"metadata", "has NUL characters, or is not UTF-8"}
+	for _, text := range []struct{ name, value string }{
+		{"source", o.Source}, {"key", o.Key}, {"provider", o.Provider}, {"file id", o.ProviderFileID}, {"error", o.Error},
+	} {
+		if err := CheckText(text.name, text.value); err != nil {
+			return &InvalidField{"origin", "has a " + err.Error()}
+		}
 	}
 	return nil
 }

@@ -96,6 +96,31 @@ type FileQuery struct {
 	Pending bool
 }
 
+// Check returns an error for a query that can't be answered.
+func (q FileQuery) Check() error {
+	if q.Limit < 1 {
+		return fmt.Errorf("a limit of %d; it must be at least 1", q.Limit)
+	}
+	if err := CheckText("id", q.After.ID); err != nil {
+		return &InvalidField{"after", "has an " + err.Error()}
+	}
+	if len(q.Metadata) > 0 {
+		return CheckMetadata(q.Metadata)
+	}
+	return nil
+}
+
+// CanMatch reports whether any file can match the query: none can if a filter has a
+// text that can't be stored.
+func (q FileQuery) CanMatch() bool {
+	for _, text := range []string{q.Purpose, q.Context, q.Tag, q.NamePrefix} {
+		if CheckText("filter", text) != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // FileCursor is a place in a listing: just behind the file with this creation time
 // and id. Zero means the beginning.
 type FileCursor struct {

@@ -446,33 +446,53 @@ func TestFilesRun(t *testing.T) {
 
 func TestFileChecks(t *testing.T) {
 	t.Parallel()
-	valid := cas.File{Name: "a.txt", Purpose: "batch", MediaType: "text/plain; charset=utf-8", Context: "c", Tags: []string{"a", "b"}, Metadata: []byte(` {"a": 1}`)}
+	valid := cas.File{ID: cas.NewFileID(), Name: "a.txt", Purpose: "batch", MediaType: "text/plain; charset=utf-8", Context: "c", Tags: []string{"a", "b"}, Metadata: []byte(` {"a": 1}`)}
 	if err := valid.Check(); err != nil {
 		t.Error(err)
 	}
+	for _, metadata := range []string{`{"regex":"\\u0000"}`, `{"regex":"\u0001"}`, `{"emoji":"\ud83d\ude00"}`, `{}`, ``} {
+		f := valid
+		f.Metadata = []byte(metadata)
+		if err := f.Check(); err != nil {
+			t.Errorf("metadata %s: %v", metadata, err)
+		}
+	}
 	for field, spoil := range map[string]func(*cas.File){
-		"name: empty":             func(f *cas.File) { f.Name = "" },
-		"name: long":              func(f *cas.File) { f.Name = strings.Repeat("n", 256) },
-		"name: a path":            func(f *cas.File) { f.Name = "a/b" },
-		"name: a Windows path":    func(f *cas.File) { f.Name = `a\b` },
-		"name: dots":              func(f *cas.File) { f.Name = ".." },
-		"name: control":           func(f *cas.File) { f.Name = "a\nb" },
-		"name: UTF-8":             func(f *cas.File) { f.Name = "\xff" },
-		"purpose: none":           func(f *cas.File) { f.Purpose = "" },
-		"purpose: unknown":        func(f *cas.File) { f.Purpose = "dance" },
-		"media_type: nonsense":    func(f *cas.File) { f.MediaType = "a b" },
-		"context: long":           func(f *cas.File) { f.Context = strings.Repeat("c", 256) },
-		"context: NUL":            func(f *cas.File) { f.Context = "\x00" },
-		"tags: many":              func(f *cas.File) { f.Tags = strings.Split(strings.Repeat("t,", 64), ",") },
-		"tags: long":              func(f *cas.File) { f.Tags = []string{strings.Repeat("t", 65)} },
-		"tags: empty":             func(f *cas.File) { f.Tags = []string{""} },
-		"tags: comma":             func(f *cas.File) { f.Tags = []string{"a,b"} },
-		"tags: twice":             func(f *cas.File) { f.Tags = []string{"a", "b", "a"} },
-		"metadata: broken":        func(f *cas.File) { f.Metadata = []byte(`{"a":`) },
-		"metadata: a list":        func(f *cas.File) { f.Metadata = []byte(`[]`) },
-		"metadata: null":          func(f *cas.File) { f.Metadata = []byte(`null`) },
-		"metadata: large":         func(f *cas.File) { f.Metadata = []byte(`{"a":"` + strings.Repeat("x", 16<<10) + `"}`) },
-		"metadata: NUL":           func(f *cas.File) { f.Metadata = []byte(`{"a":"\u0000"}`) },
+		"id: none":              func(f *cas.File) { f.ID = "" },
+		"id: NUL":               func(f *cas.File) { f.ID = "file-\x00" },
+		"size: negative":        func(f *cas.File) { f.Size = -2 },
+		"origin: NUL":           func(f *cas.File) { f.Origin = &cas.Origin{Key: "a\x00"} },
+		"origin: UTF-8":         func(f *cas.File) { f.Origin = &cas.Origin{Error: "\xff"} },
+		"name: empty":           func(f *cas.File) { f.Name = "" },
+		"name: long":            func(f *cas.File) { f.Name = strings.Repeat("n", 256) },
+		"name: a path":          func(f *cas.File) { f.Name = "a/b" },
+		"name: a Windows path":  func(f *cas.File) { f.Name = `a\b` },
+		"name: dots":            func(f *cas.File) { f.Name = ".." },
+		"name: control":         func(f *cas.File) { f.Name = "a\nb" },
+		"name: UTF-8":           func(f *cas.File) { f.Name = "\xff" },
+		"purpose: none":         func(f *cas.File) { f.Purpose = "" },
+		"purpose: unknown":      func(f *cas.File) { f.Purpose = "dance" },
+		"media_type: nonsense":  func(f *cas.File) { f.MediaType = "a b" },
+		"media_type: NUL":       func(f *cas.File) { f.MediaType = "text/plain; a=\"\x00\"" },
+		"media_type: UTF-8":     func(f *cas.File) { f.MediaType = "text/plain; a=\"\xff\"" },
+		"media_type: long":      func(f *cas.File) { f.MediaType = "text/plain; a=" + strings.Repeat("a", 255) },
+		"context: long":         func(f *cas.File) { f.Context = strings.Repeat("c", 256) },
+		"context: NUL":          func(f *cas.File) { f.Context = "\x00" },
+		"tags: many":            func(f *cas.File) { f.Tags = strings.Split(strings.Repeat("t,", 64), ",") },
+		"tags: long":            func(f *cas.File) { f.Tags = []string{strings.Repeat("t", 65)} },
+		"tags: empty":           func(f *cas.File) { f.Tags = []string{""} },
+		"tags: comma":           func(f *cas.File) { f.Tags = []string{"a,b"} },
+		"tags: twice":           func(f *cas.File) { f.Tags = []string{"a", "b", "a"} },
+		"metadata: broken":      func(f *cas.File) { f.Metadata = []byte(`{"a":`) },
+		"metadata: a list":      func(f *cas.File) { f.Metadata = []byte(`[]`) },
+		"metadata: null":        func(f *cas.File) { f.Metadata = []byte(`null`) },
+		"metadata: large":       func(f *cas.File) { f.Metadata = []byte(`{"a":"` + strings.Repeat("x", 16<<10) + `"}`) },
+		"metadata: NUL":         func(f *cas.File) { f.Metadata = []byte(`{"a":"\u0000"}`) },
+		"metadata: half a pair": func(f *cas.File) { f.Metadata = []byte(`{"a":"\ud83d"}`) },
+		"metadata: a number":    func(f *cas.File) { f.Metadata = []byte(`{"a":1e100000}`) },
+		"metadata: deep": func(f *cas.File) {
+			f.Metadata = []byte(`{"a":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`)
+		},
 		"metadata: UTF-8":         func(f *cas.File) { f.Metadata = []byte("{\"a\":\"\xff\"}") },
 		"metadata: nothing in it": func(f *cas.File) { f.Metadata = []byte(` `) },
 	} {

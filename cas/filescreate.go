@@ -14,6 +14,10 @@ type NewFile struct {
 	Unique bool
 }
 
+// Check returns an *InvalidField for the first field that can't be stored. Create
+// sets the id, the digest and the size itself.
+func (n NewFile) Check() error { return n.checkDescription() }
+
 // Create stores an upload and makes a file of it. What the file is to be is asked
 // once the body has been read to its end, since a form may say so behind the bytes;
 // its id, digest and size are set here, and its media type where it has none.

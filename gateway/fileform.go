@@ -231,7 +231,7 @@ func (f *fileFields) check() error {
 	if !f.seen["purpose"] {
 		file.Purpose = cas.Purposes[0]
 	}
-	return file.Check()
+	return cas.NewFile{File: file}.Check()
 }
 
 // finish returns an error where something is missing once all has been read.

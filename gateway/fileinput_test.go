@@ -127,6 +127,11 @@ func TestWrongInputForFiles(t *testing.T) {
 		if files, blobs := s.fileCount(), s.blobCount(); files != 0 || blobs != 0 {
 			t.Errorf("%d files and %d blobs were kept though all were refused", files, blobs)
 		}
+		for _, metadata := range []string{`{"regex":"\\u0000"}`, `{"regex":"\u0001"}`} {
+			if a := s.postForm("", filePart("regex.txt", metadata), purpose, field("metadata", metadata)); a.StatusCode != 200 {
+				t.Errorf("metadata %s: %d %s", metadata, a.StatusCode, a.body)
+			}
+		}
 		if a := s.postForm("", file, purpose); a.StatusCode != 200 {
 			t.Errorf("what was refused in many forms is refused in the right one: %d %s", a.StatusCode, a.body)
 		}

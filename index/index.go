@@ -7,10 +7,6 @@ package index
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strings"
-	"unicode/utf8"
 
 	"casgate/cas"
 )
@@ -74,31 +70,8 @@ func FanOut(ls ...Listener) Listener {
 	}
 }
 
-// ErrInvalidText: a name or media type can't be stored. Databases differ in what
-// they take (Postgres has no NUL, SQLite anything), so all indexes refuse the
-// same: NUL characters and what isn't UTF-8.
-var ErrInvalidText = errors.New("text is not valid UTF-8 without NUL characters")
+// ErrInvalidText is cas.ErrInvalidText.
+var ErrInvalidText = cas.ErrInvalidText
 
-// CheckText returns an error that wraps ErrInvalidText, and names the field,
-// where an index can't store value.
-func CheckText(field, value string) error {
-	if !utf8.ValidString(value) || strings.IndexByte(value, 0) >= 0 {
-		return fmt.Errorf("%s %q: %w", field, value, ErrInvalidText)
-	}
-	return nil
-}
-
-// CheckBlob returns an error where a blob can't be committed to any index: a
-// clearer one than the database's, and one that does not call it unavailable.
-func CheckBlob(b cas.Blob) error {
-	if b.Size < 0 || b.Generation < 0 {
-		return fmt.Errorf("commit blob %s: size %d and generation %d must not be negative", b.Digest.Short(), b.Size, b.Generation)
-	}
-	if err := CheckText("name", b.Name); err != nil {
-		return fmt.Errorf("commit blob %s: %w", b.Digest.Short(), err)
-	}
-	if err := CheckText("media type", b.MediaType); err != nil {
-		return fmt.Errorf("commit blob %s: %w", b.Digest.Short(), err)
-	}
-	return nil
-}
+// CheckText is cas.CheckText.
+func CheckText(field, value string) error { return cas.CheckText(field, value) }

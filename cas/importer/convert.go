@@ -99,7 +99,9 @@ func (r Row) File(source string, now time.Time) (f cas.File, notes []string, err
 	}
 	r.copyAt(&f, note)
 	if f.Metadata, err = withOld(metadata, old); err == nil {
-		err = cas.File{Name: f.Name, Purpose: f.Purpose, Metadata: f.Metadata}.Check()
+		if len(f.Metadata) > 0 {
+			err = cas.CheckMetadata(f.Metadata)
+		}
 	}
 	if err != nil {
 		note("its metadata is left out: %v", err)

@@ -144,11 +144,7 @@ func (r *importRun) report(p Problem) {
 // flush stores the batch.
 func (r *importRun) flush(ctx context.Context) error {
 	if len(r.batch) > 0 {
-		err := r.store(ctx, r.batch)
-		if errors.Is(err, cas.ErrInvalidFile) {
-			err = r.storeEach(ctx, r.batch)
-		}
-		if err != nil {
+		if err := r.store(ctx, r.batch); err != nil {
 			return fmt.Errorf("store %d files: %w", len(r.batch), err)
 		}
 		r.batch = r.batch[:0]
@@ -176,27 +172,6 @@ func (r *importRun) store(ctx context.Context, items []importItem) error {
 	}
 	for _, item := range items {
 		r.count(item, stored[item.file.ID])
-	}
-	return nil
-}
-
-// storeEach stores files one by one, since the index has something against one of
-// them: as a rule its metadata, about which databases know more than JSON says.
-func (r *importRun) storeEach(ctx context.Context, items []importItem) error {
-	for _, item := range items {
-		err := r.store(ctx, []importItem{item})
-		if errors.Is(err, cas.ErrInvalidFile) {
-			item.notes = append(item.notes, fmt.Sprintf("its metadata is left out: %v", err))
-			if item.file.Metadata, err = withOld(nil, oldOf(item.file)); err != nil {
-				return err
-			}
-			err = r.store(ctx, []importItem{item})
-		}
-		if errors.Is(err, cas.ErrInvalidFile) {
-			r.fail(Problem{Row: item.row, Key: item.file.Origin.Key, Reason: err.Error()})
-		} else if err != nil {
-			return err
-		}
 	}
 	return nil
 }

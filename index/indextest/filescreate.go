@@ -229,6 +229,7 @@ var createFileTests = []test{
 			{"name", func(f *cas.File) { f.Name = strings.Repeat("n", 5000) }},
 			{"purpose", func(f *cas.File) { f.Purpose = "" }},
 			{"media_type", func(f *cas.File) { f.MediaType = "no media type" }},
+			{"media_type", func(f *cas.File) { f.MediaType = "text/plain; a=\"\x00\"" }},
 			{"context", func(f *cas.File) { f.Context = "a\xc3" }},
 			{"tags", func(f *cas.File) { f.Tags = []string{"a", "\x00"} }},
 			{"tags", func(f *cas.File) { f.Tags = []string{"a", "a"} }},
@@ -262,6 +263,8 @@ var createFileTests = []test{
 			func(f *cas.File) { f.Name = strings.Repeat("ü", 127) },
 			func(f *cas.File) { f.Tags = []string{`"`, `\`, "{}", " ", "null", "NULL", "'", "\ufffd", "😀"} },
 			func(f *cas.File) { f.Metadata = json.RawMessage(`{}`) },
+			func(f *cas.File) { f.Metadata = json.RawMessage(`{"regex":"\\u0000 \\ud800"}`) },
+			func(f *cas.File) { f.Metadata = json.RawMessage(`{"regex":"\u0001"}`) },
 			func(f *cas.File) {
 				f.Metadata = json.RawMessage("\n{ \"\" : \"\" , \"\\ud83d\\ude00\\\\u0001\" : \"\\ud83d\\ude00\" }\t")
 			},

@@ -7,7 +7,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"casgate/cas"
-	"casgate/index"
 )
 
 // scanBlob reads the columns "digest, size, media_type, name, state, generation,
@@ -120,7 +119,7 @@ returning digest, size, media_type, name, state, generation, created_at, commit_
 // condemned row, the row is left alone and returned: the caller has found a broken
 // database.
 func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created bool, err error) {
-	if err := index.CheckBlob(b); err != nil {
+	if err := b.Check(); err != nil {
 		return cas.Blob{}, false, err
 	}
 	call, cancel := bounded(ctx)

@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"casgate/cas"
-	"casgate/index"
 )
 
 // unused is the condition that no file refers to the blob "b", which must be locked
@@ -68,7 +67,7 @@ select exists (select from blobs where digest = $1 and state in ('live', 'suspec
 // CreateFile implements cas.FileIndex. All of f is stored but its creation time and
 // its size, which is the blob's.
 func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (cas.File, error) {
-	if err := index.CheckNewFile(f); err != nil {
+	if err := f.Check(); err != nil {
 		return cas.File{}, err
 	}
 	doing := "create file " + f.ID

@@ -9,14 +9,13 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"casgate/cas"
-	"casgate/index"
 )
 
 // CommitFile implements cas.FileIndex. The two statements are sent together, and are
 // one transaction without saying so, as all that is sent up to a Sync is.
 func (x *Index) CommitFile(ctx context.Context, b cas.Blob, f cas.File, unique bool) (row cas.Blob, created bool, file cas.File, err error) {
 	f.Digest = b.Digest
-	if index.CheckBlob(b) != nil || index.CheckNewFile(f) != nil {
+	if b.Check() != nil || f.Check() != nil {
 		return x.commitThenCreate(ctx, b, f, unique)
 	}
 	call, cancel := bounded(ctx)
@@ -61,7 +60,7 @@ const sqlLockPending = `select from files f where f.id = $1 and f.digest is null
 // CommitResolved implements cas.FileIndex. The statements are sent together, as by
 // CommitFile.
 func (x *Index) CommitResolved(ctx context.Context, b cas.Blob, id string) (row cas.Blob, created bool, file cas.File, err error) {
-	if index.CheckBlob(b) != nil || !cas.IsFileID(id) {
+	if b.Check() != nil || !cas.IsFileID(id) {
 		return x.commitThenResolve(ctx, b, id)
 	}
 	call, cancel := bounded(ctx)

@@ -63,7 +63,7 @@ func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []str
 	doing := fmt.Sprintf("import %d files", len(files))
 	rows := make([]importedFile, len(files))
 	for i, f := range files {
-		if err := index.CheckImportedFile(f); err != nil {
+		if err := f.CheckImport(); err != nil {
 			return nil, fmt.Errorf("import file %.100q: %w", f.ID, err)
 		}
 		rows[i] = toImport(f)

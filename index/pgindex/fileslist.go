@@ -54,11 +54,10 @@ limit ` + w.arg(int64(q.Limit))
 
 // ListFiles implements cas.FileIndex.
 func (x *Index) ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, error) {
-	possible, err := index.CheckFileQuery(q)
-	if err != nil {
+	if err := q.Check(); err != nil {
 		return nil, fmt.Errorf("list files: %w", err)
 	}
-	if !possible {
+	if !q.CanMatch() {
 		return nil, nil
 	}
 	query, args := listFiles(q)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"casgate/cas"
-	"casgate/index"
 )
 
 // scanner is a *sql.Row or *sql.Rows.
@@ -118,7 +117,7 @@ returning digest, size, media_type, name, state, generation, created_at`
 // condemned row, the row is left alone and returned: the caller has found a broken
 // database.
 func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created bool, err error) {
-	if err := index.CheckBlob(b); err != nil {
+	if err := b.Check(); err != nil {
 		return cas.Blob{}, false, err
 	}
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {

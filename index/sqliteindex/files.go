@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"casgate/cas"
-	"casgate/index"
 )
 
 const sqlOldestFile = `
@@ -21,7 +20,7 @@ limit 1`
 // CreateFile implements cas.FileIndex. All of f is stored but its creation time and
 // its size, which is the blob's.
 func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (created cas.File, err error) {
-	if err := index.CheckNewFile(f); err != nil {
+	if err := f.Check(); err != nil {
 		return cas.File{}, err
 	}
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {

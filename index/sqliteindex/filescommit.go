@@ -6,13 +6,12 @@ import (
 	"errors"
 
 	"casgate/cas"
-	"casgate/index"
 )
 
 // CommitFile implements cas.FileIndex.
 func (x *Index) CommitFile(ctx context.Context, b cas.Blob, f cas.File, unique bool) (row cas.Blob, created bool, file cas.File, err error) {
 	f.Digest = b.Digest
-	refused := index.CheckNewFile(f)
+	refused := f.Check()
 	row, created, err = x.commitWith(ctx, b, func(ctx context.Context, tx *sql.Tx) error {
 		if refused != nil {
 			return nil
@@ -54,7 +53,7 @@ func (x *Index) CommitResolved(ctx context.Context, b cas.Blob, id string) (row 
 // commitWith commits a blob and, where that leaves a live row of its size, does
 // something about a file in the same transaction.
 func (x *Index) commitWith(ctx context.Context, b cas.Blob, do func(ctx context.Context, tx *sql.Tx) error) (row cas.Blob, created bool, err error) {
-	if err := index.CheckBlob(b); err != nil {
+	if err := b.Check(); err != nil {
 		return cas.Blob{}, false, err
 	}
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {

@@ -17,7 +17,7 @@ func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []str
 		return nil, nil
 	}
 	for _, f := range files {
-		if err := index.CheckImportedFile(f); err != nil {
+		if err := f.CheckImport(); err != nil {
 			return nil, fmt.Errorf("import file %.100q: %w", f.ID, err)
 		}
 	}

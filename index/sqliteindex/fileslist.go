@@ -86,17 +86,17 @@ limit ?`
 
 // ListFiles implements cas.FileIndex.
 func (x *Index) ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, error) {
-	possible, err := index.CheckFileQuery(q)
+	if err := q.Check(); err != nil {
+		return nil, fmt.Errorf("list files: %w", err)
+	}
+	if !q.CanMatch() {
+		return nil, nil
+	}
+	metadata, err := decodeMetadata(q.Metadata)
 	if err != nil {
 		return nil, fmt.Errorf("list files: %w", err)
 	}
-	if !possible {
-		return nil, nil
-	}
-	filter := fileFilter{tag: q.Tag}
-	if filter.metadata, err = decodeMetadata(q.Metadata); err != nil {
-		return nil, fmt.Errorf("list files: %w", err)
-	}
+	filter := fileFilter{tag: q.Tag, metadata: metadata}
 	var list []cas.File
 	for limit := q.Limit; ; {
 		q.Limit = limit - len(list)

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"casgate/cas"
-	"casgate/index"
 )
 
 // decodeMetadata reads a file's metadata, of which empty means {}.
@@ -73,7 +72,7 @@ func contains(have, want any) bool {
 
 // decimal is the form of a number by which it is compared.
 func decimal(n json.Number) string {
-	if canonical, ok := index.Decimal(n); ok {
+	if canonical, ok := cas.CanonicalNumber(n); ok {
 		return canonical
 	}
 	return string(n) // no such number was let in
