@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 )
 
 // NewFile says what a file is to be, but for its bytes.
@@ -36,8 +35,6 @@ func (f *Files) Create(ctx context.Context, u Upload, describe func() NewFile) (
 		}
 		return n
 	}
-	body := &countedReader{src: u.Body}
-	u.Body = body
 	var made *File
 	u.commit = func(commit context.Context, b Blob) (Blob, bool, error) {
 		if ctx.Err() != nil { // nobody would hear of the file
@@ -53,7 +50,7 @@ func (f *Files) Create(ctx context.Context, u Upload, describe func() NewFile) (
 		}
 		return row, created, err
 	}
-	blob, stored, err := f.store.Put(ctx, u)
+	blob, stored, err := f.store.PutVerified(ctx, u)
 	switch {
 	case err != nil && made != nil:
 		return *made, stored, err
@@ -62,29 +59,12 @@ func (f *Files) Create(ctx context.Context, u Upload, describe func() NewFile) (
 	case made != nil:
 		return *made, stored, nil
 	}
-	if body.n == 0 { // they were there, and nobody has shown yet to have them
-		if _, err := io.Copy(io.Discard, NewVerifyingReader(body, blob.Digest, blob.Size)); err != nil {
-			return File{}, false, err
-		}
-	}
 	n := described(blob)
 	file, err = f.CreateFile(ctx, n.File, n.Unique)
 	if errors.Is(err, ErrBlobNotFound) {
 		return File{}, stored, fmt.Errorf("%w: %s was deleted just after it was stored; send it again", ErrUploadRaced, blob.Digest)
 	}
 	return file, stored, err
-}
-
-// countedReader counts what is read.
-type countedReader struct {
-	src io.Reader
-	n   int64
-}
-
-func (r *countedReader) Read(p []byte) (int, error) {
-	n, err := r.src.Read(p)
-	r.n += int64(n)
-	return n, err
 }
 
 // committed tells an index that remembers answers of a commit past it.

@@ -152,6 +152,32 @@ func (s *Store) Put(ctx context.Context, u Upload) (b Blob, stored bool, err err
 	return s.putSpooled(ctx, u, row.NextObject(), body)
 }
 
+// PutVerified is Put for a client that must have the bytes: if the blob exists already
+// and Put needed no byte of Body, PutVerified reads Body to its end and verifies it.
+// Its error then wraps ErrDigestMismatch, or is Body's, and b is the existing blob.
+func (s *Store) PutVerified(ctx context.Context, u Upload) (b Blob, stored bool, err error) {
+	body := &countingReader{src: u.Body}
+	u.Body = body
+	b, stored, err = s.Put(ctx, u)
+	if err != nil || stored || body.n > 0 {
+		return b, stored, err
+	}
+	_, err = io.Copy(io.Discard, NewVerifyingReader(body, b.Digest, b.Size))
+	return b, false, err
+}
+
+// countingReader counts the bytes that are read from src.
+type countingReader struct {
+	src io.Reader
+	n   int64
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n, err := r.src.Read(p)
+	r.n += int64(n)
+	return n, err
+}
+
 // touch asks the index for the row of an upload; a digest without a row gives one
 // that says to write generation 0. A size other than the row's can't be right.
 func (s *Store) touch(ctx context.Context, d Digest, size int64) (Blob, error) {

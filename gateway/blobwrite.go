@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -114,43 +113,19 @@ func (g *Gateway) takeIn(c echo.Context, upload cas.Upload, asked []string) erro
 	return g.answerUpload(c, blob, stored, g.askCopies(c, blob.Digest, upload.Name, asked))
 }
 
-// storeUpload stores an upload, and reads its body to the end.
+// storeUpload stores an upload. If the blob exists already, the body is read and
+// verified all the same, which also keeps the connection usable. A client that waits
+// for 100-continue has sent no body yet, and is not asked for one, unless the body is
+// a form, whose first part was read.
 func (g *Gateway) storeUpload(c echo.Context, upload cas.Upload) (blob cas.Blob, stored bool, err error) {
 	defer exchangeOf(c).body.stop()
-	body := &countedReader{src: upload.Body}
-	_, isForm := upload.Body.(*form)
-	upload.Body = body
-	blob, stored, err = g.store.Put(c.Request().Context(), upload)
+	put := g.store.PutVerified
+	if _, isForm := upload.Body.(*form); !isForm && strings.EqualFold(c.Request().Header.Get("Expect"), "100-continue") {
+		put = g.store.Put
+	}
+	blob, stored, err = put(c.Request().Context(), upload)
 	aboutOf(c).digest = blob.Digest
-	if err != nil || stored || body.n > 0 {
-		return blob, stored, err
-	}
-	// A client that waits for 100-continue has sent nothing, and isn't asked to, but
-	// where a form was begun to be read.
-	if isForm || !strings.EqualFold(c.Request().Header.Get("Expect"), "100-continue") {
-		err = drain(body, blob)
-	}
 	return blob, stored, err
-}
-
-// countedReader counts what was read of an upload.
-type countedReader struct {
-	src io.Reader
-	n   int64
-}
-
-func (r *countedReader) Read(p []byte) (int, error) {
-	n, err := r.src.Read(p)
-	r.n += int64(n)
-	return n, err
-}
-
-// drain reads the body of an upload that wasn't needed, so that the connection
-// can go on; and checks it, so that nobody is told that bytes are kept which are
-// not.
-func drain(body io.Reader, blob cas.Blob) error {
-	_, err := io.Copy(io.Discard, cas.NewVerifyingReader(body, blob.Digest, blob.Size))
-	return err
 }
 
 // answerUpload answers 201 where the upload brought the bytes, else 200.
