@@ -16,9 +16,9 @@ import (
 	"casgate/providers/glm"
 	"casgate/providers/guard"
 	"casgate/providers/kimi"
-	"casgate/providers/providertest/glmsim"
-	"casgate/providers/providertest/kimisim"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
+	"casgate/providers/simulator/glmsim"
+	"casgate/providers/simulator/kimisim"
 )
 
 // The tests here go all the way: HTTP, replicator, guard, adapter, and a simulated
@@ -132,7 +132,7 @@ func TestProviderThatFailsAllTheWay(t *testing.T) {
 		put := func() answer { return s.do("PUT", s.copyPath(d, "kimi")+"?retry=true", nil) }
 		refuse := func(status int, code, message string) {
 			atKimi.Clear()
-			atKimi.Fail(sim.Fault{Op: providers.OpUpload, Kind: sim.Refuse, Status: status, Code: code, Message: message})
+			atKimi.Fail(simulator.Fault{Op: providers.OpUpload, Kind: simulator.Refuse, Status: status, Code: code, Message: message})
 		}
 		refuse(400, "content_filter", "The request was rejected because it was considered high risk")
 		if problem := put().wantProblem(t, 422, api.CodeProviderRejected); problem.ProviderCode != "content_filter" || !strings.Contains(problem.ProviderMessage, "high risk") {
@@ -154,7 +154,7 @@ func TestProviderThatFailsAllTheWay(t *testing.T) {
 
 		// A reply that got lost: what had got through is found, and not made twice.
 		atKimi.Clear()
-		atKimi.Fail(sim.Fault{Op: providers.OpUpload, Kind: sim.HTMLTimeout, Applied: true, Times: 1})
+		atKimi.Fail(simulator.Fault{Op: providers.OpUpload, Kind: simulator.HTMLTimeout, Applied: true, Times: 1})
 		if a := put(); a.StatusCode != 200 && a.StatusCode != 502 && a.StatusCode != 504 {
 			t.Errorf("%d %s", a.StatusCode, a.body)
 		}
@@ -164,7 +164,7 @@ func TestProviderThatFailsAllTheWay(t *testing.T) {
 
 		// The provider is gone: after a few failures it is left alone.
 		other := s.putNamed("too late", "x.txt")
-		atKimi.Fail(sim.Fault{Kind: sim.Down})
+		atKimi.Fail(simulator.Fault{Kind: simulator.Down})
 		eventually(t, "the breaker to open", func() bool {
 			a := s.do("PUT", s.copyPath(other, "kimi")+"?retry=true", nil)
 			return a.StatusCode == 503 && a.wantProblem(t, 503, api.CodeProviderUnavailable).RetryAfter > 0

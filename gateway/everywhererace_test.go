@@ -17,8 +17,8 @@ import (
 	"casgate/gateway/client"
 	"casgate/providers"
 	"casgate/providers/kimi"
-	"casgate/providers/providertest/kimisim"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
+	"casgate/providers/simulator/kimisim"
 )
 
 // stepGate holds the first upload that comes to a step.
@@ -80,7 +80,7 @@ func TestDeleteEverywhereWhileACopyIsMade(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{
 		string(providers.StepClaimed), string(providers.StepRoomMade),
-		string(sim.HeadersRead), string(sim.BodyRead), string(sim.Stored),
+		string(simulator.HeadersRead), string(simulator.BodyRead), string(simulator.Stored),
 		string(providers.StepUploaded), string(providers.StepCompleted),
 	} {
 		t.Run(at, func(t *testing.T) {
@@ -94,8 +94,8 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 	account := chain(t, atKimi, kimisim.Prefix, kimi.Open, kimiKey, &syncBuffer{})
 	steps := &stepGate{at: providers.Step(at), arrived: make(chan struct{}), released: make(chan struct{})}
 	arrived, release := (<-chan struct{})(steps.arrived), sync.OnceFunc(func() { close(steps.released) })
-	if slices.Contains([]sim.Point{sim.HeadersRead, sim.BodyRead, sim.Stored}, sim.Point(at)) {
-		gate := atKimi.Hold(sim.Point(at))
+	if slices.Contains([]simulator.Point{simulator.HeadersRead, simulator.BodyRead, simulator.Stored}, simulator.Point(at)) {
+		gate := atKimi.Hold(simulator.Point(at))
 		arrived, release = gate.Arrived(), gate.Release
 	}
 	p.copies = func(o *providers.Options) {

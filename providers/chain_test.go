@@ -23,9 +23,9 @@ import (
 	"casgate/providers/glm"
 	"casgate/providers/guard"
 	"casgate/providers/kimi"
-	"casgate/providers/providertest/glmsim"
-	"casgate/providers/providertest/kimisim"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
+	"casgate/providers/simulator/glmsim"
+	"casgate/providers/simulator/kimisim"
 )
 
 // The tests here run the whole chain: replicator, guard, adapter, and a simulator
@@ -231,7 +231,7 @@ func TestSecretsStayInside(t *testing.T) {
 	for name, account := range map[string]struct {
 		server interface {
 			http.Handler
-			Fail(sim.Fault)
+			Fail(simulator.Fault)
 			Clear()
 		}
 		prefix string
@@ -250,14 +250,14 @@ func TestSecretsStayInside(t *testing.T) {
 			r := w.through(t, c)
 			var said strings.Builder
 			telltale := "the key " + account.key + " of " + strings.Join(account.parts, " and ") + " was refused <" + account.parts[len(account.parts)-1] + ">"
-			for i, f := range []sim.Fault{
-				{Kind: sim.Refuse, Status: 400, Code: "invalid_request_error", Message: telltale},
-				{Kind: sim.Refuse, Status: 401, Code: "1000", Message: telltale},
-				{Kind: sim.Refuse, Status: 429, Code: "exceeded_current_quota_error", Message: telltale},
-				{Kind: sim.Refuse, Status: 503, Code: account.key, Message: telltale},
-				{Kind: sim.Cut},
-				{Kind: sim.HTMLTimeout},
-				{Kind: sim.Garbage},
+			for i, f := range []simulator.Fault{
+				{Kind: simulator.Refuse, Status: 400, Code: "invalid_request_error", Message: telltale},
+				{Kind: simulator.Refuse, Status: 401, Code: "1000", Message: telltale},
+				{Kind: simulator.Refuse, Status: 429, Code: "exceeded_current_quota_error", Message: telltale},
+				{Kind: simulator.Refuse, Status: 503, Code: account.key, Message: telltale},
+				{Kind: simulator.Cut},
+				{Kind: simulator.HTMLTimeout},
+				{Kind: simulator.Garbage},
 			} {
 				account.server.Fail(f)
 				q := at(name, w.put(t, fmt.Sprint("document ", i), account.file))
@@ -315,7 +315,7 @@ func TestProviderDownForAWhile(t *testing.T) {
 	go func() { defer close(ended); _ = c.Run(ctx) }()
 	defer func() { stop(); <-ended }()
 	r := w.through(t, c)
-	server.Fail(sim.Fault{Kind: sim.Down})
+	server.Fail(simulator.Fault{Kind: simulator.Down})
 	eventually(t, "the breaker opens", func() bool {
 		hasty, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
@@ -349,7 +349,7 @@ func TestErrorTablesEndToEnd(t *testing.T) {
 	type account struct {
 		server interface {
 			http.Handler
-			Fail(sim.Fault)
+			Fail(simulator.Fault)
 			Requests(providers.Op) int
 		}
 		prefix, key, name, file string
@@ -361,7 +361,7 @@ func TestErrorTablesEndToEnd(t *testing.T) {
 	glmAccount := func() account {
 		return account{glmsim.New(glmsim.Options{Key: glmKey}), glmsim.Prefix, glmKey, "glm", "a.pdf", glm.Open}
 	}
-	run := func(t *testing.T, a account, row sim.ErrorRow) {
+	run := func(t *testing.T, a account, row simulator.ErrorRow) {
 		w := newWorld(t)
 		r := w.through(t, connect(t, a.server, a.prefix, a.open, a.key, guard.Options{}))
 		// Something to make room with.
@@ -375,7 +375,7 @@ func TestErrorTablesEndToEnd(t *testing.T) {
 		e, _ := errors.AsType[*providers.Error](err)
 		waits := row.RetryAfter > 10*time.Second // up to then the guard waits
 		switch {
-		case row.Retry == sim.RetryNo || waits:
+		case row.Retry == simulator.RetryNo || waits:
 			if e == nil || tried != 1 {
 				t.Fatalf("tried %d times, error %v; want one request and an error", tried, err)
 			}
@@ -404,7 +404,7 @@ func TestErrorTablesEndToEnd(t *testing.T) {
 	}
 	for i, row := range glmsim.Errors {
 		// Where nothing is said of repeating, either will do.
-		if row.Op == providers.OpUpload && row.Retry != sim.RetryUnsaid {
+		if row.Op == providers.OpUpload && row.Retry != simulator.RetryUnsaid {
 			t.Run(fmt.Sprintf("glm/%d %d %s", i, row.Status, row.Code), func(t *testing.T) {
 				t.Parallel()
 				run(t, glmAccount(), row)

@@ -11,8 +11,8 @@ import (
 	"casgate/cas"
 	"casgate/gateway/api"
 	"casgate/providers"
-	"casgate/providers/providertest/kimisim"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
+	"casgate/providers/simulator/kimisim"
 )
 
 // kimiKey is the key of the simulated account.
@@ -137,7 +137,7 @@ func checkOneCopy(t *testing.T, p *process, kimi *kimisim.Server, d cas.Digest, 
 // A gateway is killed while the provider has the upload in hand: before it was
 // stored, and after.
 func TestCopyOutlivesACrashDuringTheUpload(t *testing.T) {
-	for _, at := range []sim.Point{sim.HeadersRead, sim.BodyRead, sim.Stored} {
+	for _, at := range []simulator.Point{simulator.HeadersRead, simulator.BodyRead, simulator.Stored} {
 		t.Run(strings.ReplaceAll(string(at), " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			kimi, account := startKimi(t, kimisim.Options{})
@@ -152,7 +152,7 @@ func TestCopyOutlivesACrashDuringTheUpload(t *testing.T) {
 			// What the provider still does with the upload is done before the next looks.
 			gate.Release()
 			uploads := 1
-			if at == sim.HeadersRead {
+			if at == simulator.HeadersRead {
 				// Its body broke off with the connection: nothing was stored, or, where all of
 				// it was on its way already, it was.
 				second := serveProcess(t, casCommand(t, settings, "serve"))
@@ -176,7 +176,7 @@ func TestOneUploadThroughThreeProcesses(t *testing.T) {
 		gateways = append(gateways, serveProcess(t, casCommand(t, own, "serve")))
 	}
 	d := gateways[0].upload(strings.Repeat("a document", 1000), "a.txt")
-	gate := kimi.Hold(sim.Stored)
+	gate := kimi.Hold(simulator.Stored)
 	defer gate.Release()
 	const callers = 200
 	type answer struct {

@@ -24,8 +24,8 @@ import (
 	"casgate/providers/guard"
 	"casgate/providers/kimi"
 	"casgate/providers/openaicompat"
-	"casgate/providers/providertest/glmsim"
-	"casgate/providers/providertest/kimisim"
+	"casgate/providers/simulator/glmsim"
+	"casgate/providers/simulator/kimisim"
 )
 
 // adapter is a provider that can be configured by its environment variables.

@@ -8,7 +8,7 @@ import (
 	"casgate/providers"
 	"casgate/providers/glm"
 	"casgate/providers/providertest"
-	"casgate/providers/providertest/glmsim"
+	"casgate/providers/simulator/glmsim"
 )
 
 const (

@@ -8,7 +8,7 @@ import (
 	"casgate/providers"
 	"casgate/providers/kimi"
 	"casgate/providers/providertest"
-	"casgate/providers/providertest/kimisim"
+	"casgate/providers/simulator/kimisim"
 )
 
 const key = "sk-Tw3nty0neC0mm0nL3tt3rs"

@@ -12,8 +12,8 @@ import (
 
 	"casgate/providers"
 	"casgate/providers/kimi"
-	"casgate/providers/providertest/kimisim"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
+	"casgate/providers/simulator/kimisim"
 )
 
 func upload(name, purpose, text string) providers.Upload {
@@ -118,7 +118,7 @@ func TestOddRateMessages(t *testing.T) {
 		"try again after lunch":                                 0,
 	} {
 		p, server := open(t, kimisim.Options{})
-		server.Fail(sim.Fault{Times: 1, Kind: sim.Refuse, Status: 429, Code: "rate_limit_reached_error", Message: message})
+		server.Fail(simulator.Fault{Times: 1, Kind: simulator.Refuse, Status: 429, Code: "rate_limit_reached_error", Message: message})
 		e, _ := errors.AsType[*providers.Error](p.Delete(t.Context(), "f"))
 		if e == nil || e.RetryAfter != want || e.Kind != providers.KindTransient || !e.TooMany {
 			t.Errorf("%.60q: got %+v; want %s", message, e, want)

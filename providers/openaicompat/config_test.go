@@ -11,7 +11,7 @@ import (
 
 	"casgate/providers"
 	"casgate/providers/openaicompat"
-	"casgate/providers/providertest/openaisim"
+	"casgate/providers/simulator/openaisim"
 )
 
 const minimal = `{"name":"my-llm","base_url":"https://h.example/v1","listing":"after","purposes":[{"name":"assistants"}]}`

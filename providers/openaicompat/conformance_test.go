@@ -8,7 +8,7 @@ import (
 	"casgate/providers"
 	"casgate/providers/openaicompat"
 	"casgate/providers/providertest"
-	"casgate/providers/providertest/openaisim"
+	"casgate/providers/simulator/openaisim"
 )
 
 const key = "key-Tw3nty0neC0mm0nL3tt3rs"

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"casgate/providers"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
 func testCancelledBefore(t *testing.T, r *run) {
@@ -98,7 +98,7 @@ func requestOf(op providers.Op) providers.Op {
 
 // testCancelledUpload gives up an upload at each point of its way.
 func testCancelledUpload(t *testing.T, r *run) {
-	for _, at := range []sim.Point{sim.HeadersRead, sim.BodyRead, sim.Stored} {
+	for _, at := range []simulator.Point{simulator.HeadersRead, simulator.BodyRead, simulator.Stored} {
 		// A simulator of its own: what is given up goes on there.
 		r := r.Harness.open(t)
 		p := r.listed()
@@ -116,7 +116,7 @@ func testCancelledUpload(t *testing.T, r *run) {
 		_, err := r.Upload(ctx, c.upload(p, string(at)+extensionOf(p)))
 		cancel()
 		r.wantCancelled(t, err, providers.OpUpload)
-		if at != sim.HeadersRead {
+		if at != simulator.HeadersRead {
 			// The provider has all of it. Before that the adapter may know better.
 			r.wantError(t, err, providers.OpUpload, providers.KindUnknown)
 		}
@@ -152,7 +152,7 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 func testCancelledCalls(t *testing.T, r *run) {
 	for op, call := range r.calls(t) {
 		struck := make(chan struct{}, 1)
-		r.remote.Fail(sim.Fault{Op: requestOf(op), Times: 1, Kind: sim.Stall, Struck: struck})
+		r.remote.Fail(simulator.Fault{Op: requestOf(op), Times: 1, Kind: simulator.Stall, Struck: struck})
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			select {
@@ -179,7 +179,7 @@ func testTimeOuts(t *testing.T, r *run) {
 	}
 	for op, call := range calls {
 		struck := make(chan struct{}, 1)
-		r.remote.Fail(sim.Fault{Op: requestOf(op), Times: 1, Kind: sim.Stall, Struck: struck})
+		r.remote.Fail(simulator.Fault{Op: requestOf(op), Times: 1, Kind: simulator.Stall, Struck: struck})
 		ctx := newDeadline(t.Context())
 		go func() {
 			select {

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"casgate/providers"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
 // maxMessage is how long an error may get, in bytes.
@@ -139,7 +139,7 @@ func (r *run) plant(p providers.Purpose, n int) map[string]bool {
 	ids := map[string]bool{}
 	for range n {
 		id := "file-" + rand.Text()
-		r.remote.Put(sim.File{ID: id, Name: id + extensionOf(p), Purpose: p.Name, Head: []byte(id)})
+		r.remote.Put(simulator.File{ID: id, Name: id + extensionOf(p), Purpose: p.Name, Head: []byte(id)})
 		ids[id] = true
 	}
 	return ids

@@ -9,18 +9,18 @@ import (
 	"time"
 
 	"casgate/providers"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
 // testUnknownOutcomes: uploads whose replies are lost or make no sense. Nobody
 // knows what became of them, and they must not be repeated.
 func testUnknownOutcomes(t *testing.T, r *run) {
-	for _, fault := range []sim.Fault{
-		{Kind: sim.Cut, Applied: true}, {Kind: sim.Cut}, {Kind: sim.Down},
-		{Kind: sim.HTMLTimeout, Applied: true}, {Kind: sim.HTMLTimeout},
-		{Kind: sim.NoID, Applied: true}, {Kind: sim.NoID},
-		{Kind: sim.Truncated, Applied: true}, {Kind: sim.Truncated},
-		{Kind: sim.Garbage, Applied: true}, {Kind: sim.Garbage},
+	for _, fault := range []simulator.Fault{
+		{Kind: simulator.Cut, Applied: true}, {Kind: simulator.Cut}, {Kind: simulator.Down},
+		{Kind: simulator.HTMLTimeout, Applied: true}, {Kind: simulator.HTMLTimeout},
+		{Kind: simulator.NoID, Applied: true}, {Kind: simulator.NoID},
+		{Kind: simulator.Truncated, Applied: true}, {Kind: simulator.Truncated},
+		{Kind: simulator.Garbage, Applied: true}, {Kind: simulator.Garbage},
 	} {
 		p := r.listed()
 		extension := extensionOf(p)
@@ -36,7 +36,7 @@ func testUnknownOutcomes(t *testing.T, r *run) {
 		if e.Kind != providers.KindUnknown {
 			t.Errorf("%s, applied %t: %v is of kind %s; want %s", fault.Kind, fault.Applied, err, e.Kind, providers.KindUnknown)
 		}
-		if fault.Kind == sim.HTMLTimeout && e.Status != http.StatusGatewayTimeout {
+		if fault.Kind == simulator.HTMLTimeout && e.Status != http.StatusGatewayTimeout {
 			t.Errorf("%s: status %d", fault.Kind, e.Status)
 		}
 		if strings.Contains(err.Error(), "<html>") {
@@ -54,15 +54,15 @@ func testUnknownOutcomes(t *testing.T, r *run) {
 
 // testSenselessAnswers: the same for the calls that may be repeated.
 func testSenselessAnswers(t *testing.T, r *run) {
-	for _, fault := range []sim.Fault{{Kind: sim.Cut}, {Kind: sim.HTMLTimeout}, {Kind: sim.NoID}, {Kind: sim.Truncated}, {Kind: sim.Garbage}} {
+	for _, fault := range []simulator.Fault{{Kind: simulator.Cut}, {Kind: simulator.HTMLTimeout}, {Kind: simulator.NoID}, {Kind: simulator.Truncated}, {Kind: simulator.Garbage}} {
 		for op, call := range r.calls(t) {
-			if requestOf(op) == providers.OpDownload && fault.Kind != sim.Cut && fault.Kind != sim.HTMLTimeout {
+			if requestOf(op) == providers.OpDownload && fault.Kind != simulator.Cut && fault.Kind != simulator.HTMLTimeout {
 				continue // what an adapter takes for content is not for all the same
 			}
 			fault.Op, fault.Times = requestOf(op), 1
 			// Connections are made anew for what may be repeated, so that one cut is not
 			// always seen.
-			if fault.Kind == sim.Cut {
+			if fault.Kind == simulator.Cut {
 				fault.Times = 0
 			}
 			r.remote.Fail(fault)
@@ -79,7 +79,7 @@ func testSenselessAnswers(t *testing.T, r *run) {
 
 func testDeleteAfterLostReply(t *testing.T, r *run) {
 	f := r.mustUpload(t, r.listed())
-	r.remote.Fail(sim.Fault{Op: providers.OpDelete, Times: 1, Kind: sim.HTMLTimeout, Applied: true})
+	r.remote.Fail(simulator.Fault{Op: providers.OpDelete, Times: 1, Kind: simulator.HTMLTimeout, Applied: true})
 	r.wantError(t, r.Delete(t.Context(), f.ID), providers.OpDelete, providers.KindUnknown, providers.KindTransient)
 	err := r.Delete(t.Context(), f.ID)
 	if r.DeletesBlindly && err == nil {
@@ -126,7 +126,7 @@ func testErrorTable(t *testing.T, r *run) {
 	}
 }
 
-func (r *run) wantRow(t *testing.T, row sim.ErrorRow, e *providers.Error) {
+func (r *run) wantRow(t *testing.T, row simulator.ErrorRow, e *providers.Error) {
 	t.Helper()
 	fits := false
 	for _, kind := range row.Kinds {
@@ -159,7 +159,7 @@ func testErrorsIn200(t *testing.T, r *run) {
 		}
 		tested++
 		fault := row.Fault(1)
-		fault.Kind = sim.RefuseIn200
+		fault.Kind = simulator.RefuseIn200
 		r.remote.Fail(fault)
 		r.wantRow(t, row, r.wantError(t, calls[row.Op](t.Context()), row.Op))
 	}
@@ -208,8 +208,8 @@ func testSecrets(t *testing.T, r *run) {
 				if t.Failed() {
 					return // one is enough to see
 				}
-				r.remote.Fail(sim.Fault{
-					Op: requestOf(op), Times: 1, Kind: sim.Refuse, Status: status, Code: "code_" + secret,
+				r.remote.Fail(simulator.Fault{
+					Op: requestOf(op), Times: 1, Kind: simulator.Refuse, Status: status, Code: "code_" + secret,
 					Message: "the key " + secret + " of 'Bearer " + secret + "' (" + strings.ToUpper(secret) + ") is no good",
 				})
 				r.wantError(t, call(t.Context()), op)
@@ -223,7 +223,7 @@ func testLongMessages(t *testing.T, r *run) {
 	for _, message := range []string{
 		strings.Repeat("长", 40_000), "line\r\nanother \x1b[31mred\x00 \x7f", strings.Repeat("x", 1<<20), "cut \xf0\x9f",
 	} {
-		r.remote.Fail(sim.Fault{Op: providers.OpUpload, Times: 1, Kind: sim.Refuse, Status: 400, Code: strings.Repeat("c", 10_000), Message: message})
+		r.remote.Fail(simulator.Fault{Op: providers.OpUpload, Times: 1, Kind: simulator.Refuse, Status: 400, Code: strings.Repeat("c", 10_000), Message: message})
 		r.wantError(t, upload(t.Context()), providers.OpUpload)
 	}
 }
@@ -235,7 +235,7 @@ func testEndlessAnswers(t *testing.T, r *run) {
 	delete(calls, providers.OpText) // streams, whose readers decide
 	delete(calls, providers.OpDownload)
 	for op, call := range calls {
-		r.remote.Fail(sim.Fault{Op: op, Times: 1, Kind: sim.Endless})
+		r.remote.Fail(simulator.Fault{Op: op, Times: 1, Kind: simulator.Endless})
 		var err error
 		n := allocations(func() { err = call(t.Context()) })
 		r.wantError(t, err, op, providers.KindUnknown, providers.KindTransient)

@@ -16,7 +16,7 @@ import (
 	"casgate/providers"
 	"casgate/providers/openaicompat"
 	"casgate/providers/providertest"
-	"casgate/providers/providertest/openaisim"
+	"casgate/providers/simulator/openaisim"
 )
 
 const key = "sk-simulated0123456789abcdef"
@@ -24,8 +24,8 @@ const key = "sk-simulated0123456789abcdef"
 // open returns an adapter that is right, and its simulator.
 func open(t *testing.T, o openaisim.Options) (providers.Provider, *openaisim.Server) {
 	o.Key = key
-	simulator := openaisim.New(o)
-	server := httptest.NewServer(simulator)
+	remote := openaisim.New(o)
+	server := httptest.NewServer(remote)
 	transport := &http.Transport{}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
@@ -35,14 +35,14 @@ func open(t *testing.T, o openaisim.Options) (providers.Provider, *openaisim.Ser
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p, simulator
+	return p, remote
 }
 
 func harness(wrap func(providers.Provider) providers.Provider) providertest.Harness {
 	return providertest.Harness{
 		Open: func(t *testing.T) (providers.Provider, providertest.Remote) {
-			p, simulator := open(t, openaisim.Options{PageSize: 100})
-			return wrap(p), simulator
+			p, remote := open(t, openaisim.Options{PageSize: 100})
+			return wrap(p), remote
 		},
 		Secrets: []string{key}, Errors: openaisim.Errors, RateLimited: openaisim.RateLimited,
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"casgate/providers"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
 func testListPages(t *testing.T, r *run) {
@@ -47,7 +47,7 @@ func testListFails(t *testing.T, r *run) {
 	r.mustList(t, p.Name)
 	requests := r.remote.Requests(providers.OpList)
 	for i := range requests {
-		r.remote.Fail(sim.Fault{Op: providers.OpList, Skip: i, Times: 1, Kind: sim.Refuse, Status: http.StatusServiceUnavailable, Message: "not now"})
+		r.remote.Fail(simulator.Fault{Op: providers.OpList, Skip: i, Times: 1, Kind: simulator.Refuse, Status: http.StatusServiceUnavailable, Message: "not now"})
 		files, err := r.list(t, p.Name, 450)
 		r.wantError(t, err, providers.OpList, providers.KindTransient, providers.KindUnknown)
 		if i == 0 && len(files) > 0 {
@@ -61,7 +61,7 @@ func testListFails(t *testing.T, r *run) {
 func testListRepeats(t *testing.T, r *run) {
 	p := r.listed()
 	ids := r.plant(p, 450)
-	r.remote.Fail(sim.Fault{Op: providers.OpList, Kind: sim.SamePage})
+	r.remote.Fail(simulator.Fault{Op: providers.OpList, Kind: simulator.SamePage})
 	n := 0
 	for f, err := range r.List(t.Context(), p.Name) {
 		if err != nil {

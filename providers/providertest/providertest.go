@@ -12,21 +12,21 @@ import (
 	"go.uber.org/goleak"
 
 	"casgate/providers"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
 // Remote is what the kit needs of the simulator behind an adapter. Each
 // simulator's Server is one.
 type Remote interface {
-	Files() []sim.File
-	Put(sim.File) sim.File
+	Files() []simulator.File
+	Put(simulator.File) simulator.File
 	Forget(id string) bool
-	Fail(sim.Fault)
+	Fail(simulator.Fault)
 	Clear()
-	Hold(sim.Point) *sim.Gate
+	Hold(simulator.Point) *simulator.Gate
 	Requests(providers.Op) int
 	Uploads() int
-	LastUpload() sim.Received
+	LastUpload() simulator.Received
 }
 
 // Harness is an adapter under test.
@@ -41,10 +41,10 @@ type Harness struct {
 	// Secrets are the credential and its parts, none of which may show up anywhere.
 	Secrets []string
 	// Errors is the provider's table, as the simulator has it.
-	Errors []sim.ErrorRow
+	Errors []simulator.ErrorRow
 	// RateLimited is a refusal for too many calls, with a time to wait in the
 	// provider's usual way; 0: without.
-	RateLimited func(wait time.Duration) sim.Fault
+	RateLimited func(wait time.Duration) simulator.Fault
 	// DeletesBlindly: the provider confirms the delete of a file it doesn't know.
 	DeletesBlindly bool
 	// NoHasMore: lists don't say whether there are more files, so that an adapter may

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
 // testRedirects has another server ask for the requests: at another port, and by
@@ -29,7 +29,7 @@ func testRedirects(t *testing.T, r *run) {
 	elsewhere := []string{other.URL, strings.Replace(other.URL, "127.0.0.1", "localhost", 1)}
 	for _, location := range elsewhere {
 		for op, call := range calls {
-			r.remote.Fail(sim.Fault{Op: requestOf(op), Times: 1, Kind: sim.Redirect, Location: location})
+			r.remote.Fail(simulator.Fault{Op: requestOf(op), Times: 1, Kind: simulator.Redirect, Location: location})
 			r.wantError(t, call(t.Context()), op)
 		}
 	}

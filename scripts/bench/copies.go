@@ -13,7 +13,7 @@ import (
 	"casgate/gateway/api"
 	"casgate/providers"
 	"casgate/providers/kimi"
-	"casgate/providers/providertest/kimisim"
+	"casgate/providers/simulator/kimisim"
 )
 
 // The provider that copies are made at is Kimi's simulator, in this process: what

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"casgate/providers/providertest/glmsim"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
+	"casgate/providers/simulator/glmsim"
 )
 
 const key = "id123.secret456"
@@ -30,7 +30,7 @@ func request(t *testing.T, s http.Handler, method, path, contentType string, bod
 	r.Header.Set("Content-Type", contentType)
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
-	if w.Header().Get(sim.Header) != sim.HeaderValue || w.Header().Get("X-Log-Id") == "" {
+	if w.Header().Get(simulator.Header) != simulator.HeaderValue || w.Header().Get("X-Log-Id") == "" {
 		t.Errorf("%s %s: headers %v", method, path, w.Header())
 	}
 	var value map[string]any
@@ -193,9 +193,9 @@ func TestList(t *testing.T) {
 	t.Parallel()
 	s := glmsim.New(glmsim.Options{})
 	for i := range 250 {
-		s.Put(sim.File{ID: fmt.Sprintf("%03d", i), Name: "n", Purpose: "agent"})
+		s.Put(simulator.File{ID: fmt.Sprintf("%03d", i), Name: "n", Purpose: "agent"})
 	}
-	s.Put(sim.File{ID: "v", Name: "n", Purpose: "voice-clone-input"})
+	s.Put(simulator.File{ID: "v", Name: "n", Purpose: "voice-clone-input"})
 	for query, code := range map[string]string{
 		"": "1213", "?purpose=": "1214", "?purpose=voice-clone-input": "1214", "?purpose=file-extract": "1214",
 		"?purpose=agent&limit=101": "1214", "?purpose=agent&limit=0": "1214", "?purpose=agent&order=name": "1214",

@@ -13,10 +13,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
-func (s *Server) upload(r *http.Request) sim.Answer {
+func (s *Server) upload(r *http.Request) simulator.Answer {
 	form, err := s.core.Receive(r, s.options.Order)
 	if err != nil {
 		return s.core.Error(http.StatusBadRequest, "1210", "API 调用参数有误，请检查文档: "+err.Error())
@@ -44,11 +44,11 @@ func (s *Server) upload(r *http.Request) sim.Answer {
 	if refusal != nil {
 		return *refusal
 	}
-	return sim.JSON(http.StatusOK, s.object(f))
+	return simulator.JSON(http.StatusOK, s.object(f))
 }
 
 // admit refuses a file of a purpose that has its number of files.
-func (s *Server) admit(kept []*sim.File, f *sim.File) *sim.Answer {
+func (s *Server) admit(kept []*simulator.File, f *simulator.File) *simulator.Answer {
 	p, _ := s.purpose(f.Purpose)
 	var same int
 	for _, other := range kept {
@@ -78,7 +78,7 @@ func (s *Server) newID(purpose string) string {
 }
 
 // object is GLM's FileObject; it has no status.
-func (s *Server) object(f sim.File) map[string]any {
+func (s *Server) object(f simulator.File) map[string]any {
 	o := map[string]any{
 		"id": f.ID, "object": "file", "bytes": f.Size, "created_at": f.CreatedAt.Unix(), "filename": f.Name, "purpose": f.Purpose,
 	}
@@ -88,7 +88,7 @@ func (s *Server) object(f sim.File) map[string]any {
 	return o
 }
 
-func (s *Server) list(r *http.Request) sim.Answer {
+func (s *Server) list(r *http.Request) simulator.Answer {
 	query := r.URL.Query()
 	if !query.Has("purpose") {
 		return s.missing("purpose")
@@ -107,19 +107,19 @@ func (s *Server) list(r *http.Request) sim.Answer {
 			return s.invalid("limit")
 		}
 	}
-	files := slices.DeleteFunc(s.Files(), func(f sim.File) bool { return f.Purpose != name })
+	files := slices.DeleteFunc(s.Files(), func(f simulator.File) bool { return f.Purpose != name })
 	if !s.options.OldestFirst {
 		slices.Reverse(files)
 	}
-	files, more := sim.Page(files, query.Get("after"), limit)
+	files, more := simulator.Page(files, query.Get("after"), limit)
 	data := make([]any, len(files))
 	for i, f := range files {
 		data[i] = s.object(f)
 	}
-	return sim.JSON(http.StatusOK, map[string]any{"object": "list", "data": data, "has_more": more})
+	return simulator.JSON(http.StatusOK, map[string]any{"object": "list", "data": data, "has_more": more})
 }
 
-func (s *Server) remove(r *http.Request) sim.Answer {
+func (s *Server) remove(r *http.Request) simulator.Answer {
 	id := r.PathValue("id")
 	deleted := s.core.Remove(id)
 	if !deleted {
@@ -132,10 +132,10 @@ func (s *Server) remove(r *http.Request) sim.Answer {
 			deleted = true
 		}
 	}
-	return sim.JSON(http.StatusOK, map[string]any{"id": id, "object": "file", "deleted": deleted})
+	return simulator.JSON(http.StatusOK, map[string]any{"id": id, "object": "file", "deleted": deleted})
 }
 
-func (s *Server) content(r *http.Request) sim.Answer {
+func (s *Server) content(r *http.Request) simulator.Answer {
 	f, found := s.core.File(r.PathValue("id"))
 	if !found {
 		return s.core.Error(http.StatusNotFound, "1222", "文件不存在")
@@ -153,12 +153,12 @@ func (s *Server) content(r *http.Request) sim.Answer {
 	if err != nil {
 		return s.core.Error(http.StatusInternalServerError, "500", err.Error())
 	}
-	return sim.Answer{Status: http.StatusOK, ContentType: "application/octet-stream", Body: body}
+	return simulator.Answer{Status: http.StatusOK, ContentType: "application/octet-stream", Body: body}
 }
 
 // text is what the simulator extracts from a file: text as it is, and of all else
 // a line that names it.
-func text(f sim.File) string {
+func text(f simulator.File) string {
 	if f.Whole() && utf8.Valid(f.Head) {
 		return string(f.Head)
 	}

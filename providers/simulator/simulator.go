@@ -1,11 +1,11 @@
-// Package sim is what the simulators of providers share: the files they keep,
+// Package simulator is what the simulators of providers share: the files they keep,
 // what tests ask of them and do to them, and the handling of requests around
 // what is peculiar to a provider. It imports no testing, since a gateway can run
 // simulators in its own process.
 //
 // Uploads are streamed: of a file its size, its SHA-256 and its first HeadSize
 // bytes are kept.
-package sim
+package simulator
 
 import (
 	"sync"

@@ -1,4 +1,4 @@
-package sim_test
+package simulator_test
 
 import (
 	"bytes"
@@ -17,8 +17,8 @@ import (
 
 	"casgate/cas"
 	"casgate/providers"
-	"casgate/providers/providertest/openaisim"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
+	"casgate/providers/simulator/openaisim"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -57,7 +57,7 @@ func (c client) do(ctx context.Context, method, url, contentType string, body io
 		return 0, nil, err
 	}
 	defer response.Body.Close()
-	if response.Header.Get(sim.Header) != sim.HeaderValue {
+	if response.Header.Get(simulator.Header) != simulator.HeaderValue {
 		c.t.Errorf("%s %s: the answer doesn't say that it is simulated", method, url)
 	}
 	b, err := io.ReadAll(response.Body)
@@ -100,28 +100,28 @@ func (c client) mustUpload() string {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		fault  sim.Fault
+		fault  simulator.Fault
 		status int // 0: no answer at all
 		stored int
 		id     bool
 	}{
-		{sim.Fault{Kind: sim.Cut}, 0, 0, false},
-		{sim.Fault{Kind: sim.Cut, Applied: true}, 0, 1, false},
-		{sim.Fault{Kind: sim.Down}, 0, 0, false},
-		{sim.Fault{Kind: sim.HTMLTimeout}, 504, 0, false},
-		{sim.Fault{Kind: sim.HTMLTimeout, Applied: true}, 504, 1, false},
-		{sim.Fault{Kind: sim.Refuse, Status: 429, Code: "c", Message: "m"}, 429, 0, false},
-		{sim.Fault{Kind: sim.Refuse, Status: 500, Applied: true}, 500, 1, false},
-		{sim.Fault{Kind: sim.Refuse, Status: 400, Early: true}, 400, 0, false},
-		{sim.Fault{Kind: sim.RefuseIn200, Status: 429}, 200, 0, false},
-		{sim.Fault{Kind: sim.NoID, Applied: true}, 200, 1, false},
-		{sim.Fault{Kind: sim.NoID}, 200, 0, false},
-		{sim.Fault{Kind: sim.Truncated, Applied: true}, 200, 1, false},
-		{sim.Fault{Kind: sim.Truncated}, 200, 0, false},
-		{sim.Fault{Kind: sim.Garbage, Applied: true}, 200, 1, false},
-		{sim.Fault{Kind: sim.Garbage}, 200, 0, false},
-		{sim.Fault{Kind: sim.Redirect, Location: "http://elsewhere.invalid"}, 307, 0, false},
-		{sim.Fault{Kind: sim.Refuse, Status: 429, Op: providers.OpList}, 200, 1, true},
+		{simulator.Fault{Kind: simulator.Cut}, 0, 0, false},
+		{simulator.Fault{Kind: simulator.Cut, Applied: true}, 0, 1, false},
+		{simulator.Fault{Kind: simulator.Down}, 0, 0, false},
+		{simulator.Fault{Kind: simulator.HTMLTimeout}, 504, 0, false},
+		{simulator.Fault{Kind: simulator.HTMLTimeout, Applied: true}, 504, 1, false},
+		{simulator.Fault{Kind: simulator.Refuse, Status: 429, Code: "c", Message: "m"}, 429, 0, false},
+		{simulator.Fault{Kind: simulator.Refuse, Status: 500, Applied: true}, 500, 1, false},
+		{simulator.Fault{Kind: simulator.Refuse, Status: 400, Early: true}, 400, 0, false},
+		{simulator.Fault{Kind: simulator.RefuseIn200, Status: 429}, 200, 0, false},
+		{simulator.Fault{Kind: simulator.NoID, Applied: true}, 200, 1, false},
+		{simulator.Fault{Kind: simulator.NoID}, 200, 0, false},
+		{simulator.Fault{Kind: simulator.Truncated, Applied: true}, 200, 1, false},
+		{simulator.Fault{Kind: simulator.Truncated}, 200, 0, false},
+		{simulator.Fault{Kind: simulator.Garbage, Applied: true}, 200, 1, false},
+		{simulator.Fault{Kind: simulator.Garbage}, 200, 0, false},
+		{simulator.Fault{Kind: simulator.Redirect, Location: "http://elsewhere.invalid"}, 307, 0, false},
+		{simulator.Fault{Kind: simulator.Refuse, Status: 429, Op: providers.OpList}, 200, 1, true},
 	} {
 		t.Run(fmt.Sprintf("%s applied %t", test.fault.Kind, test.fault.Applied), func(t *testing.T) {
 			t.Parallel()
@@ -147,8 +147,8 @@ func TestFaults(t *testing.T) {
 func TestFaultsAreCounted(t *testing.T) {
 	t.Parallel()
 	s, c := start(t, openaisim.Options{})
-	s.Fail(sim.Fault{Skip: 1, Times: 2, Kind: sim.Refuse, Status: 503})
-	s.Fail(sim.Fault{Skip: 1, Kind: sim.Refuse, Status: 500})
+	s.Fail(simulator.Fault{Skip: 1, Times: 2, Kind: simulator.Refuse, Status: 503})
+	s.Fail(simulator.Fault{Skip: 1, Kind: simulator.Refuse, Status: 500})
 	var got []int
 	for range 6 {
 		status, _, _ := c.upload(t.Context())
@@ -165,7 +165,7 @@ func TestStall(t *testing.T) {
 	s, c := start(t, openaisim.Options{})
 
 	struck := make(chan struct{}, 1)
-	s.Fail(sim.Fault{Times: 1, Kind: sim.Stall, Struck: struck})
+	s.Fail(simulator.Fault{Times: 1, Kind: simulator.Stall, Struck: struck})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-struck; cancel() }()
 	if _, _, err := c.upload(ctx); !errors.Is(err, context.Canceled) || s.Uploads() != 0 {
@@ -173,7 +173,7 @@ func TestStall(t *testing.T) {
 	}
 
 	until := make(chan struct{})
-	s.Fail(sim.Fault{Times: 1, Kind: sim.Stall, Applied: true, Struck: struck, Until: until})
+	s.Fail(simulator.Fault{Times: 1, Kind: simulator.Stall, Applied: true, Struck: struck, Until: until})
 	go func() {
 		<-struck
 		if s.Uploads() != 1 {
@@ -187,7 +187,7 @@ func TestStall(t *testing.T) {
 func TestEndless(t *testing.T) {
 	t.Parallel()
 	s, c := start(t, openaisim.Options{})
-	s.Fail(sim.Fault{Times: 1, Kind: sim.Endless})
+	s.Fail(simulator.Fault{Times: 1, Kind: simulator.Endless})
 	response, err := c.http.Get(c.url)
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +202,7 @@ func TestEndless(t *testing.T) {
 
 func TestGates(t *testing.T) {
 	t.Parallel()
-	for at, stored := range map[sim.Point]int{sim.HeadersRead: 0, sim.BodyRead: 0, sim.Stored: 1} {
+	for at, stored := range map[simulator.Point]int{simulator.HeadersRead: 0, simulator.BodyRead: 0, simulator.Stored: 1} {
 		t.Run(string(at), func(t *testing.T) {
 			t.Parallel()
 			s, c := start(t, openaisim.Options{})
@@ -241,7 +241,7 @@ func TestBehindTheBack(t *testing.T) {
 	if !s.Forget(kept) || s.Forget(kept) {
 		t.Error("forgotten not at all, or twice")
 	}
-	planted := s.Put(sim.File{ID: "f", Name: "n.txt", Purpose: "user_data", Head: []byte("abc")})
+	planted := s.Put(simulator.File{ID: "f", Name: "n.txt", Purpose: "user_data", Head: []byte("abc")})
 	if planted.Size != 3 || planted.Digest != cas.DigestOf([]byte("abc")) || planted.CreatedAt.IsZero() {
 		t.Errorf("planted %+v", planted)
 	}
@@ -285,7 +285,7 @@ func TestLimits(t *testing.T) {
 	}
 
 	s, c = start(t, openaisim.Options{Concurrency: 1})
-	gate := s.Hold(sim.BodyRead)
+	gate := s.Hold(simulator.BodyRead)
 	done := make(chan struct{})
 	go func() { defer close(done); c.mustUpload() }()
 	<-gate.Arrived()

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"casgate/providers/providertest/kimisim"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
+	"casgate/providers/simulator/kimisim"
 )
 
 // request sends one to a simulator, without a network between. Header lines are
@@ -30,7 +30,7 @@ func request(t *testing.T, s http.Handler, method, path, contentType string, bod
 	}
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
-	if w.Header().Get(sim.Header) != sim.HeaderValue || w.Header().Get("Msh-Request-Id") == "" {
+	if w.Header().Get(simulator.Header) != simulator.HeaderValue || w.Header().Get("Msh-Request-Id") == "" {
 		t.Errorf("%s %s: headers %v", method, path, w.Header())
 	}
 	var value map[string]any
@@ -242,7 +242,7 @@ func TestList(t *testing.T) {
 		s := kimisim.New(kimisim.Options{PageSize: 2, OldestFirst: oldest})
 		want := []string{"5", "4", "3", "2", "1"}
 		for i := range 5 {
-			s.Put(sim.File{ID: fmt.Sprint(i + 1), Name: "n", Purpose: "image"})
+			s.Put(simulator.File{ID: fmt.Sprint(i + 1), Name: "n", Purpose: "image"})
 		}
 		if oldest {
 			slices.Reverse(want)

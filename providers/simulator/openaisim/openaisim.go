@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"casgate/providers"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
 // Prefix is where the API begins: a base URL ends with it.
@@ -40,7 +40,7 @@ type Options struct {
 
 	// Order is what an upload's form must keep to: DeepSeek wants the purpose, and xAI
 	// expires_after, before the file; openai-go sends the file first.
-	Order sim.Order
+	Order simulator.Order
 	// IDPrefix begins the ids; empty means "file-".
 	IDPrefix string
 	// NoStatus leaves the status out, as DeepSeek does.
@@ -72,9 +72,9 @@ var Assumptions = []string{
 
 // Server is a simulated account. It is safe for concurrent use.
 type Server struct {
-	sim.Control
+	simulator.Control
 	options Options
-	core    *sim.Core
+	core    *simulator.Core
 	mux     http.ServeMux
 }
 
@@ -90,7 +90,7 @@ func New(o Options) *Server {
 		o.Purposes = []string{"assistants", "batch", "fine-tune", "vision", "user_data", "evals"}
 	}
 	s := &Server{options: o}
-	s.core = sim.NewCore(sim.Config{
+	s.core = simulator.NewCore(simulator.Config{
 		Now: o.Now, PerMinute: o.PerMinute, Concurrency: o.Concurrency,
 		Limited: s.limited, Authorize: s.authorize, ErrorBody: errorBody,
 		RequestIDHeader: "X-Request-Id",
@@ -101,7 +101,7 @@ func New(o Options) *Server {
 	s.mux.Handle("GET "+Prefix+"/files/{id}", s.core.Handle(providers.OpRetrieve, s.retrieve))
 	s.mux.Handle("DELETE "+Prefix+"/files/{id}", s.core.Handle(providers.OpDelete, s.remove))
 	s.mux.Handle("GET "+Prefix+"/files/{id}/content", s.core.Handle(providers.OpDownload, s.content))
-	s.mux.Handle("/", s.core.Handle("", func(r *http.Request) sim.Answer {
+	s.mux.Handle("/", s.core.Handle("", func(r *http.Request) simulator.Answer {
 		return s.core.Error(http.StatusNotFound, "unknown_url", "Invalid URL ("+r.Method+" "+r.URL.Path+")")
 	}))
 	return s
@@ -109,12 +109,12 @@ func New(o Options) *Server {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set(sim.Header, sim.HeaderValue)
+	w.Header().Set(simulator.Header, simulator.HeaderValue)
 	s.mux.ServeHTTP(w, r)
 }
 
-func (s *Server) authorize(r *http.Request) *sim.Answer {
-	token, ok := sim.Bearer(r)
+func (s *Server) authorize(r *http.Request) *simulator.Answer {
+	token, ok := simulator.Bearer(r)
 	if ok && (s.options.Key == "" || subtle.ConstantTimeCompare([]byte(token), []byte(s.options.Key)) == 1) {
 		return nil
 	}
@@ -127,10 +127,12 @@ func (s *Server) authorize(r *http.Request) *sim.Answer {
 	return &a
 }
 
-func (s *Server) limited(e sim.Excess) sim.Answer {
+func (s *Server) limited(e simulator.Excess) simulator.Answer {
 	a := s.answer(errRate)
 	a.Header = http.Header{"Retry-After": {seconds(e.Wait)}}
 	return a
 }
 
-func (s *Server) answer(e sim.ErrorRow) sim.Answer { return s.core.Error(e.Status, e.Code, e.Message) }
+func (s *Server) answer(e simulator.ErrorRow) simulator.Answer {
+	return s.core.Error(e.Status, e.Code, e.Message)
+}

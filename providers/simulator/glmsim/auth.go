@@ -9,13 +9,13 @@ import (
 	"net/http"
 	"strings"
 
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
 // authorize checks the two forms of a credential: the API key "<id>.<secret>"
 // itself, and a JWT that is signed with its secret.
-func (s *Server) authorize(r *http.Request) *sim.Answer {
-	token, ok := sim.Bearer(r)
+func (s *Server) authorize(r *http.Request) *simulator.Answer {
+	token, ok := simulator.Bearer(r)
 	if !ok {
 		a := s.answer(errNoAuth)
 		return &a
@@ -31,7 +31,7 @@ func (s *Server) authorize(r *http.Request) *sim.Answer {
 	return nil
 }
 
-func (s *Server) checkKey(token string) *sim.ErrorRow {
+func (s *Server) checkKey(token string) *simulator.ErrorRow {
 	if s.options.Key != "" && subtle.ConstantTimeCompare([]byte(token), []byte(s.options.Key)) != 1 {
 		return &errAuth
 	}
@@ -41,7 +41,7 @@ func (s *Server) checkKey(token string) *sim.ErrorRow {
 // checkJWT checks a token as the public SDKs make it: the header has alg HS256
 // and sign_type SIGN; the payload has api_key, and exp and timestamp in
 // milliseconds.
-func (s *Server) checkJWT(token string) *sim.ErrorRow {
+func (s *Server) checkJWT(token string) *simulator.ErrorRow {
 	parts := strings.Split(token, ".")
 	var header struct {
 		Alg      string `json:"alg"`

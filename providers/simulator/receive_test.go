@@ -1,4 +1,4 @@
-package sim_test
+package simulator_test
 
 import (
 	"bytes"
@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"casgate/providers/providertest/openaisim"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
+	"casgate/providers/simulator/openaisim"
 )
 
 func TestUploadsAreStreamed(t *testing.T) {
@@ -30,7 +30,7 @@ func TestUploadsAreStreamed(t *testing.T) {
 		t.Errorf("an upload of 100 MiB allocated %d MiB", n>>20)
 	}
 	f := s.Files()[0]
-	if f.Size != size || len(f.Head) != sim.HeadSize || f.Whole() {
+	if f.Size != size || len(f.Head) != simulator.HeadSize || f.Whole() {
 		t.Errorf("%d bytes, of which %d are kept", f.Size, len(f.Head))
 	}
 	if s.LastUpload().ContentLength != -1 {
@@ -55,24 +55,24 @@ func TestForms(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		parts  []string
-		order  sim.Order
+		order  simulator.Order
 		cutEnd bool
 		status int
 	}{
-		{"purpose first", []string{purpose, file}, sim.FieldsFirst, false, 200},
-		{"file first", []string{file, purpose}, sim.FileFirst, false, 200},
-		{"file first, any order", []string{file, purpose}, sim.AnyOrder, false, 200},
-		{"file first, but it mustn't", []string{file, purpose}, sim.FieldsFirst, false, 400},
-		{"purpose first, but it mustn't", []string{purpose, file}, sim.FileFirst, false, 400},
-		{"no purpose", []string{file}, sim.AnyOrder, false, 400},
-		{"no file", []string{purpose}, sim.AnyOrder, false, 400},
-		{"two files", []string{purpose, file, file}, sim.AnyOrder, false, 400},
-		{"two purposes", []string{purpose, purpose, file}, sim.AnyOrder, false, 400},
-		{"no file name", []string{purpose, strings.Replace(file, "; filename=\"a.txt\"", "", 1)}, sim.AnyOrder, false, 400},
-		{"name in RFC 5987's way", []string{purpose, strings.Replace(file, "filename=\"a.txt\"", "filename*=utf-8''a.txt", 1)}, sim.AnyOrder, false, 400},
-		{"no disposition", []string{purpose, "Content-Type: text/plain\r\n\r\nhello"}, sim.AnyOrder, false, 400},
-		{"no end", []string{purpose, file}, sim.AnyOrder, true, 400},
-		{"endless field", []string{purpose + strings.Repeat("x", 100_000), file}, sim.AnyOrder, false, 400},
+		{"purpose first", []string{purpose, file}, simulator.FieldsFirst, false, 200},
+		{"file first", []string{file, purpose}, simulator.FileFirst, false, 200},
+		{"file first, any order", []string{file, purpose}, simulator.AnyOrder, false, 200},
+		{"file first, but it mustn't", []string{file, purpose}, simulator.FieldsFirst, false, 400},
+		{"purpose first, but it mustn't", []string{purpose, file}, simulator.FileFirst, false, 400},
+		{"no purpose", []string{file}, simulator.AnyOrder, false, 400},
+		{"no file", []string{purpose}, simulator.AnyOrder, false, 400},
+		{"two files", []string{purpose, file, file}, simulator.AnyOrder, false, 400},
+		{"two purposes", []string{purpose, purpose, file}, simulator.AnyOrder, false, 400},
+		{"no file name", []string{purpose, strings.Replace(file, "; filename=\"a.txt\"", "", 1)}, simulator.AnyOrder, false, 400},
+		{"name in RFC 5987's way", []string{purpose, strings.Replace(file, "filename=\"a.txt\"", "filename*=utf-8''a.txt", 1)}, simulator.AnyOrder, false, 400},
+		{"no disposition", []string{purpose, "Content-Type: text/plain\r\n\r\nhello"}, simulator.AnyOrder, false, 400},
+		{"no end", []string{purpose, file}, simulator.AnyOrder, true, 400},
+		{"endless field", []string{purpose + strings.Repeat("x", 100_000), file}, simulator.AnyOrder, false, 400},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

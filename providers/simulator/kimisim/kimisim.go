@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"casgate/providers"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
 // Prefix is where the API begins: a base URL ends with it.
@@ -47,7 +47,7 @@ type Options struct {
 	Concurrency int
 
 	// Order is what an upload's form must keep to. That any is taken is an assumption.
-	Order sim.Order
+	Order simulator.Order
 	// LegacyIDs gives 20 characters without prefix, as before 2026-08-31.
 	LegacyIDs bool
 	// KeepNames leaves a repeated file name as it is, as before 2026-08-31. Since then
@@ -99,9 +99,9 @@ var Assumptions = []string{
 
 // Server is a simulated Kimi account. It is safe for concurrent use.
 type Server struct {
-	sim.Control
+	simulator.Control
 	options Options
-	core    *sim.Core
+	core    *simulator.Core
 	mux     http.ServeMux
 	rollout rollout
 }
@@ -115,7 +115,7 @@ func New(o Options) *Server {
 	o.MaxBytes = cmp.Or(o.MaxBytes, MaxBytes)
 	o.Status = cmp.Or(o.Status, "ready")
 	s := &Server{options: o, rollout: rollout{every: o.Rollout}}
-	s.core = sim.NewCore(sim.Config{
+	s.core = simulator.NewCore(simulator.Config{
 		Now: o.Now, PerMinute: o.PerMinute, Concurrency: o.Concurrency,
 		Limited: s.limited, Authorize: s.authorize, ErrorBody: errorBody,
 		RequestIDHeader: "Msh-Request-Id",
@@ -126,19 +126,19 @@ func New(o Options) *Server {
 	s.mux.Handle("GET "+Prefix+"/files/{id}", s.core.Handle(providers.OpRetrieve, s.retrieve))
 	s.mux.Handle("DELETE "+Prefix+"/files/{id}", s.core.Handle(providers.OpDelete, s.remove))
 	s.mux.Handle("GET "+Prefix+"/files/{id}/content", s.core.Handle(providers.OpDownload, s.content))
-	s.mux.Handle("/", s.core.Handle("", func(*http.Request) sim.Answer { return s.notFound() }))
+	s.mux.Handle("/", s.core.Handle("", func(*http.Request) simulator.Answer { return s.notFound() }))
 	return s
 }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set(sim.Header, sim.HeaderValue)
+	w.Header().Set(simulator.Header, simulator.HeaderValue)
 	s.mux.ServeHTTP(w, r)
 }
 
-func (s *Server) authorize(r *http.Request) *sim.Answer {
-	token, ok := sim.Bearer(r)
-	var refusal sim.Answer
+func (s *Server) authorize(r *http.Request) *simulator.Answer {
+	token, ok := simulator.Bearer(r)
+	var refusal simulator.Answer
 	switch {
 	case !ok:
 		refusal = s.answer(errNoKey)
@@ -152,7 +152,7 @@ func (s *Server) authorize(r *http.Request) *sim.Answer {
 	return &refusal
 }
 
-func (s *Server) limited(e sim.Excess) sim.Answer {
+func (s *Server) limited(e simulator.Excess) simulator.Answer {
 	seconds := int((e.Wait + time.Second - 1) / time.Second)
 	what := "RPM"
 	if e.Concurrent {
@@ -166,10 +166,12 @@ func errorBody(_ int, code, message string) any {
 	return map[string]any{"error": map[string]string{"message": message, "type": code}}
 }
 
-func (s *Server) answer(e sim.ErrorRow) sim.Answer { return s.core.Error(e.Status, e.Code, e.Message) }
+func (s *Server) answer(e simulator.ErrorRow) simulator.Answer {
+	return s.core.Error(e.Status, e.Code, e.Message)
+}
 
-func (s *Server) notFound() sim.Answer { return s.answer(errNotFound) }
+func (s *Server) notFound() simulator.Answer { return s.answer(errNotFound) }
 
-func (s *Server) badRequest(format string, args ...any) sim.Answer {
+func (s *Server) badRequest(format string, args ...any) simulator.Answer {
 	return s.core.Error(http.StatusBadRequest, invalidRequest, fmt.Sprintf(format, args...))
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
 // purposes are the six that the service's own error names.
@@ -43,7 +43,7 @@ func fileType(name string) string {
 func extension(name string) string { return strings.ToLower(path.Ext(name)) }
 
 // check returns the error that a file is refused with for what it is.
-func (s *Server) check(f sim.File) *sim.ErrorRow {
+func (s *Server) check(f simulator.File) *simulator.ErrorRow {
 	switch {
 	case f.Size == 0:
 		return &errEmpty
@@ -71,7 +71,7 @@ func isMP4(head []byte) bool { return len(head) >= 8 && string(head[4:8]) == "ft
 
 // text is what the simulator extracts from a file: text as it is, and of all else
 // a line that names it.
-func text(f sim.File) string {
+func text(f simulator.File) string {
 	head := f.Head
 	if !f.Whole() { // a character may have been cut
 		for range utf8.UTFMax - 1 {

@@ -8,14 +8,14 @@ import (
 	"strconv"
 	"time"
 
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
-func (s *Server) badRequest(message string) sim.Answer {
+func (s *Server) badRequest(message string) simulator.Answer {
 	return s.core.Error(http.StatusBadRequest, "", message)
 }
 
-func (s *Server) upload(r *http.Request) sim.Answer {
+func (s *Server) upload(r *http.Request) simulator.Answer {
 	form, err := s.core.Receive(r, s.options.Order)
 	if err != nil {
 		return s.badRequest(err.Error())
@@ -43,12 +43,12 @@ func (s *Server) upload(r *http.Request) sim.Answer {
 	if refusal != nil {
 		return *refusal
 	}
-	return sim.JSON(http.StatusOK, s.object(f))
+	return simulator.JSON(http.StatusOK, s.object(f))
 }
 
 // lifetime is how long a file is to be kept, from the fields
 // expires_after[anchor] and expires_after[seconds].
-func (s *Server) lifetime(form sim.Form) (time.Duration, error) {
+func (s *Server) lifetime(form simulator.Form) (time.Duration, error) {
 	anchor, value := form.Fields["expires_after[anchor]"], form.Fields["expires_after[seconds]"]
 	if s.options.NoExpiry || anchor == "" && value == "" {
 		return s.options.Lifetime, nil
@@ -63,12 +63,12 @@ func (s *Server) lifetime(form sim.Form) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, nil
 }
 
-func (s *Server) admit(kept []*sim.File, f *sim.File) *sim.Answer {
+func (s *Server) admit(kept []*simulator.File, f *simulator.File) *simulator.Answer {
 	total := f.Size
 	for _, other := range kept {
 		total += other.Size
 	}
-	var refusal sim.Answer
+	var refusal simulator.Answer
 	switch {
 	case s.options.MaxFiles > 0 && len(kept) >= s.options.MaxFiles:
 		refusal = s.answer(errTooMany)
@@ -80,7 +80,7 @@ func (s *Server) admit(kept []*sim.File, f *sim.File) *sim.Answer {
 	return &refusal
 }
 
-func (s *Server) object(f sim.File) map[string]any {
+func (s *Server) object(f simulator.File) map[string]any {
 	o := map[string]any{
 		"id": f.ID, "object": "file", "bytes": f.Size, "created_at": f.CreatedAt.Unix(), "filename": f.Name, "purpose": f.Purpose,
 	}
@@ -99,27 +99,27 @@ func (s *Server) object(f sim.File) map[string]any {
 	return o
 }
 
-func (s *Server) notFound(id string) sim.Answer {
+func (s *Server) notFound(id string) simulator.Answer {
 	return s.core.Error(http.StatusNotFound, "", "No such File object: "+id)
 }
 
-func (s *Server) retrieve(r *http.Request) sim.Answer {
+func (s *Server) retrieve(r *http.Request) simulator.Answer {
 	f, found := s.core.Poll(r.PathValue("id"))
 	if !found {
 		return s.notFound(r.PathValue("id"))
 	}
-	return sim.JSON(http.StatusOK, s.object(f))
+	return simulator.JSON(http.StatusOK, s.object(f))
 }
 
-func (s *Server) remove(r *http.Request) sim.Answer {
+func (s *Server) remove(r *http.Request) simulator.Answer {
 	id := r.PathValue("id")
 	if !s.core.Remove(id) {
 		return s.notFound(id)
 	}
-	return sim.JSON(http.StatusOK, map[string]any{"id": id, "object": "file", "deleted": true})
+	return simulator.JSON(http.StatusOK, map[string]any{"id": id, "object": "file", "deleted": true})
 }
 
-func (s *Server) content(r *http.Request) sim.Answer {
+func (s *Server) content(r *http.Request) simulator.Answer {
 	f, found := s.core.File(r.PathValue("id"))
 	if !found {
 		return s.notFound(r.PathValue("id"))
@@ -127,14 +127,14 @@ func (s *Server) content(r *http.Request) sim.Answer {
 	return s.core.Download(f, "application/octet-stream")
 }
 
-func (s *Server) list(r *http.Request) sim.Answer {
+func (s *Server) list(r *http.Request) simulator.Answer {
 	query := r.URL.Query()
 	files := s.Files()
 	if query.Get("order") != "asc" {
 		slices.Reverse(files)
 	}
 	if purpose := query.Get("purpose"); purpose != "" {
-		files = slices.DeleteFunc(files, func(f sim.File) bool { return f.Purpose != purpose })
+		files = slices.DeleteFunc(files, func(f simulator.File) bool { return f.Purpose != purpose })
 	}
 	if s.options.NumberedPages {
 		return s.numberedPage(r, files)
@@ -143,7 +143,7 @@ func (s *Server) list(r *http.Request) sim.Answer {
 	if err != nil || limit < 1 || limit > 10_000 {
 		return s.badRequest("limit must be from 1 to 10000")
 	}
-	page, more := sim.Page(files, query.Get("after"), min(limit, s.options.PageSize))
+	page, more := simulator.Page(files, query.Get("after"), min(limit, s.options.PageSize))
 	list := map[string]any{"object": "list", "data": s.objects(page), "has_more": more}
 	if s.options.NoHasMore {
 		delete(list, "has_more")
@@ -151,10 +151,10 @@ func (s *Server) list(r *http.Request) sim.Answer {
 	if len(page) > 0 {
 		list["first_id"], list["last_id"] = page[0].ID, page[len(page)-1].ID
 	}
-	return sim.JSON(http.StatusOK, list)
+	return simulator.JSON(http.StatusOK, list)
 }
 
-func (s *Server) numberedPage(r *http.Request, files []sim.File) sim.Answer {
+func (s *Server) numberedPage(r *http.Request, files []simulator.File) simulator.Answer {
 	page, err := number(r.URL.Query().Get("page"), 0)
 	if err != nil || page < 0 {
 		return s.badRequest("page must be a number from 0")
@@ -166,10 +166,10 @@ func (s *Server) numberedPage(r *http.Request, files []sim.File) sim.Answer {
 	size = min(size, s.options.PageSize)
 	start := min(page*size, len(files))
 	end := min(start+size, len(files))
-	return sim.JSON(http.StatusOK, map[string]any{"object": "list", "data": s.objects(files[start:end]), "total": len(files)})
+	return simulator.JSON(http.StatusOK, map[string]any{"object": "list", "data": s.objects(files[start:end]), "total": len(files)})
 }
 
-func (s *Server) objects(files []sim.File) []any {
+func (s *Server) objects(files []simulator.File) []any {
 	objects := make([]any, len(files))
 	for i, f := range files {
 		objects[i] = s.object(f)

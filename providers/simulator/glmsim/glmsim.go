@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"casgate/providers"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
 // Prefix is where the API begins: a base URL ends with it. CodingPrefix is that
@@ -70,7 +70,7 @@ type Options struct {
 	// NoPermission answers 434: file management is not open to the account.
 	NoPermission bool
 	// Order is what an upload's form must keep to. That any is taken is an assumption.
-	Order sim.Order
+	Order simulator.Order
 	// MissingDelete is the answer to a delete of a file that isn't there.
 	MissingDelete MissingDelete
 	// OldestFirst turns lists around. That the newest come first is an assumption.
@@ -103,9 +103,9 @@ var Assumptions = []string{
 
 // Server is a simulated GLM account. It is safe for concurrent use.
 type Server struct {
-	sim.Control
+	simulator.Control
 	options Options
-	core    *sim.Core
+	core    *simulator.Core
 	mux     http.ServeMux
 	parser  parser
 }
@@ -115,7 +115,7 @@ var _ http.Handler = (*Server)(nil)
 // New returns a simulator without files.
 func New(o Options) *Server {
 	s := &Server{options: o, parser: parser{tasks: map[string]*task{}}}
-	s.core = sim.NewCore(sim.Config{
+	s.core = simulator.NewCore(simulator.Config{
 		Now: o.Now, PerMinute: o.PerMinute, Concurrency: o.Concurrency,
 		Limited: s.limited, Authorize: s.authorize, ErrorBody: errorBody,
 		RequestIDHeader: "X-Log-Id",
@@ -139,8 +139,8 @@ func New(o Options) *Server {
 const opParse providers.Op = "parse"
 
 // handle adds what all answers of the service may have.
-func (s *Server) handle(pattern string, op providers.Op, answer func(*http.Request) sim.Answer) {
-	s.mux.Handle(pattern, s.core.Handle(op, func(r *http.Request) sim.Answer {
+func (s *Server) handle(pattern string, op providers.Op, answer func(*http.Request) simulator.Answer) {
+	s.mux.Handle(pattern, s.core.Handle(op, func(r *http.Request) simulator.Answer {
 		if s.options.NoPermission {
 			return s.answer(errNoPermission)
 		}
@@ -150,7 +150,7 @@ func (s *Server) handle(pattern string, op providers.Op, answer func(*http.Reque
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set(sim.Header, sim.HeaderValue)
+	w.Header().Set(simulator.Header, simulator.HeaderValue)
 	if s.options.ErrorsIn200 && !strings.HasSuffix(r.URL.Path, "/content") {
 		w = &lenient{ResponseWriter: w}
 	}
@@ -171,26 +171,28 @@ func (l *lenient) WriteHeader(status int) {
 // Unwrap is for http.ResponseController.
 func (l *lenient) Unwrap() http.ResponseWriter { return l.ResponseWriter }
 
-func (s *Server) limited(sim.Excess) sim.Answer { return s.answer(errRate) }
+func (s *Server) limited(simulator.Excess) simulator.Answer { return s.answer(errRate) }
 
 // errorBody is the shape of GLM's errors. The code is a string.
 func errorBody(_ int, code, message string) any {
 	return map[string]any{"error": map[string]string{"code": code, "message": message}}
 }
 
-func (s *Server) answer(e sim.ErrorRow) sim.Answer { return s.core.Error(e.Status, e.Code, e.Message) }
+func (s *Server) answer(e simulator.ErrorRow) simulator.Answer {
+	return s.core.Error(e.Status, e.Code, e.Message)
+}
 
-func (s *Server) noSuchAPI(*http.Request) sim.Answer {
+func (s *Server) noSuchAPI(*http.Request) simulator.Answer {
 	return s.core.Error(http.StatusNotFound, "1222", "API 不存在")
 }
 
 // missing is the answer to a request without a parameter that it needs.
-func (s *Server) missing(field string) sim.Answer {
+func (s *Server) missing(field string) simulator.Answer {
 	return s.core.Error(http.StatusBadRequest, "1213", fmt.Sprintf("未正常接收到 %s 参数", field))
 }
 
 // invalid is the answer to a request with a parameter that makes no sense.
-func (s *Server) invalid(field string) sim.Answer {
+func (s *Server) invalid(field string) simulator.Answer {
 	return s.core.Error(http.StatusBadRequest, "1214", fmt.Sprintf("%s 参数非法。请检查文档", field))
 }
 

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"casgate/providers/providertest/glmsim"
+	"casgate/providers/simulator/glmsim"
 )
 
 // token signs a JWT as the public SDKs do.

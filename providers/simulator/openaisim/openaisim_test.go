@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"casgate/providers/providertest/openaisim"
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
+	"casgate/providers/simulator/openaisim"
 )
 
 func request(t *testing.T, s http.Handler, method, path, contentType string, body io.Reader) (*httptest.ResponseRecorder, map[string]any) {
@@ -23,7 +23,7 @@ func request(t *testing.T, s http.Handler, method, path, contentType string, bod
 	r.Header.Set("Content-Type", contentType)
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
-	if w.Header().Get(sim.Header) != sim.HeaderValue {
+	if w.Header().Get(simulator.Header) != simulator.HeaderValue {
 		t.Errorf("%s %s: headers %v", method, path, w.Header())
 	}
 	var value map[string]any
@@ -158,7 +158,7 @@ func TestLists(t *testing.T) {
 			t.Parallel()
 			s := openaisim.New(test.options)
 			for i := range 5 {
-				s.Put(sim.File{ID: fmt.Sprint(i), Name: "n", Purpose: []string{"even", "odd"}[i%2]})
+				s.Put(simulator.File{ID: fmt.Sprint(i), Name: "n", Purpose: []string{"even", "odd"}[i%2]})
 			}
 			for i, query := range test.queries {
 				w, page := request(t, s, http.MethodGet, query, "", nil)

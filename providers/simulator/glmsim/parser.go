@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
 // parser keeps the tasks of the file parser, an API of its own beside files: what
@@ -44,7 +44,7 @@ var tools = map[string]tool{
 	},
 }
 
-func (s *Server) parse(r *http.Request) sim.Answer {
+func (s *Server) parse(r *http.Request) simulator.Answer {
 	f, refusal := s.receiveToParse(r, tools)
 	if refusal != nil {
 		return *refusal
@@ -53,20 +53,20 @@ func (s *Server) parse(r *http.Request) sim.Answer {
 	s.parser.mu.Lock()
 	defer s.parser.mu.Unlock()
 	s.parser.tasks[id] = &task{text(f), s.options.ParserPolls}
-	return sim.JSON(http.StatusOK, map[string]any{"success": true, "message": "任务创建成功", "task_id": id})
+	return simulator.JSON(http.StatusOK, map[string]any{"success": true, "message": "任务创建成功", "task_id": id})
 }
 
-func (s *Server) parseSync(r *http.Request) sim.Answer {
+func (s *Server) parseSync(r *http.Request) simulator.Answer {
 	f, refusal := s.receiveToParse(r, map[string]tool{"prime-sync": tools["prime"]})
 	if refusal != nil {
 		return *refusal
 	}
-	return sim.JSON(http.StatusOK, result(uuid.NewString(), "succeeded", text(f)))
+	return simulator.JSON(http.StatusOK, result(uuid.NewString(), "succeeded", text(f)))
 }
 
-func (s *Server) receiveToParse(r *http.Request, tools map[string]tool) (sim.File, *sim.Answer) {
+func (s *Server) receiveToParse(r *http.Request, tools map[string]tool) (simulator.File, *simulator.Answer) {
 	form, err := s.core.Receive(r, s.options.Order)
-	refuse := func(a sim.Answer) (sim.File, *sim.Answer) { return sim.File{}, &a }
+	refuse := func(a simulator.Answer) (simulator.File, *simulator.Answer) { return simulator.File{}, &a }
 	if err != nil {
 		return refuse(s.core.Error(http.StatusBadRequest, "1210", "API 调用参数有误，请检查文档: "+err.Error()))
 	}
@@ -79,7 +79,7 @@ func (s *Server) receiveToParse(r *http.Request, tools map[string]tool) (sim.Fil
 	}
 	if form.Fields["file_type"] == "" {
 		// Seen on the live service: status 200, and another shape of error.
-		return refuse(sim.JSON(http.StatusOK, map[string]any{
+		return refuse(simulator.JSON(http.StatusOK, map[string]any{
 			"msg":  "Required request parameter 'file_type' for method parameter type String is not present",
 			"code": 500,
 		}))
@@ -95,7 +95,7 @@ func (s *Server) receiveToParse(r *http.Request, tools map[string]tool) (sim.Fil
 	return form.File, nil
 }
 
-func (s *Server) parsed(r *http.Request) sim.Answer {
+func (s *Server) parsed(r *http.Request) simulator.Answer {
 	id, format := r.PathValue("task"), r.PathValue("format")
 	if format != "text" && format != "download_link" {
 		return s.invalid("format_type")
@@ -108,13 +108,13 @@ func (s *Server) parsed(r *http.Request) sim.Answer {
 		return s.invalid("task_id")
 	case t.polls > 0:
 		t.polls--
-		return sim.JSON(http.StatusOK, result(id, "processing", ""))
+		return simulator.JSON(http.StatusOK, result(id, "processing", ""))
 	case format == "download_link":
 		answer := result(id, "succeeded", "")
 		answer["parsing_result_url"] = "https://simulated.invalid/" + id
-		return sim.JSON(http.StatusOK, answer)
+		return simulator.JSON(http.StatusOK, answer)
 	}
-	return sim.JSON(http.StatusOK, result(id, "succeeded", t.text))
+	return simulator.JSON(http.StatusOK, result(id, "succeeded", t.text))
 }
 
 func result(id, status, text string) map[string]any {

@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
-func (s *Server) upload(r *http.Request) sim.Answer {
+func (s *Server) upload(r *http.Request) simulator.Answer {
 	form, err := s.core.Receive(r, s.options.Order)
 	if err != nil {
 		return s.badRequest("%v", err)
@@ -35,14 +35,14 @@ func (s *Server) upload(r *http.Request) sim.Answer {
 		return *refusal
 	}
 	if hosted(r) {
-		return sim.JSON(http.StatusCreated, s.hostedObject(f))
+		return simulator.JSON(http.StatusCreated, s.hostedObject(f))
 	}
-	return sim.JSON(http.StatusOK, s.object(f))
+	return simulator.JSON(http.StatusOK, s.object(f))
 }
 
 // admit refuses a file for which there is no room, and renames one whose name
 // there is already.
-func (s *Server) admit(kept []*sim.File, f *sim.File) *sim.Answer {
+func (s *Server) admit(kept []*simulator.File, f *simulator.File) *simulator.Answer {
 	var files, batches int
 	var total int64
 	names := map[string]bool{}
@@ -54,7 +54,7 @@ func (s *Server) admit(kept []*sim.File, f *sim.File) *sim.Answer {
 		total += other.Size
 		names[other.Name] = true
 	}
-	var refusal sim.Answer
+	var refusal simulator.Answer
 	switch {
 	case files >= s.options.MaxFiles:
 		refusal = s.badRequest("%s", tooManyFiles(s.options.MaxFiles))
@@ -91,7 +91,7 @@ func (s *Server) newID() string {
 
 // object is Kimi's FileObject. Nobody documents file_type; the live service sends
 // it.
-func (s *Server) object(f sim.File) map[string]any {
+func (s *Server) object(f simulator.File) map[string]any {
 	status, details := s.status(f)
 	return map[string]any{
 		"id": f.ID, "object": "file", "bytes": f.Size, "created_at": f.CreatedAt.Unix(), "filename": f.Name,
@@ -99,7 +99,7 @@ func (s *Server) object(f sim.File) map[string]any {
 	}
 }
 
-func (s *Server) status(f sim.File) (status, details string) {
+func (s *Server) status(f simulator.File) (status, details string) {
 	switch {
 	case f.Polls > 0:
 		return "created", ""
@@ -112,7 +112,7 @@ func (s *Server) status(f sim.File) (status, details string) {
 // hosted reports whether a request asks for the shapes of the Hosted Agents API.
 func hosted(r *http.Request) bool { return r.Header.Get("Kimi-Api-Version") == "2026-09-01-beta" }
 
-func (s *Server) hostedObject(f sim.File) map[string]any {
+func (s *Server) hostedObject(f simulator.File) map[string]any {
 	status := "ready"
 	if s.options.ParseFails {
 		status = "error"
@@ -123,34 +123,34 @@ func (s *Server) hostedObject(f sim.File) map[string]any {
 	}
 }
 
-func (s *Server) retrieve(r *http.Request) sim.Answer {
+func (s *Server) retrieve(r *http.Request) simulator.Answer {
 	f, found := s.core.Poll(r.PathValue("id"))
 	if !found {
 		return s.notFound()
 	}
-	return sim.JSON(http.StatusOK, s.object(f))
+	return simulator.JSON(http.StatusOK, s.object(f))
 }
 
-func (s *Server) remove(r *http.Request) sim.Answer {
+func (s *Server) remove(r *http.Request) simulator.Answer {
 	id := r.PathValue("id")
 	if !s.core.Remove(id) {
 		return s.notFound()
 	}
 	if hosted(r) {
-		return sim.Answer{Status: http.StatusNoContent}
+		return simulator.Answer{Status: http.StatusNoContent}
 	}
-	return sim.JSON(http.StatusOK, map[string]any{"deleted": true, "id": id, "object": "file"})
+	return simulator.JSON(http.StatusOK, map[string]any{"deleted": true, "id": id, "object": "file"})
 }
 
 // list answers with all files: no query parameter is documented.
-func (s *Server) list(r *http.Request) sim.Answer {
+func (s *Server) list(r *http.Request) simulator.Answer {
 	files := s.Files()
 	if !s.options.OldestFirst {
 		slices.Reverse(files)
 	}
 	more := false
 	if s.options.PageSize > 0 {
-		files, more = sim.Page(files, r.URL.Query().Get("after"), s.options.PageSize)
+		files, more = simulator.Page(files, r.URL.Query().Get("after"), s.options.PageSize)
 	}
 	list := map[string]any{"object": "list", "first_id": "", "last_id": "", "has_more": more}
 	data := make([]any, len(files))
@@ -161,10 +161,10 @@ func (s *Server) list(r *http.Request) sim.Answer {
 	if len(files) > 0 {
 		list["first_id"], list["last_id"] = files[0].ID, files[len(files)-1].ID
 	}
-	return sim.JSON(http.StatusOK, list)
+	return simulator.JSON(http.StatusOK, list)
 }
 
-func (s *Server) content(r *http.Request) sim.Answer {
+func (s *Server) content(r *http.Request) simulator.Answer {
 	f, found := s.core.File(r.PathValue("id"))
 	status, _ := s.status(f)
 	switch {
@@ -182,5 +182,5 @@ func (s *Server) content(r *http.Request) sim.Answer {
 	if err != nil {
 		return s.core.Error(http.StatusInternalServerError, "server_error", err.Error())
 	}
-	return sim.Answer{Status: http.StatusOK, ContentType: "text/plain; charset=utf-8", Body: body}
+	return simulator.Answer{Status: http.StatusOK, ContentType: "text/plain; charset=utf-8", Body: body}
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"casgate/providers/providertest/sim"
+	"casgate/providers/simulator"
 )
 
 // purpose is what a file may be stored for, with its limits.
@@ -71,13 +71,13 @@ func (s *Server) listable(name string) bool {
 }
 
 // check returns the answer that refuses a file for what it is.
-func (s *Server) check(p purpose, f sim.File) *sim.Answer {
+func (s *Server) check(p purpose, f simulator.File) *simulator.Answer {
 	extension := strings.ToLower(path.Ext(f.Name))
 	limit := p.maxSize
 	if p.maxImage > 0 && slices.Contains([]string{".png", ".jpg", ".jpeg"}, extension) {
 		limit = p.maxImage
 	}
-	var refusal sim.Answer
+	var refusal simulator.Answer
 	switch {
 	case f.Size > anyUpload:
 		refusal = s.answer(errTooLarge)
