@@ -63,7 +63,7 @@ func apiProvider(s providers.ProviderStatus) api.Provider {
 			MaxSizeOf:  about.SizeOf,
 			MaxFiles:   about.MaxFiles,
 			MaxBytes:   about.MaxBytes,
-			Lifetime:   int64(about.Lifetime / time.Second),
+			Lifetime:   about.LifetimeSeconds,
 		}
 		for _, u := range s.Usage {
 			if u.Purpose == about.Name {

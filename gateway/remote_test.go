@@ -39,9 +39,9 @@ func newRemote(name string) *remote {
 			Provider: name, Account: providers.Account(name, "api.example", "key"), Host: "api.example",
 			Purposes: []providers.Purpose{
 				{Name: "file-extract", Extensions: []string{".txt", ".md", ".pdf"}, MediaTypes: []string{"text/*", "application/pdf"}, MaxSize: 10_000},
-				{Name: "image", Extensions: []string{".png"}, MediaTypes: []string{"image/*"}, MaxFiles: 100, Lifetime: 48 * time.Hour},
+				{Name: "image", Extensions: []string{".png"}, MediaTypes: []string{"image/*"}, MaxFiles: 100, LifetimeSeconds: 48 * 3600},
 			},
-			MaxFiles: 1000,
+			Limits: providers.Limits{MaxFiles: 1000},
 		},
 		files: map[string]providers.RemoteFile{}, content: map[string][]byte{},
 		calls: map[providers.Op]int{}, fail: map[providers.Op]error{},

@@ -11,63 +11,75 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// Description is what is known of an account without asking the provider.
+// Description is the known data of an account. It needs no call to the provider.
 type Description struct {
-	// Provider is the name callers use, such as kimi.
+	// Provider is the name that callers use, such as kimi.
 	Provider string
-	// Account tells accounts apart, see Account.
+	// Account identifies the account; see Account.
 	Account string
 	// Host is the API's host name.
 	Host string
-	// Simulated: this is no provider but a simulator in the gateway's own process.
+	// Simulated: the provider is a simulator in the gateway's own process.
 	Simulated bool
-	// Purposes lists what files can be stored for; the first is the default where
-	// nothing fits better.
+	// Purposes lists the purposes of files. The first is the default if no other one
+	// fits better.
 	Purposes []Purpose
-	// MaxFiles and MaxBytes bound the account over all purposes; 0 means unbounded.
-	MaxFiles int64
-	MaxBytes int64
-	// Concurrency and PerMinute are how many calls the account stands at once and in
-	// a minute; 0 means unbounded.
-	Concurrency int
-	PerMinute   int
+	Limits
 }
 
-// Purpose is what a file is stored for, with the provider's limits for it.
+// Limits are the limits of an account over all purposes; 0 means unlimited.
+type Limits struct {
+	// MaxFiles and MaxBytes limit the stored files.
+	MaxFiles int64 `json:"max_files,omitempty"`
+	MaxBytes int64 `json:"max_bytes,omitempty"`
+	// Concurrency and PerMinute limit the calls at once and the calls in a minute.
+	Concurrency int `json:"concurrency,omitempty"`
+	PerMinute   int `json:"per_minute,omitempty"`
+}
+
+// Purpose is a provider's name for what a file is for, with the provider's limits
+// for such files.
 type Purpose struct {
-	Name string
-	// Extensions lists those taken, lower-case with their dot; none listed means any.
-	Extensions []string
-	// MediaTypes are those this purpose is the default for: "image/*" or whole types.
-	MediaTypes []string
-	// MaxSize bounds a file, in bytes; SizeOf has exceptions by extension. 0 means
-	// that the provider states no bound.
-	MaxSize int64
-	SizeOf  map[string]int64
-	// AllowsEmpty: a file of zero bytes is taken.
-	AllowsEmpty bool
-	// MaxFiles and MaxBytes bound the files of this purpose; 0 means unbounded.
-	MaxFiles int64
-	MaxBytes int64
-	// Lifetime is how long the provider keeps a file; 0: until it is deleted.
-	Lifetime time.Duration
-	// Rewritten: the provider may change a file's bytes, so that its size says nothing.
-	Rewritten bool
-	// Unlisted: files of this purpose don't show up in listings.
-	Unlisted bool
+	Name string `json:"name"`
+	// Extensions lists the accepted extensions, lower-case with their dot. An empty list
+	// means all.
+	Extensions []string `json:"extensions,omitempty"`
+	// MediaTypes lists the media types that this purpose is the default for: "image/*"
+	// or whole types.
+	MediaTypes []string `json:"media_types,omitempty"`
+	// MaxSize is the maximum size of a file in bytes; 0 means that the provider states
+	// none. SizeOf has exceptions by extension.
+	MaxSize int64            `json:"max_size,omitempty"`
+	SizeOf  map[string]int64 `json:"size_of,omitempty"`
+	// AllowsEmpty: the provider accepts a file of zero bytes.
+	AllowsEmpty bool `json:"allows_empty,omitempty"`
+	// MaxFiles and MaxBytes limit the stored files of this purpose; 0 means unlimited.
+	MaxFiles int64 `json:"max_files,omitempty"`
+	MaxBytes int64 `json:"max_bytes,omitempty"`
+	// LifetimeSeconds is how long the provider keeps a file; 0 means until it is
+	// deleted.
+	LifetimeSeconds int64 `json:"lifetime_seconds,omitempty"`
+	// Rewritten: the provider may change a file's bytes, so its size proves nothing.
+	Rewritten bool `json:"rewritten,omitempty"`
+	// Unlisted: lists don't contain files of this purpose.
+	Unlisted bool `json:"unlisted,omitempty"`
 }
 
-// Account returns the fingerprint of a provider's credential at a host. It tells
-// two credentials apart, also those of two providers, and does not give them away.
+// Lifetime returns how long the provider keeps a file; 0 means until it is deleted.
+func (p Purpose) Lifetime() time.Duration { return time.Duration(p.LifetimeSeconds) * time.Second }
+
+// Account returns the fingerprint of a provider's credential at a host. Two
+// credentials, or the same one at two providers, have different fingerprints. A
+// fingerprint doesn't reveal the credential.
 func Account(provider, host, credential string) string {
 	sum := sha256.Sum256([]byte("casgate account\x00" + provider + "\x00" + host + "\x00" + credential))
 	return hex.EncodeToString(sum[:6]) + "@" + host
 }
 
-// DefaultPurpose returns the purpose for a blob of this media type, stored under a
-// name with this extension. The media type decides, unless that purpose doesn't take
-// the extension and another names it: what a file is called is its owner's word, and
-// what its first bytes look like is not.
+// DefaultPurpose returns the purpose for a blob of this media type and a name with
+// this extension. The media type decides, except if its purpose doesn't accept the
+// extension and another purpose lists it: a file's owner chose the name, while the
+// media type may come from the file's first bytes.
 func (d Description) DefaultPurpose(mediaType, extension string) Purpose {
 	usual := d.defaultPurpose(mediaType)
 	if len(usual.Extensions) == 0 || slices.Contains(usual.Extensions, extension) {
@@ -81,8 +93,8 @@ func (d Description) DefaultPurpose(mediaType, extension string) Purpose {
 	return usual
 }
 
-// Purpose returns the purpose of this name; an empty one means the default for
-// the media type. An unknown one is an error of KindPermanent.
+// Purpose returns the purpose with this name. An empty name means the default for
+// the media type. An unknown name is an error of KindPermanent.
 func (d Description) Purpose(name, mediaType string) (Purpose, error) {
 	if name == "" {
 		return d.defaultPurpose(mediaType), nil
@@ -118,21 +130,21 @@ func (d Description) defaultPurpose(mediaType string) Purpose {
 	return d.Purposes[0]
 }
 
-// Check returns an error of KindPermanent where the provider would refuse a file
-// of this purpose for its size or its extension (lower-case, with its dot).
+// Check returns an error of KindPermanent if the provider would refuse a file of this
+// purpose for its size (bytes) or its extension (lower-case, with its dot).
 func (d Description) Check(p Purpose, extension string, size int64) error {
 	refuse := func(code, message, hint string) error {
 		return &Error{Provider: d.Provider, Op: OpCheck, Kind: KindPermanent, Code: code, Message: message, Hint: hint}
 	}
 	if len(p.Extensions) > 0 && !slices.Contains(p.Extensions, extension) {
-		what := fmt.Sprintf("%s takes no %s files under the purpose %s", d.Provider, extension, p.Name)
+		message := fmt.Sprintf("%s takes no %s files under the purpose %s", d.Provider, extension, p.Name)
 		if extension == "" {
-			what = fmt.Sprintf("%s needs to know the kind of file for the purpose %s, and the blob's name has no extension", d.Provider, p.Name)
+			message = fmt.Sprintf("%s takes only certain extensions under the purpose %s, and the blob's name has no extension", d.Provider, p.Name)
 		}
-		return refuse("unsupported_extension", what, "name the file with one of "+strings.Join(p.Extensions, " ")+", or choose another purpose")
+		return refuse("unsupported_extension", message, "name the file with one of "+strings.Join(p.Extensions, " ")+", or choose another purpose")
 	}
 	if size == 0 && !p.AllowsEmpty {
-		return refuse("empty_file", d.Provider+" takes no empty files", "there is nothing in the blob to be used")
+		return refuse("empty_file", d.Provider+" takes no empty files", "the blob is empty; a provider can't use it")
 	}
 	limit, ok := p.SizeOf[extension]
 	if !ok {

@@ -347,7 +347,7 @@ func TestUnavailable(t *testing.T) {
 func TestRenewal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.depot.about.Purposes[0].Lifetime = time.Hour // and a margin of six minutes
+	w.depot.about.Purposes[0].LifetimeSeconds = 3600 // and a margin of six minutes
 	r := w.replicator(t, func(o *providers.Options) { o.MaxAttempts = 1 })
 	q := want(w.put(t, "some text", "a.txt"))
 	first := ensure(t, r, q)

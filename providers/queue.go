@@ -142,7 +142,7 @@ func (r *Replicator) resume(ctx context.Context, p Guarded, c Copy) error {
 		provider: p, about: about, purpose: purpose, blob: blob,
 		wanted: Wanted{
 			Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: blob.Size,
-			OperationID: c.OperationID, Margin: margin(purpose.Lifetime),
+			OperationID: c.OperationID, Margin: margin(purpose.Lifetime()),
 		},
 	})
 	return err

@@ -241,7 +241,7 @@ func (r *Replicator) plan(ctx context.Context, q Request) (job, error) {
 				Purpose: purpose.Name, Extension: extension,
 			},
 			Name: cleanName(name), MediaType: blob.MediaType, Size: blob.Size,
-			OperationID: q.OperationID, Margin: margin(purpose.Lifetime), Retry: q.Retry,
+			OperationID: q.OperationID, Margin: margin(purpose.Lifetime()), Retry: q.Retry,
 		},
 	}, nil
 }

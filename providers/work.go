@@ -211,8 +211,8 @@ func (r *Replicator) upload(ctx context.Context, j job, c Copy) (RemoteFile, err
 		}
 	}
 	f.Name = cmp.Or(f.Name, name)
-	if f.ExpiresAt.IsZero() && j.purpose.Lifetime > 0 {
-		f.ExpiresAt = time.Now().Add(j.purpose.Lifetime)
+	if f.ExpiresAt.IsZero() && j.purpose.Lifetime() > 0 {
+		f.ExpiresAt = time.Now().Add(j.purpose.Lifetime())
 	}
 	return f, nil
 }
@@ -234,8 +234,8 @@ func (r *Replicator) findEarlier(ctx context.Context, j job, c Copy) (RemoteFile
 			best, bestFence = f, name.fence
 		}
 	}
-	if bestFence > 0 && best.ExpiresAt.IsZero() && j.purpose.Lifetime > 0 {
-		best.ExpiresAt = cmp.Or(best.CreatedAt, time.Now()).Add(j.purpose.Lifetime)
+	if bestFence > 0 && best.ExpiresAt.IsZero() && j.purpose.Lifetime() > 0 {
+		best.ExpiresAt = cmp.Or(best.CreatedAt, time.Now()).Add(j.purpose.Lifetime())
 	}
 	return best, bestFence > 0, nil
 }

@@ -1,9 +1,8 @@
-// Package glm keeps files at Zhipu's BigModel, and at Z.ai, its international
-// host: the home of the GLM models.
+// Package glm is the adapter for the file API of the GLM models: Zhipu's BigModel,
+// and Z.ai, its international host.
 //
-// Facts are tagged with where they come from: [D] the official documentation, [L]
-// seen on the live service by somebody who published it, [C] read in a public
-// SDK's source, [M] inference.
+// Each fact has a tag for its source: [D] the official documentation, [L] a published
+// observation of the live service, [C] the source of a public SDK, [M] inference.
 package glm
 
 import (
@@ -16,7 +15,7 @@ import (
 	"casgate/providers/openaicompat"
 )
 
-// The API's hosts. Whether files of one are known at the other is not documented.
+// The API's hosts. It is not documented whether one knows the files of the other.
 const (
 	BigModelURL = "https://open.bigmodel.cn/api/paas/v4"
 	ZaiURL      = "https://api.z.ai/api/paas/v4"
@@ -27,26 +26,24 @@ const zaiHost = "api.z.ai"
 // Settings is what an account is opened with.
 type Settings struct {
 	providers.Settings
-	// JWT signs a token from the key for each request instead of sending the key: the
-	// older way, which the SDKs still have.
+	// JWT signs a token with the key for each request instead of sending the key. This
+	// is the older way, and the SDKs still support it.
 	JWT bool
-	// Zai: the API is Z.ai's, with its purposes and limits. It is implied by Z.ai's
-	// own host.
+	// Zai: the API is Z.ai's, with its purposes and limits. Z.ai's own host implies it.
 	Zai bool
 }
 
 // Provider is an account at BigModel or Z.ai. It is neither a Retriever nor a
-// Poller: there is no GET /files/{id}, and files have no status [D]. It is no
-// Downloader either, since of the files it takes it gives back only those for
-// batches [D].
+// Poller: the API has no GET /files/{id}, and files have no status [D]. It is no
+// Downloader either: of the uploaded files, the API returns only those for batches
+// [D].
 type Provider struct {
-	*openaicompat.Files
+	*openaicompat.Client
 }
 
 var _ providers.Provider = (*Provider)(nil)
 
-// Open is New for those who need no more than the interface and the usual
-// settings.
+// Open is New with the common settings only. It returns the interface.
 func Open(s providers.Settings) (providers.Provider, error) {
 	p, err := New(Settings{Settings: s})
 	if err != nil {
@@ -55,8 +52,8 @@ func Open(s providers.Settings) (providers.Provider, error) {
 	return p, nil
 }
 
-// New returns an account, at BigModelURL unless the settings say otherwise. It
-// checks the settings, and sends nothing.
+// New returns an account. The default host is BigModelURL. New checks the settings,
+// and sends nothing.
 func New(s Settings) (*Provider, error) {
 	if s.Zai && s.BaseURL == "" {
 		s.BaseURL = ZaiURL
@@ -67,23 +64,23 @@ func New(s Settings) (*Provider, error) {
 	p := &Provider{}
 	api := openaicompat.API{
 		Name: "glm", BaseURL: BigModelURL,
-		Purposes: purposes(s.Zai), Concurrency: concurrency,
-		Listing: openaicompat.Listing{Paging: openaicompat.PagingAfter, PageSize: pageSize, NeedsPurpose: true},
-		Judge:   p.judge,
+		Purposes: purposes(s.Zai), Limits: providers.Limits{Concurrency: concurrency},
+		Listing: openaicompat.PagingAfter, PageSize: pageSize, PurposeFilter: openaicompat.FilterRequired,
 	}
+	dialect := openaicompat.Dialect{ClassifyError: p.classifyError}
 	if s.JWT {
 		sign, err := signer(s.APIKey)
 		if err != nil {
 			name := cmp.Or(s.Name, api.Name)
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		api.Authorize = sign
+		dialect.Authorize = sign
 	}
-	files, err := openaicompat.NewFiles(api, s.Settings)
+	client, err := openaicompat.NewClient(api, dialect, s.Settings)
 	if err != nil {
 		return nil, err
 	}
-	p.Files = files
+	p.Client = client
 	return p, nil
 }
 

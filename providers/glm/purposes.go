@@ -2,15 +2,14 @@ package glm
 
 import (
 	"slices"
-	"time"
 
 	"casgate/providers"
 	"casgate/providers/openaicompat"
 )
 
-// The purposes that files can be uploaded for [D]. file-extract, fine-tune and
-// retrieval, of older documentation, are not offered: the specification of July
-// 2026 has them no more, and retrieval needs more than a file.
+// The purposes of uploads [D]. The purposes file-extract, fine-tune and retrieval of
+// older documentation are not offered: the specification of July 2026 no longer has
+// them, and retrieval needs more than a file.
 const (
 	purposeAgent = "agent"
 	purposeCode  = "code-interpreter"
@@ -19,24 +18,24 @@ const (
 )
 
 const (
-	// Sizes are stated in "MB" [D]. Whether these are decimal or binary is not said;
-	// the larger reading refuses nothing that GLM would take.
+	// Sizes are stated in "MB" [D], which may be decimal or binary. The larger reading
+	// refuses no file that GLM accepts.
 	mib = 1 << 20
-	// zaiLifetime is how long Z.ai keeps files for agents [D]. BigModel says nothing of
-	// how long it keeps any.
-	zaiLifetime = 180 * 24 * time.Hour
-	// concurrency is ours: that of an account is shown in its console alone [D].
+	// zaiLifetime is how long Z.ai keeps files for agents, in seconds [D]. BigModel
+	// documents no lifetime.
+	zaiLifetime = 180 * 24 * 3600
+	// concurrency is our choice: only the console shows an account's own limit [D].
 	concurrency = 4
-	// pageSize is the most files that a page of the listing has [D].
+	// pageSize is the maximum number of files in a page of the list [D].
 	pageSize = 100
 )
 
-// purposes lists what files are stored for [D]. That no empty files are taken is
-// assumed.
+// purposes returns the purposes with their limits [D]. Assumed: GLM accepts no empty
+// files.
 func purposes(zai bool) []providers.Purpose {
 	if zai {
 		return []providers.Purpose{{
-			Name: purposeAgent, MaxSize: 100 * mib, MaxFiles: 100, Lifetime: zaiLifetime,
+			Name: purposeAgent, MaxSize: 100 * mib, MaxFiles: 100, LifetimeSeconds: zaiLifetime,
 			Extensions: []string{".pdf", ".doc", ".xlsx", ".ppt", ".txt", ".jpg", ".png"},
 		}}
 	}
@@ -49,16 +48,16 @@ func purposes(zai bool) []providers.Purpose {
 			Name: purposeBatch, MaxSize: 100 * mib, MaxFiles: 1000, Extensions: []string{".jsonl"},
 			MediaTypes: []string{"application/jsonl", "application/x-ndjson"},
 		},
-		// No size is stated. It can be uploaded for, and is missing from the purposes that
-		// can be listed.
+		// No size is stated. Uploads can have this purpose, but lists can't.
 		{Name: purposeVoice, Extensions: []string{".mp3", ".wav"}, MediaTypes: []string{"audio/*"}, Unlisted: true},
 	}
 }
 
-// fileURL is how vision models take documents and images: by URL, never by id [D].
+// fileURL is the reference to documents and images for vision models: by URL, never
+// by id [D].
 var fileURL = providers.ReferenceKind{Name: "file_url", Needs: providers.NeedURL, Where: "an element of a user message's content, for vision models"}
 
-// urlTypes are those that vision models read.
+// urlTypes are the media types that vision models read.
 var urlTypes = []string{
 	"image/*", "text/*", "application/pdf", "application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint",
 	"application/vnd.openxmlformats-officedocument.wordprocessingml.document",
@@ -66,10 +65,10 @@ var urlTypes = []string{
 	"application/vnd.openxmlformats-officedocument.presentationml.presentation",
 }
 
-// byID are the kinds of references to a copy, each for a purpose of its own.
+// byID are the kinds of references to a copy, by purpose.
 var byID = map[string]providers.ReferenceKind{
 	purposeAgent: {Name: "file_id", Needs: providers.NeedCopy, Purpose: purposeAgent, Where: "an element of a message's content in POST /agents"},
-	purposeCode:  {Name: "code_interpreter", Needs: providers.NeedCopy, Purpose: purposeCode, Where: "a file id of the code interpreter's"},
+	purposeCode:  {Name: "code_interpreter", Needs: providers.NeedCopy, Purpose: purposeCode, Where: "a file id of the code interpreter"},
 	purposeBatch: {Name: "input_file_id", Needs: providers.NeedCopy, Purpose: purposeBatch, Where: "the value of input_file_id in POST /batches"},
 	purposeVoice: {Name: "voice_file_id", Needs: providers.NeedCopy, Purpose: purposeVoice, Where: "the value of file_id in POST /voice/clone"},
 }
@@ -92,8 +91,8 @@ func (p *Provider) References(mediaType, extension string) []providers.Reference
 }
 
 // Reference implements providers.Provider. Only agents take an id as a part of a
-// message, of the type file_id [D]; that the id itself stands in file_id there is
-// assumed. Everywhere else the id is a value of its own.
+// message, of the type file_id [D]. Assumed: the field file_id holds the id there.
+// Everywhere else the id is the whole value.
 func (p *Provider) Reference(kind providers.ReferenceKind, m providers.Material) ([]byte, error) {
 	if err := p.CheckMaterial(kind, m); err != nil {
 		return nil, err

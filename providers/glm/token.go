@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// tokenLife is how long a signed token is good for; the SDKs' is the same [C].
+// tokenLife is how long a signed token is valid, as in the SDKs [C].
 const tokenLife = 210 * time.Second
 
-// signer puts a token on requests that is signed with the key's secret [C]: a JWT
-// with times in milliseconds, and a header that says so.
+// signer returns a function that adds a token to a request. The token is a JWT, signed
+// with the key's secret, with times in milliseconds and a header that says so [C].
 func signer(key string) (func(*http.Request), error) {
 	id, secret, found := strings.Cut(key, ".")
 	if !found || id == "" || secret == "" || strings.Contains(secret, ".") {

@@ -12,26 +12,27 @@ import (
 	"casgate/providers/openaicompat"
 )
 
-// waitHint is how Kimi says in a message how long to wait [D].
+// waitHint matches the wait in Kimi's message about a rate limit [D].
 var waitHint = regexp.MustCompile(`after (\d+(?:\.\d+)?) ?s`)
 
-// judge knows Kimi's errors. An error has a type; a code is optional, and rare [D].
-func (p *Provider) judge(e *providers.Error, said openaicompat.Problem) {
-	e.Code = cmp.Or(said.Type, e.Code)
-	switch said.Type {
+// classifyError refines an error by Kimi's types and messages. An error has a type; a
+// code is optional, and rare [D].
+func (p *Provider) classifyError(e *providers.Error, body openaicompat.ErrorBody) {
+	e.Code = cmp.Or(body.Type, e.Code)
+	switch body.Type {
 	case "invalid_request_error":
-		p.judgeRequest(e, said.Message)
+		classifyInvalidRequest(e, body.Message)
 	case "content_filter":
 		e.Kind = providers.KindPermanent
-		e.Hint = "Kimi refuses what is in the file; it can't be used there"
+		e.Hint = "Kimi refuses the content of the file"
 	case "rate_limit_reached_error":
 		e.Kind, e.TooMany = providers.KindTransient, true
 		if e.RetryAfter == 0 {
-			e.RetryAfter = waitFrom(said.Message)
+			e.RetryAfter = waitFrom(body.Message)
 		}
-		e.Hint = "the account's tier limits how much may be asked; slow down, or move to a higher one"
+		e.Hint = "the rate limit of the account's tier is reached; slow down, or move to a higher tier"
 	case "engine_overloaded_error":
-		// A 429 that isn't about us.
+		// A 429 that is not about this account.
 		e.Kind, e.TooMany = providers.KindTransient, false
 	case "exceeded_current_quota_error": // 429, and 403 in older documentation [D]
 		e.Kind, e.TooMany = providers.KindQuota, false
@@ -39,21 +40,21 @@ func (p *Provider) judge(e *providers.Error, said openaicompat.Problem) {
 	}
 	switch {
 	case e.Kind == providers.KindAuth && e.Status == http.StatusForbidden:
-		e.Hint = "this key may not do this here; check " + p.whoAndWhere()
+		e.Hint = "this key has no permission for this; check " + p.keyAndHost()
 	case e.Kind == providers.KindAuth:
-		e.Hint = "check " + p.whoAndWhere()
-	case e.Kind == providers.KindTransient && e.Status >= 500 && strings.Contains(said.Message, "extract"):
-		e.Hint = "if it goes on failing, check that the file is whole and of the kind its name says"
+		e.Hint = "check " + p.keyAndHost()
+	case e.Kind == providers.KindTransient && e.Status >= 500 && strings.Contains(body.Message, "extract"):
+		e.Hint = "if this repeats, check that the file is complete and of the type that its name says"
 	}
 }
 
-func (p *Provider) whoAndWhere() string {
-	return p.Variable("API_KEY") + " and " + p.Variable("BASE_URL") + ": keys of api.moonshot.cn don't work at api.moonshot.ai, nor the other way round"
+func (p *Provider) keyAndHost() string {
+	return p.Variable("API_KEY") + " and " + p.Variable("BASE_URL") + ": keys of api.moonshot.cn don't work at api.moonshot.ai, and vice versa"
 }
 
-// judgeRequest tells apart what Kimi calls an invalid request, which only the
-// message does.
-func (p *Provider) judgeRequest(e *providers.Error, message string) {
+// classifyInvalidRequest refines an invalid_request_error. Only its message tells the
+// cause.
+func classifyInvalidRequest(e *providers.Error, message string) {
 	message = strings.ToLower(message)
 	has := func(parts ...string) bool {
 		for _, part := range parts {
@@ -65,9 +66,9 @@ func (p *Provider) judgeRequest(e *providers.Error, message string) {
 	}
 	switch {
 	case has("missing required header", "kimi-api-version"):
-		// About one of six calls without the header was answered so while a new version
-		// was rolled out in September 2026 [L]. It is not to be sent: with it answers have
-		// other shapes [3P].
+		// About one of six calls without the header got this answer during the rollout of
+		// a new version in September 2026 [L]. The client must not send the header: it
+		// changes the shapes of the answers [3P].
 		e.Kind = providers.KindTransient
 	case has("max file count"):
 		e.Kind, e.TooMany = providers.KindQuota, true
@@ -75,13 +76,13 @@ func (p *Provider) judgeRequest(e *providers.Error, message string) {
 	case has("file size is too large"):
 		e.Hint = "split the file, or make it smaller: Kimi takes 100 MB"
 	case has("file size is zero"):
-		e.Hint = "there is nothing in the file to be used"
+		e.Hint = "the file is empty; Kimi can't use it"
 	case has("invalid purpose"):
 		e.Hint = "use one of " + strings.Join([]string{purposeExtract, purposeImage, purposeVideo, purposeBatch}, ", ")
 	case has("text extract error"):
-		e.Hint = "Kimi finds no text in the file; check that it is whole, and of the kind its name says, or use another purpose"
+		e.Hint = "Kimi finds no text in the file; check that it is complete and of the type that its name says, or use another purpose"
 	case has("exceed", "storage"), has("exceed", "total", "size"), has("exceed", "10", "gb"):
-		// The message about the 10 GB of an account is not published; assumed.
+		// Assumed: the message about the 10 GB of an account is not published.
 		e.Kind, e.TooMany = providers.KindQuota, true
 		e.Hint = "delete files at Kimi, which keeps 10 GB for a user"
 	}
@@ -95,7 +96,7 @@ func waitFrom(message string) time.Duration {
 	}
 	seconds, err := strconv.ParseFloat(found[1], 64)
 	if err != nil {
-		return 0 // too many digits for a number
+		return 0 // the number is out of range
 	}
 	return openaicompat.Wait(seconds)
 }

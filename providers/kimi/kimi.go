@@ -1,8 +1,8 @@
-// Package kimi keeps files at Kimi (Moonshot AI).
+// Package kimi is the adapter for Kimi (Moonshot AI).
 //
-// Facts are tagged with where they come from: [D] the official documentation, [L]
-// seen on the live service by somebody who published it, [C] read in a public
-// SDK's source, [3P] someone else's reading of the documentation, [M] inference.
+// Each fact has a tag for its source: [D] the official documentation, [L] a published
+// observation of the live service, [C] the source of a public SDK, [3P] somebody
+// else's reading of the documentation, [M] inference.
 package kimi
 
 import (
@@ -13,16 +13,16 @@ import (
 	"casgate/providers/openaicompat"
 )
 
-// The API's hosts. Accounts, keys and files of one mean nothing at the other [D].
+// The API's hosts. Each has its own accounts, keys and files [D].
 const (
 	ChinaURL  = "https://api.moonshot.cn/v1"
 	GlobalURL = "https://api.moonshot.ai/v1"
 )
 
-// Provider is an account at Kimi. It is no Downloader: what Kimi gives as the content
-// of a document is its text, and of images and videos nothing [D].
+// Provider is an account at Kimi. It is no Downloader: for a document Kimi returns the
+// extracted text instead of its bytes, and for images and videos nothing [D].
 type Provider struct {
-	*openaicompat.Files
+	*openaicompat.Client
 }
 
 var (
@@ -32,11 +32,11 @@ var (
 	_ providers.TextExtractor = (*Provider)(nil)
 )
 
-// accessKey is how Kimi quotes the access key in messages about limits:
+// accessKey matches the access key in Kimi's messages about limits:
 // "Your account org-…<ak-…> request reached…" [D].
 var accessKey = regexp.MustCompile(`<ak[^>]*>?`)
 
-// Open is New for those who need no more than the interface.
+// Open is New. It returns the interface.
 func Open(s providers.Settings) (providers.Provider, error) {
 	p, err := New(s)
 	if err != nil {
@@ -45,31 +45,32 @@ func Open(s providers.Settings) (providers.Provider, error) {
 	return p, nil
 }
 
-// New returns an account, at ChinaURL unless the settings say otherwise. It checks
-// the settings, and sends nothing.
+// New returns an account. The default host is ChinaURL. New checks the settings, and
+// sends nothing.
 func New(s providers.Settings) (*Provider, error) {
 	p := &Provider{}
-	files, err := openaicompat.NewFiles(openaicompat.API{
+	client, err := openaicompat.NewClient(openaicompat.API{
 		Name: "kimi", BaseURL: ChinaURL,
 		Purposes: purposes(),
-		MaxFiles: maxFiles, MaxBytes: maxBytes, Concurrency: concurrency,
-		// No query parameter is documented; has_more and last_id have been seen [L]. That
-		// the next page is asked for with after is assumed, as OpenAI has it.
-		Listing: openaicompat.Listing{Paging: openaicompat.PagingAfter},
-		Status:  status,
-		Judge:   p.judge,
-		Private: accessKey,
+		Limits:   providers.Limits{MaxFiles: maxFiles, MaxBytes: maxBytes, Concurrency: concurrency},
+		// No query parameter is documented; has_more and last_id have been seen [L].
+		// Assumed: after asks for the next page, as at OpenAI.
+		Listing: openaicompat.PagingAfter, PurposeFilter: openaicompat.FilterUnsupported,
+	}, openaicompat.Dialect{
+		Status:        status,
+		ClassifyError: p.classifyError,
+		Private:       accessKey,
 	}, s)
 	if err != nil {
 		return nil, err
 	}
-	p.Files = files
+	p.Client = client
 	return p, nil
 }
 
-// status reads a file's status. The documentation has no list of them; "ok",
-// "ready" and "error" have been seen [L], "created" and "failed" are in the source
-// of agno, which polls [C]. So what isn't known means that work goes on.
+// status reads a file's status. The documentation has no list of statuses. "ok",
+// "ready" and "error" have been seen [L]; "created" and "failed" are in the source of
+// agno, which polls [C]. So an unknown status means that the processing goes on.
 func status(word string) providers.Status {
 	switch word {
 	case "ok", "ready", "processed", "success":

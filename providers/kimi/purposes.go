@@ -7,7 +7,7 @@ import (
 	"casgate/providers/openaicompat"
 )
 
-// The purposes that files can be uploaded for [D].
+// The purposes of uploads [D].
 const (
 	purposeExtract = "file-extract"
 	purposeImage   = "image"
@@ -18,26 +18,24 @@ const (
 const (
 	mb  = 1000 * 1000
 	mib = 1 << 20
-	// maxSize bounds every file: "100 MB" [D]. Whether these are decimal or binary is
-	// not said. The larger reading refuses nothing that Kimi would take; of a file
-	// between the two Kimi itself has the last word.
+	// maxSize is the maximum size of a file: "100 MB" [D], which may be decimal or binary.
+	// The larger reading refuses no file that Kimi accepts.
 	maxSize = 100 * mib
-	// An account, or rather its user, keeps 1000 files and 10 GB [D], and of these 1000
-	// files for batches [D]. Here the smaller reading is right under both: room is made
-	// a little early.
+	// A user's files are limited to 1000 files and 10 GB [D], and to 1000 files for
+	// batches [D]. Here the smaller reading of GB is safe: the gateway makes room a
+	// little early.
 	maxFiles   = 1000
 	maxBytes   = 10_000 * mb
 	maxBatches = 1000
-	// concurrency is ours. Kimi's depends on what was paid (from 1 to several hundred
-	// [3P]), and whether calls for files count is not documented; a limit that is
-	// reached says so in its answers.
+	// concurrency is our choice. Kimi's limit depends on the tier (from 1 to several
+	// hundred [3P]). It is not documented whether file calls count. Kimi answers 429 when
+	// a limit is reached.
 	concurrency = 8
 )
 
-// purposes lists what files are stored for, with the extensions that the
-// documentation lists [D]. The parser follows the name's extension [M]. Images are
-// not listed under file-extract, as they once were: since August 2026 they are no
-// longer read there [3P].
+// purposes returns the purposes with the extensions of the documentation [D]. The
+// extension selects Kimi's parser [M]. file-extract has no images: Kimi no longer
+// reads them there since August 2026 [3P].
 func purposes() []providers.Purpose {
 	return []providers.Purpose{
 		{
@@ -75,8 +73,8 @@ var (
 	batch    = providers.ReferenceKind{Name: "input_file_id", Needs: providers.NeedCopy, Purpose: purposeBatch, Where: "the value of input_file_id in POST /batches"}
 )
 
-// References implements providers.Provider. The extension decides alone, as it does
-// at Kimi: each is one purpose's.
+// References implements providers.Provider. Only the extension counts, as at Kimi:
+// each extension belongs to one purpose.
 func (p *Provider) References(mediaType, extension string) []providers.ReferenceKind {
 	if extension == "" {
 		extension = providers.Extension("", mediaType)
@@ -90,9 +88,9 @@ func (p *Provider) References(mediaType, extension string) []providers.Reference
 	return nil
 }
 
-// Reference implements providers.Provider. Images and videos are named by their ids
-// [D, seen live for images]; a document can't be named at all, and its text goes
-// into a message of its own [D].
+// Reference implements providers.Provider. Images and videos are referenced by id [D,
+// seen live for images]. A document can't be referenced: its text goes into a message
+// of its own [D].
 func (p *Provider) Reference(kind providers.ReferenceKind, m providers.Material) ([]byte, error) {
 	if err := p.CheckMaterial(kind, m); err != nil {
 		return nil, err

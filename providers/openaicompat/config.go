@@ -7,84 +7,74 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"time"
 
 	"casgate/providers"
 )
 
-// Config describes a provider whose file API is OpenAI's, or nearly. It can be
-// written as JSON; see Parse. Presets has those that are known.
+// Config describes a provider with an OpenAI-like file API completely, without any
+// code. It can be written as JSON; see Parse. Presets returns the known ones.
 type Config struct {
-	// Name is what callers know the provider by: lower-case letters, digits and
-	// dashes.
+	API
+	// Retrieve: the API has GET /files/{id}. Download: it has GET /files/{id}/content.
+	Retrieve bool `json:"retrieve,omitempty"`
+	Download bool `json:"download,omitempty"`
+	// Processes: the provider processes a file after the upload, until the file has a
+	// final status. Processes needs Retrieve.
+	Processes bool `json:"processes,omitempty"`
+	// References are the ways to use a file in a request. The first one that fits a
+	// file is the usual one.
+	References []Reference `json:"references,omitempty"`
+}
+
+// API describes a provider's file API as far as data can. A Dialect holds the parts
+// that need code.
+type API struct {
+	// Name is the name that callers use for the provider: lower-case letters, digits
+	// and dashes. Settings can replace it.
 	Name string `json:"name"`
-	// BaseURL is what comes before /files, such as https://api.openai.com/v1.
+	// BaseURL is the URL before /files, such as https://api.openai.com/v1. Settings can
+	// replace it.
 	BaseURL string `json:"base_url"`
-	// Purposes lists what files can be stored for; the first is the default.
-	Purposes []Purpose `json:"purposes"`
-	// MaxFiles and MaxBytes bound the account; 0 means unbounded.
-	MaxFiles int64 `json:"max_files,omitempty"`
-	MaxBytes int64 `json:"max_bytes,omitempty"`
-	// Concurrency and PerMinute bound the calls made; 0 means unbounded.
-	Concurrency int `json:"concurrency,omitempty"`
-	PerMinute   int `json:"per_minute,omitempty"`
-	// FieldsAfterFile puts purpose and Fields after the file in the form.
+	// Purposes lists the purposes of files. The first one is the default.
+	Purposes []providers.Purpose `json:"purposes"`
+	providers.Limits
+	// FieldsAfterFile puts purpose and Fields after the file in an upload's form. The
+	// default is before it: a provider that streams the file must know the purpose
+	// before the file's first byte.
 	FieldsAfterFile bool `json:"fields_after_file,omitempty"`
 	// Fields are further fields of each upload's form, such as
 	// "expires_after[anchor]": "created_at".
 	Fields map[string]string `json:"fields,omitempty"`
-	// IgnoresPurpose: the provider takes a purpose and makes nothing of it, so that
-	// its answers' purposes mean nothing. There must then be one purpose alone.
+	// IgnoresPurpose: the provider accepts a purpose but doesn't use it, so the purposes
+	// in its answers mean nothing. The API must then have exactly one purpose.
 	IgnoresPurpose bool `json:"ignores_purpose,omitempty"`
-	// Listing is how files are listed: "after" (OpenAI's way), "page" (page and
-	// page_size), or "none" (one answer has all).
+	// Listing is how the list of files is divided into pages.
 	Listing Paging `json:"listing"`
-	// PageSize is how many files to ask for at a time; 0 leaves it to the provider.
+	// PageSize is the number of files to ask for in one page; 0 means the provider's
+	// default.
 	PageSize int `json:"page_size,omitempty"`
-	// Retrieve: GET /files/{id} is there. Download: GET /files/{id}/content is.
-	Retrieve bool `json:"retrieve,omitempty"`
-	Download bool `json:"download,omitempty"`
-	// Processes: the provider goes on working on a file that it has taken, until its
-	// status is a final one. It needs Retrieve.
-	Processes bool `json:"processes,omitempty"`
-	// References are the ways to use a file in a request; of those that fit, the first
-	// is the usual one.
-	References []Reference `json:"references,omitempty"`
-}
-
-// Purpose is providers.Purpose in JSON.
-type Purpose struct {
-	Name        string           `json:"name"`
-	Extensions  []string         `json:"extensions,omitempty"`
-	MediaTypes  []string         `json:"media_types,omitempty"`
-	MaxSize     int64            `json:"max_size,omitempty"`
-	SizeOf      map[string]int64 `json:"size_of,omitempty"`
-	AllowsEmpty bool             `json:"allows_empty,omitempty"`
-	MaxFiles    int64            `json:"max_files,omitempty"`
-	MaxBytes    int64            `json:"max_bytes,omitempty"`
-	// LifetimeSeconds is how long a file is kept; 0: until it is deleted.
-	LifetimeSeconds int64 `json:"lifetime_seconds,omitempty"`
-	Unlisted        bool  `json:"unlisted,omitempty"`
+	// PurposeFilter says how a list is restricted to one purpose.
+	PurposeFilter PurposeFilter `json:"purpose_filter,omitempty"`
 }
 
 // Reference is a way to use a file in a request.
 type Reference struct {
-	// Name is what callers choose it by, such as file_id.
+	// Name is the name that callers choose it by, such as file_id.
 	Name string `json:"name"`
-	// Where says in a few words where in a request it goes.
+	// Where says in a few words in which part of a request it belongs.
 	Where string `json:"where"`
-	// Purpose is what a copy must be stored for; empty where no copy is needed, since
-	// the provider reads a URL.
+	// Purpose is the purpose that the copy must have. It is empty for a reference by
+	// URL, which needs no copy.
 	Purpose string `json:"purpose,omitempty"`
-	// MediaTypes are those it is for: "image/*", or whole types; none means all. It is
-	// in any case only for files that the purpose takes by their extension.
+	// MediaTypes are the media types that it is for: "image/*", or whole types. An empty
+	// list means all. In addition, the purpose must accept the file's extension.
 	MediaTypes []string `json:"media_types,omitempty"`
-	// JSON is what goes into the request. In its strings {file_id}, {url}, {name} and
-	// {media_type} stand for the blob's.
+	// JSON is the value for the request. In its strings, {file_id}, {url}, {name} and
+	// {media_type} are replaced by the values of the blob.
 	JSON json.RawMessage `json:"json"`
 }
 
-// Parse reads a Config from JSON. Fields it doesn't know are errors.
+// Parse reads a Config from JSON. An unknown field is an error.
 func Parse(text []byte) (Config, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
@@ -103,7 +93,7 @@ var (
 	validExtension = regexp.MustCompile(`^\.[a-z0-9_+]{1,15}$`)
 )
 
-// Validate returns an error that names the first thing wrong.
+// Validate returns an error that names the first mistake.
 func (c Config) Validate() error {
 	err := c.validate()
 	if err != nil {
@@ -113,46 +103,14 @@ func (c Config) Validate() error {
 }
 
 func (c Config) validate() error {
-	if !validName.MatchString(c.Name) {
-		return errors.New("its name must be lower-case letters, digits and dashes, and begin with a letter")
-	}
-	if _, err := parseBase(c.BaseURL); err != nil {
-		return fmt.Errorf("base_url %w", err)
-	}
-	switch c.Listing {
-	case PagingAfter, PagingNumber, PagingNone:
-	default:
-		return fmt.Errorf("listing is %q; it must be after, page or none", c.Listing)
+	if err := c.API.validate(); err != nil {
+		return err
 	}
 	if c.Processes && !c.Retrieve {
 		return errors.New("processes needs retrieve: there is no other way to see when a file is ready")
 	}
-	if c.MaxFiles < 0 || c.MaxBytes < 0 || c.Concurrency < 0 || c.PerMinute < 0 || c.PageSize < 0 {
-		return errors.New("a limit is negative")
-	}
-	if len(c.Purposes) == 0 {
-		return errors.New("there must be at least one purpose")
-	}
-	if c.IgnoresPurpose && len(c.Purposes) > 1 {
-		return errors.New("ignores_purpose goes with one purpose alone")
-	}
-	names := make(map[string]bool)
-	for _, p := range c.Purposes {
-		if err := p.validate(); err != nil {
-			return fmt.Errorf("purpose %q: %w", p.Name, err)
-		}
-		if names[p.Name] {
-			return fmt.Errorf("there is more than one purpose %q", p.Name)
-		}
-		names[p.Name] = true
-	}
-	for field := range c.Fields {
-		if field == "" || field == "purpose" || field == "file" {
-			return fmt.Errorf("the field %q can't be set", field)
-		}
-	}
 	for _, r := range c.References {
-		if r.Purpose != "" && !names[r.Purpose] {
+		if r.Purpose != "" && !c.hasPurpose(r.Purpose) {
 			return fmt.Errorf("reference %q: there is no purpose %q", r.Name, r.Purpose)
 		}
 		if err := r.validate(); err != nil {
@@ -162,7 +120,64 @@ func (c Config) validate() error {
 	return nil
 }
 
-func (p Purpose) validate() error {
+func (a API) validate() error {
+	if !validName.MatchString(a.Name) {
+		return errors.New("its name must be lower-case letters, digits and dashes, and begin with a letter")
+	}
+	if _, err := parseBase(a.BaseURL); err != nil {
+		return fmt.Errorf("base_url %w", err)
+	}
+	switch a.Listing {
+	case PagingAfter, PagingNumber, PagingNone:
+	default:
+		return fmt.Errorf("listing is %q; it must be after, page or none", a.Listing)
+	}
+	switch a.PurposeFilter {
+	case FilterOptional, FilterUnsupported, FilterRequired:
+	default:
+		return fmt.Errorf("purpose_filter is %q; it must be absent, unsupported or required", a.PurposeFilter)
+	}
+	if a.MaxFiles < 0 || a.MaxBytes < 0 || a.Concurrency < 0 || a.PerMinute < 0 || a.PageSize < 0 {
+		return errors.New("a limit is negative")
+	}
+	for field := range a.Fields {
+		if field == "" || field == "purpose" || field == "file" {
+			return fmt.Errorf("the field %q can't be set", field)
+		}
+	}
+	return a.validatePurposes()
+}
+
+func (a API) validatePurposes() error {
+	if len(a.Purposes) == 0 {
+		return errors.New("there must be at least one purpose")
+	}
+	if a.IgnoresPurpose && len(a.Purposes) > 1 {
+		return errors.New("ignores_purpose goes with one purpose alone")
+	}
+	names := make(map[string]bool)
+	for _, p := range a.Purposes {
+		if err := validatePurpose(p); err != nil {
+			return fmt.Errorf("purpose %q: %w", p.Name, err)
+		}
+		if names[p.Name] {
+			return fmt.Errorf("there is more than one purpose %q", p.Name)
+		}
+		names[p.Name] = true
+	}
+	return nil
+}
+
+func (a API) hasPurpose(name string) bool {
+	for _, p := range a.Purposes {
+		if p.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func validatePurpose(p providers.Purpose) error {
 	if p.Name == "" {
 		return errors.New("it has no name")
 	}
@@ -182,15 +197,4 @@ func (p Purpose) validate() error {
 		}
 	}
 	return nil
-}
-
-// providerPurpose returns the same in the terms of package providers.
-func (p Purpose) providerPurpose() providers.Purpose {
-	return providers.Purpose{
-		Name: p.Name, Extensions: p.Extensions, MediaTypes: p.MediaTypes,
-		MaxSize: p.MaxSize, SizeOf: p.SizeOf, AllowsEmpty: p.AllowsEmpty,
-		MaxFiles: p.MaxFiles, MaxBytes: p.MaxBytes,
-		Lifetime: time.Duration(p.LifetimeSeconds) * time.Second,
-		Unlisted: p.Unlisted,
-	}
 }

@@ -19,30 +19,30 @@ import (
 	"casgate/providers"
 )
 
-// form is an upload's body, multipart/form-data of a length known beforehand. It
-// reads the content as the connection takes it, and hands over the form's end, which
-// alone makes it whole, only when the content has ended as it should.
+// form is an upload's body: multipart/form-data of known length. It reads the content
+// as fast as the connection takes it. It yields the end of the form only after the
+// content ended without an error; without its end a form is incomplete.
 type form struct {
 	head        []byte
 	tail        []byte
 	content     io.ReadCloser
 	left        int64 // of the content
-	ended       bool  // the content has
-	length      int64 // of the whole
+	ended       bool  // the content has ended
+	length      int64 // of the whole body, in bytes
 	contentType string
-	whole       atomic.Bool // all was handed over
+	whole       atomic.Bool // all was read
 
 	mu      sync.Mutex
-	begun   bool          // something was read
+	begun   bool          // a Read was called
 	reading bool          // a Read is under way
-	closed  bool          // nothing more is to be read
-	failed  error         // the content's own error
+	closed  bool          // Close was called
+	failed  error         // the error of reading the content
 	done    chan struct{} // closed with the content
 }
 
 var errFormClosed = errors.New("the request is over")
 
-// newForm makes the body of an upload. It takes over the content.
+// newForm makes the body of an upload. Closing the form closes the content.
 func newForm(u providers.Upload, fields map[string]string, fieldsAfterFile bool, content io.ReadCloser) (*form, error) {
 	var head, tail bytes.Buffer
 	w := multipart.NewWriter(&head)
@@ -74,8 +74,8 @@ func newForm(u providers.Upload, fields map[string]string, fieldsAfterFile bool,
 		err = writeFields(w)
 	}
 	err = errors.Join(err, writeFile())
-	// A second writer with the same boundary writes what follows the content. Its
-	// first boundary lacks the line break that ends the part before it.
+	// A second writer with the same boundary writes the fields after the content. It
+	// doesn't write the line break before its first boundary.
 	if fieldsAfterFile {
 		tail.WriteString("\r\n")
 		after := multipart.NewWriter(&tail)
@@ -94,8 +94,8 @@ func newForm(u providers.Upload, fields map[string]string, fieldsAfterFile bool,
 	}, nil
 }
 
-// partType returns the media type to declare for a file. One that is malformed
-// could break out of its header.
+// partType returns the media type for the file's part. A malformed media type could
+// inject a header.
 func partType(mediaType string) string {
 	base, parameters, err := mime.ParseMediaType(mediaType)
 	if err != nil {
@@ -126,15 +126,15 @@ func (f *form) Read(p []byte) (int, error) {
 		f.failed, err = failed, failed
 	}
 	if f.closed {
-		// Close came meanwhile, and left the content to us. Nobody can be told of this
-		// error, and all that was needed of the content has been read.
+		// Close was called during this Read and left the content open. Its error has no
+		// receiver, and the upload needs no more of the content.
 		_ = f.content.Close()
 		close(f.done)
 	}
 	return n, err
 }
 
-// next reads on; failed is an error of the content's own.
+// next reads the next bytes. The error failed is one of the content.
 func (f *form) next(p []byte) (n int, failed, err error) {
 	if len(p) == 0 {
 		return 0, nil, nil
@@ -182,15 +182,14 @@ func (f *form) nextContent(p []byte) (int, error) {
 	return n, nil
 }
 
-// end reads the content's end, which is where a source that verifies itself may
-// say that it was wrong.
+// end reads the end of the content, where a verifying source returns its error.
 func (f *form) end() error {
 	var one [1]byte
-	for range 100 { // an empty read without an error is allowed, though not for ever
+	for range 100 { // an empty read without an error is allowed, but not forever
 		n, err := f.content.Read(one[:])
 		switch {
 		case n > 0:
-			return errors.New("the content is longer than it was said to be")
+			return errors.New("the content is longer than its stated size")
 		case err == io.EOF:
 			f.ended = true
 			return nil
@@ -201,9 +200,8 @@ func (f *form) end() error {
 	return io.ErrNoProgress
 }
 
-// Close implements io.Closer. It may be called while a Read is under way, from
-// another goroutine, and more than once; the content is closed once, and not under
-// a Read.
+// Close implements io.Closer. Another goroutine may call it during a Read, and more
+// than once. It closes the content once, and never during a Read.
 func (f *form) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -218,10 +216,10 @@ func (f *form) Close() error {
 	return f.content.Close()
 }
 
-// finish closes the form, and waits for a Read under way to end, with which the
-// content is closed. Content that doesn't heed its context is not waited for.
+// finish closes the form, and waits at most contentPatience until a running Read has
+// ended and the content is closed.
 func (f *form) finish() {
-	// That the content can't be closed changes nothing of what became of the upload.
+	// An error of closing the content doesn't change the upload's outcome.
 	_ = f.Close()
 	patience := time.NewTimer(contentPatience)
 	defer patience.Stop()
@@ -231,11 +229,10 @@ func (f *form) finish() {
 	}
 }
 
-// contentPatience is how long a cancelled read of an upload's content is waited
-// for.
+// contentPatience is how long finish waits for a cancelled read of the content.
 const contentPatience = time.Second
 
-// state tells whether anything was read of the form, and the content's own error.
+// state returns whether a Read was called, and the error of reading the content.
 func (f *form) state() (begun bool, failed error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

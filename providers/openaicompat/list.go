@@ -12,33 +12,40 @@ import (
 	"casgate/providers"
 )
 
-// Paging is how a provider's listing is asked for its next page.
+// Paging is how a client asks for the next page of a list.
 type Paging string
 
 // The ways of paging.
 const (
-	// PagingAfter names the last file of the page before: OpenAI's way.
+	// PagingAfter names the last file of the previous page, as OpenAI does.
 	PagingAfter Paging = "after"
-	// PagingNumber counts pages from 0: Mistral's way.
+	// PagingNumber counts pages from 0, as Mistral does.
 	PagingNumber Paging = "page"
-	// PagingNone: the one answer has all files.
+	// PagingNone: one answer has all files.
 	PagingNone Paging = "none"
 )
 
-// Listing is how a provider lists files.
-type Listing struct {
-	Paging Paging
-	// PageSize is how many files to ask for at a time; 0 leaves it to the provider.
-	PageSize int
-	// ByPurpose: the provider can list one purpose alone, and NeedsPurpose: it does
-	// nothing else.
-	ByPurpose    bool
-	NeedsPurpose bool
+// PurposeFilter is how a list can be restricted to the files of one purpose.
+type PurposeFilter string
+
+// The ways of restricting a list.
+const (
+	// FilterOptional: the parameter purpose restricts the list.
+	FilterOptional PurposeFilter = ""
+	// FilterUnsupported: the list always has the files of all purposes.
+	FilterUnsupported PurposeFilter = "unsupported"
+	// FilterRequired: the list needs the parameter purpose.
+	FilterRequired PurposeFilter = "required"
+)
+
+// filtersByPurpose reports whether a list takes the parameter purpose.
+func (a API) filtersByPurpose() bool {
+	return a.PurposeFilter == FilterRequired || a.PurposeFilter == FilterOptional && !a.IgnoresPurpose
 }
 
-// listing is an answer's page. An answer that doesn't say whether there are more is
-// one of its own kind.
-type listing struct {
+// listPage is one page of a list. HasMore and Total are nil if the answer doesn't
+// have them.
+type listPage struct {
 	Data    json.RawMessage `json:"data"`
 	HasMore *bool           `json:"has_more"`
 	Total   *int            `json:"total"` // Mistral's, of all pages
@@ -46,62 +53,62 @@ type listing struct {
 }
 
 // List implements providers.Provider.
-func (f *Files) List(ctx context.Context, purpose string) iter.Seq2[providers.RemoteFile, error] {
+func (c *Client) List(ctx context.Context, purpose string) iter.Seq2[providers.RemoteFile, error] {
 	return func(yield func(providers.RemoteFile, error) bool) {
 		asked := []string{purpose}
-		if f.purpose(purpose).Unlisted {
-			yield(providers.RemoteFile{}, f.Refuse(providers.OpList, "unlisted", "the provider does not list files of the purpose "+purpose, nil))
+		if c.purpose(purpose).Unlisted {
+			yield(providers.RemoteFile{}, c.Refuse(providers.OpList, "unlisted", "the provider does not list files of the purpose "+purpose, nil))
 			return
 		}
-		if purpose == "" && f.api.Listing.NeedsPurpose {
+		if purpose == "" && c.api.PurposeFilter == FilterRequired {
 			asked = nil
-			for _, p := range f.description.Purposes {
+			for _, p := range c.description.Purposes {
 				if !p.Unlisted {
 					asked = append(asked, p.Name)
 				}
 			}
 		}
 		for _, purpose := range asked {
-			if !f.listPurpose(ctx, purpose, yield) {
+			if !c.listPurpose(ctx, purpose, yield) {
 				return
 			}
 		}
 	}
 }
 
-// listPurpose yields the files of a purpose. It reports whether to go on.
-func (f *Files) listPurpose(ctx context.Context, purpose string, yield func(providers.RemoteFile, error) bool) bool {
+// listPurpose yields the files of a purpose. It reports whether the caller wants more.
+func (c *Client) listPurpose(ctx context.Context, purpose string, yield func(providers.RemoteFile, error) bool) bool {
 	seen := make(map[string]bool)
 	for page, after := 0, ""; ; page++ {
-		status, l, err := f.page(ctx, purpose, page, after)
+		status, l, err := c.page(ctx, purpose, page, after)
 		if err != nil {
 			yield(providers.RemoteFile{}, err)
 			return false
 		}
 		news := 0
 		for _, object := range l.files {
-			file := f.remoteFile(object)
+			file := c.remoteFile(object)
 			if !usableID(file.ID) {
-				yield(providers.RemoteFile{}, f.BadAnswer(providers.OpList, status, "a listed file has no id"))
+				yield(providers.RemoteFile{}, c.BadAnswer(providers.OpList, status, "a listed file has no id"))
 				return false
 			}
 			after = file.ID
 			if seen[file.ID] {
-				continue // files that come and go move others to the next page
+				continue // a file that appears moves another one to the next page
 			}
 			seen[file.ID] = true
 			news++
-			if f.api.Listing.NeedsPurpose && file.Purpose == "" {
+			if c.api.PurposeFilter == FilterRequired && file.Purpose == "" {
 				file.Purpose = purpose
 			}
 			if purpose != "" && file.Purpose != "" && file.Purpose != purpose {
-				continue // the provider doesn't select, or not by this
+				continue // the provider doesn't filter by purpose
 			}
 			if !yield(file, nil) {
 				return false
 			}
 		}
-		more, err := f.more(status, l, news, len(seen))
+		more, err := c.more(status, l, news, len(seen))
 		if err != nil {
 			yield(providers.RemoteFile{}, err)
 			return false
@@ -112,57 +119,56 @@ func (f *Files) listPurpose(ctx context.Context, purpose string, yield func(prov
 	}
 }
 
-// page asks for one page.
-func (f *Files) page(ctx context.Context, purpose string, number int, after string) (status int, l listing, err error) {
-	how := f.api.Listing
+// page requests one page.
+func (c *Client) page(ctx context.Context, purpose string, number int, after string) (status int, l listPage, err error) {
 	query := url.Values{}
-	if purpose != "" && (how.ByPurpose || how.NeedsPurpose) {
+	if purpose != "" && c.api.filtersByPurpose() {
 		query.Set("purpose", purpose)
 	}
 	size := "limit"
 	switch {
-	case how.Paging == PagingNumber:
+	case c.api.Listing == PagingNumber:
 		size = "page_size"
 		query.Set("page", strconv.Itoa(number))
 	case after != "":
 		query.Set("after", after)
 	}
-	if how.PageSize > 0 {
-		query.Set(size, strconv.Itoa(how.PageSize))
+	if c.api.PageSize > 0 {
+		query.Set(size, strconv.Itoa(c.api.PageSize))
 	}
-	status, body, err := f.call(ctx, providers.OpList, http.MethodGet, "/files", query, maxListing)
+	status, body, err := c.call(ctx, providers.OpList, http.MethodGet, "/files", query, maxListing)
 	if err != nil {
 		return status, l, err
 	}
-	// Null is how some servers write a list of nothing.
+	// Some servers write null for an empty list.
 	if !isObject(body) || json.Unmarshal(body, &l) != nil || l.Data == nil || json.Unmarshal(l.Data, &l.files) != nil {
-		return status, l, f.BadAnswer(providers.OpList, status, "the answer is not a list of files")
+		return status, l, c.BadAnswer(providers.OpList, status, "the answer is not a list of files")
 	}
 	return status, l, nil
 }
 
-// more decides whether to ask for another page after one with so many new files, of
-// so many in all. A
-// listing that isn't whole is an error: what isn't on it would be taken for gone.
-func (f *Files) more(status int, l listing, news, all int) (bool, error) {
+// more reports whether there is another page. The page had news new files, and all
+// is the number of files so far. An incomplete list is an error: the caller would
+// take the missing files for deleted ones.
+func (c *Client) more(status int, l listPage, news, all int) (bool, error) {
 	claimed := l.HasMore != nil && *l.HasMore
 	switch {
-	case f.api.Listing.Paging == PagingNone:
+	case c.api.Listing == PagingNone:
 		if claimed {
-			return false, f.BadAnswer(providers.OpList, status, fmt.Sprintf("there are more files than the %d listed, and no way is known to get at them", len(l.files)))
+			return false, c.BadAnswer(providers.OpList, status, fmt.Sprintf("there are more files than the %d listed, and no way is known to get at them", len(l.files)))
 		}
 		return false, nil
 	case claimed && news == 0:
-		return false, f.BadAnswer(providers.OpList, status, "the listing says that it goes on, and doesn't")
+		return false, c.BadAnswer(providers.OpList, status, "the listing says that it goes on, and doesn't")
 	case claimed:
 		return true, nil
 	case l.HasMore != nil, l.Total != nil && all >= *l.Total:
 		return false, nil
-	case news == 0 && len(l.files) > 0 && (f.api.Listing.Paging == PagingNumber || f.api.Listing.PageSize > 0 && len(l.files) >= f.api.Listing.PageSize):
-		return false, f.BadAnswer(providers.OpList, status, "the listing gives the same page again")
+	case news == 0 && len(l.files) > 0 && (c.api.Listing == PagingNumber || c.api.PageSize > 0 && len(l.files) >= c.api.PageSize):
+		return false, c.BadAnswer(providers.OpList, status, "the listing gives the same page again")
 	}
-	// Nothing is said of more. Then a page with nothing new is the last one; one that
-	// isn't full needn't be, since a provider may give fewer than it was asked for. One
-	// that knows no paging gives all of its files twice.
+	// The answer doesn't say whether there is more. A page without new files is then
+	// the last one. A page that isn't full may have a successor: a provider may give
+	// fewer files than requested. A provider without paging gives all its files twice.
 	return news > 0, nil
 }

@@ -1,8 +1,9 @@
-// Package openaicompat is for providers whose file API is OpenAI's, or nearly: a
-// Config describes one, and opens it. Presets has those that are known.
+// Package openaicompat is the adapter for providers with an OpenAI-like file API. A
+// Config describes such a provider and opens an account there. Presets returns the
+// known ones.
 //
-// What it does over HTTP is also what other adapters build on: Files uploads,
-// deletes, lists, and says what became of each call.
+// Other adapters build on its HTTP client: Client uploads, deletes and lists files,
+// and classifies the outcome of each call.
 package openaicompat
 
 import (
@@ -17,10 +18,10 @@ import (
 	"casgate/providers"
 )
 
-// Provider is an account at a provider that a Config describes. What the Config
-// says of abilities, the types that Config.Open returns have.
+// Provider is an account at a provider that a Config describes. It has no optional
+// ability; the types that Config.Open returns have those that the Config names.
 type Provider struct {
-	*Files
+	*Client
 	references []Reference
 }
 
@@ -45,35 +46,25 @@ func (c Config) Open(s providers.Settings) (providers.Provider, error) {
 	return c.withAbilities(p), nil
 }
 
-// New returns an account as it is without abilities beyond providers.Provider. It
-// checks the Config and the settings, and sends nothing.
+// New returns an account without any optional ability. It checks the Config and the
+// settings, and sends nothing.
 func (c Config) New(s providers.Settings) (*Provider, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	api := API{
-		Name: c.Name, BaseURL: c.BaseURL,
-		MaxFiles: c.MaxFiles, MaxBytes: c.MaxBytes, Concurrency: c.Concurrency, PerMinute: c.PerMinute,
-		FieldsAfterFile: c.FieldsAfterFile, Fields: c.Fields,
-		IgnoresPurpose: c.IgnoresPurpose,
-		Listing:        Listing{Paging: c.Listing, PageSize: c.PageSize, ByPurpose: !c.IgnoresPurpose},
-		Judge:          judge,
-	}
-	for _, p := range c.Purposes {
-		api.Purposes = append(api.Purposes, p.providerPurpose())
-	}
+	dialect := Dialect{ClassifyError: classifyError}
 	if c.Processes {
-		api.Status = processingUntilDone
+		dialect.Status = processingUntilDone
 	}
-	files, err := NewFiles(api, s)
+	client, err := NewClient(c.API, dialect, s)
 	if err != nil {
 		return nil, err
 	}
-	return &Provider{files, c.References}, nil
+	return &Provider{client, c.References}, nil
 }
 
-// processingUntilDone is for providers that work on files after they took them. A
-// word that isn't known means that they still do.
+// processingUntilDone reads the status of providers that process files after the
+// upload. An unknown status means that the processing goes on.
 func processingUntilDone(word string) providers.Status {
 	switch word {
 	case "processed", "ready", "ok", "success", "succeeded", "active", "completed":
@@ -107,12 +98,12 @@ func (p *Provider) Reference(kind providers.ReferenceKind, m providers.Material)
 	return p.references[i].build(m)
 }
 
-// The abilities that a provider may have or not. An ability is a method, so each
-// set of them is a type.
+// The optional abilities of a provider. An ability is a method, so each set of
+// abilities needs a type.
 type (
-	retriever  struct{ retrieved *Files }
-	poller     struct{ polled *Files }
-	downloader struct{ downloaded *Files }
+	retriever  struct{ retrieved *Client }
+	poller     struct{ polled *Client }
+	downloader struct{ downloaded *Client }
 )
 
 // Retrieve implements providers.Retriever.
@@ -131,7 +122,7 @@ func (d downloader) Download(ctx context.Context, id string) (io.ReadCloser, err
 }
 
 func (c Config) withAbilities(p *Provider) providers.Provider {
-	r, l, d := retriever{p.Files}, poller{p.Files}, downloader{p.Files}
+	r, l, d := retriever{p.Client}, poller{p.Client}, downloader{p.Client}
 	switch {
 	case c.Processes && c.Download:
 		return struct {
@@ -166,8 +157,9 @@ func (c Config) withAbilities(p *Provider) providers.Provider {
 	return p
 }
 
-// judge knows what OpenAI and those like it answer beyond what a status says.
-func judge(e *providers.Error, p Problem) {
+// classifyError refines an error by the codes and messages of OpenAI and similar
+// providers, which say more than the HTTP status.
+func classifyError(e *providers.Error, p ErrorBody) {
 	message := strings.ToLower(p.Message)
 	switch code := strings.ToLower(cmp.Or(p.Code, p.Type)); {
 	case code == "insufficient_quota", code == "billing_hard_limit_reached", code == "billing_not_active", code == "arrearage":
@@ -180,7 +172,7 @@ func judge(e *providers.Error, p Problem) {
 		e.Hint = "delete files at the provider"
 	case code == "content_filter", code == "content_policy_violation":
 		e.Kind = providers.KindPermanent
-		e.Hint = "the provider refuses what is in the file"
+		e.Hint = "the provider refuses the content of the file"
 	case code == "rate_limit_exceeded", strings.HasPrefix(code, "throttling"): // OpenAI; DashScope, with whatever status
 		e.Kind, e.TooMany = providers.KindTransient, true
 	case code == "invalidapikey", code == "invalid_api_key":

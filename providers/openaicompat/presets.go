@@ -1,10 +1,14 @@
 package openaicompat
 
-import "encoding/json"
+import (
+	"encoding/json"
 
-// Sizes that providers state. Where they write MB of a file, the larger reading is
-// taken, which refuses nothing that they would take; of an account the smaller one,
-// so that room is made early rather than late.
+	"casgate/providers"
+)
+
+// Units of the sizes that providers state. "MB" for a file is read as the larger unit,
+// which refuses no file that the provider accepts. For an account it is read as the
+// smaller unit, so that the gateway makes room early rather than late.
 const (
 	mb  = 1000 * 1000
 	mib = 1 << 20
@@ -12,10 +16,10 @@ const (
 	day = 24 * 3600 // seconds
 )
 
-// Presets returns the providers that are known. [D] marks what their official
-// documentation says, [C] what a public SDK's source shows, [3P] what others read
-// in the documentation; all else is assumed, and marked so. None was tried against
-// the live service.
+// Presets returns the known providers. [D] marks a fact from the official
+// documentation, [C] one from the source of a public SDK, [3P] one from somebody
+// else's reading of the documentation. All else is marked as assumed. None was tried
+// with the live service.
 func Presets() []Config {
 	return []Config{openAI(), qwen(), deepSeek(), mistral(), xAI()}
 }
@@ -28,7 +32,7 @@ func presetNames() []string {
 	return names
 }
 
-// Ways to use a file that several providers share.
+// Ways to use a file that several providers have.
 var (
 	fileIDPart   = json.RawMessage(`{"type":"file","file":{"file_id":"{file_id}"}}`)
 	inputFileID  = json.RawMessage(`"{file_id}"`)
@@ -50,17 +54,19 @@ var (
 //     referred to by a file of the purpose vision in the Responses API.
 func openAI() Config {
 	return Config{
-		Name: "openai", BaseURL: "https://api.openai.com/v1",
-		Purposes: []Purpose{
-			{Name: "user_data", MaxSize: 512 * mib},
-			{Name: "vision", MaxSize: 512 * mib, MediaTypes: []string{"image/*"}},
-			{Name: "batch", MaxSize: 200 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes, LifetimeSeconds: 30 * day},
-			{Name: "fine-tune", MaxSize: 512 * mib, Extensions: []string{".jsonl"}},
-			{Name: "assistants", MaxSize: 512 * mib},
-			{Name: "evals", MaxSize: 512 * mib},
+		API: API{
+			Name: "openai", BaseURL: "https://api.openai.com/v1",
+			Purposes: []providers.Purpose{
+				{Name: "user_data", MaxSize: 512 * mib},
+				{Name: "vision", MaxSize: 512 * mib, MediaTypes: []string{"image/*"}},
+				{Name: "batch", MaxSize: 200 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes, LifetimeSeconds: 30 * day},
+				{Name: "fine-tune", MaxSize: 512 * mib, Extensions: []string{".jsonl"}},
+				{Name: "assistants", MaxSize: 512 * mib},
+				{Name: "evals", MaxSize: 512 * mib},
+			},
+			Limits:  providers.Limits{MaxBytes: 2500 * gb, PerMinute: 1000},
+			Listing: PagingAfter, PageSize: 1000,
 		},
-		MaxBytes: 2500 * gb, PerMinute: 1000,
-		Listing: PagingAfter, PageSize: 1000,
 		Retrieve: true, Download: true,
 		References: []Reference{
 			{Name: "input_image", Where: "an element of a user message's content in POST /responses", Purpose: "vision", MediaTypes: []string{"image/*"},
@@ -82,13 +88,15 @@ func openAI() Config {
 //     DashScope's own API.
 func qwen() Config {
 	return Config{
-		Name: "qwen", BaseURL: "https://dashscope.aliyuncs.com/compatible-mode/v1",
-		Purposes: []Purpose{
-			{Name: "file-extract", MaxSize: 150 * mib},
-			{Name: "batch", MaxSize: 500 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes},
+		API: API{
+			Name: "qwen", BaseURL: "https://dashscope.aliyuncs.com/compatible-mode/v1",
+			Purposes: []providers.Purpose{
+				{Name: "file-extract", MaxSize: 150 * mib},
+				{Name: "batch", MaxSize: 500 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes},
+			},
+			Limits:  providers.Limits{MaxFiles: 10_000, MaxBytes: 100 * gb},
+			Listing: PagingAfter,
 		},
-		MaxFiles: 10_000, MaxBytes: 100 * gb,
-		Listing:  PagingAfter,
 		Retrieve: true,
 		References: []Reference{
 			{Name: "input_file_id", Where: batchInput, Purpose: "batch", JSON: inputFileID},
@@ -110,13 +118,15 @@ func deepSeek() Config {
 	documents := []string{".pdf", ".doc", ".docx", ".ppt", ".pptx", ".xls", ".xlsx", ".txt", ".md", ".csv", ".epub", ".mobi"}
 	small := map[string]int64{".txt": 32 * mib, ".md": 32 * mib, ".csv": 32 * mib, ".xls": 32 * mib, ".xlsx": 32 * mib, ".epub": 32 * mib, ".mobi": 32 * mib}
 	return Config{
-		Name: "deepseek", BaseURL: "https://api.deepseek.com",
-		Purposes: []Purpose{
-			{Name: "text_recognition", MaxSize: 100 * mib, Extensions: documents, SizeOf: small},
-			{Name: "rich_layout_recognition", MaxSize: 100 * mib, Extensions: documents, SizeOf: small},
-			{Name: "user_data", MaxSize: 64 * mib, Extensions: []string{".png", ".jpg", ".jpeg", ".webp", ".gif"}, MediaTypes: []string{"image/*"}},
+		API: API{
+			Name: "deepseek", BaseURL: "https://api.deepseek.com",
+			Purposes: []providers.Purpose{
+				{Name: "text_recognition", MaxSize: 100 * mib, Extensions: documents, SizeOf: small},
+				{Name: "rich_layout_recognition", MaxSize: 100 * mib, Extensions: documents, SizeOf: small},
+				{Name: "user_data", MaxSize: 64 * mib, Extensions: []string{".png", ".jpg", ".jpeg", ".webp", ".gif"}, MediaTypes: []string{"image/*"}},
+			},
+			Listing: PagingAfter, PageSize: 100,
 		},
-		Listing: PagingAfter, PageSize: 100,
 		Retrieve: true,
 		References: []Reference{
 			{Name: "file_id", Where: contentPart, Purpose: "user_data", MediaTypes: []string{"image/*"}, JSON: fileIDPart},
@@ -132,13 +142,15 @@ func deepSeek() Config {
 //   - Assumed: pages count from 0; the ocr request takes the file's id as shown.
 func mistral() Config {
 	return Config{
-		Name: "mistral", BaseURL: "https://api.mistral.ai/v1",
-		Purposes: []Purpose{
-			{Name: "ocr", MaxSize: 512 * mib},
-			{Name: "batch", MaxSize: 512 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes},
-			{Name: "fine-tune", MaxSize: 512 * mib, Extensions: []string{".jsonl"}},
+		API: API{
+			Name: "mistral", BaseURL: "https://api.mistral.ai/v1",
+			Purposes: []providers.Purpose{
+				{Name: "ocr", MaxSize: 512 * mib},
+				{Name: "batch", MaxSize: 512 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes},
+				{Name: "fine-tune", MaxSize: 512 * mib, Extensions: []string{".jsonl"}},
+			},
+			Listing: PagingNumber, PageSize: 100,
 		},
-		Listing: PagingNumber, PageSize: 100,
 		Retrieve: true, Download: true,
 		References: []Reference{
 			{Name: "input_file_id", Where: "an element of input_files in POST /batch/jobs", Purpose: "batch", JSON: inputFileID},
@@ -156,11 +168,13 @@ func mistral() Config {
 //     error; the content part.
 func xAI() Config {
 	return Config{
-		Name: "xai", BaseURL: "https://api.x.ai/v1",
-		Purposes:       []Purpose{{Name: "assistants", MaxSize: 50 * mib}},
-		IgnoresPurpose: true,
-		Listing:        PagingNone,
-		Retrieve:       true, Download: true,
+		API: API{
+			Name: "xai", BaseURL: "https://api.x.ai/v1",
+			Purposes:       []providers.Purpose{{Name: "assistants", MaxSize: 50 * mib}},
+			IgnoresPurpose: true,
+			Listing:        PagingNone,
+		},
+		Retrieve: true, Download: true,
 		References: []Reference{
 			{Name: "file_id", Where: contentPart, Purpose: "assistants", JSON: fileIDPart},
 		},

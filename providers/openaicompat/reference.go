@@ -13,7 +13,7 @@ import (
 	"casgate/providers"
 )
 
-// placeholder is what a reference's JSON has in the place of something.
+// placeholder matches the placeholders in a reference's JSON.
 var placeholder = regexp.MustCompile(`\{(file_id|url|name|media_type)\}`)
 
 func (r Reference) validate() error {
@@ -41,15 +41,15 @@ func (r Reference) kind() providers.ReferenceKind {
 	return providers.ReferenceKind{Name: r.Name, Needs: r.needs(), Purpose: r.Purpose, Where: r.Where}
 }
 
-// fits reports whether the reference is for files of a media type and an
-// extension. The purpose is the one the reference is for.
+// fits reports whether the reference is for files of a media type and an extension.
+// The purpose p is the reference's.
 func (r Reference) fits(p providers.Purpose, mediaType, extension string) bool {
 	return (len(r.MediaTypes) == 0 || MatchesMediaType(r.MediaTypes, mediaType)) &&
 		(len(p.Extensions) == 0 || slices.Contains(p.Extensions, extension))
 }
 
-// MatchesMediaType reports whether a media type, with parameters or without, is
-// one of a list of whole types and such as "image/*".
+// MatchesMediaType reports whether a list of media types has this one, as a whole or
+// as "image/*". Parameters don't count.
 func MatchesMediaType(list []string, mediaType string) bool {
 	base, _, err := mime.ParseMediaType(mediaType)
 	if err != nil {
@@ -59,8 +59,8 @@ func MatchesMediaType(list []string, mediaType string) bool {
 	return slices.Contains(list, base) || slices.Contains(list, major+"/*")
 }
 
-// build puts the material in. A placeholder of a valid JSON text stands in a
-// string, so what replaces it is escaped as for a string.
+// build replaces the placeholders. A placeholder in valid JSON is always part of a
+// string, so its value is escaped as in a string.
 func (r Reference) build(m providers.Material) ([]byte, error) {
 	values := map[string]string{"{file_id}": m.FileID, "{url}": m.URL, "{name}": m.Name, "{media_type}": m.MediaType}
 	var failed error
@@ -75,8 +75,7 @@ func (r Reference) build(m providers.Material) ([]byte, error) {
 	return built, failed
 }
 
-// JSON encodes a value without the escapes that are for HTML alone, which would
-// make URLs hard to read.
+// JSON encodes a value without HTML escapes, which make URLs hard to read.
 func JSON(value any) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -87,21 +86,20 @@ func JSON(value any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// CheckMaterial returns an error where a reference's material lacks what its kind
+// CheckMaterial returns an error if the material lacks what the kind of reference
 // needs.
-func (f *Files) CheckMaterial(kind providers.ReferenceKind, m providers.Material) error {
+func (c *Client) CheckMaterial(kind providers.ReferenceKind, m providers.Material) error {
 	have, known := map[providers.Need]string{providers.NeedCopy: m.FileID, providers.NeedText: m.Text, providers.NeedURL: m.URL}[kind.Needs]
 	if !known {
-		return f.NoReference(kind)
+		return c.NoReference(kind)
 	}
 	if have == "" {
-		return f.Refuse(providers.OpCheck, "", fmt.Sprintf("a reference %s is made from a %s, and there is none", kind.Name, kind.Needs), nil)
+		return c.Refuse(providers.OpCheck, "", fmt.Sprintf("a reference %s is made from a %s, and there is none", kind.Name, kind.Needs), nil)
 	}
 	return nil
 }
 
-// NoReference returns the error for a kind of reference that the provider doesn't
-// have.
-func (f *Files) NoReference(kind providers.ReferenceKind) error {
-	return f.Refuse(providers.OpCheck, "", fmt.Sprintf("there is no reference %q for the purpose %q", kind.Name, kind.Purpose), providers.ErrNoReference)
+// NoReference returns the error for an unknown kind of reference.
+func (c *Client) NoReference(kind providers.ReferenceKind) error {
+	return c.Refuse(providers.OpCheck, "", fmt.Sprintf("there is no reference %q for the purpose %q", kind.Name, kind.Purpose), providers.ErrNoReference)
 }

@@ -16,31 +16,31 @@ import (
 	"casgate/providers"
 )
 
-// maxID is how long a provider's file id may be, in bytes.
+// maxID is the maximum length of a provider's file id, in bytes.
 const maxID = 255
 
-// Lookup asks for one file.
-func (f *Files) Lookup(ctx context.Context, op providers.Op, id string) (providers.RemoteFile, error) {
-	if err := f.checkID(op, id); err != nil {
+// Lookup asks the provider for one file.
+func (c *Client) Lookup(ctx context.Context, op providers.Op, id string) (providers.RemoteFile, error) {
+	if err := c.checkID(op, id); err != nil {
 		return providers.RemoteFile{}, err
 	}
-	status, body, err := f.call(ctx, op, http.MethodGet, "/files/"+url.PathEscape(id), nil, maxAnswer)
+	status, body, err := c.call(ctx, op, http.MethodGet, "/files/"+url.PathEscape(id), nil, maxAnswer)
 	if err != nil {
 		return providers.RemoteFile{}, err
 	}
-	file, err := f.file(op, status, body)
+	file, err := c.file(op, status, body)
 	if err == nil && file.ID != id {
-		return providers.RemoteFile{}, f.BadAnswer(op, status, fmt.Sprintf("the answer is about the file %q", file.ID))
+		return providers.RemoteFile{}, c.BadAnswer(op, status, fmt.Sprintf("the answer is about the file %q", file.ID))
 	}
 	return file, err
 }
 
 // Delete implements providers.Provider.
-func (f *Files) Delete(ctx context.Context, id string) error {
-	if err := f.checkID(providers.OpDelete, id); err != nil {
+func (c *Client) Delete(ctx context.Context, id string) error {
+	if err := c.checkID(providers.OpDelete, id); err != nil {
 		return err
 	}
-	status, body, err := f.call(ctx, providers.OpDelete, http.MethodDelete, "/files/"+url.PathEscape(id), nil, maxAnswer)
+	status, body, err := c.call(ctx, providers.OpDelete, http.MethodDelete, "/files/"+url.PathEscape(id), nil, maxAnswer)
 	if err != nil || status == http.StatusNoContent {
 		return err
 	}
@@ -49,24 +49,25 @@ func (f *Files) Delete(ctx context.Context, id string) error {
 	}
 	switch {
 	case json.Unmarshal(body, &answer) != nil || answer.Deleted == nil:
-		return f.BadAnswer(providers.OpDelete, status, "the answer doesn't say that the file was deleted")
+		return c.BadAnswer(providers.OpDelete, status, "the answer doesn't say that the file was deleted")
 	case !*answer.Deleted:
-		// No provider says what it means by that; that there was nothing to be deleted is
-		// assumed, since a failure would have been called one.
-		return f.failure(providers.Error{Op: providers.OpDelete, Kind: providers.KindLost, Status: status, Message: "the provider says that it deleted nothing"})
+		// No provider documents this answer. Assumed: there was nothing to delete, since a
+		// failure would have been an error.
+		return c.failure(providers.Error{Op: providers.OpDelete, Kind: providers.KindLost, Status: status, Message: "the provider says that it deleted nothing"})
 	}
 	return nil
 }
 
-// checkID refuses what can't be the id of a file. No provider knows such a one.
-func (f *Files) checkID(op providers.Op, id string) error {
+// checkID returns KindLost for a text that can't be the id of a file: no provider
+// knows such a file.
+func (c *Client) checkID(op providers.Op, id string) error {
 	if usableID(id) {
 		return nil
 	}
-	return f.failure(providers.Error{Op: op, Kind: providers.KindLost, Code: "invalid_id", Message: fmt.Sprintf("%.50q is not the id of a file", id)})
+	return c.failure(providers.Error{Op: op, Kind: providers.KindLost, Code: "invalid_id", Message: fmt.Sprintf("%.50q is not the id of a file", id)})
 }
 
-// usableID reports whether a text can be an id, and stand in a path.
+// usableID reports whether a text can be an id, and can be part of a path.
 func usableID(id string) bool {
 	if id == "" || len(id) > maxID || id == "." || id == ".." || !utf8.ValidString(id) {
 		return false
@@ -79,12 +80,12 @@ func usableID(id string) bool {
 	return true
 }
 
-// fileObject is a file in JSON. All but the id is read leniently: a file whose
-// upload succeeded must not get lost over a field of an odd type.
+// fileObject is a remote file in JSON. All fields but the id may have any type: the
+// id of an uploaded file must not get lost because another field has an odd type.
 type fileObject struct {
 	ID       json.RawMessage `json:"id"`
 	Filename json.RawMessage `json:"filename"`
-	// FileName is how some of GLM's answers spell it.
+	// Some of GLM's answers have fileName instead of filename.
 	FileName      json.RawMessage `json:"fileName"`
 	Bytes         json.RawMessage `json:"bytes"`
 	Size          json.RawMessage `json:"size"`
@@ -96,23 +97,23 @@ type fileObject struct {
 	StatusDetails json.RawMessage `json:"status_details"`
 }
 
-// file reads an answer that is about one file.
-func (f *Files) file(op providers.Op, status int, body []byte) (providers.RemoteFile, error) {
+// file reads an answer that describes one file.
+func (c *Client) file(op providers.Op, status int, body []byte) (providers.RemoteFile, error) {
 	if !isObject(body) {
-		return providers.RemoteFile{}, f.BadAnswer(op, status, "the answer is not a JSON object")
+		return providers.RemoteFile{}, c.BadAnswer(op, status, "the answer is not a JSON object")
 	}
 	var object fileObject
 	if err := json.Unmarshal(body, &object); err != nil {
-		return providers.RemoteFile{}, f.BadAnswer(op, status, "the answer is not valid JSON")
+		return providers.RemoteFile{}, c.BadAnswer(op, status, "the answer is not valid JSON")
 	}
-	file := f.remoteFile(object)
+	file := c.remoteFile(object)
 	if !usableID(file.ID) {
-		return providers.RemoteFile{}, f.BadAnswer(op, status, "the answer has no file id")
+		return providers.RemoteFile{}, c.BadAnswer(op, status, "the answer has no file id")
 	}
 	return file, nil
 }
 
-// fileID returns an id, which is a string or a number; empty where it is neither.
+// fileID returns an id, which is a string or a number. It is empty for other types.
 func fileID(value json.RawMessage) string {
 	text := loose(value)
 	if bytes.HasPrefix(value, []byte(`"`)) || whole(value) > 0 {
@@ -121,7 +122,7 @@ func fileID(value json.RawMessage) string {
 	return ""
 }
 
-func (f *Files) remoteFile(o fileObject) providers.RemoteFile {
+func (c *Client) remoteFile(o fileObject) providers.RemoteFile {
 	file := providers.RemoteFile{
 		ID:        fileID(o.ID),
 		Name:      cmp.Or(loose(o.Filename), loose(o.FileName)),
@@ -129,30 +130,30 @@ func (f *Files) remoteFile(o fileObject) providers.RemoteFile {
 		Purpose:   loose(o.Purpose),
 		CreatedAt: moment(o.CreatedAt),
 		ExpiresAt: moment(o.ExpiresAt),
-		Status:    f.api.Status(loose(o.Status)),
-		Detail:    f.redactor.text(loose(o.StatusDetails), maxMessage),
+		Status:    c.dialect.Status(loose(o.Status)),
+		Detail:    c.redactor.text(loose(o.StatusDetails), maxMessage),
 	}
-	if f.api.IgnoresPurpose {
-		file.Purpose = f.description.Purposes[0].Name
+	if c.api.IgnoresPurpose {
+		file.Purpose = c.description.Purposes[0].Name
 	}
-	if life := f.purpose(file.Purpose).Lifetime; file.ExpiresAt.IsZero() && !file.CreatedAt.IsZero() && life > 0 {
+	if life := c.purpose(file.Purpose).Lifetime(); file.ExpiresAt.IsZero() && !file.CreatedAt.IsZero() && life > 0 {
 		file.ExpiresAt = file.CreatedAt.Add(life)
 	}
 	return file
 }
 
-// completed fills in what the answer to an upload left out.
-func (f *Files) completed(file providers.RemoteFile, u providers.Upload) providers.RemoteFile {
+// completed adds the fields that the answer to an upload doesn't have.
+func (c *Client) completed(file providers.RemoteFile, u providers.Upload) providers.RemoteFile {
 	file.Name = cmp.Or(file.Name, u.Name)
 	file.Size = cmp.Or(file.Size, u.Size)
 	file.Purpose = cmp.Or(file.Purpose, u.Purpose)
-	if life := f.purpose(file.Purpose).Lifetime; file.ExpiresAt.IsZero() && life > 0 {
+	if life := c.purpose(file.Purpose).Lifetime(); file.ExpiresAt.IsZero() && life > 0 {
 		file.ExpiresAt = cmp.Or(file.CreatedAt, time.Now().UTC()).Add(life)
 	}
 	return file
 }
 
-// whole reads a JSON number, or one in a string; 0 for anything else.
+// whole reads a JSON number, or a number in a string. Anything else is 0.
 func whole(value json.RawMessage) int64 {
 	text := loose(value)
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
@@ -164,11 +165,11 @@ func whole(value json.RawMessage) int64 {
 	return 0
 }
 
-// moment reads a time in Unix seconds, or as RFC 3339 has it; zero for anything
-// else.
+// moment reads a time in Unix seconds or milliseconds, or in the format of RFC 3339.
+// Anything else is the zero time.
 func moment(value json.RawMessage) time.Time {
 	if seconds := whole(value); seconds > 0 {
-		const year9999 = 253402300799 // what comes later are milliseconds
+		const year9999 = 253402300799 // a greater number is in milliseconds
 		if seconds > year9999 {
 			return time.UnixMilli(seconds).UTC()
 		}

@@ -49,7 +49,7 @@ func testDescription(t *testing.T, r *run) {
 				t.Errorf("%s: no default for %s: %v", p.Name, mediaType, err)
 			}
 		}
-		if p.MaxSize < 0 || p.MaxFiles < 0 || p.MaxBytes < 0 || p.Lifetime < 0 {
+		if p.MaxSize < 0 || p.MaxFiles < 0 || p.MaxBytes < 0 || p.LifetimeSeconds < 0 {
 			t.Errorf("%s: a limit below zero: %+v", p.Name, p)
 		}
 		if err := d.Check(p, extensionOf(p), 10); err != nil {

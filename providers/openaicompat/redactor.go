@@ -11,26 +11,26 @@ import (
 )
 
 const (
-	maxMessage = 500 // bytes of a provider's message that are kept
+	maxMessage = 500 // bytes
 	maxCode    = 100
 	redacted   = "[redacted]"
-	// minSecret is the length from which a part of a key is looked for: shorter ones
-	// are found everywhere.
+	// minSecret is the minimum length, in bytes, of a part of a key that is redacted:
+	// shorter texts occur everywhere.
 	minSecret = 6
 )
 
-// looksSecret matches what looks like somebody's credential, ours or not: keys as
-// many providers form them, partly blotted out or not, and signed tokens. What comes
-// before is kept.
+// looksSecret matches texts that look like a credential: keys in the form that many
+// providers use, also with some characters masked, and signed tokens. The character
+// before it is kept.
 var looksSecret = regexp.MustCompile(`(?i)(^|[^a-z0-9])(?:(?:sk|ak)-[a-z0-9_*.-]{6,}|eyJ[\w-]+\.[\w-]+\.[\w-]*)`)
 
-// redactor takes secrets out of text.
+// redactor removes secrets from texts.
 type redactor struct {
-	secrets []*regexp.Regexp // none of which matches an empty text
+	secrets []*regexp.Regexp // none matches an empty text
 }
 
-// newRedactor hides these secrets, with and without the "sk-" before them, their
-// parts between dots, and what private matches, which may be nil.
+// newRedactor removes these secrets, with and without the prefix "sk-", their parts
+// between dots, and the matches of private, which may be nil.
 func newRedactor(secrets []string, private *regexp.Regexp) redactor {
 	var parts []string
 	for _, secret := range secrets {
@@ -40,7 +40,7 @@ func newRedactor(secrets []string, private *regexp.Regexp) redactor {
 			}
 		}
 	}
-	// The longest first, so that none is spoilt by a part of it being replaced.
+	// The longest first: replacing a part first would leave the rest of the secret.
 	slices.SortFunc(parts, func(a, b string) int { return len(b) - len(a) })
 	var r redactor
 	for _, part := range parts {
@@ -52,8 +52,8 @@ func newRedactor(secrets []string, private *regexp.Regexp) redactor {
 	return r
 }
 
-// text returns a text without secrets, in one line of valid UTF-8, and not longer
-// than limit bytes.
+// text returns a text without secrets, as one line of valid UTF-8 of at most limit
+// bytes.
 func (r redactor) text(s string, limit int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	s = strings.Map(func(c rune) rune {
@@ -69,7 +69,7 @@ func (r redactor) text(s string, limit int) string {
 	return shorten(strings.TrimSpace(s), limit)
 }
 
-// shorten cuts between characters.
+// shorten cuts a text between two characters.
 func shorten(s string, limit int) string {
 	const mark = "…"
 	if len(s) <= limit {
@@ -82,7 +82,7 @@ func shorten(s string, limit int) string {
 	return s + mark
 }
 
-// clean redacts and shortens what an error tells.
+// clean redacts and shortens the texts of an error.
 func (r redactor) clean(e *providers.Error) {
 	e.Code = r.text(e.Code, maxCode)
 	e.Message = r.text(e.Message, maxMessage)

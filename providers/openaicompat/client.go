@@ -19,50 +19,29 @@ import (
 	"casgate/providers"
 )
 
-// API is what an adapter knows of a provider's file API, and Files needs to use
-// it.
-type API struct {
-	// Name and BaseURL are used where the Settings have none.
-	Name    string
-	BaseURL string
-
-	Purposes []providers.Purpose
-	// MaxFiles, MaxBytes, Concurrency and PerMinute are as in providers.Description.
-	MaxFiles    int64
-	MaxBytes    int64
-	Concurrency int
-	PerMinute   int
-
-	// FieldsAfterFile puts a form's other fields after the file, for providers that
-	// want it so. Usually they come before it: a provider that streams must know the
-	// purpose before the first byte.
-	FieldsAfterFile bool
-	// Fields are sent with each upload beside purpose and file.
-	Fields map[string]string
-
-	// IgnoresPurpose: purposes in answers mean nothing, and all files are of the one
-	// purpose there is.
-	IgnoresPurpose bool
-	Listing        Listing
-	// Status reads a provider's word for how far it is with a file, which is empty
-	// where the provider says none. Nil means that only "error" and "failed" are
-	// anything but ready.
+// Dialect holds the parts of a provider's file API that need code. Each may be nil
+// or empty.
+type Dialect struct {
+	// Status reads a file's status in an answer; the word is empty if the answer has
+	// none. Nil means: "error" and "failed" are StatusFailed, all else is StatusReady.
 	Status func(word string) providers.Status
-	// Authorize puts the credential on a request; nil means the key as a bearer token.
+	// Authorize adds the credential to a request. Nil means the key as a bearer token.
 	Authorize func(*http.Request)
-	// Judge refines an error made from an answer, by the provider's own table: Kind,
-	// Code, RetryAfter, TooMany and Hint. It may be nil.
-	Judge func(*providers.Error, Problem)
-	// Secrets are what must not be told, beside the key; Private matches more of it.
+	// ClassifyError refines the error made from an answer by the provider's own codes.
+	// It may change Kind, Code, RetryAfter, TooMany and Hint.
+	ClassifyError func(*providers.Error, ErrorBody)
+	// Secrets are removed from all texts, in addition to the key. So are the matches of
+	// Private.
 	Secrets []string
-	Private *regexp.Regexp // may be nil
+	Private *regexp.Regexp
 }
 
-// Files is an account's file store behind an HTTP API in the shape of OpenAI's: the
-// part that adapters share. They embed it for Describe, Upload, Delete and List,
-// and offer Lookup and Content as the abilities that their provider has.
-type Files struct {
+// Client calls the OpenAI-like file API of one account. Adapters embed it for
+// Describe, Upload, Delete and List, and build their optional abilities on Lookup
+// and Content.
+type Client struct {
 	api         API
+	dialect     Dialect
 	description providers.Description
 	base        string // without a slash at the end
 	http        *http.Client
@@ -71,19 +50,19 @@ type Files struct {
 
 const (
 	userAgent = "casgate"
-	// answerTimeout bounds a call with a small answer, and in a longer answer the time
-	// without a byte.
+	// answerTimeout bounds a call with a short answer. In a long answer it bounds the
+	// time between two bytes.
 	answerTimeout = 30 * time.Second
-	// An upload may take uploadTimeout, and longer as its size asks for at
-	// uploadRate, in bytes a second.
+	// An upload may take uploadTimeout, plus its size divided by uploadRate (bytes per
+	// second).
 	uploadTimeout = 5 * time.Minute
 	uploadRate    = 64 << 10
 	maxRedirects  = 5
 )
 
-// NewFiles returns the file store of an account. It checks the settings, and sends
+// NewClient returns the client of an account. It checks the settings, and sends
 // nothing.
-func NewFiles(api API, s providers.Settings) (*Files, error) {
+func NewClient(api API, dialect Dialect, s providers.Settings) (*Client, error) {
 	name := cmp.Or(s.Name, api.Name)
 	base, err := parseBase(cmp.Or(s.BaseURL, api.BaseURL))
 	if err != nil {
@@ -95,12 +74,12 @@ func NewFiles(api API, s providers.Settings) (*Files, error) {
 	case strings.ContainsFunc(s.APIKey, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || r == ' ' }):
 		return nil, fmt.Errorf("%s: the API key (%s) has characters that no key has; was it copied whole, and alone?", name, variable(name, "API_KEY"))
 	}
-	if api.Authorize == nil {
+	if dialect.Authorize == nil {
 		bearer := "Bearer " + s.APIKey
-		api.Authorize = func(r *http.Request) { r.Header.Set("Authorization", bearer) }
+		dialect.Authorize = func(r *http.Request) { r.Header.Set("Authorization", bearer) }
 	}
-	if api.Status == nil {
-		api.Status = readyUnlessFailed
+	if dialect.Status == nil {
+		dialect.Status = readyUnlessFailed
 	}
 	transport := s.Transport
 	if transport == nil {
@@ -111,25 +90,24 @@ func NewFiles(api API, s providers.Settings) (*Files, error) {
 	if s.Simulated {
 		account = "simulated-" + account
 	}
-	return &Files{
-		api: api,
+	return &Client{
+		api: api, dialect: dialect,
 		description: providers.Description{
 			Provider: name, Account: account, Host: host, Simulated: s.Simulated,
-			Purposes: api.Purposes, MaxFiles: api.MaxFiles, MaxBytes: api.MaxBytes,
-			Concurrency: api.Concurrency, PerMinute: api.PerMinute,
+			Purposes: api.Purposes, Limits: api.Limits,
 		},
 		base:     base.Scheme + "://" + base.Host + strings.TrimRight(base.EscapedPath(), "/"),
 		http:     &http.Client{Transport: transport, CheckRedirect: checkRedirect},
-		redactor: newRedactor(append(slices.Clone(api.Secrets), s.APIKey), api.Private),
+		redactor: newRedactor(append(slices.Clone(dialect.Secrets), s.APIKey), dialect.Private),
 	}, nil
 }
 
 // Describe implements providers.Provider.
-func (f *Files) Describe() providers.Description { return f.description }
+func (c *Client) Describe() providers.Description { return c.description }
 
-// purpose returns the purpose of this name; a zero one where there is none.
-func (f *Files) purpose(name string) providers.Purpose {
-	for _, p := range f.description.Purposes {
+// purpose returns the purpose with this name, or the zero Purpose.
+func (c *Client) purpose(name string) providers.Purpose {
+	for _, p := range c.description.Purposes {
 		if p.Name == name {
 			return p
 		}
@@ -137,7 +115,7 @@ func (f *Files) purpose(name string) providers.Purpose {
 	return providers.Purpose{}
 }
 
-// parseBase checks a base URL. Its errors go on after the words "the base URL".
+// parseBase checks a base URL. Its error texts continue the words "the base URL".
 func parseBase(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
@@ -163,15 +141,15 @@ func isLoopback(host string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
-// variable returns the name of an environment variable about a provider.
+// variable returns the name of the environment variable for a provider's setting.
 func variable(provider, what string) string {
 	return "CAS_" + strings.ToUpper(strings.ReplaceAll(provider, "-", "_")) + "_" + what
 }
 
-// newTransport speaks HTTP/1.1 only: there a broken connection breaks one call,
-// and large bodies don't wait for windows of flow control. Connections are kept for
-// a shorter time than servers keep theirs, since an upload on one that the server
-// has just closed has an unknown outcome.
+// newTransport uses HTTP/1.1 only. There a broken connection breaks one call only,
+// and large bodies don't wait for flow control. Idle connections are closed earlier
+// than servers usually close them: an upload on a connection that the server has
+// just closed would have an unknown outcome.
 func newTransport() *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -188,8 +166,8 @@ func newTransport() *http.Transport {
 	}
 }
 
-// checkRedirect follows only what is asked for again at the same place: the key
-// must not go anywhere else, and an upload can't be sent twice.
+// checkRedirect follows a redirect only if it is a GET to the same host: the key
+// must not reach another host, and an upload can't be sent twice.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	first := via[0]
 	if first.Method != http.MethodGet || next.URL.Scheme != first.URL.Scheme || next.URL.Host != first.URL.Host || len(via) > maxRedirects {
@@ -198,7 +176,7 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// readyUnlessFailed is for providers that are done with a file once they have it.
+// readyUnlessFailed reads the status of providers that don't process files.
 func readyUnlessFailed(word string) providers.Status {
 	if word == "error" || word == "failed" {
 		return providers.StatusFailed
@@ -206,18 +184,18 @@ func readyUnlessFailed(word string) providers.Status {
 	return providers.StatusReady
 }
 
-// request makes a request with the credential on it. The path is escaped.
-func (f *Files) request(ctx context.Context, method, path string, query url.Values) (*http.Request, error) {
-	target := f.base + path
+// request makes a request with the credential. The caller has escaped the path.
+func (c *Client) request(ctx context.Context, method, path string, query url.Values) (*http.Request, error) {
+	target := c.base + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
 	r, err := http.NewRequestWithContext(ctx, method, target, nil)
 	if err != nil {
-		return nil, fmt.Errorf("making a request to %s: %w", f.description.Host, err)
+		return nil, fmt.Errorf("making a request to %s: %w", c.description.Host, err)
 	}
 	r.Header.Set("User-Agent", userAgent)
 	r.Header.Set("Accept", "application/json")
-	f.api.Authorize(r)
+	c.dialect.Authorize(r)
 	return r, nil
 }

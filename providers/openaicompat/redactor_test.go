@@ -61,14 +61,14 @@ func FuzzParseProblem(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		p := ParseProblem(body)
-		if !p.JSON && (p.Stated || p.Said()) {
+		p := ParseErrorBody(body)
+		if !p.JSON && (p.Stated || p.HasDetail()) {
 			t.Errorf("%q: %+v of what is no object", body, p)
 		}
 		if p.Stated && isObject(body) && !p.JSON {
 			t.Errorf("%q: %+v", body, p)
 		}
-		if again := ParseProblem(body); again != p {
+		if again := ParseErrorBody(body); again != p {
 			t.Errorf("%q is %+v and %+v", body, p, again)
 		}
 	})
@@ -76,7 +76,7 @@ func FuzzParseProblem(f *testing.F) {
 
 func TestParseProblem(t *testing.T) {
 	t.Parallel()
-	for body, want := range map[string]Problem{
+	for body, want := range map[string]ErrorBody{
 		``: {}, `null`: {}, `"no"`: {}, `[{"error":"no"}]`: {}, `{"error":`: {},
 		`{}`: {JSON: true},
 		`{"error":{"message":"no","type":"t","param":"p","code":null}}`: {Type: "t", Message: "no", Stated: true, JSON: true},
@@ -98,7 +98,7 @@ func TestParseProblem(t *testing.T) {
 		` {"ERROR":{"Message":"no"}} `:                                  {Message: "no", Stated: true, JSON: true},
 		`{"content":"text","file_type":"a/b","title":"","type":"file"}`: {Type: "file", JSON: true},
 	} {
-		if got := ParseProblem([]byte(body)); got != want {
+		if got := ParseErrorBody([]byte(body)); got != want {
 			t.Errorf("%s:\n got %+v\nwant %+v", body, got, want)
 		}
 	}

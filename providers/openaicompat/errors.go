@@ -13,32 +13,32 @@ import (
 	"casgate/providers"
 )
 
-// maxRetryAfter bounds what a provider may ask for.
+// maxRetryAfter limits the wait that a provider may ask for.
 const maxRetryAfter = 24 * time.Hour
 
-// errNoAnswer is the cause of our own time-outs.
+// errNoAnswer is the cause of the client's own time-outs.
 var errNoAnswer = errors.New("no answer in time")
 
-// failure makes an error that an adapter found, redacted.
-func (f *Files) failure(e providers.Error) error {
-	e.Provider = f.description.Provider
-	f.redactor.clean(&e)
+// failure makes an error without secrets.
+func (c *Client) failure(e providers.Error) error {
+	e.Provider = c.description.Provider
+	c.redactor.clean(&e)
 	return &e
 }
 
-// BadAnswer returns the error for an answer that makes no sense: after an upload
-// nobody knows what became of the file, and every other call may be repeated.
-func (f *Files) BadAnswer(op providers.Op, status int, message string) error {
-	return f.failure(providers.Error{Op: op, Kind: unlessUpload(op, providers.KindTransient), Status: status, Code: providers.CodeBadAnswer, Message: message})
+// BadAnswer returns the error for an answer that makes no sense. After an upload the
+// outcome is then unknown; all other calls are safe to repeat.
+func (c *Client) BadAnswer(op providers.Op, status int, message string) error {
+	return c.failure(providers.Error{Op: op, Kind: unlessUpload(op, providers.KindTransient), Status: status, Code: providers.CodeBadAnswer, Message: message})
 }
 
-// Refuse returns an error of KindPermanent for what isn't worth asking the
-// provider. The cause may be nil.
-func (f *Files) Refuse(op providers.Op, code, message string, cause error) error {
-	return f.failure(providers.Error{Op: op, Kind: providers.KindPermanent, Code: code, Message: message, Cause: cause})
+// Refuse returns an error of KindPermanent for a call that the client doesn't make.
+// The cause may be nil.
+func (c *Client) Refuse(op providers.Op, code, message string, cause error) error {
+	return c.failure(providers.Error{Op: op, Kind: providers.KindPermanent, Code: code, Message: message, Cause: cause})
 }
 
-// unlessUpload returns the kind, except for an upload: that has an unknown outcome.
+// unlessUpload returns KindUnknown for an upload, and otherwise the given kind.
 func unlessUpload(op providers.Op, kind providers.Kind) providers.Kind {
 	if op == providers.OpUpload {
 		return providers.KindUnknown
@@ -46,50 +46,50 @@ func unlessUpload(op providers.Op, kind providers.Kind) providers.Kind {
 	return kind
 }
 
-// broken makes an error of a request without a whole answer. Caller is the context
-// that the call came with, and call the one derived from it that bounds it. Sent
-// says that the request may have reached the provider.
-func (f *Files) broken(caller, call context.Context, op providers.Op, sent bool, err error) error {
+// broken makes the error of a request without a complete answer. The context caller
+// is the caller's, and call is the one derived from it with the client's own time
+// limit. Sent: the request may have reached the provider.
+func (c *Client) broken(caller, call context.Context, op providers.Op, sent bool, err error) error {
 	e := providers.Error{Op: op, Kind: providers.KindTransient, Code: providers.CodeConnection, Cause: err}
 	if sent {
 		e.Kind = unlessUpload(op, e.Kind)
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err // the rest says again what the call was
+		err = wrapped.Err // the rest only repeats the call
 	}
 	e.Message = err.Error()
 	switch {
 	case errors.Is(caller.Err(), context.DeadlineExceeded):
-		e.Code, e.Message, e.Cause = providers.CodeTimeout, "there was no answer in the time the caller had", context.DeadlineExceeded
+		e.Code, e.Message, e.Cause = providers.CodeTimeout, "there was no answer before the caller's deadline", context.DeadlineExceeded
 	case caller.Err() != nil:
-		e.Code, e.Message, e.Cause = "", "the call was given up before the answer came", caller.Err()
+		e.Code, e.Message, e.Cause = "", "the caller stopped waiting before the answer came", caller.Err()
 	case errors.Is(context.Cause(call), errNoAnswer):
-		// The context's own error must not show: it would be taken for the caller's.
+		// The context's own error must not be visible: it would look like the caller's.
 		e.Code, e.Message, e.Cause = providers.CodeTimeout, errNoAnswer.Error(), errNoAnswer
 	}
-	return f.failure(e)
+	return c.failure(e)
 }
 
-// sourceFailed makes an error of content that could not be read to its end. The
-// provider never got the whole request, and so stored nothing.
-func (f *Files) sourceFailed(caller context.Context, err error) error {
+// sourceFailed makes the error of an upload whose content could not be read to its
+// end. The provider didn't get the whole request, so it stored nothing.
+func (c *Client) sourceFailed(caller context.Context, err error) error {
 	e := providers.Error{Op: providers.OpUpload, Kind: providers.KindTransient, Message: "the content could not be read to its end; nothing was stored", Cause: err}
 	if done := caller.Err(); done != nil && !errors.Is(err, done) {
 		e.Cause = fmt.Errorf("%w: %w", done, err)
 	}
-	return f.failure(e)
+	return c.failure(e)
 }
 
-// refusal makes an error of an answer that tells of a failure; nil where it
-// doesn't. What the body says comes before the status, since some providers
-// answer 200 to what they refuse.
-func (f *Files) refusal(op providers.Op, status int, header http.Header, body []byte) error {
-	p := ParseProblem(body)
+// refusal makes the error of an answer that reports a failure; otherwise it returns
+// nil. The body counts more than the status, since some providers send errors with
+// status 200.
+func (c *Client) refusal(op providers.Op, status int, header http.Header, body []byte) error {
+	p := ParseErrorBody(body)
 	if success(status) && !p.Stated {
 		return nil
 	}
 	e := providers.Error{
-		Provider: f.description.Provider, Op: op, Status: status,
+		Provider: c.description.Provider, Op: op, Status: status,
 		Code: cmp.Or(p.Code, p.Type), Message: p.Message, RetryAfter: retryAfter(header),
 		Kind: kindOf(op, status, p),
 	}
@@ -97,31 +97,31 @@ func (f *Files) refusal(op providers.Op, status int, header http.Header, body []
 	e.TooMany = within == http.StatusTooManyRequests
 	switch {
 	case !p.JSON && status >= 500:
-		e.Code, e.Message = providers.CodeBadAnswer, fmt.Sprintf("%s, and no JSON: something between us and the provider failed", statusText(status))
-	case !p.Said():
+		e.Code, e.Message = providers.CodeBadAnswer, fmt.Sprintf("%s, and no JSON: a proxy in front of the provider failed", statusText(status))
+	case !p.HasDetail():
 		e.Message = statusText(status)
 	}
 	switch {
 	case e.Kind == providers.KindAuth:
-		e.Hint = "check " + f.Variable("API_KEY")
+		e.Hint = "check " + c.Variable("API_KEY")
 	case within == http.StatusRequestEntityTooLarge:
 		e.Hint = "split the file, or make it smaller"
 	case e.Kind == providers.KindPermanent && (status < 400 || status == http.StatusNotFound || status == http.StatusMethodNotAllowed):
-		e.Hint = "check " + f.Variable("BASE_URL")
+		e.Hint = "check " + c.Variable("BASE_URL")
 		if to, err := url.Parse(header.Get("Location")); err == nil && status < 400 && to.Host != "" {
 			e.Message = fmt.Sprintf("%s to %s, which is not followed", statusText(status), to.Host)
 		}
 	}
-	if f.api.Judge != nil {
-		f.api.Judge(&e, p)
+	if c.dialect.ClassifyError != nil {
+		c.dialect.ClassifyError(&e, p)
 	}
 	if e.Kind == providers.KindPermanent && e.Hint == "" {
-		e.Hint = "the provider refuses it for good; check the file's kind, size and purpose against what it says"
+		e.Hint = "the provider refuses the file; check its type, size and purpose against the message"
 	}
 	if e.Kind != providers.KindTransient && e.Kind != providers.KindQuota {
 		e.TooMany = false
 	}
-	return f.failure(e)
+	return c.failure(e)
 }
 
 func success(status int) bool { return status >= 200 && status < 300 }
@@ -133,23 +133,23 @@ func statusText(status int) string {
 	return "status " + strconv.Itoa(status)
 }
 
-// Variable returns the name of the environment variable that has this setting of
-// the provider, for hints.
-func (f *Files) Variable(what string) string { return variable(f.description.Provider, what) }
+// Variable returns the name of the environment variable for a setting of the
+// provider, for hints.
+func (c *Client) Variable(what string) string { return variable(c.description.Provider, what) }
 
-// kindOf judges a failure by its status alone.
-func kindOf(op providers.Op, status int, p Problem) providers.Kind {
+// kindOf classifies a failure by its HTTP status.
+func kindOf(op providers.Op, status int, p ErrorBody) providers.Kind {
 	within := p.statusWithin(status)
 	switch {
-	case success(within): // it says that it failed, and not how
+	case success(within): // the body says that the call failed, but not why
 		return unlessUpload(op, providers.KindTransient)
 	case within == http.StatusUnauthorized, within == http.StatusForbidden:
 		return providers.KindAuth
 	case within == http.StatusPaymentRequired:
 		return providers.KindQuota
 	case within == http.StatusNotFound, within == http.StatusGone:
-		// Without the provider's word it may be the wrong place that was asked.
-		if p.Said() && aboutFile(op) {
+		// If the provider says nothing more, the base URL may be wrong.
+		if p.HasDetail() && aboutFile(op) {
 			return providers.KindLost
 		}
 		return providers.KindPermanent
@@ -160,14 +160,14 @@ func kindOf(op providers.Op, status int, p Problem) providers.Kind {
 		return unlessUpload(op, providers.KindTransient)
 	case within < 500:
 		return providers.KindPermanent
-	case within == http.StatusGatewayTimeout, !p.Said():
-		// Something between gave up waiting; what lies behind it may have done the work.
+	case within == http.StatusGatewayTimeout, !p.HasDetail():
+		// A proxy stopped waiting; the provider behind it may have done the work.
 		return unlessUpload(op, providers.KindTransient)
 	}
 	return providers.KindTransient
 }
 
-// statusClientClosed says that a server thinks its client has left.
+// statusClientClosed is nginx's status for a client that closed the connection.
 const statusClientClosed = 499
 
 // aboutFile reports whether a call names a remote file.
@@ -179,7 +179,7 @@ func aboutFile(op providers.Op) bool {
 	return true
 }
 
-// retryAfter reads how long an answer asks to wait; 0 where it doesn't say.
+// retryAfter returns the wait that an answer asks for, or 0.
 func retryAfter(header http.Header) time.Duration {
 	if ms, err := strconv.ParseFloat(header.Get("Retry-After-Ms"), 64); err == nil {
 		return Wait(ms / 1000)
@@ -194,7 +194,7 @@ func retryAfter(header http.Header) time.Duration {
 	return 0
 }
 
-// Wait returns seconds as a time to wait: never negative, and at most a day.
+// Wait returns seconds as a duration between 0 and one day.
 func Wait(seconds float64) time.Duration {
 	if !(seconds > 0) { // NaN, too
 		return 0

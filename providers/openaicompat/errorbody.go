@@ -7,45 +7,45 @@ import (
 	"strconv"
 )
 
-// Problem is what an answer's body says about a failure. Providers word it in
-// several ways; where a field isn't given it is empty.
-type Problem struct {
+// ErrorBody holds the fields that an answer's body gives about a failure. Providers
+// use several shapes. A field that the body doesn't have is empty.
+type ErrorBody struct {
 	Type    string
 	Code    string // numbers in decimal
 	Message string
-	// Stated: the body says that the call failed, whatever the status says.
+	// Stated: the body says that the call failed, even if the HTTP status is 2xx.
 	Stated bool
-	// JSON: the body is a JSON object, so it comes from the provider and not from
-	// something between.
+	// JSON: the body is a JSON object. Then it comes from the provider, and not from a
+	// proxy in front of it.
 	JSON bool
 }
 
-// Said reports whether the provider itself says anything about the failure.
-func (p Problem) Said() bool { return p.Type != "" || p.Code != "" || p.Message != "" }
+// HasDetail reports whether the body names the failure at all.
+func (p ErrorBody) HasDetail() bool { return p.Type != "" || p.Code != "" || p.Message != "" }
 
-// ParseProblem reads the body of an answer. These are known:
+// ParseErrorBody reads the body of an answer. It knows these shapes:
 //
 //	{"error":{"message":…,"type":…,"code":…}}   OpenAI, and most others
 //	{"error":"…"}
 //	{"msg":…,"code":500}                        GLM, with status 200
 //	{"code":"…","message":"…"}                  DashScope, Mistral
-//	{"detail":…}                                Mistral, for what doesn't validate
-func ParseProblem(body []byte) Problem {
+//	{"detail":…}                                Mistral, for a request that doesn't validate
+func ParseErrorBody(body []byte) ErrorBody {
 	var envelope struct {
 		Error   json.RawMessage `json:"error"`
 		Success json.RawMessage `json:"success"`
-		said
+		bodyFields
 	}
 	if !isObject(body) || json.Unmarshal(body, &envelope) != nil {
-		return Problem{}
+		return ErrorBody{}
 	}
-	p := envelope.problem()
+	p := envelope.errorBody()
 	p.Stated = p.Code != "" && p.Message != "" && !slices.Contains([]string{"0", "200", "success", "ok"}, p.Code) ||
 		string(envelope.Success) == "false"
 	if isObject(envelope.Error) {
-		var inner said
+		var inner bodyFields
 		if json.Unmarshal(envelope.Error, &inner) == nil {
-			if within := inner.problem(); within.Said() {
+			if within := inner.errorBody(); within.HasDetail() {
 				p = within
 				p.Stated = true
 			}
@@ -57,8 +57,8 @@ func ParseProblem(body []byte) Problem {
 	return p
 }
 
-// said is an error's fields, in JSON of whatever type.
-type said struct {
+// bodyFields are the fields of an error. Their JSON types vary.
+type bodyFields struct {
 	Type    json.RawMessage `json:"type"`
 	Code    json.RawMessage `json:"code"`
 	Message json.RawMessage `json:"message"`
@@ -66,9 +66,9 @@ type said struct {
 	Detail  json.RawMessage `json:"detail"`
 }
 
-func (s said) problem() Problem {
-	p := Problem{Type: loose(s.Type), Code: loose(s.Code), Message: loose(s.Message)}
-	for _, other := range []json.RawMessage{s.Msg, s.Detail} {
+func (f bodyFields) errorBody() ErrorBody {
+	p := ErrorBody{Type: loose(f.Type), Code: loose(f.Code), Message: loose(f.Message)}
+	for _, other := range []json.RawMessage{f.Msg, f.Detail} {
 		if p.Message == "" {
 			p.Message = loose(other)
 		}
@@ -76,8 +76,8 @@ func (s said) problem() Problem {
 	return p
 }
 
-// loose returns a JSON value as text: a string's own, nothing for null and empty
-// ones, and anything else as it is written.
+// loose returns a JSON value as text: the content of a string, an empty text for
+// null and empty values, and the JSON itself for all other values.
 func loose(value json.RawMessage) string {
 	value = bytes.TrimSpace(value)
 	switch string(value) {
@@ -96,9 +96,9 @@ func isObject(value []byte) bool {
 	return len(value) > 0 && value[0] == '{'
 }
 
-// statusWithin returns the HTTP status that an answer's code stands for, where a
-// provider puts it there, else the answer's own.
-func (p Problem) statusWithin(status int) int {
+// statusWithin returns the HTTP status in the body's code if the answer's status is
+// 2xx or 1xx and the code is a 4xx or 5xx; otherwise it returns the answer's status.
+func (p ErrorBody) statusWithin(status int) int {
 	if code, err := strconv.Atoi(p.Code); err == nil && status < 300 && code >= 400 && code < 600 {
 		return code
 	}

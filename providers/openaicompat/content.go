@@ -1,0 +1,103 @@
+package openaicompat
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"casgate/providers"
+)
+
+// maxRefusal is the maximum length, in bytes, of an error that a provider sends in
+// place of content.
+const maxRefusal = 16 << 10
+
+// Content streams a file's content. The caller closes it. Read fails if the provider
+// sends nothing for 30 s.
+func (c *Client) Content(ctx context.Context, op providers.Op, id string) (io.ReadCloser, error) {
+	if err := c.checkID(op, id); err != nil {
+		return nil, err
+	}
+	call, cancel := context.WithCancelCause(ctx)
+	stalled := time.AfterFunc(answerTimeout, func() { cancel(errNoAnswer) })
+	end := func() {
+		stalled.Stop()
+		cancel(nil)
+	}
+	request, err := c.request(call, http.MethodGet, "/files/"+url.PathEscape(id)+"/content", nil)
+	if err != nil {
+		end()
+		return nil, c.Refuse(op, "", err.Error(), err)
+	}
+	request.Header.Set("Accept", "*/*")
+	response, err := c.http.Do(request)
+	if err != nil {
+		defer end()
+		return nil, c.broken(ctx, call, op, true, err)
+	}
+	if !success(response.StatusCode) {
+		defer end()
+		_, err := c.read(ctx, call, op, response, maxAnswer)
+		return nil, err
+	}
+	stalled.Stop()
+	s := &stream{client: c, op: op, caller: ctx, call: call, body: response.Body, stalled: stalled, end: end}
+	s.src = bufio.NewReaderSize(streamBody{s}, maxRefusal)
+	if err := s.refused(response); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// stream is the body of a long answer.
+type stream struct {
+	client       *Client
+	op           providers.Op
+	caller, call context.Context
+	body         io.ReadCloser
+	src          *bufio.Reader // of body
+	stalled      *time.Timer
+	end          func()
+}
+
+// refused returns the error that a provider sent in place of content: JSON with status
+// 200 that says that the call failed. Otherwise it returns nil.
+func (s *stream) refused(response *http.Response) error {
+	if mediaType, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return nil
+	}
+	// A longer body, or one that breaks off, is not a refusal.
+	body, err := s.src.Peek(maxRefusal)
+	if err != io.EOF {
+		return nil
+	}
+	return s.client.refusal(s.op, response.StatusCode, response.Header, body)
+}
+
+// Read implements io.Reader.
+func (s *stream) Read(p []byte) (int, error) { return s.src.Read(p) }
+
+// streamBody is a stream's body without the buffer. The time limit counts the time
+// in Read only: a slow consumer is not the provider's fault.
+type streamBody struct{ *stream }
+
+func (s streamBody) Read(p []byte) (int, error) {
+	s.stalled.Reset(answerTimeout)
+	n, err := s.body.Read(p)
+	s.stalled.Stop()
+	if err != nil && err != io.EOF {
+		err = s.client.broken(s.caller, s.call, s.op, true, err)
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (s *stream) Close() error {
+	s.end()
+	return s.body.Close()
+}
