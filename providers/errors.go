@@ -7,32 +7,31 @@ import (
 	"time"
 )
 
-// Kind is what an error means for the next step.
+// Kind classifies an error by what the caller can do next.
 type Kind string
 
 // The kinds of errors.
 const (
-	// KindPermanent: the same call will fail again: the file is of the wrong type,
-	// too large, refused for its content, or the request is wrong.
+	// KindPermanent: the same call will fail again. The file has the wrong type, is too
+	// large or is refused for its content, or the request is wrong.
 	KindPermanent Kind = "permanent"
 	// KindTransient: nothing was done, and the same call may succeed later.
 	KindTransient Kind = "transient"
-	// KindUnknown: nobody knows whether the call was done: its reply got lost, or
-	// made no sense. An upload must not be repeated before the remote files were
-	// looked through.
+	// KindUnknown: the call may have succeeded. Its reply got lost or made no sense.
+	// Before repeating an upload, the caller must search the list of remote files.
 	KindUnknown Kind = "unknown"
 	// KindLost: the provider does not know the file.
 	KindLost Kind = "lost"
 	// KindQuota: the account is full, or its budget is used up.
 	KindQuota Kind = "quota"
-	// KindAuth: the credential is wrong, or may not do this.
+	// KindAuth: the credential is wrong or lacks the permission.
 	KindAuth Kind = "auth"
 )
 
 // Op names a call to a provider.
 type Op string
 
-// The calls to a provider, and OpCheck for what is found out without one.
+// The calls to a provider. OpCheck stands for a check without a call.
 const (
 	OpCheck    Op = "check"
 	OpUpload   Op = "upload"
@@ -44,45 +43,45 @@ const (
 	OpDownload Op = "download"
 )
 
-// Error is what a call to a provider failed with. It goes to logs, to clients and
-// into the ledger, so nothing in it is secret: adapters redact what they take
-// from an answer.
+// Error is a failed call to a provider. It goes to logs, to clients and into the
+// ledger, so it contains no secrets: adapters redact the texts of an answer.
 type Error struct {
 	Provider string `json:"provider"`
 	Op       Op     `json:"op"`
 	Kind     Kind   `json:"kind"`
-	// Status is the answer's HTTP status; 0 where there was no answer.
+	// Status is the answer's HTTP status; 0 without an answer.
 	Status int `json:"status,omitempty"`
-	// Code is the provider's own name for the error, or one of ours for what was
-	// found without asking: unknown_purpose, unsupported_extension, empty_file,
-	// file_too_large, unavailable, not_configured, timeout, connection.
+	// Code is the provider's code. For an error without an answer it is one of the
+	// gateway's: unknown_purpose, unsupported_extension, empty_file, file_too_large,
+	// unavailable, not_configured, timeout, connection.
 	Code string `json:"code,omitempty"`
-	// Message is the provider's own, shortened.
+	// Message is the provider's message, shortened.
 	Message string `json:"message,omitempty"`
-	// RetryAfter is how long the provider asks to wait; 0 where it doesn't say.
+	// RetryAfter is the wait that the provider asks for, or 0.
 	RetryAfter time.Duration `json:"retry_after,omitempty"`
-	// TooMany: the provider limits the rate of calls (KindTransient), or the number
-	// of files or bytes kept, so that room can be made (KindQuota).
+	// TooMany: with KindTransient, the rate limit is reached. With KindQuota, the limit of
+	// stored files or bytes is reached, and deleting files helps.
 	TooMany bool `json:"too_many,omitempty"`
-	// Hint is the next step for whoever asked.
+	// Hint is the next step for the user.
 	Hint string `json:"hint,omitempty"`
-	// Cause is what lies beneath, for errors.Is; it is not stored.
+	// Cause is the wrapped error, for errors.Is. It is not stored.
 	Cause error `json:"-"`
 }
 
-// Codes of errors that are found without the provider's word.
+// Codes of errors that the provider didn't report.
 const (
-	CodeUnavailable   = "unavailable"    // the breaker is open: the provider failed too often
-	CodeNotConfigured = "not_configured" // there is no key for the provider
+	CodeUnavailable   = "unavailable"    // the circuit breaker is open: the provider failed too often
+	CodeNotConfigured = "not_configured" // the provider has no key
 	CodeTimeout       = "timeout"        // no answer in time
 	CodeConnection    = "connection"     // the connection failed
 	CodeBadAnswer     = "bad_answer"     // an answer that makes no sense
 
-	// The gateway's own bytes could not be read.
+	// The gateway's own faults; see GatewayFault.
 	CodeObjectCorrupt    = "object_corrupt"
 	CodeObjectMissing    = "object_missing"
 	CodeBlobNotFound     = "blob_not_found"
 	CodeStoreUnavailable = "store_unavailable"
+	CodeIndexUnavailable = "index_unavailable"
 )
 
 // Error implements error.
@@ -113,8 +112,8 @@ func (e *Error) Error() string {
 // Unwrap implements errors.Unwrap.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// KindOf returns an error's kind. One that is no *Error is of KindUnknown, since
-// nobody knows what it means; nil has none.
+// KindOf returns an error's kind. It is KindUnknown for an error that wraps no *Error,
+// and empty for nil.
 func KindOf(err error) Kind {
 	if err == nil {
 		return ""
@@ -125,16 +124,16 @@ func KindOf(err error) Kind {
 	return KindUnknown
 }
 
-// The errors callers act upon that are about copies, not about a call.
+// Errors about copies.
 var (
 	// ErrProviderNotFound: no provider has this name.
 	ErrProviderNotFound = errors.New("provider not found")
 	// ErrCopyNotFound: the ledger has no such copy.
 	ErrCopyNotFound = errors.New("copy not found")
-	// ErrCopyInProgress: somebody else is at work on the copy.
+	// ErrCopyInProgress: the copy is being made or deleted.
 	ErrCopyInProgress = errors.New("copy in progress")
-	// ErrNoReference: the provider has no such way to use a file of this kind.
+	// ErrNoReference: the provider has no such kind of reference for this file.
 	ErrNoReference = errors.New("no such reference")
-	// ErrNoDownload: the provider gives no files back.
+	// ErrNoDownload: the provider doesn't return the bytes of files.
 	ErrNoDownload = errors.New("the provider gives no files back")
 )

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"casgate/cas"
 )
 
 const (
@@ -133,7 +135,7 @@ func (r *Replicator) resume(ctx context.Context, p Guarded, c Copy) error {
 	}
 	blob, err := r.blobs.Blob(ctx, c.Digest)
 	if err != nil {
-		if isSource(err) {
+		if errors.Is(err, cas.ErrBlobNotFound) {
 			return r.abandon(ctx, c, err) // deleted since
 		}
 		return err
@@ -155,8 +157,8 @@ func (r *Replicator) abandon(ctx context.Context, c Copy, cause error) error {
 		return err
 	}
 	e := asError(cause, c.Provider, OpUpload)
-	if isSource(cause) {
-		e.Kind, e.Code, e.Message, e.Hint = KindPermanent, sourceCode(cause), "the blob isn't there any more", "upload it to the gateway again"
+	if errors.Is(cause, cas.ErrBlobNotFound) {
+		e.Kind, e.Code, e.Message, e.Hint = KindPermanent, CodeBlobNotFound, "the blob isn't there any more", "upload it to the gateway again"
 	}
 	failed, held, err := r.ledger.FailCopy(ctx, c.Key, claimed.Fence, Failure{State: StateFailed, Error: e, Uncertain: claimed.Uncertain, Again: true})
 	if err == nil && held {

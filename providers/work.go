@@ -9,8 +9,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"time"
-
-	"casgate/cas"
 )
 
 const (
@@ -376,7 +374,7 @@ func (r *Replicator) discardUnknown(ctx context.Context, j job, c Copy, keep str
 // recordFailure decides what a failed attempt means, and writes it down. It
 // returns the row as it then is.
 func (r *Replicator) recordFailure(ctx context.Context, j job, c Copy, made RemoteFile, cause error) (Copy, error) {
-	f := r.judge(ctx, c, made, cause)
+	f := r.classifyFailure(ctx, c, made, cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
 	failed, held, err := r.ledger.FailCopy(ctx, c.Key, c.Fence, f)
@@ -392,9 +390,11 @@ func (r *Replicator) recordFailure(ctx context.Context, j job, c Copy, made Remo
 	return failed, cause
 }
 
-// judge turns an error into what the ledger keeps of it.
-func (r *Replicator) judge(ctx context.Context, c Copy, made RemoteFile, cause error) Failure {
+// classifyFailure turns an error into the Failure that the ledger records: the next
+// state, the time of the next attempt, and whether a remote file may be left.
+func (r *Replicator) classifyFailure(ctx context.Context, c Copy, made RemoteFile, cause error) Failure {
 	e := asError(cause, c.Provider, OpUpload)
+	fault, own := GatewayFault(cause)
 	f := Failure{State: StatePending, Error: e, Again: true, After: cmp.Or(e.RetryAfter, backoffDelay(c.Attempts))}
 	switch {
 	case e.Kind == KindLost && c.State == StateUnverified: // so it is made anew, now
@@ -403,10 +403,15 @@ func (r *Replicator) judge(ctx context.Context, c Copy, made RemoteFile, cause e
 	case ctx.Err() != nil: // this gateway stops; another, or the next start, goes on
 		f.Uncertain, f.After = true, 0
 		return f
-	case isSource(cause):
+	case fault == CodeIndexUnavailable:
+		f.Error = &Error{
+			Provider: c.Provider, Op: OpUpload, Kind: KindTransient, Code: fault,
+			Message: "the gateway's index did not answer",
+		}
+	case own:
 		f.State, f.After = StateFailed, time.Second
 		f.Error = &Error{
-			Provider: c.Provider, Op: OpUpload, Kind: KindTransient, Code: sourceCode(cause),
+			Provider: c.Provider, Op: OpUpload, Kind: KindTransient, Code: fault,
 			Message: "the gateway's own bytes could not be read",
 			Hint:    "upload the blob to the gateway again if it is damaged or missing",
 		}
@@ -424,6 +429,7 @@ func (r *Replicator) judge(ctx context.Context, c Copy, made RemoteFile, cause e
 	case e.Kind == KindLost, e.Kind == KindPermanent:
 	case made.ID != "":
 		f.Uncertain = true // the file is there, and next time it is found
+	case own: // the provider never got the whole content
 	case e.Kind == KindUnknown, e.Kind == KindTransient && e.Status >= 500:
 		f.Uncertain = true // a server that failed in the middle may have kept it
 	}
@@ -453,29 +459,4 @@ func asError(cause error, provider string, op Op) *Error {
 		Provider: provider, Op: op, Kind: KindUnknown, Code: "gateway",
 		Message: "something failed in the gateway; its log has the details", Hint: "try again shortly",
 	}
-}
-
-// sources are the errors of a blob that can't be read, with the codes that stand
-// for them in the ledger.
-var sources = []struct {
-	err  error
-	code string
-}{
-	{cas.ErrObjectCorrupt, CodeObjectCorrupt}, // before ErrDigestMismatch, which it wraps
-	{cas.ErrDigestMismatch, CodeObjectCorrupt},
-	{cas.ErrObjectMissing, CodeObjectMissing},
-	{cas.ErrBlobNotFound, CodeBlobNotFound},
-	{cas.ErrStoreUnavailable, CodeStoreUnavailable},
-}
-
-// isSource reports whether an upload failed because the blob could not be read.
-func isSource(err error) bool { return sourceCode(err) != "" }
-
-func sourceCode(err error) string {
-	for _, s := range sources {
-		if errors.Is(err, s.err) {
-			return s.code
-		}
-	}
-	return ""
 }

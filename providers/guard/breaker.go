@@ -61,7 +61,7 @@ func Break(p providers.Provider, o BreakOptions) *Breaker {
 		// who were told to wait so long.
 		Timeout:       o.OpenFor - time.Nanosecond,
 		ReadyToTrip:   func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= uint32(o.Faults) },
-		IsExcluded:    func(err error) bool { return errors.Is(err, errSilent) },
+		IsExcluded:    func(err error) bool { return errors.Is(err, errNoSignal) },
 		OnStateChange: b.onStateChange,
 	})
 	return b
@@ -69,8 +69,8 @@ func Break(p providers.Provider, o BreakOptions) *Breaker {
 
 // What gobreaker is told of the end of a call; nil where the provider answered.
 var (
-	errSilent = errors.New("silent")
-	errFault  = errors.New("fault")
+	errNoSignal = errors.New("no signal")
+	errFault    = errors.New("fault")
 )
 
 func (b *Breaker) begin(ctx context.Context, c *call) (func(error), error) {
@@ -79,11 +79,11 @@ func (b *Breaker) begin(ctx context.Context, c *call) (func(error), error) {
 		return nil, b.refusal(c.op, err)
 	}
 	return func(err error) {
-		switch judge(ctx, c, err) {
+		switch classify(ctx, c, err) {
 		case answered:
 			done(nil)
-		case silent:
-			done(errSilent)
+		case noSignal:
+			done(errNoSignal)
 		case fault:
 			b.mu.Lock()
 			b.last = asError(b.Describe().Provider, c.op, err)

@@ -69,20 +69,20 @@ func (w *Watcher) Health() providers.Health {
 // begin notes what comes of the calls that go through.
 func (w *Watcher) begin(ctx context.Context, c *call) (func(error), error) {
 	return func(err error) {
-		if v := judge(ctx, c, err); v != silent {
-			w.note(c, v, err)
+		if signal := classify(ctx, c, err); signal != noSignal {
+			w.note(c, signal, err)
 		}
 	}, nil
 }
 
-func (w *Watcher) note(c *call, v verdict, err error) {
+func (w *Watcher) note(c *call, signal healthSignal, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.last = time.Now()
 	switch {
 	case err == nil:
 		w.succeeded, w.lastError, w.refused = w.last, nil, false
-	case v == fault:
+	case signal == fault:
 		w.lastError = asError(w.Describe().Provider, c.op, err)
 		select {
 		case w.failed <- struct{}{}:

@@ -95,7 +95,8 @@ func (r *Retrier) try(ctx context.Context, c *call, do func() error) (func(error
 // whether it is one.
 func repeatable(c *call, err error) (*providers.Error, bool) {
 	e, ok := errors.AsType[*providers.Error](err)
-	if !ok || e.Kind != providers.KindTransient || c.begun || isSource(err) || isUnsent(err) {
+	_, own := providers.GatewayFault(err)
+	if !ok || e.Kind != providers.KindTransient || c.begun || own || isUnsent(err) {
 		return nil, false
 	}
 	if c.op != providers.OpUpload {

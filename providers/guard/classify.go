@@ -4,37 +4,37 @@ import (
 	"context"
 	"errors"
 
-	"casgate/cas"
 	"casgate/providers"
 )
 
-// verdict is what the end of a call says of the provider's health.
-type verdict int
+// healthSignal is what the outcome of a call says about the provider's health.
+type healthSignal int
 
 const (
-	// silent: nothing. The call was not made, the caller gave up, or the content's
-	// source failed.
-	silent verdict = iota
-	// answered: the provider works, also where it refused.
+	// noSignal: nothing. The call was not made, the caller stopped waiting, or the
+	// gateway itself failed.
+	noSignal healthSignal = iota
+	// answered: the provider works. It may have refused the call.
 	answered
 	// fault: the provider itself failed: a 5xx, no answer in time, a failed
 	// connection, an answer that makes no sense.
 	fault
 )
 
-// errCheckTimeout is the cause of the end of a health check's context. Everybody
-// else's deadlines are the caller's own, and say nothing of the provider.
+// errCheckTimeout is the cause of the end of a health check's context. All other
+// deadlines are the caller's, and say nothing about the provider.
 var errCheckTimeout = errors.New("the health check took too long")
 
-// judge tells what the end of a call says of the provider.
-func judge(ctx context.Context, c *call, err error) verdict {
+// classify returns what the outcome of a call says about the provider's health.
+func classify(ctx context.Context, c *call, err error) healthSignal {
 	if err == nil {
 		return answered
 	}
 	e, classified := errors.AsType[*providers.Error](err)
+	_, own := providers.GatewayFault(err)
 	switch {
-	case errors.Is(err, errPanicked), isSource(err), isUnsent(err):
-		return silent
+	case errors.Is(err, errPanicked), own, isUnsent(err):
+		return noSignal
 	case classified && e.Status > 0:
 		if e.Status >= 500 || e.Status < 400 && e.Code == providers.CodeBadAnswer {
 			return ofKind(e, answered)
@@ -43,49 +43,35 @@ func judge(ctx context.Context, c *call, err error) verdict {
 	case errors.Is(context.Cause(ctx), errCheckTimeout):
 		return fault
 	case ctx.Err() != nil, errors.Is(err, context.Canceled):
-		return silent
+		return noSignal
 	case !classified:
-		// Nobody knows what it means, unless it broke off a stream.
+		// An error without a kind is a fault only if it broke off a stream.
 		if c.op == providers.OpText || c.op == providers.OpDownload {
 			return fault
 		}
-		return silent
+		return noSignal
 	case e.Code == providers.CodeTimeout, e.Code == providers.CodeConnection, e.Code == providers.CodeBadAnswer:
-		return ofKind(e, silent)
+		return ofKind(e, noSignal)
 	case e.Kind == providers.KindLost, e.Kind == providers.KindQuota, e.Kind == providers.KindAuth && e.Code != providers.CodeNotConfigured:
-		return answered // only the provider can have said so
+		return answered // only an answer of the provider has this kind
 	}
-	return silent // found out without asking
+	return noSignal // found without a call
 }
 
-// ofKind returns fault for errors of the kinds that faults are, and otherwise for
-// those of which the adapter knows better, such as a 500 for a file that the
-// provider will never take.
-func ofKind(e *providers.Error, otherwise verdict) verdict {
+// ofKind returns fault for KindTransient and KindUnknown. For all other kinds it
+// returns otherwise: the adapter knows more than the status, such as for a 500 that
+// means that the provider will never accept the file.
+func ofKind(e *providers.Error, otherwise healthSignal) healthSignal {
 	if e.Kind == providers.KindTransient || e.Kind == providers.KindUnknown {
 		return fault
 	}
 	return otherwise
 }
 
-// isUnsent reports whether a call was not made, by our own decision.
+// isUnsent reports whether a decorator didn't make the call.
 func isUnsent(err error) bool {
 	e, ok := errors.AsType[*providers.Error](err)
 	return ok && e.Status == 0 && (e.Code == CodeLimited || e.Code == providers.CodeUnavailable)
-}
-
-// isSource reports whether an upload failed because the content could not be
-// read.
-func isSource(err error) bool {
-	for _, source := range []error{
-		cas.ErrObjectCorrupt, cas.ErrObjectMissing, cas.ErrDigestMismatch,
-		cas.ErrBlobNotFound, cas.ErrStoreUnavailable, cas.ErrIndexUnavailable,
-	} {
-		if errors.Is(err, source) {
-			return true
-		}
-	}
-	return false
 }
 
 // asError returns the *providers.Error in err, or makes one of KindUnknown.
@@ -96,7 +82,7 @@ func asError(provider string, op providers.Op, err error) *providers.Error {
 	return &providers.Error{Provider: provider, Op: op, Kind: providers.KindUnknown, Message: err.Error(), Cause: err}
 }
 
-// isUnavailable reports whether a breaker did not let a call through.
+// isUnavailable reports whether an open breaker refused the call.
 func isUnavailable(err error) bool {
 	e, ok := errors.AsType[*providers.Error](err)
 	return ok && e.Status == 0 && e.Code == providers.CodeUnavailable
