@@ -13,19 +13,19 @@ import (
 	"casgate/providers"
 )
 
-// BreakOptions says when a provider is left alone. Zero means the default.
+// BreakOptions configures a Breaker. Zero means the default.
 type BreakOptions struct {
-	// Faults is how many in a row open the breaker. Default 5.
+	// Faults is the number of consecutive faults that opens the breaker. Default 5.
 	Faults int
-	// OpenFor is how long no call is let through then. Default 10 s.
+	// OpenFor is how long the open breaker refuses all calls. Default 10 s.
 	OpenFor time.Duration
 
-	// changed is told of each change of state, while the breaker is locked. New sets
+	// changed is called at each change of state, while the breaker is locked. New sets
 	// it.
 	changed func(from, to string, last *providers.Error)
 }
 
-// probeWait is how long those wait who come while one call finds out whether the
+// probeWait is the wait for callers that come while one call tests whether the
 // provider works again.
 const probeWait = time.Second
 
@@ -41,24 +41,23 @@ type Breaker struct {
 	last  *providers.Error
 }
 
-// Break leaves the provider alone for a while when it has failed several times in
-// a row, then lets one call through, of any kind, to find out: where that goes well
-// the breaker closes, else it stays open as long again. A call that is not let
-// through fails at once with KindTransient, CodeUnavailable, and the time to wait.
+// Break refuses calls for a while after the provider failed several times in a row.
+// Then it lets one call of any kind through as a test. If that call succeeds, the
+// breaker closes; otherwise it stays open for the same time again. A refused call
+// fails at once with KindTransient, CodeUnavailable, and the time to wait.
 //
-// Only the provider's own faults count: 5xx, time-outs, failed connections and
-// nonsense, of KindTransient or KindUnknown. A refusal (4xx, 429 too) counts as an
-// answer that all is well. What ends with the caller's context, or for the
-// content's source, doesn't count at all. Each call counts when it ends; a stream
-// when it is closed.
+// Only the provider's own faults count: 5xx, time-outs, failed connections and answers
+// that make no sense, of KindTransient or KindUnknown. A refusal (4xx, also 429) counts
+// as a success. A call that ends with the caller's context, or by the gateway's own
+// fault, doesn't count. A call counts when it ends; a stream when it is closed.
 func Break(p providers.Provider, o BreakOptions) *Breaker {
 	o.Faults = cmp.Or(o.Faults, 5)
 	o.OpenFor = cmp.Or(o.OpenFor, 10*time.Second)
 	b := &Breaker{o: o}
 	b.layer = layer{next: p, around: bracket(b.begin)}
 	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		// gobreaker is still open at the very end of its time-out, when those come back
-		// who were told to wait so long.
+		// gobreaker is still open at exactly the end of its time-out, when the refused
+		// callers return.
 		Timeout:       o.OpenFor - time.Nanosecond,
 		ReadyToTrip:   func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= uint32(o.Faults) },
 		IsExcluded:    func(err error) bool { return errors.Is(err, errNoSignal) },
@@ -67,7 +66,7 @@ func Break(p providers.Provider, o BreakOptions) *Breaker {
 	return b
 }
 
-// What gobreaker is told of the end of a call; nil where the provider answered.
+// The outcomes of a call for gobreaker; nil means that the provider answered.
 var (
 	errNoSignal = errors.New("no signal")
 	errFault    = errors.New("fault")
@@ -96,7 +95,7 @@ func (b *Breaker) begin(ctx context.Context, c *call) (func(error), error) {
 // State returns providers.BreakerClosed, BreakerOpen or BreakerHalfOpen.
 func (b *Breaker) State() string { return stateName(b.circuit.State()) }
 
-// RetryAfter returns how long no call will be let through; 0 where one is.
+// RetryAfter returns how long the breaker still refuses calls; 0 if it doesn't.
 func (b *Breaker) RetryAfter() time.Duration {
 	if b.circuit.State() != gobreaker.StateOpen {
 		return 0
@@ -122,7 +121,7 @@ func (b *Breaker) onStateChange(_ string, from, to gobreaker.State) {
 	}
 }
 
-// refusal is the error of a call that is not let through.
+// refusal is the error of a refused call.
 func (b *Breaker) refusal(op providers.Op, why error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,11 +129,11 @@ func (b *Breaker) refusal(op providers.Op, why error) error {
 	hint := fmt.Sprintf("try again in %v", wait.Round(time.Millisecond))
 	if errors.Is(why, gobreaker.ErrTooManyRequests) {
 		wait = probeWait
-		hint = "another call is finding out whether the provider works again; try again in a moment"
+		hint = "another call is testing whether the provider works again; try again in a moment"
 	}
 	return &providers.Error{
 		Provider: b.Describe().Provider, Op: op, Kind: providers.KindTransient, Code: providers.CodeUnavailable,
-		Message:    fmt.Sprintf("the provider has failed since %s and is left alone for a while; the last error was: %v", b.since.UTC().Format(time.RFC3339), b.last),
+		Message:    fmt.Sprintf("the provider has failed since %s, so calls to it stop for a while; the last error was: %v", b.since.UTC().Format(time.RFC3339), b.last),
 		RetryAfter: wait, Hint: hint,
 	}
 }

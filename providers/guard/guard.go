@@ -1,15 +1,15 @@
-// Package guard has the decorators around a provider: limits, retries, a circuit
-// breaker, a health check, metrics and the log. Each is a providers.Provider around
-// another and can be used alone; New puts them together, from the inside out:
+// Package guard has the decorators of a provider: limits, retries, a circuit breaker,
+// a health check, metrics and the log. Each decorator wraps a providers.Provider, and
+// can be used alone. New combines them, from the inside out:
 //
 //	adapter ◀ Limit ◀ Retry ◀ Break ◀ Watch ◀ Observe
 //
-// So each attempt of a call waits for its own turn, and takes up no place while it
-// rests; the breaker counts what is left after the attempts; and what is counted
-// and logged is what the caller gets.
+// So each attempt of a call waits for its own slot, and occupies no slot between two
+// attempts. The breaker counts the outcome after all attempts. Metrics and the log
+// show the outcome that the caller gets.
 //
-// A decorator has all abilities; providers.Ability tells which of them the adapter
-// beneath has.
+// A decorator implements all abilities; providers.Ability returns those that the
+// adapter has.
 package guard
 
 import (
@@ -27,15 +27,14 @@ type Options struct {
 	Observe ObserveOptions
 }
 
-// Guard is a provider with all decorators around it. It is safe for concurrent
-// use.
+// Guard is a provider with all decorators. It is safe for concurrent use.
 type Guard struct {
 	*Observer
 	watcher *Watcher
 }
 
-// New puts the decorators around an adapter. An account must have one Guard only,
-// since the Guard keeps the account's limits.
+// New wraps an adapter in the decorators. An account must have only one Guard, since
+// the Guard enforces the account's limits.
 func New(p providers.Provider, o Options) *Guard {
 	observer := newObserver(p.Describe().Provider, o.Observe)
 	observer.breakerMade()
@@ -49,9 +48,9 @@ func New(p providers.Provider, o Options) *Guard {
 // Health implements providers.Guarded.
 func (g *Guard) Health() providers.Health { return g.watcher.Health() }
 
-// Run checks the provider's health in the background until the context is done,
-// whose error it returns. Without it the breaker closes only when somebody's call
-// goes well.
+// Run checks the provider's health in the background until the context is done. It
+// returns the context's error. Without Run the breaker closes only after a successful
+// call.
 func (g *Guard) Run(ctx context.Context) error { return g.watcher.Run(ctx, g) }
 
 var (

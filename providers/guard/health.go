@@ -12,33 +12,32 @@ import (
 	"casgate/providers"
 )
 
-// WatchOptions says how a provider is watched. Zero means the default.
+// WatchOptions configures a Watcher. Zero means the default.
 type WatchOptions struct {
-	// Every is about how often a provider is asked to which no call went well
-	// meanwhile. Default 60 s.
+	// Every is the interval between two checks if no call succeeds meanwhile. Default
+	// 60 s.
 	Every time.Duration
-	// Timeout bounds a check; one that takes longer is the provider's fault. Default
-	// 30 s.
+	// Timeout limits a check; a longer one is the provider's fault. Default 30 s.
 	Timeout time.Duration
 }
 
-// Watcher knows how a provider fares, from the calls that go through it and from
-// checks in the background.
+// Watcher knows a provider's health from the calls that pass it and from checks in the
+// background.
 type Watcher struct {
 	layer
 	breaker *Breaker
 	o       WatchOptions
-	purpose string        // to be listed by a check
-	failed  chan struct{} // the breaker may have opened
+	purpose string        // that a check lists
+	failed  chan struct{} // a value means that the breaker may have opened
 
 	mu        sync.Mutex
-	last      time.Time        // when the provider last answered or failed to
-	succeeded time.Time        // when a call last went well
+	last      time.Time        // when the provider last answered or failed
+	succeeded time.Time        // when a call last succeeded
 	lastError *providers.Error // see Health
-	refused   bool             // lastError is that the credential isn't taken
+	refused   bool             // lastError says that the provider refuses the credential
 }
 
-// Watch watches the provider behind a breaker. Run asks it in the background.
+// Watch watches the provider behind a breaker. Run checks it in the background.
 func Watch(b *Breaker, o WatchOptions) *Watcher {
 	o.Every = cmp.Or(o.Every, time.Minute)
 	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
@@ -53,10 +52,10 @@ func Watch(b *Breaker, o WatchOptions) *Watcher {
 	return w
 }
 
-// Health returns how the provider fares. It is not available while the breaker is
-// open, and while it doesn't take our credential: from when it said so until a call
-// goes well. In the latter case calls are let through all the same, since the
-// account may be mended at any time.
+// Health returns the provider's health. The provider is not available while the
+// breaker is open, and from a refusal of the credential until the next successful
+// call. After a refusal calls are still let through, since the account may be repaired
+// at any time.
 func (w *Watcher) Health() providers.Health {
 	h := providers.Health{Breaker: w.breaker.State(), RetryAfter: w.breaker.RetryAfter()}
 	w.mu.Lock()
@@ -66,7 +65,7 @@ func (w *Watcher) Health() providers.Health {
 	return h
 }
 
-// begin notes what comes of the calls that go through.
+// begin records the outcome of the calls that pass.
 func (w *Watcher) begin(ctx context.Context, c *call) (func(error), error) {
 	return func(err error) {
 		if signal := classify(ctx, c, err); signal != noSignal {
@@ -86,28 +85,28 @@ func (w *Watcher) note(c *call, signal healthSignal, err error) {
 		w.lastError = asError(w.Describe().Provider, c.op, err)
 		select {
 		case w.failed <- struct{}{}:
-		default: // Run will look anyway
+		default: // Run has a signal already
 		}
 	case isRefused(c, err):
 		w.lastError, w.refused = asError(w.Describe().Provider, c.op, err), true
 	case !w.refused:
-		w.lastError = nil // the provider works, whatever it thought of the call
+		w.lastError = nil // the provider works, even if it refused the call
 	}
 }
 
-// isRefused reports whether the provider doesn't take our credential at all. One
-// that may not delete, say, gets 403 for that, and still serves for the rest; but
-// one that may not list, which is what checks do, serves for nothing.
+// isRefused reports whether the provider refuses the credential entirely. A credential
+// without the permission to delete, for example, gets 403 for a delete only. Without
+// the permission to list it counts as refused, since checks list.
 func isRefused(c *call, err error) bool {
 	e, ok := errors.AsType[*providers.Error](err)
 	return ok && e.Kind == providers.KindAuth && (e.Status != http.StatusForbidden || c.op == providers.OpList)
 }
 
-// Run checks the provider, by the first file of a list, at once, then whenever no
-// call has gone well for a while, and as soon as the breaker goes half-open, so that
-// it closes without anybody's call. A breaker that is open is left in peace. The
-// checks are calls to through, which is this Watcher or a decorator around it. Run
-// returns when the context is done, with its error.
+// Run checks the provider by requesting the first file of a list: at once, whenever no
+// call succeeded for a while, and as soon as the breaker is half-open, so that it closes
+// without a caller. It makes no check while the breaker is open. The checks call
+// through, which is this Watcher or a decorator around it. Run returns the context's
+// error when the context is done.
 func (w *Watcher) Run(ctx context.Context, through providers.Provider) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -124,21 +123,20 @@ func (w *Watcher) Run(ctx context.Context, through providers.Provider) error {
 		if wait <= 0 {
 			asked = time.Now()
 			w.check(ctx, through)
-			every = w.o.Every*9/10 + rand.N(w.o.Every/5+1) // so that gateways don't ask all at once
+			every = w.o.Every*9/10 + rand.N(w.o.Every/5+1) // so that not all gateways check at once
 			wait = w.untilCheck(asked, every)
 		}
 		timer.Reset(wait)
 	}
 }
 
-// untilCheck returns how long it is to the next check, the last having begun when
-// asked says.
+// untilCheck returns the time until the next check. The last one began at asked.
 func (w *Watcher) untilCheck(asked time.Time, every time.Duration) time.Duration {
 	switch w.breaker.State() {
 	case providers.BreakerOpen:
 		return w.breaker.RetryAfter()
 	case providers.BreakerHalfOpen:
-		// Where the check wasn't let through, another call is finding out.
+		// If the breaker refused the check, another call is testing the provider.
 		return time.Until(asked.Add(probeWait))
 	}
 	w.mu.Lock()
@@ -150,7 +148,7 @@ func (w *Watcher) untilCheck(asked time.Time, every time.Duration) time.Duration
 	return time.Until(latest.Add(every))
 }
 
-// check makes one call, of which the decorators take note.
+// check makes one call. The decorators record its outcome.
 func (w *Watcher) check(ctx context.Context, through providers.Provider) {
 	ctx, cancel := context.WithTimeoutCause(ctx, w.o.Timeout, errCheckTimeout)
 	defer cancel()

@@ -10,34 +10,34 @@ import (
 	"casgate/providers"
 )
 
-// layer is what all decorators have in common: it takes each call through around,
-// and so on to the next provider. It implements every ability, as providers.
-// Unwrapper demands; one that the adapter lacks is an error.
+// layer is the common part of all decorators. It passes each call through around to
+// the next provider. It implements every ability, as providers.Unwrapper requires;
+// an ability that the adapter lacks returns an error.
 type layer struct {
 	next   providers.Provider
 	around around
 }
 
-// around is what a decorator does with a call. It runs do, once or more often, or
-// not at all. Where it returns no error, and an end, the end is called exactly once
-// when what the call opened is over, with the error that it broke off with.
+// around is a decorator's function for a call. It runs do any number of times. If it
+// returns an end and no error, the layer calls the end exactly once, when the stream
+// that the call opened is closed, with the stream's error.
 type around func(ctx context.Context, c *call, do func() error) (end func(error), err error)
 
-// call is what decorators know of a call.
+// call describes a call for decorators.
 type call struct {
 	op      providers.Op
 	purpose string
-	id      string // the remote file's; an upload's once that has succeeded
+	id      string // of the remote file; for an upload, set after its success
 	size    int64  // bytes to upload
-	begun   bool   // some of a list has been handed out
+	begun   bool   // the caller has received a part of a list
 }
 
-// errPanicked ends a call that never came back.
+// errPanicked is the error of a call that panicked.
 var errPanicked = errors.New("the call panicked")
 
-// bracket makes an around of what is to be done before a call, and after it. The
-// end that begin returns is called exactly once, also where the call panics or its
-// goroutine exits.
+// bracket makes an around from a function before a call, and one after it. The end
+// that begin returns is called exactly once, even if the call panics or its goroutine
+// exits.
 func bracket(begin func(ctx context.Context, c *call) (end func(error), err error)) around {
 	return func(ctx context.Context, c *call, do func() error) (func(error), error) {
 		end, err := begin(ctx, c)
@@ -60,7 +60,7 @@ func bracket(begin func(ctx context.Context, c *call) (end func(error), err erro
 	}
 }
 
-// run takes a call through that is over when do has returned.
+// run makes a call that ends when do returns.
 func (l *layer) run(ctx context.Context, c *call, do func() error) error {
 	end, err := l.around(ctx, c, do)
 	if err == nil && end != nil {
@@ -69,7 +69,7 @@ func (l *layer) run(ctx context.Context, c *call, do func() error) error {
 	return err
 }
 
-// open takes a call through that is over when the stream it opens is closed.
+// open makes a call that ends when its stream is closed.
 func (l *layer) open(ctx context.Context, c *call, do func() (io.ReadCloser, error)) (io.ReadCloser, error) {
 	var body io.ReadCloser
 	end, err := l.around(ctx, c, func() (err error) {
@@ -165,8 +165,8 @@ func (l *layer) Poll(ctx context.Context, id string) (file providers.RemoteFile,
 	return file, err
 }
 
-// TextPurpose implements providers.TextExtractor. It is empty where the adapter
-// extracts no text.
+// TextPurpose implements providers.TextExtractor. It is empty if the adapter extracts
+// no text.
 func (l *layer) TextPurpose() string {
 	if able, ok := l.next.(providers.TextExtractor); ok {
 		return able.TextPurpose()
@@ -192,24 +192,24 @@ func (l *layer) Download(ctx context.Context, id string) (io.ReadCloser, error) 
 	return l.open(ctx, &call{op: providers.OpDownload, id: id}, func() (io.ReadCloser, error) { return able.Download(ctx, id) })
 }
 
-// unable is the error of an ability that the adapter lacks. Only callers that
-// don't ask providers.Ability first see it.
+// unable is the error of an ability that the adapter lacks. A caller that uses
+// providers.Ability never gets it.
 func (l *layer) unable(op providers.Op) error {
 	name := l.Describe().Provider
 	return &providers.Error{
 		Provider: name, Op: op, Kind: providers.KindPermanent, Code: "unsupported",
-		Message: name + " can't do this",
+		Message: name + " doesn't support this",
 	}
 }
 
-// stream is what Text and Download open, until it is closed.
+// stream is the open stream of Text or Download.
 type stream struct {
 	body io.ReadCloser
 	end  func(error)
 
 	once sync.Once
 	mu   sync.Mutex
-	err  error // the first that a read failed with
+	err  error // of the first Read that failed
 }
 
 // Read implements io.Reader.
@@ -225,8 +225,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer. What lies beneath is closed before the call counts
-// as over.
+// Close implements io.Closer. It closes the provider's stream before the call ends.
 func (s *stream) Close() error {
 	var err error
 	s.once.Do(func() {

@@ -14,50 +14,48 @@ import (
 	"casgate/providers"
 )
 
-// CodeLimited is the code of the error of a call that was not made because the
-// account's limits, as the gateway keeps them, left no room for it in time.
+// CodeLimited is the code of an error for a call that was not made, since the account's
+// limits left no slot for it in time.
 const CodeLimited = "limited"
 
-// LimitOptions bounds the calls of an account. For each number 0 means the
-// default, and a negative one no bound.
+// LimitOptions limits the calls of an account. For each number 0 means the default,
+// and a negative number means unlimited.
 type LimitOptions struct {
-	// Concurrency is how many calls there are at once. Default: the description's.
+	// Concurrency is the maximum number of calls at once. Default: the description's.
 	Concurrency int
-	// Transfers is how many of those may be uploads, texts and downloads, which can
-	// take minutes; the rest is kept for the others, which are short. At most
-	// Concurrency. Default: three quarters of it; where it is 1 there is nothing to
-	// keep back, and a short call waits for the transfer under way.
+	// Transfers is how many of them may be uploads, texts and downloads, which can take
+	// minutes. The rest is reserved for short calls. At most Concurrency; default: three
+	// quarters of it. If Concurrency is 1, a short call waits for the running transfer.
 	Transfers int
-	// PerMinute is how many calls begin in a minute. Default: the description's.
+	// PerMinute is the maximum number of calls that begin in a minute. Default: the
+	// description's.
 	PerMinute int
 }
 
-// Limiter keeps the calls of an account below its limits. It bounds those of its
-// own process: several gateways on one account share what the provider grants.
+// Limiter keeps the calls of an account below its limits. It counts the calls of its
+// own process only: several gateways share the limits of one account.
 type Limiter struct {
 	layer
 	o LimitOptions
-	// slots are the account's; a transfer needs one of transfers before it.
+	// slots are the account's. A transfer first takes one of transfers, then a slot.
 	slots, transfers *semaphore.Weighted
 	tokens           *rate.Limiter
-	// turn is held by the one transfer that waits for a token, so that a short call
-	// finds at most that one before it in the queue for tokens, not all of them.
+	// turn is held by the one transfer that waits for a token. So a short call waits for
+	// at most one transfer in the queue for tokens.
 	turn *semaphore.Weighted
 }
 
-// Limit makes the calls to p wait until the account's limits leave room for them.
+// Limit makes the calls to p wait until the account's limits leave a slot for them.
 //
 // Waiting is fair: first come, first served, among transfers (uploads, texts,
-// downloads) and among short calls (all others). However many transfers queue, a
-// short call waits for at most one of them. Who waits and whose context ends, or
-// will have ended before it is its turn, gets an error of KindTransient with
-// CodeLimited: nothing was sent.
+// downloads) and among short calls (all others). A short call waits for at most one
+// queued transfer. If a waiting call's context ends, or would end before its turn, the
+// call fails with KindTransient and CodeLimited: nothing was sent.
 //
-// A call's place is taken until it returns; that of Text and Download until their
-// stream is closed, that of List until its loop is left. So whoever holds a stream
-// or is in a loop over a list must not wait for another call of the account
-// meanwhile: with a concurrency of 1 that would never come. A list counts as one
-// call in a minute, since how many pages it takes doesn't show from outside.
+// A call occupies its slot until it returns; Text and Download until their stream is
+// closed; List until its loop ends. So the holder of a stream or of a list must not
+// wait for another call of the account: with a concurrency of 1 it would wait forever.
+// A list counts as one call per minute, since its number of pages is not visible.
 func Limit(p providers.Provider, o LimitOptions) *Limiter {
 	d := p.Describe()
 	o.Concurrency = cmp.Or(o.Concurrency, d.Concurrency)
@@ -85,9 +83,9 @@ func Limit(p providers.Provider, o LimitOptions) *Limiter {
 	return l
 }
 
-// minute returns a limiter that lets no more than n calls begin in any minute, of
-// which a tenth may come at once. What may come at once is taken off the rate: a
-// bucket that is full at the start would else let both through in the first minute.
+// minute returns a limiter that lets at most n calls begin in any minute. A tenth of
+// them may begin at once. This burst is subtracted from the rate, since otherwise the
+// first minute would allow n plus the burst.
 func minute(n int) *rate.Limiter {
 	burst := max(1, n/10)
 	return rate.NewLimiter(rate.Limit(float64(n-burst+1)/60), burst)
@@ -98,16 +96,16 @@ func isTransfer(op providers.Op) bool {
 	return op == providers.OpUpload || op == providers.OpText || op == providers.OpDownload
 }
 
-// begin waits for the call's turn. The slot comes before the token, so that calls
-// begin when their tokens say.
+// begin waits for the call's turn. It takes the slot before the token, so that a call
+// begins as soon as it has its token.
 func (l *Limiter) begin(ctx context.Context, c *call) (func(error), error) {
 	if ctx.Err() != nil {
-		return nil, l.gaveUp(ctx, c.op, "its time was over")
+		return nil, l.gaveUp(ctx, c.op, "its context had ended")
 	}
 	transfer := isTransfer(c.op)
 	if transfer {
 		if err := l.transfers.Acquire(ctx, 1); err != nil {
-			return nil, l.gaveUp(ctx, c.op, fmt.Sprintf("%d transfers were under way, which is all that may be at once", l.o.Transfers))
+			return nil, l.gaveUp(ctx, c.op, fmt.Sprintf("%d transfers were running, which is the maximum", l.o.Transfers))
 		}
 	}
 	leave := func(error) {
@@ -120,7 +118,7 @@ func (l *Limiter) begin(ctx context.Context, c *call) (func(error), error) {
 		if transfer {
 			l.transfers.Release(1)
 		}
-		return nil, l.gaveUp(ctx, c.op, fmt.Sprintf("%d calls were under way, which is all that the account stands", l.o.Concurrency))
+		return nil, l.gaveUp(ctx, c.op, fmt.Sprintf("%d calls were running, which is the maximum for the account", l.o.Concurrency))
 	}
 	if err := l.takeToken(ctx, c.op, transfer); err != nil {
 		leave(nil)
@@ -129,12 +127,12 @@ func (l *Limiter) begin(ctx context.Context, c *call) (func(error), error) {
 	return leave, nil
 }
 
-// takeToken waits until another call may begin in this minute.
+// takeToken waits until another call may begin.
 func (l *Limiter) takeToken(ctx context.Context, op providers.Op, transfer bool) error {
 	if l.tokens.Limit() == rate.Inf {
 		return nil
 	}
-	why := fmt.Sprintf("the account stands %d calls a minute", l.o.PerMinute)
+	why := fmt.Sprintf("the account allows %d calls per minute", l.o.PerMinute)
 	if transfer {
 		if err := l.turn.Acquire(ctx, 1); err != nil {
 			return l.gaveUp(ctx, op, why)
@@ -147,8 +145,8 @@ func (l *Limiter) takeToken(ctx context.Context, op providers.Op, transfer bool)
 	return nil
 }
 
-// gaveUp is the error of a call that was not made. Where the context hasn't ended
-// it is that the wait for a token would outlast it.
+// gaveUp is the error of a call that was not made. If the context has not ended, the
+// wait for a token would be longer than the context's deadline.
 func (l *Limiter) gaveUp(ctx context.Context, op providers.Op, why string) error {
 	e := &providers.Error{
 		Provider: l.Describe().Provider, Op: op, Kind: providers.KindTransient, Code: CodeLimited, TooMany: true,

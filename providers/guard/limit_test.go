@@ -310,7 +310,7 @@ func TestContextThatIsOver(t *testing.T) {
 	p := guard.Limit(inner, guard.LimitOptions{})
 	for _, op := range allOps {
 		err := call(ctx, p, op)
-		if e := errorOf(t, err); e.Kind != providers.KindTransient || !errors.Is(err, context.Canceled) || !strings.Contains(e.Message, "its time was over") {
+		if e := errorOf(t, err); e.Kind != providers.KindTransient || !errors.Is(err, context.Canceled) || !strings.Contains(e.Message, "its context had ended") {
 			t.Errorf("%s: %v", op, err)
 		}
 	}

@@ -10,10 +10,9 @@ import (
 	"casgate/providers"
 )
 
-// ObserveOptions says where calls are counted and logged.
+// ObserveOptions sets the registry and the log of an Observer.
 type ObserveOptions struct {
-	// Registry gets the metrics; several Observers may share it. Nil: nobody reads
-	// them.
+	// Registry gets the metrics. Several Observers may share one. Optional.
 	Registry prometheus.Registerer
 	Log      zerolog.Logger
 }
@@ -26,20 +25,19 @@ type Observer struct {
 	log      zerolog.Logger
 }
 
-// Observe counts, times and logs the calls to p. What it sees of a call includes
-// what the decorators in p do: waits, repetitions, refusals.
+// Observe counts, times and logs the calls to p. A call includes the work of the
+// decorators in p: waits, retries, refusals.
 //
-// Each call is one line when it is over: at info for those that change something
-// (upload, delete), else at debug, and at warn where it failed. A call that an open
-// breaker didn't let through is at debug, since it is no news: the breaker's opening
-// was logged.
+// Each call writes one log line at its end: at level warn if it failed, at info if it
+// changed something (upload, delete), and otherwise at debug. A call that an open
+// breaker refused is at debug, since the opening of the breaker was logged.
 func Observe(p providers.Provider, o ObserveOptions) *Observer {
 	x := newObserver(p.Describe().Provider, o)
 	x.next = p
 	return x
 }
 
-// newObserver makes an Observer whose next provider is still to be set.
+// newObserver makes an Observer. The caller sets its next provider.
 func newObserver(provider string, o ObserveOptions) *Observer {
 	x := &Observer{provider: provider, metrics: newMetrics(o.Registry), log: o.Log.With().Str("provider", provider).Logger()}
 	x.around = bracket(x.begin)
@@ -58,7 +56,7 @@ func (x *Observer) begin(_ context.Context, c *call) (func(error), error) {
 	}, nil
 }
 
-// report logs a call that is over.
+// report logs a call that has ended.
 func (x *Observer) report(c *call, took time.Duration, err error) {
 	level := zerolog.DebugLevel
 	switch {
@@ -88,25 +86,25 @@ func (x *Observer) report(c *call, took time.Duration, err error) {
 	event.Msg("provider call")
 }
 
-// retrying notes that a call is going to be made again.
+// retrying counts and logs a retry.
 func (x *Observer) retrying(c *call, err error, wait time.Duration) {
 	x.metrics.retries.WithLabelValues(x.provider, string(c.op)).Inc()
 	x.log.Debug().Str("op", string(c.op)).Int64("wait_us", wait.Microseconds()).
 		Interface("error", asError(x.provider, c.op, err)).Msg("provider call failed and will be made again")
 }
 
-// breakerMade notes that there is a breaker, which is closed.
+// breakerMade counts a new breaker, which is closed.
 func (x *Observer) breakerMade() {
 	x.metrics.breakers.WithLabelValues(x.provider, providers.BreakerClosed).Inc()
 }
 
-// breakerChanged notes that the breaker has gone from one state to another.
+// breakerChanged counts and logs a breaker's change of state.
 func (x *Observer) breakerChanged(from, to string, last *providers.Error) {
 	x.metrics.breakers.WithLabelValues(x.provider, from).Dec()
 	x.metrics.breakers.WithLabelValues(x.provider, to).Inc()
 	switch to {
 	case providers.BreakerOpen:
-		x.log.Warn().Interface("error", last).Msg("the provider fails and is left alone for a while")
+		x.log.Warn().Interface("error", last).Msg("the provider fails; calls to it stop for a while")
 	case providers.BreakerHalfOpen:
 		x.log.Debug().Msg("the provider is tried again")
 	case providers.BreakerClosed:

@@ -190,7 +190,7 @@ func TestLogOfTheBreaker(t *testing.T) {
 		}
 		want := []string{
 			"warn: provider call",
-			"warn: the provider fails and is left alone for a while",
+			"warn: the provider fails; calls to it stop for a while",
 			"warn: provider call",
 			"info: the provider works again",
 			"info: provider call",

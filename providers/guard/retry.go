@@ -13,40 +13,38 @@ import (
 	"casgate/providers"
 )
 
-// RetryOptions says how often calls are tried. Zero means the default.
+// RetryOptions configures a Retrier. Zero means the default.
 type RetryOptions struct {
-	// Attempts is how often a call is made at most. Default 3.
+	// Attempts is the maximum number of attempts of a call. Default 3.
 	Attempts int
-	// FirstWait is how long the wait before the second attempt is about, half as long
-	// or half as long again; each one after it is twice as long. Default 500 ms.
+	// FirstWait is the average wait before the second attempt; jitter changes it by up to
+	// half. Each further wait is twice as long. Default 500 ms.
 	FirstWait time.Duration
-	// MaxWait is the longest wait; where the provider asks for more, the error is
-	// given back instead. Default 10 s.
+	// MaxWait is the longest wait. If the provider asks for a longer one, the call fails
+	// with the provider's error. Default 10 s.
 	MaxWait time.Duration
 
-	// retrying is told of each wait before an attempt. New sets it.
+	// retrying is called before each wait. New sets it.
 	retrying func(c *call, err error, wait time.Duration)
 }
 
-// Retrier makes calls again.
+// Retrier repeats failed calls.
 type Retrier struct {
 	layer
 	o RetryOptions
 }
 
-// Retry makes the calls to p again that failed with KindTransient, which means
-// that nothing was done, and no others. It waits as long as the provider asks, else
-// longer each time; where that is longer than MaxWait, or than the time left in the
-// context, it gives the error back at once, so that the caller can tell its own.
-// Where the context ends during a wait the error is the last attempt's, and wraps
-// the context's.
+// Retry repeats the calls to p that failed with KindTransient, which means that
+// nothing was done. It waits as long as the provider asks, or otherwise longer each
+// time. If the wait is longer than MaxWait, or than the time left in the context, it
+// returns the error at once. If the context ends during a wait, the error is the last
+// attempt's and wraps the context's.
 //
-// An upload is made again, and its content opened again, only where the answer says
-// that the provider took nothing: 429, 503, or no connection. After another 5xx the
-// file may be there nevertheless, so that the remote files must be looked through
-// first. Nor is it made again where its content can't be read. A list is begun
-// again only before its first file was handed out, Text and Download before their
-// stream was.
+// An upload is repeated, with its content opened again, only if the answer says that
+// the provider stored nothing: 429, 503, or no connection. After another 5xx the file
+// may exist, so the caller must search the list of remote files first. An upload whose
+// content can't be read is not repeated. A list is repeated only before its first
+// file, and Text and Download only before their stream.
 func Retry(p providers.Provider, o RetryOptions) *Retrier {
 	o.Attempts = cmp.Or(o.Attempts, 3)
 	o.FirstWait = cmp.Or(o.FirstWait, 500*time.Millisecond)
@@ -56,7 +54,7 @@ func Retry(p providers.Provider, o RetryOptions) *Retrier {
 	return r
 }
 
-// try makes a call until it succeeds or there is no sense in going on.
+// try repeats a call until it succeeds or another attempt is useless.
 func (r *Retrier) try(ctx context.Context, c *call, do func() error) (func(error), error) {
 	pace := backoff.ExponentialBackOff{
 		InitialInterval: r.o.FirstWait, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: r.o.MaxWait,
@@ -72,7 +70,7 @@ func (r *Retrier) try(ctx context.Context, c *call, do func() error) (func(error
 		}
 		wait := min(pace.NextBackOff(), r.o.MaxWait)
 		if e.RetryAfter > 0 {
-			// A little later than asked, since all who were turned away were told the same.
+			// A little later than asked: all refused callers got the same time.
 			wait = e.RetryAfter + rand.N(e.RetryAfter/8+1)
 		}
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
@@ -91,8 +89,8 @@ func (r *Retrier) try(ctx context.Context, c *call, do func() error) (func(error
 	}
 }
 
-// repeatable returns the error of a call that can be made again without harm, and
-// whether it is one.
+// repeatable returns the *providers.Error in err, and whether the call is safe to
+// repeat.
 func repeatable(c *call, err error) (*providers.Error, bool) {
 	e, ok := errors.AsType[*providers.Error](err)
 	_, own := providers.GatewayFault(err)
@@ -107,7 +105,7 @@ func repeatable(c *call, err error) (*providers.Error, bool) {
 	return e, tookNothing
 }
 
-// interrupted is the error of a call whose context ended before it was made again.
+// interrupted is the error of a call whose context ended before the next attempt.
 func interrupted(ctx context.Context, last *providers.Error) error {
 	e := *last
 	e.Cause = errors.Join(ctx.Err(), last.Cause)
