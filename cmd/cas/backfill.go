@@ -14,19 +14,19 @@ import (
 	"casgate/cas/importer"
 	"casgate/cas/journal"
 	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/importing"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
-	"casgate/index/pgindex/pgsource"
+	"casgate/cmd/cas/internal/wiring"
 	"casgate/providers"
 )
 
 // backfillCmd takes in the bytes of imported files.
 type backfillCmd struct {
-	settings.Data
-	settings.Index
+	wiring.LocalIndex
 	settings.ObjectStore
-	sourceConfig
-	oldTableConfig
+	settings.Sources
+	importing.OldTable
 
 	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Largest blob taken; 5GiB at most." placeholder:"SIZE"`
 	SpoolLimit  settings.ByteSize `name:"spool-limit" env:"CAS_SPOOL_LIMIT" default:"0" help:"Bytes on disk at once; 0: as the disk allows." placeholder:"SIZE"`
@@ -61,25 +61,25 @@ func (c *backfillCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if err != nil {
 		return err
 	}
-	sources, err := c.openSources()
+	sources, err := wiring.OpenSources(c.Sources)
 	if err != nil {
 		return err
 	}
-	defer sources.close()
-	if len(sources.all()) == 0 {
+	defer sources.Close()
+	if len(sources.All()) == 0 {
 		return exit.Usagef("where do the files lie? Set CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys, or CAS_SOURCE_DIR")
 	}
-	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	x, err := c.LocalIndex.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer x.Close()
-	if err := sources.check(ctx); err != nil {
-		return withCode(ctx, err)
+	if err := sources.Check(ctx); err != nil {
+		return importing.WithExitCode(ctx, err)
 	}
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
 	defer shown.Close()
-	report, err := newProblemReport(c.Report, shown)
+	report, err := importing.NewReport(shown, importing.ReportOptions{Path: c.Report, JSON: c.JSON})
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (c *backfillCmd) Run(ctx context.Context, std terminal.Streams) error {
 	} else {
 		failed, err = c.backfill(ctx, x, sources, table, report)
 	}
-	if err = errors.Join(withCode(ctx, err), report.close()); err == nil && failed > 0 {
+	if err = errors.Join(importing.WithExitCode(ctx, err), report.Close()); err == nil && failed > 0 {
 		err = exit.With(exit.Partly, exit.ErrReported)
 	}
 	return err
@@ -97,7 +97,7 @@ func (c *backfillCmd) Run(ctx context.Context, std terminal.Streams) error {
 
 // check refuses settings that make no sense, and returns the table to write back
 // to, nil where there is none.
-func (c *backfillCmd) check() (*pgsource.Table, error) {
+func (c *backfillCmd) check() (importer.DigestWriter, error) {
 	switch {
 	case c.BatchSize < 1 || c.Concurrency < 1:
 		return nil, exit.Usagef("--batch-size and --concurrency must be at least 1")
@@ -108,15 +108,7 @@ func (c *backfillCmd) check() (*pgsource.Table, error) {
 	case c.DryRun:
 		return nil, exit.Usagef("--dry-run writes nothing, and --write-back asks for it; leave one out")
 	}
-	mapping, err := c.mapping()
-	if err != nil {
-		return nil, err
-	}
-	table, err := pgsource.New(pgsource.Options{URL: c.OldDatabaseURL.Reveal(), Table: c.Table, Mapping: mapping})
-	if err != nil {
-		return nil, exit.Usagef("%w (from CAS_SOURCE_DATABASE_URL)", err)
-	}
-	return table, nil
+	return c.OldTable.Open()
 }
 
 // backfillResult is what a backfill did, as it is printed.
@@ -128,34 +120,34 @@ type backfillResult struct {
 
 // backfill takes the files in, tells the old table where there is one, and prints
 // the counts.
-func (c *backfillCmd) backfill(ctx context.Context, x database, sources openedSources, table *pgsource.Table, report *problemReport) (failed int64, err error) {
+func (c *backfillCmd) backfill(ctx context.Context, x wiring.Index, sources wiring.Sources, table importer.DigestWriter, report *importing.Report) (failed int64, err error) {
 	var result backfillResult
 	result.BackfillCounts, err = c.takeIn(ctx, x, sources, report)
 	if err == nil && table != nil {
-		done := report.shown.Waiting("writing", "digests into the old table")
+		done := report.Shown.Waiting("writing", "digests into the old table")
 		var changed int64
-		changed, err = importer.WriteBack(ctx, x, names(sources), table)
+		changed, err = importer.WriteBack(ctx, x, sources.Names(), table)
 		done()
 		result.WrittenBack = &changed
 	}
-	printErr := printCounts(report.shown.Stdout(), c.JSON, result, result.line())
+	printErr := report.PrintCounts(result, result.line())
 	return result.Failed + result.PutOff, errors.Join(err, printErr)
 }
 
 // takeIn takes the files in.
-func (c *backfillCmd) takeIn(ctx context.Context, x database, sources openedSources, report *problemReport) (counts importer.BackfillCounts, err error) {
-	objects, err := openObjects(c.ObjectStore, c.Data)
+func (c *backfillCmd) takeIn(ctx context.Context, x wiring.Index, sources wiring.Sources, report *importing.Report) (counts importer.BackfillCounts, err error) {
+	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data)
 	if err != nil {
 		return counts, err
 	}
-	defer objects.close()
+	defer objects.Close()
 	if err := objects.Check(ctx); err != nil {
 		return counts, err
 	}
 	if err := os.MkdirAll(c.Path(settings.SpoolDir), 0o700); err != nil {
 		return counts, err
 	}
-	log := zerolog.New(report.shown.Stderr()).Level(zerolog.WarnLevel)
+	log := zerolog.New(report.Shown.Stderr()).Level(zerolog.WarnLevel)
 	store, err := cas.NewStore(objects, x, cas.Options{
 		SpoolDir: c.Path(settings.SpoolDir), SpoolLimit: int64(c.SpoolLimit), MaxBlobSize: int64(c.MaxBlobSize), HotBlobSize: -1, Log: log,
 	})
@@ -163,35 +155,31 @@ func (c *backfillCmd) takeIn(ctx context.Context, x database, sources openedSour
 		return counts, exit.With(exit.Usage, err)
 	}
 	defer store.Close()
-	copies, err := providersConfig{}.openCopies(providers.Options{Blobs: store, Ledger: x, Log: log}, prometheus.NewRegistry())
+	copies, err := wiring.OpenCopies(settings.Providers{}, providers.Options{Blobs: store, Ledger: x, Log: log}, prometheus.NewRegistry())
 	if err != nil {
 		return counts, err
 	}
 	defer copies.Close()
-	files := newFiles(store, x, importer.Throttle(sources.list(), int64(c.MaxBandwidth)), &notedCopies{copies: copies, log: log}, log)
+	files := cas.NewFiles(cas.FilesOptions{
+		Store: store, Index: x, Sources: importer.Throttle(sources.List(), int64(c.MaxBandwidth)), Log: log,
+		Adopt: (&wiring.ImportedCopies{Copies: copies, Log: log}).Enter,
+	})
 
 	var total int64
-	if report.shown.HasBars() {
+	if report.Shown.HasBars() {
 		if total, err = importer.CountPending(ctx, files, c.RetryFailed); err != nil {
 			return counts, err
 		}
 	}
-	records := startJournal(x, log)
-	defer records.close()
+	records := wiring.StartJournal(x, log)
+	defer records.Close()
 	run := backfillRun{report: report, records: records}
-	run.counter = report.shown.Counting("taking in", total, run.text)
+	run.counter = report.Shown.Counting("taking in", total, run.text)
 	defer run.counter.Done()
 	return importer.Backfill(ctx, importer.BackfillOptions{
-		Files: files, Sources: names(sources), BatchSize: c.BatchSize, Concurrency: c.Concurrency,
+		Files: files, Sources: sources.Names(), BatchSize: c.BatchSize, Concurrency: c.Concurrency,
 		ObjectsPerSecond: c.Rate, RetryFailed: c.RetryFailed, Notify: run.take,
 	})
-}
-
-func names(sources openedSources) (names []string) {
-	for _, s := range sources.all() {
-		names = append(names, s.Name())
-	}
-	return names
 }
 
 func (n backfillResult) line() string {
@@ -210,8 +198,8 @@ func (n backfillResult) line() string {
 
 // backfillRun follows a backfill.
 type backfillRun struct {
-	report  *problemReport
-	records *ownJournal
+	report  *importing.Report
+	records *wiring.CommandJournal
 	counter terminal.Counter
 
 	mu                        sync.Mutex
@@ -237,9 +225,9 @@ func (r *backfillRun) take(e importer.Event) {
 	if e.Gone {
 		return
 	}
-	r.records.add(journal.Record{Kind: journal.KindBackfill, Digest: e.File.Digest, FileID: e.File.ID, Bytes: e.Bytes}, e.Start, e.Err)
+	r.records.Add(journal.Record{Kind: journal.KindBackfill, Digest: e.File.Digest, FileID: e.File.ID, Bytes: e.Bytes}, e.Start, e.Err)
 	if e.Err != nil {
-		r.report.add(e.Problem())
+		r.report.Add(e.Problem())
 	}
 }
 
@@ -250,16 +238,16 @@ func (r *backfillRun) text() string {
 }
 
 // survey tells what a backfill would do.
-func (c *backfillCmd) survey(ctx context.Context, x database, sources openedSources, report *problemReport) (failed int64, err error) {
+func (c *backfillCmd) survey(ctx context.Context, x wiring.Index, sources wiring.Sources, report *importing.Report) (failed int64, err error) {
 	survey := importer.NewSurvey(importer.SurveyOptions{
-		Sources: sources.statters(), Missing: x.Missing, MaxSize: int64(c.MaxBlobSize), Concurrency: c.Concurrency, Report: report.add,
+		Sources: sources.Statters(), Missing: x.Missing, MaxSize: int64(c.MaxBlobSize), Concurrency: c.Concurrency, Report: report.Add,
 	})
-	counter := report.shown.Counting("looking", 0, func() string {
+	counter := report.Shown.Counting("looking", 0, func() string {
 		return fmt.Sprintf("%d would fail", survey.Counts().WouldFail)
 	})
 	err = survey.Pending(ctx, x, c.RetryFailed, counter.Set)
 	counter.Done()
 	counts := survey.Counts()
 	line := fmt.Sprintf("%d files to take in: %s, %d duplicates by digest, %d would fail", counts.Files, terminal.Size(counts.Bytes), counts.Duplicates, counts.WouldFail)
-	return counts.WouldFail, errors.Join(err, printCounts(report.shown.Stdout(), c.JSON, counts, line))
+	return counts.WouldFail, errors.Join(err, report.PrintCounts(counts, line))
 }

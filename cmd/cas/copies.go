@@ -5,17 +5,16 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
-	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/argument"
+	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/transfer"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
-	"casgate/providers"
 )
 
 // copiesCmd is about the copies that there are.
@@ -29,8 +28,8 @@ type copiesCmd struct {
 type copiesLsCmd struct {
 	settings.Client
 
-	Blobs []stored `arg:"" name:"blob" help:"Digests, hash URLs of this gateway, or ids of files."`
-	JSON  bool     `name:"json" help:"Print a JSON object for each copy; of a blob that can't be told about, its digest and the error."`
+	Blobs []argument.Stored `arg:"" name:"blob" help:"Digests, hash URLs of this gateway, or ids of files."`
+	JSON  bool              `name:"json" help:"Print a JSON object for each copy; of a blob that can't be told about, its digest and the error."`
 }
 
 // Run prints the copies of each blob.
@@ -40,22 +39,22 @@ func (c *copiesLsCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return err
 	}
 	defer gateway.Close()
-	var blobs tally
+	var blobs report.Tally
 	var all []api.Copy
 	for _, ref := range c.Blobs {
-		of, err := ref.at(gateway)
+		of, err := transfer.OwnerOf(gateway, ref)
 		if err != nil {
 			return err
 		}
-		found, err := of.copies(ctx)
-		if concernsAll(ctx, err) {
-			return advise(err)
+		found, err := of.Copies(ctx)
+		if report.StopsAll(ctx, err) {
+			return report.Advise(err)
 		}
-		blobs.add(err)
+		blobs.Add(err)
 		if err != nil {
 			terminal.PrintError(std.Err, ref.String(), err)
 			if c.JSON {
-				if err := terminal.PrintJSON(std.Out, statFailure{ref.String(), newJSONError(err)}); err != nil {
+				if err := terminal.PrintJSON(std.Out, statFailure{ref.String(), report.NewJSONError(err)}); err != nil {
 					return err
 				}
 			}
@@ -75,19 +74,8 @@ func (c *copiesLsCmd) Run(ctx context.Context, std terminal.Streams) error {
 			return err
 		}
 	}
-	noteSimulatedCopies(terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.JSON, NoBars: true}), all)
-	return blobs.err(ctx)
-}
-
-// noteSimulatedCopies says which of the copies are not real.
-func noteSimulatedCopies(shown *terminal.Progress, all []api.Copy) {
-	simulated := map[string]bool{}
-	for _, one := range all {
-		if one.Simulated {
-			simulated[one.Provider] = true
-		}
-	}
-	noteSimulated(shown, slices.Sorted(maps.Keys(simulated)))
+	report.SimulatedCopies(terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.JSON, NoBars: true}), all)
+	return blobs.Err(ctx)
 }
 
 // printCopies prints a table of copies. Accounts are in it where a provider has
@@ -116,34 +104,19 @@ func printCopies(w io.Writer, all []api.Copy, withDigests bool) error {
 	for _, c := range all {
 		row([]string{
 			c.Provider, c.Purpose, cmp.Or(terminal.Printable(c.Extension), "-"), c.State, cmp.Or(terminal.Printable(c.ProviderFileID), "-"), terminal.Size(c.Size),
-			terminal.OptionalTime(c.LastUsedAt, "-"), terminal.OptionalTime(c.ExpiresAt, "never"), providerErrorText(c.Error),
+			terminal.OptionalTime(c.LastUsedAt, "-"), terminal.OptionalTime(c.ExpiresAt, "never"), report.ProviderError(c.Error),
 		}, c.Account, c.Digest.String())
 	}
 	return t.Flush()
 }
 
-// providerErrorText is a provider's error on one line, shortened; "-" for none.
-func providerErrorText(e *api.ProviderError) string {
-	if e == nil {
-		return "-"
-	}
-	text := cmp.Or(e.Code, e.Kind)
-	if e.Status > 0 {
-		text = fmt.Sprintf("%d %s", e.Status, text)
-	}
-	if e.Message != "" {
-		text += ": " + e.Message
-	}
-	return terminal.Shorten(terminal.Printable(text), 100)
-}
-
 type copiesRmCmd struct {
 	settings.Client
 
-	Blobs   []stored `arg:"" name:"blob" help:"Digests, hash URLs of this gateway, or ids of files."`
-	From    []string `required:"" placeholder:"PROVIDER" help:"Providers to delete the copies at, such as kimi,glm."`
-	Purpose string   `placeholder:"PURPOSE" help:"Only those of this purpose."`
-	JSON    bool     `name:"json" help:"Print a JSON object for each copy."`
+	Blobs   []argument.Stored `arg:"" name:"blob" help:"Digests, hash URLs of this gateway, or ids of files."`
+	From    []string          `required:"" placeholder:"PROVIDER" help:"Providers to delete the copies at, such as kimi,glm."`
+	Purpose string            `placeholder:"PURPOSE" help:"Only those of this purpose."`
+	JSON    bool              `name:"json" help:"Print a JSON object for each copy."`
 }
 
 // Help is what --help adds.
@@ -153,73 +126,50 @@ func (copiesRmCmd) Help() string {
 
 // Run deletes the copies, one after the other.
 func (c *copiesRmCmd) Run(ctx context.Context, std terminal.Streams) error {
-	from, err := providerNames(c.From)
+	from, err := argument.SomeProviders(c.From)
 	if err != nil {
 		return err
-	}
-	if len(from) == 0 {
-		return errNoProviders
 	}
 	gateway, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer gateway.Close()
-	owners := make([]owner, len(c.Blobs))
+	owners := make([]transfer.Owner, len(c.Blobs))
 	for i, ref := range c.Blobs { // all are looked at before anything is deleted
-		if owners[i], err = ref.at(gateway); err != nil {
+		if owners[i], err = transfer.OwnerOf(gateway, ref); err != nil {
 			return err
 		}
 	}
-	var results tally
+	var results report.Tally
+	deletes := report.Deletes{Shown: terminal.NewProgress(std, terminal.ProgressOptions{NoBars: true}), Tally: &results, JSON: c.JSON}
 	for i, of := range owners {
 		for _, provider := range from {
-			deleted, err := of.deleteCopies(ctx, provider, c.Purpose)
-			if concernsAll(ctx, err) {
-				return advise(err)
+			deleted, err := of.DeleteCopies(ctx, provider, c.Purpose)
+			if report.StopsAll(ctx, err) {
+				return report.Advise(err)
 			}
 			if err != nil {
-				results.add(err)
-				terminal.PrintError(std.Err, c.Blobs[i].String()+" at "+provider, adviseCopy(err))
+				results.Add(err)
+				terminal.PrintError(std.Err, c.Blobs[i].String()+" at "+provider, report.AdviseCopy(err))
 			}
-			if err := reportDeleted(terminal.NewProgress(std, terminal.ProgressOptions{NoBars: true}), &results, deleted, c.JSON); err != nil {
+			if err := deletes.Print(deleted); err != nil {
 				return err
 			}
 		}
 	}
-	return results.err(ctx)
-}
-
-// notDeleted is the error of a copy whose provider has not confirmed its delete.
-func notDeleted(c api.Copy) error {
-	if c.State == string(providers.StateDeleted) {
-		return nil
-	}
-	why := ""
-	if c.Error != nil {
-		why = " (" + providerErrorText(c.Error) + ")"
-	}
-	return exit.With(exit.UnderWay, fmt.Errorf("%s has not confirmed the delete yet%s; the gateway goes on trying", c.Provider, why))
-}
-
-// copyText names a copy.
-func copyText(c api.Copy) string {
-	what := c.Purpose
-	if c.Extension != "" {
-		what += ", " + terminal.Printable(c.Extension)
-	}
-	return fmt.Sprintf("%s at %s (%s)", c.Digest, c.Provider, what)
+	return results.Err(ctx)
 }
 
 type copiesLostCmd struct {
 	settings.Client
 
-	Blob    blobRef `arg:"" name:"digest" help:"Digest, or hash URL of this gateway."`
-	At      string  `required:"" placeholder:"PROVIDER" help:"The provider that doesn't know the file."`
-	ID      string  `name:"id" placeholder:"ID" help:"The file's id that the provider denied; the copy's present one if empty. Where the copy has another by now, nothing is lost."`
-	Purpose string  `placeholder:"PURPOSE" help:"The copy's purpose; the usual one for the blob if empty."`
-	Name    string  `placeholder:"NAME" help:"Name of the file at the provider, where the copy was asked for under one."`
-	JSON    bool    `name:"json" help:"Print the copy as JSON."`
+	Blob    argument.Blob `arg:"" name:"digest" help:"Digest, or hash URL of this gateway."`
+	At      string        `required:"" placeholder:"PROVIDER" help:"The provider that doesn't know the file."`
+	ID      string        `name:"id" placeholder:"ID" help:"The file's id that the provider denied; the copy's present one if empty. Where the copy has another by now, nothing is lost."`
+	Purpose string        `placeholder:"PURPOSE" help:"The copy's purpose; the usual one for the blob if empty."`
+	Name    string        `placeholder:"NAME" help:"Name of the file at the provider, where the copy was asked for under one."`
+	JSON    bool          `name:"json" help:"Print the copy as JSON."`
 }
 
 // Run reports the loss, and prints the id to use from now on.
@@ -229,7 +179,7 @@ func (c *copiesLostCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return err
 	}
 	defer gateway.Close()
-	d, err := c.Blob.digestAt(gateway)
+	d, err := c.Blob.DigestAt(gateway)
 	if err != nil {
 		return err
 	}
@@ -239,9 +189,9 @@ func (c *copiesLostCmd) Run(ctx context.Context, std terminal.Streams) error {
 	made, err := gateway.ReportLost(ctx, d, c.At, c.ID, client.CopyOptions{Purpose: c.Purpose, Name: c.Name})
 	done()
 	if err != nil {
-		return adviseCopy(err)
+		return report.AdviseCopy(err)
 	}
-	if err := notReady(made); err != nil {
+	if err := report.NotReady(made); err != nil {
 		return err
 	}
 	if c.JSON {
@@ -252,7 +202,7 @@ func (c *copiesLostCmd) Run(ctx context.Context, std terminal.Streams) error {
 	} else {
 		shown.Note("%s knows the file", c.At)
 	}
-	noteSimulatedCopies(shown, []api.Copy{made})
+	report.SimulatedCopies(shown, []api.Copy{made})
 	_, err = fmt.Fprintln(std.Out, made.ProviderFileID)
 	return err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,12 +10,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"github.com/alecthomas/kong"
 
 	"casgate/cas"
 	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/report"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
@@ -65,12 +62,12 @@ func TestSyncWaitsForLongerThanTheGateway(t *testing.T) {
 				Code: api.CodeProviderQuota, Detail: "kimi: upload failed: the balance is used up", Provider: "kimi", OperationID: "op-1",
 			}},
 			code:   exit.Refused,
-			stderr: "→ kimi: kimi: upload failed: the balance is used up (provider_quota, operation op-1); once that is mended, `cas sync --retry` tries again at once\n",
+			stderr: "→ kimi: kimi: upload failed: the balance is used up (provider_quota, operation op-1); after you have fixed that, `cas sync --retry` tries again at once\n",
 		},
 		"lost meanwhile": {
 			last:   api.Operation{Status: api.OperationSucceeded, Copy: new(aCopy("lost", ""))},
 			code:   exit.Unavailable,
-			stderr: "the copy was made, and is lost by now; the same command makes it again\n",
+			stderr: "the copy was made, and now it is lost; the same command makes it again\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,7 +103,7 @@ func TestSyncGivesUpWaitingAndSaysHowFarItIs(t *testing.T) {
 		}
 		answer(t, w, 202, aCopy("processing", ""))
 	}, "sync", wantedDigest.String(), "--to=kimi", "--wait=20ms", "--retry", "--json")
-	want := "kimi: copy in progress: it is processing, and the work goes on at the gateway (operation op-1)\n"
+	want := "kimi: copy in progress: it is processing, and the gateway continues (operation op-1)\n"
 	if o.code != exit.UnderWay || !strings.Contains(o.stderr, want) ||
 		!strings.Contains(o.stdout, `"copy":{`) || !strings.Contains(o.stdout, `"error":{`) {
 		t.Errorf("%+v", o)
@@ -196,7 +193,7 @@ func TestDeleteIsSaidOnlyOnceItIsConfirmed(t *testing.T) {
 		stderr string
 	}{
 		"confirmed":   {[]api.Copy{aCopy("deleted", "")}, exit.OK, name + " deleted\n", ""},
-		"being tried": {[]api.Copy{failed}, exit.UnderWay, "", "cas: " + name + ": kimi has not confirmed the delete yet (503 transient: busy); the gateway goes on trying\n"},
+		"being tried": {[]api.Copy{failed}, exit.UnderWay, "", "cas: " + name + ": kimi has not confirmed the delete yet (503 transient: busy); the gateway keeps trying\n"},
 		"one of both": {[]api.Copy{aCopy("deleting", "file_1"), aCopy("deleted", "")}, exit.Partly, name + " deleted\n", "has not confirmed the delete yet; the gateway"},
 	} {
 		o := runWith(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
@@ -279,43 +276,8 @@ func TestExitCodesOfProblems(t *testing.T) {
 		{api.Problem{Code: api.CodeInternal}, exit.Failure},
 	} {
 		err := fmt.Errorf("wrapped: %w", &client.Error{Problem: tt.problem})
-		if code := exitCode(t.Context(), err); code != tt.code {
+		if code := report.ExitCode(t.Context(), err); code != tt.code {
 			t.Errorf("%s, retryable %t: exit code %d, want %d", tt.problem.Code, tt.problem.Retryable, code, tt.code)
 		}
 	}
-}
-
-func TestWaitFlag(t *testing.T) {
-	t.Parallel()
-	for args, want := range map[string]waitFlag{
-		"":                       {},
-		"--wait":                 {},
-		"--wait=30s":             {limit: 30 * time.Second},
-		"--no-wait":              {not: true},
-		"--no-wait --wait=1m30s": {limit: 90 * time.Second},
-		"--wait=1m --no-wait":    {not: true},
-	} {
-		got, err := parseWait(t, strings.Fields(args)...)
-		if err != nil || got != want {
-			t.Errorf("%q: %+v, %v; want %+v", args, got, err, want)
-		}
-	}
-	for _, args := range []string{"--wait=", "--wait=0s", "--wait=-1s", "--wait=soon", "--wait=true"} {
-		if got, err := parseWait(t, args); err == nil {
-			t.Errorf("%q is %+v", args, got)
-		}
-	}
-}
-
-func parseWait(t *testing.T, args ...string) (waitFlag, error) {
-	t.Helper()
-	var flags struct {
-		Wait waitFlag `negatable:""`
-	}
-	parser, err := kong.New(&flags, kong.Exit(func(int) { t.Error(errors.New("it exits")) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = parser.Parse(args)
-	return flags.Wait, err
 }

@@ -19,6 +19,7 @@ import (
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/wiring"
 	"casgate/migrations"
 )
 
@@ -97,11 +98,8 @@ func (c *doctorCmd) checkSettings(e *examination) {
 	for _, name := range knownVariables {
 		known[name], known[name+"_FILE"] = true, true
 	}
-	for _, a := range adapters {
-		for _, setting := range providerSettings {
-			known[a.variable(setting)] = true
-		}
-		known[a.variable("API_KEY_FILE")] = true
+	for _, name := range wiring.ProviderVariables() {
+		known[name] = true
 	}
 	unknown := false
 	for _, entry := range os.Environ() {
@@ -155,7 +153,7 @@ func userName() string { return fmt.Sprintf("this user (uid %d)", os.Getuid()) }
 
 func (c *doctorCmd) checkIndex(ctx context.Context, e *examination) {
 	const subject = "index"
-	x, err := openIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	x, err := wiring.OpenIndex(ctx, c.Index, c.Data, zerolog.Nop())
 	if err != nil {
 		e.fail(subject, err, "check that the server runs, and host, port, user, password and database in CAS_DATABASE_URL")
 		return
@@ -178,7 +176,7 @@ func (c *doctorCmd) checkIndex(ctx context.Context, e *examination) {
 	c.checkClock(ctx, e, x)
 }
 
-func (c *doctorCmd) checkClock(ctx context.Context, e *examination, x database) {
+func (c *doctorCmd) checkClock(ctx context.Context, e *examination, x wiring.Index) {
 	before := time.Now()
 	theirs, err := x.Clock(ctx)
 	if err != nil {
@@ -195,12 +193,12 @@ func (c *doctorCmd) checkClock(ctx context.Context, e *examination, x database) 
 
 func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 	const subject = "store"
-	objects, err := openObjects(c.ObjectStore, c.Data)
+	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data)
 	if err != nil {
 		e.fail(subject, err, "correct the settings it names")
 		return
 	}
-	defer objects.close()
+	defer objects.Close()
 	if err := objects.Check(ctx); err != nil {
 		e.fail(subject, err, storeRemedy(objects, err))
 		return
@@ -210,11 +208,11 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 		e.fail(subject, err, storeRemedy(objects, err))
 		return
 	}
-	e.ok(subject, "%s: wrote, read and removed an object in %s", objects.text, time.Since(start).Round(100*time.Microsecond))
-	if objects.s3 == nil {
+	e.ok(subject, "%s: wrote, read and removed an object in %s", objects.Text, time.Since(start).Round(100*time.Microsecond))
+	if objects.S3 == nil {
 		return
 	}
-	enforced, err := objects.s3.EnforcesChecksums(ctx)
+	enforced, err := objects.S3.EnforcesChecksums(ctx)
 	switch {
 	case err != nil:
 		e.fail("checksums", err, storeRemedy(objects, err))
@@ -225,11 +223,11 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 	}
 }
 
-func storeRemedy(objects objectStore, err error) string {
+func storeRemedy(objects wiring.ObjectStore, err error) string {
 	switch {
 	case errors.Is(err, cas.ErrNoSpace):
 		return "make room"
-	case objects.s3 == nil:
+	case objects.S3 == nil:
 		return "give " + userName() + " the right to write in the data folder"
 	case strings.Contains(err.Error(), "RequestTimeTooSkewed"):
 		return "set this machine's clock by NTP"

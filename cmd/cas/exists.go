@@ -7,9 +7,12 @@ import (
 	"io"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/argument"
 	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/transfer"
 	"casgate/gateway/client"
 )
 
@@ -17,9 +20,9 @@ import (
 type existsCmd struct {
 	settings.Client
 
-	Blobs []subject `arg:"" name:"digest|file" help:"Digests, hash URLs of this gateway, or local files, which are read and not sent."`
-	JSON  bool      `name:"json" help:"Print a JSON object for each."`
-	Quiet bool      `short:"q" help:"Print no progress, only results and errors."`
+	Blobs []argument.Content `arg:"" name:"digest|file" help:"Digests, hash URLs of this gateway, or local files, which are read and not sent."`
+	JSON  bool               `name:"json" help:"Print a JSON object for each."`
+	Quiet bool               `short:"q" help:"Print no progress, only results and errors."`
 }
 
 // Help is what --help adds.
@@ -34,8 +37,8 @@ type existence struct {
 	Path   string      `json:"path,omitempty"` // of a local file
 	Digest *cas.Digest `json:"digest,omitempty"`
 	// Present is nil where it isn't known.
-	Present *bool      `json:"present,omitempty"`
-	Error   *jsonError `json:"error,omitempty"`
+	Present *bool             `json:"present,omitempty"`
+	Error   *report.JSONError `json:"error,omitempty"`
 
 	given string
 	err   error
@@ -65,13 +68,13 @@ func (c *existsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	missing, err := gateway.FindMissing(ctx, digests)
 	if err != nil {
-		return advise(err)
+		return report.Advise(err)
 	}
 	lacking := map[cas.Digest]bool{}
 	for _, d := range missing {
 		lacking[d] = true
 	}
-	var results tally
+	var results report.Tally
 	for _, e := range all {
 		if e.Digest != nil {
 			e.Present = new(!lacking[*e.Digest])
@@ -79,38 +82,38 @@ func (c *existsCmd) Run(ctx context.Context, std terminal.Streams) error {
 				e.err = errMissing
 			}
 		}
-		results.add(e.err)
+		results.Add(e.err)
 		if err := c.print(shown, e); err != nil {
 			return err
 		}
 	}
-	return results.err(ctx)
+	return results.Err(ctx)
 }
 
 // look finds out the digest of an argument.
-func (c *existsCmd) look(ctx context.Context, gateway *client.Client, shown *terminal.Progress, s subject) (existence, error) {
-	if s.file != "" {
-		return existence{}, exit.Usagef("%s is the id of a file; `cas file info` tells of it", s.file)
+func (c *existsCmd) look(ctx context.Context, gateway *client.Client, shown *terminal.Progress, s argument.Content) (existence, error) {
+	if s.File != "" {
+		return existence{}, exit.Usagef("%s is the id of a file; `cas file info` tells of it", s.File)
 	}
-	if s.path == "" {
-		d, err := s.blob.digestAt(gateway)
-		return existence{Digest: &d, given: s.blob.String()}, err
+	if s.Path == "" {
+		d, err := s.Blob.DigestAt(gateway)
+		return existence{Digest: &d, given: s.Blob.String()}, err
 	}
-	e := existence{Path: s.path, given: s.path}
-	item := fileItem(s.path)
-	if e.err = item.err; e.err != nil {
+	e := existence{Path: s.Path, given: s.Path}
+	item := transfer.LocalItem(s.Path)
+	if e.err = item.Err; e.err != nil {
 		return e, nil
 	}
-	if item.streamed {
+	if item.Streamed {
 		e.err = errors.New("it can be read only once; store it with `cas put`, which tells whether it was there")
 		return e, nil
 	}
-	u := &uploader{gateway: gateway, parallel: 1, shown: shown}
-	source, err := client.NewSource(func() (io.ReadCloser, error) { return u.open(ctx, s.path, "reading") })
+	u := &transfer.Uploader{Gateway: gateway, Parallel: 1, Shown: shown}
+	source, err := client.NewSource(func() (io.ReadCloser, error) { return u.Open(ctx, s.Path, "reading") })
 	if ctx.Err() != nil {
 		return e, context.Cause(ctx)
 	}
-	if e.err = withoutPath(err); e.err == nil {
+	if e.err = transfer.WithoutPath(err); e.err == nil {
 		e.Digest = &source.Digest
 	}
 	return e, nil
@@ -122,7 +125,7 @@ func (c *existsCmd) print(shown *terminal.Progress, e existence) error {
 	}
 	if c.JSON {
 		if e.Present == nil {
-			e.Error = newJSONError(e.err)
+			e.Error = report.NewJSONError(e.err)
 		}
 		return terminal.PrintJSON(shown.Stdout(), e)
 	}

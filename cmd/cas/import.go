@@ -12,21 +12,22 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"casgate/cas"
 	"casgate/cas/importer"
 	"casgate/cas/journal"
+	"casgate/cmd/cas/internal/argument"
 	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/importing"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
-	"casgate/index/pgindex/pgsource"
+	"casgate/cmd/cas/internal/transfer"
+	"casgate/cmd/cas/internal/wiring"
 )
 
 // importCmd registers the files of an old file manager.
 type importCmd struct {
-	settings.Data
-	settings.Index
-	sourceConfig
-	oldTableConfig
+	wiring.LocalIndex
+	settings.Sources
+	importing.OldTable
 
 	FromPostgres bool   `name:"from-postgres" xor:"from" required:"" help:"Import the rows of a Postgres table."`
 	FromCSV      string `name:"from-csv" xor:"from" required:"" placeholder:"FILE" help:"Import the lines of a CSV file whose first line names the columns; - is standard input."`
@@ -64,11 +65,11 @@ func fieldNames() string {
 
 // Run imports, or tells what an import would do.
 func (c *importCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
-	sources, err := c.openSources()
+	sources, err := wiring.OpenSources(c.Sources)
 	if err != nil {
 		return err
 	}
-	defer sources.close()
+	defer sources.Close()
 	source, err := c.sourceOf(sources)
 	if err != nil {
 		return err
@@ -77,18 +78,18 @@ func (c *importCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 	defer shown.Close()
 	rows, total, closeRows, err := c.rows(ctx, std, source)
 	if err != nil {
-		return withCode(ctx, err)
+		return importing.WithExitCode(ctx, err)
 	}
 	defer closeRows()
-	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	x, err := c.LocalIndex.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer x.Close()
 	if err := source.Check(ctx); err != nil {
-		return withCode(ctx, err)
+		return importing.WithExitCode(ctx, err)
 	}
-	report, err := newProblemReport(c.Report, shown)
+	report, err := importing.NewReport(shown, importing.ReportOptions{Path: c.Report, JSON: c.JSON})
 	if err != nil {
 		return err
 	}
@@ -98,23 +99,23 @@ func (c *importCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 	} else {
 		failed, err = c.importRows(ctx, x, rows, total, source, report)
 	}
-	if err = errors.Join(withCode(ctx, err), report.close()); err == nil && failed > 0 {
+	if err = errors.Join(importing.WithExitCode(ctx, err), report.Close()); err == nil && failed > 0 {
 		err = exit.With(exit.Partly, exit.ErrReported)
 	}
 	return err
 }
 
 // sourceOf returns the source that has the bytes of the rows.
-func (c *importCmd) sourceOf(sources openedSources) (byteSource, error) {
-	switch all := sources.all(); {
-	case c.FromBucket && sources.bucket == nil:
+func (c *importCmd) sourceOf(sources wiring.Sources) (wiring.Source, error) {
+	switch all := sources.All(); {
+	case c.FromBucket && sources.Bucket == nil:
 		return nil, exit.Usagef("--from-bucket needs CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys")
 	case c.FromBucket:
-		return sources.bucket, nil
-	case c.FromFolder && sources.folder == nil:
+		return sources.Bucket, nil
+	case c.FromFolder && sources.Folder == nil:
 		return nil, exit.Usagef("--from-folder needs CAS_SOURCE_DIR")
 	case c.FromFolder:
-		return sources.folder, nil
+		return sources.Folder, nil
 	case len(all) == 0:
 		return nil, exit.Usagef("where do the files lie? Set CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys, or CAS_SOURCE_DIR")
 	case len(all) > 1:
@@ -125,17 +126,17 @@ func (c *importCmd) sourceOf(sources openedSources) (byteSource, error) {
 }
 
 // rows returns what is to be imported, and how much it is where that is known.
-func (c *importCmd) rows(ctx context.Context, std terminal.Streams, source byteSource) (rows importer.Rows, total int64, closeRows func(), err error) {
+func (c *importCmd) rows(ctx context.Context, std terminal.Streams, source wiring.Source) (rows importer.Rows, total int64, closeRows func(), err error) {
 	closeRows = func() {}
-	mapping, err := c.mapping()
+	mapping, err := c.Mapping()
 	if err != nil {
 		return nil, 0, nil, err
 	}
 	switch {
 	case c.FromPostgres:
-		table, err := pgsource.New(pgsource.Options{URL: c.OldDatabaseURL.Reveal(), Table: c.Table, Mapping: mapping})
+		table, err := c.OldTable.Open()
 		if err != nil {
-			return nil, 0, nil, exit.Usagef("%w (from CAS_SOURCE_DATABASE_URL)", err)
+			return nil, 0, nil, err
 		}
 		if total, err = table.Count(ctx); err != nil {
 			return nil, 0, nil, err
@@ -143,7 +144,7 @@ func (c *importCmd) rows(ctx context.Context, std terminal.Streams, source byteS
 		rows = table.Rows(ctx)
 	case c.FromCSV != "" || c.FromJSONL != "":
 		var list io.Reader = std.In
-		if name := c.FromCSV + c.FromJSONL; name != stdinPath { // one of them is empty
+		if name := c.FromCSV + c.FromJSONL; name != argument.StdinPath { // one of them is empty
 			file, err := os.Open(name)
 			if err != nil {
 				return nil, 0, nil, exit.With(exit.Usage, err)
@@ -151,9 +152,9 @@ func (c *importCmd) rows(ctx context.Context, std terminal.Streams, source byteS
 			list, closeRows = file, func() { file.Close() }
 		}
 		if c.FromCSV != "" {
-			rows = importer.CSV(contextReader{ctx, list}, mapping)
+			rows = importer.CSV(transfer.ContextReader{Context: ctx, Reader: list}, mapping)
 		} else {
-			rows = importer.JSONLines(contextReader{ctx, list}, mapping)
+			rows = importer.JSONLines(transfer.ContextReader{Context: ctx, Reader: list}, mapping)
 		}
 	default:
 		rows = source.Rows(ctx)
@@ -162,34 +163,34 @@ func (c *importCmd) rows(ctx context.Context, std terminal.Streams, source byteS
 }
 
 // importRows imports, and prints the counts.
-func (c *importCmd) importRows(ctx context.Context, x database, rows importer.Rows, total int64, source byteSource, report *problemReport) (failed int64, err error) {
+func (c *importCmd) importRows(ctx context.Context, x wiring.Index, rows importer.Rows, total int64, source wiring.Source, report *importing.Report) (failed int64, err error) {
 	var sofar atomic.Pointer[importer.ImportCounts]
 	sofar.Store(&importer.ImportCounts{})
-	counter := report.shown.Counting("importing", total, func() string {
+	counter := report.Shown.Counting("importing", total, func() string {
 		return fmt.Sprintf("%d failed", sofar.Load().Failed)
 	})
-	records := startJournal(x, zerolog.New(report.shown.Stderr()).Level(zerolog.WarnLevel))
-	defer records.close()
+	records := wiring.StartJournal(x, zerolog.New(report.Shown.Stderr()).Level(zerolog.WarnLevel))
+	defer records.Close()
 	start := time.Now()
 	counts, err := importer.Import(ctx, rows, importer.ImportOptions{
-		Index: x, Source: source.Name(), Report: report.add,
+		Index: x, Source: source.Name(), Report: report.Add,
 		Progress: func(n importer.ImportCounts) { sofar.Store(&n); counter.Set(n.Rows) },
 	})
 	counter.Done()
-	records.add(journal.Record{Kind: journal.KindImport, Bytes: counts.Bytes}, start, err)
+	records.Add(journal.Record{Kind: journal.KindImport, Bytes: counts.Bytes}, start, err)
 	line := fmt.Sprintf("%d rows: %d imported (%s), %d there already, %d failed", counts.Rows, counts.Imported, terminal.Size(counts.Bytes), counts.Already, counts.Failed)
 	if counts.Noted > 0 {
 		line += fmt.Sprintf("; of those imported %d lost something", counts.Noted)
 	}
-	return counts.Failed, errors.Join(err, printCounts(report.shown.Stdout(), c.JSON, counts, line))
+	return counts.Failed, errors.Join(err, report.PrintCounts(counts, line))
 }
 
 // survey tells what an import would do.
-func (c *importCmd) survey(ctx context.Context, x database, rows importer.Rows, total int64, source byteSource, report *problemReport) (failed int64, err error) {
+func (c *importCmd) survey(ctx context.Context, x wiring.Index, rows importer.Rows, total int64, source wiring.Source, report *importing.Report) (failed int64, err error) {
 	survey := importer.NewSurvey(importer.SurveyOptions{
-		Sources: []importer.Statter{source}, Known: x.File, Missing: x.Missing, MaxSize: int64(c.MaxBlobSize), Report: report.add,
+		Sources: []importer.Statter{source}, Known: x.File, Missing: x.Missing, MaxSize: int64(c.MaxBlobSize), Report: report.Add,
 	})
-	counter := report.shown.Counting("looking", total, func() string {
+	counter := report.Shown.Counting("looking", total, func() string {
 		return fmt.Sprintf("%d would fail", survey.Counts().WouldFail)
 	})
 	err = survey.Rows(ctx, rows, source.Name(), counter.Set)
@@ -197,10 +198,5 @@ func (c *importCmd) survey(ctx context.Context, x database, rows importer.Rows, 
 	counts := survey.Counts()
 	line := fmt.Sprintf("%d rows: %s to import, %d there already, %d duplicates by digest, %d would fail",
 		counts.Files, terminal.Size(counts.Bytes), counts.Already, counts.Duplicates, counts.WouldFail)
-	return counts.WouldFail, errors.Join(err, printCounts(report.shown.Stdout(), c.JSON, counts, line))
-}
-
-// newFiles puts together what takes bytes in.
-func newFiles(store *cas.Store, x database, sources []cas.Source, noted *notedCopies, log zerolog.Logger) *cas.Files {
-	return cas.NewFiles(cas.FilesOptions{Store: store, Index: x, Sources: sources, Adopt: noted.enter, Log: log})
+	return counts.WouldFail, errors.Join(err, report.PrintCounts(counts, line))
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
@@ -39,7 +40,7 @@ func (c *lsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	printed := 0
 	for blob, err := range gateway.List(ctx, c.options()) {
 		if err != nil {
-			return advise(err)
+			return report.Advise(err)
 		}
 		if c.JSON {
 			err = terminal.PrintJSON(std.Out, blob)

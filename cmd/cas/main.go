@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
 
@@ -96,5 +97,5 @@ func run(ctx context.Context, args []string, std terminal.Streams) int {
 	if err != nil && !errors.Is(err, exit.ErrReported) {
 		fmt.Fprintln(std.Err, "cas:", err)
 	}
-	return exitCode(ctx, err)
+	return report.ExitCode(ctx, err)
 }

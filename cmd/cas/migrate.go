@@ -6,10 +6,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
-
-	"github.com/rs/zerolog"
+	"casgate/cmd/cas/internal/wiring"
 )
 
 // migrateCmd looks after the index's schema.
@@ -19,13 +17,12 @@ type migrateCmd struct {
 }
 
 type migrateUpCmd struct {
-	settings.Data
-	settings.Index
+	wiring.LocalIndex
 }
 
 // Run applies what is missing and says where the schema stands.
 func (c *migrateUpCmd) Run(ctx context.Context, std terminal.Streams) error {
-	x, err := openIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	x, err := c.OpenAnySchema(ctx)
 	if err != nil {
 		return err
 	}
@@ -37,18 +34,17 @@ func (c *migrateUpCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(std.Out, "%s is at version %d\n", c.Index.Describe(c.Data), status[len(status)-1].Version)
+	_, err = fmt.Fprintf(std.Out, "%s is at version %d\n", c.Describe(), status[len(status)-1].Version)
 	return err
 }
 
 type migrateStatusCmd struct {
-	settings.Data
-	settings.Index
+	wiring.LocalIndex
 }
 
 // Run prints a table of migrations.
 func (c *migrateStatusCmd) Run(ctx context.Context, std terminal.Streams) error {
-	x, err := openIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	x, err := c.OpenAnySchema(ctx)
 	if err != nil {
 		return err
 	}

@@ -309,7 +309,7 @@ func (m *movingIn) check() {
 func (m *movingIn) checkJournal() {
 	m.t.Helper()
 	for kind, least := range map[journal.Kind]int64{journal.KindImport: 2, journal.KindBackfill: m.expected.Failing / 2} {
-		records, err := m.x.Records(m.t.Context(), journal.Query{Limit: 20_000, Kind: kind, Actor: ownActor})
+		records, err := m.x.Records(m.t.Context(), journal.Query{Limit: 20_000, Kind: kind, Actor: journal.ActorCLI})
 		m.must(err)
 		if int64(len(records)) < least {
 			m.t.Errorf("the journal has %d records of kind %s", len(records), kind)

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/argument"
 	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
@@ -24,14 +26,14 @@ type opsCmd struct {
 
 	ID string `arg:"" optional:"" name:"id" help:"Tell how this operation is, or how it ended."`
 
-	Kind     string     `placeholder:"KIND" help:"Only those of this kind: upload, download, delete, sync, unsync, evict, reconcile, import, backfill, token-created and others."`
-	Actor    string     `placeholder:"ACTOR" help:"Only those that this one asked for: token:<id>, url, public, none, cli or gateway."`
-	Digest   cas.Digest `placeholder:"DIGEST" help:"Only those on this blob."`
-	File     string     `placeholder:"ID" help:"Only those on this file."`
-	Provider string     `placeholder:"NAME" help:"Only those at this provider."`
-	Outcome  string     `placeholder:"OUTCOME" enum:",ok,failed,broken-off" default:"" help:"Only those that ended this way: ok, failed, or broken-off where the client left or was cut off."`
-	Since    moment     `placeholder:"WHEN" help:"Only those begun since: a time such as 2026-11-21T20:00:00Z, or how long ago, such as 2h."`
-	Until    moment     `placeholder:"WHEN" help:"Only those begun before."`
+	Kind     string          `placeholder:"KIND" help:"Only those of this kind: upload, download, delete, sync, unsync, evict, reconcile, import, backfill, token-created and others."`
+	Actor    string          `placeholder:"ACTOR" help:"Only those that this one asked for: token:<id>, url, public, none, cli or gateway."`
+	Digest   cas.Digest      `placeholder:"DIGEST" help:"Only those on this blob."`
+	File     string          `placeholder:"ID" help:"Only those on this file."`
+	Provider string          `placeholder:"NAME" help:"Only those at this provider."`
+	Outcome  string          `placeholder:"OUTCOME" enum:",ok,failed,broken-off" default:"" help:"Only those that ended this way: ok, failed, or broken-off where the client left or was cut off."`
+	Since    argument.Moment `placeholder:"WHEN" help:"Only those begun since: a time such as 2026-11-21T20:00:00Z, or how long ago, such as 2h."`
+	Until    argument.Moment `placeholder:"WHEN" help:"Only those begun before."`
 
 	Limit  int           `default:"50" help:"How many of the newest to print; 0 means all."`
 	Follow bool          `short:"f" help:"Print what is there oldest first, and then each operation as it ends, until Ctrl-C."`
@@ -44,23 +46,6 @@ func (opsCmd) Help() string {
 	return `An operation is recorded when it ends, within about a second, under the id that the answer to the request (X-Request-Id) and the gateway's log have too. Requests that only look leave no record. Where the gateway could not keep up and dropped some, standard error says how many.
 
 Without an id the newest come first. With --follow nothing is missed and nothing repeated, also across restarts of the gateway.`
-}
-
-// moment is a point in time, given as such or by how long ago it was.
-type moment struct{ time.Time }
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (m *moment) UnmarshalText(text []byte) error {
-	if ago, err := time.ParseDuration(string(text)); err == nil && ago >= 0 {
-		m.Time = time.Now().Add(-ago)
-		return nil
-	}
-	at, err := time.Parse(time.RFC3339, string(text))
-	if err != nil {
-		return fmt.Errorf("%q is neither a time such as 2026-11-21T20:00:00Z nor how long ago, such as 2h", text)
-	}
-	m.Time = at
-	return nil
 }
 
 // Run prints operations, or tells of one.
@@ -94,7 +79,7 @@ func (c *opsCmd) options() client.RecordOptions {
 func (c *opsCmd) one(ctx context.Context, gateway *client.Client, std terminal.Streams) error {
 	operation, err := gateway.Operation(ctx, c.ID)
 	if err != nil {
-		return advise(err)
+		return report.Advise(err)
 	}
 	if c.JSON {
 		return terminal.PrintJSON(std.Out, operation)
@@ -119,7 +104,7 @@ func (c *opsCmd) newest(ctx context.Context, gateway *client.Client, out *opsPri
 		}
 		page, err := gateway.Records(ctx, o)
 		if err != nil {
-			return "", advise(err)
+			return "", report.Advise(err)
 		}
 		if o.After == "" {
 			place = page.Newest
@@ -172,7 +157,7 @@ func (c *opsCmd) follow(ctx context.Context, gateway *client.Client, std termina
 			away = true
 			continue
 		case err != nil:
-			return advise(err)
+			return report.Advise(err)
 		}
 		place, away = newest, false
 		out.tellLost(lost)
@@ -252,7 +237,7 @@ func printOperation(w io.Writer, o api.Operation) error {
 	field("kind", o.Kind)
 	field("status", o.Status)
 	if c := o.Copy; c != nil {
-		field("copy", copyText(*c)+", "+c.State)
+		field("copy", report.CopyName(*c)+", "+c.State)
 	}
 	if r := o.Record; r != nil {
 		field("recorded", r.Kind+", "+r.Outcome)

@@ -3,12 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 
+	"casgate/cmd/cas/internal/argument"
+	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/transfer"
 	"casgate/gateway/api"
-	"casgate/gateway/client"
 )
 
 // putCmd stores files.
@@ -47,26 +48,26 @@ func (c *putCmd) Run(ctx context.Context, std terminal.Streams) error {
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
 	defer shown.Close()
 
-	items := collect(c.Paths, c.Recursive, shown)
+	items := transfer.Find(c.Paths, shown, transfer.FindOptions{Recursive: c.Recursive})
 	if c.Name == "" {
 		for _, item := range items {
-			item.options.Name = item.ownName()
+			item.Options.Name = item.OwnName()
 		}
 	} else if len(items) > 0 {
-		items[0].options.Name = c.Name
+		items[0].Options.Name = c.Name
 	}
 	for _, item := range items {
-		item.options.MediaType, item.options.Providers = c.MediaType, c.Providers
+		item.Options.MediaType, item.Options.Providers = c.MediaType, c.Providers
 	}
-	if err := checkProviders(ctx, gateway, items, c.Providers); err != nil {
-		return adviseCopy(err)
+	if err := transfer.CheckProviders(ctx, gateway, items, c.Providers); err != nil {
+		return report.AdviseCopy(err)
 	}
-	u := &uploader{gateway: gateway, stdin: std.In, parallel: c.Parallel, shown: shown}
+	u := &transfer.Uploader{Gateway: gateway, Parallel: c.Parallel, Shown: shown}
 	stopped := make(chan error, 1)
-	go func() { stopped <- u.store(ctx, items) }()
+	go func() { stopped <- u.Store(ctx, items) }()
 	printErr := c.print(ctx, items, shown)
 	if err := <-stopped; err != nil {
-		return advise(err)
+		return report.Advise(err)
 	}
 	return printErr
 }
@@ -74,72 +75,51 @@ func (c *putCmd) Run(ctx context.Context, std terminal.Streams) error {
 // check refuses flags that contradict each other.
 func (c *putCmd) check() error {
 	var err error
-	if c.Providers, err = providerNames(c.Providers); err != nil {
+	if c.Providers, err = argument.Providers(c.Providers); err != nil {
 		return err
 	}
-	return checkPaths(c.Paths, c.Recursive, c.Name, c.Parallel)
+	return transfer.CheckUpload(transfer.UploadFlags{Paths: c.Paths, Recursive: c.Recursive, Name: c.Name, Parallel: c.Parallel})
 }
 
 // putResult is a line of JSON output.
 type putResult struct {
 	Path string `json:"path"`
 	*api.Blob
-	Error *jsonError `json:"error,omitempty"`
+	Error *report.JSONError `json:"error,omitempty"`
 }
 
 // print prints what came of each file, in their order, as it becomes known.
-func (c *putCmd) print(ctx context.Context, items []*putItem, shown *terminal.Progress) error {
-	var files tally
+func (c *putCmd) print(ctx context.Context, items []*transfer.Item, shown *terminal.Progress) error {
+	var files report.Tally
 	withPaths := len(c.Paths) > 1 || c.Recursive
 	for _, item := range items {
-		<-item.done
-		files.add(item.err)
+		<-item.Done
+		files.Add(item.Err)
 		var err error
 		switch {
 		case c.JSON:
-			err = terminal.PrintJSON(shown.Stdout(), item.result())
-		case item.err == nil && withPaths:
-			_, err = fmt.Fprintf(shown.Stdout(), "%s\t%s\n", item.blob.URL, terminal.Printable(item.path))
-		case item.err == nil:
-			_, err = fmt.Fprintln(shown.Stdout(), item.blob.URL)
+			err = terminal.PrintJSON(shown.Stdout(), newPutResult(item))
+		case item.Err == nil && withPaths:
+			_, err = fmt.Fprintf(shown.Stdout(), "%s\t%s\n", item.Blob.URL, terminal.Printable(item.Path))
+		case item.Err == nil:
+			_, err = fmt.Fprintln(shown.Stdout(), item.Blob.URL)
 		}
 		if err != nil {
 			return err
 		}
-		if item.err != nil && !item.stopped {
-			terminal.PrintError(shown.Stderr(), item.path, adviseCopy(item.err))
+		if item.Err != nil && !item.Stopped {
+			terminal.PrintError(shown.Stderr(), item.Path, report.AdviseCopy(item.Err))
 		}
-		for _, asked := range item.blob.Asked {
-			files.add(reportAsked(shown, item.path, asked))
+		for _, asked := range item.Blob.Asked {
+			files.Add(report.Asked(shown, item.Path, asked))
 		}
 	}
-	return files.err(ctx)
+	return files.Err(ctx)
 }
 
-// reportAsked tells what became of a copy that was asked for, and returns why it can't
-// be made.
-func reportAsked(shown *terminal.Progress, path string, asked api.AskedCopy) error {
-	what := path + " → " + asked.Provider
-	if asked.Error != nil {
-		err := adviseCopy(&client.Error{Problem: *asked.Error})
-		terminal.PrintError(shown.Stderr(), what, err)
-		return err
+func newPutResult(i *transfer.Item) putResult {
+	if i.Err != nil {
+		return putResult{Path: i.Path, Error: report.NewJSONError(i.Err)}
 	}
-	shown.Note("copy %-8s  %9s  %s (%s)", asked.State, "", terminal.Printable(what), asked.Purpose)
-	return nil
-}
-
-func (i *putItem) result() putResult {
-	if i.err != nil {
-		return putResult{Path: i.path, Error: newJSONError(i.err)}
-	}
-	return putResult{Path: i.path, Blob: &i.blob}
-}
-
-// ownName is the name kept with a file unless another is given.
-func (i *putItem) ownName() string {
-	if i.streamed {
-		return ""
-	}
-	return filepath.Base(i.path)
+	return putResult{Path: i.Path, Blob: &i.Blob}
 }

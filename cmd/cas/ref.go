@@ -10,8 +10,11 @@ import (
 	"regexp"
 	"strings"
 
+	"casgate/cmd/cas/internal/argument"
+	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/transfer"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
@@ -20,13 +23,13 @@ import (
 type refCmd struct {
 	settings.Client
 
-	Blob     subject `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, id of a file, local file (stored first, as by put), or - for standard input."`
-	Provider string  `required:"" placeholder:"PROVIDER" help:"Whose request it is for, such as kimi."`
-	Kind     string  `placeholder:"KIND" help:"The kind of reference, such as image_url or file_id; the usual one for the blob if empty."`
-	Purpose  string  `placeholder:"PURPOSE" help:"Only a reference by a copy of this purpose."`
-	Name     string  `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty."`
-	JSON     bool    `name:"json" help:"Print all there is to know of the reference, as one line of JSON."`
-	Quiet    bool    `short:"q" help:"Print no progress and no notes, only the reference and errors."`
+	Blob     argument.Content `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, id of a file, local file (stored first, as by put), or - for standard input."`
+	Provider string           `required:"" placeholder:"PROVIDER" help:"Whose request it is for, such as kimi."`
+	Kind     string           `placeholder:"KIND" help:"The kind of reference, such as image_url or file_id; the usual one for the blob if empty."`
+	Purpose  string           `placeholder:"PURPOSE" help:"Only a reference by a copy of this purpose."`
+	Name     string           `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty."`
+	JSON     bool             `name:"json" help:"Print all there is to know of the reference, as one line of JSON."`
+	Quiet    bool             `short:"q" help:"Print no progress and no notes, only the reference and errors."`
 }
 
 // Help is what --help adds.
@@ -43,17 +46,18 @@ func (c *refCmd) Run(ctx context.Context, std terminal.Streams) error {
 	defer gateway.Close()
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
 	defer shown.Close()
-	of, name, err := c.Blob.bring(ctx, gateway, c.Name, c.Provider, shown)
+	uploader := &transfer.Uploader{Gateway: gateway, Parallel: 1, Shown: shown}
+	of, name, err := uploader.StoreArgument(ctx, c.Blob, c.Name, c.Provider)
 	if err != nil {
-		return adviseCopy(err)
+		return report.AdviseCopy(err)
 	}
 	done := shown.Waiting("copying", of.String()+" → "+c.Provider)
-	ref, err := of.reference(ctx, c.Provider, client.ReferenceOptions{
+	ref, err := of.Reference(ctx, c.Provider, client.ReferenceOptions{
 		CopyOptions: client.CopyOptions{Purpose: c.Purpose, Name: name}, Kind: c.Kind,
 	})
 	done()
 	if err != nil {
-		return adviseCopy(err)
+		return report.AdviseCopy(err)
 	}
 	c.note(shown, ref)
 	if c.JSON {
@@ -79,7 +83,7 @@ func (c *refCmd) note(shown *terminal.Progress, ref api.Reference) {
 		shown.Note("%s can't reach %s, which is this machine's own: set CAS_PUBLIC_URL at the gateway to where it is reached from outside", c.Provider, host)
 	}
 	if ref.Simulated {
-		noteSimulated(shown, []string{ref.Provider})
+		report.Simulated(shown, []string{ref.Provider})
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/argument"
+	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
@@ -16,9 +18,9 @@ import (
 type rmCmd struct {
 	settings.Client
 
-	Blobs      []blobRef `arg:"" name:"digest" help:"Digests, or hash URLs of this gateway."`
-	Force      bool      `help:"Delete even those that files refer to."`
-	Everywhere bool      `help:"Delete their copies at all providers as well, and wait until the providers have confirmed it."`
+	Blobs      []argument.Blob `arg:"" name:"digest" help:"Digests, or hash URLs of this gateway."`
+	Force      bool            `help:"Delete even those that files refer to."`
+	Everywhere bool            `help:"Delete their copies at all providers as well, and wait until the providers have confirmed it."`
 }
 
 // Help is what --help adds.
@@ -35,28 +37,28 @@ func (c *rmCmd) Run(ctx context.Context, std terminal.Streams) error {
 	defer gateway.Close()
 	digests := make([]cas.Digest, len(c.Blobs))
 	for i, ref := range c.Blobs { // all are looked at before any is deleted
-		if digests[i], err = ref.digestAt(gateway); err != nil {
+		if digests[i], err = ref.DigestAt(gateway); err != nil {
 			return err
 		}
 	}
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{})
 	defer shown.Close()
-	var results tally
+	var results report.Tally
 	for _, d := range digests {
 		if err := c.remove(ctx, gateway, shown, &results, d); err != nil {
 			return err
 		}
 	}
-	return results.err(ctx)
+	return results.Err(ctx)
 }
 
 // remove deletes a blob. It returns what ends the command.
-func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *tally, d cas.Digest) error {
+func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *report.Tally, d cas.Digest) error {
 	copies, err := c.ask(ctx, gateway, shown, d)
-	if concernsAll(ctx, err) {
-		return advise(err)
+	if report.StopsAll(ctx, err) {
+		return report.Advise(err)
 	}
-	results.add(err)
+	results.Add(err)
 	switch {
 	case errors.Is(err, cas.ErrBlobInUse):
 		terminal.PrintError(shown.Stderr(), d.String(), fmt.Errorf("%w; --force deletes it all the same", err))
@@ -68,7 +70,7 @@ func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *termi
 	if _, err := fmt.Fprintf(shown.Stdout(), "%s deleted\n", d); err != nil {
 		return err
 	}
-	return reportDeleted(shown, results, copies, false)
+	return report.Deletes{Shown: shown, Tally: results}.Print(copies)
 }
 
 // ask has the gateway delete a blob, and returns its copies where those are to go, too.

@@ -5,14 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"net/http/pprof"
 	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
@@ -20,11 +16,12 @@ import (
 	"casgate/cas/journal"
 	"casgate/cmd/cas/internal/build"
 	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/service"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/wiring"
 	"casgate/gateway"
 	"casgate/index"
-	"casgate/index/pgindex"
 	"casgate/providers"
 )
 
@@ -33,9 +30,9 @@ type serveCmd struct {
 	settings.Data
 	settings.Index
 	settings.ObjectStore
-	journalConfig
-	sourceConfig
-	providersConfig
+	settings.Journal
+	settings.Sources
+	settings.Providers
 
 	Listen       string `name:"listen" env:"CAS_LISTEN" default:"127.0.0.1:8080" help:"Address of the API; port 0 picks a free one, written to the file listen in the data folder." placeholder:"HOST:PORT"`
 	AdminListen  string `name:"admin-listen" env:"CAS_ADMIN_LISTEN" default:"127.0.0.1:8081" help:"Address of metrics and pprof; empty turns them off." placeholder:"HOST:PORT"`
@@ -62,12 +59,19 @@ type serveCmd struct {
 	LogFormat string `name:"log-format" env:"CAS_LOG_FORMAT" default:"" enum:",console,json" help:"console or json; console on a terminal, else json."`
 }
 
+// hooks are set by tests only: they kill the process at a step of making a copy, and
+// shorten the wait until another process takes the work over.
+var hooks struct {
+	onStep              func(providers.Step)
+	lease, pollInterval time.Duration
+}
+
 // startTimeout bounds everything that has to answer before the gateway serves.
 const startTimeout = 30 * time.Second
 
 // Run starts the gateway and serves until ctx is done.
 func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
-	log, flushLog := newLogger(c.LogLevel, c.LogFormat, std)
+	log, flushLog := service.NewLogger(c.LogLevel, c.LogFormat, std)
 	defer flushLog()
 	start, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -76,31 +80,31 @@ func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return err
 	}
 	if c.Index.Embedded() {
-		unlock, err := lockData(c.Data)
+		unlock, err := wiring.LockData(c.Data)
 		if err != nil {
 			return err
 		}
 		defer unlock()
 	}
-	x, err := openCurrentIndex(start, c.Index, c.Data, log)
+	x, err := wiring.OpenCurrentIndex(start, c.Index, c.Data, log)
 	if err != nil {
 		return err
 	}
 	defer x.Close()
-	registry := newRegistry()
+	registry := service.NewRegistry()
 	// It ends after all that leaves records.
-	records, stopJournal := c.openJournal(x, registry, log)
+	records, stopJournal := wiring.OpenJournal(c.Journal, x, registry, log)
 	defer stopJournal()
 	objects, err := c.openStore(start, log)
 	if err != nil {
 		return err
 	}
-	defer objects.close()
+	defer objects.Close()
 	if err := c.prepareAccess(start, x, records, log); err != nil {
 		return err
 	}
 
-	if c.ReferenceURLs == "bucket" && objects.s3 == nil {
+	if c.ReferenceURLs == "bucket" && objects.S3 == nil {
 		return exit.Usagef("--reference-urls=bucket needs a bucket; set CAS_S3_ENDPOINT, or leave the URLs to the gateway")
 	}
 
@@ -115,22 +119,22 @@ func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return exit.With(exit.Usage, err)
 	}
 	defer store.Close()
-	sources, err := c.openSources()
+	sources, err := wiring.OpenSources(c.Sources)
 	if err != nil {
 		return err
 	}
-	defer sources.close()
-	ln, err := listen(c.Listen, "CAS_LISTEN")
+	defer sources.Close()
+	ln, err := service.Listen(c.Listen, "CAS_LISTEN")
 	if err != nil {
 		return err
 	}
 	defer ln.Close()
-	if c.Auth == "none" && !isLoopback(ln.Addr()) {
+	if c.Auth == "none" && !service.IsLoopback(ln.Addr()) {
 		return exit.Usagef("--auth=none is allowed on a loopback address only, and %s is not one", ln.Addr())
 	}
 	publicURL := c.PublicURL
 	if publicURL == "" {
-		publicURL = urlOf(ln.Addr())
+		publicURL = service.URLOf(ln.Addr())
 	}
 	ledger, err := index.NewCachedLedger(x, index.LedgerOptions{CacheOptions: index.CacheOptions{Shared: !c.Index.Embedded()}})
 	if err != nil {
@@ -138,7 +142,7 @@ func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	defer ledger.Close()
 	var g *gateway.Gateway
-	copies, err := c.openCopies(providers.Options{
+	copies, err := wiring.OpenCopies(c.Providers, providers.Options{
 		Blobs: store, Ledger: ledger, Log: log,
 		SignURL: func(ctx context.Context, d cas.Digest, life time.Duration) (string, error) {
 			if c.ReferenceURLs == "bucket" {
@@ -147,17 +151,18 @@ func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 			return g.SignURL(ctx, d, life)
 		},
 		OnEvent: func(e providers.Event) { g.CopyEvent(e) },
+		OnStep:  hooks.onStep, Lease: hooks.lease, PollInterval: hooks.pollInterval,
 	}, registry)
 	if err != nil {
 		return err
 	}
 	defer copies.Close()
-	if copies.simulated() && !isLoopback(ln.Addr()) {
-		return errSimulateElsewhere
+	if copies.Simulated() && !service.IsLoopback(ln.Addr()) {
+		return wiring.ErrSimulateElsewhere
 	}
-	noted := &notedCopies{copies: copies, log: log}
+	imported := &wiring.ImportedCopies{Copies: copies, Log: log}
 	files := cas.NewFiles(cas.FilesOptions{
-		Store: store, Index: x, Sources: sources.list(), Adopt: noted.enter, Log: log,
+		Store: store, Index: x, Sources: sources.List(), Adopt: imported.Enter, Log: log,
 		TookIn:  func(f cas.File, began time.Time, err error) { g.FileTakenIn(f, began, err) },
 		Expired: func(f cas.File) { g.FileExpired(f) },
 	})
@@ -175,21 +180,19 @@ func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 
 	var admin net.Listener
 	if c.AdminListen != "" {
-		if admin, err = listen(c.AdminListen, "CAS_ADMIN_LISTEN (empty turns it off)"); err != nil {
+		if admin, err = service.Listen(c.AdminListen, "CAS_ADMIN_LISTEN (empty turns it off)"); err != nil {
 			return err
 		}
 		defer admin.Close()
 	}
 
 	services, ctx := errgroup.WithContext(ctx)
-	if pg, ok := x.(*pgindex.Index); ok {
-		all := index.FanOut(cached.Listener(), ledger.Listener(), copies.listener())
-		services.Go(func() error { return untilDone(ctx, pg.Listen(ctx, all)) })
-	}
-	copies.run(ctx, services.Go)
-	services.Go(func() error { return untilDone(ctx, files.Run(ctx)) })
+	changes := index.FanOut(cached.Listener(), ledger.Listener(), copies.Listener())
+	services.Go(func() error { return service.UntilDone(ctx, wiring.Listen(ctx, x, changes)) })
+	copies.Start(ctx, services.Go)
+	services.Go(func() error { return service.UntilDone(ctx, files.Run(ctx)) })
 	if admin != nil {
-		services.Go(func() error { return serveAdmin(ctx, admin, registry) })
+		services.Go(func() error { return service.ServeAdmin(ctx, admin, registry) })
 	}
 	services.Go(func() error { return g.Serve(ctx, ln) })
 
@@ -198,8 +201,8 @@ func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	defer os.Remove(c.Path(settings.ListenFile))
 	log.Info().Str("version", build.Version()).Str("url", publicURL).Str("listen", ln.Addr().String()).
-		Str("index", c.Index.Describe(c.Data)).Str("store", objects.text).
-		Str("providers", copies.names()).Bool("simulated", copies.simulated()).
+		Str("index", c.Index.Describe(c.Data)).Str("store", objects.Text).
+		Str("providers", copies.Names()).Bool("simulated", copies.Simulated()).
 		Str("auth", c.Auth).Bool("public_read", c.PublicRead).Msg("serving")
 	if err := services.Wait(); err != nil {
 		return err
@@ -209,12 +212,12 @@ func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 }
 
 // openStore opens the object store and makes sure that it answers.
-func (c *serveCmd) openStore(ctx context.Context, log zerolog.Logger) (objectStore, error) {
-	objects, err := openObjects(c.ObjectStore, c.Data)
+func (c *serveCmd) openStore(ctx context.Context, log zerolog.Logger) (wiring.ObjectStore, error) {
+	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data)
 	if err != nil {
 		return objects, err
 	}
-	if objects.s3 != nil {
+	if objects.S3 != nil {
 		err = c.probeBucket(ctx, objects, log)
 	} else {
 		// Without the lock other gateways may be writing; nothing takes a day.
@@ -222,44 +225,44 @@ func (c *serveCmd) openStore(ctx context.Context, log zerolog.Logger) (objectSto
 		if c.Index.Embedded() {
 			age = 0
 		}
-		err = objects.files.Clean(age)
+		err = objects.Folder.Clean(age)
 	}
 	if err != nil {
-		objects.close()
+		objects.Close()
 	}
 	return objects, err
 }
 
-func (c *serveCmd) probeBucket(ctx context.Context, objects objectStore, log zerolog.Logger) error {
+func (c *serveCmd) probeBucket(ctx context.Context, objects wiring.ObjectStore, log zerolog.Logger) error {
 	if c.CreateBucket {
-		if err := objects.s3.CreateBucket(ctx); err != nil {
+		if err := objects.S3.CreateBucket(ctx); err != nil {
 			return err
 		}
 	}
 	if err := objects.Check(ctx); err != nil {
 		return fmt.Errorf("%w; check CAS_S3_ENDPOINT, CAS_S3_BUCKET and the keys, or let --create-bucket make the bucket", err)
 	}
-	enforced, err := objects.s3.EnforcesChecksums(ctx)
+	enforced, err := objects.S3.EnforcesChecksums(ctx)
 	if err != nil {
 		return err
 	}
 	if enforced {
-		log.Info().Str("store", objects.text).Msg("the object store enforces checksums")
+		log.Info().Str("store", objects.Text).Msg("the object store enforces checksums")
 	} else {
-		log.Warn().Str("store", objects.text).Msg("the object store ignores checksums; the gateway's own verification alone protects uploads")
+		log.Warn().Str("store", objects.Text).Msg("the object store ignores checksums; the gateway's own verification alone protects uploads")
 	}
 	return nil
 }
 
 // prepareAccess makes the first token of an embedded gateway; of a served one it
 // only says how.
-func (c *serveCmd) prepareAccess(ctx context.Context, x database, records *journal.Writer, log zerolog.Logger) error {
+func (c *serveCmd) prepareAccess(ctx context.Context, x wiring.Index, records *journal.Writer, log zerolog.Logger) error {
 	if c.Auth == "none" {
 		log.Warn().Msg("authentication is off: everybody who reaches this address may do everything")
 		return nil
 	}
 	if c.Index.Embedded() {
-		return ensureAdminToken(ctx, x, records, c.Data, log)
+		return wiring.EnsureAdminToken(ctx, x, records, c.Data, log)
 	}
 	tokens, err := x.Tokens(ctx)
 	if err == nil && len(tokens) == 0 {
@@ -291,82 +294,12 @@ func (c *serveCmd) newStore(objects cas.ObjectStore, x cas.Index, log zerolog.Lo
 }
 
 // presigned returns a URL at which a blob can be read in the bucket itself.
-func presigned(ctx context.Context, store *cas.Store, objects objectStore, d cas.Digest, life time.Duration) (string, error) {
+func presigned(ctx context.Context, store *cas.Store, objects wiring.ObjectStore, d cas.Digest, life time.Duration) (string, error) {
 	b, err := store.Blob(ctx, d)
 	if err != nil {
 		return "", err
 	}
-	return objects.s3.PresignGet(ctx, b.Object(), b.MediaType, life)
-}
-
-// untilDone drops the error of a service that ended because it was told to.
-func untilDone(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
-}
-
-// listen opens a TCP address; setting names where it came from.
-func listen(address, setting string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, exit.Usagef("can't listen on %q, set by %s: %w", address, setting, err)
-	}
-	return ln, nil
-}
-
-func isLoopback(addr net.Addr) bool {
-	tcp, ok := addr.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
-}
-
-// urlOf returns the URL of a listen address; one that listens everywhere is named
-// as this machine sees it.
-func urlOf(addr net.Addr) string {
-	host, port, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		return "http://" + addr.String()
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return "http://" + net.JoinHostPort(host, port)
-}
-
-// serveAdmin serves metrics and profiles until ctx is done.
-func serveAdmin(ctx context.Context, ln net.Listener, registry *prometheus.Registry) error {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
-	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve metrics on %s: %w", ln.Addr(), err)
-	}
-	return nil
-}
-
-// newRegistry has what every Go service tells about itself.
-func newRegistry() *prometheus.Registry {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name:        "casgate_build_info",
-		Help:        "Always 1; the labels name the build.",
-		ConstLabels: prometheus.Labels{"version": build.Version()},
-	})
-	build.Set(1)
-	registry.MustRegister(build)
-	return registry
+	return objects.S3.PresignGet(ctx, b.Object(), b.MediaType, life)
 }
 
 func registerCacheMetrics(registry *prometheus.Registry, cached *index.Cached) {

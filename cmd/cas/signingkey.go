@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"text/tabwriter"
-	"time"
-
-	"github.com/rs/zerolog"
 
 	"casgate/cas/access"
 	"casgate/cas/journal"
 	"casgate/cmd/cas/internal/exit"
-	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/wiring"
 )
 
 // signingKeyCmd manages the keys that sign hash URLs, on the index itself.
@@ -24,13 +21,12 @@ type signingKeyCmd struct {
 }
 
 type signingKeyLsCmd struct {
-	settings.Data
-	settings.Index
+	wiring.LocalIndex
 }
 
 // Run prints a table.
 func (c *signingKeyLsCmd) Run(ctx context.Context, std terminal.Streams) error {
-	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	x, err := c.Open(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,21 +44,18 @@ func (c *signingKeyLsCmd) Run(ctx context.Context, std terminal.Streams) error {
 }
 
 type signingKeyRotateCmd struct {
-	settings.Data
-	settings.Index
+	wiring.LocalIndex
 }
 
 // Run adds a key and prints its id.
 func (c *signingKeyRotateCmd) Run(ctx context.Context, std terminal.Streams) error {
-	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	x, err := c.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer x.Close()
 	key := access.NewSigningKey()
-	start := time.Now()
-	err = x.AddSigningKey(ctx, key)
-	recordOwn(x, std, journal.Record{ID: key.ID, Kind: journal.KindKeyMade}, start, err)
+	err = wiring.Record(x, std, &journal.Record{ID: key.ID, Kind: journal.KindKeyMade}, func() error { return x.AddSigningKey(ctx, key) })
 	if err != nil {
 		return err
 	}
@@ -71,21 +64,18 @@ func (c *signingKeyRotateCmd) Run(ctx context.Context, std terminal.Streams) err
 }
 
 type signingKeyRetireCmd struct {
-	settings.Data
-	settings.Index
+	wiring.LocalIndex
 	ID string `arg:"" name:"id" help:"Id of the key, as cas signing-key ls shows it."`
 }
 
 // Run retires the key.
 func (c *signingKeyRetireCmd) Run(ctx context.Context, std terminal.Streams) error {
-	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	x, err := c.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer x.Close()
-	start := time.Now()
-	err = x.RetireSigningKey(ctx, c.ID)
-	recordOwn(x, std, journal.Record{ID: c.ID, Kind: journal.KindKeyEnded}, start, err)
+	err = wiring.Record(x, std, &journal.Record{ID: c.ID, Kind: journal.KindKeyEnded}, func() error { return x.RetireSigningKey(ctx, c.ID) })
 	if err != nil {
 		if errors.Is(err, access.ErrKeyNotFound) {
 			return exit.With(exit.NotFound, fmt.Errorf("%w; `cas signing-key ls` lists the ids", err))

@@ -1,11 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"io"
 	"time"
 
+	"casgate/cmd/cas/internal/argument"
+	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
@@ -15,14 +16,14 @@ import (
 type statCmd struct {
 	settings.Client
 
-	Blobs []blobRef `arg:"" name:"digest" help:"Digests, or hash URLs of this gateway."`
-	JSON  bool      `name:"json" help:"Print a JSON object for each blob; of one that can't be told about, its digest and the error."`
+	Blobs []argument.Blob `arg:"" name:"digest" help:"Digests, or hash URLs of this gateway."`
+	JSON  bool            `name:"json" help:"Print a JSON object for each blob; of one that can't be told about, its digest and the error."`
 }
 
 // statFailure is the JSON line of a blob that can't be told about.
 type statFailure struct {
-	Digest string     `json:"digest"`
-	Error  *jsonError `json:"error"`
+	Digest string            `json:"digest"`
+	Error  *report.JSONError `json:"error"`
 }
 
 // Run prints what the gateway knows of each blob.
@@ -32,22 +33,22 @@ func (c *statCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return err
 	}
 	defer gateway.Close()
-	var blobs tally
+	var blobs report.Tally
 	for _, ref := range c.Blobs {
-		d, err := ref.digestAt(gateway)
+		d, err := ref.DigestAt(gateway)
 		if err != nil {
 			return err
 		}
 		meta, err := gateway.Meta(ctx, d)
-		if concernsAll(ctx, err) {
-			return advise(err)
+		if report.StopsAll(ctx, err) {
+			return report.Advise(err)
 		}
-		blobs.add(err)
+		blobs.Add(err)
 		switch {
 		case err != nil:
 			terminal.PrintError(std.Err, d.String(), err)
 			if c.JSON {
-				err = terminal.PrintJSON(std.Out, statFailure{d.String(), newJSONError(err)})
+				err = terminal.PrintJSON(std.Out, statFailure{d.String(), report.NewJSONError(err)})
 			} else {
 				err = nil
 			}
@@ -60,7 +61,7 @@ func (c *statCmd) Run(ctx context.Context, std terminal.Streams) error {
 			return err
 		}
 	}
-	return blobs.err(ctx)
+	return blobs.Err(ctx)
 }
 
 func printMeta(w io.Writer, m api.BlobMeta) error {
@@ -72,14 +73,6 @@ func printMeta(w io.Writer, m api.BlobMeta) error {
   created     %s
   state       %s
   URL         %s`, m.Digest, m.Size, terminal.Size(m.Size), terminal.Printable(m.MediaType), terminal.Printable(m.Name), m.CreatedAt.Format(time.RFC3339), m.State, m.URL)
-	label := "copies"
-	for _, c := range m.Copies {
-		id := cmp.Or(c.ProviderFileID, "-")
-		if c.Simulated {
-			id += "  SIMULATED"
-		}
-		out.Printf("  %-10s  %s  %s  %s  %s", label, c.Provider, c.Purpose, c.State, id)
-		label = ""
-	}
+	report.CopyRows(out, m.Copies)
 	return out.Err
 }

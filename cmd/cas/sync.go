@@ -13,9 +13,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/argument"
 	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/transfer"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 	"casgate/providers"
@@ -25,15 +28,15 @@ import (
 type syncCmd struct {
 	settings.Client
 
-	Blobs    []subject `arg:"" name:"blob|file" help:"Digests, hash URLs of this gateway, ids of files, local files (stored first, as by put), or - for standard input."`
-	To       []string  `required:"" placeholder:"PROVIDER" help:"Providers to have copies at, such as kimi,glm."`
-	Purpose  string    `placeholder:"PURPOSE" help:"What the provider is to keep the file for, as cas providers NAME lists; the usual one for the blob if empty."`
-	Name     string    `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty. For one blob only."`
-	Retry    bool      `help:"Try again what was given up."`
-	Wait     waitFlag  `negatable:"" help:"Wait until the copies are ready, which is the usual; --wait=DURATION no longer than that, for each; --no-wait prints the operations under way instead."`
-	Parallel int       `default:"4" help:"How many files or copies to work on at once."`
-	JSON     bool      `name:"json" help:"Print a JSON object for each blob and provider."`
-	Quiet    bool      `short:"q" help:"Print no progress and no notes, only results and errors."`
+	Blobs    []argument.Content `arg:"" name:"blob|file" help:"Digests, hash URLs of this gateway, ids of files, local files (stored first, as by put), or - for standard input."`
+	To       []string           `required:"" placeholder:"PROVIDER" help:"Providers to have copies at, such as kimi,glm."`
+	Purpose  string             `placeholder:"PURPOSE" help:"What the provider is to keep the file for, as cas providers NAME lists; the usual one for the blob if empty."`
+	Name     string             `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty. For one blob only."`
+	Retry    bool               `help:"Try again what was given up."`
+	Wait     argument.Wait      `negatable:"" help:"Wait until the copies are ready, which is the usual; --wait=DURATION no longer than that, for each; --no-wait prints the operations under way instead."`
+	Parallel int                `default:"4" help:"How many files or copies to work on at once."`
+	JSON     bool               `name:"json" help:"Print a JSON object for each blob and provider."`
+	Quiet    bool               `short:"q" help:"Print no progress and no notes, only results and errors."`
 }
 
 // Help is what --help adds.
@@ -49,7 +52,7 @@ To stop waiting doesn't stop the work: it goes on at the gateway.`
 
 // syncJob is one copy to be made, and what came of it.
 type syncJob struct {
-	item     *putItem // the blob
+	item     *transfer.Item // the blob
 	provider string
 
 	// Once done is closed the copy or err is set; both where the copy isn't ready.
@@ -76,16 +79,16 @@ func (c *syncCmd) Run(ctx context.Context, std terminal.Streams) error {
 	defer gateway.Close()
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
 	defer shown.Close()
-	var items []*putItem
+	var items []*transfer.Item
 	for _, s := range c.Blobs {
-		item, err := s.item(gateway, c.Name)
+		item, err := transfer.NewItem(gateway, s, c.Name)
 		if err != nil {
 			return err
 		}
 		items = append(items, item)
 	}
-	if err := checkProviders(ctx, gateway, items, c.To); err != nil {
-		return adviseCopy(err)
+	if err := transfer.CheckProviders(ctx, gateway, items, c.To); err != nil {
+		return report.AdviseCopy(err)
 	}
 	s := &syncer{syncCmd: c, gateway: gateway, shown: shown}
 	return s.run(ctx, items)
@@ -93,45 +96,21 @@ func (c *syncCmd) Run(ctx context.Context, std terminal.Streams) error {
 
 // check refuses flags that contradict each other.
 func (c *syncCmd) check() error {
-	stdins := 0
+	var paths []string
 	for _, s := range c.Blobs {
-		if s.path == stdinPath {
-			stdins++
-		}
+		paths = append(paths, s.Path)
 	}
 	var err error
-	c.To, err = providerNames(c.To)
+	c.To, err = argument.SomeProviders(c.To)
 	switch {
 	case err != nil:
 		return err
-	case len(c.To) == 0:
-		return errNoProviders
 	case c.Parallel < 1:
 		return exit.Usagef("--parallel must be at least 1")
 	case c.Name != "" && len(c.Blobs) > 1:
 		return exit.Usagef("--name is for one blob only")
-	case stdins > 1:
-		return exit.Usagef("standard input can be stored once only")
 	}
-	return nil
-}
-
-// errNoProviders refuses a list of providers without any, which kong takes.
-var errNoProviders = exit.Usagef("no provider is named; give some, such as kimi,glm")
-
-// providerNames returns the names in a list that was given, each once.
-func providerNames(given []string) ([]string, error) {
-	var names []string
-	for _, name := range given {
-		name = strings.TrimSpace(name)
-		if name == "" {
-			return nil, exit.Usagef("a provider's name is missing; several are given as kimi,glm")
-		}
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names, nil
+	return argument.CheckStdin(paths)
 }
 
 // syncer is one run of syncCmd.
@@ -144,16 +123,16 @@ type syncer struct {
 
 // run stores the files and makes the copies, side by side, and prints what comes
 // of them.
-func (s *syncer) run(ctx context.Context, items []*putItem) error {
+func (s *syncer) run(ctx context.Context, items []*transfer.Item) error {
 	var jobs []*syncJob
 	for _, item := range items {
 		for _, provider := range s.To {
 			jobs = append(jobs, &syncJob{item: item, provider: provider, done: make(chan struct{})})
 		}
 	}
-	u := &uploader{gateway: s.gateway, stdin: s.shown.Streams().In, parallel: s.Parallel, shown: s.shown}
+	u := &transfer.Uploader{Gateway: s.gateway, Parallel: s.Parallel, Shown: s.shown}
 	stored, made := make(chan error, 1), make(chan error, 1)
-	go func() { stored <- u.store(ctx, items) }()
+	go func() { stored <- u.Store(ctx, items) }()
 	go func() { made <- s.make(ctx, jobs) }()
 	printErr := s.print(ctx, jobs)
 	err := cmp.Or(<-stored, <-made)
@@ -163,7 +142,7 @@ func (s *syncer) run(ctx context.Context, items []*putItem) error {
 	case ctx.Err() != nil && s.asked.Load():
 		return exit.With(exit.Interrupted, errors.New("stopped waiting; what the gateway was asked for goes on there, and `cas copies` shows how far it is"))
 	}
-	return advise(err)
+	return report.Advise(err)
 }
 
 // make makes the copies. What stops it altogether, and fails the jobs left, it
@@ -174,8 +153,8 @@ func (s *syncer) make(ctx context.Context, jobs []*syncJob) error {
 	for _, j := range jobs {
 		group.Go(func() error {
 			made, err := s.ensure(ctx, j)
-			fatal := concernsAll(ctx, err)
-			j.stopped = fatal || j.item.stopped
+			fatal := report.StopsAll(ctx, err)
+			j.stopped = fatal || j.item.Stopped
 			j.finish(made, err)
 			if fatal {
 				return err
@@ -188,64 +167,50 @@ func (s *syncer) make(ctx context.Context, jobs []*syncJob) error {
 
 // ensure makes sure of one copy, once its blob is there.
 func (s *syncer) ensure(ctx context.Context, j *syncJob) (api.Copy, error) {
-	<-j.item.done
-	if j.item.err != nil {
-		return api.Copy{}, j.item.err
+	<-j.item.Done
+	if j.item.Err != nil {
+		return api.Copy{}, j.item.Err
 	}
 	if ctx.Err() != nil {
 		return api.Copy{}, context.Cause(ctx)
 	}
 	s.asked.Store(true)
-	defer s.shown.Waiting("copying", j.item.path+" → "+j.provider)()
-	of, o := j.item.owner(s.gateway), client.EnsureOptions{
-		CopyOptions: client.CopyOptions{Purpose: s.Purpose, Name: j.item.options.Name},
-		Retry:       s.Retry, Async: s.Wait.not,
+	defer s.shown.Waiting("copying", j.item.Path+" → "+j.provider)()
+	of, o := j.item.Owner(s.gateway), client.EnsureOptions{
+		CopyOptions: client.CopyOptions{Purpose: s.Purpose, Name: j.item.Options.Name},
+		Retry:       s.Retry, Async: s.Wait.Not,
 	}
-	limited, cancel := ctx, func() {}
-	if s.Wait.limit > 0 {
-		limited, cancel = context.WithTimeout(ctx, s.Wait.limit)
-	}
+	limited, cancel := s.Wait.Context(ctx)
 	defer cancel()
-	made, err := of.ensureCopy(limited, j.provider, o)
+	made, err := of.EnsureCopy(limited, j.provider, o)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		// It has taken too long. This asks how far it is.
 		o.Async, o.Retry = true, false
-		made, err = of.ensureCopy(ctx, j.provider, o)
+		made, err = of.EnsureCopy(ctx, j.provider, o)
 	}
-	if err == nil && !s.Wait.not {
-		err = notReady(made)
+	if err == nil && !s.Wait.Not {
+		err = report.NotReady(made)
 	}
 	return made, err
 }
 
-// notReady is the error of a copy that was waited for and is no use, or not yet.
-func notReady(c api.Copy) error {
-	switch providers.State(c.State) {
-	case providers.StateReady:
-		return nil
-	case providers.StatePending, providers.StateUploading, providers.StateProcessing:
-		return fmt.Errorf("%w: it is %s, and the work goes on at the gateway (operation %s)", client.ErrCopyInProgress, c.State, c.OperationID)
-	}
-	return exit.With(exit.Unavailable, fmt.Errorf("the copy was made, and is %s by now; the same command makes it again", c.State))
-}
-
 // syncResult is a line of JSON output.
 type syncResult struct {
-	Path     string      `json:"path,omitempty"`
-	File     string      `json:"file,omitempty"`
-	Digest   *cas.Digest `json:"digest,omitempty"` // of a blob that is stored
-	Provider string      `json:"provider"`
-	Copy     *api.Copy   `json:"copy,omitempty"`
-	Error    *jsonError  `json:"error,omitempty"`
+	Path     string            `json:"path,omitempty"`
+	File     string            `json:"file,omitempty"`
+	Digest   *cas.Digest       `json:"digest,omitempty"` // of a blob that is stored
+	Provider string            `json:"provider"`
+	Copy     *api.Copy         `json:"copy,omitempty"`
+	Error    *report.JSONError `json:"error,omitempty"`
 }
 
 func (j *syncJob) result(file bool) syncResult {
-	r := syncResult{File: j.item.file, Provider: j.provider, Error: newJSONError(j.err)}
+	r := syncResult{File: j.item.File, Provider: j.provider, Error: report.NewJSONError(j.err)}
 	if file {
-		r.Path = j.item.path
+		r.Path = j.item.Path
 	}
-	if j.item.err == nil && j.item.file == "" {
-		r.Digest = &j.item.blob.Digest
+	if j.item.Err == nil && j.item.File == "" {
+		r.Digest = &j.item.Blob.Digest
 	}
 	if j.copy.Provider != "" {
 		r.Copy, r.Digest = &j.copy, &j.copy.Digest
@@ -255,11 +220,11 @@ func (j *syncJob) result(file bool) syncResult {
 
 // print prints what came of each copy, in their order, as it becomes known.
 func (s *syncer) print(ctx context.Context, jobs []*syncJob) error {
-	var results tally
+	var results report.Tally
 	simulated := map[string]bool{}
 	for i, j := range jobs {
 		<-j.done
-		results.add(j.err)
+		results.Add(j.err)
 		if j.copy.Simulated {
 			simulated[j.provider] = true
 		}
@@ -267,7 +232,7 @@ func (s *syncer) print(ctx context.Context, jobs []*syncJob) error {
 		var err error
 		switch {
 		case s.JSON:
-			err = terminal.PrintJSON(s.shown.Stdout(), j.result(given.path != ""))
+			err = terminal.PrintJSON(s.shown.Stdout(), j.result(given.Path != ""))
 		case j.err == nil:
 			err = s.printLine(j)
 		}
@@ -278,23 +243,23 @@ func (s *syncer) print(ctx context.Context, jobs []*syncJob) error {
 		case j.err == nil:
 			s.note(j)
 		case j.stopped:
-		case j.item.err == nil:
-			terminal.PrintError(s.shown.Stderr(), j.item.path+" → "+j.provider, adviseCopy(j.err))
+		case j.item.Err == nil:
+			terminal.PrintError(s.shown.Stderr(), j.item.Path+" → "+j.provider, report.AdviseCopy(j.err))
 		case i%len(s.To) == 0: // a file that failed did so for all providers
-			terminal.PrintError(s.shown.Stderr(), j.item.path, j.err)
+			terminal.PrintError(s.shown.Stderr(), j.item.Path, j.err)
 		}
 	}
-	noteSimulated(s.shown, slices.Sorted(maps.Keys(simulated)))
-	return results.err(ctx)
+	report.Simulated(s.shown, slices.Sorted(maps.Keys(simulated)))
+	return results.Err(ctx)
 }
 
 func (s *syncer) printLine(j *syncJob) error {
 	cells := []string{j.provider, j.copy.ProviderFileID}
-	if s.Wait.not {
+	if s.Wait.Not {
 		cells = []string{j.provider, j.copy.State, j.copy.OperationID}
 	}
 	if len(s.Blobs) > 1 {
-		cells = append(cells, terminal.Printable(j.item.path))
+		cells = append(cells, terminal.Printable(j.item.Path))
 	}
 	_, err := fmt.Fprintln(s.shown.Stdout(), strings.Join(cells, "\t"))
 	return err
@@ -308,12 +273,5 @@ func (s *syncer) note(j *syncJob) {
 			what = "ready"
 		}
 	}
-	s.shown.Note("%-13s  %9s  %s → %s (%s)", what, terminal.Size(j.copy.Size), terminal.Printable(j.item.path), j.provider, j.copy.Purpose)
-}
-
-// noteSimulated says of which providers nothing is real.
-func noteSimulated(shown *terminal.Progress, names []string) {
-	if len(names) > 0 {
-		shown.Note("SIMULATED: what %s answered comes from a simulator in the gateway, and is good for nothing but trying casgate out", strings.Join(names, ", "))
-	}
+	s.shown.Note("%-13s  %9s  %s → %s (%s)", what, terminal.Size(j.copy.Size), terminal.Printable(j.item.Path), j.provider, j.copy.Purpose)
 }

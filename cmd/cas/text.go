@@ -5,8 +5,11 @@ import (
 	"io"
 	"os"
 
+	"casgate/cmd/cas/internal/argument"
+	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/transfer"
 	"casgate/gateway/client"
 )
 
@@ -14,12 +17,12 @@ import (
 type textCmd struct {
 	settings.Client
 
-	Blob     subject `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, id of a file, local file (stored first, as by put), or - for standard input."`
-	Provider string  `placeholder:"PROVIDER" help:"Who is to extract it; the gateway chooses if empty."`
-	Name     string  `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty."`
-	Output   string  `short:"o" placeholder:"FILE" help:"Where to, instead of standard output."`
-	Force    bool    `help:"Replace the file if there is one."`
-	Quiet    bool    `short:"q" help:"Print no progress and no notes, only the text and errors."`
+	Blob     argument.Content `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, id of a file, local file (stored first, as by put), or - for standard input."`
+	Provider string           `placeholder:"PROVIDER" help:"Who is to extract it; the gateway chooses if empty."`
+	Name     string           `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty."`
+	Output   string           `short:"o" placeholder:"FILE" help:"Where to, instead of standard output."`
+	Force    bool             `help:"Replace the file if there is one."`
+	Quiet    bool             `short:"q" help:"Print no progress and no notes, only the text and errors."`
 }
 
 // Help is what --help adds.
@@ -29,10 +32,10 @@ func (textCmd) Help() string {
 
 // Run prints the text, or writes it to a file.
 func (c *textCmd) Run(ctx context.Context, std terminal.Streams) error {
-	toFile := c.Output != "" && c.Output != stdoutPath
+	toFile := c.Output != "" && c.Output != argument.StdoutPath
 	if toFile && !c.Force {
 		if _, err := os.Lstat(c.Output); err == nil {
-			return existsError(c.Output)
+			return transfer.ExistsError(c.Output)
 		}
 	}
 	gateway, err := c.Connect()
@@ -42,13 +45,14 @@ func (c *textCmd) Run(ctx context.Context, std terminal.Streams) error {
 	defer gateway.Close()
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
 	defer shown.Close()
-	of, name, err := c.Blob.bring(ctx, gateway, c.Name, c.Provider, shown)
+	uploader := &transfer.Uploader{Gateway: gateway, Parallel: 1, Shown: shown}
+	of, name, err := uploader.StoreArgument(ctx, c.Blob, c.Name, c.Provider)
 	if err != nil {
-		return adviseCopy(err)
+		return report.AdviseCopy(err)
 	}
 	text, err := c.extract(ctx, of, name, shown)
 	if err != nil {
-		return adviseCopy(err)
+		return report.AdviseCopy(err)
 	}
 	defer text.Body.Close()
 	if !toFile {
@@ -56,16 +60,16 @@ func (c *textCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return err
 	}
 	// The text is a blob like any other.
-	from := &origin{gateway: gateway, digest: text.Digest}
-	file := &download{origin: from, info: text.Info, path: c.Output, force: c.Force, shown: shown}
-	if err := file.run(ctx); err != nil {
-		return advise(err)
+	from := &transfer.Origin{Gateway: gateway, Digest: text.Digest}
+	file := &transfer.Download{Origin: from, Info: text.Info, Path: c.Output, Force: c.Force, Shown: shown}
+	if err := file.Run(ctx); err != nil {
+		return report.Advise(err)
 	}
 	shown.Note("%-13s  %9s  %s", "extracted", terminal.Size(text.Size), terminal.Printable(c.Output))
 	return nil
 }
 
-func (c *textCmd) extract(ctx context.Context, of owner, name string, shown *terminal.Progress) (*client.Content, error) {
+func (c *textCmd) extract(ctx context.Context, of transfer.Owner, name string, shown *terminal.Progress) (*client.Content, error) {
 	defer shown.Waiting("reading", of.String())()
-	return of.text(ctx, client.TextOptions{Provider: c.Provider, Name: name})
+	return of.Text(ctx, client.TextOptions{Provider: c.Provider, Name: name})
 }

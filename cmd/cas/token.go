@@ -2,19 +2,17 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"casgate/cas/access"
 	"casgate/cas/journal"
 	"casgate/cmd/cas/internal/exit"
-	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/wiring"
 )
 
 // tokenCmd manages API tokens. It works on the index itself, not through a
@@ -26,8 +24,7 @@ type tokenCmd struct {
 }
 
 type tokenCreateCmd struct {
-	settings.Data
-	settings.Index
+	wiring.LocalIndex
 	Name    string        `name:"name" required:"" help:"What or whom the token is for."`
 	Scopes  string        `name:"scopes" default:"read" help:"Comma-separated: read, write, delete, sync, admin (all of them)."`
 	Expires time.Duration `name:"expires" help:"How long the token is good for, such as 720h; for ever if not given."`
@@ -47,15 +44,18 @@ func (c *tokenCreateCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if c.Expires > 0 {
 		expires = time.Now().Add(c.Expires)
 	}
-	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	x, err := c.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer x.Close()
 	token, text := access.NewToken(c.Name, scopes, expires)
-	start := time.Now()
-	token, err = x.CreateToken(ctx, token)
-	recordOwn(x, std, journal.Record{ID: token.ID, Kind: journal.KindTokenMade}, start, err)
+	made := journal.Record{ID: token.ID, Kind: journal.KindTokenMade}
+	err = wiring.Record(x, std, &made, func() error {
+		token, err = x.CreateToken(ctx, token)
+		made.ID = token.ID
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -63,15 +63,14 @@ func (c *tokenCreateCmd) Run(ctx context.Context, std terminal.Streams) error {
 		_, err = fmt.Fprintln(std.Out, text)
 		return err
 	}
-	return json.NewEncoder(std.Out).Encode(struct {
+	return terminal.PrintJSON(std.Out, struct {
 		tokenJSON
 		Token string `json:"token"`
 	}{jsonToken(token), text})
 }
 
 type tokenLsCmd struct {
-	settings.Data
-	settings.Index
+	wiring.LocalIndex
 	JSON bool `name:"json" help:"Print one JSON object a line."`
 }
 
@@ -99,7 +98,7 @@ func optionalTime(t time.Time) *time.Time {
 
 // Run prints a table, or JSON lines.
 func (c *tokenLsCmd) Run(ctx context.Context, std terminal.Streams) error {
-	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	x, err := c.Open(ctx)
 	if err != nil {
 		return err
 	}
@@ -109,9 +108,8 @@ func (c *tokenLsCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return err
 	}
 	if c.JSON {
-		encoder := json.NewEncoder(std.Out)
 		for _, t := range tokens {
-			if err := encoder.Encode(jsonToken(t)); err != nil {
+			if err := terminal.PrintJSON(std.Out, jsonToken(t)); err != nil {
 				return err
 			}
 		}
@@ -137,38 +135,29 @@ func tokenState(t access.Token) string {
 }
 
 type tokenRevokeCmd struct {
-	settings.Data
-	settings.Index
+	wiring.LocalIndex
 	IDs []string `arg:"" name:"id" help:"Ids of the tokens, as cas token ls shows them."`
 }
 
 // Run revokes each token; an unknown id is an error, after the others are done.
 func (c *tokenRevokeCmd) Run(ctx context.Context, std terminal.Streams) error {
-	x, err := openCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	x, err := c.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer x.Close()
-	var failed error
+	var revoked report.Tally
 	for _, id := range c.IDs {
-		start := time.Now()
-		err := x.RevokeToken(ctx, id)
-		recordOwn(x, std, journal.Record{ID: id, Kind: journal.KindTokenEnded}, start, err)
+		err := wiring.Record(x, std, &journal.Record{ID: id, Kind: journal.KindTokenEnded}, func() error { return x.RevokeToken(ctx, id) })
 		if errors.Is(err, access.ErrTokenNotFound) {
 			err = exit.With(exit.NotFound, fmt.Errorf("%w; `cas token ls` lists the ids", err))
 		}
+		revoked.Add(err)
 		if err != nil {
 			fmt.Fprintln(std.Err, "cas:", err)
-			failed = err
 			continue
 		}
 		fmt.Fprintln(std.Out, "revoked", id)
 	}
-	if failed != nil && len(c.IDs) > 1 {
-		return exit.With(exit.Partly, exit.ErrReported)
-	}
-	if failed != nil {
-		return exit.With(exitCode(ctx, failed), exit.ErrReported)
-	}
-	return nil
+	return revoked.Err(ctx)
 }

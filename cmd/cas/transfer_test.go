@@ -119,7 +119,7 @@ func TestInterruptedGetIsGoneOnWith(t *testing.T) {
 		interrupt()
 		<-r.Context().Done()
 	}, folder)
-	if o.code != exit.Interrupted || !strings.Contains(o.stderr, "512 KiB of 1.0 MiB are in "+partialOf(folder)+", and the same command goes on from there") {
+	if o.code != exit.Interrupted || !strings.Contains(o.stderr, "512 KiB of 1.0 MiB are in "+partialOf(folder)+", and the same command resumes from there") {
 		t.Errorf("exit code %d: %s", o.code, o.stderr)
 	}
 	checkFiles(t, folder, map[string][]byte{filepath.Base(partialOf(folder)): wanted[:len(wanted)/2]})
@@ -168,7 +168,7 @@ func TestGetGoesOnWhereTheConnectionBroke(t *testing.T) {
 			serveWanted(w, r, nil)
 		}
 	}, folder)
-	if o.code != exit.OK || gets.Load() != 2 || !strings.Contains(o.stderr, "going on") {
+	if o.code != exit.OK || gets.Load() != 2 || !strings.Contains(o.stderr, "resuming") {
 		t.Errorf("exit code %d after %d requests: %s", o.code, gets.Load(), o.stderr)
 	}
 	checkFiles(t, folder, map[string][]byte{"out": wanted})
@@ -187,7 +187,7 @@ func TestGetGivesUpWhereNothingMoreComes(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	}, folder)
-	if o.code != exit.Failure || !strings.Contains(o.stderr, "501") || !strings.Contains(o.stderr, "the same command goes on") {
+	if o.code != exit.Failure || !strings.Contains(o.stderr, "501") || !strings.Contains(o.stderr, "the same command resumes") {
 		t.Errorf("exit code %d: %s", o.code, o.stderr)
 	}
 	checkFiles(t, folder, map[string][]byte{filepath.Base(partialOf(folder)): wanted[:len(wanted)/2]})

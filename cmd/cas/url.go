@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"casgate/cmd/cas/internal/argument"
 	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
@@ -15,7 +17,7 @@ import (
 type urlCmd struct {
 	settings.Client
 
-	Blob    blobRef       `arg:"" name:"digest" help:"Digest, or hash URL of this gateway."`
+	Blob    argument.Blob `arg:"" name:"digest" help:"Digest, or hash URL of this gateway."`
 	Expires time.Duration `default:"1h" help:"How long the URL is good for, such as 15m or 24h; 168h at most."`
 }
 
@@ -29,13 +31,13 @@ func (c *urlCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return err
 	}
 	defer gateway.Close()
-	d, err := c.Blob.digestAt(gateway)
+	d, err := c.Blob.DigestAt(gateway)
 	if err != nil {
 		return err
 	}
 	signed, err := gateway.SignURL(ctx, d, c.Expires)
 	if err != nil {
-		return advise(err)
+		return report.Advise(err)
 	}
 	_, err = fmt.Fprintln(std.Out, signed.URL)
 	return err

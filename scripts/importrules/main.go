@@ -54,14 +54,24 @@ var ours = []struct {
 	{"cmd/cas/internal/exit", nil, "an exit code depends on nothing"},
 	{"cmd/cas/internal/terminal", nil, "output to a terminal knows neither blobs nor gateways"},
 	{"cmd/cas/internal/settings", []string{"cmd/cas/internal/build", "cmd/cas/internal/exit", "gateway/client"}, "settings open nothing but the client of the gateway"},
-	{"cmd/cas", []string{
-		"cmd/cas/internal/...",
+	{"cmd/cas/internal/argument", []string{"cmd/cas/internal/exit", "cas", "gateway/client"}, "an argument names something; it does nothing with it"},
+	{"cmd/cas/internal/service", []string{"cmd/cas/internal/build", "cmd/cas/internal/exit", "cmd/cas/internal/terminal"}, "listeners, logs and metrics know no part of the gateway"},
+	{"cmd/cas/internal/report", []string{"cmd/cas/internal/exit", "cmd/cas/internal/settings", "cmd/cas/internal/terminal", "cas", "gateway/api", "gateway/client", "providers"}, "results are those of a gateway's client"},
+	{"cmd/cas/internal/transfer", []string{"cmd/cas/internal/argument", "cmd/cas/internal/exit", "cmd/cas/internal/report", "cmd/cas/internal/terminal", "cas", "gateway/api", "gateway/client"}, "a transfer goes through a gateway's client"},
+	{"cmd/cas/internal/wiring", []string{
+		"cmd/cas/internal/exit", "cmd/cas/internal/service", "cmd/cas/internal/settings", "cmd/cas/internal/terminal",
 		"cas", "cas/access", "cas/filestore", "cas/filestore/dirsource", "cas/importer", "cas/journal", "cas/s3store", "cas/s3store/s3source",
-		"index", "index/pgindex", "index/pgindex/pgsource", "index/sqliteindex", "migrations/...",
+		"index", "index/pgindex", "index/sqliteindex", "migrations/...",
 		"providers", "providers/glm", "providers/guard", "providers/kimi", "providers/openaicompat",
 		"providers/simulator/glmsim", "providers/simulator/kimisim",
+		"gateway", "gateway/api",
+	}, "wiring knows all drivers and adapters, simulators included, but the conformance kits, which would link testing into the program"},
+	{"cmd/cas/internal/importing", []string{"cmd/cas/internal/exit", "cmd/cas/internal/settings", "cmd/cas/internal/terminal", "cas", "cas/importer", "index/pgindex/pgsource"}, "an import reads an old table and its files"},
+	{"cmd/cas", []string{
+		"cmd/cas/internal/...",
+		"cas", "cas/access", "cas/importer", "cas/journal", "index", "migrations", "providers",
 		"gateway", "gateway/api", "gateway/client",
-	}, "cmd/cas wires everything, simulators included, but the conformance kits, which would link testing into the program"},
+	}, "commands use what cmd/cas/internal has opened for them"},
 	{"scripts/...", []string{"..."}, ""},
 }
 

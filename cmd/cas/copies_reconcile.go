@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/report"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
+	"casgate/gateway/api"
+)
+
+type copiesReconcileCmd struct {
+	settings.Client
+
+	Provider string `required:"" placeholder:"PROVIDER" help:"Whose files to compare."`
+	Apply    bool   `help:"Mend what is found: delete the files that a casgate made and none knows, and mark the copies lost whose file is gone. Without it nothing is changed."`
+	JSON     bool   `name:"json" help:"Print the report as JSON."`
+}
+
+// Help is what --help adds.
+func (copiesReconcileCmd) Help() string {
+	return `The exit code is 0 where the two agree, and where --apply has mended everything. Without --apply it is 10 where there is something to mend.
+
+Unknown files are those at the provider whose names say that a casgate made them, and that this gateway doesn't know. Where another casgate, with an index of its own, uses the same account, they may be that one's: don't --apply then.`
+}
+
+// Run compares, and prints what was found.
+func (c *copiesReconcileCmd) Run(ctx context.Context, std terminal.Streams) error {
+	gateway, err := c.Connect()
+	if err != nil {
+		return err
+	}
+	defer gateway.Close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{})
+	defer shown.Close()
+	done := shown.Waiting("comparing", c.Provider)
+	found, err := gateway.Reconcile(ctx, c.Provider, c.Apply)
+	done()
+	if err != nil {
+		return report.AdviseCopy(err)
+	}
+	if c.JSON {
+		err = terminal.PrintJSON(shown.Stdout(), found)
+	} else {
+		err = printReconciliation(shown.Stdout(), found)
+	}
+	if err != nil {
+		return err
+	}
+	for _, failure := range found.Failures {
+		terminal.PrintError(shown.Stderr(), c.Provider, errors.New(failure))
+	}
+	return reconciled(found)
+}
+
+// reconciled is how a comparison ends the command.
+func reconciled(r api.Reconciliation) error {
+	found := len(r.Unknown) + len(r.Gone)
+	switch {
+	case len(r.Failures) >= found && len(r.Failures) > 0:
+		return exit.With(exit.Failure, exit.ErrReported)
+	case len(r.Failures) > 0:
+		return exit.With(exit.Partly, exit.ErrReported)
+	case found > 0 && !r.Applied:
+		return exit.With(exit.Differs, exit.ErrReported)
+	}
+	return nil
+}
+
+// printReconciliation prints what was found, and what was or would be done.
+func printReconciliation(w io.Writer, r api.Reconciliation) error {
+	p := &terminal.Lines{W: w}
+	p.Printf("%s, account %s: %d files there, %d copies known here", r.Provider, terminal.Printable(r.Account), r.Remote, r.Rows)
+	would := "would be"
+	if r.Applied {
+		would = "were"
+	}
+	if len(r.Unknown) > 0 {
+		p.Printf("%d unknown: made by a casgate, and not known to this one; they %s deleted", len(r.Unknown), would)
+	}
+	for _, f := range r.Unknown {
+		created := "-"
+		if f.CreatedAt != nil {
+			created = f.CreatedAt.UTC().Format(time.RFC3339)
+		}
+		p.Printf("  %s  %s  %s  %s  %s", terminal.Printable(f.ID), terminal.Printable(f.Purpose), terminal.Size(f.Size), created, terminal.Printable(f.Name))
+	}
+	if len(r.Gone) > 0 {
+		p.Printf("%d gone: not there any more; they %s marked lost, and made again when next asked for", len(r.Gone), would)
+	}
+	for _, one := range r.Gone {
+		p.Printf("  %s  %s", terminal.Printable(one.ProviderFileID), report.CopyName(one))
+	}
+	if len(r.Elsewhere) > 0 {
+		p.Printf("%d elsewhere: at accounts that the present key doesn't open; nothing is done about them", len(r.Elsewhere))
+	}
+	for _, one := range r.Elsewhere {
+		p.Printf("  %s  %s  %s", terminal.Printable(one.Account), terminal.Printable(one.ProviderFileID), report.CopyName(one))
+	}
+	if r.Foreign > 0 {
+		p.Printf("%d foreign: not made by a casgate; they are left alone", r.Foreign)
+	}
+	switch {
+	case len(r.Unknown)+len(r.Gone) == 0:
+		p.Printf("nothing to mend")
+	case !r.Applied:
+		p.Printf("nothing was changed; --apply mends it")
+	}
+	return p.Err
+}

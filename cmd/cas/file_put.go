@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"casgate/cas"
+	"casgate/cmd/cas/internal/argument"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/report"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/transfer"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+)
+
+// filePutCmd stores files under names.
+type filePutCmd struct {
+	settings.Client
+
+	Paths     []string      `arg:"" name:"path" help:"Files, folders with -r, or - for standard input."`
+	Recursive bool          `short:"r" help:"Store the files in folders, too. Symbolic links in them are not followed."`
+	Purpose   string        `default:"user_data" placeholder:"PURPOSE" help:"What the files are for, such as user_data, file-extract or batch."`
+	Name      string        `placeholder:"NAME" help:"The file's name; the local file's own if empty. For one file only."`
+	MediaType string        `placeholder:"TYPE" help:"Media type, such as text/markdown; the gateway finds out if empty."`
+	Context   string        `placeholder:"TEXT" help:"What to group the files by: a conversation, a project."`
+	Tags      []string      `name:"tag" placeholder:"TAG" help:"Labels; repeat, or separate by commas."`
+	Metadata  string        `placeholder:"JSON" help:"A JSON object to keep with the files."`
+	Expires   time.Duration `placeholder:"DURATION" help:"After which time the files go by themselves, such as 720h; never if not given."`
+	Unique    bool          `help:"Refuse bytes that a file has already."`
+	Providers []string      `placeholder:"PROVIDER" help:"Providers to make copies at, in the background, such as kimi,glm."`
+	Parallel  int           `default:"4" help:"How many files to send at once."`
+	JSON      bool          `name:"json" help:"Print a JSON object for each file."`
+	Quiet     bool          `short:"q" help:"Print no progress and no notes, only results and errors."`
+}
+
+// Help is what --help adds.
+func (filePutCmd) Help() string {
+	return `Standard output has a line for each file, in the order of the arguments: its id alone where one file was asked for, and the id, a tab and the path where there may be several (more than one PATH, or -r).
+
+With --json it has an object for each: "path", and either the file as the gateway has it or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
+
+Bytes that are there already are kept once, whatever names they have. A file that fails doesn't stop the others; where some failed the exit code is 7. What is broken off leaves nothing behind.`
+}
+
+// filePut is one file to be stored, and what came of it.
+type filePut struct {
+	*transfer.Item
+	// Once made is closed the file is set, or the item's err.
+	made chan struct{}
+	file api.File
+}
+
+// Run stores the files.
+func (c *filePutCmd) Run(ctx context.Context, std terminal.Streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	gateway, err := c.Connect()
+	if err != nil {
+		return err
+	}
+	defer gateway.Close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
+	defer shown.Close()
+	var puts []*filePut
+	for _, item := range transfer.Find(c.Paths, shown, transfer.FindOptions{Recursive: c.Recursive}) {
+		puts = append(puts, &filePut{Item: item, made: make(chan struct{})})
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- c.store(ctx, gateway, shown, puts) }()
+	printErr := c.print(ctx, puts, shown)
+	if err := <-stopped; err != nil {
+		return report.Advise(err)
+	}
+	return printErr
+}
+
+// check refuses flags that contradict each other.
+func (c *filePutCmd) check() error {
+	var err error
+	if c.Providers, err = argument.Providers(c.Providers); err != nil {
+		return err
+	}
+	if err := transfer.CheckUpload(transfer.UploadFlags{Paths: c.Paths, Recursive: c.Recursive, Name: c.Name, Parallel: c.Parallel}); err != nil {
+		return err
+	}
+	switch {
+	case c.Name == "" && slices.Contains(c.Paths, argument.StdinPath):
+		return exit.Usagef("standard input has no name; give one with --name")
+	case c.Expires != 0 && (c.Expires < cas.MinFileLife || c.Expires > cas.MaxFileLife):
+		return exit.Usagef("--expires must be between %v and %v", cas.MinFileLife, cas.MaxFileLife)
+	case c.Metadata != "" && !json.Valid([]byte(c.Metadata)):
+		return exit.Usagef(`--metadata is not JSON, such as {"key":"value"}`)
+	}
+	return nil
+}
+
+// store stores the files, several at a time. What stops it altogether, and fails
+// those left, it returns.
+func (c *filePutCmd) store(ctx context.Context, gateway *client.Client, shown *terminal.Progress, puts []*filePut) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.Parallel)
+	for _, put := range puts {
+		group.Go(func() error {
+			defer close(put.made)
+			if put.Err != nil {
+				return nil
+			}
+			err := context.Cause(ctx)
+			if ctx.Err() == nil {
+				put.file, err = c.send(ctx, gateway, shown, put)
+			}
+			put.Err, put.Stopped = transfer.WithoutPath(err), report.StopsAll(ctx, err)
+			if put.Stopped {
+				return err
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (c *filePutCmd) send(ctx context.Context, gateway *client.Client, shown *terminal.Progress, put *filePut) (api.File, error) {
+	describe := client.NewFile{
+		Name: c.Name, Purpose: c.Purpose, MediaType: c.MediaType, Context: c.Context, Tags: c.Tags,
+		Metadata: json.RawMessage(c.Metadata), Life: c.Expires, Unique: c.Unique, Providers: c.Providers,
+	}
+	if describe.Name == "" {
+		describe.Name = filepath.Base(put.Path)
+	}
+	src, size := io.NopCloser(shown.Streams().In), int64(-1)
+	if put.Path != argument.StdinPath {
+		file, err := os.Open(put.Path)
+		if err != nil {
+			return api.File{}, err
+		}
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+			size = info.Size()
+			describe.Size = size
+		}
+		src = file
+	}
+	src = shown.Reader(src, terminal.Transfer{Verb: "sending", Name: put.Path, Size: size})
+	defer src.Close()
+	return gateway.CreateFile(ctx, src, describe)
+}
+
+// filePutResult is a line of JSON output.
+type filePutResult struct {
+	Path string `json:"path"`
+	*api.File
+	Error *report.JSONError `json:"error,omitempty"`
+}
+
+// print prints what came of each file, in their order, as it becomes known.
+func (c *filePutCmd) print(ctx context.Context, puts []*filePut, shown *terminal.Progress) error {
+	var files report.Tally
+	withPaths := len(c.Paths) > 1 || c.Recursive
+	for _, put := range puts {
+		<-put.made
+		files.Add(put.Err)
+		var err error
+		switch {
+		case c.JSON && put.Err == nil:
+			err = terminal.PrintJSON(shown.Stdout(), filePutResult{Path: put.Path, File: &put.file})
+		case c.JSON:
+			err = terminal.PrintJSON(shown.Stdout(), filePutResult{Path: put.Path, Error: report.NewJSONError(put.Err)})
+		case put.Err == nil && withPaths:
+			_, err = fmt.Fprintf(shown.Stdout(), "%s\t%s\n", put.file.ID, terminal.Printable(put.Path))
+		case put.Err == nil:
+			_, err = fmt.Fprintln(shown.Stdout(), put.file.ID)
+		}
+		if err != nil {
+			return err
+		}
+		switch {
+		case put.Err == nil:
+			shown.Note("%-13s  %9s  %s", "stored", terminal.Size(put.file.Bytes), terminal.Printable(put.Path))
+		case !put.Stopped:
+			terminal.PrintError(shown.Stderr(), put.Path, report.AdviseFile(put.Err))
+		}
+		for _, asked := range put.file.Asked {
+			files.Add(report.Asked(shown, put.Path, asked))
+		}
+	}
+	return files.Err(ctx)
+}

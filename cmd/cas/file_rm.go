@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"casgate/cmd/cas/internal/argument"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/report"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+)
+
+// fileRmCmd deletes files.
+type fileRmCmd struct {
+	settings.Client
+
+	Files      []argument.FileID `arg:"" name:"id" help:"Ids of files."`
+	At         []string          `placeholder:"PROVIDER" xor:"where" help:"Delete nothing but the copies at these providers, such as kimi,glm. The files stay."`
+	Everywhere bool              `xor:"where" help:"Delete the files, their bytes, and the copies at all providers."`
+	Wait       argument.Wait     `negatable:"" help:"With --everywhere: wait until the providers have confirmed it, which is the usual; --wait=DURATION no longer than that, for each; --no-wait not at all."`
+	JSON       bool              `name:"json" help:"Print a JSON object for each file, with --at for each copy."`
+}
+
+// Help is what --help adds.
+func (fileRmCmd) Help() string {
+	return `Without --at and --everywhere a file is deleted, and its bytes stay, as do their copies: cas rm deletes those.
+
+With --everywhere nobody can read the bytes any more, unless other files have the same; then they stay with their copies, and it is said so. Whoever has begun to read goes on to the end.
+
+A copy is said to be deleted only once its provider has confirmed it. Until then the gateway goes on trying by itself, and the exit code is 9. A delete that was interrupted can be repeated.`
+}
+
+// Run deletes the files, one after the other.
+func (c *fileRmCmd) Run(ctx context.Context, std terminal.Streams) error {
+	at, err := argument.Providers(c.At)
+	if err != nil {
+		return err
+	}
+	gateway, err := c.Connect()
+	if err != nil {
+		return err
+	}
+	defer gateway.Close()
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.JSON})
+	defer shown.Close()
+	var results report.Tally
+	for _, id := range c.Files {
+		switch {
+		case len(at) > 0:
+			err = c.removeCopies(ctx, gateway, shown, &results, string(id), at)
+		case c.Everywhere:
+			err = c.removeEverywhere(ctx, gateway, shown, &results, string(id))
+		default:
+			err = c.remove(ctx, gateway, shown, &results, string(id))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return results.Err(ctx)
+}
+
+// remove deletes a file. It returns what ends the command.
+func (c *fileRmCmd) remove(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *report.Tally, id string) error {
+	err := gateway.DeleteFile(ctx, id)
+	if report.StopsAll(ctx, err) {
+		return report.Advise(err)
+	}
+	results.Add(err)
+	switch {
+	case err != nil && c.JSON:
+		terminal.PrintError(shown.Stderr(), id, report.AdviseFile(err))
+		return terminal.PrintJSON(shown.Stdout(), fileFailure{id, report.NewJSONError(err)})
+	case err != nil:
+		terminal.PrintError(shown.Stderr(), id, report.AdviseFile(err))
+		return nil
+	case c.JSON:
+		return terminal.PrintJSON(shown.Stdout(), api.FileDeleted{ID: id, Object: api.ObjectFile, Deleted: true})
+	}
+	_, err = fmt.Fprintf(shown.Stdout(), "%s deleted\n", id)
+	return err
+}
+
+// removeCopies deletes a file's copies at some providers.
+func (c *fileRmCmd) removeCopies(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *report.Tally, id string, at []string) error {
+	for _, provider := range at {
+		deleted, err := gateway.DeleteFileCopies(ctx, id, provider, "")
+		if report.StopsAll(ctx, err) {
+			return report.Advise(err)
+		}
+		if err != nil {
+			results.Add(err)
+			terminal.PrintError(shown.Stderr(), id+" at "+provider, report.AdviseFile(err))
+		}
+		if err := (report.Deletes{Shown: shown, Tally: results, JSON: c.JSON}).Print(deleted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeEverywhere deletes a file with all that it stands for.
+func (c *fileRmCmd) removeEverywhere(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *report.Tally, id string) error {
+	limited, cancel := c.Wait.Context(ctx)
+	defer cancel()
+	done := shown.Waiting("deleting", id)
+	gone, err := gateway.DeleteFileEverywhere(limited, id, client.EverywhereOptions{Async: c.Wait.Not})
+	done()
+	switch {
+	case gone.Deleted && err != nil && ctx.Err() != nil:
+		return exit.With(exit.Interrupted, errors.New("stopped waiting; the gateway goes on deleting the copies"))
+	case !gone.Deleted && limited.Err() != nil && ctx.Err() == nil:
+		err = exit.With(exit.UnderWay, errors.New("the gateway has not answered in that time; the same command goes on where it is"))
+	case report.StopsAll(ctx, err):
+		return report.Advise(err)
+	}
+	if !gone.Deleted {
+		results.Add(err)
+		terminal.PrintError(shown.Stderr(), id, report.AdviseFile(err))
+		if c.JSON {
+			return terminal.PrintJSON(shown.Stdout(), fileFailure{id, report.NewJSONError(err)})
+		}
+		return nil
+	}
+	results.Add(nil)
+	kept := gone.Blob != nil && gone.Blob.State == api.BlobKept
+	if kept {
+		defer shown.Note("%s stays: %s", gone.Blob.Digest, gone.Blob.Reason)
+	}
+	if c.JSON {
+		if !kept {
+			report.Deletes{Shown: shown, Tally: results}.Count(gone.Copies)
+		}
+		return terminal.PrintJSON(shown.Stdout(), gone)
+	}
+	if _, err := fmt.Fprintf(shown.Stdout(), "%s deleted\n", id); err != nil || kept || gone.Blob == nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(shown.Stdout(), "%s deleted\n", gone.Blob.Digest); err != nil {
+		return err
+	}
+	return report.Deletes{Shown: shown, Tally: results}.Print(gone.Copies)
+}

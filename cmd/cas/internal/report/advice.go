@@ -1,0 +1,56 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"casgate/cas"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+	"casgate/providers"
+)
+
+// Advise adds the next step to an error that a setting of the client can repair.
+func Advise(err error) error {
+	if errors.Is(err, client.ErrUnauthenticated) {
+		return fmt.Errorf("%w; the token comes from CAS_TOKEN, or from the file %s in CAS_DATA_DIR", err, settings.AdminTokenFile)
+	}
+	return err
+}
+
+// AdviseFile adds the next step to an error about a file.
+func AdviseFile(err error) error {
+	if errors.Is(err, cas.ErrFileNotFound) {
+		return fmt.Errorf("%w; `cas file ls` lists the files", err)
+	}
+	return AdviseCopy(err)
+}
+
+// notSent are the provider codes of files that the gateway did not send at all.
+var notSent = []string{"unknown_purpose", "unsupported_extension", "empty_file", "file_too_large", providers.CodeNotConfigured}
+
+// AdviseCopy adds the next step to an error about a copy.
+func AdviseCopy(err error) error {
+	e, ok := errors.AsType[*client.Error](err)
+	if !ok {
+		return Advise(err)
+	}
+	switch p := e.Problem; {
+	case p.ProviderCode == "unsupported_extension":
+		return fmt.Errorf("%w; --name gives it another name", err)
+	case p.Code == api.CodeProviderNotFound:
+		return fmt.Errorf("%w; `cas providers` lists all", err)
+	case p.Code == api.CodeCopyInProgress:
+		return fmt.Errorf("%w; the gateway continues, and you can run the same command again later", err)
+	case p.Code == api.CodeBlobNotFound:
+		return fmt.Errorf("%w; `cas put` stores it", err)
+	case p.Code == api.CodeFileNotFound:
+		return fmt.Errorf("%w; `cas file ls` lists the files", err)
+	case p.Provider != "" && !slices.Contains(notSent, p.ProviderCode) && problemExitCode(p) == exit.Refused:
+		return fmt.Errorf("%w; after you have fixed that, `cas sync --retry` tries again at once", err)
+	}
+	return Advise(err)
+}

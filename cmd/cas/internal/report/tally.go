@@ -1,0 +1,70 @@
+// Package report tells the results of a command: which parts of it failed, what to do
+// about an error, and what became of copies at providers.
+package report
+
+import (
+	"context"
+	"errors"
+
+	"casgate/cmd/cas/internal/exit"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+)
+
+// Tally counts the results of several parts of a command. One part may fail without
+// stopping the others.
+type Tally struct {
+	total, failed int
+	first         error
+}
+
+// Add counts the result of one part.
+func (t *Tally) Add(err error) {
+	t.total++
+	if err == nil {
+		return
+	}
+	t.failed++
+	if t.first == nil {
+		t.first = err
+	}
+}
+
+// Err returns the error to end the command with, after it has reported each failure
+// itself. The exit code is that of the first failure if all parts failed, and
+// exit.Partly if some did.
+func (t *Tally) Err(ctx context.Context) error {
+	switch t.failed {
+	case 0:
+		return nil
+	case t.total:
+		return exit.With(ExitCode(ctx, t.first), exit.ErrReported)
+	}
+	return exit.With(exit.Partly, exit.ErrReported)
+}
+
+// StopsAll reports whether all other parts of a command would fail with the same
+// error. The command can stop then.
+func StopsAll(ctx context.Context, err error) bool {
+	return err != nil && ctx.Err() != nil ||
+		errors.Is(err, client.ErrUnauthenticated) || errors.Is(err, client.ErrForbidden)
+}
+
+// JSONError is an error in the JSON output of a command.
+type JSONError struct {
+	Code        api.Code `json:"code,omitempty"` // of an error that the gateway answered
+	Message     string   `json:"message"`
+	OperationID string   `json:"operation_id,omitempty"`
+}
+
+// NewJSONError returns err for JSON output, and nil for nil.
+func NewJSONError(err error) *JSONError {
+	if err == nil {
+		return nil
+	}
+	e := &JSONError{Message: err.Error()}
+	if answer, ok := errors.AsType[*client.Error](err); ok {
+		e.Code, e.OperationID = answer.Problem.Code, answer.Problem.OperationID
+	}
+	return e
+}

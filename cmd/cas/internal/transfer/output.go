@@ -1,0 +1,169 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"casgate/cas"
+	"casgate/cmd/cas/internal/argument"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/terminal"
+	"casgate/gateway/client"
+)
+
+// Origin is where a blob is fetched from.
+type Origin struct {
+	Gateway *client.Client
+	Digest  cas.Digest
+	Options client.GetOptions
+	// File is the id of the file to fetch; the first answer then has the digest. Empty:
+	// the blob is fetched by its digest.
+	File string
+	// Elsewhere: the gateway is not that of CAS_URL, and gets no token.
+	Elsewhere bool
+}
+
+// stat asks for size and name. An answer to HEAD has no body; if the gateway refuses it,
+// stat asks again with GET, whose answer has the reason.
+func (o *Origin) stat(ctx context.Context) (client.Info, error) {
+	if o.File == "" {
+		info, err := o.Gateway.Stat(ctx, o.Digest, o.Options)
+		if e, ok := errors.AsType[*client.Error](err); !ok || e.Problem.Retryable {
+			return info, err
+		}
+	}
+	content, err := o.open(ctx, 0)
+	if err != nil {
+		return client.Info{}, err
+	}
+	return content.Info, content.Body.Close()
+}
+
+// open opens the bytes from an offset on.
+func (o *Origin) open(ctx context.Context, offset int64) (content *client.Content, err error) {
+	options := o.Options
+	options.Offset = offset
+	if o.File == "" {
+		return o.Gateway.Get(ctx, o.Digest, options)
+	}
+	if content, err = o.Gateway.FileContent(ctx, o.File, offset); err == nil {
+		o.Digest = content.Digest
+	}
+	return content, err
+}
+
+// explain finds out whether the gateway broke a transfer off because its own bytes are
+// wrong: it then cuts the connection and marks the blob suspect.
+func (o *Origin) explain(ctx context.Context, err error) error {
+	if !errors.Is(err, client.ErrUnreachable) || o.Elsewhere {
+		return err
+	}
+	meta, metaErr := o.Gateway.Meta(ctx, o.Digest)
+	if metaErr == nil && meta.State == cas.StateSuspect {
+		return fmt.Errorf("%w: the gateway found that its bytes of %s are wrong, and broke off; upload the blob again to repair it", cas.ErrObjectCorrupt, o.Digest)
+	}
+	return err
+}
+
+// Output is where a command writes what it fetched.
+type Output struct {
+	Path  string // a file, a folder, "-" for standard output, or empty
+	Force bool   // replace an existing file
+	Shown *terminal.Progress
+}
+
+// Fetch writes the bytes of a blob.
+func (o Output) Fetch(ctx context.Context, from *Origin) error {
+	if o.isStdout() {
+		return o.fetchToStdout(ctx, from)
+	}
+	return o.fetchToFile(ctx, from)
+}
+
+// isStdout reports whether the bytes go to standard output.
+func (o Output) isStdout() bool {
+	return o.Path == argument.StdoutPath || o.Path == "" && !terminal.IsTerminal(o.Shown.Streams().Out)
+}
+
+func (o Output) fetchToStdout(ctx context.Context, from *Origin) error {
+	content, err := from.open(ctx, 0)
+	if err != nil {
+		return err
+	}
+	out, body := o.Shown.Streams().Out, content.Body
+	if !terminal.IsTerminal(out) {
+		body = o.Shown.Reader(body, terminal.Transfer{Verb: "fetching", Name: from.Digest.Short(), Size: content.Size})
+	}
+	defer body.Close()
+	if _, err := io.Copy(out, body); err != nil {
+		return from.explain(ctx, err)
+	}
+	return nil
+}
+
+func (o Output) fetchToFile(ctx context.Context, from *Origin) error {
+	info, err := from.stat(ctx)
+	if err != nil {
+		return err
+	}
+	path, err := o.filePath(info.Digest.String(), info.Name)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(path); err == nil && !o.Force {
+		return ExistsError(path)
+	}
+	d := &Download{Origin: from, Info: info, Path: path, Force: o.Force, Shown: o.Shown}
+	if err := d.Run(ctx); err != nil {
+		return err
+	}
+	o.Shown.Note("%-13s  %9s  %s", "fetched", terminal.Size(info.Size), terminal.Printable(path))
+	return nil
+}
+
+// WriteUnverified writes the bytes that a provider returned for its copy of a file, and
+// closes content.
+func (o Output) WriteUnverified(content *client.CopyContent, file, provider string) error {
+	if o.isStdout() {
+		defer content.Body.Close()
+		_, err := io.Copy(o.Shown.Streams().Out, content.Body)
+		return err
+	}
+	body := o.Shown.Reader(content.Body, terminal.Transfer{Verb: "fetching", Name: file, Size: -1})
+	defer body.Close()
+	path, err := o.filePath(file, content.Name)
+	if err != nil {
+		return err
+	}
+	n, err := writeWhole(body, path, o.Force)
+	if err != nil {
+		return err
+	}
+	o.Shown.Note("%-13s  %9s  %s, unverified, from %s", "fetched", terminal.Size(n), terminal.Printable(path), provider)
+	return nil
+}
+
+// filePath returns the path of the file to write. Name is the name of the content, and
+// id names it in the error if it has no usable name.
+func (o Output) filePath(id, name string) (string, error) {
+	folder := ""
+	if o.Path != "" {
+		stat, err := os.Stat(o.Path)
+		isFolder := err == nil && stat.IsDir()
+		if !isFolder && !strings.HasSuffix(o.Path, string(filepath.Separator)) {
+			return o.Path, nil
+		}
+		folder = o.Path
+	}
+	// The uploader of the blob chose the name: it must not lead out of the folder.
+	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, `/\`) || strings.ContainsFunc(name, unicode.IsControl) {
+		return "", exit.Usagef("%s has no name to save it under; give one with -o FILE", id)
+	}
+	return filepath.Join(folder, name), nil
+}

@@ -1,0 +1,225 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"casgate/cas"
+	"casgate/cmd/cas/internal/argument"
+	"casgate/cmd/cas/internal/report"
+	"casgate/cmd/cas/internal/terminal"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+)
+
+// batchSize is how many files are hashed before the gateway is asked which of them it
+// lacks.
+const batchSize = 256
+
+// Uploader stores items at a gateway.
+type Uploader struct {
+	Gateway  *client.Client
+	Parallel int // how many items at once
+	Shown    *terminal.Progress
+}
+
+// Store stores the items and finishes each of them. It returns an error only if it had
+// to stop early; the remaining items then fail with it.
+func (u *Uploader) Store(ctx context.Context, items []*Item) error {
+	var fatal error
+	for batch := range slices.Chunk(items, batchSize) {
+		if fatal == nil {
+			fatal = u.storeBatch(ctx, batch)
+		}
+		for _, item := range batch {
+			if !item.finished() {
+				item.Stopped = true
+				item.Finish(api.Blob{}, fatal)
+			}
+		}
+	}
+	return fatal
+}
+
+// storeBatch hashes the files, asks which of them the gateway lacks, and sends those.
+func (u *Uploader) storeBatch(ctx context.Context, batch []*Item) error {
+	if err := u.each(ctx, batch, u.hash); err != nil {
+		return err
+	}
+	var digests []cas.Digest
+	for _, item := range batch {
+		if !item.finished() && !item.Streamed {
+			digests = append(digests, item.source.Digest)
+		}
+	}
+	missing, err := u.Gateway.FindMissing(ctx, digests)
+	if err != nil {
+		return err
+	}
+	// One of several files with the same bytes is sent first; the others then find it
+	// there.
+	lacking := map[cas.Digest]bool{}
+	for _, d := range missing {
+		lacking[d] = true
+	}
+	var first, rest []*Item
+	for _, item := range batch {
+		switch {
+		case item.Streamed || lacking[item.source.Digest]:
+			first = append(first, item)
+			lacking[item.source.Digest] = false
+		default:
+			rest = append(rest, item)
+		}
+	}
+	if err := u.each(ctx, first, u.send); err != nil {
+		return err
+	}
+	return u.each(ctx, rest, u.recall)
+}
+
+// each calls do for the unfinished items, several at once. An error of one item finishes
+// that item; an error that all items would get ends the run.
+func (u *Uploader) each(ctx context.Context, items []*Item, do func(context.Context, *Item) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(u.Parallel)
+	for _, item := range items {
+		if item.finished() {
+			continue
+		}
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return context.Cause(ctx)
+			}
+			err := do(ctx, item)
+			switch {
+			case err == nil:
+				return nil
+			case report.StopsAll(ctx, err):
+				return err
+			}
+			item.Finish(api.Blob{}, err)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// hash reads a file and sets its digest.
+func (u *Uploader) hash(ctx context.Context, item *Item) error {
+	if item.Streamed {
+		return nil
+	}
+	var err error
+	item.source, err = client.NewSource(func() (io.ReadCloser, error) { return u.Open(ctx, item.Path, "reading") })
+	return WithoutPath(err)
+}
+
+// Open opens a file on this machine. Reads fail after ctx is done.
+func (u *Uploader) Open(ctx context.Context, path, verb string) (io.ReadCloser, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	content := struct {
+		io.Reader
+		io.Closer
+	}{ContextReader{ctx, file}, file}
+	return u.Shown.Reader(content, terminal.Transfer{Verb: verb, Name: path, Size: info.Size()}), nil
+}
+
+// send stores an item that the gateway lacks.
+func (u *Uploader) send(ctx context.Context, item *Item) error {
+	var blob api.Blob
+	var err error
+	if item.Streamed {
+		blob, err = u.stream(ctx, item)
+	} else {
+		item.source.Open = func() (io.ReadCloser, error) { return u.Open(ctx, item.Path, "sending") }
+		blob, err = u.Gateway.Put(ctx, item.source, item.Options)
+	}
+	if err != nil {
+		return WithoutPath(err)
+	}
+	u.finish(item, blob)
+	return nil
+}
+
+// recall gets a blob that the gateway said to have. If the blob is gone meanwhile, it
+// sends the file. It also sends the file if copies are asked for; that sends few bytes,
+// or none.
+func (u *Uploader) recall(ctx context.Context, item *Item) error {
+	if len(item.Options.Providers) > 0 {
+		return u.send(ctx, item)
+	}
+	meta, err := u.Gateway.Meta(ctx, item.source.Digest)
+	if errors.Is(err, cas.ErrBlobNotFound) || err == nil && meta.State != cas.StateLive {
+		return u.send(ctx, item)
+	}
+	if err != nil {
+		return err
+	}
+	meta.Blob.Deduplicated = new(true)
+	u.finish(item, meta.Blob)
+	return nil
+}
+
+// stream stores an item that can be read only once.
+func (u *Uploader) stream(ctx context.Context, item *Item) (api.Blob, error) {
+	var src io.ReadCloser
+	if item.Path == argument.StdinPath {
+		src = io.NopCloser(u.Shown.Streams().In)
+	} else {
+		file, err := os.Open(item.Path)
+		if err != nil {
+			return api.Blob{}, err
+		}
+		src = file
+	}
+	src = u.Shown.Reader(src, terminal.Transfer{Verb: "sending", Name: item.Path, Size: -1})
+	defer src.Close()
+	return u.Gateway.PutStream(ctx, src, item.Options)
+}
+
+func (u *Uploader) finish(item *Item, blob api.Blob) {
+	result := "stored"
+	if blob.Deduplicated != nil && *blob.Deduplicated {
+		result = "already there"
+	}
+	u.Shown.Note("%-13s  %9s  %s", result, terminal.Size(blob.Size), terminal.Printable(item.Path))
+	item.Finish(blob, nil)
+}
+
+// StoreArgument stores the content of an argument if it is a file on this machine. It
+// returns what then has copies, and the name to ask for them with, which may be empty.
+// The provider is checked first; empty: any.
+func (u *Uploader) StoreArgument(ctx context.Context, content argument.Content, name, provider string) (owner Owner, askName string, err error) {
+	item, err := NewItem(u.Gateway, content, name)
+	if err != nil {
+		return Owner{}, "", err
+	}
+	items := []*Item{item}
+	if provider != "" {
+		if err := CheckProviders(ctx, u.Gateway, items, []string{provider}); err != nil {
+			return Owner{}, "", err
+		}
+	}
+	if err := u.Store(ctx, items); err != nil {
+		return Owner{}, "", err
+	}
+	if item.Err != nil {
+		return Owner{}, "", fmt.Errorf("%s: %w", terminal.Printable(item.Path), item.Err)
+	}
+	return item.Owner(u.Gateway), item.Options.Name, nil
+}

@@ -1,0 +1,114 @@
+// Package wiring opens what the settings choose: the index, the object store, the
+// sources of imported files, the providers, and the journal. It alone knows drivers and
+// provider adapters.
+package wiring
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"casgate/cas"
+	"casgate/cas/access"
+	"casgate/cas/journal"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/gateway"
+	"casgate/index"
+	"casgate/index/pgindex"
+	"casgate/index/sqliteindex"
+	"casgate/migrations"
+	"casgate/providers"
+)
+
+// Index is what the commands need of an index driver.
+type Index interface {
+	cas.Index
+	cas.FileIndex
+	journal.Store
+	gateway.AccessIndex
+	providers.Ledger
+
+	Migrate(ctx context.Context) error
+	MigrationStatus(ctx context.Context) ([]migrations.Status, error)
+	CheckSchema(ctx context.Context) error
+
+	CreateToken(ctx context.Context, t access.Token) (access.Token, error)
+	Tokens(ctx context.Context) ([]access.Token, error)
+	RevokeToken(ctx context.Context, id string) error
+	RetireSigningKey(ctx context.Context, id string) error
+
+	Clock(ctx context.Context) (time.Time, error)
+
+	Close()
+}
+
+// OpenIndex opens the index that the settings choose. It never falls back to another one:
+// a Postgres that can't be reached is an error.
+func OpenIndex(ctx context.Context, c settings.Index, data settings.Data, log zerolog.Logger) (Index, error) {
+	if !c.Embedded() {
+		x, err := pgindex.Open(ctx, pgindex.Options{URL: c.DatabaseURL.Reveal(), ListenURL: c.ListenURL.Reveal(), Log: log})
+		if err != nil {
+			return nil, fmt.Errorf("%w (from CAS_DATABASE_URL; unset it to use SQLite in the data folder)", err)
+		}
+		return x, nil
+	}
+	if err := data.CreateFolder(); err != nil {
+		return nil, err
+	}
+	x, err := sqliteindex.Open(ctx, data.Path(settings.SQLiteFile))
+	if err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// OpenCurrentIndex opens the index and checks its schema. It brings the schema of an
+// embedded index up to date.
+func OpenCurrentIndex(ctx context.Context, c settings.Index, data settings.Data, log zerolog.Logger) (Index, error) {
+	x, err := OpenIndex(ctx, c, data, log)
+	if err != nil {
+		return nil, err
+	}
+	if c.Embedded() {
+		err = x.Migrate(ctx)
+	} else {
+		err = x.CheckSchema(ctx)
+	}
+	if err != nil {
+		x.Close()
+		return nil, err
+	}
+	return x, nil
+}
+
+// LocalIndex has the settings of a command that works on the index itself, without a
+// gateway.
+type LocalIndex struct {
+	settings.Data
+	settings.Index
+}
+
+// Open opens the index and checks its schema. The caller must close it.
+func (c LocalIndex) Open(ctx context.Context) (Index, error) {
+	return OpenCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
+}
+
+// OpenAnySchema is Open, without a check of the schema.
+func (c LocalIndex) OpenAnySchema(ctx context.Context) (Index, error) {
+	return OpenIndex(ctx, c.Index, c.Data, zerolog.Nop())
+}
+
+// Describe names the index, without its password.
+func (c LocalIndex) Describe() string { return c.Index.Describe(c.Data) }
+
+// Listen reports the changes that other gateways make, until ctx is done. An embedded
+// index has no other gateways; for it Listen returns nil at once.
+func Listen(ctx context.Context, x Index, changes index.Listener) error {
+	pg, ok := x.(*pgindex.Index)
+	if !ok {
+		return nil
+	}
+	return pg.Listen(ctx, changes)
+}

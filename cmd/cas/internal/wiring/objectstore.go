@@ -1,0 +1,46 @@
+package wiring
+
+import (
+	"casgate/cas"
+	"casgate/cas/filestore"
+	"casgate/cas/s3store"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+)
+
+// ObjectStore is an open object store. The caller must close it.
+type ObjectStore struct {
+	cas.ObjectStore
+	Close  func()
+	S3     *s3store.Store   // if it is a bucket
+	Folder *filestore.Store // if it is a folder
+	Text   string           // its name for logs
+}
+
+// OpenObjectStore opens the object store that the settings choose. It sends nothing.
+func OpenObjectStore(c settings.ObjectStore, data settings.Data) (ObjectStore, error) {
+	if !c.Embedded() {
+		s, err := s3store.New(s3store.Options{
+			Endpoint:  c.S3Endpoint,
+			Bucket:    c.S3Bucket,
+			Region:    c.S3Region,
+			AccessKey: c.S3AccessKey.Reveal(),
+			SecretKey: c.S3SecretKey.Reveal(),
+		})
+		if err != nil {
+			return ObjectStore{}, exit.Usagef("%w (see CAS_S3_ENDPOINT, CAS_S3_BUCKET, CAS_S3_ACCESS_KEY and CAS_S3_SECRET_KEY)", err)
+		}
+		return ObjectStore{ObjectStore: s, Close: s.Close, S3: s, Text: c.Describe(data)}, nil
+	}
+	if c.S3Bucket != "" || c.S3AccessKey != "" || c.S3SecretKey != "" {
+		return ObjectStore{}, exit.Usagef("there are settings for a bucket but no CAS_S3_ENDPOINT; set it, or unset the others to use the data folder")
+	}
+	if err := data.CreateFolder(); err != nil {
+		return ObjectStore{}, err
+	}
+	s, err := filestore.Open(data.Path(settings.ObjectsDir))
+	if err != nil {
+		return ObjectStore{}, err
+	}
+	return ObjectStore{ObjectStore: s, Close: func() { s.Close() }, Folder: s, Text: c.Describe(data)}, nil
+}

@@ -1,0 +1,198 @@
+package wiring
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/providers"
+	"casgate/providers/glm"
+	"casgate/providers/guard"
+	"casgate/providers/kimi"
+	"casgate/providers/openaicompat"
+	"casgate/providers/simulator/glmsim"
+	"casgate/providers/simulator/kimisim"
+)
+
+// adapter is a provider that can be configured by its environment variables.
+type adapter struct {
+	name string
+	open func(providers.Settings) (providers.Provider, error)
+	// simulate returns a simulator, and where on it the API begins; nil: there is none.
+	simulate func(key string) (handler http.Handler, prefix string)
+}
+
+// adapters are the providers, one line for each.
+var adapters = []adapter{
+	{"kimi", kimi.Open, func(key string) (http.Handler, string) { return kimisim.New(kimisim.Options{Key: key}), kimisim.Prefix }},
+	{"glm", glm.Open, func(key string) (http.Handler, string) { return glmsim.New(glmsim.Options{Key: key}), glmsim.Prefix }},
+	{"openai", openaicompat.Open, nil},
+	{"qwen", openaicompat.Open, nil},
+	{"deepseek", openaicompat.Open, nil},
+	{"mistral", openaicompat.Open, nil},
+	{"xai", openaicompat.Open, nil},
+}
+
+// variable returns the name of a provider's environment variable.
+func (a adapter) variable(setting string) string {
+	return "CAS_" + strings.ReplaceAll(strings.ToUpper(a.name), "-", "_") + "_" + setting
+}
+
+// The settings of each provider.
+var providerSettings = []string{"API_KEY", "BASE_URL", "CONCURRENCY", "PER_MINUTE"}
+
+// openProvider is an account that is configured.
+type openProvider struct {
+	adapter  providers.Provider
+	settings adapter
+}
+
+// accounts are the accounts of the providers.
+type accounts struct {
+	open []openProvider
+	// advice says, for each provider that is not configured, how to configure it.
+	advice     map[string]string
+	simulators []net.Listener
+}
+
+// stop ends the simulators.
+func (a *accounts) stop() {
+	for _, ln := range a.simulators {
+		ln.Close()
+	}
+}
+
+// openAccounts opens the accounts that are configured.
+func openAccounts(c settings.Providers, log zerolog.Logger) (*accounts, error) {
+	list := adapters
+	if c.ProvidersFile != "" {
+		described, err := readProviders(c.ProvidersFile)
+		if err != nil {
+			return nil, exit.With(exit.Usage, err)
+		}
+		list = append(list[:len(list):len(list)], described...)
+	}
+	all := &accounts{advice: make(map[string]string)}
+	for _, a := range list {
+		if err := all.add(a, c.Simulate, log); err != nil {
+			all.stop()
+			return nil, exit.With(exit.Usage, err)
+		}
+	}
+	return all, nil
+}
+
+// add opens the account of one provider if it is configured, or simulates it.
+func (a *accounts) add(one adapter, withSimulators bool, log zerolog.Logger) error {
+	key, err := settings.LookupSecret(one.variable("API_KEY"))
+	switch {
+	case err != nil:
+		return err
+	case key != "" && withSimulators:
+		return fmt.Errorf("%s is set: with --simulate-providers there must be no key, so that simulated copies are never mistaken for real ones", one.variable("API_KEY"))
+	case key == "" && withSimulators && one.simulate != nil:
+		p, ln, err := simulate(one)
+		if err != nil {
+			return err
+		}
+		a.simulators = append(a.simulators, ln)
+		a.open = append(a.open, openProvider{p, one})
+		log.Warn().Str("provider", one.name).Msg("SIMULATED: a simulator in this process stands for " + one.name + "; its copies are only for trying casgate out")
+	case key == "":
+		a.advice[one.name] = "set " + one.variable("API_KEY") + " (or " + one.variable("API_KEY_FILE") + ") and restart the gateway"
+	default:
+		p, err := one.open(providers.Settings{Name: one.name, APIKey: key, BaseURL: os.Getenv(one.variable("BASE_URL"))})
+		if err != nil {
+			return fmt.Errorf("%w (see %s and %s)", err, one.variable("API_KEY"), one.variable("BASE_URL"))
+		}
+		a.open = append(a.open, openProvider{p, one})
+	}
+	return nil
+}
+
+// readProviders reads a list of providers that are described in JSON, without an adapter
+// of their own.
+func readProviders(path string) ([]adapter, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("CAS_PROVIDERS_FILE: %w", err)
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(content, &list); err != nil {
+		return nil, fmt.Errorf("CAS_PROVIDERS_FILE: %s is not a JSON list of providers: %w", path, err)
+	}
+	var own []adapter
+	for _, item := range list {
+		config, err := openaicompat.Parse(item)
+		if err != nil {
+			return nil, fmt.Errorf("CAS_PROVIDERS_FILE: %s: %w", path, err)
+		}
+		for _, a := range append(adapters[:len(adapters):len(adapters)], own...) {
+			if a.name == config.Name {
+				return nil, fmt.Errorf("CAS_PROVIDERS_FILE: %s: there is a provider %s already; choose another name", path, config.Name)
+			}
+		}
+		own = append(own, adapter{name: config.Name, open: config.Open})
+	}
+	return own, nil
+}
+
+// simulate starts a simulator of a provider, and opens a new account there. The account
+// has a random key, so that copies of an earlier start don't count as its own.
+func simulate(a adapter) (providers.Provider, net.Listener, error) {
+	// The form of GLM's keys; the other providers accept any form.
+	key := "simulated-" + rand.Text() + "." + rand.Text()
+	handler, prefix := a.simulate(key)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, fmt.Errorf("start the simulator of %s: %w", a.name, err)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(ln) }() // until the listener is closed
+	p, err := a.open(providers.Settings{Name: a.name, APIKey: key, BaseURL: "http://" + ln.Addr().String() + prefix, Simulated: true})
+	if err != nil {
+		ln.Close()
+		return nil, nil, err
+	}
+	return p, ln, nil
+}
+
+// guarded puts the decorators around an account.
+func (p openProvider) guarded(registry prometheus.Registerer, log zerolog.Logger) (*guard.Guard, error) {
+	o := guard.Options{Observe: guard.ObserveOptions{Registry: registry, Log: log}}
+	for setting, into := range map[string]*int{"CONCURRENCY": &o.Limit.Concurrency, "PER_MINUTE": &o.Limit.PerMinute} {
+		text := os.Getenv(p.settings.variable(setting))
+		if text == "" {
+			continue
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return nil, exit.Usagef("%s is %q; it must be a number, 1 or more", p.settings.variable(setting), text)
+		}
+		*into = n
+	}
+	return guard.New(p.adapter, o), nil
+}
+
+// ProviderVariables returns the environment variables of the providers that have an
+// adapter.
+func ProviderVariables() []string {
+	var names []string
+	for _, a := range adapters {
+		for _, setting := range append(providerSettings[:len(providerSettings):len(providerSettings)], "API_KEY_FILE") {
+			names = append(names, a.variable(setting))
+		}
+	}
+	return names
+}
