@@ -4,25 +4,11 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
-
 	"casgate/cas"
 )
 
-// scanBlob reads the columns "digest, size, media_type, name, state, generation,
-// created_at", and into more what comes after them.
-func scanBlob(row pgx.Row, more ...any) (cas.Blob, error) {
-	var b cas.Blob
-	into := append([]any{&b.Digest, &b.Size, &b.MediaType, &b.Name, &b.State, &b.Generation, &b.CreatedAt}, more...)
-	if err := row.Scan(into...); err != nil {
-		return cas.Blob{}, err
-	}
-	b.CreatedAt = b.CreatedAt.UTC()
-	return b, nil
-}
-
-const sqlBlob = `
-select digest, size, media_type, name, state, generation, created_at
+var sqlBlob = `
+select ` + blobTable.Select() + `
 from blobs
 where digest = $1 and state in ('live', 'suspect')`
 
@@ -30,7 +16,7 @@ where digest = $1 and state in ('live', 'suspect')`
 func (x *Index) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 	call, cancel := bounded(ctx)
 	defer cancel()
-	b, err := scanBlob(x.pool.QueryRow(call, sqlBlob, d[:]))
+	b, err := blobTable.Scan(x.pool.QueryRow(call, sqlBlob, d[:]))
 	if err != nil {
 		return cas.Blob{}, blobFault(ctx, "look up", d, err)
 	}
@@ -46,9 +32,9 @@ func (x *Index) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 // condemned. (A condition on b.state in the update's where clause would instead
 // drop a row that changed in between, and leave nothing but the outdated one to
 // return.)
-const sqlTouch = `
+var sqlTouch = `
 with seen as materialized (
-    select digest, size, media_type, name, state, generation, created_at,
+    select ` + blobTable.Names() + `,
         state = 'live' and touched_at < now() - interval '1 minute' as due
     from blobs
     where digest = $1
@@ -57,18 +43,18 @@ with seen as materialized (
         touched_at = case when b.state = 'live' then greatest(b.touched_at, now()) else b.touched_at end
     from seen
     where seen.due and b.digest = seen.digest
-    returning b.digest, b.size, b.media_type, b.name, b.state, b.generation, b.created_at
+    returning ` + blobTable.NamesOf("b") + `
 )
-select digest, size, media_type, name, state, generation, created_at from touched
+select ` + blobTable.Select() + ` from touched
 union all
-select digest, size, media_type, name, state, generation, created_at from seen where not due`
+select ` + blobTable.Select() + ` from seen where not due`
 
 // Touch implements cas.Index. A live row that was touched within the last minute
 // is not written, so that a popular blob is not a hot row.
 func (x *Index) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 	call, cancel := bounded(ctx)
 	defer cancel()
-	b, err := scanBlob(x.pool.QueryRow(call, sqlTouch, d[:]))
+	b, err := blobTable.Scan(x.pool.QueryRow(call, sqlTouch, d[:]))
 	if err != nil {
 		return cas.Blob{}, blobFault(ctx, "touch", d, err)
 	}
@@ -86,7 +72,7 @@ func (x *Index) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 // Only an insert, a repair and a renewal store this call's commit_id, which is
 // how the statement knows what it did itself: Postgres before 18 doesn't return
 // the old row.
-const sqlCommit = `
+var sqlCommit = `
 insert into blobs as b (digest, size, media_type, name, generation, state, commit_id)
 values ($1, $2, $3, $4, $5, 'live', $6)
 on conflict (digest) do update set
@@ -113,7 +99,7 @@ on conflict (digest) do update set
             else 'refresh'
         end as verdict) as judged
     )
-returning digest, size, media_type, name, state, generation, created_at, commit_id = $6`
+returning ` + blobTable.Select() + `, commit_id = $6`
 
 // Commit implements cas.Index. Where b's size contradicts that of a live or
 // condemned row, the row is left alone and returned: the caller has found a broken
@@ -124,7 +110,7 @@ func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created b
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
-	row, err = scanBlob(x.pool.QueryRow(call, sqlCommit, commitArgs(b)...), &created)
+	row, err = blobTable.Scan(x.pool.QueryRow(call, sqlCommit, commitArgs(b)...), &created)
 	if err != nil {
 		return cas.Blob{}, false, blobFault(ctx, "commit", b.Digest, err)
 	}

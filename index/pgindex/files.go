@@ -25,13 +25,17 @@ const seenBlob = `
     from blobs b
     where b.digest = $1 and b.state in ('live', 'suspect')`
 
+// newFile is what is stored of a new file beside the columns that sqlCreateFile has to
+// know; the database adds when it was created.
+var newFile = fileTable.Without("id", "digest", "size", "created_at", "expires_at")
+
 // The blob's row comes first: it is locked and counts the file, or is not what it
 // must be, and then there is nothing to insert. Of many that want to be the first
 // to refer to it, each but one finds that it isn't: unused is asked again about the
 // row's newest version.
-const sqlCreateFile = `
+var sqlCreateFile = `
 with mine as materialized (
-    select ` + fileFields + ` from files f where f.id = $2 and ` + aliveFile + `
+    select ` + fileTable.NamesOf("f") + ` from files f where f.id = $2 and ` + aliveFile + `
 ), seen as materialized (` + seenBlob + `
 ), used as (
     update blobs b set files = b.files + 1
@@ -42,23 +46,21 @@ with mine as materialized (
       and (not $3 or ` + unused + `)
     returning b.size
 ), made as (
-    insert into files as f (id, digest, size, name, media_type, purpose, context, tags, metadata, accessed_at, expires_at,
-        origin_source, origin_key, origin_digest, origin_provider, origin_file_id, origin_error)
-    select $2, $1, used.size, $5::text, $6::text, $7::text, $8::text, $9::text[], $10::jsonb, $11::timestamptz, $4,
-        $12::text, $13::text, $14::bytea, $15::text, $16::text, $17::text
+    insert into files as f (digest, id, expires_at, size, ` + newFile.Names() + `)
+    select $1, $2, $4, used.size, ` + newFile.Placeholders(5) + `
     from used
-    returning ` + fileFields + `
+    returning ` + fileTable.NamesOf("f") + `
 ), other as (
-    select ` + fileFields + ` from files f
+    select ` + fileTable.NamesOf("f") + ` from files f
     where $3 and f.digest = (select digest from seen) and ` + aliveFile + ` and not exists (select from mine)
     order by f.created_at, f.id
     limit 1
 )
-select ` + fileColumns + `, false as other from mine
+select ` + fileTable.Select() + `, false as other from mine
 union all
-select ` + fileColumns + `, false from made
+select ` + fileTable.Select() + `, false from made
 union all
-select ` + fileColumns + `, true from other`
+select ` + fileTable.Select() + `, true from other`
 
 // sqlRefusal tells why a file could not be created.
 const sqlRefusal = `
@@ -75,7 +77,7 @@ func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (cas.Fi
 	defer cancel()
 	for {
 		var other bool
-		created, err := scanFile(x.pool.QueryRow(call, sqlCreateFile, createArgs(f, unique)...), &other)
+		created, err := fileTable.Scan(x.pool.QueryRow(call, sqlCreateFile, createArgs(f, unique)...), &other)
 		switch {
 		case err == nil && other:
 			return created, fmt.Errorf("%s: %w: %s has the same bytes", doing, cas.ErrDuplicateFile, created.ID)
@@ -106,18 +108,7 @@ func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (cas.Fi
 
 // createArgs are the arguments of sqlCreateFile.
 func createArgs(f cas.File, unique bool) []any {
-	return append([]any{
-		f.Digest[:], f.ID, unique, nullIfZero(f.ExpiresAt),
-		f.Name, f.MediaType, f.Purpose, f.Context, append([]string{}, f.Tags...), metadataText(f), nullIfZero(f.AccessedAt),
-	}, originArgs(f.Origin)...)
-}
-
-// originArgs are the columns of an origin.
-func originArgs(o *cas.Origin) []any {
-	if o == nil {
-		return []any{nil, "", nil, "", "", ""}
-	}
-	return []any{o.Source, o.Key, nullIfNoDigest(o.Digest), o.Provider, o.ProviderFileID, o.Error}
+	return newFile.Args(f, f.Digest[:], f.ID, unique, nullIfZero(f.ExpiresAt))
 }
 
 // isTaken reports whether the id of a new file is that of a row that is there, or that
@@ -129,12 +120,12 @@ func isTaken(err error) bool {
 
 // sqlClearFile removes the file of an id if it has expired, so that the id can be
 // given out again.
-const sqlClearFile = `
+var sqlClearFile = `
 with due as materialized (
     select f.id, f.digest from files f where f.id = $1 and f.expires_at <= now() for update
 ), ` + freeFiles + `select from gone`
 
-const sqlFile = `select ` + fileColumns + ` from files f where f.id = $1 and ` + aliveFile
+var sqlFile = `select ` + fileTable.Select() + ` from files f where f.id = $1 and ` + aliveFile
 
 // File implements cas.FileIndex.
 func (x *Index) File(ctx context.Context, id string) (cas.File, error) {
@@ -143,7 +134,7 @@ func (x *Index) File(ctx context.Context, id string) (cas.File, error) {
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
-	f, err := scanFile(x.pool.QueryRow(call, sqlFile, id))
+	f, err := fileTable.Scan(x.pool.QueryRow(call, sqlFile, id))
 	if err != nil {
 		return cas.File{}, fileFault(ctx, "look up", id, err)
 	}
@@ -152,10 +143,10 @@ func (x *Index) File(ctx context.Context, id string) (cas.File, error) {
 
 // Whoever changes a file and its blob locks the file first, so that no two of them
 // wait for each other in a circle.
-const sqlDeleteFile = `
+var sqlDeleteFile = `
 with due as materialized (
     select f.id, f.digest from files f where f.id = $1 and ` + aliveFile + ` for update
-), ` + freeFiles + `select ` + fileColumns + ` from gone`
+), ` + freeFiles + `select ` + fileTable.Select() + ` from gone`
 
 // deleteFile removes a file. One that sqlDeleteFile leaves, see freeFiles, goes the
 // next time.
@@ -163,11 +154,11 @@ func deleteFile(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }, id string) (cas.File, error) {
 	for {
-		f, err := scanFile(db.QueryRow(ctx, sqlDeleteFile, id))
+		f, err := fileTable.Scan(db.QueryRow(ctx, sqlDeleteFile, id))
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return f, err
 		}
-		if _, err := scanFile(db.QueryRow(ctx, sqlFile, id)); err != nil {
+		if _, err := fileTable.Scan(db.QueryRow(ctx, sqlFile, id)); err != nil {
 			return cas.File{}, err
 		}
 	}

@@ -22,12 +22,12 @@ func (x *Index) CommitFile(ctx context.Context, b cas.Blob, f cas.File, unique b
 	defer cancel()
 	var both pgx.Batch
 	both.Queue(sqlCommit, commitArgs(b)...).QueryRow(func(answer pgx.Row) error {
-		row, err = scanBlob(answer, &created)
+		row, err = blobTable.Scan(answer, &created)
 		return err
 	})
 	var other bool
 	both.Queue(sqlCreateFile, createArgs(f, unique)...).QueryRow(func(answer pgx.Row) error {
-		file, err = scanFile(answer, &other)
+		file, err = fileTable.Scan(answer, &other)
 		return err
 	})
 	err = x.pool.SendBatch(call, &both).Close()
@@ -68,12 +68,12 @@ func (x *Index) CommitResolved(ctx context.Context, b cas.Blob, id string) (row 
 	var all pgx.Batch
 	all.Queue(sqlLockPending, id)
 	all.Queue(sqlCommit, commitArgs(b)...).QueryRow(func(answer pgx.Row) error {
-		row, err = scanBlob(answer, &created)
+		row, err = blobTable.Scan(answer, &created)
 		return err
 	})
 	var visible bool
 	all.Queue(sqlResolveFile, id, b.Digest[:], b.Size).QueryRow(func(answer pgx.Row) error {
-		file, err = scanFile(answer, &visible)
+		file, err = fileTable.Scan(answer, &visible)
 		return err
 	})
 	err = x.pool.SendBatch(call, &all).Close()

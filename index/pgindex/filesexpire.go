@@ -19,7 +19,7 @@ import (
 //
 // A file may have been given its blob, and the blob its row, after the statement began,
 // which then sees the one and not the other. Such a file is left.
-const freeFiles = `counts as materialized (
+var freeFiles = `counts as materialized (
     select b.digest, b.files, g.n
     from (select digest, count(*)::integer as n from due where digest is not null group by digest) as g
     join blobs b on b.digest = g.digest
@@ -30,26 +30,26 @@ const freeFiles = `counts as materialized (
 ), gone as (
     delete from files f using due
     where f.id = due.id and (due.digest is null or due.digest in (select digest from counts))
-    returning ` + fileFields + `
+    returning ` + fileTable.NamesOf("f") + `
 )
 `
 
 // Files that somebody is changing are left for the next time; nobody waits.
-const sqlExpireFiles = `
+var sqlExpireFiles = `
 with due as materialized (
     select f.id, f.digest from files f
     where f.expires_at <= now()
     order by f.expires_at, f.id
     limit $1
     for update skip locked
-), ` + freeFiles + `select ` + fileColumns + ` from gone order by expires_at, id`
+), ` + freeFiles + `select ` + fileTable.Select() + ` from gone order by expires_at, id`
 
 // ExpireFiles implements cas.FileIndex.
 func (x *Index) ExpireFiles(ctx context.Context, limit int) ([]cas.File, error) {
 	if limit < 1 {
 		return nil, fmt.Errorf("expire files: a limit of %d; it must be at least 1", limit)
 	}
-	gone, err := x.files(ctx, sqlExpireFiles, int64(limit))
+	gone, err := list(ctx, x, fileTable, sqlExpireFiles, int64(limit))
 	if err != nil {
 		return nil, fault(ctx, fmt.Sprintf("expire up to %d files", limit), err)
 	}

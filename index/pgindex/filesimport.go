@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,43 +11,21 @@ import (
 	"casgate/index"
 )
 
-// importedFile is a file as sqlImportFiles reads it: all of a batch are one argument.
-type importedFile struct {
-	ID             string          `json:"id"`
-	Size           int64           `json:"size"`
-	Name           string          `json:"name"`
-	MediaType      string          `json:"media_type"`
-	Purpose        string          `json:"purpose"`
-	Context        string          `json:"context"`
-	Tags           []string        `json:"tags"`
-	Metadata       json.RawMessage `json:"metadata"`
-	CreatedAt      *time.Time      `json:"created_at"`
-	AccessedAt     *time.Time      `json:"accessed_at"`
-	ExpiresAt      *time.Time      `json:"expires_at"`
-	OriginSource   string          `json:"origin_source"`
-	OriginKey      string          `json:"origin_key"`
-	OriginDigest   *string         `json:"origin_digest"` // hex digits
-	OriginProvider string          `json:"origin_provider"`
-	OriginFileID   string          `json:"origin_file_id"`
-	OriginError    string          `json:"origin_error"`
-}
+// importedFile is what is stored of an imported file beside the time when it was
+// created, which the database adds if the file has none.
+var importedFile = fileTable.Without("created_at")
 
 // What has expired under one of the ids goes first, and the rest waits for that.
-const sqlImportFiles = `
+var sqlImportFiles = `
 with batch as materialized (
-    select * from jsonb_to_recordset($1::jsonb) as r(
-        id text, size bigint, name text, media_type text, purpose text, context text, tags text[], metadata jsonb,
-        created_at timestamptz, accessed_at timestamptz, expires_at timestamptz,
-        origin_source text, origin_key text, origin_digest text, origin_provider text, origin_file_id text, origin_error text)
+    select * from jsonb_to_recordset($1::jsonb) as r(` + fileTable.Definitions() + `)
 ), due as materialized (
     select f.id, f.digest from files f join batch r on r.id = f.id
     where f.expires_at <= now()
     order by f.id
     for update of f
-), ` + freeFiles + `insert into files (id, size, name, media_type, purpose, context, tags, metadata, created_at, accessed_at, expires_at,
-    origin_source, origin_key, origin_digest, origin_provider, origin_file_id, origin_error)
-select id, size, name, media_type, purpose, context, tags, metadata, coalesce(created_at, now()), accessed_at, expires_at,
-    origin_source, origin_key, decode(origin_digest, 'hex'), origin_provider, origin_file_id, origin_error
+), ` + freeFiles + `insert into files (created_at, ` + importedFile.Names() + `)
+select coalesce(created_at, now()), ` + importedFile.Names() + `
 from batch cross join (select count(*) from gone) as cleared
 order by id
 on conflict (id) do nothing
@@ -61,12 +38,12 @@ func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []str
 		return nil, nil
 	}
 	doing := fmt.Sprintf("import %d files", len(files))
-	rows := make([]importedFile, len(files))
+	rows := make([]map[string]any, len(files))
 	for i, f := range files {
 		if err := f.CheckImport(); err != nil {
 			return nil, fmt.Errorf("import file %.100q: %w", f.ID, err)
 		}
-		rows[i] = toImport(f)
+		rows[i] = fileTable.Record(f)
 	}
 	batch, err := json.Marshal(rows)
 	if err != nil {
@@ -83,29 +60,12 @@ func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []str
 	return stored, nil
 }
 
-// toImport is a file as sqlImportFiles reads it.
-func toImport(f cas.File) importedFile {
-	o := *f.Origin
-	row := importedFile{
-		ID: f.ID, Size: f.Size, Name: f.Name, MediaType: f.MediaType, Purpose: f.Purpose, Context: f.Context,
-		Tags: append([]string{}, f.Tags...), Metadata: json.RawMessage(metadataText(f)),
-		CreatedAt: nullIfZero(f.CreatedAt), AccessedAt: nullIfZero(f.AccessedAt), ExpiresAt: nullIfZero(f.ExpiresAt),
-		OriginSource: o.Source, OriginKey: o.Key,
-		OriginProvider: o.Provider, OriginFileID: o.ProviderFileID, OriginError: o.Error,
-	}
-	if !o.Digest.IsZero() {
-		hex := o.Digest.Hex()
-		row.OriginDigest = &hex
-	}
-	return row
-}
-
 // sqlResolveFile takes a blob of any size where $3 is null.
 //
 // The file is locked before the blob, as in DeleteFile; and both, or none, are
 // written: a blob that is not visible once it is locked leaves nothing to resolve
 // the file with.
-const sqlResolveFile = `
+var sqlResolveFile = `
 with pending as materialized (
     select f.id from files f
     where f.id = $1 and f.digest is null and ` + aliveFile + `
@@ -121,11 +81,11 @@ with pending as materialized (
         media_type = case f.media_type when '' then used.media_type else f.media_type end
     from used
     where f.id = $1
-    returning ` + fileFields + `
+    returning ` + fileTable.NamesOf("f") + `
 )
-select ` + fileColumns + `, true as visible from resolved
+select ` + fileTable.Select() + `, true as visible from resolved
 union all
-select ` + fileColumns + `, exists (select from blobs b where b.digest = $2 and b.state in ('live', 'suspect'))
+select ` + fileTable.Select() + `, exists (select from blobs b where b.digest = $2 and b.state in ('live', 'suspect'))
 from files f
 where f.id = $1 and ` + aliveFile + ` and not exists (select from resolved)`
 
@@ -138,7 +98,7 @@ func (x *Index) ResolveFile(ctx context.Context, id string, blob cas.Blob) (cas.
 	defer cancel()
 	for {
 		var visible bool
-		f, err := scanFile(x.pool.QueryRow(call, sqlResolveFile, id, blob.Digest[:], nil), &visible)
+		f, err := fileTable.Scan(x.pool.QueryRow(call, sqlResolveFile, id, blob.Digest[:], nil), &visible)
 		switch {
 		case err != nil:
 			return cas.File{}, fileFault(ctx, "resolve", id, err)

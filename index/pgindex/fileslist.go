@@ -6,50 +6,44 @@ import (
 
 	"casgate/cas"
 	"casgate/index"
+	"casgate/index/sqlrow"
 )
 
 // listFiles returns the query for a page of files.
 func listFiles(q cas.FileQuery) (query string, args []any) {
-	var w where
-	w.add(aliveFile)
+	w := sqlrow.NewWhere(sqlrow.Postgres)
+	w.Add(aliveFile)
 	// Conditions that follow from others are there to name the partial index that
 	// serves them.
 	if q.Purpose != "" {
-		w.add(`f.purpose = ?`, q.Purpose)
+		w.Add(`f.purpose = ?`, q.Purpose)
 	}
 	if q.Context != "" {
-		w.add(`f.context = ? and f.context <> ''`, q.Context)
+		w.Add(`f.context = ? and f.context <> ''`, q.Context)
 	}
 	if q.Tag != "" {
-		w.add(`f.tags @> ?::text[] and f.tags <> '{}'`, []string{q.Tag})
+		w.Add(`f.tags @> ?::text[] and f.tags <> '{}'`, []string{q.Tag})
 	}
 	if q.NamePrefix != "" {
-		w.add(`f.name >= ?`, q.NamePrefix)
+		w.Add(`f.name >= ?`, q.NamePrefix)
 		if end, bounded := index.PrefixEnd(q.NamePrefix); bounded {
-			w.add(`f.name < ?`, end)
+			w.Add(`f.name < ?`, end)
 		}
 	}
 	if !q.Digest.IsZero() {
-		w.add(`f.digest = ?`, q.Digest[:])
+		w.Add(`f.digest = ?`, q.Digest[:])
 	}
 	if len(q.Metadata) > 0 && !index.IsEmptyObject(q.Metadata) {
-		w.add(`f.metadata @> ?::jsonb and f.metadata <> '{}'`, string(q.Metadata))
+		w.Add(`f.metadata @> ?::jsonb and f.metadata <> '{}'`, string(q.Metadata))
 	}
 	if q.Pending {
-		w.add(`f.digest is null`)
+		w.Add(`f.digest is null`)
 	}
-	beyond, order := ">", ""
-	if q.Descending {
-		beyond, order = "<", " desc"
-	}
+	page := sqlrow.Page{Columns: []string{"f.created_at", "f.id"}, Order: sqlrow.Order(q.Descending), Limit: q.Limit}
 	if q.After != (cas.FileCursor{}) {
-		w.add(`(f.created_at, f.id) `+beyond+` (?::timestamptz, ?::text)`, q.After.CreatedAt.UTC(), q.After.ID)
+		page.After(w, q.After.CreatedAt.UTC(), q.After.ID)
 	}
-	query = `
-select ` + fileColumns + ` from files f` + w.text() + `
-order by f.created_at` + order + `, f.id` + order + `
-limit ` + w.arg(int64(q.Limit))
-	return query, w.args
+	return page.Query(`select `+fileTable.SelectOf("f")+` from files f`, w)
 }
 
 // ListFiles implements cas.FileIndex.
@@ -61,9 +55,9 @@ func (x *Index) ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, err
 		return nil, nil
 	}
 	query, args := listFiles(q)
-	list, err := x.files(ctx, query, args...)
+	page, err := list(ctx, x, fileTable, query, args...)
 	if err != nil {
 		return nil, fault(ctx, "list files", err)
 	}
-	return list, nil
+	return page, nil
 }

@@ -10,36 +10,25 @@ import (
 
 	"casgate/cas/journal"
 	"casgate/index"
+	"casgate/index/sqlrow"
 )
 
-const entryColumns = `cursor, operation, kind, actor, digest, file_id, provider, started_at, duration, bytes, outcome, error_code`
-
-// scanEntry reads entryColumns.
-func scanEntry(row pgx.Row) (journal.Entry, error) {
-	var e journal.Entry
-	var digest []byte
-	err := row.Scan(&e.Cursor, &e.ID, &e.Kind, &e.Actor, &digest, &e.FileID, &e.Provider,
-		&e.Start, &e.Duration, &e.Bytes, &e.Outcome, &e.ErrorCode)
-	e.Start = e.Start.UTC()
-	return e, errors.Join(err, scanDigest(&e.Digest, digest))
-}
+// newRecord is what is stored of a record; the database adds its cursor.
+var newRecord = journalTable.Without("cursor")
 
 // The lock is held from before the rows are numbered until they are committed. So who
 // has seen a cursor has seen all that come before it, and may go on from there: no row
 // that was numbered earlier appears later.
-const (
-	journalLock = 0x6361736a726e6c
+const journalLock = 0x6361736a726e6c
 
-	sqlAppendRecords = `
+var sqlAppendRecords = `
 with locked as materialized (select pg_advisory_xact_lock($1))
-insert into journal (operation, kind, actor, digest, file_id, provider, started_at, duration, bytes, outcome, error_code)
-select r.operation, r.kind, r.actor, r.digest, r.file_id, r.provider, r.started_at, r.duration, r.bytes, r.outcome, r.error_code
+insert into journal (` + newRecord.Names() + `)
+select ` + newRecord.NamesOf("r") + `
 from locked
-cross join unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::timestamptz[],
-    $9::bigint[], $10::bigint[], $11::text[], $12::text[]) with ordinality
-    as r(operation, kind, actor, digest, file_id, provider, started_at, duration, bytes, outcome, error_code, n)
+cross join unnest(` + newRecord.ArrayPlaceholders(2) + `) with ordinality
+    as r(` + newRecord.Names() + `, n)
 order by r.n`
-)
 
 // AppendRecords implements journal.Store. Texts that can't be stored are made so, see
 // index.StorableRecord.
@@ -47,73 +36,23 @@ func (x *Index) AppendRecords(ctx context.Context, records []journal.Record) err
 	if len(records) == 0 {
 		return nil
 	}
-	n := len(records)
-	operations, kinds, actors := make([]string, n), make([]string, n), make([]string, n)
-	digests, files, names := make([][]byte, n), make([]string, n), make([]string, n)
-	starts, durations, bytes := make([]time.Time, n), make([]int64, n), make([]int64, n)
-	outcomes, codes := make([]string, n), make([]string, n)
+	rows := make([]journal.Entry, len(records))
 	for i, r := range records {
-		r = index.StorableRecord(r)
-		operations[i], kinds[i], actors[i] = r.ID, string(r.Kind), r.Actor
-		digests[i], files[i], names[i] = nullIfNoDigest(r.Digest), r.FileID, r.Provider
-		starts[i], durations[i], bytes[i] = r.Start.UTC(), int64(r.Duration), r.Bytes
-		outcomes[i], codes[i] = string(r.Outcome), r.ErrorCode
+		rows[i] = journal.Entry{Record: index.StorableRecord(r)}
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
-	_, err := x.pool.Exec(call, sqlAppendRecords, int64(journalLock),
-		operations, kinds, actors, digests, files, names, starts, durations, bytes, outcomes, codes)
+	_, err := x.pool.Exec(call, sqlAppendRecords, newRecord.Slices(rows, int64(journalLock))...)
 	if err != nil {
-		return fault(ctx, fmt.Sprintf("append %d records to the journal", n), err)
+		return fault(ctx, fmt.Sprintf("append %d records to the journal", len(records)), err)
 	}
 	return nil
 }
 
 // listRecords returns the query for a page of records.
 func listRecords(q journal.Query) (query string, args []any) {
-	var w where
-	// Conditions that follow from others are there to name the partial index that
-	// serves them.
-	if q.Kind != "" {
-		w.add(`kind = ?`, string(q.Kind))
-		if q.Kind != journal.KindUpload && q.Kind != journal.KindDownload {
-			w.add(`kind not in ('upload', 'download')`)
-		}
-	}
-	if q.Actor != "" {
-		w.add(`actor = ?`, q.Actor)
-	}
-	if !q.Digest.IsZero() {
-		w.add(`digest = ?`, q.Digest[:])
-	}
-	if q.FileID != "" {
-		w.add(`file_id = ? and file_id <> ''`, q.FileID)
-	}
-	if q.Provider != "" {
-		w.add(`provider = ? and provider <> ''`, q.Provider)
-	}
-	if q.Outcome != "" {
-		w.add(`outcome = ?`, string(q.Outcome))
-		if q.Outcome != journal.OutcomeOK {
-			w.add(`outcome <> 'ok'`)
-		}
-	}
-	if !q.Since.IsZero() {
-		w.add(`started_at >= ?`, q.Since.UTC())
-	}
-	if !q.Until.IsZero() {
-		w.add(`started_at < ?`, q.Until.UTC())
-	}
-	if q.Before != 0 {
-		w.add(`cursor < ?`, int64(q.Before))
-	}
-	if q.After != 0 {
-		w.add(`cursor > ?`, int64(q.After))
-	}
-	query = `select ` + entryColumns + ` from journal` + w.text() + `
-order by cursor desc
-limit ` + w.arg(int64(q.Limit))
-	return query, w.args
+	page := sqlrow.Page{Columns: []string{"cursor"}, Order: sqlrow.Descending, Limit: q.Limit}
+	return page.Query(`select `+journalTable.Select()+` from journal`, sqlrow.JournalFilters(sqlrow.Postgres, q))
 }
 
 // Records implements journal.Store.
@@ -122,25 +61,21 @@ func (x *Index) Records(ctx context.Context, q journal.Query) ([]journal.Entry, 
 		return nil, fmt.Errorf("list records: a limit of %d; it must be at least 1", q.Limit)
 	}
 	query, args := listRecords(index.StorableQuery(q))
-	call, cancel := bounded(ctx)
-	defer cancel()
-	// An error of Query comes out of CollectRows.
-	rows, _ := x.pool.Query(call, query, args...)
-	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (journal.Entry, error) { return scanEntry(row) })
+	entries, err := list(ctx, x, journalTable, query, args...)
 	if err != nil {
 		return nil, fault(ctx, "list records", err)
 	}
 	return entries, nil
 }
 
-const sqlRecord = `select ` + entryColumns + ` from journal where operation = $1 order by cursor desc limit 1`
+var sqlRecord = `select ` + journalTable.Select() + ` from journal where operation = $1 order by cursor desc limit 1`
 
 // Record implements journal.Store.
 func (x *Index) Record(ctx context.Context, id string) (journal.Entry, error) {
 	doing := fmt.Sprintf("look up operation %.100q", id)
 	call, cancel := bounded(ctx)
 	defer cancel()
-	e, err := scanEntry(x.pool.QueryRow(call, sqlRecord, index.RecordID(id)))
+	e, err := journalTable.Scan(x.pool.QueryRow(call, sqlRecord, index.RecordID(id)))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return journal.Entry{}, fmt.Errorf("%s: %w", doing, journal.ErrNotFound)
 	}

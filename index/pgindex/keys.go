@@ -4,28 +4,18 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
-
 	"casgate/cas/access"
 	"casgate/index"
 )
 
-const sqlSigningKeys = `
-select id, secret, created_at from signing_keys
+var sqlSigningKeys = `
+select ` + signingKeyTable.Select() + ` from signing_keys
 where retired_at is null
 order by created_at desc, id desc`
 
 // SigningKeys returns the keys that have not been retired, newest first.
 func (x *Index) SigningKeys(ctx context.Context) ([]access.SigningKey, error) {
-	call, cancel := bounded(ctx)
-	defer cancel()
-	// An error of Query comes out of CollectRows.
-	rows, _ := x.pool.Query(call, sqlSigningKeys)
-	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (k access.SigningKey, err error) {
-		err = row.Scan(&k.ID, &k.Secret, &k.CreatedAt)
-		k.CreatedAt = k.CreatedAt.UTC()
-		return k, err
-	})
+	keys, err := list(ctx, x, signingKeyTable, sqlSigningKeys)
 	if err != nil {
 		return nil, fault(ctx, "list signing keys", err)
 	}

@@ -12,27 +12,6 @@ import (
 	"casgate/index"
 )
 
-// scanToken reads the columns "id, secret_hash, name, scopes, created_at,
-// expires_at, last_used_at, revoked_at".
-func scanToken(row pgx.Row) (access.Token, error) {
-	var t access.Token
-	var hash []byte
-	var scopes []string
-	var expires, used, revoked *time.Time
-	if err := row.Scan(&t.ID, &hash, &t.Name, &scopes, &t.CreatedAt, &expires, &used, &revoked); err != nil {
-		return access.Token{}, err
-	}
-	if copy(t.SecretHash[:], hash) != len(t.SecretHash) {
-		return access.Token{}, fmt.Errorf("secret hash of %d bytes", len(hash))
-	}
-	for _, s := range scopes {
-		t.Scopes = append(t.Scopes, access.Scope(s))
-	}
-	t.CreatedAt = t.CreatedAt.UTC()
-	t.ExpiresAt, t.LastUsedAt, t.RevokedAt = timeOrZero(expires), timeOrZero(used), timeOrZero(revoked)
-	return t, nil
-}
-
 // timeOrZero turns null into the zero time.
 func timeOrZero(t *time.Time) time.Time {
 	if t == nil {
@@ -50,13 +29,16 @@ func nullIfZero(t time.Time) *time.Time {
 	return &t
 }
 
+// newToken is what is stored of a new token; the database adds when it was created.
+var newToken = tokenTable.Without("created_at", "last_used_at", "revoked_at")
+
 // The same token again is a repetition of a call whose answer was lost, and
 // returns the row; another secret under the same id returns nothing.
-const sqlCreateToken = `
-insert into tokens as t (id, secret_hash, name, scopes, expires_at)
-values ($1, $2, $3, $4, $5)
+var sqlCreateToken = `
+insert into tokens as t (` + newToken.Names() + `)
+values (` + newToken.Placeholders(1) + `)
 on conflict (id) do update set id = t.id where t.secret_hash = excluded.secret_hash
-returning id, secret_hash, name, scopes, created_at, expires_at, last_used_at, revoked_at`
+returning ` + tokenTable.Select()
 
 // CreateToken stores a new token and returns it with its creation time, which is
 // the database's. It may be repeated; another token with the same id is an
@@ -67,13 +49,9 @@ func (x *Index) CreateToken(ctx context.Context, t access.Token) (access.Token, 
 			return access.Token{}, fmt.Errorf("create token: %w", err)
 		}
 	}
-	scopes := make([]string, len(t.Scopes))
-	for i, s := range t.Scopes {
-		scopes[i] = string(s)
-	}
 	call, cancel := bounded(ctx)
 	defer cancel()
-	created, err := scanToken(x.pool.QueryRow(call, sqlCreateToken, t.ID, t.SecretHash[:], t.Name, scopes, nullIfZero(t.ExpiresAt)))
+	created, err := tokenTable.Scan(x.pool.QueryRow(call, sqlCreateToken, newToken.Args(t)...))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return access.Token{}, fmt.Errorf("create token %s: the id is taken", t.ID)
 	}
@@ -83,8 +61,8 @@ func (x *Index) CreateToken(ctx context.Context, t access.Token) (access.Token, 
 	return created, nil
 }
 
-const sqlToken = `
-select id, secret_hash, name, scopes, created_at, expires_at, last_used_at, revoked_at
+var sqlToken = `
+select ` + tokenTable.Select() + `
 from tokens where id = $1`
 
 // Token returns a token, expired and revoked ones too, or an error that wraps
@@ -95,24 +73,20 @@ func (x *Index) Token(ctx context.Context, id string) (access.Token, error) {
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
-	t, err := scanToken(x.pool.QueryRow(call, sqlToken, id))
+	t, err := tokenTable.Scan(x.pool.QueryRow(call, sqlToken, id))
 	if err != nil {
 		return access.Token{}, tokenFault(ctx, "look up", id, err)
 	}
 	return t, nil
 }
 
-const sqlTokens = `
-select id, secret_hash, name, scopes, created_at, expires_at, last_used_at, revoked_at
+var sqlTokens = `
+select ` + tokenTable.Select() + `
 from tokens order by created_at, id`
 
 // Tokens returns all tokens, expired and revoked ones too, oldest first.
 func (x *Index) Tokens(ctx context.Context) ([]access.Token, error) {
-	call, cancel := bounded(ctx)
-	defer cancel()
-	// An error of Query comes out of CollectRows.
-	rows, _ := x.pool.Query(call, sqlTokens)
-	tokens, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (access.Token, error) { return scanToken(row) })
+	tokens, err := list(ctx, x, tokenTable, sqlTokens)
 	if err != nil {
 		return nil, fault(ctx, "list tokens", err)
 	}

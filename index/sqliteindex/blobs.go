@@ -10,24 +10,8 @@ import (
 	"casgate/cas"
 )
 
-// scanner is a *sql.Row or *sql.Rows.
-type scanner interface{ Scan(into ...any) error }
-
-// scanBlob reads the columns "digest, size, media_type, name, state, generation,
-// created_at", and into more what comes after them.
-func scanBlob(row scanner, more ...any) (cas.Blob, error) {
-	var b cas.Blob
-	var created int64
-	into := append([]any{&b.Digest, &b.Size, &b.MediaType, &b.Name, &b.State, &b.Generation, &created}, more...)
-	if err := row.Scan(into...); err != nil {
-		return cas.Blob{}, err
-	}
-	b.CreatedAt = time.UnixMicro(created).UTC()
-	return b, nil
-}
-
-const sqlBlob = `
-select digest, size, media_type, name, state, generation, created_at
+var sqlBlob = `
+select ` + blobTable.Select() + `
 from blobs
 where digest = ? and state in ('live', 'suspect')`
 
@@ -40,15 +24,15 @@ func (x *Index) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 	return b, nil
 }
 
-const (
+var (
 	sqlSeen = `
-select digest, size, media_type, name, state, generation, created_at, touched_at
+select ` + blobTable.Select() + `, touched_at
 from blobs where digest = ?`
 
 	sqlTouch = `
 update blobs set touched_at = case state when 'live' then max(touched_at, ?) else touched_at end
 where digest = ?
-returning digest, size, media_type, name, state, generation, created_at`
+returning ` + blobTable.Select()
 )
 
 // touchEvery is how old touched_at of a live row may be before it is refreshed.
@@ -76,17 +60,17 @@ func (x *Index) touch(ctx context.Context, d cas.Digest) (b cas.Blob, err error)
 		return b, nil
 	}
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		b, err = scanBlob(tx.QueryRowContext(ctx, sqlTouch, now(), d[:]))
+		b, err = blobTable.Scan(tx.QueryRowContext(ctx, sqlTouch, now(), d[:]))
 		return err
 	})
 	return b, err
 }
 
-const (
+var (
 	sqlInsert = `
 insert into blobs (digest, size, media_type, name, generation, state, created_at, touched_at)
 values (?, ?, ?, ?, ?, 'live', ?, ?)
-returning digest, size, media_type, name, state, generation, created_at`
+returning ` + blobTable.Select()
 
 	// Live, or condemned and rescued.
 	sqlRefresh = `
@@ -94,7 +78,7 @@ update blobs set
     state = 'live', condemned_at = null, touched_at = max(touched_at, ?),
     name = case name when '' then ? else name end
 where digest = ?
-returning digest, size, media_type, name, state, generation, created_at`
+returning ` + blobTable.Select()
 
 	// Suspect, and this object is no older.
 	sqlRepair = `
@@ -102,7 +86,7 @@ update blobs set
     state = 'live', size = ?, generation = ?, verified_at = null, touched_at = max(touched_at, ?),
     name = case name when '' then ? else name end
 where digest = ?
-returning digest, size, media_type, name, state, generation, created_at`
+returning ` + blobTable.Select()
 
 	// Its object is or was being removed, and this one is another.
 	sqlRenew = `
@@ -110,7 +94,7 @@ update blobs set
     state = 'live', size = ?, media_type = ?, name = ?, generation = ?, created_at = ?, touched_at = ?,
     condemned_at = null, deleting_at = null, verified_at = null
 where digest = ?
-returning digest, size, media_type, name, state, generation, created_at`
+returning ` + blobTable.Select()
 )
 
 // Commit implements cas.Index. Where b's size contradicts that of a live or
@@ -134,10 +118,10 @@ func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created b
 // transaction ends.
 func commit(ctx context.Context, tx *sql.Tx, b cas.Blob) (row cas.Blob, created bool, err error) {
 	d, at := b.Digest[:], now()
-	row, err = scanBlob(tx.QueryRowContext(ctx, sqlSeen, d), new(int64))
+	row, err = blobTable.Scan(tx.QueryRowContext(ctx, sqlSeen, d), new(int64))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		row, err = scanBlob(tx.QueryRowContext(ctx, sqlInsert, d, b.Size, b.MediaType, b.Name, b.Generation, at, at))
+		row, err = blobTable.Scan(tx.QueryRowContext(ctx, sqlInsert, d, b.Size, b.MediaType, b.Name, b.Generation, at, at))
 		return row, true, err
 	case err != nil:
 		return row, false, err
@@ -145,18 +129,18 @@ func commit(ctx context.Context, tx *sql.Tx, b cas.Blob) (row cas.Blob, created 
 		if b.Generation <= row.Generation {
 			return row, false, nil
 		}
-		row, err = scanBlob(tx.QueryRowContext(ctx, sqlRenew, b.Size, b.MediaType, b.Name, b.Generation, at, at, d))
+		row, err = blobTable.Scan(tx.QueryRowContext(ctx, sqlRenew, b.Size, b.MediaType, b.Name, b.Generation, at, at, d))
 		return row, true, err
 	case row.State == cas.StateSuspect:
 		if b.Generation < row.Generation {
 			return row, false, nil
 		}
-		row, err = scanBlob(tx.QueryRowContext(ctx, sqlRepair, b.Size, b.Generation, at, b.Name, d))
+		row, err = blobTable.Scan(tx.QueryRowContext(ctx, sqlRepair, b.Size, b.Generation, at, b.Name, d))
 		return row, true, err
 	case row.Size != b.Size:
 		return row, false, nil
 	}
-	row, err = scanBlob(tx.QueryRowContext(ctx, sqlRefresh, at, b.Name, d))
+	row, err = blobTable.Scan(tx.QueryRowContext(ctx, sqlRefresh, at, b.Name, d))
 	return row, false, err
 }
 
@@ -173,7 +157,7 @@ func (x *Index) Condemn(ctx context.Context, d cas.Digest, force bool) error {
 	var used bool
 	err := x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		at := now()
-		if _, err := scanBlob(tx.QueryRowContext(ctx, sqlBlob, d[:])); err != nil {
+		if _, err := blobTable.Scan(tx.QueryRowContext(ctx, sqlBlob, d[:])); err != nil {
 			return err
 		}
 		err := tx.QueryRowContext(ctx, sqlInUse, d[:], at).Scan(&used)

@@ -11,70 +11,15 @@ import (
 	"casgate/cas"
 )
 
-const (
-	// fileColumns is what scanFile reads, and sqlInsertFile writes.
-	fileColumns = `id, digest, size, name, media_type, purpose, context, tags, metadata,
-    created_at, accessed_at, expires_at,
-    origin_source, origin_key, origin_digest, origin_provider, origin_file_id, origin_error`
+// aliveFile is the condition that a file has not expired by the time ?2.
+const aliveFile = `(expires_at is null or expires_at > ?2)`
 
-	// fileFields are the same of the row "f".
-	fileFields = `f.id, f.digest, f.size, f.name, f.media_type, f.purpose, f.context, f.tags, f.metadata,
-    f.created_at, f.accessed_at, f.expires_at,
-    f.origin_source, f.origin_key, f.origin_digest, f.origin_provider, f.origin_file_id, f.origin_error`
-
-	// aliveFile is the condition that a file has not expired by the time ?2.
-	aliveFile = `(expires_at is null or expires_at > ?2)`
-)
-
-// scanFile reads fileColumns.
-func scanFile(row scanner) (cas.File, error) {
-	var f cas.File
-	var origin cas.Origin
-	var source sql.NullString
-	var tags, metadata string
-	var digest, originDigest []byte
-	var created, accessed, expires sql.NullInt64
-	err := row.Scan(
-		&f.ID, &digest, &f.Size, &f.Name, &f.MediaType, &f.Purpose, &f.Context, &tags, &metadata,
-		&created, &accessed, &expires,
-		&source, &origin.Key, &originDigest, &origin.Provider, &origin.ProviderFileID, &origin.Error)
-	if err != nil {
-		return cas.File{}, err
-	}
-	f.CreatedAt, f.AccessedAt, f.ExpiresAt = fromMicros(created), fromMicros(accessed), fromMicros(expires)
-	f.Metadata = json.RawMessage(metadata)
-	if tags != "[]" {
-		err = json.Unmarshal([]byte(tags), &f.Tags)
-	}
-	if source.Valid {
-		origin.Source = source.String
-		f.Origin = &origin
-	}
-	return f, errors.Join(err, scanDigest(&f.Digest, digest), scanDigest(&origin.Digest, originDigest))
-}
-
-// scanDigest leaves the digest zero where the column is null.
-func scanDigest(into *cas.Digest, column []byte) error {
-	if column == nil {
-		return nil
-	}
-	return into.Scan(column)
-}
-
-// nullIfNoDigest is the inverse of scanDigest.
-func nullIfNoDigest(d cas.Digest) []byte {
-	if d.IsZero() {
-		return nil
-	}
-	return d[:]
-}
-
-const (
+var (
 	sqlInsertFile = `
-insert into files (` + fileColumns + `)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+insert into files (` + fileTable.Names() + `)
+values (` + fileTable.Placeholders(1) + `)
 on conflict (id) do nothing
-returning ` + fileColumns
+returning ` + fileTable.Select()
 
 	sqlInsertTerms = `insert into file_terms (term, created_at, file_id) select value, ?2, ?3 from json_each(?1)`
 )
@@ -114,23 +59,12 @@ func (n *fileInserter) insert(ctx context.Context, f cas.File) (cas.File, error)
 	if err != nil {
 		return cas.File{}, err
 	}
-	tags, err := json.Marshal(append([]string{}, f.Tags...))
-	if err != nil {
-		return cas.File{}, err
-	}
-	var source sql.NullString
-	var origin cas.Origin
-	if f.Origin != nil {
-		origin = *f.Origin
-		source = sql.NullString{String: origin.Source, Valid: true}
-	}
 	if err := n.prepare(ctx, &n.file, sqlInsertFile); err != nil {
 		return cas.File{}, err
 	}
-	stored, err := scanFile(n.file.QueryRowContext(ctx,
-		f.ID, nullIfNoDigest(f.Digest), f.Size, f.Name, f.MediaType, f.Purpose, f.Context, string(tags), metadata,
-		toMicros(f.CreatedAt), toMicros(f.AccessedAt), toMicros(f.ExpiresAt),
-		source, origin.Key, nullIfNoDigest(origin.Digest), origin.Provider, origin.ProviderFileID, origin.Error))
+	row := f
+	row.Metadata = json.RawMessage(metadata)
+	stored, err := fileTable.Scan(n.file.QueryRowContext(ctx, fileTable.Args(row)...))
 	if err != nil {
 		return cas.File{}, err
 	}
@@ -153,9 +87,9 @@ func (n *fileInserter) insertTerms(ctx context.Context, f cas.File, terms []term
 	return err
 }
 
-const (
-	sqlAliveFile   = `select ` + fileColumns + ` from files where id = ?1 and ` + aliveFile
-	sqlRemoveFile  = `delete from files where id = ?1 returning ` + fileColumns
+var (
+	sqlAliveFile   = `select ` + fileTable.Select() + ` from files where id = ?1 and ` + aliveFile
+	sqlRemoveFile  = `delete from files where id = ?1 returning ` + fileTable.Select()
 	sqlExpiredFile = `select id from files where id = ?1 and expires_at <= ?2`
 	sqlCountFile   = `update blobs set files = files + ?2 where digest = ?1`
 )
@@ -163,7 +97,7 @@ const (
 // removeFile removes a file, and takes it off the count of its blob. The error is
 // sql.ErrNoRows where there is none.
 func removeFile(ctx context.Context, tx *sql.Tx, id string) (cas.File, error) {
-	f, err := scanFile(tx.QueryRowContext(ctx, sqlRemoveFile, id))
+	f, err := fileTable.Scan(tx.QueryRowContext(ctx, sqlRemoveFile, id))
 	if err != nil || f.IsPending() {
 		return f, err
 	}
@@ -207,7 +141,7 @@ func noFile(doing, id string) error {
 
 // visibleBlob returns the row of a blob that readers may see.
 func visibleBlob(ctx context.Context, tx *sql.Tx, d cas.Digest) (cas.Blob, error) {
-	b, err := scanBlob(tx.QueryRowContext(ctx, sqlBlob, d[:]))
+	b, err := blobTable.Scan(tx.QueryRowContext(ctx, sqlBlob, d[:]))
 	if errors.Is(err, sql.ErrNoRows) {
 		return cas.Blob{}, fmt.Errorf("blob %s: %w", d.Short(), cas.ErrBlobNotFound)
 	}

@@ -11,8 +11,8 @@ import (
 	"casgate/cas"
 )
 
-const sqlOldestFile = `
-select ` + fileColumns + ` from files
+var sqlOldestFile = `
+select ` + fileTable.Select() + ` from files
 where digest = ?1 and ` + aliveFile + `
 order by created_at, id
 limit 1`
@@ -36,7 +36,7 @@ func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (create
 // fileOnce stores a file, or returns the one of its id that is there.
 func fileOnce(ctx context.Context, tx *sql.Tx, f cas.File, unique bool) (cas.File, error) {
 	f.CreatedAt = clock()
-	there, err := scanFile(tx.QueryRowContext(ctx, sqlAliveFile, f.ID, f.CreatedAt.UnixMicro()))
+	there, err := fileTable.Scan(tx.QueryRowContext(ctx, sqlAliveFile, f.ID, f.CreatedAt.UnixMicro()))
 	if !errors.Is(err, sql.ErrNoRows) {
 		return there, err
 	}
@@ -55,7 +55,7 @@ func createFile(ctx context.Context, tx *sql.Tx, f cas.File, unique bool) (cas.F
 		return cas.File{}, &cas.InvalidField{Field: "expires_at", Problem: "is past"}
 	}
 	if unique {
-		other, err := scanFile(tx.QueryRowContext(ctx, sqlOldestFile, f.Digest[:], at))
+		other, err := fileTable.Scan(tx.QueryRowContext(ctx, sqlOldestFile, f.Digest[:], at))
 		if err == nil {
 			return other, fmt.Errorf("%w: %s has the same bytes", cas.ErrDuplicateFile, other.ID)
 		}
@@ -80,7 +80,7 @@ func (x *Index) File(ctx context.Context, id string) (cas.File, error) {
 	if err != nil {
 		return cas.File{}, fileFault(ctx, "look up", id, err)
 	}
-	f, err := scanFile(stmt.QueryRowContext(call, id, now()))
+	f, err := fileTable.Scan(stmt.QueryRowContext(call, id, now()))
 	if err != nil {
 		return cas.File{}, fileFault(ctx, "look up", id, err)
 	}
@@ -90,7 +90,7 @@ func (x *Index) File(ctx context.Context, id string) (cas.File, error) {
 // DeleteFile implements cas.FileIndex.
 func (x *Index) DeleteFile(ctx context.Context, id string) (f cas.File, err error) {
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if _, err = scanFile(tx.QueryRowContext(ctx, sqlAliveFile, id, now())); err != nil {
+		if _, err = fileTable.Scan(tx.QueryRowContext(ctx, sqlAliveFile, id, now())); err != nil {
 			return err
 		}
 		f, err = removeFile(ctx, tx, id)
@@ -106,7 +106,7 @@ func (x *Index) DeleteFile(ctx context.Context, id string) (f cas.File, err erro
 func (x *Index) ReleaseFile(ctx context.Context, id string) (f cas.File, condemned bool, err error) {
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		at := now()
-		if _, err = scanFile(tx.QueryRowContext(ctx, sqlAliveFile, id, at)); err != nil {
+		if _, err = fileTable.Scan(tx.QueryRowContext(ctx, sqlAliveFile, id, at)); err != nil {
 			return err
 		}
 		if f, err = removeFile(ctx, tx, id); err != nil || f.IsPending() {
@@ -123,7 +123,7 @@ func (x *Index) ReleaseFile(ctx context.Context, id string) (f cas.File, condemn
 
 // condemnUnused condemns a blob that readers see and no file refers to.
 func condemnUnused(ctx context.Context, tx *sql.Tx, d cas.Digest, at int64) (condemned bool, err error) {
-	_, err = scanBlob(tx.QueryRowContext(ctx, sqlBlob, d[:]))
+	_, err = blobTable.Scan(tx.QueryRowContext(ctx, sqlBlob, d[:]))
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -187,11 +187,11 @@ func (x *Index) TouchFiles(ctx context.Context, read map[string]time.Time) error
 			times[id] = at.UnixMicro()
 		}
 	}
-	list, err := json.Marshal(times)
+	readTimes, err := json.Marshal(times)
 	if err != nil {
 		return fmt.Errorf("record when files were read: %w", err)
 	}
-	err = x.exec(ctx, sqlTouchFiles, string(list), now())
+	err = x.exec(ctx, sqlTouchFiles, string(readTimes), now())
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fault(ctx, fmt.Sprintf("record when %d files were read", len(read)), err)
 	}

@@ -46,11 +46,11 @@ func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []str
 	return stored, nil
 }
 
-const sqlResolveFile = `
+var sqlResolveFile = `
 update files set
     digest = ?2, size = ?3, origin_error = '', media_type = case media_type when '' then ?4 else media_type end
 where id = ?1
-returning ` + fileColumns
+returning ` + fileTable.Select()
 
 // ResolveFile implements cas.FileIndex.
 func (x *Index) ResolveFile(ctx context.Context, id string, blob cas.Blob) (f cas.File, err error) {
@@ -66,7 +66,7 @@ func (x *Index) ResolveFile(ctx context.Context, id string, blob cas.Blob) (f ca
 
 // resolve gives a pending file a blob that is visible.
 func resolve(ctx context.Context, tx *sql.Tx, id string, d cas.Digest) (cas.File, error) {
-	f, err := scanFile(tx.QueryRowContext(ctx, sqlAliveFile, id, now()))
+	f, err := fileTable.Scan(tx.QueryRowContext(ctx, sqlAliveFile, id, now()))
 	if err != nil || !f.IsPending() {
 		return f, err
 	}
@@ -77,7 +77,7 @@ func resolve(ctx context.Context, tx *sql.Tx, id string, d cas.Digest) (cas.File
 	if _, err := tx.ExecContext(ctx, sqlCountFile, b.Digest[:], 1); err != nil {
 		return cas.File{}, err
 	}
-	return scanFile(tx.QueryRowContext(ctx, sqlResolveFile, id, b.Digest[:], b.Size, b.MediaType))
+	return fileTable.Scan(tx.QueryRowContext(ctx, sqlResolveFile, id, b.Digest[:], b.Size, b.MediaType))
 }
 
 const sqlFailFile = `

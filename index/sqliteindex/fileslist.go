@@ -7,6 +7,7 @@ import (
 
 	"casgate/cas"
 	"casgate/index"
+	"casgate/index/sqlrow"
 )
 
 // fileFilter is what a query asks for that only Go can tell.
@@ -39,49 +40,43 @@ func (l fileFilter) passes(f cas.File) (bool, error) {
 // listFiles returns the query for a page of files, some of which may not pass the
 // filter.
 func listFiles(q cas.FileQuery, filter fileFilter) (query string, args []any) {
-	var w where
+	w := sqlrow.NewWhere(sqlrow.SQLite)
 	from, createdAt, id := `files f`, `f.created_at`, `f.id`
 	// One of the terms leads to the files, in their order; unless there is a digest,
 	// which is narrower than any.
 	if terms := filter.terms(); len(terms) > 0 && q.Digest.IsZero() {
 		from, createdAt, id = `file_terms t cross join files f on f.id = t.file_id`, `t.created_at`, `t.file_id`
-		w.add(`t.term = ?`, terms[0])
+		w.Add(`t.term = ?`, terms[0])
 		for _, other := range terms[1:] {
-			w.add(`exists (select 1 from file_terms o where o.term = ? and o.created_at = t.created_at and o.file_id = t.file_id)`, other)
+			w.Add(`exists (select 1 from file_terms o where o.term = ? and o.created_at = t.created_at and o.file_id = t.file_id)`, other)
 		}
 	}
-	w.add(`(f.expires_at is null or f.expires_at > ?)`, now())
+	w.Add(`(f.expires_at is null or f.expires_at > ?)`, now())
 	// Conditions that follow from others are there to name the partial index that
 	// serves them.
 	if q.Purpose != "" {
-		w.add(`f.purpose = ?`, q.Purpose)
+		w.Add(`f.purpose = ?`, q.Purpose)
 	}
 	if q.Context != "" {
-		w.add(`f.context = ? and f.context <> ''`, q.Context)
+		w.Add(`f.context = ? and f.context <> ''`, q.Context)
 	}
 	if q.NamePrefix != "" {
-		w.add(`f.name >= ?`, q.NamePrefix)
+		w.Add(`f.name >= ?`, q.NamePrefix)
 		if end, bounded := index.PrefixEnd(q.NamePrefix); bounded {
-			w.add(`f.name < ?`, end)
+			w.Add(`f.name < ?`, end)
 		}
 	}
 	if !q.Digest.IsZero() {
-		w.add(`f.digest = ?`, q.Digest[:])
+		w.Add(`f.digest = ?`, q.Digest[:])
 	}
 	if q.Pending {
-		w.add(`f.digest is null`)
+		w.Add(`f.digest is null`)
 	}
-	beyond, order := ">", ""
-	if q.Descending {
-		beyond, order = "<", " desc"
-	}
+	page := sqlrow.Page{Columns: []string{createdAt, id}, Order: sqlrow.Order(q.Descending), Limit: q.Limit}
 	if q.After != (cas.FileCursor{}) {
-		w.add(`(`+createdAt+`, `+id+`) `+beyond+` (?, ?)`, q.After.CreatedAt.UnixMicro(), q.After.ID)
+		page.After(w, q.After.CreatedAt.UnixMicro(), q.After.ID)
 	}
-	query = `select ` + fileFields + ` from ` + from + w.text() + `
-order by ` + createdAt + order + `, ` + id + order + `
-limit ?`
-	return query, append(w.args, q.Limit)
+	return page.Query(`select `+fileTable.SelectOf("f")+` from `+from, w)
 }
 
 // ListFiles implements cas.FileIndex.
@@ -97,11 +92,11 @@ func (x *Index) ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, err
 		return nil, fmt.Errorf("list files: %w", err)
 	}
 	filter := fileFilter{tag: q.Tag, metadata: metadata}
-	var list []cas.File
+	var passed []cas.File
 	for limit := q.Limit; ; {
-		q.Limit = limit - len(list)
+		q.Limit = limit - len(passed)
 		query, args := listFiles(q, filter)
-		page, err := collect(ctx, x, scanFile, query, args...)
+		page, err := list(ctx, x, fileTable, query, args...)
 		if err != nil {
 			return nil, fault(ctx, "list files", err)
 		}
@@ -111,11 +106,11 @@ func (x *Index) ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, err
 				return nil, fault(ctx, "list files", err)
 			}
 			if pass {
-				list = append(list, f)
+				passed = append(passed, f)
 			}
 		}
-		if len(page) < q.Limit || len(list) == limit {
-			return list, nil
+		if len(page) < q.Limit || len(passed) == limit {
+			return passed, nil
 		}
 		q.After = page[len(page)-1].Cursor()
 	}

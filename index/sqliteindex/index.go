@@ -180,7 +180,7 @@ func (x *Index) one(ctx context.Context, p *prepared, d cas.Digest, more ...any)
 	if err != nil {
 		return cas.Blob{}, err
 	}
-	return scanBlob(stmt.QueryRowContext(ctx, d[:]), more...)
+	return blobTable.Scan(stmt.QueryRowContext(ctx, d[:]), more...)
 }
 
 // bounded gives a call its time limit. Errors are judged by the caller's own

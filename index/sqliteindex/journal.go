@@ -3,31 +3,18 @@ package sqliteindex
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
 	"casgate/cas/journal"
 	"casgate/index"
+	"casgate/index/sqlrow"
 )
 
-const (
-	recordColumns = `operation, kind, actor, digest, file_id, provider, started_at, duration, bytes, outcome, error_code`
-	entryColumns  = `cursor, ` + recordColumns
-)
+// newRecord is what is stored of a record; the database adds its cursor.
+var newRecord = journalTable.Without("cursor")
 
-// scanEntry reads entryColumns.
-func scanEntry(row scanner) (journal.Entry, error) {
-	var e journal.Entry
-	var digest []byte
-	var start int64
-	err := row.Scan(&e.Cursor, &e.ID, &e.Kind, &e.Actor, &digest, &e.FileID, &e.Provider,
-		&start, &e.Duration, &e.Bytes, &e.Outcome, &e.ErrorCode)
-	e.Start = time.UnixMicro(start).UTC()
-	return e, errors.Join(err, scanDigest(&e.Digest, digest))
-}
-
-const sqlAppendRecord = `insert into journal (` + recordColumns + `) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+var sqlAppendRecord = `insert into journal (` + newRecord.Names() + `) values (` + newRecord.Placeholders(1) + `)`
 
 // AppendRecords implements journal.Store. Texts that can't be stored are made so, see
 // index.StorableRecord. There is one writer at a time, so rows appear in the order of
@@ -43,9 +30,8 @@ func (x *Index) AppendRecords(ctx context.Context, records []journal.Record) err
 		}
 		defer stmt.Close()
 		for _, r := range records {
-			r = index.StorableRecord(r)
-			_, err := stmt.ExecContext(ctx, r.ID, string(r.Kind), r.Actor, nullIfNoDigest(r.Digest), r.FileID, r.Provider,
-				r.Start.UnixMicro(), int64(r.Duration), r.Bytes, string(r.Outcome), r.ErrorCode)
+			entry := journal.Entry{Record: index.StorableRecord(r)}
+			_, err := stmt.ExecContext(ctx, newRecord.Args(entry)...)
 			if err != nil {
 				return err
 			}
@@ -60,48 +46,8 @@ func (x *Index) AppendRecords(ctx context.Context, records []journal.Record) err
 
 // listRecords returns the query for a page of records.
 func listRecords(q journal.Query) (query string, args []any) {
-	var w where
-	// Conditions that follow from others are there to name the partial index that
-	// serves them.
-	if q.Kind != "" {
-		w.add(`kind = ?`, string(q.Kind))
-		if q.Kind != journal.KindUpload && q.Kind != journal.KindDownload {
-			w.add(`kind not in ('upload', 'download')`)
-		}
-	}
-	if q.Actor != "" {
-		w.add(`actor = ?`, q.Actor)
-	}
-	if !q.Digest.IsZero() {
-		w.add(`digest = ?`, q.Digest[:])
-	}
-	if q.FileID != "" {
-		w.add(`file_id = ? and file_id <> ''`, q.FileID)
-	}
-	if q.Provider != "" {
-		w.add(`provider = ? and provider <> ''`, q.Provider)
-	}
-	if q.Outcome != "" {
-		w.add(`outcome = ?`, string(q.Outcome))
-		if q.Outcome != journal.OutcomeOK {
-			w.add(`outcome <> 'ok'`)
-		}
-	}
-	if !q.Since.IsZero() {
-		w.add(`started_at >= ?`, q.Since.UnixMicro())
-	}
-	if !q.Until.IsZero() {
-		w.add(`started_at < ?`, q.Until.UnixMicro())
-	}
-	if q.Before != 0 {
-		w.add(`cursor < ?`, int64(q.Before))
-	}
-	if q.After != 0 {
-		w.add(`cursor > ?`, int64(q.After))
-	}
-	return `select ` + entryColumns + ` from journal` + w.text() + `
-order by cursor desc
-limit ?`, append(w.args, q.Limit)
+	page := sqlrow.Page{Columns: []string{"cursor"}, Order: sqlrow.Descending, Limit: q.Limit}
+	return page.Query(`select `+journalTable.Select()+` from journal`, sqlrow.JournalFilters(sqlrow.SQLite, q))
 }
 
 // Records implements journal.Store.
@@ -110,19 +56,19 @@ func (x *Index) Records(ctx context.Context, q journal.Query) ([]journal.Entry, 
 		return nil, fmt.Errorf("list records: a limit of %d; it must be at least 1", q.Limit)
 	}
 	query, args := listRecords(index.StorableQuery(q))
-	entries, err := collect(ctx, x, scanEntry, query, args...)
+	entries, err := list(ctx, x, journalTable, query, args...)
 	if err != nil {
 		return nil, fault(ctx, "list records", err)
 	}
 	return entries, nil
 }
 
-const sqlRecord = `select ` + entryColumns + ` from journal where operation = ? order by cursor desc limit 1`
+var sqlRecord = `select ` + journalTable.Select() + ` from journal where operation = ? order by cursor desc limit 1`
 
 // Record implements journal.Store.
 func (x *Index) Record(ctx context.Context, id string) (journal.Entry, error) {
 	doing := fmt.Sprintf("look up operation %.100q", id)
-	entries, err := collect(ctx, x, scanEntry, sqlRecord, index.RecordID(id))
+	entries, err := list(ctx, x, journalTable, sqlRecord, index.RecordID(id))
 	if err != nil {
 		return journal.Entry{}, fault(ctx, doing, err)
 	}

@@ -10,20 +10,14 @@ import (
 	"casgate/index"
 )
 
-const sqlSigningKeys = `
-select id, secret, created_at from signing_keys
+var sqlSigningKeys = `
+select ` + signingKeyTable.Select() + ` from signing_keys
 where retired_at is null
 order by created_at desc, id desc`
 
 // SigningKeys returns the keys that have not been retired, newest first.
 func (x *Index) SigningKeys(ctx context.Context) ([]access.SigningKey, error) {
-	scan := func(row scanner) (k access.SigningKey, err error) {
-		var created sql.NullInt64
-		err = row.Scan(&k.ID, &k.Secret, &created)
-		k.CreatedAt = fromMicros(created)
-		return k, err
-	}
-	keys, err := collect(ctx, x, scan, sqlSigningKeys)
+	keys, err := list(ctx, x, signingKeyTable, sqlSigningKeys)
 	if err != nil {
 		return nil, fault(ctx, "list signing keys", err)
 	}

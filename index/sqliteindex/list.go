@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"casgate/cas"
+	"casgate/index"
 )
 
 // One parameter for any number of digests, so that they are looked up as of one
@@ -24,7 +25,7 @@ func (x *Index) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, err
 	for i := range ds {
 		keys[i] = ds[i].Hex()
 	}
-	list, err := json.Marshal(keys)
+	digests, err := json.Marshal(keys)
 	if err != nil {
 		return nil, fmt.Errorf("look for %d blobs: %w", len(ds), err)
 	}
@@ -32,25 +33,15 @@ func (x *Index) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, err
 		err = row.Scan(&d)
 		return d, err
 	}
-	live, err := collect(ctx, x, scan, sqlLive, string(list))
+	live, err := collect(ctx, x, scan, sqlLive, string(digests))
 	if err != nil {
 		return nil, fault(ctx, fmt.Sprintf("look for %d blobs", len(ds)), err)
 	}
-	found := make(map[cas.Digest]struct{}, len(live))
-	for _, d := range live {
-		found[d] = struct{}{}
-	}
-	var missing []cas.Digest
-	for _, d := range ds {
-		if _, ok := found[d]; !ok {
-			missing = append(missing, d)
-		}
-	}
-	return missing, nil
+	return index.Missing(ds, live), nil
 }
 
-const sqlList = `
-select digest, size, media_type, name, state, generation, created_at
+var sqlList = `
+select ` + blobTable.Select() + `
 from blobs
 where state in ('live', 'suspect')
   and (created_at, digest) > (?1, ?2)
@@ -71,37 +62,10 @@ func (x *Index) List(ctx context.Context, q cas.Query) ([]cas.Blob, error) {
 	}
 	// The zero time is long before 1970: its microseconds are negative, and before
 	// every row.
-	blobs, err := collect(ctx, x, func(row scanner) (cas.Blob, error) { return scanBlob(row) }, sqlList,
+	blobs, err := list(ctx, x, blobTable, sqlList,
 		q.After.CreatedAt.UnixMicro(), q.After.Digest[:], q.MediaType, q.MinSize, most, q.Limit)
 	if err != nil {
 		return nil, fault(ctx, "list blobs", err)
 	}
 	return blobs, nil
-}
-
-// collect reads all rows of a query, by the reader.
-func collect[T any](ctx context.Context, x *Index, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	return rowsOf(ctx, x.reader, scan, query, args...)
-}
-
-// rowsOf reads all rows of a query, by a database or in a transaction.
-func rowsOf[T any](ctx context.Context, db interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []T
-	for rows.Next() {
-		one, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, one)
-	}
-	return list, rows.Err()
 }

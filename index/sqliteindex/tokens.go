@@ -5,45 +5,22 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"casgate/cas/access"
 	"casgate/index"
 )
 
-// scanToken reads the columns "id, secret_hash, name, scopes, created_at,
-// expires_at, last_used_at, revoked_at".
-func scanToken(row scanner) (access.Token, error) {
-	var t access.Token
-	var hash []byte
-	var scopes string
-	var created, expires, used, revoked sql.NullInt64
-	if err := row.Scan(&t.ID, &hash, &t.Name, &scopes, &created, &expires, &used, &revoked); err != nil {
-		return access.Token{}, err
-	}
-	if copy(t.SecretHash[:], hash) != len(t.SecretHash) {
-		return access.Token{}, fmt.Errorf("secret hash of %d bytes", len(hash))
-	}
-	// Not by access.ParseScopes: a scope that a newer program knows is no reason to
-	// refuse the token.
-	if scopes != "" {
-		for s := range strings.SplitSeq(scopes, ",") {
-			t.Scopes = append(t.Scopes, access.Scope(s))
-		}
-	}
-	t.CreatedAt, t.ExpiresAt = fromMicros(created), fromMicros(expires)
-	t.LastUsedAt, t.RevokedAt = fromMicros(used), fromMicros(revoked)
-	return t, nil
-}
+// newToken is what is stored of a new token.
+var newToken = tokenTable.Without("last_used_at", "revoked_at")
 
 // The same token again is a repetition of a call whose answer was lost, and
 // returns the row; another secret under the same id returns nothing.
-const sqlCreateToken = `
-insert into tokens (id, secret_hash, name, scopes, created_at, expires_at)
-values (?, ?, ?, ?, ?, ?)
+var sqlCreateToken = `
+insert into tokens (` + newToken.Names() + `)
+values (` + newToken.Placeholders(1) + `)
 on conflict (id) do update set id = id where secret_hash = excluded.secret_hash
-returning id, secret_hash, name, scopes, created_at, expires_at, last_used_at, revoked_at`
+returning ` + tokenTable.Select()
 
 // CreateToken stores a new token and returns it with its creation time, which is
 // the index's. It may be repeated; another token with the same id is an error.
@@ -53,10 +30,10 @@ func (x *Index) CreateToken(ctx context.Context, t access.Token) (access.Token, 
 			return access.Token{}, fmt.Errorf("create token: %w", err)
 		}
 	}
+	t.CreatedAt = clock()
 	var created access.Token
 	err := x.write(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
-		created, err = scanToken(tx.QueryRowContext(ctx, sqlCreateToken,
-			t.ID, t.SecretHash[:], t.Name, access.JoinScopes(t.Scopes), now(), toMicros(t.ExpiresAt)))
+		created, err = tokenTable.Scan(tx.QueryRowContext(ctx, sqlCreateToken, newToken.Args(t)...))
 		return err
 	})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -68,8 +45,8 @@ func (x *Index) CreateToken(ctx context.Context, t access.Token) (access.Token, 
 	return created, nil
 }
 
-const sqlToken = `
-select id, secret_hash, name, scopes, created_at, expires_at, last_used_at, revoked_at
+var sqlToken = `
+select ` + tokenTable.Select() + `
 from tokens where id = ?`
 
 // Token returns a token, expired and revoked ones too, or an error that wraps
@@ -77,20 +54,20 @@ from tokens where id = ?`
 func (x *Index) Token(ctx context.Context, id string) (access.Token, error) {
 	call, cancel := bounded(ctx)
 	defer cancel()
-	t, err := scanToken(x.reader.QueryRowContext(call, sqlToken, id))
+	t, err := tokenTable.Scan(x.reader.QueryRowContext(call, sqlToken, id))
 	if err != nil {
 		return access.Token{}, tokenFault(ctx, "look up", id, err)
 	}
 	return t, nil
 }
 
-const sqlTokens = `
-select id, secret_hash, name, scopes, created_at, expires_at, last_used_at, revoked_at
+var sqlTokens = `
+select ` + tokenTable.Select() + `
 from tokens order by created_at, id`
 
 // Tokens returns all tokens, expired and revoked ones too, oldest first.
 func (x *Index) Tokens(ctx context.Context) ([]access.Token, error) {
-	tokens, err := collect(ctx, x, scanToken, sqlTokens)
+	tokens, err := list(ctx, x, tokenTable, sqlTokens)
 	if err != nil {
 		return nil, fault(ctx, "list tokens", err)
 	}
