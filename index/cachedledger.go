@@ -30,8 +30,8 @@ type CachedLedger struct {
 	inner  providers.Ledger
 	margin time.Duration
 	seed   maphash.Seed
-	copies *facts[providers.Copy]
-	texts  *facts[knownText]
+	copies *cache[providers.Copy]
+	texts  *cache[knownText]
 }
 
 // knownText is an extracted text that is remembered.
@@ -45,11 +45,11 @@ func NewCachedLedger(inner providers.Ledger, o LedgerOptions) (*CachedLedger, er
 	if o.Margin < 0 {
 		return nil, fmt.Errorf("ledger cache: a negative margin of %v", o.Margin)
 	}
-	copies, err := newFacts[providers.Copy](o.CacheOptions)
+	copies, err := newCache[providers.Copy](o.CacheOptions)
 	if err != nil {
 		return nil, err
 	}
-	texts, err := newFacts[knownText](o.CacheOptions)
+	texts, err := newCache[knownText](o.CacheOptions)
 	if err != nil {
 		copies.close()
 		return nil, err

@@ -1,8 +1,8 @@
-// Package index holds what the drivers of cas.Index and providers.Ledger have in
-// common: the caches that go around one of them, the feed of changes that keeps
-// those right where several gateways share a database, and the rules for what can
-// be stored. The drivers are index/pgindex and index/sqliteindex; index/indextest
-// decides whether one is right.
+// Package index holds what the drivers of cas.Index and providers.Ledger share: the
+// caches around them, and the feed of changes that keeps those caches right if
+// several gateways share a database. The drivers are index/pgindex and
+// index/sqliteindex; index/indextest is their conformance kit, and index/sqlrow the
+// code for rows that they share.
 package index
 
 import (
@@ -11,32 +11,32 @@ import (
 	"casgate/cas"
 )
 
-// Feed announces what changes in an index, whoever changes it. pgindex.Index is
-// one.
+// Feed reports all changes in an index, including those by other processes.
+// pgindex.Index is one.
 type Feed interface {
-	// Listen tells l of changes until ctx is done; it heals by itself, and returns only
-	// then, with ctx's error. The calls come one at a time.
+	// Listen calls l for every change until ctx is done, and then returns ctx's error. It
+	// reconnects by itself. The calls come one at a time.
 	Listen(ctx context.Context, l Listener) error
 }
 
-// Listener is told of changes in an index. What is nil is not told. None of them may
-// wait for anything.
+// Listener has a function for each kind of change in an index. A nil function is not
+// called. The functions must not block.
 type Listener struct {
-	// BlobChanged is called for every blob whose row stopped being live.
+	// BlobChanged is called for every blob that is no longer live.
 	BlobChanged func(cas.Digest)
-	// CopiesChanged is called for every blob of which a copy, or an extracted text,
-	// changed in any way but when it was last used.
+	// CopiesChanged is called for every blob with a copy or an extracted text that
+	// changed. A change of only the time of the last use doesn't count.
 	CopiesChanged func(cas.Digest)
-	// Gap is called whenever announcements may have been missed: after every connect
-	// and reconnect.
+	// Gap is called when announcements may have been missed: after every connect and
+	// reconnect.
 	Gap func()
-	// State is called when announcements begin or cease to be heard: after State(false)
-	// nothing is known until the next Gap, which comes before State(true).
+	// State is called when the feed starts and stops listening. After State(false) no
+	// change is reported until the next Gap, which comes before State(true).
 	State func(listening bool)
 }
 
-// FanOut returns a listener that tells others, in their order; so one Feed serves
-// several. All its fields are set.
+// FanOut returns a listener that calls several listeners in their order, so that one
+// Feed serves all of them. All its functions are set.
 func FanOut(ls ...Listener) Listener {
 	return Listener{
 		BlobChanged: func(d cas.Digest) {

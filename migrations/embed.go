@@ -1,6 +1,6 @@
-// Package migrations holds the index's schema: one folder of SQL files per
-// database, in goose's format, applied in the order of their numbers. A file
-// that has been released is never changed; a later one corrects it.
+// Package migrations holds the index's schema: one folder of SQL files per database, in
+// goose's format. They are applied in the order of their numbers. A released file never
+// changes; a later file corrects it.
 package migrations
 
 import (
@@ -30,14 +30,14 @@ type source struct {
 	name    string // the file's name without number and ending
 }
 
-// The sets there are.
+// The sets of migrations.
 var (
 	Postgres = mustLoad("postgres")
 	SQLite   = mustLoad("sqlite")
 )
 
-// mustLoad reads the names of an embedded folder. What it panics about is the
-// same in every run of the program, so no program with it gets past its tests.
+// mustLoad reads the names in an embedded folder. It panics on an error: the folder is
+// the same in every run, so the tests would find it.
 func mustLoad(folder string) Set {
 	sub, err := fs.Sub(files, folder)
 	if err != nil {
@@ -60,25 +60,24 @@ func mustLoad(folder string) Set {
 	return set
 }
 
-// Files returns the SQL files, at the root of the file system, as goose wants
-// them.
+// Files returns the SQL files at the root of a file system, as goose expects them.
 func (s Set) Files() fs.FS { return s.files }
 
-// Latest returns the version of a database to which all of the set is applied.
+// Latest returns the version of a database with all migrations of the set.
 func (s Set) Latest() int64 { return s.sources[len(s.sources)-1].version }
 
-// Status tells about one migration.
+// Status is the state of one migration.
 type Status struct {
 	Version int64
-	// Name says what it is about. It is empty for one that this program does not
-	// know, which a newer one applied.
+	// Name is the migration's subject. It is empty if a newer program applied the
+	// migration, and this program doesn't know it.
 	Name      string
 	Applied   bool
-	AppliedAt time.Time // zero where it is not applied
+	AppliedAt time.Time // zero: not applied
 }
 
-// Status joins the set with the versions applied to a database, and when:
-// every migration that is in either, by version.
+// Status returns all migrations of the set and all that were applied to a database, by
+// version. The map has the time of each applied version.
 func (s Set) Status(applied map[int64]time.Time) []Status {
 	list := make([]Status, 0, len(s.sources))
 	for _, src := range s.sources {

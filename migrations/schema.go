@@ -5,13 +5,13 @@ import (
 	"fmt"
 )
 
-// ErrSchema is what every *SchemaError is, by errors.Is.
+// ErrSchema matches every *SchemaError in errors.Is.
 var ErrSchema = errors.New("the database's schema is not the one this program needs")
 
-// SchemaError says that a database is at another version than the program. Its
-// text tells the operator what to do.
+// SchemaError is the error if a database has another version than the program needs.
+// Its text says what the operator must do.
 type SchemaError struct {
-	Have int64 // the database's version; 0 where nothing was ever applied
+	Have int64 // the database's version; 0: no migration was applied
 	Want int64 // the program's
 }
 
@@ -26,8 +26,8 @@ func (e *SchemaError) Error() string {
 // Is makes errors.Is(err, ErrSchema) hold.
 func (e *SchemaError) Is(target error) bool { return target == ErrSchema }
 
-// Check returns nil for a database at exactly the set's latest version, and a
-// *SchemaError for any other.
+// Check returns nil if a database has exactly the set's latest version, and a
+// *SchemaError otherwise.
 func (s Set) Check(have int64) error {
 	if want := s.Latest(); have != want {
 		return &SchemaError{Have: have, Want: want}

@@ -23,15 +23,14 @@ func (x *Index) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 	return b, nil
 }
 
-// The two halves of the touch see the row at different times. "seen" is the row
-// in the statement's snapshot and decides whether there is anything to write; in
-// most cases there isn't, and it is the answer, true as of the snapshot. Where
-// there is, the update waits for whoever holds the row, then works on its newest
-// version, whatever became of it meanwhile, and returns that. So a row that was
-// condemned by a transaction that the touch had to wait for comes back as
-// condemned. (A condition on b.state in the update's where clause would instead
-// drop a row that changed in between, and leave nothing but the outdated one to
-// return.)
+// The two parts of the touch see the row at different times. "seen" is the row in the
+// statement's snapshot, and decides whether there is anything to write. In most cases
+// there isn't, and "seen" is the answer. Otherwise the update waits for the
+// transaction that holds the row, then works on the row's newest version, in any
+// state, and returns that. So if the touch had to wait for a transaction that
+// condemned the row, the row comes back as condemned. (A condition on b.state in the
+// update's where clause would instead drop a row that changed in between, so that only
+// the outdated row could be returned.)
 var sqlTouch = `
 with seen as materialized (
     select ` + blobTable.Names() + `,
@@ -49,8 +48,8 @@ select ` + blobTable.Select() + ` from touched
 union all
 select ` + blobTable.Select() + ` from seen where not due`
 
-// Touch implements cas.Index. A live row that was touched within the last minute
-// is not written, so that a popular blob is not a hot row.
+// Touch implements cas.Index. It doesn't write a live row that was touched within the
+// last minute, so that a popular blob doesn't become a hot row.
 func (x *Index) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 	call, cancel := bounded(ctx)
 	defer cancel()
@@ -61,17 +60,16 @@ func (x *Index) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 	return b, nil
 }
 
-// On a conflict Postgres locks the row and evaluates the set clause against its
-// newest version, so the verdict is about the row as it really is:
+// On a conflict Postgres locks the row and evaluates the set clause for its newest
+// version, so the verdict is about the current row:
 //
-//	refresh  it is live, or condemned and rescued by this
-//	repair   it is suspect, and this object is no older
-//	renew    its object is or was being removed, and this one is another
-//	leave    none of these, or a size that contradicts the row
+//	refresh  the row is live, or condemned and now rescued
+//	repair   the row is suspect, and this object is not older
+//	renew    the row's object is being removed, or is gone, and this is a new object
+//	leave    all other cases, or this size contradicts the row
 //
-// Only an insert, a repair and a renewal store this call's commit_id, which is
-// how the statement knows what it did itself: Postgres before 18 doesn't return
-// the old row.
+// Only an insert, a repair and a renewal store this call's commit_id. By it the
+// statement knows what it did itself: Postgres before 18 doesn't return the old row.
 var sqlCommit = `
 insert into blobs as b (digest, size, media_type, name, generation, state, commit_id)
 values ($1, $2, $3, $4, $5, 'live', $6)
@@ -101,9 +99,8 @@ on conflict (digest) do update set
     )
 returning ` + blobTable.Select() + `, commit_id = $6`
 
-// Commit implements cas.Index. Where b's size contradicts that of a live or
-// condemned row, the row is left alone and returned: the caller has found a broken
-// database.
+// Commit implements cas.Index. If b's size contradicts a live or condemned row, Commit
+// returns the row unchanged: the caller has found a broken database.
 func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created bool, err error) {
 	if err := b.Check(); err != nil {
 		return cas.Blob{}, false, err
@@ -118,8 +115,8 @@ func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created b
 }
 
 // The announcement is part of the statement, so it goes out if, and only if, the
-// change is committed. Where nothing changed the answer comes from the statement's
-// snapshot; where that contradicts the update, the row was changed meanwhile, and the
+// change is committed. If nothing changed, the answer comes from the statement's
+// snapshot. If that contradicts the update, the row has changed in between, and the
 // statement must be repeated.
 const sqlCondemn = `
 with seen as materialized (` + seenBlob + `
@@ -133,10 +130,9 @@ select 'condemned', pg_notify($2, encode(digest, 'hex'))::text as told from cond
 union all
 select case when used then 'used' else 'outdated' end, null from seen where not exists (select from condemned)`
 
-// Condemn implements cas.Index. With force the bytes go although files refer to them:
-// the collector doesn't ask about files, since a condemned blob that has any can only
-// have been condemned by force. The files stay, and have their bytes again once those
-// are uploaded again.
+// Condemn implements cas.Index. With force the blob is condemned even if files refer to
+// it. The collector doesn't ask about files, since only force condemns a blob that has
+// any. The files stay, and have their bytes again after the next upload of the blob.
 func (x *Index) Condemn(ctx context.Context, d cas.Digest, force bool) error {
 	call, cancel := bounded(ctx)
 	defer cancel()

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Clock returns the database's time, which is that of every row.
+// Clock returns the database's time, by which rows are written.
 func (x *Index) Clock(ctx context.Context) (time.Time, error) {
 	call, cancel := bounded(ctx)
 	defer cancel()

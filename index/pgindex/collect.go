@@ -10,13 +10,13 @@ import (
 	"casgate/cas"
 )
 
-// deletingRetry is how long a row may stay in deleting before its collector is
-// taken for dead and another is given the row. Deleting twice does no harm.
+// deletingRetry is how long a row may be in deleting before its collector counts as
+// dead, and another collector gets the row. Deleting twice does no harm.
 const deletingRetry = 10 * time.Minute
 
-// Rows that another collector, or an upload, has locked are left for the next
-// time; nobody waits. A row locked here is checked again as it is then, since
-// "for update" re-reads it.
+// Rows that another collector or an upload has locked are skipped until the next call,
+// so the statement never waits. A row locked here is checked again in its current
+// version, since "for update" reads it again.
 const sqlStartDeleting = `
 with due as materialized (
     select digest
@@ -33,11 +33,11 @@ from due
 where b.digest = due.digest and b.state in ('condemned', 'deleting')
 returning b.digest, b.generation`
 
-// StartDeleting hands the collector at most limit objects to remove: those of
-// blobs that have been condemned for olderThan or longer, and those that a
-// collector was given long ago and never finished. No upload can rescue these
-// blobs any more; it takes the next generation. For each object removed the
-// caller calls FinishDeleting; after an error it may just come again.
+// StartDeleting gives the collector at most limit objects to remove: the objects of
+// blobs condemned for olderThan or longer, and objects that a collector got long ago
+// and never finished. An upload can't rescue these blobs any more; it takes the next
+// generation. The caller calls FinishDeleting for each object it removed. After an
+// error it can simply call StartDeleting again.
 func (x *Index) StartDeleting(ctx context.Context, olderThan time.Duration, limit int) ([]cas.ObjectRef, error) {
 	call, cancel := bounded(ctx)
 	defer cancel()
@@ -57,9 +57,9 @@ const sqlFinishDeleting = `
 update blobs set state = 'gone', condemned_at = null, deleting_at = null
 where digest = $1 and generation = $2 and state = 'deleting'`
 
-// FinishDeleting records that the object is removed. The row stays as a
-// tombstone, so that the next upload writes another object. A row that isn't
-// deleting at exactly this generation is left alone, without an error.
+// FinishDeleting records that the object is removed. The row stays as a tombstone, so
+// that the next upload writes a new object. A row that isn't deleting at exactly this
+// generation stays as it is, without an error.
 func (x *Index) FinishDeleting(ctx context.Context, ref cas.ObjectRef) error {
 	call, cancel := bounded(ctx)
 	defer cancel()

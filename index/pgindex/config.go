@@ -9,20 +9,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// What a URL gets that doesn't say otherwise.
+// The defaults of a URL.
 const (
 	defaultMaxConns       = 16
 	defaultConnectTimeout = 3 * time.Second
 	defaultApplication    = "casgate"
 )
 
-// errURL is all that is said about a URL that can't be taken apart: in such a
-// one nobody can tell where the password ends, so no part of it may be shown.
+// errURL is the error for a URL that can't be parsed. It shows no part of the URL,
+// since the password's end is unknown.
 var errURL = errors.New("it must look like postgres://user:password@host:5432/database, " +
 	"with every special character inside a part, those of the password above all, percent-encoded")
 
-// poolConfig reads a database URL and fills in our defaults. No error has the
-// password in it.
+// poolConfig parses a database URL and adds our defaults. No error contains the
+// password.
 func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 	u, err := url.Parse(databaseURL)
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.Opaque != "" || u.Fragment != "" {
@@ -32,8 +32,8 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, errURL
 	}
-	// The driver takes more than net/url does, a bare ? in a password among it; where
-	// the two may disagree about where the password ends, the URL is refused.
+	// The driver accepts more than net/url does, such as a bare ? in a password. A URL in
+	// which the two may disagree about the password's end is refused.
 	if at := strings.Count(databaseURL, "@"); at > 1 || (at == 1) != (u.User != nil) {
 		return nil, errURL
 	}
@@ -53,8 +53,8 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// explain finds out what the driver has against a URL by asking it about the
-// same URL without its secrets, since its errors quote what they are about.
+// explain returns the driver's error for the same URL without its secrets, since the
+// driver's errors quote parts of the URL.
 func explain(u *url.URL, query url.Values) error {
 	bare := *u
 	if u.User != nil {

@@ -11,28 +11,27 @@ import (
 	"casgate/cas"
 )
 
-// unused is the condition that no file refers to the blob "b", which must be locked
-// to be sure of it. The number in the row counts files that have expired and are yet
-// to be removed. Whether it counts any others "seen" says, as of the statement's
-// snapshot: that holds for as long as the row has not been written since.
+// unused is the condition that no file refers to the blob "b". It is reliable only if
+// the blob is locked. The row's number of files includes expired files that are not
+// removed yet. "seen" tells whether it includes others, as of the statement's
+// snapshot: that is still true if the row wasn't written since.
 const unused = `(b.files = 0 or (not s.used and b.xmin = s.version))`
 
-// seenBlob is the row of the blob $1 in the statement's snapshot, where readers may
-// see it, and whether files refer to it. Where $3 is false that isn't looked for.
+// seenBlob is the row of the blob $1 in the statement's snapshot, if readers may see
+// it, and whether files refer to it. It looks for files only if $3 is true.
 const seenBlob = `
     select b.digest, b.xmin as version,
         $3::boolean and b.files > 0 and exists (select from files f where f.digest = b.digest and ` + aliveFile + `) as used
     from blobs b
     where b.digest = $1 and b.state in ('live', 'suspect')`
 
-// newFile is what is stored of a new file beside the columns that sqlCreateFile has to
-// know; the database adds when it was created.
+// newFile has the columns of a new file that sqlCreateFile only passes on. The database
+// sets the creation time.
 var newFile = fileTable.Without("id", "digest", "size", "created_at", "expires_at")
 
-// The blob's row comes first: it is locked and counts the file, or is not what it
-// must be, and then there is nothing to insert. Of many that want to be the first
-// to refer to it, each but one finds that it isn't: unused is asked again about the
-// row's newest version.
+// The blob's row comes first: either it is locked and counts the file, or it can't have
+// files, and then nothing is inserted. Of several concurrent first references, exactly
+// one wins: unused is evaluated again for the row's newest version.
 var sqlCreateFile = `
 with mine as materialized (
     select ` + fileTable.NamesOf("f") + ` from files f where f.id = $2 and ` + aliveFile + `
@@ -62,12 +61,12 @@ select ` + fileTable.Select() + `, false from made
 union all
 select ` + fileTable.Select() + `, true from other`
 
-// sqlRefusal tells why a file could not be created.
+// sqlRefusal returns why a file could not be created.
 const sqlRefusal = `
 select exists (select from blobs where digest = $1 and state in ('live', 'suspect')), coalesce($2::timestamptz <= now(), false)`
 
-// CreateFile implements cas.FileIndex. All of f is stored but its creation time and
-// its size, which is the blob's.
+// CreateFile implements cas.FileIndex. It stores all fields of f but two: the creation
+// time is the index's, and the size is the blob's.
 func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (cas.File, error) {
 	if err := f.Check(); err != nil {
 		return cas.File{}, err
@@ -84,7 +83,7 @@ func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (cas.Fi
 		case err == nil:
 			return created, nil
 		case isTaken(err):
-			// The id is that of a file that has expired, or that was made at this moment.
+			// The id belongs to an expired file, or to one that was created just now.
 			if _, err := x.pool.Exec(call, sqlClearFile, f.ID); err != nil && !isTaken(err) {
 				return cas.File{}, fault(ctx, doing, err)
 			}
@@ -102,7 +101,7 @@ func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (cas.Fi
 		case late:
 			return cas.File{}, &cas.InvalidField{Field: "expires_at", Problem: "is past"}
 		}
-		// The blob changed while the statement ran; now it is another matter.
+		// The blob changed while the statement ran, so the next attempt may succeed.
 	}
 }
 
@@ -111,15 +110,15 @@ func createArgs(f cas.File, unique bool) []any {
 	return newFile.Args(f, f.Digest[:], f.ID, unique, nullIfZero(f.ExpiresAt))
 }
 
-// isTaken reports whether the id of a new file is that of a row that is there, or that
-// is being removed by somebody who waits for us.
+// isTaken reports whether the id of a new file belongs to an existing row, or to a row
+// that is being removed by a transaction that waits for this one.
 func isTaken(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pgErr.Code == codeUniqueViolation || pgErr.Code == codeDeadlock)
 }
 
-// sqlClearFile removes the file of an id if it has expired, so that the id can be
-// given out again.
+// sqlClearFile removes the file with this id if it has expired, so that the id can be
+// used again.
 var sqlClearFile = `
 with due as materialized (
     select f.id, f.digest from files f where f.id = $1 and f.expires_at <= now() for update
@@ -141,15 +140,15 @@ func (x *Index) File(ctx context.Context, id string) (cas.File, error) {
 	return f, nil
 }
 
-// Whoever changes a file and its blob locks the file first, so that no two of them
-// wait for each other in a circle.
+// Every statement that changes a file and its blob locks the file first, so that no two
+// of them deadlock.
 var sqlDeleteFile = `
 with due as materialized (
     select f.id, f.digest from files f where f.id = $1 and ` + aliveFile + ` for update
 ), ` + freeFiles + `select ` + fileTable.Select() + ` from gone`
 
-// deleteFile removes a file. One that sqlDeleteFile leaves, see freeFiles, goes the
-// next time.
+// deleteFile removes a file. If sqlDeleteFile skips the file, see freeFiles, it tries
+// again.
 func deleteFile(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }, id string) (cas.File, error) {
@@ -178,8 +177,8 @@ func (x *Index) DeleteFile(ctx context.Context, id string) (cas.File, error) {
 	return f, nil
 }
 
-// ReleaseFile implements cas.FileIndex. The first statement locks the row of the blob,
-// so that the second one sees every file that was made before, and none is made until
+// ReleaseFile implements cas.FileIndex. The first statement locks the blob's row. So the
+// second one sees every file that was created before, and no file is created until
 // both are committed.
 func (x *Index) ReleaseFile(ctx context.Context, id string) (f cas.File, condemned bool, err error) {
 	if !cas.IsFileID(id) {

@@ -12,7 +12,7 @@ import (
 )
 
 // CommitFile implements cas.FileIndex. The two statements are sent together, and are
-// one transaction without saying so, as all that is sent up to a Sync is.
+// one implicit transaction, as all statements up to a Sync are.
 func (x *Index) CommitFile(ctx context.Context, b cas.Blob, f cas.File, unique bool) (row cas.Blob, created bool, file cas.File, err error) {
 	f.Digest = b.Digest
 	if b.Check() != nil || f.Check() != nil {
@@ -34,7 +34,7 @@ func (x *Index) CommitFile(ctx context.Context, b cas.Blob, f cas.File, unique b
 	switch {
 	case isTaken(err): // neither was done
 		return x.commitThenCreate(ctx, b, f, unique)
-	case errors.Is(err, pgx.ErrNoRows) && row.State == cas.StateLive && row.Size == b.Size: // it is refused, or was too early
+	case errors.Is(err, pgx.ErrNoRows) && row.State == cas.StateLive && row.Size == b.Size: // it is refused, or the blob changed meanwhile
 		file, err = x.CreateFile(ctx, f, unique)
 		return row, created, file, err
 	case errors.Is(err, pgx.ErrNoRows):
@@ -42,8 +42,8 @@ func (x *Index) CommitFile(ctx context.Context, b cas.Blob, f cas.File, unique b
 	case err != nil:
 		return cas.Blob{}, false, cas.File{}, blobFault(ctx, "commit", b.Digest, err)
 	case row.Size != b.Size:
-		// The database is broken, and the file was made of what it says. Nobody has been
-		// told of it.
+		// The database is broken, and the file was created with the wrong size. No caller
+		// knows the file yet.
 		if !other {
 			_, err = x.DeleteFile(ctx, file.ID)
 		}
@@ -54,11 +54,11 @@ func (x *Index) CommitFile(ctx context.Context, b cas.Blob, f cas.File, unique b
 	return row, created, file, nil
 }
 
-// sqlLockPending locks a file before its blob, as all do that need both.
+// sqlLockPending locks a file before its blob, as all statements do that lock both.
 const sqlLockPending = `select from files f where f.id = $1 and f.digest is null for update`
 
-// CommitResolved implements cas.FileIndex. The statements are sent together, as by
-// CommitFile.
+// CommitResolved implements cas.FileIndex. It sends the statements together, as
+// CommitFile does.
 func (x *Index) CommitResolved(ctx context.Context, b cas.Blob, id string) (row cas.Blob, created bool, file cas.File, err error) {
 	if b.Check() != nil || !cas.IsFileID(id) {
 		return x.commitThenResolve(ctx, b, id)
@@ -92,7 +92,7 @@ func (x *Index) CommitResolved(ctx context.Context, b cas.Blob, id string) (row 
 	return row, created, file, err
 }
 
-// commitThenResolve is CommitResolved one after the other.
+// commitThenResolve is CommitResolved with one statement after the other.
 func (x *Index) commitThenResolve(ctx context.Context, b cas.Blob, id string) (row cas.Blob, created bool, file cas.File, err error) {
 	if row, created, err = x.Commit(ctx, b); err != nil || row.State != cas.StateLive || row.Size != b.Size {
 		return row, created, cas.File{}, err
@@ -101,7 +101,7 @@ func (x *Index) commitThenResolve(ctx context.Context, b cas.Blob, id string) (r
 	return row, created, file, err
 }
 
-// commitThenCreate is CommitFile one after the other.
+// commitThenCreate is CommitFile with one statement after the other.
 func (x *Index) commitThenCreate(ctx context.Context, b cas.Blob, f cas.File, unique bool) (row cas.Blob, created bool, file cas.File, err error) {
 	if row, created, err = x.Commit(ctx, b); err != nil || row.State != cas.StateLive || row.Size != b.Size {
 		return row, created, cas.File{}, err
@@ -110,7 +110,7 @@ func (x *Index) commitThenCreate(ctx context.Context, b cas.Blob, f cas.File, un
 	return row, created, file, err
 }
 
-// duplicate is the error where another file has the same bytes.
+// duplicate is the error if another file has the same bytes.
 func duplicate(id string, other cas.File) error {
 	return fmt.Errorf("create file %s: %w: %s has the same bytes", id, cas.ErrDuplicateFile, other.ID)
 }

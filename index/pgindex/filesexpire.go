@@ -8,17 +8,17 @@ import (
 	"casgate/cas"
 )
 
-// freeFiles removes the files of "due", which it takes to be locked, and takes them off
-// the counts of their blobs: one update for each blob, in one order, so that two batches
-// don't wait for each other in a circle.
+// freeFiles removes the files of "due", which must be locked, and reduces the counts of
+// their blobs: one update per blob, always in the same order, so that two batches don't
+// deadlock.
 //
-// The new count is that of the locked row, less the files. It can't be written
-// "b.files - c.n": where the row has changed since the statement began Postgres
-// computes that from the outdated version first, and checks it, and only then finds
-// out that there is a newer one.
+// The new count is the count of the locked row, minus the files. It can't be written
+// "b.files - c.n": if the row has changed since the statement began, Postgres first
+// computes that from the outdated version, and checks it, and only then finds the newer
+// version.
 //
-// A file may have been given its blob, and the blob its row, after the statement began,
-// which then sees the one and not the other. Such a file is left.
+// A file may have got its blob, and the blob its row, after the statement began. The
+// statement then sees only one of the two, and skips the file.
 var freeFiles = `counts as materialized (
     select b.digest, b.files, g.n
     from (select digest, count(*)::integer as n from due where digest is not null group by digest) as g
@@ -34,7 +34,8 @@ var freeFiles = `counts as materialized (
 )
 `
 
-// Files that somebody is changing are left for the next time; nobody waits.
+// Files that another transaction is changing are skipped until the next call, so the
+// statement never waits.
 var sqlExpireFiles = `
 with due as materialized (
     select f.id, f.digest from files f
@@ -56,8 +57,8 @@ func (x *Index) ExpireFiles(ctx context.Context, limit int) ([]cas.File, error) 
 	return gone, nil
 }
 
-// Every gateway writes its batch over the same rows: locking them in one order keeps
-// two batches from waiting for each other in a circle.
+// All gateways write batches to the same rows. Locking the rows in one order prevents
+// deadlocks between two batches.
 const sqlTouchFiles = `
 with read as materialized (
     select f.id, r.read_at

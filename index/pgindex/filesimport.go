@@ -11,11 +11,11 @@ import (
 	"casgate/index"
 )
 
-// importedFile is what is stored of an imported file beside the time when it was
-// created, which the database adds if the file has none.
+// importedFile has all columns but the creation time, which the database sets if the
+// file has none.
 var importedFile = fileTable.Without("created_at")
 
-// What has expired under one of the ids goes first, and the rest waits for that.
+// Expired files with one of the ids are removed first; the insert waits for that.
 var sqlImportFiles = `
 with batch as materialized (
     select * from jsonb_to_recordset($1::jsonb) as r(` + fileTable.Definitions() + `)
@@ -31,8 +31,8 @@ order by id
 on conflict (id) do nothing
 returning id`
 
-// ImportFiles implements cas.FileIndex. A file without a creation time is created
-// now.
+// ImportFiles implements cas.FileIndex. A file without a creation time gets the current
+// time.
 func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []string, err error) {
 	if len(files) == 0 {
 		return nil, nil
@@ -60,11 +60,11 @@ func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []str
 	return stored, nil
 }
 
-// sqlResolveFile takes a blob of any size where $3 is null.
+// sqlResolveFile accepts a blob of any size if $3 is null.
 //
-// The file is locked before the blob, as in DeleteFile; and both, or none, are
-// written: a blob that is not visible once it is locked leaves nothing to resolve
-// the file with.
+// The file is locked before the blob, as in DeleteFile. Either both are written or
+// none: if the blob isn't visible once it is locked, there is no row to resolve the
+// file with.
 var sqlResolveFile = `
 with pending as materialized (
     select f.id from files f
@@ -107,7 +107,8 @@ func (x *Index) ResolveFile(ctx context.Context, id string, blob cas.Blob) (cas.
 		case !visible:
 			return cas.File{}, fmt.Errorf("resolve file %s: blob %s: %w", id, blob.Digest.Short(), cas.ErrBlobNotFound)
 		}
-		// The file or the blob changed while the statement ran; now it is another matter.
+		// The file or the blob changed while the statement ran, so the next attempt may
+		// succeed.
 	}
 }
 

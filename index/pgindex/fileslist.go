@@ -13,8 +13,8 @@ import (
 func listFiles(q cas.FileQuery) (query string, args []any) {
 	w := sqlrow.NewWhere(sqlrow.Postgres)
 	w.Add(aliveFile)
-	// Conditions that follow from others are there to name the partial index that
-	// serves them.
+	// A condition that follows from another one names the partial index that serves the
+	// query.
 	if q.Purpose != "" {
 		w.Add(`f.purpose = ?`, q.Purpose)
 	}

@@ -1,10 +1,10 @@
-// Package pgindex is the index of a served deployment: Postgres 14 or newer,
-// shared by any number of gateways, directly or through a pooler in transaction
-// mode (with default_query_exec_mode=exec in the URL).
+// Package pgindex is the index of a served deployment: Postgres 14 or newer, shared by
+// any number of gateways, directly or through a pooler in transaction mode (with
+// default_query_exec_mode=exec in the URL).
 //
-// Every method is one statement and one round trip, or in rare cases several that
-// don't depend on each other's locks, so that a pooler may run each on another
-// connection, and none leaves a transaction open behind a client that went away. Only
+// Every method is one statement and one round trip. In rare cases it is several
+// statements that don't depend on each other's locks. So a pooler may run each on
+// another connection, and a client that leaves never leaves a transaction open. Only
 // Listen needs a session of its own.
 package pgindex
 
@@ -33,22 +33,22 @@ var (
 	_ journal.Store    = (*Index)(nil)
 )
 
-// callTimeout bounds a call whose context doesn't end sooner: a hung server must
+// callTimeout limits a call whose context doesn't end sooner: a server that hangs must
 // not hold a request for longer.
 const callTimeout = 5 * time.Second
 
-// Options says which database to use.
+// Options selects the database.
 type Options struct {
-	// URL is that of the database, postgres://…; it may name a pooler.
+	// URL is the database's URL, postgres://…; it may be a pooler's.
 	URL string
-	// ListenURL is that of the same database without a pooler, for Listen. Empty
-	// means URL.
+	// ListenURL is the URL of the same database without a pooler, for Listen. Empty means
+	// URL.
 	ListenURL string
-	// ProbeInterval is how often Listen makes sure that it still hears what is
-	// announced; 0 means 15 s.
+	// ProbeInterval is how often Listen checks that notifications still arrive; 0 means
+	// 15 s.
 	ProbeInterval time.Duration
-	// Log takes what nobody waits for: the feed going up and down. Its zero value
-	// discards.
+	// Log gets the events of the feed, which no caller sees. Its zero value discards
+	// them.
 	Log zerolog.Logger
 }
 
@@ -60,9 +60,9 @@ type Index struct {
 	log           zerolog.Logger
 }
 
-// Open connects to the database and makes sure that it answers. It doesn't look
-// at the schema: see CheckSchema and Migrate. An error never has the password
-// in it; where the server can't be reached it wraps cas.ErrIndexUnavailable.
+// Open connects to the database and checks that it answers. It doesn't check the
+// schema: see CheckSchema and Migrate. An error never contains the password. If the
+// server can't be reached, the error wraps cas.ErrIndexUnavailable.
 func Open(ctx context.Context, o Options) (*Index, error) {
 	config, err := poolConfig(o.URL)
 	if err != nil {
@@ -91,7 +91,7 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	return x, nil
 }
 
-// Close ends all connections but those of Listen, after the calls under way.
+// Close waits for running calls, and then closes all connections but those of Listen.
 func (x *Index) Close() { x.pool.Close() }
 
 // Check implements cas.Index with a round trip that touches no table.
@@ -104,15 +104,15 @@ func (x *Index) Check(ctx context.Context) error {
 	return nil
 }
 
-// bounded gives a call its time limit. Errors are judged by the caller's own
-// context, not by the one it returns.
+// bounded returns a context with the time limit of a call. Errors are classified by
+// the caller's own context, not by this one.
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, callTimeout)
 }
 
-// fault says that doing something failed for no fault of the caller's. Where the
-// caller's own context is done the error wraps that as well, so that nobody
-// counts a client that left as an outage. The driver's error is kept as text
+// fault returns the error of an operation that failed through no fault of the caller.
+// If the caller's own context is done, the error wraps the context's error too, so that
+// a client that left doesn't count as an outage. The driver's error is kept as text
 // only: its time-outs are ours, and must not look like the caller's.
 func fault(ctx context.Context, doing string, err error) error {
 	if cause := ctx.Err(); cause != nil {
@@ -124,7 +124,7 @@ func fault(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("%s: %w: %v", doing, cas.ErrIndexUnavailable, err)
 }
 
-// blobFault is fault for an operation on one blob, and turns "no row" into
+// blobFault is fault for an operation on one blob. It turns "no row" into
 // cas.ErrBlobNotFound.
 func blobFault(ctx context.Context, doing string, d cas.Digest, err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -133,7 +133,7 @@ func blobFault(ctx context.Context, doing string, d cas.Digest, err error) error
 	return fault(ctx, doing+" blob "+d.Short(), err)
 }
 
-// The SQLSTATEs that are told apart.
+// The SQLSTATEs that this package handles.
 const (
 	codeDiskFull        = "53100"
 	codeUndefinedTable  = "42P01"

@@ -13,12 +13,12 @@ import (
 	"casgate/index/sqlrow"
 )
 
-// newRecord is what is stored of a record; the database adds its cursor.
+// newRecord has the columns of a new record. The database sets the cursor.
 var newRecord = journalTable.Without("cursor")
 
-// The lock is held from before the rows are numbered until they are committed. So who
-// has seen a cursor has seen all that come before it, and may go on from there: no row
-// that was numbered earlier appears later.
+// The lock is held from before the rows get their numbers until they are committed. So
+// a reader that has seen a cursor has seen all rows before it, and can continue from
+// there: no row with a smaller number appears later.
 const journalLock = 0x6361736a726e6c
 
 var sqlAppendRecords = `
@@ -30,7 +30,7 @@ cross join unnest(` + newRecord.ArrayPlaceholders(2) + `) with ordinality
     as r(` + newRecord.Names() + `, n)
 order by r.n`
 
-// AppendRecords implements journal.Store. Texts that can't be stored are made so, see
+// AppendRecords implements journal.Store. Texts that can't be stored are changed, see
 // index.StorableRecord.
 func (x *Index) AppendRecords(ctx context.Context, records []journal.Record) error {
 	if len(records) == 0 {
@@ -85,7 +85,7 @@ func (x *Index) Record(ctx context.Context, id string) (journal.Entry, error) {
 	return e, nil
 }
 
-// Gateways that prune at the same time take different records.
+// Gateways that prune at the same time get different records.
 const sqlPruneRecords = `
 delete from journal where cursor in (
     select cursor from journal

@@ -32,8 +32,8 @@ func (x *Index) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, err
 	return index.Missing(ds, live), nil
 }
 
-// The zero cursor lies before every row, so it needs no case of its own, and the
-// row comparison can always use the index.
+// The zero cursor is before every row. So it needs no case of its own, and the row
+// comparison can always use the index.
 var sqlList = `
 select ` + blobTable.Select() + `
 from blobs

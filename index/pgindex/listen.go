@@ -23,7 +23,7 @@ const channel = "casgate_blobs"
 // probePrefix begins a notification that a listener sends itself.
 const probePrefix = "probe "
 
-// How long Listen waits before it tries again; doubling from the first to the
+// How long Listen waits before it tries again. The time doubles from the first to the
 // last, with jitter.
 const (
 	firstRetry = 100 * time.Millisecond
@@ -31,12 +31,11 @@ const (
 )
 
 // Listen implements index.Feed, on a direct connection of its own. A pooler in
-// transaction mode accepts LISTEN and then delivers nothing, without an error;
-// so does a URL that names another database. Therefore Listen trusts only what
-// it has heard: it sends itself a notification the way all others are sent, over
-// the pool, and listens once that has come back. It repeats this every probe
-// interval, which bounds how long a connection that died silently goes
-// unnoticed.
+// transaction mode accepts LISTEN and then delivers nothing, without an error. A URL of
+// another database does the same. Therefore Listen sends itself a probe: a
+// notification over the pool, as all others are sent. It counts as listening once the
+// probe arrives. It repeats the probe every probe interval, which limits how long a
+// dead connection goes unnoticed.
 func (x *Index) Listen(ctx context.Context, to index.Listener) error {
 	l := &listener{index: x, to: index.FanOut(to)}
 	var listening, reported bool
@@ -46,7 +45,7 @@ func (x *Index) Listen(ctx context.Context, to index.Listener) error {
 			l.to.State(now)
 		}
 	}
-	// Who stops listening knows nothing from then on.
+	// After the end of Listen no change is reported.
 	defer report(false)
 	l.onProven = func() {
 		x.log.Info().Msg("listening for changes of other gateways")
@@ -87,8 +86,8 @@ func (l *listener) session(ctx context.Context) error {
 		return err
 	}
 	defer func() {
-		// The server is told, so that it doesn't log an unexpected end; not for long,
-		// and also when ctx is done.
+		// Close tells the server, so that it doesn't log an unexpected end. It gets a
+		// second, even if ctx is done.
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		l.conn.Close(closing)
@@ -107,8 +106,8 @@ func (l *listener) session(ctx context.Context) error {
 	}
 }
 
-// connect opens the connection and listens. The time limit of connecting is the
-// configuration's.
+// connect opens the connection and listens. The configuration has the time limit of
+// connecting.
 func (l *listener) connect(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -124,12 +123,12 @@ func (l *listener) connect(ctx context.Context) error {
 	return nil
 }
 
-// errDeaf: the connection is up, and hears nothing.
+// errDeaf: the connection is open, but no notification arrives.
 var errDeaf = errors.New("a notification that was sent over the database URL did not arrive: " +
 	"is there a pooler in between, or does the URL for listening name another database")
 
-// probe sends a notification over the pool and waits until it is heard. What
-// else comes in between is delivered.
+// probe sends a notification over the pool and waits until it arrives. It delivers
+// other notifications that arrive before.
 func (l *listener) probe(ctx context.Context) error {
 	limit := min(l.index.probeInterval, callTimeout)
 	until := time.Now().Add(limit)
@@ -146,9 +145,9 @@ func (l *listener) probe(ctx context.Context) error {
 	return err
 }
 
-// receive delivers announcements until the given time, or, where probe isn't
-// empty, until it hears that, which it reports. The connection outlives the time
-// limit.
+// receive delivers announcements until the given time. If probe isn't empty, it stops
+// when that probe arrives, and reports whether it did. The connection stays open after
+// the time limit.
 func (l *listener) receive(ctx context.Context, until time.Time, probe string) (heard bool, err error) {
 	limited, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
@@ -166,8 +165,8 @@ func (l *listener) receive(ctx context.Context, until time.Time, probe string) (
 	}
 }
 
-// deliver hands on one announcement. One that can't be read is from a newer
-// gateway: what it says is unknown, so anything may have changed.
+// deliver passes on one announcement. If it can't be parsed, it is from a newer gateway,
+// and anything may have changed.
 func (l *listener) deliver(from, payload string) {
 	if strings.HasPrefix(payload, probePrefix) {
 		return // another listener's

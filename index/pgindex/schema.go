@@ -18,16 +18,16 @@ import (
 	"casgate/migrations"
 )
 
-// Where goose keeps its account: its own defaults, by which its command-line
+// goose's own table of versions, under its default name, so that goose's command-line
 // tool works on the same database. A version that was rolled back has no row.
 const (
 	sqlVersion = `select coalesce(max(version_id), 0) from goose_db_version where is_applied`
 	sqlApplied = `select version_id, max(tstamp::timestamptz) from goose_db_version where is_applied group by version_id`
 )
 
-// CheckSchema returns nil where the database's schema is the one this program
-// needs, and otherwise a *migrations.SchemaError, which says what to do. It
-// changes nothing, so it needs no right to.
+// CheckSchema returns nil if the database has the schema that this program needs.
+// Otherwise it returns a *migrations.SchemaError, which says what to do. It only reads,
+// so it needs no other rights.
 func (x *Index) CheckSchema(ctx context.Context) error {
 	call, cancel := bounded(ctx)
 	defer cancel()
@@ -39,8 +39,8 @@ func (x *Index) CheckSchema(ctx context.Context) error {
 	return migrations.Postgres.Check(version)
 }
 
-// MigrationStatus lists all migrations that this program knows or the database
-// had, by version.
+// MigrationStatus lists all migrations that this program knows or that the database
+// has, by version.
 func (x *Index) MigrationStatus(ctx context.Context) ([]migrations.Status, error) {
 	call, cancel := bounded(ctx)
 	defer cancel()
@@ -59,15 +59,16 @@ func (x *Index) MigrationStatus(ctx context.Context) ([]migrations.Status, error
 	return migrations.Postgres.Status(applied), nil
 }
 
-// isUndefinedTable tells a database that was never migrated.
+// isUndefinedTable reports whether the error is that of a database that was never
+// migrated.
 func isUndefinedTable(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pgErr.Code == codeUndefinedTable
 }
 
-// Migrate brings the schema up to date. Any number of processes may call it at
-// once: one works, the others wait. A database that a newer program migrated is
-// refused with a *migrations.SchemaError.
+// Migrate brings the schema up to date. Any number of processes may call it at the
+// same time: one works, the others wait. If a newer program migrated the database, it
+// returns a *migrations.SchemaError.
 func (x *Index) Migrate(ctx context.Context) error {
 	err := x.CheckSchema(ctx)
 	if err == nil {
@@ -76,8 +77,8 @@ func (x *Index) Migrate(ctx context.Context) error {
 	if schemaErr, ok := errors.AsType[*migrations.SchemaError](err); !ok || schemaErr.Have > schemaErr.Want {
 		return err
 	}
-	// Not over the pool: goose needs several connections at once, and the pool may
-	// be configured smaller.
+	// Not through the pool: goose needs several connections at once, and the pool may
+	// have fewer.
 	db := stdlib.OpenDB(*x.pool.Config().ConnConfig)
 	defer db.Close()
 	provider, err := x.provider(db)
@@ -90,9 +91,9 @@ func (x *Index) Migrate(ctx context.Context) error {
 	return x.CheckSchema(ctx)
 }
 
-// provider locks with a row in a table, since an advisory lock belongs to a
-// session, and behind a pooler there is none. A process that dies while it
-// migrates holds the others up for the lease of half a minute.
+// provider locks with a row in a table. An advisory lock would belong to a session,
+// which doesn't exist behind a pooler. If a process dies while it migrates, the others
+// wait until its lease ends after half a minute.
 func (x *Index) provider(db *sql.DB) (*goose.Provider, error) {
 	logger := slog.New(zerolog.NewSlogHandler(x.log))
 	locker, err := lock.NewPostgresTableLocker(

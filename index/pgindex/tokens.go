@@ -12,7 +12,7 @@ import (
 	"casgate/index"
 )
 
-// timeOrZero turns null into the zero time.
+// timeOrZero converts null to the zero time.
 func timeOrZero(t *time.Time) time.Time {
 	if t == nil {
 		return time.Time{}
@@ -20,7 +20,7 @@ func timeOrZero(t *time.Time) time.Time {
 	return t.UTC()
 }
 
-// nullIfZero turns the zero time into null.
+// nullIfZero converts the zero time to null.
 func nullIfZero(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -29,20 +29,19 @@ func nullIfZero(t time.Time) *time.Time {
 	return &t
 }
 
-// newToken is what is stored of a new token; the database adds when it was created.
+// newToken has the columns of a new token. The database sets the creation time.
 var newToken = tokenTable.Without("created_at", "last_used_at", "revoked_at")
 
-// The same token again is a repetition of a call whose answer was lost, and
-// returns the row; another secret under the same id returns nothing.
+// The same token again is the repetition of a call whose answer was lost, and returns
+// the row. Another secret under the same id returns no row.
 var sqlCreateToken = `
 insert into tokens as t (` + newToken.Names() + `)
 values (` + newToken.Placeholders(1) + `)
 on conflict (id) do update set id = t.id where t.secret_hash = excluded.secret_hash
 returning ` + tokenTable.Select()
 
-// CreateToken stores a new token and returns it with its creation time, which is
-// the database's. It may be repeated; another token with the same id is an
-// error.
+// CreateToken stores a new token and returns it with its creation time, which the
+// database sets. It is safe to repeat. Another token with the same id is an error.
 func (x *Index) CreateToken(ctx context.Context, t access.Token) (access.Token, error) {
 	for field, text := range map[string]string{"token id": t.ID, "token name": t.Name} {
 		if err := index.CheckText(field, text); err != nil {
@@ -65,8 +64,8 @@ var sqlToken = `
 select ` + tokenTable.Select() + `
 from tokens where id = $1`
 
-// Token returns a token, expired and revoked ones too, or an error that wraps
-// access.ErrTokenNotFound.
+// Token returns a token, even if it is expired or revoked. The error wraps
+// access.ErrTokenNotFound if there is no such token.
 func (x *Index) Token(ctx context.Context, id string) (access.Token, error) {
 	if index.CheckText("token id", id) != nil {
 		return access.Token{}, fmt.Errorf("look up token %q: %w", id, access.ErrTokenNotFound)
@@ -84,7 +83,7 @@ var sqlTokens = `
 select ` + tokenTable.Select() + `
 from tokens order by created_at, id`
 
-// Tokens returns all tokens, expired and revoked ones too, oldest first.
+// Tokens returns all tokens, including expired and revoked ones, oldest first.
 func (x *Index) Tokens(ctx context.Context) ([]access.Token, error) {
 	tokens, err := list(ctx, x, tokenTable, sqlTokens)
 	if err != nil {
@@ -95,8 +94,8 @@ func (x *Index) Tokens(ctx context.Context) ([]access.Token, error) {
 
 const sqlRevokeToken = `update tokens set revoked_at = coalesce(revoked_at, now()) where id = $1`
 
-// RevokeToken makes a token worthless from now on; one that is revoked already
-// keeps its time. The error wraps access.ErrTokenNotFound where there is none.
+// RevokeToken revokes a token. A token that is revoked already keeps its time. The
+// error wraps access.ErrTokenNotFound if there is no such token.
 func (x *Index) RevokeToken(ctx context.Context, id string) error {
 	if index.CheckText("token id", id) != nil {
 		return fmt.Errorf("revoke token %q: %w", id, access.ErrTokenNotFound)
@@ -113,8 +112,8 @@ func (x *Index) RevokeToken(ctx context.Context, id string) error {
 	return nil
 }
 
-// Every gateway writes its batch over the same rows: locking them in one order
-// keeps two batches from waiting for each other in a circle.
+// All gateways write batches to the same rows. Locking the rows in one order prevents
+// deadlocks between two batches.
 const sqlUseTokens = `
 with used as materialized (
     select t.id, u.used_at
@@ -126,8 +125,8 @@ with used as materialized (
 update tokens t set last_used_at = greatest(t.last_used_at, used.used_at)
 from used where t.id = used.id`
 
-// UseTokens records when tokens were last used, by id. A time never goes
-// backwards, and an id that doesn't exist is left out.
+// UseTokens records when tokens were last used, by id. A time never goes back. An
+// unknown id is ignored.
 func (x *Index) UseTokens(ctx context.Context, lastUsed map[string]time.Time) error {
 	if len(lastUsed) == 0 {
 		return nil
@@ -148,7 +147,7 @@ func (x *Index) UseTokens(ctx context.Context, lastUsed map[string]time.Time) er
 	return nil
 }
 
-// tokenFault is fault for an operation on one token, and turns "no row" into
+// tokenFault is fault for an operation on one token. It turns "no row" into
 // access.ErrTokenNotFound.
 func tokenFault(ctx context.Context, doing, id string, err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {

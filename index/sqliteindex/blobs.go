@@ -38,9 +38,9 @@ returning ` + blobTable.Select()
 // touchEvery is how old touched_at of a live row may be before it is refreshed.
 const touchEvery = time.Minute
 
-// Touch implements cas.Index. In most cases there is nothing to write, and then
-// the write lock isn't taken: what the reader saw is the answer. Otherwise the
-// update answers, from the row as it is by then.
+// Touch implements cas.Index. In most cases there is nothing to write, and Touch
+// returns the row it read, without the write lock. Otherwise it returns the row as
+// updated.
 func (x *Index) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 	b, err := x.touch(ctx, d)
 	if err != nil {
@@ -80,7 +80,7 @@ update blobs set
 where digest = ?
 returning ` + blobTable.Select()
 
-	// Suspect, and this object is no older.
+	// Suspect, and this object is not older.
 	sqlRepair = `
 update blobs set
     state = 'live', size = ?, generation = ?, verified_at = null, touched_at = max(touched_at, ?),
@@ -88,7 +88,7 @@ update blobs set
 where digest = ?
 returning ` + blobTable.Select()
 
-	// Its object is or was being removed, and this one is another.
+	// The row's object is being removed, or is gone, and this is a new object.
 	sqlRenew = `
 update blobs set
     state = 'live', size = ?, media_type = ?, name = ?, generation = ?, created_at = ?, touched_at = ?,
@@ -97,9 +97,8 @@ where digest = ?
 returning ` + blobTable.Select()
 )
 
-// Commit implements cas.Index. Where b's size contradicts that of a live or
-// condemned row, the row is left alone and returned: the caller has found a broken
-// database.
+// Commit implements cas.Index. If b's size contradicts a live or condemned row, Commit
+// returns the row unchanged: the caller has found a broken database.
 func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created bool, err error) {
 	if err := b.Check(); err != nil {
 		return cas.Blob{}, false, err
@@ -114,8 +113,8 @@ func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created b
 	return row, created, nil
 }
 
-// commit decides what to do by the row as it is; nobody else can write until the
-// transaction ends.
+// commit decides by the current row. No other process can write until the transaction
+// ends.
 func commit(ctx context.Context, tx *sql.Tx, b cas.Blob) (row cas.Blob, created bool, err error) {
 	d, at := b.Digest[:], now()
 	row, err = blobTable.Scan(tx.QueryRowContext(ctx, sqlSeen, d), new(int64))
@@ -149,10 +148,9 @@ const (
 	sqlInUse   = `select exists (select 1 from files where digest = ?1 and ` + aliveFile + `)`
 )
 
-// Condemn implements cas.Index. With force the bytes go although files refer to them:
-// the collector doesn't ask about files, since a condemned blob that has any can only
-// have been condemned by force. The files stay, and have their bytes again once those
-// are uploaded again.
+// Condemn implements cas.Index. With force the blob is condemned even if files refer to
+// it. The collector doesn't ask about files, since only force condemns a blob that has
+// any. The files stay, and have their bytes again after the next upload of the blob.
 func (x *Index) Condemn(ctx context.Context, d cas.Digest, force bool) error {
 	var used bool
 	err := x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -189,8 +187,8 @@ func (x *Index) Suspect(ctx context.Context, ref cas.ObjectRef) error {
 	return nil
 }
 
-// exec runs one statement as a transaction. Its error is sql.ErrNoRows where no
-// row was changed.
+// exec runs one statement as a transaction. The error is sql.ErrNoRows if no row was
+// changed.
 func (x *Index) exec(ctx context.Context, statement string, args ...any) error {
 	return x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, statement, args...)

@@ -5,6 +5,6 @@ import (
 	"time"
 )
 
-// Clock returns the database's time, which is that of every row: here it is this
-// process's own.
+// Clock returns the database's time, by which rows are written: here it is the time of
+// this process.
 func (x *Index) Clock(context.Context) (time.Time, error) { return time.Now(), nil }

@@ -10,8 +10,8 @@ import (
 	"casgate/cas"
 )
 
-// deletingRetry is how long a row may stay in deleting before its collector is
-// taken for dead and the row is given out again. Deleting twice does no harm.
+// deletingRetry is how long a row may be in deleting before its collector counts as
+// dead, and the row is given out again. Deleting twice does no harm.
 const deletingRetry = 10 * time.Minute
 
 const sqlStartDeleting = `
@@ -26,11 +26,11 @@ where digest in (
 )
 returning digest, generation`
 
-// StartDeleting hands the collector at most limit objects to remove: those of
-// blobs that have been condemned for olderThan or longer, and those that a
-// collector was given long ago and never finished. No upload can rescue these
-// blobs any more; it takes the next generation. For each object removed the
-// caller calls FinishDeleting; after an error it may just come again.
+// StartDeleting gives the collector at most limit objects to remove: the objects of
+// blobs condemned for olderThan or longer, and objects that a collector got long ago
+// and never finished. An upload can't rescue these blobs any more; it takes the next
+// generation. The caller calls FinishDeleting for each object it removed. After an
+// error it can simply call StartDeleting again.
 func (x *Index) StartDeleting(ctx context.Context, olderThan time.Duration, limit int) ([]cas.ObjectRef, error) {
 	var refs []cas.ObjectRef
 	err := x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -59,9 +59,9 @@ const sqlFinishDeleting = `
 update blobs set state = 'gone', condemned_at = null, deleting_at = null
 where digest = ? and generation = ? and state = 'deleting'`
 
-// FinishDeleting records that the object is removed. The row stays as a
-// tombstone, so that the next upload writes another object. A row that isn't
-// deleting at exactly this generation is left alone, without an error.
+// FinishDeleting records that the object is removed. The row stays as a tombstone, so
+// that the next upload writes a new object. A row that isn't deleting at exactly this
+// generation stays as it is, without an error.
 func (x *Index) FinishDeleting(ctx context.Context, ref cas.ObjectRef) error {
 	err := x.exec(ctx, sqlFinishDeleting, ref.Digest[:], ref.Generation)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {

@@ -24,23 +24,23 @@ returning ` + fileTable.Select()
 	sqlInsertTerms = `insert into file_terms (term, created_at, file_id) select value, ?2, ?3 from json_each(?1)`
 )
 
-// fileInserter stores files in a transaction. Its statements are parsed once, however
-// many files there are.
+// fileInserter stores files in a transaction. It parses its statements once for all
+// files.
 type fileInserter struct {
 	tx          *sql.Tx
 	file, terms *sql.Stmt // nil before their first use
 }
 
-// close ends what is left open.
+// close closes the statements.
 func (n *fileInserter) close() {
 	for _, stmt := range []*sql.Stmt{n.file, n.terms} {
 		if stmt != nil {
-			stmt.Close() // its errors are those of its calls, once more
+			stmt.Close() // its error only repeats the errors of the calls
 		}
 	}
 }
 
-// prepare parses a statement, unless that has been done.
+// prepare parses a statement before its first use.
 func (n *fileInserter) prepare(ctx context.Context, stmt **sql.Stmt, text string) (err error) {
 	if *stmt == nil {
 		*stmt, err = n.tx.PrepareContext(ctx, text)
@@ -48,8 +48,8 @@ func (n *fileInserter) prepare(ctx context.Context, stmt **sql.Stmt, text string
 	return err
 }
 
-// insert stores a file, and what it can be found by, and returns it as it was stored.
-// The error is sql.ErrNoRows where there is one with this id.
+// insert stores a file and its search terms, and returns the file as stored. The error
+// is sql.ErrNoRows if there is a file with this id.
 func (n *fileInserter) insert(ctx context.Context, f cas.File) (cas.File, error) {
 	object, err := decodeMetadata(f.Metadata)
 	if err != nil {
@@ -71,7 +71,7 @@ func (n *fileInserter) insert(ctx context.Context, f cas.File) (cas.File, error)
 	return stored, n.insertTerms(ctx, stored, fileTerms(f, object))
 }
 
-// insertTerms stores what a file can be found by.
+// insertTerms stores a file's search terms.
 func (n *fileInserter) insertTerms(ctx context.Context, f cas.File, terms []term) error {
 	if len(terms) == 0 {
 		return nil
@@ -94,8 +94,8 @@ var (
 	sqlCountFile   = `update blobs set files = files + ?2 where digest = ?1`
 )
 
-// removeFile removes a file, and takes it off the count of its blob. The error is
-// sql.ErrNoRows where there is none.
+// removeFile removes a file, and reduces the count of its blob. The error is
+// sql.ErrNoRows if there is no such file.
 func removeFile(ctx context.Context, tx *sql.Tx, id string) (cas.File, error) {
 	f, err := fileTable.Scan(tx.QueryRowContext(ctx, sqlRemoveFile, id))
 	if err != nil || f.IsPending() {
@@ -105,8 +105,7 @@ func removeFile(ctx context.Context, tx *sql.Tx, id string) (cas.File, error) {
 	return f, err
 }
 
-// replace is insert where a file that has expired may have the id: that file is
-// removed.
+// replace is insert, but removes an expired file that has the id.
 func (n *fileInserter) replace(ctx context.Context, f cas.File, at int64) (cas.File, error) {
 	stored, err := n.insert(ctx, f)
 	if !errors.Is(err, sql.ErrNoRows) {
@@ -122,8 +121,8 @@ func (n *fileInserter) replace(ctx context.Context, f cas.File, at int64) (cas.F
 	return n.insert(ctx, f)
 }
 
-// fileFault is fault for an operation on one file, and turns "no row" into
-// cas.ErrFileNotFound. What is nobody's fault but the caller's it leaves as it is.
+// fileFault is fault for an operation on one file. It turns "no row" into
+// cas.ErrFileNotFound. It keeps errors that are the caller's fault.
 func fileFault(ctx context.Context, doing, id string, err error) error {
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -134,12 +133,12 @@ func fileFault(ctx context.Context, doing, id string, err error) error {
 	return fault(ctx, doing+" file "+id, err)
 }
 
-// noFile says that there is no such row.
+// noFile returns the error for a file that doesn't exist.
 func noFile(doing, id string) error {
 	return fmt.Errorf("%s file %.100q: %w", doing, id, cas.ErrFileNotFound)
 }
 
-// visibleBlob returns the row of a blob that readers may see.
+// visibleBlob returns a blob's row if readers may see it.
 func visibleBlob(ctx context.Context, tx *sql.Tx, d cas.Digest) (cas.Blob, error) {
 	b, err := blobTable.Scan(tx.QueryRowContext(ctx, sqlBlob, d[:]))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -148,5 +147,5 @@ func visibleBlob(ctx context.Context, tx *sql.Tx, d cas.Digest) (cas.Blob, error
 	return b, err
 }
 
-// clock is the time by the index's clock, as it is stored.
+// clock is the index's current time, in the precision of a column.
 func clock() time.Time { return time.UnixMicro(now()).UTC() }

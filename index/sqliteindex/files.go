@@ -17,8 +17,8 @@ where digest = ?1 and ` + aliveFile + `
 order by created_at, id
 limit 1`
 
-// CreateFile implements cas.FileIndex. All of f is stored but its creation time and
-// its size, which is the blob's.
+// CreateFile implements cas.FileIndex. It stores all fields of f but two: the creation
+// time is the index's, and the size is the blob's.
 func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (created cas.File, err error) {
 	if err := f.Check(); err != nil {
 		return cas.File{}, err
@@ -33,7 +33,7 @@ func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (create
 	return created, nil
 }
 
-// fileOnce stores a file, or returns the one of its id that is there.
+// fileOnce stores a file, or returns the existing file with its id.
 func fileOnce(ctx context.Context, tx *sql.Tx, f cas.File, unique bool) (cas.File, error) {
 	f.CreatedAt = clock()
 	there, err := fileTable.Scan(tx.QueryRowContext(ctx, sqlAliveFile, f.ID, f.CreatedAt.UnixMicro()))
@@ -43,8 +43,8 @@ func fileOnce(ctx context.Context, tx *sql.Tx, f cas.File, unique bool) (cas.Fil
 	return createFile(ctx, tx, f, unique)
 }
 
-// createFile stores a file of an id that is not taken. Where the error wraps
-// cas.ErrDuplicateFile the other file is returned.
+// createFile stores a file with an unused id. If the error wraps cas.ErrDuplicateFile,
+// it returns the other file.
 func createFile(ctx context.Context, tx *sql.Tx, f cas.File, unique bool) (cas.File, error) {
 	at := f.CreatedAt.UnixMicro()
 	blob, err := visibleBlob(ctx, tx, f.Digest)
@@ -121,7 +121,7 @@ func (x *Index) ReleaseFile(ctx context.Context, id string) (f cas.File, condemn
 	return f, condemned, nil
 }
 
-// condemnUnused condemns a blob that readers see and no file refers to.
+// condemnUnused condemns a blob that readers may see, if no file refers to it.
 func condemnUnused(ctx context.Context, tx *sql.Tx, d cas.Digest, at int64) (condemned bool, err error) {
 	_, err = blobTable.Scan(tx.QueryRowContext(ctx, sqlBlob, d[:]))
 	if errors.Is(err, sql.ErrNoRows) {

@@ -50,8 +50,8 @@ func (x *Index) CommitResolved(ctx context.Context, b cas.Blob, id string) (row 
 	return row, created, file, err
 }
 
-// commitWith commits a blob and, where that leaves a live row of its size, does
-// something about a file in the same transaction.
+// commitWith commits a blob. If the row is then live and has the blob's size, it calls
+// do in the same transaction.
 func (x *Index) commitWith(ctx context.Context, b cas.Blob, do func(ctx context.Context, tx *sql.Tx) error) (row cas.Blob, created bool, err error) {
 	if err := b.Check(); err != nil {
 		return cas.Blob{}, false, err

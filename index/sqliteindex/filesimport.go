@@ -10,8 +10,8 @@ import (
 	"casgate/index"
 )
 
-// ImportFiles implements cas.FileIndex. A file without a creation time is created
-// now.
+// ImportFiles implements cas.FileIndex. A file without a creation time gets the current
+// time.
 func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []string, err error) {
 	if len(files) == 0 {
 		return nil, nil
@@ -64,7 +64,7 @@ func (x *Index) ResolveFile(ctx context.Context, id string, blob cas.Blob) (f ca
 	return f, nil
 }
 
-// resolve gives a pending file a blob that is visible.
+// resolve gives a pending file its blob, which must be visible.
 func resolve(ctx context.Context, tx *sql.Tx, id string, d cas.Digest) (cas.File, error) {
 	f, err := fileTable.Scan(tx.QueryRowContext(ctx, sqlAliveFile, id, now()))
 	if err != nil || !f.IsPending() {

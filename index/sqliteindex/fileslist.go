@@ -10,13 +10,13 @@ import (
 	"casgate/index/sqlrow"
 )
 
-// fileFilter is what a query asks for that only Go can tell.
+// fileFilter has the conditions of a query that are checked in Go, not in SQL.
 type fileFilter struct {
 	tag      string
 	metadata map[string]any
 }
 
-// terms returns the terms of all files that the filter lets through.
+// terms returns terms that every file has that passes the filter.
 func (l fileFilter) terms() []term {
 	terms := metadataTerms(l.metadata)
 	if l.tag != "" {
@@ -25,7 +25,7 @@ func (l fileFilter) terms() []term {
 	return terms
 }
 
-// passes decides about one file.
+// passes reports whether a file passes the filter.
 func (l fileFilter) passes(f cas.File) (bool, error) {
 	if l.tag != "" && !slices.Contains(f.Tags, l.tag) {
 		return false, nil
@@ -37,13 +37,13 @@ func (l fileFilter) passes(f cas.File) (bool, error) {
 	return contains(object, l.metadata), err
 }
 
-// listFiles returns the query for a page of files, some of which may not pass the
+// listFiles returns the query for a page of files. Some of them may not pass the
 // filter.
 func listFiles(q cas.FileQuery, filter fileFilter) (query string, args []any) {
 	w := sqlrow.NewWhere(sqlrow.SQLite)
 	from, createdAt, id := `files f`, `f.created_at`, `f.id`
-	// One of the terms leads to the files, in their order; unless there is a digest,
-	// which is narrower than any.
+	// The first term selects the files, in their order, unless there is a digest, which
+	// selects fewer.
 	if terms := filter.terms(); len(terms) > 0 && q.Digest.IsZero() {
 		from, createdAt, id = `file_terms t cross join files f on f.id = t.file_id`, `t.created_at`, `t.file_id`
 		w.Add(`t.term = ?`, terms[0])
@@ -52,8 +52,8 @@ func listFiles(q cas.FileQuery, filter fileFilter) (query string, args []any) {
 		}
 	}
 	w.Add(`(f.expires_at is null or f.expires_at > ?)`, now())
-	// Conditions that follow from others are there to name the partial index that
-	// serves them.
+	// A condition that follows from another one names the partial index that serves the
+	// query.
 	if q.Purpose != "" {
 		w.Add(`f.purpose = ?`, q.Purpose)
 	}

@@ -1,11 +1,10 @@
-// Package sqliteindex is the index of an embedded deployment: one SQLite file,
-// pure Go, for one gateway on one machine. Other processes on that machine, such
-// as `cas token`, may open the same file while the gateway runs.
+// Package sqliteindex is the index of an embedded deployment: one SQLite file, pure Go,
+// for one gateway on one machine. Other processes on that machine, such as `cas token`,
+// may open the same file while the gateway runs.
 //
-// SQLite has one writer at a time. Writes therefore queue for a single
-// connection, where they wait in order and can give up, and reads have
-// connections of their own, which a write never blocks. Times are those of this
-// process's clock, in microseconds.
+// SQLite has one writer at a time. So all writes use a single connection, for which
+// they wait in order, and can give up. Reads have connections of their own, which a
+// write never blocks. Times come from this process's clock, in microseconds.
 package sqliteindex
 
 import (
@@ -37,8 +36,8 @@ var (
 	_ journal.Store    = (*Index)(nil)
 )
 
-// callTimeout bounds a call whose context doesn't end sooner. It is longer than
-// the 5 s for which SQLite itself waits for another process's lock.
+// callTimeout limits a call whose context doesn't end sooner. It is longer than the 5 s
+// for which SQLite itself waits for another process's lock.
 const callTimeout = 10 * time.Second
 
 // Index is an index in an SQLite file. It is safe for concurrent use.
@@ -47,12 +46,12 @@ type Index struct {
 	writer *sql.DB // one connection; every transaction takes the write lock as it begins
 	reader *sql.DB // can't write
 
-	blob, seen, copyRow, file prepared // the reads that are on the way of nearly every request
+	blob, seen, copyRow, file prepared // the reads of nearly every request
 }
 
-// Open opens the database file, which is made, readable by its owner only, where
-// there is none; its folder must exist. It doesn't look at the schema: see
-// CheckSchema and Migrate.
+// Open opens the database file. If there is none, it creates one that only its owner
+// can read; the folder must exist. It doesn't check the schema: see CheckSchema and
+// Migrate.
 func Open(ctx context.Context, path string) (*Index, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -88,10 +87,10 @@ func Open(ctx context.Context, path string) (*Index, error) {
 	return x, nil
 }
 
-// create makes an empty database file, unless there is one. SQLite would make it
-// with the permissions of the umask, and gives its other files those of this
-// one. An existing file is not even opened: to close it again would drop the
-// locks that this process holds on it.
+// create makes an empty database file if there is none. SQLite would use the
+// permissions of the umask; it gives its other files the permissions of this one. An
+// existing file is not even opened: closing it would drop the locks that this process
+// holds on it.
 func create(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -114,8 +113,9 @@ func connect(path, txLock string, pragmas ...string) (*sql.DB, error) {
 	return sql.Open("sqlite", dsn.String())
 }
 
-// Close closes the file. Calls under way fail.
-func (x *Index) Close() { // errors of closing have nobody to help: each write was durable when it returned
+// Close closes the file. Running calls fail. Errors of closing are ignored: each write
+// was durable when it returned.
+func (x *Index) Close() {
 	x.reader.Close()
 	x.writer.Close()
 }
@@ -131,10 +131,10 @@ func (x *Index) Check(ctx context.Context) error {
 	return nil
 }
 
-// write runs f in a transaction that holds the write lock from its beginning, and
-// returns nil when its work is committed and on the disk. The statements of f
-// can't do that alone: where one returns rows, SQLite commits when it is closed,
-// and an error of that would be lost.
+// write runs f in a transaction that has the write lock from its beginning. It returns
+// nil once the work is committed and on the disk. A single statement can't do that: if
+// it returns rows, SQLite commits when the rows are closed, and an error of the commit
+// would be lost.
 func (x *Index) write(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -149,15 +149,14 @@ func (x *Index) write(ctx context.Context, f func(ctx context.Context, tx *sql.T
 	return tx.Commit()
 }
 
-// prepared is a query that is parsed once for each connection, not once for each
-// call. It can't be prepared before the schema is there, so that is left to its
-// first use.
+// prepared is a query that is parsed once per connection, not once per call. It is
+// prepared at its first use, since the schema must exist.
 type prepared struct {
 	text string
 	stmt atomic.Pointer[sql.Stmt] // closed with its sql.DB
 }
 
-// on returns the statement for a database, always the same one.
+// on returns the statement for a database. It is always the same statement.
 func (p *prepared) on(ctx context.Context, db *sql.DB) (*sql.Stmt, error) {
 	if stmt := p.stmt.Load(); stmt != nil {
 		return stmt, nil
@@ -167,7 +166,7 @@ func (p *prepared) on(ctx context.Context, db *sql.DB) (*sql.Stmt, error) {
 		return nil, err
 	}
 	if !p.stmt.CompareAndSwap(nil, stmt) {
-		stmt.Close() // another was first
+		stmt.Close() // another call was first
 	}
 	return p.stmt.Load(), nil
 }
@@ -183,15 +182,15 @@ func (x *Index) one(ctx context.Context, p *prepared, d cas.Digest, more ...any)
 	return blobTable.Scan(stmt.QueryRowContext(ctx, d[:]), more...)
 }
 
-// bounded gives a call its time limit. Errors are judged by the caller's own
-// context, not by the one it returns.
+// bounded returns a context with the time limit of a call. Errors are classified by
+// the caller's own context, not by this one.
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, callTimeout)
 }
 
-// fault says that doing something failed for no fault of the caller's. Where the
-// caller's own context is done the error wraps that as well, so that nobody
-// counts a client that left as an outage. The driver's error is kept as text
+// fault returns the error of an operation that failed through no fault of the caller.
+// If the caller's own context is done, the error wraps the context's error too, so that
+// a client that left doesn't count as an outage. The driver's error is kept as text
 // only: its time-outs are ours, and must not look like the caller's.
 func fault(ctx context.Context, doing string, err error) error {
 	if cause := ctx.Err(); cause != nil {
@@ -203,7 +202,7 @@ func fault(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("%s: %w: %v", doing, cas.ErrIndexUnavailable, err)
 }
 
-// blobFault is fault for an operation on one blob, and turns "no row" into
+// blobFault is fault for an operation on one blob. It turns "no row" into
 // cas.ErrBlobNotFound.
 func blobFault(ctx context.Context, doing string, d cas.Digest, err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
@@ -215,8 +214,7 @@ func blobFault(ctx context.Context, doing string, d cas.Digest, err error) error
 // now is the index's clock.
 func now() int64 { return time.Now().UnixMicro() }
 
-// fromMicros is the inverse of time.Time.UnixMicro, where null and the zero time
-// stand for each other.
+// fromMicros is the inverse of time.Time.UnixMicro. Null is the zero time.
 func fromMicros(us sql.NullInt64) time.Time {
 	if !us.Valid {
 		return time.Time{}

@@ -11,14 +11,14 @@ import (
 	"casgate/index/sqlrow"
 )
 
-// newRecord is what is stored of a record; the database adds its cursor.
+// newRecord has the columns of a new record. The database sets the cursor.
 var newRecord = journalTable.Without("cursor")
 
 var sqlAppendRecord = `insert into journal (` + newRecord.Names() + `) values (` + newRecord.Placeholders(1) + `)`
 
-// AppendRecords implements journal.Store. Texts that can't be stored are made so, see
-// index.StorableRecord. There is one writer at a time, so rows appear in the order of
-// their cursors.
+// AppendRecords implements journal.Store. Texts that can't be stored are changed, see
+// index.StorableRecord. There is one writer at a time, so rows become visible in the
+// order of their cursors.
 func (x *Index) AppendRecords(ctx context.Context, records []journal.Record) error {
 	if len(records) == 0 {
 		return nil

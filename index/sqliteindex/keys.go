@@ -15,7 +15,7 @@ select ` + signingKeyTable.Select() + ` from signing_keys
 where retired_at is null
 order by created_at desc, id desc`
 
-// SigningKeys returns the keys that have not been retired, newest first.
+// SigningKeys returns the keys that are not retired, newest first.
 func (x *Index) SigningKeys(ctx context.Context) ([]access.SigningKey, error) {
 	keys, err := list(ctx, x, signingKeyTable, sqlSigningKeys)
 	if err != nil {
@@ -28,8 +28,8 @@ const sqlAddSigningKey = `
 insert into signing_keys (id, secret, created_at) values (?, ?, ?)
 on conflict (id) do update set id = id where secret = excluded.secret`
 
-// AddSigningKey stores a new key; its creation time is the index's. It may be
-// repeated; another key with the same id is an error.
+// AddSigningKey stores a new key. The index sets the creation time. It is safe to
+// repeat. Another key with the same id is an error.
 func (x *Index) AddSigningKey(ctx context.Context, k access.SigningKey) error {
 	if err := index.CheckText("signing key id", k.ID); err != nil {
 		return fmt.Errorf("add signing key: %w", err)
@@ -46,8 +46,8 @@ func (x *Index) AddSigningKey(ctx context.Context, k access.SigningKey) error {
 
 const sqlRetireSigningKey = `update signing_keys set retired_at = coalesce(retired_at, ?) where id = ?`
 
-// RetireSigningKey makes every URL that the key signed worthless from now on. The
-// error wraps access.ErrKeyNotFound where there is no such key.
+// RetireSigningKey makes every URL invalid that the key signed. The error wraps
+// access.ErrKeyNotFound if there is no such key.
 func (x *Index) RetireSigningKey(ctx context.Context, id string) error {
 	err := x.exec(ctx, sqlRetireSigningKey, now(), id)
 	if errors.Is(err, sql.ErrNoRows) {

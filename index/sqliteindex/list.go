@@ -10,8 +10,7 @@ import (
 	"casgate/index"
 )
 
-// One parameter for any number of digests, so that they are looked up as of one
-// moment.
+// One parameter has all digests, so that one statement looks them up at one moment.
 const sqlLive = `
 select digest from blobs
 where state = 'live' and digest in (select unhex(value) from json_each(?))`
@@ -60,7 +59,7 @@ func (x *Index) List(ctx context.Context, q cas.Query) ([]cas.Blob, error) {
 	if q.MaxSize != nil {
 		most = sql.NullInt64{Int64: *q.MaxSize, Valid: true}
 	}
-	// The zero time is long before 1970: its microseconds are negative, and before
+	// The zero time is long before 1970: its microseconds are negative, and thus before
 	// every row.
 	blobs, err := list(ctx, x, blobTable, sqlList,
 		q.After.CreatedAt.UnixMicro(), q.After.Digest[:], q.MediaType, q.MinSize, most, q.Limit)

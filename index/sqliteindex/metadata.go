@@ -10,7 +10,7 @@ import (
 	"casgate/cas"
 )
 
-// decodeMetadata reads a file's metadata, of which empty means {}.
+// decodeMetadata decodes a file's metadata. Empty metadata is {}.
 func decodeMetadata(text json.RawMessage) (object map[string]any, err error) {
 	if len(text) == 0 {
 		return map[string]any{}, nil
@@ -21,7 +21,7 @@ func decodeMetadata(text json.RawMessage) (object map[string]any, err error) {
 	return object, err
 }
 
-// encodeMetadata writes what decodeMetadata has read, each key once.
+// encodeMetadata is the inverse of decodeMetadata. Each key occurs once.
 func encodeMetadata(object map[string]any) (string, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -30,10 +30,10 @@ func encodeMetadata(object map[string]any) (string, error) {
 	return string(bytes.TrimSuffix(text.Bytes(), []byte("\n"))), err
 }
 
-// contains reports whether a value of JSON has all that another has, as Postgres's
-// operator @> means it: an object has the other's keys, whose values contain the
-// other's; an array has for each of the other's elements one that contains it, in
-// whatever order; anything else is equal.
+// contains reports whether one JSON value contains another, as Postgres's operator @>
+// defines it. An object contains an object if it has all its keys, and their values
+// contain the other's values. An array contains an array if each element of the other
+// is contained in one of its elements, in any order. All other values must be equal.
 func contains(have, want any) bool {
 	switch want := want.(type) {
 	case map[string]any:
@@ -64,13 +64,13 @@ func contains(have, want any) bool {
 		return ok && decimal(number) == decimal(want)
 	}
 	switch have.(type) {
-	case map[string]any, []any: // which can't be compared
+	case map[string]any, []any: // Go can't compare these
 		return false
 	}
 	return have == want
 }
 
-// decimal is the form of a number by which it is compared.
+// decimal returns the form in which two equal numbers are the same text.
 func decimal(n json.Number) string {
 	if canonical, ok := cas.CanonicalNumber(n); ok {
 		return canonical
@@ -78,7 +78,7 @@ func decimal(n json.Number) string {
 	return string(n) // no such number was let in
 }
 
-// A term stands for something that a file can be found by. Two things may share one.
+// A term is a hash of something that files are searched by. Two things may share a term.
 type term = int64
 
 func newTerm(kind byte, text []byte) term {
@@ -88,8 +88,8 @@ func newTerm(kind byte, text []byte) term {
 
 func tagTerm(tag string) term { return newTerm('#', []byte(tag)) }
 
-// metadataTerms returns terms of an object, of which one has all terms of the objects
-// that it contains. Those of plain values come first: they tell more.
+// metadataTerms returns the terms of an object. An object has all terms of every object
+// that it contains. The terms of plain values come first: they select fewer files.
 func metadataTerms(object map[string]any) []term {
 	var values, shapes []term
 	var visit func(path []byte, value any)
@@ -103,7 +103,7 @@ func metadataTerms(object map[string]any) []term {
 				shapes = append(shapes, newTerm('{', path))
 			}
 			for key, inner := range value {
-				// The length keeps keys apart from each other, and from what follows.
+				// The length separates a key from the next part of the path.
 				step := binary.AppendUvarint(append(slices.Clip(path), '.'), uint64(len(key)))
 				visit(append(step, key...), inner)
 			}
@@ -130,7 +130,7 @@ func metadataTerms(object map[string]any) []term {
 	return append(values, shapes...)
 }
 
-// fileTerms returns all terms of a file, each once.
+// fileTerms returns all terms of a file, without duplicates.
 func fileTerms(f cas.File, metadata map[string]any) []term {
 	terms := metadataTerms(metadata)
 	for _, tag := range f.Tags {

@@ -13,14 +13,14 @@ import (
 	"casgate/migrations"
 )
 
-// Where goose keeps its account: its own default, by which its command-line tool
-// works on the same database.
+// goose's own table of versions, under its default name, so that goose's command-line
+// tool works on the same database.
 const (
 	sqlHasVersions = `select count(*) from sqlite_schema where type = 'table' and name = 'goose_db_version'`
 	sqlApplied     = `select version_id, max(unixepoch(tstamp)) from goose_db_version where is_applied group by version_id`
 )
 
-// applied reads which migrations were applied, and when.
+// applied returns when each applied migration was applied, by version.
 func (x *Index) applied(ctx context.Context) (map[int64]time.Time, error) {
 	call, cancel := bounded(ctx)
 	defer cancel()
@@ -44,9 +44,8 @@ func (x *Index) applied(ctx context.Context) (map[int64]time.Time, error) {
 	return applied, nil
 }
 
-// CheckSchema returns nil where the database's schema is the one this program
-// needs, and otherwise a *migrations.SchemaError, which says what to do. It
-// changes nothing.
+// CheckSchema returns nil if the database has the schema that this program needs.
+// Otherwise it returns a *migrations.SchemaError, which says what to do. It only reads.
 func (x *Index) CheckSchema(ctx context.Context) error {
 	applied, err := x.applied(ctx)
 	if err != nil {
@@ -59,8 +58,8 @@ func (x *Index) CheckSchema(ctx context.Context) error {
 	return migrations.SQLite.Check(version)
 }
 
-// MigrationStatus lists all migrations that this program knows or the database
-// had, by version.
+// MigrationStatus lists all migrations that this program knows or that the database
+// has, by version.
 func (x *Index) MigrationStatus(ctx context.Context) ([]migrations.Status, error) {
 	applied, err := x.applied(ctx)
 	if err != nil {
@@ -69,16 +68,16 @@ func (x *Index) MigrationStatus(ctx context.Context) ([]migrations.Status, error
 	return migrations.SQLite.Status(applied), nil
 }
 
-// Migrate brings the schema up to date. Any number of processes may call it at
-// once: one works, the others wait. A database that a newer program migrated is
-// refused with a *migrations.SchemaError.
+// Migrate brings the schema up to date. Any number of processes may call it at the
+// same time: one works, the others wait. If a newer program migrated the database, it
+// returns a *migrations.SchemaError.
 func (x *Index) Migrate(ctx context.Context) error {
 	if err := x.CheckSchema(ctx); !behind(err) {
 		return err
 	}
-	// goose decides what to apply before it takes SQLite's lock, so that lock can't
-	// keep two of them apart. This file can; it stays, since to remove a lock file
-	// is to let two in.
+	// goose decides which migrations to apply before it takes SQLite's lock, so that lock
+	// can't exclude a second process. This lock file can. It stays, since removing a lock
+	// file would let two processes in.
 	guard := flock.New(x.path+"-migrate.lock", flock.SetPermissions(0o600))
 	if _, err := guard.TryLockContext(ctx, 20*time.Millisecond); err != nil {
 		return fmt.Errorf("wait to migrate the index: %w: %w", cas.ErrIndexUnavailable, err)
@@ -98,7 +97,7 @@ func (x *Index) Migrate(ctx context.Context) error {
 	return x.CheckSchema(ctx)
 }
 
-// behind reports whether err is a *migrations.SchemaError that migrating cures.
+// behind reports whether err is a *migrations.SchemaError that Migrate solves.
 func behind(err error) bool {
 	schemaErr, ok := errors.AsType[*migrations.SchemaError](err)
 	return ok && schemaErr.Have < schemaErr.Want

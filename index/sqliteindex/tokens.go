@@ -11,19 +11,19 @@ import (
 	"casgate/index"
 )
 
-// newToken is what is stored of a new token.
+// newToken has the columns of a new token.
 var newToken = tokenTable.Without("last_used_at", "revoked_at")
 
-// The same token again is a repetition of a call whose answer was lost, and
-// returns the row; another secret under the same id returns nothing.
+// The same token again is the repetition of a call whose answer was lost, and returns
+// the row. Another secret under the same id returns no row.
 var sqlCreateToken = `
 insert into tokens (` + newToken.Names() + `)
 values (` + newToken.Placeholders(1) + `)
 on conflict (id) do update set id = id where secret_hash = excluded.secret_hash
 returning ` + tokenTable.Select()
 
-// CreateToken stores a new token and returns it with its creation time, which is
-// the index's. It may be repeated; another token with the same id is an error.
+// CreateToken stores a new token and returns it with its creation time, which the index
+// sets. It is safe to repeat. Another token with the same id is an error.
 func (x *Index) CreateToken(ctx context.Context, t access.Token) (access.Token, error) {
 	for field, text := range map[string]string{"token id": t.ID, "token name": t.Name} {
 		if err := index.CheckText(field, text); err != nil {
@@ -49,8 +49,8 @@ var sqlToken = `
 select ` + tokenTable.Select() + `
 from tokens where id = ?`
 
-// Token returns a token, expired and revoked ones too, or an error that wraps
-// access.ErrTokenNotFound.
+// Token returns a token, even if it is expired or revoked. The error wraps
+// access.ErrTokenNotFound if there is no such token.
 func (x *Index) Token(ctx context.Context, id string) (access.Token, error) {
 	call, cancel := bounded(ctx)
 	defer cancel()
@@ -65,7 +65,7 @@ var sqlTokens = `
 select ` + tokenTable.Select() + `
 from tokens order by created_at, id`
 
-// Tokens returns all tokens, expired and revoked ones too, oldest first.
+// Tokens returns all tokens, including expired and revoked ones, oldest first.
 func (x *Index) Tokens(ctx context.Context) ([]access.Token, error) {
 	tokens, err := list(ctx, x, tokenTable, sqlTokens)
 	if err != nil {
@@ -76,8 +76,8 @@ func (x *Index) Tokens(ctx context.Context) ([]access.Token, error) {
 
 const sqlRevokeToken = `update tokens set revoked_at = coalesce(revoked_at, ?) where id = ?`
 
-// RevokeToken makes a token worthless from now on; one that is revoked already
-// keeps its time. The error wraps access.ErrTokenNotFound where there is none.
+// RevokeToken revokes a token. A token that is revoked already keeps its time. The
+// error wraps access.ErrTokenNotFound if there is no such token.
 func (x *Index) RevokeToken(ctx context.Context, id string) error {
 	if err := x.exec(ctx, sqlRevokeToken, now(), id); err != nil {
 		return tokenFault(ctx, "revoke", id, err)
@@ -87,8 +87,8 @@ func (x *Index) RevokeToken(ctx context.Context, id string) error {
 
 const sqlUseToken = `update tokens set last_used_at = max(coalesce(last_used_at, 0), ?) where id = ?`
 
-// UseTokens records when tokens were last used, by id. A time never goes
-// backwards, and an id that doesn't exist is left out.
+// UseTokens records when tokens were last used, by id. A time never goes back. An
+// unknown id is ignored.
 func (x *Index) UseTokens(ctx context.Context, lastUsed map[string]time.Time) error {
 	if len(lastUsed) == 0 {
 		return nil
@@ -107,7 +107,7 @@ func (x *Index) UseTokens(ctx context.Context, lastUsed map[string]time.Time) er
 	return nil
 }
 
-// tokenFault is fault for an operation on one token, and turns "no row" into
+// tokenFault is fault for an operation on one token. It turns "no row" into
 // access.ErrTokenNotFound.
 func tokenFault(ctx context.Context, doing, id string, err error) error {
 	if errors.Is(err, sql.ErrNoRows) {

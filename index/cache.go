@@ -1,0 +1,176 @@
+package index
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/ristretto/v2"
+	"golang.org/x/sync/singleflight"
+
+	"casgate/cas"
+)
+
+// cache keeps answers of a database about digests.
+//
+// Ristretto applies writes late, in any order, or not at all. So the cache doesn't
+// rely on its order: every entry carries the epoch of its digest's shard, read before
+// the database was asked, and is valid only while the epoch is the same. To forget a
+// digest is to increase the epoch: an answer that was read before is then invalid,
+// even if it arrives later.
+type cache[T any] struct {
+	options CacheOptions
+	entries *ristretto.Cache[uint64, *entry[T]]
+	flights singleflight.Group
+
+	shards    [epochShards]atomic.Uint64
+	global    atomic.Uint64
+	listening atomic.Bool // used only if options.Shared
+
+	hits, misses atomic.Uint64 // counted by the owner, which knows whether an entry was the one it asked for
+}
+
+// epochShards is the number of epochs. Forgetting one digest forgets its whole shard,
+// which is one entry in a few thousand.
+const epochShards = 4096
+
+// entry is the value of a key. It never changes.
+type entry[T any] struct {
+	value T
+	epoch uint64
+}
+
+// newCache makes an empty cache.
+func newCache[T any](o CacheOptions) (*cache[T], error) {
+	if o.Entries == 0 {
+		o.Entries = DefaultEntries
+	}
+	if o.TTL == 0 {
+		o.TTL = DefaultTTL
+	}
+	if o.DeafTTL == 0 {
+		o.DeafTTL = DefaultDeafTTL
+	}
+	if o.Entries < 0 || o.TTL < 0 || o.DeafTTL < 0 {
+		return nil, fmt.Errorf("index cache: negative options %+v", o)
+	}
+	entries, err := ristretto.NewCache(&ristretto.Config[uint64, *entry[T]]{
+		MaxCost:            o.Entries, // an entry costs 1
+		IgnoreInternalCost: true,      // without this it would cost 57
+		NumCounters:        10 * o.Entries,
+		BufferItems:        64,
+		KeyToHash:          func(key uint64) (uint64, uint64) { return key, 0 },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("index cache: %w", err)
+	}
+	return &cache[T]{options: o, entries: entries}, nil
+}
+
+// close ends the cache.
+func (c *cache[T]) close() { c.entries.Close() }
+
+// epoch returns a digest's epoch: the sum of two numbers that only grow, so it stays
+// the same only while both stay the same.
+func (c *cache[T]) epoch(d cas.Digest) uint64 {
+	return c.shard(d).Load() + c.global.Load()
+}
+
+// shard returns the part of the epoch that a digest shares with the others of its shard.
+func (c *cache[T]) shard(d cas.Digest) *atomic.Uint64 {
+	return &c.shards[binary.LittleEndian.Uint16(d[8:])%epochShards]
+}
+
+// forget makes every answer about a digest invalid that was read before the call.
+func (c *cache[T]) forget(d cas.Digest) { c.shard(d).Add(1) }
+
+// forgetAll does so for all digests.
+func (c *cache[T]) forgetAll() { c.global.Add(1) }
+
+// setListening records whether the feed reports changes by other processes.
+func (c *cache[T]) setListening(listening bool) {
+	c.listening.Store(listening)
+	if !listening {
+		// Entries with a long TTL could stay wrong for that long.
+		c.forgetAll()
+	}
+}
+
+// remember stores a value that was read after the epoch. The value expires at until
+// at the latest; zero means no such limit.
+func (c *cache[T]) remember(key uint64, value T, epoch uint64, until time.Time) {
+	ttl := c.options.TTL
+	if c.options.Shared && !c.listening.Load() {
+		ttl = min(ttl, c.options.DeafTTL)
+	}
+	ttl += time.Duration((rand.Float64() - 0.5) / 5 * float64(ttl))
+	if !until.IsZero() {
+		if ttl = min(ttl, time.Until(until)); ttl <= 0 {
+			return
+		}
+	}
+	c.entries.SetWithTTL(key, &entry[T]{value, epoch}, 1, ttl)
+}
+
+// recall returns the value of a key if its epoch is this one, and nil otherwise. Two
+// digests may share a key, so the caller checks that the value is for its digest. The
+// caller must not change the value.
+func (c *cache[T]) recall(key, epoch uint64) *T {
+	if known, ok := c.entries.Get(key); ok && known.epoch == epoch {
+		return &known.value
+	}
+	return nil
+}
+
+// recallAny is recall without regard to the epoch.
+func (c *cache[T]) recallAny(key uint64) *T {
+	if known, ok := c.entries.Get(key); ok {
+		return &known.value
+	}
+	return nil
+}
+
+// loadTimeout limits a load, which doesn't end with a single caller's context. It is
+// longer than the drivers' own limits, so that their errors, which say what took so
+// long, come first.
+const loadTimeout = 15 * time.Second
+
+// load asks the index, once for all callers that ask the same at the same time.
+// Callers share an answer only within an epoch, which must be part of the flight's
+// name: a caller after forget must not get an answer that was asked for before it.
+func (c *cache[T]) load(ctx context.Context, flight, doing string, ask func(ctx context.Context) (T, error)) (T, error) {
+	var none T
+	canceled := func() error {
+		return fmt.Errorf("%s: %w: %w", doing, cas.ErrIndexUnavailable, ctx.Err())
+	}
+	if ctx.Err() != nil {
+		return none, canceled()
+	}
+	done := c.flights.DoChan(flight, func() (any, error) {
+		// The first caller may leave while other callers still wait.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+		defer cancel()
+		return ask(ctx)
+	})
+	select {
+	case result := <-done:
+		value, _ := result.Val.(T)
+		return value, result.Err
+	case <-ctx.Done():
+		return none, canceled()
+	}
+}
+
+// flightOf returns the name of a lookup within an epoch. The texts tell apart lookups
+// of the same digest.
+func flightOf(d cas.Digest, epoch uint64, texts ...string) string {
+	flight := binary.LittleEndian.AppendUint64(d[:], epoch)
+	for _, text := range texts {
+		flight = binary.AppendUvarint(flight, uint64(len(text)))
+		flight = append(flight, text...)
+	}
+	return string(flight)
+}
