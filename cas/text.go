@@ -20,3 +20,17 @@ func CheckText(field, text string) error {
 	}
 	return nil
 }
+
+// StorableText returns a text that every index can store, of at most most bytes. It
+// replaces characters that can't be stored, and cuts a long text at the end of a
+// character. It is for texts that are not worth failing for.
+func StorableText[T ~string](text T, most int) T {
+	stored := strings.ReplaceAll(strings.ToValidUTF8(string(text), "\ufffd"), "\x00", "\ufffd")
+	if len(stored) <= most {
+		return T(stored)
+	}
+	for most > 0 && !utf8.RuneStart(stored[most]) {
+		most--
+	}
+	return T(stored[:most])
+}

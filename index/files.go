@@ -4,36 +4,27 @@ import (
 	"bytes"
 	"encoding/json"
 	"unicode/utf8"
+
+	"casgate/cas"
 )
 
-// FileReason is what an index keeps of the reason why a file's bytes could not be
-// taken in. As with errors of copies, it is not worth failing for.
-func FileReason(reason string) string { return storable(cut(reason, maxReason)) }
+// FileReason returns the reason why a file's bytes could not be read, as an index
+// stores it.
+func FileReason(reason string) string { return cas.StorableText(reason, maxReason) }
 
 const maxReason = 1000 // bytes
 
-// cut shortens a text to at most most bytes, at the end of a character.
-func cut(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	for most > 0 && !utf8.RuneStart(text[most]) {
-		most--
-	}
-	return text[:most]
-}
-
-// PrefixEnd returns the least text, by its bytes, that is greater than all those that
-// begin with prefix; bounded is false where there is none.
+// PrefixEnd returns the least text, in byte order, that is greater than all texts with
+// this prefix. Bounded is false if there is no such text.
 func PrefixEnd(prefix string) (end string, bounded bool) {
 	for prefix != "" {
 		last, size := utf8.DecodeLastRuneInString(prefix)
 		prefix = prefix[:len(prefix)-size]
 		switch last {
 		case utf8.MaxRune:
-			continue // there is none after it, so the one before it must grow
+			continue // no character is greater, so the one before it must grow
 		case 0xD7FF:
-			last = 0xDFFF // what lies between them are no characters
+			last = 0xDFFF // the values between the two are not characters
 		}
 		return prefix + string(last+1), true
 	}

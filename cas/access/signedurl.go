@@ -22,6 +22,9 @@ type SigningKey struct {
 	CreatedAt time.Time
 }
 
+// Check returns an error if no index can store the key.
+func (k SigningKey) Check() error { return cas.CheckText("signing key id", k.ID) }
+
 // NewSigningKey makes a key of 32 random bytes with a random id.
 func NewSigningKey() SigningKey {
 	var id [5]byte

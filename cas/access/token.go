@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"casgate/cas"
 )
 
 // Errors of this package and of those that store its values.
@@ -73,6 +75,14 @@ type Token struct {
 	ExpiresAt  time.Time // zero: never
 	LastUsedAt time.Time // zero: never; written in batches, so up to a minute late
 	RevokedAt  time.Time // zero: not revoked
+}
+
+// Check returns an error if no index can store the token.
+func (t Token) Check() error {
+	if err := cas.CheckText("token id", t.ID); err != nil {
+		return err
+	}
+	return cas.CheckText("token name", t.Name)
 }
 
 // tokenPrefix begins every token, so that secret scanners can find leaked ones.

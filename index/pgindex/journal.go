@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"casgate/cas/journal"
-	"casgate/index"
 	"casgate/index/sqlrow"
 )
 
@@ -31,14 +30,14 @@ cross join unnest(` + newRecord.ArrayPlaceholders(2) + `) with ordinality
 order by r.n`
 
 // AppendRecords implements journal.Store. Texts that can't be stored are changed, see
-// index.StorableRecord.
+// journal.Record.Storable.
 func (x *Index) AppendRecords(ctx context.Context, records []journal.Record) error {
 	if len(records) == 0 {
 		return nil
 	}
 	rows := make([]journal.Entry, len(records))
 	for i, r := range records {
-		rows[i] = journal.Entry{Record: index.StorableRecord(r)}
+		rows[i] = journal.Entry{Record: r.Storable()}
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
@@ -60,7 +59,7 @@ func (x *Index) Records(ctx context.Context, q journal.Query) ([]journal.Entry, 
 	if q.Limit < 1 {
 		return nil, fmt.Errorf("list records: a limit of %d; it must be at least 1", q.Limit)
 	}
-	query, args := listRecords(index.StorableQuery(q))
+	query, args := listRecords(q.Storable())
 	entries, err := list(ctx, x, journalTable, query, args...)
 	if err != nil {
 		return nil, fault(ctx, "list records", err)
@@ -75,7 +74,7 @@ func (x *Index) Record(ctx context.Context, id string) (journal.Entry, error) {
 	doing := fmt.Sprintf("look up operation %.100q", id)
 	call, cancel := bounded(ctx)
 	defer cancel()
-	e, err := journalTable.Scan(x.pool.QueryRow(call, sqlRecord, index.RecordID(id)))
+	e, err := journalTable.Scan(x.pool.QueryRow(call, sqlRecord, journal.StorableID(id)))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return journal.Entry{}, fmt.Errorf("%s: %w", doing, journal.ErrNotFound)
 	}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"casgate/cas"
 	"casgate/cas/access"
-	"casgate/index"
 )
 
 var sqlSigningKeys = `
@@ -29,7 +29,7 @@ on conflict (id) do update set id = k.id where k.secret = excluded.secret`
 // AddSigningKey stores a new key. The database sets the creation time. It is safe to
 // repeat. Another key with the same id is an error.
 func (x *Index) AddSigningKey(ctx context.Context, k access.SigningKey) error {
-	if err := index.CheckText("signing key id", k.ID); err != nil {
+	if err := k.Check(); err != nil {
 		return fmt.Errorf("add signing key: %w", err)
 	}
 	call, cancel := bounded(ctx)
@@ -49,7 +49,7 @@ const sqlRetireSigningKey = `update signing_keys set retired_at = coalesce(retir
 // RetireSigningKey makes every URL invalid that the key signed. The error wraps
 // access.ErrKeyNotFound if there is no such key.
 func (x *Index) RetireSigningKey(ctx context.Context, id string) error {
-	if index.CheckText("signing key id", id) != nil {
+	if cas.CheckText("signing key id", id) != nil {
 		return fmt.Errorf("retire signing key %q: %w", id, access.ErrKeyNotFound)
 	}
 	call, cancel := bounded(ctx)

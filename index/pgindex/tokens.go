@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"casgate/cas"
 	"casgate/cas/access"
-	"casgate/index"
 )
 
 // timeOrZero converts null to the zero time.
@@ -43,10 +43,8 @@ returning ` + tokenTable.Select()
 // CreateToken stores a new token and returns it with its creation time, which the
 // database sets. It is safe to repeat. Another token with the same id is an error.
 func (x *Index) CreateToken(ctx context.Context, t access.Token) (access.Token, error) {
-	for field, text := range map[string]string{"token id": t.ID, "token name": t.Name} {
-		if err := index.CheckText(field, text); err != nil {
-			return access.Token{}, fmt.Errorf("create token: %w", err)
-		}
+	if err := t.Check(); err != nil {
+		return access.Token{}, fmt.Errorf("create token: %w", err)
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
@@ -67,7 +65,7 @@ from tokens where id = $1`
 // Token returns a token, even if it is expired or revoked. The error wraps
 // access.ErrTokenNotFound if there is no such token.
 func (x *Index) Token(ctx context.Context, id string) (access.Token, error) {
-	if index.CheckText("token id", id) != nil {
+	if cas.CheckText("token id", id) != nil {
 		return access.Token{}, fmt.Errorf("look up token %q: %w", id, access.ErrTokenNotFound)
 	}
 	call, cancel := bounded(ctx)
@@ -97,7 +95,7 @@ const sqlRevokeToken = `update tokens set revoked_at = coalesce(revoked_at, now(
 // RevokeToken revokes a token. A token that is revoked already keeps its time. The
 // error wraps access.ErrTokenNotFound if there is no such token.
 func (x *Index) RevokeToken(ctx context.Context, id string) error {
-	if index.CheckText("token id", id) != nil {
+	if cas.CheckText("token id", id) != nil {
 		return fmt.Errorf("revoke token %q: %w", id, access.ErrTokenNotFound)
 	}
 	call, cancel := bounded(ctx)
@@ -134,7 +132,7 @@ func (x *Index) UseTokens(ctx context.Context, lastUsed map[string]time.Time) er
 	ids := make([]string, 0, len(lastUsed))
 	times := make([]time.Time, 0, len(lastUsed))
 	for id, at := range lastUsed {
-		if index.CheckText("token id", id) == nil {
+		if cas.CheckText("token id", id) == nil {
 			ids = append(ids, id)
 			times = append(times, at.UTC())
 		}

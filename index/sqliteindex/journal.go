@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"casgate/cas/journal"
-	"casgate/index"
 	"casgate/index/sqlrow"
 )
 
@@ -17,7 +16,7 @@ var newRecord = journalTable.Without("cursor")
 var sqlAppendRecord = `insert into journal (` + newRecord.Names() + `) values (` + newRecord.Placeholders(1) + `)`
 
 // AppendRecords implements journal.Store. Texts that can't be stored are changed, see
-// index.StorableRecord. There is one writer at a time, so rows become visible in the
+// journal.Record.Storable. There is one writer at a time, so rows become visible in the
 // order of their cursors.
 func (x *Index) AppendRecords(ctx context.Context, records []journal.Record) error {
 	if len(records) == 0 {
@@ -30,7 +29,7 @@ func (x *Index) AppendRecords(ctx context.Context, records []journal.Record) err
 		}
 		defer stmt.Close()
 		for _, r := range records {
-			entry := journal.Entry{Record: index.StorableRecord(r)}
+			entry := journal.Entry{Record: r.Storable()}
 			_, err := stmt.ExecContext(ctx, newRecord.Args(entry)...)
 			if err != nil {
 				return err
@@ -55,7 +54,7 @@ func (x *Index) Records(ctx context.Context, q journal.Query) ([]journal.Entry, 
 	if q.Limit < 1 {
 		return nil, fmt.Errorf("list records: a limit of %d; it must be at least 1", q.Limit)
 	}
-	query, args := listRecords(index.StorableQuery(q))
+	query, args := listRecords(q.Storable())
 	entries, err := list(ctx, x, journalTable, query, args...)
 	if err != nil {
 		return nil, fault(ctx, "list records", err)
@@ -68,7 +67,7 @@ var sqlRecord = `select ` + journalTable.Select() + ` from journal where operati
 // Record implements journal.Store.
 func (x *Index) Record(ctx context.Context, id string) (journal.Entry, error) {
 	doing := fmt.Sprintf("look up operation %.100q", id)
-	entries, err := list(ctx, x, journalTable, sqlRecord, index.RecordID(id))
+	entries, err := list(ctx, x, journalTable, sqlRecord, journal.StorableID(id))
 	if err != nil {
 		return journal.Entry{}, fault(ctx, doing, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"casgate/cas/access"
-	"casgate/index"
 )
 
 var sqlSigningKeys = `
@@ -31,7 +30,7 @@ on conflict (id) do update set id = id where secret = excluded.secret`
 // AddSigningKey stores a new key. The index sets the creation time. It is safe to
 // repeat. Another key with the same id is an error.
 func (x *Index) AddSigningKey(ctx context.Context, k access.SigningKey) error {
-	if err := index.CheckText("signing key id", k.ID); err != nil {
+	if err := k.Check(); err != nil {
 		return fmt.Errorf("add signing key: %w", err)
 	}
 	err := x.exec(ctx, sqlAddSigningKey, k.ID, k.Secret, now())

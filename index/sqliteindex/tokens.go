@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"casgate/cas/access"
-	"casgate/index"
 )
 
 // newToken has the columns of a new token.
@@ -25,10 +24,8 @@ returning ` + tokenTable.Select()
 // CreateToken stores a new token and returns it with its creation time, which the index
 // sets. It is safe to repeat. Another token with the same id is an error.
 func (x *Index) CreateToken(ctx context.Context, t access.Token) (access.Token, error) {
-	for field, text := range map[string]string{"token id": t.ID, "token name": t.Name} {
-		if err := index.CheckText(field, text); err != nil {
-			return access.Token{}, fmt.Errorf("create token: %w", err)
-		}
+	if err := t.Check(); err != nil {
+		return access.Token{}, fmt.Errorf("create token: %w", err)
 	}
 	t.CreatedAt = clock()
 	var created access.Token
