@@ -10,11 +10,11 @@ import (
 
 // rows is an index of live rows in memory.
 type rows struct {
-	cas.Index // what isn't here panics
+	cas.Index // all other methods panic
 	mu        sync.Mutex
 	live      map[cas.Digest]bool
 	asked     int
-	// hold, where it is set, is called by Blob after the row is read.
+	// hold, if set, is called by Blob after the row is read.
 	hold func()
 }
 
@@ -65,7 +65,7 @@ func (r *rows) Condemn(_ context.Context, d cas.Digest, _ bool) error {
 	return nil
 }
 
-// Suspect implements cas.Index; what is suspect isn't live.
+// Suspect implements cas.Index. A suspect blob isn't live.
 func (r *rows) Suspect(_ context.Context, ref cas.ObjectRef) error {
 	r.set(ref.Digest, false)
 	return nil

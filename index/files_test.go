@@ -9,7 +9,7 @@ import (
 	"casgate/index"
 )
 
-// What begins with a prefix lies between it and its end, and nothing else does.
+// Exactly the texts with a prefix lie between the prefix and its end.
 func TestPrefixEnd(t *testing.T) {
 	t.Parallel()
 	text := rapid.StringOfN(rapid.SampledFrom([]rune("aAz/0ä\ud7ff\ue000😀\U0010ffff")), 0, 4, -1)

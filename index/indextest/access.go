@@ -21,7 +21,7 @@ func newToken(t testing.TB, x Index, name string, expires time.Time, scopes ...a
 	return created
 }
 
-// getToken reads a token and fails the test where that fails.
+// getToken reads a token, and fails the test on an error.
 func getToken(t testing.TB, x Index, id string) access.Token {
 	t.Helper()
 	token, err := x.Token(t.Context(), id)
@@ -32,7 +32,7 @@ func getToken(t testing.TB, x Index, id string) access.Token {
 }
 
 var tokenTests = []test{
-	{"returns what was created", func(t *testing.T, x Index) {
+	{"returns the created token", func(t *testing.T, x Index) {
 		expires := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
 		for _, want := range []access.Token{
 			newToken(t, x, "CI «ü»", expires, access.ScopeRead, access.ScopeWrite),

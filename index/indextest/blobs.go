@@ -10,7 +10,7 @@ import (
 )
 
 var blobTests = []test{
-	{"returns what was committed", func(t *testing.T, x Index) {
+	{"returns the committed row", func(t *testing.T, x Index) {
 		before := time.Now()
 		row, _ := commit(t, x, blob(digest(t, 0), 0))
 		got, err := x.Blob(t.Context(), row.Digest)
@@ -203,7 +203,7 @@ var commitTests = []test{
 			t.Errorf("it became %s of size %d, created %v", got.State, got.Size, created)
 		}
 	}},
-	{"leaves a row alone whose size contradicts", func(t *testing.T, x Index) {
+	{"leaves a row unchanged if the size contradicts it", func(t *testing.T, x Index) {
 		for i, state := range []cas.State{cas.StateLive, cas.StateCondemned} {
 			b := blob(digest(t, i), 0)
 			arrange(t, x, b, state)

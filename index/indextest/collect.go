@@ -67,7 +67,7 @@ var collectTests = []test{
 		}
 		expect(t, x, b.Digest, cas.StateCondemned, 0)
 	}},
-	{"takes a blob whose grace is over, the longest condemned first", func(t *testing.T, x Index) {
+	{"takes blobs after their grace period, the longest condemned first", func(t *testing.T, x Index) {
 		for i, ago := range []time.Duration{61, 63, 62} {
 			b := blob(digest(t, i), 0)
 			setTimeOf(t, x, b, cas.StateCondemned, time.Now().Add(-ago*time.Minute))
@@ -79,7 +79,7 @@ var collectTests = []test{
 			}
 		}
 	}},
-	{"takes up what a dead collector left", func(t *testing.T, x Index) {
+	{"takes over the objects of a dead collector", func(t *testing.T, x Index) {
 		b := blob(digest(t, 0), 2)
 		setTimeOf(t, x, b, cas.StateDeleting, time.Now().Add(-24*time.Hour))
 		refs, err := x.StartDeleting(t.Context(), 0, 10)

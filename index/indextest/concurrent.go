@@ -198,7 +198,7 @@ func (s *objects) upload(t testing.TB, x Index, d cas.Digest) {
 	t.Error("a hundred commits did not make the blob live")
 }
 
-// collect removes what is condemned, the way the contract says.
+// collect removes condemned blobs as the contract requires.
 func (s *objects) collect(t testing.TB, x Index) {
 	refs, err := x.StartDeleting(t.Context(), 0, 10)
 	if err != nil {

@@ -39,7 +39,7 @@ var (
 // NewFaulty wraps an index. The hook is called from the caller's goroutine.
 func NewFaulty(inner cas.Index, hook Hook) *Faulty { return &Faulty{inner: inner, hook: hook} }
 
-// fail asks the hook, and makes the call where it failed but is applied.
+// fail asks the hook. It makes the call if the hook fails it but applies it.
 func (f *Faulty) fail(op string, d cas.Digest, call func()) error {
 	apply, err := f.hook(op, d)
 	if err != nil && apply {
@@ -112,7 +112,7 @@ func (f *Faulty) Check(ctx context.Context) error {
 	return f.inner.Check(ctx)
 }
 
-// Forget implements cas.Forgetter, where the wrapped index does.
+// Forget implements cas.Forgetter if the wrapped index does.
 func (f *Faulty) Forget(d cas.Digest) {
 	if inner, ok := f.inner.(cas.Forgetter); ok {
 		inner.Forget(d)

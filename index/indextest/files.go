@@ -49,7 +49,7 @@ func fileOf(t testing.TB, n int, d cas.Digest) cas.File {
 	return cas.File{ID: fileID(t, n), Digest: d, Size: size, Name: "a.txt", MediaType: "text/plain", Purpose: "assistants"}
 }
 
-// fullFile is one that says all it can.
+// fullFile has a value in every field.
 func fullFile(t testing.TB, n int, d cas.Digest) cas.File {
 	f := fileOf(t, n, d)
 	f.Name, f.MediaType, f.Purpose, f.Context = "Größe 文件 😀.pdf", "text/plain; charset=utf-8", "file-extract", "conversation 7"
@@ -87,7 +87,7 @@ func live(t testing.TB, x Index, n int) cas.Digest {
 	return row.Digest
 }
 
-// createFile creates and fails the test where that fails.
+// createFile calls CreateFile, and fails the test on an error.
 func createFile(t testing.TB, x Index, f cas.File) cas.File {
 	t.Helper()
 	created, err := x.CreateFile(t.Context(), f, false)
@@ -97,7 +97,7 @@ func createFile(t testing.TB, x Index, f cas.File) cas.File {
 	return created
 }
 
-// getFile reads a file and fails the test where that fails.
+// getFile reads a file, and fails the test on an error.
 func getFile(t testing.TB, x Index, id string) cas.File {
 	t.Helper()
 	f, err := x.File(t.Context(), id)
@@ -107,7 +107,7 @@ func getFile(t testing.TB, x Index, id string) cas.File {
 	return f
 }
 
-// deleteFile deletes and fails the test where that fails.
+// deleteFile calls DeleteFile, and fails the test on an error.
 func deleteFile(t testing.TB, x Index, id string) {
 	t.Helper()
 	if _, err := x.DeleteFile(t.Context(), id); err != nil {

@@ -27,7 +27,7 @@ var commitFileTests = []test{
 		deleteFile(t, x, f.ID)
 		condemn(t, x, b.Digest)
 	}},
-	{"commits as Commit does, whatever there is", func(t *testing.T, x Index) {
+	{"commits as Commit does, in every state of the row", func(t *testing.T, x Index) {
 		for i, state := range states {
 			for generation := range int32(2) {
 				n := 2*i + int(generation)
@@ -57,14 +57,14 @@ var commitFileTests = []test{
 		if err != nil || created || row.Size != size {
 			t.Errorf("%+v, created %t, error %v", row, created, err)
 		}
-		// Who asked for it finds a broken database, and tells nobody of the file.
+		// The caller finds a broken database, and doesn't report the file to its client.
 		if file.ID != "" {
 			t.Errorf("a file was made: %+v", file)
 		}
 		_, err = x.File(t.Context(), fileID(t, 1))
 		noFile(t, "File", err)
 	}},
-	{"commits the blob also where the file is refused", func(t *testing.T, x Index) {
+	{"commits the blob even if the file is refused", func(t *testing.T, x Index) {
 		for i, spoil := range []func(*cas.File){
 			func(f *cas.File) { f.Purpose = "dance" },
 			func(f *cas.File) { f.ID = "not one" },

@@ -42,7 +42,7 @@ var filesConcurrentTests = []test{
 			}
 		}
 	}},
-	{"a file whose blob has files that have expired, too", func(t *testing.T, x Index) {
+	{"a file whose blob also has expired files", func(t *testing.T, x Index) {
 		for round := range rounds {
 			d := live(t, x, round)
 			expired(t, x, fileOf(t, 100+round, d))
@@ -200,7 +200,7 @@ var filesConcurrentTests = []test{
 		}
 		condemn(t, x, d)
 	}},
-	{"one of many expires each file, whatever blobs they share", func(t *testing.T, x Index) {
+	{"one of many expires each file, even if files share blobs", func(t *testing.T, x Index) {
 		var ds []cas.Digest
 		for n := range 5 {
 			ds = append(ds, live(t, x, n))

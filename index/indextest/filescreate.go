@@ -12,7 +12,7 @@ import (
 )
 
 var createFileTests = []test{
-	{"returns what was created", func(t *testing.T, x Index) {
+	{"returns the created file", func(t *testing.T, x Index) {
 		d := live(t, x, 0)
 		for i, f := range []cas.File{fileOf(t, 1, d), fullFile(t, 2, d), {ID: fileID(t, 3), Digest: d, Name: "x", Purpose: "batch"}} {
 			want := f
@@ -35,7 +35,7 @@ var createFileTests = []test{
 			t.Errorf("its size is %d; want %d", got.Size, size)
 		}
 	}},
-	{"keeps where the file came from, and when it was read", func(t *testing.T, x Index) {
+	{"keeps the file's origin, and the time it was read", func(t *testing.T, x Index) {
 		f := fullFile(t, 1, live(t, x, 0))
 		f.Origin = &cas.Origin{Source: "old", Key: "k", Digest: digest(t, 5), Provider: "p", ProviderFileID: "i", Error: "e"}
 		f.AccessedAt = later(-time.Hour)
@@ -113,7 +113,7 @@ var createFileTests = []test{
 		deleteFile(t, x, f.ID)
 		condemn(t, x, b.Digest)
 	}},
-	{"is refused where another file has the same bytes, and unique ones are wanted", func(t *testing.T, x Index) {
+	{"is refused if unique bytes are wanted, and another file has them", func(t *testing.T, x Index) {
 		d, another := live(t, x, 0), live(t, x, 1)
 		create := func(n int, d cas.Digest) (cas.File, error) {
 			return x.CreateFile(t.Context(), fileOf(t, n, d), true)
@@ -211,7 +211,7 @@ var createFileTests = []test{
 		condemn(t, x, digest(t, 0))
 		condemn(t, x, digest(t, 1))
 	}},
-	{"refuses what can't be stored", func(t *testing.T, x Index) {
+	{"refuses fields that can't be stored", func(t *testing.T, x Index) {
 		d := live(t, x, 0)
 		metadata := func(text string) func(f *cas.File) {
 			return func(f *cas.File) { f.Metadata = json.RawMessage(text) }
@@ -254,7 +254,7 @@ var createFileTests = []test{
 		}
 		condemn(t, x, d)
 	}},
-	{"takes whatever can be", func(t *testing.T, x Index) {
+	{"accepts all fields that can be stored", func(t *testing.T, x Index) {
 		d := live(t, x, 0)
 		for i, change := range []func(f *cas.File){
 			func(f *cas.File) { f.ID = "file-a_B-9" },

@@ -69,7 +69,7 @@ var touchFilesTests = []test{
 }
 
 var expireFilesTests = []test{
-	{"removes what has expired, and nothing else", func(t *testing.T, x Index) {
+	{"removes expired files, and no others", func(t *testing.T, x Index) {
 		d := live(t, x, 0)
 		stays := createFile(t, x, fullFile(t, 1, d))
 		forever := createFile(t, x, fileOf(t, 2, d))
@@ -151,7 +151,7 @@ var expireFilesTests = []test{
 		}
 		expect(t, x, d, cas.StateCondemned, 0)
 	}},
-	{"works on whatever became of the blob", func(t *testing.T, x Index) {
+	{"works with the blob in any state", func(t *testing.T, x Index) {
 		for i, state := range []cas.State{cas.StateSuspect, cas.StateCondemned, cas.StateDeleting, cas.StateGone} {
 			b := blob(digest(t, i), 0)
 			commit(t, x, b)

@@ -19,7 +19,7 @@ func importFiles(t testing.TB, x Index, files ...cas.File) {
 	}
 }
 
-// resolve resolves and fails the test where that fails.
+// resolve calls ResolveFile, and fails the test on an error.
 func resolve(t testing.TB, x Index, id string, d cas.Digest) cas.File {
 	t.Helper()
 	f, err := x.ResolveFile(t.Context(), id, blob(d, 0))
@@ -105,7 +105,7 @@ var importFilesTests = []test{
 			}
 		}
 	}},
-	{"refuses what can't be imported, and all that came with it", func(t *testing.T, x Index) {
+	{"refuses a whole batch if one file can't be imported", func(t *testing.T, x Index) {
 		for i, c := range []struct {
 			field  string
 			change func(f *cas.File)

@@ -27,7 +27,7 @@ func filePages(t testing.TB, x Index, q cas.FileQuery) []cas.File {
 	}
 }
 
-// listFiles lists a page and fails the test where that fails.
+// listFiles lists a page, and fails the test on an error.
 func listFiles(t testing.TB, x Index, q cas.FileQuery) []cas.File {
 	t.Helper()
 	page, err := x.ListFiles(t.Context(), q)
@@ -113,7 +113,7 @@ var listFilesTests = []test{
 			same(t, fmt.Sprintf("the names that begin with %q", prefix), got, want)
 		}
 	}},
-	{"finds nothing by what no file can have", func(t *testing.T, x Index) {
+	{"finds nothing by a value that no file can have", func(t *testing.T, x Index) {
 		createFile(t, x, fullFile(t, 0, live(t, x, 0)))
 		for _, text := range []string{"a\x00", "\x00", "\xff", "Größe\xc3"} {
 			for i, q := range []cas.FileQuery{{Purpose: text}, {Context: text}, {Tag: text}, {NamePrefix: text}} {
@@ -124,7 +124,7 @@ var listFilesTests = []test{
 			}
 		}
 	}},
-	{"refuses what can't be asked", func(t *testing.T, x Index) {
+	{"refuses invalid queries", func(t *testing.T, x Index) {
 		for i, q := range []cas.FileQuery{{}, {Limit: -1}} {
 			if _, err := x.ListFiles(t.Context(), q); err == nil {
 				t.Errorf("query %d: no error", i)
@@ -216,7 +216,7 @@ func filterFiles(t *testing.T, x Index) {
 }
 
 var fileMetadataTests = []test{
-	{"is found by what it contains", func(t *testing.T, x Index) {
+	{"is found by the metadata it contains", func(t *testing.T, x Index) {
 		cases := []struct {
 			metadata string
 			yes, no  []string

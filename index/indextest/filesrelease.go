@@ -44,7 +44,7 @@ var releaseFileTests = []test{
 		releaseFile(t, x, fileID(t, 2), true)
 		expect(t, x, d, cas.StateCondemned, 0)
 	}},
-	{"leaves blobs that nobody sees as they are", func(t *testing.T, x Index) {
+	{"leaves blobs unchanged that readers don't see", func(t *testing.T, x Index) {
 		d := live(t, x, 0)
 		f := createFile(t, x, fileOf(t, 1, d))
 		if err := x.Condemn(t.Context(), d, true); err != nil {

@@ -27,7 +27,7 @@ var commitResolvedTests = []test{
 		deleteFile(t, x, f.ID)
 		condemn(t, x, b.Digest)
 	}},
-	{"commits as Commit does, whatever there is", func(t *testing.T, x Index) {
+	{"commits as Commit does, in every state of the row", func(t *testing.T, x Index) {
 		for i, state := range states {
 			for generation := range int32(2) {
 				n := 2*i + int(generation)
@@ -73,7 +73,7 @@ var commitResolvedTests = []test{
 		condemn(t, x, b.Digest)
 		inUse(t, x, d)
 	}},
-	{"commits the blob also where there is no such file", func(t *testing.T, x Index) {
+	{"commits the blob even if there is no such file", func(t *testing.T, x Index) {
 		importFiles(t, x, imported(t, 1))
 		ageFile(t, x, fileID(t, 1), 2*long)
 		for i, id := range []string{fileID(t, 0), fileID(t, 1), "", "file-\x00"} {

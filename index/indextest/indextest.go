@@ -20,7 +20,7 @@ import (
 	"casgate/providers"
 )
 
-// Collector is what the collector of condemned blobs asks of an index.
+// Collector is the part of an index that the collector of condemned blobs uses.
 type Collector interface {
 	// StartDeleting moves blobs that have been condemned for olderThan to deleting,
 	// at most limit of them, and returns their objects; also those that have been
@@ -168,7 +168,7 @@ func blob(d cas.Digest, generation int32) cas.Blob {
 	return cas.Blob{Digest: d, Size: size, MediaType: "text/plain", Name: "a.txt", Generation: generation}
 }
 
-// commit commits and fails the test where that fails.
+// commit calls Commit, and fails the test on an error.
 func commit(t testing.TB, x Index, b cas.Blob) (row cas.Blob, created bool) {
 	t.Helper()
 	row, created, err := x.Commit(t.Context(), b)
@@ -181,7 +181,7 @@ func commit(t testing.TB, x Index, b cas.Blob) (row cas.Blob, created bool) {
 	return row, created
 }
 
-// condemn condemns and fails the test where that fails.
+// condemn calls Condemn, and fails the test on an error.
 func condemn(t testing.TB, x Index, d cas.Digest) {
 	t.Helper()
 	if err := x.Condemn(t.Context(), d, false); err != nil {
@@ -189,7 +189,7 @@ func condemn(t testing.TB, x Index, d cas.Digest) {
 	}
 }
 
-// suspect marks suspect and fails the test where that fails.
+// suspect calls Suspect, and fails the test on an error.
 func suspect(t testing.TB, x Index, ref cas.ObjectRef) {
 	t.Helper()
 	if err := x.Suspect(t.Context(), ref); err != nil {
@@ -200,7 +200,7 @@ func suspect(t testing.TB, x Index, ref cas.ObjectRef) {
 // none stands for the absence of a row.
 const none cas.State = "none"
 
-// states lists what a row can be found in.
+// states lists the states of a row.
 var states = []cas.State{none, cas.StateLive, cas.StateSuspect, cas.StateCondemned, cas.StateDeleting, cas.StateGone}
 
 // arrange brings a new blob into a state.
@@ -270,7 +270,7 @@ func notFound(t testing.TB, what string, err error) {
 	}
 }
 
-// same fails the test where two values differ.
+// same fails the test if two values differ.
 func same(t testing.TB, what string, got, want any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {

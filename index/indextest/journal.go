@@ -22,7 +22,7 @@ func record(t testing.TB, n int) journal.Record {
 	}
 }
 
-// appendRecords appends and fails the test where that fails.
+// appendRecords calls AppendRecords, and fails the test on an error.
 func appendRecords(t testing.TB, x Index, records ...journal.Record) {
 	t.Helper()
 	if err := x.AppendRecords(t.Context(), records); err != nil {
@@ -30,7 +30,8 @@ func appendRecords(t testing.TB, x Index, records ...journal.Record) {
 	}
 }
 
-// listRecords lists a page and fails the test where that fails, or is out of order.
+// listRecords lists a page. It fails the test on an error, or if the page is out of
+// order.
 func listRecords(t testing.TB, x Index, q journal.Query) []journal.Entry {
 	t.Helper()
 	page, err := x.Records(t.Context(), q)
@@ -71,7 +72,7 @@ func journalCalls(x Index, r journal.Record) map[string]func(ctx context.Context
 }
 
 var journalTests = []test{
-	{"returns what was appended, newest first", func(t *testing.T, x Index) {
+	{"returns the appended records, newest first", func(t *testing.T, x Index) {
 		want := []journal.Record{
 			record(t, 1),
 			{
@@ -183,7 +184,7 @@ var journalTests = []test{
 			}
 		}
 	}},
-	{"loses no batch for what can't be stored", func(t *testing.T, x Index) {
+	{"loses no batch because of a text that can't be stored", func(t *testing.T, x Index) {
 		for n, text := range []string{"a\x00b", "\xff", "a\xc3", "😀\n'\"", strings.Repeat("lang ", 5000), strings.Repeat("ü", 5000)} {
 			r := record(t, n)
 			r.ID += text

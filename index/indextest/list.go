@@ -47,7 +47,7 @@ var missingTests = []test{
 	}},
 }
 
-// missing calls Missing and fails the test where that fails.
+// missing calls Missing, and fails the test on an error.
 func missing(t testing.TB, x Index, ds []cas.Digest) []cas.Digest {
 	t.Helper()
 	got, err := x.Missing(t.Context(), ds)
@@ -107,7 +107,7 @@ var listTests = []test{
 			same(t, "a row of the listing", b, row)
 		}
 	}},
-	{"pages by creation, whatever the limit", func(t *testing.T, x Index) {
+	{"pages by creation, with any limit", func(t *testing.T, x Index) {
 		var want []cas.Blob
 		for i := range 10 {
 			row, _ := commit(t, x, blob(digest(t, i), 0))

@@ -40,7 +40,7 @@ var modelTests = []test{
 	}},
 }
 
-// model is what the contract says, over a map.
+// model implements the contract with a map.
 type model struct {
 	t     *testing.T
 	x     Index
@@ -86,7 +86,7 @@ func (m *model) commit(t *rapid.T) {
 	m.commitObject(t, ref)
 }
 
-// upload commits what an upload would, so that histories get far.
+// upload commits as an upload does, so that histories reach many states.
 func (m *model) upload(t *rapid.T) {
 	d := m.pick(t)
 	ref := cas.ObjectRef{Digest: d}
@@ -239,7 +239,7 @@ func (m *model) finishDeleting(t *rapid.T) {
 	}
 }
 
-// check compares what readers see, after every step.
+// check compares the rows that readers see, after every step.
 func (m *model) check(t *rapid.T) {
 	var want []cas.Digest
 	for _, d := range m.blobs {

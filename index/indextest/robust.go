@@ -49,7 +49,7 @@ var textTests = []test{
 	}},
 }
 
-// calls lists one call of each method, for what must hold for all of them.
+// calls has one call of each method, for rules that all methods share.
 func calls(x Index, d cas.Digest) map[string]func(ctx context.Context) error {
 	return map[string]func(ctx context.Context) error{
 		"Blob":           func(ctx context.Context) error { _, err := x.Blob(ctx, d); return err },

@@ -53,8 +53,8 @@ func TestTouchWritesOnceAMinute(t *testing.T) {
 	}
 }
 
-// Touch waits for a transaction that changes the row, and must go by what that
-// leaves behind, not by what it saw before.
+// Touch waits for a transaction that changes the row. It must return the row as that
+// transaction leaves it, not as it was before.
 func TestTouchMeetsAChange(t *testing.T) {
 	t.Parallel()
 	const (

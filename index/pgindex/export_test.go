@@ -2,11 +2,11 @@ package pgindex
 
 import "fmt"
 
-// What the tests explain.
+// The queries that tests explain.
 var (
 	ListFilesQuery   = listFiles
 	ListRecordsQuery = listRecords
 )
 
-// LockJournal is what a transaction that appends to the journal does first.
+// LockJournal is the first statement of a transaction that appends to the journal.
 var LockJournal = fmt.Sprintf("select pg_advisory_xact_lock(%d)", journalLock)

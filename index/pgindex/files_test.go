@@ -53,7 +53,7 @@ func meet(t *testing.T, x testIndex, commit bool, call func(ctx context.Context)
 	<-done
 }
 
-// What others do to the blob some, and to its files.
+// Changes by other transactions to the blob "some" and its files.
 const (
 	makesFile = `insert into files (id, digest, size, name, media_type, purpose, context, tags, metadata)
 		select 'file-other', digest, 4, 'b.txt', '', 'batch', '', '{}', '{}' from blobs`
@@ -144,7 +144,7 @@ func TestUniqueFileMeetsAFile(t *testing.T) {
 	}
 }
 
-// Who removes a file must free the blob that it has by then.
+// A statement that removes a file must free the blob that the file has at that moment.
 func TestDeleteFileMeetsAResolution(t *testing.T) {
 	t.Parallel()
 	for _, commit := range []bool{true, false} {
@@ -164,7 +164,7 @@ func TestDeleteFileMeetsAResolution(t *testing.T) {
 	}
 }
 
-// Nobody who expires files waits for one that somebody has in hand.
+// ExpireFiles never waits for a file that another transaction has locked.
 func TestExpireFilesSkipsLocked(t *testing.T) {
 	t.Parallel()
 	x := newTestIndex(t, pgtest.New(t))

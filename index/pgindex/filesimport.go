@@ -119,7 +119,7 @@ where f.id = $1 and ` + aliveFile
 // FailFile implements cas.FileIndex.
 func (x *Index) FailFile(ctx context.Context, id, reason string) error {
 	if !cas.IsFileID(id) {
-		return noFile("note why there are no bytes of", id)
+		return noFile("record the import error of", id)
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
@@ -128,7 +128,7 @@ func (x *Index) FailFile(ctx context.Context, id, reason string) error {
 		err = pgx.ErrNoRows
 	}
 	if err != nil {
-		return fileFault(ctx, "note why there are no bytes of", id, err)
+		return fileFault(ctx, "record the import error of", id, err)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 	"casgate/index/pgindex/pgtest"
 )
 
-// events hears what Listen says, in words.
+// events records the calls of Listen, as words.
 type events struct {
 	t      *testing.T
 	heard  chan string

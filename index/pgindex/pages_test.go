@@ -20,7 +20,7 @@ const (
 	pageSize = 20
 )
 
-// sqlSeedFiles makes $1 files, and what a page of each kind must find among them.
+// sqlSeedFiles makes $1 files, and among them the files that each kind of page must find.
 const sqlSeedFiles = `
 insert into files (id, digest, size, name, media_type, purpose, context, tags, metadata, created_at, expires_at)
 select 'file-' || md5(i::text), sha256(('d' || grp)::bytea), 1000, 'g' || grp || '-report-' || i || '.pdf', 'application/pdf',
@@ -65,7 +65,7 @@ func filePages() map[string]cas.FileQuery {
 	return pages
 }
 
-// plan is what Postgres tells of an execution.
+// plan is Postgres's description of an execution.
 type plan struct {
 	Node     string  `json:"Node Type"`
 	Rows     float64 `json:"Actual Rows"`

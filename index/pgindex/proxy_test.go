@@ -14,7 +14,7 @@ import (
 	"casgate/migrations"
 )
 
-// proxy stands before a server and can be told to misbehave.
+// proxy is in front of a server, and can misbehave on request.
 type proxy struct {
 	t      testing.TB
 	server string
@@ -103,7 +103,7 @@ func (p *proxy) handle(client net.Conn) {
 	io.Copy(gate{p, server}, client)
 }
 
-// gate passes on what is written to it, unless the proxy is silent.
+// gate passes on all writes, unless the proxy is silent.
 type gate struct {
 	p  *proxy
 	to io.Writer

@@ -13,7 +13,7 @@ func (x *Index) ExecWriter(ctx context.Context, statement string) error {
 	return err
 }
 
-// ListRecordsQuery is what a test explains.
+// ListRecordsQuery is a query that a test explains.
 var ListRecordsQuery = listRecords
 
 // ListFilesQuery is another.

@@ -87,7 +87,7 @@ where id = ?1 and ` + aliveFile
 // FailFile implements cas.FileIndex.
 func (x *Index) FailFile(ctx context.Context, id, reason string) error {
 	if err := x.exec(ctx, sqlFailFile, id, now(), index.FileReason(reason)); err != nil {
-		return fileFault(ctx, "note why there are no bytes of", id, err)
+		return fileFault(ctx, "record the import error of", id, err)
 	}
 	return nil
 }

@@ -22,7 +22,8 @@ func values(depth int) *rapid.Generator[any] {
 		rapid.Map(rapid.MapOfN(rapid.SampledFrom([]string{"", "a", "b", "a.b", "*"}), inner, 0, 3), func(m map[string]any) any { return m }))
 }
 
-// What contains another has all its terms, or it would not be found by them.
+// An object has all terms of every object that it contains; otherwise a search by them
+// would miss it.
 func TestTermsFindWhatContains(t *testing.T) {
 	t.Parallel()
 	objects := rapid.MapOfN(rapid.SampledFrom([]string{"a", "b"}), values(3), 0, 2)
@@ -72,7 +73,7 @@ func part(t *rapid.T, value any) any {
 	return value
 }
 
-// Whatever is drawn as a part is contained.
+// Every part that is drawn is contained.
 func TestContainsParts(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

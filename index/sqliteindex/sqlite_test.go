@@ -29,7 +29,7 @@ func put(t testing.TB, x *sqliteindex.Index) {
 
 func TestFilesAreTheOwners(t *testing.T) {
 	t.Parallel()
-	// A name that is not what it seems to be, as part of a URL.
+	// A name with characters that have a meaning in a URL.
 	path := filepath.Join(t.TempDir(), "in dex?mode=ro#%20.db")
 	x := open(t, path)
 	if err := x.Migrate(t.Context()); err != nil {
@@ -98,7 +98,7 @@ func TestTouchWritesOnceAMinute(t *testing.T) {
 	}
 }
 
-// While another process holds the write lock, what needn't write doesn't wait.
+// While another process has the write lock, calls that only read don't wait.
 func TestReadsPassAWriter(t *testing.T) {
 	t.Parallel()
 	x := newTestIndex(t)
@@ -220,7 +220,7 @@ func TestSecondProcess(t *testing.T) {
 	}
 }
 
-// What an embedded start costs the first time: to make, open and migrate.
+// The cost of the first embedded start: to create, open and migrate the file.
 func BenchmarkFirstOpen(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		x, err := sqliteindex.Open(b.Context(), filepath.Join(b.TempDir(), fmt.Sprint(i)))

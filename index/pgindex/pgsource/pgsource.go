@@ -77,7 +77,7 @@ func (t *Table) Rows(ctx context.Context) iter.Seq2[importer.Row, error] {
 	}
 }
 
-// errEnough ends a read whose rows nobody wants any more.
+// errEnough ends a read when the caller wants no more rows.
 var errEnough = errors.New("enough")
 
 // read reads all rows.

@@ -132,7 +132,7 @@ func TestManyRowsOfAnotherShape(t *testing.T) {
 		}
 	}
 
-	// A reader who leaves in the middle leaves nothing behind.
+	// A reader that stops in the middle leaves no transaction open.
 	for range newTable(t, pgsource.Options{URL: direct, Table: "Old.The Files", Mapping: mapping}).Rows(t.Context()) {
 		break
 	}
