@@ -10,6 +10,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 func TestTokensAndScopes(t *testing.T) {
@@ -29,7 +30,7 @@ func TestTokensAndScopes(t *testing.T) {
 		} {
 			for _, req := range [][2]string{{"GET", s.path(d)}, {"PUT", s.path(d)}, {"GET", "/v1/blobs"}, {"DELETE", s.path(d)}} {
 				a := s.do(req[0], req[1], bytes.NewReader(nil), "Authorization", authorization)
-				a.wantProblem(t, 401, api.CodeUnauthenticated)
+				a.wantProblem(t, 401, problem.Unauthenticated)
 				if !strings.HasPrefix(a.Header.Get("WWW-Authenticate"), "Bearer") {
 					t.Errorf("%s: no WWW-Authenticate", name)
 				}
@@ -45,7 +46,7 @@ func TestTokensAndScopes(t *testing.T) {
 						t.Errorf("%s with %s: %d %s", method, scope, a.StatusCode, a.body)
 					}
 				} else {
-					a.wantProblem(t, 403, api.CodeForbidden)
+					a.wantProblem(t, 403, problem.Forbidden)
 				}
 			}
 			s.put(b)
@@ -106,13 +107,13 @@ func TestSignedURLs(t *testing.T) {
 			"changed signature": tamper(func(q url.Values) { q.Set("signature", strings.Repeat("A", 43)) }),
 			"two signatures":    signed.URL + "&signature=x",
 		} {
-			t.Run(name, func(t *testing.T) { anonymous("GET", bad).wantProblem(t, 403, api.CodeForbidden) })
+			t.Run(name, func(t *testing.T) { anonymous("GET", bad).wantProblem(t, 403, problem.Forbidden) })
 		}
-		anonymous("DELETE", signed.URL).wantProblem(t, 401, api.CodeUnauthenticated)
-		anonymous("GET", strings.Replace(signed.URL, "?", "/meta?", 1)).wantProblem(t, 401, api.CodeUnauthenticated)
+		anonymous("DELETE", signed.URL).wantProblem(t, 401, problem.Unauthenticated)
+		anonymous("GET", strings.Replace(signed.URL, "?", "/meta?", 1)).wantProblem(t, 401, problem.Unauthenticated)
 		expired := decode[api.SignedURL](t, s.do("POST", s.path(d)+"/url", strings.NewReader(`{"expires_in":1}`)))
 		eventually(t, "the URL's expiry", func() bool { return anonymous("GET", expired.URL).StatusCode != 200 })
-		anonymous("GET", expired.URL).wantProblem(t, 403, api.CodeForbidden)
+		anonymous("GET", expired.URL).wantProblem(t, 403, problem.Forbidden)
 		if logs := s.logs.String(); strings.Contains(logs, u.Query().Get("signature")) {
 			t.Error("the log gives a signature away")
 		}
@@ -125,7 +126,7 @@ func TestRateLimit(t *testing.T) {
 		if a := s.do("GET", "/v1/blobs", nil); a.StatusCode != 200 {
 			t.Fatalf("the first request: %d", a.StatusCode)
 		}
-		s.do("GET", "/v1/blobs", nil).wantProblem(t, 429, api.CodeTooManyRequests)
+		s.do("GET", "/v1/blobs", nil).wantProblem(t, 429, problem.TooManyRequests)
 		if a := s.do("GET", "/v1/blobs", nil, "Authorization", "Bearer "+s.newToken(access.ScopeRead)); a.StatusCode != 200 {
 			t.Errorf("another token: %d", a.StatusCode)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/providers"
 )
 
@@ -64,7 +65,7 @@ func (g *Gateway) askCopies(c echo.Context, d cas.Digest, name string, asked []s
 		if err == nil {
 			continue
 		}
-		p := problemOf(err, operationID(c))
+		p := problem.Of(err, operationID(c))
 		if row.State == "" {
 			answers[i].State = string(providers.StateFailed)
 		}

@@ -8,6 +8,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 func TestUploadAsksForCopies(t *testing.T) {
@@ -34,7 +35,7 @@ func TestUploadAsksForCopies(t *testing.T) {
 		if len(operations) != 2 {
 			t.Errorf("the operations aren't told apart: %v", operations)
 		}
-		if refused := blob.Asked[2]; refused.Provider != "qwen" || refused.State != "failed" || refused.Error.Code != api.CodeProviderUnavailable || refused.Error.Retryable || !strings.Contains(refused.Error.Detail, "CAS_QWEN_API_KEY") {
+		if refused := blob.Asked[2]; refused.Provider != "qwen" || refused.State != "failed" || refused.Error.Code != problem.ProviderUnavailable || refused.Error.Retryable || !strings.Contains(refused.Error.Detail, "CAS_QWEN_API_KEY") {
 			t.Errorf("%+v", refused)
 		}
 		release()
@@ -49,7 +50,7 @@ func TestUploadAsksForCopies(t *testing.T) {
 		// What kimi doesn't take is stored all the same.
 		for content, name := range map[string]string{strings.Repeat("long", 3000): "x.txt", "not for kimi": "x.exe", "": "x.txt"} {
 			status, blob := upload("POST", "/v1/blobs?providers=kimi&name="+name, content)
-			if status != 201 || blob.Asked[0].State != "failed" || blob.Asked[0].Error.Code != api.CodeProviderRejected {
+			if status != 201 || blob.Asked[0].State != "failed" || blob.Asked[0].Error.Code != problem.ProviderRejected {
 				t.Errorf("%s: %d %+v", name, status, blob)
 			}
 			s.wantBlob([]byte(content))
@@ -60,21 +61,21 @@ func TestUploadAsksForCopies(t *testing.T) {
 			t.Errorf("a form: %d %s", a.StatusCode, a.body)
 		}
 		count := s.blobCount()
-		s.do("POST", "/v1/blobs?providers=kimi,nobody", strings.NewReader("refused")).wantProblem(t, 404, api.CodeProviderNotFound)
-		s.do("PUT", s.path(cas.DigestOf([]byte("refused")))+"?providers=nobody", strings.NewReader("refused")).wantProblem(t, 404, api.CodeProviderNotFound)
-		s.do("POST", "/v1/blobs?providers=kimi,,glm", strings.NewReader("refused")).wantProblem(t, 400, api.CodeInvalidRequest)
-		s.do("POST", "/v1/blobs?providers=nobody", bytes.NewReader(one), "Content-Type", oneType).wantProblem(t, 404, api.CodeProviderNotFound)
+		s.do("POST", "/v1/blobs?providers=kimi,nobody", strings.NewReader("refused")).wantProblem(t, 404, problem.ProviderNotFound)
+		s.do("PUT", s.path(cas.DigestOf([]byte("refused")))+"?providers=nobody", strings.NewReader("refused")).wantProblem(t, 404, problem.ProviderNotFound)
+		s.do("POST", "/v1/blobs?providers=kimi,,glm", strings.NewReader("refused")).wantProblem(t, 400, problem.InvalidRequest)
+		s.do("POST", "/v1/blobs?providers=nobody", bytes.NewReader(one), "Content-Type", oneType).wantProblem(t, 404, problem.ProviderNotFound)
 		if got := s.blobCount(); got != count {
 			t.Errorf("%d blobs were stored though they were refused", got-count)
 		}
 		// Nor is a body asked for that would be refused.
 		w := s.dial(t)
 		w.send("PUT %s?providers=nobody HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n", s.path(d), s.token)
-		w.answer("PUT").wantProblem(t, 404, api.CodeProviderNotFound)
+		w.answer("PUT").wantProblem(t, 404, problem.ProviderNotFound)
 
 		writer := "Bearer " + s.newToken(access.ScopeWrite)
-		s.do("POST", "/v1/blobs?providers=kimi", strings.NewReader("x"), "Authorization", writer).wantProblem(t, 403, api.CodeForbidden)
-		s.do("POST", "/v1/blobs?providers=&providers=kimi", strings.NewReader("x"), "Authorization", writer).wantProblem(t, 403, api.CodeForbidden)
+		s.do("POST", "/v1/blobs?providers=kimi", strings.NewReader("x"), "Authorization", writer).wantProblem(t, 403, problem.Forbidden)
+		s.do("POST", "/v1/blobs?providers=&providers=kimi", strings.NewReader("x"), "Authorization", writer).wantProblem(t, 403, problem.Forbidden)
 		if a := s.do("POST", "/v1/blobs?providers=", strings.NewReader("x"), "Authorization", writer); a.StatusCode != 201 {
 			t.Errorf("asking for none: %d %s", a.StatusCode, a.body)
 		}

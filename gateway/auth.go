@@ -17,7 +17,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/cas/journal"
-	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 const (
@@ -35,7 +35,7 @@ const (
 	useFlush = time.Minute
 )
 
-var errUnauthenticated = &requestError{api.CodeUnauthenticated, "Send a valid token as `Authorization: Bearer cas_…`; `cas token create` makes one."}
+var errUnauthenticated = problem.New(problem.Unauthenticated, "Send a valid token as `Authorization: Bearer cas_…`; `cas token create` makes one.")
 
 // allow lets a request through where its token has the scope.
 func (g *Gateway) allow(scope access.Scope, next echo.HandlerFunc) echo.HandlerFunc {
@@ -152,7 +152,7 @@ func (g *Gateway) tokenOf(c echo.Context) (cachedToken, error) {
 func checkScopes(token access.Token, scopes []access.Scope) error {
 	for _, scope := range scopes {
 		if !token.Allows(scope) {
-			return &requestError{api.CodeForbidden, fmt.Sprintf("This token lacks the scope %q; it has %s.", scope, access.JoinScopes(token.Scopes))}
+			return problem.New(problem.Forbidden, fmt.Sprintf("This token lacks the scope %q; it has %s.", scope, access.JoinScopes(token.Scopes)))
 		}
 	}
 	return nil

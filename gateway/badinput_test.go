@@ -14,6 +14,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 func TestWrongInputGetsItsProblemAndStoresNothing(t *testing.T) {
@@ -38,60 +39,60 @@ func TestWrongInputGetsItsProblemAndStoresNothing(t *testing.T) {
 			body         io.Reader
 			headers      []string
 			status       int
-			code         api.Code
+			code         problem.Code
 		}{
-			{"short digest", "GET", "/v1/blobs/sha256:" + hex[:63], nil, nil, 400, api.CodeInvalidDigest},
-			{"long digest", "GET", "/v1/blobs/sha256:" + hex + "0", nil, nil, 400, api.CodeInvalidDigest},
-			{"upper case", "GET", "/v1/blobs/sha256:" + strings.ToUpper(hex), nil, nil, 400, api.CodeInvalidDigest},
-			{"bare hash", "GET", "/v1/blobs/" + hex, nil, nil, 400, api.CodeInvalidDigest},
-			{"other algorithm", "GET", "/v1/blobs/sha512:" + hex, nil, nil, 400, api.CodeInvalidDigest},
-			{"percent-encoded dot", "GET", "/v1/blobs/%2e", nil, nil, 400, api.CodeInvalidDigest},
-			{"percent-encoded dots and slash", "GET", "/v1/blobs/%2e%2e%2fetc", nil, nil, 400, api.CodeInvalidDigest},
-			{"percent-encoded NUL", "GET", "/v1/blobs/sha256:%00", nil, nil, 400, api.CodeInvalidDigest},
-			{"unicode", "GET", "/v1/blobs/sha256:" + strings.Repeat("é", 32), nil, nil, 400, api.CodeInvalidDigest},
-			{"PUT of a malformed digest", "PUT", "/v1/blobs/sha256:xyz", bytes.NewReader(other), nil, 400, api.CodeInvalidDigest},
-			{"DELETE of a malformed digest", "DELETE", "/v1/blobs/x", nil, nil, 400, api.CodeInvalidDigest},
-			{"unknown blob", "GET", newPath, nil, nil, 404, api.CodeBlobNotFound},
-			{"unknown blob's meta", "GET", newPath + "/meta", nil, nil, 404, api.CodeBlobNotFound},
-			{"URL of an unknown blob", "POST", newPath + "/url", strings.NewReader(`{"expires_in":60}`), nil, 404, api.CodeBlobNotFound},
-			{"delete of an unknown blob", "DELETE", newPath, nil, nil, 404, api.CodeBlobNotFound},
-			{"body not of the digest", "PUT", newPath, bytes.NewReader(random(1000)), nil, 422, api.CodeDigestMismatch},
-			{"large body not of the digest", "PUT", s.path(cas.DigestOf(big[:2<<20])), bytes.NewReader(random(2 << 20)), nil, 422, api.CodeDigestMismatch},
-			{"chunked body not of the digest", "PUT", newPath, chunked(random(2 << 20)), nil, 422, api.CodeDigestMismatch},
-			{"body not of a digest there already", "PUT", s.path(d), bytes.NewReader(random(1000)), nil, 422, api.CodeDigestMismatch},
-			{"length not of a digest there already", "PUT", s.path(d), bytes.NewReader(random(999)), nil, 422, api.CodeDigestMismatch},
-			{"chunked body not of a digest there already", "PUT", s.path(d), chunked(random(999)), nil, 422, api.CodeDigestMismatch},
-			{"digest field not of the body", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Repr-Digest", reprDigest(cas.DigestOf(big))}, 422, api.CodeDigestMismatch},
-			{"digest field not of the path", "PUT", newPath, bytes.NewReader(other), []string{"Content-Digest", reprDigest(d)}, 422, api.CodeDigestMismatch},
-			{"malformed digest field", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Repr-Digest", "sha-256=abc"}, 400, api.CodeInvalidRequest},
-			{"too large, declared", "POST", "/v1/blobs", bytes.NewReader(big), nil, 413, api.CodeBlobTooLarge},
-			{"too large, declared, known", "PUT", s.path(cas.DigestOf(big)), bytes.NewReader(big), nil, 413, api.CodeBlobTooLarge},
-			{"too large, chunked", "POST", "/v1/blobs", chunked(big), nil, 413, api.CodeBlobTooLarge},
-			{"too large, chunked, known", "PUT", s.path(cas.DigestOf(big)), chunked(big), nil, 413, api.CodeBlobTooLarge},
-			{"no file part", "POST", "/v1/blobs", bytes.NewReader(noFile.Bytes()), []string{"Content-Type", w.FormDataContentType()}, 400, api.CodeInvalidRequest},
-			{"two file parts", "POST", "/v1/blobs", bytes.NewReader(two), []string{"Content-Type", twoType}, 400, api.CodeInvalidRequest},
-			{"form cut off", "POST", "/v1/blobs", bytes.NewReader(one[:len(one)-20]), []string{"Content-Type", oneType}, 400, api.CodeInvalidRequest},
-			{"form of nothing", "POST", "/v1/blobs", strings.NewReader(""), []string{"Content-Type", oneType, "Transfer-Encoding", "chunked"}, 400, api.CodeInvalidRequest},
-			{"form without boundary", "POST", "/v1/blobs", bytes.NewReader(one), []string{"Content-Type", "multipart/form-data"}, 400, api.CodeInvalidRequest},
-			{"form with another boundary", "POST", "/v1/blobs", bytes.NewReader(one), []string{"Content-Type", "multipart/form-data; boundary=xyz"}, 400, api.CodeInvalidRequest},
-			{"form's digest wrong", "POST", "/v1/blobs", bytes.NewReader(one), []string{"Content-Type", oneType, "Content-Digest", reprDigest(d)}, 422, api.CodeDigestMismatch},
-			{"form's file's digest wrong", "POST", "/v1/blobs", bytes.NewReader(one), []string{"Content-Type", oneType, "Repr-Digest", reprDigest(d)}, 422, api.CodeDigestMismatch},
-			{"PUT of a form", "PUT", newPath, bytes.NewReader(one), []string{"Content-Type", oneType}, 400, api.CodeInvalidRequest},
-			{"content coding", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Content-Encoding", "gzip"}, 415, api.CodeUnsupportedMedia},
-			{"partial PUT", "PUT", newPath, bytes.NewReader(other), []string{"Content-Range", "bytes 0-9/100"}, 400, api.CodeInvalidRequest},
-			{"malformed media type", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Content-Type", "nonsense"}, 400, api.CodeInvalidRequest},
-			{"control characters in a name", "POST", "/v1/blobs?name=a%0Ab", bytes.NewReader(other), nil, 400, api.CodeInvalidRequest},
-			{"name too long", "POST", "/v1/blobs?name=" + strings.Repeat("n", 256), bytes.NewReader(other), nil, 400, api.CodeInvalidRequest},
-			{"name not UTF-8", "POST", "/v1/blobs?name=%ff", bytes.NewReader(other), nil, 400, api.CodeInvalidRequest},
-			{"malformed query", "GET", "/v1/blobs?limit=%zz", nil, nil, 400, api.CodeInvalidRequest},
-			{"malformed query of a blob", "GET", s.path(d) + "?a;b", nil, nil, 400, api.CodeInvalidRequest},
-			{"wrong method", "PATCH", s.path(d), bytes.NewReader(other), nil, 405, api.CodeMethodNotAllowed},
-			{"wrong method on the collection", "DELETE", "/v1/blobs", nil, nil, 405, api.CodeMethodNotAllowed},
-			{"no such path", "GET", "/v1/nothing", nil, nil, 404, api.CodeNotFound},
-			{"no such path below a blob", "GET", s.path(d) + "/nothing", nil, nil, 404, api.CodeNotFound},
-			{"URL that lives too long", "POST", s.path(d) + "/url", strings.NewReader(`{"expires_in":604801}`), nil, 400, api.CodeInvalidRequest},
-			{"URL that is dead already", "POST", s.path(d) + "/url", strings.NewReader(`{"expires_in":0}`), nil, 400, api.CodeInvalidRequest},
-			{"URL for words", "POST", s.path(d) + "/url", strings.NewReader(`{"expires_in":"soon"}`), nil, 400, api.CodeInvalidRequest},
+			{"short digest", "GET", "/v1/blobs/sha256:" + hex[:63], nil, nil, 400, problem.InvalidDigest},
+			{"long digest", "GET", "/v1/blobs/sha256:" + hex + "0", nil, nil, 400, problem.InvalidDigest},
+			{"upper case", "GET", "/v1/blobs/sha256:" + strings.ToUpper(hex), nil, nil, 400, problem.InvalidDigest},
+			{"bare hash", "GET", "/v1/blobs/" + hex, nil, nil, 400, problem.InvalidDigest},
+			{"other algorithm", "GET", "/v1/blobs/sha512:" + hex, nil, nil, 400, problem.InvalidDigest},
+			{"percent-encoded dot", "GET", "/v1/blobs/%2e", nil, nil, 400, problem.InvalidDigest},
+			{"percent-encoded dots and slash", "GET", "/v1/blobs/%2e%2e%2fetc", nil, nil, 400, problem.InvalidDigest},
+			{"percent-encoded NUL", "GET", "/v1/blobs/sha256:%00", nil, nil, 400, problem.InvalidDigest},
+			{"unicode", "GET", "/v1/blobs/sha256:" + strings.Repeat("é", 32), nil, nil, 400, problem.InvalidDigest},
+			{"PUT of a malformed digest", "PUT", "/v1/blobs/sha256:xyz", bytes.NewReader(other), nil, 400, problem.InvalidDigest},
+			{"DELETE of a malformed digest", "DELETE", "/v1/blobs/x", nil, nil, 400, problem.InvalidDigest},
+			{"unknown blob", "GET", newPath, nil, nil, 404, problem.BlobNotFound},
+			{"unknown blob's meta", "GET", newPath + "/meta", nil, nil, 404, problem.BlobNotFound},
+			{"URL of an unknown blob", "POST", newPath + "/url", strings.NewReader(`{"expires_in":60}`), nil, 404, problem.BlobNotFound},
+			{"delete of an unknown blob", "DELETE", newPath, nil, nil, 404, problem.BlobNotFound},
+			{"body not of the digest", "PUT", newPath, bytes.NewReader(random(1000)), nil, 422, problem.DigestMismatch},
+			{"large body not of the digest", "PUT", s.path(cas.DigestOf(big[:2<<20])), bytes.NewReader(random(2 << 20)), nil, 422, problem.DigestMismatch},
+			{"chunked body not of the digest", "PUT", newPath, chunked(random(2 << 20)), nil, 422, problem.DigestMismatch},
+			{"body not of a digest there already", "PUT", s.path(d), bytes.NewReader(random(1000)), nil, 422, problem.DigestMismatch},
+			{"length not of a digest there already", "PUT", s.path(d), bytes.NewReader(random(999)), nil, 422, problem.DigestMismatch},
+			{"chunked body not of a digest there already", "PUT", s.path(d), chunked(random(999)), nil, 422, problem.DigestMismatch},
+			{"digest field not of the body", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Repr-Digest", reprDigest(cas.DigestOf(big))}, 422, problem.DigestMismatch},
+			{"digest field not of the path", "PUT", newPath, bytes.NewReader(other), []string{"Content-Digest", reprDigest(d)}, 422, problem.DigestMismatch},
+			{"malformed digest field", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Repr-Digest", "sha-256=abc"}, 400, problem.InvalidRequest},
+			{"too large, declared", "POST", "/v1/blobs", bytes.NewReader(big), nil, 413, problem.BlobTooLarge},
+			{"too large, declared, known", "PUT", s.path(cas.DigestOf(big)), bytes.NewReader(big), nil, 413, problem.BlobTooLarge},
+			{"too large, chunked", "POST", "/v1/blobs", chunked(big), nil, 413, problem.BlobTooLarge},
+			{"too large, chunked, known", "PUT", s.path(cas.DigestOf(big)), chunked(big), nil, 413, problem.BlobTooLarge},
+			{"no file part", "POST", "/v1/blobs", bytes.NewReader(noFile.Bytes()), []string{"Content-Type", w.FormDataContentType()}, 400, problem.InvalidRequest},
+			{"two file parts", "POST", "/v1/blobs", bytes.NewReader(two), []string{"Content-Type", twoType}, 400, problem.InvalidRequest},
+			{"form cut off", "POST", "/v1/blobs", bytes.NewReader(one[:len(one)-20]), []string{"Content-Type", oneType}, 400, problem.InvalidRequest},
+			{"form of nothing", "POST", "/v1/blobs", strings.NewReader(""), []string{"Content-Type", oneType, "Transfer-Encoding", "chunked"}, 400, problem.InvalidRequest},
+			{"form without boundary", "POST", "/v1/blobs", bytes.NewReader(one), []string{"Content-Type", "multipart/form-data"}, 400, problem.InvalidRequest},
+			{"form with another boundary", "POST", "/v1/blobs", bytes.NewReader(one), []string{"Content-Type", "multipart/form-data; boundary=xyz"}, 400, problem.InvalidRequest},
+			{"form's digest wrong", "POST", "/v1/blobs", bytes.NewReader(one), []string{"Content-Type", oneType, "Content-Digest", reprDigest(d)}, 422, problem.DigestMismatch},
+			{"form's file's digest wrong", "POST", "/v1/blobs", bytes.NewReader(one), []string{"Content-Type", oneType, "Repr-Digest", reprDigest(d)}, 422, problem.DigestMismatch},
+			{"PUT of a form", "PUT", newPath, bytes.NewReader(one), []string{"Content-Type", oneType}, 400, problem.InvalidRequest},
+			{"content coding", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Content-Encoding", "gzip"}, 415, problem.UnsupportedMedia},
+			{"partial PUT", "PUT", newPath, bytes.NewReader(other), []string{"Content-Range", "bytes 0-9/100"}, 400, problem.InvalidRequest},
+			{"malformed media type", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Content-Type", "nonsense"}, 400, problem.InvalidRequest},
+			{"control characters in a name", "POST", "/v1/blobs?name=a%0Ab", bytes.NewReader(other), nil, 400, problem.InvalidRequest},
+			{"name too long", "POST", "/v1/blobs?name=" + strings.Repeat("n", 256), bytes.NewReader(other), nil, 400, problem.InvalidRequest},
+			{"name not UTF-8", "POST", "/v1/blobs?name=%ff", bytes.NewReader(other), nil, 400, problem.InvalidRequest},
+			{"malformed query", "GET", "/v1/blobs?limit=%zz", nil, nil, 400, problem.InvalidRequest},
+			{"malformed query of a blob", "GET", s.path(d) + "?a;b", nil, nil, 400, problem.InvalidRequest},
+			{"wrong method", "PATCH", s.path(d), bytes.NewReader(other), nil, 405, problem.MethodNotAllowed},
+			{"wrong method on the collection", "DELETE", "/v1/blobs", nil, nil, 405, problem.MethodNotAllowed},
+			{"no such path", "GET", "/v1/nothing", nil, nil, 404, problem.NotFound},
+			{"no such path below a blob", "GET", s.path(d) + "/nothing", nil, nil, 404, problem.NotFound},
+			{"URL that lives too long", "POST", s.path(d) + "/url", strings.NewReader(`{"expires_in":604801}`), nil, 400, problem.InvalidRequest},
+			{"URL that is dead already", "POST", s.path(d) + "/url", strings.NewReader(`{"expires_in":0}`), nil, 400, problem.InvalidRequest},
+			{"URL for words", "POST", s.path(d) + "/url", strings.NewReader(`{"expires_in":"soon"}`), nil, 400, problem.InvalidRequest},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				a, err := s.try(tt.method, tt.path, tt.body, tt.headers...)
@@ -181,10 +182,10 @@ func TestConnectionGoesOnAfterErrorsAndHits(t *testing.T) {
 		}
 		head("PUT", s.path(cas.DigestOf(nil)), 100)
 		w.send("%s", b[:100])
-		w.answer("PUT").wantProblem(t, 422, api.CodeDigestMismatch)
+		w.answer("PUT").wantProblem(t, 422, problem.DigestMismatch)
 		head("PUT", "/v1/blobs/nonsense", 100)
 		w.send("%s", b[:100])
-		w.answer("PUT").wantProblem(t, 400, api.CodeInvalidDigest)
+		w.answer("PUT").wantProblem(t, 400, problem.InvalidDigest)
 		head("GET", s.path(d), 0)
 		if a := w.answer("GET"); a.StatusCode != 200 || !bytes.Equal(a.body, b) {
 			t.Fatalf("after all that: %d", a.StatusCode)
@@ -197,7 +198,7 @@ func TestNoBodyAtAllIsNotTheEmptyBlob(t *testing.T) {
 		s := start(t, p, nil)
 		w := s.dial(t)
 		w.send("POST /v1/blobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", s.token)
-		w.answer("POST").wantProblem(t, 411, api.CodeLengthRequired)
+		w.answer("POST").wantProblem(t, 411, problem.LengthRequired)
 		w.send("POST /v1/blobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 0\r\n\r\n", s.token)
 		if a := w.answer("POST"); a.StatusCode != 201 || decode[api.Blob](t, a).Digest != cas.DigestOf(nil) {
 			t.Errorf("the empty blob: %d %s", a.StatusCode, a.body)
@@ -232,7 +233,7 @@ func TestTruncatedBody(t *testing.T) {
 					if err := w.Conn.(*net.TCPConn).CloseWrite(); err != nil {
 						t.Fatal(err)
 					}
-					w.answer("PUT").wantProblem(t, 400, api.CodeInvalidRequest)
+					w.answer("PUT").wantProblem(t, 400, problem.InvalidRequest)
 				})
 			}
 		}
@@ -268,7 +269,7 @@ func TestBodyLongerThanDeclared(t *testing.T) {
 		b := random(1000)
 		w := s.dial(t)
 		w.send("PUT %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 999\r\n\r\n%s", s.path(cas.DigestOf(b)), s.token, b)
-		w.answer("PUT").wantProblem(t, 422, api.CodeDigestMismatch)
+		w.answer("PUT").wantProblem(t, 422, problem.DigestMismatch)
 		w = s.dial(t)
 		w.send("POST /v1/blobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 900\r\n\r\n%s", s.token, b)
 		if a := w.answer("POST"); a.StatusCode != 201 || decode[api.Blob](t, a).Digest != cas.DigestOf(b[:900]) {
@@ -276,7 +277,7 @@ func TestBodyLongerThanDeclared(t *testing.T) {
 		}
 		w = s.dial(t)
 		w.send("POST /v1/blobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcdefgh\r\n0\r\n\r\n", s.token)
-		w.answer("POST").wantProblem(t, 400, api.CodeInvalidRequest)
+		w.answer("POST").wantProblem(t, 400, problem.InvalidRequest)
 		if n := s.blobCount(); n != 1 {
 			t.Errorf("there are %d blobs, want the one of 900 bytes", n)
 		}
@@ -331,7 +332,7 @@ func TestSlowBodyIsCutOff(t *testing.T) {
 			}()
 			a := w.answer("PUT")
 			close(stop)
-			a.wantProblem(t, 408, api.CodeRequestTimeout)
+			a.wantProblem(t, 408, problem.RequestTimeout)
 			if name == "put" && !a.Close {
 				t.Error("the connection is kept with half a body on it")
 			}
@@ -376,7 +377,7 @@ func TestTooManyUploadsAreTurnedAwayAtOnce(t *testing.T) {
 			}
 			held = append(held, w)
 		}
-		s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, api.CodeOverloaded)
+		s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, problem.Overloaded)
 		for _, w := range held {
 			w.send("%s", b)
 			if a := w.answer("POST"); a.StatusCode/100 != 2 {

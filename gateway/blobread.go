@@ -14,7 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"casgate/cas"
-	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 // getBlob answers GET and HEAD of a hash URL.
@@ -53,7 +53,7 @@ func (g *Gateway) serveBlob(c echo.Context, blob cas.Blob, v view) error {
 	etag := etagOf(blob.Digest)
 	h := exchangeOf(c).Header()
 	if match := req.Header.Get("If-Match"); match != "" && !matchesETag(match, etag, false) {
-		return &requestError{api.CodePreconditionFailed, "The blob's entity tag is not among those of If-Match."}
+		return problem.New(problem.PreconditionFailed, "The blob's entity tag is not among those of If-Match.")
 	}
 	fields := blobFields(blob, etag, v)
 	h[echo.HeaderContentType] = []string{blob.MediaType}

@@ -14,6 +14,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 func reprDigest(d cas.Digest) string {
@@ -171,7 +172,7 @@ func TestRangesAndConditions(t *testing.T) {
 			}
 			for _, bad := range []string{fmt.Sprintf("bytes=%d-", n), "bytes=5-4", "bytes=-0", "bytes=a-b", "bytes=-"} {
 				a := s.do("GET", s.path(d), nil, "Range", bad)
-				a.wantProblem(t, 416, api.CodeRangeNotSatisfiable)
+				a.wantProblem(t, 416, problem.RangeNotSatisfiable)
 				if got := a.Header.Get("Content-Range"); got != fmt.Sprintf("bytes */%d", n) {
 					t.Errorf("%q: Content-Range %q", bad, got)
 				}
@@ -201,12 +202,12 @@ func TestRangesAndConditions(t *testing.T) {
 			if a := s.do("GET", s.path(d), nil, "If-Match", etag); a.StatusCode != 200 {
 				t.Errorf("If-Match: %d", a.StatusCode)
 			}
-			s.do("GET", s.path(d), nil, "If-Match", `"other"`).wantProblem(t, 412, api.CodePreconditionFailed)
+			s.do("GET", s.path(d), nil, "If-Match", `"other"`).wantProblem(t, 412, problem.PreconditionFailed)
 		}
 		empty := s.put(nil)
-		s.do("GET", s.path(empty), nil, "Range", "bytes=0-").wantProblem(t, 416, api.CodeRangeNotSatisfiable)
+		s.do("GET", s.path(empty), nil, "Range", "bytes=0-").wantProblem(t, 416, problem.RangeNotSatisfiable)
 		missing := s.path(cas.DigestOf(random(9)))
-		s.do("GET", missing, nil, "If-None-Match", "*").wantProblem(t, 404, api.CodeBlobNotFound)
+		s.do("GET", missing, nil, "If-None-Match", "*").wantProblem(t, 404, problem.BlobNotFound)
 	})
 }
 
@@ -221,9 +222,9 @@ func TestDeleteHidesAndUploadRescues(t *testing.T) {
 			t.Fatalf("%d %s", a.StatusCode, a.body)
 		}
 		for _, method := range []string{"GET", "DELETE"} {
-			s.do(method, s.path(d), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+			s.do(method, s.path(d), nil).wantProblem(t, 404, problem.BlobNotFound)
 		}
-		s.do("GET", s.path(d)+"/meta", nil).wantProblem(t, 404, api.CodeBlobNotFound)
+		s.do("GET", s.path(d)+"/meta", nil).wantProblem(t, 404, problem.BlobNotFound)
 		if n := s.blobCount(); n != 0 {
 			t.Errorf("%d blobs are listed", n)
 		}
@@ -233,7 +234,7 @@ func TestDeleteHidesAndUploadRescues(t *testing.T) {
 		}
 		s.put(b)
 		s.wantBlob(b)
-		s.do("DELETE", s.path(d)+"?force=perhaps", nil).wantProblem(t, 400, api.CodeInvalidRequest)
+		s.do("DELETE", s.path(d)+"?force=perhaps", nil).wantProblem(t, 400, problem.InvalidRequest)
 		if a := s.do("DELETE", s.path(d)+"?force=true", nil); a.StatusCode != 202 {
 			t.Errorf("force: %d", a.StatusCode)
 		}
@@ -283,7 +284,7 @@ func TestListing(t *testing.T) {
 			}
 		}
 		for _, bad := range []string{"limit=0", "limit=-1", "limit=1001", "limit=x", "after=x", "after=AAAA", "min_size=-1", "max_size=x", "max_size=99999999999999999999"} {
-			s.do("GET", "/v1/blobs?"+bad, nil).wantProblem(t, 400, api.CodeInvalidRequest)
+			s.do("GET", "/v1/blobs?"+bad, nil).wantProblem(t, 400, problem.InvalidRequest)
 		}
 	})
 }
@@ -309,10 +310,10 @@ func TestMetaAndFindMissing(t *testing.T) {
 			t.Errorf("none asked: %s", a.body)
 		}
 		tooMany := `{"digests":[` + strings.Repeat(`"`+d.String()+`",`, 1000) + `"` + d.String() + `"]}`
-		for body, code := range map[string]api.Code{
-			"": api.CodeInvalidRequest, "{": api.CodeInvalidRequest, "[]": api.CodeInvalidRequest, "{}": api.CodeInvalidRequest, `{"digests":null}`: api.CodeInvalidRequest,
-			`{"digests":["x"]}`: api.CodeInvalidDigest, `{"digests":[1]}`: api.CodeInvalidRequest, `{"digest":[]}`: api.CodeInvalidRequest,
-			`{"digests":[]}{}`: api.CodeInvalidRequest, tooMany: api.CodeInvalidRequest, strings.Repeat(" ", 300<<10): api.CodeInvalidRequest,
+		for body, code := range map[string]problem.Code{
+			"": problem.InvalidRequest, "{": problem.InvalidRequest, "[]": problem.InvalidRequest, "{}": problem.InvalidRequest, `{"digests":null}`: problem.InvalidRequest,
+			`{"digests":["x"]}`: problem.InvalidDigest, `{"digests":[1]}`: problem.InvalidRequest, `{"digest":[]}`: problem.InvalidRequest,
+			`{"digests":[]}{}`: problem.InvalidRequest, tooMany: problem.InvalidRequest, strings.Repeat(" ", 300<<10): problem.InvalidRequest,
 		} {
 			s.do("POST", "/v1/blobs/find-missing", strings.NewReader(body)).wantProblem(t, 400, code)
 		}
@@ -418,8 +419,8 @@ func TestPublicRead(t *testing.T) {
 			t.Errorf("%d %q", a.StatusCode, a.Header.Get("Cache-Control"))
 		}
 		for _, path := range []string{s.path(d) + "/meta", "/v1/blobs"} {
-			s.do("GET", path, nil, "Authorization", "-").wantProblem(t, 401, api.CodeUnauthenticated)
+			s.do("GET", path, nil, "Authorization", "-").wantProblem(t, 401, problem.Unauthenticated)
 		}
-		s.do("DELETE", s.path(d), nil, "Authorization", "-").wantProblem(t, 401, api.CodeUnauthenticated)
+		s.do("DELETE", s.path(d), nil, "Authorization", "-").wantProblem(t, 401, problem.Unauthenticated)
 	})
 }

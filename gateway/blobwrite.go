@@ -10,6 +10,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 // putBlob answers PUT /v1/blobs/{digest}.
@@ -94,12 +95,12 @@ func checkBody(req *http.Request, most int64) error {
 	case req.ContentLength > most:
 		return fmt.Errorf("%w: it has %d bytes, and at most %d are taken", cas.ErrBlobTooLarge, req.ContentLength, most)
 	case req.ContentLength == 0 && req.Header.Get(echo.HeaderContentLength) == "" && req.ProtoMajor == 1 && len(req.TransferEncoding) == 0:
-		return &requestError{api.CodeLengthRequired, "The request has no body. Send Content-Length (0 for the empty blob) or a chunked body."}
+		return problem.New(problem.LengthRequired, "The request has no body. Send Content-Length (0 for the empty blob) or a chunked body.")
 	case req.Header.Get("Content-Range") != "":
 		return badRequest("Content-Range: a blob is taken whole or not at all")
 	}
 	if coding := req.Header.Get(echo.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
-		return &requestError{api.CodeUnsupportedMedia, "Content-Encoding is not supported: send the blob's own bytes."}
+		return problem.New(problem.UnsupportedMedia, "Content-Encoding is not supported: send the blob's own bytes.")
 	}
 	return nil
 }

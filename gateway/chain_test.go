@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/providers"
 	"casgate/providers/glm"
 	"casgate/providers/guard"
@@ -135,22 +136,22 @@ func TestProviderThatFailsAllTheWay(t *testing.T) {
 			atKimi.Fail(simulator.Fault{Op: providers.OpUpload, Kind: simulator.Refuse, Status: status, Code: code, Message: message})
 		}
 		refuse(400, "content_filter", "The request was rejected because it was considered high risk")
-		if problem := put().wantProblem(t, 422, api.CodeProviderRejected); problem.ProviderCode != "content_filter" || !strings.Contains(problem.ProviderMessage, "high risk") {
-			t.Errorf("%+v", problem)
+		if said := put().wantProblem(t, 422, problem.ProviderRejected); said.ProviderCode != "content_filter" || !strings.Contains(said.ProviderMessage, "high risk") {
+			t.Errorf("%+v", said)
 		}
 		refuse(401, "invalid_authentication_error", "Invalid Authentication")
-		if problem := put().wantProblem(t, 502, api.CodeProviderFailed); problem.Retryable || !strings.Contains(problem.Detail, "CAS_KIMI_API_KEY") {
-			t.Errorf("%+v", problem)
+		if said := put().wantProblem(t, 502, problem.ProviderFailed); said.Retryable || !strings.Contains(said.Detail, "CAS_KIMI_API_KEY") {
+			t.Errorf("%+v", said)
 		}
 		if health := decode[api.Health](t, s.do("GET", "/readyz", nil)); health.Status != "ok" || health.Providers["kimi"] != "the key is refused" {
 			t.Errorf("%+v", health)
 		}
 		refuse(429, "rate_limit_reached_error", "Your account org<ak-1> request reached organization max RPM: 3, please try again after 20 seconds")
-		if problem := put().wantProblem(t, 429, api.CodeProviderRateLimited); problem.RetryAfter != 20 {
-			t.Errorf("%+v", problem)
+		if said := put().wantProblem(t, 429, problem.ProviderRateLimited); said.RetryAfter != 20 {
+			t.Errorf("%+v", said)
 		}
 		refuse(429, "exceeded_current_quota_error", "Your account org<ak-1> is suspended, please check your plan and billing details")
-		put().wantProblem(t, 507, api.CodeProviderQuota)
+		put().wantProblem(t, 507, problem.ProviderQuota)
 
 		// A reply that got lost: what had got through is found, and not made twice.
 		atKimi.Clear()
@@ -167,7 +168,7 @@ func TestProviderThatFailsAllTheWay(t *testing.T) {
 		atKimi.Fail(simulator.Fault{Kind: simulator.Down})
 		eventually(t, "the breaker to open", func() bool {
 			a := s.do("PUT", s.copyPath(other, "kimi")+"?retry=true", nil)
-			return a.StatusCode == 503 && a.wantProblem(t, 503, api.CodeProviderUnavailable).RetryAfter > 0
+			return a.StatusCode == 503 && a.wantProblem(t, 503, problem.ProviderUnavailable).RetryAfter > 0
 		})
 		s.wantBlob([]byte("too late"))
 		s.put(random(1000))

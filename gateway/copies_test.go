@@ -12,6 +12,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/providers"
 )
 
@@ -23,7 +24,7 @@ func TestCopyIsMadeOnceAndThenKnown(t *testing.T) {
 		if empty.StatusCode != 200 || string(bytes.TrimSpace(empty.body)) != `{"copies":[]}` {
 			t.Errorf("before: %d %s", empty.StatusCode, empty.body)
 		}
-		s.do("GET", s.copyPath(d, "kimi"), nil).wantProblem(t, 404, api.CodeCopyNotFound)
+		s.do("GET", s.copyPath(d, "kimi"), nil).wantProblem(t, 404, problem.CopyNotFound)
 		if n := kimi.count(providers.OpUpload); n != 0 {
 			t.Fatalf("looking has uploaded %d times", n)
 		}
@@ -41,8 +42,8 @@ func TestCopyIsMadeOnceAndThenKnown(t *testing.T) {
 				t.Errorf("%s: %+v", path, got)
 			}
 		}
-		s.do("GET", s.copyPath(d, "kimi")+"?purpose=image", nil).wantProblem(t, 404, api.CodeCopyNotFound)
-		s.do("GET", s.copyPath(d, "kimi")+"?name=other.txt", nil).wantProblem(t, 404, api.CodeCopyNotFound)
+		s.do("GET", s.copyPath(d, "kimi")+"?purpose=image", nil).wantProblem(t, 404, problem.CopyNotFound)
+		s.do("GET", s.copyPath(d, "kimi")+"?name=other.txt", nil).wantProblem(t, 404, problem.CopyNotFound)
 
 		other := decode[api.Copy](t, s.do("PUT", s.copyPath(d, "kimi")+"?name=other.txt", nil))
 		if other.ProviderFileID == first.ProviderFileID || other.Extension != ".txt" {
@@ -141,12 +142,12 @@ func TestPreferencesAndPolling(t *testing.T) {
 		kimi.breaks(providers.OpUpload, &providers.Error{Provider: "kimi", Op: providers.OpUpload, Kind: providers.KindPermanent, Status: 400, Code: "content_filter", Message: "high risk"})
 		path := s.operationOf(s.do("PUT", s.copyPath(d, "kimi"), nil, "Prefer", "respond-async"))
 		o := s.waitOperation(path)
-		if o.Status != api.OperationFailed || o.Error == nil || o.Error.Code != api.CodeProviderRejected || o.Error.ProviderCode != "content_filter" || o.Error.Retryable || o.Copy.State != "failed" {
+		if o.Status != api.OperationFailed || o.Error == nil || o.Error.Code != problem.ProviderRejected || o.Error.ProviderCode != "content_filter" || o.Error.Retryable || o.Copy.State != "failed" {
 			t.Errorf("a refusal: %+v", o)
 		}
 		// Nobody tries again by itself, and 202 would be a promise.
-		s.do("PUT", s.copyPath(d, "kimi"), nil, "Prefer", "respond-async").wantProblem(t, 422, api.CodeProviderRejected)
-		s.do("PUT", s.copyPath(d, "kimi"), nil).wantProblem(t, 422, api.CodeProviderRejected)
+		s.do("PUT", s.copyPath(d, "kimi"), nil, "Prefer", "respond-async").wantProblem(t, 422, problem.ProviderRejected)
+		s.do("PUT", s.copyPath(d, "kimi"), nil).wantProblem(t, 422, problem.ProviderRejected)
 		if n := kimi.count(providers.OpUpload); n != 5 {
 			t.Errorf("%d uploads", n)
 		}
@@ -156,11 +157,11 @@ func TestPreferencesAndPolling(t *testing.T) {
 		}
 		// A later one took its place in the ledger, and the journal has it.
 		eventually(t, "the journal to know it", func() bool { return s.do("GET", path, nil).StatusCode == 200 })
-		if o := s.waitOperation(path); o.Status != api.OperationFailed || o.Error.Code != api.CodeProviderRejected || o.Copy != nil || o.Record.Kind != "sync" {
+		if o := s.waitOperation(path); o.Status != api.OperationFailed || o.Error.Code != problem.ProviderRejected || o.Copy != nil || o.Record.Kind != "sync" {
 			t.Errorf("the operation of long ago: %+v", o)
 		}
 		for _, id := range []string{"nothing", "%00", "%ff", "a%2Fb", strings.Repeat("x", 300), newID(), "🙂"} {
-			s.do("GET", "/v1/operations/"+id, nil).wantProblem(t, 404, api.CodeOperationNotFound)
+			s.do("GET", "/v1/operations/"+id, nil).wantProblem(t, 404, problem.OperationNotFound)
 		}
 		wantNoPanic(t, s)
 	})
@@ -180,7 +181,7 @@ func TestWaitRunsOutAndTheWorkGoesOn(t *testing.T) {
 		}
 		// What has no answer but the thing itself waits a second, and says so.
 		for _, wanted := range []string{"/references/kimi?kind=file_id", "/text"} {
-			s.do("GET", s.path(d)+wanted, nil).wantProblem(t, 409, api.CodeCopyInProgress)
+			s.do("GET", s.path(d)+wanted, nil).wantProblem(t, 409, problem.CopyInProgress)
 		}
 		s.operationOf(s.do("POST", s.copyPath(d, "kimi")+"/lost", nil))
 		release()

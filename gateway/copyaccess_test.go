@@ -8,6 +8,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 func TestScopesOfCopies(t *testing.T) {
@@ -32,7 +33,7 @@ func TestScopesOfCopies(t *testing.T) {
 			{"POST", "/v1/providers/kimi/reconcile?apply=true", []access.Scope{access.ScopeSync, access.ScopeDelete}},
 			{"DELETE", s.copyPath(d, "kimi"), []access.Scope{access.ScopeSync, access.ScopeDelete}},
 		} {
-			s.do(tt.method, tt.path, nil, "Authorization", "-").wantProblem(t, 401, api.CodeUnauthenticated)
+			s.do(tt.method, tt.path, nil, "Authorization", "-").wantProblem(t, 401, problem.Unauthenticated)
 			for _, missing := range tt.scopes {
 				var others []access.Scope
 				for _, scope := range access.AllScopes {
@@ -40,7 +41,7 @@ func TestScopesOfCopies(t *testing.T) {
 						others = append(others, scope)
 					}
 				}
-				s.do(tt.method, tt.path, nil, "Authorization", "Bearer "+s.newToken(others...)).wantProblem(t, 403, api.CodeForbidden)
+				s.do(tt.method, tt.path, nil, "Authorization", "Bearer "+s.newToken(others...)).wantProblem(t, 403, problem.Forbidden)
 			}
 			if a := s.do(tt.method, tt.path, nil, "Authorization", "Bearer "+s.newToken(tt.scopes...)); a.StatusCode != 200 {
 				t.Errorf("%s %s with %v: %d %s", tt.method, tt.path, tt.scopes, a.StatusCode, a.body)
@@ -64,9 +65,9 @@ func TestGatewayWithoutProviders(t *testing.T) {
 			{"POST", s.copyPath(d, "kimi") + "/lost"}, {"GET", s.path(d) + "/references/kimi"}, {"GET", s.path(d) + "/text"},
 			{"GET", "/v1/providers/kimi"}, {"POST", "/v1/providers/kimi/reconcile"}, {"POST", "/v1/blobs?providers=kimi"},
 		} {
-			s.do(request[0], request[1], nil).wantProblem(t, 404, api.CodeProviderNotFound)
+			s.do(request[0], request[1], nil).wantProblem(t, 404, problem.ProviderNotFound)
 		}
-		s.do("GET", "/v1/operations/x", nil).wantProblem(t, 404, api.CodeOperationNotFound)
+		s.do("GET", "/v1/operations/x", nil).wantProblem(t, 404, problem.OperationNotFound)
 		if a := s.do("GET", "/readyz", nil); a.StatusCode != 200 || strings.Contains(string(a.body), "providers") {
 			t.Errorf("%d %s", a.StatusCode, a.body)
 		}
@@ -88,13 +89,13 @@ func TestPathsAndMethodsOfCopies(t *testing.T) {
 			"/v1/operations/" + newID():     "OPTIONS, GET",
 		} {
 			a := s.do("PATCH", path, nil)
-			a.wantProblem(t, 405, api.CodeMethodNotAllowed)
+			a.wantProblem(t, 405, problem.MethodNotAllowed)
 			if got := a.Header.Get("Allow"); got != allow {
 				t.Errorf("%s allows %q, not %q", path, got, allow)
 			}
 		}
 		for _, path := range []string{s.path(d) + "/copies/kimi/nothing", s.path(d) + "/references", s.path(d) + "/text/kimi", "/v1/providers/kimi/nothing"} {
-			s.do("GET", path, nil).wantProblem(t, 404, api.CodeNotFound)
+			s.do("GET", path, nil).wantProblem(t, 404, problem.NotFound)
 		}
 		if a := s.do("HEAD", s.copyPath(d, "kimi"), nil); a.StatusCode != 405 || len(a.body) != 0 {
 			t.Errorf("HEAD of a copy: %d", a.StatusCode)
@@ -104,14 +105,14 @@ func TestPathsAndMethodsOfCopies(t *testing.T) {
 			t.Errorf("HEAD of an unknown blob's text: %d %v", a.StatusCode, a.Header)
 		}
 		for _, path := range []string{"/copies", "/text", "/references/kimi", "/copies/kimi"} {
-			want := api.CodeBlobNotFound
+			want := problem.BlobNotFound
 			if path == "/copies/kimi" {
-				want = api.CodeCopyNotFound
+				want = problem.CopyNotFound
 			}
 			s.do("GET", s.path(unknown)+path, nil).wantProblem(t, 404, want)
-			s.do("GET", "/v1/blobs/sha256:xyz"+path, nil).wantProblem(t, 400, api.CodeInvalidDigest)
+			s.do("GET", "/v1/blobs/sha256:xyz"+path, nil).wantProblem(t, 400, problem.InvalidDigest)
 		}
-		s.do("PUT", s.copyPath(unknown, "kimi"), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+		s.do("PUT", s.copyPath(unknown, "kimi"), nil).wantProblem(t, 404, problem.BlobNotFound)
 		if a := s.do("PUT", s.path(d)+"/copies/k%69mi", nil); a.StatusCode != 200 {
 			t.Errorf("percent-encoded: %d %s", a.StatusCode, a.body)
 		}

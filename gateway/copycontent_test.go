@@ -11,6 +11,7 @@ import (
 	"casgate/cas"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 	"casgate/providers"
 )
 
@@ -51,9 +52,9 @@ func TestContentOfCopies(t *testing.T) {
 		d := file.Digest()
 		paths := []string{s.copyPath(d, "qwen") + "/content", s.fileCopyPath(file.ID, "qwen") + "/content"}
 
-		s.do("GET", paths[0], nil).wantProblem(t, 404, api.CodeCopyNotFound)
-		s.do("GET", paths[1], nil).wantFileError(t, 404, api.CodeCopyNotFound, "")
-		s.do("GET", s.copyPath(d, "none")+"/content", nil).wantProblem(t, 404, api.CodeProviderNotFound)
+		s.do("GET", paths[0], nil).wantProblem(t, 404, problem.CopyNotFound)
+		s.do("GET", paths[1], nil).wantFileError(t, 404, problem.CopyNotFound, "")
+		s.do("GET", s.copyPath(d, "none")+"/content", nil).wantProblem(t, 404, problem.ProviderNotFound)
 		if n := qwen.count(providers.OpUpload); n != 0 {
 			t.Errorf("to look for it made %d uploads", n)
 		}
@@ -94,17 +95,17 @@ func TestContentOfCopies(t *testing.T) {
 		}
 		got.Body.Close()
 		qwen.change(func() { qwen.short = len(content) })
-		s.do("GET", paths[0], nil).wantProblem(t, 502, api.CodeProviderFailed)
+		s.do("GET", paths[0], nil).wantProblem(t, 502, problem.ProviderFailed)
 		qwen.change(func() { qwen.short = 0 })
 
 		// One who gives nothing back says where else to look.
 		s.ensure(d, "kimi")
 		s.ensure(d, "glm")
-		kimis := s.do("GET", s.copyPath(d, "kimi")+"/content", nil).wantProblem(t, 422, api.CodeProviderRejected)
+		kimis := s.do("GET", s.copyPath(d, "kimi")+"/content", nil).wantProblem(t, 422, problem.ProviderRejected)
 		if !strings.Contains(kimis.Detail, s.path(d)+"/text?provider=kimi") {
 			t.Errorf("%s", kimis.Detail)
 		}
-		glms := s.do("GET", s.copyPath(d, "glm")+"/content", nil).wantProblem(t, 422, api.CodeProviderRejected)
+		glms := s.do("GET", s.copyPath(d, "glm")+"/content", nil).wantProblem(t, 422, problem.ProviderRejected)
 		if strings.Contains(glms.Detail, "text?") || !strings.Contains(glms.Detail, s.path(d)) {
 			t.Errorf("%s", glms.Detail)
 		}
@@ -115,22 +116,22 @@ func TestContentOfCopies(t *testing.T) {
 
 		// A file that is lost is noted as lost.
 		qwen.forget(made.ProviderFileID)
-		s.do("GET", paths[1], nil).wantFileError(t, 502, api.CodeProviderFailed, "")
+		s.do("GET", paths[1], nil).wantFileError(t, 502, problem.ProviderFailed, "")
 		if c := decode[api.Copy](t, s.do("GET", s.copyPath(d, "qwen"), nil)); c.State != "lost" {
 			t.Errorf("%+v", c)
 		}
-		s.do("GET", paths[0], nil).wantProblem(t, 404, api.CodeCopyNotFound)
+		s.do("GET", paths[0], nil).wantProblem(t, 404, problem.CopyNotFound)
 
 		// One that is being made is not there yet.
 		release := qwen.holdUploads(t)
 		path := s.operationOf(s.do("PUT", s.copyPath(d, "qwen"), nil, "Prefer", "respond-async"))
-		s.do("GET", paths[0], nil).wantProblem(t, 409, api.CodeCopyInProgress)
+		s.do("GET", paths[0], nil).wantProblem(t, 409, problem.CopyInProgress)
 		release()
 		s.waitOperation(path)
 		if a := s.do("GET", paths[0], nil); a.StatusCode != 200 || string(a.body) != content {
 			t.Errorf("%d, %d bytes", a.StatusCode, len(a.body))
 		}
-		s.do("GET", s.copyPath(cas.DigestOf([]byte("no such")), "qwen")+"/content", nil).wantProblem(t, 404, api.CodeCopyNotFound)
+		s.do("GET", s.copyPath(cas.DigestOf([]byte("no such")), "qwen")+"/content", nil).wantProblem(t, 404, problem.CopyNotFound)
 		wantNoPanic(t, s)
 	})
 }

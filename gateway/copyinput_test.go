@@ -8,6 +8,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/providers"
 )
 
@@ -22,36 +23,36 @@ func TestWrongRequestsForCopies(t *testing.T) {
 			name         string
 			method, path string
 			status       int
-			code         api.Code
+			code         problem.Code
 			says         string
 		}{
-			{"unknown provider", "PUT", s.copyPath(d, "nobody"), 404, api.CodeProviderNotFound, "kimi"},
-			{"strange provider", "PUT", s.copyPath(d, "%00%2F%F0%9F%99%82"), 404, api.CodeProviderNotFound, ""},
-			{"provider not configured", "PUT", s.copyPath(d, "qwen"), 503, api.CodeProviderUnavailable, "CAS_QWEN_API_KEY"},
-			{"copy at one not configured", "GET", s.copyPath(d, "qwen"), 503, api.CodeProviderUnavailable, "CAS_QWEN_API_KEY"},
-			{"unknown purpose", "PUT", s.copyPath(d, "kimi") + "?purpose=dance", 422, api.CodeProviderRejected, "file-extract, image"},
-			{"wrong extension", "PUT", s.copyPath(program, "kimi"), 422, api.CodeProviderRejected, ".md"},
-			{"wrong extension by the name", "PUT", s.copyPath(d, "kimi") + "?name=x.exe", 422, api.CodeProviderRejected, ".exe"},
-			{"wrong purpose for the kind", "PUT", s.copyPath(d, "kimi") + "?purpose=image", 422, api.CodeProviderRejected, ".png"},
-			{"too large", "PUT", s.copyPath(large, "kimi"), 422, api.CodeProviderRejected, "15000 bytes"},
-			{"too large, in the background", "PUT", s.copyPath(large, "kimi") + "#async", 422, api.CodeProviderRejected, "15000 bytes"},
-			{"empty", "PUT", s.copyPath(empty, "kimi"), 422, api.CodeProviderRejected, "empty"},
-			{"control characters", "PUT", s.copyPath(d, "kimi") + "?name=a%0Ab.txt", 400, api.CodeInvalidRequest, "control"},
-			{"name not UTF-8", "PUT", s.copyPath(d, "kimi") + "?name=%ff.txt", 400, api.CodeInvalidRequest, "UTF-8"},
-			{"name of 300 characters", "PUT", s.copyPath(d, "kimi") + "?name=" + strings.Repeat("n", 300) + ".txt", 400, api.CodeInvalidRequest, "304 bytes"},
-			{"malformed query", "PUT", s.copyPath(d, "kimi") + "?name=%zz", 400, api.CodeInvalidRequest, "query"},
-			{"retry of a third kind", "PUT", s.copyPath(d, "kimi") + "?retry=maybe", 400, api.CodeInvalidRequest, "retry"},
-			{"unknown kind of reference", "GET", s.path(d) + "/references/kimi?kind=telepathy", 422, api.CodeProviderRejected, "file_id"},
-			{"reference for another purpose", "GET", s.path(d) + "/references/kimi?purpose=image", 422, api.CodeProviderRejected, ""},
-			{"reference at an unknown provider", "GET", s.path(d) + "/references/nobody", 404, api.CodeProviderNotFound, ""},
-			{"text by one that has none", "GET", s.path(d) + "/text?provider=glm", 422, api.CodeProviderRejected, "extracts no text"},
-			{"text by an unknown provider", "GET", s.path(d) + "/text?provider=nobody", 404, api.CodeProviderNotFound, ""},
-			{"text of a program", "GET", s.path(program) + "/text", 422, api.CodeProviderRejected, ".exe"},
-			{"lost at an unknown provider", "POST", s.copyPath(d, "nobody") + "/lost", 404, api.CodeProviderNotFound, ""},
-			{"apply of a third kind", "POST", "/v1/providers/kimi/reconcile?apply=maybe", 400, api.CodeInvalidRequest, "apply"},
-			{"unknown provider's state", "GET", "/v1/providers/nobody", 404, api.CodeProviderNotFound, ""},
-			{"reconcile at an unknown provider", "POST", "/v1/providers/nobody/reconcile", 404, api.CodeProviderNotFound, ""},
-			{"reconcile at one not configured", "POST", "/v1/providers/qwen/reconcile", 503, api.CodeProviderUnavailable, ""},
+			{"unknown provider", "PUT", s.copyPath(d, "nobody"), 404, problem.ProviderNotFound, "kimi"},
+			{"strange provider", "PUT", s.copyPath(d, "%00%2F%F0%9F%99%82"), 404, problem.ProviderNotFound, ""},
+			{"provider not configured", "PUT", s.copyPath(d, "qwen"), 503, problem.ProviderUnavailable, "CAS_QWEN_API_KEY"},
+			{"copy at one not configured", "GET", s.copyPath(d, "qwen"), 503, problem.ProviderUnavailable, "CAS_QWEN_API_KEY"},
+			{"unknown purpose", "PUT", s.copyPath(d, "kimi") + "?purpose=dance", 422, problem.ProviderRejected, "file-extract, image"},
+			{"wrong extension", "PUT", s.copyPath(program, "kimi"), 422, problem.ProviderRejected, ".md"},
+			{"wrong extension by the name", "PUT", s.copyPath(d, "kimi") + "?name=x.exe", 422, problem.ProviderRejected, ".exe"},
+			{"wrong purpose for the kind", "PUT", s.copyPath(d, "kimi") + "?purpose=image", 422, problem.ProviderRejected, ".png"},
+			{"too large", "PUT", s.copyPath(large, "kimi"), 422, problem.ProviderRejected, "15000 bytes"},
+			{"too large, in the background", "PUT", s.copyPath(large, "kimi") + "#async", 422, problem.ProviderRejected, "15000 bytes"},
+			{"empty", "PUT", s.copyPath(empty, "kimi"), 422, problem.ProviderRejected, "empty"},
+			{"control characters", "PUT", s.copyPath(d, "kimi") + "?name=a%0Ab.txt", 400, problem.InvalidRequest, "control"},
+			{"name not UTF-8", "PUT", s.copyPath(d, "kimi") + "?name=%ff.txt", 400, problem.InvalidRequest, "UTF-8"},
+			{"name of 300 characters", "PUT", s.copyPath(d, "kimi") + "?name=" + strings.Repeat("n", 300) + ".txt", 400, problem.InvalidRequest, "304 bytes"},
+			{"malformed query", "PUT", s.copyPath(d, "kimi") + "?name=%zz", 400, problem.InvalidRequest, "query"},
+			{"retry of a third kind", "PUT", s.copyPath(d, "kimi") + "?retry=maybe", 400, problem.InvalidRequest, "retry"},
+			{"unknown kind of reference", "GET", s.path(d) + "/references/kimi?kind=telepathy", 422, problem.ProviderRejected, "file_id"},
+			{"reference for another purpose", "GET", s.path(d) + "/references/kimi?purpose=image", 422, problem.ProviderRejected, ""},
+			{"reference at an unknown provider", "GET", s.path(d) + "/references/nobody", 404, problem.ProviderNotFound, ""},
+			{"text by one that has none", "GET", s.path(d) + "/text?provider=glm", 422, problem.ProviderRejected, "extracts no text"},
+			{"text by an unknown provider", "GET", s.path(d) + "/text?provider=nobody", 404, problem.ProviderNotFound, ""},
+			{"text of a program", "GET", s.path(program) + "/text", 422, problem.ProviderRejected, ".exe"},
+			{"lost at an unknown provider", "POST", s.copyPath(d, "nobody") + "/lost", 404, problem.ProviderNotFound, ""},
+			{"apply of a third kind", "POST", "/v1/providers/kimi/reconcile?apply=maybe", 400, problem.InvalidRequest, "apply"},
+			{"unknown provider's state", "GET", "/v1/providers/nobody", 404, problem.ProviderNotFound, ""},
+			{"reconcile at an unknown provider", "POST", "/v1/providers/nobody/reconcile", 404, problem.ProviderNotFound, ""},
+			{"reconcile at one not configured", "POST", "/v1/providers/qwen/reconcile", 503, problem.ProviderUnavailable, ""},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				path, async := strings.CutSuffix(tt.path, "#async")
@@ -63,11 +64,11 @@ func TestWrongRequestsForCopies(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				problem := a.wantProblem(t, tt.status, tt.code)
-				if !strings.Contains(problem.Detail, tt.says) {
-					t.Errorf("the detail doesn't say %q: %s", tt.says, problem.Detail)
+				said := a.wantProblem(t, tt.status, tt.code)
+				if !strings.Contains(said.Detail, tt.says) {
+					t.Errorf("the detail doesn't say %q: %s", tt.says, said.Detail)
 				}
-				if tt.status == 422 && problem.Provider == "" && problem.ProviderCode != "" || problem.Retryable {
+				if tt.status == 422 && said.Provider == "" && said.ProviderCode != "" || said.Retryable {
 					t.Errorf("%s", a.body)
 				}
 			})
@@ -116,26 +117,26 @@ func TestFailuresOfAProvider(t *testing.T) {
 			name       string
 			err        providers.Error
 			status     int
-			code       api.Code
+			code       problem.Code
 			retryAfter int // at least; 0: not retryable
 		}{
-			{"refused", providers.Error{Kind: providers.KindPermanent, Status: 400, Code: "content_filter"}, 422, api.CodeProviderRejected, 0},
-			{"key rejected", providers.Error{Kind: providers.KindAuth, Status: 401, Code: "invalid_authentication_error", Hint: "check CAS_KIMI_API_KEY"}, 502, api.CodeProviderFailed, 0},
-			{"unpaid", providers.Error{Kind: providers.KindQuota, Status: 429, Code: "exceeded_current_quota_error"}, 507, api.CodeProviderQuota, 0},
-			{"rate limited", providers.Error{Kind: providers.KindTransient, Status: 429, TooMany: true, RetryAfter: 7100 * time.Millisecond}, 429, api.CodeProviderRateLimited, 8},
-			{"overloaded", providers.Error{Kind: providers.KindTransient, Status: 429, Code: "engine_overloaded_error"}, 429, api.CodeProviderRateLimited, 1},
-			{"timed out", providers.Error{Kind: providers.KindUnknown, Code: providers.CodeTimeout}, 504, api.CodeProviderTimeout, 1},
-			{"reply lost", providers.Error{Kind: providers.KindUnknown, Code: providers.CodeBadAnswer}, 502, api.CodeProviderFailed, 1},
-			{"failed", providers.Error{Kind: providers.KindTransient, Status: 500}, 502, api.CodeProviderFailed, 1},
+			{"refused", providers.Error{Kind: providers.KindPermanent, Status: 400, Code: "content_filter"}, 422, problem.ProviderRejected, 0},
+			{"key rejected", providers.Error{Kind: providers.KindAuth, Status: 401, Code: "invalid_authentication_error", Hint: "check CAS_KIMI_API_KEY"}, 502, problem.ProviderFailed, 0},
+			{"unpaid", providers.Error{Kind: providers.KindQuota, Status: 429, Code: "exceeded_current_quota_error"}, 507, problem.ProviderQuota, 0},
+			{"rate limited", providers.Error{Kind: providers.KindTransient, Status: 429, TooMany: true, RetryAfter: 7100 * time.Millisecond}, 429, problem.ProviderRateLimited, 8},
+			{"overloaded", providers.Error{Kind: providers.KindTransient, Status: 429, Code: "engine_overloaded_error"}, 429, problem.ProviderRateLimited, 1},
+			{"timed out", providers.Error{Kind: providers.KindUnknown, Code: providers.CodeTimeout}, 504, problem.ProviderTimeout, 1},
+			{"reply lost", providers.Error{Kind: providers.KindUnknown, Code: providers.CodeBadAnswer}, 502, problem.ProviderFailed, 1},
+			{"failed", providers.Error{Kind: providers.KindTransient, Status: 500}, 502, problem.ProviderFailed, 1},
 		} {
 			tt.err.Provider, tt.err.Op, tt.err.Message = "kimi", providers.OpUpload, "its words on "+tt.name
 			kimi.breaks(providers.OpUpload, &tt.err)
 			a := s.do("PUT", s.copyPath(d, "kimi")+"?retry=true", nil)
-			problem := a.wantProblem(t, tt.status, tt.code)
-			if problem.Provider != "kimi" || problem.ProviderCode != tt.err.Code || problem.ProviderMessage != tt.err.Message || !strings.Contains(problem.Detail, tt.err.Hint) {
+			said := a.wantProblem(t, tt.status, tt.code)
+			if said.Provider != "kimi" || said.ProviderCode != tt.err.Code || said.ProviderMessage != tt.err.Message || !strings.Contains(said.Detail, tt.err.Hint) {
 				t.Errorf("%s: %s", tt.name, a.body)
 			}
-			if problem.Retryable != (tt.retryAfter > 0) || problem.RetryAfter < tt.retryAfter {
+			if said.Retryable != (tt.retryAfter > 0) || said.RetryAfter < tt.retryAfter {
 				t.Errorf("%s: %s", tt.name, a.body)
 			}
 			failed := decode[api.Copy](t, s.do("GET", s.copyPath(d, "kimi"), nil))
@@ -164,13 +165,13 @@ func TestDamagedBlobIsNotCopied(t *testing.T) {
 		s, kimi := startCopier(t, p, oneAttempt, func(_ *gatewayOptions, o *cas.Options) { o.HotBlobSize, o.VerifiedFor = -1, 0 })
 		d := s.putNamed("to be damaged", "x.txt")
 		p.damage(t, d)
-		problem := s.do("PUT", s.copyPath(d, "kimi"), nil).wantProblem(t, 502, api.CodeObjectCorrupt)
-		if problem.Provider != "" || len(kimi.ids()) != 0 {
-			t.Errorf("%+v; at the provider there are %v", problem, kimi.ids())
+		said := s.do("PUT", s.copyPath(d, "kimi"), nil).wantProblem(t, 502, problem.ObjectCorrupt)
+		if said.Provider != "" || len(kimi.ids()) != 0 {
+			t.Errorf("%+v; at the provider there are %v", said, kimi.ids())
 		}
 		missing := s.putNamed("to be removed", "x.txt")
 		p.remove(t, missing)
-		s.do("PUT", s.copyPath(missing, "kimi"), nil).wantProblem(t, 502, api.CodeObjectMissing)
+		s.do("PUT", s.copyPath(missing, "kimi"), nil).wantProblem(t, 502, problem.ObjectMissing)
 		if a := s.do("PUT", s.path(d), strings.NewReader("to be damaged")); a.StatusCode != 201 {
 			t.Fatalf("the repair: %d %s", a.StatusCode, a.body)
 		}

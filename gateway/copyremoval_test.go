@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/providers"
 )
 
@@ -13,7 +14,7 @@ func TestDeleteOfCopies(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s, kimi := startCopier(t, p, nil, nil)
 		d := s.putNamed("to go", "x.txt")
-		s.do("DELETE", s.copyPath(d, "kimi"), nil).wantProblem(t, 404, api.CodeCopyNotFound)
+		s.do("DELETE", s.copyPath(d, "kimi"), nil).wantProblem(t, 404, problem.CopyNotFound)
 		s.ensure(d, "kimi")
 		if a := s.do("PUT", s.copyPath(d, "kimi")+"?name=x.md", nil); a.StatusCode != 200 {
 			t.Fatalf("%d %s", a.StatusCode, a.body)
@@ -39,10 +40,10 @@ func TestDeleteOfCopies(t *testing.T) {
 		if list := decode[api.CopyList](t, a); len(list.Copies) != 2 || list.Copies[0].State != "deleting" {
 			t.Errorf("%s", a.body)
 		}
-		if o := decode[api.Operation](t, s.do("GET", path, nil)); o.Kind != api.OperationDelete || o.Status != api.OperationRunning || o.Error == nil || o.Error.Code != api.CodeProviderFailed {
+		if o := decode[api.Operation](t, s.do("GET", path, nil)); o.Kind != api.OperationDelete || o.Status != api.OperationRunning || o.Error == nil || o.Error.Code != problem.ProviderFailed {
 			t.Errorf("%+v", o)
 		}
-		s.do("PUT", s.copyPath(d, "kimi"), nil, "Prefer", "respond-async").wantProblem(t, 409, api.CodeCopyInProgress)
+		s.do("PUT", s.copyPath(d, "kimi"), nil, "Prefer", "respond-async").wantProblem(t, 409, problem.CopyInProgress)
 		kimi.breaks(providers.OpDelete, nil)
 		if o := s.waitOperation(path); o.Kind != api.OperationDelete || o.Status != api.OperationSucceeded || o.Copy.State != "deleted" || len(kimi.ids()) != 0 {
 			t.Errorf("%+v; there are still %v", o, kimi.ids())
@@ -71,11 +72,11 @@ func TestDeleteOfCopies(t *testing.T) {
 		if list := decode[api.CopyList](t, s.do("GET", s.path(d)+"/copies", nil)); len(list.Copies) != 1 {
 			t.Errorf("of a deleted blob: %+v", list)
 		}
-		s.do("PUT", s.copyPath(d, "kimi"), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+		s.do("PUT", s.copyPath(d, "kimi"), nil).wantProblem(t, 404, problem.BlobNotFound)
 		if a := s.do("DELETE", s.copyPath(d, "kimi"), nil); a.StatusCode != 200 || len(kimi.ids()) != 0 {
 			t.Errorf("%d %s", a.StatusCode, a.body)
 		}
-		s.do("GET", s.path(d)+"/copies", nil).wantProblem(t, 404, api.CodeBlobNotFound)
+		s.do("GET", s.path(d)+"/copies", nil).wantProblem(t, 404, problem.BlobNotFound)
 		wantNoPanic(t, s)
 	})
 }
@@ -114,15 +115,15 @@ func TestLostFileIsUploadedAgain(t *testing.T) {
 			t.Errorf("an id of long ago: %+v", c)
 		}
 		for _, bad := range []string{`{"provider_file_id":1}`, `{"id":"x"}`, `[]`, `{}{}`, `{"provider_file_id":`} {
-			s.do("POST", lost, strings.NewReader(bad)).wantProblem(t, 400, api.CodeInvalidRequest)
+			s.do("POST", lost, strings.NewReader(bad)).wantProblem(t, 400, problem.InvalidRequest)
 		}
 		// It has been lost too often by now.
 		kimi.forget(id)
-		problem := s.do("POST", lost, nil).wantProblem(t, 502, api.CodeProviderFailed)
-		if problem.Provider != "kimi" || problem.RetryAfter < 60 {
-			t.Errorf("%+v", problem)
+		said := s.do("POST", lost, nil).wantProblem(t, 502, problem.ProviderFailed)
+		if said.Provider != "kimi" || said.RetryAfter < 60 {
+			t.Errorf("%+v", said)
 		}
-		s.do("PUT", s.copyPath(d, "kimi"), nil, "Prefer", "respond-async").wantProblem(t, 502, api.CodeProviderFailed)
+		s.do("PUT", s.copyPath(d, "kimi"), nil, "Prefer", "respond-async").wantProblem(t, 502, problem.ProviderFailed)
 		never := s.putNamed("never there", "x.txt")
 		if a := s.do("POST", s.copyPath(never, "kimi")+"/lost", nil); a.StatusCode != 200 || !*decode[api.Copy](t, a).Created {
 			t.Errorf("of a copy there never was: %d %s", a.StatusCode, a.body)

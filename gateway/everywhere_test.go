@@ -11,6 +11,7 @@ import (
 	"casgate/cas/access"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 	"casgate/index/indextest"
 	"casgate/providers"
 )
@@ -36,7 +37,7 @@ func (s *server) deleteEverywhere(id string, status int) api.FileDeletedEverywhe
 	if gone.ID != id || gone.Object != "file" || !gone.Deleted || gone.Copies == nil {
 		s.t.Errorf("%s", a.body)
 	}
-	s.do("GET", "/v1/files/"+id, nil).wantFileError(s.t, 404, api.CodeFileNotFound, "id")
+	s.do("GET", "/v1/files/"+id, nil).wantFileError(s.t, 404, problem.FileNotFound, "id")
 	return gone
 }
 
@@ -63,9 +64,9 @@ func TestDeleteFileEverywhere(t *testing.T) {
 		if gone.Blob.State != "condemned" || gone.Blob.Reason != "" || states(gone.Copies) != "glm deleted, kimi deleted" || len(kimi.ids()) != 0 {
 			t.Errorf("%+v; at Kimi there are %v", gone, kimi.ids())
 		}
-		s.do("GET", s.path(d), nil).wantProblem(t, 404, api.CodeBlobNotFound)
-		s.do("GET", s.path(d)+"/copies", nil).wantProblem(t, 404, api.CodeBlobNotFound)
-		s.do("DELETE", "/v1/files/"+second.ID+"?everywhere=true", nil).wantFileError(t, 404, api.CodeFileNotFound, "id")
+		s.do("GET", s.path(d), nil).wantProblem(t, 404, problem.BlobNotFound)
+		s.do("GET", s.path(d)+"/copies", nil).wantProblem(t, 404, problem.BlobNotFound)
+		s.do("DELETE", "/v1/files/"+second.ID+"?everywhere=true", nil).wantFileError(t, 404, problem.FileNotFound, "id")
 
 		// One without copies, of bytes that were deleted before; and they can come back.
 		third := s.newFile("third.txt", "some text")
@@ -80,7 +81,7 @@ func TestDeleteFileEverywhere(t *testing.T) {
 		if gone := s.deleteEverywhere(fourth.ID, 200); gone.Blob.State != "condemned" || states(gone.Copies) != "kimi deleted" {
 			t.Errorf("its blob was deleted by force before: %+v", gone)
 		}
-		s.do("DELETE", "/v1/files/"+third.ID+"?everywhere=perhaps", nil).wantFileError(t, 400, api.CodeInvalidRequest, "everywhere")
+		s.do("DELETE", "/v1/files/"+third.ID+"?everywhere=perhaps", nil).wantFileError(t, 400, problem.InvalidRequest, "everywhere")
 		wantNoPanic(t, s)
 	})
 }
@@ -182,7 +183,7 @@ func TestDeleteBlobEverywhere(t *testing.T) {
 		s.ensure(d, "kimi")
 		path := s.path(d) + "?everywhere=true"
 		file := s.newFile("x.txt", "some text")
-		if p := s.do("DELETE", path, nil).wantProblem(t, 409, api.CodeBlobInUse); !strings.Contains(p.Detail, file.ID) || len(kimi.ids()) != 1 {
+		if p := s.do("DELETE", path, nil).wantProblem(t, 409, problem.BlobInUse); !strings.Contains(p.Detail, file.ID) || len(kimi.ids()) != 1 {
 			t.Errorf("%+v", p)
 		}
 		s.do("DELETE", "/v1/files/"+file.ID, nil)
@@ -191,8 +192,8 @@ func TestDeleteBlobEverywhere(t *testing.T) {
 		if a.StatusCode != 200 || gone.State != cas.StateCondemned || states(gone.Copies) != "kimi deleted" || len(kimi.ids()) != 0 {
 			t.Errorf("%d %s", a.StatusCode, a.body)
 		}
-		s.do("GET", s.path(d), nil).wantProblem(t, 404, api.CodeBlobNotFound)
-		s.do("DELETE", path, nil).wantProblem(t, 404, api.CodeBlobNotFound)
+		s.do("GET", s.path(d), nil).wantProblem(t, 404, problem.BlobNotFound)
+		s.do("DELETE", path, nil).wantProblem(t, 404, problem.BlobNotFound)
 
 		// What was deleted without its copies can still be deleted with them.
 		d = s.putNamed("other text", "x.txt")
@@ -207,8 +208,8 @@ func TestDeleteBlobEverywhere(t *testing.T) {
 		if gone, err := c.DeleteEverywhere(t.Context(), d, client.EverywhereOptions{Force: true}); err != nil || states(gone.Copies) != "glm deleted" {
 			t.Errorf("%+v, %v", gone, err)
 		}
-		s.do("GET", "/v1/files/"+file.ID+"/content", nil).wantFileError(t, 404, api.CodeBlobNotFound, "")
-		s.do("DELETE", s.path(d)+"?everywhere=2", nil).wantProblem(t, 400, api.CodeInvalidRequest)
+		s.do("GET", "/v1/files/"+file.ID+"/content", nil).wantFileError(t, 404, problem.BlobNotFound, "")
+		s.do("DELETE", s.path(d)+"?everywhere=2", nil).wantProblem(t, 400, problem.InvalidRequest)
 		wantNoPanic(t, s)
 	})
 }
@@ -219,8 +220,8 @@ func TestDeleteEverywhereNeedsBothScopes(t *testing.T) {
 		file := s.newFile("a.txt", "some text")
 		for _, scopes := range [][]access.Scope{{access.ScopeDelete}, {access.ScopeSync}, {access.ScopeRead, access.ScopeWrite}} {
 			token := "Bearer " + s.newToken(scopes...)
-			s.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil, "Authorization", token).wantFileError(t, 403, api.CodeForbidden, "")
-			s.do("DELETE", s.path(file.Digest())+"?everywhere=true", nil, "Authorization", token).wantProblem(t, 403, api.CodeForbidden)
+			s.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil, "Authorization", token).wantFileError(t, 403, problem.Forbidden, "")
+			s.do("DELETE", s.path(file.Digest())+"?everywhere=true", nil, "Authorization", token).wantProblem(t, 403, problem.Forbidden)
 		}
 		token := "Bearer " + s.newToken(access.ScopeDelete, access.ScopeSync)
 		if a := s.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil, "Authorization", token); a.StatusCode != 200 {
@@ -249,17 +250,17 @@ func TestDeleteEverywhereIsCutShort(t *testing.T) {
 				s.ensure(file.Digest(), "kimi")
 				failing = true
 				path := "/v1/files/" + file.ID + "?everywhere=true"
-				s.do("DELETE", path, nil).wantFileError(t, 503, api.CodeIndexUnavailable, "")
+				s.do("DELETE", path, nil).wantFileError(t, 503, problem.IndexUnavailable, "")
 				failing = false
 				eventually(t, "the copy to be deleted all the same", func() bool { return len(kimi.ids()) == 0 })
 				again := s.do("DELETE", path, nil)
 				if applied {
-					again.wantFileError(t, 404, api.CodeFileNotFound, "id")
+					again.wantFileError(t, 404, problem.FileNotFound, "id")
 				} else if again.StatusCode != 200 && again.StatusCode != 202 { // the delete before it may still be writing its end
 					t.Errorf("again: %d %s", again.StatusCode, again.body)
 				}
-				s.do("GET", s.path(file.Digest()), nil).wantProblem(t, 404, api.CodeBlobNotFound)
-				s.do("PUT", s.copyPath(file.Digest(), "kimi"), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+				s.do("GET", s.path(file.Digest()), nil).wantProblem(t, 404, problem.BlobNotFound)
+				s.do("PUT", s.copyPath(file.Digest(), "kimi"), nil).wantProblem(t, 404, problem.BlobNotFound)
 				s.wantReconciled("kimi")
 			})
 		})

@@ -15,6 +15,7 @@ import (
 	"casgate/cas/castest"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 	"casgate/providers"
 	"casgate/providers/kimi"
 	"casgate/providers/simulator"
@@ -138,9 +139,9 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 		t.Errorf("%d %s; want %d, and a copy that is %s", a.StatusCode, a.body, wantStatus, wantState)
 	}
 	// Who comes later finds nothing, by neither name.
-	remover.do("GET", contentPath, nil).wantFileError(t, 404, api.CodeFileNotFound, "id")
-	remover.do("GET", remover.path(d), nil).wantProblem(t, 404, api.CodeBlobNotFound)
-	remover.do("PUT", remover.copyPath(d, "kimi"), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+	remover.do("GET", contentPath, nil).wantFileError(t, 404, problem.FileNotFound, "id")
+	remover.do("GET", remover.path(d), nil).wantProblem(t, 404, problem.BlobNotFound)
+	remover.do("PUT", remover.copyPath(d, "kimi"), nil).wantProblem(t, 404, problem.BlobNotFound)
 	eventually(t, "the other gateway to know", func() bool { return uploader.do("GET", uploader.path(d), nil).StatusCode == 404 })
 
 	release()
@@ -155,13 +156,13 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 	switch made := <-asked; {
 	case made.StatusCode == 200 && at == string(providers.StepCompleted): // it was ready before the delete
 	default:
-		made.wantFileError(t, 404, api.CodeBlobNotFound, "")
+		made.wantFileError(t, 404, problem.BlobNotFound, "")
 	}
 	for _, res := range reads {
 		wantRest(t, res, content)
 	}
-	uploader.do("PUT", uploader.copyPath(d, "kimi"), nil).wantProblem(t, 404, api.CodeBlobNotFound)
-	uploader.do("GET", uploader.path(d)+"/copies", nil).wantProblem(t, 404, api.CodeBlobNotFound)
+	uploader.do("PUT", uploader.copyPath(d, "kimi"), nil).wantProblem(t, 404, problem.BlobNotFound)
+	uploader.do("GET", uploader.path(d)+"/copies", nil).wantProblem(t, 404, problem.BlobNotFound)
 	if n := atKimi.Uploads(); n > 1 {
 		t.Errorf("it was uploaded %d times", n)
 	}
@@ -169,7 +170,7 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 		s.wantReconciled("kimi")
 		wantNoPanic(t, s)
 	}
-	remover.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil).wantFileError(t, 404, api.CodeFileNotFound, "id")
+	remover.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil).wantFileError(t, 404, problem.FileNotFound, "id")
 }
 
 // Files are deleted everywhere at random moments, while others ask for copies, read,
@@ -218,7 +219,7 @@ func TestDeleteEverywhereAmongOthers(t *testing.T) {
 			group.Wait()
 			for _, s := range servers {
 				eventually(t, "every gateway to know", func() bool { return s.do("GET", s.path(d), nil).StatusCode == 404 })
-				s.do("PUT", s.copyPath(d, "kimi"), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+				s.do("PUT", s.copyPath(d, "kimi"), nil).wantProblem(t, 404, problem.BlobNotFound)
 			}
 			eventually(t, "nothing to be left at the provider", func() bool { return len(kimi.ids()) == 0 })
 		}

@@ -11,6 +11,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/castest"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/index/indextest"
 )
 
@@ -31,7 +32,7 @@ func TestDamagedObject(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				a.wantProblem(t, 502, api.CodeObjectCorrupt)
+				a.wantProblem(t, 502, problem.ObjectCorrupt)
 			case err == nil:
 				t.Fatalf("a damaged blob came as %d with %d bytes, complete", a.StatusCode, len(a.body))
 			case len(a.body) >= n:
@@ -65,9 +66,9 @@ func TestMissingObject(t *testing.T) {
 			d := s.put(b)
 			p.remove(t, d)
 			for range 2 {
-				s.do("GET", s.path(d), nil).wantProblem(t, 502, api.CodeObjectMissing)
+				s.do("GET", s.path(d), nil).wantProblem(t, 502, problem.ObjectMissing)
 			}
-			s.do("GET", s.path(d), nil, "Range", "bytes=1-2").wantProblem(t, 502, api.CodeObjectMissing)
+			s.do("GET", s.path(d), nil, "Range", "bytes=1-2").wantProblem(t, 502, problem.ObjectMissing)
 			if a := s.do("POST", "/v1/blobs", bytes.NewReader(b)); a.StatusCode != 201 {
 				t.Fatalf("the repair: %d %s", a.StatusCode, a.body)
 			}
@@ -94,11 +95,11 @@ func TestStoreDown(t *testing.T) {
 			up = func() { faulty.SetHook(nil) }
 		}
 		down()
-		s.do("GET", s.path(cas.DigestOf(cold)), nil).wantProblem(t, 503, api.CodeStoreUnavailable)
+		s.do("GET", s.path(cas.DigestOf(cold)), nil).wantProblem(t, 503, problem.StoreUnavailable)
 		for _, n := range []int{1000, 2 << 20} {
 			b := random(n)
-			s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, api.CodeStoreUnavailable)
-			s.do("POST", "/v1/blobs", bytes.NewReader(b)).wantProblem(t, 503, api.CodeStoreUnavailable)
+			s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, problem.StoreUnavailable)
+			s.do("POST", "/v1/blobs", bytes.NewReader(b)).wantProblem(t, 503, problem.StoreUnavailable)
 		}
 		s.wantBlob(hot) // needs no store
 		if a := s.do("HEAD", s.path(cas.DigestOf(cold)), nil); a.StatusCode != 200 {
@@ -164,14 +165,14 @@ func TestIndexDown(t *testing.T) {
 				t.Errorf("a read by digest: %d, %d bytes, %q", a.StatusCode, len(a.body), a.Header.Get("Content-Type"))
 			}
 		}
-		s.do("GET", s.path(cas.DigestOf(random(9))), nil).wantProblem(t, 503, api.CodeIndexUnavailable)
+		s.do("GET", s.path(cas.DigestOf(random(9))), nil).wantProblem(t, 503, problem.IndexUnavailable)
 		for _, n := range []int{1000, 2 << 20} {
 			b := random(n)
-			s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, api.CodeIndexUnavailable)
-			s.do("POST", "/v1/blobs", bytes.NewReader(b)).wantProblem(t, 503, api.CodeIndexUnavailable)
+			s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, problem.IndexUnavailable)
+			s.do("POST", "/v1/blobs", bytes.NewReader(b)).wantProblem(t, 503, problem.IndexUnavailable)
 		}
-		s.do("DELETE", s.path(cas.DigestOf(small)), nil).wantProblem(t, 503, api.CodeIndexUnavailable)
-		s.do("GET", "/v1/blobs", nil).wantProblem(t, 503, api.CodeIndexUnavailable)
+		s.do("DELETE", s.path(cas.DigestOf(small)), nil).wantProblem(t, 503, problem.IndexUnavailable)
+		s.do("GET", "/v1/blobs", nil).wantProblem(t, 503, problem.IndexUnavailable)
 		if a := s.do("GET", "/readyz", nil); a.StatusCode != 503 || decode[api.Health](t, a).Checks["index"] == "ok" {
 			t.Errorf("readyz: %d %s", a.StatusCode, a.body)
 		}
@@ -203,7 +204,7 @@ func TestCommitFails(t *testing.T) {
 				q.index = over(inner, indextest.NewFaulty(inner, hook))
 				s := start(t, &q, nil)
 				b := random(n)
-				s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, api.CodeIndexUnavailable)
+				s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, problem.IndexUnavailable)
 				a := s.do("GET", s.path(cas.DigestOf(b)), nil)
 				if applied && a.StatusCode != 200 || !applied && a.StatusCode != 404 {
 					t.Errorf("applied %t: a read is answered %d", applied, a.StatusCode)
@@ -231,8 +232,8 @@ func TestObjectPutFails(t *testing.T) {
 					}
 					return castest.Fault{}
 				})
-				s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, api.CodeStoreUnavailable)
-				s.do("GET", s.path(cas.DigestOf(b)), nil).wantProblem(t, 404, api.CodeBlobNotFound)
+				s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, problem.StoreUnavailable)
+				s.do("GET", s.path(cas.DigestOf(b)), nil).wantProblem(t, 404, problem.BlobNotFound)
 				faulty.SetHook(nil)
 				s.put(b)
 				s.wantBlob(b)
@@ -250,7 +251,7 @@ func TestStoreRefusesWhileItReads(t *testing.T) {
 		s := start(t, p, nil)
 		w := s.dial(t)
 		w.send("PUT %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 3000000\r\n\r\nabc", s.path(cas.DigestOf(random(9))), s.token)
-		w.answer("PUT").wantProblem(t, 503, api.CodeStoreUnavailable)
+		w.answer("PUT").wantProblem(t, 503, problem.StoreUnavailable)
 		if err := <-reader.ended; !errors.Is(err, cas.ErrBodyRead) {
 			t.Errorf("the read that was under way ended with %v", err)
 		}
@@ -281,11 +282,11 @@ func TestNoSpace(t *testing.T) {
 		faulty := castest.NewFaulty(p.objects)
 		p.objects = faulty
 		s := start(t, p, func(_ *gatewayOptions, o *cas.Options) { o.SpoolLimit = 1 << 20 })
-		s.do("POST", "/v1/blobs", bytes.NewReader(random(3<<20))).wantProblem(t, 507, api.CodeNoSpace)
+		s.do("POST", "/v1/blobs", bytes.NewReader(random(3<<20))).wantProblem(t, 507, problem.NoSpace)
 		faulty.SetHook(func(op castest.Op, _ cas.ObjectRef) castest.Fault {
 			return castest.Fault{Err: errors.Join(cas.ErrNoSpace, errors.New("disk /dev/secret is full"))}
 		})
-		problem := s.do("POST", "/v1/blobs", bytes.NewReader(random(100))).wantProblem(t, 507, api.CodeNoSpace)
+		problem := s.do("POST", "/v1/blobs", bytes.NewReader(random(100))).wantProblem(t, 507, problem.NoSpace)
 		if strings.Contains(problem.Detail, "secret") {
 			t.Errorf("the answer names the server's inside: %s", problem.Detail)
 		}

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"casgate/cas"
-	"casgate/gateway/api"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 func (s *server) client() *client.Client {
@@ -94,7 +94,7 @@ func TestFilesByTheGoClient(t *testing.T) {
 			t.Errorf("a duplicate: %v", err)
 		}
 		_, err = c.CreateFile(ctx, strings.NewReader("x"), client.NewFile{Name: "x", Purpose: "dance"})
-		if e, ok := errors.AsType[*client.Error](err); !ok || e.Param != "purpose" || e.Problem.Code != api.CodeInvalidRequest {
+		if e, ok := errors.AsType[*client.Error](err); !ok || e.Param != "purpose" || e.Problem.Code != problem.InvalidRequest {
 			t.Errorf("a wrong purpose: %v", err)
 		}
 

@@ -12,6 +12,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/providers"
 )
 
@@ -28,8 +29,8 @@ func TestCopiesOfFiles(t *testing.T) {
 		if a := s.do("GET", path+"/copies", nil); a.StatusCode != 200 || string(bytes.TrimSpace(a.body)) != `{"copies":[]}` {
 			t.Errorf("before: %d %s", a.StatusCode, a.body)
 		}
-		s.do("GET", s.fileCopyPath(note.ID, "kimi"), nil).wantFileError(t, 404, api.CodeCopyNotFound, "")
-		s.do("DELETE", s.fileCopyPath(note.ID, "kimi"), nil).wantFileError(t, 404, api.CodeCopyNotFound, "")
+		s.do("GET", s.fileCopyPath(note.ID, "kimi"), nil).wantFileError(t, 404, problem.CopyNotFound, "")
+		s.do("DELETE", s.fileCopyPath(note.ID, "kimi"), nil).wantFileError(t, 404, problem.CopyNotFound, "")
 
 		made := decode[api.Copy](t, s.do("PUT", s.fileCopyPath(note.ID, "kimi"), nil))
 		if made.Extension != ".md" || made.Name != "note.md" || !*made.Created {
@@ -70,26 +71,26 @@ func TestCopiesOfFiles(t *testing.T) {
 			t.Errorf("%d %s, and there are still %v", gone.StatusCode, gone.body, kimi.ids())
 		}
 
-		for path, code := range map[string]api.Code{
-			s.fileCopyPath(note.ID, "nobody"):       api.CodeProviderNotFound,
-			s.fileCopyPath("file-nobody", "kimi"):   api.CodeFileNotFound,
-			"/v1/files/file-nobody/copies":          api.CodeFileNotFound,
-			"/v1/files/file-nobody/text":            api.CodeFileNotFound,
-			"/v1/files/x/references/kimi":           api.CodeFileNotFound,
-			"/v1/files/" + note.ID + "/copies/qwen": api.CodeProviderUnavailable,
+		for path, code := range map[string]problem.Code{
+			s.fileCopyPath(note.ID, "nobody"):       problem.ProviderNotFound,
+			s.fileCopyPath("file-nobody", "kimi"):   problem.FileNotFound,
+			"/v1/files/file-nobody/copies":          problem.FileNotFound,
+			"/v1/files/file-nobody/text":            problem.FileNotFound,
+			"/v1/files/x/references/kimi":           problem.FileNotFound,
+			"/v1/files/" + note.ID + "/copies/qwen": problem.ProviderUnavailable,
 		} {
 			method := "GET"
 			status, param := 404, ""
 			switch code {
-			case api.CodeFileNotFound:
+			case problem.FileNotFound:
 				param = "id"
-			case api.CodeProviderUnavailable:
+			case problem.ProviderUnavailable:
 				status = 503
 			}
 			s.do(method, path, nil).wantFileError(t, status, code, param)
 		}
 		kimi.breaks(providers.OpUpload, &providers.Error{Provider: "kimi", Op: providers.OpUpload, Kind: providers.KindPermanent, Status: 400, Code: "content_filter", Message: "high risk"})
-		e := s.do("PUT", s.fileCopyPath(note.ID, "kimi"), nil).wantFileError(t, 422, api.CodeProviderRejected, "")
+		e := s.do("PUT", s.fileCopyPath(note.ID, "kimi"), nil).wantFileError(t, 422, problem.ProviderRejected, "")
 		if e.Provider != "kimi" || e.ProviderCode != "content_filter" || e.ProviderMessage != "high risk" {
 			t.Errorf("%+v", e)
 		}
@@ -123,7 +124,7 @@ func TestNewFilesAskForCopies(t *testing.T) {
 		}
 		// What a provider doesn't take is a file all the same.
 		a := s.postForm("?providers=kimi", filePart("a.exe", "asked 4"), field("purpose", "batch"))
-		if made := decode[api.File](t, a); a.StatusCode != 200 || made.Asked[0].State != "failed" || made.Asked[0].Error.Code != api.CodeProviderRejected {
+		if made := decode[api.File](t, a); a.StatusCode != 200 || made.Asked[0].State != "failed" || made.Asked[0].Error.Code != problem.ProviderRejected {
 			t.Errorf("%d %s", a.StatusCode, a.body)
 		}
 		wantNoPanic(t, s)
@@ -194,7 +195,7 @@ func TestImportedFiles(t *testing.T) {
 		if list := decode[api.CopyList](t, s.do("GET", "/v1/files/"+a+"/copies", nil)); len(list.Copies) != 0 {
 			t.Errorf("%+v", list)
 		}
-		s.do("GET", s.fileCopyPath(a, "kimi"), nil).wantFileError(t, 404, api.CodeCopyNotFound, "")
+		s.do("GET", s.fileCopyPath(a, "kimi"), nil).wantFileError(t, 404, problem.CopyNotFound, "")
 		if len(lies.opened) != 0 {
 			t.Errorf("to look was enough to open %v", lies.opened)
 		}
@@ -214,8 +215,8 @@ func TestImportedFiles(t *testing.T) {
 		if made := decode[api.Copy](t, s.do("PUT", s.fileCopyPath(b, "kimi"), nil)); made.State != "ready" || made.Name != "b.txt" {
 			t.Errorf("%+v", made)
 		}
-		s.do("GET", "/v1/files/"+missing+"/content", nil).wantFileError(t, 502, api.CodeObjectMissing, "")
-		s.do("GET", "/v1/files/"+wrong+"/content", nil).wantFileError(t, 502, api.CodeObjectCorrupt, "")
+		s.do("GET", "/v1/files/"+missing+"/content", nil).wantFileError(t, 502, problem.ObjectMissing, "")
+		s.do("GET", "/v1/files/"+wrong+"/content", nil).wantFileError(t, 502, problem.ObjectCorrupt, "")
 		for _, id := range []string{missing, wrong} {
 			if f := decode[api.File](t, s.do("GET", "/v1/files/"+id, nil)); f.Status != "error" || f.StatusDetails == "" || f.SHA256 != nil {
 				t.Errorf("%+v", f)
@@ -231,7 +232,7 @@ func TestImportedFiles(t *testing.T) {
 		lies.mu.Lock()
 		lies.hold = hold
 		lies.mu.Unlock()
-		s.do("GET", "/v1/files/"+late+"/content", nil).wantFileError(t, 503, api.CodeOriginUnavailable, "")
+		s.do("GET", "/v1/files/"+late+"/content", nil).wantFileError(t, 503, problem.OriginUnavailable, "")
 		close(hold)
 		eventually(t, "the bytes to be taken in", func() bool {
 			return decode[api.File](t, s.do("GET", "/v1/files/"+late, nil)).SHA256 != nil
@@ -240,7 +241,7 @@ func TestImportedFiles(t *testing.T) {
 		lies.hold, lies.down = nil, fmt.Errorf("%w: secret-host refused", cas.ErrOriginUnavailable)
 		lies.mu.Unlock()
 		down := p.imported(t, "a.md", -1, cas.Digest{})
-		if e := s.do("GET", "/v1/files/"+down+"/content", nil).wantFileError(t, 503, api.CodeOriginUnavailable, ""); strings.Contains(e.Message, "secret-host") {
+		if e := s.do("GET", "/v1/files/"+down+"/content", nil).wantFileError(t, 503, problem.OriginUnavailable, ""); strings.Contains(e.Message, "secret-host") {
 			t.Errorf("%+v", e)
 		}
 		wantNoPanic(t, s)

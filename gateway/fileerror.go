@@ -8,6 +8,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 const filesPath = "/v1/files"
@@ -17,21 +18,6 @@ const filesPath = "/v1/files"
 func isFilesPath(path string) bool {
 	rest, ok := strings.CutPrefix(path, filesPath)
 	return ok && (rest == "" || rest[0] == '/')
-}
-
-// paramError is an error with the field or parameter that it is about.
-type paramError struct {
-	param string
-	error
-}
-
-func (e *paramError) Unwrap() error { return e.error }
-
-func ofParam(param string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &paramError{param, err}
 }
 
 // duplicateError is a cas.ErrDuplicateFile with the file that is there.
@@ -46,22 +32,14 @@ func (e *duplicateError) Unwrap() error { return cas.ErrDuplicateFile }
 // fileNotFound says which file isn't there.
 func fileNotFound(err error, id string) error {
 	if errors.Is(err, cas.ErrFileNotFound) {
-		return ofParam("id", fmt.Errorf("%w: %.100q was deleted, has expired, or never was", cas.ErrFileNotFound, id))
+		return problem.WithParam("id", fmt.Errorf("%w: %.100q was deleted, has expired, or never was", cas.ErrFileNotFound, id))
 	}
 	return err
 }
 
-// fieldName returns what requests call a file's field.
-func fieldName(e *cas.InvalidField) string {
-	if e.Field == "name" {
-		return "filename"
-	}
-	return e.Field
-}
-
 // fileError gives a problem the shape of OpenAI's API. That API tells a missing
 // file, and what conflicts, from other wrong requests by the status alone.
-func (g *Gateway) fileError(err error, p api.Problem) api.FileError {
+func (g *Gateway) fileError(err error, p problem.Details) api.FileError {
 	body := api.ErrorBody{
 		Message: p.Detail, Code: p.Code,
 		Provider: p.Provider, ProviderCode: p.ProviderCode, ProviderMessage: p.ProviderMessage,
@@ -81,12 +59,8 @@ func (g *Gateway) fileError(err error, p api.Problem) api.FileError {
 	default:
 		body.Type = api.ErrorInvalidRequest
 	}
-	if e, ok := errors.AsType[*cas.InvalidField](err); ok {
-		name := fieldName(e)
-		body.Param = &name
-	}
-	if e, ok := errors.AsType[*paramError](err); ok {
-		body.Param = &e.param
+	if p.Param != "" {
+		body.Param = &p.Param
 	}
 	if e, ok := errors.AsType[*duplicateError](err); ok {
 		file := g.apiFile(e.file)

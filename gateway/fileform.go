@@ -14,6 +14,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/gateway/problem"
 )
 
 // maxFormField bounds one field of a form; files have bounds of their own.
@@ -72,7 +73,7 @@ func (f *fileFields) take(part *multipart.Part) error {
 	_, _, isPair := metadataKey(name)
 	switch {
 	case name == "file":
-		return ofParam("file", badRequest("the part file has no filename, and so is no file"))
+		return problem.WithParam("file", badRequest("the part file has no filename, and so is no file"))
 	case !isPair && fileSetters[fieldOf(name)] == nil:
 		return nil
 	}
@@ -81,7 +82,7 @@ func (f *fileFields) take(part *multipart.Part) error {
 		return formError(err)
 	}
 	if len(value) > maxFormField {
-		return ofParam(name, badRequest(fmt.Sprintf("%s has more than %d bytes", name, maxFormField)))
+		return problem.WithParam(name, badRequest(fmt.Sprintf("%s has more than %d bytes", name, maxFormField)))
 	}
 	return f.set(name, string(value))
 }
@@ -111,19 +112,19 @@ func (f *fileFields) set(name, value string) error {
 	if key, nested, ok := metadataKey(name); ok {
 		field = name
 		if nested {
-			return ofParam(name, badRequest(name+": send metadata that is nested as one field of JSON"))
+			return problem.WithParam(name, badRequest(name+": send metadata that is nested as one field of JSON"))
 		}
 		f.pairs[key] = value
 	} else if fileSetters[field] == nil {
 		return nil
 	}
 	if f.seen[field] && !isRepeated(field) {
-		return ofParam(field, badRequest(field+" is given more than once"))
+		return problem.WithParam(field, badRequest(field+" is given more than once"))
 	}
 	f.seen[field] = true
 	if setter := fileSetters[field]; setter != nil {
 		if err := setter(f, value); err != nil {
-			return ofParam(field, err)
+			return problem.WithParam(field, err)
 		}
 	}
 	return f.check()
@@ -222,7 +223,7 @@ func (f *fileFields) check() error {
 		return &cas.InvalidField{Field: "metadata", Problem: fmt.Sprintf("has more than %d bytes", maxFormField)}
 	}
 	if len(f.pairs) > 0 && f.seen["metadata"] {
-		return ofParam("metadata", badRequest("metadata is given as JSON and key by key; send it one way"))
+		return problem.WithParam("metadata", badRequest("metadata is given as JSON and key by key; send it one way"))
 	}
 	file := f.whole()
 	if !f.seen["name"] {
@@ -238,9 +239,9 @@ func (f *fileFields) check() error {
 func (f *fileFields) finish() error {
 	switch {
 	case !f.seen["purpose"]:
-		return ofParam("purpose", badRequest("purpose is missing; it is one of "+strings.Join(cas.Purposes, ", ")))
+		return problem.WithParam("purpose", badRequest("purpose is missing; it is one of "+strings.Join(cas.Purposes, ", ")))
 	case f.anchor != "" && f.life == 0:
-		return ofParam("expires_after[seconds]", badRequest("expires_after[anchor] is given, and expires_after[seconds] is missing"))
+		return problem.WithParam("expires_after[seconds]", badRequest("expires_after[anchor] is given, and expires_after[seconds] is missing"))
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 // formPart is a part of a form: a field, or a file where it has a filename.
@@ -83,7 +84,7 @@ func namesOf(list api.FileList) string {
 }
 
 // wantFileError checks an answer that is an error in the shape of OpenAI's API.
-func (a answer) wantFileError(t *testing.T, status int, code api.Code, param string) api.ErrorBody {
+func (a answer) wantFileError(t *testing.T, status int, code problem.Code, param string) api.ErrorBody {
 	t.Helper()
 	if a.Header.Get("Content-Type") != "application/json" {
 		t.Fatalf("want an error %d %s, got %d %s: %.300s", status, code, a.StatusCode, a.Header.Get("Content-Type"), a.body)

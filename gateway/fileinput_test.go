@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"casgate/cas"
-	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 func TestWrongInputForFiles(t *testing.T) {
@@ -31,7 +31,7 @@ func TestWrongInputForFiles(t *testing.T) {
 			name   string
 			parts  []formPart
 			status int
-			code   api.Code
+			code   problem.Code
 			param  string
 			says   string
 		}{
@@ -75,11 +75,11 @@ func TestWrongInputForFiles(t *testing.T) {
 			{"an anchor alone", []formPart{field("expires_after[anchor]", "created_at"), purpose, file}, 400, "", "expires_after[seconds]", "missing"},
 			{"a third kind of duplicates", []formPart{field("allow_duplicates", "maybe"), purpose, file}, 400, "", "allow_duplicates", "maybe"},
 			{"malformed media type", []formPart{field("media_type", "nonsense"), purpose, file}, 400, "", "media_type", ""},
-			{"unknown provider", []formPart{purpose, file, field("providers", "kimi,nobody")}, 404, api.CodeProviderNotFound, "providers", "nothing was stored"},
-			{"too large", []formPart{purpose, filePart("x.txt", big+big[:2<<20+1])}, 413, api.CodeBlobTooLarge, "", ""},
+			{"unknown provider", []formPart{purpose, file, field("providers", "kimi,nobody")}, 404, problem.ProviderNotFound, "providers", "nothing was stored"},
+			{"too large", []formPart{purpose, filePart("x.txt", big+big[:2<<20+1])}, 413, problem.BlobTooLarge, "", ""},
 		} {
 			if tt.code == "" {
-				tt.code = api.CodeInvalidRequest
+				tt.code = problem.InvalidRequest
 			}
 			t.Run(tt.name, func(t *testing.T) {
 				body, mediaType := formOf(t, tt.parts...)
@@ -101,16 +101,16 @@ func TestWrongInputForFiles(t *testing.T) {
 			body      io.Reader
 			mediaType string
 			status    int
-			code      api.Code
+			code      problem.Code
 		}{
-			"cut off":                  {bytes.NewReader(form[:len(form)-20]), mediaType, 400, api.CodeInvalidRequest},
-			"cut off in the file":      {bytes.NewReader(form[:len(form)-80]), mediaType, 400, api.CodeInvalidRequest},
-			"another boundary":         {bytes.NewReader(form), "multipart/form-data; boundary=xyz", 400, api.CodeInvalidRequest},
-			"no boundary":              {bytes.NewReader(form), "multipart/form-data", 400, api.CodeInvalidRequest},
-			"no form":                  {strings.NewReader(`{"purpose":"batch"}`), "application/json", 400, api.CodeInvalidRequest},
-			"bytes alone":              {bytes.NewReader(form), "", 400, api.CodeInvalidRequest},
-			"no end to the first line": {strings.NewReader(big), mediaType, 400, api.CodeInvalidRequest},
-			"too large, declared":      {strings.NewReader(big + big), mediaType, 413, api.CodeBlobTooLarge},
+			"cut off":                  {bytes.NewReader(form[:len(form)-20]), mediaType, 400, problem.InvalidRequest},
+			"cut off in the file":      {bytes.NewReader(form[:len(form)-80]), mediaType, 400, problem.InvalidRequest},
+			"another boundary":         {bytes.NewReader(form), "multipart/form-data; boundary=xyz", 400, problem.InvalidRequest},
+			"no boundary":              {bytes.NewReader(form), "multipart/form-data", 400, problem.InvalidRequest},
+			"no form":                  {strings.NewReader(`{"purpose":"batch"}`), "application/json", 400, problem.InvalidRequest},
+			"bytes alone":              {bytes.NewReader(form), "", 400, problem.InvalidRequest},
+			"no end to the first line": {strings.NewReader(big), mediaType, 400, problem.InvalidRequest},
+			"too large, declared":      {strings.NewReader(big + big), mediaType, 413, problem.BlobTooLarge},
 		} {
 			body := send.body
 			if send.status != 413 && name == "no end to the first line" {
@@ -121,9 +121,9 @@ func TestWrongInputForFiles(t *testing.T) {
 				t.Errorf("%s: %s", name, e.Message)
 			}
 		}
-		s.do("POST", "/v1/files", bytes.NewReader(form), "Content-Type", mediaType, "Content-Encoding", "gzip").wantFileError(t, 415, api.CodeUnsupportedMedia, "")
-		s.do("POST", "/v1/files", bytes.NewReader(form), "Content-Type", mediaType, "Repr-Digest", reprDigest(cas.DigestOf([]byte("y")))).wantFileError(t, 422, api.CodeDigestMismatch, "")
-		s.do("POST", "/v1/files", nil, "Content-Type", mediaType).wantFileError(t, 400, api.CodeInvalidRequest, "")
+		s.do("POST", "/v1/files", bytes.NewReader(form), "Content-Type", mediaType, "Content-Encoding", "gzip").wantFileError(t, 415, problem.UnsupportedMedia, "")
+		s.do("POST", "/v1/files", bytes.NewReader(form), "Content-Type", mediaType, "Repr-Digest", reprDigest(cas.DigestOf([]byte("y")))).wantFileError(t, 422, problem.DigestMismatch, "")
+		s.do("POST", "/v1/files", nil, "Content-Type", mediaType).wantFileError(t, 400, problem.InvalidRequest, "")
 		if files, blobs := s.fileCount(), s.blobCount(); files != 0 || blobs != 0 {
 			t.Errorf("%d files and %d blobs were kept though all were refused", files, blobs)
 		}
@@ -147,7 +147,7 @@ func TestSlowAndBrokenForms(t *testing.T) {
 	for name, sent := range map[string]string{"in the fields": body.String()[:60], "in the file": body.String()[:body.Len()-70]} {
 		w := s.dial(t)
 		w.send("%s", head+sent)
-		if e := w.answer("POST").wantFileError(t, 408, api.CodeRequestTimeout, ""); e.Type != "invalid_request_error" {
+		if e := w.answer("POST").wantFileError(t, 408, problem.RequestTimeout, ""); e.Type != "invalid_request_error" {
 			t.Errorf("%s: %+v", name, e)
 		}
 	}
@@ -160,14 +160,14 @@ func TestSlowAndBrokenForms(t *testing.T) {
 func TestOverloadAndRatesOfFiles(t *testing.T) {
 	s := start(t, embedded(t, t.TempDir()), func(o *gatewayOptions, _ *cas.Options) { o.MaxUploads = 1 })
 	leave := s.occupy(t)
-	if e := s.postForm("", filePart("x.txt", "x"), field("purpose", "batch")).wantFileError(t, 503, api.CodeOverloaded, ""); e.Type != "server_error" {
+	if e := s.postForm("", filePart("x.txt", "x"), field("purpose", "batch")).wantFileError(t, 503, problem.Overloaded, ""); e.Type != "server_error" {
 		t.Errorf("%+v", e)
 	}
 	leave()
 
 	limited := start(t, s.parts, func(o *gatewayOptions, _ *cas.Options) { o.RequestsPerSecond = 0.01 })
 	limited.do("GET", "/v1/files", nil)
-	if e := limited.do("GET", "/v1/files", nil).wantFileError(t, 429, api.CodeTooManyRequests, ""); e.Type != "rate_limit_error" {
+	if e := limited.do("GET", "/v1/files", nil).wantFileError(t, 429, problem.TooManyRequests, ""); e.Type != "rate_limit_error" {
 		t.Errorf("%+v", e)
 	}
 }
@@ -197,14 +197,14 @@ func TestFilesWhileServersAreDown(t *testing.T) {
 	made := s.newFile("x.txt", "some text")
 	p.indexOutage.cut()
 	for _, path := range []string{"/v1/files", "/v1/files/" + made.ID, "/v1/files/" + made.ID + "/content"} {
-		if e := s.do("GET", path, nil).wantFileError(t, 503, api.CodeIndexUnavailable, ""); e.Type != "server_error" {
+		if e := s.do("GET", path, nil).wantFileError(t, 503, problem.IndexUnavailable, ""); e.Type != "server_error" {
 			t.Errorf("%s: %+v", path, e)
 		}
 	}
-	s.postForm("", filePart("y.txt", "y"), field("purpose", "batch")).wantFileError(t, 503, api.CodeIndexUnavailable, "")
+	s.postForm("", filePart("y.txt", "y"), field("purpose", "batch")).wantFileError(t, 503, problem.IndexUnavailable, "")
 	p.indexOutage.mend()
 	p.storeOutage.cut()
-	s.postForm("", filePart("z.txt", "z"), field("purpose", "batch")).wantFileError(t, 503, api.CodeStoreUnavailable, "")
+	s.postForm("", filePart("z.txt", "z"), field("purpose", "batch")).wantFileError(t, 503, problem.StoreUnavailable, "")
 	p.storeOutage.mend()
 	if a := s.postForm("", filePart("z.txt", "z"), field("purpose", "batch")); a.StatusCode != 200 {
 		t.Errorf("%d %s", a.StatusCode, a.body)

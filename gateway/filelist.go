@@ -13,6 +13,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 // listChunk is how many files of a page are held in memory at a time. One may take
@@ -23,7 +24,7 @@ const listChunk = 500
 func (g *Gateway) listFiles(c echo.Context) error {
 	limit, err := intParam(c, "limit", api.MaxFilePage, 1, api.MaxFilePage)
 	if err != nil {
-		return ofParam("limit", err)
+		return problem.WithParam("limit", err)
 	}
 	q, err := g.fileQuery(c)
 	if err != nil {
@@ -62,10 +63,10 @@ func (g *Gateway) fileQuery(c echo.Context) (cas.FileQuery, error) {
 	case "asc":
 		q.Descending = false
 	default:
-		return q, ofParam("order", badRequest(fmt.Sprintf("order: %.100q is neither asc nor desc", order)))
+		return q, problem.WithParam("order", badRequest(fmt.Sprintf("order: %.100q is neither asc nor desc", order)))
 	}
 	if q.Purpose != "" && !slices.Contains(cas.Purposes, q.Purpose) {
-		return q, ofParam("purpose", badRequest(fmt.Sprintf("purpose: %.100q is not one of %s", q.Purpose, strings.Join(cas.Purposes, ", "))))
+		return q, problem.WithParam("purpose", badRequest(fmt.Sprintf("purpose: %.100q is not one of %s", q.Purpose, strings.Join(cas.Purposes, ", "))))
 	}
 	if metadata := c.QueryParam("metadata"); metadata != "" {
 		q.Metadata = json.RawMessage(metadata)
@@ -74,7 +75,7 @@ func (g *Gateway) fileQuery(c echo.Context) (cas.FileQuery, error) {
 		if text := c.QueryParam(param); text != "" {
 			d, err := cas.ParseDigest(prefix + text)
 			if err != nil {
-				return q, ofParam(param, err)
+				return q, problem.WithParam(param, err)
 			}
 			q.Digest = d
 		}
@@ -82,7 +83,7 @@ func (g *Gateway) fileQuery(c echo.Context) (cas.FileQuery, error) {
 	if after := c.QueryParam("after"); after != "" {
 		last, err := g.files.File(c.Request().Context(), after)
 		if errors.Is(err, cas.ErrFileNotFound) {
-			return q, ofParam("after", badRequest(fmt.Sprintf("after: the file %.100q was deleted, has expired, or never was; begin again without it, or after another", after)))
+			return q, problem.WithParam("after", badRequest(fmt.Sprintf("after: the file %.100q was deleted, has expired, or never was; begin again without it, or after another", after)))
 		}
 		if err != nil {
 			return q, err

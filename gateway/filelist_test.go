@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"casgate/cas"
-	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 // importMany makes many files in a few calls, a hundred of them in the same
@@ -150,16 +150,16 @@ func TestWrongQueriesForFiles(t *testing.T) {
 		"metadata=%7B":               "metadata",
 		"metadata=%22x%22":           "metadata",
 	} {
-		code := api.CodeInvalidRequest
+		code := problem.InvalidRequest
 		if param == "sha256" || param == "digest" {
-			code = api.CodeInvalidDigest
+			code = problem.InvalidDigest
 		}
 		e := s.do("GET", "/v1/files?"+query, nil).wantFileError(t, 400, code, param)
 		if e.Type != "invalid_request_error" || len(e.Message) > 500 {
 			t.Errorf("%s: %+v", query, e)
 		}
 	}
-	s.do("GET", "/v1/files?limit=%zz", nil).wantFileError(t, 400, api.CodeInvalidRequest, "")
+	s.do("GET", "/v1/files?limit=%zz", nil).wantFileError(t, 400, problem.InvalidRequest, "")
 	wantNoPanic(t, s)
 }
 
@@ -173,7 +173,7 @@ func TestPathsAndMethodsOfFiles(t *testing.T) {
 	} {
 		for method := range strings.FieldsSeq(methods) {
 			a := s.do(method, path, nil)
-			a.wantFileError(t, 405, api.CodeMethodNotAllowed, "")
+			a.wantFileError(t, 405, problem.MethodNotAllowed, "")
 			if a.Header.Get("Allow") == "" {
 				t.Errorf("%s %s: no Allow", method, path)
 			}
@@ -185,5 +185,5 @@ func TestPathsAndMethodsOfFiles(t *testing.T) {
 		}
 	}
 	// What only begins alike is none of theirs.
-	s.do("GET", "/v1/filesystem", nil).wantProblem(t, 404, api.CodeNotFound)
+	s.do("GET", "/v1/filesystem", nil).wantProblem(t, 404, problem.NotFound)
 }

@@ -13,6 +13,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 func filePath(id string) string { return filesPath + "/" + url.PathEscape(id) }
@@ -77,7 +78,7 @@ func (g *Gateway) deleteFile(c echo.Context) error {
 	}
 	everywhere, err := boolParam(c, "everywhere")
 	if err != nil {
-		return ofParam("everywhere", err)
+		return problem.WithParam("everywhere", err)
 	}
 	if everywhere {
 		return g.deleteFileEverywhere(c, id)
@@ -117,14 +118,14 @@ func (g *Gateway) fileBytes(c echo.Context) (cas.File, cas.Blob, error) {
 	case err == nil:
 		return file, blob, nil
 	case hasRunOut(wait, c) && errors.Is(err, context.Cause(wait)):
-		err = &requestError{api.CodeOriginUnavailable, "The bytes of this imported file are being taken in, which goes on; ask again shortly."}
+		err = problem.New(problem.OriginUnavailable, "The bytes of this imported file are being taken in, which goes on; ask again shortly.")
 	case errors.Is(err, cas.ErrBlobNotFound):
-		err = &requestError{api.CodeBlobNotFound, "The bytes of this file were deleted. Uploading the same bytes again brings them back."}
+		err = problem.New(problem.BlobNotFound, "The bytes of this file were deleted. Uploading the same bytes again brings them back.")
 	case errors.Is(err, cas.ErrDigestMismatch) && !errors.Is(err, cas.ErrObjectCorrupt):
 		// It is not this request's bytes that are wrong.
-		err = &requestError{api.CodeObjectCorrupt, "The bytes of this imported file are not those that were noted of it, and were not taken in."}
+		err = problem.New(problem.ObjectCorrupt, "The bytes of this imported file are not those that were noted of it, and were not taken in.")
 	case errors.Is(err, cas.ErrBlobTooLarge):
-		err = &requestError{api.CodeObjectCorrupt, "The bytes of this imported file are more than are taken."}
+		err = problem.New(problem.ObjectCorrupt, "The bytes of this imported file are more than are taken.")
 	}
 	return cas.File{}, cas.Blob{}, fileNotFound(err, id)
 }

@@ -13,6 +13,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 func TestFileFromMakingToDeletion(t *testing.T) {
@@ -72,21 +73,21 @@ func TestFileFromMakingToDeletion(t *testing.T) {
 		if head := s.do("HEAD", "/v1/files/"+made.ID+"/content", nil); head.StatusCode != 200 || head.ContentLength != 11 {
 			t.Errorf("HEAD: %d %d", head.StatusCode, head.ContentLength)
 		}
-		s.do("GET", "/v1/files/"+made.ID+"/content", nil, "Range", "bytes=20-").wantFileError(t, 416, api.CodeRangeNotSatisfiable, "")
+		s.do("GET", "/v1/files/"+made.ID+"/content", nil, "Range", "bytes=20-").wantFileError(t, 416, problem.RangeNotSatisfiable, "")
 
 		meta := decode[api.BlobMeta](t, s.do("GET", s.path(d)+"/meta", nil))
 		if len(meta.Files) != 1 || meta.Files[0].ID != made.ID || meta.MoreFiles {
 			t.Errorf("meta lists %+v", meta.Files)
 		}
-		s.do("DELETE", s.path(d), nil).wantProblem(t, 409, api.CodeBlobInUse)
+		s.do("DELETE", s.path(d), nil).wantProblem(t, 409, problem.BlobInUse)
 
 		gone := s.do("DELETE", "/v1/files/"+made.ID, nil)
 		if gone.StatusCode != 200 || strings.TrimSpace(string(gone.body)) != `{"id":"`+made.ID+`","object":"file","deleted":true}` {
 			t.Errorf("DELETE: %d %s", gone.StatusCode, gone.body)
 		}
-		s.do("DELETE", "/v1/files/"+made.ID, nil).wantFileError(t, 404, api.CodeFileNotFound, "id")
-		s.do("GET", "/v1/files/"+made.ID, nil).wantFileError(t, 404, api.CodeFileNotFound, "id")
-		s.do("GET", "/v1/files/"+made.ID+"/content", nil).wantFileError(t, 404, api.CodeFileNotFound, "id")
+		s.do("DELETE", "/v1/files/"+made.ID, nil).wantFileError(t, 404, problem.FileNotFound, "id")
+		s.do("GET", "/v1/files/"+made.ID, nil).wantFileError(t, 404, problem.FileNotFound, "id")
+		s.do("GET", "/v1/files/"+made.ID+"/content", nil).wantFileError(t, 404, problem.FileNotFound, "id")
 		s.wantBlob([]byte("# some text"))
 		if a := s.do("DELETE", s.path(d), nil); a.StatusCode != 202 {
 			t.Errorf("the blob is still in use: %d %s", a.StatusCode, a.body)
@@ -104,7 +105,7 @@ func TestForcedDeletionOfABlob(t *testing.T) {
 		if a := s.do("DELETE", s.path(d)+"?force=true", nil); a.StatusCode != 202 {
 			t.Fatalf("%d %s", a.StatusCode, a.body)
 		}
-		s.do("GET", "/v1/files/"+made.ID+"/content", nil).wantFileError(t, 404, api.CodeBlobNotFound, "")
+		s.do("GET", "/v1/files/"+made.ID+"/content", nil).wantFileError(t, 404, problem.BlobNotFound, "")
 		if a := s.do("GET", "/v1/files/"+made.ID, nil); a.StatusCode != 200 {
 			t.Errorf("%d %s", a.StatusCode, a.body)
 		}
@@ -127,7 +128,7 @@ func TestDuplicates(t *testing.T) {
 			"as a field":   s.postForm("", filePart("third.txt", "the same bytes"), field("purpose", "vision"), field("allow_duplicates", "false")),
 			"in the query": s.postForm("?allow_duplicates=false&purpose=vision", filePart("third.txt", "the same bytes")),
 		} {
-			e := a.wantFileError(t, 409, api.CodeDuplicateFile, "")
+			e := a.wantFileError(t, 409, problem.DuplicateFile, "")
 			if e.File == nil || e.File.ID != first.ID || e.File.Filename != "first.txt" {
 				t.Errorf("%s: %s", name, a.body)
 			}
@@ -215,10 +216,10 @@ func TestScopesOfFiles(t *testing.T) {
 			send := func(token string) answer {
 				return s.do(tt.method, tt.path, strings.NewReader(tt.body), "Content-Type", tt.mediaType, "Authorization", token)
 			}
-			if e := send("-").wantFileError(t, 401, api.CodeUnauthenticated, ""); e.Type != "authentication_error" {
+			if e := send("-").wantFileError(t, 401, problem.Unauthenticated, ""); e.Type != "authentication_error" {
 				t.Errorf("%s: %+v", tt.name, e)
 			}
-			send("Bearer cas_nobody_nothing").wantFileError(t, 401, api.CodeUnauthenticated, "")
+			send("Bearer cas_nobody_nothing").wantFileError(t, 401, problem.Unauthenticated, "")
 			for _, missing := range tt.scopes {
 				var others []access.Scope
 				for _, scope := range []access.Scope{access.ScopeRead, access.ScopeWrite, access.ScopeDelete, access.ScopeSync} {
@@ -253,7 +254,7 @@ func TestFilesExpire(t *testing.T) {
 	if list := s.listFiles(nil); len(list.Data) != 1 || list.Data[0].ID != made.ID {
 		t.Errorf("%+v", list)
 	}
-	s.do("GET", "/v1/files/"+f.ID+"/content", nil).wantFileError(t, 404, api.CodeFileNotFound, "id")
-	s.do("GET", "/v1/files?after="+f.ID, nil).wantFileError(t, 400, api.CodeInvalidRequest, "after")
-	s.do("GET", "/v1/files/"+url.PathEscape("file-../../x"), nil).wantFileError(t, 404, api.CodeFileNotFound, "id")
+	s.do("GET", "/v1/files/"+f.ID+"/content", nil).wantFileError(t, 404, problem.FileNotFound, "id")
+	s.do("GET", "/v1/files?after="+f.ID, nil).wantFileError(t, 400, problem.InvalidRequest, "after")
+	s.do("GET", "/v1/files/"+url.PathEscape("file-../../x"), nil).wantFileError(t, 404, problem.FileNotFound, "id")
 }

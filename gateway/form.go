@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"casgate/cas"
+	"casgate/gateway/problem"
 )
 
 const (
@@ -58,7 +59,7 @@ func (g *Gateway) openForm(c echo.Context, boundary string, field formField) (*f
 	for {
 		part, err := f.next()
 		if err == io.EOF {
-			return nil, ofParam("file", badRequest("the form has no file part (a part with a filename)"))
+			return nil, problem.WithParam("file", badRequest("the form has no file part (a part with a filename)"))
 		}
 		if err != nil {
 			return nil, err
@@ -178,7 +179,7 @@ func (f *form) end() error {
 		case err != nil:
 			return err
 		case isFilePart(part):
-			return ofParam("file", badRequest("the form has more than one file part; upload one file a request"))
+			return problem.WithParam("file", badRequest("the form has more than one file part; upload one file a request"))
 		}
 		if err := f.take(part); err != nil {
 			return err

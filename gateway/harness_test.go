@@ -24,7 +24,7 @@ import (
 	"casgate/cas/s3store"
 	"casgate/cas/s3store/s3test"
 	"casgate/gateway"
-	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/index"
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
@@ -503,9 +503,9 @@ func (s *server) wantBlob(b []byte) {
 }
 
 // wantProblem checks an answer that is an error.
-func (a answer) wantProblem(t *testing.T, status int, code api.Code) api.Problem {
+func (a answer) wantProblem(t *testing.T, status int, code problem.Code) problem.Details {
 	t.Helper()
-	var p api.Problem
+	var p problem.Details
 	if a.Header.Get("Content-Type") != "application/problem+json" || json.Unmarshal(a.body, &p) != nil {
 		t.Fatalf("want a problem %d %s, got %d %s: %.300s", status, code, a.StatusCode, a.Header.Get("Content-Type"), a.body)
 	}

@@ -11,6 +11,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/journal"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/providers"
 )
 
@@ -140,12 +141,11 @@ func outcomeOf(failure error, status int, aborted bool) (journal.Outcome, string
 // isFault reports whether it is the gateway's fault, or a provider's, and not the
 // connection's, that an answer broke off.
 func isFault(err error) bool {
-	code, _ := classify(err)
-	_, atProvider := errors.AsType[*providers.Error](err)
-	return code != "" || atProvider || errors.Is(err, errPanic)
+	_, known := problem.CodeOf(err)
+	return known || errors.Is(err, errPanic)
 }
 
-func codeOf(err error) string { return string(problemOf(err, "").Code) }
+func codeOf(err error) string { return string(problem.Of(routingError(err), "").Code) }
 
 // CopyEvent records the end of work on a copy that no request was told of. It is
 // to be the OnEvent of the Replicator in Options.Copies.
@@ -241,7 +241,7 @@ func apiRecord(r journal.Record) api.Record {
 		DurationMS: float64(r.Duration.Microseconds()) / 1000,
 		Bytes:      r.Bytes,
 		Outcome:    string(r.Outcome),
-		ErrorCode:  api.Code(r.ErrorCode),
+		ErrorCode:  problem.Code(r.ErrorCode),
 	}
 	if !r.Digest.IsZero() {
 		shown.Digest = &r.Digest

@@ -12,6 +12,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/providers"
 )
 
@@ -156,9 +157,9 @@ func TestEachOperationLeavesOneRecord(t *testing.T) {
 		}
 		s.do("POST", "/v1/blobs/find-missing", strings.NewReader(`{"digests":[]}`))
 		s.do("GET", s.path(d), nil, "If-None-Match", `"`+d.String()+`"`)
-		s.do("GET", s.path(d), nil, "Authorization", "-").wantProblem(t, 401, api.CodeUnauthenticated)
-		s.do("DELETE", s.path(d), nil, "Authorization", "Bearer nonsense").wantProblem(t, 401, api.CodeUnauthenticated)
-		s.do("GET", strings.Replace(signed.URL, "signature=", "signature=x", 1), nil, "Authorization", "-").wantProblem(t, 403, api.CodeForbidden)
+		s.do("GET", s.path(d), nil, "Authorization", "-").wantProblem(t, 401, problem.Unauthenticated)
+		s.do("DELETE", s.path(d), nil, "Authorization", "Bearer nonsense").wantProblem(t, 401, problem.Unauthenticated)
+		s.do("GET", strings.Replace(signed.URL, "signature=", "signature=x", 1), nil, "Authorization", "-").wantProblem(t, 403, problem.Forbidden)
 		a.check()
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/providers"
 )
 
@@ -85,7 +86,7 @@ func TestWorkBehindAnswersLeavesOneRecord(t *testing.T) {
 		s.waitOperation(s.operationOf(left))
 		d = put("it takes longer for a reference")
 		release = kimi.holdUploads(t)
-		a.of(s.do("GET", s.path(d)+"/references/kimi?kind=file_id", nil, "Prefer", "wait=1"), record(d, 31)).wantProblem(t, 409, api.CodeCopyInProgress)
+		a.of(s.do("GET", s.path(d)+"/references/kimi?kind=file_id", nil, "Prefer", "wait=1"), record(d, 31)).wantProblem(t, 409, problem.CopyInProgress)
 		release()
 
 		// Left by its client.

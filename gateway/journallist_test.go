@@ -12,6 +12,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 func TestOperationsAreFilteredAndPaged(t *testing.T) {
@@ -85,7 +86,7 @@ func TestOperationsAreFilteredAndPaged(t *testing.T) {
 		}
 		// Any operation can be looked up, and only what leads to it.
 		o := decode[api.Operation](t, s.do("GET", "/v1/operations/"+whole[0].ID, nil))
-		if o.ID != whole[0].ID || o.Kind != "download" || o.Status != "failed" || o.Error.Code != api.CodeBlobNotFound || o.Record.Actor != actor(s.token) {
+		if o.ID != whole[0].ID || o.Kind != "download" || o.Status != "failed" || o.Error.Code != problem.BlobNotFound || o.Record.Actor != actor(s.token) {
 			t.Errorf("%+v", o)
 		}
 		o = decode[api.Operation](t, s.do("GET", "/v1/operations/"+whole[10].ID, nil))
@@ -96,11 +97,11 @@ func TestOperationsAreFilteredAndPaged(t *testing.T) {
 			"limit=0", "limit=1001", "limit=x", "kind=nothing", "outcome=bad", "since=yesterday", "until=1", "since=0001-01-01T00:00:00Z", "after=-1", "after=!", "following=%00",
 			"actor=%00", "actor=%ff", "file=" + strings.Repeat("x", 300),
 		} {
-			s.do("GET", "/v1/operations?"+bad, nil).wantProblem(t, 400, api.CodeInvalidRequest)
+			s.do("GET", "/v1/operations?"+bad, nil).wantProblem(t, 400, problem.InvalidRequest)
 		}
-		s.do("GET", "/v1/operations?digest=abc", nil).wantProblem(t, 400, api.CodeInvalidDigest)
-		s.do("GET", "/v1/operations", nil, "Authorization", "-").wantProblem(t, 401, api.CodeUnauthenticated)
-		s.do("GET", "/v1/operations", nil, "Authorization", "Bearer "+s.newToken(access.ScopeWrite)).wantProblem(t, 403, api.CodeForbidden)
+		s.do("GET", "/v1/operations?digest=abc", nil).wantProblem(t, 400, problem.InvalidDigest)
+		s.do("GET", "/v1/operations", nil, "Authorization", "-").wantProblem(t, 401, problem.Unauthenticated)
+		s.do("GET", "/v1/operations", nil, "Authorization", "Bearer "+s.newToken(access.ScopeWrite)).wantProblem(t, 403, problem.Forbidden)
 		s.do("GET", "/v1/operations", nil, "Authorization", "Bearer "+other)
 		wantNoPanic(t, s)
 	})
@@ -142,6 +143,6 @@ func TestWithoutAJournal(t *testing.T) {
 		if page := decode[api.RecordPage](t, none.do("GET", "/v1/operations", nil)); len(page.Operations) != 0 {
 			t.Errorf("%+v", page)
 		}
-		none.do("GET", "/v1/operations/"+newID(), nil).wantProblem(t, 404, api.CodeOperationNotFound)
+		none.do("GET", "/v1/operations/"+newID(), nil).wantProblem(t, 404, problem.OperationNotFound)
 	})
 }

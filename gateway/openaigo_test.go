@@ -17,7 +17,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/cas/castest"
-	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 // openAI returns OpenAI's own client, with nothing changed but its base URL and
@@ -26,7 +26,7 @@ func (s *server) openAI(options ...option.RequestOption) openai.Client {
 	return openai.NewClient(append([]option.RequestOption{option.WithBaseURL(s.url + "/v1"), option.WithAPIKey(s.token)}, options...)...)
 }
 
-func wantAPIError(t *testing.T, err error, status int, code api.Code, param string) *openai.Error {
+func wantAPIError(t *testing.T, err error, status int, code problem.Code, param string) *openai.Error {
 	t.Helper()
 	e, ok := errors.AsType[*openai.Error](err)
 	if !ok || e.StatusCode != status || e.Code != string(code) || e.Param != param || e.Message == "" || e.Type == "" {
@@ -86,19 +86,19 @@ func TestOpenAIsGoClient(t *testing.T) {
 		}
 
 		_, err = c.Files.Get(ctx, made.ID)
-		wantAPIError(t, err, 404, api.CodeFileNotFound, "id")
+		wantAPIError(t, err, 404, problem.FileNotFound, "id")
 		_, err = c.Files.Content(ctx, made.ID)
-		wantAPIError(t, err, 404, api.CodeFileNotFound, "id")
+		wantAPIError(t, err, 404, problem.FileNotFound, "id")
 		_, err = c.Files.List(ctx, openai.FileListParams{After: openai.String(made.ID)})
-		wantAPIError(t, err, 400, api.CodeInvalidRequest, "after")
+		wantAPIError(t, err, 400, problem.InvalidRequest, "after")
 		_, err = c.Files.List(ctx, openai.FileListParams{Limit: openai.Int(0)})
-		wantAPIError(t, err, 400, api.CodeInvalidRequest, "limit")
+		wantAPIError(t, err, 400, problem.InvalidRequest, "limit")
 		_, err = c.Files.New(ctx, openai.FileNewParams{File: strings.NewReader("x"), Purpose: "dance"})
-		wantAPIError(t, err, 400, api.CodeInvalidRequest, "purpose")
+		wantAPIError(t, err, 400, problem.InvalidRequest, "purpose")
 		_, err = c.Files.Get(ctx, more.ID, option.WithAPIKey("cas_wrong_key"))
-		wantAPIError(t, err, 401, api.CodeUnauthenticated, "")
+		wantAPIError(t, err, 401, problem.Unauthenticated, "")
 		_, err = c.Files.Delete(ctx, more.ID, option.WithAPIKey(s.newToken(access.ScopeRead)))
-		wantAPIError(t, err, 403, api.CodeForbidden, "")
+		wantAPIError(t, err, 403, problem.Forbidden, "")
 		duplicate := openai.FileNewParams{File: strings.NewReader("no name"), Purpose: openai.FilePurposeEvals}
 		duplicate.SetExtraFields(map[string]any{"allow_duplicates": "false"})
 		var answers atomic.Int64
@@ -106,7 +106,7 @@ func TestOpenAIsGoClient(t *testing.T) {
 			answers.Add(1)
 			return next(r)
 		}))
-		if e := wantAPIError(t, err, 409, api.CodeDuplicateFile, ""); !strings.Contains(e.RawJSON(), more.ID) || answers.Load() != 1 {
+		if e := wantAPIError(t, err, 409, problem.DuplicateFile, ""); !strings.Contains(e.RawJSON(), more.ID) || answers.Load() != 1 {
 			t.Errorf("after %d attempts: %s", answers.Load(), e.RawJSON())
 		}
 		wantNoPanic(t, s)

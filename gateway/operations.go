@@ -17,6 +17,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/journal"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/providers"
 )
 
@@ -29,7 +30,7 @@ func (g *Gateway) getOperation(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	unknown := &requestError{api.CodeOperationNotFound, "There is no such operation, or it only looked, or is still under way, or its record is gone."}
+	unknown := problem.New(problem.OperationNotFound, "There is no such operation, or it only looked, or is still under way, or its record is gone.")
 	if len(id) > maxOperationID || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
 		return unknown
 	}
@@ -67,8 +68,8 @@ func endedOperation(r journal.Record) api.Operation {
 	}
 	if r.Outcome != journal.OutcomeOK {
 		o.Status = api.OperationFailed
-		if _, known := kinds[shown.ErrorCode]; known {
-			p := newProblem(shown.ErrorCode, "This is what the journal has kept of it; the log had the details under the operation id.", r.ID)
+		if shown.ErrorCode.Known() {
+			p := shown.ErrorCode.Details("This is what the journal has kept of it; the log had the details under the operation id.", r.ID)
 			o.Error = &p
 		}
 	}
@@ -239,7 +240,7 @@ func apiOperation(id string, row providers.Copy) api.Operation {
 		o.Status = api.OperationRunning
 	}
 	if o.Status != api.OperationSucceeded && row.Error != nil {
-		p := problemOf(row.Error, id)
+		p := problem.Of(row.Error, id)
 		o.Error = &p
 	}
 	return o

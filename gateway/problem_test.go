@@ -1,106 +1,13 @@
 package gateway
 
 import (
-	"context"
-	"fmt"
-	"io"
 	"slices"
 	"testing"
 	"time"
 
-	"casgate/cas"
 	"casgate/gateway/api"
 	"casgate/providers"
 )
-
-func TestProblemsOfProviders(t *testing.T) {
-	t.Parallel()
-	hint := "do something else"
-	type want struct {
-		code       api.Code
-		status     int
-		retryAfter int // 0: not to be tried again
-	}
-	used := map[api.Code]bool{}
-	for name, tt := range map[string]struct {
-		err  providers.Error
-		want want
-	}{
-		"refused":             {providers.Error{Kind: providers.KindPermanent, Status: 400, Code: "content_filter"}, want{api.CodeProviderRejected, 422, 0}},
-		"refused, and later":  {providers.Error{Kind: providers.KindPermanent, RetryAfter: time.Minute}, want{api.CodeProviderRejected, 422, 0}},
-		"full":                {providers.Error{Kind: providers.KindQuota, TooMany: true}, want{api.CodeProviderQuota, 507, 60}},
-		"full for a while":    {providers.Error{Kind: providers.KindQuota, TooMany: true, RetryAfter: 90 * time.Second}, want{api.CodeProviderQuota, 507, 90}},
-		"unpaid":              {providers.Error{Kind: providers.KindQuota, Status: 429, RetryAfter: time.Second}, want{api.CodeProviderQuota, 507, 0}},
-		"not configured":      {providers.Error{Kind: providers.KindAuth, Code: providers.CodeNotConfigured}, want{api.CodeProviderUnavailable, 503, 0}},
-		"key refused":         {providers.Error{Kind: providers.KindAuth, Status: 401, RetryAfter: time.Second}, want{api.CodeProviderFailed, 502, 0}},
-		"breaker open":        {providers.Error{Kind: providers.KindTransient, Code: providers.CodeUnavailable, RetryAfter: 9500 * time.Millisecond}, want{api.CodeProviderUnavailable, 503, 10}},
-		"breaker, no time":    {providers.Error{Kind: providers.KindTransient, Code: providers.CodeUnavailable}, want{api.CodeProviderUnavailable, 503, 2}},
-		"timed out":           {providers.Error{Kind: providers.KindTransient, Code: providers.CodeTimeout}, want{api.CodeProviderTimeout, 504, 2}},
-		"reply timed out":     {providers.Error{Kind: providers.KindUnknown, Code: providers.CodeTimeout}, want{api.CodeProviderTimeout, 504, 2}},
-		"rate limited":        {providers.Error{Kind: providers.KindTransient, TooMany: true, RetryAfter: time.Millisecond}, want{api.CodeProviderRateLimited, 429, 1}},
-		"rate, by the status": {providers.Error{Kind: providers.KindTransient, Status: 429, Code: "engine_overloaded_error"}, want{api.CodeProviderRateLimited, 429, 1}},
-		"out of order":        {providers.Error{Kind: providers.KindTransient, Status: 500}, want{api.CodeProviderFailed, 502, 2}},
-		"no connection":       {providers.Error{Kind: providers.KindTransient, Code: providers.CodeConnection}, want{api.CodeProviderFailed, 502, 2}},
-		"reply lost":          {providers.Error{Kind: providers.KindUnknown, Code: providers.CodeBadAnswer}, want{api.CodeProviderFailed, 502, 2}},
-		"unknown 429":         {providers.Error{Kind: providers.KindUnknown, Status: 429}, want{api.CodeProviderFailed, 502, 2}},
-		"file lost":           {providers.Error{Kind: providers.KindLost, RetryAfter: time.Hour}, want{api.CodeProviderFailed, 502, 3600}},
-		"own store, earlier":  {providers.Error{Kind: providers.KindTransient, Code: providers.CodeStoreUnavailable}, want{api.CodeStoreUnavailable, 503, 2}},
-		"own bytes, earlier":  {providers.Error{Kind: providers.KindTransient, Code: providers.CodeObjectCorrupt}, want{api.CodeObjectCorrupt, 502, 0}},
-		"own blob, earlier":   {providers.Error{Kind: providers.KindPermanent, Code: providers.CodeBlobNotFound}, want{api.CodeBlobNotFound, 404, 0}},
-		"own bytes corrupt":   {providers.Error{Kind: providers.KindUnknown, Cause: fmt.Errorf("send: %w", cas.ErrObjectCorrupt)}, want{api.CodeObjectCorrupt, 502, 0}},
-		"own bytes missing":   {providers.Error{Kind: providers.KindTransient, Cause: cas.ErrObjectMissing}, want{api.CodeObjectMissing, 502, 0}},
-		"own store down":      {providers.Error{Kind: providers.KindTransient, Cause: cas.ErrStoreUnavailable}, want{api.CodeStoreUnavailable, 503, 2}},
-		"own index down":      {providers.Error{Kind: providers.KindTransient, Cause: cas.ErrIndexUnavailable}, want{api.CodeIndexUnavailable, 503, 2}},
-	} {
-		e := tt.err
-		e.Provider, e.Op, e.Message, e.Hint = "kimi", providers.OpUpload, "its words", hint
-		p := problemOf(fmt.Errorf("copy: %w", &e), "id")
-		if got := (want{p.Code, p.Status, p.RetryAfter}); got != tt.want || p.Retryable != (tt.want.retryAfter > 0) {
-			t.Errorf("%s: %+v, want %+v", name, p, tt.want)
-		}
-		used[p.Code] = true
-		if e.Cause != nil {
-			if p.Provider != "" {
-				t.Errorf("%s: our own fault is told as the provider's: %+v", name, p)
-			}
-			continue
-		}
-		if p.Provider != "kimi" || p.ProviderCode != e.Code || p.ProviderMessage != "its words" || p.Detail != e.Error() {
-			t.Errorf("%s: %+v", name, p)
-		}
-	}
-	for _, row := range providerCodes {
-		if !used[row.code] {
-			t.Errorf("no test ends in %s", row.code)
-		}
-	}
-}
-
-func TestProblemsOfCopies(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		err    error
-		code   api.Code
-		status int
-	}{
-		{providers.ErrProviderNotFound, api.CodeProviderNotFound, 404},
-		{providers.ErrCopyNotFound, api.CodeCopyNotFound, 404},
-		{providers.ErrCopyInProgress, api.CodeCopyInProgress, 409},
-		{providers.ErrNoReference, api.CodeProviderRejected, 422},
-		{context.Canceled, api.CodeOverloaded, 503}, // the work ended, and its client waits
-		{io.ErrUnexpectedEOF, api.CodeInternal, 500},
-	} {
-		p := problemOf(fmt.Errorf("about a secret: %w", tt.err), "id")
-		if p.Code != tt.code || p.Status != tt.status || p.Title == "" || p.Detail == "" {
-			t.Errorf("%v: %+v", tt.err, p)
-		}
-	}
-	for code, kind := range kinds {
-		if kind.code != code || kind.status < 400 || kind.title == "" {
-			t.Errorf("%s: %+v", code, kind)
-		}
-	}
-}
 
 func TestParsePrefer(t *testing.T) {
 	t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/providers"
 )
 
@@ -109,7 +110,7 @@ func (g *Gateway) reconcile(c echo.Context) error {
 	}
 	for _, err := range report.Failures {
 		g.log.Warn().Err(err).Str("operation_id", operationID(c)).Str("provider", name).Msg("a reconciliation could not mend everything")
-		answer.Failures = append(answer.Failures, problemOf(err, operationID(c)).Detail)
+		answer.Failures = append(answer.Failures, problem.Of(err, operationID(c)).Detail)
 	}
 	return noStore(c, http.StatusOK, answer)
 }
@@ -158,7 +159,7 @@ func healthText(h providers.Health) string {
 			text += ", last checked " + h.LastCheck.UTC().Format(time.RFC3339)
 		}
 		if h.RetryAfter > 0 {
-			text += fmt.Sprintf(", tried again in %d s", seconds(h.RetryAfter))
+			text += fmt.Sprintf(", tried again in %d s", int((h.RetryAfter+time.Second-1)/time.Second))
 		}
 		return text
 	case !h.Available && h.LastError != nil && h.LastError.Kind == providers.KindAuth:

@@ -10,6 +10,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/providers"
 )
 
@@ -92,7 +93,7 @@ func TestExtractedText(t *testing.T) {
 		if a.StatusCode != 304 || len(a.body) != 0 || a.Header.Get("Cache-Control") != "private, no-cache" {
 			t.Errorf("If-None-Match: %d", a.StatusCode)
 		}
-		s.do("GET", path, nil, "Range", "bytes=9-").wantProblem(t, 416, api.CodeRangeNotSatisfiable)
+		s.do("GET", path, nil, "Range", "bytes=9-").wantProblem(t, 416, problem.RangeNotSatisfiable)
 
 		// It outlives the remote file, the copy and the provider.
 		for _, id := range kimi.ids() {
@@ -109,7 +110,7 @@ func TestExtractedText(t *testing.T) {
 			t.Errorf("the text was asked for %d times, and the blob uploaded %d times", texts, uploads)
 		}
 		// Under another extension it is another text, which the provider doesn't give now.
-		s.do("GET", path+"?name=x.txt", nil).wantProblem(t, 502, api.CodeProviderFailed)
+		s.do("GET", path+"?name=x.txt", nil).wantProblem(t, 502, problem.ProviderFailed)
 		kimi.breaks(providers.OpText, nil)
 		// A text that was deleted is extracted anew.
 		s.do("DELETE", s.path(cas.DigestOf(want)), nil)
@@ -159,7 +160,7 @@ func TestProvidersAndTheirHealth(t *testing.T) {
 		})
 		uploads := kimi.count(providers.OpUpload)
 		begun := time.Now()
-		problem := s.do("PUT", s.copyPath(other, "kimi"), nil).wantProblem(t, 503, api.CodeProviderUnavailable)
+		problem := s.do("PUT", s.copyPath(other, "kimi"), nil).wantProblem(t, 503, problem.ProviderUnavailable)
 		if problem.RetryAfter != 12 || !problem.Retryable || problem.Provider != "kimi" || time.Since(begun) > 5*time.Second {
 			t.Errorf("%+v after %v", problem, time.Since(begun))
 		}
@@ -269,6 +270,6 @@ func TestReconcile(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		kimi.breaks(providers.OpList, &providers.Error{Provider: "kimi", Op: providers.OpList, Kind: providers.KindTransient, Code: providers.CodeTimeout})
-		s.do("POST", "/v1/providers/kimi/reconcile", nil).wantProblem(t, 504, api.CodeProviderTimeout)
+		s.do("POST", "/v1/providers/kimi/reconcile", nil).wantProblem(t, 504, problem.ProviderTimeout)
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"casgate/cmd/cas/internal/report"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 // aCopy is the copy that the gateways of these tests tell of.
@@ -27,7 +28,7 @@ func aCopy(state, id string) api.Copy {
 func answer(t *testing.T, w http.ResponseWriter, status int, v any) {
 	t.Helper()
 	mediaType := "application/json"
-	if _, ok := v.(api.Problem); ok {
+	if _, ok := v.(problem.Details); ok {
 		mediaType = "application/problem+json"
 	}
 	w.Header().Set("Content-Type", mediaType)
@@ -58,8 +59,8 @@ func TestSyncWaitsForLongerThanTheGateway(t *testing.T) {
 			stderr: "ready  ",
 		},
 		"failed": {
-			last: api.Operation{Status: api.OperationFailed, Copy: new(aCopy("failed", "")), Error: &api.Problem{
-				Code: api.CodeProviderQuota, Detail: "kimi: upload failed: the balance is used up", Provider: "kimi", OperationID: "op-1",
+			last: api.Operation{Status: api.OperationFailed, Copy: new(aCopy("failed", "")), Error: &problem.Details{
+				Code: problem.ProviderQuota, Detail: "kimi: upload failed: the balance is used up", Provider: "kimi", OperationID: "op-1",
 			}},
 			code:   exit.Refused,
 			stderr: "→ kimi: kimi: upload failed: the balance is used up (provider_quota, operation op-1); after you have fixed that, `cas sync --retry` tries again at once\n",
@@ -255,25 +256,25 @@ nothing was changed; --apply mends it
 func TestExitCodesOfProblems(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		problem api.Problem
+		problem problem.Details
 		code    int
 	}{
-		{api.Problem{Code: api.CodeProviderNotFound}, exit.NotFound},
-		{api.Problem{Code: api.CodeCopyNotFound}, exit.NotFound},
-		{api.Problem{Code: api.CodeOperationNotFound}, exit.NotFound},
-		{api.Problem{Code: api.CodeBlobNotFound}, exit.NotFound},
-		{api.Problem{Code: api.CodeProviderRejected}, exit.Refused},
-		{api.Problem{Code: api.CodeProviderQuota}, exit.Refused},
-		{api.Problem{Code: api.CodeProviderQuota, Retryable: true}, exit.Refused},
-		{api.Problem{Code: api.CodeProviderFailed}, exit.Refused},
-		{api.Problem{Code: api.CodeProviderFailed, Retryable: true}, exit.Unavailable},
-		{api.Problem{Code: api.CodeProviderUnavailable}, exit.Unavailable},
-		{api.Problem{Code: api.CodeProviderUnavailable, Retryable: true}, exit.Unavailable},
-		{api.Problem{Code: api.CodeProviderRateLimited, Retryable: true}, exit.Unavailable},
-		{api.Problem{Code: api.CodeProviderTimeout, Retryable: true}, exit.Unavailable},
-		{api.Problem{Code: api.CodeCopyInProgress, Retryable: true}, exit.UnderWay},
-		{api.Problem{Code: api.CodeOverloaded, Retryable: true}, exit.Unavailable},
-		{api.Problem{Code: api.CodeInternal}, exit.Failure},
+		{problem.Details{Code: problem.ProviderNotFound}, exit.NotFound},
+		{problem.Details{Code: problem.CopyNotFound}, exit.NotFound},
+		{problem.Details{Code: problem.OperationNotFound}, exit.NotFound},
+		{problem.Details{Code: problem.BlobNotFound}, exit.NotFound},
+		{problem.Details{Code: problem.ProviderRejected}, exit.Refused},
+		{problem.Details{Code: problem.ProviderQuota}, exit.Refused},
+		{problem.Details{Code: problem.ProviderQuota, Retryable: true}, exit.Refused},
+		{problem.Details{Code: problem.ProviderFailed}, exit.Refused},
+		{problem.Details{Code: problem.ProviderFailed, Retryable: true}, exit.Unavailable},
+		{problem.Details{Code: problem.ProviderUnavailable}, exit.Unavailable},
+		{problem.Details{Code: problem.ProviderUnavailable, Retryable: true}, exit.Unavailable},
+		{problem.Details{Code: problem.ProviderRateLimited, Retryable: true}, exit.Unavailable},
+		{problem.Details{Code: problem.ProviderTimeout, Retryable: true}, exit.Unavailable},
+		{problem.Details{Code: problem.CopyInProgress, Retryable: true}, exit.UnderWay},
+		{problem.Details{Code: problem.Overloaded, Retryable: true}, exit.Unavailable},
+		{problem.Details{Code: problem.Internal}, exit.Failure},
 	} {
 		err := fmt.Errorf("wrapped: %w", &client.Error{Problem: tt.problem})
 		if code := report.ExitCode(t.Context(), err); code != tt.code {

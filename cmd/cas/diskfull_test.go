@@ -10,7 +10,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/castest"
-	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 // onSmallDisk makes cmd run with its data folder on a file system of a few
@@ -60,8 +60,8 @@ func TestDiskFull(t *testing.T) {
 			kept = append(kept, d)
 		case 507:
 			full++
-			var problem api.Problem
-			if err := json.Unmarshal(body, &problem); err != nil || problem.Code != api.CodeNoSpace || strings.Contains(problem.Detail, dir) {
+			var said problem.Details
+			if err := json.Unmarshal(body, &said); err != nil || said.Code != problem.NoSpace || strings.Contains(said.Detail, dir) {
 				t.Errorf("%s, %v", body, err)
 			}
 			if status, _, err := p.request("GET", path, nil); method == "PUT" && (err != nil || status != 404) {

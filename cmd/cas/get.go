@@ -11,6 +11,7 @@ import (
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/cmd/cas/internal/transfer"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 // getCmd fetches a blob.
@@ -40,7 +41,7 @@ func (c *getCmd) Run(ctx context.Context, std terminal.Streams) error {
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
 	defer shown.Close()
 	err = transfer.Output{Path: c.Output, Force: c.Force, Shown: shown}.Fetch(ctx, from)
-	if errors.Is(err, client.ErrUnauthenticated) && from.Elsewhere {
+	if errors.Is(err, problem.Unauthenticated) && from.Elsewhere {
 		return fmt.Errorf("%w; no token was sent, since %s is not the gateway of CAS_URL; set that, or give the digest alone", err, from.Gateway.BaseURL())
 	}
 	return report.Advise(err)

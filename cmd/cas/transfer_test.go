@@ -22,6 +22,7 @@ import (
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 var (
@@ -313,7 +314,7 @@ func TestPutOfFileThatChanges(t *testing.T) {
 		}
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(422)
-		_ = json.NewEncoder(w).Encode(api.Problem{Code: api.CodeDigestMismatch, Detail: "other bytes"})
+		_ = json.NewEncoder(w).Encode(problem.Details{Code: problem.DigestMismatch, Detail: "other bytes"})
 	}))
 	defer server.Close()
 	o := runCas(t, t.Context(), server, nil, "put", path)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/gateway/problem"
 )
 
 // Copy is a blob at a provider.
@@ -63,7 +64,7 @@ type AskedCopy struct {
 	// OperationID names the work under way: GET /v1/operations/{id}.
 	OperationID string `json:"operation_id,omitempty"`
 	// Error is why it can't be made, or can't yet.
-	Error *Problem `json:"error,omitempty"`
+	Error *problem.Details `json:"error,omitempty"`
 }
 
 // CopyList is the answer of GET /v1/blobs/{digest}/copies, and of DELETE of a
@@ -175,7 +176,7 @@ type Operation struct {
 	// still there, where there is any.
 	Copy *Copy `json:"copy,omitempty"`
 	// Error is why it failed, or why the last attempt did.
-	Error *Problem `json:"error,omitempty"`
+	Error *problem.Details `json:"error,omitempty"`
 	// Record is what the journal has kept, where the copy has a later operation by now,
 	// or there is none.
 	Record *Record `json:"record,omitempty"`

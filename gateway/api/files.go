@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"casgate/cas"
+	"casgate/gateway/problem"
 )
 
 // File is a named reference to a blob, as OpenAI's API shapes it, and what is
@@ -91,9 +92,9 @@ type ErrorBody struct {
 	Message string `json:"message"`
 	Type    string `json:"type"`
 	// Param names the field or parameter that is wrong; null where it is none.
-	Param *string `json:"param"`
-	Code  Code    `json:"code"`
-	// File is the file that is there already, of CodeDuplicateFile.
+	Param *string      `json:"param"`
+	Code  problem.Code `json:"code"`
+	// File is the file that is there already, of problem.DuplicateFile.
 	File *File `json:"file,omitempty"`
 	// The provider's own words, where it was a provider that failed.
 	Provider        string `json:"provider,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/gateway/problem"
 )
 
 // Record is what the journal has kept of an operation. What doesn't apply to it is
@@ -27,8 +28,8 @@ type Record struct {
 	// Bytes came in, went out, or are the copy's that was made.
 	Bytes int64 `json:"bytes"`
 	// Outcome is ok, failed, or broken-off where the client left, or was cut off.
-	Outcome   string `json:"outcome"`
-	ErrorCode Code   `json:"error_code,omitempty"`
+	Outcome   string       `json:"outcome"`
+	ErrorCode problem.Code `json:"error_code,omitempty"`
 }
 
 // RecordPage is one page of the journal.

@@ -15,6 +15,7 @@ import (
 	"casgate/cas"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -47,10 +48,10 @@ func answerJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-func answerProblem(w http.ResponseWriter, status int, code api.Code) {
+func answerProblem(w http.ResponseWriter, status int, code problem.Code) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(api.Problem{Title: "a title", Detail: "a detail", Status: status, Code: code, OperationID: "op-1"})
+	_ = json.NewEncoder(w).Encode(problem.Details{Title: "a title", Detail: "a detail", Status: status, Code: code, OperationID: "op-1"})
 }
 
 // hangUp closes the connection without an answer. (http.ErrAbortHandler would

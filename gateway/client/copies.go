@@ -11,6 +11,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 // CopyOptions choose among the copies of a blob at a provider.
@@ -74,7 +75,7 @@ func (c *Client) ensureCopy(ctx context.Context, of, provider string, o EnsureOp
 			return made, err
 		}
 		waited, err := c.waitCopy(ctx, made)
-		if !errors.Is(err, ErrOperationNotFound) {
+		if !errors.Is(err, problem.OperationNotFound) {
 			return waited, err
 		}
 		// Another operation has taken its place meanwhile: a delete, or a new attempt.
@@ -113,7 +114,7 @@ func (c *Client) waitCopy(ctx context.Context, begun api.Copy) (api.Copy, error)
 		return begun, err
 	}
 	if operation.Copy == nil { // there is only its record
-		return begun, fmt.Errorf("%w: %s has ended, and a later one on the same copy took its place", ErrOperationNotFound, begun.OperationID)
+		return begun, problem.New(problem.OperationNotFound, fmt.Sprintf("operation not found: %s has ended, and a later one on the same copy took its place", begun.OperationID))
 	}
 	return *operation.Copy, nil
 }

@@ -15,6 +15,7 @@ import (
 	"casgate/cas"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 // seen is a request as the gateway sees it.
@@ -89,11 +90,11 @@ func TestUploadAsksForCopies(t *testing.T) {
 		}
 		answerJSON(w, 201, api.Blob{Digest: source.Digest, Asked: []api.AskedCopy{
 			{Provider: "kimi", State: "pending", OperationID: "1.kimi"},
-			{Provider: "glm", State: "failed", Error: &api.Problem{Code: api.CodeProviderRejected}},
+			{Provider: "glm", State: "failed", Error: &problem.Details{Code: problem.ProviderRejected}},
 		}})
 	})
 	blob, err := c.Put(t.Context(), source, client.PutOptions{Providers: []string{"kimi", "glm"}})
-	if err != nil || len(blob.Asked) != 2 || blob.Asked[1].Error.Code != api.CodeProviderRejected {
+	if err != nil || len(blob.Asked) != 2 || blob.Asked[1].Error.Code != problem.ProviderRejected {
 		t.Errorf("%+v, %v", blob, err)
 	}
 }
@@ -105,9 +106,9 @@ func accept(operation string) step {
 	}
 }
 
-func operationIs(status string, problem *api.Problem) step {
+func operationIs(status string, said *problem.Details) step {
 	return func(*http.Request) (*http.Response, error) {
-		res := response(200, "application/json", api.Operation{ID: "op", Status: status, Copy: &api.Copy{State: status, ProviderFileID: "file_1"}, Error: problem})
+		res := response(200, "application/json", api.Operation{ID: "op", Status: status, Copy: &api.Copy{State: status, ProviderFileID: "file_1"}, Error: said})
 		res.Header.Set("Retry-After", "1")
 		return res, nil
 	}
@@ -116,7 +117,7 @@ func operationIs(status string, problem *api.Problem) step {
 func TestEnsureWaitsBeyondTheGatewaysPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{t: t, steps: []step{
-			refuse(503, api.CodeProviderUnavailable, "3"), accept("op"),
+			refuse(503, problem.ProviderUnavailable, "3"), accept("op"),
 			operationIs(api.OperationPending, nil), operationIs(api.OperationRunning, nil), breakOff, operationIs(api.OperationSucceeded, nil),
 		}}
 		made, err := s.client().EnsureCopy(t.Context(), cas.Digest{}, "kimi", client.EnsureOptions{})
@@ -141,8 +142,8 @@ func TestAsyncEnsureComesBackAtOnce(t *testing.T) {
 }
 
 func TestFailedOperationIsAnErrorWithTheProvidersWords(t *testing.T) {
-	problem := api.Problem{
-		Code: api.CodeProviderRejected, Status: 422, Detail: "no",
+	said := problem.Details{
+		Code: problem.ProviderRejected, Status: 422, Detail: "no",
 		Provider: "kimi", ProviderCode: "content_filter", ProviderMessage: "high risk",
 	}
 	for name, call := range map[string]func(*client.Client) error{
@@ -155,13 +156,13 @@ func TestFailedOperationIsAnErrorWithTheProvidersWords(t *testing.T) {
 			return err
 		},
 	} {
-		s := &script{t: t, steps: []step{accept("op"), operationIs(api.OperationFailed, &problem)}}
+		s := &script{t: t, steps: []step{accept("op"), operationIs(api.OperationFailed, &said)}}
 		err := call(s.client())
 		e, ok := errors.AsType[*client.Error](err)
 		if !ok || !errors.Is(err, client.ErrProvider) {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if diff := cmp.Diff(problem, e.Problem); diff != "" {
+		if diff := cmp.Diff(said, e.Problem); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -183,28 +184,28 @@ func TestWaitForAnOperationEndsWithItsContext(t *testing.T) {
 func TestProblemsOfProvidersAreRetriedOnlyWhereThatMayHelp(t *testing.T) {
 	for _, tt := range []struct {
 		status    int
-		code      api.Code
+		code      problem.Code
 		retryable bool
 		want      error
 		again     bool
 	}{
-		{429, api.CodeProviderRateLimited, true, client.ErrProvider, true},
-		{503, api.CodeProviderUnavailable, true, client.ErrProvider, true},
-		{503, api.CodeProviderUnavailable, false, client.ErrProvider, false}, // not configured
-		{409, api.CodeCopyInProgress, true, client.ErrCopyInProgress, true},
-		{409, api.CodeBlobInUse, false, cas.ErrBlobInUse, false},
-		{422, api.CodeProviderRejected, false, client.ErrProvider, false},
-		{502, api.CodeProviderFailed, true, client.ErrProvider, false},
-		{504, api.CodeProviderTimeout, true, client.ErrProvider, false},
-		{507, api.CodeProviderQuota, true, client.ErrProvider, false},
-		{404, api.CodeProviderNotFound, false, client.ErrProviderNotFound, false},
-		{404, api.CodeCopyNotFound, false, client.ErrCopyNotFound, false},
-		{404, api.CodeOperationNotFound, false, client.ErrOperationNotFound, false},
+		{429, problem.ProviderRateLimited, true, client.ErrProvider, true},
+		{503, problem.ProviderUnavailable, true, client.ErrProvider, true},
+		{503, problem.ProviderUnavailable, false, client.ErrProvider, false}, // not configured
+		{409, problem.CopyInProgress, true, problem.CopyInProgress, true},
+		{409, problem.BlobInUse, false, cas.ErrBlobInUse, false},
+		{422, problem.ProviderRejected, false, client.ErrProvider, false},
+		{502, problem.ProviderFailed, true, client.ErrProvider, false},
+		{504, problem.ProviderTimeout, true, client.ErrProvider, false},
+		{507, problem.ProviderQuota, true, client.ErrProvider, false},
+		{404, problem.ProviderNotFound, false, problem.ProviderNotFound, false},
+		{404, problem.CopyNotFound, false, problem.CopyNotFound, false},
+		{404, problem.OperationNotFound, false, problem.OperationNotFound, false},
 	} {
 		t.Run(string(tt.code), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				no := func(*http.Request) (*http.Response, error) {
-					return response(tt.status, "application/problem+json", api.Problem{Code: tt.code, Retryable: tt.retryable}), nil
+					return response(tt.status, "application/problem+json", problem.Details{Code: tt.code, Retryable: tt.retryable}), nil
 				}
 				s := &script{t: t, steps: []step{no, no, no, no, no}}
 				_, err := s.client().Reference(t.Context(), cas.Digest{}, "kimi", client.ReferenceOptions{})

@@ -14,80 +14,26 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
-// The errors besides those of package cas.
+// Errors without an answer that has a code. An answer's error matches its code, such
+// as problem.Forbidden, and the error of package cas with the same meaning.
 var (
-	// ErrUnauthenticated: the request had no token, or a wrong one.
-	ErrUnauthenticated = errors.New("authentication needed")
-	// ErrForbidden: the token lacks the scope, or the signature is wrong or expired.
-	ErrForbidden = errors.New("not allowed")
 	// ErrUnreachable: no connection came about, or it broke.
 	ErrUnreachable = errors.New("the gateway can't be reached")
-	// ErrProviderNotFound: the gateway knows no provider of this name.
-	ErrProviderNotFound = errors.New("provider not found")
-	// ErrCopyNotFound: the blob has no such copy.
-	ErrCopyNotFound = errors.New("copy not found")
-	// ErrOperationNotFound: there is no such operation, or a later one on the same
-	// copy took its place.
-	ErrOperationNotFound = errors.New("operation not found")
-	// ErrCopyInProgress: the copy is being worked on, or deleted, and asking again
-	// later makes sense.
-	ErrCopyInProgress = errors.New("copy in progress")
-	// ErrProvider: it is a provider that refused, failed or can't be asked; the Error's
-	// Problem has its name, its own code and its own words.
+	// ErrProvider: a provider refused or failed, or can't be asked. The Error's Problem
+	// has the provider's name, its own code and its own words.
 	ErrProvider = errors.New("the provider did not do it")
-	// ErrFileOutOfReach: the bytes of an imported file can't be read where they lie, or
-	// are just being taken in.
-	ErrFileOutOfReach = errors.New("imported file out of reach")
 	// ErrNotReady: the gateway runs, and its index or store doesn't answer.
 	ErrNotReady = errors.New("the gateway is not ready")
 )
-
-// codeErrors maps problem codes to the errors that callers act upon.
-var codeErrors = map[api.Code]error{
-	api.CodeInvalidDigest:       cas.ErrInvalidDigest,
-	api.CodeUnauthenticated:     ErrUnauthenticated,
-	api.CodeForbidden:           ErrForbidden,
-	api.CodeBlobNotFound:        cas.ErrBlobNotFound,
-	api.CodeBlobInUse:           cas.ErrBlobInUse,
-	api.CodeBlobTooLarge:        cas.ErrBlobTooLarge,
-	api.CodeFileNotFound:        cas.ErrFileNotFound,
-	api.CodeDuplicateFile:       cas.ErrDuplicateFile,
-	api.CodeOriginUnavailable:   ErrFileOutOfReach,
-	api.CodeRangeNotSatisfiable: cas.ErrRangeNotSatisfiable,
-	api.CodeDigestMismatch:      cas.ErrDigestMismatch,
-	api.CodeObjectMissing:       cas.ErrObjectMissing,
-	api.CodeObjectCorrupt:       cas.ErrObjectCorrupt,
-	api.CodeIndexUnavailable:    cas.ErrIndexUnavailable,
-	api.CodeStoreUnavailable:    cas.ErrStoreUnavailable,
-	api.CodeNoSpace:             cas.ErrNoSpace,
-	api.CodeProviderNotFound:    ErrProviderNotFound,
-	api.CodeCopyNotFound:        ErrCopyNotFound,
-	api.CodeOperationNotFound:   ErrOperationNotFound,
-	api.CodeCopyInProgress:      ErrCopyInProgress,
-	api.CodeProviderRejected:    ErrProvider,
-	api.CodeProviderRateLimited: ErrProvider,
-	api.CodeProviderFailed:      ErrProvider,
-	api.CodeProviderUnavailable: ErrProvider,
-	api.CodeProviderTimeout:     ErrProvider,
-	api.CodeProviderQuota:       ErrProvider,
-}
-
-// headCodes are what a status means where the answer, being one to HEAD, has no
-// body to say so.
-var headCodes = map[int]api.Code{
-	http.StatusBadRequest:   api.CodeInvalidRequest,
-	http.StatusUnauthorized: api.CodeUnauthenticated,
-	http.StatusForbidden:    api.CodeForbidden,
-	http.StatusNotFound:     api.CodeBlobNotFound,
-}
 
 // Error is an answer that says no.
 type Error struct {
 	// Problem is what the gateway said. Where the answer was not a gateway's, such as
 	// a proxy's, its Code is empty.
-	Problem api.Problem
+	Problem problem.Details
 	// Param names the field or parameter that is wrong, in what is said of files.
 	Param string
 	// File is the file that is there already, where the error is cas.ErrDuplicateFile.
@@ -112,17 +58,19 @@ func (e *Error) Error() string {
 	}
 }
 
-// Is makes an Error match the sentinel error of its code.
+// Is makes an Error match its code, and the error of package cas that the code
+// stands for. Every code of a provider's failure matches ErrProvider.
 func (e *Error) Is(target error) bool {
-	if err, ok := codeErrors[e.Problem.Code]; ok {
-		return err == target
-	}
-	if e.Problem.Code == "" {
+	switch p := e.Problem; {
+	case p.Code == "":
 		// A proxy may ask for authentication of its own.
-		return e.Problem.Status == http.StatusUnauthorized && target == ErrUnauthenticated ||
-			e.Problem.Status == http.StatusForbidden && target == ErrForbidden
+		return p.Status == http.StatusUnauthorized && target == problem.Unauthenticated ||
+			p.Status == http.StatusForbidden && target == problem.Forbidden
+	case target == ErrProvider:
+		return p.Code.IsProvider()
+	default:
+		return p.Code.Matches(target)
 	}
-	return false
 }
 
 // maxProblem bounds what is read of an error answer.
@@ -134,13 +82,13 @@ func answerError(r *request, base string, res *http.Response) error {
 	p := &e.Problem
 	switch {
 	case r.method == http.MethodHead:
-		p.Code = headCodes[res.StatusCode]
+		p.Code = problem.OfBodyless(res.StatusCode)
 		p.Title = "the gateway answered " + statusText(res.StatusCode)
-		if p.Code == api.CodeBlobNotFound {
+		if p.Code == problem.BlobNotFound {
 			p.Title = cas.ErrBlobNotFound.Error()
 		}
 	case !e.read(res):
-		*p = api.Problem{Detail: fmt.Sprintf(
+		*p = problem.Details{Detail: fmt.Sprintf(
 			"%s answered %s with %s, which is not how a gateway answers; is the URL right, and what lies between?",
 			base, statusText(res.StatusCode), contentTypeText(res.Header))}
 	}
@@ -181,7 +129,7 @@ func (e *Error) read(res *http.Response) bool {
 
 // takeFileError makes a problem of an error about a file.
 func (e *Error) takeFileError(body api.ErrorBody, h http.Header) {
-	e.Problem = api.Problem{
+	e.Problem = problem.Details{
 		Title: body.Type, Detail: body.Message, Code: body.Code,
 		Retryable: h.Get(api.HeaderShouldRetry) == "true", RetryAfter: int(e.retryAfter / time.Second),
 		Provider: body.Provider, ProviderCode: body.ProviderCode, ProviderMessage: body.ProviderMessage,

@@ -9,38 +9,38 @@ import (
 	"testing"
 
 	"casgate/cas"
-	"casgate/gateway/api"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 func TestProblemsBecomeErrors(t *testing.T) {
 	sentinels := []error{
 		cas.ErrInvalidDigest, cas.ErrBlobNotFound, cas.ErrDigestMismatch, cas.ErrBlobTooLarge, cas.ErrBlobInUse,
 		cas.ErrObjectMissing, cas.ErrObjectCorrupt, cas.ErrRangeNotSatisfiable, cas.ErrIndexUnavailable,
-		cas.ErrStoreUnavailable, cas.ErrNoSpace, client.ErrUnauthenticated, client.ErrForbidden, client.ErrUnreachable,
+		cas.ErrStoreUnavailable, cas.ErrNoSpace, problem.Unauthenticated, problem.Forbidden, client.ErrUnreachable,
 	}
 	for _, tt := range []struct {
 		status int
-		code   api.Code
+		code   problem.Code
 		want   error // nil: none
 	}{
-		{400, api.CodeInvalidDigest, cas.ErrInvalidDigest},
-		{400, api.CodeInvalidRequest, nil},
-		{401, api.CodeUnauthenticated, client.ErrUnauthenticated},
-		{403, api.CodeForbidden, client.ErrForbidden},
-		{404, api.CodeBlobNotFound, cas.ErrBlobNotFound},
-		{404, api.CodeNotFound, nil},
-		{409, api.CodeBlobInUse, cas.ErrBlobInUse},
-		{413, api.CodeBlobTooLarge, cas.ErrBlobTooLarge},
-		{416, api.CodeRangeNotSatisfiable, cas.ErrRangeNotSatisfiable},
-		{422, api.CodeDigestMismatch, cas.ErrDigestMismatch},
-		{429, api.CodeTooManyRequests, nil},
-		{500, api.CodeInternal, nil},
-		{502, api.CodeObjectMissing, cas.ErrObjectMissing},
-		{502, api.CodeObjectCorrupt, cas.ErrObjectCorrupt},
-		{503, api.CodeIndexUnavailable, cas.ErrIndexUnavailable},
-		{503, api.CodeStoreUnavailable, cas.ErrStoreUnavailable},
-		{507, api.CodeNoSpace, cas.ErrNoSpace},
+		{400, problem.InvalidDigest, cas.ErrInvalidDigest},
+		{400, problem.InvalidRequest, nil},
+		{401, problem.Unauthenticated, problem.Unauthenticated},
+		{403, problem.Forbidden, problem.Forbidden},
+		{404, problem.BlobNotFound, cas.ErrBlobNotFound},
+		{404, problem.NotFound, nil},
+		{409, problem.BlobInUse, cas.ErrBlobInUse},
+		{413, problem.BlobTooLarge, cas.ErrBlobTooLarge},
+		{416, problem.RangeNotSatisfiable, cas.ErrRangeNotSatisfiable},
+		{422, problem.DigestMismatch, cas.ErrDigestMismatch},
+		{429, problem.TooManyRequests, nil},
+		{500, problem.Internal, nil},
+		{502, problem.ObjectMissing, cas.ErrObjectMissing},
+		{502, problem.ObjectCorrupt, cas.ErrObjectCorrupt},
+		{503, problem.IndexUnavailable, cas.ErrIndexUnavailable},
+		{503, problem.StoreUnavailable, cas.ErrStoreUnavailable},
+		{507, problem.NoSpace, cas.ErrNoSpace},
 		{599, "of_the_future", nil},
 	} {
 		c := newClient(t, func(w http.ResponseWriter, _ *http.Request) { answerProblem(w, tt.status, tt.code) })
@@ -62,8 +62,8 @@ func TestProblemsBecomeErrors(t *testing.T) {
 
 func TestStatWithoutBodyTellsByStatus(t *testing.T) {
 	for status, want := range map[int]error{
-		401: client.ErrUnauthenticated,
-		403: client.ErrForbidden,
+		401: problem.Unauthenticated,
+		403: problem.Forbidden,
 		404: cas.ErrBlobNotFound,
 		503: nil,
 	} {
@@ -109,7 +109,7 @@ func TestAnswersOfOthers(t *testing.T) {
 		}
 	})
 	t.Run("its own 401 and 403", func(t *testing.T) {
-		for status, want := range map[int]error{401: client.ErrUnauthenticated, 403: client.ErrForbidden} {
+		for status, want := range map[int]error{401: problem.Unauthenticated, 403: problem.Forbidden} {
 			c := newClient(t, page(status, "text/plain", "go away"))
 			if _, err := c.Meta(t.Context(), cas.Digest{}); !errors.Is(err, want) {
 				t.Errorf("%d: %v", status, err)

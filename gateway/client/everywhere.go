@@ -9,6 +9,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 // EverywhereOptions say how to delete everywhere.
@@ -84,7 +85,7 @@ func (c *Client) confirmOne(ctx context.Context, one *api.Copy) error {
 		return o.Error != nil && !o.Error.Retryable
 	})
 	switch {
-	case errors.Is(err, ErrOperationNotFound): // something else has become of the copy since
+	case errors.Is(err, problem.OperationNotFound): // something else has become of the copy since
 		return c.confirmGone(ctx, one)
 	case err != nil:
 		return err
@@ -107,7 +108,7 @@ func (c *Client) confirmGone(ctx context.Context, one *api.Copy) error {
 	for _, other := range left {
 		if other.Provider == one.Provider && other.Account == one.Account && other.Purpose == one.Purpose && other.Extension == one.Extension &&
 			other.State == api.CopyDeleting {
-			return fmt.Errorf("%w: the copy at %s is still being deleted", ErrCopyInProgress, one.Provider)
+			return problem.New(problem.CopyInProgress, fmt.Sprintf("copy in progress: the copy at %s is still being deleted", one.Provider))
 		}
 	}
 	one.State, one.ProviderFileID = api.CopyDeleted, ""

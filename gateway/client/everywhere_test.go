@@ -10,6 +10,7 @@ import (
 	"casgate/cas"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 func TestWhatIsSentAboutFilesAndTheirCopies(t *testing.T) {
@@ -90,7 +91,7 @@ func TestExists(t *testing.T) {
 	}{
 		"there":     {api.Missing{Missing: []cas.Digest{}}, 200, true, nil},
 		"not there": {api.Missing{Missing: []cas.Digest{d}}, 200, false, nil},
-		"no index":  {api.Problem{Code: api.CodeIndexUnavailable, Status: 503}, 503, false, cas.ErrIndexUnavailable},
+		"no index":  {problem.Details{Code: problem.IndexUnavailable, Status: 503}, 503, false, cas.ErrIndexUnavailable},
 	} {
 		c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
 			if tt.status != 200 {
@@ -122,10 +123,10 @@ func TestDeleteEverywhereWaits(t *testing.T) {
 	}{
 		"confirmed":             {map[string]api.Operation{"op": {Status: api.OperationSucceeded}}, nil, api.CopyDeleted, nil},
 		"its operation is gone": {nil, nil, api.CopyDeleted, nil},
-		"another took over":     {nil, []api.Copy{key("kimi", api.CopyDeleting, "other")}, api.CopyDeleting, client.ErrCopyInProgress},
+		"another took over":     {nil, []api.Copy{key("kimi", api.CopyDeleting, "other")}, api.CopyDeleting, problem.CopyInProgress},
 		"made anew":             {nil, []api.Copy{key("kimi", "ready", "other")}, api.CopyDeleted, nil},
 		"there is no key": {
-			map[string]api.Operation{"op": {Status: api.OperationRunning, Error: &api.Problem{Code: api.CodeProviderUnavailable}}},
+			map[string]api.Operation{"op": {Status: api.OperationRunning, Error: &problem.Details{Code: problem.ProviderUnavailable}}},
 			nil, api.CopyDeleting, client.ErrProvider,
 		},
 	} {

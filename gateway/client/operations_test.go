@@ -13,6 +13,7 @@ import (
 	"casgate/cas"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 func TestFiltersOfRecordsAreSent(t *testing.T) {
@@ -95,7 +96,7 @@ func TestEnsureAsksAgainWhereOnlyTheRecordIsLeft(t *testing.T) {
 		t.Errorf("%+v, %v", made, err)
 	}
 	asked = 0
-	if _, err := c.ReportLost(t.Context(), d, "kimi", "", client.CopyOptions{}); !errors.Is(err, client.ErrOperationNotFound) {
+	if _, err := c.ReportLost(t.Context(), d, "kimi", "", client.CopyOptions{}); !errors.Is(err, problem.OperationNotFound) {
 		t.Errorf("%v", err)
 	}
 }

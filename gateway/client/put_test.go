@@ -13,6 +13,7 @@ import (
 	"casgate/cas"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 func sourceOf(text string) client.Source {
@@ -31,7 +32,7 @@ func store(w http.ResponseWriter, r *http.Request) {
 	}
 	d := cas.DigestOf(body)
 	if r.Method == http.MethodPut && r.URL.Path != "/v1/blobs/"+d.String() {
-		answerProblem(w, 422, api.CodeDigestMismatch)
+		answerProblem(w, 422, problem.DigestMismatch)
 		return
 	}
 	answerJSON(w, 201, api.Blob{Digest: d, Size: int64(len(body)), Name: r.URL.Query().Get("name"), MediaType: r.Header.Get("Content-Type"), Deduplicated: new(false)})
@@ -96,7 +97,7 @@ func TestPutSendsNothingThatIsThere(t *testing.T) {
 
 func TestPutRefusedAheadOfTheBytes(t *testing.T) {
 	var read atomic.Int64
-	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) { answerProblem(w, 413, api.CodeBlobTooLarge) })
+	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) { answerProblem(w, 413, problem.BlobTooLarge) })
 	_, err := c.Put(t.Context(), countingSource(strings.Repeat("x", 1<<20), &read), client.PutOptions{})
 	if !errors.Is(err, cas.ErrBlobTooLarge) || read.Load() != 0 {
 		t.Errorf("%v, and %d bytes were sent", err, read.Load())

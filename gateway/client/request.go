@@ -13,7 +13,7 @@ import (
 	"net/url"
 	"time"
 
-	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 // request is what to ask of the gateway, as often as it takes.
@@ -89,7 +89,7 @@ func retryWait(err error, attempt int) (time.Duration, bool) {
 	switch e.Problem.Status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 	default:
-		if e.Problem.Code != api.CodeCopyInProgress {
+		if e.Problem.Code != problem.CopyInProgress {
 			return 0, false
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"casgate/cas"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 // script answers one request after the other, without a network, so that time
@@ -60,9 +61,9 @@ func succeed(v any) step {
 	return func(*http.Request) (*http.Response, error) { return response(200, "application/json", v), nil }
 }
 
-func refuse(status int, code api.Code, retryAfter string) step {
+func refuse(status int, code problem.Code, retryAfter string) step {
 	return func(*http.Request) (*http.Response, error) {
-		res := response(status, "application/problem+json", api.Problem{Code: code, Detail: "no", Retryable: true})
+		res := response(status, "application/problem+json", problem.Details{Code: code, Detail: "no", Retryable: true})
 		if retryAfter != "" {
 			res.Header.Set("Retry-After", retryAfter)
 		}
@@ -75,7 +76,7 @@ func breakOff(*http.Request) (*http.Response, error) { return nil, errors.New("c
 func TestRetriesUntilItWorks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{t: t, steps: []step{
-			refuse(503, api.CodeIndexUnavailable, ""), breakOff, refuse(429, api.CodeTooManyRequests, ""), refuse(503, "", ""),
+			refuse(503, problem.IndexUnavailable, ""), breakOff, refuse(429, problem.TooManyRequests, ""), refuse(503, "", ""),
 			succeed(api.BlobMeta{State: cas.StateLive}),
 		}}
 		if _, err := s.client().Meta(t.Context(), cas.Digest{}); err != nil {
@@ -92,7 +93,7 @@ func TestRetriesUntilItWorks(t *testing.T) {
 
 func TestRetryGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		busy := refuse(503, api.CodeStoreUnavailable, "")
+		busy := refuse(503, problem.StoreUnavailable, "")
 		s := &script{t: t, steps: []step{busy, busy, busy, busy, busy}}
 		if _, err := s.client().Meta(t.Context(), cas.Digest{}); !errors.Is(err, cas.ErrStoreUnavailable) || len(s.at) != 5 {
 			t.Errorf("%v after %d attempts", err, len(s.at))
@@ -107,7 +108,7 @@ func TestRetryAfterIsHeeded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &script{t: t, steps: []step{refuse(429, api.CodeTooManyRequests, header()), succeed(api.Missing{})}}
+				s := &script{t: t, steps: []step{refuse(429, problem.TooManyRequests, header()), succeed(api.Missing{})}}
 				if _, err := s.client().FindMissing(t.Context(), []cas.Digest{{}}); err != nil {
 					t.Fatal(err)
 				}
@@ -121,7 +122,7 @@ func TestRetryAfterIsHeeded(t *testing.T) {
 
 func TestRetryAfterTooLongIsTheCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{t: t, steps: []step{refuse(503, api.CodeOverloaded, "3600")}}
+		s := &script{t: t, steps: []step{refuse(503, problem.Overloaded, "3600")}}
 		_, err := s.client().Meta(t.Context(), cas.Digest{})
 		if _, ok := errors.AsType[*client.Error](err); !ok || len(s.at) != 1 {
 			t.Errorf("%v after %d attempts", err, len(s.at))
@@ -132,8 +133,8 @@ func TestRetryAfterTooLongIsTheCallers(t *testing.T) {
 func TestFinalAnswersAreNotRetried(t *testing.T) {
 	for _, code := range []struct {
 		status int
-		code   api.Code
-	}{{400, api.CodeInvalidRequest}, {404, api.CodeBlobNotFound}, {500, api.CodeInternal}, {502, api.CodeObjectCorrupt}, {507, api.CodeNoSpace}} {
+		code   problem.Code
+	}{{400, problem.InvalidRequest}, {404, problem.BlobNotFound}, {500, problem.Internal}, {502, problem.ObjectCorrupt}, {507, problem.NoSpace}} {
 		s := &script{t: t, steps: []step{refuse(code.status, code.code, "")}}
 		if _, err := s.client().Meta(t.Context(), cas.Digest{}); err == nil {
 			t.Errorf("%s: no error", code.code)
@@ -156,7 +157,7 @@ func TestCancelEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		s := &script{t: t, steps: []step{refuse(503, api.CodeOverloaded, "20")}}
+		s := &script{t: t, steps: []step{refuse(503, problem.Overloaded, "20")}}
 		begun := time.Now()
 		if _, err := s.client().Meta(ctx, cas.Digest{}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
@@ -203,7 +204,7 @@ func takeHalf(then step) step {
 
 func TestPutSendsTheWholeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{t: t, steps: []step{takeHalf(breakOff), takeHalf(refuse(503, api.CodeOverloaded, "")), take}}
+		s := &script{t: t, steps: []step{takeHalf(breakOff), takeHalf(refuse(503, problem.Overloaded, "")), take}}
 		source := sourceOf(strings.Repeat("0123456789", 10_000))
 		blob, err := s.client().Put(t.Context(), source, client.PutOptions{})
 		if err != nil || blob.Digest != source.Digest {
@@ -214,7 +215,7 @@ func TestPutSendsTheWholeAgain(t *testing.T) {
 
 func TestPutStreamIsRetriedOnlyUnread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{t: t, steps: []step{breakOff, refuse(503, api.CodeOverloaded, ""), take}}
+		s := &script{t: t, steps: []step{breakOff, refuse(503, problem.Overloaded, ""), take}}
 		blob, err := s.client().PutStream(t.Context(), strings.NewReader("stream"), client.PutOptions{})
 		if err != nil || blob.Digest != cas.DigestOf([]byte("stream")) {
 			t.Errorf("got %v, %v", blob, err)

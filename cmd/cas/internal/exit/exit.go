@@ -4,20 +4,23 @@ package exit
 import (
 	"errors"
 	"fmt"
+
+	"casgate/gateway/problem"
 )
 
-// The exit codes, as README.md documents them.
+// The exit codes, as README.md documents them. Those that a problem leads to are in
+// the table of problems.
 const (
 	OK          = 0
-	Failure     = 1   // an error without a code of its own
-	Usage       = 2   // wrong flags, arguments or settings
-	NotFound    = 3   // no such blob, copy, provider, file or token
-	NotAllowed  = 4   // no token, a wrong token, or one without the scope
-	Corrupt     = 5   // the bytes don't have the digest
-	Unavailable = 6   // the gateway, the index, the store or a provider can't be reached now
-	Partly      = 7   // some of several failed
-	Refused     = 8   // a provider refused: the file, because it is full, or the key
-	UnderWay    = 9   // started, and not finished yet; the gateway continues
+	Failure     = problem.ExitFailure
+	Usage       = problem.ExitUsage
+	NotFound    = problem.ExitNotFound
+	NotAllowed  = problem.ExitNotAllowed
+	Corrupt     = problem.ExitCorrupt
+	Unavailable = problem.ExitUnavailable
+	Partly      = 7 // some of several failed
+	Refused     = problem.ExitRefused
+	UnderWay    = problem.ExitUnderWay
 	Differs     = 10  // a comparison found differences, and repaired none
 	Interrupted = 130 // by a signal
 )

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"casgate/cas"
 	"casgate/cas/importer"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
@@ -49,8 +48,6 @@ func WithExitCode(ctx context.Context, err error) error {
 		return exit.With(exit.Interrupted, errors.New("stopped; the same command continues from here"))
 	case errors.Is(err, importer.ErrMapping):
 		return exit.With(exit.Usage, err)
-	case errors.Is(err, cas.ErrOriginUnavailable):
-		return exit.With(exit.Unavailable, err)
 	}
 	return err
 }

@@ -8,14 +8,14 @@ import (
 	"casgate/cas"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
-	"casgate/gateway/api"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 	"casgate/providers"
 )
 
 // Advise adds the next step to an error that a setting of the client can repair.
 func Advise(err error) error {
-	if errors.Is(err, client.ErrUnauthenticated) {
+	if errors.Is(err, problem.Unauthenticated) {
 		return fmt.Errorf("%w; the token comes from CAS_TOKEN, or from the file %s in CAS_DATA_DIR", err, settings.AdminTokenFile)
 	}
 	return err
@@ -41,15 +41,15 @@ func AdviseCopy(err error) error {
 	switch p := e.Problem; {
 	case p.ProviderCode == "unsupported_extension":
 		return fmt.Errorf("%w; --name gives it another name", err)
-	case p.Code == api.CodeProviderNotFound:
+	case p.Code == problem.ProviderNotFound:
 		return fmt.Errorf("%w; `cas providers` lists all", err)
-	case p.Code == api.CodeCopyInProgress:
+	case p.Code == problem.CopyInProgress:
 		return fmt.Errorf("%w; the gateway continues, and you can run the same command again later", err)
-	case p.Code == api.CodeBlobNotFound:
+	case p.Code == problem.BlobNotFound:
 		return fmt.Errorf("%w; `cas put` stores it", err)
-	case p.Code == api.CodeFileNotFound:
+	case p.Code == problem.FileNotFound:
 		return fmt.Errorf("%w; `cas file ls` lists the files", err)
-	case p.Provider != "" && !slices.Contains(notSent, p.ProviderCode) && problemExitCode(p) == exit.Refused:
+	case p.Provider != "" && !slices.Contains(notSent, p.ProviderCode) && p.ExitCode() == exit.Refused:
 		return fmt.Errorf("%w; after you have fixed that, `cas sync --retry` tries again at once", err)
 	}
 	return Advise(err)

@@ -58,7 +58,7 @@ func NotReady(c api.Copy) error {
 	case providers.StateReady:
 		return nil
 	case providers.StatePending, providers.StateUploading, providers.StateProcessing:
-		return fmt.Errorf("%w: it is %s, and the gateway continues (operation %s)", client.ErrCopyInProgress, c.State, c.OperationID)
+		return fmt.Errorf("%w: it is %s, and the gateway continues (operation %s)", providers.ErrCopyInProgress, c.State, c.OperationID)
 	}
 	return exit.With(exit.Unavailable, fmt.Errorf("the copy was made, and now it is %s; the same command makes it again", c.State))
 }

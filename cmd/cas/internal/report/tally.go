@@ -7,8 +7,8 @@ import (
 	"errors"
 
 	"casgate/cmd/cas/internal/exit"
-	"casgate/gateway/api"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 // Tally counts the results of several parts of a command. One part may fail without
@@ -47,14 +47,14 @@ func (t *Tally) Err(ctx context.Context) error {
 // error. The command can stop then.
 func StopsAll(ctx context.Context, err error) bool {
 	return err != nil && ctx.Err() != nil ||
-		errors.Is(err, client.ErrUnauthenticated) || errors.Is(err, client.ErrForbidden)
+		errors.Is(err, problem.Unauthenticated) || errors.Is(err, problem.Forbidden)
 }
 
 // JSONError is an error in the JSON output of a command.
 type JSONError struct {
-	Code        api.Code `json:"code,omitempty"` // of an error that the gateway answered
-	Message     string   `json:"message"`
-	OperationID string   `json:"operation_id,omitempty"`
+	Code        problem.Code `json:"code,omitempty"` // of an error that the gateway answered
+	Message     string       `json:"message"`
+	OperationID string       `json:"operation_id,omitempty"`
 }
 
 // NewJSONError returns err for JSON output, and nil for nil.

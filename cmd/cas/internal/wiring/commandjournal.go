@@ -2,18 +2,15 @@ package wiring
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 
-	"casgate/cas"
-	"casgate/cas/access"
 	"casgate/cas/journal"
 	"casgate/cmd/cas/internal/terminal"
-	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 // CommandJournal records the operations of a command that works without a gateway, as
@@ -48,7 +45,7 @@ func endedNow(r journal.Record, start time.Time, err error) journal.Record {
 	}
 	r.ID, r.Start, r.Duration, r.Outcome = id, start, time.Since(start), journal.OutcomeOK
 	if err != nil {
-		r.Outcome, r.ErrorCode = journal.OutcomeFailed, string(errorCode(err))
+		r.Outcome, r.ErrorCode = journal.OutcomeFailed, string(problem.Of(err, "").Code)
 	}
 	return r
 }
@@ -69,27 +66,4 @@ func Record(x journal.Store, std terminal.Streams, r *journal.Record, operation 
 func (j *CommandJournal) Close() {
 	j.stop()
 	j.done.Wait()
-}
-
-// errorCode is the code by which a gateway would tell of an error.
-func errorCode(err error) api.Code {
-	for _, one := range []struct {
-		err  error
-		code api.Code
-	}{
-		{cas.ErrObjectMissing, api.CodeObjectMissing},
-		{cas.ErrDigestMismatch, api.CodeDigestMismatch},
-		{cas.ErrBlobTooLarge, api.CodeBlobTooLarge},
-		{cas.ErrNoSpace, api.CodeNoSpace},
-		{cas.ErrIndexUnavailable, api.CodeIndexUnavailable},
-		{cas.ErrStoreUnavailable, api.CodeStoreUnavailable},
-		{cas.ErrOriginUnavailable, api.CodeStoreUnavailable},
-		{access.ErrTokenNotFound, api.CodeNotFound},
-		{access.ErrKeyNotFound, api.CodeNotFound},
-	} {
-		if errors.Is(err, one.err) {
-			return one.code
-		}
-	}
-	return api.CodeInternal
 }
