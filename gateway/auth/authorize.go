@@ -1,0 +1,198 @@
+// Package auth decides which requests may do what: by their token and its scopes, by
+// a signed URL, or because reads are public. It also makes signed URLs.
+package auth
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/rs/zerolog"
+
+	"casgate/cas"
+	"casgate/cas/access"
+	"casgate/cas/journal"
+	"casgate/gateway/api"
+	"casgate/gateway/problem"
+	"casgate/gateway/request"
+	"casgate/gateway/view"
+)
+
+// Index stores tokens and signing keys.
+type Index interface {
+	// Token returns the token of this id, or access.ErrTokenNotFound.
+	Token(ctx context.Context, id string) (access.Token, error)
+	// UseTokens records when tokens, by id, were last used.
+	UseTokens(ctx context.Context, used map[string]time.Time) error
+	// SigningKeys returns the keys not retired, newest first.
+	SigningKeys(ctx context.Context) ([]access.SigningKey, error)
+	// AddSigningKey stores a new key.
+	AddSigningKey(ctx context.Context, key access.SigningKey) error
+}
+
+// Options configures an Authorizer.
+type Options struct {
+	Index Index
+	// NoAuth allows every request everything.
+	NoAuth bool
+	// PublicRead allows every request to read hash URLs.
+	PublicRead bool
+	// RequestsPerSecond bounds each token's requests, with bursts of twice as many;
+	// 0: no bound.
+	RequestsPerSecond float64
+	URLs              view.URLs
+	// KeyMade is called after the first signing key was made here.
+	KeyMade func(id string, start time.Time)
+	Log     zerolog.Logger
+}
+
+// Authorizer authorizes requests.
+type Authorizer struct {
+	o      Options
+	tokens *tokenCache
+	keys   *keyRing
+	rates  *rateLimits
+}
+
+// New returns an Authorizer.
+func New(o Options) *Authorizer {
+	return &Authorizer{o: o, tokens: newTokenCache(o.Index, o.Log), keys: newKeyRing(o.Index, o.KeyMade), rates: newRateLimits(o.RequestsPerSecond)}
+}
+
+// Run writes the last uses of tokens to the index until ctx is done, and then once
+// more.
+func (a *Authorizer) Run(ctx context.Context) { a.tokens.flushLoop(ctx) }
+
+var (
+	errUnauthenticated = problem.New(problem.Unauthenticated, "Send a valid token as `Authorization: Bearer cas_…`; `cas token create` makes one.")
+	errTooManyRequests = problem.New(problem.TooManyRequests, "this token makes more requests a second than allowed")
+)
+
+// ScopesOf returns the scopes that a request needs.
+type ScopesOf func(echo.Context) []access.Scope
+
+// Scopes returns a ScopesOf for requests that always need the same scopes.
+func Scopes(scopes ...access.Scope) ScopesOf {
+	return func(echo.Context) []access.Scope { return scopes }
+}
+
+// Token lets a request through if its token has all the scopes that the request
+// needs.
+func (a *Authorizer) Token(needed ScopesOf) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if err := a.authorize(c, needed(c)); err != nil {
+				return err
+			}
+			return next(c)
+		}
+	}
+}
+
+var readScopes = []access.Scope{access.ScopeRead}
+
+// HashURL lets a read of a hash URL through if reads are public, if the URL has a valid
+// signature, or if the token may read.
+func (a *Authorizer) HashURL(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if err := a.authorizeHashURL(c); err != nil {
+			return err
+		}
+		return next(c)
+	}
+}
+
+func (a *Authorizer) authorizeHashURL(c echo.Context) error {
+	if a.o.PublicRead {
+		request.StateOf(c).Record.Actor = journal.ActorPublic
+		return nil
+	}
+	if request.HasQuery(c) && access.IsSigned(c.QueryParams()) {
+		return a.checkSignature(c)
+	}
+	return a.authorize(c, readScopes)
+}
+
+// checkSignature checks the signature of a hash URL.
+func (a *Authorizer) checkSignature(c echo.Context) error {
+	d, err := request.Digest(c)
+	if err != nil {
+		return err
+	}
+	// A signature for GET covers HEAD, which tells less.
+	signature, err := access.ParseSignature(http.MethodGet, d, c.QueryParams())
+	if err != nil {
+		return err
+	}
+	if err := a.keys.verify(c.Request().Context(), signature); err != nil {
+		return err
+	}
+	request.StateOf(c).Record.Actor = journal.ActorURL
+	return nil
+}
+
+// authorize checks the token of a request. Wrong ids and wrong secrets take the same
+// time and get the same answer.
+func (a *Authorizer) authorize(c echo.Context, scopes []access.Scope) error {
+	actor := &request.StateOf(c).Record.Actor
+	if a.o.NoAuth {
+		*actor = journal.ActorNone
+		return nil
+	}
+	known, err := a.tokenOf(c)
+	if err != nil {
+		return err
+	}
+	*actor = known.actor
+	if !a.rates.allow(known.token.ID) {
+		return errTooManyRequests
+	}
+	return checkScopes(known.token, scopes)
+}
+
+// Require checks a further scope of a request that was let through, if the need for it
+// shows only in the body.
+func (a *Authorizer) Require(c echo.Context, scope access.Scope) error {
+	if a.o.NoAuth {
+		return nil
+	}
+	known, err := a.tokenOf(c)
+	if err != nil {
+		return err
+	}
+	return checkScopes(known.token, []access.Scope{scope})
+}
+
+func (a *Authorizer) tokenOf(c echo.Context) (cachedToken, error) {
+	scheme, text, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return cachedToken{}, errUnauthenticated
+	}
+	return a.tokens.authenticate(c.Request().Context(), strings.TrimSpace(text))
+}
+
+func checkScopes(token access.Token, scopes []access.Scope) error {
+	for _, scope := range scopes {
+		if !token.Allows(scope) {
+			return problem.New(problem.Forbidden, fmt.Sprintf("This token lacks the scope %q; it has %s.", scope, access.JoinScopes(token.Scopes)))
+		}
+	}
+	return nil
+}
+
+// SignURL returns a URL at which a blob can be read for that long without a token. It
+// does not check that there is such a blob.
+func (a *Authorizer) SignURL(ctx context.Context, d cas.Digest, life time.Duration) (api.SignedURL, error) {
+	key, err := a.keys.signing(ctx)
+	if err != nil {
+		return api.SignedURL{}, err
+	}
+	signature := key.Sign(http.MethodGet, d, time.Now().Add(life))
+	return api.SignedURL{
+		URL:       a.o.URLs.Blob(d) + "?" + signature.Query().Encode(),
+		ExpiresAt: signature.Expires,
+	}, nil
+}

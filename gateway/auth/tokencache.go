@@ -1,0 +1,168 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/singleflight"
+
+	"casgate/cas"
+	"casgate/cas/access"
+	"casgate/cas/journal"
+)
+
+const (
+	// tokenFresh is how long a token is trusted without asking the index: a revocation
+	// takes effect at every gateway within that time.
+	tokenFresh = 5 * time.Second
+	// tokenStale is how long a known token goes on while the index can't be reached,
+	// so that reads survive its absence.
+	tokenStale = 15 * time.Minute
+	// maxTokens bounds the cache; a deployment has far fewer.
+	maxTokens = 10_000
+	// lookupTimeout bounds a look-up that several requests may wait for.
+	lookupTimeout = 10 * time.Second
+	// useFlush is how often the last uses of tokens are written.
+	useFlush = time.Minute
+)
+
+// tokenCache keeps presented tokens for a few seconds, and the times of their last
+// use. Its key is the SHA-256 of a token's text, so that the time of a look-up tells
+// nothing about the texts in it.
+type tokenCache struct {
+	index Index
+	log   zerolog.Logger
+	group singleflight.Group
+
+	mu     sync.RWMutex
+	tokens map[textHash]cachedToken
+	used   map[string]time.Time
+}
+
+type textHash [sha256.Size]byte
+
+// cachedToken is a token whose secret was checked.
+type cachedToken struct {
+	token   access.Token
+	actor   string // as the journal has it
+	fetched time.Time
+	tried   time.Time // when the index was last asked, with or without an answer
+}
+
+func newTokenCache(index Index, log zerolog.Logger) *tokenCache {
+	return &tokenCache{index: index, log: log, tokens: map[textHash]cachedToken{}, used: map[string]time.Time{}}
+}
+
+// authenticate returns the token with this text, if it is valid. Only valid tokens are
+// kept.
+func (t *tokenCache) authenticate(ctx context.Context, text string) (cachedToken, error) {
+	now := time.Now()
+	hash := textHash(sha256.Sum256([]byte(text)))
+	t.mu.RLock()
+	cached, known := t.tokens[hash]
+	lastUse := t.used[cached.token.ID]
+	t.mu.RUnlock()
+	// While the index hangs, one request every few seconds waits for it, not all.
+	if known && now.Sub(cached.tried) < tokenFresh && now.Sub(cached.fetched) < tokenStale {
+		if !cached.token.IsValid(now) {
+			return cachedToken{}, errUnauthenticated
+		}
+		if now.Sub(lastUse) > time.Second {
+			t.noteUse(cached.token.ID, now)
+		}
+		return cached, nil
+	}
+
+	credential, err := access.ParseCredential(text)
+	if err != nil {
+		return cachedToken{}, errUnauthenticated
+	}
+	token, err := t.lookUp(ctx, credential.ID)
+	switch {
+	case errors.Is(err, cas.ErrIndexUnavailable) && known && now.Sub(cached.fetched) < tokenStale && cached.token.IsValid(now):
+		cached.tried = time.Now()
+		t.put(hash, cached)
+		return cached, nil
+	case err != nil && !errors.Is(err, access.ErrTokenNotFound):
+		return cachedToken{}, err
+	case !credential.Matches(token, now):
+		t.drop(hash)
+		return cachedToken{}, errUnauthenticated
+	}
+	fresh := cachedToken{token: token, actor: journal.ActorToken + token.ID, fetched: now, tried: now}
+	t.put(hash, fresh)
+	t.noteUse(token.ID, now)
+	return fresh, nil
+}
+
+// lookUp asks the index, once for all requests that need the same token at the same
+// time. It goes on if the first of them ends, since others may wait for it.
+func (t *tokenCache) lookUp(ctx context.Context, id string) (access.Token, error) {
+	result := t.group.DoChan(id, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
+		defer cancel()
+		return t.index.Token(ctx, id)
+	})
+	select {
+	case r := <-result:
+		token, _ := r.Val.(access.Token)
+		return token, r.Err
+	case <-ctx.Done():
+		return access.Token{}, ctx.Err()
+	}
+}
+
+func (t *tokenCache) put(hash textHash, token cachedToken) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.tokens) >= maxTokens {
+		clear(t.tokens)
+	}
+	t.tokens[hash] = token
+}
+
+func (t *tokenCache) drop(hash textHash) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.tokens, hash)
+}
+
+func (t *tokenCache) noteUse(id string, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.used[id] = now
+}
+
+// flushLoop writes the last uses every useFlush, and once more at the end.
+func (t *tokenCache) flushLoop(ctx context.Context) {
+	tick := time.NewTicker(useFlush)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			t.flush(ctx)
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			t.flush(last)
+			return
+		}
+	}
+}
+
+func (t *tokenCache) flush(ctx context.Context) {
+	t.mu.Lock()
+	used := t.used
+	t.used = map[string]time.Time{}
+	t.mu.Unlock()
+	if len(used) == 0 {
+		return
+	}
+	if err := t.index.UseTokens(ctx, used); err != nil {
+		t.log.Warn().Err(err).Int("tokens", len(used)).Msg("could not record when tokens were last used")
+	}
+}

@@ -1,0 +1,62 @@
+// Package blobapi answers the requests about blobs but for deletes: uploads, reads by
+// hash URL, lists, and signed URLs.
+package blobapi
+
+import (
+	"context"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+	"casgate/gateway/request"
+	"casgate/gateway/respond"
+	"casgate/gateway/view"
+	"casgate/providers"
+)
+
+// Store keeps blobs.
+type Store interface {
+	respond.Opener
+	Blob(ctx context.Context, d cas.Digest) (cas.Blob, error)
+	// Put stores a blob. It may leave the body unread if the blob exists.
+	Put(ctx context.Context, u cas.Upload) (b cas.Blob, stored bool, err error)
+	// PutVerified is Put that reads and verifies the body in any case.
+	PutVerified(ctx context.Context, u cas.Upload) (b cas.Blob, stored bool, err error)
+	Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, error)
+	List(ctx context.Context, q cas.Query) ([]cas.Blob, error)
+}
+
+// Files lists files.
+type Files interface {
+	ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, error)
+}
+
+// Copies lists copies.
+type Copies interface {
+	Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, error)
+}
+
+// UploadCopies begins the copies that uploads ask for.
+type UploadCopies interface {
+	FromQuery(c echo.Context) ([]string, error)
+	Begin(c echo.Context, d cas.Digest, name string, at []string) []api.AskedCopy
+}
+
+// Signer signs hash URLs.
+type Signer interface {
+	SignURL(ctx context.Context, d cas.Digest, life time.Duration) (api.SignedURL, error)
+}
+
+// Handlers answers requests about blobs.
+type Handlers struct {
+	Store        Store
+	Files        Files
+	Copies       Copies
+	UploadCopies UploadCopies
+	Signer       Signer
+	Uploads      request.Uploads
+	URLs         view.URLs
+	CacheControl string // of hash URLs
+}

@@ -1,0 +1,94 @@
+package blobapi
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+	"casgate/gateway/problem"
+	"casgate/gateway/request"
+	"casgate/gateway/respond"
+	"casgate/gateway/view"
+)
+
+// pageSize is the number of blobs on a page.
+var pageSize = request.IntRange{Default: 100, Min: 1, Max: 1000}
+
+var blobSize = request.IntRange{Min: 0, Max: cas.MaxBlobSize}
+
+// List answers GET /v1/blobs.
+func (h *Handlers) List(c echo.Context) error {
+	limit, err := request.Int(c, "limit", pageSize)
+	if err != nil {
+		return err
+	}
+	q, err := blobQuery(c)
+	if err != nil {
+		return err
+	}
+	q.Limit = int(limit) + 1 // to know whether there is a next page
+	blobs, err := h.Store.List(c.Request().Context(), q)
+	if err != nil {
+		return err
+	}
+	page := api.BlobPage{Blobs: make([]api.Blob, 0, len(blobs))}
+	if int64(len(blobs)) > limit {
+		blobs = blobs[:limit]
+		page.Next = formatCursor(blobs[limit-1])
+	}
+	for _, b := range blobs {
+		page.Blobs = append(page.Blobs, view.Blob(b, h.URLs))
+	}
+	return respond.JSON(c, http.StatusOK, page)
+}
+
+// blobQuery reads the filters of a list.
+func blobQuery(c echo.Context) (q cas.Query, err error) {
+	q.MediaType = c.QueryParam("media_type")
+	if q.After, err = parseCursor(c.QueryParam("after")); err != nil {
+		return q, err
+	}
+	if q.MinSize, err = request.Int(c, "min_size", blobSize); err != nil {
+		return q, err
+	}
+	if c.QueryParams().Has("max_size") {
+		most, err := request.Int(c, "max_size", blobSize)
+		if err != nil {
+			return q, err
+		}
+		q.MaxSize = &most
+	}
+	return q, nil
+}
+
+// A cursor is a creation time in microseconds and a digest; clients don't look into
+// it.
+const cursorLen = 8 + len(cas.Digest{})
+
+func formatCursor(last cas.Blob) string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(last.CreatedAt.UnixMicro()))
+	return base64.RawURLEncoding.EncodeToString(append(b, last.Digest[:]...))
+}
+
+var errCursor = problem.BadRequest("after: this is not a cursor; pass the `next` of the page before")
+
+func parseCursor(s string) (cas.Cursor, error) {
+	if s == "" {
+		return cas.Cursor{}, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || len(b) != cursorLen {
+		return cas.Cursor{}, errCursor
+	}
+	cursor := cas.Cursor{CreatedAt: time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC()}
+	copy(cursor.Digest[:], b[8:])
+	if year := cursor.CreatedAt.Year(); year < 1970 || year > 9999 {
+		return cas.Cursor{}, errCursor
+	}
+	return cursor, nil
+}

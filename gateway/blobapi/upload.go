@@ -1,0 +1,113 @@
+package blobapi
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+	"casgate/gateway/request"
+	"casgate/gateway/respond"
+	"casgate/gateway/view"
+)
+
+// Put answers PUT /v1/blobs/{digest}.
+func (h *Handlers) Put(c echo.Context) error {
+	d, err := request.Digest(c)
+	if err != nil {
+		return err
+	}
+	copiesAt, err := h.UploadCopies.FromQuery(c)
+	if err != nil {
+		return err
+	}
+	upload, err := h.Uploads.Raw(c)
+	if err != nil {
+		return err
+	}
+	if !upload.Digest.IsZero() && upload.Digest != d {
+		return fmt.Errorf("%w: the digest field names %s, and the path %s", cas.ErrDigestMismatch, upload.Digest, d)
+	}
+	upload.Digest = d
+	return h.take(c, upload, copiesAt)
+}
+
+// Post answers POST /v1/blobs.
+func (h *Handlers) Post(c echo.Context) error {
+	copiesAt, err := h.UploadCopies.FromQuery(c)
+	if err != nil {
+		return err
+	}
+	boundary, isForm := request.IsForm(c.Request())
+	if isForm {
+		return h.postForm(c, boundary, copiesAt)
+	}
+	upload, err := h.Uploads.Raw(c)
+	if err != nil {
+		return err
+	}
+	return h.take(c, upload, copiesAt)
+}
+
+// postForm takes the one file part of a multipart/form-data body.
+func (h *Handlers) postForm(c echo.Context, boundary string, copiesAt []string) error {
+	form, err := request.OpenForm(c, boundary, request.FormOptions{Uploads: h.Uploads})
+	if err != nil {
+		return err
+	}
+	name, err := request.CleanName(form.FileName())
+	if given := c.QueryParam("name"); given != "" {
+		name, err = request.CleanName(given)
+	}
+	if err != nil {
+		return err
+	}
+	upload, err := form.Upload(c.Request())
+	if err != nil {
+		return err
+	}
+	upload.Name = name
+	return h.take(c, upload, copiesAt)
+}
+
+// take stores an upload, begins the copies that it asks for, and answers.
+func (h *Handlers) take(c echo.Context, upload cas.Upload, copiesAt []string) error {
+	blob, stored, err := h.store(c, upload)
+	if err != nil {
+		return err
+	}
+	return h.answerUpload(c, blob, stored, h.UploadCopies.Begin(c, blob.Digest, upload.Name, copiesAt))
+}
+
+// store stores an upload. If the blob exists already, the body is read and verified all
+// the same, which also keeps the connection usable. A client that waits for 100
+// Continue has sent no body yet, and need not send it, unless the body is a form, of
+// which the beginning has been read.
+func (h *Handlers) store(c echo.Context, upload cas.Upload) (blob cas.Blob, stored bool, err error) {
+	defer request.StopBody(c)
+	put := h.Store.PutVerified
+	if _, isForm := upload.Body.(*request.Form); !isForm && request.WaitsForContinue(c.Request()) {
+		put = h.Store.Put
+	}
+	blob, stored, err = put(c.Request().Context(), upload)
+	request.StateOf(c).Record.Digest = blob.Digest
+	return blob, stored, err
+}
+
+// answerUpload answers 201 if the upload brought the bytes, else 200.
+func (h *Handlers) answerUpload(c echo.Context, blob cas.Blob, stored bool, copies []api.AskedCopy) error {
+	header := c.Response().Header()
+	header.Set(echo.HeaderLocation, h.URLs.Blob(blob.Digest))
+	header["Etag"] = []string{request.ETag(blob.Digest)}
+	header[request.HeaderReprDigest] = []string{request.FormatDigest(blob.Digest)}
+	answer := view.Blob(blob, h.URLs)
+	deduplicated := !stored
+	answer.Deduplicated = &deduplicated
+	answer.Asked = copies
+	if stored {
+		return respond.JSON(c, http.StatusCreated, answer)
+	}
+	return respond.JSON(c, http.StatusOK, answer)
+}

@@ -1,0 +1,103 @@
+// Package blobtarget finds the blob that a request is about: its path names the blob by
+// digest, or by a file that refers to it.
+package blobtarget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/labstack/echo/v4"
+
+	"casgate/cas"
+	"casgate/gateway/problem"
+	"casgate/gateway/request"
+	"casgate/providers"
+)
+
+// Files are the files that paths name.
+type Files interface {
+	// File returns a file, or cas.ErrFileNotFound.
+	File(ctx context.Context, id string) (cas.File, error)
+	// Bytes returns a file and its blob, and first takes in the bytes of a file that was
+	// imported.
+	Bytes(ctx context.Context, id string) (cas.File, cas.Blob, error)
+}
+
+// Finder finds targets.
+type Finder struct {
+	Files Files
+	Waits request.Waits
+}
+
+// Target is the blob that a request is about.
+type Target struct {
+	Digest cas.Digest // zero: the bytes of an imported file that have not been taken in
+	// Name is the name of the file's copies, if the request gives none; empty for a
+	// blob.
+	Name string
+}
+
+// Find returns the target of a path.
+func (f Finder) Find(c echo.Context) (Target, error) {
+	if c.Param("file") == "" {
+		d, err := request.Digest(c)
+		return Target{Digest: d}, err
+	}
+	id, err := request.PathParam(c, "file")
+	if err != nil {
+		return Target{}, err
+	}
+	file, err := f.Files.File(c.Request().Context(), id)
+	return Target{file.Digest, CopyName(file)}, problem.WithFile(err, id)
+}
+
+// FindBytes is Find for requests that need the bytes: those of an imported file are
+// taken in.
+func (f Finder) FindBytes(c echo.Context) (Target, error) {
+	found, err := f.Find(c)
+	if err != nil || !found.Digest.IsZero() || c.Param("file") == "" {
+		return found, err
+	}
+	file, blob, err := f.FileBytes(c)
+	return Target{blob.Digest, CopyName(file)}, err
+}
+
+// FileBytes returns the file of a path with its blob, and first takes in the bytes of a
+// file that was imported.
+func (f Finder) FileBytes(c echo.Context) (cas.File, cas.Blob, error) {
+	id, err := request.PathParam(c, "file")
+	if err != nil {
+		return cas.File{}, cas.Blob{}, err
+	}
+	wait := f.Waits.ForResult(c.Request())
+	defer wait.End()
+	file, blob, err := f.Files.Bytes(wait, id)
+	switch {
+	case err == nil:
+		return file, blob, nil
+	case wait.HasRunOut() && errors.Is(err, context.Cause(wait)):
+		err = problem.New(problem.OriginUnavailable, "The bytes of this imported file are being taken in, which goes on; ask again shortly.")
+	case errors.Is(err, cas.ErrBlobNotFound):
+		err = problem.New(problem.BlobNotFound, "The bytes of this file were deleted. Uploading the same bytes again brings them back.")
+	case errors.Is(err, cas.ErrDigestMismatch) && !errors.Is(err, cas.ErrObjectCorrupt):
+		// The wrong bytes are not those of this request.
+		err = problem.New(problem.ObjectCorrupt, "The bytes of this imported file are not those that were noted of it, and were not taken in.")
+	case errors.Is(err, cas.ErrBlobTooLarge):
+		err = problem.New(problem.ObjectCorrupt, "The bytes of this imported file are more than are taken.")
+	}
+	return cas.File{}, cas.Blob{}, problem.WithFile(err, id)
+}
+
+// CopyName returns the name of a file at providers, which go by extensions: if the
+// name has none it gets that of the media type.
+func CopyName(f cas.File) string {
+	if providers.Extension(f.Name, "") != "" {
+		return f.Name
+	}
+	return f.Name + providers.Extension("", f.MediaType)
+}
+
+// ErrNotTakenIn is the error for copies of an imported file whose bytes have not been
+// taken in: there can't be any.
+var ErrNotTakenIn = fmt.Errorf("%w: the bytes of this imported file have not been taken in yet", providers.ErrCopyNotFound)

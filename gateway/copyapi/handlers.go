@@ -1,0 +1,84 @@
+// Package copyapi answers the requests about copies of blobs at providers: making,
+// listing and removing them, references to them, and what providers give back.
+package copyapi
+
+import (
+	"context"
+	"io"
+
+	"github.com/labstack/echo/v4"
+
+	"casgate/cas"
+	"casgate/gateway/blobtarget"
+	"casgate/gateway/request"
+	"casgate/gateway/respond"
+	"casgate/gateway/view"
+	"casgate/providers"
+)
+
+// Store keeps blobs.
+type Store interface {
+	respond.Opener
+	Blob(ctx context.Context, d cas.Digest) (cas.Blob, error)
+}
+
+// Replicator makes and knows copies.
+type Replicator interface {
+	Ensure(ctx context.Context, q providers.Request) (c providers.Copy, created bool, err error)
+	Begin(ctx context.Context, q providers.Request) (providers.Copy, error)
+	ReportLost(ctx context.Context, q providers.Request, fileID string) (c providers.Copy, created bool, err error)
+	Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, error)
+	Copy(ctx context.Context, q providers.Request) (providers.Copy, error)
+	Remove(ctx context.Context, q providers.Request) ([]providers.Copy, error)
+	Reference(ctx context.Context, q providers.Request, kind string) (providers.Reference, error)
+	Text(ctx context.Context, q providers.Request) (cas.Blob, error)
+	Download(ctx context.Context, c providers.Copy) (io.ReadCloser, error)
+	Accounts() []providers.Guarded
+	Providers() (configured, unconfigured []string)
+}
+
+// Handlers answers requests about copies.
+type Handlers struct {
+	Store   Store
+	Copies  Replicator
+	Targets blobtarget.Finder
+	Waits   request.Waits
+	URLs    view.URLs
+}
+
+// requestWithBytes reads what all requests about copies have in common, and takes in
+// the bytes to copy if they have not been.
+func (h *Handlers) requestWithBytes(c echo.Context) (providers.Request, error) {
+	of, err := h.Targets.FindBytes(c)
+	if err != nil {
+		return providers.Request{}, err
+	}
+	return copyRequest(c, of)
+}
+
+// copyRequest reads what all requests about copies have in common.
+func copyRequest(c echo.Context, of blobtarget.Target) (providers.Request, error) {
+	record := &request.StateOf(c).Record
+	record.Digest = of.Digest
+	q := providers.Request{OperationID: request.OperationID(c), Actor: record.Actor, File: c.Param("file"), Digest: of.Digest, Name: of.Name}
+	var err error
+	if q.Provider, err = request.PathParam(c, "provider"); err != nil {
+		return q, err
+	}
+	if request.HasQuery(c) {
+		q.Purpose = c.QueryParam("purpose")
+		var name string
+		if name, err = request.CleanName(c.QueryParam("name")); name != "" {
+			q.Name = name
+		}
+	}
+	return q, err
+}
+
+// recordBytes puts the size of a copy into the request's record, if the request made
+// the copy. If not, the record of another operation has it.
+func recordBytes(c echo.Context, made providers.Copy) {
+	if made.OperationID == request.OperationID(c) {
+		request.StateOf(c).Record.Bytes = made.Size
+	}
+}

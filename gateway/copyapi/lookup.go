@@ -1,0 +1,69 @@
+package copyapi
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"casgate/gateway/api"
+	"casgate/gateway/blobtarget"
+	"casgate/gateway/problem"
+	"casgate/gateway/respond"
+	"casgate/gateway/view"
+	"casgate/providers"
+)
+
+// List answers GET /v1/blobs/{digest}/copies, and the same of a file. It also lists
+// the copies of a blob that was deleted: they can still be removed.
+func (h *Handlers) List(c echo.Context) error {
+	of, err := h.Targets.Find(c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	copies, err := h.Copies.Copies(ctx, of.Digest)
+	if err != nil {
+		return err
+	}
+	if len(copies) == 0 && c.Param("file") == "" {
+		if _, err := h.Store.Blob(ctx, of.Digest); err != nil {
+			return problem.WithBlob(err, of.Digest)
+		}
+	}
+	return respond.JSON(c, http.StatusOK, api.CopyList{Copies: view.Copies(copies)})
+}
+
+// Get answers GET /v1/blobs/{digest}/copies/{provider}, and the same of a file. It
+// never uploads.
+func (h *Handlers) Get(c echo.Context) error {
+	row, err := h.lookUp(c)
+	if err != nil {
+		return err
+	}
+	return respond.JSON(c, http.StatusOK, view.Copy(row))
+}
+
+// lookUp returns the copy that a request names. Of a file's copies, if the request
+// gives neither purpose nor name, and no copy has the usual ones, it is the newest, as
+// of a blob's.
+func (h *Handlers) lookUp(c echo.Context) (providers.Copy, error) {
+	of, err := h.Targets.Find(c)
+	if err != nil {
+		return providers.Copy{}, err
+	}
+	q, err := copyRequest(c, of)
+	if err != nil {
+		return providers.Copy{}, err
+	}
+	if of.Digest.IsZero() {
+		return providers.Copy{}, blobtarget.ErrNotTakenIn
+	}
+	ctx := c.Request().Context()
+	row, err := h.Copies.Copy(ctx, q)
+	if errors.Is(err, providers.ErrCopyNotFound) && of.Name != "" && q.Purpose == "" && c.QueryParam("name") == "" {
+		q.Name = ""
+		row, err = h.Copies.Copy(ctx, q)
+	}
+	return row, problem.WithBlob(err, q.Digest)
+}

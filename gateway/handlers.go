@@ -1,0 +1,86 @@
+package gateway
+
+import (
+	"context"
+	_ "embed"
+
+	"casgate/cas/journal"
+	"casgate/gateway/auth"
+	"casgate/gateway/blobapi"
+	"casgate/gateway/blobtarget"
+	"casgate/gateway/copyapi"
+	"casgate/gateway/deleteapi"
+	"casgate/gateway/fileapi"
+	"casgate/gateway/healthapi"
+	"casgate/gateway/operationapi"
+	"casgate/gateway/providerapi"
+	"casgate/gateway/record"
+	"casgate/gateway/request"
+	"casgate/gateway/uploadcopies"
+	"casgate/gateway/view"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+// handlers are what the route table needs.
+type handlers struct {
+	auth        *auth.Authorizer
+	uploadSlots uploadSlots
+
+	blobs      *blobapi.Handlers
+	files      *fileapi.Handlers
+	copies     *copyapi.Handlers
+	deletes    *deleteapi.Handlers
+	providers  *providerapi.Handlers
+	operations *operationapi.Handlers
+	health     *healthapi.Handlers
+}
+
+// parts are what handlers share beyond the options.
+type parts struct {
+	auth     *auth.Authorizer
+	recorder *record.Recorder
+	stopping context.Context // done when the gateway is to stop
+	urls     view.URLs
+}
+
+// newHandlers wires the handlers.
+func newHandlers(o Options, p parts) *handlers {
+	h, urls := &handlers{auth: p.auth, uploadSlots: make(uploadSlots, o.MaxUploads)}, p.urls
+	waits := request.Waits{Usual: o.CopyWait, Stopping: p.stopping}
+	uploads := request.Uploads{MaxSize: o.Store.MaxBlobSize(), Rate: o.bodyRate()}
+	targets := blobtarget.Finder{Files: o.Files, Waits: waits}
+	uploadCopies := &uploadcopies.Requester{Replicator: o.Copies, Recorder: p.recorder, Log: o.Log}
+	h.blobs = &blobapi.Handlers{
+		Store: o.Store, Files: o.Files, Copies: o.Copies, UploadCopies: uploadCopies, Signer: p.auth,
+		Uploads: uploads, URLs: urls, CacheControl: cacheControl(o.PublicRead),
+	}
+	h.files = &fileapi.Handlers{
+		Store: o.Store, Files: o.Files, UploadCopies: uploadCopies, Authorizer: p.auth,
+		Targets: targets, Uploads: uploads, URLs: urls,
+	}
+	h.copies = &copyapi.Handlers{Store: o.Store, Copies: o.Copies, Targets: targets, Waits: waits, URLs: urls}
+	h.deletes = &deleteapi.Handlers{Store: o.Store, Files: o.Files, Copies: o.Copies, Targets: targets, Waits: waits, URLs: urls}
+	h.providers = &providerapi.Handlers{Copies: o.Copies, Log: o.Log}
+	h.operations = &operationapi.Handlers{Copies: o.Copies, Journal: o.Records, Lost: lostRecords(o.Journal)}
+	h.health = &healthapi.Handlers{Store: o.Store, Copies: o.Copies, OpenAPI: openAPI, Log: o.Log}
+	return h
+}
+
+// cacheControl returns the Cache-Control of hash URLs.
+func cacheControl(public bool) string {
+	if public {
+		return "public, max-age=31536000, immutable"
+	}
+	return "private, max-age=31536000, immutable"
+}
+
+// lostRecords returns a function that counts the operations that could not be
+// recorded.
+func lostRecords(w *journal.Writer) func() uint64 {
+	if w == nil {
+		return func() uint64 { return 0 }
+	}
+	return w.Lost
+}

@@ -1,0 +1,76 @@
+// Package healthapi answers the requests about the gateway itself: whether it lives, is
+// ready, and what its API is.
+package healthapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/rs/zerolog"
+
+	"casgate/gateway/api"
+	"casgate/gateway/respond"
+	"casgate/providers"
+)
+
+// Store is checked by Ready.
+type Store interface {
+	CheckIndex(ctx context.Context) error
+	CheckObjects(ctx context.Context) error
+}
+
+// Copies knows the accounts at providers.
+type Copies interface {
+	Accounts() []providers.Guarded
+}
+
+// Handlers answers requests about the gateway itself.
+type Handlers struct {
+	Store  Store
+	Copies Copies
+	// OpenAPI is the description of the API, in YAML.
+	OpenAPI []byte
+	Log     zerolog.Logger
+}
+
+// readyTimeout bounds how long Ready waits for index and store.
+const readyTimeout = 3 * time.Second
+
+// Live answers GET /healthz: the process lives. It checks nothing else, so that an outage
+// of the database does not get every gateway restarted.
+func (h *Handlers) Live(c echo.Context) error {
+	health := api.Health{Status: "ok"}
+	health.Providers, health.Warning = h.providerHealth()
+	return respond.JSON(c, http.StatusOK, health)
+}
+
+// Ready answers GET /readyz: whether the index and the object store answer. A provider
+// that is down doesn't count: blobs and existing copies are served without it.
+func (h *Handlers) Ready(c echo.Context) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
+	defer cancel()
+	answers := make(chan error, 1)
+	go func() { answers <- h.Store.CheckObjects(ctx) }()
+	indexErr := h.Store.CheckIndex(ctx)
+	storeErr := <-answers
+
+	health := api.Health{Status: "ok", Checks: map[string]string{"index": "ok", "store": "ok"}}
+	health.Providers, health.Warning = h.providerHealth()
+	status := http.StatusOK
+	for part, err := range map[string]error{"index": indexErr, "store": storeErr} {
+		if err != nil {
+			// The log says why; an answer that needs no token names no hosts.
+			h.Log.Warn().Err(err).Str("part", part).Msg("not ready")
+			health.Status, health.Checks[part] = "unavailable", "unavailable"
+			status = http.StatusServiceUnavailable
+		}
+	}
+	return respond.JSON(c, status, health)
+}
+
+// Spec answers GET /openapi.yaml.
+func (h *Handlers) Spec(c echo.Context) error {
+	return c.Blob(http.StatusOK, "application/yaml", h.OpenAPI)
+}

@@ -1,0 +1,143 @@
+// Package observe surrounds every request: it gives the request its id, turns errors
+// into answers and panics into errors, and counts, logs and records how it ended.
+package observe
+
+import (
+	stdlog "log"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/rs/zerolog"
+
+	"casgate/cas/journal"
+	"casgate/gateway/record"
+	"casgate/gateway/request"
+)
+
+// Observer is what surrounds requests.
+type Observer struct {
+	Metrics  *Metrics
+	Recorder *record.Recorder
+	Log      zerolog.Logger
+	// BodyRate bounds bodies that no handler reads.
+	BodyRate request.MinRate
+	// HandleError answers requests that failed.
+	HandleError echo.HTTPErrorHandler
+}
+
+// Middleware is an echo.MiddlewareFunc; it must be the outermost one.
+func (o *Observer) Middleware(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := time.Now()
+		state := request.NewState(c.Response().Writer, request.NewOperationID())
+		c.Response().Writer = state
+		o.BodyRate.LimitUnread(state, c.Request())
+
+		aborted := true // until the handler returns
+		defer func() {
+			if aborted {
+				if v := recover(); v != nil {
+					aborted = v == http.ErrAbortHandler || o.answerPanic(c, v)
+				}
+			}
+			o.end(c, record.RequestEnd{Start: start, Took: time.Since(start), Aborted: aborted})
+			if aborted {
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		err := request.CheckQuery(c.Request())
+		if err == nil {
+			err = next(c)
+		}
+		if err != nil {
+			state.Failure = err
+			o.HandleError(err, c)
+			if c.Response().Committed && state.LogError == nil && c.Response().Status < 400 {
+				// The answer broke off after it had begun: no client may take it for whole.
+				state.LogError = err
+				panic(http.ErrAbortHandler)
+			}
+		}
+		aborted = false
+		return nil
+	}
+}
+
+// answerPanic answers 500 to a request whose handler panicked with v, and reports
+// whether the connection has to be broken off instead.
+func (o *Observer) answerPanic(c echo.Context, v any) (abort bool) {
+	state := request.StateOf(c)
+	o.Log.Error().Str("operation_id", request.OperationID(c)).Interface("panic", v).Bytes("stack", debug.Stack()).Msg("a handler panicked")
+	state.LogError, state.Failure = record.ErrPanic, record.ErrPanic
+	if c.Response().Committed {
+		return true
+	}
+	defer func() { abort = recover() != nil }()
+	o.HandleError(record.ErrPanic, c)
+	return false
+}
+
+// end counts, records and logs a request that has been answered, or aborted.
+func (o *Observer) end(c echo.Context, end record.RequestEnd) {
+	o.Metrics.count(c, end.Took)
+	o.Recorder.Request(c, end)
+	if event := o.logEvent(c, end.Aborted); event != nil {
+		logRequest(event, c, end)
+	}
+}
+
+// logEvent returns a log event of the right level, or nil if that level is off.
+func (o *Observer) logEvent(c echo.Context, aborted bool) *zerolog.Event {
+	path := c.Request().URL.Path
+	switch {
+	case c.Response().Status >= 500:
+		return o.Log.Error()
+	case aborted:
+		return o.Log.Warn()
+	case path == "/healthz", path == "/readyz":
+		return o.Log.Debug() // a probe every few seconds is no news
+	default:
+		return o.Log.Info()
+	}
+}
+
+func logRequest(event *zerolog.Event, c echo.Context, end record.RequestEnd) {
+	req, state := c.Request(), request.StateOf(c)
+	// The query stays out: it may have a signature in it.
+	event = event.Str("operation_id", request.OperationID(c)).
+		Str("method", req.Method).
+		Str("path", req.URL.Path).
+		Int("status", c.Response().Status).
+		Int64("bytes_out", state.BytesOut()).
+		Int64("took_us", end.Took.Microseconds()).
+		Str("remote", req.RemoteAddr)
+	if bytesIn := state.BytesIn(); bytesIn > 0 {
+		event = event.Int64("bytes_in", bytesIn)
+	}
+	if id, ok := strings.CutPrefix(state.Record.Actor, journal.ActorToken); ok {
+		event = event.Str("token", id)
+	}
+	if end.Aborted {
+		event = event.Bool("aborted", true)
+	}
+	if state.LogError != nil {
+		event = event.AnErr("error", state.LogError)
+	}
+	event.Msg("request")
+}
+
+// ServerLog sends the messages of net/http to the log. Most are about clients that
+// don't speak HTTP, so their level is debug.
+func ServerLog(log zerolog.Logger) *stdlog.Logger {
+	return stdlog.New(serverLogWriter{log}, "", 0)
+}
+
+type serverLogWriter struct{ log zerolog.Logger }
+
+func (w serverLogWriter) Write(p []byte) (int, error) {
+	w.log.Debug().Str("from", "net/http").Msg(strings.TrimSpace(string(p)))
+	return len(p), nil
+}

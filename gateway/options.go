@@ -1,0 +1,107 @@
+package gateway
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"casgate/cas"
+	"casgate/cas/journal"
+	"casgate/gateway/auth"
+	"casgate/gateway/operationapi"
+	"casgate/gateway/request"
+	"casgate/providers"
+)
+
+// AccessIndex stores tokens and signing keys. The gateway needs it besides cas.Index,
+// which the Store uses.
+type AccessIndex = auth.Index
+
+// JournalIndex is where the records of the journal are read.
+type JournalIndex = operationapi.Journal
+
+// Options configures a Gateway. Zero durations and numbers mean the defaults
+// given.
+type Options struct {
+	Store *cas.Store
+	// Files keeps the files; the caller calls its Run.
+	Files  *cas.Files
+	Access AccessIndex
+	// Copies keeps copies at providers; the caller calls its Run and Close. Nil: this
+	// gateway knows no provider.
+	Copies *providers.Replicator
+	// Journal takes a record of every operation; the caller calls its Run. Nil: nothing
+	// is recorded.
+	Journal *journal.Writer
+	// Records reads the journal. Nil: it looks empty.
+	Records JournalIndex
+	// CopyWait is how long a request waits for work on a copy if it names no time itself.
+	// After that the answer is 202, and the work goes on. Default 1 min.
+	CopyWait time.Duration
+	// PublicURL is what hash URLs are built from, without a slash at the end.
+	PublicURL string
+	// NoAuth allows every request everything. The caller must then listen on a loopback
+	// address only.
+	NoAuth bool
+	// PublicRead allows every request to GET and HEAD hash URLs.
+	PublicRead bool
+	Log        zerolog.Logger
+	// Registry gets the metrics. Optional.
+	Registry *prometheus.Registry
+
+	// MaxUploads bounds the uploads under way; further ones get 503. Default 256.
+	MaxUploads int
+	// RequestsPerSecond bounds each token's requests, with bursts of twice as many;
+	// further ones get 429. 0 means no bound.
+	RequestsPerSecond float64
+	// MinBodyRate is the least rate, in bytes per second, at which an upload must come in
+	// over each BodyWindow. Default 1024 over 30 s.
+	MinBodyRate int64
+	BodyWindow  time.Duration
+	// WriteStall is how long a client may take to read the next 256 KiB. Default 1 min.
+	WriteStall time.Duration
+	// HeaderTimeout bounds how long a request's headers may take (default 10 s), and
+	// IdleTimeout how long a connection may wait for the next request (default 2 min).
+	HeaderTimeout time.Duration
+	IdleTimeout   time.Duration
+	// ShutdownGrace is how long running transfers may go on after a stop. Default 30 s.
+	ShutdownGrace time.Duration
+}
+
+// withDefaults checks the options and fills in their defaults.
+func withDefaults(o Options) (Options, error) {
+	u, err := url.Parse(o.PublicURL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
+		return o, fmt.Errorf("public URL %q is not a URL such as https://files.example.com", o.PublicURL)
+	}
+	o.PublicURL = strings.TrimRight(o.PublicURL, "/")
+	o.CopyWait = cmp.Or(o.CopyWait, time.Minute)
+	o.MaxUploads = cmp.Or(o.MaxUploads, 256)
+	o.MinBodyRate = cmp.Or(o.MinBodyRate, 1024)
+	o.BodyWindow = cmp.Or(o.BodyWindow, 30*time.Second)
+	o.WriteStall = cmp.Or(o.WriteStall, time.Minute)
+	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, 10*time.Second)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, 2*time.Minute)
+	o.ShutdownGrace = cmp.Or(o.ShutdownGrace, 30*time.Second)
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	if o.Copies == nil {
+		if o.Copies, err = providers.NewReplicator(providers.Options{Blobs: o.Store, Ledger: emptyLedger{}}); err != nil {
+			return o, err
+		}
+	}
+	if o.Records == nil {
+		o.Records = emptyJournal{}
+	}
+	return o, nil
+}
+
+func (o Options) bodyRate() request.MinRate {
+	return request.MinRate{BytesPerSecond: o.MinBodyRate, Window: o.BodyWindow}
+}

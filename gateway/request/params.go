@@ -1,0 +1,100 @@
+package request
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"casgate/cas"
+	"casgate/gateway/problem"
+)
+
+// Digest reads the digest in the path. A client may have percent-encoded its colon.
+func Digest(c echo.Context) (cas.Digest, error) {
+	text := c.Param("digest")
+	if strings.Contains(text, "%") {
+		decoded, err := url.PathUnescape(text)
+		if err != nil {
+			return cas.Digest{}, fmt.Errorf("%w: the path is not valid percent-encoding", cas.ErrInvalidDigest)
+		}
+		text = decoded
+	}
+	return cas.ParseDigest(text)
+}
+
+// PathParam reads a parameter of the path. A client may have percent-encoded it.
+func PathParam(c echo.Context, name string) (string, error) {
+	text := c.Param(name)
+	if !strings.Contains(text, "%") {
+		return text, nil
+	}
+	text, err := url.PathUnescape(text)
+	if err != nil {
+		return "", problem.BadRequest("the path is not valid percent-encoding")
+	}
+	return text, nil
+}
+
+// HasQuery reports whether there is a query. It is cheaper than looking into it, for
+// requests that are made often and rarely have one.
+func HasQuery(c echo.Context) bool { return c.Request().URL.RawQuery != "" }
+
+// CheckQuery refuses a malformed query. Of such a query net/url skips the parts that
+// it can't read.
+func CheckQuery(r *http.Request) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		return problem.BadRequest(fmt.Sprintf("the query is malformed: %v", err))
+	}
+	return nil
+}
+
+// IntRange is what an integer parameter may be.
+type IntRange struct {
+	Default, Min, Max int64 // Default: if the parameter is missing
+}
+
+// Int reads an integer from the query.
+func Int(c echo.Context, name string, allowed IntRange) (int64, error) {
+	text := c.QueryParam(name)
+	if text == "" {
+		return allowed.Default, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < allowed.Min || n > allowed.Max {
+		return 0, problem.BadRequest(fmt.Sprintf("%s: %q is not a number from %d to %d", name, text, allowed.Min, allowed.Max))
+	}
+	return n, nil
+}
+
+// Bool reads true or false from the query; a missing parameter is false.
+func Bool(c echo.Context, name string) (bool, error) {
+	switch text := c.QueryParam(name); text {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, problem.BadRequest(fmt.Sprintf("%s: %q is neither true nor false", name, text))
+	}
+}
+
+// Time reads a point in time from the query; a missing parameter is the zero time.
+func Time(c echo.Context, name string) (time.Time, error) {
+	text := c.QueryParam(name)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil || at.Year() < 1970 || at.Year() > 9999 {
+		return time.Time{}, problem.BadRequest(fmt.Sprintf("%s: %.100q is not a time such as 2026-11-21T20:00:00Z", name, text))
+	}
+	return at, nil
+}

@@ -1,0 +1,139 @@
+package respond
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"casgate/cas"
+	"casgate/gateway/problem"
+	"casgate/gateway/request"
+	"casgate/gateway/send"
+)
+
+// Opener opens the bytes of blobs.
+type Opener interface {
+	// Open opens length bytes of a blob from offset.
+	Open(ctx context.Context, b cas.Blob, offset, length int64) (*cas.Content, error)
+}
+
+// BlobOptions says how a blob is shown.
+type BlobOptions struct {
+	CacheControl string
+	// Download serves the blob as an attachment of this name; empty: as its type says.
+	Download string
+	// Location is the Content-Location; empty if it is the URL of the request.
+	Location string
+}
+
+// Blob answers GET and HEAD with a blob, or a part of it: 200, 206 or 304.
+func Blob(c echo.Context, store Opener, blob cas.Blob, o BlobOptions) error {
+	req := c.Request()
+	state := request.StateOf(c)
+	if state.Record.Digest.IsZero() { // of a text, the record has the digest of the blob it was extracted from
+		state.Record.Digest = blob.Digest
+	}
+	etag := request.ETag(blob.Digest)
+	h := state.Header()
+	if req.Header.Get("If-Match") != "" && !request.MatchesStrongly(req.Header["If-Match"], etag) {
+		return problem.New(problem.PreconditionFailed, "The blob's entity tag is not among those of If-Match.")
+	}
+	fields := blobHeader(blob, etag, o)
+	h[echo.HeaderContentType] = []string{blob.MediaType}
+	if noneMatch := req.Header["If-None-Match"]; noneMatch != nil && request.MatchesWeakly(noneMatch, etag) {
+		fields.AddTo(h)
+		return c.NoContent(http.StatusNotModified)
+	}
+	part, partial, err := requestedRange(req, blob, etag)
+	if err != nil {
+		h.Set("Content-Range", fmt.Sprintf("bytes */%d", blob.Size))
+		return err
+	}
+	if !partial {
+		part = request.ByteRange{Length: blob.Size}
+	}
+	if req.Method == http.MethodHead {
+		fields.AddTo(h)
+		h[echo.HeaderContentLength] = []string{strconv.FormatInt(blob.Size, 10)}
+		c.Response().WriteHeader(http.StatusOK)
+		return nil
+	}
+	content, err := store.Open(req.Context(), blob, part.Offset, part.Length)
+	if err != nil {
+		return problem.WithBlob(err, blob.Digest)
+	}
+	defer content.Close()
+	status := http.StatusOK
+	if partial {
+		status = http.StatusPartialContent
+		h.Set("Content-Range", part.ContentRange(blob.Size))
+	}
+	return send.Blob(req.Context(), writer{c.Response()}, send.Answer{Status: status, Header: fields, Content: content})
+}
+
+// writer is Echo's response with the ReadFrom that Echo hides.
+type writer struct{ *echo.Response }
+
+// ReadFrom implements io.ReaderFrom.
+func (w writer) ReadFrom(r io.Reader) (int64, error) { return io.Copy(w.Response.Writer, r) }
+
+// requestedRange returns the part of the blob that the request asks for. Partial is
+// false if it asks for none, or can't have it.
+func requestedRange(req *http.Request, blob cas.Blob, etag string) (part request.ByteRange, partial bool, err error) {
+	header := req.Header.Get("Range")
+	if header == "" || req.Method != http.MethodGet || !blob.IsRangeable() {
+		return request.ByteRange{}, false, nil
+	}
+	if ifRange := req.Header.Get("If-Range"); ifRange != "" && ifRange != etag {
+		return request.ByteRange{}, false, nil
+	}
+	return request.ParseRange(header, blob.Size)
+}
+
+// sandbox keeps scripts in blobs from running with the gateway's origin.
+const sandbox = "sandbox; default-src 'none'"
+
+// blobHeader returns the fields that describe a blob, which are the same for 200, 206
+// and 304.
+func blobHeader(blob cas.Blob, etag string, o BlobOptions) send.Header {
+	header := send.Header{
+		{Name: "Etag", Value: etag},
+		{Name: request.HeaderReprDigest, Value: request.FormatDigest(blob.Digest)},
+		{Name: "Accept-Ranges", Value: "bytes"},
+		{Name: echo.HeaderCacheControl, Value: o.CacheControl},
+		{Name: echo.HeaderXContentTypeOptions, Value: "nosniff"},
+		{Name: echo.HeaderContentSecurityPolicy, Value: sandbox},
+		{Name: echo.HeaderContentDisposition, Value: contentDisposition(blob, o.Download)},
+		{Name: "Content-Location", Value: o.Location},
+	}
+	return slices.DeleteFunc(header, func(f send.Field) bool { return f.Value == "" })
+}
+
+// Unverified streams bytes that are not the gateway's own. An error before the first
+// byte gets a problem as its answer; a later one means that the connection must be
+// broken off.
+func Unverified(c echo.Context, body io.Reader, shown cas.Blob) error {
+	buffer := send.Buffer()
+	defer buffer.Free()
+	n, err := io.ReadAtLeast(body, buffer[:], 1)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	h := c.Response().Header()
+	h.Set(echo.HeaderContentType, shown.MediaType)
+	h.Set(echo.HeaderCacheControl, "no-store")
+	h.Set(echo.HeaderXContentTypeOptions, "nosniff")
+	h.Set(echo.HeaderContentSecurityPolicy, sandbox)
+	h.Set(echo.HeaderContentDisposition, contentDisposition(shown, ""))
+	c.Response().WriteHeader(http.StatusOK)
+	if _, err := c.Response().Write(buffer[:n]); err != nil {
+		return err
+	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{c.Response()}, struct{ io.Reader }{body}, buffer[:])
+	return err
+}

@@ -1,0 +1,55 @@
+// Package respond writes answers: JSON, problems, and blobs with the fields that
+// describe them.
+package respond
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"casgate/gateway/view"
+)
+
+// JSON answers with JSON that no cache may keep.
+func JSON(c echo.Context, status int, v any) error {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false) // so that URLs can be copied from the text
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(body.Len())) // or a long one would go out in chunks
+	return c.Blob(status, echo.MIMEApplicationJSON, body.Bytes())
+}
+
+// The values that these fields have in each answer of JSON that is written piece by
+// piece.
+var (
+	jsonType = []string{echo.MIMEApplicationJSON}
+	noStore  = []string{"no-store"}
+)
+
+// BeginJSON begins a 200 answer of JSON that no cache may keep. The caller writes the
+// body.
+func BeginJSON(c echo.Context) {
+	h := c.Response().Header()
+	h[echo.HeaderContentType], h[echo.HeaderCacheControl] = jsonType, noStore
+	c.Response().WriteHeader(http.StatusOK)
+}
+
+// PollAfter is the number of seconds after which to ask again for work that was only
+// begun.
+const PollAfter = "1"
+
+// Accepted answers 202, with the URL of the operation that goes on.
+func Accepted(c echo.Context, urls view.URLs, operation string, v any) error {
+	h := c.Response().Header()
+	h.Set(echo.HeaderLocation, urls.Operation(operation))
+	h.Set(echo.HeaderRetryAfter, PollAfter)
+	return JSON(c, http.StatusAccepted, v)
+}

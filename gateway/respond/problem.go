@@ -1,0 +1,155 @@
+package respond
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+	"casgate/gateway/problem"
+	"casgate/gateway/request"
+	"casgate/gateway/view"
+)
+
+// StatusClientGone is the status that the log shows if the client hung up before it
+// got an answer. It is never sent.
+const StatusClientGone = 499
+
+// Errors answers requests that failed.
+type Errors struct{ URLs view.URLs }
+
+// Handle is an echo.HTTPErrorHandler. It answers with a problem, and about files with
+// an error in the shape of OpenAI's API. It does nothing if the answer has begun. If
+// the client hung up it panics with http.ErrAbortHandler.
+func (e Errors) Handle(err error, c echo.Context) {
+	r := c.Response()
+	if r.Committed {
+		return
+	}
+	if IsClientGone(c, err) {
+		// No answer can be delivered, and the connection is of no more use.
+		r.Status = StatusClientGone
+		panic(http.ErrAbortHandler)
+	}
+	p := problem.Of(routingError(err), request.OperationID(c))
+	if p.Status >= 500 {
+		request.StateOf(c).LogError = err
+	}
+	h := r.Header()
+	clearHeader(h)
+	h.Set(echo.HeaderCacheControl, "no-store")
+	h.Set(echo.HeaderXContentTypeOptions, "nosniff")
+	if p.RetryAfter > 0 {
+		h.Set(echo.HeaderRetryAfter, strconv.Itoa(p.RetryAfter))
+	}
+	if p.Status == http.StatusUnauthorized {
+		h.Set(echo.HeaderWWWAuthenticate, `Bearer realm="casgate"`)
+	}
+	var shown any = p
+	h.Set(echo.HeaderContentType, "application/problem+json")
+	if isFilesPath(c.Request().URL.Path) {
+		shown = e.fileError(err, p)
+		h.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+		h.Set(api.HeaderShouldRetry, strconv.FormatBool(p.Retryable))
+	}
+	body, err := json.Marshal(shown)
+	if err != nil {
+		panic(err) // a struct of strings and numbers can be marshalled
+	}
+	h.Set(echo.HeaderContentLength, strconv.Itoa(len(body)))
+	r.WriteHeader(p.Status)
+	if c.Request().Method != http.MethodHead {
+		_, _ = r.Write(body) // a client that is gone has no use for an error
+	}
+}
+
+// clearHeader removes what a handler prepared for its success, since it does not
+// describe the problem.
+func clearHeader(h http.Header) {
+	for name := range h {
+		switch name {
+		case echo.HeaderXRequestID, echo.HeaderAllow, echo.HeaderWWWAuthenticate, "Content-Range":
+		default:
+			delete(h, name)
+		}
+	}
+}
+
+// routingError gives an error of Echo's router its problem code.
+func routingError(err error) error {
+	if e, ok := errors.AsType[*echo.HTTPError](err); ok {
+		switch e.Code {
+		case http.StatusNotFound:
+			return problem.New(problem.NotFound, "There is nothing at this path. The API lies under /v1.")
+		case http.StatusMethodNotAllowed:
+			return problem.New(problem.MethodNotAllowed, "This path does not take this method; the Allow header lists those it takes.")
+		}
+	}
+	return err
+}
+
+// IsClientGone reports whether the request failed because its client hung up. A body
+// that broke off is answered all the same: net/http takes a client that has closed
+// only its own side, and still listens, for one that is gone.
+func IsClientGone(c echo.Context, err error) bool {
+	return c.Request().Context().Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, cas.ErrBodyRead)
+}
+
+// isFilesPath reports whether errors at a path have the shape of OpenAI's API.
+func isFilesPath(path string) bool {
+	rest, ok := strings.CutPrefix(path, view.FilesPath)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// DuplicateFileError is a cas.ErrDuplicateFile with the file that is there.
+type DuplicateFileError struct{ File cas.File }
+
+// Error implements error.
+func (e *DuplicateFileError) Error() string {
+	return cas.ErrDuplicateFile.Error() + ": " + e.File.ID + " has the same bytes, and allow_duplicates is false; nothing was created"
+}
+
+// Unwrap returns cas.ErrDuplicateFile.
+func (e *DuplicateFileError) Unwrap() error { return cas.ErrDuplicateFile }
+
+// fileError gives a problem the shape of OpenAI's API. That API tells a missing file,
+// and a conflict, from other wrong requests by the status alone.
+func (e Errors) fileError(err error, p problem.Details) api.FileError {
+	body := api.ErrorBody{
+		Message: p.Detail, Type: errorType(p.Status), Code: p.Code,
+		Provider: p.Provider, ProviderCode: p.ProviderCode, ProviderMessage: p.ProviderMessage,
+	}
+	if body.Message == "" {
+		body.Message = p.Title
+	}
+	if p.Param != "" {
+		body.Param = &p.Param
+	}
+	if duplicate, ok := errors.AsType[*DuplicateFileError](err); ok {
+		file := view.File(duplicate.File, e.URLs)
+		body.File = &file
+	}
+	return api.FileError{Error: body}
+}
+
+// errorType returns the type that OpenAI's API gives an error of this status.
+func errorType(status int) string {
+	switch {
+	case status == http.StatusUnauthorized:
+		return api.ErrorAuthentication
+	case status == http.StatusForbidden:
+		return api.ErrorPermission
+	case status == http.StatusTooManyRequests:
+		return api.ErrorRateLimit
+	case status >= 500:
+		return api.ErrorServer
+	default:
+		return api.ErrorInvalidRequest
+	}
+}

@@ -1,0 +1,123 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"casgate/cas/access"
+	"casgate/cas/journal"
+	"casgate/gateway/auth"
+	"casgate/gateway/request"
+	"casgate/gateway/view"
+)
+
+// route is a line of the route table.
+type route struct {
+	methods string // separated by spaces
+	path    string
+	// kind is the kind of record that a request leaves in the journal. Empty: none, since
+	// it only looks. HEAD never leaves one.
+	kind    journal.Kind
+	allow   echo.MiddlewareFunc // lets requests through that are authorized
+	handler echo.HandlerFunc
+}
+
+// looks is the kind of a route whose requests leave no record.
+const looks journal.Kind = ""
+
+// routes returns the route table: the whole API.
+func (h *handlers) routes() []route {
+	anyone := func(next echo.HandlerFunc) echo.HandlerFunc { return next }
+	read := h.auth.Token(auth.Scopes(access.ScopeRead))
+	sync := h.auth.Token(auth.Scopes(access.ScopeSync))
+	remove := h.auth.Token(auth.Scopes(access.ScopeSync, access.ScopeDelete))
+	upload := h.auth.Token(uploadScopes)
+	deletion := h.auth.Token(deleteScopes)
+	reconcile := h.auth.Token(reconcileScopes)
+	hashURL := h.auth.HashURL
+	slot := h.uploadSlots.limit
+
+	table := []route{
+		{"GET", "/healthz", looks, anyone, h.health.Live},
+		{"GET", "/readyz", looks, anyone, h.health.Ready},
+		{"GET", "/openapi.yaml", looks, anyone, h.health.Spec},
+
+		{"POST", "/v1/blobs", journal.KindUpload, upload, slot(h.blobs.Post)},
+		{"GET", "/v1/blobs", looks, read, h.blobs.List},
+		{"POST", "/v1/blobs/find-missing", looks, read, h.blobs.FindMissing},
+		{"PUT", "/v1/blobs/:digest", journal.KindUpload, upload, slot(h.blobs.Put)},
+		{"GET HEAD", "/v1/blobs/:digest", journal.KindDownload, hashURL, h.blobs.Get},
+		{"DELETE", "/v1/blobs/:digest", journal.KindDelete, deletion, h.deletes.Blob},
+		{"GET", "/v1/blobs/:digest/meta", looks, read, h.blobs.Meta},
+		{"POST", "/v1/blobs/:digest/url", looks, read, h.blobs.SignURL},
+
+		{"POST", view.FilesPath, journal.KindUpload, upload, slot(h.files.Create)},
+		{"GET", view.FilesPath, looks, read, h.files.List},
+		{"GET", view.FilesPath + "/:file", looks, read, h.files.Get},
+		{"DELETE", view.FilesPath + "/:file", journal.KindDelete, deletion, h.deletes.File},
+		{"GET HEAD", view.FilesPath + "/:file/content", journal.KindDownload, read, h.files.Content},
+
+		{"GET", "/v1/providers", looks, read, h.providers.List},
+		{"GET", "/v1/providers/:provider", looks, read, h.providers.Get},
+		{"POST", "/v1/providers/:provider/reconcile", journal.KindReconcile, reconcile, h.providers.Reconcile},
+		{"GET", "/v1/operations", looks, read, h.operations.List},
+		{"GET", "/v1/operations/:id", looks, read, h.operations.Get},
+	}
+	// Copies are of a blob, which the path names by digest or by a file.
+	for _, of := range []string{"/v1/blobs/:digest", view.FilesPath + "/:file"} {
+		table = append(table,
+			route{"GET", of + "/copies", looks, read, h.copies.List},
+			route{"PUT", of + "/copies/:provider", journal.KindSync, sync, h.copies.Ensure},
+			route{"GET", of + "/copies/:provider", looks, read, h.copies.Get},
+			route{"DELETE", of + "/copies/:provider", journal.KindUnsync, remove, h.copies.Remove},
+			route{"GET", of + "/copies/:provider/content", journal.KindDownload, read, h.copies.Content},
+			route{"POST", of + "/copies/:provider/lost", journal.KindSync, sync, h.copies.ReportLost},
+			route{"GET", of + "/references/:provider", journal.KindSync, sync, h.copies.Reference},
+			route{"GET HEAD", of + "/text", journal.KindDownload, sync, h.copies.Text},
+		)
+	}
+	return table
+}
+
+// addTo adds the route to Echo's router.
+func (r route) addTo(e *echo.Echo) {
+	handler := r.allow(r.handler)
+	for method := range strings.SplitSeq(r.methods, " ") {
+		if r.kind == looks || method == http.MethodHead {
+			e.Add(method, r.path, handler)
+			continue
+		}
+		e.Add(method, r.path, func(c echo.Context) error {
+			request.StateOf(c).Record.Kind = r.kind
+			return handler(c)
+		})
+	}
+}
+
+// uploadScopes returns the scopes of an upload, which may ask for copies.
+func uploadScopes(c echo.Context) []access.Scope {
+	if request.HasQuery(c) && strings.Join(c.QueryParams()["providers"], "") != "" {
+		return []access.Scope{access.ScopeWrite, access.ScopeSync}
+	}
+	return []access.Scope{access.ScopeWrite}
+}
+
+// deleteScopes returns the scopes of a delete. Everywhere it removes files at
+// providers, too.
+func deleteScopes(c echo.Context) []access.Scope {
+	if everywhere, err := request.Bool(c, "everywhere"); err == nil && !everywhere {
+		return []access.Scope{access.ScopeDelete}
+	}
+	return []access.Scope{access.ScopeSync, access.ScopeDelete}
+}
+
+// reconcileScopes returns the scopes of a reconciliation, which removes files only if
+// it is applied.
+func reconcileScopes(c echo.Context) []access.Scope {
+	if apply, err := request.Bool(c, "apply"); err == nil && !apply {
+		return []access.Scope{access.ScopeSync}
+	}
+	return []access.Scope{access.ScopeSync, access.ScopeDelete}
+}

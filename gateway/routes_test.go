@@ -1,0 +1,30 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"casgate/cas/journal"
+)
+
+// unrecorded are the requests that could be operations, and are not.
+var unrecorded = map[string]bool{
+	"POST /v1/blobs/find-missing": true,
+	"POST /v1/blobs/:digest/url":  true,
+}
+
+// Each route is an operation or a look. A new route must be one of them on purpose.
+func TestRoutesAreOperationsOrLooks(t *testing.T) {
+	for _, r := range new(handlers).routes() {
+		for method := range strings.SplitSeq(r.methods, " ") {
+			changes := method != http.MethodGet && method != http.MethodHead
+			bytes := method == http.MethodGet && (strings.HasSuffix(r.path, "/content") || strings.HasSuffix(r.path, "/text"))
+			if (changes || bytes) && r.kind == looks && !unrecorded[method+" "+r.path] {
+				t.Errorf("%s %s leaves no record; give it a kind, or say that it only looks", method, r.path)
+			} else if bytes && r.kind != journal.KindDownload {
+				t.Errorf("%s %s is of kind %q", method, r.path, r.kind)
+			}
+		}
+	}
+}

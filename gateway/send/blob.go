@@ -1,0 +1,88 @@
+package send
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+
+	"casgate/cas"
+)
+
+// Answer is an answer that carries the bytes of a blob, or a part of them.
+type Answer struct {
+	Status  int
+	Header  Header
+	Content *cas.Content
+}
+
+// Blob writes the answer to w, whose ReadFrom, if it has one, must reach net/http's
+// own writer. ctx is the request's. Content-Type and Content-Range are already in w's
+// header; the caller closes the content.
+//
+// An error before the first byte leaves the answer unwritten. An error after it means
+// that the answer is incomplete: the caller must then break the connection off.
+// Errors wrap cas.ErrObjectCorrupt if the object is shorter than its blob.
+func Blob(ctx context.Context, w http.ResponseWriter, a Answer) error {
+	header := w.Header()
+	header["Content-Length"] = []string{strconv.FormatInt(a.Content.Length, 10)}
+	if conn := connOf(ctx); conn != nil && len(a.Content.Bytes) > 0 && a.Header.isSafe() {
+		conn.announce(len(a.Content.Bytes), a.Header)
+	} else {
+		a.Header.AddTo(header)
+	}
+	if a.Content.Body == nil {
+		w.WriteHeader(a.Status)
+		_, err := w.Write(a.Content.Bytes)
+		return err
+	}
+	sent, err := stream(w, a.Status, a.Content)
+	if err == nil && sent != a.Content.Length {
+		err = shortReadError(io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
+// stream writes the status and a body that is not in memory, and returns how many
+// bytes it has written.
+func stream(w http.ResponseWriter, status int, content *cas.Content) (int64, error) {
+	if file, ok := content.Body.(*os.File); ok {
+		w.WriteHeader(status)
+		return io.CopyN(w, file, content.Length)
+	}
+	buffer := Buffer()
+	defer buffer.Free()
+	first := buffer[:min(content.Length, int64(len(buffer)))]
+	if _, err := io.ReadFull(content.Body, first); err != nil {
+		return 0, shortReadError(err)
+	}
+	w.WriteHeader(status)
+	n, err := w.Write(first)
+	if err != nil {
+		return int64(n), err
+	}
+	rest, err := io.CopyBuffer(struct{ io.Writer }{w}, content.Body, buffer[:])
+	return int64(n) + rest, err
+}
+
+// shortReadError turns a short read into cas.ErrObjectCorrupt.
+func shortReadError(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return fmt.Errorf("%w: it ended early", cas.ErrObjectCorrupt)
+	}
+	return err
+}
+
+// A CopyBuffer is a pooled buffer for bytes that the kernel can't send by itself.
+type CopyBuffer [256 << 10]byte
+
+var buffers = sync.Pool{New: func() any { return new(CopyBuffer) }}
+
+// Buffer takes a buffer from the pool. The caller frees it.
+func Buffer() *CopyBuffer { return buffers.Get().(*CopyBuffer) }
+
+// Free puts the buffer back.
+func (b *CopyBuffer) Free() { buffers.Put(b) }

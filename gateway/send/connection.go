@@ -1,0 +1,168 @@
+package send
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"time"
+)
+
+// writeChunk is how many bytes a client must take within the timeout.
+const writeChunk = 256 << 10
+
+// Listener returns a listener whose TCP connections give up on a client that takes
+// longer than the timeout for 256 KiB, and that send answers from memory in one
+// write. [ConnContext] must be the ConnContext of the http.Server.
+func Listener(ln net.Listener, timeout time.Duration) net.Listener {
+	return listener{ln, timeout}
+}
+
+type listener struct {
+	net.Listener
+	timeout time.Duration
+}
+
+func (l listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		return &connection{TCPConn: tcp, timeout: l.timeout}, nil
+	}
+	return conn, nil
+}
+
+// connection is a TCP connection to a client; see the package's documentation.
+type connection struct {
+	*net.TCPConn
+	timeout  time.Duration
+	extended time.Time // when the deadline was last set; one goroutine writes at a time
+
+	// An announced answer.
+	missing int    // bytes of the answer that net/http has not written yet; 0: none is announced
+	lines   []byte // header lines to add
+	held    []byte // the beginning of the answer, so far
+}
+
+// connKey finds the connection in a request's context.
+type connKey struct{}
+
+// ConnContext is for http.Server.ConnContext: it lets [Blob] find the connection of a
+// request.
+func ConnContext(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// connOf returns the connection of a request that came by our listener, or nil.
+func connOf(ctx context.Context) *connection {
+	conn, _ := ctx.Value(connKey{}).(*connection)
+	return conn
+}
+
+// announce says that the next bytes written are the header of an answer and its body
+// of n > 0 bytes, all of which is in memory. The fields are added to the header.
+func (c *connection) announce(n int, fields Header) {
+	c.missing = n
+	c.lines = fields.appendLines(c.lines[:0])
+}
+
+func (c *connection) extendDeadline() {
+	if now := time.Now(); now.Sub(c.extended) > c.timeout/8 {
+		c.extended = now
+		c.TCPConn.SetWriteDeadline(now.Add(c.timeout)) // fails only on a closed connection, as the write will
+	}
+}
+
+// Write implements net.Conn.
+func (c *connection) Write(p []byte) (int, error) {
+	if c.missing > 0 {
+		return c.gather(p)
+	}
+	return c.writeChunks(p)
+}
+
+// gather holds an announced answer back until it is whole. The caller keeps p, so
+// the held bytes are a copy; the last piece, which is most of a larger body, is not
+// copied.
+func (c *connection) gather(p []byte) (int, error) {
+	rest := p
+	if len(c.held) == 0 {
+		// The buffer of net/http holds more than the header that it writes for these
+		// answers, so the first piece has the whole header.
+		end := bytes.Index(p, endOfHeader) + len("\r\n")
+		if end < len("\r\n") {
+			c.missing = 0
+			return c.writeChunks(p)
+		}
+		c.held = append(append(c.held, p[:end]...), c.lines...)
+		rest = p[end:]
+		c.missing += len("\r\n")
+	}
+	if c.missing -= len(rest); c.missing > 0 || len(c.held)+len(rest) <= maxCopied {
+		c.held = append(c.held, rest...)
+		rest = nil
+	}
+	if c.missing > 0 {
+		return len(p), nil
+	}
+	held := c.held
+	c.missing, c.held = 0, held[:0]
+	if len(rest) == 0 {
+		_, err := c.writeChunks(held)
+		return len(p), err
+	}
+	c.extendDeadline()
+	pieces := net.Buffers{held, rest}
+	n, err := pieces.WriteTo(c.TCPConn)
+	return min(len(p), max(0, int(n)-len(held)+len(p)-len(rest))), err
+}
+
+var endOfHeader = []byte("\r\n\r\n")
+
+// maxCopied is the largest answer that is put together by copying. Above it a
+// vectored write is cheaper.
+const maxCopied = 16 << 10
+
+func (c *connection) writeChunks(p []byte) (int, error) {
+	total := 0
+	for {
+		chunk := p[:min(len(p), writeChunk)]
+		c.extendDeadline()
+		n, err := c.TCPConn.Write(chunk)
+		total += n
+		if p = p[n:]; err != nil || len(p) == 0 {
+			return total, err
+		}
+	}
+}
+
+// ReadFrom implements io.ReaderFrom by sendfile, one chunk at a time. net/http calls
+// it with an io.LimitedReader around a disk file. The kernel takes the file only if
+// exactly one LimitedReader is around it, so each chunk makes a new one.
+func (c *connection) ReadFrom(r io.Reader) (int64, error) {
+	src, remaining := r, int64(-1)
+	if limited, ok := r.(*io.LimitedReader); ok {
+		src, remaining = limited.R, limited.N
+		defer func() { limited.N = remaining }()
+	}
+	var total int64
+	for remaining != 0 {
+		chunk := &io.LimitedReader{R: src, N: writeChunk}
+		if remaining >= 0 {
+			chunk.N = min(chunk.N, remaining)
+		}
+		wanted := chunk.N
+		c.extendDeadline()
+		n, err := c.TCPConn.ReadFrom(chunk)
+		total += n
+		if remaining >= 0 {
+			remaining -= n
+		}
+		if err != nil || n < wanted {
+			return total, err
+		}
+	}
+	return total, nil
+}

@@ -1,0 +1,18 @@
+package view
+
+import (
+	"casgate/cas"
+	"casgate/gateway/api"
+)
+
+// Blob shapes a blob.
+func Blob(b cas.Blob, urls URLs) api.Blob {
+	return api.Blob{
+		Digest:    b.Digest,
+		Size:      b.Size,
+		MediaType: b.MediaType,
+		Name:      b.Name,
+		CreatedAt: b.CreatedAt.UTC(),
+		URL:       urls.Blob(b.Digest),
+	}
+}

@@ -1,0 +1,29 @@
+// Package view gives blobs, files and copies the shapes that clients see, which
+// package api declares.
+package view
+
+import (
+	"net/url"
+
+	"casgate/cas"
+)
+
+// FilesPath is the path of the list of files. Paths below it are about files too.
+const FilesPath = "/v1/files"
+
+// URLs makes the public URLs of things.
+type URLs struct {
+	Base string // such as https://files.example.com, without a slash at the end
+}
+
+// Blob returns the URL at which a blob is read.
+func (u URLs) Blob(d cas.Digest) string { return u.Base + BlobPath(d) }
+
+// File returns the URL of a file.
+func (u URLs) File(id string) string { return u.Base + FilesPath + "/" + url.PathEscape(id) }
+
+// Operation returns the URL of an operation.
+func (u URLs) Operation(id string) string { return u.Base + "/v1/operations/" + url.PathEscape(id) }
+
+// BlobPath returns the path of a blob.
+func BlobPath(d cas.Digest) string { return "/v1/blobs/" + d.String() }
