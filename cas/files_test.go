@@ -15,7 +15,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/castest"
-	"casgate/cas/filestore"
+	"casgate/cas/folderstore"
 	"casgate/index"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
@@ -31,7 +31,7 @@ type study struct {
 func newStudy(t *testing.T, o cas.FilesOptions) study {
 	t.Helper()
 	dir := t.TempDir()
-	objects, err := filestore.Open(filepath.Join(dir, "objects"))
+	objects, err := folderstore.Open(filepath.Join(dir, "objects"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/castest"
-	"casgate/cas/filestore"
+	"casgate/cas/folderstore"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
 )
@@ -34,7 +34,7 @@ type house struct {
 
 // openHouse makes the house that the function returned takes down again.
 func openHouse(dir string, o cas.Options) (*house, func(), error) {
-	files, err := filestore.Open(filepath.Join(dir, "objects"))
+	files, err := folderstore.Open(filepath.Join(dir, "objects"))
 	if err != nil {
 		return nil, nil, err
 	}

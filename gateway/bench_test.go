@@ -17,7 +17,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
-	"casgate/cas/filestore"
+	"casgate/cas/folderstore"
 	"casgate/cas/journal"
 	"casgate/cas/s3store"
 	"casgate/cas/s3store/s3test"
@@ -53,7 +53,7 @@ func newBench(b *testing.B) bench { return newBenchWith(b, nil) }
 // newBenchWith is newBench on what change made of the options.
 func newBenchWith(b testing.TB, change func(*gateway.Options)) bench {
 	dir := b.TempDir()
-	objects, err := filestore.Open(dir)
+	objects, err := folderstore.Open(dir)
 	if err != nil {
 		b.Fatal(err)
 	}

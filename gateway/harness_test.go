@@ -19,7 +19,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/cas/castest"
-	"casgate/cas/filestore"
+	"casgate/cas/folderstore"
 	"casgate/cas/journal"
 	"casgate/cas/s3store"
 	"casgate/cas/s3store/s3test"
@@ -99,7 +99,7 @@ func setups(t *testing.T, test func(t *testing.T, p *parts)) {
 }
 
 func embedded(t *testing.T, dir string) *parts {
-	objects, err := filestore.Open(dir)
+	objects, err := folderstore.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

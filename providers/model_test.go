@@ -16,7 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"casgate/cas"
-	"casgate/cas/filestore"
+	"casgate/cas/folderstore"
 	"casgate/index/sqliteindex"
 	"casgate/providers"
 )
@@ -92,7 +92,7 @@ type mortal struct {
 
 func play(t *testing.T, history []move) []string {
 	dir := t.TempDir()
-	files, err := filestore.Open(filepath.Join(dir, "objects"))
+	files, err := folderstore.Open(filepath.Join(dir, "objects"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/castest"
-	"casgate/cas/filestore"
+	"casgate/cas/folderstore"
 	"casgate/index/sqliteindex"
 	"casgate/providers"
 )
@@ -35,7 +35,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	dir := t.TempDir()
-	files, err := filestore.Open(filepath.Join(dir, "objects"))
+	files, err := folderstore.Open(filepath.Join(dir, "objects"))
 	if err != nil {
 		t.Fatal(err)
 	}

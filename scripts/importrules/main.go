@@ -32,7 +32,7 @@ var ours = []struct {
 	{"cas", nil, "cas is the core, and imports nothing of ours"},
 	{"cas/s3store/s3test", []string{"cas", "cas/castest", "cas/s3store"}, "test support for s3store knows what s3store knows, and the kit"},
 	{"cas/s3store/s3source", []string{"cas", "cas/importer"}, "a source knows cas, and the rows that it lists its objects as"},
-	{"cas/filestore/dirsource", []string{"cas", "cas/importer"}, "a source knows cas, and the rows that it lists its files as"},
+	{"cas/folderstore/foldersource", []string{"cas", "cas/importer"}, "a source knows cas, and the rows that it lists its files as"},
 	{"cas/...", []string{"cas"}, "what lies below cas knows cas alone"},
 	{"providers", []string{"cas"}, "providers knows blobs, and nothing of indexes and HTTP"},
 	{"providers/providertest", []string{"cas", "providers", "providers/simulator"}, "a conformance kit knows no adapter, and no simulator but what they share"},
@@ -74,7 +74,7 @@ var ours = []struct {
 	{"cmd/cas/internal/transfer", []string{"cmd/cas/internal/argument", "cmd/cas/internal/exit", "cmd/cas/internal/report", "cmd/cas/internal/terminal", "cas", "gateway/api", "gateway/client"}, "a transfer goes through a gateway's client"},
 	{"cmd/cas/internal/wiring", []string{
 		"cmd/cas/internal/exit", "cmd/cas/internal/service", "cmd/cas/internal/settings", "cmd/cas/internal/terminal",
-		"cas", "cas/access", "cas/filestore", "cas/filestore/dirsource", "cas/importer", "cas/journal", "cas/s3store", "cas/s3store/s3source",
+		"cas", "cas/access", "cas/folderstore", "cas/folderstore/foldersource", "cas/importer", "cas/journal", "cas/s3store", "cas/s3store/s3source",
 		"index", "index/pgindex", "index/sqliteindex", "migrations/...",
 		"providers", "providers/glm", "providers/guard", "providers/kimi", "providers/openaicompat",
 		"providers/simulator/glmsim", "providers/simulator/kimisim",

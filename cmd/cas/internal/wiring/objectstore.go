@@ -2,7 +2,7 @@ package wiring
 
 import (
 	"casgate/cas"
-	"casgate/cas/filestore"
+	"casgate/cas/folderstore"
 	"casgate/cas/s3store"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
@@ -12,9 +12,9 @@ import (
 type ObjectStore struct {
 	cas.ObjectStore
 	Close  func()
-	S3     *s3store.Store   // if it is a bucket
-	Folder *filestore.Store // if it is a folder
-	Text   string           // its name for logs
+	S3     *s3store.Store     // if it is a bucket
+	Folder *folderstore.Store // if it is a folder
+	Text   string             // its name for logs
 }
 
 // OpenObjectStore opens the object store that the settings choose. It sends nothing.
@@ -38,7 +38,7 @@ func OpenObjectStore(c settings.ObjectStore, data settings.Data) (ObjectStore, e
 	if err := data.CreateFolder(); err != nil {
 		return ObjectStore{}, err
 	}
-	s, err := filestore.Open(data.Path(settings.ObjectsDir))
+	s, err := folderstore.Open(data.Path(settings.ObjectsDir))
 	if err != nil {
 		return ObjectStore{}, err
 	}

@@ -5,7 +5,7 @@ import (
 	"iter"
 
 	"casgate/cas"
-	"casgate/cas/filestore/dirsource"
+	"casgate/cas/folderstore/foldersource"
 	"casgate/cas/importer"
 	"casgate/cas/s3store/s3source"
 	"casgate/cmd/cas/internal/exit"
@@ -23,7 +23,7 @@ type Source interface {
 // Sources are the sources that are configured. Each may be nil.
 type Sources struct {
 	Bucket *s3source.Source
-	Folder *dirsource.Source
+	Folder *foldersource.Source
 }
 
 // OpenSources opens the sources that are configured. It sends nothing.
@@ -42,7 +42,7 @@ func OpenSources(c settings.Sources) (Sources, error) {
 		return s, exit.Usagef("there are settings for a bucket to import from but no CAS_SOURCE_S3_ENDPOINT; set it, or unset the others")
 	}
 	if c.SourceDir != "" {
-		if s.Folder, err = dirsource.Open(c.SourceDir); err != nil {
+		if s.Folder, err = foldersource.Open(c.SourceDir); err != nil {
 			s.Close()
 			return s, exit.Usagef("%w (see CAS_SOURCE_DIR)", err)
 		}

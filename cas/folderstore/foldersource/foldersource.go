@@ -1,7 +1,7 @@
-// Package dirsource reads the files of a folder that isn't ours: the one that an
+// Package foldersource reads the files of a folder that isn't ours: the one that an
 // old file manager kept its files in. It never writes, and nothing outside the
 // folder can be reached through it.
-package dirsource
+package foldersource
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-// Package filestore keeps objects as files in a local folder: one file per
+// Package folderstore keeps objects as files in a local folder: one file per
 // object, named by its key, read-only once written.
 //
 // A write goes through these steps, and is lost or whole at each of them:
@@ -9,10 +9,10 @@
 //	rename  to sha256/ab/cd/<hex>
 //	fsync   the folder sha256/ab/cd, and each folder just made, in its parent
 //
-// BUG(filestore): where the file system reorders a rename before the data in
+// BUG(folderstore): where the file system reorders a rename before the data in
 // spite of fsync, or the disk lies about having flushed, a crash can leave a
 // damaged object. Reads verify, so it is found and never served whole.
-package filestore
+package folderstore
 
 import (
 	"context"

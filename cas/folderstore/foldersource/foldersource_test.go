@@ -1,4 +1,4 @@
-package dirsource_test
+package foldersource_test
 
 import (
 	"context"
@@ -13,13 +13,13 @@ import (
 	"time"
 
 	"casgate/cas"
-	"casgate/cas/filestore/dirsource"
+	"casgate/cas/folderstore/foldersource"
 	"casgate/cas/importer"
 )
 
 // newFolder makes a folder with files, links and a pipe in it, and a secret beside
 // it.
-func newFolder(t *testing.T) (*dirsource.Source, string) {
+func newFolder(t *testing.T) (*foldersource.Source, string) {
 	t.Helper()
 	top := t.TempDir()
 	dir := filepath.Join(top, "old")
@@ -41,7 +41,7 @@ func newFolder(t *testing.T) (*dirsource.Source, string) {
 	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := dirsource.Open(dir)
+	s, err := foldersource.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestReadsEndWithTheirContext(t *testing.T) {
 
 func TestNoFolder(t *testing.T) {
 	t.Parallel()
-	if _, err := dirsource.Open(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := foldersource.Open(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package filestore_test
+package folderstore_test
 
 import (
 	"bytes"
@@ -10,12 +10,12 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/castest"
-	"casgate/cas/filestore"
+	"casgate/cas/folderstore"
 )
 
-func open(t testing.TB, dir string) *filestore.Store {
+func open(t testing.TB, dir string) *folderstore.Store {
 	t.Helper()
-	s, err := filestore.Open(dir)
+	s, err := folderstore.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
