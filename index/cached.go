@@ -11,7 +11,7 @@ import (
 var (
 	_ cas.Index     = (*Cached)(nil)
 	_ cas.Forgetter = (*Cached)(nil)
-	_ cas.Learner   = (*Cached)(nil)
+	_ cas.CommitObserver   = (*Cached)(nil)
 )
 
 // The defaults of CacheOptions.
@@ -136,7 +136,7 @@ func (c *Cached) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created 
 	return row, created, nil
 }
 
-// Committed implements cas.Learner.
+// Committed implements cas.CommitObserver.
 func (c *Cached) Committed(row cas.Blob) {
 	if known := c.cache.recallAny(key(row.Digest)); known != nil && known.Digest == row.Digest && *known != row {
 		c.Forget(row.Digest)

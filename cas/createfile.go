@@ -66,10 +66,3 @@ func (f *Files) Create(ctx context.Context, u Upload, describe func() NewFile) (
 	}
 	return file, stored, err
 }
-
-// committed tells an index that remembers answers of a commit past it.
-func (s *Store) committed(row Blob) {
-	if l, ok := s.index.(Learner); ok {
-		l.Committed(row)
-	}
-}
