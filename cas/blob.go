@@ -13,24 +13,24 @@ import (
 	"time"
 )
 
-// State is where a blob row stands in its life.
+// State is the state of a blob row.
 type State string
 
 // The states of a blob row. Readers see live and suspect rows only.
 const (
 	// StateLive: the object is durable and the blob can be read.
 	StateLive State = "live"
-	// StateSuspect: the object was found missing or corrupt. Readable at the
-	// reader's verification, never a reason to skip an upload.
+	// StateSuspect: the object was found missing or corrupt. Readers may still read
+	// it, with verification. An upload is never skipped because of it.
 	StateSuspect State = "suspect"
-	// StateCondemned: deleted for readers; the bytes wait for the collector, and an
-	// upload of the same digest rescues them.
+	// StateCondemned: readers no longer see the blob. The collector removes the bytes
+	// later; until then an upload of the same digest rescues them.
 	StateCondemned State = "condemned"
 	// StateDeleting: the collector is removing the object of this generation.
 	StateDeleting State = "deleting"
 	// StateGone: the object of this generation was removed. The row stays as a
-	// tombstone, so that the next upload takes a higher generation and a delete of
-	// this one that arrives late can't hit it.
+	// tombstone: the next upload takes a higher generation, so a late delete of this
+	// generation can't remove the new bytes.
 	StateGone State = "gone"
 )
 
@@ -48,7 +48,7 @@ type Blob struct {
 	CreatedAt  time.Time // when the row first became live, by the index's clock
 }
 
-// Object returns where the blob's bytes lie.
+// Object returns the object that holds the blob's bytes.
 func (b Blob) Object() ObjectRef { return ObjectRef{Digest: b.Digest, Generation: b.Generation} }
 
 // Check returns an error if the blob can't be committed. Every index stores a blob
@@ -66,9 +66,8 @@ func (b Blob) Check() error {
 	return nil
 }
 
-// NextObject returns where an upload must write the bytes of a blob whose row
-// was found in this state: a generation that is, or was, being removed is never
-// written again.
+// NextObject returns the object that an upload must write when it finds the row in
+// this state. A generation whose removal has begun is never written again.
 func (b Blob) NextObject() ObjectRef {
 	if b.State == StateDeleting || b.State == StateGone {
 		return ObjectRef{Digest: b.Digest, Generation: b.Generation + 1}
@@ -76,16 +75,15 @@ func (b Blob) NextObject() ObjectRef {
 	return b.Object()
 }
 
-// ObjectRef names one object in an object store. Generation 0 is the usual one;
-// higher ones come up only where an upload met the deletion of the same digest.
+// ObjectRef names one object in an object store. Generation 0 is the usual one. A
+// higher generation exists only if an upload met the deletion of the same digest.
 type ObjectRef struct {
 	Digest     Digest
 	Generation int32
 }
 
 // Key returns the object's key, the same in every kind of store:
-// sha256/<2 hex>/<2 hex>/<64 hex>, with .<generation> after it where that is
-// not 0.
+// sha256/<2 hex>/<2 hex>/<64 hex>, followed by .<generation> if that is not 0.
 func (r ObjectRef) Key() string {
 	h := r.Digest.Hex()
 	key := "sha256/" + h[:2] + "/" + h[2:4] + "/" + h
@@ -95,8 +93,8 @@ func (r ObjectRef) Key() string {
 	return key
 }
 
-// ParseKey is the inverse of ObjectRef.Key. A key of another shape is an error:
-// it isn't one of ours.
+// ParseKey is the inverse of ObjectRef.Key. It returns an error for any other key:
+// casgate did not write that object.
 func ParseKey(key string) (ObjectRef, error) {
 	base := key[strings.LastIndexByte(key, '/')+1:]
 	hex, gen, hasGen := strings.Cut(base, ".")

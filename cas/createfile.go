@@ -6,10 +6,10 @@ import (
 	"fmt"
 )
 
-// NewFile says what a file is to be, but for its bytes.
+// NewFile describes a file to create, without its bytes.
 type NewFile struct {
 	File
-	// Unique refuses bytes that another file refers to.
+	// Unique refuses the file if another file refers to the same bytes.
 	Unique bool
 }
 
@@ -17,14 +17,15 @@ type NewFile struct {
 // sets the id, the digest and the size itself.
 func (n NewFile) Check() error { return n.checkDescription() }
 
-// Create stores an upload and makes a file of it. What the file is to be is asked
-// once the body has been read to its end, since a form may say so behind the bytes;
-// its id, digest and size are set here, and its media type where it has none.
+// Create stores an upload and creates a file that refers to it. Create calls describe
+// only after it has read the whole body, since a form may describe the file after its
+// bytes. Create sets the id, the digest and the size, and the media type if describe
+// gives none.
 //
-// The row of new bytes and that of the file are committed together: they take as
-// long as one of them. Stored is that of Store.Put. Errors: those of Store.Put and of
-// FileIndex.CreateFile, with the other file beside ErrDuplicateFile. The bytes stay
-// where the file was refused.
+// New bytes and the file are committed together, in one round trip to the index. Stored
+// is that of Store.PutVerified. Errors: those of Store.PutVerified and
+// FileIndex.CreateFile; with ErrDuplicateFile, file is the other file. If the file is
+// refused, the bytes stay.
 func (f *Files) Create(ctx context.Context, u Upload, describe func() NewFile) (file File, stored bool, err error) {
 	id := NewFileID()
 	described := func(blob Blob) NewFile {
@@ -37,7 +38,7 @@ func (f *Files) Create(ctx context.Context, u Upload, describe func() NewFile) (
 	}
 	var made *File
 	u.commit = func(commit context.Context, b Blob) (Blob, bool, error) {
-		if ctx.Err() != nil { // nobody would hear of the file
+		if ctx.Err() != nil { // the client has left, and would not learn the id
 			return f.store.index.Commit(commit, b)
 		}
 		n := described(b)
@@ -62,7 +63,7 @@ func (f *Files) Create(ctx context.Context, u Upload, describe func() NewFile) (
 	n := described(blob)
 	file, err = f.CreateFile(ctx, n.File, n.Unique)
 	if errors.Is(err, ErrBlobNotFound) {
-		return File{}, stored, fmt.Errorf("%w: %s was deleted just after it was stored; send it again", ErrUploadRaced, blob.Digest)
+		return File{}, stored, fmt.Errorf("%w: %s was deleted right after it was stored; send it again", ErrUploadRaced, blob.Digest)
 	}
 	return file, stored, err
 }

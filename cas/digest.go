@@ -22,8 +22,9 @@ type Digest [sha256.Size]byte
 // DigestOf returns the digest of b.
 func DigestOf(b []byte) Digest { return sha256.Sum256(b) }
 
-// ParseDigest reads the text form. Anything else, upper-case hex and a bare
-// hash among it, is an error that wraps ErrInvalidDigest and says what is wrong.
+// ParseDigest reads the text form. For any other text, including upper-case hex and a
+// hash without its algorithm, it returns an error that wraps ErrInvalidDigest and
+// names the problem.
 func ParseDigest(s string) (Digest, error) {
 	var d Digest
 	rest, ok := strings.CutPrefix(s, digestPrefix)
@@ -76,17 +77,17 @@ func (d Digest) String() string {
 // Hex returns the 64 lower-case hex digits without the algorithm.
 func (d Digest) Hex() string { return hex.EncodeToString(d[:]) }
 
-// Short returns the first 12 hex digits: enough to tell blobs apart in a log
-// or a table, never enough to address one.
+// Short returns the first 12 hex digits. They tell blobs apart in a log or a table,
+// but can't address a blob.
 func (d Digest) Short() string { return hex.EncodeToString(d[:6]) }
 
-// IsZero reports whether d is the zero value, which stands for "not known".
+// IsZero reports whether d is the zero value, which means "not known".
 func (d Digest) IsZero() bool { return d == Digest{} }
 
 // MarshalText implements encoding.TextMarshaler, and with it JSON.
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler; errors are ParseDigest's.
+// UnmarshalText implements encoding.TextUnmarshaler. Errors: those of ParseDigest.
 func (d *Digest) UnmarshalText(text []byte) error {
 	parsed, err := ParseDigest(string(text))
 	if err != nil {

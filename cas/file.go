@@ -16,18 +16,18 @@ import (
 type File struct {
 	// ID is short and opaque, see NewFileID.
 	ID string
-	// Digest is the blob's; zero while an imported file's bytes have not been taken in
-	// yet, see Origin.
+	// Digest is the blob's. It is zero until an imported file's bytes are taken in, see
+	// Origin.
 	Digest Digest
-	Size   int64 // bytes; -1 where an imported file's isn't known yet
+	Size   int64 // bytes; -1 if the size of an imported file is not known yet
 
 	Name      string
 	MediaType string
 	// Purpose is what the file is for, one of Purposes.
 	Purpose string
-	// Context is whatever the caller groups files by: a conversation, a project.
+	// Context is the caller's name for a group of files: a conversation, a project.
 	Context string
-	// Tags are labels, each once, in no particular order.
+	// Tags are labels without duplicates. Their order has no meaning.
 	Tags []string
 	// Metadata is a JSON object of the caller's; empty means {}.
 	Metadata json.RawMessage
@@ -36,23 +36,23 @@ type File struct {
 	AccessedAt time.Time // zero: never read
 	ExpiresAt  time.Time // zero: never
 
-	// Origin is where an imported file came from; nil for all others.
+	// Origin says where an imported file came from; nil for all other files.
 	Origin *Origin
 }
 
-// Origin is where an imported file's bytes lie until they are taken in.
+// Origin says where an imported file's bytes are until they are taken in.
 type Origin struct {
 	// Source names the bucket or folder, and Key the object or file in it.
 	Source string
 	Key    string
-	// Digest is the one the old manager has noted; zero where it has none. It is not
-	// trusted.
+	// Digest is the one that the old manager recorded; zero if it recorded none. It is
+	// not trusted.
 	Digest Digest
-	// Provider and ProviderFileID are the copy that the old manager has noted; empty
-	// where it has none. It is verified before its first use.
+	// Provider and ProviderFileID are the copy that the old manager recorded; empty if
+	// it recorded none. The copy is verified before its first use.
 	Provider       string
 	ProviderFileID string
-	// Error is why the last attempt to take the bytes in failed; empty: none has.
+	// Error says why the last attempt to take the bytes in failed; empty if none failed.
 	Error string
 }
 
@@ -63,16 +63,15 @@ func (f File) IsPending() bool { return f.Digest.IsZero() }
 var (
 	// ErrFileNotFound: there is no such file, or it has expired.
 	ErrFileNotFound = errors.New("file not found")
-	// ErrDuplicateFile: there is a file with the same bytes already.
+	// ErrDuplicateFile: another file has the same bytes.
 	ErrDuplicateFile = errors.New("duplicate file")
-	// ErrInvalidFile: what was said of a file can't be stored; an *InvalidField says
-	// what.
+	// ErrInvalidFile: a field of a file can't be stored. The error is an *InvalidField.
 	ErrInvalidFile = errors.New("invalid file")
-	// ErrOriginUnavailable: an imported file's bytes can't be read where they lie.
+	// ErrOriginUnavailable: an imported file's bytes can't be read from its source.
 	ErrOriginUnavailable = errors.New("origin unavailable")
 )
 
-// InvalidField is an ErrInvalidFile, with the field that is wrong.
+// InvalidField is an ErrInvalidFile that names the field.
 type InvalidField struct {
 	Field   string // as in the JSON of a file
 	Problem string
@@ -84,7 +83,7 @@ func (e *InvalidField) Error() string { return e.Field + " " + e.Problem }
 // Is makes an InvalidField an ErrInvalidFile.
 func (e *InvalidField) Is(target error) bool { return target == ErrInvalidFile }
 
-// Purposes are those a file can be made for: OpenAI's, and those of the providers.
+// Purposes are all purposes of files: OpenAI's and the providers'.
 var Purposes = []string{
 	"assistants", "batch", "evals", "fine-tune", "user_data", "vision",
 	"agent", "code-interpreter", "file-extract", "image", "retrieval", "video", "voice-clone-input",
@@ -105,7 +104,7 @@ const (
 
 const fileIDPrefix = "file-"
 
-// NewFileID returns an id that nobody can guess.
+// NewFileID returns a random id that can't be guessed.
 func NewFileID() string { return fileIDPrefix + strings.ToLower(rand.Text()[:24]) }
 
 // IsFileID reports whether a text could be a file's id.

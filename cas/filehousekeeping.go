@@ -6,15 +6,16 @@ import (
 )
 
 const (
-	// expireEvery is how often files that have expired are removed, and expireBatch how
-	// many at a time; readFlush is how often the last reads are written.
+	// expireEvery is the interval between removals of expired files, and expireBatch the
+	// number of files in one removal. readFlush is the interval at which the times of the
+	// last reads are written.
 	expireEvery = time.Minute
 	expireBatch = 1000
 	readFlush   = 30 * time.Second
 )
 
-// Run removes files that have expired and writes down when files were last read,
-// until ctx is done; it returns ctx's error. Any number of processes may do so.
+// Run removes expired files and records when files were last read, until ctx is done.
+// It returns ctx's error. Any number of processes may run it.
 func (f *Files) Run(ctx context.Context) error {
 	expire, flush := time.NewTicker(expireEvery), time.NewTicker(readFlush)
 	defer expire.Stop()
@@ -40,7 +41,7 @@ func (f *Files) expire(ctx context.Context) {
 		gone, err := f.ExpireFiles(ctx, expireBatch)
 		if err != nil {
 			if ctx.Err() == nil {
-				f.log.Warn().Err(err).Msg("could not remove files that have expired; trying again")
+				f.log.Warn().Err(err).Msg("could not remove expired files; trying again")
 			}
 			return
 		}
@@ -48,7 +49,7 @@ func (f *Files) expire(ctx context.Context) {
 			f.expired(file)
 		}
 		if len(gone) > 0 {
-			f.log.Info().Int("files", len(gone)).Msg("removed files that have expired")
+			f.log.Info().Int("files", len(gone)).Msg("removed expired files")
 		}
 		if len(gone) < expireBatch {
 			return
@@ -56,8 +57,8 @@ func (f *Files) expire(ctx context.Context) {
 	}
 }
 
-// flushReads writes when files were last read. What can't be written is dropped: it
-// is a hint.
+// flushReads records when files were last read. If that fails, the times are dropped:
+// they are a hint.
 func (f *Files) flushReads(ctx context.Context) {
 	f.mu.Lock()
 	read := f.read
@@ -67,6 +68,6 @@ func (f *Files) flushReads(ctx context.Context) {
 		return
 	}
 	if err := f.TouchFiles(ctx, read); err != nil {
-		f.log.Warn().Err(err).Int("files", len(read)).Msg("could not write when files were last read")
+		f.log.Warn().Err(err).Int("files", len(read)).Msg("could not record when files were last read")
 	}
 }

@@ -8,25 +8,24 @@ import (
 )
 
 // FileIndex keeps the rows of files. Index drivers implement it; index/indextest is
-// their conformance kit. Each method is atomic, and all times go by the database's
-// clock. A file that has expired is as if it were deleted, for every method but
-// ExpireFiles.
+// their conformance kit. Each method is atomic and uses the database's clock. Every
+// method but ExpireFiles treats an expired file as deleted.
 //
-// Errors that are nobody's fault but the database's wrap ErrIndexUnavailable; after
-// one of those a write may or may not have been applied. Where a file is named that
-// isn't there, errors wrap ErrFileNotFound.
+// Errors of the database itself wrap ErrIndexUnavailable. After such an error a write
+// may or may not have been applied. For a file that does not exist, errors wrap
+// ErrFileNotFound.
 type FileIndex interface {
 	// CreateFile stores a new file. Its blob must be visible to readers, else the error
-	// wraps ErrBlobNotFound; from then on, until the file is deleted, the blob can't be
-	// condemned without force. With unique the error wraps ErrDuplicateFile where
-	// another file refers to the same blob, and that file, the oldest, is returned.
-	// f.CreatedAt is ignored; f.ExpiresAt must lie ahead, else the error is an
-	// *InvalidField. Creating the same id again returns the file that is there.
+	// wraps ErrBlobNotFound. Until the file is deleted, the blob can be condemned only
+	// with force. With unique, if other files refer to the same blob, CreateFile returns
+	// the oldest of them and an error that wraps ErrDuplicateFile. f.CreatedAt is
+	// ignored. f.ExpiresAt must be in the future, else the error is an *InvalidField. If
+	// the id exists, CreateFile returns the existing file.
 	CreateFile(ctx context.Context, f File, unique bool) (File, error)
 
-	// CommitFile is Index.Commit and CreateFile of a file of that blob in one. Where the
-	// commit leaves no live row there is no file, which is then zero. Where the file is
-	// refused, the error says why, and the blob is committed all the same.
+	// CommitFile is Index.Commit, and CreateFile of a file of that blob, in one step. If
+	// the commit leaves no live row, no file is created, and file is zero. If the file
+	// is refused, the blob is committed all the same, and the error is CreateFile's.
 	CommitFile(ctx context.Context, b Blob, f File, unique bool) (row Blob, created bool, file File, err error)
 
 	// File returns the file.
@@ -38,37 +37,36 @@ type FileIndex interface {
 	// DeleteFile removes the file and returns it as it was. Its blob stays.
 	DeleteFile(ctx context.Context, id string) (File, error)
 
-	// ReleaseFile removes the file, and condemns its blob where no other file refers to
-	// it, both or neither. It returns the file as it was, and whether the blob was
-	// condemned.
+	// ReleaseFile removes the file and condemns its blob if no other file refers to it:
+	// both or neither. It returns the file as it was, and whether it condemned the blob.
 	ReleaseFile(ctx context.Context, id string) (f File, condemned bool, err error)
 
-	// TouchFiles records when files were last read; times that are earlier than what is
-	// known change nothing, and neither do files that aren't there.
+	// TouchFiles records when files were last read. It ignores a time that is earlier
+	// than the recorded one, and files that do not exist.
 	TouchFiles(ctx context.Context, read map[string]time.Time) error
 
-	// ExpireFiles removes files that have expired, the longest expired first, at most
-	// limit of them, and returns them.
+	// ExpireFiles removes at most limit expired files, the longest expired first, and
+	// returns them.
 	ExpireFiles(ctx context.Context, limit int) ([]File, error)
 
-	// ImportFiles stores files that have an Origin and no digest. Those whose ids are
-	// there already are left as they are. CreatedAt is kept. It returns the ids of
-	// those it stored.
+	// ImportFiles stores files that have an Origin and no digest, all or none. It keeps
+	// CreatedAt, leaves existing ids as they are, and returns the ids that it stored.
 	ImportFiles(ctx context.Context, files []File) (stored []string, err error)
 
-	// ResolveFile gives a pending file its blob, which must be visible to readers
-	// (ErrBlobNotFound), with its size, and its media type where the file has none. A
-	// file that has a blob already is left as it is. It returns the file as it then is.
+	// ResolveFile gives a pending file its blob, the blob's size, and the blob's media
+	// type if the file has none. The blob must be visible to readers, else the error
+	// wraps ErrBlobNotFound. A file that has a blob stays as it is. ResolveFile returns
+	// the resulting file.
 	ResolveFile(ctx context.Context, id string, blob Blob) (File, error)
 
-	// CommitResolved is Index.Commit and ResolveFile with that blob in one. Where the
-	// blob is committed and the file can't be resolved, row is set and the error is that
-	// of ResolveFile. Where the row isn't live, or of another size, the file is left as
-	// it is, and returned empty.
+	// CommitResolved is Index.Commit, and ResolveFile with that blob, in one step. If the
+	// blob is committed but the file can't be resolved, row is set and the error is
+	// ResolveFile's. If the row is not live, or has another size, the file stays as it
+	// is, and file is zero.
 	CommitResolved(ctx context.Context, b Blob, id string) (row Blob, created bool, file File, err error)
 
-	// FailFile notes why a pending file's bytes could not be taken in. Any other file
-	// is left alone.
+	// FailFile records why a pending file's bytes could not be taken in. It changes no
+	// other file.
 	FailFile(ctx context.Context, id, reason string) error
 }
 
@@ -83,8 +81,8 @@ type FileQuery struct {
 	Tag        string
 	NamePrefix string
 	Digest     Digest
-	// Metadata is a JSON object that a file's metadata must contain, as Postgres's
-	// operator @> has it.
+	// Metadata is a JSON object that a file's metadata must contain, in the sense of
+	// Postgres's operator @>.
 	Metadata json.RawMessage
 	// Pending selects files whose bytes have not been taken in.
 	Pending bool
@@ -115,12 +113,12 @@ func (q FileQuery) CanMatch() bool {
 	return true
 }
 
-// FileCursor is a place in a listing: just behind the file with this creation time
-// and id. Zero means the beginning.
+// FileCursor is a position in a listing: directly after the file with this creation
+// time and id. Zero means the beginning.
 type FileCursor struct {
 	CreatedAt time.Time
 	ID        string
 }
 
-// Cursor returns the place just behind the file.
+// Cursor returns the position directly after the file.
 func (f File) Cursor() FileCursor { return FileCursor{f.CreatedAt, f.ID} }

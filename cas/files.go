@@ -10,8 +10,7 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Files are named references to the blobs of a Store. It is safe for concurrent
-// use.
+// Files manages the files whose blobs are in a Store. It is safe for concurrent use.
 type Files struct {
 	FileIndex
 	store   *Store
@@ -19,9 +18,8 @@ type Files struct {
 	log     zerolog.Logger
 	flights singleflight.Group
 
-	mu   sync.Mutex
-	read map[string]time.Time // by id, not written yet
-	// adopt is told of a file whose bytes were just taken in.
+	mu      sync.Mutex
+	read    map[string]time.Time // when files were last read, by id; not written yet
 	adopt   func(context.Context, File) error
 	tookIn  func(File, time.Time, error)
 	expired func(File)
@@ -31,20 +29,20 @@ type Files struct {
 type FilesOptions struct {
 	Store *Store
 	Index FileIndex
-	// Sources are where the bytes of imported files may lie.
+	// Sources hold the bytes of imported files.
 	Sources []Source
-	// Adopt is told of each imported file once its bytes have been taken in, so that
-	// the copy the old manager has noted can be entered into the ledger. Nil: nobody is.
+	// Adopt is called with each imported file after its bytes are taken in. It enters the
+	// copy that the old manager recorded into the ledger. Optional.
 	Adopt func(context.Context, File) error
-	// TookIn is told of each imported file whose turn came, when that was, and why its
-	// bytes could not be taken in, where that is so. Nil: nobody is.
+	// TookIn is called after each attempt to take in an imported file's bytes, with the
+	// time when it began and its error. Optional.
 	TookIn func(f File, began time.Time, err error)
-	// Expired is told of each file that Run has removed. Nil: nobody is.
+	// Expired is called with each file that Run removes. Optional.
 	Expired func(File)
 	Log     zerolog.Logger
 }
 
-// NewFiles puts Files together.
+// NewFiles returns Files with the given parts.
 func NewFiles(o FilesOptions) *Files {
 	f := &Files{
 		FileIndex: o.Index, store: o.Store, log: o.Log, adopt: o.Adopt, tookIn: o.TookIn, expired: o.Expired,
@@ -62,9 +60,8 @@ func NewFiles(o FilesOptions) *Files {
 	return f
 }
 
-// Bytes returns the file and its blob, taking the bytes of an imported file in
-// where that hasn't been done yet. Errors: ErrFileNotFound, those of TakeIn and of
-// Store.Blob.
+// Bytes returns the file and its blob. If the file is pending, Bytes takes its bytes in
+// first. Errors: ErrFileNotFound, and those of TakeIn and Store.Blob.
 func (f *Files) Bytes(ctx context.Context, id string) (File, Blob, error) {
 	file, err := f.File(ctx, id)
 	if err != nil {
@@ -85,11 +82,11 @@ func (f *Files) Bytes(ctx context.Context, id string) (File, Blob, error) {
 	return file, blob, nil
 }
 
-// ReleaseFile is described at FileIndex. When it returns, a blob that it has
-// condemned is forgotten here.
+// ReleaseFile is described at FileIndex. When it returns, the index cache has
+// forgotten the blob.
 func (f *Files) ReleaseFile(ctx context.Context, id string) (released File, condemned bool, err error) {
-	// The change may have been made although the index failed, and then only this tells
-	// which blob to forget.
+	// The index may fail although it made the change. Only this call then tells which
+	// blob to forget.
 	before, err := f.File(ctx, id)
 	if err != nil {
 		return File{}, false, err
@@ -97,7 +94,7 @@ func (f *Files) ReleaseFile(ctx context.Context, id string) (released File, cond
 	f.store.forget(before.Digest)
 	defer f.store.forget(before.Digest)
 	released, condemned, err = f.FileIndex.ReleaseFile(ctx, id)
-	if released.Digest != before.Digest { // its bytes were taken in just now
+	if released.Digest != before.Digest { // the bytes were taken in meanwhile
 		f.store.forget(released.Digest)
 	}
 	return released, condemned, err

@@ -7,60 +7,62 @@ import (
 
 // Index knows which blobs exist. Implementations are safe for concurrent use by
 // any number of goroutines (and processes, where their database is);
-// index/indextest is their conformance kit. Each method is atomic. Times are
-// those of the database's clock.
+// index/indextest is their conformance kit. Each method is atomic and uses the
+// database's clock.
 //
-// Errors that are nobody's fault but the database's wrap ErrIndexUnavailable;
-// after one of those a write may or may not have been applied, and every write
-// may be repeated.
+// Errors of the database itself wrap ErrIndexUnavailable. After such an error a write
+// may or may not have been applied. Every write may be repeated.
 type Index interface {
 	// Blob returns the blob as readers see it, or ErrBlobNotFound.
 	Blob(ctx context.Context, d Digest) (Blob, error)
 
-	// Touch prepares an upload: it returns the row in whatever state it is, or
-	// ErrBlobNotFound where there is none, and marks a live row as just used. Only
-	// where the state is live is there nothing to upload. A condemned row stays so:
-	// nobody has shown yet that they have its bytes.
+	// Touch prepares an upload. It returns the row in any state, or ErrBlobNotFound if
+	// there is none, and marks a live row as just used. Only a live row makes the upload
+	// unnecessary. A condemned row stays condemned, since the client has not yet shown
+	// that it has the bytes.
 	Touch(ctx context.Context, d Digest) (Blob, error)
 
-	// Commit records that the object b.Object() is durable and whole. It makes the
-	// row live: inserted where there was none (with b's size, media type and name),
-	// refreshed, rescued or repaired where there was one (whose name and creation
-	// stay, a missing name being filled in; a repair also corrects the size). It changes nothing, and returns the row
-	// as it is in StateDeleting, StateGone or StateSuspect, where b.Generation is not
-	// good enough: not above one that is or was being removed, or below a suspect
-	// one; the caller then writes NextObject and commits that. Created reports
-	// whether this call made a blob readable that wasn't, other than by a rescue.
+	// Commit records that the object b.Object() is durable and complete, and makes the
+	// row live. If there is no row, it inserts one with b's size, media type and name. If
+	// there is one, it refreshes, rescues or repairs it: the name and the creation time
+	// stay, a missing name is filled in, and a repair corrects the size.
+	//
+	// Commit changes nothing if b.Generation is too low: not above a generation whose
+	// removal has begun, or below a suspect one. It then returns the row as it is, in
+	// StateDeleting, StateGone or StateSuspect. The caller then writes NextObject and
+	// commits that. Created reports whether this call made the blob readable, other than
+	// by a rescue.
 	Commit(ctx context.Context, b Blob) (row Blob, created bool, err error)
 
-	// Condemn makes a visible blob invisible to readers and leaves its bytes to the
-	// collector, or returns ErrBlobNotFound. Where files refer to it and force is
-	// false it returns ErrBlobInUse.
+	// Condemn makes a visible blob invisible to readers. The collector removes its bytes
+	// later. Errors: ErrBlobNotFound, and ErrBlobInUse if files refer to the blob and
+	// force is false.
 	Condemn(ctx context.Context, d Digest, force bool) error
 
-	// Suspect marks a live row of exactly this generation suspect; any other row is
-	// left alone, without an error.
+	// Suspect marks a live row of exactly this generation suspect. It leaves any other
+	// row as it is, and returns nil.
 	Suspect(ctx context.Context, ref ObjectRef) error
 
-	// Missing returns those of the digests that an upload would have to bring: no
-	// row, or one that isn't live. Order and duplicates are those of the argument.
+	// Missing returns the digests that an upload would have to bring: those without a
+	// row, or with a row that is not live. It keeps order and duplicates.
 	Missing(ctx context.Context, ds []Digest) ([]Digest, error)
 
-	// List returns visible blobs by creation, oldest first, at most q.Limit of them.
+	// List returns at most q.Limit visible blobs, the oldest first.
 	List(ctx context.Context, q Query) ([]Blob, error)
 
-	// Check tells whether the index answers, at little cost, for health checks.
+	// Check returns an error if the index does not answer. It is cheap enough for health
+	// checks.
 	Check(ctx context.Context) error
 }
 
-// Forgetter is an optional ability of an Index: one that remembers answers drops
-// what it remembers of a blob, so that the next Blob call asks the database.
+// Forgetter is implemented by an Index with a cache. Forget removes a blob from the
+// cache, so that the next call of Blob asks the database.
 type Forgetter interface {
 	Forget(d Digest)
 }
 
-// CommitObserver is an optional ability of an Index: one that remembers answers is told of a
-// commit that went past it, by FileIndex.CommitFile.
+// CommitObserver is implemented by an Index with a cache. Committed is called after a
+// commit that did not go through this Index, such as FileIndex.CommitFile's.
 type CommitObserver interface {
 	Committed(row Blob)
 }
@@ -74,7 +76,7 @@ type Query struct {
 	MaxSize   *int64 // bytes, inclusive; nil means no bound
 }
 
-// Cursor is a place in a listing: just behind the blob with this creation time
+// Cursor is a position in a listing: directly after the blob with this creation time
 // and digest. Zero means the beginning.
 type Cursor struct {
 	CreatedAt time.Time

@@ -11,39 +11,39 @@ import (
 )
 
 const (
-	// sniffLen is how many of a blob's first bytes decide its media type.
+	// sniffLen is the number of first bytes that decide a blob's media type.
 	sniffLen = 3072
-	// commitTimeout bounds a commit, which goes on when the uploader hangs up:
-	// the object is stored, and a row beside it is worth more than none.
+	// commitTimeout limits a commit. A commit continues after the client has left: the
+	// object is stored, and a row for it is worth more than none.
 	commitTimeout = 15 * time.Second
-	// commitAttempts bounds how often an upload that meets deletions starts over.
+	// commitAttempts limits how often an upload that meets deletions starts again.
 	commitAttempts = 4
 )
 
-// Upload is a blob to take in.
+// Upload is a blob to store.
 type Upload struct {
 	Body io.Reader
-	// Size in bytes, or -1 where it isn't known.
+	// Size is in bytes; -1 if it isn't known.
 	Size int64
-	// Digest that the body must have; zero where it isn't known.
+	// Digest is the digest that Body must have; zero if it isn't known.
 	Digest Digest
-	// MediaType as declared; empty means that the first bytes decide.
+	// MediaType is the declared one; if it is empty, the first bytes decide.
 	MediaType string
-	// Name is kept as the blob's name if it has none yet.
+	// Name becomes the blob's name if the blob has none yet.
 	Name string
 
-	// commit stands in for the index's Commit, see Files.Create.
+	// commit replaces the index's Commit, see Files.Create.
 	commit func(ctx context.Context, b Blob) (row Blob, created bool, err error)
 }
 
-// Put takes a blob in. Stored reports whether this upload is the one that brought
-// the bytes; where they were there already, Body may not have been read.
+// Put stores a blob. Stored reports whether this upload brought the bytes. If the blob
+// exists already, Put may not read Body.
 //
-// When Put returns without an error, the blob is durable in the object store and
-// committed in the index. Errors: ErrBlobTooLarge, ErrDigestMismatch, those of
-// Body, ErrNoSpace, ErrIndexUnavailable, ErrStoreUnavailable, ErrUploadRaced.
-// After an error the blob may be there nevertheless (the last write may have
-// been applied without its acknowledgement); repeating an upload is always safe.
+// If Put returns no error, the blob is durable in the object store and committed in the
+// index. Errors: ErrBlobTooLarge, ErrDigestMismatch, those of Body, ErrNoSpace,
+// ErrIndexUnavailable, ErrStoreUnavailable, ErrUploadRaced. After an error the blob may
+// exist nevertheless, since the last write may have been applied without its
+// acknowledgement. Repeating an upload is always safe.
 func (s *Store) Put(ctx context.Context, u Upload) (b Blob, stored bool, err error) {
 	if u.Size > s.maxBlobSize {
 		return Blob{}, false, tooLarge(s.maxBlobSize)
@@ -64,7 +64,7 @@ func (s *Store) Put(ctx context.Context, u Upload) (b Blob, stored bool, err err
 	}
 	defer body.Close()
 	if u.Size >= 0 && body.size != u.Size {
-		return Blob{}, false, fmt.Errorf("%w: the body has %d bytes, and %d were declared", ErrDigestMismatch, body.size, u.Size)
+		return Blob{}, false, fmt.Errorf("%w: the body has %d bytes, but the client declared %d", ErrDigestMismatch, body.size, u.Size)
 	}
 	switch {
 	case u.Digest.IsZero():
@@ -103,8 +103,8 @@ func (r *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// touch asks the index for the row of an upload; a digest without a row gives one
-// that says to write generation 0. A size other than the row's can't be right.
+// touch asks the index for the row of an upload. Without a row it returns one that
+// means: write generation 0. A declared size that differs from a live row's is an error.
 func (s *Store) touch(ctx context.Context, d Digest, size int64) (Blob, error) {
 	row, err := s.index.Touch(ctx, d)
 	switch {
@@ -113,13 +113,12 @@ func (s *Store) touch(ctx context.Context, d Digest, size int64) (Blob, error) {
 	case err != nil:
 		return Blob{}, err
 	case row.State == StateLive && size >= 0 && row.Size != size:
-		return Blob{}, fmt.Errorf("%w: %s has %d bytes, and %d were declared", ErrDigestMismatch, d, row.Size, size)
+		return Blob{}, fmt.Errorf("%w: %s has %d bytes, but the client declared %d", ErrDigestMismatch, d, row.Size, size)
 	}
 	return row, nil
 }
 
-// putStreamed hands the body straight to the object store, which can be done
-// once only.
+// putStreamed streams the body to the object store. It can't be repeated.
 func (s *Store) putStreamed(ctx context.Context, u Upload, target ObjectRef) (Blob, bool, error) {
 	src := &headReader{src: u.Body}
 	body := NewVerifyingReader(src, u.Digest, u.Size)
@@ -131,13 +130,13 @@ func (s *Store) putStreamed(ctx context.Context, u Upload, target ObjectRef) (Bl
 		return Blob{}, false, err
 	}
 	if row.State != StateLive {
-		return Blob{}, false, fmt.Errorf("%w: %s was being removed; send it again", ErrUploadRaced, u.Digest)
+		return Blob{}, false, fmt.Errorf("%w: %s was removed during the upload; send it again", ErrUploadRaced, u.Digest)
 	}
 	return row, created, nil
 }
 
-// putSpooled writes a body that can be read again, under a higher generation
-// where the first choice turns out to be on its way out.
+// putSpooled writes a body that can be read again. If the collector is removing the
+// target generation, putSpooled writes a higher one.
 func (s *Store) putSpooled(ctx context.Context, u Upload, target ObjectRef, body *spooled) (Blob, bool, error) {
 	for range commitAttempts {
 		err := s.putObject(ctx, target, NewVerifyingReader(body.reader(), body.digest, body.size))
@@ -153,11 +152,11 @@ func (s *Store) putSpooled(ctx context.Context, u Upload, target ObjectRef, body
 		}
 		target = row.NextObject()
 	}
-	return Blob{}, false, fmt.Errorf("%w: %s was being removed again and again; send it again", ErrUploadRaced, body.digest)
+	return Blob{}, false, fmt.Errorf("%w: %s was removed again and again during the upload; send it again", ErrUploadRaced, body.digest)
 }
 
-// putObject writes an object. Where the body is what failed, its error is the
-// one to report, whatever the layers between made of it.
+// putObject writes an object. If the body failed, putObject returns the body's own
+// error, not the error that the object store's client made of it.
 func (s *Store) putObject(ctx context.Context, target ObjectRef, body *VerifyingReader) error {
 	err := s.objects.Put(ctx, target, body)
 	if err != nil && body.Err() != nil {
@@ -166,7 +165,7 @@ func (s *Store) putObject(ctx context.Context, target ObjectRef, body *Verifying
 	return err
 }
 
-// commit records a stored object, whether or not the uploader still waits.
+// commit records a stored object, even if the client has left.
 func (s *Store) commit(ctx context.Context, u Upload, target ObjectRef, size int64, head []byte) (Blob, bool, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
@@ -186,15 +185,15 @@ func (s *Store) commit(ctx context.Context, u Upload, target ObjectRef, size int
 		Name:       u.Name,
 	})
 	if err == nil && row.State == StateLive && row.Size != size {
-		// Verified bytes can't have another length: the row is wrong. As a suspect one
-		// it is put right by the next upload.
-		err = fmt.Errorf("%w: the index says that %s has %d bytes, and it has %d; send it again", ErrObjectCorrupt, target.Digest, row.Size, size)
+		// The bytes are verified, so the row's size is wrong. Once the row is suspect, the
+		// next upload corrects it.
+		err = fmt.Errorf("%w: the index has %d bytes for %s, but it has %d; send it again", ErrObjectCorrupt, row.Size, target.Digest, size)
 		s.suspect(row.Object(), err)
 	}
 	return row, created, err
 }
 
-// headReader keeps the first bytes that pass through it.
+// headReader keeps the first bytes that are read through it.
 type headReader struct {
 	src  io.Reader
 	head []byte

@@ -8,19 +8,18 @@ import (
 	"time"
 )
 
-// bookkeepingTimeout bounds what a read writes to the index when it finds damage.
+// bookkeepingTimeout limits a write to the index after a read found damage.
 const bookkeepingTimeout = 5 * time.Second
 
-// Blob returns what is known of a blob, or ErrBlobNotFound. While the index can't
-// be reached a blob is still found by its object, whose key follows from the
-// digest; it then has no name and the media type application/octet-stream.
+// Blob returns the blob, or ErrBlobNotFound. While the index is unavailable, Blob still
+// finds the blob by its object, since the digest gives the object's key. The blob then
+// has no name and the media type application/octet-stream.
 func (s *Store) Blob(ctx context.Context, d Digest) (Blob, error) {
 	b, err := s.index.Blob(ctx, d)
 	if err == nil || !errors.Is(err, ErrIndexUnavailable) {
 		return b, err
 	}
-	// The plain generation is tried alone: others are rare, and only the index
-	// knows them.
+	// Blob tries generation 0 only: the others are rare, and only the index knows them.
 	ref := ObjectRef{Digest: d}
 	if bytes, ok := s.memory.bytes(d); ok {
 		return Blob{Digest: d, Size: int64(len(bytes)), MediaType: DefaultMediaType, State: StateLive}, nil
@@ -38,12 +37,12 @@ type Content struct {
 	Blob Blob
 	// Length is the number of bytes to come.
 	Length int64
-	// Bytes are those bytes, where they are in memory. Nobody may change them.
+	// Bytes holds the bytes if they are in memory. Callers must not change them.
 	Bytes []byte
-	// Body yields those bytes where Bytes is nil. A read of a whole blob that has not
-	// been verified lately ends in an error, in place of the last bytes, where the
-	// bytes are not those of the digest. Where Body is an *os.File it stands at the
-	// first byte and holds at least Length more.
+	// Body yields the bytes if Bytes is nil. A read of a whole blob that was not verified
+	// lately checks the digest: if it is wrong, Read returns an error in place of the
+	// last bytes. If Body is an *os.File, it is positioned at the first byte and has at
+	// least Length bytes left.
 	Body io.ReadCloser
 }
 
@@ -55,14 +54,14 @@ func (c *Content) Close() error {
 	return c.Body.Close()
 }
 
-// IsRangeable reports whether parts of the blob may be read. A suspect blob is
-// only read as a whole, since only a whole can be verified.
+// IsRangeable reports whether parts of the blob may be read. A suspect blob is read
+// only as a whole, since only the whole can be verified.
 func (b Blob) IsRangeable() bool { return b.State != StateSuspect }
 
-// Open reads length bytes of b at offset; length < 0 means to the end. b comes
-// from Blob. Errors: ErrBlobNotFound where the blob was deleted meanwhile,
-// ErrObjectMissing and ErrObjectCorrupt where the index knows the blob and its
-// bytes are gone or wrong, ErrRangeNotSatisfiable, ErrStoreUnavailable.
+// Open reads length bytes of b at offset. A length below 0 means to the end. b is a
+// result of Blob. Errors: ErrBlobNotFound if the blob was deleted meanwhile,
+// ErrObjectMissing and ErrObjectCorrupt if the index has the blob but its bytes are
+// missing or wrong, ErrRangeNotSatisfiable, ErrStoreUnavailable.
 func (s *Store) Open(ctx context.Context, b Blob, offset, length int64) (*Content, error) {
 	if offset < 0 || offset > b.Size || offset == b.Size && b.Size > 0 {
 		return nil, fmt.Errorf("%w: %s has %d bytes", ErrRangeNotSatisfiable, b.Digest, b.Size)
@@ -89,8 +88,8 @@ func (s *Store) Open(ctx context.Context, b Blob, offset, length int64) (*Conten
 	return c, nil
 }
 
-// OpenVerified reads the whole of b, as Open does, and verifies it also where that
-// was done lately: for bytes that are handed on to where nobody checks them.
+// OpenVerified is Open of the whole of b, but always verifies. It is for bytes that go
+// to a receiver that does not check them.
 func (s *Store) OpenVerified(ctx context.Context, b Blob) (*Content, error) {
 	if s.memory.isSmall(b.Size) {
 		return s.openSmall(ctx, b, 0, b.Size)
@@ -102,7 +101,7 @@ func (s *Store) OpenVerified(ctx context.Context, b Blob) (*Content, error) {
 	return &Content{Blob: b, Length: b.Size, Body: s.verified(object, b)}, nil
 }
 
-// verified puts the verification around an object that holds the whole of b.
+// verified returns a body that verifies an object with the whole of b.
 func (s *Store) verified(object Object, b Blob) io.ReadCloser {
 	return &verifiedBody{
 		VerifyingReader: NewVerifyingReader(object.Body, b.Digest, b.Size),
@@ -112,8 +111,8 @@ func (s *Store) verified(object Object, b Blob) io.ReadCloser {
 	}
 }
 
-// openSmall reads a small blob from memory, or whole into memory, so that it is
-// verified before the first byte goes out.
+// openSmall reads a small blob from memory. If it is not there, openSmall first reads
+// all of it into memory, so the blob is verified before the first byte is sent.
 func (s *Store) openSmall(ctx context.Context, b Blob, offset, length int64) (*Content, error) {
 	bytes, ok := s.memory.bytes(b.Digest)
 	if !ok {
@@ -137,10 +136,10 @@ func (s *Store) openSmall(ctx context.Context, b Blob, offset, length int64) (*C
 	return &Content{Blob: b, Length: length, Bytes: bytes[offset : offset+length : offset+length]}, nil
 }
 
-// readWhole fills buf, which is as long as the body, and sees the body's verdict.
+// readWhole fills buf, which is as long as the body, and returns the verifier's error.
 func readWhole(body *VerifyingReader, buf []byte) error {
 	if len(buf) == 0 {
-		var none [1]byte // an empty body is judged by a read that asks for something
+		var none [1]byte // an empty body is verified by a read of at least one byte
 		if _, err := body.Read(none[:]); err != io.EOF {
 			return err
 		}
@@ -150,9 +149,9 @@ func readWhole(body *VerifyingReader, buf []byte) error {
 	return err
 }
 
-// openObject opens a blob's object. Where the row turns out to be out of date it
-// asks the index once more, and where the row is right and the object is not, it
-// marks the blob suspect.
+// openObject opens a blob's object. If the object is missing, the cached row may be out
+// of date, so openObject asks the index once more. If the row is right and the object
+// is not, openObject marks the blob suspect.
 func (s *Store) openObject(ctx context.Context, b Blob, offset, length int64) (Object, Blob, error) {
 	object, err := s.objects.Open(ctx, b.Object(), offset, length)
 	if errors.Is(err, ErrObjectMissing) {
@@ -160,7 +159,7 @@ func (s *Store) openObject(ctx context.Context, b Blob, offset, length int64) (O
 		if b, err = s.refetch(ctx, b.Digest); err != nil {
 			return Object{}, b, err
 		}
-		// Asked again even for the same generation: it may have come in between.
+		// Try again even for the same generation: an upload may have written it meanwhile.
 		object, err = s.objects.Open(ctx, b.Object(), offset, length)
 		if errors.Is(err, ErrObjectMissing) {
 			s.suspect(b.Object(), err)
@@ -172,7 +171,7 @@ func (s *Store) openObject(ctx context.Context, b Blob, offset, length int64) (O
 		}
 	}
 	if errors.Is(err, ErrRangeNotSatisfiable) || err == nil && object.Size != b.Size {
-		// The range lies within the blob, so the object is too short.
+		// The range is within the blob, so the object is too short.
 		wrong := fmt.Errorf("%w: %s should have %d bytes", ErrObjectCorrupt, b.Object().Key(), b.Size)
 		if err == nil {
 			wrong = fmt.Errorf("%w, and has %d", wrong, object.Size)
@@ -184,25 +183,25 @@ func (s *Store) openObject(ctx context.Context, b Blob, offset, length int64) (O
 	return object, b, err
 }
 
-// refetch asks the index itself, past anything it remembers.
+// refetch asks the index without its cache.
 func (s *Store) refetch(ctx context.Context, d Digest) (Blob, error) {
 	s.forget(d)
 	return s.index.Blob(ctx, d)
 }
 
-// forget makes the next look-up of a blob ask the index itself.
+// forget removes a blob from the index's cache.
 func (s *Store) forget(d Digest) {
 	if f, ok := s.index.(Forgetter); ok {
 		f.Forget(d)
 	}
 }
 
-// suspect records that an object was found damaged. The reader's own error goes
-// to the reader; what fails here is logged, and the next read finds it again.
+// suspect records that an object is missing or damaged. If that fails, suspect logs the
+// failure, and the next read finds the damage again.
 func (s *Store) suspect(ref ObjectRef, cause error) {
 	s.memory.forgetVerified(ref)
 	s.log.Error().Err(cause).Str("digest", ref.Digest.String()).Str("object", ref.Key()).
-		Msg("object is missing or damaged; uploading the blob again mends it")
+		Msg("object is missing or damaged; uploading the blob again repairs it")
 	ctx, cancel := context.WithTimeout(context.Background(), bookkeepingTimeout)
 	defer cancel()
 	if err := s.index.Suspect(ctx, ref); err != nil {
@@ -210,7 +209,7 @@ func (s *Store) suspect(ref ObjectRef, cause error) {
 	}
 }
 
-// verifiedBody streams a whole object and tells the store what came of it.
+// verifiedBody streams a whole object and records the result of the verification.
 type verifiedBody struct {
 	*VerifyingReader
 	io.Closer

@@ -16,10 +16,10 @@ const (
 	verifiedEntries = 100_000
 )
 
-// memory is what a Store remembers between reads: the bytes of small hot blobs,
-// and which objects were found right lately. Both hold only what was verified,
-// and verified bytes of a digest can't become wrong, so nothing in here is ever
-// out of date; whether a blob may be seen at all is the index's answer.
+// memory is the cache of a Store: the bytes of small hot blobs, and the objects that
+// were verified lately. It holds verified facts only, and verified bytes of a digest
+// can't become wrong, so no entry is ever out of date. The index alone decides whether
+// a reader may see a blob.
 type memory struct {
 	hotBlobSize int64
 	verifiedFor time.Duration
@@ -69,7 +69,7 @@ func (m *memory) close() {
 // isSmall reports whether a blob of this size is kept in memory.
 func (m *memory) isSmall(size int64) bool { return size <= m.hotBlobSize }
 
-// bytes returns a small blob's bytes, which nobody may change.
+// bytes returns a small blob's bytes. Callers must not change them.
 func (m *memory) bytes(d Digest) ([]byte, bool) {
 	b, ok := m.hot.Get(string(d[:]))
 	if ok {
@@ -80,10 +80,10 @@ func (m *memory) bytes(d Digest) ([]byte, bool) {
 	return b, ok
 }
 
-// keep remembers verified bytes. The cache may decide otherwise.
+// keep caches verified bytes. The cache may drop them.
 func (m *memory) keep(d Digest, b []byte) { m.hot.Set(string(d[:]), b, 0) }
 
-// isVerified reports whether the object was found right not long ago.
+// isVerified reports whether the object was verified lately.
 func (m *memory) isVerified(ref ObjectRef) bool {
 	_, ok := m.verified.Get(ref.Key())
 	return ok
@@ -95,11 +95,11 @@ func (m *memory) setVerified(ref ObjectRef) {
 
 func (m *memory) forgetVerified(ref ObjectRef) { m.verified.Del(ref.Key()) }
 
-// MemoryStats counts the reads of small blobs that were answered from memory,
-// and those that were not.
+// MemoryStats counts the reads of small blobs that memory answered (Hits), and the
+// others (Misses).
 type MemoryStats struct{ Hits, Misses int64 }
 
-// MemoryStats returns the counts since the store was made.
+// MemoryStats returns the counts since NewStore.
 func (s *Store) MemoryStats() MemoryStats {
 	return MemoryStats{Hits: s.memory.hits.Load(), Misses: s.memory.misses.Load()}
 }

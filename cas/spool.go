@@ -13,20 +13,20 @@ import (
 )
 
 const (
-	// smallBuffer and SpoolMemory are the two sizes of pooled spool buffers. A body
-	// larger than SpoolMemory goes on in a temporary file.
+	// smallBuffer and SpoolMemory are the sizes of the pooled buffers, in bytes. A body
+	// larger than SpoolMemory continues in a temporary disk file.
 	smallBuffer = 64 << 10
-	// SpoolMemory is how many bytes of one upload are held in memory at most, and
-	// the size up to which an upload can be repeated without the client.
+	// SpoolMemory is the largest part of one upload that is held in memory, in bytes. An
+	// upload up to this size can be repeated without the client.
 	SpoolMemory = 1 << 20
 )
 
-// spool takes in bodies whose digest or length is not known, hashing on the way.
-// Memory per body is bounded by SpoolMemory; the rest lies in a file that has no
-// name any more, so a crash leaves nothing behind.
+// spool reads bodies whose digest or length is not known, and hashes them. Each body
+// uses at most SpoolMemory bytes of memory. The rest is in a disk file without a name,
+// so a crash leaves nothing behind.
 type spool struct {
 	dir   string
-	limit int64 // bytes in files at once; 0 means no limit
+	limit int64 // bytes in disk files at once; 0 means no limit
 	used  atomic.Int64
 	small sync.Pool
 	large sync.Pool
@@ -41,20 +41,20 @@ func newSpool(dir string, limit int64) *spool {
 	}
 }
 
-// spooled is a body taken in whole. Close releases it.
+// spooled is a body that was read to its end. Close releases it.
 type spooled struct {
 	spool  *spool
 	digest Digest
 	size   int64
 	small  *[smallBuffer]byte
 	large  *[SpoolMemory]byte
-	memory []byte   // the body, where it fits
-	file   *os.File // the body, where it doesn't
+	memory []byte   // the body, if it fits
+	file   *os.File // the body, if it doesn't fit
 	inFile int64
 }
 
-// take reads r to its end. A body longer than most bytes is ErrBlobTooLarge; a
-// source's own error is returned as it is; a full disk or spool is ErrNoSpace.
+// take reads r to its end. Errors: ErrBlobTooLarge for more than most bytes, ErrNoSpace
+// if the disk or the spool is full, and r's own errors, unchanged.
 func (s *spool) take(r io.Reader, most int64) (_ *spooled, err error) {
 	b := &spooled{spool: s}
 	defer func() {
@@ -86,9 +86,9 @@ func (s *spool) take(r io.Reader, most int64) (_ *spooled, err error) {
 	return b, b.spill(r, most)
 }
 
-// fill reads until buf is full or r ends. Unlike io.ReadFull it leaves no doubt
-// whether r ended or broke off: io.ErrUnexpectedEOF, which a truncated HTTP body
-// gives, is an error here.
+// fill reads until buf is full or r ends. Unlike io.ReadFull it tells a body that ended
+// from one that broke off: a truncated HTTP body returns io.ErrUnexpectedEOF, and that
+// is an error here.
 func fill(r io.Reader, buf []byte) (n int, ended bool, err error) {
 	for n < len(buf) {
 		m, err := r.Read(buf[n:])
@@ -103,7 +103,7 @@ func fill(r io.Reader, buf []byte) (n int, ended bool, err error) {
 	return n, false, nil
 }
 
-// spill moves the body to a file and reads the rest there.
+// spill moves the body to a disk file and reads the rest into it.
 func (b *spooled) spill(r io.Reader, most int64) error {
 	file, err := unlinkedFile(b.spool.dir)
 	if err != nil {
@@ -111,7 +111,7 @@ func (b *spooled) spill(r io.Reader, most int64) error {
 	}
 	b.file = file
 	hash := sha256.New()
-	// The large buffer goes on as the copy buffer.
+	// The large buffer now serves as the copy buffer.
 	chunk := b.memory
 	for {
 		b.size += int64(len(chunk))
@@ -140,16 +140,16 @@ func (b *spooled) spill(r io.Reader, most int64) error {
 	return nil
 }
 
-// reserve accounts for n more bytes in files.
+// reserve counts n more bytes in disk files.
 func (b *spooled) reserve(n int64) error {
 	b.inFile += n
 	if used := b.spool.used.Add(n); b.spool.limit > 0 && used > b.spool.limit {
-		return fmt.Errorf("%w: uploads under way fill the spool (%d bytes allowed)", ErrNoSpace, b.spool.limit)
+		return fmt.Errorf("%w: other uploads fill the spool (%d bytes allowed)", ErrNoSpace, b.spool.limit)
 	}
 	return nil
 }
 
-// reader returns the body from its first byte, as an io.Seeker too.
+// reader returns the body from its first byte. The reader is an io.Seeker too.
 func (b *spooled) reader() io.Reader {
 	if b.file == nil {
 		return bytes.NewReader(b.memory)
@@ -157,13 +157,13 @@ func (b *spooled) reader() io.Reader {
 	return io.NewSectionReader(b.file, 0, b.size)
 }
 
-// head returns the body's first bytes, for sniffing its type.
+// head returns the body's first bytes, which decide its media type.
 func (b *spooled) head() []byte {
 	if b.file == nil {
 		return b.memory[:min(len(b.memory), sniffLen)]
 	}
 	head := make([]byte, sniffLen)
-	n, _ := b.file.ReadAt(head, 0) // what can't be read can't be sniffed; Put will say why
+	n, _ := b.file.ReadAt(head, 0) // Put will return the read error
 	return head[:n]
 }
 
@@ -190,8 +190,8 @@ func (b *spooled) releaseBuffers() {
 	}
 }
 
-// unlinkedFile makes a temporary file that vanishes when it is closed, or with
-// the process.
+// unlinkedFile creates a temporary disk file that disappears when it is closed, or when
+// the process ends.
 func unlinkedFile(dir string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, "spool-")
 	if err != nil {
@@ -212,5 +212,5 @@ func spoolError(err error) error {
 }
 
 func tooLarge(most int64) error {
-	return fmt.Errorf("%w: at most %d bytes are taken", ErrBlobTooLarge, most)
+	return fmt.Errorf("%w: at most %d bytes are allowed", ErrBlobTooLarge, most)
 }

@@ -14,33 +14,33 @@ import (
 // single PUT, the only kind whose checksum is that of the whole object.
 const MaxBlobSize int64 = 5 << 30
 
-// DefaultMediaType is that of bytes nothing is known about.
+// DefaultMediaType is the media type of bytes of an unknown type.
 const DefaultMediaType = "application/octet-stream"
 
-// Options configures a Store. The zero value of each field but SpoolDir has a
-// sensible meaning.
+// Options configures a Store. The zero value of each field is a sensible default.
 type Options struct {
-	// SpoolDir is where uploads of unknown digest or length lie while they are
+	// SpoolDir is the folder for uploads of unknown digest or length while they are
 	// hashed; empty means os.TempDir.
 	SpoolDir string
-	// SpoolLimit bounds the bytes of all spooled uploads together; 0: the disk does.
+	// SpoolLimit limits the bytes of all spooled uploads together; 0 means no limit.
 	SpoolLimit int64
-	// MaxBlobSize in bytes; 0 means the package's MaxBlobSize, which is also the
-	// most.
+	// MaxBlobSize is the largest blob, in bytes; 0 means the package's MaxBlobSize, which
+	// is also the upper limit.
 	MaxBlobSize int64
-	// HotBlobSize is the largest blob kept in memory; 0 means 256 KiB, negative none.
+	// HotBlobSize is the largest blob kept in memory, in bytes; 0 means 256 KiB, and a
+	// negative value keeps none.
 	HotBlobSize int64
-	// HotBytes is how many bytes of blobs are kept in memory; 0 means 256 MiB.
+	// HotBytes limits the bytes of all blobs in memory; 0 means 256 MiB.
 	HotBytes int64
-	// VerifiedFor is how long a verification by a full read is trusted; 0 means
+	// VerifiedFor is the time for which a verification by a full read is trusted; 0 means
 	// that every full read verifies.
 	VerifiedFor time.Duration
-	// Log gets what no caller is told of: failed bookkeeping, found damage.
+	// Log receives what no caller gets as an error: damage found, and failed bookkeeping.
 	Log zerolog.Logger
 }
 
-// Store brings bytes and index together: what it acknowledges is durable in the
-// object store and committed in the index. It is safe for concurrent use.
+// Store joins bytes and index: a blob that it acknowledges is durable in the object
+// store and committed in the index. It is safe for concurrent use.
 type Store struct {
 	objects     ObjectStore
 	index       Index
@@ -50,8 +50,8 @@ type Store struct {
 	log         zerolog.Logger
 }
 
-// NewStore puts a Store together. It fails where the options contradict
-// themselves or the spool folder can't be written to.
+// NewStore returns a Store on an object store and an index. It returns an error if the
+// options are invalid, or if the spool folder can't be written to.
 func NewStore(objects ObjectStore, index Index, o Options) (*Store, error) {
 	if o.MaxBlobSize < 0 || o.MaxBlobSize > MaxBlobSize {
 		return nil, fmt.Errorf("maximum blob size %d is not between 1 and %d bytes (5 GiB, the most one S3 PUT can take)", o.MaxBlobSize, MaxBlobSize)
@@ -75,31 +75,30 @@ func NewStore(objects ObjectStore, index Index, o Options) (*Store, error) {
 	}, nil
 }
 
-// Close releases the store's memory. The object store and the index are their
-// owner's to close.
+// Close releases the store's memory. It does not close the object store and the index.
 func (s *Store) Close() { s.memory.close() }
 
 // MaxBlobSize returns the largest blob the store takes, in bytes.
 func (s *Store) MaxBlobSize() int64 { return s.maxBlobSize }
 
-// Delete condemns a blob: from then on no reader sees it, and its bytes go later.
-// Errors: ErrBlobNotFound, ErrBlobInUse unless forced, ErrIndexUnavailable.
+// Delete condemns a blob: readers no longer see it, and the collector removes its bytes
+// later. Errors: ErrBlobNotFound, ErrBlobInUse unless force is set, ErrIndexUnavailable.
 func (s *Store) Delete(ctx context.Context, d Digest, force bool) error {
 	return s.index.Condemn(ctx, d, force)
 }
 
-// Confirm asks the index itself whether readers may see a blob, whatever is
-// remembered of it. Errors: ErrBlobNotFound, ErrIndexUnavailable.
+// Confirm asks the index, without its cache, whether readers may see a blob. Errors:
+// ErrBlobNotFound, ErrIndexUnavailable.
 func (s *Store) Confirm(ctx context.Context, d Digest) error {
 	missing, err := s.index.Missing(ctx, []Digest{d})
 	if err == nil && len(missing) > 0 {
-		_, err = s.refetch(ctx, d) // a suspect blob is missing to uploads alone
+		_, err = s.refetch(ctx, d) // for uploads a suspect blob is missing; for readers it is not
 	}
 	return err
 }
 
-// Missing returns those of the digests whose bytes an upload would have to bring,
-// in their order.
+// Missing returns the digests whose bytes an upload would have to bring, in the order
+// of ds.
 func (s *Store) Missing(ctx context.Context, ds []Digest) ([]Digest, error) {
 	return s.index.Missing(ctx, ds)
 }
@@ -107,13 +106,13 @@ func (s *Store) Missing(ctx context.Context, ds []Digest) ([]Digest, error) {
 // List returns a page of blobs, oldest first.
 func (s *Store) List(ctx context.Context, q Query) ([]Blob, error) { return s.index.List(ctx, q) }
 
-// CheckIndex and CheckObjects tell whether the two parts answer.
+// CheckIndex returns an error if the index does not answer.
 func (s *Store) CheckIndex(ctx context.Context) error { return s.index.Check(ctx) }
 
-// CheckObjects is described at CheckIndex.
+// CheckObjects returns an error if the object store does not answer.
 func (s *Store) CheckObjects(ctx context.Context) error { return s.objects.Check(ctx) }
 
-// committed tells an index that remembers answers of a commit past it.
+// committed tells an index with a cache of a commit that bypassed it.
 func (s *Store) committed(row Blob) {
 	if l, ok := s.index.(CommitObserver); ok {
 		l.Committed(row)

@@ -8,36 +8,36 @@ import (
 	"time"
 )
 
-// Source is where the bytes of imported files lie: a bucket or a folder.
+// Source holds the bytes of imported files: a bucket or a folder.
 type Source interface {
-	// Name tells sources apart.
+	// Name identifies the source.
 	Name() string
-	// Open starts a read of the whole object. One that isn't there is ErrObjectMissing;
-	// all other errors wrap ErrOriginUnavailable. The caller closes the body.
+	// Open starts a read of the whole object. The error wraps ErrObjectMissing if there
+	// is no such object, and ErrOriginUnavailable otherwise. The caller closes the body.
 	Open(ctx context.Context, key string) (Object, error)
 }
 
-// TakeIn reads the bytes of a pending file where they lie, stores them as a blob,
-// and returns the file with it. It may be called for the same file at the same
-// time, here and in other processes; whoever comes second changes nothing. What the
-// old manager noted must hold: the digest where there is one, else the size. Stored
-// reports whether the store didn't have these bytes before.
+// TakeIn reads the bytes of a pending file from its source, stores them as a blob, and
+// returns the file with that blob. Concurrent calls for one file, in this process and
+// in others, are safe: the first sets the blob, the others change nothing. The bytes
+// must have the digest that the old manager recorded or, without one, the recorded
+// size. Stored reports whether the bytes were new to the store.
 //
-// Errors: ErrObjectMissing, ErrOriginUnavailable, ErrDigestMismatch where the bytes
-// are not those noted, and those of Store.Put. Whatever lies with the file rather
-// than with a server is noted with it.
+// Errors: ErrObjectMissing, ErrOriginUnavailable, ErrDigestMismatch if the bytes differ
+// from the record, and those of Store.Put. TakeIn records an error with the file if the
+// file is the cause, but not if a server is.
 func (f *Files) TakeIn(ctx context.Context, file File) (taken File, stored bool, err error) {
 	if !file.IsPending() {
 		return file, false, nil
 	}
 	done := f.flights.DoChan(file.ID, func() (any, error) {
 		// The first caller may leave while others still wait.
-		began, told := time.Now(), file
+		began, tried := time.Now(), file
 		outcome, err := f.takeIn(context.WithoutCancel(ctx), file)
 		if err == nil {
-			told = outcome.file
+			tried = outcome.file
 		}
-		f.tookIn(told, began, err)
+		f.tookIn(tried, began, err)
 		return outcome, err
 	})
 	select {
@@ -49,7 +49,7 @@ func (f *Files) TakeIn(ctx context.Context, file File) (taken File, stored bool,
 	}
 }
 
-// takenIn is what came of taking a file's bytes in.
+// takenIn is the result of taking a file's bytes in.
 type takenIn struct {
 	file   File
 	stored bool
@@ -58,48 +58,48 @@ type takenIn struct {
 func (f *Files) takeIn(ctx context.Context, file File) (takenIn, error) {
 	taken, blob, stored, err := f.storeOrigin(ctx, file)
 	if err == nil {
-		if taken.IsPending() { // the bytes were there
+		if taken.IsPending() { // the store had the bytes
 			if taken, err = f.ResolveFile(ctx, file.ID, blob); err != nil {
 				return takenIn{}, err
 			}
 		}
 		if f.adopt != nil {
 			if err := f.adopt(ctx, taken); err != nil {
-				f.log.Warn().Err(err).Str("file", file.ID).Msg("could not enter the copy that the old manager has noted; it is made anew when it is needed")
+				f.log.Warn().Err(err).Str("file", file.ID).Msg("could not enter the copy that the old manager recorded; a new copy is made when one is needed")
 			}
 		}
 		return takenIn{taken, stored}, nil
 	}
 	if errors.Is(err, ErrObjectMissing) || errors.Is(err, ErrDigestMismatch) || errors.Is(err, ErrBlobTooLarge) {
-		if noteErr := f.FailFile(ctx, file.ID, err.Error()); noteErr != nil {
-			f.log.Warn().Err(noteErr).Str("file", file.ID).Msg("could not note why a file can't be taken in")
+		if recordErr := f.FailFile(ctx, file.ID, err.Error()); recordErr != nil {
+			f.log.Warn().Err(recordErr).Str("file", file.ID).Msg("could not record why a file can't be taken in")
 		}
 	}
 	return takenIn{}, fmt.Errorf("take in file %s: %w", file.ID, err)
 }
 
-// storeOrigin stores a pending file's bytes. Bytes that are new are committed together
-// with the file, which is then taken: that takes as long as one of them.
+// storeOrigin stores a pending file's bytes. New bytes are committed together with the
+// file, and taken is then that file: one round trip to the index does both.
 func (f *Files) storeOrigin(ctx context.Context, file File) (taken File, b Blob, stored bool, err error) {
 	source, ok := f.sources[file.Origin.Source]
 	if !ok {
-		return File{}, Blob{}, false, fmt.Errorf("%w: the file lies in %s, which isn't configured (see CAS_SOURCE_DIR and CAS_SOURCE_S3_ENDPOINT)", ErrOriginUnavailable, file.Origin.Source)
+		return File{}, Blob{}, false, fmt.Errorf("%w: the file is in %s, which isn't configured (see CAS_SOURCE_DIR and CAS_SOURCE_S3_ENDPOINT)", ErrOriginUnavailable, file.Origin.Source)
 	}
 	object, err := source.Open(ctx, file.Origin.Key)
 	if err != nil {
 		return File{}, Blob{}, false, err
 	}
 	defer object.Body.Close()
-	noted := file.Origin.Digest
-	if noted.IsZero() && file.Size >= 0 && file.Size != object.Size {
-		return File{}, Blob{}, false, fmt.Errorf("%w: %d bytes lie at %q, and %d were noted", ErrDigestMismatch, object.Size, file.Origin.Key, file.Size)
+	recorded := file.Origin.Digest
+	if recorded.IsZero() && file.Size >= 0 && file.Size != object.Size {
+		return File{}, Blob{}, false, fmt.Errorf("%w: %q has %d bytes, but the old manager recorded %d", ErrDigestMismatch, file.Origin.Key, object.Size, file.Size)
 	}
 	body := &sourceBody{src: object.Body}
-	// The digest noted is checked here and not given to Put, which would not read the
-	// bytes of a blob that it has.
+	// The recorded digest is checked here. Given the digest, Put would not read the bytes
+	// of a blob that exists.
 	var bytes io.Reader = body
-	if !noted.IsZero() {
-		bytes = NewVerifyingReader(body, noted, object.Size)
+	if !recorded.IsZero() {
+		bytes = NewVerifyingReader(body, recorded, object.Size)
 	}
 	u := Upload{Body: bytes, Size: object.Size, MediaType: file.MediaType, Name: file.Name}
 	u.commit = func(commit context.Context, b Blob) (Blob, bool, error) {
@@ -117,7 +117,7 @@ func (f *Files) storeOrigin(ctx context.Context, file File) (taken File, b Blob,
 	return taken, b, stored, err
 }
 
-// sourceBody keeps the error a source failed with.
+// sourceBody keeps the source's error.
 type sourceBody struct {
 	src io.Reader
 	err error

@@ -8,21 +8,20 @@ import (
 	"io"
 )
 
-// VerifyingReader is the one place where bytes are checked against a digest. It
-// passes a source's bytes on while it hashes them, and turns the end into an
-// error where length or digest are not those expected.
+// VerifyingReader is the one place where bytes are checked against a digest. It hashes
+// the bytes of a source while they are read. If length or digest are wrong, it returns
+// an error in place of io.EOF.
 //
-// Where the length is known the last bytes are withheld until the digest has
-// been found right. So neither a consumer that stops at the declared length, as
-// an HTTP client sending a body does, nor one that forwards bytes as they come
-// ever holds all the bytes of a wrong blob.
+// It withholds the last bytes until the digest is verified. So no consumer ever holds
+// all the bytes of a wrong blob: neither one that stops at the declared length, as an
+// HTTP client with a request body does, nor one that forwards bytes as they come.
 type VerifyingReader struct {
 	src    io.Reader
 	want   Digest
 	size   int64
 	hash   hash.Hash
 	read   int64
-	sticky error // what every further Read returns
+	sticky error // the result of every further Read
 }
 
 // NewVerifyingReader expects src to yield exactly size bytes with digest want.
@@ -36,9 +35,8 @@ func (v *VerifyingReader) Size() int64 { return v.size }
 // Digest returns the digest expected.
 func (v *VerifyingReader) Digest() Digest { return v.want }
 
-// Err returns the error that Read ended with, or nil while it hasn't, or where it
-// ended well. It tells a failed source from a failed sink where the layers
-// between lose the difference.
+// Err returns the error that ended the reads, or nil if they have not ended, or ended
+// with io.EOF. With it a caller tells a failed source from a failed sink.
 func (v *VerifyingReader) Err() error {
 	if errors.Is(v.sticky, io.EOF) {
 		return nil
@@ -46,8 +44,8 @@ func (v *VerifyingReader) Err() error {
 	return v.sticky
 }
 
-// Rewind starts over from the source's first byte. It reports whether it could:
-// a source that is not an io.Seeker can be read only once.
+// Rewind starts again from the source's first byte. It returns false if it can't: a
+// source that is not an io.Seeker can be read only once.
 func (v *VerifyingReader) Rewind() bool {
 	seeker, ok := v.src.(io.Seeker)
 	if !ok {
@@ -67,8 +65,8 @@ func (v *VerifyingReader) CanRewind() bool {
 	return ok
 }
 
-// Read implements io.Reader. Errors of the source are passed on as they are;
-// wrong bytes, too few and too many are errors that wrap ErrDigestMismatch.
+// Read implements io.Reader. It returns errors of the source unchanged. For wrong
+// bytes, too few or too many, the error wraps ErrDigestMismatch.
 func (v *VerifyingReader) Read(p []byte) (int, error) {
 	if v.sticky != nil {
 		return 0, v.sticky
@@ -97,8 +95,8 @@ func (v *VerifyingReader) Read(p []byte) (int, error) {
 			return n, nil
 		}
 	}
-	// All the bytes expected are here: judge them before the last ones are let go.
-	if err := v.judge(); err != nil {
+	// All expected bytes are read: verify them before the last ones are returned.
+	if err := v.verifyEnd(); err != nil {
 		v.sticky = err
 		return 0, err
 	}
@@ -106,19 +104,19 @@ func (v *VerifyingReader) Read(p []byte) (int, error) {
 	return n, io.EOF
 }
 
-// judge compares the digest, and makes sure that the source has no more bytes.
-func (v *VerifyingReader) judge() error {
+// verifyEnd compares the digest and checks that the source has no more bytes.
+func (v *VerifyingReader) verifyEnd() error {
 	var got Digest
 	v.hash.Sum(got[:0])
 	if got != v.want {
 		return fmt.Errorf("%w: the bytes have digest %s, not %s", ErrDigestMismatch, got, v.want)
 	}
-	// An empty read without an error is allowed by io.Reader, though not for ever.
+	// io.Reader may return no bytes and no error, but not without end.
 	var one [1]byte
 	for range 100 {
 		n, err := v.src.Read(one[:])
 		if n > 0 {
-			return fmt.Errorf("%w: the body goes on after the %d bytes declared", ErrDigestMismatch, v.size)
+			return fmt.Errorf("%w: the body continues after the declared %d bytes", ErrDigestMismatch, v.size)
 		}
 		if err == io.EOF {
 			return nil

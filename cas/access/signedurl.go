@@ -13,9 +13,9 @@ import (
 	"casgate/cas"
 )
 
-// SigningKey signs hash URLs that can be read without a token until they expire.
-// Any gateway of a deployment accepts the signatures of every key that has not
-// been retired, so a key can be replaced without breaking URLs in use.
+// SigningKey signs hash URLs. A signed URL can be read without a token until it expires.
+// Every gateway of a deployment accepts the signatures of every key that is not
+// retired, so a key can be replaced without breaking URLs in use.
 type SigningKey struct {
 	ID        string
 	Secret    []byte
@@ -41,8 +41,8 @@ const (
 	paramSignature = "signature"
 )
 
-// Signature is what a signed URL carries in its query: proof that a holder of
-// the key allowed this method on this digest until then.
+// Signature is the content of a signed URL's query. It proves that a holder of the key
+// allowed this method on this digest until Expires.
 type Signature struct {
 	Method  string
 	Digest  cas.Digest
@@ -51,7 +51,7 @@ type Signature struct {
 	mac     []byte
 }
 
-// Sign makes the signature for one method on one digest; expires is cut to whole
+// Sign returns the signature for one method on one digest. It cuts expires to whole
 // seconds.
 func (k SigningKey) Sign(method string, d cas.Digest, expires time.Time) Signature {
 	s := Signature{Method: method, Digest: d, Expires: time.Unix(expires.Unix(), 0).UTC(), KeyID: k.ID}
@@ -59,7 +59,7 @@ func (k SigningKey) Sign(method string, d cas.Digest, expires time.Time) Signatu
 	return s
 }
 
-// mac binds every part; the separators can't occur inside the parts.
+// mac covers every part. The separators can't occur inside the parts.
 func (k SigningKey) mac(s Signature) []byte {
 	h := hmac.New(sha256.New, k.Secret)
 	fmt.Fprintf(h, "casgate-url-v1\n%s\n%s\n%d\n%s", s.Method, s.Digest, s.Expires.Unix(), s.KeyID)

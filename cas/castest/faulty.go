@@ -7,10 +7,10 @@ import (
 	"casgate/cas"
 )
 
-// Op names a call of an object store.
+// Op names a method of an object store.
 type Op string
 
-// The calls whose faults can be injected.
+// The methods for which a hook can inject faults.
 const (
 	OpPut    Op = "put"
 	OpOpen   Op = "open"
@@ -18,16 +18,16 @@ const (
 	OpCheck  Op = "check"
 )
 
-// Fault is a hook's answer. The zero value lets the call through. With an Err
-// the caller gets that error, and Applied decides between the two outcomes that
-// every failed write has: not applied, or applied without its acknowledgement.
+// Fault is a hook's result. The zero value injects no fault. If Err is set, the caller
+// gets it. Applied chooses between the two outcomes of a failed write: not applied, or
+// applied without its acknowledgement.
 type Fault struct {
 	Err     error
 	Applied bool
 }
 
-// Faulty wraps an object store and asks a hook before every call. The hook may
-// block, and so hold a call at a point of the test's choosing.
+// Faulty wraps an object store and calls a hook before every method. The hook may block,
+// so that a test can stop a call at a chosen point.
 type Faulty struct {
 	cas.ObjectStore
 	mu   sync.Mutex
@@ -36,10 +36,10 @@ type Faulty struct {
 
 var _ cas.ObjectStore = (*Faulty)(nil)
 
-// NewFaulty wraps s, without faults at first.
+// NewFaulty wraps s without a hook.
 func NewFaulty(s cas.ObjectStore) *Faulty { return &Faulty{ObjectStore: s} }
 
-// SetHook replaces the hook; nil lets everything through.
+// SetHook replaces the hook; nil removes it.
 func (f *Faulty) SetHook(hook func(op Op, ref cas.ObjectRef) Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

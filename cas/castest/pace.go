@@ -7,10 +7,10 @@ import (
 	"strconv"
 )
 
-// Overlap makes it the default that more of a package's tests run at the same time
-// than there are CPUs: for those that wait for servers and timers more than they
-// compute. Thorough tests compute more, and are left alone. It is to be called by
-// TestMain; -parallel says otherwise.
+// Overlap lets more of a package's tests run at the same time than there are CPUs. It is
+// for tests that wait for servers and timers more than they compute. Thorough tests
+// compute more, so Overlap changes nothing for them. TestMain calls it; -parallel
+// overrides it.
 func Overlap() {
 	if isThorough() {
 		return
@@ -20,9 +20,9 @@ func Overlap() {
 	}
 }
 
-// Thorough returns with how much a test is to do what takes long. The first number
-// holds where CAS_TEST_THOROUGH=1, as `make test` sets it, and so for each change as
-// it lands; the other where somebody waits for `go test` between two edits.
+// Thorough returns the number of repetitions of a slow test: the first number if
+// CAS_TEST_THOROUGH=1, which `make test` sets, otherwise the second, for a quick
+// `go test` between two edits.
 func Thorough(thorough, quick int) int {
 	if isThorough() {
 		return thorough
@@ -32,9 +32,8 @@ func Thorough(thorough, quick int) int {
 
 func isThorough() bool { return os.Getenv("CAS_TEST_THOROUGH") == "1" }
 
-// Histories makes it the default that rapid checks each property so many times, see
-// Thorough; -rapid.checks says otherwise. It is to be called by TestMain, of a package
-// that uses rapid.
+// Histories sets the number of checks that rapid makes for each property, see Thorough.
+// TestMain of a package with rapid tests calls it; -rapid.checks overrides it.
 func Histories(thorough, quick int) {
 	if err := flag.Set("rapid.checks", strconv.Itoa(Thorough(thorough, quick))); err != nil {
 		panic(err)

@@ -1,17 +1,19 @@
-// Package folderstore keeps objects as files in a local folder: one file per
-// object, named by its key, read-only once written.
+// Package folderstore keeps objects in a local folder: one read-only disk file per
+// object, named by its key.
 //
-// A write goes through these steps, and is lost or whole at each of them:
+// A write has these steps. A crash between two steps leaves the object complete or
+// absent:
 //
 //	create  tmp/<random>         in the same file system
 //	write   the bytes, verified on the way
-//	fsync   the file
+//	fsync   the disk file
 //	rename  to sha256/ab/cd/<hex>
-//	fsync   the folder sha256/ab/cd, and each folder just made, in its parent
+//	fsync   the folder sha256/ab/cd, and the parent of each new folder
 //
-// BUG(folderstore): where the file system reorders a rename before the data in
-// spite of fsync, or the disk lies about having flushed, a crash can leave a
-// damaged object. Reads verify, so it is found and never served whole.
+// BUG(folderstore): if the file system reorders a rename before the data in spite of
+// fsync, or the disk reports a flush that it did not do, a crash can leave a damaged
+// object. Reads verify, so the damage is found, and a damaged object is never served
+// whole.
 package folderstore
 
 import (
@@ -38,7 +40,7 @@ const (
 	copyBuffer = 256 << 10
 )
 
-// Store is an object store in a folder. Any number of processes may share one.
+// Store is an object store in a folder. Any number of processes may share a folder.
 type Store struct {
 	root    *os.Root
 	buffers sync.Pool
@@ -46,10 +48,10 @@ type Store struct {
 
 var _ cas.ObjectStore = (*Store)(nil)
 
-// Open opens the store in dir, which is made if it isn't there.
+// Open opens the store in dir. It creates dir if it does not exist.
 func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the object folder: %w", err)
+		return nil, fmt.Errorf("create the object folder: %w", err)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -57,7 +59,7 @@ func Open(dir string) (*Store, error) {
 	}
 	if err := root.MkdirAll(tmpDir, dirMode); err != nil {
 		root.Close()
-		return nil, fmt.Errorf("make the folder for unfinished objects: %w", err)
+		return nil, fmt.Errorf("create the folder for unfinished objects: %w", err)
 	}
 	return &Store{
 		root:    root,
@@ -68,8 +70,8 @@ func Open(dir string) (*Store, error) {
 // Close closes the folder. Open objects stay readable.
 func (s *Store) Close() error { return s.root.Close() }
 
-// Clean removes what writers that were killed left unfinished, where it is older
-// than age. An age of 0 is for a process that has the folder to itself.
+// Clean removes unfinished objects that killed writers left and that are older than age.
+// Only a process that uses the folder alone may pass an age of 0.
 func (s *Store) Clean(age time.Duration) error {
 	entries, err := fs.ReadDir(s.root.FS(), tmpDir)
 	if err != nil {
@@ -97,9 +99,9 @@ func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingR
 	}
 	renamed := false
 	defer func() {
-		f.Close() // after the close below a second one does no harm
+		f.Close() // a second close is harmless
 		if !renamed {
-			s.root.Remove(tmp) // Clean removes what stays
+			s.root.Remove(tmp) // if that fails, Clean removes it
 		}
 	}()
 
@@ -135,9 +137,9 @@ func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingR
 	return nil
 }
 
-// makeDirs makes dir and its parents, and makes each new one durable in its
-// parent. A folder that another writer makes at the same moment is synced by
-// both: neither may rely on the other having come that far.
+// makeDirs creates dir and its parents, and makes each new folder durable in its parent.
+// If two writers create a folder at the same time, both sync it, since neither knows
+// whether the other has done so.
 func (s *Store) makeDirs(dir string) error {
 	if _, err := s.root.Stat(dir); err == nil {
 		return nil
@@ -163,9 +165,8 @@ func (s *Store) syncDir(dir string) error {
 	return d.Sync()
 }
 
-// Open implements cas.ObjectStore. The body is an *os.File where it reaches to
-// the end of the object, and for shorter ranges too: the caller reads no more
-// than it asked for.
+// Open implements cas.ObjectStore. The body is an *os.File if it reaches to the end of
+// the object.
 func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int64) (cas.Object, error) {
 	if err := ctx.Err(); err != nil {
 		return cas.Object{}, err
@@ -200,7 +201,7 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 	return object, nil
 }
 
-// section is a part of a file that ends before the file does.
+// section is a part of a disk file that ends before the end of the disk file.
 type section struct {
 	io.Reader
 	io.Closer
@@ -224,7 +225,7 @@ func (s *Store) Delete(ctx context.Context, ref cas.ObjectRef) error {
 	return nil
 }
 
-// Check implements cas.ObjectStore: the folder must be there and take files.
+// Check implements cas.ObjectStore: the folder must exist and be writable.
 func (s *Store) Check(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -232,7 +233,7 @@ func (s *Store) Check(ctx context.Context) error {
 	name := path.Join(tmpDir, randomName())
 	f, err := s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return fmt.Errorf("%w: the object folder takes no files: %w", cas.ErrStoreUnavailable, err)
+		return fmt.Errorf("%w: the object folder is not writable: %w", cas.ErrStoreUnavailable, err)
 	}
 	f.Close()
 	if err := s.root.Remove(name); err != nil {

@@ -13,33 +13,33 @@ import (
 	"casgate/cas"
 )
 
-// FileTaker is what a backfill needs of cas.Files.
+// FileTaker is the part of cas.Files that a backfill needs.
 type FileTaker interface {
 	ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, error)
 	TakeIn(ctx context.Context, f cas.File) (taken cas.File, stored bool, err error)
 }
 
-// BackfillOptions configures a Backfill. The zero value of each field but Files has
-// a sensible meaning.
+// BackfillOptions configures a Backfill. The zero value of each field but Files is a
+// sensible default.
 type BackfillOptions struct {
 	Files FileTaker
-	// Sources are the names of the sources that Files has; files that lie elsewhere are
-	// put off.
+	// Sources are the names of the sources that Files has. Files of other sources are put
+	// off.
 	Sources []string
-	// BatchSize is how many files are listed at a time; 0 means 500.
+	// BatchSize is the number of files in one listing; 0 means 500.
 	BatchSize int
-	// Concurrency is how many files are taken in at once; 0 means 16.
+	// Concurrency is the number of files that are taken in at the same time; 0 means 16.
 	Concurrency int
-	// ObjectsPerSecond bounds how many files are begun a second; 0: as fast as it goes.
-	// Throttle bounds the bytes.
+	// ObjectsPerSecond limits the number of files that are started per second; 0 means no
+	// limit. Throttle limits the bytes.
 	ObjectsPerSecond float64
-	// RetryFailed: take those up as well that failed before.
-	RetryFailed bool
-	// Patience is how long a server may be unavailable for a file before it is put
-	// off; 0 means 30 s.
+	// Pending selects the files to try.
+	Pending Pending
+	// Patience is the time for which a file waits for an unavailable server before it is
+	// put off; 0 means 30 s.
 	Patience time.Duration
-	// Notify is told what became of each file, by one goroutine at a time. Nil: nobody
-	// is.
+	// Notify is called with the result for each file, by one goroutine at a time.
+	// Optional.
 	Notify func(Event)
 }
 
@@ -49,23 +49,23 @@ const (
 	defaultConcurrency = 16
 )
 
-// Event is what became of a file.
+// Event is the result for one file.
 type Event struct {
 	File cas.File
-	// Start is when its turn came.
+	// Start is the time when the attempt began.
 	Start time.Time
-	// Bytes were read; Stored: they were new to the store, and else a duplicate of what
-	// it had.
+	// Bytes is the number of bytes read. Stored reports whether they were new to the
+	// store; otherwise they are a duplicate.
 	Bytes  int64
 	Stored bool
-	// Err is why the file could not be taken in; PutOff: it may be next time.
+	// Err says why the file could not be taken in. PutOff: the next run tries it again.
 	Err    error
 	PutOff bool
 	// Gone: the file was deleted meanwhile.
 	Gone bool
 }
 
-// Problem returns the event as it is reported, which takes an Err.
+// Problem returns the event as it is reported. The event must have an Err.
 func (e Event) Problem() Problem {
 	p := Problem{Row: OldID(e.File), FileID: e.File.ID, Outcome: Failed, Reason: e.Err.Error()}
 	if e.File.Origin != nil {
@@ -80,12 +80,12 @@ func (e Event) Problem() Problem {
 // BackfillCounts counts the files of a backfill.
 type BackfillCounts struct {
 	Taken      int64 `json:"taken"`      // have their bytes now
-	Duplicates int64 `json:"duplicates"` // of those, the ones whose bytes were there already
+	Duplicates int64 `json:"duplicates"` // of those, files whose bytes the store had
 	Bytes      int64 `json:"bytes"`      // of all those taken
 	Failed     int64 `json:"failed"`     // as reported
-	PutOff     int64 `json:"put_off"`    // as reported; the next run tries again
-	Gone       int64 `json:"gone"`       // were deleted before their turn
-	// FailedBefore were left alone since they failed in an earlier run.
+	PutOff     int64 `json:"put_off"`    // as reported; the next run tries them again
+	Gone       int64 `json:"gone"`       // were deleted meanwhile
+	// FailedBefore counts files that were not tried, since they failed in an earlier run.
 	FailedBefore int64 `json:"failed_before"`
 }
 
@@ -107,18 +107,18 @@ func (c *BackfillCounts) add(e Event) {
 	}
 }
 
-// stopAfter is how many files in a row may find a server unavailable, to the end of
-// their patience, before a backfill stops: it is then not their fault.
+// stopAfter is the number of files in a row that may be put off because a server is
+// unavailable. The backfill then stops, since the files are not the cause.
 const stopAfter = 3
 
-// Backfill takes in the bytes of all pending files, oldest first. It may be killed
-// at any moment and started again, and run twice at once. When ctx is done it
-// begins no more files, finishes those in hand, and returns ctx's error.
+// Backfill takes in the bytes of all pending files, the oldest first. It may be killed
+// at any moment and started again, and two may run at the same time. When ctx is done,
+// it starts no more files, finishes the files in progress, and returns ctx's error.
 //
-// A file that can't be taken in doesn't stop the others. What does are errors that
-// all of them would end in: cas.ErrNoSpace, and cas.ErrIndexUnavailable,
-// cas.ErrStoreUnavailable or cas.ErrOriginUnavailable that last. What is left then
-// is as it was.
+// A file that can't be taken in does not stop the others. Backfill returns an error
+// only if it had to stop early, since all files would fail with it: cas.ErrNoSpace, or
+// cas.ErrIndexUnavailable, cas.ErrStoreUnavailable or cas.ErrOriginUnavailable for
+// longer than Patience. The remaining files stay as they were.
 func Backfill(ctx context.Context, o BackfillOptions) (BackfillCounts, error) {
 	b := &backfill{BackfillOptions: o, sources: make(map[string]bool, len(o.Sources))}
 	for _, name := range o.Sources {
@@ -146,11 +146,11 @@ func Backfill(ctx context.Context, o BackfillOptions) (BackfillCounts, error) {
 	return b.counts, err
 }
 
-// backfill is one Backfill under way.
+// backfill is the state of one Backfill.
 type backfill struct {
 	BackfillOptions
 	sources map[string]bool
-	// stop ends the feeding of files, with the reason.
+	// stop ends the listing of files, with a reason.
 	stop context.CancelCauseFunc
 
 	mu     sync.Mutex
@@ -158,8 +158,8 @@ type backfill struct {
 	inARow int // files that were put off since the last one that wasn't
 }
 
-// list hands out pending files, page by page, the next page being read while one
-// is worked on.
+// list sends pending files to the workers, page by page. It reads the next page while
+// the workers process one.
 func (b *backfill) list(ctx context.Context, files chan<- cas.File) error {
 	limiter := rate.NewLimiter(rate.Inf, 1)
 	if b.ObjectsPerSecond > 0 {
@@ -180,7 +180,7 @@ func (b *backfill) list(ctx context.Context, files chan<- cas.File) error {
 	}()
 	for page := range pages {
 		for _, file := range page {
-			if file.Origin.Error != "" && !b.RetryFailed {
+			if !b.Pending.has(file) {
 				b.mu.Lock()
 				b.counts.FailedBefore++
 				b.mu.Unlock()
@@ -198,14 +198,14 @@ func (b *backfill) list(ctx context.Context, files chan<- cas.File) error {
 	return listErr
 }
 
-// take takes a file in, and tells of it. When ctx is done the file is finished, but
-// not tried again.
+// take takes a file in and reports the result. When ctx is done, it finishes the
+// attempt but does not repeat it.
 func (b *backfill) take(ctx context.Context, file cas.File) {
 	event := Event{File: file, Start: time.Now()}
 	if !b.sources[file.Origin.Source] {
 		event.PutOff = true
-		event.Err = fmt.Errorf("%w: it lies in %s, which isn't configured", cas.ErrOriginUnavailable, file.Origin.Source)
-		b.tell(event)
+		event.Err = fmt.Errorf("%w: it is in %s, which isn't configured", cas.ErrOriginUnavailable, file.Origin.Source)
+		b.report(event)
 		return
 	}
 	type result struct {
@@ -224,7 +224,7 @@ func (b *backfill) take(ctx context.Context, file cas.File) {
 	case errors.Is(err, cas.ErrFileNotFound):
 		event.Gone = true
 	case isTransient(last) && ctx.Err() != nil:
-		return // it is left for the next run, as all the others are
+		return // the next run tries it again
 	case isTransient(err):
 		event.Err, event.PutOff = err, true
 		b.putOff(err)
@@ -234,10 +234,10 @@ func (b *backfill) take(ctx context.Context, file cas.File) {
 	default:
 		event.Err = err
 	}
-	b.tell(event)
+	b.report(event)
 }
 
-// putOff counts a file that found a server unavailable.
+// putOff counts a file for which a server was unavailable.
 func (b *backfill) putOff(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -246,7 +246,7 @@ func (b *backfill) putOff(err error) {
 	}
 }
 
-func (b *backfill) tell(e Event) {
+func (b *backfill) report(e Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !e.PutOff {

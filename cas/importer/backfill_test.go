@@ -60,7 +60,7 @@ func TestBackfill(t *testing.T) {
 		// And with what failed, now mended.
 		x.takeIn = nil
 		o = x.options()
-		o.RetryFailed = true
+		o.Pending = importer.PendingAll
 		counts, err = importer.Backfill(t.Context(), o)
 		want = importer.BackfillCounts{Taken: 4, Bytes: 40, PutOff: 1}
 		if err != nil || counts != want {

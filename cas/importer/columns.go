@@ -7,11 +7,10 @@ import (
 	"strings"
 )
 
-// Mapping says which column has a field, where it isn't the column of the field's
-// own name.
+// Mapping maps a field to its column, if the column does not have the field's name.
 type Mapping map[Field]string
 
-// ErrMapping: a mapping doesn't fit the columns there are.
+// ErrMapping: a mapping does not match the columns.
 var ErrMapping = errors.New("column mapping")
 
 // ParseMapping reads a mapping such as {"sha256": "content_hash"}. Errors wrap
@@ -30,16 +29,15 @@ func ParseMapping(columns map[string]string) (Mapping, error) {
 	return m, nil
 }
 
-// Column says where a field is.
+// Column is the position of a field in a row.
 type Column struct {
 	Field Field
 	Name  string
 	Index int // among the columns that Match was given
 }
 
-// Match finds the fields among the columns of a table or list. Those that nobody
-// mapped may be missing, all but FieldKey. Errors wrap ErrMapping and list the
-// columns there are.
+// Match finds the fields among the columns of a table or list. An unmapped field other
+// than FieldKey may be missing. Errors wrap ErrMapping and list the columns.
 func (m Mapping) Match(columns []string) ([]Column, error) {
 	var found []Column
 	for _, field := range Fields {

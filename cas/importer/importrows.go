@@ -9,50 +9,50 @@ import (
 	"casgate/cas"
 )
 
-// importBatch is how many files are stored at a time.
+// importBatch is the number of files that are stored in one call.
 const importBatch = 500
 
-// FileImporter is what an import needs of a cas.FileIndex.
+// FileImporter is the part of cas.FileIndex that an import needs.
 type FileImporter interface {
 	ImportFiles(ctx context.Context, files []cas.File) (stored []string, err error)
 }
 
-// Problem is a row or a file of which something went wrong.
+// Problem is a row or a file with an error.
 type Problem struct {
-	// Row is the old id, or where in the list the row is.
+	// Row is the old id, or the row's position in the list.
 	Row    string `json:"row,omitempty"`
 	FileID string `json:"file_id,omitempty"`
 	Key    string `json:"storage_path,omitempty"`
-	// Outcome is what became of it nevertheless.
+	// Outcome is the result for the row or the file.
 	Outcome Outcome `json:"outcome"`
 	Reason  string  `json:"reason"`
 }
 
-// Outcome is what became of a row or a file.
+// Outcome is the result for a row or a file.
 type Outcome string
 
 // The outcomes that are reported.
 const (
-	// Imported: the row is a file now, but something of it could not be kept.
+	// Imported: the row is a file now, but a part of it could not be kept.
 	Imported Outcome = "imported"
-	// Failed: the row could not be imported, or the file's bytes not be taken in. It
-	// stays so unless something is done about the reason.
+	// Failed: the row could not be imported, or the file's bytes could not be taken in.
+	// Another run fails too, unless the reason is removed.
 	Failed Outcome = "failed"
-	// PutOff: a server was not there; the next run tries again.
+	// PutOff: a server was unavailable; the next run tries again.
 	PutOff Outcome = "put off"
 )
 
 // ImportOptions configures an Import.
 type ImportOptions struct {
 	Index FileImporter
-	// Source is the name of the cas.Source that has the bytes.
+	// Source is the name of the cas.Source with the bytes.
 	Source string
-	// Report is told of each row of which something went wrong. Nil: nobody is.
+	// Report is called for each row with an error. Optional.
 	Report func(Problem)
-	// Progress is told how far the import is, after each batch. Nil: nobody is.
+	// Progress is called with the counts after each batch. Optional.
 	Progress func(ImportCounts)
-	// Patience is how long an index may be unavailable before the import gives up; 0
-	// means 30 s.
+	// Patience is the time for which the import waits for an unavailable index; 0 means
+	// 30 s.
 	Patience time.Duration
 }
 
@@ -61,15 +61,14 @@ type ImportCounts struct {
 	Rows     int64 `json:"rows"`
 	Imported int64 `json:"imported"` // became files
 	Already  int64 `json:"already"`  // were files before
-	Noted    int64 `json:"noted"`    // of those imported, the ones that lost something, as reported
+	Noted    int64 `json:"noted"`    // of those imported, rows of which a part was lost, as reported
 	Failed   int64 `json:"failed"`   // could not be imported, as reported
-	Bytes    int64 `json:"bytes"`    // noted with those imported
+	Bytes    int64 `json:"bytes"`    // recorded sizes of those imported
 }
 
-// Import makes a file of each row. A row whose file is there already changes
-// nothing, so an import may be repeated, or be killed and started again. Errors are
-// those that end the rows, and cas.ErrIndexUnavailable; what was counted until then
-// is done.
+// Import creates a file for each row. A row whose file exists changes nothing, so an
+// import may be repeated, or killed and started again. Errors: those that end the rows,
+// and cas.ErrIndexUnavailable. The rows counted until then are imported.
 func Import(ctx context.Context, rows Rows, o ImportOptions) (ImportCounts, error) {
 	run := &importRun{ImportOptions: o, ids: make(map[string]struct{}, importBatch)}
 	for row, err := range rows {
@@ -88,7 +87,7 @@ func Import(ctx context.Context, rows Rows, o ImportOptions) (ImportCounts, erro
 	return run.counts, run.flush(ctx)
 }
 
-// importRun is one Import under way.
+// importRun is the state of one Import.
 type importRun struct {
 	ImportOptions
 	counts ImportCounts
@@ -96,15 +95,15 @@ type importRun struct {
 	ids    map[string]struct{} // of the batch
 }
 
-// importItem is a file to be stored, and what of its row is not kept.
+// importItem is a file to store, with notes on the parts of its row that are lost.
 type importItem struct {
 	file  cas.File
 	row   string
 	notes []string
 }
 
-// take makes a file of a row, where that can be done. The error is one that ends
-// the rows.
+// take adds a row to the batch as a file, or reports it as failed. It returns an error
+// only if that ends the rows.
 func (r *importRun) take(row Row, err error) error {
 	wrong, isRow := errors.AsType[*RowError](err)
 	if err != nil && !isRow {

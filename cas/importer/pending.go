@@ -8,11 +8,25 @@ import (
 	"casgate/cas"
 )
 
-// CountPending returns how many files a backfill would take up.
-func CountPending(ctx context.Context, files fileLister, retryFailed bool) (n int64, err error) {
+// Pending selects pending files: those whose bytes are not taken in yet.
+type Pending int
+
+// The selections of pending files.
+const (
+	// PendingUntried has the files that have not failed.
+	PendingUntried Pending = iota
+	// PendingAll has the files that failed before too.
+	PendingAll
+)
+
+// has reports whether the selection has a pending file.
+func (p Pending) has(f cas.File) bool { return p == PendingAll || f.Origin.Error == "" }
+
+// CountPending returns the number of files that a backfill would try.
+func CountPending(ctx context.Context, files fileLister, which Pending) (n int64, err error) {
 	err = eachPage(ctx, files, defaultBatch, 0, func(page []cas.File) error {
 		for _, f := range page {
-			if f.Origin.Error == "" || retryFailed {
+			if which.has(f) {
 				n++
 			}
 		}
@@ -21,7 +35,7 @@ func CountPending(ctx context.Context, files fileLister, retryFailed bool) (n in
 	return n, err
 }
 
-// eachPage lists all pending files.
+// eachPage calls do with each page of pending files.
 func eachPage(ctx context.Context, files fileLister, size int, patience time.Duration, do func([]cas.File) error) error {
 	q := cas.FileQuery{Limit: size, Pending: true}
 	for {

@@ -10,10 +10,10 @@ import (
 	"casgate/cas"
 )
 
-// defaultPatience is how long a server may be unavailable.
+// defaultPatience is the time for which an unavailable server is waited for.
 const defaultPatience = 30 * time.Second
 
-// patiently repeats what fails because a server isn't there, for a while.
+// patiently repeats do while a server is unavailable, for at most patience.
 func patiently[T any](ctx context.Context, patience time.Duration, do func() (T, error)) (T, error) {
 	if patience <= 0 {
 		patience = defaultPatience
@@ -29,7 +29,7 @@ func patiently[T any](ctx context.Context, patience time.Duration, do func() (T,
 	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(patience))
 }
 
-// isTransient reports whether an error lies with a server, and may be over soon.
+// isTransient reports whether a server caused the error, and a retry may succeed.
 func isTransient(err error) bool {
 	return errors.Is(err, cas.ErrOriginUnavailable) || errors.Is(err, cas.ErrIndexUnavailable) ||
 		errors.Is(err, cas.ErrStoreUnavailable) || errors.Is(err, cas.ErrUploadRaced)

@@ -1,10 +1,10 @@
-// Package importer brings over what an old file manager kept: rows of a table, or
-// of a list, and the bytes they point to.
+// Package importer moves the files of an old file manager into casgate: the rows of its
+// table, or of a list, and the bytes that they refer to.
 //
-// Import turns rows into files without moving a byte. From then on each file can be
-// used: its bytes are taken in when somebody asks for them. Backfill takes in the
-// rest, at the pace it is told. All state is in the index, so that both can be
-// killed at any moment and started again, or run twice at once.
+// Import turns rows into files without moving bytes. From then on each file can be
+// used: its bytes are taken in at the first read. Backfill takes in the remaining bytes
+// at a chosen pace. All state is in the index, so both can be killed at any moment and
+// started again, and two may run at the same time.
 package importer
 
 import (
@@ -12,15 +12,15 @@ import (
 	"iter"
 )
 
-// Row is what the old manager noted of one file, in its own words: as text, empty
-// where it noted nothing.
+// Row is the old manager's record of one file. All fields are texts, empty if the old
+// manager has no value.
 type Row struct {
-	ID             string // a UUID as a rule
-	Key            string // the object in the bucket, or the file in the folder
+	ID             string // usually a UUID
+	Key            string // the object's key in the bucket, or its path in the folder
 	Name           string
 	MediaType      string
 	Size           string // bytes
-	Type           string // becomes the purpose where it is one
+	Type           string // becomes the purpose if it is one of cas.Purposes
 	CreatedAt      string
 	SHA256         string // hexadecimal
 	Provider       string
@@ -29,23 +29,23 @@ type Row struct {
 	Metadata       string // a JSON object
 }
 
-// Rows are the rows of a table or list, as they are read. A RowError is about one
-// row, and the next one follows; any other error is the last.
+// Rows yields the rows of a table or list. After a RowError, which concerns one row, the
+// next row follows. Any other error is the last element.
 type Rows = iter.Seq2[Row, error]
 
 // RowError is a row that can't be read.
 type RowError struct {
-	Where string // such as line 12
+	Where string // such as "line 12"
 	Err   error
 }
 
 // Error implements error.
 func (e *RowError) Error() string { return e.Where + ": " + e.Err.Error() }
 
-// Unwrap returns what is wrong.
+// Unwrap returns Err.
 func (e *RowError) Unwrap() error { return e.Err }
 
-// Field is a part of a Row, by the name that the old manager's table has for it.
+// Field is a field of a Row, named as the column in the old manager's table.
 type Field string
 
 // The fields of a row.

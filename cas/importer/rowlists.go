@@ -11,8 +11,8 @@ import (
 	"slices"
 )
 
-// CSV reads a list of comma-separated values whose first line names the columns.
-// Lines that are malformed are RowErrors. \N, as Postgres writes it, is nothing.
+// CSV reads a list of comma-separated values whose first line names the columns. A
+// malformed line is a RowError. \N, as Postgres writes null, means no value.
 func CSV(r io.Reader, m Mapping) Rows {
 	return func(yield func(Row, error) bool) {
 		records := csv.NewReader(skipMark(r))
@@ -59,25 +59,25 @@ func noEOF(err error) error {
 	return err
 }
 
-// skipMark skips the mark with which some programs begin UTF-8.
+// skipMark skips the byte order mark that some programs write before UTF-8.
 func skipMark(r io.Reader) io.Reader {
 	b := bufio.NewReader(r)
-	if start, _ := b.Peek(3); string(start) == "\ufeff" { // a shorter list is judged by its reader
+	if start, _ := b.Peek(3); string(start) == "\ufeff" { // the reader reports the error of a shorter list
 		_, _ = b.Discard(3) // it was peeked at
 	}
 	return b
 }
 
 const (
-	// longestLine bounds a line of JSON, in bytes.
+	// longestLine limits a line of JSON, in bytes.
 	longestLine = 16 << 20
-	// lookAhead is how many objects are read to learn which columns there are: each may
-	// leave out what it has nothing for.
+	// lookAhead is the number of objects that are read to find all columns, since an
+	// object may leave out columns without a value.
 	lookAhead = 100
 )
 
-// JSONLines reads a list that has a JSON object in each line. Lines that are
-// malformed are RowErrors.
+// JSONLines reads a list with a JSON object in each line. A malformed line is a
+// RowError.
 func JSONLines(r io.Reader, m Mapping) Rows {
 	return func(yield func(Row, error) bool) {
 		lines := bufio.NewScanner(skipMark(r))
@@ -122,7 +122,7 @@ func JSONLines(r io.Reader, m Mapping) Rows {
 	}
 }
 
-// jsonLine is an object of a list, or why it isn't one.
+// jsonLine is an object of a list, or the error of its line.
 type jsonLine struct {
 	number int
 	object map[string]json.RawMessage
@@ -157,7 +157,7 @@ func (l jsonLine) row(columns []Column) (Row, error) {
 				return Row{}, &RowError{where, err}
 			}
 			row.Set(c.Field, text)
-		default: // numbers, and the object of the metadata, as they are
+		default: // numbers, and the object of the metadata, unchanged
 			row.Set(c.Field, string(value))
 		}
 	}

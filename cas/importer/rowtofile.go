@@ -21,27 +21,27 @@ import (
 	"casgate/cas"
 )
 
-// The keys in a file's metadata under which an import keeps what the old manager
-// said and a file has no other place for.
+// The metadata keys under which an import keeps values of the old manager that have no
+// field in a file.
 const (
 	// MetadataID is the old row's id.
 	MetadataID = "imported_id"
-	// MetadataName is the name, where it could not be kept as it was.
+	// MetadataName is the old name, if the file could not keep it unchanged.
 	MetadataName = "imported_name"
-	// MetadataType is the file's type, where it is none of cas.Purposes.
+	// MetadataType is the old type, if it is not one of cas.Purposes.
 	MetadataType = "imported_type"
 )
 
 const (
-	// defaultPurpose is that of files whose type is none.
+	// defaultPurpose is the purpose of files whose type is not a purpose.
 	defaultPurpose = "user_data"
 	maxName        = 255     // bytes, of a file's name
-	maxOldText     = 4 << 10 // bytes, of what is kept in the metadata
+	maxOldText     = 4 << 10 // bytes, of one value in the metadata
 )
 
-// FileID returns the id that a row's file has: "file-" and the 32 digits of the
-// UUID that the row's id is, or else 40 digits that depend on the source and the id
-// alone. So an import can be repeated, and old ids can be mapped by hand.
+// FileID returns the id of a row's file: "file-" and the 32 digits of the row's id if
+// that is a UUID, otherwise 40 digits that depend only on the source and the id. So an
+// import can be repeated, and old ids can be mapped by hand.
 func FileID(source, id string) string {
 	if u, err := uuid.Parse(id); err == nil {
 		return "file-" + hex.EncodeToString(u[:])
@@ -50,9 +50,8 @@ func FileID(source, id string) string {
 	return "file-" + hex.EncodeToString(sum[:20])
 }
 
-// File turns a row into the file that it becomes, whose bytes lie in source. Notes
-// say what of the row could not be kept. An error says why the row can't be
-// imported at all.
+// File converts a row to a file whose bytes are in source. The notes name the parts of
+// the row that could not be kept. File returns an error if the row can't be imported.
 func (r Row) File(source string, now time.Time) (f cas.File, notes []string, err error) {
 	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
 	if r.Key == "" {
@@ -115,7 +114,7 @@ func (r Row) File(source string, now time.Time) (f cas.File, notes []string, err
 	return f, notes, nil
 }
 
-// withOld adds what the old manager said to the metadata.
+// withOld adds values of the old manager to the metadata.
 func withOld(metadata map[string]json.RawMessage, old map[string]string) (json.RawMessage, error) {
 	all := make(map[string]any, len(metadata)+len(old))
 	for key, value := range metadata {
@@ -132,11 +131,11 @@ func withOld(metadata map[string]json.RawMessage, old map[string]string) (json.R
 	return json.Marshal(all)
 }
 
-// oldOf returns what withOld has added to a file's metadata.
+// oldOf returns the values that withOld added to a file's metadata.
 func oldOf(f cas.File) map[string]string {
 	var metadata map[string]json.RawMessage
 	if json.Unmarshal(f.Metadata, &metadata) != nil {
-		return nil // somebody has changed it
+		return nil // the metadata was changed since
 	}
 	old := map[string]string{}
 	for _, key := range []string{MetadataID, MetadataName, MetadataType} {
@@ -148,8 +147,8 @@ func oldOf(f cas.File) map[string]string {
 	return old
 }
 
-// OldID returns the id of the row that a file was imported from; empty where it
-// wasn't, or the row had none.
+// OldID returns the id of the row that a file was imported from. It is empty if the file
+// was not imported, or the row had no id.
 func OldID(f cas.File) string {
 	if f.Origin == nil {
 		return ""
@@ -157,7 +156,7 @@ func OldID(f cas.File) string {
 	return oldOf(f)[MetadataID]
 }
 
-// size returns the size noted, or -1 where there is none, or an impossible one.
+// size returns the recorded size, or -1 if there is none, or it is impossible.
 func (r Row) size(note func(string, ...any)) int64 {
 	text := strings.TrimSpace(r.Size)
 	if text == "" {
@@ -165,7 +164,7 @@ func (r Row) size(note func(string, ...any)) int64 {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		// Some programs write whole numbers with a point.
+		// Some programs write whole numbers with a decimal point.
 		decimal, floatErr := strconv.ParseFloat(text, 64)
 		if floatErr != nil || decimal != math.Trunc(decimal) || math.Abs(decimal) > 1<<53 {
 			note("its size %.100q is left out: it is not a number", r.Size)
@@ -180,7 +179,7 @@ func (r Row) size(note func(string, ...any)) int64 {
 	return n
 }
 
-// digest returns the digest noted, in whatever case, or zero where there is none.
+// digest returns the recorded digest, in upper or lower case, or zero if there is none.
 func (r Row) digest(note func(string, ...any)) cas.Digest {
 	text := strings.ToLower(strings.TrimSpace(r.SHA256))
 	if text == "" {
@@ -194,7 +193,7 @@ func (r Row) digest(note func(string, ...any)) cas.Digest {
 	return d
 }
 
-// timeForms are how times are written: as in JSON, as Postgres prints them, and
+// timeForms are the accepted forms of times: that of JSON, that of Postgres, and both
 // without a zone, which means UTC.
 var timeForms = []string{
 	time.RFC3339Nano,
@@ -205,7 +204,7 @@ var timeForms = []string{
 	time.DateOnly,
 }
 
-// time returns a time noted, or zero where there is none, or one that can't be.
+// time returns a recorded time, or zero if there is none, or it is impossible.
 func (r Row) time(what, text string, now time.Time, note func(string, ...any)) time.Time {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -226,7 +225,7 @@ func (r Row) time(what, text string, now time.Time, note func(string, ...any)) t
 	return time.Time{}
 }
 
-// copyAt sets the copy that the old manager noted, which takes a provider and an id.
+// copyAt sets the copy that the old manager recorded, if it has a provider and an id.
 func (r Row) copyAt(f *cas.File, note func(string, ...any)) {
 	provider, id := strings.ToLower(strings.TrimSpace(r.Provider)), strings.TrimSpace(r.ProviderFileID)
 	switch {
@@ -242,8 +241,8 @@ func printable(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
-// cleanName makes a name that a file can have: without folders and control
-// characters, not too long, and never empty.
+// cleanName returns a valid name for a file: without folders and control characters,
+// not too long, and not empty.
 func cleanName(name, key string) string {
 	for _, candidate := range []string{name, path.Base(key)} {
 		candidate = strings.ToValidUTF8(candidate, "\ufffd")
@@ -262,7 +261,7 @@ func cleanName(name, key string) string {
 	return "unnamed"
 }
 
-// shortenName cuts a name that is too long, before its extension.
+// shortenName shortens a name that is too long, and keeps its extension.
 func shortenName(name string) string {
 	if len(name) <= maxName {
 		return name
@@ -274,7 +273,7 @@ func shortenName(name string) string {
 	return cut(strings.TrimSuffix(name, extension), maxName-len(extension)) + extension
 }
 
-// cut cuts a text to at most `most` bytes, between two characters.
+// cut shortens a text to at most `most` bytes, at the end of a character.
 func cut(text string, most int) string {
 	if len(text) <= most {
 		return text

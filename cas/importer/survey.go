@@ -13,8 +13,8 @@ import (
 	"casgate/cas"
 )
 
-// Statter is what a survey needs of a source: to know an object's size without
-// reading it. Errors are those of cas.Source's Open.
+// Statter is the part of a source that a survey needs: the size of an object, without
+// its bytes. Errors are those of cas.Source's Open.
 type Statter interface {
 	Name() string
 	Stat(ctx context.Context, key string) (size int64, err error)
@@ -23,33 +23,34 @@ type Statter interface {
 // SurveyOptions configures a Survey.
 type SurveyOptions struct {
 	Sources []Statter
-	// Known returns a file that the index has, or cas.ErrFileNotFound. Where it has the
-	// file already that is counted, and nothing else. Nil: nobody asks.
+	// Known returns a file of the index, or cas.ErrFileNotFound. A file that exists is
+	// only counted. Optional.
 	Known func(ctx context.Context, id string) (cas.File, error)
-	// Missing is cas.Index's.
+	// Missing is the method of cas.Index.
 	Missing func(ctx context.Context, ds []cas.Digest) ([]cas.Digest, error)
 	// MaxSize is the largest blob that the store takes, in bytes.
 	MaxSize int64
-	// Concurrency is how many objects are looked at at once; 0 means 16.
+	// Concurrency is the number of objects that are checked at the same time; 0 means 16.
 	Concurrency int
-	// Report is told of what would fail, by one goroutine at a time. Nil: nobody is.
+	// Report is called for each row or file that would fail, by one goroutine at a time.
+	// Optional.
 	Report func(Problem)
 }
 
-// SurveyCounts are what a dry run finds.
+// SurveyCounts is the result of a dry run.
 type SurveyCounts struct {
 	Files   int64 `json:"files"`
-	Already int64 `json:"already"` // of an import: are files before
-	Bytes   int64 `json:"bytes"`   // as they lie in the source
-	// Duplicates have a digest noted that the store has, or that came before. Those
-	// without one may be duplicates too.
+	Already int64 `json:"already"` // of an import: rows that are files already
+	Bytes   int64 `json:"bytes"`   // in the source
+	// Duplicates counts files whose recorded digest the store has, or an earlier file had.
+	// Files without a recorded digest may be duplicates too.
 	Duplicates int64 `json:"duplicates"`
 	WouldFail  int64 `json:"would_fail"` // as reported
 }
 
-// Survey finds out what would become of files, without reading a byte of theirs.
-// It is safe for concurrent use. It remembers each digest noted: some 100 MB for a
-// million.
+// Survey finds out what an import or a backfill would do, without reading the bytes of
+// files. It is safe for concurrent use. It keeps each recorded digest in memory: about
+// 100 MB for a million.
 type Survey struct {
 	SurveyOptions
 	sources map[string]Statter
@@ -59,7 +60,7 @@ type Survey struct {
 	seen   map[cas.Digest]struct{}
 }
 
-// NewSurvey begins a survey.
+// NewSurvey starts a survey.
 func NewSurvey(o SurveyOptions) *Survey {
 	s := &Survey{
 		SurveyOptions: o,
@@ -72,14 +73,14 @@ func NewSurvey(o SurveyOptions) *Survey {
 	return s
 }
 
-// Counts returns what was found so far.
+// Counts returns the result so far.
 func (s *Survey) Counts() SurveyCounts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.counts
 }
 
-// Rows looks at the rows of an import. Progress is told how many it has looked at.
+// Rows checks the rows of an import. It calls progress with the number of checked rows.
 func (s *Survey) Rows(ctx context.Context, rows Rows, source string, progress func(rows int64)) error {
 	counts, err := Import(ctx, rows, ImportOptions{
 		Index: surveyIndex{s}, Source: source,
@@ -97,21 +98,20 @@ func (s *Survey) Rows(ctx context.Context, rows Rows, source string, progress fu
 	return err
 }
 
-// surveyIndex looks at files in place of importing them.
+// surveyIndex checks files in place of importing them.
 type surveyIndex struct{ survey *Survey }
 
 // ImportFiles implements FileImporter.
 func (x surveyIndex) ImportFiles(ctx context.Context, files []cas.File) ([]string, error) {
-	return x.survey.look(ctx, files)
+	return x.survey.check(ctx, files)
 }
 
-// Pending looks at all files whose bytes have yet to be taken in. Those that failed
-// before are looked at only where retryFailed says so. Progress is told how many it
-// has looked at.
-func (s *Survey) Pending(ctx context.Context, files fileLister, retryFailed bool, progress func(files int64)) error {
+// Pending checks the pending files that the selection has. It calls progress with the
+// number of checked files.
+func (s *Survey) Pending(ctx context.Context, files fileLister, which Pending, progress func(files int64)) error {
 	return eachPage(ctx, files, defaultBatch, 0, func(page []cas.File) error {
-		due := slices.DeleteFunc(page, func(f cas.File) bool { return f.Origin.Error != "" && !retryFailed })
-		if _, err := s.look(ctx, due); err != nil {
+		due := slices.DeleteFunc(page, func(f cas.File) bool { return !which.has(f) })
+		if _, err := s.check(ctx, due); err != nil {
 			return err
 		}
 		s.mu.Lock()
@@ -123,36 +123,37 @@ func (s *Survey) Pending(ctx context.Context, files fileLister, retryFailed bool
 	})
 }
 
-// look looks at a batch of files, several at once. It returns the ids of those
-// that the index doesn't have.
-func (s *Survey) look(ctx context.Context, files []cas.File) (fresh []string, err error) {
+// check checks a batch of files, several at the same time. It returns the ids that the
+// index doesn't have.
+func (s *Survey) check(ctx context.Context, files []cas.File) (fresh []string, err error) {
 	known := make([]bool, len(files))
-	looks, looksCtx := errgroup.WithContext(ctx)
-	looks.SetLimit(cmp.Or(s.Concurrency, defaultConcurrency))
+	checks, checksCtx := errgroup.WithContext(ctx)
+	checks.SetLimit(cmp.Or(s.Concurrency, defaultConcurrency))
 	for i, f := range files {
-		looks.Go(func() (err error) {
-			known[i], err = s.lookAt(looksCtx, f)
+		checks.Go(func() (err error) {
+			known[i], err = s.checkFile(checksCtx, f)
 			return err
 		})
 	}
-	if err := looks.Wait(); err != nil {
+	if err := checks.Wait(); err != nil {
 		return nil, err
 	}
-	var noted []cas.Digest
+	var recorded []cas.Digest
 	for i, f := range files {
 		if known[i] {
 			continue
 		}
 		fresh = append(fresh, f.ID)
 		if !f.Origin.Digest.IsZero() {
-			noted = append(noted, f.Origin.Digest)
+			recorded = append(recorded, f.Origin.Digest)
 		}
 	}
-	return fresh, s.findDuplicates(ctx, noted)
+	return fresh, s.findDuplicates(ctx, recorded)
 }
 
-// lookAt looks at one file. The error is one that all others would end in, too.
-func (s *Survey) lookAt(ctx context.Context, f cas.File) (known bool, err error) {
+// checkFile checks one file. It returns an error only if all other files would fail
+// with it too.
+func (s *Survey) checkFile(ctx context.Context, f cas.File) (known bool, err error) {
 	if s.Known != nil {
 		_, err := s.Known(ctx, f.ID)
 		if err == nil {
@@ -165,7 +166,7 @@ func (s *Survey) lookAt(ctx context.Context, f cas.File) (known bool, err error)
 	problem := Problem{Row: OldID(f), FileID: f.ID, Key: f.Origin.Key, Outcome: Failed}
 	source, ok := s.sources[f.Origin.Source]
 	if !ok {
-		problem.Outcome, problem.Reason = PutOff, fmt.Sprintf("it lies in %s, which isn't configured", f.Origin.Source)
+		problem.Outcome, problem.Reason = PutOff, fmt.Sprintf("it is in %s, which isn't configured", f.Origin.Source)
 		s.fail(problem)
 		return false, nil
 	}
@@ -176,9 +177,9 @@ func (s *Survey) lookAt(ctx context.Context, f cas.File) (known bool, err error)
 	case err != nil:
 		return false, err
 	case s.MaxSize > 0 && size > s.MaxSize:
-		problem.Reason = fmt.Sprintf("%v: it has %d bytes, and %d are the most", cas.ErrBlobTooLarge, size, s.MaxSize)
+		problem.Reason = fmt.Sprintf("%v: it has %d bytes, and at most %d are allowed", cas.ErrBlobTooLarge, size, s.MaxSize)
 	case f.Origin.Digest.IsZero() && f.Size >= 0 && f.Size != size:
-		problem.Reason = fmt.Sprintf("%v: %d bytes lie at %q, and %d were noted", cas.ErrDigestMismatch, size, f.Origin.Key, f.Size)
+		problem.Reason = fmt.Sprintf("%v: %q has %d bytes, but the old manager recorded %d", cas.ErrDigestMismatch, f.Origin.Key, size, f.Size)
 	}
 	if problem.Reason != "" {
 		s.fail(problem)
@@ -190,15 +191,15 @@ func (s *Survey) lookAt(ctx context.Context, f cas.File) (known bool, err error)
 	return false, nil
 }
 
-// findDuplicates counts the digests that the store has, or that came before.
-func (s *Survey) findDuplicates(ctx context.Context, noted []cas.Digest) error {
-	missing, err := s.Missing(ctx, noted)
+// findDuplicates counts the digests that the store has, or that an earlier file had.
+func (s *Survey) findDuplicates(ctx context.Context, recorded []cas.Digest) error {
+	missing, err := s.Missing(ctx, recorded)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Missing repeats what it is asked twice.
+	// Missing keeps duplicates.
 	fresh := int64(0)
 	for _, d := range missing {
 		if _, ok := s.seen[d]; !ok {
@@ -206,7 +207,7 @@ func (s *Survey) findDuplicates(ctx context.Context, noted []cas.Digest) error {
 			fresh++
 		}
 	}
-	s.counts.Duplicates += int64(len(noted)) - fresh
+	s.counts.Duplicates += int64(len(recorded)) - fresh
 	return nil
 }
 

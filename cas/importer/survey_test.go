@@ -34,7 +34,7 @@ func TestSurvey(t *testing.T) {
 		},
 		Report: func(p importer.Problem) { problems = append(problems, p.Row) },
 	})
-	if err := survey.Pending(t.Context(), x, false, func(int64) {}); err != nil {
+	if err := survey.Pending(t.Context(), x, importer.PendingUntried, func(int64) {}); err != nil {
 		t.Fatal(err)
 	}
 	want := importer.SurveyCounts{Files: 19, Bytes: 150, Duplicates: 2, WouldFail: 4}

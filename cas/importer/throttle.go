@@ -9,11 +9,11 @@ import (
 	"casgate/cas"
 )
 
-// throttleBurst is how many bytes may come at once, at least.
+// throttleBurst is the largest read at once, in bytes.
 const throttleBurst = 256 << 10
 
-// Throttle returns sources that bring at most so many bytes a second, all of them
-// together. Below 1 there is no bound.
+// Throttle returns sources that together deliver at most bytesPerSecond. A value below
+// 1 means no limit.
 func Throttle(sources []cas.Source, bytesPerSecond int64) []cas.Source {
 	if bytesPerSecond < 1 {
 		return sources
@@ -41,8 +41,7 @@ func (t throttled) Open(ctx context.Context, key string) (cas.Object, error) {
 	return o, err
 }
 
-// throttledBody pays for the bytes after they came, which is when their number is
-// known.
+// throttledBody waits after each read, since only then the number of bytes is known.
 type throttledBody struct {
 	io.ReadCloser
 	ctx     context.Context

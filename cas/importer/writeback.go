@@ -8,7 +8,7 @@ import (
 	"casgate/cas"
 )
 
-// OldDigest is what the old table is told of one of its rows.
+// OldDigest is the digest for one row of the old table.
 type OldDigest struct {
 	ID     string // the row's
 	Digest cas.Digest
@@ -21,9 +21,9 @@ type DigestWriter interface {
 	WriteDigests(ctx context.Context, ds []OldDigest) (changed int64, err error)
 }
 
-// WriteBack tells the old table the digest of each file that was imported from it
-// and lies in one of the sources: those whose bytes were taken in, by whomever and
-// whenever. It returns how many rows it changed. It may be repeated.
+// WriteBack writes digests into the old table: those of the files that were imported
+// from one of the sources and whose bytes are taken in. It returns the number of rows
+// that it changed. It may be repeated.
 func WriteBack(ctx context.Context, files fileLister, sources []string, w DigestWriter) (changed int64, err error) {
 	q := cas.FileQuery{Limit: defaultBatch}
 	for {

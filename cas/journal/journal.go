@@ -1,9 +1,8 @@
-// Package journal keeps a record of every operation: what was done, by whom, to
-// what, how long it took, how it ended.
+// Package journal keeps a record of every operation: its kind, its actor, its blob or
+// file, its duration and its outcome.
 //
-// Records are written off the path of requests: a Writer takes them without ever
-// waiting, and stores them in batches. What it can't keep up with is dropped, and
-// counted.
+// A Writer accepts records without blocking requests, and stores them in batches. If
+// they come faster than it can store them, it drops records and counts them.
 package journal
 
 import (
@@ -14,22 +13,22 @@ import (
 	"casgate/cas"
 )
 
-// Kind is what was done.
+// Kind is the kind of an operation.
 type Kind string
 
 // The kinds of operations.
 const (
-	KindUpload     Kind = "upload"   // a blob was taken in, or found there already
+	KindUpload     Kind = "upload"   // a blob was stored, or existed already
 	KindDownload   Kind = "download" // a blob's bytes were read
 	KindDelete     Kind = "delete"   // a blob or a file was deleted
-	KindSync       Kind = "sync"     // a copy was made sure of
+	KindSync       Kind = "sync"     // a copy was ensured
 	KindUnsync     Kind = "unsync"   // a copy was deleted at its provider
 	KindEvict      Kind = "evict"    // a copy was removed at its provider to make room
 	KindReconcile  Kind = "reconcile"
 	KindImport     Kind = "import"
 	KindBackfill   Kind = "backfill" // an imported file's bytes were taken in
 	KindScrub      Kind = "scrub"
-	KindExpire     Kind = "expire" // a file had reached its end
+	KindExpire     Kind = "expire" // a file expired
 	KindTokenMade  Kind = "token-created"
 	KindTokenEnded Kind = "token-revoked"
 	KindKeyMade    Kind = "signing-key-created"
@@ -45,11 +44,11 @@ var Kinds = []Kind{
 // The actors. A token's id follows ActorToken.
 const (
 	ActorToken   = "token:"
-	ActorURL     = "url"     // whoever has a signed URL
-	ActorPublic  = "public"  // whoever reads what everybody may
-	ActorNone    = "none"    // whoever reaches a gateway without authentication
-	ActorCLI     = "cli"     // a command that works on the index itself
-	ActorGateway = "gateway" // the gateway by itself
+	ActorURL     = "url"     // a holder of a signed URL
+	ActorPublic  = "public"  // a reader without a token, where reading is public
+	ActorNone    = "none"    // any client of a gateway without authentication
+	ActorCLI     = "cli"     // a command that uses the index directly
+	ActorGateway = "gateway" // the gateway's own work
 )
 
 // Outcome is how an operation ended.
@@ -68,18 +67,18 @@ var Outcomes = []Outcome{OutcomeOK, OutcomeFailed, OutcomeBroken}
 
 // Record is one operation.
 type Record struct {
-	// ID is the operation's, which the log and the answer to a request carry too.
+	// ID is the operation's id. The log and the response have it too.
 	ID       string
 	Kind     Kind
-	Actor    string     // who asked: one of the actors
-	Digest   cas.Digest // zero where there is no one blob
+	Actor    string     // one of the actors
+	Digest   cas.Digest // zero if there is not exactly one blob
 	FileID   string
 	Provider string
-	Start    time.Time // by the clock of the machine it was done on
+	Start    time.Time // by the clock of the machine that did the work
 	Duration time.Duration
 	Bytes    int64
 	Outcome  Outcome
-	// ErrorCode is the problem's code where it failed.
+	// ErrorCode is the code of the problem if the operation failed.
 	ErrorCode string
 }
 
@@ -87,9 +86,9 @@ type Record struct {
 // means no filter.
 type Query struct {
 	Limit int // at least 1
-	// Before is the place to go on from; zero means the newest.
+	// Before selects records before a position; zero means from the newest.
 	Before Cursor
-	// After selects records that come after a place: what a follower has not seen.
+	// After selects records after a position: those that a follower has not seen.
 	After    Cursor
 	Kind     Kind
 	Actor    string
@@ -101,20 +100,20 @@ type Query struct {
 	Until    time.Time // exclusive
 }
 
-// Cursor is a place among the records, which are numbered as they are stored.
+// Cursor is the position of a record. Records are numbered when they are stored.
 type Cursor int64
 
-// Entry is a record with its place.
+// Entry is a record with its position.
 type Entry struct {
 	Record
 	Cursor Cursor
 }
 
-// ErrNotFound: there is no such record; it may have been dropped, or be too old.
+// ErrNotFound: there is no such record. It may have been dropped, or be too old.
 var ErrNotFound = errors.New("operation not found")
 
 // Store keeps records. Index drivers implement it; index/indextest is their
-// conformance kit. Errors that are the database's wrap cas.ErrIndexUnavailable.
+// conformance kit. Errors of the database wrap cas.ErrIndexUnavailable.
 type Store interface {
 	// AppendRecords stores records, all or none.
 	AppendRecords(ctx context.Context, records []Record) error
@@ -122,7 +121,7 @@ type Store interface {
 	Records(ctx context.Context, q Query) ([]Entry, error)
 	// Record returns the newest record of an operation, or ErrNotFound.
 	Record(ctx context.Context, id string) (Entry, error)
-	// PruneRecords removes records that began before the time given, the oldest first,
-	// at most limit of them, and returns how many it removed.
+	// PruneRecords removes at most limit records that began before a time, the oldest
+	// first, and returns the number that it removed.
 	PruneRecords(ctx context.Context, before time.Time, limit int) (int, error)
 }

@@ -16,41 +16,40 @@ const (
 )
 
 const (
-	// batchSize is how many records are stored at a time, which is how long others may
-	// have to wait for an index with one writer; and batchDelay how long the first of
-	// them waits for others.
+	// batchSize is the number of records in one write. It limits the time for which other
+	// writes wait, if the index has one writer. batchDelay is the time for which the first
+	// record of a batch waits for more.
 	batchSize  = 250
 	batchDelay = 200 * time.Millisecond
-	// While records come in faster than they are stored, the writer works one part of
-	// the time in so many, and no longer than longestPause rests in between: processors
-	// and index are there for the requests first. So a burst takes its time to be
-	// stored, and of what goes on for long more than that is lost.
+	// While records come faster than they are stored, the writer works for 1/workShare of
+	// the time, and pauses for at most longestPause between batches, since requests need
+	// the processors and the index first. So a burst is stored slowly, and a long overload
+	// loses records.
 	workShare    = 4
 	longestPause = time.Second
-	// storeTimeout bounds the storing of a batch; between two attempts at the same one
-	// the writer rests, twice as long each time.
+	// storeTimeout limits one write of a batch. Between two attempts the writer waits,
+	// each time twice as long, from firstRest to lastRest.
 	storeTimeout = 15 * time.Second
 	firstRest    = 100 * time.Millisecond
 	lastRest     = 10 * time.Second
-	// lastStand is how long the writer goes on after its context ended.
-	lastStand = 10 * time.Second
-	// pruneEvery is how often records that are too old are removed, pruneBatch how many
-	// at a time.
+	// shutdownTimeout is the time for which the writer continues after its context is done.
+	shutdownTimeout = 10 * time.Second
+	// pruneEvery is the interval between removals of old records, and pruneBatch the
+	// number of records in one removal.
 	pruneEvery = 10 * time.Minute
 	pruneBatch = 10_000
 )
 
 // WriterOptions configures a Writer. Zero values mean the defaults.
 type WriterOptions struct {
-	// Queue is how many records may wait to be stored; more are dropped.
+	// Queue is the number of records that may wait; further records are dropped.
 	Queue int
-	// Retain is how long records are kept; negative: for ever.
+	// Retain is the time for which records are kept; a negative value means for ever.
 	Retain time.Duration
 	Log    zerolog.Logger
 }
 
-// Writer stores records off the path of whoever makes them. It is safe for
-// concurrent use.
+// Writer stores records without blocking its callers. It is safe for concurrent use.
 type Writer struct {
 	store  Store
 	queue  chan Record
@@ -58,10 +57,10 @@ type Writer struct {
 	log    zerolog.Logger
 	stored atomic.Uint64
 	lost   atomic.Uint64
-	told   uint64 // of lost, in the log
+	logged uint64 // the value of lost in the last log entry
 }
 
-// NewWriter makes a Writer, whose Run stores what Add takes.
+// NewWriter returns a Writer. Run stores the records that Add accepts.
 func NewWriter(store Store, o WriterOptions) *Writer {
 	return &Writer{
 		store: store, queue: make(chan Record, cmp.Or(o.Queue, DefaultQueue)),
@@ -69,8 +68,8 @@ func NewWriter(store Store, o WriterOptions) *Writer {
 	}
 }
 
-// Add takes a record. It never waits: where the queue is full the record is
-// dropped, and counted.
+// Add queues a record. It never blocks: if the queue is full, Add drops the record and
+// counts it.
 func (w *Writer) Add(r Record) {
 	select {
 	case w.queue <- r:
@@ -79,19 +78,18 @@ func (w *Writer) Add(r Record) {
 	}
 }
 
-// Stored returns how many records were stored, and Lost how many were dropped,
-// since the writer was made.
+// Stored returns the number of records that were stored since NewWriter.
 func (w *Writer) Stored() uint64 { return w.stored.Load() }
 
-// Lost is described at Stored.
+// Lost returns the number of records that were dropped since NewWriter.
 func (w *Writer) Lost() uint64 { return w.lost.Load() }
 
-// Queued returns how many records wait to be stored.
+// Queued returns the number of records that wait.
 func (w *Writer) Queued() int { return len(w.queue) }
 
-// Run stores records, and removes those that are too old, until ctx is done. It
-// then stores what is left, for some seconds at most, counts the rest as lost, and
-// returns ctx's error.
+// Run stores records and removes old ones until ctx is done. It then stores the queued
+// records, for at most some seconds, counts the others as lost, and returns ctx's
+// error.
 func (w *Writer) Run(ctx context.Context) error {
 	prune := time.NewTicker(pruneEvery)
 	defer prune.Stop()
@@ -112,7 +110,7 @@ func (w *Writer) Run(ctx context.Context) error {
 	}
 }
 
-// pause rests after work.
+// pause waits after a batch.
 func (w *Writer) pause(ctx context.Context, rest time.Duration) {
 	select {
 	case <-time.After(min(rest, longestPause)):
@@ -120,7 +118,7 @@ func (w *Writer) pause(ctx context.Context, rest time.Duration) {
 	}
 }
 
-// gather returns a batch that begins with a record.
+// gather returns a batch that starts with first.
 func (w *Writer) gather(ctx context.Context, first Record) []Record {
 	batch := append(make([]Record, 0, batchSize), first)
 	timer := time.NewTimer(batchDelay)
@@ -138,9 +136,8 @@ func (w *Writer) gather(ctx context.Context, first Record) []Record {
 	return batch
 }
 
-// put stores a batch. While the store fails it tries again; the queue takes what
-// comes meanwhile, as far as it goes. A batch may come to be stored twice, where a
-// store was done and not acknowledged.
+// put stores a batch, and tries again while the store fails. Meanwhile the queue fills.
+// A batch may be stored twice if the store applied it without acknowledging it.
 func (w *Writer) put(ctx context.Context, batch []Record) {
 	for rest := firstRest; ; rest = min(2*rest, lastRest) {
 		err := w.append(context.WithoutCancel(ctx), batch)
@@ -155,9 +152,9 @@ func (w *Writer) put(ctx context.Context, batch []Record) {
 			return
 		}
 	}
-	if lost := w.lost.Load(); lost != w.told {
-		w.log.Error().Uint64("records", lost-w.told).Uint64("in_all", lost).Msg("the journal could not keep up: operations went unrecorded")
-		w.told = lost
+	if lost := w.lost.Load(); lost != w.logged {
+		w.log.Error().Uint64("records", lost-w.logged).Uint64("in_all", lost).Msg("the journal could not keep up: operations went unrecorded")
+		w.logged = lost
 	}
 }
 
@@ -171,7 +168,7 @@ func (w *Writer) append(ctx context.Context, batch []Record) error {
 	return err
 }
 
-// last stores a batch when there is no time for more than one attempt.
+// last tries once to store a batch.
 func (w *Writer) last(ctx context.Context, batch []Record) {
 	if err := w.append(context.WithoutCancel(ctx), batch); err != nil {
 		w.lost.Add(uint64(len(batch)))
@@ -179,9 +176,9 @@ func (w *Writer) last(ctx context.Context, batch []Record) {
 	}
 }
 
-// finish stores what is left in the queue.
+// finish stores the remaining records of the queue.
 func (w *Writer) finish(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastStand)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	for {
 		var batch []Record
@@ -199,7 +196,7 @@ func (w *Writer) finish(ctx context.Context) {
 	}
 }
 
-// prune removes records that are too old.
+// prune removes old records.
 func (w *Writer) prune(ctx context.Context) {
 	if w.retain < 0 {
 		return

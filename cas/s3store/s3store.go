@@ -1,9 +1,9 @@
 // Package s3store keeps objects in a bucket of an S3-compatible store.
 //
-// Each object is written by a single PutObject that carries the SHA-256 of the
-// whole in x-amz-checksum-sha256: the store itself refuses wrong bytes, and
-// keeps the checksum beside the object. Multipart uploads are never used, since
-// their checksum is one of checksums.
+// A single PutObject writes each object, with the SHA-256 of the whole object in
+// x-amz-checksum-sha256. The store itself refuses wrong bytes, and keeps the checksum
+// with the object. Multipart uploads are never used, since their checksum is a checksum
+// of checksums.
 package s3store
 
 import (
@@ -31,23 +31,24 @@ const (
 	// same object, and the collector tries again anyway.
 	deleteTimeout = 5 * time.Second
 	checkTimeout  = 3 * time.Second
-	// headerTimeout is how long the store may think before it answers. A PUT's answer
+	// headerTimeout limits the wait for the headers of a response. The response to a PUT
 	// comes after the store has written and flushed everything.
 	headerTimeout = 60 * time.Second
-	// checksumHeader is given to minio-go as user metadata, in lower case, which makes
-	// it send the header as it is.
+	// checksumHeader is passed to minio-go as user metadata, in lower case. minio-go then
+	// sends the header unchanged.
 	checksumHeader = "x-amz-checksum-sha256"
-	// How MinIO and other stores, in this order, refuse bytes with a wrong checksum.
+	// The error codes for a wrong checksum: that of MinIO, and that of other stores.
 	codeChecksumMismatch = "XAmzContentChecksumMismatch"
 	codeBadDigest        = "BadDigest"
 )
 
-// Options says which bucket, and with whose credentials.
+// Options names a bucket and its credentials.
 type Options struct {
 	// Endpoint is a URL; http:// means without TLS.
 	Endpoint string
 	Bucket   string
-	// Region saves a request at the first use; empty means us-east-1.
+	// Region is the bucket's; empty means us-east-1. With it, the first use needs one
+	// request less.
 	Region    string
 	AccessKey string
 	SecretKey string
@@ -64,14 +65,14 @@ type Store struct {
 
 var _ cas.ObjectStore = (*Store)(nil)
 
-// New returns a store on the bucket. It checks the options and sends nothing.
+// New returns a store on the bucket. It checks the options and sends no request.
 func New(o Options) (*Store, error) {
 	u, err := url.Parse(o.Endpoint)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("S3 endpoint %q is not a URL such as https://s3.example.com or http://127.0.0.1:9000", redact(o.Endpoint))
 	}
 	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil {
-		return nil, fmt.Errorf("S3 endpoint %q must be a scheme and a host alone; bucket and keys have settings of their own", redact(o.Endpoint))
+		return nil, fmt.Errorf("S3 endpoint %q must be a scheme and a host alone; set bucket and keys separately", redact(o.Endpoint))
 	}
 	if len(o.Bucket) < 3 {
 		return nil, fmt.Errorf("S3 bucket %q: a bucket's name has at least 3 characters", o.Bucket)
@@ -98,7 +99,7 @@ func New(o Options) (*Store, error) {
 	return &Store{client: client, transport: transport, bucket: o.Bucket, region: region, endpoint: u.Host}, nil
 }
 
-// redact takes the password out of an endpoint that has one.
+// redact removes the password from an endpoint.
 func redact(endpoint string) string {
 	if u, err := url.Parse(endpoint); err == nil {
 		return u.Redacted()
@@ -106,8 +107,8 @@ func redact(endpoint string) string {
 	return "(not a URL)"
 }
 
-// newTransport keeps enough idle connections for many parallel transfers, never
-// asks for a content coding, and has buffers that suit large bodies.
+// newTransport returns a transport with enough idle connections for many parallel
+// transfers, without content codings, and with buffers for large bodies.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
@@ -128,8 +129,8 @@ func newTransport() *http.Transport {
 // Close drops idle connections.
 func (s *Store) Close() { s.transport.CloseIdleConnections() }
 
-// PresignGet returns a URL at which anybody can read the object for that long, at
-// most seven days, with the media type given. It is made here and sends nothing.
+// PresignGet returns a URL at which any client can read the object for the given time,
+// at most seven days, with the given media type. It sends no request.
 func (s *Store) PresignGet(ctx context.Context, ref cas.ObjectRef, mediaType string, life time.Duration) (string, error) {
 	u, err := s.client.PresignedGetObject(ctx, s.bucket, ref.Key(), life, url.Values{"response-content-type": {mediaType}})
 	if err != nil {
@@ -150,7 +151,7 @@ func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingR
 	return s.wrap("put", ref, err)
 }
 
-// putOptions asks for a single PUT whose bytes the store checks.
+// putOptions requests a single PUT whose bytes the store verifies.
 func putOptions(d cas.Digest) minio.PutObjectOptions {
 	return minio.PutObjectOptions{
 		ContentType:          cas.DefaultMediaType,
@@ -160,8 +161,8 @@ func putOptions(d cas.Digest) minio.PutObjectOptions {
 	}
 }
 
-// source shows minio-go a Seeker only where the body is one: it takes that for
-// leave to send the body again after a failure.
+// source returns a Seeker only if the body can be rewound, since minio-go sends a
+// Seeker's bytes again after a failure.
 func source(body *cas.VerifyingReader) io.Reader {
 	if body.CanRewind() {
 		return &rewindable{VerifyingReader: body}
@@ -169,8 +170,8 @@ func source(body *cas.VerifyingReader) io.Reader {
 	return body
 }
 
-// rewindable is a VerifyingReader with as much of io.Seeker as a client needs to
-// repeat a body: where it stands, and back to the beginning.
+// rewindable is a VerifyingReader with the part of io.Seeker that a client needs to
+// repeat a body: the current position, and a return to the start.
 type rewindable struct {
 	*cas.VerifyingReader
 	pos int64
@@ -224,7 +225,7 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 	return cas.Object{Body: &objectBody{body, s, ref}, Size: size}, nil
 }
 
-// objectBody wraps what goes wrong while an object streams in.
+// objectBody wraps the errors of a read while the object streams in.
 type objectBody struct {
 	io.ReadCloser
 	store *Store
@@ -252,7 +253,7 @@ func (s *Store) Delete(ctx context.Context, ref cas.ObjectRef) error {
 	return err
 }
 
-// Check implements cas.ObjectStore: the bucket must be there and open to us.
+// Check implements cas.ObjectStore: the bucket must exist and be accessible.
 func (s *Store) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -266,7 +267,7 @@ func (s *Store) Check(ctx context.Context) error {
 	return nil
 }
 
-// CreateBucket makes the bucket if it isn't there.
+// CreateBucket creates the bucket if it does not exist.
 func (s *Store) CreateBucket(ctx context.Context) error {
 	exists, err := s.client.BucketExists(ctx, s.bucket)
 	if err == nil && exists {
@@ -283,8 +284,8 @@ func (s *Store) CreateBucket(ctx context.Context) error {
 	return nil
 }
 
-// EnforcesChecksums finds out, with a small upload under a wrong checksum,
-// whether the store refuses such. Where it doesn't, the verifying reader alone
+// EnforcesChecksums reports whether the store refuses wrong bytes. It tries a small
+// upload with a wrong checksum. If the store accepts it, only the verifying reader
 // protects uploads.
 func (s *Store) EnforcesChecksums(ctx context.Context) (bool, error) {
 	const key, probe = "casgate-probe/checksum", "the probe's bytes"
@@ -303,7 +304,7 @@ func (s *Store) EnforcesChecksums(ctx context.Context) (bool, error) {
 	return false, fmt.Errorf("%w: put %s at %s: %w", cas.ErrStoreUnavailable, key, s.endpoint, err)
 }
 
-// wrap gives an error of the store its kind, and says what was attempted where.
+// wrap gives an error of the store its kind, the operation, the key and the endpoint.
 func (s *Store) wrap(op string, ref cas.ObjectRef, err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w: %s %s at %s: %w", cas.ErrStoreUnavailable, op, ref.Key(), s.endpoint, err)
@@ -318,7 +319,7 @@ func (s *Store) wrap(op string, ref cas.ObjectRef, err error) error {
 	case "XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded":
 		kind = cas.ErrNoSpace
 	}
-	// codeChecksumMismatch and codeBadDigest are no mismatch of the caller's: our own
+	// codeChecksumMismatch and codeBadDigest are not the caller's fault: the verifying
 	// reader found the bytes right, so they were damaged on the way to the store.
 	return fmt.Errorf("%w: %s %s at %s: %w", kind, op, ref.Key(), s.endpoint, err)
 }

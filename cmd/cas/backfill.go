@@ -55,6 +55,14 @@ Ctrl-C ends the run after the files in hand; a second one ends it at once. Neith
 Exit codes: 0; 7 where files failed or were put off, or would fail; 6 where a server can't be reached; 130 after Ctrl-C.`
 }
 
+// pending returns the files to try.
+func (c *backfillCmd) pending() importer.Pending {
+	if c.RetryFailed {
+		return importer.PendingAll
+	}
+	return importer.PendingUntried
+}
+
 // Run takes the files in, or tells what it would do.
 func (c *backfillCmd) Run(ctx context.Context, std terminal.Streams) error {
 	table, err := c.check()
@@ -167,7 +175,7 @@ func (c *backfillCmd) takeIn(ctx context.Context, x wiring.Index, sources wiring
 
 	var total int64
 	if report.Shown.HasBars() {
-		if total, err = importer.CountPending(ctx, files, c.RetryFailed); err != nil {
+		if total, err = importer.CountPending(ctx, files, c.pending()); err != nil {
 			return counts, err
 		}
 	}
@@ -178,7 +186,7 @@ func (c *backfillCmd) takeIn(ctx context.Context, x wiring.Index, sources wiring
 	defer run.counter.Done()
 	return importer.Backfill(ctx, importer.BackfillOptions{
 		Files: files, Sources: sources.Names(), BatchSize: c.BatchSize, Concurrency: c.Concurrency,
-		ObjectsPerSecond: c.Rate, RetryFailed: c.RetryFailed, Notify: run.take,
+		ObjectsPerSecond: c.Rate, Pending: c.pending(), Notify: run.take,
 	})
 }
 
@@ -245,7 +253,7 @@ func (c *backfillCmd) survey(ctx context.Context, x wiring.Index, sources wiring
 	counter := report.Shown.Counting("looking", 0, func() string {
 		return fmt.Sprintf("%d would fail", survey.Counts().WouldFail)
 	})
-	err = survey.Pending(ctx, x, c.RetryFailed, counter.Set)
+	err = survey.Pending(ctx, x, c.pending(), counter.Set)
 	counter.Done()
 	counts := survey.Counts()
 	line := fmt.Sprintf("%d files to take in: %s, %d duplicates by digest, %d would fail", counts.Files, terminal.Size(counts.Bytes), counts.Duplicates, counts.WouldFail)

@@ -1,6 +1,5 @@
-// Package foldersource reads the files of a folder that isn't ours: the one that an
-// old file manager kept its files in. It never writes, and nothing outside the
-// folder can be reached through it.
+// Package foldersource reads the folder in which an old file manager keeps its bytes. It
+// never writes, and it never reads outside the folder.
 package foldersource
 
 import (
@@ -29,7 +28,7 @@ type Source struct {
 
 var _ cas.Source = (*Source)(nil)
 
-// Open opens the folder, which must be there.
+// Open opens the folder, which must exist.
 func Open(dir string) (*Source, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -42,14 +41,14 @@ func Open(dir string) (*Source, error) {
 	return &Source{root: root, name: "file://" + filepath.ToSlash(dir)}, nil
 }
 
-// Close closes the folder. Open files stay readable.
+// Close closes the folder. Open objects stay readable.
 func (s *Source) Close() error { return s.root.Close() }
 
 // Name implements cas.Source: file:// and the folder's path.
 func (s *Source) Name() string { return s.name }
 
-// Check makes sure that the folder can be listed. Errors wrap
-// cas.ErrOriginUnavailable.
+// Check returns an error that wraps cas.ErrOriginUnavailable if the folder can't be
+// listed.
 func (s *Source) Check(ctx context.Context) error {
 	dir, err := s.root.Open(".")
 	if err != nil {
@@ -62,9 +61,9 @@ func (s *Source) Check(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Open implements cas.Source. Keys are paths with slashes, relative to the folder;
-// one that leads out of it, by dots or by a symbolic link, is cas.ErrObjectMissing,
-// and so is what isn't a regular file.
+// Open implements cas.Source. Keys are paths with slashes, relative to the folder. The
+// error wraps cas.ErrObjectMissing for a key that leads out of the folder, by dots or by
+// a symbolic link, and for anything but a regular disk file.
 func (s *Source) Open(ctx context.Context, key string) (cas.Object, error) {
 	file, info, err := s.open(ctx, key)
 	if err != nil {
@@ -73,7 +72,7 @@ func (s *Source) Open(ctx context.Context, key string) (cas.Object, error) {
 	return cas.Object{Body: &body{ctx, file}, Size: info.Size()}, nil
 }
 
-// Stat returns a file's size in bytes. Errors are those of Open.
+// Stat returns an object's size in bytes. Errors are those of Open.
 func (s *Source) Stat(ctx context.Context, key string) (size int64, err error) {
 	file, info, err := s.open(ctx, key)
 	if err != nil {
@@ -86,7 +85,7 @@ func (s *Source) open(ctx context.Context, key string) (*os.File, fs.FileInfo, e
 	if err := ctx.Err(); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", cas.ErrOriginUnavailable, err)
 	}
-	// Without O_NONBLOCK a pipe would be waited for.
+	// Without O_NONBLOCK, opening a pipe would block.
 	file, err := s.root.OpenFile(filepath.FromSlash(strings.TrimLeft(key, "/")), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, fault(key, err)
@@ -104,8 +103,8 @@ func (s *Source) open(ctx context.Context, key string) (*os.File, fs.FileInfo, e
 	return file, info, nil
 }
 
-// fault gives an error its kind. One that has no number is not the system's: it is
-// os.Root that refuses a way out.
+// fault gives an error its kind. An error without an errno comes from os.Root, which
+// refuses paths that lead out of the folder.
 func fault(key string, err error) error {
 	kind := cas.ErrOriginUnavailable
 	number, ok := errors.AsType[syscall.Errno](err)
@@ -119,7 +118,7 @@ func fault(key string, err error) error {
 	return fmt.Errorf("%w: %q: %w", kind, key, err)
 }
 
-// body is a file that isn't read on once its context is done.
+// body is a disk file whose reads fail once its context is done.
 type body struct {
 	ctx  context.Context
 	file *os.File
@@ -138,9 +137,9 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) Close() error { return b.file.Close() }
 
-// Rows lists all regular files, as rows of an import, in the order of their names.
-// Symbolic links are left out. A folder that can't be read is a RowError, after
-// which the list goes on.
+// Rows lists all regular disk files as rows of an import, in the order of their names.
+// It leaves out symbolic links. For a folder that can't be read it yields a RowError,
+// and continues.
 func (s *Source) Rows(ctx context.Context) iter.Seq2[importer.Row, error] {
 	return func(yield func(importer.Row, error) bool) {
 		err := fs.WalkDir(s.root.FS(), ".", func(key string, entry fs.DirEntry, err error) error {

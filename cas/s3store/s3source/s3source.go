@@ -161,8 +161,7 @@ func (s *Source) Stat(ctx context.Context, key string) (size int64, err error) {
 	return info.Size, nil
 }
 
-// wrap gives an error its kind. A key that no object can have is one that isn't
-// there.
+// wrap gives an error its kind. A key that is invalid in S3 counts as a missing object.
 func (s *Source) wrap(op, key string, err error) error {
 	kind := cas.ErrOriginUnavailable
 	switch minio.ToErrorResponse(err).Code {
@@ -172,11 +171,11 @@ func (s *Source) wrap(op, key string, err error) error {
 	return fmt.Errorf("%w: %s %q of bucket %q at %s: %w", kind, op, s.prefix+key, s.bucket, s.endpoint, err)
 }
 
-// errStalled is why a read is given up that brings nothing.
+// errStalled is the cause when a read that delivers no bytes is ended.
 var errStalled = errors.New("no byte came for a long time")
 
-// objectBody wraps what goes wrong while an object streams in, and gives up where
-// nothing streams at all.
+// objectBody wraps the errors of a read while the object streams in, and ends a read
+// that delivers no bytes.
 type objectBody struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -188,14 +187,14 @@ type objectBody struct {
 
 func newObjectBody(ctx context.Context, cancel context.CancelCauseFunc, s *Source, key string, body io.ReadCloser) *objectBody {
 	timer := time.AfterFunc(s.stall, func() { cancel(errStalled) })
-	timer.Stop() // it runs while somebody reads
+	timer.Stop() // it runs only during a read
 	return &objectBody{ctx, cancel, s, key, body, timer}
 }
 
 func (b *objectBody) Read(p []byte) (int, error) {
 	b.timer.Reset(b.source.stall)
 	n, err := b.body.Read(p)
-	b.timer.Stop() // whoever reads may take its time
+	b.timer.Stop() // the time between two reads does not count
 	if err != nil && err != io.EOF {
 		if cause := context.Cause(b.ctx); cause != nil {
 			err = cause
