@@ -2,33 +2,34 @@ package providers
 
 import "time"
 
-// Guarded is a Provider with its decorators, and what they know of its health.
-// guard.Guard is one.
+// Guarded is a Provider with decorators, which know its health. guard.Guard implements
+// it.
 type Guarded interface {
 	Provider
-	// Health returns how the provider fares, without asking it.
+	// Health returns the provider's health. It makes no call.
 	Health() Health
 }
 
-// Health is how a provider fares.
+// Health is the health of a provider.
 type Health struct {
-	// Available: as far as is known, calls succeed. It is false while the breaker is
-	// open, and after the provider has refused the credential.
+	// Available: calls are expected to succeed. It is false while the breaker is open, and
+	// after the provider refused the credential.
 	Available bool
 	// Breaker is closed, open or half-open.
 	Breaker string
-	// RetryAfter is when calls are let through again, where they aren't now.
+	// RetryAfter is the time until the breaker lets calls through again; 0 if it does
+	// now.
 	RetryAfter time.Duration
-	// LastCheck is when the provider last answered or failed to; zero: never yet.
+	// LastCheck is when the provider last answered or failed; zero means never yet.
 	LastCheck time.Time
-	// LastError is the last call's that failed for the provider's fault; nil where
-	// the one after it went well.
+	// LastError is the error of the last call that failed by the provider's fault; nil
+	// after a successful call.
 	LastError *Error
 }
 
 // The states of a breaker.
 const (
-	BreakerClosed   = "closed"    // calls are let through
-	BreakerOpen     = "open"      // none is
-	BreakerHalfOpen = "half-open" // a few are, to find out
+	BreakerClosed   = "closed"    // all calls pass
+	BreakerOpen     = "open"      // no call passes
+	BreakerHalfOpen = "half-open" // a single call passes, as a test
 )

@@ -14,53 +14,52 @@ import (
 	"time"
 )
 
-// Provider is one account at a provider's file store. Adapters implement it;
-// providertest is their conformance kit. What a provider can do beyond this it
-// says by implementing Retriever, Poller, TextExtractor or Downloader; Ability
-// finds out.
+// Provider is one account at a provider's file API. Adapters implement it;
+// providertest is their conformance kit. The optional abilities are Retriever,
+// Poller, TextExtractor and Downloader; the function Ability returns them.
 //
-// Every error is, or wraps, an *Error, which tells what became of the call. An
+// Every error is, or wraps, an *Error, which classifies the outcome of the call. An
 // adapter does not retry, limit, log or measure: decorators do (package guard).
-// Implementations are safe for concurrent use, and a done context ends each call
-// soon.
+// Implementations are safe for concurrent use. Each call ends soon after its context
+// is done.
 type Provider interface {
-	// Describe returns what is known of the account without asking: it neither
-	// blocks nor changes.
+	// Describe returns the known data of the account. It makes no call, and its result
+	// never changes.
 	Describe() Description
 
-	// Upload makes a new remote file, and returns once the provider has confirmed it.
-	// It opens the content once, streams it, and closes it. It is not idempotent:
-	// after an error of KindUnknown the file may be there nevertheless.
+	// Upload creates a remote file, and returns after the provider has confirmed it. It
+	// opens the content once, streams it, and closes it. It is not idempotent: after an
+	// error of KindUnknown the file may exist.
 	Upload(ctx context.Context, u Upload) (RemoteFile, error)
 
-	// Delete removes a remote file. One that the provider doesn't know is an error of
-	// KindLost. It may be repeated.
+	// Delete deletes a remote file. If the provider doesn't know the file, the error is of
+	// KindLost. Safe to repeat.
 	Delete(ctx context.Context, id string) error
 
-	// List yields the remote files of a purpose, in no particular order; an empty
-	// purpose means all that can be listed. It asks for pages as they are needed. An
-	// error comes last, with a zero file.
+	// List yields the remote files of a purpose, in no particular order. An empty purpose
+	// means all listed purposes. It requests pages as they are needed. An error comes
+	// last, with a zero RemoteFile.
 	List(ctx context.Context, purpose string) iter.Seq2[RemoteFile, error]
 
-	// References returns the ways to use a blob of this media type, stored under a
-	// name with this extension, in a request to the provider; the usual one first.
+	// References returns the kinds of references to a blob with this media type and a name
+	// with this extension; the usual one comes first.
 	References(mediaType, extension string) []ReferenceKind
 
-	// Reference builds what goes into such a request, as JSON ready to be pasted. The
-	// material has what the kind says it needs.
+	// Reference builds the JSON for a request to the provider. The material has what the
+	// kind needs.
 	Reference(kind ReferenceKind, m Material) ([]byte, error)
 }
 
-// Upload is a blob to be stored at a provider.
+// Upload is a blob for an upload to a provider.
 type Upload struct {
 	Purpose string
-	// Name is the remote file's name; its extension is what many providers choose
-	// their parser by.
+	// Name is the remote file's name. Many providers select their parser by its
+	// extension.
 	Name      string
 	MediaType string
 	Size      int64 // bytes
-	// Open starts a read of exactly Size bytes. A source that turns out to be wrong
-	// fails the read before its last byte.
+	// Open starts a read of exactly Size bytes. If the content is wrong, the read fails
+	// before its last byte.
 	Open func(ctx context.Context) (io.ReadCloser, error)
 }
 
@@ -70,62 +69,61 @@ type RemoteFile struct {
 	Name      string
 	Size      int64 // bytes
 	Purpose   string
-	CreatedAt time.Time // zero where the provider doesn't say
+	CreatedAt time.Time // zero if the provider doesn't say
 	ExpiresAt time.Time // zero: kept until deleted
 	Status    Status
-	// Detail is the provider's word on a failed or unfinished file.
+	// Detail is the provider's message about a failed or unfinished file.
 	Detail string
 }
 
-// Status is how far a provider is with a file.
+// Status is the state of a file at a provider.
 type Status string
 
-// What a provider's many words for it come down to.
+// The statuses of all providers are mapped to these.
 const (
 	StatusReady      Status = "ready"
 	StatusProcessing Status = "processing"
 	StatusFailed     Status = "failed"
 )
 
-// Retriever is the ability to look up one remote file.
+// Retriever is the ability to return one remote file by its id.
 type Retriever interface {
-	// Retrieve returns the file; KindLost where the provider doesn't know it.
+	// Retrieve returns the file, or KindLost if the provider doesn't know it.
 	Retrieve(ctx context.Context, id string) (RemoteFile, error)
 }
 
-// Poller is the ability to tell how far a file is that the provider still works
-// on after Upload. Only providers that work on files after they took them have
-// it.
+// Poller is the ability to return the status of a file that the provider processes after
+// the upload. Only providers that process files have it.
 type Poller interface {
-	// Poll returns the file with its present status.
+	// Poll returns the file with its current status.
 	Poll(ctx context.Context, id string) (RemoteFile, error)
 }
 
-// TextExtractor is the ability to give the text a provider has extracted from a
+// TextExtractor is the ability to return the text that a provider extracted from a
 // document.
 type TextExtractor interface {
-	// TextPurpose returns the purpose a document must be uploaded under for its text.
+	// TextPurpose returns the purpose that a document needs for its text.
 	TextPurpose() string
-	// Text streams the extracted text, UTF-8. KindLost where the provider doesn't know
-	// the file. The caller closes it.
+	// Text streams the extracted text in UTF-8. The error is of KindLost if the provider
+	// doesn't know the file. The caller closes the stream.
 	Text(ctx context.Context, id string) (io.ReadCloser, error)
 }
 
-// Downloader is the ability to give back a file's bytes. They need not be those
-// uploaded: some providers rewrite them.
+// Downloader is the ability to return a file's bytes. They may differ from the uploaded
+// ones: some providers rewrite files.
 type Downloader interface {
-	// Download streams the file. The caller closes it.
+	// Download streams the file. The caller closes the stream.
 	Download(ctx context.Context, id string) (io.ReadCloser, error)
 }
 
-// Unwrapper is a decorator of a Provider. It implements every ability, by asking
-// the provider it wraps.
+// Unwrapper is a decorator of a Provider. It implements every ability by calling the
+// wrapped provider.
 type Unwrapper interface {
 	Unwrap() Provider
 }
 
-// Ability returns p as a T where the adapter beneath all decorators is one: the
-// call then still goes through the decorators.
+// Ability returns p as a T if the adapter inside all decorators is a T. Calls to the
+// result still pass the decorators.
 func Ability[T any](p Provider) (T, bool) {
 	adapter := p
 	for {
