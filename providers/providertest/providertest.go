@@ -1,7 +1,7 @@
-// Package providertest is the conformance kit of provider adapters: what the
-// contract of providers.Provider says, tested against a simulator of the provider
-// (kimisim, glmsim, openaisim), with all the ways in which calls fail. An adapter
-// is right when Run passes; its own tests hold only what is peculiar to it.
+// Package providertest is the conformance kit of provider adapters. It tests the contract
+// of providers.Provider with a simulator of the provider (kimisim, glmsim, openaisim),
+// and with all kinds of failures. An adapter is correct if Run passes. Its own tests need
+// only cover what is special about the provider.
 package providertest
 
 import (
@@ -15,8 +15,8 @@ import (
 	"casgate/providers/simulator"
 )
 
-// Remote is what the kit needs of the simulator behind an adapter. Each
-// simulator's Server is one.
+// Remote has the controls of a simulator that the kit needs. Each simulator's Server
+// implements it.
 type Remote interface {
 	Files() []simulator.File
 	Put(simulator.File) simulator.File
@@ -31,31 +31,30 @@ type Remote interface {
 
 // Harness is an adapter under test.
 type Harness struct {
-	// Open returns an adapter with an empty account, and what stands behind it. It
-	// closes both with t.Cleanup: idle connections too, since the kit looks for
-	// goroutines that are left.
+	// Open returns an adapter with an empty account, and its simulator. It closes both with
+	// t.Cleanup, including idle connections, since the kit checks for leaked goroutines.
 	Open func(t *testing.T) (providers.Provider, Remote)
-	// Processing is Open for a simulator that calls new files unfinished for a few
-	// lookups. It must be there where the adapter is a Poller.
+	// Processing is Open for a simulator whose new files are unfinished for a few lookups.
+	// It is required if the adapter is a Poller.
 	Processing func(t *testing.T) (providers.Provider, Remote)
-	// Secrets are the credential and its parts, none of which may show up anywhere.
+	// Secrets are the credential and its parts. None may be visible anywhere.
 	Secrets []string
-	// Errors is the provider's table, as the simulator has it.
+	// Errors is the simulator's table of the provider's errors.
 	Errors []simulator.ErrorRow
-	// RateLimited is a refusal for too many calls, with a time to wait in the
-	// provider's usual way; 0: without.
+	// RateLimited is a refusal because of the rate limit, with the wait in the provider's
+	// usual form. A wait of 0 means none.
 	RateLimited func(wait time.Duration) simulator.Fault
 	// DeletesBlindly: the provider confirms the delete of a file it doesn't know.
 	DeletesBlindly bool
-	// NoHasMore: lists don't say whether there are more files, so that an adapter may
-	// take a repeated page for the end.
+	// NoHasMore: lists don't say whether there are more files, so an adapter may treat a
+	// repeated page as the end.
 	NoHasMore bool
 	// ErrorsIn200: the simulator answers errors with status 200.
 	ErrorsIn200 bool
 }
 
-// Run tests an adapter. No other tests may run meanwhile, since it counts
-// goroutines and memory.
+// Run tests an adapter. No other test may run at the same time, since it counts goroutines
+// and memory.
 func Run(t *testing.T, h Harness) {
 	before := goleak.IgnoreCurrent()
 	t.Run("Bounded", func(t *testing.T) { // one after the other: they measure memory
@@ -105,11 +104,11 @@ func Run(t *testing.T, h Harness) {
 		})
 	})
 	if err := goleak.Find(before); err != nil {
-		t.Errorf("goroutines are left: %v", err)
+		t.Errorf("goroutines were leaked: %v", err)
 	}
 }
 
-// run is one test's adapter with its simulator.
+// run is an adapter with its simulator for one test.
 type run struct {
 	Harness
 	providers.Provider

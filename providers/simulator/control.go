@@ -5,11 +5,10 @@ import (
 	"casgate/providers"
 )
 
-// Control is what a test sees of a simulator and does to it, behind the
-// adapter's back.
+// Control lets a test inspect and change a simulator, without the adapter.
 type Control struct{ core *Core }
 
-// Files returns the files that are kept, by creation.
+// Files returns the stored files, by creation.
 func (c Control) Files() []File {
 	c.core.mu.Lock()
 	defer c.core.mu.Unlock()
@@ -21,9 +20,9 @@ func (c Control) Files() []File {
 	return files
 }
 
-// Requests returns how many requests of a kind have come, however they ended. An
-// empty op counts all. Retrieve and poll are one request (OpRetrieve), and so are
-// text and download (OpDownload).
+// Requests returns the number of requests of an op, with any outcome. An empty op counts
+// all. Retrieve and poll are one request (OpRetrieve), and so are text and download
+// (OpDownload).
 func (c Control) Requests(op providers.Op) int {
 	c.core.mu.Lock()
 	defer c.core.mu.Unlock()
@@ -37,33 +36,33 @@ func (c Control) Requests(op providers.Op) int {
 	return sum
 }
 
-// Uploads returns how many uploads were completed, whether their replies arrived
-// or not, and whether the files are still there or not.
+// Uploads returns the number of completed uploads. It includes those with a lost reply,
+// and those whose file was removed since.
 func (c Control) Uploads() int {
 	c.core.mu.Lock()
 	defer c.core.mu.Unlock()
 	return c.core.uploads
 }
 
-// MostAtOnce returns how many requests were handled at once at most.
+// MostAtOnce returns the maximum number of concurrent requests so far.
 func (c Control) MostAtOnce() int {
 	c.core.mu.Lock()
 	defer c.core.mu.Unlock()
 	return c.core.most
 }
 
-// LastUpload returns what the last upload whose body arrived whole looked like.
+// LastUpload describes the last upload with a complete body.
 func (c Control) LastUpload() Received {
 	c.core.mu.Lock()
 	defer c.core.mu.Unlock()
 	return c.core.last
 }
 
-// Forget removes a file, and reports whether it was there.
+// Forget removes a file, and reports whether it existed.
 func (c Control) Forget(id string) bool { return c.core.Remove(id) }
 
-// Put plants a file that nobody uploaded, past all limits. An id must be given;
-// time and size are filled in where they are zero, the digest always.
+// Put adds a file without an upload and without limits. The id is required. Put sets
+// CreatedAt, Size and Digest if they are zero.
 func (c Control) Put(f File) File {
 	if f.CreatedAt.IsZero() {
 		f.CreatedAt = c.core.Now()
@@ -80,30 +79,29 @@ func (c Control) Put(f File) File {
 	return f
 }
 
-// Lose makes the next n uploads be acknowledged and forgotten at once.
+// Lose makes the simulator acknowledge the next n uploads without storing the files.
 func (c Control) Lose(n int) {
 	c.core.mu.Lock()
 	defer c.core.mu.Unlock()
 	c.core.lose = n
 }
 
-// Fail makes requests fail. Of several faults that fit a request the one given
-// first strikes.
+// Fail makes requests fail. If several faults match a request, the first one applies.
 func (c Control) Fail(f Fault) {
 	c.core.mu.Lock()
 	defer c.core.mu.Unlock()
 	c.core.faults = append(c.core.faults, &f)
 }
 
-// Clear ends all faults. Those under way go on.
+// Clear ends all faults. Running ones go on.
 func (c Control) Clear() {
 	c.core.mu.Lock()
 	defer c.core.mu.Unlock()
 	c.core.faults = nil
 }
 
-// Hold stops the next upload that gets to a point and that no earlier Hold
-// stops there, until the gate is released.
+// Hold stops the next upload at a point until the gate is released. Several gates at one
+// point stop one upload each.
 func (c Control) Hold(at Point) *Gate {
 	g := &Gate{arrived: make(chan struct{}), released: make(chan struct{})}
 	c.core.mu.Lock()

@@ -12,76 +12,74 @@ import (
 	"casgate/providers"
 )
 
-// FaultKind is a way for a request to fail.
+// FaultKind is a way in which a request fails.
 type FaultKind string
 
-// The kinds of faults. "Done" is what Fault.Applied says.
+// The kinds of faults. "Applied" refers to Fault.Applied.
 const (
-	// Cut: the connection is cut instead of an answer. Not done: in the middle of the
-	// request's body.
+	// Cut: the connection is cut instead of an answer. If not applied, it is cut in the
+	// middle of the request's body.
 	Cut FaultKind = "cut"
-	// Down: the connection is cut before anything of the request's body was read.
+	// Down: the connection is cut before the request's body is read.
 	Down FaultKind = "down"
-	// HTMLTimeout: a gateway before the provider answers 504 with an HTML page.
+	// HTMLTimeout: a proxy in front of the provider answers 504 with an HTML page.
 	HTMLTimeout FaultKind = "html_timeout"
-	// Stall: the request was read whole, and no answer comes until Fault.Until is
-	// closed, or the client is gone. Then, where it is done, the answer comes;
-	// otherwise the connection is cut.
+	// Stall: the whole request is read, but no answer comes until Fault.Until is closed or
+	// the client has left. Then, if applied, the answer comes; otherwise the connection is
+	// cut.
 	Stall FaultKind = "stall"
-	// Refuse: an error as the provider gives it, with Status, Code and Message.
+	// Refuse: an error in the provider's form, with Status, Code and Message.
 	Refuse FaultKind = "refuse"
 	// RefuseIn200: the same error with status 200.
 	RefuseIn200 FaultKind = "refuse_in_200"
-	// NoID: the answer of a success, without the id, or without a list's data.
+	// NoID: the answer of a success without the id, or without a list's data.
 	NoID FaultKind = "no_id"
-	// Truncated: the answer of a success, whose JSON ends in the middle.
+	// Truncated: the answer of a success, with incomplete JSON.
 	Truncated FaultKind = "truncated"
-	// Garbage: status 200, and text that is no JSON.
+	// Garbage: status 200 with text that is not JSON.
 	Garbage FaultKind = "garbage"
-	// Endless: status 200, and JSON that doesn't end before the client leaves.
+	// Endless: status 200 with JSON that never ends.
 	Endless FaultKind = "endless"
 	// Redirect: 307 to the same path at Fault.Location.
 	Redirect FaultKind = "redirect"
-	// SamePage: a list gives its first page, whichever is asked for.
+	// SamePage: a list answers with its first page to all requests.
 	SamePage FaultKind = "same_page"
 )
 
 // Fault makes requests fail.
 type Fault struct {
-	// Op is the request to fail; empty means all. See Control.Requests for which
-	// requests share a name.
+	// Op is the kind of request that fails; empty means all. Control.Requests says which
+	// kinds share an op.
 	Op providers.Op
-	// Times is how often; 0 means until Control.Clear.
+	// Times is the number of failures; 0 means until Control.Clear.
 	Times int
-	// Skip lets so many requests through first.
+	// Skip is the number of requests that pass first.
 	Skip int
 	Kind FaultKind
-	// Applied: what was asked for was done nevertheless. A request that is refused
-	// anyway gets that answer instead of the fault. For Down, and SamePage, it means
-	// nothing.
+	// Applied: the request takes effect anyway. A request that the provider refuses gets
+	// the refusal instead of the fault. It has no meaning for Down and SamePage.
 	Applied bool
-	// Early: an answer that is not Applied comes before the request's body was read.
+	// Early: an answer that is not Applied comes before the request's body is read.
 	Early bool
 
 	// Status, Code and Message are those of Refuse and RefuseIn200.
 	Status  int
 	Code    string
 	Message string
-	// RetryAfter is sent as a header with them, in seconds; 0 means that none is sent.
+	// RetryAfter is the header Retry-After with them; 0 means no header.
 	RetryAfter time.Duration
-	// Until ends a Stall; nil means that only the client's leaving does.
+	// Until ends a Stall; nil means that it ends when the client leaves.
 	Until <-chan struct{}
-	// Struck, where it isn't nil, is sent to each time the fault has struck, if it can
-	// take it at once.
+	// Struck gets a value each time the fault was applied, without blocking. Optional.
 	Struck chan<- struct{}
-	// Location is where a Redirect goes: scheme and host.
+	// Location is the target of a Redirect: scheme and host.
 	Location string
 }
 
-// spoils reports whether a fault is made of the answer that a success has.
+// spoils reports whether a fault changes the answer of a success.
 func (f *Fault) spoils() bool { return f.Kind == NoID || f.Kind == Truncated }
 
-// take returns the fault that strikes this request; nil means none.
+// take returns the fault for this request, or nil.
 func (c *Core) take(op providers.Op) *Fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,8 +100,8 @@ func (c *Core) take(op providers.Op) *Fault {
 	return nil
 }
 
-// strike fails a request. The answer is that of the request if it was done, and
-// zero if it wasn't.
+// strike fails a request. The answer done is the request's if it was applied, and
+// otherwise zero.
 func (c *Core) strike(f *Fault, w http.ResponseWriter, r *http.Request, done Answer) {
 	if f.Kind != Stall {
 		defer f.tell()
@@ -162,12 +160,12 @@ func (f *Fault) tell() {
 	}
 }
 
-// gatewayTimeoutPage is such as gateways put before an HTTP API.
+// gatewayTimeoutPage is a typical page of an HTTP proxy.
 const gatewayTimeoutPage = "<html>\r\n<head><title>504 Gateway Time-out</title></head>\r\n<body>\r\n" +
 	"<center><h1>504 Gateway Time-out</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
 
-// withoutID takes away what makes an answer usable. One that is no JSON object,
-// such as a file's bytes, becomes an empty object.
+// withoutID removes the id and the data from an answer. An answer that is not a JSON
+// object, such as a file's bytes, becomes an empty object.
 func withoutID(a Answer) Answer {
 	object := map[string]any{}
 	if err := json.Unmarshal(a.Body, &object); err != nil {
@@ -178,7 +176,7 @@ func withoutID(a Answer) Answer {
 	return JSON(http.StatusOK, object)
 }
 
-// wait returns when the channel is closed or the client is gone.
+// wait returns when the channel is closed or the client has left.
 func wait(ctx context.Context, until <-chan struct{}) {
 	select {
 	case <-ctx.Done():
@@ -186,7 +184,7 @@ func wait(ctx context.Context, until <-chan struct{}) {
 	}
 }
 
-// writeEndless writes until the client has left.
+// writeEndless writes until the client leaves.
 func writeEndless(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	chunk := []byte(strings.Repeat("0", 32<<10))
@@ -195,18 +193,18 @@ func writeEndless(w http.ResponseWriter) {
 	}
 }
 
-// readHalf reads half of a request's body, or some of one of unknown length.
+// readHalf reads half of a request's body, or 1 KiB if its length is unknown.
 func readHalf(r *http.Request) {
 	half := r.ContentLength / 2
 	if half < 0 {
 		half = 1 << 10
 	}
-	// The connection is cut next, whether the client is still there or not.
+	// The connection is cut next, so the error doesn't matter.
 	_, _ = io.CopyN(io.Discard, r.Body, half)
 }
 
-// drain reads the rest of a request's body, so that the client is sure to be
-// reading when the answer comes.
+// drain reads the rest of a request's body, so that the client is reading when the
+// answer comes.
 func drain(r *http.Request) {
 	// A client that has left gets no answer either way.
 	_, _ = io.Copy(io.Discard, r.Body)

@@ -2,7 +2,7 @@ package simulator
 
 import "sync"
 
-// Point is a place on an upload's way where it can be held.
+// Point is a point of an upload where a test can stop it.
 type Point string
 
 // The points of an upload.
@@ -12,22 +12,21 @@ const (
 	Stored      Point = "stored"       // before the reply
 )
 
-// Gate holds an upload. It does not let go by itself, also not where the client
-// is gone: a test says when, by Release, before it closes the server.
+// Gate stops an upload until Release, even if the client has left. A test must call
+// Release before it closes the server.
 type Gate struct {
 	arrived  chan struct{}
 	released chan struct{}
 	once     sync.Once
 }
 
-// Arrived is closed when an upload has got to the gate.
+// Arrived is closed when an upload reaches the gate.
 func (g *Gate) Arrived() <-chan struct{} { return g.arrived }
 
-// Release lets the upload go on, or pass where it hasn't come yet. It may be
-// called again.
+// Release lets the upload continue, or pass if it hasn't arrived yet. Safe to repeat.
 func (g *Gate) Release() { g.once.Do(func() { close(g.released) }) }
 
-// pass waits at the gate of this point, if there is one.
+// pass waits at the gate of this point if there is one.
 func (c *Core) pass(at Point) {
 	c.mu.Lock()
 	var g *Gate

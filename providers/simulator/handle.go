@@ -11,7 +11,7 @@ import (
 	"casgate/providers"
 )
 
-// Answer is what a simulator replies.
+// Answer is a simulator's answer.
 type Answer struct {
 	Status      int
 	ContentType string // empty means application/json
@@ -42,23 +42,22 @@ func (a Answer) write(w http.ResponseWriter) {
 	}
 	w.Header().Set("Content-Type", a.ContentType)
 	w.WriteHeader(a.Status)
-	// A client that has left gets no answer, as it is with any server.
+	// A client that has left gets no answer.
 	_, _ = w.Write(a.Body)
 }
 
-// Authorize returns the answer to a request without the right credential, and
-// nil to one that has it.
+// Authorize returns the answer to a request without the right credential, or nil.
 type Authorize func(r *http.Request) *Answer
 
-// Bearer returns what a request's Authorization header bears.
+// Bearer returns the bearer token of a request.
 func Bearer(r *http.Request) (token string, ok bool) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return token, strings.EqualFold(scheme, "Bearer") && token != ""
 }
 
-// Handle makes an http.Handler of what a simulator answers to one kind of
-// request: around it requests are counted, fail as they should, and are refused
-// where there are too many, or without the credential.
+// Handle makes an http.Handler from a function that answers one kind of request. The
+// handler counts requests, applies faults, and refuses requests over a limit or without
+// the credential.
 func (c *Core) Handle(op providers.Op, answer func(r *http.Request) Answer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h := c.config.RequestIDHeader; h != "" {
@@ -88,8 +87,7 @@ func (c *Core) Handle(op providers.Op, answer func(r *http.Request) Answer) http
 	})
 }
 
-// readsOnly reports whether a request changes nothing, so that it makes no
-// difference whether it was done.
+// readsOnly reports whether a request changes nothing.
 func readsOnly(op providers.Op) bool { return op != providers.OpUpload && op != providers.OpDelete }
 
 func (c *Core) answer(op providers.Op, r *http.Request, excess *Excess, answer func(r *http.Request) Answer) (a Answer, refused bool) {
@@ -110,7 +108,7 @@ func (c *Core) answer(op providers.Op, r *http.Request, excess *Excess, answer f
 	return a, refused
 }
 
-// enter counts a request, and says whether it is one too many.
+// enter counts a request, and returns an Excess if it is over a limit.
 func (c *Core) enter(op providers.Op) *Excess {
 	c.mu.Lock()
 	defer c.mu.Unlock()

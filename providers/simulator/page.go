@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// Page returns the files that follow the one named after, at most limit of them,
-// and whether there are more. An empty name means from the start, and so does that
-// of a file that isn't there any more, as a server without a cursor would have it.
+// Page returns at most limit files after the one with the id after, and whether there are
+// more. It starts from the first file if the id is empty, or if the file no longer
+// exists, as a server without cursors does.
 func Page(files []File, after string, limit int) (page []File, more bool) {
 	if after != "" {
 		i := slices.IndexFunc(files, func(f File) bool { return f.ID == after })
@@ -20,7 +20,7 @@ func Page(files []File, after string, limit int) (page []File, more bool) {
 	return files, false
 }
 
-// Download answers with a file's bytes, where they were kept.
+// Download answers with a file's bytes if the simulator has all of them.
 func (c *Core) Download(f File, contentType string) Answer {
 	if !f.Whole() {
 		return c.Error(http.StatusInternalServerError, "simulator",

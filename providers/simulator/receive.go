@@ -13,20 +13,20 @@ import (
 	"casgate/cas"
 )
 
-// Order is where an upload's form has its scalar fields.
+// Order is the position of the scalar fields in an upload's form.
 type Order string
 
-// The orders that a provider may insist on.
+// The orders that providers require.
 const (
 	AnyOrder    Order = ""
 	FieldsFirst Order = "fields_first"
 	FileFirst   Order = "file_first"
 )
 
-// maxField is how long a form's scalar field may be, in bytes.
+// maxField is the maximum length of a scalar field, in bytes.
 const maxField = 64 << 10
 
-// Form is an upload's form, with what is kept of its file.
+// Form is an upload's form.
 type Form struct {
 	Received
 	// File has Size, Digest, Head and Name; ok is HasFile.
@@ -34,8 +34,8 @@ type Form struct {
 	HasFile bool
 }
 
-// Receive reads an upload's form to its end, and holds it at BodyRead. The error,
-// of a form that is none or that broke off, is one for the client.
+// Receive reads an upload's form to its end, and stops at the gate of BodyRead. The error
+// of an invalid or incomplete form is for the client.
 func (c *Core) Receive(r *http.Request, order Order) (Form, error) {
 	form := Form{Received: Received{ContentLength: r.ContentLength, Fields: map[string]string{}}}
 	parts, err := r.MultipartReader()
@@ -44,7 +44,7 @@ func (c *Core) Receive(r *http.Request, order Order) (Form, error) {
 	}
 	for {
 		part, err := parts.NextRawPart()
-		if err == io.EOF { // one that is wrapped means a form that broke off
+		if err == io.EOF { // a wrapped one means an incomplete form
 			break
 		}
 		if err != nil {
@@ -54,7 +54,7 @@ func (c *Core) Receive(r *http.Request, order Order) (Form, error) {
 			return Form{}, err
 		}
 	}
-	// Beyond the form's end nothing may follow that wasn't announced.
+	// After the form's end only the announced bytes may follow.
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {
 		return Form{}, fmt.Errorf("reading the form's end: %w", err)
 	}
@@ -84,8 +84,8 @@ func (f *Form) add(part *multipart.Part, order Order) error {
 	if f.HasFile {
 		return errors.New("the form has more than one file")
 	}
-	// RFC 7578, section 4.2: filename* must not be used in forms, and few servers know
-	// it. Go's parser decodes it into filename.
+	// RFC 7578, section 4.2: forms must not use filename*, and few servers know it. Go's
+	// parser decodes it into filename.
 	if bytes.Contains([]byte(part.Header.Get("Content-Disposition")), []byte("filename*")) {
 		return errors.New("the file's name is given as filename*")
 	}
@@ -114,7 +114,7 @@ func (f *Form) addField(name string, part io.Reader) error {
 	return nil
 }
 
-// readFile reads a file, and keeps of it what simulators keep.
+// readFile reads a file's content to its end, and keeps its head.
 func readFile(r io.Reader) (File, error) {
 	var head bytes.Buffer
 	hash := sha256.New()

@@ -6,11 +6,10 @@ import (
 	"casgate/providers"
 )
 
-// Retry is what a provider's documentation says about repeating a call that
-// failed.
+// Retry is what a provider's documentation says about repeating a failed call.
 type Retry string
 
-// What it may say.
+// The advice in documentations.
 const (
 	RetryUnsaid     Retry = ""               // nothing
 	RetryNo         Retry = "no"             // it fails again
@@ -23,25 +22,25 @@ const (
 
 // ErrorRow is a row of a provider's table of errors.
 type ErrorRow struct {
-	// Op is a call that this error is known, or likely, to come from.
+	// Op is a call that is known or likely to fail with this error.
 	Op     providers.Op
 	Status int
 	// Code is Kimi's "type", and GLM's "code".
 	Code    string
 	Message string
 	Retry   Retry
-	// Kinds are those that an adapter may make of it. There is more than one where the
-	// documentation leaves open what has become of the call.
+	// Kinds are the kinds that an adapter may choose. There are several if the
+	// documentation doesn't say what happened to the call.
 	Kinds []providers.Kind
-	// TooMany is what the adapter's error must say, where it is of KindQuota or
+	// TooMany is the expected TooMany of the adapter's error, if its kind is KindQuota or
 	// RetryAfter is set.
 	TooMany bool
-	// RetryAfter is the time that Message names.
+	// RetryAfter is the wait that Message contains.
 	RetryAfter time.Duration
 }
 
-// Fault returns a fault that answers with this row, so many times (0: until
-// cleared).
+// Fault returns a fault that answers with this row for a number of times; 0 means until
+// Control.Clear.
 func (e ErrorRow) Fault(times int) Fault {
 	return Fault{Op: e.Op, Times: times, Kind: Refuse, Status: e.Status, Code: e.Code, Message: e.Message}
 }

@@ -1,10 +1,9 @@
-// Package simulator is what the simulators of providers share: the files they keep,
-// what tests ask of them and do to them, and the handling of requests around
-// what is peculiar to a provider. It imports no testing, since a gateway can run
-// simulators in its own process.
+// Package simulator is the common part of all simulators of providers: the stored files,
+// the controls for tests, and the handling of requests. It doesn't import testing, since
+// a gateway can run simulators in its own process.
 //
-// Uploads are streamed: of a file its size, its SHA-256 and its first HeadSize
-// bytes are kept.
+// Uploads are streamed: a simulator keeps a file's size, its SHA-256 and its first
+// HeadSize bytes.
 package simulator
 
 import (
@@ -15,8 +14,8 @@ import (
 	"casgate/providers"
 )
 
-// HeadSize is how many bytes of a file are kept. A file that is no larger can be
-// downloaded again; of a larger one the text is that of its head.
+// HeadSize is how many bytes of a file a simulator keeps. Only a file of at most this
+// size can be downloaded. The text of a larger one is the text of its head.
 const HeadSize = 64 << 10
 
 // Header is set, to HeaderValue, on every answer of a simulator.
@@ -25,7 +24,7 @@ const (
 	HeaderValue = "casgate"
 )
 
-// File is a file that a simulator keeps.
+// File is a remote file in a simulator.
 type File struct {
 	ID        string
 	Name      string
@@ -34,36 +33,34 @@ type File struct {
 	Digest    cas.Digest
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: kept until deleted
-	// Head is the first HeadSize bytes, or all of a smaller file. It is not to be
-	// changed.
+	// Head is the first HeadSize bytes, or the whole of a smaller file. Read-only.
 	Head []byte
-	// Polls is how often the file will still be called unfinished.
+	// Polls is how many more lookups report the file as unfinished.
 	Polls int
 }
 
-// Whole reports whether the whole file was kept.
+// Whole reports whether Head is the whole file.
 func (f File) Whole() bool { return int64(len(f.Head)) == f.Size }
 
-// Received is what a simulator saw of an upload's request, beside the file.
+// Received describes an upload's request, without the file's content.
 type Received struct {
-	// ContentLength is the request's; -1 where it was chunked.
+	// ContentLength is the request's; -1 if it was chunked.
 	ContentLength int64
-	// Order lists the names of the form's parts as they came.
+	// Order lists the names of the form's parts in their order.
 	Order []string
-	// Fields has the values of those that aren't the file.
+	// Fields has the values of all parts but the file.
 	Fields map[string]string
-	// FileName and MediaType are the file part's own.
+	// FileName and MediaType are those of the file part.
 	FileName  string
 	MediaType string
 }
 
-// Config is what makes a Core one provider's.
+// Config holds what differs between providers.
 type Config struct {
-	// Now is the clock that files get their times from, and expire by; nil means
-	// time.Now.
+	// Now is the clock for the files' times and expiry; nil means time.Now.
 	Now func() time.Time
-	// PerMinute and Concurrency bound the requests; 0 means unbounded. Limited is the
-	// answer to one too many.
+	// PerMinute and Concurrency limit the requests; 0 means unlimited. Limited is the
+	// answer to a request over a limit.
 	PerMinute   int
 	Concurrency int
 	Limited     func(Excess) Answer
@@ -71,20 +68,20 @@ type Config struct {
 	Authorize Authorize
 	// ErrorBody is the JSON of an error.
 	ErrorBody func(status int, code, message string) any
-	// RequestIDHeader is where an answer's request id goes.
+	// RequestIDHeader is the header for an answer's request id.
 	RequestIDHeader string
 }
 
-// Excess is a request too many.
+// Excess describes a request over a limit.
 type Excess struct {
-	// Concurrent: too many at once; otherwise too many in a minute.
+	// Concurrent: too many requests at once; otherwise too many in a minute.
 	Concurrent bool
 	Limit      int
 	Wait       time.Duration
 }
 
-// Core keeps files and handles requests for a simulator. It is safe for
-// concurrent use.
+// Core stores files and handles requests for a simulator. It is safe for concurrent
+// use.
 type Core struct {
 	config Config
 
@@ -112,12 +109,12 @@ func NewCore(c Config) *Core {
 // Now returns the simulator's time.
 func (c *Core) Now() time.Time { return c.config.Now() }
 
-// Control returns what tests need of the simulator.
+// Control returns the controls for tests.
 func (c *Core) Control() Control { return Control{c} }
 
-// Store keeps a file, and counts a completed upload. Admit, asked first, may
-// change the file or return the answer that refuses it; no other file comes or
-// goes meanwhile.
+// Store stores a file, and counts a completed upload. It calls admit first, which may
+// change the file or return the answer of a refusal. No other file is added or removed
+// meanwhile.
 func (c *Core) Store(f File, admit func(kept []*File, f *File) *Answer) (File, *Answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,7 +131,7 @@ func (c *Core) Store(f File, admit func(kept []*File, f *File) *Answer) (File, *
 	return f, nil
 }
 
-// File returns a file by its id.
+// File returns a file by id.
 func (c *Core) File(id string) (File, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,8 +141,8 @@ func (c *Core) File(id string) (File, bool) {
 	return File{}, false
 }
 
-// Poll is File for a request that asks how far the file is: it counts Polls down,
-// and returns the file as it was before.
+// Poll returns a file for a request of its status. It decrements Polls, and returns the
+// file as it was before.
 func (c *Core) Poll(id string) (File, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -158,7 +155,7 @@ func (c *Core) Poll(id string) (File, bool) {
 	return f, true
 }
 
-// Remove removes a file, and reports whether it was there.
+// Remove removes a file, and reports whether it existed.
 func (c *Core) Remove(id string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -170,7 +167,7 @@ func (c *Core) Remove(id string) bool {
 	return true
 }
 
-// index returns a file's place, or -1.
+// index returns a file's index, or -1.
 func (c *Core) index(id string) int {
 	c.dropExpired()
 	for i, f := range c.files {

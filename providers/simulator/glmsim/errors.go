@@ -25,7 +25,7 @@ func row(status int, code, message string, retry simulator.Retry, kinds []provid
 	return simulator.ErrorRow{Op: providers.OpUpload, Status: status, Code: code, Message: message, Retry: retry, Kinds: kinds}
 }
 
-// The rows that the simulator answers by itself.
+// The rows that the simulator uses itself.
 var (
 	errAuth         = row(401, "1000", "身份验证失败", simulator.RetryNo, auth)
 	errNoAuth       = row(401, "1001", "Header 中未收到 Authentication 参数，无法进行身份验证", simulator.RetryNo, auth)
@@ -87,16 +87,16 @@ var Errors = []simulator.ErrorRow{
 	row(429, "1302", "上传文件频率过快", simulator.RetryYes, transient),
 }
 
-// RateLimited refuses a request for its rate. A time to wait is named by the
-// header Retry-After; none where it is 0.
+// RateLimited is a refusal because of the rate limit. The header Retry-After has the
+// wait, if it isn't 0.
 func RateLimited(wait time.Duration) simulator.Fault {
 	f := errRate.Fault(1)
 	f.RetryAfter = wait
 	return f
 }
 
-// Overloaded refuses a request since the service has too much to do.
+// Overloaded is a refusal because the service is overloaded.
 func Overloaded() simulator.Fault { return errOverloaded.Fault(1) }
 
-// QuotaUsedUp refuses a request for want of money.
+// QuotaUsedUp is a refusal because the account's money is used up.
 func QuotaUsedUp() simulator.Fault { return errQuota.Fault(1) }

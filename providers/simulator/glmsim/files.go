@@ -156,8 +156,8 @@ func (s *Server) content(r *http.Request) simulator.Answer {
 	return simulator.Answer{Status: http.StatusOK, ContentType: "application/octet-stream", Body: body}
 }
 
-// text is what the simulator extracts from a file: text as it is, and of all else
-// a line that names it.
+// text is the simulator's extracted text of a file: a text file's own text, or otherwise
+// one line with the digest.
 func text(f simulator.File) string {
 	if f.Whole() && utf8.Valid(f.Head) {
 		return string(f.Head)

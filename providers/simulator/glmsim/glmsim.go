@@ -1,11 +1,11 @@
-// Package glmsim simulates the file API of GLM (BigModel and Z.ai), as far as
-// public material tells how it behaves. What nobody has published is assumed;
-// Assumptions lists it. Server is a plain http.Handler; its API is below
-// /api/paas/v4 and, as that of the coding plan, /api/coding/paas/v4.
+// Package glmsim simulates the file API of GLM (BigModel and Z.ai), according to public
+// material. Assumptions lists the behaviour that is only assumed. Server is a plain
+// http.Handler with the API at /api/paas/v4 and, for the coding plan, at
+// /api/coding/paas/v4.
 //
 // Sources: the documentation, the OpenAPI document and the error tables of
-// docs.bigmodel.cn and docs.z.ai, the public Python SDKs, and replies of the live
-// service that others have published.
+// docs.bigmodel.cn and docs.z.ai, the public Python SDKs, and published replies of the
+// live service.
 package glmsim
 
 import (
@@ -19,18 +19,18 @@ import (
 	"casgate/providers/simulator"
 )
 
-// Prefix is where the API begins: a base URL ends with it. CodingPrefix is that
+// Prefix is the path of the API, at the end of a base URL. CodingPrefix is that
 // of the coding plan.
 const (
 	Prefix       = "/api/paas/v4"
 	CodingPrefix = "/api/coding/paas/v4"
 )
 
-// MissingDelete is how a delete of a file that isn't there is answered. Nobody
-// has published it, so that an adapter has to stand all of these.
+// MissingDelete is the answer to the delete of a missing file. It is not published, so an
+// adapter must handle all of these.
 type MissingDelete string
 
-// The answers that seem possible.
+// The possible answers.
 const (
 	Missing404       MissingDelete = ""               // 404 with an error
 	Missing400       MissingDelete = "400"            // 400 with code 1214
@@ -38,8 +38,8 @@ const (
 	MissingDeleted   MissingDelete = "deleted: true"  // 200, as if it had been there
 )
 
-// Options are the service's quirks. The zero value is BigModel as it was last
-// described, with its documented limits.
+// Options are variants of the service. The zero value is BigModel as last documented,
+// with its documented limits.
 type Options struct {
 	// Key is the one API key, "<id>.<secret>", that is taken, itself or in the form of
 	// a JWT signed with it; empty means any.
@@ -69,18 +69,18 @@ type Options struct {
 	ErrorsIn200 bool
 	// NoPermission answers 434: file management is not open to the account.
 	NoPermission bool
-	// Order is what an upload's form must keep to. That any is taken is an assumption.
+	// Order is the required order of an upload's form. Assumed: any order is accepted.
 	Order simulator.Order
 	// MissingDelete is the answer to a delete of a file that isn't there.
 	MissingDelete MissingDelete
-	// OldestFirst turns lists around. That the newest come first is an assumption.
+	// OldestFirst reverses lists. Assumed: the newest files come first.
 	OldestFirst bool
 	// ParserPolls is how often a task of the file parser is still at work when it is
 	// asked for.
 	ParserPolls int
 }
 
-// Assumptions lists what this simulator makes up, since nothing public tells.
+// Assumptions lists the behaviour that no public material confirms.
 var Assumptions = []string{
 	"a delete of a file that isn't there answers 404 with code 1222 (Options.MissingDelete)",
 	"GET /files/{id}, which doesn't exist, answers 404 with code 1222",

@@ -24,7 +24,7 @@ var (
 	unclear = []providers.Kind{providers.KindUnknown, providers.KindTransient}
 )
 
-// The rows that the simulator answers by itself.
+// The rows that the simulator uses itself.
 var (
 	errPurpose = simulator.ErrorRow{
 		Op: providers.OpUpload, Status: 400, Code: invalidRequest, Retry: simulator.RetryNo, Kinds: permanent,
@@ -124,8 +124,8 @@ func rateRow(what string, limit int, after time.Duration) simulator.ErrorRow {
 	}
 }
 
-// RateLimited refuses a request for its rate. A time to wait is named in the
-// message; none where it is 0.
+// RateLimited is a refusal because of the rate limit. The message contains the wait, if
+// it isn't 0.
 func RateLimited(wait time.Duration) simulator.Fault {
 	f := rateRow("RPM", 3, wait).Fault(1)
 	if wait == 0 {
@@ -134,8 +134,8 @@ func RateLimited(wait time.Duration) simulator.Fault {
 	return f
 }
 
-// Overloaded refuses a request since the service has too much to do.
+// Overloaded is a refusal because the service is overloaded.
 func Overloaded() simulator.Fault { return errOverloaded.Fault(1) }
 
-// QuotaUsedUp refuses a request for want of money.
+// QuotaUsedUp is a refusal because the account's money is used up.
 func QuotaUsedUp() simulator.Fault { return errQuota.Fault(1) }

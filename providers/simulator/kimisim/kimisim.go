@@ -1,9 +1,9 @@
-// Package kimisim simulates Kimi's (Moonshot's) file API, as far as public
-// material tells how it behaves. What nobody has published is assumed; Assumptions
-// lists it. Server is a plain http.Handler; its API is below /v1.
+// Package kimisim simulates Kimi's (Moonshot's) file API, according to public material.
+// Assumptions lists the behaviour that is only assumed. Server is a plain http.Handler
+// with the API at /v1.
 //
-// Sources: platform.kimi.com's documentation and OpenAPI document, its error
-// table, and replies of the live service that others have published.
+// Sources: the documentation, the OpenAPI document and the error table of
+// platform.kimi.com, and published replies of the live service.
 package kimisim
 
 import (
@@ -17,7 +17,7 @@ import (
 	"casgate/providers/simulator"
 )
 
-// Prefix is where the API begins: a base URL ends with it.
+// Prefix is the path of the API, at the end of a base URL.
 const Prefix = "/v1"
 
 // The documented limits. That MB and GB are powers of two is an assumption.
@@ -28,10 +28,10 @@ const (
 	MaxBytes      = 10 << 30
 )
 
-// Options are the service's quirks. The zero value is the service as it was last
-// described, with its documented limits.
+// Options are variants of the service. The zero value is the service as last documented,
+// with its documented limits.
 type Options struct {
-	// Key is the one API key that is taken; empty means any.
+	// Key is the only accepted API key; empty means any.
 	Key string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -41,12 +41,12 @@ type Options struct {
 	MaxFiles    int
 	MaxFileSize int64
 	MaxBytes    int64
-	// PerMinute and Concurrency limit requests, with 429; 0 means that they don't.
+	// PerMinute and Concurrency limit requests, with 429; 0 means unlimited.
 	// Whether file requests count against these limits is not documented.
 	PerMinute   int
 	Concurrency int
 
-	// Order is what an upload's form must keep to. That any is taken is an assumption.
+	// Order is the required order of an upload's form. Assumed: any order is accepted.
 	Order simulator.Order
 	// LegacyIDs gives 20 characters without prefix, as before 2026-08-31.
 	LegacyIDs bool
@@ -73,11 +73,11 @@ type Options struct {
 	// PageSize makes lists come in pages, which follow each other with the parameter
 	// after; 0 means that a list is whole. That lists are ever paged is an assumption.
 	PageSize int
-	// OldestFirst turns lists around. That the newest come first is an assumption.
+	// OldestFirst reverses lists. Assumed: the newest files come first.
 	OldestFirst bool
 }
 
-// Assumptions lists what this simulator makes up, since nothing public tells.
+// Assumptions lists the behaviour that no public material confirms.
 var Assumptions = []string{
 	"100 MB and 10 GB are 100 MiB and 10 GiB",
 	"an account that is full by bytes answers 400 invalid_request_error, like one that is full by number",

@@ -69,8 +69,8 @@ func (s *Server) check(f simulator.File) *simulator.ErrorRow {
 // isMP4 reports whether a file begins as ISO/IEC 14496-12 has it.
 func isMP4(head []byte) bool { return len(head) >= 8 && string(head[4:8]) == "ftyp" }
 
-// text is what the simulator extracts from a file: text as it is, and of all else
-// a line that names it.
+// text is the simulator's extracted text of a file: a text file's own text, or otherwise
+// one line with the digest.
 func text(f simulator.File) string {
 	head := f.Head
 	if !f.Whole() { // a character may have been cut

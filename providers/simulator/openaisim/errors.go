@@ -67,15 +67,15 @@ var Errors = []simulator.ErrorRow{
 	row(503, "", "The engine is currently overloaded, please try again later", simulator.RetryYes, unclear),
 }
 
-// RateLimited refuses a request for its rate. A time to wait is named by the
-// header Retry-After; none where it is 0.
+// RateLimited is a refusal because of the rate limit. The header Retry-After has the
+// wait, if it isn't 0.
 func RateLimited(wait time.Duration) simulator.Fault {
 	f := errRate.Fault(1)
 	f.RetryAfter = wait
 	return f
 }
 
-// QuotaUsedUp refuses a request for want of money.
+// QuotaUsedUp is a refusal because the account's money is used up.
 func QuotaUsedUp() simulator.Fault { return errQuota.Fault(1) }
 
 // seconds is a Retry-After header's value: whole seconds, rounded up.

@@ -1,6 +1,5 @@
-// Package openaisim simulates file APIs in the likeness of OpenAI's, with the
-// ways in which others depart from it as options. Server is a plain http.Handler;
-// its API is below /v1.
+// Package openaisim simulates OpenAI-like file APIs. Options are the differences between
+// services. Server is a plain http.Handler with the API at /v1.
 package openaisim
 
 import (
@@ -13,16 +12,16 @@ import (
 	"casgate/providers/simulator"
 )
 
-// Prefix is where the API begins: a base URL ends with it.
+// Prefix is the path of the API, at the end of a base URL.
 const Prefix = "/v1"
 
-// Options are what services depart in. The zero value is OpenAI's own.
+// Options are the differences between services. The zero value is OpenAI.
 type Options struct {
-	// Key is the one API key that is taken; empty means any.
+	// Key is the only accepted API key; empty means any.
 	Key string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// PerMinute and Concurrency limit requests, with 429; 0 means that they don't.
+	// PerMinute and Concurrency limit requests, with 429; 0 means unlimited.
 	PerMinute   int
 	Concurrency int
 
@@ -61,7 +60,7 @@ type Options struct {
 	PageSize int
 }
 
-// Assumptions lists what this simulator makes up, since nothing public tells.
+// Assumptions lists the behaviour that no public material confirms.
 var Assumptions = []string{
 	"a form whose parts are in the wrong order answers 400 invalid_request_error",
 	"an account that is full by number answers as Azure's does, one that is full by bytes as OpenAI's",
