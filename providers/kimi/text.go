@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// textHead is how much of an answer is looked at to tell how the text comes, and
-	// textTail how much may follow it, in bytes.
+	// textHead is how many bytes of an answer decide about its format. textTail is how many
+	// bytes may follow the text.
 	textHead = 64 << 10
 	textTail = 64 << 10
 )
@@ -27,7 +27,7 @@ const (
 // TextPurpose implements providers.TextExtractor.
 func (p *Provider) TextPurpose() string { return purposeExtract }
 
-// Text implements providers.TextExtractor. The text streams: it may have tens of
+// Text implements providers.TextExtractor. It streams, since a text may have tens of
 // megabytes.
 func (p *Provider) Text(ctx context.Context, id string) (io.ReadCloser, error) {
 	body, err := p.Content(ctx, providers.OpText, id)
@@ -42,7 +42,7 @@ func (p *Provider) Text(ctx context.Context, id string) (io.ReadCloser, error) {
 	return &textBody{text, body, p}, nil
 }
 
-// textBody is an extracted text as it comes.
+// textBody is the stream of an extracted text.
 type textBody struct {
 	text io.Reader
 	body io.Closer
@@ -59,8 +59,8 @@ func (b *textBody) Read(p []byte) (int, error) {
 
 func (b *textBody) Close() error { return b.body.Close() }
 
-// textFailure says what is wrong with an answer. What went wrong on the way has
-// been said already.
+// textFailure makes an *Error of a wrong answer. An error of the connection is an *Error
+// already.
 func (p *Provider) textFailure(err error) error {
 	if _, said := errors.AsType[*providers.Error](err); said {
 		return err
@@ -69,11 +69,11 @@ func (p *Provider) textFailure(err error) error {
 }
 
 // newTextReader returns a reader of the text in the answer for an extracted
-// document, UTF-8. The documentation promises the plain text [D]; what comes is
+// document, in UTF-8. The documentation promises plain text [D]; the real answer is
 //
 //	{"content":"…","file_type":"application/pdf","filename":"…","title":"…","type":"file"}
 //
-// with the text in it [C][L]. Both are understood. Bytes that are no UTF-8 become
+// with the text in content [C][L]. The reader understands both. Invalid UTF-8 becomes
 // U+FFFD.
 func newTextReader(body io.Reader) (io.Reader, error) {
 	src := bufio.NewReaderSize(body, textHead)
@@ -91,10 +91,9 @@ func newTextReader(body io.Reader) (io.Reader, error) {
 	return &textReader{src: src, next: quotedRune}, nil
 }
 
-// contentStart finds where the text begins, behind the quote that opens the string
-// "content". Wrapped is false where the answer isn't such an object: its first
-// name must be one of those that Kimi gives, and nothing but they may come before
-// the text.
+// contentStart returns the offset of the text, after the opening quote of the string
+// "content". Wrapped is false if the answer isn't such an object: only Kimi's names may
+// come before the text.
 func contentStart(head []byte) (start int, wrapped bool) {
 	known := []string{"file_type", "filename", "title", "type"}
 	decoder := json.NewDecoder(bytes.NewReader(head))
@@ -122,12 +121,12 @@ func contentStart(head []byte) (start int, wrapped bool) {
 	}
 }
 
-// textReader reads characters one by one from src by means of next, which returns
-// io.EOF at the text's end.
+// textReader reads characters from src with next, which returns io.EOF at the end of the
+// text.
 type textReader struct {
 	src     *bufio.Reader
 	next    func(*bufio.Reader) (rune, error)
-	pending []byte // of a character that didn't fit
+	pending []byte // rest of a character that didn't fit
 	err     error
 }
 
@@ -137,7 +136,7 @@ func (t *textReader) Read(p []byte) (int, error) {
 	t.pending = t.pending[n:]
 	for t.err == nil && n < len(p) {
 		if n > 0 && t.src.Buffered() == 0 {
-			break // hand over what there is before waiting for more
+			break // return the available bytes before waiting for more
 		}
 		var r rune
 		if r, t.err = t.next(t.src); t.err != nil {
@@ -156,12 +155,12 @@ func (t *textReader) Read(p []byte) (int, error) {
 }
 
 func plainRune(src *bufio.Reader) (rune, error) {
-	r, _, err := src.ReadRune() // U+FFFD for what is no UTF-8
+	r, _, err := src.ReadRune() // U+FFFD for invalid UTF-8
 	return r, err
 }
 
-// quotedRune reads a character of a JSON string. After the quote that closes it,
-// it makes sure that the object is whole: otherwise the answer was cut off.
+// quotedRune reads a character of a JSON string. After the closing quote it checks that
+// the object is complete: otherwise the answer was cut off.
 func quotedRune(src *bufio.Reader) (rune, error) {
 	r, _, err := src.ReadRune()
 	switch {
@@ -188,7 +187,7 @@ func quotedRune(src *bufio.Reader) (rune, error) {
 	if err != nil || !utf16.IsSurrogate(first) {
 		return first, err
 	}
-	// A second half must follow; what stands alone is no character.
+	// The second half of a surrogate pair must follow; one half alone is not a character.
 	if following, err := src.Peek(2); err != nil || string(following) != `\u` {
 		if err != nil {
 			err = notEOF(err)
@@ -205,7 +204,7 @@ func quotedRune(src *bufio.Reader) (rune, error) {
 	}
 	both := utf16.DecodeRune(first, rune(second))
 	if both == utf8.RuneError {
-		return both, nil // and the second is a character of its own
+		return both, nil // the second one is a character of its own
 	}
 	_, err = src.Discard(6)
 	return both, err
@@ -217,7 +216,7 @@ var (
 	escapes   = map[rune]rune{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 )
 
-// notEOF makes an error of an end that comes too early.
+// notEOF turns an early end into errCutOff.
 func notEOF(err error) error {
 	if err == io.EOF {
 		return errCutOff
@@ -240,8 +239,8 @@ func hexRune(src *bufio.Reader) (rune, error) {
 	return rune(n), nil
 }
 
-// closeObject reads what follows the text, and returns io.EOF where it completes
-// the object.
+// closeObject reads the bytes after the text. It returns io.EOF if they complete the
+// object.
 func closeObject(src *bufio.Reader) error {
 	rest, err := io.ReadAll(io.LimitReader(src, textTail+1))
 	switch {

@@ -29,7 +29,7 @@ func testCancelledBefore(t *testing.T, r *run) {
 	}
 }
 
-// wantCancelled checks the error of a call that its caller gave up.
+// wantCancelled checks the error of a call that its caller cancelled.
 func (r *run) wantCancelled(t *testing.T, err error, op providers.Op) {
 	t.Helper()
 	r.wantError(t, err, op, providers.KindUnknown, providers.KindTransient)
@@ -85,7 +85,7 @@ func consume(body io.ReadCloser, err error) error {
 	return errors.Join(err, body.Close())
 }
 
-// requestOf returns what the simulator calls the request of a call.
+// requestOf returns the simulator's op for a call.
 func requestOf(op providers.Op) providers.Op {
 	switch op {
 	case providers.OpText:
@@ -96,10 +96,10 @@ func requestOf(op providers.Op) providers.Op {
 	return op
 }
 
-// testCancelledUpload gives up an upload at each point of its way.
+// testCancelledUpload cancels an upload at each of its points.
 func testCancelledUpload(t *testing.T, r *run) {
 	for _, at := range []simulator.Point{simulator.HeadersRead, simulator.BodyRead, simulator.Stored} {
-		// A simulator of its own: what is given up goes on there.
+		// A simulator of its own: a cancelled call goes on there.
 		r := r.Harness.open(t)
 		p := r.listed()
 		gate := r.remote.Hold(at)
@@ -125,7 +125,7 @@ func testCancelledUpload(t *testing.T, r *run) {
 	}
 }
 
-// testCancelledContent gives up an upload whose content keeps it waiting.
+// testCancelledContent cancels an upload that waits for its content.
 func testCancelledContent(t *testing.T, r *run) {
 	p := r.listed()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -167,7 +167,7 @@ func testCancelledCalls(t *testing.T, r *run) {
 	}
 }
 
-// testTimeOuts lets the callers' deadlines pass while the provider is silent.
+// testTimeOuts: the callers' deadlines pass while the provider doesn't answer.
 func testTimeOuts(t *testing.T, r *run) {
 	p := r.listed()
 	calls := r.calls(t)

@@ -14,11 +14,11 @@ import (
 	"casgate/providers/simulator"
 )
 
-// maxMessage is how long an error may get, in bytes.
+// maxMessage is the maximum length of an error, in bytes.
 const maxMessage = 4 << 10
 
-// wantError checks what every error must be, and that it is of one of the kinds
-// (none given: any).
+// wantError checks the properties of every error, and that its kind is one of kinds. No
+// kinds means any.
 func (r *run) wantError(t *testing.T, err error, op providers.Op, kinds ...providers.Kind) *providers.Error {
 	t.Helper()
 	if err == nil {
@@ -134,7 +134,7 @@ func (r *run) mustList(t *testing.T, purpose string) []providers.RemoteFile {
 	return files
 }
 
-// plant puts n files of a purpose at the provider, and returns their ids.
+// plant adds n files of a purpose at the provider, and returns their ids.
 func (r *run) plant(p providers.Purpose, n int) map[string]bool {
 	ids := map[string]bool{}
 	for range n {

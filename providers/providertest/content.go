@@ -13,7 +13,7 @@ import (
 	"casgate/providers"
 )
 
-// content is an upload's source that counts how it is treated.
+// content is an upload's source that records how the adapter uses it.
 type content struct {
 	read func() io.Reader
 	size int64
@@ -53,7 +53,7 @@ func (r *reading) Close() error {
 	return nil
 }
 
-// wantDone fails where the content was opened more than once, or is open still.
+// wantDone fails if the content was opened more than once, or is still open.
 func (c *content) wantDone(t *testing.T) {
 	t.Helper()
 	c.mu.Lock()
@@ -80,7 +80,7 @@ func (c *content) upload(p providers.Purpose, name string) providers.Upload {
 	return providers.Upload{Purpose: p.Name, Name: name, MediaType: mediaType(extensionOf(p)), Size: c.size, Open: c.open}
 }
 
-// extensionOf returns one that the purpose takes: plain text where it can.
+// extensionOf returns an extension that the purpose accepts, .txt if possible.
 func extensionOf(p providers.Purpose) string {
 	if len(p.Extensions) == 0 {
 		return ".txt"
@@ -111,8 +111,7 @@ func mediaType(extension string) string {
 	return "application/octet-stream"
 }
 
-// fitting returns content of which nobody else has the like, that begins as files
-// of the extension do.
+// fitting returns unique content that begins like files with the extension.
 func fitting(extension string) *content {
 	magic := map[string]string{
 		".pdf": "%PDF-1.7\n", ".png": "\x89PNG\r\n\x1a\n", ".gif": "GIF89a", ".jpg": "\xff\xd8\xff\xe0", ".jpeg": "\xff\xd8\xff\xe0",

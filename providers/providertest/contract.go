@@ -92,7 +92,7 @@ func testRoundTrip(t *testing.T, r *run) {
 	}
 }
 
-// wantFile compares what a provider surely says of a file.
+// wantFile compares the fields that every provider returns for a file.
 func (r *run) wantFile(t *testing.T, got, want providers.RemoteFile) {
 	t.Helper()
 	if got.ID != want.ID || got.Name != want.Name || got.Size != want.Size || got.Purpose != want.Purpose || got.Status != want.Status {

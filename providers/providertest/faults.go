@@ -12,8 +12,8 @@ import (
 	"casgate/providers/simulator"
 )
 
-// testUnknownOutcomes: uploads whose replies are lost or make no sense. Nobody
-// knows what became of them, and they must not be repeated.
+// testUnknownOutcomes: uploads whose replies get lost or make no sense. Their outcome is
+// unknown, and they must not be repeated.
 func testUnknownOutcomes(t *testing.T, r *run) {
 	for _, fault := range []simulator.Fault{
 		{Kind: simulator.Cut, Applied: true}, {Kind: simulator.Cut}, {Kind: simulator.Down},
@@ -52,7 +52,7 @@ func testUnknownOutcomes(t *testing.T, r *run) {
 	}
 }
 
-// testSenselessAnswers: the same for the calls that may be repeated.
+// testSenselessAnswers: the same for calls that are safe to repeat.
 func testSenselessAnswers(t *testing.T, r *run) {
 	for _, fault := range []simulator.Fault{{Kind: simulator.Cut}, {Kind: simulator.HTMLTimeout}, {Kind: simulator.NoID}, {Kind: simulator.Truncated}, {Kind: simulator.Garbage}} {
 		for op, call := range r.calls(t) {
@@ -196,7 +196,7 @@ func (r *run) wantRateLimits(t *testing.T, op providers.Op, call func(context.Co
 	}
 }
 
-// testSecrets has the provider repeat the credential in all it says.
+// testSecrets: the provider repeats the credential in all its texts.
 func testSecrets(t *testing.T, r *run) {
 	if len(r.Secrets) == 0 {
 		t.Fatal("the harness names no secrets")
@@ -228,8 +228,7 @@ func testLongMessages(t *testing.T, r *run) {
 	}
 }
 
-// testEndlessAnswers has each call's answer go on and on, until the adapter has
-// had enough of it.
+// testEndlessAnswers: each call's answer never ends, until the adapter stops reading.
 func testEndlessAnswers(t *testing.T, r *run) {
 	calls := r.allCalls(t)
 	delete(calls, providers.OpText) // streams, whose readers decide

@@ -48,7 +48,7 @@ func harness(wrap func(providers.Provider) providers.Provider) providertest.Harn
 	}
 }
 
-// TestRightAdapter: the kit passes what is right. The adapters' own tests run it
+// TestRightAdapter: a correct adapter passes the kit. The adapters' own tests run it
 // in all variants.
 func TestRightAdapter(t *testing.T) {
 	providertest.Run(t, harness(func(p providers.Provider) providers.Provider { return p }))
@@ -91,7 +91,7 @@ func (w wrong) Reference(kind providers.ReferenceKind, m providers.Material) ([]
 	return w.Provider.Reference(kind, m)
 }
 
-// mistakes are what the kit has to find, with the test that must find it.
+// mistakes are the mistakes that the kit must find, each with the test that finds it.
 var mistakes = map[string]struct {
 	found string
 	make  func(p providers.Provider) wrong

@@ -56,8 +56,8 @@ func testListFails(t *testing.T, r *run) {
 	}
 }
 
-// testListRepeats: a provider that always gives its first page must neither keep
-// the adapter busy for ever, nor be believed to have no more files.
+// testListRepeats: a provider that always answers with its first page. The adapter must
+// neither loop forever nor conclude that there are no more files.
 func testListRepeats(t *testing.T, r *run) {
 	p := r.listed()
 	ids := r.plant(p, 450)

@@ -10,8 +10,8 @@ import (
 	"casgate/providers/simulator"
 )
 
-// testRedirects has another server ask for the requests: at another port, and by
-// another host name. Neither is to learn the credential, or to be believed.
+// testRedirects: redirects to another port and to another host name. Neither server may
+// get the credential, and the adapter must not use their answers.
 func testRedirects(t *testing.T, r *run) {
 	var mu sync.Mutex
 	var told []string

@@ -11,8 +11,8 @@ import (
 	"casgate/providers"
 )
 
-// allocated bounds what a large upload and an endless answer may allocate in sum,
-// adapter, simulator and HTTP together, in bytes.
+// allocated limits the total allocation of a large upload and of an endless answer, in
+// bytes, for adapter, simulator and HTTP together.
 const (
 	allocatedByUpload = 16 << 20
 	allocatedByAnswer = 160 << 20
@@ -65,8 +65,8 @@ func testLargeUpload(t *testing.T, r *run) {
 
 var errSource = errors.New("the source broke off")
 
-// testContentFails: content that fails before its end must never become a file,
-// since it might be a whole one to the provider.
+// testContentFails: content that fails before its end must never become a file, since the
+// provider could take it for a complete one.
 func testContentFails(t *testing.T, r *run) {
 	p := r.listed()
 	extension := extensionOf(p)
@@ -131,7 +131,7 @@ func testDeleteTwice(t *testing.T, r *run) {
 	r.wantError(t, err, providers.OpDelete, providers.KindLost)
 }
 
-// Ids are the provider's, and opaque: none of them leads to another place.
+// Ids are opaque: none may change the path of a request.
 func testOddIDs(t *testing.T, r *run) {
 	p := r.listed()
 	kept := r.mustUpload(t, p)

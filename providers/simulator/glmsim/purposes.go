@@ -70,7 +70,7 @@ func (s *Server) listable(name string) bool {
 	return name == "file-extract" && s.options.OldPurposes
 }
 
-// check returns the answer that refuses a file for what it is.
+// check returns the answer for a file that the purpose refuses, or nil.
 func (s *Server) check(p purpose, f simulator.File) *simulator.Answer {
 	extension := strings.ToLower(path.Ext(f.Name))
 	limit := p.maxSize

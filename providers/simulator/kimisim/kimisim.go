@@ -87,7 +87,7 @@ var Assumptions = []string{
 	"file requests do not count against the requests per minute and at once (Options.PerMinute, Options.Concurrency)",
 	"deleting a file that isn't there answers 404 resource_not_found_error, as looking one up does",
 	"the content of an image or a video answers 400 invalid_request_error",
-	"purposes batch_output and lambda, which the service names but nobody describes, take uploads of any kind",
+	"purposes batch_output and lambda, which the service names but no documentation describes, take uploads of any kind",
 	"file-extract refuses an extension that isn't documented as it refuses an unsupported type",
 	"a missing API key answers invalid_authentication_error, a wrong one incorrect_api_key_error",
 	"files are kept until they are deleted",

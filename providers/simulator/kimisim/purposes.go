@@ -42,7 +42,7 @@ func fileType(name string) string {
 
 func extension(name string) string { return strings.ToLower(path.Ext(name)) }
 
-// check returns the error that a file is refused with for what it is.
+// check returns the error for a file that the purpose refuses, or nil.
 func (s *Server) check(f simulator.File) *simulator.ErrorRow {
 	switch {
 	case f.Size == 0:
