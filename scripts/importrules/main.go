@@ -1,8 +1,9 @@
-// Command importrules checks who may import whom in this module, as the drawing
-// of the house in docs/design.md has it. It prints each violation with the rule's
-// reason, and exits with 1 where there is one. `make lint` runs it.
+// Command importrules checks which package imports which in this module.
+// docs/architecture.md shows the packages; the rules here are stricter. The command
+// prints each violation with the rule's reason, and exits with 1 if there is one.
+// `make lint` runs it.
 //
-// Only what ends up in a program counts: tests may import what they like.
+// The rules do not apply to tests.
 package main
 
 import (
