@@ -28,6 +28,7 @@ import (
 	"casgate/index/pgindex/pgtest"
 	"casgate/index/sqliteindex"
 	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // nowhere is a ResponseWriter that costs next to nothing.
@@ -103,7 +104,7 @@ func newBenchOn(b testing.TB, objects cas.ObjectStore, x testIndex, change func(
 		b.Fatal(err)
 	}
 	b.Cleanup(ledger.Close)
-	copies, err := providers.NewReplicator(providers.Options{Blobs: store, Ledger: ledger, Providers: []providers.Guarded{newRemote("kimi")}})
+	copies, err := replicator.New(replicator.Options{Blobs: store, Ledger: ledger, Providers: []providers.Guarded{newRemote("kimi")}})
 	if err != nil {
 		b.Fatal(err)
 	}

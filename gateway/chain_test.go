@@ -17,6 +17,7 @@ import (
 	"casgate/providers/glm"
 	"casgate/providers/guard"
 	"casgate/providers/kimi"
+	"casgate/providers/replicator"
 	"casgate/providers/simulator"
 	"casgate/providers/simulator/glmsim"
 	"casgate/providers/simulator/kimisim"
@@ -57,7 +58,7 @@ func startChain(t *testing.T, p *parts) (s *server, atKimi *kimisim.Server, atGL
 		chain(t, atKimi, kimisim.Prefix, kimi.Open, kimiKey, logs),
 		chain(t, atGLM, glmsim.Prefix, glm.Open, glmKey, logs),
 	}
-	p.copies = func(o *providers.Options) { o.Providers, o.MaxAttempts = accounts, 1 }
+	p.copies = func(o *replicator.Options) { o.Providers, o.MaxAttempts = accounts, 1 }
 	s = start(t, p, nil)
 	t.Cleanup(func() {
 		for _, text := range []string{logs.String(), s.logs.String()} {

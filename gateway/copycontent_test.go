@@ -13,6 +13,7 @@ import (
 	"casgate/gateway/client"
 	"casgate/gateway/problem"
 	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // giver is a remote that gives files back. It ends them early, or not at all, as told.
@@ -45,7 +46,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 func TestContentOfCopies(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		qwen := &giver{remote: newRemote("qwen")}
-		s, _ := startCopier(t, p, func(o *providers.Options) { o.Providers = append(o.Providers, qwen) }, nil)
+		s, _ := startCopier(t, p, func(o *replicator.Options) { o.Providers = append(o.Providers, qwen) }, nil)
 		c := s.client()
 		content := strings.Repeat("some text ", 900)
 		file := s.newFile("note.txt", content)

@@ -5,17 +5,17 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/journal"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // emptyLedger is the ledger of a gateway without copies. It has no providers either,
 // so no other methods are called.
-type emptyLedger struct{ providers.Ledger }
+type emptyLedger struct{ ledger.Store }
 
-func (emptyLedger) Copies(context.Context, cas.Digest) ([]providers.Copy, error) { return nil, nil }
+func (emptyLedger) Copies(context.Context, cas.Digest) ([]ledger.Copy, error) { return nil, nil }
 
-func (emptyLedger) CopyOfOperation(context.Context, string) (providers.Copy, error) {
-	return providers.Copy{}, providers.ErrCopyNotFound
+func (emptyLedger) CopyOfOperation(context.Context, string) (ledger.Copy, error) {
+	return ledger.Copy{}, ledger.ErrNotFound
 }
 
 // emptyJournal is the journal of a gateway that keeps none.

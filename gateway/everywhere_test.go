@@ -14,6 +14,8 @@ import (
 	"casgate/gateway/problem"
 	"casgate/index/indextest"
 	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 // states tells the states of copies.
@@ -150,8 +152,8 @@ func TestDeleteEverywhereWithoutAKey(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s, _ := startCopier(t, p, nil, nil)
 		file := s.newFile("a.txt", "some text")
-		wanted := providers.Wanted{
-			Key:  providers.Key{Digest: file.Digest(), Provider: "kimi", Account: providers.Account("kimi", "api.example", "an earlier key"), Purpose: "file-extract", Extension: ".txt"},
+		wanted := ledger.Wanted{
+			Key:  ledger.Key{Digest: file.Digest(), Provider: "kimi", Account: providers.Account("kimi", "api.example", "an earlier key"), Purpose: "file-extract", Extension: ".txt"},
 			Name: "a.txt", MediaType: "text/plain", Size: 9, OperationID: "earlier",
 		}
 		if _, err := p.index.EnterCopy(t.Context(), wanted, "file_1"); err != nil {
@@ -169,7 +171,7 @@ func TestDeleteEverywhereWithoutAKey(t *testing.T) {
 			t.Errorf("%+v, %v", answer, err)
 		}
 		row, err := p.index.Copy(t.Context(), wanted.Key)
-		if err != nil || row.State != providers.StateDeleting || row.FileID != "file_1" {
+		if err != nil || row.State != ledger.StateDeleting || row.FileID != "file_1" {
 			t.Errorf("%+v, %v", row, err)
 		}
 	})
@@ -277,7 +279,7 @@ func TestDeleteImportedFileEverywhere(t *testing.T) {
 		p.adopt = func(ctx context.Context, f cas.File) error { return enter(ctx, f) }
 		s, kimi := startCopier(t, p, nil, nil)
 		enter = func(ctx context.Context, f cas.File) error {
-			return s.copies.Enter(ctx, providers.Request{Digest: f.Digest, Provider: f.Origin.Provider, Name: f.Name, OperationID: "import"}, f.Origin.ProviderFileID)
+			return s.copies.Enter(ctx, replicator.Request{Digest: f.Digest, Provider: f.Origin.Provider, Name: f.Name, OperationID: "import"}, f.Origin.ProviderFileID)
 		}
 		var noted providers.RemoteFile
 		kimi.change(func() {

@@ -18,19 +18,20 @@ import (
 	"casgate/gateway/problem"
 	"casgate/providers"
 	"casgate/providers/kimi"
+	"casgate/providers/replicator"
 	"casgate/providers/simulator"
 	"casgate/providers/simulator/kimisim"
 )
 
 // stepGate holds the first upload that comes to a step.
 type stepGate struct {
-	at       providers.Step
+	at       replicator.Step
 	once     sync.Once
 	arrived  chan struct{}
 	released chan struct{}
 }
 
-func (g *stepGate) pass(at providers.Step) {
+func (g *stepGate) pass(at replicator.Step) {
 	if at == g.at {
 		g.once.Do(func() { close(g.arrived); <-g.released })
 	}
@@ -80,9 +81,9 @@ func (s *server) wantReconciled(provider string) {
 func TestDeleteEverywhereWhileACopyIsMade(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{
-		string(providers.StepClaimed), string(providers.StepRoomMade),
+		string(replicator.StepClaimed), string(replicator.StepRoomMade),
 		string(simulator.HeadersRead), string(simulator.BodyRead), string(simulator.Stored),
-		string(providers.StepUploaded), string(providers.StepCompleted),
+		string(replicator.StepUploaded), string(replicator.StepCompleted),
 	} {
 		t.Run(at, func(t *testing.T) {
 			setups(t, func(t *testing.T, p *parts) { deleteWhileCopying(t, p, at) })
@@ -93,13 +94,13 @@ func TestDeleteEverywhereWhileACopyIsMade(t *testing.T) {
 func deleteWhileCopying(t *testing.T, p *parts, at string) {
 	atKimi := kimisim.New(kimisim.Options{Key: kimiKey})
 	account := chain(t, atKimi, kimisim.Prefix, kimi.Open, kimiKey, &syncBuffer{})
-	steps := &stepGate{at: providers.Step(at), arrived: make(chan struct{}), released: make(chan struct{})}
+	steps := &stepGate{at: replicator.Step(at), arrived: make(chan struct{}), released: make(chan struct{})}
 	arrived, release := (<-chan struct{})(steps.arrived), sync.OnceFunc(func() { close(steps.released) })
 	if slices.Contains([]simulator.Point{simulator.HeadersRead, simulator.BodyRead, simulator.Stored}, simulator.Point(at)) {
 		gate := atKimi.Hold(simulator.Point(at))
 		arrived, release = gate.Arrived(), gate.Release
 	}
-	p.copies = func(o *providers.Options) {
+	p.copies = func(o *replicator.Options) {
 		o.Providers, o.OnStep = []providers.Guarded{account}, steps.pass
 		o.Lease = 3 * time.Second // the queue is to look for the file after its release
 	}
@@ -132,7 +133,7 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 	}
 	// Of what is still under way nobody may say that it is gone.
 	wantState, wantStatus := "deleting", 202
-	if at == string(providers.StepCompleted) {
+	if at == string(replicator.StepCompleted) {
 		wantState, wantStatus = "deleted", 200
 	}
 	if a.StatusCode != wantStatus || gone.Copies[0].State != wantState {
@@ -154,7 +155,7 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 		t.Errorf("the copy is said to be deleted, and there is %s", files[0].ID)
 	}
 	switch made := <-asked; {
-	case made.StatusCode == 200 && at == string(providers.StepCompleted): // it was ready before the delete
+	case made.StatusCode == 200 && at == string(replicator.StepCompleted): // it was ready before the delete
 	default:
 		made.wantFileError(t, 404, problem.BlobNotFound, "")
 	}
@@ -178,7 +179,7 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 func TestDeleteEverywhereAmongOthers(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		kimi := newRemote("kimi")
-		p.copies = func(o *providers.Options) {
+		p.copies = func(o *replicator.Options) {
 			o.Providers, o.Lease = []providers.Guarded{reader{kimi}}, time.Second
 		}
 		servers := []*server{start(t, p, nil)}

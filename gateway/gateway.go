@@ -1,4 +1,4 @@
-// Package gateway serves a cas.Store, cas.Files and a providers.Replicator over HTTP:
+// Package gateway serves a cas.Store, cas.Files and a replicator.Replicator over HTTP:
 // blobs by hash URL, files in the shape of OpenAI's API, copies at providers, access by
 // token or signed URL, errors as RFC 9457 problems.
 //
@@ -24,7 +24,7 @@ import (
 	"casgate/gateway/respond"
 	"casgate/gateway/send"
 	"casgate/gateway/view"
-	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // Gateway answers the HTTP API.
@@ -82,7 +82,7 @@ func (g *Gateway) setUpEcho(urls view.URLs) {
 
 // SignURL returns a URL at which a blob can be read without a token for that long, as
 // POST /v1/blobs/{digest}/url does. It does not check that there is such a blob. A
-// providers.Replicator uses it for references by URL.
+// replicator.Replicator uses it for references by URL.
 func (g *Gateway) SignURL(ctx context.Context, d cas.Digest, life time.Duration) (string, error) {
 	signed, err := g.auth.SignURL(ctx, d, life)
 	return signed.URL, err
@@ -90,7 +90,7 @@ func (g *Gateway) SignURL(ctx context.Context, d cas.Digest, life time.Duration)
 
 // CopyEvent records the end of work on a copy that no request was waiting for. It is
 // for the OnEvent of the Replicator in Options.Copies.
-func (g *Gateway) CopyEvent(e providers.Event) { g.recorder.Copy(e) }
+func (g *Gateway) CopyEvent(e replicator.Event) { g.recorder.Copy(e) }
 
 // FileTakenIn records an attempt to take in the bytes of an imported file at its first
 // access. It is for the TookIn of Options.Files.

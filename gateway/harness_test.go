@@ -29,7 +29,8 @@ import (
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
 	"casgate/index/sqliteindex"
-	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 // parts is a set-up's storage, which any number of gateways share.
@@ -49,7 +50,7 @@ type parts struct {
 	// adopt is told of imported files whose bytes were taken in; nil: nobody is.
 	adopt func(context.Context, cas.File) error
 	// copies changes what the gateways' Replicators are made from; nil: they have none.
-	copies func(*providers.Options)
+	copies func(*replicator.Options)
 	// journal is what the gateways' journals are made from.
 	journal journal.WriterOptions
 }
@@ -58,7 +59,7 @@ type testIndex interface {
 	cas.Index
 	cas.FileIndex
 	gateway.AccessIndex
-	providers.Ledger
+	ledger.Store
 	journal.Store
 	CreateToken(ctx context.Context, t access.Token) (access.Token, error)
 	RevokeToken(ctx context.Context, id string) error
@@ -68,11 +69,14 @@ type testIndex interface {
 type overlay struct {
 	gateway.AccessIndex
 	cas.FileIndex
-	providers.Ledger
+	ledgerStore
 	journal.Store
 	tokens testIndex
 	cas.Index
 }
+
+// ledgerStore lets overlay embed two interfaces called Store.
+type ledgerStore = ledger.Store
 
 // over puts blobs in front of x.
 func over(x testIndex, blobs cas.Index) testIndex { return overlay{x, x, x, x, x, blobs} }
@@ -287,7 +291,7 @@ type server struct {
 	store *cas.Store
 	files *cas.Files
 	// copies is nil where the parts have none.
-	copies *providers.Replicator
+	copies *replicator.Replicator
 	logs   *syncBuffer
 	stop   func() // begins the graceful stop and waits for its end
 	cache  *index.Cached
@@ -401,20 +405,20 @@ func startJournal(t *testing.T, p *parts, s *server) {
 }
 
 // openCopies makes a Replicator on the parts, which is closed when the test ends.
-func openCopies(t *testing.T, p *parts, s *server, log zerolog.Logger) (*providers.Replicator, index.Listener) {
+func openCopies(t *testing.T, p *parts, s *server, log zerolog.Logger) (*replicator.Replicator, index.Listener) {
 	t.Helper()
 	ledger, err := index.NewCachedLedger(p.index, index.LedgerOptions{CacheOptions: index.CacheOptions{Entries: cacheEntries, Shared: p.shared}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(ledger.Close)
-	o := providers.Options{Blobs: s.store, Ledger: ledger, PollInterval: 50 * time.Millisecond, Log: log}
+	o := replicator.Options{Blobs: s.store, Ledger: ledger, PollInterval: 50 * time.Millisecond, Log: log}
 	o.SignURL = func(ctx context.Context, d cas.Digest, life time.Duration) (string, error) {
 		return s.gateway.SignURL(ctx, d, life)
 	}
-	o.OnEvent = func(e providers.Event) { s.gateway.CopyEvent(e) }
+	o.OnEvent = func(e replicator.Event) { s.gateway.CopyEvent(e) }
 	p.copies(&o)
-	replicator, err := providers.NewReplicator(o)
+	replicator, err := replicator.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"casgate/gateway/api"
 	"casgate/gateway/problem"
 	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // What the gateway does with files by itself leaves records too.
@@ -151,7 +152,7 @@ func TestWorkBehindAnswersLeavesOneRecord(t *testing.T) {
 
 func TestEvictionsLeaveRecords(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
-		s, kimi := startCopier(t, p, func(o *providers.Options) {
+		s, kimi := startCopier(t, p, func(o *replicator.Options) {
 			oneAttempt(o)
 			o.Providers[1].(reader).about.MaxFiles = 1
 		}, nil)

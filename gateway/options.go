@@ -15,7 +15,7 @@ import (
 	"casgate/gateway/auth"
 	"casgate/gateway/operationapi"
 	"casgate/gateway/request"
-	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // AccessIndex stores tokens and signing keys. The gateway needs it besides cas.Index,
@@ -34,7 +34,7 @@ type Options struct {
 	Access AccessIndex
 	// Copies keeps copies at providers; the caller calls its Run and Close. Nil: this
 	// gateway knows no provider.
-	Copies *providers.Replicator
+	Copies *replicator.Replicator
 	// Journal takes a record of every operation; the caller calls its Run. Nil: nothing
 	// is recorded.
 	Journal *journal.Writer
@@ -92,7 +92,7 @@ func withDefaults(o Options) (Options, error) {
 		o.Registry = prometheus.NewRegistry()
 	}
 	if o.Copies == nil {
-		if o.Copies, err = providers.NewReplicator(providers.Options{Blobs: o.Store, Ledger: emptyLedger{}}); err != nil {
+		if o.Copies, err = replicator.New(replicator.Options{Blobs: o.Store, Ledger: emptyLedger{}}); err != nil {
 			return o, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"casgate/gateway/api"
 	"casgate/gateway/problem"
 	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 func TestReferences(t *testing.T) {
@@ -195,7 +196,7 @@ func TestProvidersAndTheirHealth(t *testing.T) {
 
 func TestSimulatedProvidersAreCalledThat(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
-		s, _ := startCopier(t, p, func(o *providers.Options) {
+		s, _ := startCopier(t, p, func(o *replicator.Options) {
 			simulated := newRemote("kimi")
 			simulated.about.Simulated = true
 			simulated.about.Account = "simulated-" + simulated.about.Account
@@ -231,7 +232,7 @@ func TestReconcile(t *testing.T) {
 		kimi.forget(gone.ProviderFileID)
 		kimi.change(func() {
 			left := providers.RemoteFile{ID: "left", Size: 3, Purpose: "file-extract"}
-			left.Name = providers.RemoteName("left.txt", providers.Key{Digest: cas.DigestOf([]byte("old")), Extension: ".txt"}, 1)
+			left.Name = providers.RemoteName("left.txt", cas.DigestOf([]byte("old")), ".txt", 1)
 			kimi.files["left"] = left
 			kimi.files["foreign"] = providers.RemoteFile{ID: "foreign", Name: "holiday.txt", Size: 3, Purpose: "file-extract"}
 		})

@@ -16,6 +16,7 @@ import (
 	"casgate/cas"
 	"casgate/gateway/api"
 	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // remote is a provider in memory, that tests hold, break and look into.
@@ -223,10 +224,10 @@ func (r reader) Text(_ context.Context, id string) (io.ReadCloser, error) {
 // startCopier runs a gateway with kimi, which extracts texts, and glm, which
 // doesn't; qwen is not configured. change may alter what the Replicator is made
 // from.
-func startCopier(t *testing.T, p *parts, change func(*providers.Options), gatewayChange func(*gatewayOptions, *cas.Options)) (*server, *remote) {
+func startCopier(t *testing.T, p *parts, change func(*replicator.Options), gatewayChange func(*gatewayOptions, *cas.Options)) (*server, *remote) {
 	t.Helper()
 	kimi := newRemote("kimi")
-	p.copies = func(o *providers.Options) {
+	p.copies = func(o *replicator.Options) {
 		o.Providers = []providers.Guarded{newRemote("glm"), reader{kimi}}
 		o.Unconfigured = map[string]string{"qwen": "set CAS_QWEN_API_KEY"}
 		if change != nil {
@@ -237,7 +238,7 @@ func startCopier(t *testing.T, p *parts, change func(*providers.Options), gatewa
 }
 
 // oneAttempt makes a Replicator give up after one attempt.
-func oneAttempt(o *providers.Options) { o.MaxAttempts = 1 }
+func oneAttempt(o *replicator.Options) { o.MaxAttempts = 1 }
 
 // putNamed uploads a text of its own under a name.
 func (s *server) putNamed(content, name string) cas.Digest {

@@ -9,9 +9,9 @@ import (
 )
 
 var (
-	_ cas.Index     = (*Cached)(nil)
-	_ cas.Forgetter = (*Cached)(nil)
-	_ cas.CommitObserver   = (*Cached)(nil)
+	_ cas.Index          = (*Cached)(nil)
+	_ cas.Forgetter      = (*Cached)(nil)
+	_ cas.CommitObserver = (*Cached)(nil)
 )
 
 // The defaults of CacheOptions.

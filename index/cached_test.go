@@ -20,7 +20,7 @@ import (
 	"casgate/index"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 func TestMain(m *testing.M) {
@@ -35,21 +35,21 @@ func TestCachedIsAnIndex(t *testing.T) {
 	indextest.Run(t, func(t *testing.T) indextest.Index {
 		inner := openSQLite(t)
 		return eager{
-			blobs: newCached(t, inner, index.CacheOptions{}), ledger: newCachedLedger(t, inner, index.LedgerOptions{}),
+			blobs: newCached(t, inner, index.CacheOptions{}), cachedCopies: newCachedLedger(t, inner, index.LedgerOptions{}),
 			Collector: inner, TokenStore: inner, KeyStore: inner, FileIndex: inner, Store: inner,
 		}
 	})
 }
 
 type (
-	blobs  = index.Cached
-	ledger = index.CachedLedger
+	blobs        = index.Cached
+	cachedCopies = index.CachedLedger
 )
 
 // eager is the caches around an index, which apply what they are given at once.
 type eager struct {
 	*blobs
-	*ledger
+	*cachedCopies
 	indextest.Collector
 	indextest.TokenStore
 	indextest.KeyStore
@@ -63,10 +63,10 @@ func (e eager) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 	return e.blobs.Blob(ctx, d)
 }
 
-// Copy implements providers.Ledger.
-func (e eager) Copy(ctx context.Context, k providers.Key) (providers.Copy, error) {
-	e.ledger.Settle()
-	return e.ledger.Copy(ctx, k)
+// Copy implements ledger.Store.
+func (e eager) Copy(ctx context.Context, k ledger.Key) (ledger.Copy, error) {
+	e.cachedCopies.Settle()
+	return e.cachedCopies.Copy(ctx, k)
 }
 
 // ReleaseFile implements cas.FileIndex. It is cas.Files that has a condemned blob
@@ -76,17 +76,17 @@ func (e eager) ReleaseFile(ctx context.Context, id string) (cas.File, bool, erro
 	return e.FileIndex.ReleaseFile(ctx, id)
 }
 
-// UseCopies implements providers.Ledger. The cache doesn't forget what was used, and
+// UseCopies implements ledger.Store. The cache doesn't forget what was used, and
 // a test wants to see it.
-func (e eager) UseCopies(ctx context.Context, uses map[providers.Key]time.Time) error {
-	defer e.ledger.ForgetAll()
-	return e.ledger.UseCopies(ctx, uses)
+func (e eager) UseCopies(ctx context.Context, uses map[ledger.Key]time.Time) error {
+	defer e.cachedCopies.ForgetAll()
+	return e.cachedCopies.UseCopies(ctx, uses)
 }
 
-// ExtractedText implements providers.Ledger.
-func (e eager) ExtractedText(ctx context.Context, k providers.TextKey) (cas.Digest, error) {
-	e.ledger.Settle()
-	return e.ledger.ExtractedText(ctx, k)
+// ExtractedText implements ledger.Store.
+func (e eager) ExtractedText(ctx context.Context, k ledger.TextKey) (cas.Digest, error) {
+	e.cachedCopies.Settle()
+	return e.cachedCopies.ExtractedText(ctx, k)
 }
 
 // openSQLite opens an empty index for the time of a test.

@@ -8,9 +8,10 @@ import (
 
 	"casgate/cas"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
-var _ providers.Ledger = (*CachedLedger)(nil)
+var _ ledger.Store = (*CachedLedger)(nil)
 
 // LedgerOptions says how much a CachedLedger remembers, and for how long.
 type LedgerOptions struct {
@@ -27,25 +28,25 @@ type LedgerOptions struct {
 // Of a copy that is answered from memory LastUsedAt may be out of date. Its Error
 // is shared, and must not be changed.
 type CachedLedger struct {
-	inner  providers.Ledger
+	inner  ledger.Store
 	margin time.Duration
 	seed   maphash.Seed
-	copies *cache[providers.Copy]
+	copies *cache[ledger.Copy]
 	texts  *cache[knownText]
 }
 
 // knownText is an extracted text that is remembered.
 type knownText struct {
-	key  providers.TextKey
+	key  ledger.TextKey
 	text cas.Digest
 }
 
 // NewCachedLedger puts a cache around a ledger. The caller closes it.
-func NewCachedLedger(inner providers.Ledger, o LedgerOptions) (*CachedLedger, error) {
+func NewCachedLedger(inner ledger.Store, o LedgerOptions) (*CachedLedger, error) {
 	if o.Margin < 0 {
 		return nil, fmt.Errorf("ledger cache: a negative margin of %v", o.Margin)
 	}
-	copies, err := newCache[providers.Copy](o.CacheOptions)
+	copies, err := newCache[ledger.Copy](o.CacheOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -93,8 +94,8 @@ func (c *CachedLedger) Listener() Listener {
 	}}
 }
 
-// Copy implements providers.Ledger.
-func (c *CachedLedger) Copy(ctx context.Context, k providers.Key) (providers.Copy, error) {
+// Copy implements ledger.Store.
+func (c *CachedLedger) Copy(ctx context.Context, k ledger.Key) (ledger.Copy, error) {
 	key, epoch := maphash.Comparable(c.seed, k), c.copies.epoch(k.Digest)
 	if known := c.copies.recall(key, epoch); known != nil && known.Key == k {
 		c.copies.hits.Add(1)
@@ -105,11 +106,11 @@ func (c *CachedLedger) Copy(ctx context.Context, k providers.Key) (providers.Cop
 }
 
 // loadCopy asks the ledger.
-func (c *CachedLedger) loadCopy(ctx context.Context, k providers.Key, key, epoch uint64) (providers.Copy, error) {
+func (c *CachedLedger) loadCopy(ctx context.Context, k ledger.Key, key, epoch uint64) (ledger.Copy, error) {
 	flight := flightOf(k.Digest, epoch, k.Provider, k.Account, k.Purpose, k.Extension)
-	return c.copies.load(ctx, flight, "look up copy "+k.String(), func(ctx context.Context) (providers.Copy, error) {
+	return c.copies.load(ctx, flight, "look up copy "+k.String(), func(ctx context.Context) (ledger.Copy, error) {
 		known, err := c.inner.Copy(ctx, k)
-		if err == nil && known.State == providers.StateReady {
+		if err == nil && known.State == ledger.StateReady {
 			until := known.ExpiresAt
 			if !until.IsZero() {
 				until = until.Add(-c.margin)
@@ -120,8 +121,8 @@ func (c *CachedLedger) loadCopy(ctx context.Context, k providers.Key, key, epoch
 	})
 }
 
-// ExtractedText implements providers.Ledger.
-func (c *CachedLedger) ExtractedText(ctx context.Context, k providers.TextKey) (cas.Digest, error) {
+// ExtractedText implements ledger.Store.
+func (c *CachedLedger) ExtractedText(ctx context.Context, k ledger.TextKey) (cas.Digest, error) {
 	key, epoch := maphash.Comparable(c.seed, k), c.texts.epoch(k.Digest)
 	if known := c.texts.recall(key, epoch); known != nil && known.key == k {
 		c.texts.hits.Add(1)
@@ -132,7 +133,7 @@ func (c *CachedLedger) ExtractedText(ctx context.Context, k providers.TextKey) (
 }
 
 // loadText asks the ledger.
-func (c *CachedLedger) loadText(ctx context.Context, k providers.TextKey, key, epoch uint64) (cas.Digest, error) {
+func (c *CachedLedger) loadText(ctx context.Context, k ledger.TextKey, key, epoch uint64) (cas.Digest, error) {
 	flight := flightOf(k.Digest, epoch, k.Provider, k.Extension)
 	doing := fmt.Sprintf("look up the text of %s at %s", k.Digest.Short(), k.Provider)
 	known, err := c.texts.load(ctx, flight, doing, func(ctx context.Context) (knownText, error) {
@@ -149,8 +150,8 @@ func (c *CachedLedger) loadText(ctx context.Context, k providers.TextKey, key, e
 	return known.text, nil
 }
 
-// SetExtractedText implements providers.Ledger.
-func (c *CachedLedger) SetExtractedText(ctx context.Context, k providers.TextKey, text cas.Digest) error {
+// SetExtractedText implements ledger.Store.
+func (c *CachedLedger) SetExtractedText(ctx context.Context, k ledger.TextKey, text cas.Digest) error {
 	defer c.changing(k.Digest)()
 	return c.inner.SetExtractedText(ctx, k, text)
 }
@@ -163,68 +164,68 @@ func (c *CachedLedger) changing(d cas.Digest) (done func()) {
 	return func() { c.Forget(d) }
 }
 
-// EnterCopy implements providers.Ledger.
-func (c *CachedLedger) EnterCopy(ctx context.Context, w providers.Wanted, fileID string) (providers.Copy, error) {
+// EnterCopy implements ledger.Store.
+func (c *CachedLedger) EnterCopy(ctx context.Context, w ledger.Wanted, fileID string) (ledger.Copy, error) {
 	defer c.changing(w.Digest)()
 	return c.inner.EnterCopy(ctx, w, fileID)
 }
 
-// RequestCopy implements providers.Ledger.
-func (c *CachedLedger) RequestCopy(ctx context.Context, w providers.Wanted) (providers.Copy, error) {
+// RequestCopy implements ledger.Store.
+func (c *CachedLedger) RequestCopy(ctx context.Context, w ledger.Wanted) (ledger.Copy, error) {
 	defer c.changing(w.Digest)()
 	return c.inner.RequestCopy(ctx, w)
 }
 
-// ClaimCopy implements providers.Ledger.
-func (c *CachedLedger) ClaimCopy(ctx context.Context, w providers.Wanted, lease time.Duration) (providers.Copy, bool, error) {
+// ClaimCopy implements ledger.Store.
+func (c *CachedLedger) ClaimCopy(ctx context.Context, w ledger.Wanted, lease time.Duration) (ledger.Copy, bool, error) {
 	defer c.changing(w.Digest)()
 	return c.inner.ClaimCopy(ctx, w, lease)
 }
 
-// ExtendLease implements providers.Ledger. No copy that is remembered has a lease.
-func (c *CachedLedger) ExtendLease(ctx context.Context, k providers.Key, fence int64, lease time.Duration) (bool, error) {
+// ExtendLease implements ledger.Store. No copy that is remembered has a lease.
+func (c *CachedLedger) ExtendLease(ctx context.Context, k ledger.Key, fence int64, lease time.Duration) (bool, error) {
 	return c.inner.ExtendLease(ctx, k, fence, lease)
 }
 
-// CompleteCopy implements providers.Ledger.
-func (c *CachedLedger) CompleteCopy(ctx context.Context, k providers.Key, fence int64, f providers.RemoteFile) (providers.Copy, bool, error) {
+// CompleteCopy implements ledger.Store.
+func (c *CachedLedger) CompleteCopy(ctx context.Context, k ledger.Key, fence int64, f providers.RemoteFile) (ledger.Copy, bool, error) {
 	defer c.changing(k.Digest)()
 	return c.inner.CompleteCopy(ctx, k, fence, f)
 }
 
-// FailCopy implements providers.Ledger.
-func (c *CachedLedger) FailCopy(ctx context.Context, k providers.Key, fence int64, f providers.Failure) (providers.Copy, bool, error) {
+// FailCopy implements ledger.Store.
+func (c *CachedLedger) FailCopy(ctx context.Context, k ledger.Key, fence int64, f ledger.Failure) (ledger.Copy, bool, error) {
 	defer c.changing(k.Digest)()
 	return c.inner.FailCopy(ctx, k, fence, f)
 }
 
-// LoseCopy implements providers.Ledger.
-func (c *CachedLedger) LoseCopy(ctx context.Context, k providers.Key, fileID string, allowed int, window time.Duration) (providers.Copy, error) {
+// LoseCopy implements ledger.Store.
+func (c *CachedLedger) LoseCopy(ctx context.Context, k ledger.Key, fileID string, allowed int, window time.Duration) (ledger.Copy, error) {
 	defer c.changing(k.Digest)()
 	return c.inner.LoseCopy(ctx, k, fileID, allowed, window)
 }
 
-// DeleteCopy implements providers.Ledger.
-func (c *CachedLedger) DeleteCopy(ctx context.Context, k providers.Key, operationID string, lease time.Duration) (providers.Copy, bool, error) {
+// DeleteCopy implements ledger.Store.
+func (c *CachedLedger) DeleteCopy(ctx context.Context, k ledger.Key, operationID string, lease time.Duration) (ledger.Copy, bool, error) {
 	defer c.changing(k.Digest)()
 	return c.inner.DeleteCopy(ctx, k, operationID, lease)
 }
 
-// FinishDelete implements providers.Ledger.
-func (c *CachedLedger) FinishDelete(ctx context.Context, k providers.Key, fence int64, to providers.State) (bool, error) {
+// FinishDelete implements ledger.Store.
+func (c *CachedLedger) FinishDelete(ctx context.Context, k ledger.Key, fence int64, to ledger.State) (bool, error) {
 	defer c.changing(k.Digest)()
 	return c.inner.FinishDelete(ctx, k, fence, to)
 }
 
-// FailDelete implements providers.Ledger.
-func (c *CachedLedger) FailDelete(ctx context.Context, k providers.Key, fence int64, f providers.Failure) (providers.Copy, bool, error) {
+// FailDelete implements ledger.Store.
+func (c *CachedLedger) FailDelete(ctx context.Context, k ledger.Key, fence int64, f ledger.Failure) (ledger.Copy, bool, error) {
 	defer c.changing(k.Digest)()
 	return c.inner.FailDelete(ctx, k, fence, f)
 }
 
-// EvictCopy implements providers.Ledger. Which copy it was is known only afterwards,
+// EvictCopy implements ledger.Store. Which copy it was is known only afterwards,
 // and not at all where the ledger failed: then all are forgotten.
-func (c *CachedLedger) EvictCopy(ctx context.Context, room providers.Key, purpose string, lease time.Duration) (providers.Copy, bool, error) {
+func (c *CachedLedger) EvictCopy(ctx context.Context, room ledger.Key, purpose string, lease time.Duration) (ledger.Copy, bool, error) {
 	evicted, won, err := c.inner.EvictCopy(ctx, room, purpose, lease)
 	switch {
 	case err != nil:
@@ -235,33 +236,33 @@ func (c *CachedLedger) EvictCopy(ctx context.Context, room providers.Key, purpos
 	return evicted, won, err
 }
 
-// UseCopies implements providers.Ledger. It forgets nothing: else what is used most
+// UseCopies implements ledger.Store. It forgets nothing: else what is used most
 // would be forgotten most.
-func (c *CachedLedger) UseCopies(ctx context.Context, uses map[providers.Key]time.Time) error {
+func (c *CachedLedger) UseCopies(ctx context.Context, uses map[ledger.Key]time.Time) error {
 	return c.inner.UseCopies(ctx, uses)
 }
 
-// Copies implements providers.Ledger. It asks the ledger, always.
-func (c *CachedLedger) Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, error) {
+// Copies implements ledger.Store. It asks the ledger, always.
+func (c *CachedLedger) Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, error) {
 	return c.inner.Copies(ctx, d)
 }
 
-// CopyOfOperation implements providers.Ledger. It asks the ledger, always.
-func (c *CachedLedger) CopyOfOperation(ctx context.Context, operationID string) (providers.Copy, error) {
+// CopyOfOperation implements ledger.Store. It asks the ledger, always.
+func (c *CachedLedger) CopyOfOperation(ctx context.Context, operationID string) (ledger.Copy, error) {
 	return c.inner.CopyOfOperation(ctx, operationID)
 }
 
-// DueCopies implements providers.Ledger. It asks the ledger, always.
-func (c *CachedLedger) DueCopies(ctx context.Context, accounts []string, limit int) ([]providers.Copy, error) {
+// DueCopies implements ledger.Store. It asks the ledger, always.
+func (c *CachedLedger) DueCopies(ctx context.Context, accounts []string, limit int) ([]ledger.Copy, error) {
 	return c.inner.DueCopies(ctx, accounts, limit)
 }
 
-// CopyUsage implements providers.Ledger. It asks the ledger, always.
-func (c *CachedLedger) CopyUsage(ctx context.Context, account string) ([]providers.Usage, error) {
+// CopyUsage implements ledger.Store. It asks the ledger, always.
+func (c *CachedLedger) CopyUsage(ctx context.Context, account string) ([]ledger.Usage, error) {
 	return c.inner.CopyUsage(ctx, account)
 }
 
-// CopiesAt implements providers.Ledger. It asks the ledger, always.
-func (c *CachedLedger) CopiesAt(ctx context.Context, provider string, after providers.Key, limit int) ([]providers.Copy, error) {
+// CopiesAt implements ledger.Store. It asks the ledger, always.
+func (c *CachedLedger) CopiesAt(ctx context.Context, provider string, after ledger.Key, limit int) ([]ledger.Copy, error) {
 	return c.inner.CopiesAt(ctx, provider, after, limit)
 }

@@ -13,10 +13,11 @@ import (
 	"casgate/index"
 	"casgate/index/indextest"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // newCachedLedger makes a cache for the time of a test.
-func newCachedLedger(t testing.TB, inner providers.Ledger, o index.LedgerOptions) *index.CachedLedger {
+func newCachedLedger(t testing.TB, inner ledger.Store, o index.LedgerOptions) *index.CachedLedger {
 	t.Helper()
 	o.Entries = cmp.Or(o.Entries, 10_000) // the default takes long to make
 	c, err := index.NewCachedLedger(inner, o)
@@ -57,11 +58,11 @@ func warmLedger(t testing.TB, c *index.CachedLedger) {
 func goneCopy(t testing.TB, c *index.CachedLedger) {
 	t.Helper()
 	c.Settle()
-	if row, err := c.Copy(t.Context(), someKey); !errors.Is(err, providers.ErrCopyNotFound) {
-		t.Errorf("Copy returned %+v, error %v; want ErrCopyNotFound", row, err)
+	if row, err := c.Copy(t.Context(), someKey); !errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("Copy returned %+v, error %v; want ledger.ErrNotFound", row, err)
 	}
-	if text, err := c.ExtractedText(t.Context(), someText); !errors.Is(err, providers.ErrCopyNotFound) {
-		t.Errorf("ExtractedText returned %s, error %v; want ErrCopyNotFound", text, err)
+	if text, err := c.ExtractedText(t.Context(), someText); !errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("ExtractedText returned %s, error %v; want ledger.ErrNotFound", text, err)
 	}
 }
 
@@ -71,21 +72,21 @@ func TestCachedLedgerForgets(t *testing.T) {
 	for name, change := range map[string]func(ctx context.Context, c *index.CachedLedger){
 		indextest.OpSetExtractedText: func(ctx context.Context, c *index.CachedLedger) { c.SetExtractedText(ctx, someText, some) },
 		indextest.OpEnterCopy: func(ctx context.Context, c *index.CachedLedger) {
-			c.EnterCopy(ctx, providers.Wanted{Key: someKey}, "1")
+			c.EnterCopy(ctx, ledger.Wanted{Key: someKey}, "1")
 		},
-		indextest.OpRequestCopy: func(ctx context.Context, c *index.CachedLedger) { c.RequestCopy(ctx, providers.Wanted{Key: someKey}) },
-		indextest.OpClaimCopy:   func(ctx context.Context, c *index.CachedLedger) { c.ClaimCopy(ctx, providers.Wanted{Key: someKey}, 0) },
+		indextest.OpRequestCopy: func(ctx context.Context, c *index.CachedLedger) { c.RequestCopy(ctx, ledger.Wanted{Key: someKey}) },
+		indextest.OpClaimCopy:   func(ctx context.Context, c *index.CachedLedger) { c.ClaimCopy(ctx, ledger.Wanted{Key: someKey}, 0) },
 		indextest.OpCompleteCopy: func(ctx context.Context, c *index.CachedLedger) {
 			c.CompleteCopy(ctx, someKey, 1, providers.RemoteFile{})
 		},
-		indextest.OpFailCopy:   func(ctx context.Context, c *index.CachedLedger) { c.FailCopy(ctx, someKey, 1, providers.Failure{}) },
+		indextest.OpFailCopy:   func(ctx context.Context, c *index.CachedLedger) { c.FailCopy(ctx, someKey, 1, ledger.Failure{}) },
 		indextest.OpLoseCopy:   func(ctx context.Context, c *index.CachedLedger) { c.LoseCopy(ctx, someKey, "1", 1, 0) },
 		indextest.OpDeleteCopy: func(ctx context.Context, c *index.CachedLedger) { c.DeleteCopy(ctx, someKey, "", 0) },
 		indextest.OpFinishDelete: func(ctx context.Context, c *index.CachedLedger) {
-			c.FinishDelete(ctx, someKey, 1, providers.StateDeleted)
+			c.FinishDelete(ctx, someKey, 1, ledger.StateDeleted)
 		},
-		indextest.OpFailDelete: func(ctx context.Context, c *index.CachedLedger) { c.FailDelete(ctx, someKey, 1, providers.Failure{}) },
-		indextest.OpEvictCopy:  func(ctx context.Context, c *index.CachedLedger) { c.EvictCopy(ctx, providers.Key{}, "", 0) },
+		indextest.OpFailDelete: func(ctx context.Context, c *index.CachedLedger) { c.FailDelete(ctx, someKey, 1, ledger.Failure{}) },
+		indextest.OpEvictCopy:  func(ctx context.Context, c *index.CachedLedger) { c.EvictCopy(ctx, ledger.Key{}, "", 0) },
 	} {
 		for outcome, fault := range map[string]error{"applied": nil, "failed but applied": lost} {
 			t.Run(name+" "+outcome, func(t *testing.T) {
@@ -109,7 +110,7 @@ func TestCachedLedgerKeepsWhatIsUsed(t *testing.T) {
 	t.Parallel()
 	c := newCachedLedger(t, newCopies(), index.LedgerOptions{})
 	warmLedger(t, c)
-	if err := c.UseCopies(t.Context(), map[providers.Key]time.Time{someKey: time.Now()}); err != nil {
+	if err := c.UseCopies(t.Context(), map[ledger.Key]time.Time{someKey: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	if copy, text := hits(t, c); !copy || !text {
@@ -180,11 +181,11 @@ func TestCachedLedgerFillAfterChange(t *testing.T) {
 
 func TestCachedLedgerRemembersReadyCopiesOnly(t *testing.T) {
 	t.Parallel()
-	for _, state := range []providers.State{
-		providers.StatePending, providers.StateUploading, providers.StateProcessing, providers.StateFailed,
-		providers.StateLost, providers.StateEvicted, providers.StateDeleting,
+	for _, state := range []ledger.State{
+		ledger.StatePending, ledger.StateUploading, ledger.StateProcessing, ledger.StateFailed,
+		ledger.StateLost, ledger.StateEvicted, ledger.StateDeleting,
 	} {
-		c := newCachedLedger(t, newCopies(func(row *providers.Copy) { row.State = state }), index.LedgerOptions{})
+		c := newCachedLedger(t, newCopies(func(row *ledger.Copy) { row.State = state }), index.LedgerOptions{})
 		for range 3 {
 			if copy, _ := hits(t, c); copy {
 				t.Errorf("a %s copy was answered from memory", state)
@@ -199,20 +200,20 @@ func TestCachedLedgerTellsKeysApart(t *testing.T) {
 	t.Parallel()
 	c := newCachedLedger(t, newCopies(), index.LedgerOptions{})
 	warmLedger(t, c)
-	for _, change := range []func(k *providers.Key){
-		func(k *providers.Key) { k.Provider = "glm" }, func(k *providers.Key) { k.Account = "b" },
-		func(k *providers.Key) { k.Purpose = "batch" }, func(k *providers.Key) { k.Extension = ".txt" },
-		func(k *providers.Key) { k.Provider, k.Account = "kim", "ia" },
+	for _, change := range []func(k *ledger.Key){
+		func(k *ledger.Key) { k.Provider = "glm" }, func(k *ledger.Key) { k.Account = "b" },
+		func(k *ledger.Key) { k.Purpose = "batch" }, func(k *ledger.Key) { k.Extension = ".txt" },
+		func(k *ledger.Key) { k.Provider, k.Account = "kim", "ia" },
 	} {
 		k := someKey
 		change(&k)
-		if row, err := c.Copy(t.Context(), k); !errors.Is(err, providers.ErrCopyNotFound) {
+		if row, err := c.Copy(t.Context(), k); !errors.Is(err, ledger.ErrNotFound) {
 			t.Errorf("%+v: %+v, error %v", k, row, err)
 		}
 	}
 	k := someText
 	k.Extension = ".txt"
-	if text, err := c.ExtractedText(t.Context(), k); !errors.Is(err, providers.ErrCopyNotFound) {
+	if text, err := c.ExtractedText(t.Context(), k); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("%+v: %s, error %v", k, text, err)
 	}
 }
@@ -236,7 +237,7 @@ func TestCachedLedgerTTL(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newCopies(func(row *providers.Copy) {
+				r := newCopies(func(row *ledger.Copy) {
 					if c.expires > 0 {
 						row.ExpiresAt = time.Now().Add(c.expires)
 					}
@@ -253,7 +254,7 @@ func TestCachedLedgerTTL(t *testing.T) {
 				}
 				<-time.After(c.forget - c.keeps)
 				cache.Settle()
-				if row, err := cache.Copy(t.Context(), someKey); !errors.Is(err, providers.ErrCopyNotFound) {
+				if row, err := cache.Copy(t.Context(), someKey); !errors.Is(err, ledger.ErrNotFound) {
 					t.Errorf("after %v there is %+v, error %v", c.forget, row, err)
 				}
 			})
@@ -265,7 +266,7 @@ func TestCachedLedgerTTL(t *testing.T) {
 func TestCachedLedgerLeavesWhatExpires(t *testing.T) {
 	t.Parallel()
 	for _, left := range []time.Duration{-time.Hour, 0, 59 * time.Minute} {
-		c := newCachedLedger(t, newCopies(func(row *providers.Copy) { row.ExpiresAt = time.Now().Add(left) }), index.LedgerOptions{Margin: time.Hour})
+		c := newCachedLedger(t, newCopies(func(row *ledger.Copy) { row.ExpiresAt = time.Now().Add(left) }), index.LedgerOptions{Margin: time.Hour})
 		for range 3 {
 			if copy, _ := hits(t, c); copy {
 				t.Errorf("a copy that expires in %v was answered from memory", left)

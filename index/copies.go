@@ -6,11 +6,12 @@ import (
 	"strings"
 
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // CheckWanted returns an error where the row of w can't be kept in any index: a
 // clearer one than the database's, and one that does not call it unavailable.
-func CheckWanted(w providers.Wanted) error {
+func CheckWanted(w ledger.Wanted) error {
 	if w.Size < 0 {
 		return fmt.Errorf("copy %s: size %d must not be negative", w.Key, w.Size)
 	}
@@ -24,12 +25,12 @@ func CheckWanted(w providers.Wanted) error {
 }
 
 // CheckKey returns an error where no index can have a row of this key.
-func CheckKey(k providers.Key) error {
+func CheckKey(k ledger.Key) error {
 	return checkTexts("provider", k.Provider, "account", k.Account, "purpose", k.Purpose, "extension", k.Extension)
 }
 
 // CheckTextKey is CheckKey for extracted texts.
-func CheckTextKey(k providers.TextKey) error {
+func CheckTextKey(k ledger.TextKey) error {
 	return checkTexts("provider", k.Provider, "extension", k.Extension)
 }
 
@@ -45,17 +46,17 @@ func CheckRemoteFile(f providers.RemoteFile) error {
 }
 
 // CheckFailure returns an error where a copy can't be left as f says.
-func CheckFailure(f providers.Failure) error {
+func CheckFailure(f ledger.Failure) error {
 	switch f.State {
-	case providers.StatePending, providers.StateFailed, providers.StateReady, providers.StateDeleting:
+	case ledger.StatePending, ledger.StateFailed, ledger.StateReady, ledger.StateDeleting:
 		return nil
 	}
 	return fmt.Errorf("a failed attempt can't leave a copy %q", f.State)
 }
 
 // CheckFailedDelete is CheckFailure for deletes, which are tried until they succeed.
-func CheckFailedDelete(f providers.Failure) error {
-	if f.State != "" && f.State != providers.StateDeleting {
+func CheckFailedDelete(f ledger.Failure) error {
+	if f.State != "" && f.State != ledger.StateDeleting {
 		return fmt.Errorf("a failed delete can't leave a copy %q", f.State)
 	}
 	return nil

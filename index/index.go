@@ -1,4 +1,4 @@
-// Package index holds what the drivers of cas.Index and providers.Ledger share: the
+// Package index holds what the drivers of cas.Index and ledger.Store share: the
 // caches around them, and the feed of changes that keeps those caches right if
 // several gateways share a database. The drivers are index/pgindex and
 // index/sqliteindex; index/indextest is their conformance kit, and index/sqlrow the

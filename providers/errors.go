@@ -128,8 +128,6 @@ func KindOf(err error) Kind {
 var (
 	// ErrProviderNotFound: no provider has this name.
 	ErrProviderNotFound = errors.New("provider not found")
-	// ErrCopyNotFound: the ledger has no such copy.
-	ErrCopyNotFound = errors.New("copy not found")
 	// ErrCopyInProgress: the copy is being made or deleted.
 	ErrCopyInProgress = errors.New("copy in progress")
 	// ErrNoReference: the provider has no such kind of reference for this file.

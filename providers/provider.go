@@ -1,10 +1,10 @@
-// Package providers keeps copies of blobs at LLM providers.
+// Package providers holds the contract between casgate and the file stores of LLM
+// providers.
 //
-// A Provider is one account at one provider's file store: an adapter implements
-// it. A Ledger, which an index driver implements, has a row for each copy. The
-// Replicator brings the two together: it makes a copy when one is first asked
-// for, exactly once, however many callers and gateways ask, and keeps the ledger
-// true when uploads fail, replies get lost, files vanish and processes die.
+// A Provider is one account at one provider's file store. An adapter, such as
+// providers/kimi, implements it; providers/guard decorates it. Package ledger keeps a
+// row for each copy of a blob at a provider, and package replicator makes, renews and
+// removes the copies.
 package providers
 
 import (

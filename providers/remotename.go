@@ -25,14 +25,14 @@ const digestHex = 16
 // remote file is recognised when the reply to its upload was lost, and the fence
 // makes the name one of its own for each attempt, since a provider may rename
 // what repeats a name.
-func RemoteName(name string, k Key, fence int64) string {
-	return remoteBase(name) + "-" + k.Digest.Hex()[:digestHex] + "-" + strconv.FormatInt(fence, 10) + k.Extension
+func RemoteName(name string, d cas.Digest, extension string, fence int64) string {
+	return remoteBase(name) + "-" + RemoteNameDigest(d) + "-" + strconv.FormatInt(fence, 10) + extension
 }
 
 // remoteBase makes a name harmless: no folders, no control characters, no
 // extension, not too long.
 func remoteBase(name string) string {
-	name = cleanName(name)
+	name = CleanName(name)
 	name = strings.TrimSuffix(name, path.Ext(name))
 	if len(name) > maxRemoteBase {
 		name = name[:maxRemoteBase]
@@ -43,10 +43,10 @@ func remoteBase(name string) string {
 	return cmp.Or(strings.Trim(name, " ."), "file")
 }
 
-// cleanName returns the last part of a name, without what could mislead a
+// CleanName returns the last part of a name, without what could mislead a
 // provider or break a header: control and formatting characters, quotes,
 // backslashes.
-func cleanName(name string) string {
+func CleanName(name string) string {
 	name = name[strings.LastIndexAny(name, `/\`)+1:]
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -61,17 +61,17 @@ func cleanName(name string) string {
 	}, name)
 }
 
-// remoteName is what a remote file's name tells.
-type remoteName struct {
-	digestHex string // the first 16 digits
-	fence     int64
-	extension string
+// ParsedRemoteName holds the parts of a remote name that RemoteName made.
+type ParsedRemoteName struct {
+	DigestHex string // the first 16 digits
+	Fence     int64
+	Extension string
 }
 
-// parseRemoteName takes a remote name apart; ok is false where it isn't one of
+// ParseRemoteName takes a remote name apart; ok is false where it isn't one of
 // ours. Kimi puts " (1)" and so on before the extension of a name that it has
 // already.
-func parseRemoteName(name string) (n remoteName, ok bool) {
+func ParseRemoteName(name string) (n ParsedRemoteName, ok bool) {
 	// The extension is what comes after our fence, and not what path.Ext takes for it:
 	// some have two dots.
 	for i := len(name); i > 0; {
@@ -96,7 +96,7 @@ func parseRemoteName(name string) (n remoteName, ok bool) {
 		if extension != "" && extension[0] != '.' {
 			continue
 		}
-		return remoteName{hex, fence, extension}, true
+		return ParsedRemoteName{hex, fence, extension}, true
 	}
 	return n, false
 }
@@ -122,7 +122,7 @@ func isLowerHex(s string) bool {
 // its name, lower-case with its dot, else the usual one of its media type, else
 // nothing.
 func Extension(name, mediaType string) string {
-	ext := strings.ToLower(path.Ext(cleanName(name)))
+	ext := strings.ToLower(path.Ext(CleanName(name)))
 	if len(ext) > 1 && len(ext) <= 16 && strings.IndexFunc(ext[1:], func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && r != '_' && r != '+'
 	}) < 0 {
@@ -176,5 +176,5 @@ var usualExtensions = map[string]string{
 	"application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
 }
 
-// blobHex returns the digits of a digest that remote names carry.
-func blobHex(d cas.Digest) string { return d.Hex()[:digestHex] }
+// RemoteNameDigest returns the digits of a digest that remote names carry.
+func RemoteNameDigest(d cas.Digest) string { return d.Hex()[:digestHex] }

@@ -13,10 +13,8 @@ import (
 
 func TestRemoteName(t *testing.T) {
 	t.Parallel()
-	key := func(extension string) Key {
-		return Key{Digest: cas.DigestOf([]byte("x")), Extension: extension}
-	}
-	hex := cas.DigestOf([]byte("x")).Hex()[:16]
+	digest := cas.DigestOf([]byte("x"))
+	hex := digest.Hex()[:16]
 	for _, c := range []struct{ name, extension, want string }{
 		{"report.pdf", ".pdf", "report-" + hex + "-7.pdf"},
 		{"../../etc/passwd", "", "passwd-" + hex + "-7"},
@@ -31,7 +29,7 @@ func TestRemoteName(t *testing.T) {
 		{strings.Repeat("文", 100) + ".txt", ".txt", strings.Repeat("文", 40) + "-" + hex + "-7.txt"},
 		{"\u202eexe.txt", ".txt", "exe-" + hex + "-7.txt"},
 	} {
-		if got := RemoteName(c.name, key(c.extension), 7); got != c.want {
+		if got := RemoteName(c.name, digest, c.extension, 7); got != c.want {
 			t.Errorf("RemoteName(%q): %q, want %q", c.name, got, c.want)
 		}
 	}
@@ -40,20 +38,18 @@ func TestRemoteName(t *testing.T) {
 func TestRemoteNameIsRecognised(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		k := Key{
-			Digest:    cas.DigestOf(rapid.SliceOf(rapid.Byte()).Draw(t, "blob")),
-			Extension: rapid.SampledFrom([]string{"", ".pdf", ".txt", ".py3", ".jsonl"}).Draw(t, "extension"),
-		}
+		digest := cas.DigestOf(rapid.SliceOf(rapid.Byte()).Draw(t, "blob"))
+		extension := rapid.SampledFrom([]string{"", ".pdf", ".txt", ".py3", ".jsonl"}).Draw(t, "extension")
 		fence := rapid.Int64Range(1, 1<<62).Draw(t, "fence")
-		name := RemoteName(rapid.String().Draw(t, "name"), k, fence)
+		name := RemoteName(rapid.String().Draw(t, "name"), digest, extension, fence)
 		if len(name) > 200 || !utf8.ValidString(name) || strings.ContainsAny(name, "/\\\"\r\n\x00") {
 			t.Fatalf("%q is not a name to send", name)
 		}
 		// As it is, and as Kimi renames what it has already.
-		base := strings.TrimSuffix(name, k.Extension)
-		for _, seen := range []string{name, fmt.Sprintf("%s (%d)%s", base, rapid.IntRange(1, 1000).Draw(t, "repeat"), k.Extension)} {
-			n, ok := parseRemoteName(seen)
-			if want := (remoteName{blobHex(k.Digest), fence, k.Extension}); !ok || n != want {
+		base := strings.TrimSuffix(name, extension)
+		for _, seen := range []string{name, fmt.Sprintf("%s (%d)%s", base, rapid.IntRange(1, 1000).Draw(t, "repeat"), extension)} {
+			n, ok := ParseRemoteName(seen)
+			if want := (ParsedRemoteName{RemoteNameDigest(digest), fence, extension}); !ok || n != want {
 				t.Fatalf("%q reads as %+v, %t; want %+v", seen, n, ok, want)
 			}
 		}
@@ -69,7 +65,7 @@ func TestForeignNamesAreNotOurs(t *testing.T) {
 		"a-" + hex[:15] + "-1.pdf", "a-" + hex + "-1pdf", "a-" + hex + "-99999999999999999999.pdf",
 		"a-" + hex + "-1 (x).pdf", hex + "-1.pdf",
 	} {
-		if n, ok := parseRemoteName(name); ok {
+		if n, ok := ParseRemoteName(name); ok {
 			t.Errorf("%q is taken for %+v", name, n)
 		}
 	}
@@ -79,11 +75,11 @@ func FuzzParseRemoteName(f *testing.F) {
 	f.Add("report-0123456789abcdef-1.pdf")
 	f.Add("report-0123456789abcdef-1 (2).pdf")
 	f.Fuzz(func(t *testing.T, name string) {
-		n, ok := parseRemoteName(name)
+		n, ok := ParseRemoteName(name)
 		if !ok {
 			return
 		}
-		again, ok := parseRemoteName(fmt.Sprintf("x-%s-%d%s", n.digestHex, n.fence, n.extension))
+		again, ok := ParseRemoteName(fmt.Sprintf("x-%s-%d%s", n.DigestHex, n.Fence, n.Extension))
 		if !ok || again != n {
 			t.Errorf("%q reads as %+v, and that as %+v", name, n, again)
 		}

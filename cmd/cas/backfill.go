@@ -18,7 +18,7 @@ import (
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/cmd/cas/internal/wiring"
-	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // backfillCmd takes in the bytes of imported files.
@@ -163,7 +163,7 @@ func (c *backfillCmd) takeIn(ctx context.Context, x wiring.Index, sources wiring
 		return counts, exit.With(exit.Usage, err)
 	}
 	defer store.Close()
-	copies, err := wiring.OpenCopies(settings.Providers{}, providers.Options{Blobs: store, Ledger: x, Log: log}, prometheus.NewRegistry())
+	copies, err := wiring.OpenCopies(settings.Providers{}, replicator.Options{Blobs: store, Ledger: x, Log: log}, prometheus.NewRegistry())
 	if err != nil {
 		return counts, err
 	}

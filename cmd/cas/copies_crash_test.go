@@ -10,7 +10,8 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
-	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 	"casgate/providers/simulator"
 	"casgate/providers/simulator/kimisim"
 )
@@ -75,7 +76,7 @@ func (p *process) waitReady(d cas.Digest) api.Copy {
 	defer tick.Stop()
 	for deadline := time.Now().Add(60 * time.Second); ; <-tick.C {
 		c, _, err := p.copyAt("GET", d)
-		if err == nil && c.State == string(providers.StateReady) {
+		if err == nil && c.State == string(ledger.StateReady) {
 			return c
 		}
 		if time.Now().After(deadline) {
@@ -88,14 +89,14 @@ func (p *process) waitReady(d cas.Digest) api.Copy {
 // work without being asked: one upload, one file, one row that names it.
 func TestCopyOutlivesACrashAtEachStep(t *testing.T) {
 	for name, env := range map[string]func(*testing.T) []string{"embedded": embeddedEnv, "served": servedEnv} {
-		for _, step := range []providers.Step{
-			providers.StepClaimed, providers.StepRoomMade, providers.StepUploaded,
-			providers.StepProcessed, providers.StepCompleted,
+		for _, step := range []replicator.Step{
+			replicator.StepClaimed, replicator.StepRoomMade, replicator.StepUploaded,
+			replicator.StepProcessed, replicator.StepCompleted,
 		} {
 			t.Run(name+"/"+string(step), func(t *testing.T) {
 				t.Parallel()
 				o := kimisim.Options{}
-				if step == providers.StepProcessed {
+				if step == replicator.StepProcessed {
 					o.Polls = 2
 				}
 				kimi, account := startKimi(t, o)

@@ -12,7 +12,7 @@ import (
 	"casgate/cas/castest"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/terminal"
-	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // TestMain lets the test binary be cas itself where it is called by that name.
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 
 // The variables by which a test asks a process of its own for hooks.
 const (
-	killAtVariable = "CAS_TEST_KILL_AT" // a providers.Step
+	killAtVariable = "CAS_TEST_KILL_AT" // a replicator.Step
 	leaseVariable  = "CAS_TEST_LEASE"
 )
 
@@ -36,7 +36,7 @@ func setHooks() {
 		hooks.lease, hooks.pollInterval = lease, lease/10
 	}
 	if step := os.Getenv(killAtVariable); step != "" {
-		hooks.onStep = func(s providers.Step) {
+		hooks.onStep = func(s replicator.Step) {
 			if string(s) == step {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 				select {} // until it strikes

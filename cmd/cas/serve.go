@@ -22,7 +22,7 @@ import (
 	"casgate/cmd/cas/internal/wiring"
 	"casgate/gateway"
 	"casgate/index"
-	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // serveCmd runs the gateway.
@@ -62,7 +62,7 @@ type serveCmd struct {
 // hooks are set by tests only: they kill the process at a step of making a copy, and
 // shorten the wait until another process takes the work over.
 var hooks struct {
-	onStep              func(providers.Step)
+	onStep              func(replicator.Step)
 	lease, pollInterval time.Duration
 }
 
@@ -142,7 +142,7 @@ func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	defer ledger.Close()
 	var g *gateway.Gateway
-	copies, err := wiring.OpenCopies(c.Providers, providers.Options{
+	copies, err := wiring.OpenCopies(c.Providers, replicator.Options{
 		Blobs: store, Ledger: ledger, Log: log,
 		SignURL: func(ctx context.Context, d cas.Digest, life time.Duration) (string, error) {
 			if c.ReferenceURLs == "bucket" {
@@ -150,7 +150,7 @@ func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 			}
 			return g.SignURL(ctx, d, life)
 		},
-		OnEvent: func(e providers.Event) { g.CopyEvent(e) },
+		OnEvent: func(e replicator.Event) { g.CopyEvent(e) },
 		OnStep:  hooks.onStep, Lease: hooks.lease, PollInterval: hooks.pollInterval,
 	}, registry)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"casgate/cmd/cas/internal/transfer"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // syncCmd makes sure of copies at providers.
@@ -267,7 +267,7 @@ func (s *syncer) printLine(j *syncJob) error {
 
 func (s *syncer) note(j *syncJob) {
 	what := j.copy.State
-	if what == string(providers.StateReady) {
+	if what == string(ledger.StateReady) {
 		what = "copied"
 		if j.copy.Created == nil || !*j.copy.Created {
 			what = "ready"

@@ -13,7 +13,7 @@ import (
 	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // Store keeps blobs.
@@ -35,7 +35,7 @@ type Files interface {
 
 // Copies lists copies.
 type Copies interface {
-	Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, error)
+	Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, error)
 }
 
 // UploadCopies begins the copies that uploads ask for.

@@ -13,6 +13,7 @@ import (
 	"casgate/gateway/problem"
 	"casgate/gateway/request"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // Files are the files that paths name.
@@ -100,4 +101,4 @@ func CopyName(f cas.File) string {
 
 // ErrNotTakenIn is the error for copies of an imported file whose bytes have not been
 // taken in: there can't be any.
-var ErrNotTakenIn = fmt.Errorf("%w: the bytes of this imported file have not been taken in yet", providers.ErrCopyNotFound)
+var ErrNotTakenIn = fmt.Errorf("%w: the bytes of this imported file have not been taken in yet", ledger.ErrNotFound)

@@ -10,6 +10,7 @@ import (
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // Content answers GET /v1/blobs/{digest}/copies/{provider}/content, and the same of a
@@ -32,7 +33,7 @@ func (h *Handlers) Content(c echo.Context) error {
 }
 
 // withAlternative adds to an error where else the bytes are, or the text of them.
-func (h *Handlers) withAlternative(row providers.Copy, err error) error {
+func (h *Handlers) withAlternative(row ledger.Copy, err error) error {
 	path, text := view.BlobPath(row.Digest), ""
 	for _, p := range h.Copies.Accounts() {
 		if _, able := providers.Ability[providers.TextExtractor](p); able && p.Describe().Provider == row.Provider {

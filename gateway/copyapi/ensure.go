@@ -11,6 +11,8 @@ import (
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
 	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 // Ensure answers PUT /v1/blobs/{digest}/copies/{provider}, and the same of a file.
@@ -67,7 +69,7 @@ func (h *Handlers) ReportLost(c echo.Context) error {
 }
 
 // answerReady answers 200 with a copy that is ready.
-func answerReady(c echo.Context, made providers.Copy, created bool, prefer request.Preference) error {
+func answerReady(c echo.Context, made ledger.Copy, created bool, prefer request.Preference) error {
 	recordBytes(c, made)
 	setApplied(c, prefer.AppliedWhenDone())
 	return sendReady(c, made, created)
@@ -75,7 +77,7 @@ func answerReady(c echo.Context, made providers.Copy, created bool, prefer reque
 
 // begin begins a copy, and answers 202 with the copy as it is. If it is ready, begin
 // answers 200; if no work on it goes on, begin returns the error that says why.
-func (h *Handlers) begin(c echo.Context, q providers.Request, prefer request.Preference) error {
+func (h *Handlers) begin(c echo.Context, q replicator.Request, prefer request.Preference) error {
 	row, err := h.Copies.Begin(c.Request().Context(), q)
 	if row.OperationID == q.OperationID {
 		request.StateOf(c).SkipRecord = true // the end of the work makes the record
@@ -83,7 +85,7 @@ func (h *Handlers) begin(c echo.Context, q providers.Request, prefer request.Pre
 	if err != nil {
 		return problem.WithBlob(err, q.Digest)
 	}
-	if row.State == providers.StateReady {
+	if row.State == ledger.StateReady {
 		return answerReady(c, row, false, prefer)
 	}
 	setApplied(c, prefer.AppliedWhenAccepted())

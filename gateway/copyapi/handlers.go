@@ -14,6 +14,8 @@ import (
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
 	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 // Store keeps blobs.
@@ -24,15 +26,15 @@ type Store interface {
 
 // Replicator makes and knows copies.
 type Replicator interface {
-	Ensure(ctx context.Context, q providers.Request) (c providers.Copy, created bool, err error)
-	Begin(ctx context.Context, q providers.Request) (providers.Copy, error)
-	ReportLost(ctx context.Context, q providers.Request, fileID string) (c providers.Copy, created bool, err error)
-	Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, error)
-	Copy(ctx context.Context, q providers.Request) (providers.Copy, error)
-	Remove(ctx context.Context, q providers.Request) ([]providers.Copy, error)
-	Reference(ctx context.Context, q providers.Request, kind string) (providers.Reference, error)
-	Text(ctx context.Context, q providers.Request) (cas.Blob, error)
-	Download(ctx context.Context, c providers.Copy) (io.ReadCloser, error)
+	Ensure(ctx context.Context, q replicator.Request) (c ledger.Copy, created bool, err error)
+	Begin(ctx context.Context, q replicator.Request) (ledger.Copy, error)
+	ReportLost(ctx context.Context, q replicator.Request, fileID string) (c ledger.Copy, created bool, err error)
+	Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, error)
+	Copy(ctx context.Context, q replicator.Request) (ledger.Copy, error)
+	Remove(ctx context.Context, q replicator.Request) ([]ledger.Copy, error)
+	Reference(ctx context.Context, q replicator.Request, kind string) (replicator.Reference, error)
+	Text(ctx context.Context, q replicator.Request) (cas.Blob, error)
+	Download(ctx context.Context, c ledger.Copy) (io.ReadCloser, error)
 	Accounts() []providers.Guarded
 	Providers() (configured, unconfigured []string)
 }
@@ -48,19 +50,19 @@ type Handlers struct {
 
 // requestWithBytes reads what all requests about copies have in common, and takes in
 // the bytes to copy if they have not been.
-func (h *Handlers) requestWithBytes(c echo.Context) (providers.Request, error) {
+func (h *Handlers) requestWithBytes(c echo.Context) (replicator.Request, error) {
 	of, err := h.Targets.FindBytes(c)
 	if err != nil {
-		return providers.Request{}, err
+		return replicator.Request{}, err
 	}
 	return copyRequest(c, of)
 }
 
 // copyRequest reads what all requests about copies have in common.
-func copyRequest(c echo.Context, of blobtarget.Target) (providers.Request, error) {
+func copyRequest(c echo.Context, of blobtarget.Target) (replicator.Request, error) {
 	record := &request.StateOf(c).Record
 	record.Digest = of.Digest
-	q := providers.Request{OperationID: request.OperationID(c), Actor: record.Actor, File: c.Param("file"), Digest: of.Digest, Name: of.Name}
+	q := replicator.Request{OperationID: request.OperationID(c), Actor: record.Actor, File: c.Param("file"), Digest: of.Digest, Name: of.Name}
 	var err error
 	if q.Provider, err = request.PathParam(c, "provider"); err != nil {
 		return q, err
@@ -77,7 +79,7 @@ func copyRequest(c echo.Context, of blobtarget.Target) (providers.Request, error
 
 // recordBytes puts the size of a copy into the request's record, if the request made
 // the copy. If not, the record of another operation has it.
-func recordBytes(c echo.Context, made providers.Copy) {
+func recordBytes(c echo.Context, made ledger.Copy) {
 	if made.OperationID == request.OperationID(c) {
 		request.StateOf(c).Record.Bytes = made.Size
 	}

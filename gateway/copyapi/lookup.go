@@ -11,7 +11,7 @@ import (
 	"casgate/gateway/problem"
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // List answers GET /v1/blobs/{digest}/copies, and the same of a file. It also lists
@@ -47,21 +47,21 @@ func (h *Handlers) Get(c echo.Context) error {
 // lookUp returns the copy that a request names. Of a file's copies, if the request
 // gives neither purpose nor name, and no copy has the usual ones, it is the newest, as
 // of a blob's.
-func (h *Handlers) lookUp(c echo.Context) (providers.Copy, error) {
+func (h *Handlers) lookUp(c echo.Context) (ledger.Copy, error) {
 	of, err := h.Targets.Find(c)
 	if err != nil {
-		return providers.Copy{}, err
+		return ledger.Copy{}, err
 	}
 	q, err := copyRequest(c, of)
 	if err != nil {
-		return providers.Copy{}, err
+		return ledger.Copy{}, err
 	}
 	if of.Digest.IsZero() {
-		return providers.Copy{}, blobtarget.ErrNotTakenIn
+		return ledger.Copy{}, blobtarget.ErrNotTakenIn
 	}
 	ctx := c.Request().Context()
 	row, err := h.Copies.Copy(ctx, q)
-	if errors.Is(err, providers.ErrCopyNotFound) && of.Name != "" && q.Purpose == "" && c.QueryParam("name") == "" {
+	if errors.Is(err, ledger.ErrNotFound) && of.Name != "" && q.Purpose == "" && c.QueryParam("name") == "" {
 		q.Name = ""
 		row, err = h.Copies.Copy(ctx, q)
 	}

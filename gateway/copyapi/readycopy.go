@@ -13,7 +13,7 @@ import (
 
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // Next to reading blobs, ensuring a copy that is ready is the most frequent request.
@@ -24,7 +24,7 @@ import (
 var copyBuffers = sync.Pool{New: func() any { return new(make([]byte, 0, 1<<10)) }}
 
 // sendReady answers 200 with a copy that is ready.
-func sendReady(c echo.Context, made providers.Copy, created bool) error {
+func sendReady(c echo.Context, made ledger.Copy, created bool) error {
 	if made.Error != nil { // an attempt to renew it has failed, which is rare
 		answer := view.Copy(made)
 		answer.Created = &created
@@ -39,7 +39,7 @@ func sendReady(c echo.Context, made providers.Copy, created bool) error {
 }
 
 // appendCopy appends the JSON of a copy without an error, as an api.Copy.
-func appendCopy(b []byte, c *providers.Copy, created bool) []byte {
+func appendCopy(b []byte, c *ledger.Copy, created bool) []byte {
 	b = append(b, `{"digest":"sha256:`...)
 	b = hex.AppendEncode(b, c.Digest[:])
 	b = append(b, '"')

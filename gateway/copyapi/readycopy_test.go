@@ -10,7 +10,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/view"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 func TestCopiesAreWrittenAsEncodingJSONWould(t *testing.T) {
@@ -24,12 +24,12 @@ func TestCopiesAreWrittenAsEncodingJSONWould(t *testing.T) {
 		return time.UnixMicro(micros).In(time.FixedZone("somewhere", rapid.IntRange(-43200, 43200).Draw(t, "zone")))
 	})
 	rapid.Check(t, func(t *rapid.T) {
-		c := providers.Copy{
-			Key: providers.Key{
+		c := ledger.Copy{
+			Key: ledger.Key{
 				Digest: cas.DigestOf([]byte(text.Draw(t, "blob"))), Provider: text.Draw(t, "provider"),
 				Account: rapid.OneOf(text, rapid.Just("simulated-x")).Draw(t, "account"), Purpose: text.Draw(t, "purpose"), Extension: text.Draw(t, "extension"),
 			},
-			State: providers.StateReady, FileID: text.Draw(t, "id"), Name: text.Draw(t, "name"), Size: rapid.Int64Min(0).Draw(t, "size"),
+			State: ledger.StateReady, FileID: text.Draw(t, "id"), Name: text.Draw(t, "name"), Size: rapid.Int64Min(0).Draw(t, "size"),
 			Attempts: rapid.IntMin(0).Draw(t, "attempts"), OperationID: text.Draw(t, "operation"),
 			CreatedAt: moment.Draw(t, "created"), ReadyAt: moment.Draw(t, "ready"), LastUsedAt: moment.Draw(t, "used"),
 			ExpiresAt: moment.Draw(t, "expires"), NextAttemptAt: moment.Draw(t, "next"),

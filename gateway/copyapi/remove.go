@@ -10,7 +10,7 @@ import (
 	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // Remove answers DELETE /v1/blobs/{digest}/copies/{provider}, and the same of a file.
@@ -25,7 +25,7 @@ func (h *Handlers) Remove(c echo.Context) error {
 	}
 	operation := ""
 	for _, row := range copies {
-		if row.State != providers.StateDeleting {
+		if row.State != ledger.StateDeleting {
 			continue
 		}
 		if operation == "" {

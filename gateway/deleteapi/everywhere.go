@@ -14,7 +14,8 @@ import (
 	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
-	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 // To delete everywhere is to delete a file or a blob with all its copies at
@@ -33,10 +34,10 @@ import (
 
 // removeRequest asks for the removal of a blob's copies. It is an operation beside the
 // delete, with a record of its own.
-func removeRequest(c echo.Context, d cas.Digest) providers.Request {
+func removeRequest(c echo.Context, d cas.Digest) replicator.Request {
 	record := &request.StateOf(c).Record
 	record.Digest = d
-	return providers.Request{Digest: d, OperationID: removalID(c), Actor: record.Actor, File: record.FileID}
+	return replicator.Request{Digest: d, OperationID: removalID(c), Actor: record.Actor, File: record.FileID}
 }
 
 // removalID is the operation id of the removal of the copies.
@@ -77,7 +78,7 @@ type releasedFile struct {
 	file      cas.File
 	condemned bool // its blob was condemned with it
 	// removal is the removal of the blob's copies; nil: they stay, for other files.
-	removal *providers.Removal
+	removal *replicator.Removal
 }
 
 // release deletes a file, condemns its blob if no other file refers to it, and begins
@@ -191,7 +192,7 @@ func (h *Handlers) checkExists(ctx context.Context, d cas.Digest) error {
 }
 
 // waitFor waits for a removal as long as the request prefers.
-func (h *Handlers) waitFor(c echo.Context, removal *providers.Removal) []providers.Copy {
+func (h *Handlers) waitFor(c echo.Context, removal *replicator.Removal) []ledger.Copy {
 	wait := h.Waits.AsPreferred(c.Request())
 	defer wait.End()
 	return removal.Wait(wait)
@@ -199,10 +200,10 @@ func (h *Handlers) waitFor(c echo.Context, removal *providers.Removal) []provide
 
 // answerRemoved answers 200 if all copies are gone. If not it answers 202 with an
 // operation that ends when the copies that it deletes are gone.
-func (h *Handlers) answerRemoved(c echo.Context, rows []providers.Copy, answer any) error {
+func (h *Handlers) answerRemoved(c echo.Context, rows []ledger.Copy, answer any) error {
 	operation := ""
 	for _, row := range rows {
-		if row.State == providers.StateDeleting && (operation == "" || row.OperationID == removalID(c)) {
+		if row.State == ledger.StateDeleting && (operation == "" || row.OperationID == removalID(c)) {
 			operation = row.OperationID
 		}
 	}

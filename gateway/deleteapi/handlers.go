@@ -15,7 +15,8 @@ import (
 	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
-	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 // Store keeps blobs.
@@ -35,8 +36,8 @@ type Files interface {
 
 // Copies removes copies.
 type Copies interface {
-	Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, error)
-	RemoveAll(ctx context.Context, q providers.Request, release func() error) (*providers.Removal, error)
+	Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, error)
+	RemoveAll(ctx context.Context, q replicator.Request, release func() error) (*replicator.Removal, error)
 }
 
 // Handlers answers requests that delete.

@@ -19,15 +19,15 @@ import (
 	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // Copies knows the operations on copies.
 type Copies interface {
 	// Operation returns the copy that an operation is about, or
-	// providers.ErrCopyNotFound.
-	Operation(ctx context.Context, id string) (providers.Copy, error)
-	Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, error)
+	// ledger.ErrNotFound.
+	Operation(ctx context.Context, id string) (ledger.Copy, error)
+	Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, error)
 }
 
 // Journal is where the records of the journal are read.
@@ -62,7 +62,7 @@ func (h *Handlers) Get(c echo.Context) error {
 	}
 	ctx := c.Request().Context()
 	row, err := h.Copies.Operation(ctx, id)
-	if errors.Is(err, providers.ErrCopyNotFound) {
+	if errors.Is(err, ledger.ErrNotFound) {
 		return h.getRecorded(c, id)
 	}
 	if err == nil {
@@ -109,13 +109,13 @@ func showRecorded(r journal.Record) api.Operation {
 
 // lastOfDelete returns row, or, if row was deleted, a copy that the same operation is
 // still deleting. A delete may be about several copies, and ends when all are gone.
-func (h *Handlers) lastOfDelete(ctx context.Context, row providers.Copy, id string) (providers.Copy, error) {
-	if row.State != providers.StateDeleted {
+func (h *Handlers) lastOfDelete(ctx context.Context, row ledger.Copy, id string) (ledger.Copy, error) {
+	if row.State != ledger.StateDeleted {
 		return row, nil
 	}
 	all, err := h.Copies.Copies(ctx, row.Digest)
 	for _, other := range all {
-		if other.OperationID == id && other.State == providers.StateDeleting {
+		if other.OperationID == id && other.State == ledger.StateDeleting {
 			return other, nil
 		}
 	}
@@ -123,19 +123,19 @@ func (h *Handlers) lastOfDelete(ctx context.Context, row providers.Copy, id stri
 }
 
 // showOperation shapes an operation by the state of its copy.
-func showOperation(id string, row providers.Copy) api.Operation {
+func showOperation(id string, row ledger.Copy) api.Operation {
 	shown := view.Copy(row)
 	o := api.Operation{ID: id, Kind: api.OperationSync, Copy: &shown}
 	switch row.State {
-	case providers.StatePending:
+	case ledger.StatePending:
 		o.Status = api.OperationPending
-	case providers.StateReady, providers.StateEvicted, providers.StateLost:
+	case ledger.StateReady, ledger.StateEvicted, ledger.StateLost:
 		o.Status = api.OperationSucceeded // a later loss of the file does not count
-	case providers.StateFailed:
+	case ledger.StateFailed:
 		o.Status = api.OperationFailed
-	case providers.StateDeleting:
+	case ledger.StateDeleting:
 		o.Kind, o.Status = api.OperationDelete, api.OperationRunning
-	case providers.StateDeleted:
+	case ledger.StateDeleted:
 		o.Kind, o.Status = api.OperationDelete, api.OperationSucceeded
 	default: // uploading, processing
 		o.Status = api.OperationRunning

@@ -7,16 +7,17 @@ import (
 
 	"casgate/gateway/api"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 func TestRestingCopiesSayWhy(t *testing.T) {
 	t.Parallel()
 	refusal := &providers.Error{Kind: providers.KindPermanent, Code: "content_filter", RetryAfter: time.Hour}
-	for _, state := range []providers.State{
-		providers.StatePending, providers.StateUploading, providers.StateProcessing, providers.StateReady, providers.StateFailed,
-		providers.StateLost, providers.StateEvicted, providers.StateDeleting, providers.StateDeleted,
+	for _, state := range []ledger.State{
+		ledger.StatePending, ledger.StateUploading, ledger.StateProcessing, ledger.StateReady, ledger.StateFailed,
+		ledger.StateLost, ledger.StateEvicted, ledger.StateDeleting, ledger.StateDeleted,
 	} {
-		o := showOperation("id", providers.Copy{State: state, Error: refusal})
+		o := showOperation("id", ledger.Copy{State: state, Error: refusal})
 		if !slices.Contains([]string{api.OperationPending, api.OperationRunning, api.OperationSucceeded, api.OperationFailed}, o.Status) {
 			t.Errorf("%s: %+v", state, o)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"casgate/cas"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // Clients get the same answer however often an error was wrapped, and texts that are
@@ -159,7 +160,7 @@ func TestProblemsOfCopies(t *testing.T) {
 		status int
 	}{
 		{providers.ErrProviderNotFound, ProviderNotFound, 404},
-		{providers.ErrCopyNotFound, CopyNotFound, 404},
+		{ledger.ErrNotFound, CopyNotFound, 404},
 		{providers.ErrCopyInProgress, CopyInProgress, 409},
 		{providers.ErrNoReference, ProviderRejected, 422},
 		{context.Canceled, Overloaded, 503}, // the work ended, and its client waits

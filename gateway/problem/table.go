@@ -4,6 +4,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // A row is all that is known of a problem code. To add a code, add a row here, and
@@ -76,7 +77,7 @@ var (
 	NotFound        = add("not_found", row{status: 404, title: "No such resource", causes: []error{access.ErrTokenNotFound, access.ErrKeyNotFound}})
 
 	ProviderNotFound = add("provider_not_found", row{status: 404, title: "No such provider", sentinel: providers.ErrProviderNotFound, exit: ExitNotFound})
-	CopyNotFound     = add("copy_not_found", row{status: 404, title: "No such copy", sentinel: providers.ErrCopyNotFound, exit: ExitNotFound})
+	CopyNotFound     = add("copy_not_found", row{status: 404, title: "No such copy", sentinel: ledger.ErrNotFound, exit: ExitNotFound})
 	CopyInProgress   = add("copy_in_progress", row{status: 409, title: "Copy in progress", retryAfter: 1,
 		sentinel: providers.ErrCopyInProgress, exit: ExitUnderWay})
 	OperationNotFound = add("operation_not_found", row{status: 404, title: "No such operation", exit: ExitNotFound})

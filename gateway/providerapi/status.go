@@ -14,14 +14,14 @@ import (
 	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
-	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // Replicator knows the providers.
 type Replicator interface {
 	Providers() (configured, unconfigured []string)
-	Status(ctx context.Context, provider string) (providers.ProviderStatus, error)
-	Reconcile(ctx context.Context, provider string, apply bool) (providers.Reconciliation, error)
+	Status(ctx context.Context, provider string) (replicator.ProviderStatus, error)
+	Reconcile(ctx context.Context, provider string, apply bool) (replicator.Reconciliation, error)
 }
 
 // Handlers answers requests about providers.
@@ -58,7 +58,7 @@ func (h *Handlers) Get(c echo.Context) error {
 }
 
 // show shapes the status of a provider.
-func show(s providers.ProviderStatus) api.Provider {
+func show(s replicator.ProviderStatus) api.Provider {
 	p := api.Provider{
 		Name:       s.Provider,
 		Configured: s.Configured,

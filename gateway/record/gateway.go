@@ -8,24 +8,24 @@ import (
 	"casgate/cas"
 	"casgate/cas/journal"
 	"casgate/gateway/request"
-	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // isRecordedLater reports whether work that a request has left to others goes on:
 // its end makes the record, by Copy.
 func isRecordedLater(failure error) bool {
-	_, left := errors.AsType[providers.Left](failure)
+	_, left := errors.AsType[replicator.Left](failure)
 	return left
 }
 
-var eventKinds = map[providers.EventKind]journal.Kind{
-	providers.EventSynced:  journal.KindSync,
-	providers.EventDeleted: journal.KindUnsync,
-	providers.EventEvicted: journal.KindEvict,
+var eventKinds = map[replicator.EventKind]journal.Kind{
+	replicator.EventSynced:  journal.KindSync,
+	replicator.EventDeleted: journal.KindUnsync,
+	replicator.EventEvicted: journal.KindEvict,
 }
 
 // Copy records the end of work on a copy that no request was waiting for.
-func (r *Recorder) Copy(e providers.Event) {
+func (r *Recorder) Copy(e replicator.Event) {
 	record := journal.Record{
 		ID: e.OperationID, Kind: eventKinds[e.Kind], Actor: e.Actor, Digest: e.Copy.Digest, FileID: e.File, Provider: e.Copy.Provider,
 		Start: e.Start, Duration: time.Since(e.Start), Outcome: journal.OutcomeOK,
@@ -35,7 +35,7 @@ func (r *Recorder) Copy(e providers.Event) {
 	}
 	if e.Err != nil {
 		record.Outcome, record.ErrorCode = journal.OutcomeFailed, codeOf(e.Err)
-	} else if e.Kind == providers.EventSynced {
+	} else if e.Kind == replicator.EventSynced {
 		record.Bytes = e.Copy.Size
 	}
 	r.add(record, e.Err)
@@ -43,7 +43,7 @@ func (r *Recorder) Copy(e providers.Event) {
 
 // RequestedCopy records a copy that an upload asked for if nothing more will come of
 // it: the copy is ready, another operation makes it, or it can't be made.
-func (r *Recorder) RequestedCopy(q providers.Request, start time.Time, err error) {
+func (r *Recorder) RequestedCopy(q replicator.Request, start time.Time, err error) {
 	record := journal.Record{
 		ID: q.OperationID, Kind: journal.KindSync, Actor: q.Actor, Digest: q.Digest, FileID: q.File, Provider: q.Provider,
 		Start: start, Duration: time.Since(start),

@@ -18,6 +18,8 @@ import (
 	"casgate/gateway/record"
 	"casgate/gateway/request"
 	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 // Replicator makes copies.
@@ -26,7 +28,7 @@ type Replicator interface {
 	// that are known.
 	Providers() (configured, unconfigured []string)
 	// Begin begins work on a copy, if it is not ready.
-	Begin(ctx context.Context, q providers.Request) (providers.Copy, error)
+	Begin(ctx context.Context, q replicator.Request) (ledger.Copy, error)
 }
 
 // Requester begins copies for uploads.
@@ -82,7 +84,7 @@ func (r *Requester) Begin(c echo.Context, d cas.Digest, name string, at []string
 // begin begins one copy. It is an operation of its own.
 func (r *Requester) begin(c echo.Context, d cas.Digest, name, provider string) api.AskedCopy {
 	start, id, upload := time.Now(), request.OperationID(c), &request.StateOf(c).Record
-	q := providers.Request{
+	q := replicator.Request{
 		Digest: d, Provider: provider, Name: name, OperationID: id + "." + provider, Actor: upload.Actor, File: upload.FileID,
 	}
 	row, err := r.Replicator.Begin(c.Request().Context(), q)
@@ -96,7 +98,7 @@ func (r *Requester) begin(c echo.Context, d cas.Digest, name, provider string) a
 	p := problem.Of(err, id)
 	answer.Error = &p
 	if row.State == "" {
-		answer.State = string(providers.StateFailed)
+		answer.State = string(ledger.StateFailed)
 	}
 	if p.Status == http.StatusInternalServerError {
 		r.Log.Error().Err(err).Str("operation_id", id).Str("provider", provider).Msg("a copy that an upload asked for could not be begun")

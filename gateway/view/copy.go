@@ -6,6 +6,7 @@ import (
 
 	"casgate/gateway/api"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // simulatedAccount is how the fingerprints of simulated accounts begin, see
@@ -13,7 +14,7 @@ import (
 const simulatedAccount = "simulated-"
 
 // Copy shapes a copy.
-func Copy(c providers.Copy) api.Copy {
+func Copy(c ledger.Copy) api.Copy {
 	return api.Copy{
 		Digest:         c.Digest,
 		Provider:       c.Provider,
@@ -37,10 +38,10 @@ func Copy(c providers.Copy) api.Copy {
 }
 
 // IsSimulated reports whether a simulator made the copy.
-func IsSimulated(c *providers.Copy) bool { return strings.HasPrefix(c.Account, simulatedAccount) }
+func IsSimulated(c *ledger.Copy) bool { return strings.HasPrefix(c.Account, simulatedAccount) }
 
 // Copies shapes copies. It never returns nil, which JSON would show as null.
-func Copies(copies []providers.Copy) []api.Copy {
+func Copies(copies []ledger.Copy) []api.Copy {
 	all := make([]api.Copy, len(copies))
 	for i, c := range copies {
 		all[i] = Copy(c)

@@ -1,5 +1,5 @@
 // Package indextest is the conformance kit of indexes: one test for each
-// sentence of the contracts of cas.Index and providers.Ledger and of what a gateway
+// sentence of the contracts of cas.Index and ledger.Store and of what a gateway
 // needs beside them, and a comparison with a plain model through random histories. An index is
 // right when Run passes; its own tests hold only what is peculiar to it.
 package indextest
@@ -17,7 +17,7 @@ import (
 	"casgate/cas/access"
 	"casgate/cas/journal"
 	"casgate/migrations"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // Collector is the part of an index that the collector of condemned blobs uses.
@@ -62,7 +62,7 @@ type Index interface {
 	Collector
 	TokenStore
 	KeyStore
-	providers.Ledger
+	ledger.Store
 	cas.FileIndex
 	journal.Store
 }

@@ -12,17 +12,18 @@ import (
 	"casgate/cas"
 	"casgate/index"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // CopyAger is an ability to give the index that is tested, beside those it has for
 // real, as TimeSetter is.
 type CopyAger interface {
 	// AgeCopy makes every time that the copy's row has earlier by that much.
-	AgeCopy(t testing.TB, k providers.Key, by time.Duration)
+	AgeCopy(t testing.TB, k ledger.Key, by time.Duration)
 }
 
 // age lets time pass for a copy, or skips the test.
-func age(t testing.TB, x Index, k providers.Key, by time.Duration) {
+func age(t testing.TB, x Index, k ledger.Key, by time.Duration) {
 	t.Helper()
 	ager, ok := x.(CopyAger)
 	if !ok {
@@ -41,9 +42,9 @@ const (
 
 // wanted is a copy of its own for each test and number. Its operation is its own,
 // too.
-func wanted(t testing.TB, n int) providers.Wanted {
-	return providers.Wanted{
-		Key: providers.Key{
+func wanted(t testing.TB, n int) ledger.Wanted {
+	return ledger.Wanted{
+		Key: ledger.Key{
 			Digest: digest(t, n), Provider: provider, Account: account, Purpose: "file-extract", Extension: ".pdf",
 		},
 		Name: "Größe 文件.pdf", MediaType: "application/pdf", Size: size,
@@ -52,7 +53,7 @@ func wanted(t testing.TB, n int) providers.Wanted {
 }
 
 // other is w as somebody else would want it.
-func other(w providers.Wanted) providers.Wanted {
+func other(w ledger.Wanted) ledger.Wanted {
 	w.Name, w.MediaType, w.Size, w.OperationID = "other.pdf", "application/x-other", size+1, w.OperationID+" of another"
 	return w
 }
@@ -74,7 +75,7 @@ func trouble() *providers.Error {
 }
 
 // request requests and fails the test where that fails.
-func request(t testing.TB, x Index, w providers.Wanted) providers.Copy {
+func request(t testing.TB, x Index, w ledger.Wanted) ledger.Copy {
 	t.Helper()
 	c, err := x.RequestCopy(t.Context(), w)
 	if err != nil {
@@ -84,7 +85,7 @@ func request(t testing.TB, x Index, w providers.Wanted) providers.Copy {
 }
 
 // enter enters a copy that was noted before, and fails the test where that fails.
-func enter(t testing.TB, x Index, w providers.Wanted, fileID string) providers.Copy {
+func enter(t testing.TB, x Index, w ledger.Wanted, fileID string) ledger.Copy {
 	t.Helper()
 	c, err := x.EnterCopy(t.Context(), w, fileID)
 	if err != nil {
@@ -94,7 +95,7 @@ func enter(t testing.TB, x Index, w providers.Wanted, fileID string) providers.C
 }
 
 // claim claims and fails the test unless the claim is won.
-func claim(t testing.TB, x Index, w providers.Wanted, lease time.Duration) providers.Copy {
+func claim(t testing.TB, x Index, w ledger.Wanted, lease time.Duration) ledger.Copy {
 	t.Helper()
 	c, won, err := x.ClaimCopy(t.Context(), w, lease)
 	if err != nil || !won {
@@ -104,7 +105,7 @@ func claim(t testing.TB, x Index, w providers.Wanted, lease time.Duration) provi
 }
 
 // complete completes and fails the test unless the lease is held.
-func complete(t testing.TB, x Index, c providers.Copy, f providers.RemoteFile) providers.Copy {
+func complete(t testing.TB, x Index, c ledger.Copy, f providers.RemoteFile) ledger.Copy {
 	t.Helper()
 	done, held, err := x.CompleteCopy(t.Context(), c.Key, c.Fence, f)
 	if err != nil || !held {
@@ -114,13 +115,13 @@ func complete(t testing.TB, x Index, c providers.Copy, f providers.RemoteFile) p
 }
 
 // makeReady makes a copy.
-func makeReady(t testing.TB, x Index, w providers.Wanted, id string) providers.Copy {
+func makeReady(t testing.TB, x Index, w ledger.Wanted, id string) ledger.Copy {
 	t.Helper()
 	return complete(t, x, claim(t, x, w, long), file(id, providers.StatusReady, time.Time{}))
 }
 
 // fail fails a copy, and the test unless the lease is held.
-func fail(t testing.TB, x Index, c providers.Copy, f providers.Failure) providers.Copy {
+func fail(t testing.TB, x Index, c ledger.Copy, f ledger.Failure) ledger.Copy {
 	t.Helper()
 	failed, held, err := x.FailCopy(t.Context(), c.Key, c.Fence, f)
 	if err != nil || !held {
@@ -130,7 +131,7 @@ func fail(t testing.TB, x Index, c providers.Copy, f providers.Failure) provider
 }
 
 // startDelete claims a row to delete it, and fails the test unless that is won.
-func startDelete(t testing.TB, x Index, k providers.Key, operation string, lease time.Duration) providers.Copy {
+func startDelete(t testing.TB, x Index, k ledger.Key, operation string, lease time.Duration) ledger.Copy {
 	t.Helper()
 	c, won, err := x.DeleteCopy(t.Context(), k, operation, lease)
 	if err != nil || !won {
@@ -140,7 +141,7 @@ func startDelete(t testing.TB, x Index, k providers.Key, operation string, lease
 }
 
 // finishDelete finishes a delete and fails the test unless the claim is held.
-func finishDelete(t testing.TB, x Index, c providers.Copy, to providers.State) {
+func finishDelete(t testing.TB, x Index, c ledger.Copy, to ledger.State) {
 	t.Helper()
 	if held, err := x.FinishDelete(t.Context(), c.Key, c.Fence, to); err != nil || !held {
 		t.Fatalf("FinishDelete: held %v, error %v", held, err)
@@ -148,10 +149,10 @@ func finishDelete(t testing.TB, x Index, c providers.Copy, to providers.State) {
 }
 
 // lose loses a copy's file and fails the test unless the row is lost then.
-func lose(t testing.TB, x Index, c providers.Copy, allowed int, window time.Duration) providers.Copy {
+func lose(t testing.TB, x Index, c ledger.Copy, allowed int, window time.Duration) ledger.Copy {
 	t.Helper()
 	lost, err := x.LoseCopy(t.Context(), c.Key, c.FileID, allowed, window)
-	if err != nil || lost.State != providers.StateLost {
+	if err != nil || lost.State != ledger.StateLost {
 		t.Fatalf("LoseCopy: error %v; the row is %+v", err, lost)
 	}
 	return lost
@@ -159,14 +160,14 @@ func lose(t testing.TB, x Index, c providers.Copy, allowed int, window time.Dura
 
 // current returns the row that is, in whatever state, or the zero copy: by what its
 // key and its operation lead to, which must agree.
-func current(t testing.TB, x Index, k providers.Key, operation string) providers.Copy {
+func current(t testing.TB, x Index, k ledger.Key, operation string) ledger.Copy {
 	t.Helper()
 	byKey, keyErr := x.Copy(t.Context(), k)
 	byOperation, err := x.CopyOfOperation(t.Context(), operation)
 	switch {
-	case errors.Is(keyErr, providers.ErrCopyNotFound) && errors.Is(err, providers.ErrCopyNotFound):
-		return providers.Copy{}
-	case errors.Is(keyErr, providers.ErrCopyNotFound) && err == nil && byOperation.State == providers.StateDeleted:
+	case errors.Is(keyErr, ledger.ErrNotFound) && errors.Is(err, ledger.ErrNotFound):
+		return ledger.Copy{}
+	case errors.Is(keyErr, ledger.ErrNotFound) && err == nil && byOperation.State == ledger.StateDeleted:
 		return byOperation
 	case keyErr != nil || err != nil:
 		t.Fatalf("Copy: %v, CopyOfOperation(%q): %v", keyErr, operation, err)
@@ -178,7 +179,7 @@ func current(t testing.TB, x Index, k providers.Key, operation string) providers
 }
 
 // asStored fails the test unless the row is the one that a call returned.
-func asStored(t testing.TB, x Index, returned providers.Copy) {
+func asStored(t testing.TB, x Index, returned ledger.Copy) {
 	t.Helper()
 	same(t, "the row that was returned, compared with the one that is stored,", current(t, x, returned.Key, returned.OperationID), returned)
 }
@@ -187,7 +188,7 @@ func asStored(t testing.TB, x Index, returned providers.Copy) {
 var about = cmpopts.EquateApproxTime(10 * time.Minute)
 
 // sameCopy fails the test where two rows differ, in times by more than a test takes.
-func sameCopy(t testing.TB, what string, got, want providers.Copy) {
+func sameCopy(t testing.TB, what string, got, want ledger.Copy) {
 	t.Helper()
 	if diff := cmp.Diff(want, got, about); diff != "" {
 		t.Errorf("%s is not as it should be (-want +got):\n%s", what, diff)
@@ -198,8 +199,8 @@ func sameCopy(t testing.TB, what string, got, want providers.Copy) {
 // the index.
 func noCopy(t testing.TB, what string, err error) {
 	t.Helper()
-	if !errors.Is(err, providers.ErrCopyNotFound) || errors.Is(err, cas.ErrIndexUnavailable) {
-		t.Errorf("%s: error %v; want one that wraps ErrCopyNotFound only", what, err)
+	if !errors.Is(err, ledger.ErrNotFound) || errors.Is(err, cas.ErrIndexUnavailable) {
+		t.Errorf("%s: error %v; want one that wraps ledger.ErrNotFound only", what, err)
 	}
 }
 
@@ -207,7 +208,7 @@ func noCopy(t testing.TB, what string, err error) {
 // index.
 func refused(t testing.TB, what string, err error) {
 	t.Helper()
-	if err == nil || errors.Is(err, cas.ErrIndexUnavailable) || errors.Is(err, providers.ErrCopyNotFound) {
+	if err == nil || errors.Is(err, cas.ErrIndexUnavailable) || errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("%s: error %v; want one that isn't the index's fault", what, err)
 	}
 }

@@ -9,19 +9,20 @@ import (
 	"time"
 
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 var enterCopyTests = []test{
 	{"stores what was noted, and changes no row that is there", func(t *testing.T, x Index) {
-		eachSituation(t, x, func(t *testing.T, s situation, w providers.Wanted, before providers.Copy, _ bool) {
+		eachSituation(t, x, func(t *testing.T, s situation, w ledger.Wanted, before ledger.Copy, _ bool) {
 			got := enter(t, x, w, "entered")
 			if s.state != "" {
 				same(t, "the row", got, before)
 				asStored(t, x, got)
 				return
 			}
-			want := providers.Copy{
-				Key: w.Key, State: providers.StateUnverified, FileID: "entered", Name: w.Name, MediaType: w.MediaType, Size: w.Size,
+			want := ledger.Copy{
+				Key: w.Key, State: ledger.StateUnverified, FileID: "entered", Name: w.Name, MediaType: w.MediaType, Size: w.Size,
 				OperationID: w.OperationID, CreatedAt: got.CreatedAt,
 			}
 			same(t, "the row", got, want)
@@ -34,7 +35,7 @@ var enterCopyTests = []test{
 	{"enters once", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		together(16, func(n int) { enter(t, x, w, fmt.Sprint("file ", n)) })
-		if all, err := x.Copies(t.Context(), w.Digest); err != nil || len(all) != 1 || all[0].State != providers.StateUnverified {
+		if all, err := x.Copies(t.Context(), w.Digest); err != nil || len(all) != 1 || all[0].State != ledger.StateUnverified {
 			t.Errorf("there are %+v, error %v", all, err)
 		}
 	}},
@@ -48,33 +49,33 @@ var enterCopyTests = []test{
 
 var requestCopyTests = []test{
 	{"makes pending what may be claimed, and changes nothing else", func(t *testing.T, x Index) {
-		eachSituation(t, x, func(t *testing.T, s situation, w providers.Wanted, before providers.Copy, claimable bool) {
+		eachSituation(t, x, func(t *testing.T, s situation, w ledger.Wanted, before ledger.Copy, claimable bool) {
 			got := request(t, x, w)
-			if !claimable || before.State == providers.StateProcessing {
+			if !claimable || before.State == ledger.StateProcessing {
 				same(t, "the row", got, before)
 				asStored(t, x, got)
 				return
 			}
 			want := before
-			want.Key, want.State = w.Key, providers.StatePending
-			if before.State == providers.StateUnverified {
+			want.Key, want.State = w.Key, ledger.StatePending
+			if before.State == ledger.StateUnverified {
 				want.State = before.State
 			}
 			want.Name, want.MediaType, want.Size, want.OperationID = w.Name, w.MediaType, w.Size, operationOf(before, w)
 			want.Attempts, want.Error = 0, nil
-			want.Uncertain = before.Uncertain || before.State == providers.StateUploading
+			want.Uncertain = before.Uncertain || before.State == ledger.StateUploading
 			want.NextAttemptAt, want.LeaseUntil = got.NextAttemptAt, time.Time{}
-			if s.state == "" || s.state == providers.StateDeleted {
+			if s.state == "" || s.state == ledger.StateDeleted {
 				want.CreatedAt = got.CreatedAt
 			}
 			same(t, "the row", got, want)
 			asStored(t, x, got)
-			if got.CreatedAt.IsZero() || got.NextAttemptAt.Before(got.CreatedAt) || (s.state == providers.StateDeleted && !got.CreatedAt.After(before.CreatedAt)) {
+			if got.CreatedAt.IsZero() || got.NextAttemptAt.Before(got.CreatedAt) || (s.state == ledger.StateDeleted && !got.CreatedAt.After(before.CreatedAt)) {
 				t.Errorf("created at %s, next attempt at %s", got.CreatedAt, got.NextAttemptAt)
 			}
 			// It is due now.
 			attempts := 1
-			if before.State == providers.StateUnverified {
+			if before.State == ledger.StateUnverified {
 				attempts = 0 // nothing is uploaded to find out
 			}
 			if c := claim(t, x, w, long); c.Fence != before.Fence+1 || c.OperationID != want.OperationID || c.Attempts != attempts {
@@ -85,10 +86,10 @@ var requestCopyTests = []test{
 	{"joins requests", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		var mu sync.Mutex
-		var rows []providers.Copy
+		var rows []ledger.Copy
 		together(16, func(int) {
 			c, err := x.RequestCopy(t.Context(), w)
-			if err != nil || c.State != providers.StatePending {
+			if err != nil || c.State != ledger.StatePending {
 				t.Errorf("RequestCopy: %+v, error %v", c, err)
 			}
 			again := w
@@ -101,29 +102,29 @@ var requestCopyTests = []test{
 			rows = append(rows, c)
 		})
 		all, err := x.Copies(t.Context(), w.Digest)
-		if err != nil || len(all) != 1 || !slices.ContainsFunc(rows, func(c providers.Copy) bool { return c.CreatedAt.Equal(all[0].CreatedAt) }) {
+		if err != nil || len(all) != 1 || !slices.ContainsFunc(rows, func(c ledger.Copy) bool { return c.CreatedAt.Equal(all[0].CreatedAt) }) {
 			t.Errorf("there are %+v, error %v", all, err)
 		}
 	}},
 	{"refuses what can't be stored", func(t *testing.T, x Index) {
-		refusesWanted(t, x, "RequestCopy", func(w providers.Wanted) error { _, err := x.RequestCopy(t.Context(), w); return err })
+		refusesWanted(t, x, "RequestCopy", func(w ledger.Wanted) error { _, err := x.RequestCopy(t.Context(), w); return err })
 	}},
 }
 
 // refusesWanted tests a call with what no index can store.
-func refusesWanted(t *testing.T, x Index, what string, call func(w providers.Wanted) error) {
+func refusesWanted(t *testing.T, x Index, what string, call func(w ledger.Wanted) error) {
 	w := wanted(t, 0)
 	w.Size = -1
 	refused(t, what+" of negative size", call(w))
 	for _, text := range []string{"a\x00b", "\xff"} {
-		for name, set := range map[string]func(w *providers.Wanted){
-			"provider":   func(w *providers.Wanted) { w.Provider = text },
-			"account":    func(w *providers.Wanted) { w.Account = text },
-			"purpose":    func(w *providers.Wanted) { w.Purpose = text },
-			"extension":  func(w *providers.Wanted) { w.Extension = text },
-			"name":       func(w *providers.Wanted) { w.Name = text },
-			"media type": func(w *providers.Wanted) { w.MediaType = text },
-			"operation":  func(w *providers.Wanted) { w.OperationID = text },
+		for name, set := range map[string]func(w *ledger.Wanted){
+			"provider":   func(w *ledger.Wanted) { w.Provider = text },
+			"account":    func(w *ledger.Wanted) { w.Account = text },
+			"purpose":    func(w *ledger.Wanted) { w.Purpose = text },
+			"extension":  func(w *ledger.Wanted) { w.Extension = text },
+			"name":       func(w *ledger.Wanted) { w.Name = text },
+			"media type": func(w *ledger.Wanted) { w.MediaType = text },
+			"operation":  func(w *ledger.Wanted) { w.OperationID = text },
 		} {
 			w := wanted(t, 0)
 			set(&w)
@@ -137,7 +138,7 @@ func refusesWanted(t *testing.T, x Index, what string, call func(w providers.Wan
 
 var claimCopyTests = []test{
 	{"gives what may be claimed, and changes nothing else", func(t *testing.T, x Index) {
-		eachSituation(t, x, func(t *testing.T, s situation, w providers.Wanted, before providers.Copy, claimable bool) {
+		eachSituation(t, x, func(t *testing.T, s situation, w ledger.Wanted, before ledger.Copy, claimable bool) {
 			got, won, err := x.ClaimCopy(t.Context(), w, long)
 			if err != nil || won != claimable {
 				t.Fatalf("ClaimCopy: won %v, error %v; want %v", won, err, claimable)
@@ -148,20 +149,20 @@ var claimCopyTests = []test{
 				return
 			}
 			want := before
-			want.Key, want.State, want.Fence = w.Key, providers.StateUploading, before.Fence+1
+			want.Key, want.State, want.Fence = w.Key, ledger.StateUploading, before.Fence+1
 			want.Name, want.MediaType, want.Size = w.Name, w.MediaType, w.Size
-			want.Uncertain = before.Uncertain || before.State == providers.StateUploading
+			want.Uncertain = before.Uncertain || before.State == ledger.StateUploading
 			want.OperationID = operationOf(before, w)
 			want.NextAttemptAt, want.LeaseUntil = time.Time{}, got.LeaseUntil
 			switch before.State {
-			case providers.StateProcessing, providers.StateUnverified:
+			case ledger.StateProcessing, ledger.StateUnverified:
 				want.State = before.State
-			case providers.StatePending, providers.StateUploading:
+			case ledger.StatePending, ledger.StateUploading:
 				want.Attempts++
 			default:
 				want.Attempts = 1
 			}
-			if s.state == "" || s.state == providers.StateDeleted {
+			if s.state == "" || s.state == ledger.StateDeleted {
 				want.CreatedAt = got.CreatedAt
 			}
 			same(t, "the row", got, want)
@@ -202,9 +203,9 @@ var claimCopyTests = []test{
 		}
 	}},
 	{"gives what has become due", func(t *testing.T, x Index) {
-		for i, state := range []providers.State{providers.StatePending, providers.StateFailed} {
+		for i, state := range []ledger.State{ledger.StatePending, ledger.StateFailed} {
 			w := wanted(t, i)
-			fail(t, x, claim(t, x, w, long), providers.Failure{State: state, Again: true, After: time.Hour})
+			fail(t, x, claim(t, x, w, long), ledger.Failure{State: state, Again: true, After: time.Hour})
 			age(t, x, w.Key, 59*time.Minute)
 			if c, won, err := x.ClaimCopy(t.Context(), w, long); err != nil || won {
 				t.Errorf("ClaimCopy of a %s row before it was due: won %v, error %v, the row is %+v", state, won, err, c)
@@ -216,12 +217,12 @@ var claimCopyTests = []test{
 	{"tells copies apart by every part of the key", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		claim(t, x, w, long)
-		for name, change := range map[string]func(k *providers.Key){
-			"digest":    func(k *providers.Key) { k.Digest = digest(t, 1) },
-			"provider":  func(k *providers.Key) { k.Provider = "glm" },
-			"account":   func(k *providers.Key) { k.Account = "" },
-			"purpose":   func(k *providers.Key) { k.Purpose = "batch" },
-			"extension": func(k *providers.Key) { k.Extension = "" },
+		for name, change := range map[string]func(k *ledger.Key){
+			"digest":    func(k *ledger.Key) { k.Digest = digest(t, 1) },
+			"provider":  func(k *ledger.Key) { k.Provider = "glm" },
+			"account":   func(k *ledger.Key) { k.Account = "" },
+			"purpose":   func(k *ledger.Key) { k.Purpose = "batch" },
+			"extension": func(k *ledger.Key) { k.Extension = "" },
 		} {
 			o := w
 			change(&o.Key)
@@ -264,7 +265,7 @@ var claimCopyTests = []test{
 		w.Retry = true
 		var mu sync.Mutex
 		fences := map[int64]int{}
-		got := func(c providers.Copy) {
+		got := func(c ledger.Copy) {
 			mu.Lock()
 			defer mu.Unlock()
 			fences[c.Fence]++
@@ -282,25 +283,25 @@ var claimCopyTests = []test{
 					if i%2 == 0 {
 						c, _, err = x.CompleteCopy(t.Context(), w.Key, c.Fence, file(id, providers.StatusReady, time.Time{}))
 					} else {
-						c, _, err = x.FailCopy(t.Context(), w.Key, c.Fence, providers.Failure{State: providers.StatePending, Again: true})
+						c, _, err = x.FailCopy(t.Context(), w.Key, c.Fence, ledger.Failure{State: ledger.StatePending, Again: true})
 					}
 					if err != nil {
 						t.Errorf("after a claim: %v", err)
 					}
 				}
-				if c.State == providers.StateReady && i%4 == 0 {
-					if _, err := x.LoseCopy(t.Context(), w.Key, c.FileID, 1000, long); err != nil && !errors.Is(err, providers.ErrCopyNotFound) {
+				if c.State == ledger.StateReady && i%4 == 0 {
+					if _, err := x.LoseCopy(t.Context(), w.Key, c.FileID, 1000, long); err != nil && !errors.Is(err, ledger.ErrNotFound) {
 						t.Errorf("LoseCopy: %v", err)
 					}
 				}
 				if i == 1 {
 					c, won, err := x.DeleteCopy(t.Context(), w.Key, "", long)
-					if err != nil && !errors.Is(err, providers.ErrCopyNotFound) {
+					if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 						t.Errorf("DeleteCopy: %v", err)
 					}
 					if won {
 						got(c)
-						if held, err := x.FinishDelete(t.Context(), w.Key, c.Fence, providers.StateDeleted); err != nil || !held {
+						if held, err := x.FinishDelete(t.Context(), w.Key, c.Fence, ledger.StateDeleted); err != nil || !held {
 							t.Errorf("FinishDelete: held %v, error %v", held, err)
 						}
 					}
@@ -319,6 +320,6 @@ var claimCopyTests = []test{
 		}
 	}},
 	{"refuses what can't be stored", func(t *testing.T, x Index) {
-		refusesWanted(t, x, "ClaimCopy", func(w providers.Wanted) error { _, _, err := x.ClaimCopy(t.Context(), w, long); return err })
+		refusesWanted(t, x, "ClaimCopy", func(w ledger.Wanted) error { _, _, err := x.ClaimCopy(t.Context(), w, long); return err })
 	}},
 }

@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 var deleteCopyTests = []test{
 	{"claims a row in every state, but not one that is being deleted", func(t *testing.T, x Index) {
 		for i, s := range situations {
-			if s.state == "" || s.state == providers.StateDeleted {
+			if s.state == "" || s.state == ledger.StateDeleted {
 				continue
 			}
 			w := wanted(t, i)
@@ -27,9 +28,9 @@ var deleteCopyTests = []test{
 				continue
 			}
 			want := before
-			want.State, want.Fence, want.OperationID = providers.StateDeleting, before.Fence+1, w.OperationID+" deleted"
-			want.Uncertain = before.Uncertain || before.State == providers.StateUploading
-			if before.State != providers.StateDeleting {
+			want.State, want.Fence, want.OperationID = ledger.StateDeleting, before.Fence+1, w.OperationID+" deleted"
+			want.Uncertain = before.Uncertain || before.State == ledger.StateUploading
+			if before.State != ledger.StateDeleting {
 				want.Error = nil // of the upload
 			}
 			want.LeaseUntil, want.NextAttemptAt = got.LeaseUntil, got.LeaseUntil
@@ -59,7 +60,7 @@ var deleteCopyTests = []test{
 			t.Errorf("CompleteCopy: held %v, error %v", held, err)
 		}
 		same(t, "the row", got, deleting)
-		finishDelete(t, x, deleting, providers.StateDeleted)
+		finishDelete(t, x, deleting, ledger.StateDeleted)
 		if c := claim(t, x, w, long); c.Fence != deleting.Fence+1 || !c.Uncertain || c.Attempts != 1 {
 			t.Errorf("claimed after that: %+v", c)
 		}
@@ -93,26 +94,26 @@ var deleteCopyTests = []test{
 		asStored(t, x, c)
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
-		noRow(t, func(k providers.Key) error { _, _, err := x.DeleteCopy(t.Context(), k, "", long); return err })
+		noRow(t, func(k ledger.Key) error { _, _, err := x.DeleteCopy(t.Context(), k, "", long); return err })
 		c := makeReady(t, x, wanted(t, 0), "1")
-		finishDelete(t, x, startDelete(t, x, c.Key, "", long), providers.StateDeleted)
+		finishDelete(t, x, startDelete(t, x, c.Key, "", long), ledger.StateDeleted)
 		_, _, err := x.DeleteCopy(t.Context(), c.Key, "", long)
 		noCopy(t, "DeleteCopy of a deleted copy", err)
 	}},
 }
 
 // supersededDelete calls test with claims to delete that are outdated.
-func supersededDelete(t *testing.T, x Index, test func(t *testing.T, c providers.Copy)) {
+func supersededDelete(t *testing.T, x Index, test func(t *testing.T, c ledger.Copy)) {
 	for i, s := range []struct {
 		name string
-		by   func(t *testing.T, w providers.Wanted)
+		by   func(t *testing.T, w ledger.Wanted)
 	}{
-		{"another delete", func(t *testing.T, w providers.Wanted) { startDelete(t, x, w.Key, "", long) }},
-		{"another, finished", func(t *testing.T, w providers.Wanted) {
-			finishDelete(t, x, startDelete(t, x, w.Key, "", long), providers.StateDeleted)
+		{"another delete", func(t *testing.T, w ledger.Wanted) { startDelete(t, x, w.Key, "", long) }},
+		{"another, finished", func(t *testing.T, w ledger.Wanted) {
+			finishDelete(t, x, startDelete(t, x, w.Key, "", long), ledger.StateDeleted)
 		}},
-		{"another, finished, and an upload", func(t *testing.T, w providers.Wanted) {
-			finishDelete(t, x, startDelete(t, x, w.Key, "", long), providers.StateEvicted)
+		{"another, finished, and an upload", func(t *testing.T, w ledger.Wanted) {
+			finishDelete(t, x, startDelete(t, x, w.Key, "", long), ledger.StateEvicted)
 			makeReady(t, x, w, "2")
 		}},
 	} {
@@ -132,15 +133,15 @@ var finishDeleteTests = []test{
 	{"leaves the row evicted", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		complete(t, x, claim(t, x, w, long), file("1", providers.StatusReady, later(long)))
-		use(t, x, map[providers.Key]time.Time{w.Key: later(0)})
+		use(t, x, map[ledger.Key]time.Time{w.Key: later(0)})
 		c := startDelete(t, x, w.Key, "", long)
-		c, _, err := x.FailDelete(t.Context(), w.Key, c.Fence, providers.Failure{State: providers.StateDeleting, Error: trouble(), Again: true})
+		c, _, err := x.FailDelete(t.Context(), w.Key, c.Fence, ledger.Failure{State: ledger.StateDeleting, Error: trouble(), Again: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		finishDelete(t, x, c, providers.StateEvicted)
+		finishDelete(t, x, c, ledger.StateEvicted)
 		want := c
-		want.State, want.FileID, want.RemoteName, want.ExpiresAt, want.Error = providers.StateEvicted, "", "", time.Time{}, nil
+		want.State, want.FileID, want.RemoteName, want.ExpiresAt, want.Error = ledger.StateEvicted, "", "", time.Time{}, nil
 		want.NextAttemptAt, want.LeaseUntil = time.Time{}, time.Time{}
 		same(t, "the row", current(t, x, w.Key, w.OperationID), want)
 		all, err := x.Copies(t.Context(), w.Digest)
@@ -152,24 +153,24 @@ var finishDeleteTests = []test{
 		w := wanted(t, 0)
 		makeReady(t, x, w, "1")
 		c := startDelete(t, x, w.Key, "", long)
-		finishDelete(t, x, c, providers.StateDeleted)
+		finishDelete(t, x, c, ledger.StateDeleted)
 		_, err := x.Copy(t.Context(), w.Key)
 		noCopy(t, "Copy", err)
 		if all, err := x.Copies(t.Context(), w.Digest); err != nil || len(all) != 0 {
 			t.Errorf("Copies: %+v, error %v", all, err)
 		}
-		if all, err := x.CopiesAt(t.Context(), provider, providers.Key{}, 10); err != nil || len(all) != 0 {
+		if all, err := x.CopiesAt(t.Context(), provider, ledger.Key{}, 10); err != nil || len(all) != 0 {
 			t.Errorf("CopiesAt: %+v, error %v", all, err)
 		}
 		if usage, err := x.CopyUsage(t.Context(), account); err != nil || len(usage) != 0 {
 			t.Errorf("CopyUsage: %+v, error %v", usage, err)
 		}
-		if got := current(t, x, w.Key, w.OperationID); got.State != providers.StateDeleted || got.FileID != "" || got.Fence != c.Fence {
+		if got := current(t, x, w.Key, w.OperationID); got.State != ledger.StateDeleted || got.FileID != "" || got.Fence != c.Fence {
 			t.Errorf("its operation leads to %+v", got)
 		}
 	}},
 	{"may be repeated", func(t *testing.T, x Index) {
-		for i, to := range []providers.State{providers.StateDeleted, providers.StateEvicted} {
+		for i, to := range []ledger.State{ledger.StateDeleted, ledger.StateEvicted} {
 			w := wanted(t, i)
 			makeReady(t, x, w, "1")
 			c := startDelete(t, x, w.Key, "", long)
@@ -180,8 +181,8 @@ var finishDeleteTests = []test{
 		}
 	}},
 	{"reports false to zombies, and changes nothing", func(t *testing.T, x Index) {
-		supersededDelete(t, x, func(t *testing.T, c providers.Copy) {
-			for _, to := range []providers.State{providers.StateDeleted, providers.StateEvicted} {
+		supersededDelete(t, x, func(t *testing.T, c ledger.Copy) {
+			for _, to := range []ledger.State{ledger.StateDeleted, ledger.StateEvicted} {
 				if held, err := x.FinishDelete(t.Context(), c.Key, c.Fence, to); err != nil || held {
 					t.Errorf("FinishDelete: held %v, error %v", held, err)
 				}
@@ -190,7 +191,7 @@ var finishDeleteTests = []test{
 	}},
 	{"reports false where nothing is being deleted", func(t *testing.T, x Index) {
 		c := makeReady(t, x, wanted(t, 0), "1")
-		if held, err := x.FinishDelete(t.Context(), c.Key, c.Fence, providers.StateDeleted); err != nil || held {
+		if held, err := x.FinishDelete(t.Context(), c.Key, c.Fence, ledger.StateDeleted); err != nil || held {
 			t.Errorf("FinishDelete: held %v, error %v", held, err)
 		}
 		asStored(t, x, c)
@@ -199,15 +200,15 @@ var finishDeleteTests = []test{
 		w := wanted(t, 0)
 		makeReady(t, x, w, "1")
 		c := startDelete(t, x, w.Key, "", long)
-		for _, to := range []providers.State{"", providers.StatePending, providers.StateReady, providers.StateLost, providers.StateDeleting} {
+		for _, to := range []ledger.State{"", ledger.StatePending, ledger.StateReady, ledger.StateLost, ledger.StateDeleting} {
 			_, err := x.FinishDelete(t.Context(), w.Key, c.Fence, to)
 			refused(t, "FinishDelete to "+string(to), err)
 		}
 		asStored(t, x, c)
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
-		noRow(t, func(k providers.Key) error {
-			_, err := x.FinishDelete(t.Context(), k, 1, providers.StateDeleted)
+		noRow(t, func(k ledger.Key) error {
+			_, err := x.FinishDelete(t.Context(), k, 1, ledger.StateDeleted)
 			return err
 		})
 	}},
@@ -215,10 +216,10 @@ var finishDeleteTests = []test{
 
 var failDeleteTests = []test{
 	{"records the failure, and ends the lease", func(t *testing.T, x Index) {
-		for i, f := range []providers.Failure{
-			{State: providers.StateDeleting, Error: trouble(), Again: true, After: long},
-			{State: providers.StateDeleting, Error: trouble(), Again: true},
-			{State: providers.StateDeleting, Uncertain: true},
+		for i, f := range []ledger.Failure{
+			{State: ledger.StateDeleting, Error: trouble(), Again: true, After: long},
+			{State: ledger.StateDeleting, Error: trouble(), Again: true},
+			{State: ledger.StateDeleting, Uncertain: true},
 			{Error: trouble(), After: long},
 		} {
 			w := wanted(t, i)
@@ -238,8 +239,8 @@ var failDeleteTests = []test{
 		}
 	}},
 	{"reports false to zombies, and changes nothing", func(t *testing.T, x Index) {
-		supersededDelete(t, x, func(t *testing.T, c providers.Copy) {
-			got, held, err := x.FailDelete(t.Context(), c.Key, c.Fence, providers.Failure{State: providers.StateDeleting, Error: trouble()})
+		supersededDelete(t, x, func(t *testing.T, c ledger.Copy) {
+			got, held, err := x.FailDelete(t.Context(), c.Key, c.Fence, ledger.Failure{State: ledger.StateDeleting, Error: trouble()})
 			if err != nil || held {
 				t.Errorf("FailDelete: held %v, error %v", held, err)
 			}
@@ -250,22 +251,22 @@ var failDeleteTests = []test{
 		w := wanted(t, 0)
 		makeReady(t, x, w, "1")
 		c := startDelete(t, x, w.Key, "", long)
-		for _, state := range []providers.State{providers.StatePending, providers.StateReady, providers.StateFailed, providers.StateDeleted} {
-			_, _, err := x.FailDelete(t.Context(), w.Key, c.Fence, providers.Failure{State: state})
+		for _, state := range []ledger.State{ledger.StatePending, ledger.StateReady, ledger.StateFailed, ledger.StateDeleted} {
+			_, _, err := x.FailDelete(t.Context(), w.Key, c.Fence, ledger.Failure{State: state})
 			refused(t, "FailDelete to "+string(state), err)
 		}
 		asStored(t, x, c)
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
-		noRow(t, func(k providers.Key) error {
-			_, _, err := x.FailDelete(t.Context(), k, 1, providers.Failure{State: providers.StateDeleting})
+		noRow(t, func(k ledger.Key) error {
+			_, _, err := x.FailDelete(t.Context(), k, 1, ledger.Failure{State: ledger.StateDeleting})
 			return err
 		})
 	}},
 }
 
 // use records uses and fails the test where that fails.
-func use(t testing.TB, x Index, uses map[providers.Key]time.Time) {
+func use(t testing.TB, x Index, uses map[ledger.Key]time.Time) {
 	t.Helper()
 	if err := x.UseCopies(t.Context(), uses); err != nil {
 		t.Fatalf("UseCopies: %v", err)

@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // evict evicts and fails the test where that fails.
-func evict(t testing.TB, x Index, room providers.Key, purpose string) (c providers.Copy, won bool) {
+func evict(t testing.TB, x Index, room ledger.Key, purpose string) (c ledger.Copy, won bool) {
 	t.Helper()
 	c, won, err := x.EvictCopy(t.Context(), room, purpose, long)
 	if err != nil {
@@ -22,7 +23,7 @@ func evict(t testing.TB, x Index, room providers.Key, purpose string) (c provide
 var evictCopyTests = []test{
 	{"takes what was used least recently", func(t *testing.T, x Index) {
 		// Ready long ago, and used at these times before now; 0: never.
-		var keys []providers.Key
+		var keys []ledger.Key
 		var want []int
 		for i, c := range []struct{ ready, used time.Duration }{
 			0: {40 * time.Hour, 2 * time.Hour},
@@ -35,7 +36,7 @@ var evictCopyTests = []test{
 			ready := makeReady(t, x, wanted(t, i), "1")
 			keys = append(keys, ready.Key)
 			if c.used > 0 {
-				use(t, x, map[providers.Key]time.Time{ready.Key: ready.ReadyAt.Add(c.ready - c.used)})
+				use(t, x, map[ledger.Key]time.Time{ready.Key: ready.ReadyAt.Add(c.ready - c.used)})
 			}
 			age(t, x, ready.Key, c.ready)
 		}
@@ -55,7 +56,7 @@ var evictCopyTests = []test{
 		c := complete(t, x, claim(t, x, w, long), file("1", providers.StatusReady, later(long)))
 		got, won := evict(t, x, wanted(t, 1).Key, "")
 		want := c
-		want.State, want.Fence = providers.StateDeleting, c.Fence+1
+		want.State, want.Fence = ledger.StateDeleting, c.Fence+1
 		want.LeaseUntil, want.NextAttemptAt = got.LeaseUntil, got.LeaseUntil
 		if !won || got.LeaseUntil.Before(c.CreatedAt.Add(long)) {
 			t.Errorf("won %v, the lease runs until %s", won, got.LeaseUntil)
@@ -65,7 +66,7 @@ var evictCopyTests = []test{
 		if _, won, err := x.DeleteCopy(t.Context(), w.Key, "", long); err != nil || won {
 			t.Errorf("DeleteCopy after that: won %v, error %v", won, err)
 		}
-		finishDelete(t, x, got, providers.StateEvicted)
+		finishDelete(t, x, got, ledger.StateEvicted)
 	}},
 	{"never takes the copy to make room for, nor those of another account or purpose", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
@@ -94,7 +95,7 @@ var evictCopyTests = []test{
 	}},
 	{"takes ready copies only", func(t *testing.T, x Index) {
 		for i, s := range situations {
-			if s.state != providers.StateReady {
+			if s.state != ledger.StateReady {
 				s.arrange(t, x, wanted(t, i))
 			}
 		}
@@ -108,7 +109,7 @@ var evictCopyTests = []test{
 			makeReady(t, x, wanted(t, i), "1")
 		}
 		var mu sync.Mutex
-		taken := map[providers.Key]int{}
+		taken := map[ledger.Key]int{}
 		take := func(int) {
 			for {
 				c, won, err := x.EvictCopy(t.Context(), wanted(t, 999).Key, "", long)

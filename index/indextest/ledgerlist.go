@@ -10,6 +10,7 @@ import (
 
 	"casgate/cas"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 var copyTests = []test{
@@ -18,7 +19,7 @@ var copyTests = []test{
 			w := wanted(t, i)
 			s.arrange(t, x, w)
 			c, err := x.Copy(t.Context(), w.Key)
-			if s.state == "" || s.state == providers.StateDeleted {
+			if s.state == "" || s.state == ledger.StateDeleted {
 				noCopy(t, s.name, err)
 				continue
 			}
@@ -53,15 +54,15 @@ var copyTests = []test{
 		}
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
-		noRow(t, func(k providers.Key) error { _, err := x.Copy(t.Context(), k); return err })
+		noRow(t, func(k ledger.Key) error { _, err := x.Copy(t.Context(), k); return err })
 	}},
 }
 
 var copiesTests = []test{
 	{"lists a blob's copies by creation", func(t *testing.T, x Index) {
 		d := digest(t, 0)
-		var want []providers.Copy
-		for i, k := range []providers.Key{
+		var want []ledger.Copy
+		for i, k := range []ledger.Key{
 			{Digest: d, Provider: "kimi", Account: "b", Purpose: "file-extract", Extension: ".md"},
 			{Digest: d, Provider: "kimi", Account: "a", Purpose: "file-extract", Extension: ".txt"},
 			{Digest: d, Provider: "glm", Account: "c", Purpose: "agent"},
@@ -118,7 +119,7 @@ var useCopiesTests = []test{
 		odd := a.Key
 		odd.Purpose = "a\x00b"
 		for _, c := range []struct{ use, want time.Time }{{at, at}, {at.Add(-time.Hour), at}, {at.Add(time.Hour), at.Add(time.Hour)}} {
-			use(t, x, map[providers.Key]time.Time{a.Key: c.use, b.Key: at, unknown: at, odd: at})
+			use(t, x, map[ledger.Key]time.Time{a.Key: c.use, b.Key: at, unknown: at, odd: at})
 			a.LastUsedAt, b.LastUsedAt = c.want, at
 			same(t, "the row", current(t, x, a.Key, a.OperationID), a)
 			same(t, "the other row", current(t, x, b.Key, b.OperationID), b)
@@ -128,7 +129,7 @@ var useCopiesTests = []test{
 		use(t, x, nil)
 	}},
 	{"takes many at once, from many", func(t *testing.T, x Index) {
-		uses := map[providers.Key]time.Time{}
+		uses := map[ledger.Key]time.Time{}
 		at := later(0)
 		for i := range 50 {
 			uses[makeReady(t, x, wanted(t, i), "1").Key] = at
@@ -147,13 +148,13 @@ var useCopiesTests = []test{
 }
 
 // dueKeys lists the keys that are due.
-func dueKeys(t testing.TB, x Index, limit int, accounts ...string) []providers.Key {
+func dueKeys(t testing.TB, x Index, limit int, accounts ...string) []ledger.Key {
 	t.Helper()
 	rows, err := x.DueCopies(t.Context(), accounts, limit)
 	if err != nil {
 		t.Fatalf("DueCopies: %v", err)
 	}
-	keys := []providers.Key{}
+	keys := []ledger.Key{}
 	for _, c := range rows {
 		keys = append(keys, c.Key)
 	}
@@ -168,7 +169,7 @@ var dueCopiesTests = []test{
 			"processing, the lease ran out": true, "noted and requested": true, "being verified, the lease ran out": true,
 			"deleting, the lease ran out": true, "deleting, to be tried again": true,
 		}
-		var due []providers.Copy
+		var due []ledger.Copy
 		for i, s := range situations {
 			w := wanted(t, i)
 			s.arrange(t, x, w)
@@ -198,13 +199,13 @@ var dueCopiesTests = []test{
 		age(t, x, b.Key, 5*time.Hour) // its lease: four hours ago
 		age(t, x, c.Key, 5*time.Hour)
 		age(t, x, d.Key, 3*time.Hour) // two
-		all := []providers.Key{c.Key, b.Key, a.Key, d.Key}
+		all := []ledger.Key{c.Key, b.Key, a.Key, d.Key}
 		for limit := 1; limit <= 5; limit++ {
 			same(t, fmt.Sprintf("the first %d", limit), dueKeys(t, x, limit, account, "another"), all[:min(limit, 4)])
 			same(t, fmt.Sprintf("the first %d of one account", limit), dueKeys(t, x, limit, account), all[1:][:min(limit, 3)])
 		}
-		same(t, "those of no account", dueKeys(t, x, 5), []providers.Key{})
-		same(t, "those of an odd account", dueKeys(t, x, 5, "a\x00b", "\xff", ""), []providers.Key{})
+		same(t, "those of no account", dueKeys(t, x, 5), []ledger.Key{})
+		same(t, "those of an odd account", dueKeys(t, x, 5, "a\x00b", "\xff", ""), []ledger.Key{})
 	}},
 	{"refuses a limit of nothing", func(t *testing.T, x Index) {
 		for _, limit := range []int{0, -1} {
@@ -216,9 +217,9 @@ var dueCopiesTests = []test{
 
 var copyUsageTests = []test{
 	{"counts what takes up room, by purpose", func(t *testing.T, x Index) {
-		counted := map[providers.State]bool{
-			providers.StateUploading: true, providers.StateProcessing: true, providers.StateUnverified: true,
-			providers.StateReady: true, providers.StateDeleting: true,
+		counted := map[ledger.State]bool{
+			ledger.StateUploading: true, ledger.StateProcessing: true, ledger.StateUnverified: true,
+			ledger.StateReady: true, ledger.StateDeleting: true,
 		}
 		var want int64
 		for i, s := range situations {
@@ -240,8 +241,8 @@ var copyUsageTests = []test{
 		if err != nil {
 			t.Fatal(err)
 		}
-		slices.SortFunc(got, func(a, b providers.Usage) int { return strings.Compare(a.Purpose, b.Purpose) })
-		same(t, "the usage", got, []providers.Usage{
+		slices.SortFunc(got, func(a, b ledger.Usage) int { return strings.Compare(a.Purpose, b.Purpose) })
+		same(t, "the usage", got, []ledger.Usage{
 			{Purpose: "", Files: 1}, {Purpose: "batch", Files: 1, Bytes: 1 << 40}, {Purpose: "file-extract", Files: want, Bytes: want * size},
 		})
 	}},
@@ -255,14 +256,14 @@ var copyUsageTests = []test{
 }
 
 // byKey orders rows as CopiesAt does.
-func byKey(a, b providers.Copy) int {
+func byKey(a, b ledger.Copy) int {
 	return cmp.Or(slices.Compare(a.Digest[:], b.Digest[:]), strings.Compare(a.Account, b.Account),
 		strings.Compare(a.Purpose, b.Purpose), strings.Compare(a.Extension, b.Extension))
 }
 
 var copiesAtTests = []test{
 	{"pages through all rows of a provider, in order", func(t *testing.T, x Index) {
-		var want []providers.Copy
+		var want []ledger.Copy
 		for i := range 4 {
 			for _, account := range []string{"", "a", "B", "ä"} {
 				for _, purpose := range []string{"", "batch"} {
@@ -279,8 +280,8 @@ var copiesAtTests = []test{
 		}
 		slices.SortFunc(want, byKey)
 		for _, limit := range []int{1, 3, len(want), 1000} {
-			var got []providers.Copy
-			var after providers.Key
+			var got []ledger.Copy
+			var after ledger.Key
 			for {
 				page, err := x.CopiesAt(t.Context(), provider, after, limit)
 				if err != nil || len(page) > limit {
@@ -296,16 +297,16 @@ var copiesAtTests = []test{
 		}
 	}},
 	{"has rows in all states but deleted", func(t *testing.T, x Index) {
-		var want []providers.Copy
+		var want []ledger.Copy
 		for i, s := range situations {
 			w := wanted(t, i)
 			s.arrange(t, x, w)
-			if s.state != "" && s.state != providers.StateDeleted {
+			if s.state != "" && s.state != ledger.StateDeleted {
 				want = append(want, current(t, x, w.Key, w.OperationID))
 			}
 		}
 		slices.SortFunc(want, byKey)
-		got, err := x.CopiesAt(t.Context(), provider, providers.Key{}, 1000)
+		got, err := x.CopiesAt(t.Context(), provider, ledger.Key{}, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,17 +314,17 @@ var copiesAtTests = []test{
 	}},
 	{"refuses a limit of nothing, and odd keys", func(t *testing.T, x Index) {
 		for _, limit := range []int{0, -1} {
-			_, err := x.CopiesAt(t.Context(), provider, providers.Key{}, limit)
+			_, err := x.CopiesAt(t.Context(), provider, ledger.Key{}, limit)
 			refused(t, fmt.Sprintf("a limit of %d", limit), err)
 		}
-		_, err := x.CopiesAt(t.Context(), provider, providers.Key{Account: "a\x00b"}, 1)
+		_, err := x.CopiesAt(t.Context(), provider, ledger.Key{Account: "a\x00b"}, 1)
 		refusedText(t, "an odd key", err)
 	}},
 }
 
 var extractedTextTests = []test{
 	{"returns what was set last", func(t *testing.T, x Index) {
-		k := providers.TextKey{Digest: digest(t, 0), Provider: provider, Extension: ".pdf"}
+		k := ledger.TextKey{Digest: digest(t, 0), Provider: provider, Extension: ".pdf"}
 		for i := range 3 {
 			text := digest(t, 10+i)
 			if err := x.SetExtractedText(t.Context(), k, text); err != nil {
@@ -333,7 +334,7 @@ var extractedTextTests = []test{
 				t.Errorf("ExtractedText: %s, error %v; want %s", got, err, text)
 			}
 		}
-		for _, o := range []providers.TextKey{
+		for _, o := range []ledger.TextKey{
 			{Digest: digest(t, 1), Provider: provider, Extension: ".pdf"},
 			{Digest: k.Digest, Provider: "glm", Extension: ".pdf"},
 			{Digest: k.Digest, Provider: provider},
@@ -344,7 +345,7 @@ var extractedTextTests = []test{
 	}},
 	{"refuses what can't be stored", func(t *testing.T, x Index) {
 		for _, text := range []string{"a\x00b", "\xff"} {
-			for _, k := range []providers.TextKey{
+			for _, k := range []ledger.TextKey{
 				{Digest: digest(t, 0), Provider: text}, {Digest: digest(t, 0), Provider: provider, Extension: text},
 			} {
 				refusedText(t, "SetExtractedText", x.SetExtractedText(t.Context(), k, cas.Digest{}))

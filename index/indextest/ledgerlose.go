@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 var loseCopyTests = []test{
@@ -15,7 +16,7 @@ var loseCopyTests = []test{
 			c := complete(t, x, claim(t, x, w, long), file("1", status, later(long)))
 			got := lose(t, x, c, 3, long)
 			want := c
-			want.State, want.FileID, want.RemoteName, want.ExpiresAt = providers.StateLost, "", "", time.Time{}
+			want.State, want.FileID, want.RemoteName, want.ExpiresAt = ledger.StateLost, "", "", time.Time{}
 			want.Losses, want.NextAttemptAt, want.LeaseUntil = 1, got.NextAttemptAt, time.Time{}
 			same(t, "the row", got, want)
 			asStored(t, x, got)
@@ -27,14 +28,14 @@ var loseCopyTests = []test{
 	}},
 	{"changes nothing about another file, or another state", func(t *testing.T, x Index) {
 		for i, s := range situations {
-			if s.state == "" || s.state == providers.StateDeleted {
+			if s.state == "" || s.state == ledger.StateDeleted {
 				continue
 			}
 			w := wanted(t, i)
 			s.arrange(t, x, w)
 			before := current(t, x, w.Key, w.OperationID)
 			ids := []string{"another", "", "a\x00b"}
-			if s.state != providers.StateReady && s.state != providers.StateProcessing {
+			if s.state != ledger.StateReady && s.state != ledger.StateProcessing {
 				ids = append(ids, before.FileID)
 			}
 			for _, id := range ids {
@@ -80,7 +81,7 @@ var loseCopyTests = []test{
 	{"waits at once where no loss is allowed", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		lost := lose(t, x, makeReady(t, x, w, "1"), 0, long)
-		sameCopy(t, "the row", lost, func() providers.Copy { want := lost; want.NextAttemptAt = lost.ReadyAt.Add(long); return want }())
+		sameCopy(t, "the row", lost, func() ledger.Copy { want := lost; want.NextAttemptAt = lost.ReadyAt.Add(long); return want }())
 		if _, won, err := x.ClaimCopy(t.Context(), w, 0); err != nil || won {
 			t.Errorf("claimed %v, error %v", won, err)
 		}
@@ -88,15 +89,15 @@ var loseCopyTests = []test{
 	{"is reported once of many times", func(t *testing.T, x Index) {
 		c := makeReady(t, x, wanted(t, 0), "1")
 		together(16, func(int) {
-			if got, err := x.LoseCopy(t.Context(), c.Key, "1", 1, long); err != nil || got.State != providers.StateLost || got.Losses != 1 {
+			if got, err := x.LoseCopy(t.Context(), c.Key, "1", 1, long); err != nil || got.State != ledger.StateLost || got.Losses != 1 {
 				t.Errorf("LoseCopy: %+v, error %v", got, err)
 			}
 		})
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
-		noRow(t, func(k providers.Key) error { _, err := x.LoseCopy(t.Context(), k, "1", 3, long); return err })
+		noRow(t, func(k ledger.Key) error { _, err := x.LoseCopy(t.Context(), k, "1", 3, long); return err })
 		c := makeReady(t, x, wanted(t, 0), "1")
-		finishDelete(t, x, startDelete(t, x, c.Key, "", long), providers.StateDeleted)
+		finishDelete(t, x, startDelete(t, x, c.Key, "", long), ledger.StateDeleted)
 		_, err := x.LoseCopy(t.Context(), c.Key, "1", 3, long)
 		noCopy(t, "LoseCopy of a deleted copy", err)
 	}},

@@ -12,6 +12,7 @@ import (
 
 	"casgate/cas"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 var ledgerModelTests = []test{
@@ -21,9 +22,9 @@ var ledgerModelTests = []test{
 			// Blobs, an account and a provider of its own for each history; the index stays
 			// the same.
 			histories++
-			m := &ledgerModel{t: t, x: x, rows: map[providers.Key]providers.Copy{}}
+			m := &ledgerModel{t: t, x: x, rows: map[ledger.Key]ledger.Copy{}}
 			for i, extension := range []string{"", ".pdf", ".txt"} {
-				m.keys = append(m.keys, providers.Key{
+				m.keys = append(m.keys, ledger.Key{
 					Digest:   cas.DigestOf(fmt.Appendf(nil, "%s %d %d", t.Name(), histories, i/2)),
 					Provider: fmt.Sprint("provider ", histories), Account: fmt.Sprint("account ", histories),
 					Purpose: []string{"agent", "batch", "agent"}[i], Extension: extension,
@@ -52,8 +53,8 @@ var ledgerModelTests = []test{
 type ledgerModel struct {
 	t    *testing.T
 	x    Index
-	keys []providers.Key
-	rows map[providers.Key]providers.Copy
+	keys []ledger.Key
+	rows map[ledger.Key]ledger.Copy
 	next int // numbers operations and files
 }
 
@@ -65,7 +66,7 @@ var (
 
 // rough is a row with its times as the model has them, and without those that it
 // doesn't follow.
-func rough(c providers.Copy) providers.Copy {
+func rough(c ledger.Copy) ledger.Copy {
 	for _, t := range []*time.Time{&c.ExpiresAt, &c.NextAttemptAt, &c.LeaseUntil} {
 		switch {
 		case t.IsZero():
@@ -88,11 +89,11 @@ func after(d time.Duration) time.Time {
 }
 
 // leased reports whether a lease runs, in the model.
-func leased(c providers.Copy) bool { return c.LeaseUntil.Equal(farOff) }
+func leased(c ledger.Copy) bool { return c.LeaseUntil.Equal(farOff) }
 
 // alike reports whether two rough rows are the same: much faster than a diff would
 // find out.
-func alike(a, b providers.Copy) bool {
+func alike(a, b ledger.Copy) bool {
 	if (a.Error == nil) != (b.Error == nil) || (a.Error != nil && *a.Error != *b.Error) {
 		return false
 	}
@@ -101,7 +102,7 @@ func alike(a, b providers.Copy) bool {
 }
 
 // agree fails unless the ledger returned this row.
-func (m *ledgerModel) agree(t *rapid.T, what string, got providers.Copy, err error, want providers.Copy) {
+func (m *ledgerModel) agree(t *rapid.T, what string, got ledger.Copy, err error, want ledger.Copy) {
 	t.Helper()
 	if err != nil {
 		t.Fatalf("%s: error %v; want %+v", what, err, want)
@@ -114,22 +115,22 @@ func (m *ledgerModel) agree(t *rapid.T, what string, got providers.Copy, err err
 // missing fails unless the error says that there is no row.
 func (m *ledgerModel) missing(t *rapid.T, what string, err error) {
 	t.Helper()
-	if !errors.Is(err, providers.ErrCopyNotFound) {
-		t.Fatalf("%s: error %v; want ErrCopyNotFound", what, err)
+	if !errors.Is(err, ledger.ErrNotFound) {
+		t.Fatalf("%s: error %v; want ledger.ErrNotFound", what, err)
 	}
 }
 
 // pick draws a key, its row, and a fence: mostly the row's.
-func (m *ledgerModel) pick(t *rapid.T) (k providers.Key, row providers.Copy, found bool, fence int64) {
+func (m *ledgerModel) pick(t *rapid.T) (k ledger.Key, row ledger.Copy, found bool, fence int64) {
 	k = rapid.SampledFrom(m.keys).Draw(t, "key")
 	row, found = m.rows[k]
 	return k, row, found, row.Fence + rapid.SampledFrom([]int64{0, 0, 0, -1, 1}).Draw(t, "fence")
 }
 
 // wanted draws who wants a copy.
-func (m *ledgerModel) wanted(t *rapid.T, k providers.Key) providers.Wanted {
+func (m *ledgerModel) wanted(t *rapid.T, k ledger.Key) ledger.Wanted {
 	m.next++
-	return providers.Wanted{
+	return ledger.Wanted{
 		Key: k, Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name"), MediaType: "text/plain",
 		Size: rapid.Int64Range(0, 9).Draw(t, "size"), OperationID: fmt.Sprintf("%s %d", k.Account, m.next),
 		Margin: rapid.SampledFrom([]time.Duration{0, 2 * long}).Draw(t, "margin"), Retry: rapid.Bool().Draw(t, "retry"),
@@ -141,18 +142,18 @@ func drawLease(t *rapid.T) time.Duration {
 }
 
 // claimable is the table of the contract.
-func claimable(c providers.Copy, w providers.Wanted) bool {
+func claimable(c ledger.Copy, w ledger.Wanted) bool {
 	due := w.Retry || c.NextAttemptAt.Equal(over)
 	switch c.State {
-	case "", providers.StateEvicted, providers.StateDeleted:
+	case "", ledger.StateEvicted, ledger.StateDeleted:
 		return true
-	case providers.StatePending:
+	case ledger.StatePending:
 		return due && !leased(c)
-	case providers.StateUploading, providers.StateProcessing, providers.StateUnverified:
+	case ledger.StateUploading, ledger.StateProcessing, ledger.StateUnverified:
 		return !leased(c)
-	case providers.StateReady:
+	case ledger.StateReady:
 		return c.ExpiresAt.Equal(over) || c.ExpiresAt.Equal(farOff) && w.Margin > long
-	case providers.StateFailed, providers.StateLost:
+	case ledger.StateFailed, ledger.StateLost:
 		return due
 	}
 	return false
@@ -160,7 +161,7 @@ func claimable(c providers.Copy, w providers.Wanted) bool {
 
 // operationOf is the operation of a row once it is asked for by w: the one that
 // asked for it first.
-func operationOf(c providers.Copy, w providers.Wanted) string {
+func operationOf(c ledger.Copy, w ledger.Wanted) string {
 	if c.IsAskedFor() {
 		return c.OperationID
 	}
@@ -170,10 +171,10 @@ func operationOf(c providers.Copy, w providers.Wanted) string {
 func (m *ledgerModel) request(t *rapid.T) {
 	k, row, _, _ := m.pick(t)
 	w := m.wanted(t, k)
-	if operation := operationOf(row, w); claimable(row, w) && row.State != providers.StateProcessing {
-		row.Uncertain = row.Uncertain || row.State == providers.StateUploading
-		if row.State != providers.StateUnverified {
-			row.State = providers.StatePending
+	if operation := operationOf(row, w); claimable(row, w) && row.State != ledger.StateProcessing {
+		row.Uncertain = row.Uncertain || row.State == ledger.StateUploading
+		if row.State != ledger.StateUnverified {
+			row.State = ledger.StatePending
 		}
 		row.Key, row.Name, row.MediaType, row.Size = k, w.Name, w.MediaType, w.Size
 		row.OperationID = operation
@@ -188,8 +189,8 @@ func (m *ledgerModel) enter(t *rapid.T) {
 	k, row, found, _ := m.pick(t)
 	w := m.wanted(t, k)
 	if !found {
-		row = providers.Copy{
-			Key: k, State: providers.StateUnverified, FileID: fmt.Sprint("noted ", m.next),
+		row = ledger.Copy{
+			Key: k, State: ledger.StateUnverified, FileID: fmt.Sprint("noted ", m.next),
 			Name: w.Name, MediaType: w.MediaType, Size: w.Size, OperationID: w.OperationID,
 		}
 		m.rows[k] = row
@@ -203,16 +204,16 @@ func (m *ledgerModel) claim(t *rapid.T) {
 	w, lease := m.wanted(t, k), drawLease(t)
 	wins := claimable(row, w)
 	if wins {
-		row.Uncertain = row.Uncertain || row.State == providers.StateUploading
+		row.Uncertain = row.Uncertain || row.State == ledger.StateUploading
 		row.OperationID = operationOf(row, w)
 		switch row.State {
-		case providers.StateProcessing, providers.StateUnverified:
-		case providers.StatePending, providers.StateUploading:
+		case ledger.StateProcessing, ledger.StateUnverified:
+		case ledger.StatePending, ledger.StateUploading:
 			row.Attempts++
-			row.State = providers.StateUploading
+			row.State = ledger.StateUploading
 		default:
 			row.Attempts = 1
-			row.State = providers.StateUploading
+			row.State = ledger.StateUploading
 		}
 		row.Key, row.Name, row.MediaType, row.Size = k, w.Name, w.MediaType, w.Size
 		row.Fence, row.NextAttemptAt, row.LeaseUntil = row.Fence+1, time.Time{}, after(lease)
@@ -244,7 +245,7 @@ func (m *ledgerModel) extend(t *rapid.T) {
 }
 
 // settle compares the outcome of a call with a fence.
-func (m *ledgerModel) settle(t *rapid.T, what string, got providers.Copy, held bool, err error, want providers.Copy, found, holds bool) {
+func (m *ledgerModel) settle(t *rapid.T, what string, got ledger.Copy, held bool, err error, want ledger.Copy, found, holds bool) {
 	t.Helper()
 	if !found {
 		m.missing(t, what, err)
@@ -257,8 +258,8 @@ func (m *ledgerModel) settle(t *rapid.T, what string, got providers.Copy, held b
 	}
 }
 
-func atWork(c providers.Copy, fence int64) bool {
-	return c.Fence == fence && !c.LeaseUntil.IsZero() && c.State != providers.StateDeleting
+func atWork(c ledger.Copy, fence int64) bool {
+	return c.Fence == fence && !c.LeaseUntil.IsZero() && c.State != ledger.StateDeleting
 }
 
 func (m *ledgerModel) complete(t *rapid.T) {
@@ -274,22 +275,22 @@ func (m *ledgerModel) complete(t *rapid.T) {
 	}
 	holds := atWork(row, fence)
 	if holds {
-		row.State = providers.StateProcessing
+		row.State = ledger.StateProcessing
 		if f.Status == providers.StatusReady {
-			row.State, row.LeaseUntil, row.Attempts = providers.StateReady, time.Time{}, 0
+			row.State, row.LeaseUntil, row.Attempts = ledger.StateReady, time.Time{}, 0
 		}
-		row.FileID, row.RemoteName, row.ExpiresAt = f.ID, f.Name, rough(providers.Copy{ExpiresAt: f.ExpiresAt}).ExpiresAt
+		row.FileID, row.RemoteName, row.ExpiresAt = f.ID, f.Name, rough(ledger.Copy{ExpiresAt: f.ExpiresAt}).ExpiresAt
 		row.Error, row.Uncertain, row.NextAttemptAt = nil, false, time.Time{}
 	} else {
-		holds = found && row.Fence == fence && row.State == providers.StateReady && row.FileID == f.ID // said before
+		holds = found && row.Fence == fence && row.State == ledger.StateReady && row.FileID == f.ID // said before
 	}
 	got, held, err := m.x.CompleteCopy(m.t.Context(), k, fence, f)
 	m.settle(t, "CompleteCopy", got, held, err, row, found, holds)
 }
 
 // failure draws one.
-func (m *ledgerModel) failure(t *rapid.T, states ...providers.State) providers.Failure {
-	return providers.Failure{
+func (m *ledgerModel) failure(t *rapid.T, states ...ledger.State) ledger.Failure {
+	return ledger.Failure{
 		State:     rapid.SampledFrom(states).Draw(t, "to"),
 		Error:     rapid.SampledFrom([]*providers.Error{nil, trouble()}).Draw(t, "error"),
 		Uncertain: rapid.Bool().Draw(t, "uncertain"), Again: rapid.Bool().Draw(t, "again"), After: drawLease(t),
@@ -297,7 +298,7 @@ func (m *ledgerModel) failure(t *rapid.T, states ...providers.State) providers.F
 }
 
 // failed is a row after a failure, in whatever state.
-func failed(c providers.Copy, f providers.Failure) providers.Copy {
+func failed(c ledger.Copy, f ledger.Failure) ledger.Copy {
 	c.Error, c.Uncertain, c.LeaseUntil, c.NextAttemptAt = f.Error, c.Uncertain || f.Uncertain, time.Time{}, time.Time{}
 	if f.Again {
 		c.NextAttemptAt = after(f.After)
@@ -307,9 +308,9 @@ func failed(c providers.Copy, f providers.Failure) providers.Copy {
 
 func (m *ledgerModel) fail(t *rapid.T) {
 	k, row, found, fence := m.pick(t)
-	f := m.failure(t, providers.StatePending, providers.StatePending, providers.StateFailed, providers.StateReady, providers.StateDeleting)
+	f := m.failure(t, ledger.StatePending, ledger.StatePending, ledger.StateFailed, ledger.StateReady, ledger.StateDeleting)
 	holds := atWork(row, fence)
-	if holds && f.State == providers.StateReady && (row.State != providers.StateUploading || row.FileID == "") {
+	if holds && f.State == ledger.StateReady && (row.State != ledger.StateUploading || row.FileID == "") {
 		if _, _, err := m.x.FailCopy(m.t.Context(), k, fence, f); err == nil || errors.Is(err, cas.ErrIndexUnavailable) {
 			t.Fatalf("FailCopy to ready without an earlier file: error %v", err)
 		}
@@ -318,7 +319,7 @@ func (m *ledgerModel) fail(t *rapid.T) {
 	if holds {
 		row = failed(row, f)
 		row.State = f.State
-		if f.State != providers.StateReady {
+		if f.State != ledger.StateReady {
 			row.FileID, row.RemoteName, row.ExpiresAt = "", "", time.Time{}
 		}
 	}
@@ -332,12 +333,12 @@ func (m *ledgerModel) lose(t *rapid.T) {
 	id := rapid.SampledFrom([]string{row.FileID, row.FileID, "another"}).Draw(t, "file")
 	allowed := rapid.IntRange(0, 3).Draw(t, "allowed")
 	got, err := m.x.LoseCopy(m.t.Context(), k, id, allowed, long)
-	if !found || row.State == providers.StateDeleted {
+	if !found || row.State == ledger.StateDeleted {
 		m.missing(t, "LoseCopy", err)
 		return
 	}
-	if (row.State == providers.StateReady || row.State == providers.StateProcessing) && row.FileID == id {
-		row.State, row.FileID, row.RemoteName, row.ExpiresAt = providers.StateLost, "", "", time.Time{}
+	if (row.State == ledger.StateReady || row.State == ledger.StateProcessing) && row.FileID == id {
+		row.State, row.FileID, row.RemoteName, row.ExpiresAt = ledger.StateLost, "", "", time.Time{}
 		row.Losses++
 		row.LeaseUntil, row.NextAttemptAt = time.Time{}, over
 		if row.Losses > allowed {
@@ -349,12 +350,12 @@ func (m *ledgerModel) lose(t *rapid.T) {
 }
 
 // deleting is a row claimed to be deleted.
-func deleting(c providers.Copy, lease time.Duration) providers.Copy {
-	c.Uncertain = c.Uncertain || c.State == providers.StateUploading
-	if c.State != providers.StateDeleting {
+func deleting(c ledger.Copy, lease time.Duration) ledger.Copy {
+	c.Uncertain = c.Uncertain || c.State == ledger.StateUploading
+	if c.State != ledger.StateDeleting {
 		c.Error = nil
 	}
-	c.State, c.Fence = providers.StateDeleting, c.Fence+1
+	c.State, c.Fence = ledger.StateDeleting, c.Fence+1
 	c.LeaseUntil, c.NextAttemptAt = after(lease), after(lease)
 	return c
 }
@@ -368,11 +369,11 @@ func (m *ledgerModel) delete(t *rapid.T) {
 		operation = fmt.Sprintf("%s %d", k.Account, m.next)
 	}
 	got, won, err := m.x.DeleteCopy(m.t.Context(), k, operation, lease)
-	if !found || row.State == providers.StateDeleted {
+	if !found || row.State == ledger.StateDeleted {
 		m.missing(t, "DeleteCopy", err)
 		return
 	}
-	wins := row.State != providers.StateDeleting || !leased(row)
+	wins := row.State != ledger.StateDeleting || !leased(row)
 	if wins {
 		row = deleting(row, lease)
 		row.OperationID = cmp.Or(operation, row.OperationID)
@@ -386,13 +387,13 @@ func (m *ledgerModel) delete(t *rapid.T) {
 
 func (m *ledgerModel) finishDelete(t *rapid.T) {
 	k, row, found, fence := m.pick(t)
-	to := rapid.SampledFrom([]providers.State{providers.StateDeleted, providers.StateEvicted}).Draw(t, "to")
+	to := rapid.SampledFrom([]ledger.State{ledger.StateDeleted, ledger.StateEvicted}).Draw(t, "to")
 	held, err := m.x.FinishDelete(m.t.Context(), k, fence, to)
 	if !found {
 		m.missing(t, "FinishDelete", err)
 		return
 	}
-	holds := row.Fence == fence && row.State == providers.StateDeleting
+	holds := row.Fence == fence && row.State == ledger.StateDeleting
 	if holds {
 		row.State, row.FileID, row.RemoteName, row.Error = to, "", "", nil
 		row.ExpiresAt, row.LeaseUntil, row.NextAttemptAt = time.Time{}, time.Time{}, time.Time{}
@@ -406,8 +407,8 @@ func (m *ledgerModel) finishDelete(t *rapid.T) {
 
 func (m *ledgerModel) failDelete(t *rapid.T) {
 	k, row, found, fence := m.pick(t)
-	f := m.failure(t, providers.StateDeleting)
-	holds := found && row.Fence == fence && row.State == providers.StateDeleting
+	f := m.failure(t, ledger.StateDeleting)
+	holds := found && row.Fence == fence && row.State == ledger.StateDeleting
 	if holds {
 		row = failed(row, f)
 	}

@@ -8,22 +8,22 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 func (m *ledgerModel) evict(t *rapid.T) {
 	room, _, _, _ := m.pick(t)
 	purpose := rapid.SampledFrom([]string{"", "agent", "batch"}).Draw(t, "purpose")
 	// The order is that of real times, which are the ledger's own.
-	var candidates []providers.Copy
+	var candidates []ledger.Copy
 	for k, row := range m.rows {
-		if row.State == providers.StateReady && k != room && (purpose == "" || k.Purpose == purpose) {
+		if row.State == ledger.StateReady && k != room && (purpose == "" || k.Purpose == purpose) {
 			c, err := m.x.Copy(m.t.Context(), k)
 			m.agree(t, "Copy", c, err, row)
 			candidates = append(candidates, c)
 		}
 	}
-	used := func(c providers.Copy) time.Time {
+	used := func(c ledger.Copy) time.Time {
 		if c.LastUsedAt.After(c.ReadyAt) {
 			return c.LastUsedAt
 		}
@@ -37,13 +37,13 @@ func (m *ledgerModel) evict(t *rapid.T) {
 	if !won {
 		return
 	}
-	first := slices.MinFunc(candidates, func(a, b providers.Copy) int { return used(a).Compare(used(b)) })
+	first := slices.MinFunc(candidates, func(a, b ledger.Copy) int { return used(a).Compare(used(b)) })
 	row := deleting(rough(first), lease)
 	m.rows[row.Key] = row
 	m.agree(t, "EvictCopy", got, err, row)
 	for _, c := range candidates {
 		if rapid.Bool().Draw(t, "used") {
-			if err := m.x.UseCopies(m.t.Context(), map[providers.Key]time.Time{c.Key: c.CreatedAt.Add(time.Hour)}); err != nil {
+			if err := m.x.UseCopies(m.t.Context(), map[ledger.Key]time.Time{c.Key: c.CreatedAt.Add(time.Hour)}); err != nil {
 				t.Fatalf("UseCopies: %v", err)
 			}
 		}
@@ -53,10 +53,10 @@ func (m *ledgerModel) evict(t *rapid.T) {
 // check compares all that can be asked, after every step.
 func (m *ledgerModel) check(t *rapid.T) {
 	ctx, about := m.t.Context(), m.keys[0]
-	var all, due []providers.Copy
-	usage := map[string]providers.Usage{}
+	var all, due []ledger.Copy
+	usage := map[string]ledger.Usage{}
 	for k, row := range m.rows {
-		if row.State == providers.StateDeleted {
+		if row.State == ledger.StateDeleted {
 			_, err := m.x.Copy(ctx, k)
 			m.missing(t, "Copy", err)
 			got, err := m.x.CopyOfOperation(ctx, row.OperationID)
@@ -65,27 +65,27 @@ func (m *ledgerModel) check(t *rapid.T) {
 			all = append(all, row)
 		}
 		switch row.State {
-		case providers.StatePending, providers.StateDeleting:
+		case ledger.StatePending, ledger.StateDeleting:
 			if row.NextAttemptAt.Equal(over) && !leased(row) {
 				due = append(due, row)
 			}
-		case providers.StateUnverified:
+		case ledger.StateUnverified:
 			if (row.NextAttemptAt.Equal(over) || !row.LeaseUntil.IsZero()) && !leased(row) {
 				due = append(due, row)
 			}
-		case providers.StateUploading, providers.StateProcessing:
+		case ledger.StateUploading, ledger.StateProcessing:
 			if !leased(row) {
 				due = append(due, row)
 			}
 		}
 		switch row.State {
-		case providers.StateUploading, providers.StateProcessing, providers.StateUnverified, providers.StateReady, providers.StateDeleting:
+		case ledger.StateUploading, ledger.StateProcessing, ledger.StateUnverified, ledger.StateReady, ledger.StateDeleting:
 			u := usage[k.Purpose]
-			usage[k.Purpose] = providers.Usage{Purpose: k.Purpose, Files: u.Files + 1, Bytes: u.Bytes + row.Size}
+			usage[k.Purpose] = ledger.Usage{Purpose: k.Purpose, Files: u.Files + 1, Bytes: u.Bytes + row.Size}
 		}
 	}
-	m.list(t, "CopiesAt", all, func() ([]providers.Copy, error) { return m.x.CopiesAt(ctx, about.Provider, providers.Key{}, 100) })
-	m.list(t, "DueCopies", due, func() ([]providers.Copy, error) { return m.x.DueCopies(ctx, []string{about.Account}, 100) })
+	m.list(t, "CopiesAt", all, func() ([]ledger.Copy, error) { return m.x.CopiesAt(ctx, about.Provider, ledger.Key{}, 100) })
+	m.list(t, "DueCopies", due, func() ([]ledger.Copy, error) { return m.x.DueCopies(ctx, []string{about.Account}, 100) })
 	got, err := m.x.CopyUsage(ctx, about.Account)
 	if err != nil || len(got) != len(usage) {
 		t.Fatalf("CopyUsage: %+v, error %v; want %+v", got, err, usage)
@@ -98,7 +98,7 @@ func (m *ledgerModel) check(t *rapid.T) {
 }
 
 // list compares lists, in whatever order.
-func (m *ledgerModel) list(t *rapid.T, what string, want []providers.Copy, ask func() ([]providers.Copy, error)) {
+func (m *ledgerModel) list(t *rapid.T, what string, want []ledger.Copy, ask func() ([]ledger.Copy, error)) {
 	t.Helper()
 	got, err := ask()
 	if err != nil {
@@ -107,7 +107,7 @@ func (m *ledgerModel) list(t *rapid.T, what string, want []providers.Copy, ask f
 	for i := range got {
 		got[i] = rough(got[i])
 	}
-	byName := func(a, b providers.Copy) int { return strings.Compare(a.Extension, b.Extension) }
+	byName := func(a, b ledger.Copy) int { return strings.Compare(a.Extension, b.Extension) }
 	slices.SortFunc(got, byName)
 	slices.SortFunc(want, byName)
 	if !slices.EqualFunc(got, want, alike) {

@@ -6,25 +6,26 @@ import (
 	"time"
 
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // superseded brings a row to where the claim c is outdated, in every way there is,
 // and calls test each time.
-func superseded(t *testing.T, x Index, test func(t *testing.T, c providers.Copy)) {
+func superseded(t *testing.T, x Index, test func(t *testing.T, c ledger.Copy)) {
 	for i, s := range []struct {
 		name string
-		by   func(t *testing.T, w providers.Wanted)
+		by   func(t *testing.T, w ledger.Wanted)
 	}{
-		{"another claim", func(t *testing.T, w providers.Wanted) { claim(t, x, w, long) }},
-		{"another claim, completed", func(t *testing.T, w providers.Wanted) { makeReady(t, x, w, "theirs") }},
-		{"another claim, failed", func(t *testing.T, w providers.Wanted) {
-			fail(t, x, claim(t, x, w, long), providers.Failure{State: providers.StateFailed, Error: trouble()})
+		{"another claim", func(t *testing.T, w ledger.Wanted) { claim(t, x, w, long) }},
+		{"another claim, completed", func(t *testing.T, w ledger.Wanted) { makeReady(t, x, w, "theirs") }},
+		{"another claim, failed", func(t *testing.T, w ledger.Wanted) {
+			fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StateFailed, Error: trouble()})
 		}},
-		{"a delete", func(t *testing.T, w providers.Wanted) { startDelete(t, x, w.Key, "", long) }},
-		{"a finished delete", func(t *testing.T, w providers.Wanted) {
-			finishDelete(t, x, startDelete(t, x, w.Key, "", long), providers.StateDeleted)
+		{"a delete", func(t *testing.T, w ledger.Wanted) { startDelete(t, x, w.Key, "", long) }},
+		{"a finished delete", func(t *testing.T, w ledger.Wanted) {
+			finishDelete(t, x, startDelete(t, x, w.Key, "", long), ledger.StateDeleted)
 		}},
-		{"a request", func(t *testing.T, w providers.Wanted) { request(t, x, w) }},
+		{"a request", func(t *testing.T, w ledger.Wanted) { request(t, x, w) }},
 	} {
 		t.Run("superseded by "+s.name, func(t *testing.T) {
 			w := wanted(t, i)
@@ -69,7 +70,7 @@ var extendLeaseTests = []test{
 		}
 	}},
 	{"reports false to zombies, and changes nothing", func(t *testing.T, x Index) {
-		superseded(t, x, func(t *testing.T, c providers.Copy) {
+		superseded(t, x, func(t *testing.T, c ledger.Copy) {
 			if held, err := x.ExtendLease(t.Context(), c.Key, c.Fence, long); err != nil || held {
 				t.Errorf("ExtendLease: held %v, error %v", held, err)
 			}
@@ -83,12 +84,12 @@ var extendLeaseTests = []test{
 		asStored(t, x, c)
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
-		noRow(t, func(k providers.Key) error { _, err := x.ExtendLease(t.Context(), k, 1, long); return err })
+		noRow(t, func(k ledger.Key) error { _, err := x.ExtendLease(t.Context(), k, 1, long); return err })
 	}},
 }
 
 // noRow tests a call with keys of which there is no row.
-func noRow(t *testing.T, call func(k providers.Key) error) {
+func noRow(t *testing.T, call func(k ledger.Key) error) {
 	noCopy(t, "without a row", call(wanted(t, 999).Key))
 	for _, text := range []string{"a\x00b", "\xff"} {
 		k := wanted(t, 999).Key
@@ -100,12 +101,12 @@ func noRow(t *testing.T, call func(k providers.Key) error) {
 var completeCopyTests = []test{
 	{"records a file that is ready", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
-		fail(t, x, claim(t, x, w, long), providers.Failure{State: providers.StatePending, Error: trouble(), Uncertain: true, Again: true})
+		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, Error: trouble(), Uncertain: true, Again: true})
 		c := claim(t, x, w, long)
 		f := file("file-1", providers.StatusReady, later(long))
 		got := complete(t, x, c, f)
 		want := c
-		want.State, want.FileID, want.RemoteName, want.ExpiresAt = providers.StateReady, f.ID, f.Name, f.ExpiresAt
+		want.State, want.FileID, want.RemoteName, want.ExpiresAt = ledger.StateReady, f.ID, f.Name, f.ExpiresAt
 		want.Error, want.Uncertain, want.Attempts = nil, false, 0
 		want.ReadyAt, want.LeaseUntil = got.ReadyAt, time.Time{}
 		same(t, "the row", got, want)
@@ -116,12 +117,12 @@ var completeCopyTests = []test{
 	}},
 	{"records a file in process, and keeps the lease", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
-		fail(t, x, claim(t, x, w, long), providers.Failure{State: providers.StatePending, Error: trouble(), Uncertain: true, Again: true})
+		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, Error: trouble(), Uncertain: true, Again: true})
 		c := claim(t, x, w, long)
 		f := file("file-1", providers.StatusProcessing, time.Time{})
 		got := complete(t, x, c, f)
 		want := c
-		want.State, want.FileID, want.RemoteName = providers.StateProcessing, f.ID, f.Name
+		want.State, want.FileID, want.RemoteName = ledger.StateProcessing, f.ID, f.Name
 		want.Error, want.Uncertain = nil, false
 		same(t, "the row", got, want)
 		asStored(t, x, got)
@@ -130,11 +131,11 @@ var completeCopyTests = []test{
 			t.Fatalf("ExtendLease: held %v, error %v", held, err)
 		}
 		c = claim(t, x, w, long)
-		if c.State != providers.StateProcessing || c.FileID != f.ID || c.Attempts != got.Attempts || c.Uncertain {
+		if c.State != ledger.StateProcessing || c.FileID != f.ID || c.Attempts != got.Attempts || c.Uncertain {
 			t.Errorf("it was taken over as %+v", c)
 		}
 		got = complete(t, x, c, file("file-1", providers.StatusReady, time.Time{}))
-		if got.State != providers.StateReady || got.Attempts != 0 || !got.LeaseUntil.IsZero() || got.ReadyAt.IsZero() {
+		if got.State != ledger.StateReady || got.Attempts != 0 || !got.LeaseUntil.IsZero() || got.ReadyAt.IsZero() {
 			t.Errorf("it became %+v", got)
 		}
 	}},
@@ -143,7 +144,7 @@ var completeCopyTests = []test{
 		w.Margin = margin
 		old := complete(t, x, claim(t, x, w, long), file("old", providers.StatusReady, later(margin/2)))
 		c := claim(t, x, w, long)
-		if c.FileID != "old" || c.RemoteName != old.RemoteName || !c.ExpiresAt.Equal(old.ExpiresAt) || c.State != providers.StateUploading {
+		if c.FileID != "old" || c.RemoteName != old.RemoteName || !c.ExpiresAt.Equal(old.ExpiresAt) || c.State != ledger.StateUploading {
 			t.Errorf("while it is renewed the row is %+v", c)
 		}
 		got := complete(t, x, c, file("new", providers.StatusReady, time.Time{}))
@@ -179,7 +180,7 @@ var completeCopyTests = []test{
 		complete(t, x, claim(t, x, wanted(t, 0), 0), file("1", providers.StatusReady, time.Time{}))
 	}},
 	{"reports false to zombies, and changes nothing", func(t *testing.T, x Index) {
-		superseded(t, x, func(t *testing.T, c providers.Copy) {
+		superseded(t, x, func(t *testing.T, c ledger.Copy) {
 			for _, status := range []providers.Status{providers.StatusReady, providers.StatusProcessing} {
 				got, held, err := x.CompleteCopy(t.Context(), c.Key, c.Fence, file("mine", status, time.Time{}))
 				if err != nil || held {
@@ -206,7 +207,7 @@ var completeCopyTests = []test{
 		asStored(t, x, c)
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
-		noRow(t, func(k providers.Key) error {
+		noRow(t, func(k ledger.Key) error {
 			_, _, err := x.CompleteCopy(t.Context(), k, 1, file("1", providers.StatusReady, time.Time{}))
 			return err
 		})
@@ -216,17 +217,17 @@ var completeCopyTests = []test{
 var failCopyTests = []test{
 	{"records the failure, and ends the lease", func(t *testing.T, x Index) {
 		n := 0
-		for _, from := range []providers.State{providers.StateUploading, providers.StateProcessing} {
-			for _, f := range []providers.Failure{
-				{State: providers.StatePending, Error: trouble(), Again: true, After: long},
-				{State: providers.StatePending, Error: trouble(), Uncertain: true, Again: true},
-				{State: providers.StateFailed, Error: trouble()},
-				{State: providers.StateFailed, After: long},
-				{State: providers.StateReady, Error: trouble(), Again: true, After: long},
-				{State: providers.StateReady, Error: trouble(), Uncertain: true},
-				{State: providers.StateDeleting, Error: trouble(), Again: true},
+		for _, from := range []ledger.State{ledger.StateUploading, ledger.StateProcessing} {
+			for _, f := range []ledger.Failure{
+				{State: ledger.StatePending, Error: trouble(), Again: true, After: long},
+				{State: ledger.StatePending, Error: trouble(), Uncertain: true, Again: true},
+				{State: ledger.StateFailed, Error: trouble()},
+				{State: ledger.StateFailed, After: long},
+				{State: ledger.StateReady, Error: trouble(), Again: true, After: long},
+				{State: ledger.StateReady, Error: trouble(), Uncertain: true},
+				{State: ledger.StateDeleting, Error: trouble(), Again: true},
 			} {
-				if from == providers.StateProcessing && f.State == providers.StateReady {
+				if from == ledger.StateProcessing && f.State == ledger.StateReady {
 					continue // refused, see below
 				}
 				n++
@@ -234,13 +235,13 @@ var failCopyTests = []test{
 				w.Margin = margin
 				complete(t, x, claim(t, x, w, long), file("old", providers.StatusReady, later(margin/2)))
 				c := claim(t, x, w, long)
-				if from == providers.StateProcessing {
+				if from == ledger.StateProcessing {
 					c = complete(t, x, c, file("new", providers.StatusProcessing, later(long)))
 				}
 				got := fail(t, x, c, f)
 				want := c
 				want.State, want.Error, want.Uncertain, want.LeaseUntil = f.State, f.Error, f.Uncertain, time.Time{}
-				if f.State != providers.StateReady {
+				if f.State != ledger.StateReady {
 					want.FileID, want.RemoteName, want.ExpiresAt = "", "", time.Time{}
 				}
 				if f.Again {
@@ -253,45 +254,45 @@ var failCopyTests = []test{
 	}},
 	{"keeps an earlier uncertainty", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
-		fail(t, x, claim(t, x, w, long), providers.Failure{State: providers.StatePending, Uncertain: true, Again: true})
-		if c := fail(t, x, claim(t, x, w, long), providers.Failure{State: providers.StatePending, Again: true}); !c.Uncertain || c.Attempts != 2 {
+		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, Uncertain: true, Again: true})
+		if c := fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, Again: true}); !c.Uncertain || c.Attempts != 2 {
 			t.Errorf("the row is %+v", c)
 		}
 	}},
 	{"keeps every error", func(t *testing.T, x Index) {
 		for i, e := range []*providers.Error{nil, {}, trouble(), {Kind: providers.KindQuota, Hint: "日本"}} {
-			c := fail(t, x, claim(t, x, wanted(t, i), long), providers.Failure{State: providers.StateFailed, Error: e})
+			c := fail(t, x, claim(t, x, wanted(t, i), long), ledger.Failure{State: ledger.StateFailed, Error: e})
 			same(t, "the error", c.Error, e)
 			asStored(t, x, c)
 		}
 	}},
 	{"replaces what can't be stored of an error", func(t *testing.T, x Index) {
 		e := &providers.Error{Provider: "a\x00", Op: "\xff", Kind: "\x00", Code: "\xc3", Message: "a\x00b\xff\\u0000", Hint: "\x00"}
-		c := fail(t, x, claim(t, x, wanted(t, 0), long), providers.Failure{State: providers.StateFailed, Error: e})
+		c := fail(t, x, claim(t, x, wanted(t, 0), long), ledger.Failure{State: ledger.StateFailed, Error: e})
 		same(t, "the error", c.Error, &providers.Error{
 			Provider: "a\ufffd", Op: "\ufffd", Kind: "\ufffd", Code: "\ufffd", Message: "a\ufffdb\ufffd\\u0000", Hint: "\ufffd",
 		})
 		asStored(t, x, c)
 	}},
 	{"may be repeated", func(t *testing.T, x Index) {
-		for i, state := range []providers.State{providers.StatePending, providers.StateFailed, providers.StateDeleting} {
+		for i, state := range []ledger.State{ledger.StatePending, ledger.StateFailed, ledger.StateDeleting} {
 			c := claim(t, x, wanted(t, i), long)
-			f := providers.Failure{State: state, Error: trouble(), Again: true, After: long}
+			f := ledger.Failure{State: state, Error: trouble(), Again: true, After: long}
 			first := fail(t, x, c, f)
 			same(t, "the row failed again", fail(t, x, c, f), first)
 		}
 	}},
 	{"undoes no completion", func(t *testing.T, x Index) {
 		c := makeReady(t, x, wanted(t, 0), "1")
-		got, held, err := x.FailCopy(t.Context(), c.Key, c.Fence, providers.Failure{State: providers.StatePending})
+		got, held, err := x.FailCopy(t.Context(), c.Key, c.Fence, ledger.Failure{State: ledger.StatePending})
 		if err != nil || held {
 			t.Errorf("FailCopy: held %v, error %v", held, err)
 		}
 		same(t, "the row", got, c)
 	}},
 	{"reports false to zombies, and changes nothing", func(t *testing.T, x Index) {
-		superseded(t, x, func(t *testing.T, c providers.Copy) {
-			got, held, err := x.FailCopy(t.Context(), c.Key, c.Fence, providers.Failure{State: providers.StateFailed, Error: trouble()})
+		superseded(t, x, func(t *testing.T, c ledger.Copy) {
+			got, held, err := x.FailCopy(t.Context(), c.Key, c.Fence, ledger.Failure{State: ledger.StateFailed, Error: trouble()})
 			if err != nil || held {
 				t.Errorf("FailCopy: held %v, error %v", held, err)
 			}
@@ -300,11 +301,11 @@ var failCopyTests = []test{
 	}},
 	{"refuses what a failure can't lead to", func(t *testing.T, x Index) {
 		c := claim(t, x, wanted(t, 0), long)
-		for _, state := range []providers.State{
-			"", providers.StateUploading, providers.StateProcessing, providers.StateLost, providers.StateEvicted, providers.StateDeleted, "odd",
-			providers.StateReady, // there is no earlier file
+		for _, state := range []ledger.State{
+			"", ledger.StateUploading, ledger.StateProcessing, ledger.StateLost, ledger.StateEvicted, ledger.StateDeleted, "odd",
+			ledger.StateReady, // there is no earlier file
 		} {
-			_, held, err := x.FailCopy(t.Context(), c.Key, c.Fence, providers.Failure{State: state})
+			_, held, err := x.FailCopy(t.Context(), c.Key, c.Fence, ledger.Failure{State: state})
 			refused(t, "FailCopy to "+string(state), err)
 			if held {
 				t.Errorf("FailCopy to %q was held", state)
@@ -312,13 +313,13 @@ var failCopyTests = []test{
 		}
 		asStored(t, x, c)
 		c = complete(t, x, c, file("1", providers.StatusProcessing, time.Time{}))
-		_, _, err := x.FailCopy(t.Context(), c.Key, c.Fence, providers.Failure{State: providers.StateReady})
+		_, _, err := x.FailCopy(t.Context(), c.Key, c.Fence, ledger.Failure{State: ledger.StateReady})
 		refused(t, "FailCopy of a file in process to ready", err)
 		asStored(t, x, c)
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
-		noRow(t, func(k providers.Key) error {
-			_, _, err := x.FailCopy(t.Context(), k, 1, providers.Failure{State: providers.StateFailed})
+		noRow(t, func(k ledger.Key) error {
+			_, _, err := x.FailCopy(t.Context(), k, 1, ledger.Failure{State: ledger.StateFailed})
 			return err
 		})
 	}},

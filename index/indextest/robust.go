@@ -13,6 +13,7 @@ import (
 	"casgate/index"
 	"casgate/migrations"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 var textTests = []test{
@@ -77,10 +78,10 @@ func calls(x Index, d cas.Digest) map[string]func(ctx context.Context) error {
 
 // ledgerCalls lists one call of each method of the ledger, about the copy w, which
 // isn't there.
-func ledgerCalls(x Index, w providers.Wanted) map[string]func(ctx context.Context) error {
+func ledgerCalls(x Index, w ledger.Wanted) map[string]func(ctx context.Context) error {
 	k := w.Key
-	text := providers.TextKey{Digest: k.Digest, Provider: k.Provider}
-	failure := providers.Failure{State: providers.StateDeleting}
+	text := ledger.TextKey{Digest: k.Digest, Provider: k.Provider}
+	failure := ledger.Failure{State: ledger.StateDeleting}
 	return map[string]func(ctx context.Context) error{
 		"Copy":            func(ctx context.Context) error { _, err := x.Copy(ctx, k); return err },
 		"Copies":          func(ctx context.Context) error { _, err := x.Copies(ctx, k.Digest); return err },
@@ -96,15 +97,15 @@ func ledgerCalls(x Index, w providers.Wanted) map[string]func(ctx context.Contex
 		"LoseCopy":   func(ctx context.Context) error { _, err := x.LoseCopy(ctx, k, "1", 1, long); return err },
 		"DeleteCopy": func(ctx context.Context) error { _, _, err := x.DeleteCopy(ctx, k, "", long); return err },
 		"FinishDelete": func(ctx context.Context) error {
-			_, err := x.FinishDelete(ctx, k, 1, providers.StateDeleted)
+			_, err := x.FinishDelete(ctx, k, 1, ledger.StateDeleted)
 			return err
 		},
 		"FailDelete":    func(ctx context.Context) error { _, _, err := x.FailDelete(ctx, k, 1, failure); return err },
 		"EvictCopy":     func(ctx context.Context) error { _, _, err := x.EvictCopy(ctx, k, "", long); return err },
-		"UseCopies":     func(ctx context.Context) error { return x.UseCopies(ctx, map[providers.Key]time.Time{k: time.Now()}) },
+		"UseCopies":     func(ctx context.Context) error { return x.UseCopies(ctx, map[ledger.Key]time.Time{k: time.Now()}) },
 		"DueCopies":     func(ctx context.Context) error { _, err := x.DueCopies(ctx, []string{account}, 1); return err },
 		"CopyUsage":     func(ctx context.Context) error { _, err := x.CopyUsage(ctx, account); return err },
-		"CopiesAt":      func(ctx context.Context) error { _, err := x.CopiesAt(ctx, provider, providers.Key{}, 1); return err },
+		"CopiesAt":      func(ctx context.Context) error { _, err := x.CopiesAt(ctx, provider, ledger.Key{}, 1); return err },
 		"ExtractedText": func(ctx context.Context) error { _, err := x.ExtractedText(ctx, text); return err },
 		"SetExtractedText": func(ctx context.Context) error {
 			return x.SetExtractedText(ctx, text, k.Digest)

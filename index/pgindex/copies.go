@@ -7,6 +7,7 @@ import (
 
 	"casgate/index"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // claimable is the condition that the row "c" may be claimed, with the margin as
@@ -25,7 +26,7 @@ const claimable = `coalesce(case c.state
         end, false)`
 
 // wantedArgs are the arguments that claimable and the statements with it have.
-func wantedArgs(w providers.Wanted, more ...any) []any {
+func wantedArgs(w ledger.Wanted, more ...any) []any {
 	return append(keyArgs(w.Key, w.Name, w.MediaType, w.Size, w.OperationID, w.Margin, w.Retry), more...)
 }
 
@@ -62,7 +63,7 @@ select ` + copyColumns + `, false from seen where not claimable`
 }
 
 // operationOf is the operation of a row once it is asked for, see
-// providers.Copy.IsAskedFor.
+// ledger.Copy.IsAskedFor.
 const operationOf = `case
             when c.state in ('pending', 'uploading', 'processing') then c.operation_id
             when c.state = 'unverified' and (c.next_attempt_at is not null or c.lease_until is not null) then c.operation_id
@@ -75,14 +76,14 @@ var sqlRequestCopy = claimOf(`c.state <> 'processing' and `+claimable,
         state = case c.state when 'unverified' then 'unverified' else 'pending' end, operation_id = `+operationOf+`, attempts = 0, error = null,
         next_attempt_at = now(), lease_until = null`)
 
-// RequestCopy implements providers.Ledger.
-func (x *Index) RequestCopy(ctx context.Context, w providers.Wanted) (providers.Copy, error) {
+// RequestCopy implements ledger.Store.
+func (x *Index) RequestCopy(ctx context.Context, w ledger.Wanted) (ledger.Copy, error) {
 	if err := index.CheckWanted(w); err != nil {
-		return providers.Copy{}, fmt.Errorf("request %w", err)
+		return ledger.Copy{}, fmt.Errorf("request %w", err)
 	}
 	c, _, err := x.claimCopy(ctx, sqlRequestCopy, wantedArgs(w)...)
 	if err != nil {
-		return providers.Copy{}, copyFault(ctx, "request", w.Key, err)
+		return ledger.Copy{}, copyFault(ctx, "request", w.Key, err)
 	}
 	return c, nil
 }
@@ -99,14 +100,14 @@ var sqlClaimCopy = claimOf(claimable,
         end,
         next_attempt_at = null, lease_until = excluded.lease_until`)
 
-// ClaimCopy implements providers.Ledger.
-func (x *Index) ClaimCopy(ctx context.Context, w providers.Wanted, lease time.Duration) (c providers.Copy, won bool, err error) {
+// ClaimCopy implements ledger.Store.
+func (x *Index) ClaimCopy(ctx context.Context, w ledger.Wanted, lease time.Duration) (c ledger.Copy, won bool, err error) {
 	if err := index.CheckWanted(w); err != nil {
-		return providers.Copy{}, false, fmt.Errorf("claim %w", err)
+		return ledger.Copy{}, false, fmt.Errorf("claim %w", err)
 	}
 	c, won, err = x.claimCopy(ctx, sqlClaimCopy, wantedArgs(w, lease)...)
 	if err != nil {
-		return providers.Copy{}, false, copyFault(ctx, "claim", w.Key, err)
+		return ledger.Copy{}, false, copyFault(ctx, "claim", w.Key, err)
 	}
 	return c, won, nil
 }
@@ -125,17 +126,17 @@ select ` + copyColumns + `, true as changed from entered
 union all
 select ` + copyColumns + `, false from seen`
 
-// EnterCopy implements providers.Ledger.
-func (x *Index) EnterCopy(ctx context.Context, w providers.Wanted, fileID string) (providers.Copy, error) {
+// EnterCopy implements ledger.Store.
+func (x *Index) EnterCopy(ctx context.Context, w ledger.Wanted, fileID string) (ledger.Copy, error) {
 	if err := index.CheckWanted(w); err != nil {
-		return providers.Copy{}, fmt.Errorf("enter %w", err)
+		return ledger.Copy{}, fmt.Errorf("enter %w", err)
 	}
 	if err := index.CheckRemoteFile(providers.RemoteFile{ID: fileID, Status: providers.StatusReady}); err != nil {
-		return providers.Copy{}, fmt.Errorf("enter copy %s: %w", w.Key, err)
+		return ledger.Copy{}, fmt.Errorf("enter copy %s: %w", w.Key, err)
 	}
 	c, _, err := x.claimCopy(ctx, sqlEnterCopy, keyArgs(w.Key, w.Name, w.MediaType, w.Size, w.OperationID, fileID)...)
 	if err != nil {
-		return providers.Copy{}, copyFault(ctx, "enter", w.Key, err)
+		return ledger.Copy{}, copyFault(ctx, "enter", w.Key, err)
 	}
 	return c, nil
 }
@@ -144,8 +145,8 @@ var sqlExtendLease = changeOf(
 	`lease_until = now() + $7::interval`,
 	`c.fence = $6 and c.state in ('uploading', 'processing', 'unverified', 'deleting') and c.lease_until is not null`)
 
-// ExtendLease implements providers.Ledger.
-func (x *Index) ExtendLease(ctx context.Context, k providers.Key, fence int64, lease time.Duration) (held bool, err error) {
+// ExtendLease implements ledger.Store.
+func (x *Index) ExtendLease(ctx context.Context, k ledger.Key, fence int64, lease time.Duration) (held bool, err error) {
 	if index.CheckKey(k) != nil {
 		return false, noCopy("extend the lease of", k)
 	}
@@ -166,29 +167,29 @@ var sqlCompleteCopy = changeOf(`
         ready_at = case when $7 = 'ready' then now() else c.ready_at end,
         lease_until = case when $7 = 'ready' then null else c.lease_until end`, atWork)
 
-// CompleteCopy implements providers.Ledger. It may be repeated: who finds that the
+// CompleteCopy implements ledger.Store. It may be repeated: who finds that the
 // same file is recorded under its own fence has recorded it.
-func (x *Index) CompleteCopy(ctx context.Context, k providers.Key, fence int64, f providers.RemoteFile) (c providers.Copy, held bool, err error) {
+func (x *Index) CompleteCopy(ctx context.Context, k ledger.Key, fence int64, f providers.RemoteFile) (c ledger.Copy, held bool, err error) {
 	if err := index.CheckRemoteFile(f); err != nil {
-		return providers.Copy{}, false, fmt.Errorf("complete copy %s: %w", k, err)
+		return ledger.Copy{}, false, fmt.Errorf("complete copy %s: %w", k, err)
 	}
 	if index.CheckKey(k) != nil {
-		return providers.Copy{}, false, noCopy("complete", k)
+		return ledger.Copy{}, false, noCopy("complete", k)
 	}
 	c, held, err = x.changeCopy(ctx, sqlCompleteCopy, keyArgs(k, fence, string(stateOf(f)), f.ID, f.Name, nullIfZero(f.ExpiresAt))...)
 	if err != nil {
-		return providers.Copy{}, false, copyFault(ctx, "complete", k, err)
+		return ledger.Copy{}, false, copyFault(ctx, "complete", k, err)
 	}
-	repeated := c.Fence == fence && c.State == providers.StateReady && c.FileID == f.ID
+	repeated := c.Fence == fence && c.State == ledger.StateReady && c.FileID == f.ID
 	return c, held || repeated, nil
 }
 
 // stateOf returns the state of a copy that is completed with f.
-func stateOf(f providers.RemoteFile) providers.State {
+func stateOf(f providers.RemoteFile) ledger.State {
 	if f.Status == providers.StatusReady {
-		return providers.StateReady
+		return ledger.StateReady
 	}
-	return providers.StateProcessing
+	return ledger.StateProcessing
 }
 
 // A renewal that failed leaves the file there was; all other failures leave none, and
@@ -201,25 +202,25 @@ var sqlFailCopy = changeOf(`
         expires_at = case when $7 = 'ready' then c.expires_at end`,
 	atWork+` and ($7 <> 'ready' or (c.state = 'uploading' and c.file_id <> ''))`)
 
-// FailCopy implements providers.Ledger. It may be repeated: who finds the row under
+// FailCopy implements ledger.Store. It may be repeated: who finds the row under
 // its own fence in the state that it gives has put it there.
-func (x *Index) FailCopy(ctx context.Context, k providers.Key, fence int64, f providers.Failure) (c providers.Copy, held bool, err error) {
+func (x *Index) FailCopy(ctx context.Context, k ledger.Key, fence int64, f ledger.Failure) (c ledger.Copy, held bool, err error) {
 	if err := index.CheckFailure(f); err != nil {
-		return providers.Copy{}, false, fmt.Errorf("fail copy %s: %w", k, err)
+		return ledger.Copy{}, false, fmt.Errorf("fail copy %s: %w", k, err)
 	}
 	if index.CheckKey(k) != nil {
-		return providers.Copy{}, false, noCopy("fail", k)
+		return ledger.Copy{}, false, noCopy("fail", k)
 	}
 	failure, err := index.EncodeError(f.Error)
 	if err != nil {
-		return providers.Copy{}, false, err
+		return ledger.Copy{}, false, err
 	}
 	c, held, err = x.changeCopy(ctx, sqlFailCopy, keyArgs(k, fence, string(f.State), failure, f.Uncertain, f.Again, f.After)...)
 	if err != nil {
-		return providers.Copy{}, false, copyFault(ctx, "fail", k, err)
+		return ledger.Copy{}, false, copyFault(ctx, "fail", k, err)
 	}
-	if !held && c.Fence == fence && !c.LeaseUntil.IsZero() && (c.State == providers.StateUploading || c.State == providers.StateProcessing || c.State == providers.StateUnverified) {
-		return providers.Copy{}, false, fmt.Errorf("fail copy %s: there is no earlier file with which it could be ready", k)
+	if !held && c.Fence == fence && !c.LeaseUntil.IsZero() && (c.State == ledger.StateUploading || c.State == ledger.StateProcessing || c.State == ledger.StateUnverified) {
+		return ledger.Copy{}, false, fmt.Errorf("fail copy %s: there is no earlier file with which it could be ready", k)
 	}
 	return c, held || (c.Fence == fence && c.State == f.State), nil
 }
@@ -233,20 +234,20 @@ var sqlLoseCopy = changeOf(`
         end`,
 	`c.state in ('ready', 'processing') and c.file_id = $6`)
 
-// LoseCopy implements providers.Ledger.
-func (x *Index) LoseCopy(ctx context.Context, k providers.Key, fileID string, allowed int, window time.Duration) (providers.Copy, error) {
+// LoseCopy implements ledger.Store.
+func (x *Index) LoseCopy(ctx context.Context, k ledger.Key, fileID string, allowed int, window time.Duration) (ledger.Copy, error) {
 	if index.CheckKey(k) != nil {
-		return providers.Copy{}, noCopy("lose", k)
+		return ledger.Copy{}, noCopy("lose", k)
 	}
 	if index.CheckText("id of the remote file", fileID) != nil {
 		return x.Copy(ctx, k) // no copy has it
 	}
 	c, _, err := x.changeCopy(ctx, sqlLoseCopy, keyArgs(k, fileID, int64(allowed), window)...)
 	if err != nil {
-		return providers.Copy{}, copyFault(ctx, "lose", k, err)
+		return ledger.Copy{}, copyFault(ctx, "lose", k, err)
 	}
-	if c.State == providers.StateDeleted {
-		return providers.Copy{}, noCopy("lose", k)
+	if c.State == ledger.StateDeleted {
+		return ledger.Copy{}, noCopy("lose", k)
 	}
 	return c, nil
 }

@@ -13,11 +13,12 @@ import (
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // wanted is a copy of some.
-var wanted = providers.Wanted{
-	Key:         providers.Key{Digest: some.Digest, Provider: "kimi", Account: "a@api.example", Purpose: "file-extract", Extension: ".txt"},
+var wanted = ledger.Wanted{
+	Key:         ledger.Key{Digest: some.Digest, Provider: "kimi", Account: "a@api.example", Purpose: "file-extract", Extension: ".txt"},
 	Name:        "some.txt",
 	MediaType:   "text/plain",
 	Size:        4,
@@ -28,7 +29,7 @@ var wanted = providers.Wanted{
 var remote = providers.RemoteFile{ID: "file-1", Name: "some-1.txt", Size: 4, Status: providers.StatusReady}
 
 // claimed claims the copy and fails the test unless that is won.
-func claimed(t testing.TB, x *pgindex.Index, lease time.Duration) providers.Copy {
+func claimed(t testing.TB, x *pgindex.Index, lease time.Duration) ledger.Copy {
 	t.Helper()
 	c, won, err := x.ClaimCopy(t.Context(), wanted, lease)
 	if err != nil || !won {
@@ -38,7 +39,7 @@ func claimed(t testing.TB, x *pgindex.Index, lease time.Duration) providers.Copy
 }
 
 // ready makes the copy.
-func ready(t testing.TB, x *pgindex.Index) providers.Copy {
+func ready(t testing.TB, x *pgindex.Index) ledger.Copy {
 	t.Helper()
 	c, held, err := x.CompleteCopy(t.Context(), wanted.Key, claimed(t, x, time.Hour).Fence, remote)
 	if err != nil || !held {
@@ -64,7 +65,7 @@ func TestCopiesAreAnnounced(t *testing.T) {
 			e.expect("gap", "listening true")
 			x := open(t, pgindex.Options{URL: writer})
 			ctx, k := t.Context(), wanted.Key
-			failure := providers.Failure{State: providers.StatePending, Again: true}
+			failure := ledger.Failure{State: ledger.StatePending, Again: true}
 			var fence int64
 			for _, step := range []struct {
 				name      string
@@ -83,24 +84,24 @@ func TestCopiesAreAnnounced(t *testing.T) {
 				{"completion by another", func() error { _, _, err := x.CompleteCopy(ctx, k, fence-1, remote); return err }, false},
 				{"completion", func() error { _, _, err := x.CompleteCopy(ctx, k, fence, remote); return err }, true},
 				{"completion again", func() error { _, _, err := x.CompleteCopy(ctx, k, fence, remote); return err }, false},
-				{"use", func() error { return x.UseCopies(ctx, map[providers.Key]time.Time{k: time.Now()}) }, false},
+				{"use", func() error { return x.UseCopies(ctx, map[ledger.Key]time.Time{k: time.Now()}) }, false},
 				{"loss of another file", func() error { _, err := x.LoseCopy(ctx, k, "another", 3, time.Hour); return err }, false},
 				{"loss", func() error { _, err := x.LoseCopy(ctx, k, remote.ID, 3, time.Hour); return err }, true},
 				{"claim after the loss", func() error { c, _, err := x.ClaimCopy(ctx, wanted, time.Hour); fence = c.Fence; return err }, true},
 				{"completion after the loss", func() error { _, _, err := x.CompleteCopy(ctx, k, fence, remote); return err }, true},
 				{"eviction for itself", func() error { _, _, err := x.EvictCopy(ctx, k, "", time.Hour); return err }, false},
 				{"eviction", func() error {
-					c, _, err := x.EvictCopy(ctx, providers.Key{Account: k.Account}, "", time.Hour)
+					c, _, err := x.EvictCopy(ctx, ledger.Key{Account: k.Account}, "", time.Hour)
 					fence = c.Fence
 					return err
 				}, true},
 				{"delete of what is being deleted", func() error { _, _, err := x.DeleteCopy(ctx, k, "", time.Hour); return err }, false},
-				{"failure of the delete", func() error { _, _, err := x.FailDelete(ctx, k, fence, providers.Failure{}); return err }, true},
+				{"failure of the delete", func() error { _, _, err := x.FailDelete(ctx, k, fence, ledger.Failure{}); return err }, true},
 				{"delete", func() error { c, _, err := x.DeleteCopy(ctx, k, "", time.Hour); fence = c.Fence; return err }, true},
-				{"end of another's delete", func() error { _, err := x.FinishDelete(ctx, k, fence-1, providers.StateDeleted); return err }, false},
-				{"end of the delete", func() error { _, err := x.FinishDelete(ctx, k, fence, providers.StateDeleted); return err }, true},
+				{"end of another's delete", func() error { _, err := x.FinishDelete(ctx, k, fence-1, ledger.StateDeleted); return err }, false},
+				{"end of the delete", func() error { _, err := x.FinishDelete(ctx, k, fence, ledger.StateDeleted); return err }, true},
 				{"text", func() error {
-					return x.SetExtractedText(ctx, providers.TextKey{Digest: k.Digest, Provider: k.Provider}, cas.Digest{})
+					return x.SetExtractedText(ctx, ledger.TextKey{Digest: k.Digest, Provider: k.Provider}, cas.Digest{})
 				}, true},
 			} {
 				if err := step.call(); err != nil {
@@ -141,65 +142,65 @@ func TestLedgerMeetsAChange(t *testing.T) {
 	)
 	inserted := `insert into copies (digest, provider, account, purpose, extension, state, fence, name, media_type, size, operation_id, lease_until)
 		values ($1, $2, $3, $4, $5, 'uploading', 7, '', '', 0, '', now() + interval '1 hour')`
-	type call func(x *pgindex.Index, fence int64) (providers.Copy, bool, error)
+	type call func(x *pgindex.Index, fence int64) (ledger.Copy, bool, error)
 	ctx, k := t.Context(), wanted.Key
-	uploading := func(t testing.TB, x *pgindex.Index) providers.Copy { return claimed(t, x, time.Hour) }
+	uploading := func(t testing.TB, x *pgindex.Index) ledger.Copy { return claimed(t, x, time.Hour) }
 	for _, c := range []struct {
 		name    string
-		arrange func(t testing.TB, x *pgindex.Index) providers.Copy
+		arrange func(t testing.TB, x *pgindex.Index) ledger.Copy
 		change  string
 		call    call
-		state   providers.State
+		state   ledger.State
 		fence   int64
 		done    bool
 	}{
 		{"a claim and a first claim", nil, inserted,
-			func(x *pgindex.Index, _ int64) (providers.Copy, bool, error) {
+			func(x *pgindex.Index, _ int64) (ledger.Copy, bool, error) {
 				return x.ClaimCopy(ctx, wanted, time.Hour)
 			},
-			providers.StateUploading, 7, false},
+			ledger.StateUploading, 7, false},
 		{"a request and a first claim", nil, inserted,
-			func(x *pgindex.Index, _ int64) (c providers.Copy, ok bool, err error) {
+			func(x *pgindex.Index, _ int64) (c ledger.Copy, ok bool, err error) {
 				c, err = x.RequestCopy(ctx, wanted)
 				return c, false, err
-			}, providers.StateUploading, 7, false},
+			}, ledger.StateUploading, 7, false},
 		{"a claim and another",
-			func(t testing.TB, x *pgindex.Index) providers.Copy { return claimed(t, x, 0) }, "update copies set " + taken,
-			func(x *pgindex.Index, _ int64) (providers.Copy, bool, error) {
+			func(t testing.TB, x *pgindex.Index) ledger.Copy { return claimed(t, x, 0) }, "update copies set " + taken,
+			func(x *pgindex.Index, _ int64) (ledger.Copy, bool, error) {
 				return x.ClaimCopy(ctx, wanted, time.Hour)
 			},
-			providers.StateUploading, 2, false},
+			ledger.StateUploading, 2, false},
 		{"a claim and a failed attempt that may be claimed",
-			func(t testing.TB, x *pgindex.Index) providers.Copy { return claimed(t, x, 0) },
+			func(t testing.TB, x *pgindex.Index) ledger.Copy { return claimed(t, x, 0) },
 			"update copies set state = 'pending', fence = 5, lease_until = null, next_attempt_at = now()",
-			func(x *pgindex.Index, _ int64) (providers.Copy, bool, error) {
+			func(x *pgindex.Index, _ int64) (ledger.Copy, bool, error) {
 				return x.ClaimCopy(ctx, wanted, time.Hour)
 			},
-			providers.StateUploading, 6, true},
+			ledger.StateUploading, 6, true},
 		{"a completion and a claim", uploading, "update copies set " + taken,
-			func(x *pgindex.Index, fence int64) (providers.Copy, bool, error) {
+			func(x *pgindex.Index, fence int64) (ledger.Copy, bool, error) {
 				return x.CompleteCopy(ctx, k, fence, remote)
 			},
-			providers.StateUploading, 2, false},
+			ledger.StateUploading, 2, false},
 		{"a completion and an extension", uploading, "update copies set lease_until = lease_until + interval '1 hour'",
-			func(x *pgindex.Index, fence int64) (providers.Copy, bool, error) {
+			func(x *pgindex.Index, fence int64) (ledger.Copy, bool, error) {
 				return x.CompleteCopy(ctx, k, fence, remote)
 			},
-			providers.StateReady, 1, true},
+			ledger.StateReady, 1, true},
 		{"a failure and a delete", uploading, "update copies set " + gone,
-			func(x *pgindex.Index, fence int64) (providers.Copy, bool, error) {
-				return x.FailCopy(ctx, k, fence, providers.Failure{State: providers.StateFailed})
-			}, providers.StateDeleted, 2, false},
-		{"a loss and a renewal", func(t testing.TB, x *pgindex.Index) providers.Copy { return ready(t, x) }, "update copies set file_id = 'file-2'",
-			func(x *pgindex.Index, _ int64) (c providers.Copy, ok bool, err error) {
+			func(x *pgindex.Index, fence int64) (ledger.Copy, bool, error) {
+				return x.FailCopy(ctx, k, fence, ledger.Failure{State: ledger.StateFailed})
+			}, ledger.StateDeleted, 2, false},
+		{"a loss and a renewal", func(t testing.TB, x *pgindex.Index) ledger.Copy { return ready(t, x) }, "update copies set file_id = 'file-2'",
+			func(x *pgindex.Index, _ int64) (c ledger.Copy, ok bool, err error) {
 				c, err = x.LoseCopy(ctx, k, remote.ID, 3, time.Hour)
 				return c, false, err
-			}, providers.StateReady, 1, false},
+			}, ledger.StateReady, 1, false},
 		{"a delete and a claim", uploading, "update copies set " + taken,
-			func(x *pgindex.Index, _ int64) (providers.Copy, bool, error) {
+			func(x *pgindex.Index, _ int64) (ledger.Copy, bool, error) {
 				return x.DeleteCopy(ctx, k, "", time.Hour)
 			},
-			providers.StateDeleting, 3, true},
+			ledger.StateDeleting, 3, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -217,7 +218,7 @@ func TestLedgerMeetsAChange(t *testing.T) {
 			if _, err := tx.Exec(t.Context(), c.change, args...); err != nil {
 				t.Fatal(err)
 			}
-			var row providers.Copy
+			var row ledger.Copy
 			var done bool
 			ended := make(chan error)
 			go func() {
@@ -241,7 +242,7 @@ func TestLedgerMeetsAChange(t *testing.T) {
 			if row.State != c.state || row.Fence != c.fence || done != c.done {
 				t.Errorf("it returned a row %s under fence %d, and %v; want %s, %d and %v", row.State, row.Fence, done, c.state, c.fence, c.done)
 			}
-			var state providers.State
+			var state ledger.State
 			if err := x.db.QueryRow(t.Context(), "select state from copies").Scan(&state); err != nil || state != c.state {
 				t.Errorf("the row is %s, error %v; want %s", state, err, c.state)
 			}
@@ -265,7 +266,7 @@ func TestClaimCopyWaitsForNoOther(t *testing.T) {
 	if c, won, err := x.ClaimCopy(t.Context(), wanted, time.Hour); err != nil || won || c.Fence != 1 {
 		t.Errorf("ClaimCopy: %+v, won %v, error %v", c, won, err)
 	}
-	if c, err := x.RequestCopy(t.Context(), wanted); err != nil || c.State != providers.StateUploading {
+	if c, err := x.RequestCopy(t.Context(), wanted); err != nil || c.State != ledger.StateUploading {
 		t.Errorf("RequestCopy: %+v, error %v", c, err)
 	}
 }
@@ -288,7 +289,7 @@ func TestUseCopiesWritesOnlyNews(t *testing.T) {
 			return v
 		}
 		before := version()
-		if err := x.UseCopies(t.Context(), map[providers.Key]time.Time{wanted.Key: c.at}); err != nil {
+		if err := x.UseCopies(t.Context(), map[ledger.Key]time.Time{wanted.Key: c.at}); err != nil {
 			t.Fatal(err)
 		}
 		if wrote := version() != before; wrote != c.writes {

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"casgate/index"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // toDeleting claims a row to remove the remote file.
@@ -23,20 +23,20 @@ var sqlDeleteCopy = changeOf(
 	toDeleting+`, operation_id = case $7::text when '' then c.operation_id else $7 end`,
 	`c.state <> 'deleted' and (c.state <> 'deleting' or c.lease_until is null or c.lease_until <= now())`)
 
-// DeleteCopy implements providers.Ledger.
-func (x *Index) DeleteCopy(ctx context.Context, k providers.Key, operationID string, lease time.Duration) (c providers.Copy, won bool, err error) {
+// DeleteCopy implements ledger.Store.
+func (x *Index) DeleteCopy(ctx context.Context, k ledger.Key, operationID string, lease time.Duration) (c ledger.Copy, won bool, err error) {
 	if err := index.CheckText("operation", operationID); err != nil {
-		return providers.Copy{}, false, fmt.Errorf("delete copy %s: %w", k, err)
+		return ledger.Copy{}, false, fmt.Errorf("delete copy %s: %w", k, err)
 	}
 	if index.CheckKey(k) != nil {
-		return providers.Copy{}, false, noCopy("delete", k)
+		return ledger.Copy{}, false, noCopy("delete", k)
 	}
 	c, won, err = x.changeCopy(ctx, sqlDeleteCopy, keyArgs(k, lease, operationID)...)
 	if err != nil {
-		return providers.Copy{}, false, copyFault(ctx, "delete", k, err)
+		return ledger.Copy{}, false, copyFault(ctx, "delete", k, err)
 	}
-	if c.State == providers.StateDeleted {
-		return providers.Copy{}, false, noCopy("delete", k)
+	if c.State == ledger.StateDeleted {
+		return ledger.Copy{}, false, noCopy("delete", k)
 	}
 	return c, won, nil
 }
@@ -49,10 +49,10 @@ var sqlFinishDelete = changeOf(`
         last_used_at = case when $7 = 'deleted' then null else c.last_used_at end`,
 	`c.fence = $6 and c.state = 'deleting'`)
 
-// FinishDelete implements providers.Ledger. It may be repeated: who finds the row
+// FinishDelete implements ledger.Store. It may be repeated: who finds the row
 // under its own fence in the state that it gives has put it there.
-func (x *Index) FinishDelete(ctx context.Context, k providers.Key, fence int64, to providers.State) (held bool, err error) {
-	if to != providers.StateDeleted && to != providers.StateEvicted {
+func (x *Index) FinishDelete(ctx context.Context, k ledger.Key, fence int64, to ledger.State) (held bool, err error) {
+	if to != ledger.StateDeleted && to != ledger.StateEvicted {
 		return false, fmt.Errorf("finish the delete of copy %s: it can't become %q", k, to)
 	}
 	if index.CheckKey(k) != nil {
@@ -70,21 +70,21 @@ var sqlFailDelete = changeOf(`
         next_attempt_at = case when $9::boolean then now() + $10::interval end, lease_until = null`,
 	`c.fence = $6 and c.state = 'deleting'`)
 
-// FailDelete implements providers.Ledger.
-func (x *Index) FailDelete(ctx context.Context, k providers.Key, fence int64, f providers.Failure) (c providers.Copy, held bool, err error) {
+// FailDelete implements ledger.Store.
+func (x *Index) FailDelete(ctx context.Context, k ledger.Key, fence int64, f ledger.Failure) (c ledger.Copy, held bool, err error) {
 	if err := index.CheckFailedDelete(f); err != nil {
-		return providers.Copy{}, false, fmt.Errorf("fail the delete of copy %s: %w", k, err)
+		return ledger.Copy{}, false, fmt.Errorf("fail the delete of copy %s: %w", k, err)
 	}
 	if index.CheckKey(k) != nil {
-		return providers.Copy{}, false, noCopy("fail the delete of", k)
+		return ledger.Copy{}, false, noCopy("fail the delete of", k)
 	}
 	failure, err := index.EncodeError(f.Error)
 	if err != nil {
-		return providers.Copy{}, false, err
+		return ledger.Copy{}, false, err
 	}
 	c, held, err = x.changeCopy(ctx, sqlFailDelete, keyArgs(k, fence, failure, f.Uncertain, f.Again, f.After)...)
 	if err != nil {
-		return providers.Copy{}, false, copyFault(ctx, "fail the delete of", k, err)
+		return ledger.Copy{}, false, copyFault(ctx, "fail the delete of", k, err)
 	}
 	return c, held, nil
 }
@@ -110,19 +110,19 @@ with victim as materialized (
 )
 select ` + copyColumns + ` from changed`
 
-// EvictCopy implements providers.Ledger.
-func (x *Index) EvictCopy(ctx context.Context, room providers.Key, purpose string, lease time.Duration) (c providers.Copy, won bool, err error) {
+// EvictCopy implements ledger.Store.
+func (x *Index) EvictCopy(ctx context.Context, room ledger.Key, purpose string, lease time.Duration) (c ledger.Copy, won bool, err error) {
 	if index.CheckKey(room) != nil || index.CheckText("purpose", purpose) != nil {
-		return providers.Copy{}, false, nil // no row can be of that account or purpose
+		return ledger.Copy{}, false, nil // no row can be of that account or purpose
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
 	c, err = scanCopy(x.pool.QueryRow(call, sqlEvictCopy, keyArgs(room, lease, purpose)...))
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return providers.Copy{}, false, nil
+		return ledger.Copy{}, false, nil
 	case err != nil:
-		return providers.Copy{}, false, fault(ctx, "evict a copy to make room for "+room.String(), err)
+		return ledger.Copy{}, false, fault(ctx, "evict a copy to make room for "+room.String(), err)
 	}
 	return c, true, nil
 }

@@ -10,32 +10,32 @@ import (
 
 	"casgate/cas"
 	"casgate/index"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 const sqlCopy = `select ` + copyColumns + ` from copies c where ` + thisCopy + ` and c.state <> 'deleted'`
 
-// Copy implements providers.Ledger.
-func (x *Index) Copy(ctx context.Context, k providers.Key) (providers.Copy, error) {
+// Copy implements ledger.Store.
+func (x *Index) Copy(ctx context.Context, k ledger.Key) (ledger.Copy, error) {
 	if index.CheckKey(k) != nil {
-		return providers.Copy{}, noCopy("look up", k)
+		return ledger.Copy{}, noCopy("look up", k)
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
 	c, err := scanCopy(x.pool.QueryRow(call, sqlCopy, keyArgs(k)...))
 	if err != nil {
-		return providers.Copy{}, copyFault(ctx, "look up", k, err)
+		return ledger.Copy{}, copyFault(ctx, "look up", k, err)
 	}
 	return c, nil
 }
 
 // copies reads all rows of a query.
-func (x *Index) copies(ctx context.Context, query string, args ...any) ([]providers.Copy, error) {
+func (x *Index) copies(ctx context.Context, query string, args ...any) ([]ledger.Copy, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	// An error of Query comes out of CollectRows.
 	rows, _ := x.pool.Query(ctx, query, args...)
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (providers.Copy, error) { return scanCopy(row) })
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (ledger.Copy, error) { return scanCopy(row) })
 }
 
 const sqlCopies = `
@@ -43,8 +43,8 @@ select ` + copyColumns + ` from copies
 where digest = $1 and state <> 'deleted'
 order by created_at, provider, account, purpose, extension`
 
-// Copies implements providers.Ledger.
-func (x *Index) Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, error) {
+// Copies implements ledger.Store.
+func (x *Index) Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, error) {
 	list, err := x.copies(ctx, sqlCopies, d[:])
 	if err != nil {
 		return nil, fault(ctx, "list the copies of "+d.Short(), err)
@@ -54,18 +54,18 @@ func (x *Index) Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, err
 
 const sqlCopyOfOperation = `select ` + copyColumns + ` from copies where operation_id = $1 and operation_id <> '' limit 1`
 
-// CopyOfOperation implements providers.Ledger.
-func (x *Index) CopyOfOperation(ctx context.Context, operationID string) (providers.Copy, error) {
+// CopyOfOperation implements ledger.Store.
+func (x *Index) CopyOfOperation(ctx context.Context, operationID string) (ledger.Copy, error) {
 	doing := fmt.Sprintf("look up the copy of operation %q", operationID)
 	if index.CheckText("operation", operationID) != nil {
-		return providers.Copy{}, fmt.Errorf("%s: %w", doing, providers.ErrCopyNotFound)
+		return ledger.Copy{}, fmt.Errorf("%s: %w", doing, ledger.ErrNotFound)
 	}
 	list, err := x.copies(ctx, sqlCopyOfOperation, operationID)
 	if err != nil {
-		return providers.Copy{}, fault(ctx, doing, err)
+		return ledger.Copy{}, fault(ctx, doing, err)
 	}
 	if len(list) == 0 {
-		return providers.Copy{}, fmt.Errorf("%s: %w", doing, providers.ErrCopyNotFound)
+		return ledger.Copy{}, fmt.Errorf("%s: %w", doing, ledger.ErrNotFound)
 	}
 	return list[0], nil
 }
@@ -86,8 +86,8 @@ cross join lateral (
 order by greatest(next_attempt_at, lease_until)
 limit $2`
 
-// DueCopies implements providers.Ledger.
-func (x *Index) DueCopies(ctx context.Context, accounts []string, limit int) ([]providers.Copy, error) {
+// DueCopies implements ledger.Store.
+func (x *Index) DueCopies(ctx context.Context, accounts []string, limit int) ([]ledger.Copy, error) {
 	if limit < 1 {
 		return nil, fmt.Errorf("list due copies: a limit of %d; it must be at least 1", limit)
 	}
@@ -105,8 +105,8 @@ where account = $1 and state in ('uploading', 'processing', 'unverified', 'ready
 group by purpose
 order by purpose`
 
-// CopyUsage implements providers.Ledger.
-func (x *Index) CopyUsage(ctx context.Context, account string) ([]providers.Usage, error) {
+// CopyUsage implements ledger.Store.
+func (x *Index) CopyUsage(ctx context.Context, account string) ([]ledger.Usage, error) {
 	if index.CheckText("account", account) != nil {
 		return nil, nil
 	}
@@ -114,7 +114,7 @@ func (x *Index) CopyUsage(ctx context.Context, account string) ([]providers.Usag
 	defer cancel()
 	// An error of Query comes out of CollectRows.
 	rows, _ := x.pool.Query(call, sqlCopyUsage, account)
-	usage, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (u providers.Usage, err error) {
+	usage, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (u ledger.Usage, err error) {
 		err = row.Scan(&u.Purpose, &u.Files, &u.Bytes)
 		return u, err
 	})
@@ -134,8 +134,8 @@ where provider = $2 and state <> 'deleted'
 order by digest, provider, account, purpose, extension
 limit $6`
 
-// CopiesAt implements providers.Ledger.
-func (x *Index) CopiesAt(ctx context.Context, provider string, after providers.Key, limit int) ([]providers.Copy, error) {
+// CopiesAt implements ledger.Store.
+func (x *Index) CopiesAt(ctx context.Context, provider string, after ledger.Key, limit int) ([]ledger.Copy, error) {
 	if limit < 1 {
 		return nil, fmt.Errorf("list copies: a limit of %d; it must be at least 1", limit)
 	}
@@ -170,8 +170,8 @@ update copies c set last_used_at = u.used_at
 from used u
 where (c.digest, c.provider, c.account, c.purpose, c.extension) = (u.digest, u.provider, u.account, u.purpose, u.extension)`
 
-// UseCopies implements providers.Ledger.
-func (x *Index) UseCopies(ctx context.Context, uses map[providers.Key]time.Time) error {
+// UseCopies implements ledger.Store.
+func (x *Index) UseCopies(ctx context.Context, uses map[ledger.Key]time.Time) error {
 	if len(uses) == 0 {
 		return nil
 	}

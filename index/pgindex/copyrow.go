@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"casgate/index"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // copiesChannel carries the announcements of changed copies and extracted texts:
@@ -37,13 +37,13 @@ const (
 )
 
 // keyArgs are the first five arguments of a statement about one row, before more.
-func keyArgs(k providers.Key, more ...any) []any {
+func keyArgs(k ledger.Key, more ...any) []any {
 	return append([]any{k.Digest[:], k.Provider, k.Account, k.Purpose, k.Extension}, more...)
 }
 
 // scanCopy reads copyColumns, and into more what comes after them.
-func scanCopy(row pgx.Row, more ...any) (providers.Copy, error) {
-	var c providers.Copy
+func scanCopy(row pgx.Row, more ...any) (ledger.Copy, error) {
+	var c ledger.Copy
 	var failure *string
 	var ready, used, expires, next, lease *time.Time
 	into := append([]any{
@@ -53,7 +53,7 @@ func scanCopy(row pgx.Row, more ...any) (providers.Copy, error) {
 		&c.CreatedAt, &ready, &used, &expires, &next, &lease,
 	}, more...)
 	if err := row.Scan(into...); err != nil {
-		return providers.Copy{}, err
+		return ledger.Copy{}, err
 	}
 	c.CreatedAt = c.CreatedAt.UTC()
 	c.ReadyAt, c.LastUsedAt, c.ExpiresAt = timeOrZero(ready), timeOrZero(used), timeOrZero(expires)
@@ -85,7 +85,7 @@ where ` + thisCopy + ` and not exists (select from changed)`
 
 // changeCopy runs a statement of changeOf. The error is pgx.ErrNoRows where there
 // is no row.
-func (x *Index) changeCopy(ctx context.Context, statement string, args ...any) (c providers.Copy, changed bool, err error) {
+func (x *Index) changeCopy(ctx context.Context, statement string, args ...any) (c ledger.Copy, changed bool, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	for outdated := true; outdated && err == nil; {
@@ -97,7 +97,7 @@ func (x *Index) changeCopy(ctx context.Context, statement string, args ...any) (
 // claimCopy runs a statement that returns the row it changed, or the row as it is
 // because there is nothing to change, or, where both were true for a moment,
 // nothing. Then it is repeated.
-func (x *Index) claimCopy(ctx context.Context, statement string, args ...any) (c providers.Copy, changed bool, err error) {
+func (x *Index) claimCopy(ctx context.Context, statement string, args ...any) (c ledger.Copy, changed bool, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	for {
@@ -109,8 +109,8 @@ func (x *Index) claimCopy(ctx context.Context, statement string, args ...any) (c
 }
 
 // copyFault is fault for an operation on one copy, and turns "no row" into
-// providers.ErrCopyNotFound.
-func copyFault(ctx context.Context, doing string, k providers.Key, err error) error {
+// ledger.ErrNotFound.
+func copyFault(ctx context.Context, doing string, k ledger.Key, err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return noCopy(doing, k)
 	}
@@ -118,6 +118,6 @@ func copyFault(ctx context.Context, doing string, k providers.Key, err error) er
 }
 
 // noCopy says that there is no such row.
-func noCopy(doing string, k providers.Key) error {
-	return fmt.Errorf("%s copy %s: %w", doing, k, providers.ErrCopyNotFound)
+func noCopy(doing string, k ledger.Key) error {
+	return fmt.Errorf("%s copy %s: %w", doing, k, ledger.ErrNotFound)
 }

@@ -22,15 +22,15 @@ import (
 	"casgate/cas"
 	"casgate/cas/journal"
 	"casgate/index"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 var (
-	_ cas.Index        = (*Index)(nil)
-	_ index.Feed       = (*Index)(nil)
-	_ providers.Ledger = (*Index)(nil)
-	_ cas.FileIndex    = (*Index)(nil)
-	_ journal.Store    = (*Index)(nil)
+	_ cas.Index     = (*Index)(nil)
+	_ index.Feed    = (*Index)(nil)
+	_ ledger.Store  = (*Index)(nil)
+	_ cas.FileIndex = (*Index)(nil)
+	_ journal.Store = (*Index)(nil)
 )
 
 // callTimeout limits a call whose context doesn't end sooner: a server that hangs must

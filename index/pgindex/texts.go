@@ -9,23 +9,23 @@ import (
 
 	"casgate/cas"
 	"casgate/index"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 const sqlExtractedText = `select text_digest from extracted_texts where digest = $1 and provider = $2 and extension = $3`
 
-// ExtractedText implements providers.Ledger.
-func (x *Index) ExtractedText(ctx context.Context, k providers.TextKey) (cas.Digest, error) {
+// ExtractedText implements ledger.Store.
+func (x *Index) ExtractedText(ctx context.Context, k ledger.TextKey) (cas.Digest, error) {
 	doing := fmt.Sprintf("look up the text of %s at %s", k.Digest.Short(), k.Provider)
 	if index.CheckTextKey(k) != nil {
-		return cas.Digest{}, fmt.Errorf("%s: %w", doing, providers.ErrCopyNotFound)
+		return cas.Digest{}, fmt.Errorf("%s: %w", doing, ledger.ErrNotFound)
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
 	var text cas.Digest
 	err := x.pool.QueryRow(call, sqlExtractedText, k.Digest[:], k.Provider, k.Extension).Scan(&text)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return cas.Digest{}, fmt.Errorf("%s: %w", doing, providers.ErrCopyNotFound)
+		return cas.Digest{}, fmt.Errorf("%s: %w", doing, ledger.ErrNotFound)
 	}
 	if err != nil {
 		return cas.Digest{}, fault(ctx, doing, err)
@@ -41,8 +41,8 @@ with recorded as (
 )
 select pg_notify('` + copiesChannel + `', encode(digest, 'hex')) from recorded`
 
-// SetExtractedText implements providers.Ledger.
-func (x *Index) SetExtractedText(ctx context.Context, k providers.TextKey, text cas.Digest) error {
+// SetExtractedText implements ledger.Store.
+func (x *Index) SetExtractedText(ctx context.Context, k ledger.TextKey, text cas.Digest) error {
 	doing := fmt.Sprintf("record the text of %s at %s", k.Digest.Short(), k.Provider)
 	if err := index.CheckTextKey(k); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)

@@ -8,31 +8,31 @@ import (
 	"time"
 
 	"casgate/index"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // claimDelete claims a row to remove the remote file.
 func (r *copyRow) claimDelete(lease time.Duration, at time.Time) {
-	r.Uncertain = r.Uncertain || r.State == providers.StateUploading
-	if r.State != providers.StateDeleting {
+	r.Uncertain = r.Uncertain || r.State == ledger.StateUploading
+	if r.State != ledger.StateDeleting {
 		r.Error = nil
 	}
-	r.State = providers.StateDeleting
+	r.State = ledger.StateDeleting
 	r.Fence++
 	r.LeaseUntil = at.Add(lease)
 	r.NextAttemptAt = r.LeaseUntil
 }
 
-// DeleteCopy implements providers.Ledger.
-func (x *Index) DeleteCopy(ctx context.Context, k providers.Key, operationID string, lease time.Duration) (c providers.Copy, won bool, err error) {
+// DeleteCopy implements ledger.Store.
+func (x *Index) DeleteCopy(ctx context.Context, k ledger.Key, operationID string, lease time.Duration) (c ledger.Copy, won bool, err error) {
 	if err := index.CheckText("operation", operationID); err != nil {
-		return providers.Copy{}, false, fmt.Errorf("delete copy %s: %w", k, err)
+		return ledger.Copy{}, false, fmt.Errorf("delete copy %s: %w", k, err)
 	}
 	if index.CheckKey(k) != nil {
-		return providers.Copy{}, false, noCopy("delete", k)
+		return ledger.Copy{}, false, noCopy("delete", k)
 	}
 	c, won, err = x.changeCopy(ctx, k, false, func(r *copyRow, at time.Time) bool {
-		if r.State == providers.StateDeleted || (r.State == providers.StateDeleting && r.leased(at)) {
+		if r.State == ledger.StateDeleted || (r.State == ledger.StateDeleting && r.leased(at)) {
 			return false
 		}
 		r.claimDelete(lease, at)
@@ -42,30 +42,30 @@ func (x *Index) DeleteCopy(ctx context.Context, k providers.Key, operationID str
 		return true
 	})
 	if err != nil {
-		return providers.Copy{}, false, copyFault(ctx, "delete", k, err)
+		return ledger.Copy{}, false, copyFault(ctx, "delete", k, err)
 	}
-	if c.State == providers.StateDeleted {
-		return providers.Copy{}, false, noCopy("delete", k)
+	if c.State == ledger.StateDeleted {
+		return ledger.Copy{}, false, noCopy("delete", k)
 	}
 	return c, won, nil
 }
 
-// FinishDelete implements providers.Ledger. It may be repeated: who finds the row
+// FinishDelete implements ledger.Store. It may be repeated: who finds the row
 // under its own fence in the state that it gives has put it there.
-func (x *Index) FinishDelete(ctx context.Context, k providers.Key, fence int64, to providers.State) (held bool, err error) {
-	if to != providers.StateDeleted && to != providers.StateEvicted {
+func (x *Index) FinishDelete(ctx context.Context, k ledger.Key, fence int64, to ledger.State) (held bool, err error) {
+	if to != ledger.StateDeleted && to != ledger.StateEvicted {
 		return false, fmt.Errorf("finish the delete of copy %s: it can't become %q", k, to)
 	}
 	if index.CheckKey(k) != nil {
 		return false, noCopy("finish the delete of", k)
 	}
 	c, held, err := x.changeCopy(ctx, k, false, func(r *copyRow, _ time.Time) bool {
-		if r.Fence != fence || r.State != providers.StateDeleting {
+		if r.Fence != fence || r.State != ledger.StateDeleting {
 			return false
 		}
 		r.State, r.FileID, r.RemoteName, r.ExpiresAt, r.Error = to, "", "", time.Time{}, nil
 		r.NextAttemptAt, r.LeaseUntil = time.Time{}, time.Time{}
-		if to == providers.StateDeleted {
+		if to == ledger.StateDeleted {
 			// What a tombstone still knows is its fence, and the operation that asked for it.
 			r.ReadyAt, r.LastUsedAt = time.Time{}, time.Time{}
 		}
@@ -77,23 +77,23 @@ func (x *Index) FinishDelete(ctx context.Context, k providers.Key, fence int64, 
 	return held || (c.Fence == fence && c.State == to), nil
 }
 
-// FailDelete implements providers.Ledger.
-func (x *Index) FailDelete(ctx context.Context, k providers.Key, fence int64, f providers.Failure) (c providers.Copy, held bool, err error) {
+// FailDelete implements ledger.Store.
+func (x *Index) FailDelete(ctx context.Context, k ledger.Key, fence int64, f ledger.Failure) (c ledger.Copy, held bool, err error) {
 	if err := index.CheckFailedDelete(f); err != nil {
-		return providers.Copy{}, false, fmt.Errorf("fail the delete of copy %s: %w", k, err)
+		return ledger.Copy{}, false, fmt.Errorf("fail the delete of copy %s: %w", k, err)
 	}
 	if index.CheckKey(k) != nil {
-		return providers.Copy{}, false, noCopy("fail the delete of", k)
+		return ledger.Copy{}, false, noCopy("fail the delete of", k)
 	}
 	c, held, err = x.changeCopy(ctx, k, false, func(r *copyRow, at time.Time) bool {
-		if r.Fence != fence || r.State != providers.StateDeleting {
+		if r.Fence != fence || r.State != ledger.StateDeleting {
 			return false
 		}
 		r.fail(f, at)
 		return true
 	})
 	if err != nil {
-		return providers.Copy{}, false, copyFault(ctx, "fail the delete of", k, err)
+		return ledger.Copy{}, false, copyFault(ctx, "fail the delete of", k, err)
 	}
 	return c, held, nil
 }
@@ -107,10 +107,10 @@ where account = ?3 and state in ('uploading', 'processing', 'unverified', 'ready
 order by max(coalesce(last_used_at, ready_at), ready_at)
 limit 1`
 
-// EvictCopy implements providers.Ledger.
-func (x *Index) EvictCopy(ctx context.Context, room providers.Key, purpose string, lease time.Duration) (c providers.Copy, won bool, err error) {
+// EvictCopy implements ledger.Store.
+func (x *Index) EvictCopy(ctx context.Context, room ledger.Key, purpose string, lease time.Duration) (c ledger.Copy, won bool, err error) {
 	if index.CheckKey(room) != nil || index.CheckText("purpose", purpose) != nil {
-		return providers.Copy{}, false, nil // no row can be of that account or purpose
+		return ledger.Copy{}, false, nil // no row can be of that account or purpose
 	}
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		r, err := scanCopy(tx.QueryRowContext(ctx, sqlVictim, keyArgs(room, purpose)...))
@@ -124,9 +124,9 @@ func (x *Index) EvictCopy(ctx context.Context, room providers.Key, purpose strin
 	})
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return providers.Copy{}, false, nil
+		return ledger.Copy{}, false, nil
 	case err != nil:
-		return providers.Copy{}, false, fault(ctx, "evict a copy to make room for "+room.String(), err)
+		return ledger.Copy{}, false, fault(ctx, "evict a copy to make room for "+room.String(), err)
 	}
 	return c, true, nil
 }

@@ -10,33 +10,33 @@ import (
 
 	"casgate/cas"
 	"casgate/index"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
-// Copy implements providers.Ledger.
-func (x *Index) Copy(ctx context.Context, k providers.Key) (providers.Copy, error) {
+// Copy implements ledger.Store.
+func (x *Index) Copy(ctx context.Context, k ledger.Key) (ledger.Copy, error) {
 	if index.CheckKey(k) != nil {
-		return providers.Copy{}, noCopy("look up", k)
+		return ledger.Copy{}, noCopy("look up", k)
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
 	stmt, err := x.copyRow.on(call, x.reader)
 	if err != nil {
-		return providers.Copy{}, copyFault(ctx, "look up", k, err)
+		return ledger.Copy{}, copyFault(ctx, "look up", k, err)
 	}
 	r, err := scanCopy(stmt.QueryRowContext(call, keyArgs(k)...))
-	if err == nil && r.State == providers.StateDeleted {
+	if err == nil && r.State == ledger.StateDeleted {
 		err = sql.ErrNoRows
 	}
 	if err != nil {
-		return providers.Copy{}, copyFault(ctx, "look up", k, err)
+		return ledger.Copy{}, copyFault(ctx, "look up", k, err)
 	}
 	return r.Copy, nil
 }
 
 // copies reads all rows of a query.
-func (x *Index) copies(ctx context.Context, query string, args ...any) ([]providers.Copy, error) {
-	scan := func(row scanner) (providers.Copy, error) {
+func (x *Index) copies(ctx context.Context, query string, args ...any) ([]ledger.Copy, error) {
+	scan := func(row scanner) (ledger.Copy, error) {
 		r, err := scanCopy(row)
 		return r.Copy, err
 	}
@@ -48,8 +48,8 @@ select ` + copyColumns + ` from copies
 where digest = ? and state <> 'deleted'
 order by created_at, provider, account, purpose, extension`
 
-// Copies implements providers.Ledger.
-func (x *Index) Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, error) {
+// Copies implements ledger.Store.
+func (x *Index) Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, error) {
 	list, err := x.copies(ctx, sqlCopies, d[:])
 	if err != nil {
 		return nil, fault(ctx, "list the copies of "+d.Short(), err)
@@ -59,15 +59,15 @@ func (x *Index) Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, err
 
 const sqlCopyOfOperation = `select ` + copyColumns + ` from copies where operation_id = ? and operation_id <> '' limit 1`
 
-// CopyOfOperation implements providers.Ledger.
-func (x *Index) CopyOfOperation(ctx context.Context, operationID string) (providers.Copy, error) {
+// CopyOfOperation implements ledger.Store.
+func (x *Index) CopyOfOperation(ctx context.Context, operationID string) (ledger.Copy, error) {
 	doing := fmt.Sprintf("look up the copy of operation %q", operationID)
 	list, err := x.copies(ctx, sqlCopyOfOperation, operationID)
 	if err != nil {
-		return providers.Copy{}, fault(ctx, doing, err)
+		return ledger.Copy{}, fault(ctx, doing, err)
 	}
 	if len(list) == 0 {
-		return providers.Copy{}, fmt.Errorf("%s: %w", doing, providers.ErrCopyNotFound)
+		return ledger.Copy{}, fmt.Errorf("%s: %w", doing, ledger.ErrNotFound)
 	}
 	return list[0], nil
 }
@@ -85,8 +85,8 @@ order by ` + dueAt + `
 limit ?3`
 )
 
-// DueCopies implements providers.Ledger.
-func (x *Index) DueCopies(ctx context.Context, accounts []string, limit int) ([]providers.Copy, error) {
+// DueCopies implements ledger.Store.
+func (x *Index) DueCopies(ctx context.Context, accounts []string, limit int) ([]ledger.Copy, error) {
 	if limit < 1 {
 		return nil, fmt.Errorf("list due copies: a limit of %d; it must be at least 1", limit)
 	}
@@ -108,9 +108,9 @@ where account = ? and state in ('uploading', 'processing', 'unverified', 'ready'
 group by purpose
 order by purpose`
 
-// CopyUsage implements providers.Ledger.
-func (x *Index) CopyUsage(ctx context.Context, account string) ([]providers.Usage, error) {
-	scan := func(row scanner) (u providers.Usage, err error) {
+// CopyUsage implements ledger.Store.
+func (x *Index) CopyUsage(ctx context.Context, account string) ([]ledger.Usage, error) {
+	scan := func(row scanner) (u ledger.Usage, err error) {
 		err = row.Scan(&u.Purpose, &u.Files, &u.Bytes)
 		return u, err
 	}
@@ -131,8 +131,8 @@ where provider = ?2 and state <> 'deleted'
 order by digest, provider, account, purpose, extension
 limit ?6`
 
-// CopiesAt implements providers.Ledger.
-func (x *Index) CopiesAt(ctx context.Context, provider string, after providers.Key, limit int) ([]providers.Copy, error) {
+// CopiesAt implements ledger.Store.
+func (x *Index) CopiesAt(ctx context.Context, provider string, after ledger.Key, limit int) ([]ledger.Copy, error) {
 	if limit < 1 {
 		return nil, fmt.Errorf("list copies: a limit of %d; it must be at least 1", limit)
 	}
@@ -151,8 +151,8 @@ const sqlUseCopy = `
 update copies set last_used_at = ?6
 where ` + thisCopy + ` and state <> 'deleted' and (last_used_at is null or last_used_at < ?6)`
 
-// UseCopies implements providers.Ledger.
-func (x *Index) UseCopies(ctx context.Context, uses map[providers.Key]time.Time) error {
+// UseCopies implements ledger.Store.
+func (x *Index) UseCopies(ctx context.Context, uses map[ledger.Key]time.Time) error {
 	if len(uses) == 0 {
 		return nil
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"casgate/index"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // copyColumns is what scanCopy reads, and sqlPutCopy writes.
@@ -18,7 +18,7 @@ const copyColumns = `digest, provider, account, purpose, extension, state, fence
 
 // copyRow is a row of copies.
 type copyRow struct {
-	providers.Copy
+	ledger.Copy
 	lostAt time.Time // the last loss that counts among Losses
 }
 
@@ -56,7 +56,7 @@ func rowArgs(r copyRow) ([]any, error) {
 const thisCopy = `digest = ?1 and provider = ?2 and account = ?3 and purpose = ?4 and extension = ?5`
 
 // keyArgs are the first five arguments of a statement about one row, before more.
-func keyArgs(k providers.Key, more ...any) []any {
+func keyArgs(k ledger.Key, more ...any) []any {
 	return append([]any{k.Digest[:], k.Provider, k.Account, k.Purpose, k.Extension}, more...)
 }
 
@@ -81,11 +81,11 @@ returning ` + copyColumns
 // writes it back where that returns true. Nobody else writes meanwhile. Where there
 // is no row, it gets one that has only a key, if create is true; otherwise the error
 // is sql.ErrNoRows.
-func (x *Index) changeCopy(ctx context.Context, k providers.Key, create bool, change func(r *copyRow, at time.Time) bool) (c providers.Copy, changed bool, err error) {
+func (x *Index) changeCopy(ctx context.Context, k ledger.Key, create bool, change func(r *copyRow, at time.Time) bool) (c ledger.Copy, changed bool, err error) {
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		r, err := scanCopy(tx.QueryRowContext(ctx, sqlCopyRow, keyArgs(k)...))
 		if create && errors.Is(err, sql.ErrNoRows) {
-			r, err = copyRow{Copy: providers.Copy{Key: k}}, nil
+			r, err = copyRow{Copy: ledger.Copy{Key: k}}, nil
 		}
 		if err != nil {
 			return err
@@ -115,8 +115,8 @@ func passed(t, at time.Time) bool { return !t.IsZero() && !t.After(at) }
 func (r *copyRow) leased(at time.Time) bool { return r.LeaseUntil.After(at) }
 
 // copyFault is fault for an operation on one copy, and turns "no row" into
-// providers.ErrCopyNotFound.
-func copyFault(ctx context.Context, doing string, k providers.Key, err error) error {
+// ledger.ErrNotFound.
+func copyFault(ctx context.Context, doing string, k ledger.Key, err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return noCopy(doing, k)
 	}
@@ -124,6 +124,6 @@ func copyFault(ctx context.Context, doing string, k providers.Key, err error) er
 }
 
 // noCopy says that there is no such row.
-func noCopy(doing string, k providers.Key) error {
-	return fmt.Errorf("%s copy %s: %w", doing, k, providers.ErrCopyNotFound)
+func noCopy(doing string, k ledger.Key) error {
+	return fmt.Errorf("%s copy %s: %w", doing, k, ledger.ErrNotFound)
 }

@@ -26,14 +26,14 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/journal"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 var (
-	_ cas.Index        = (*Index)(nil)
-	_ providers.Ledger = (*Index)(nil)
-	_ cas.FileIndex    = (*Index)(nil)
-	_ journal.Store    = (*Index)(nil)
+	_ cas.Index     = (*Index)(nil)
+	_ ledger.Store  = (*Index)(nil)
+	_ cas.FileIndex = (*Index)(nil)
+	_ journal.Store = (*Index)(nil)
 )
 
 // callTimeout limits a call whose context doesn't end sooner. It is longer than the 5 s

@@ -13,7 +13,7 @@ import (
 	"casgate/cas/castest"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 func TestIndex(t *testing.T) {
@@ -80,7 +80,7 @@ func (x testIndex) SetTime(t testing.TB, d cas.Digest, at time.Time) {
 }
 
 // AgeCopy implements indextest.CopyAger.
-func (x testIndex) AgeCopy(t testing.TB, k providers.Key, by time.Duration) {
+func (x testIndex) AgeCopy(t testing.TB, k ledger.Key, by time.Duration) {
 	t.Helper()
 	_, err := x.db.ExecContext(t.Context(), `update copies set created_at = created_at - ?1, ready_at = ready_at - ?1,
 		last_used_at = last_used_at - ?1, lost_at = lost_at - ?1, expires_at = expires_at - ?1,

@@ -8,20 +8,20 @@ import (
 
 	"casgate/cas"
 	"casgate/index"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 const sqlExtractedText = `select text_digest from extracted_texts where digest = ? and provider = ? and extension = ?`
 
-// ExtractedText implements providers.Ledger.
-func (x *Index) ExtractedText(ctx context.Context, k providers.TextKey) (cas.Digest, error) {
+// ExtractedText implements ledger.Store.
+func (x *Index) ExtractedText(ctx context.Context, k ledger.TextKey) (cas.Digest, error) {
 	doing := fmt.Sprintf("look up the text of %s at %s", k.Digest.Short(), k.Provider)
 	call, cancel := bounded(ctx)
 	defer cancel()
 	var text cas.Digest
 	err := x.reader.QueryRowContext(call, sqlExtractedText, k.Digest[:], k.Provider, k.Extension).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
-		return cas.Digest{}, fmt.Errorf("%s: %w", doing, providers.ErrCopyNotFound)
+		return cas.Digest{}, fmt.Errorf("%s: %w", doing, ledger.ErrNotFound)
 	}
 	if err != nil {
 		return cas.Digest{}, fault(ctx, doing, err)
@@ -33,8 +33,8 @@ const sqlSetExtractedText = `
 insert into extracted_texts (digest, provider, extension, text_digest, created_at) values (?, ?, ?, ?, ?)
 on conflict (digest, provider, extension) do update set text_digest = excluded.text_digest, created_at = excluded.created_at`
 
-// SetExtractedText implements providers.Ledger.
-func (x *Index) SetExtractedText(ctx context.Context, k providers.TextKey, text cas.Digest) error {
+// SetExtractedText implements ledger.Store.
+func (x *Index) SetExtractedText(ctx context.Context, k ledger.TextKey, text cas.Digest) error {
 	doing := fmt.Sprintf("record the text of %s at %s", k.Digest.Short(), k.Provider)
 	if err := index.CheckTextKey(k); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)

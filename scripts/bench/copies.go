@@ -13,6 +13,7 @@ import (
 	"casgate/gateway/api"
 	"casgate/providers"
 	"casgate/providers/kimi"
+	"casgate/providers/ledger"
 	"casgate/providers/simulator/kimisim"
 )
 
@@ -85,7 +86,7 @@ func sampleCopy() api.Copy {
 	no := false
 	return api.Copy{
 		Digest: numberedContent(small, 0).digest(), Provider: "kimi", Account: "0123456789ab@127.0.0.1:40000",
-		Purpose: "file-extract", Extension: ".txt", State: string(providers.StateReady),
+		Purpose: "file-extract", Extension: ".txt", State: string(ledger.StateReady),
 		ProviderFileID: "file_01h455vb4pex5vsknk084sn02q", Name: "document.txt", Size: small,
 		CreatedAt: now, ReadyAt: &now, LastUsedAt: &now, OperationID: "01a1ffb6-f5ad-7c0b-951d-7b1ecb905909", Created: &no,
 	}

@@ -12,6 +12,7 @@ import (
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // CopyName names a copy on one line.
@@ -54,10 +55,10 @@ func ProviderError(e *api.ProviderError) string {
 // NotReady returns the error of a copy that was waited for and can't be used, or not
 // yet.
 func NotReady(c api.Copy) error {
-	switch providers.State(c.State) {
-	case providers.StateReady:
+	switch ledger.State(c.State) {
+	case ledger.StateReady:
 		return nil
-	case providers.StatePending, providers.StateUploading, providers.StateProcessing:
+	case ledger.StatePending, ledger.StateUploading, ledger.StateProcessing:
 		return fmt.Errorf("%w: it is %s, and the gateway continues (operation %s)", providers.ErrCopyInProgress, c.State, c.OperationID)
 	}
 	return exit.With(exit.Unavailable, fmt.Errorf("the copy was made, and now it is %s; the same command makes it again", c.State))
@@ -65,7 +66,7 @@ func NotReady(c api.Copy) error {
 
 // notDeleted returns the error of a copy whose provider has not confirmed its delete.
 func notDeleted(c api.Copy) error {
-	if c.State == string(providers.StateDeleted) {
+	if c.State == string(ledger.StateDeleted) {
 		return nil
 	}
 	reason := ""

@@ -11,19 +11,19 @@ import (
 	"casgate/cmd/cas/internal/service"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/index"
-	"casgate/providers"
 	"casgate/providers/guard"
+	"casgate/providers/replicator"
 )
 
 // Copies is the part of a gateway that keeps copies at providers.
 type Copies struct {
-	*providers.Replicator
+	*replicator.Replicator
 	guards []*guard.Guard
 	stop   func() // ends the simulators
 }
 
 // OpenCopies opens the providers and the replicator. The caller must close them.
-func OpenCopies(c settings.Providers, o providers.Options, registry prometheus.Registerer) (*Copies, error) {
+func OpenCopies(c settings.Providers, o replicator.Options, registry prometheus.Registerer) (*Copies, error) {
 	accounts, err := openAccounts(c, o.Log)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func OpenCopies(c settings.Providers, o providers.Options, registry prometheus.R
 	o.Unconfigured = accounts.advice
 	o.NoEviction = c.CopyEviction == "off"
 	o.Registry = registry
-	if all.Replicator, err = providers.NewReplicator(o); err != nil {
+	if all.Replicator, err = replicator.New(o); err != nil {
 		accounts.stop()
 		return nil, exit.With(exit.Usage, err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"casgate/cas"
 	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // ImportedCopies enters the copies of an old file manager into the ledger, after the
@@ -38,7 +39,7 @@ func (n *ImportedCopies) Enter(ctx context.Context, f cas.File) error {
 	if usual, ok := otherNames[name]; ok {
 		name = usual
 	}
-	err := n.Copies.Enter(ctx, providers.Request{
+	err := n.Copies.Enter(ctx, replicator.Request{
 		Digest: f.Digest, Provider: name, Purpose: f.Purpose, Name: f.Name, OperationID: "import." + f.ID,
 	}, f.Origin.ProviderFileID)
 	e, _ := errors.AsType[*providers.Error](err)

@@ -19,7 +19,7 @@ import (
 	"casgate/index/pgindex"
 	"casgate/index/sqliteindex"
 	"casgate/migrations"
-	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // Index is what the commands need of an index driver.
@@ -28,7 +28,7 @@ type Index interface {
 	cas.FileIndex
 	journal.Store
 	gateway.AccessIndex
-	providers.Ledger
+	ledger.Store
 
 	Migrate(ctx context.Context) error
 	MigrationStatus(ctx context.Context) ([]migrations.Status, error)

@@ -1,4 +1,4 @@
-package providers_test
+package replicator_test
 
 import (
 	"context"

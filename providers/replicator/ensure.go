@@ -1,4 +1,4 @@
-package providers
+package replicator
 
 import (
 	"context"
@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 const (
@@ -30,28 +33,28 @@ const (
 //
 // Errors: an *Error, ErrProviderNotFound, ErrCopyInProgress, and those of
 // cas.Store.
-func (r *Replicator) Ensure(ctx context.Context, q Request) (c Copy, created bool, err error) {
+func (r *Replicator) Ensure(ctx context.Context, q Request) (c ledger.Copy, created bool, err error) {
 	j, err := r.plan(ctx, q)
 	if err != nil {
-		return Copy{}, false, err
+		return ledger.Copy{}, false, err
 	}
 	known, err := r.ledger.Copy(ctx, j.wanted.Key)
 	switch {
-	case err == nil && known.usable(j.wanted.Margin):
+	case err == nil && usable(known, j.wanted.Margin):
 		r.use(known)
 		return known, false, nil
-	case err != nil && !errors.Is(err, ErrCopyNotFound):
-		return Copy{}, false, err
+	case err != nil && !errors.Is(err, ledger.ErrNotFound):
+		return ledger.Copy{}, false, err
 	}
 	if err := j.about.Check(j.purpose, j.wanted.Extension, j.wanted.Size); err != nil {
-		return Copy{}, false, err
+		return ledger.Copy{}, false, err
 	}
 	if err := unavailable(j.provider); err != nil {
-		if known.usable(0) {
+		if usable(known, 0) {
 			r.use(known)
 			return known, false, nil
 		}
-		return Copy{}, false, err
+		return ledger.Copy{}, false, err
 	}
 	c, created, err = r.join(ctx, j)
 	if err == nil {
@@ -63,49 +66,49 @@ func (r *Replicator) Ensure(ctx context.Context, q Request) (c Copy, created boo
 // Begin makes sure that a copy is being made, here or elsewhere, or is there, and
 // doesn't wait for it. Errors are those of Ensure; one that comes with a copy says
 // why nobody works on it.
-func (r *Replicator) Begin(ctx context.Context, q Request) (Copy, error) {
+func (r *Replicator) Begin(ctx context.Context, q Request) (ledger.Copy, error) {
 	j, err := r.plan(ctx, q)
 	if err != nil {
-		return Copy{}, err
+		return ledger.Copy{}, err
 	}
 	c, err := r.ledger.Copy(ctx, j.wanted.Key)
-	if err == nil && c.usable(j.wanted.Margin) {
+	if err == nil && usable(c, j.wanted.Margin) {
 		r.use(c)
 		return c, nil
 	}
-	if err != nil && !errors.Is(err, ErrCopyNotFound) {
-		return Copy{}, err
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return ledger.Copy{}, err
 	}
 	if err := j.about.Check(j.purpose, j.wanted.Extension, j.wanted.Size); err != nil {
-		return Copy{}, err
+		return ledger.Copy{}, err
 	}
 	// Noted before the row is there, which somebody may take up at once.
 	r.asked.enter(q, false)
 	c, err = r.ledger.RequestCopy(ctx, j.wanted)
-	if err != nil || c.OperationID != q.OperationID || c.State.settled() {
+	if err != nil || c.OperationID != q.OperationID || c.State.Settled() {
 		r.asked.drop(q.OperationID)
 	}
 	if err != nil {
-		return Copy{}, err
+		return ledger.Copy{}, err
 	}
 	r.wake()
 	return c, resting(c)
 }
 
 // use notes that a copy is handed out.
-func (r *Replicator) use(c Copy) {
+func (r *Replicator) use(c ledger.Copy) {
 	r.uses.note(c.Key)
 	r.metrics.count(c.Provider, outcomeHit)
 }
 
 // unavailable returns an error, at once, while a provider's breaker is open.
-func unavailable(p Guarded) error {
+func unavailable(p providers.Guarded) error {
 	h := p.Health()
-	if h.Breaker != BreakerOpen {
+	if h.Breaker != providers.BreakerOpen {
 		return nil
 	}
-	e := &Error{
-		Provider: p.Describe().Provider, Op: OpCheck, Kind: KindTransient, Code: CodeUnavailable,
+	e := &providers.Error{
+		Provider: p.Describe().Provider, Op: providers.OpCheck, Kind: providers.KindTransient, Code: providers.CodeUnavailable,
 		Message: "the provider failed too often lately and is left alone for a while", RetryAfter: max(h.RetryAfter, time.Second),
 		Hint: "try again shortly; it is being checked in the background",
 	}
@@ -117,7 +120,7 @@ func unavailable(p Guarded) error {
 
 // join waits for the work on a copy, and begins it where this process isn't at it
 // yet. The work does not end with any one caller.
-func (r *Replicator) join(ctx context.Context, j job) (Copy, bool, error) {
+func (r *Replicator) join(ctx context.Context, j job) (ledger.Copy, bool, error) {
 	key := j.wanted.Key
 	flight := fmt.Sprintf("%x %s %s %q %q %t", key.Digest[:], key.Provider, key.Account, key.Purpose, key.Extension, j.wanted.Retry)
 	r.asked.enter(j.request, true)
@@ -131,7 +134,7 @@ func (r *Replicator) join(ctx context.Context, j job) (Copy, bool, error) {
 		defer end()
 		return r.pursue(r.working, j)
 	})
-	take := func(result singleflight.Result) (Copy, bool, error) {
+	take := func(result singleflight.Result) (ledger.Copy, bool, error) {
 		r.asked.drop(j.wanted.OperationID)
 		c, _ := result.Val.(outcome)
 		return c.copy, c.made && leads, result.Err
@@ -148,7 +151,7 @@ func (r *Replicator) join(ctx context.Context, j job) (Copy, bool, error) {
 }
 
 // leave returns what a caller is told who doesn't wait any longer.
-func (r *Replicator) leave(ctx context.Context, j job) (Copy, bool, error) {
+func (r *Replicator) leave(ctx context.Context, j job) (ledger.Copy, bool, error) {
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
 	c, lookErr := r.ledger.Copy(look, j.wanted.Key)
@@ -158,10 +161,10 @@ func (r *Replicator) leave(ctx context.Context, j job) (Copy, bool, error) {
 	}
 	err := context.Cause(ctx)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		if lookErr != nil && !errors.Is(lookErr, ErrCopyNotFound) {
-			return Copy{}, false, lookErr
+		if lookErr != nil && !errors.Is(lookErr, ledger.ErrNotFound) {
+			return ledger.Copy{}, false, lookErr
 		}
-		err = fmt.Errorf("%w: %s is %s", ErrCopyInProgress, j.wanted.Key, c.State)
+		err = fmt.Errorf("%w: %s is %s", providers.ErrCopyInProgress, j.wanted.Key, c.State)
 	}
 	if goesOn {
 		err = Left{err}
@@ -171,7 +174,7 @@ func (r *Replicator) leave(ctx context.Context, j job) (Copy, bool, error) {
 
 // outcome is what comes of work on a copy.
 type outcome struct {
-	copy Copy
+	copy ledger.Copy
 	made bool // by this process, just now
 }
 
@@ -204,16 +207,16 @@ func (r *Replicator) pursue(ctx context.Context, j job) (outcome, error) {
 				continue
 			}
 			// What failed is tried again right here only if that is soon.
-			if made.State == StateReady {
+			if made.State == ledger.StateReady {
 				return outcome{copy: made}, nil // a renewal failed, and the old copy is still good
 			}
-			if made.State != StatePending || untilDue(made) > patience {
+			if made.State != ledger.StatePending || untilDue(made) > patience {
 				return outcome{copy: made}, err
 			}
 			c = made
 		}
 		j.wanted.Retry = false // once
-		if c.usable(j.wanted.Margin) {
+		if usable(c, j.wanted.Margin) {
 			release()
 			return outcome{copy: c}, nil
 		}
@@ -230,13 +233,13 @@ func (r *Replicator) pursue(ctx context.Context, j job) (outcome, error) {
 }
 
 // givenUp returns the error to answer with where waiting for a row is of no use.
-func givenUp(c Copy) error {
+func givenUp(c ledger.Copy) error {
 	soon := time.Until(c.LeaseUntil) > 0 || untilDue(c) <= patience
 	switch {
-	case soon && (c.State == StatePending || c.State == StateDeleting):
+	case soon && (c.State == ledger.StatePending || c.State == ledger.StateDeleting):
 		return nil
-	case c.State == StatePending: // it will be tried again, but not soon
-		e := c.lastError()
+	case c.State == ledger.StatePending: // it will be tried again, but not soon
+		e := lastError(c)
 		e.RetryAfter = max(untilDue(c), time.Second)
 		return &e
 	}
@@ -245,40 +248,40 @@ func givenUp(c Copy) error {
 
 // resting returns why nobody makes a copy that isn't there; nil where somebody does,
 // or will.
-func resting(c Copy) error {
-	e := c.lastError()
+func resting(c ledger.Copy) error {
+	e := lastError(c)
 	e.RetryAfter = 0
 	if !c.NextAttemptAt.IsZero() {
 		e.RetryAfter = max(untilDue(c), time.Second)
 	}
 	switch c.State {
-	case StateFailed:
+	case ledger.StateFailed:
 		return &e
-	case StateLost:
+	case ledger.StateLost:
 		if untilDue(c) <= 0 {
 			return nil
 		}
-		e.Kind, e.Code, e.Status = KindLost, "kept_losing", 0
+		e.Kind, e.Code, e.Status = providers.KindLost, "kept_losing", 0
 		e.Message = fmt.Sprintf("%s has lost the file %d times lately", c.Provider, c.Losses)
 		e.Hint = "the account's files may be removed by somebody else; it is not uploaded again for a while"
 		return &e
-	case StateDeleting:
-		return fmt.Errorf("%w: it is being deleted at %s, which has not confirmed it yet", ErrCopyInProgress, c.Provider)
+	case ledger.StateDeleting:
+		return fmt.Errorf("%w: it is being deleted at %s, which has not confirmed it yet", providers.ErrCopyInProgress, c.Provider)
 	}
 	return nil
 }
 
 // lastError is why the last attempt failed.
-func (c Copy) lastError() Error {
+func lastError(c ledger.Copy) providers.Error {
 	if c.Error != nil {
 		return *c.Error
 	}
-	return Error{Provider: c.Provider, Op: OpUpload, Kind: KindTransient}
+	return providers.Error{Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindTransient}
 }
 
 // untilDue returns how long it is until a row may be worked on; rows that are
 // never due by themselves are due in a very long time.
-func untilDue(c Copy) time.Duration {
+func untilDue(c ledger.Copy) time.Duration {
 	if c.NextAttemptAt.IsZero() {
 		return 1 << 62
 	}
@@ -286,9 +289,9 @@ func untilDue(c Copy) time.Duration {
 }
 
 // await returns when a row may have changed, or is due, or its lease ran out.
-func (r *Replicator) await(ctx context.Context, c Copy, changed <-chan struct{}) error {
+func (r *Replicator) await(ctx context.Context, c ledger.Copy, changed <-chan struct{}) error {
 	limit := pollWait
-	if c.State == StatePending {
+	if c.State == ledger.StatePending {
 		// A little late rather than early: the database's clock decides.
 		limit = min(limit, max(untilDue(c), 0)+10*time.Millisecond)
 	}

@@ -1,4 +1,4 @@
-package providers_test
+package replicator_test
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 
 	"casgate/cas"
 	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 // only makes a hook for one operation.
@@ -47,7 +49,7 @@ func TestOneUploadForAll(t *testing.T) {
 
 	const gateways, callers = 3, 70
 	type result struct {
-		copy    providers.Copy
+		copy    ledger.Copy
 		created bool
 		err     error
 	}
@@ -101,7 +103,7 @@ func TestCallersLeave(t *testing.T) {
 	hasty, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	c, _, err := r.Ensure(hasty, want(d))
-	if !errors.Is(err, providers.ErrCopyInProgress) || c.State != providers.StateUploading || c.OperationID == "" {
+	if !errors.Is(err, providers.ErrCopyInProgress) || c.State != ledger.StateUploading || c.OperationID == "" {
 		t.Errorf("the one whose time ran out got %+v, %v", c, err)
 	}
 
@@ -144,7 +146,7 @@ func TestKeys(t *testing.T) {
 	r := w.replicator(t, nil)
 	d := w.put(t, "some text", "a.txt")
 	ids := map[string]bool{}
-	for _, q := range []providers.Request{
+	for _, q := range []replicator.Request{
 		want(d),
 		{Digest: d, Provider: "depot", Name: "b.pdf"},
 		{Digest: d, Provider: "depot", Name: "b.png", Purpose: "image"},
@@ -164,20 +166,20 @@ func TestKeys(t *testing.T) {
 func TestRefusedWithoutAsking(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	r := w.replicator(t, func(o *providers.Options) { o.Unconfigured = map[string]string{"other": "set CAS_OTHER_API_KEY"} })
+	r := w.replicator(t, func(o *replicator.Options) { o.Unconfigured = map[string]string{"other": "set CAS_OTHER_API_KEY"} })
 	text := w.put(t, "some text", "a.txt")
 	for _, c := range []struct {
 		name  string
-		q     providers.Request
+		q     replicator.Request
 		code  string // of an *Error
 		is    error
 		words string
 	}{
-		{"unknown provider", providers.Request{Digest: text, Provider: "nobody"}, "", providers.ErrProviderNotFound, "depot"},
-		{"unconfigured provider", providers.Request{Digest: text, Provider: "other"}, providers.CodeNotConfigured, nil, "CAS_OTHER_API_KEY"},
+		{"unknown provider", replicator.Request{Digest: text, Provider: "nobody"}, "", providers.ErrProviderNotFound, "depot"},
+		{"unconfigured provider", replicator.Request{Digest: text, Provider: "other"}, providers.CodeNotConfigured, nil, "CAS_OTHER_API_KEY"},
 		{"unknown blob", want(cas.DigestOf([]byte("nothing"))), "", cas.ErrBlobNotFound, ""},
-		{"unknown purpose", providers.Request{Digest: text, Provider: "depot", Purpose: "p"}, "unknown_purpose", nil, "docs, image"},
-		{"wrong extension", providers.Request{Digest: text, Provider: "depot", Name: "a.exe"}, "unsupported_extension", nil, ".pdf"},
+		{"unknown purpose", replicator.Request{Digest: text, Provider: "depot", Purpose: "p"}, "unknown_purpose", nil, "docs, image"},
+		{"wrong extension", replicator.Request{Digest: text, Provider: "depot", Name: "a.exe"}, "unsupported_extension", nil, ".pdf"},
 		{"empty", want(w.put(t, "", "empty.txt")), "empty_file", nil, ""},
 		{"too large", want(w.put(t, strings.Repeat("x", 10<<20+1), "a.txt")), "file_too_large", nil, "10 MiB"},
 	} {
@@ -260,26 +262,26 @@ func TestFailures(t *testing.T) {
 	withRetry := func(e *providers.Error, after time.Duration) *providers.Error { e.RetryAfter = after; return e }
 	for name, c := range map[string]struct {
 		err      *providers.Error
-		state    providers.State
+		state    ledger.State
 		due      bool // again by itself, or when asked
 		uploads  int  // tried for one request
 		askAgain int  // tried by the next request
 		retry    int  // tried by an explicit retry
 	}{
-		"permanent": {fail(providers.OpUpload, providers.KindPermanent, "content_filter", nil), providers.StateFailed, false, 1, 0, 1},
-		"quota":     {fail(providers.OpUpload, providers.KindQuota, "exceeded_current_quota_error", nil), providers.StateFailed, true, 1, 0, 1},
-		"auth":      {fail(providers.OpUpload, providers.KindAuth, "invalid_authentication_error", nil), providers.StateFailed, true, 1, 0, 1},
+		"permanent": {fail(providers.OpUpload, providers.KindPermanent, "content_filter", nil), ledger.StateFailed, false, 1, 0, 1},
+		"quota":     {fail(providers.OpUpload, providers.KindQuota, "exceeded_current_quota_error", nil), ledger.StateFailed, true, 1, 0, 1},
+		"auth":      {fail(providers.OpUpload, providers.KindAuth, "invalid_authentication_error", nil), ledger.StateFailed, true, 1, 0, 1},
 		"rate limit with a long delay": {withRetry(fail(providers.OpUpload, providers.KindTransient, "rate", nil), time.Minute),
-			providers.StatePending, true, 1, 0, 1},
-		"attempts used up": {fail(providers.OpUpload, providers.KindTransient, "engine_overloaded", nil), providers.StateFailed, true, 2, 0, 1},
+			ledger.StatePending, true, 1, 0, 1},
+		"attempts used up": {fail(providers.OpUpload, providers.KindTransient, "engine_overloaded", nil), ledger.StateFailed, true, 2, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			r := w.replicator(t, func(o *providers.Options) { o.MaxAttempts = 2 })
+			r := w.replicator(t, func(o *replicator.Options) { o.MaxAttempts = 2 })
 			q := want(w.put(t, "some text", "a.txt"))
 			w.depot.hook(times(1000, providers.OpUpload, c.err), nil)
-			expect := func(what string, q providers.Request, uploads int) {
+			expect := func(what string, q replicator.Request, uploads int) {
 				t.Helper()
 				before := w.depot.count(providers.OpUpload)
 				_, _, err := r.Ensure(t.Context(), q)
@@ -304,7 +306,7 @@ func TestFailures(t *testing.T) {
 			expect("asked again", q, c.askAgain)
 			retry := q
 			retry.Retry = true
-			if c.state == providers.StateFailed {
+			if c.state == ledger.StateFailed {
 				w.depot.hook(nil, nil)
 				ensure(t, r, retry)
 			}
@@ -331,14 +333,14 @@ func TestUnavailable(t *testing.T) {
 	ensure(t, r, there)
 	// In the background it may be asked for all the same, and is made once the
 	// provider is back.
-	if c, err := r.Begin(t.Context(), q); err != nil || c.State != providers.StatePending {
+	if c, err := r.Begin(t.Context(), q); err != nil || c.State != ledger.StatePending {
 		t.Errorf("Begin: %+v, %v", c, err)
 	}
 	run(t, r)
 	w.depot.setHealth(providers.Health{Available: true, Breaker: providers.BreakerClosed})
 	eventually(t, "the copy is made", func() bool {
 		c, err := r.Copy(t.Context(), q)
-		return err == nil && c.State == providers.StateReady
+		return err == nil && c.State == ledger.StateReady
 	})
 }
 
@@ -348,7 +350,7 @@ func TestRenewal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.depot.about.Purposes[0].LifetimeSeconds = 3600 // and a margin of six minutes
-	r := w.replicator(t, func(o *providers.Options) { o.MaxAttempts = 1 })
+	r := w.replicator(t, func(o *replicator.Options) { o.MaxAttempts = 1 })
 	q := want(w.put(t, "some text", "a.txt"))
 	first := ensure(t, r, q)
 	if left := time.Until(first.ExpiresAt); left < 59*time.Minute || left > time.Hour {
@@ -370,14 +372,14 @@ func TestRenewal(t *testing.T) {
 }
 
 // age makes a ready copy expire at the given time.
-func (w *world) age(t *testing.T, c providers.Copy, expires time.Time) {
+func (w *world) age(t *testing.T, c ledger.Copy, expires time.Time) {
 	t.Helper()
 	ctx := t.Context()
 	// The way a row comes by its expiry is a completion; so it is lost and made again.
 	if _, err := w.ledger.LoseCopy(ctx, c.Key, c.FileID, 100, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	claimed, won, err := w.ledger.ClaimCopy(ctx, providers.Wanted{Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: c.Size}, time.Minute)
+	claimed, won, err := w.ledger.ClaimCopy(ctx, ledger.Wanted{Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: c.Size}, time.Minute)
 	if err != nil || !won {
 		t.Fatalf("claim: %t, %v", won, err)
 	}
@@ -420,10 +422,10 @@ func TestProcessingResumes(t *testing.T) {
 	w := newWorld(t)
 	w.depot.status, w.depot.later = providers.StatusProcessing, providers.StatusProcessing
 	processing := make(chan struct{})
-	dying := w.replicator(t, func(o *providers.Options) {
+	dying := w.replicator(t, func(o *replicator.Options) {
 		o.Lease = 200 * time.Millisecond
-		o.OnStep = func(s providers.Step) {
-			if s == providers.StepProcessed {
+		o.OnStep = func(s replicator.Step) {
+			if s == replicator.StepProcessed {
 				close(processing)
 			}
 		}
@@ -449,10 +451,10 @@ func TestQueueSurvives(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	first := w.replicator(t, nil)
-	var all []providers.Request
+	var all []replicator.Request
 	for i := range 20 {
 		q := want(w.put(t, fmt.Sprint("text ", i), "a.txt"))
-		if c, err := first.Begin(t.Context(), q); err != nil || c.State != providers.StatePending || c.OperationID != q.OperationID {
+		if c, err := first.Begin(t.Context(), q); err != nil || c.State != ledger.StatePending || c.OperationID != q.OperationID {
 			t.Fatalf("Begin: %+v, %v", c, err)
 		}
 		all = append(all, q)
@@ -464,7 +466,7 @@ func TestQueueSurvives(t *testing.T) {
 	for _, q := range all {
 		eventually(t, "a copy is ready", func() bool {
 			c, err := second.Operation(t.Context(), q.OperationID)
-			return err == nil && c.State == providers.StateReady
+			return err == nil && c.State == ledger.StateReady
 		})
 	}
 	if n := w.depot.count(providers.OpUpload); n != len(all) {

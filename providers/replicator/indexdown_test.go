@@ -1,4 +1,4 @@
-package providers_test
+package replicator_test
 
 import (
 	"context"
@@ -8,11 +8,13 @@ import (
 
 	"casgate/cas"
 	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 // indexDown is a blob store whose index doesn't answer the next calls.
 type indexDown struct {
-	providers.BlobStore
+	replicator.BlobStore
 	confirms, blobs atomic.Int32 // how many calls fail
 }
 
@@ -36,7 +38,7 @@ func TestIndexDownBeforeUpload(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	blobs := &indexDown{BlobStore: w.store}
-	r := w.replicator(t, func(o *providers.Options) { o.Blobs = blobs })
+	r := w.replicator(t, func(o *replicator.Options) { o.Blobs = blobs })
 	d := w.put(t, "some text", "a.txt")
 	blobs.confirms.Store(1)
 	c := ensure(t, r, want(d))
@@ -53,12 +55,12 @@ func TestIndexDownInQueue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	blobs := &indexDown{BlobStore: w.store}
-	r := w.replicator(t, func(o *providers.Options) { o.Blobs = blobs })
+	r := w.replicator(t, func(o *replicator.Options) { o.Blobs = blobs })
 	c, err := r.Begin(t.Context(), want(w.put(t, "some text", "a.txt")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	blobs.blobs.Store(2)
 	run(t, r)
-	eventually(t, "the copy is ready", func() bool { return w.row(t, c.Key).State == providers.StateReady })
+	eventually(t, "the copy is ready", func() bool { return w.row(t, c.Key).State == ledger.StateReady })
 }

@@ -1,4 +1,7 @@
-package providers
+// Package replicator keeps copies of blobs at LLM providers. It makes a copy when one
+// is first asked for, exactly once, however many callers and gateways ask. It keeps
+// the ledger true when uploads fail, replies get lost, files vanish and processes die.
+package replicator
 
 import (
 	"cmp"
@@ -13,6 +16,8 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"casgate/cas"
+	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // BlobStore is where blobs come from, and extracted texts go to. cas.Store is one.
@@ -32,9 +37,9 @@ type BlobStore interface {
 // given.
 type Options struct {
 	Blobs  BlobStore
-	Ledger Ledger
+	Ledger ledger.Store
 	// Providers are the accounts to keep copies at, each of another name.
-	Providers []Guarded
+	Providers []providers.Guarded
 	// Unconfigured has, for the providers that could be configured and are not, the
 	// advice how to.
 	Unconfigured map[string]string
@@ -81,9 +86,9 @@ const (
 type Replicator struct {
 	o        Options
 	blobs    BlobStore
-	ledger   Ledger
-	accounts map[string]Guarded // by provider
-	names    []string           // of the providers, as configured
+	ledger   ledger.Store
+	accounts map[string]providers.Guarded // by provider
+	names    []string                     // of the providers, as configured
 	log      zerolog.Logger
 	metrics  *metrics
 
@@ -102,8 +107,8 @@ type Replicator struct {
 	workers sync.WaitGroup
 }
 
-// NewReplicator puts a Replicator together. The caller closes it.
-func NewReplicator(o Options) (*Replicator, error) {
+// New puts a Replicator together. The caller closes it.
+func New(o Options) (*Replicator, error) {
 	o.Lease = cmp.Or(o.Lease, 30*time.Second)
 	o.PollInterval = cmp.Or(o.PollInterval, 5*time.Second)
 	o.MaxAttempts = cmp.Or(o.MaxAttempts, 12)
@@ -117,7 +122,7 @@ func NewReplicator(o Options) (*Replicator, error) {
 		o:        o,
 		blobs:    o.Blobs,
 		ledger:   o.Ledger,
-		accounts: make(map[string]Guarded, len(o.Providers)),
+		accounts: make(map[string]providers.Guarded, len(o.Providers)),
 		log:      o.Log,
 		metrics:  newMetrics(o.Registry),
 		changes:  newChanges(),
@@ -166,13 +171,13 @@ func (r *Replicator) Changed(d cas.Digest) { r.changes.signal(d) }
 func (r *Replicator) ChangedAll() { r.changes.signalAll() }
 
 // account returns the account at a provider.
-func (r *Replicator) account(provider string) (Guarded, error) {
+func (r *Replicator) account(provider string) (providers.Guarded, error) {
 	if p, ok := r.accounts[provider]; ok {
 		return p, nil
 	}
 	if advice, ok := r.o.Unconfigured[provider]; ok {
-		return nil, &Error{
-			Provider: provider, Op: OpCheck, Kind: KindAuth, Code: CodeNotConfigured,
+		return nil, &providers.Error{
+			Provider: provider, Op: providers.OpCheck, Kind: providers.KindAuth, Code: providers.CodeNotConfigured,
 			Message: "there is no key for " + provider, Hint: advice,
 		}
 	}
@@ -180,7 +185,7 @@ func (r *Replicator) account(provider string) (Guarded, error) {
 	if len(r.names) > 0 {
 		known = "there are " + strings.Join(r.names, ", ")
 	}
-	return nil, fmt.Errorf("%w: %q; %s", ErrProviderNotFound, provider, known)
+	return nil, fmt.Errorf("%w: %q; %s", providers.ErrProviderNotFound, provider, known)
 }
 
 // Request asks for a copy.
@@ -206,11 +211,11 @@ type Request struct {
 
 // job is a request, thought through.
 type job struct {
-	provider Guarded
-	about    Description
-	purpose  Purpose
+	provider providers.Guarded
+	about    providers.Description
+	purpose  providers.Purpose
 	blob     cas.Blob
-	wanted   Wanted
+	wanted   ledger.Wanted
 	request  Request // where somebody asks who waits for it
 }
 
@@ -226,7 +231,7 @@ func (r *Replicator) plan(ctx context.Context, q Request) (job, error) {
 	}
 	about := p.Describe()
 	name := cmp.Or(q.Name, blob.Name)
-	extension := Extension(name, blob.MediaType)
+	extension := providers.Extension(name, blob.MediaType)
 	purpose := about.DefaultPurpose(blob.MediaType, extension)
 	if q.Purpose != "" {
 		if purpose, err = about.Purpose(q.Purpose, blob.MediaType); err != nil {
@@ -235,12 +240,12 @@ func (r *Replicator) plan(ctx context.Context, q Request) (job, error) {
 	}
 	return job{
 		provider: p, about: about, purpose: purpose, blob: blob, request: q,
-		wanted: Wanted{
-			Key: Key{
+		wanted: ledger.Wanted{
+			Key: ledger.Key{
 				Digest: q.Digest, Provider: q.Provider, Account: about.Account,
 				Purpose: purpose.Name, Extension: extension,
 			},
-			Name: cleanName(name), MediaType: blob.MediaType, Size: blob.Size,
+			Name: providers.CleanName(name), MediaType: blob.MediaType, Size: blob.Size,
 			OperationID: q.OperationID, Margin: margin(purpose.Lifetime()), Retry: q.Retry,
 		},
 	}, nil
@@ -251,24 +256,24 @@ func (r *Replicator) plan(ctx context.Context, q Request) (job, error) {
 func margin(lifetime time.Duration) time.Duration { return min(lifetime/10, 24*time.Hour) }
 
 // usable reports whether a copy can be handed out, with that much of its life left.
-func (c Copy) usable(margin time.Duration) bool {
-	return c.State == StateReady && (c.ExpiresAt.IsZero() || time.Until(c.ExpiresAt) > margin)
+func usable(c ledger.Copy, margin time.Duration) bool {
+	return c.State == ledger.StateReady && (c.ExpiresAt.IsZero() || time.Until(c.ExpiresAt) > margin)
 }
 
 // Copies returns what the ledger knows of a blob's copies, at all accounts. It
 // never uploads.
-func (r *Replicator) Copies(ctx context.Context, d cas.Digest) ([]Copy, error) {
+func (r *Replicator) Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, error) {
 	return r.ledger.Copies(ctx, d)
 }
 
 // Copy returns the copy that a request would give, in whatever state it is, or
-// ErrCopyNotFound. Where the request names neither purpose nor name and there is no
+// ledger.ErrNotFound. Where the request names neither purpose nor name and there is no
 // copy of the default ones, the newest of the provider's will do. It never
 // uploads.
-func (r *Replicator) Copy(ctx context.Context, q Request) (Copy, error) {
+func (r *Replicator) Copy(ctx context.Context, q Request) (ledger.Copy, error) {
 	copies, err := r.copiesAt(ctx, q)
 	if err != nil {
-		return Copy{}, err
+		return ledger.Copy{}, err
 	}
 	if j, err := r.plan(ctx, q); err == nil {
 		for _, c := range copies {
@@ -278,14 +283,14 @@ func (r *Replicator) Copy(ctx context.Context, q Request) (Copy, error) {
 		}
 	}
 	if len(copies) == 0 || q.Name != "" {
-		return Copy{}, fmt.Errorf("%w: %s has none at %s; ask for one with PUT", ErrCopyNotFound, q.Digest, q.Provider)
+		return ledger.Copy{}, fmt.Errorf("%w: %s has none at %s; ask for one with PUT", ledger.ErrNotFound, q.Digest, q.Provider)
 	}
 	return copies[len(copies)-1], nil
 }
 
 // copiesAt returns the rows of a blob at a provider's present account, of the
 // request's purpose where it names one.
-func (r *Replicator) copiesAt(ctx context.Context, q Request) ([]Copy, error) {
+func (r *Replicator) copiesAt(ctx context.Context, q Request) ([]ledger.Copy, error) {
 	p, err := r.account(q.Provider)
 	if err != nil {
 		return nil, err
@@ -295,7 +300,7 @@ func (r *Replicator) copiesAt(ctx context.Context, q Request) ([]Copy, error) {
 		return nil, err
 	}
 	account := p.Describe().Account
-	var copies []Copy
+	var copies []ledger.Copy
 	for _, c := range all {
 		if c.Account == account && (q.Purpose == "" || c.Purpose == q.Purpose) {
 			copies = append(copies, c)
@@ -304,7 +309,7 @@ func (r *Replicator) copiesAt(ctx context.Context, q Request) ([]Copy, error) {
 	return copies, nil
 }
 
-// Operation returns the copy that an operation is about, or ErrCopyNotFound.
-func (r *Replicator) Operation(ctx context.Context, id string) (Copy, error) {
+// Operation returns the copy that an operation is about, or ledger.ErrNotFound.
+func (r *Replicator) Operation(ctx context.Context, id string) (ledger.Copy, error) {
 	return r.ledger.CopyOfOperation(ctx, id)
 }

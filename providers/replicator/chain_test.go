@@ -1,4 +1,4 @@
-package providers_test
+package replicator_test
 
 import (
 	"bytes"
@@ -23,6 +23,8 @@ import (
 	"casgate/providers/glm"
 	"casgate/providers/guard"
 	"casgate/providers/kimi"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 	"casgate/providers/simulator"
 	"casgate/providers/simulator/glmsim"
 	"casgate/providers/simulator/kimisim"
@@ -78,14 +80,14 @@ func connect(t testing.TB, handler http.Handler, prefix string, open func(provid
 }
 
 // through makes a replicator of the chain.
-func (w *world) through(t testing.TB, c *chain) *providers.Replicator {
-	return w.replicator(t, func(o *providers.Options) {
+func (w *world) through(t testing.TB, c *chain) *replicator.Replicator {
+	return w.replicator(t, func(o *replicator.Options) {
 		o.Providers, o.Log, o.Registry = []providers.Guarded{c}, zerolog.New(c.log), c.registry
 	})
 }
 
-func at(provider string, d cas.Digest) providers.Request {
-	return providers.Request{Digest: d, Provider: provider, OperationID: "op-" + d.Short()}
+func at(provider string, d cas.Digest) replicator.Request {
+	return replicator.Request{Digest: d, Provider: provider, OperationID: "op-" + d.Short()}
 }
 
 // Kimi takes 1000 files: the 1001st takes the place of the one used least
@@ -130,7 +132,7 @@ func TestThousandAndOneFiles(t *testing.T) {
 			t.Error("the file used least recently is still there")
 		}
 	}
-	if row := w.row(t, first.Key); row.State != providers.StateEvicted || len(server.Files()) != kimisim.MaxFiles {
+	if row := w.row(t, first.Key); row.State != ledger.StateEvicted || len(server.Files()) != kimisim.MaxFiles {
 		t.Errorf("the first copy is %s, and there are %d files", row.State, len(server.Files()))
 	}
 }

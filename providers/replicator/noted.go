@@ -1,9 +1,12 @@
-package providers
+package replicator
 
 import (
 	"cmp"
 	"context"
 	"fmt"
+
+	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // Enter records a copy that somebody has noted before there was this ledger, such as
@@ -28,14 +31,14 @@ func (r *Replicator) Enter(ctx context.Context, q Request, fileID string) error 
 
 // verifyNoted looks whether the provider has the file that was noted for the copy,
 // and in the size that it must have.
-func (r *Replicator) verifyNoted(ctx context.Context, j job, c Copy) (RemoteFile, error) {
+func (r *Replicator) verifyNoted(ctx context.Context, j job, c ledger.Copy) (providers.RemoteFile, error) {
 	f, err := r.lookUp(ctx, j, c.FileID)
 	if err != nil {
 		return f, err
 	}
-	if f.Size != 0 && f.Size != j.blob.Size && !j.purpose.Rewritten || f.Status == StatusFailed {
-		return RemoteFile{}, &Error{
-			Provider: c.Provider, Op: OpRetrieve, Kind: KindLost, Code: "not_the_same",
+	if f.Size != 0 && f.Size != j.blob.Size && !j.purpose.Rewritten || f.Status == providers.StatusFailed {
+		return providers.RemoteFile{}, &providers.Error{
+			Provider: c.Provider, Op: providers.OpRetrieve, Kind: providers.KindLost, Code: "not_the_same",
 			Message: fmt.Sprintf("the file %s noted for the copy is another one, or unusable", c.FileID),
 		}
 	}

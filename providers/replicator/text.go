@@ -1,4 +1,4 @@
-package providers
+package replicator
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"casgate/cas"
+	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // Text returns the blob that holds the text a provider has extracted from the
@@ -23,9 +25,9 @@ func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 	if err != nil {
 		return cas.Blob{}, err
 	}
-	extractor, ok := Ability[TextExtractor](p)
+	extractor, ok := providers.Ability[providers.TextExtractor](p)
 	if !ok {
-		return cas.Blob{}, fmt.Errorf("%w: %s extracts no text", ErrNoReference, q.Provider)
+		return cas.Blob{}, fmt.Errorf("%w: %s extracts no text", providers.ErrNoReference, q.Provider)
 	}
 	q.Purpose = extractor.TextPurpose()
 	if q.OperationID != "" {
@@ -35,9 +37,9 @@ func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 	if err != nil {
 		return cas.Blob{}, err
 	}
-	key := TextKey{Digest: q.Digest, Provider: j.about.textOwner(), Extension: j.wanted.Extension}
+	key := ledger.TextKey{Digest: q.Digest, Provider: textOwner(j.about), Extension: j.wanted.Extension}
 	text, err := r.knownText(ctx, key)
-	if err == nil || !errors.Is(err, ErrCopyNotFound) {
+	if err == nil || !errors.Is(err, ledger.ErrNotFound) {
 		return text, err
 	}
 	flight := fmt.Sprintf("text %x %s %q", key.Digest[:], key.Provider, key.Extension)
@@ -55,7 +57,7 @@ func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 		return blob, res.Err
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return cas.Blob{}, fmt.Errorf("%w: the text of %s is still being extracted", ErrCopyInProgress, q.Digest.Short())
+			return cas.Blob{}, fmt.Errorf("%w: the text of %s is still being extracted", providers.ErrCopyInProgress, q.Digest.Short())
 		}
 		return cas.Blob{}, context.Cause(ctx)
 	}
@@ -63,7 +65,7 @@ func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 
 // textOwner is whom a text is remembered as extracted by: any account of a provider
 // extracts the same, but what a simulator says is never served as a provider's.
-func (d Description) textOwner() string {
+func textOwner(d providers.Description) string {
 	if d.Simulated {
 		return d.Account
 	}
@@ -71,22 +73,22 @@ func (d Description) textOwner() string {
 }
 
 // knownText returns the blob of a text that was extracted before, or
-// ErrCopyNotFound, also where the blob was deleted since.
-func (r *Replicator) knownText(ctx context.Context, k TextKey) (cas.Blob, error) {
+// ledger.ErrNotFound, also where the blob was deleted since.
+func (r *Replicator) knownText(ctx context.Context, k ledger.TextKey) (cas.Blob, error) {
 	d, err := r.ledger.ExtractedText(ctx, k)
 	if err != nil {
 		return cas.Blob{}, err
 	}
 	blob, err := r.blobs.Blob(ctx, d)
 	if errors.Is(err, cas.ErrBlobNotFound) {
-		return cas.Blob{}, fmt.Errorf("%w: the text that was extracted from %s was deleted", ErrCopyNotFound, k.Digest.Short())
+		return cas.Blob{}, fmt.Errorf("%w: the text that was extracted from %s was deleted", ledger.ErrNotFound, k.Digest.Short())
 	}
 	return blob, err
 }
 
 // extract asks the provider, and keeps what it says. A file that the provider lost
 // meanwhile is uploaded once more, and not again.
-func (r *Replicator) extract(ctx context.Context, q Request, extractor TextExtractor, key TextKey) (cas.Blob, error) {
+func (r *Replicator) extract(ctx context.Context, q Request, extractor providers.TextExtractor, key ledger.TextKey) (cas.Blob, error) {
 	r.asked.enter(q, false)
 	defer r.asked.drop(q.OperationID)
 	q.Actor = "" // who waits, waits for the text, and is told nothing of the copy
@@ -95,14 +97,14 @@ func (r *Replicator) extract(ctx context.Context, q Request, extractor TextExtra
 		return cas.Blob{}, err
 	}
 	body, err := extractor.Text(ctx, c.FileID)
-	if KindOf(err) == KindLost {
+	if providers.KindOf(err) == providers.KindLost {
 		if err := r.lose(ctx, c); err != nil {
 			return cas.Blob{}, err
 		}
 		if c, _, err = r.Ensure(ctx, q); err != nil {
 			return cas.Blob{}, err
 		}
-		if body, err = extractor.Text(ctx, c.FileID); KindOf(err) == KindLost {
+		if body, err = extractor.Text(ctx, c.FileID); providers.KindOf(err) == providers.KindLost {
 			if err := r.lose(ctx, c); err != nil {
 				return cas.Blob{}, err
 			}

@@ -1,4 +1,4 @@
-package providers_test
+package replicator_test
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 
 	"casgate/cas"
 	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 // A full account makes room by removing what was used least recently.
@@ -20,13 +22,13 @@ func TestEviction(t *testing.T) {
 	w := newWorld(t)
 	w.depot.about.MaxFiles = 3
 	r := w.replicator(t, nil)
-	var all []providers.Copy
+	var all []ledger.Copy
 	for i := range 3 {
 		all = append(all, ensure(t, r, want(w.put(t, fmt.Sprint("text ", i), "a.txt"))))
 	}
 	ensure(t, r, want(all[0].Digest)) // used again, so the second is the oldest now
 	fourth := ensure(t, r, want(w.put(t, "text 3", "a.txt")))
-	if row := w.row(t, all[1].Key); row.State != providers.StateEvicted || row.FileID != "" {
+	if row := w.row(t, all[1].Key); row.State != ledger.StateEvicted || row.FileID != "" {
 		t.Errorf("the copy used least recently is %s", row.State)
 	}
 	wantIDs := []string{all[0].FileID, all[2].FileID, fourth.FileID}
@@ -49,18 +51,18 @@ func TestEvictionByBytesAndPurpose(t *testing.T) {
 	w.depot.about.Purposes[1].MaxFiles = 1
 	r := w.replicator(t, nil)
 	doc := ensure(t, r, want(w.put(t, "0123456789", "a.txt")))
-	image := ensure(t, r, providers.Request{Digest: w.put(t, "an image", "a.png"), Provider: "depot", Purpose: "image"})
+	image := ensure(t, r, replicator.Request{Digest: w.put(t, "an image", "a.png"), Provider: "depot", Purpose: "image"})
 	// The purpose is full, not the account: the older document stays.
-	ensure(t, r, providers.Request{Digest: w.put(t, "an imag2", "b.png"), Provider: "depot", Purpose: "image"})
-	if row := w.row(t, image.Key); row.State != providers.StateEvicted {
+	ensure(t, r, replicator.Request{Digest: w.put(t, "an imag2", "b.png"), Provider: "depot", Purpose: "image"})
+	if row := w.row(t, image.Key); row.State != ledger.StateEvicted {
 		t.Errorf("the image is %s", row.State)
 	}
-	if row := w.row(t, doc.Key); row.State != providers.StateReady {
+	if row := w.row(t, doc.Key); row.State != ledger.StateReady {
 		t.Errorf("the document is %s", row.State)
 	}
 	// The account has no room for these bytes: two go.
 	ensure(t, r, want(w.put(t, strings.Repeat("x", 20), "c.txt")))
-	if row := w.row(t, doc.Key); row.State != providers.StateEvicted {
+	if row := w.row(t, doc.Key); row.State != ledger.StateEvicted {
 		t.Errorf("the document is %s", row.State)
 	}
 }
@@ -69,7 +71,7 @@ func TestNoEviction(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.depot.about.MaxFiles = 1
-	r := w.replicator(t, func(o *providers.Options) { o.NoEviction = true })
+	r := w.replicator(t, func(o *replicator.Options) { o.NoEviction = true })
 	first := ensure(t, r, want(w.put(t, "one", "a.txt")))
 	_, _, err := r.Ensure(t.Context(), want(w.put(t, "two", "a.txt")))
 	if e, ok := errors.AsType[*providers.Error](err); !ok || e.Kind != providers.KindQuota || e.Hint == "" {
@@ -94,7 +96,7 @@ func TestProviderSaysFull(t *testing.T) {
 	if ids := w.depot.fileIDs(); !slices.Equal(ids, []string{second.FileID}) {
 		t.Errorf("files %v", ids)
 	}
-	if row := w.row(t, first.Key); row.State != providers.StateEvicted {
+	if row := w.row(t, first.Key); row.State != ledger.StateEvicted {
 		t.Errorf("the first copy is %s", row.State)
 	}
 	// With nothing left to remove it gives up.
@@ -166,15 +168,15 @@ func TestRemove(t *testing.T) {
 	w := newWorld(t)
 	r := w.replicator(t, nil)
 	q := want(w.put(t, "some text", "a.txt"))
-	if _, err := r.Remove(t.Context(), q); !errors.Is(err, providers.ErrCopyNotFound) {
+	if _, err := r.Remove(t.Context(), q); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("no copy: %v", err)
 	}
 	first := ensure(t, r, q)
 	got, err := r.Remove(t.Context(), q)
-	if err != nil || len(got) != 1 || got[0].State != providers.StateDeleted || len(w.depot.fileIDs()) > 0 {
+	if err != nil || len(got) != 1 || got[0].State != ledger.StateDeleted || len(w.depot.fileIDs()) > 0 {
 		t.Errorf("removed: %+v, %v; files %v", got, err, w.depot.fileIDs())
 	}
-	if _, err := r.Copy(t.Context(), q); !errors.Is(err, providers.ErrCopyNotFound) {
+	if _, err := r.Copy(t.Context(), q); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("a deleted copy: %v", err)
 	}
 
@@ -184,24 +186,24 @@ func TestRemove(t *testing.T) {
 		t.Error("the deleted file came back")
 	}
 	w.depot.forget(second.FileID)
-	if got, err := r.Remove(t.Context(), q); err != nil || got[0].State != providers.StateDeleted {
+	if got, err := r.Remove(t.Context(), q); err != nil || got[0].State != ledger.StateDeleted {
 		t.Errorf("removed: %+v, %v", got, err)
 	}
 
 	// The provider is down: it goes on by itself.
 	ensure(t, r, q)
 	w.depot.hook(times(2, providers.OpDelete, fail(providers.OpDelete, providers.KindTransient, "down", nil)), nil)
-	got, err = r.Remove(t.Context(), providers.Request{Digest: q.Digest, Provider: "depot", OperationID: "removal"})
-	if err != nil || got[0].State != providers.StateDeleting || got[0].Error == nil {
+	got, err = r.Remove(t.Context(), replicator.Request{Digest: q.Digest, Provider: "depot", OperationID: "removal"})
+	if err != nil || got[0].State != ledger.StateDeleting || got[0].Error == nil {
 		t.Fatalf("removed: %+v, %v", got, err)
 	}
-	if c, err := r.Operation(t.Context(), "removal"); err != nil || c.State != providers.StateDeleting {
+	if c, err := r.Operation(t.Context(), "removal"); err != nil || c.State != ledger.StateDeleting {
 		t.Errorf("the operation: %+v, %v", c, err)
 	}
 	run(t, r)
 	eventually(t, "the delete is confirmed", func() bool {
 		c, err := r.Operation(t.Context(), "removal")
-		return err == nil && c.State == providers.StateDeleted
+		return err == nil && c.State == ledger.StateDeleted
 	})
 	if ids := w.depot.fileIDs(); len(ids) > 0 {
 		t.Errorf("files %v", ids)
@@ -215,7 +217,7 @@ func TestRemoveWhileUploading(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			uploader := w.replicator(t, func(o *providers.Options) { o.Lease = 300 * time.Millisecond })
+			uploader := w.replicator(t, func(o *replicator.Options) { o.Lease = 300 * time.Millisecond })
 			remover := w.replicator(t, nil)
 			q := want(w.put(t, "some text", "a.txt"))
 			g := newGate()
@@ -232,7 +234,7 @@ func TestRemoveWhileUploading(t *testing.T) {
 			go func() { _, _, err := uploader.Ensure(t.Context(), q); done <- err }()
 			<-g.reached
 			removed, err := remover.Remove(t.Context(), q)
-			if err != nil || removed[0].State != providers.StateDeleted {
+			if err != nil || removed[0].State != ledger.StateDeleted {
 				t.Fatalf("removed: %+v, %v", removed, err)
 			}
 			g.open()
@@ -256,8 +258,8 @@ func TestZombie(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			q := want(w.put(t, "some text", "a.txt"))
-			deaf := &deafLedger{Ledger: w.ledger}
-			zombie := w.replicator(t, func(o *providers.Options) {
+			deaf := &deafLedger{Store: w.ledger}
+			zombie := w.replicator(t, func(o *replicator.Options) {
 				o.Ledger, o.Lease = deaf, 250*time.Millisecond
 			})
 			g := newGate()
@@ -274,7 +276,7 @@ func TestZombie(t *testing.T) {
 				w.depot.hook(hold, nil)
 			}
 			done := make(chan error)
-			var late providers.Copy
+			var late ledger.Copy
 			go func() {
 				c, _, err := zombie.Ensure(t.Context(), q)
 				late = c
@@ -295,7 +297,7 @@ func TestZombie(t *testing.T) {
 			if n := w.depot.count(providers.OpUpload); n != uploads {
 				t.Errorf("%d uploads, want %d", n, uploads)
 			}
-			if row := w.row(t, c.Key); row.State != providers.StateReady || row.FileID != c.FileID {
+			if row := w.row(t, c.Key); row.State != ledger.StateReady || row.FileID != c.FileID {
 				t.Errorf("the row: %+v", row)
 			}
 		})
@@ -305,9 +307,9 @@ func TestZombie(t *testing.T) {
 var errGate = errors.New("held at the gate")
 
 // deafLedger is one whose leases can't be extended.
-type deafLedger struct{ providers.Ledger }
+type deafLedger struct{ ledger.Store }
 
-func (d *deafLedger) ExtendLease(context.Context, providers.Key, int64, time.Duration) (bool, error) {
+func (d *deafLedger) ExtendLease(context.Context, ledger.Key, int64, time.Duration) (bool, error) {
 	return false, cas.ErrIndexUnavailable
 }
 
@@ -318,8 +320,8 @@ func TestCompletionFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			ledger := &flakyCompletion{Ledger: w.ledger, failures: 3, apply: applied}
-			r := w.replicator(t, func(o *providers.Options) { o.Ledger = ledger })
+			ledger := &flakyCompletion{Store: w.ledger, failures: 3, apply: applied}
+			r := w.replicator(t, func(o *replicator.Options) { o.Ledger = ledger })
 			c := ensure(t, r, want(w.put(t, "some text", "a.txt")))
 			if ids := w.depot.fileIDs(); !slices.Equal(ids, []string{c.FileID}) || w.depot.count(providers.OpUpload) != 1 {
 				t.Errorf("files %v after %d uploads; the copy is %s", ids, w.depot.count(providers.OpUpload), c.FileID)
@@ -330,21 +332,21 @@ func TestCompletionFails(t *testing.T) {
 
 // flakyCompletion fails completions, which are applied or not.
 type flakyCompletion struct {
-	providers.Ledger
+	ledger.Store
 	failures int
 	apply    bool
 }
 
-func (f *flakyCompletion) CompleteCopy(ctx context.Context, k providers.Key, fence int64, file providers.RemoteFile) (providers.Copy, bool, error) {
+func (f *flakyCompletion) CompleteCopy(ctx context.Context, k ledger.Key, fence int64, file providers.RemoteFile) (ledger.Copy, bool, error) {
 	if f.failures--; f.failures < 0 {
-		return f.Ledger.CompleteCopy(ctx, k, fence, file)
+		return f.Store.CompleteCopy(ctx, k, fence, file)
 	}
 	if f.apply {
-		if _, _, err := f.Ledger.CompleteCopy(ctx, k, fence, file); err != nil {
-			return providers.Copy{}, false, err
+		if _, _, err := f.Store.CompleteCopy(ctx, k, fence, file); err != nil {
+			return ledger.Copy{}, false, err
 		}
 	}
-	return providers.Copy{}, false, fmt.Errorf("complete: %w", cas.ErrIndexUnavailable)
+	return ledger.Copy{}, false, fmt.Errorf("complete: %w", cas.ErrIndexUnavailable)
 }
 
 // The text is extracted once, and outlives the copy it was extracted from.
@@ -373,7 +375,7 @@ func TestText(t *testing.T) {
 }
 
 // text reads the text of a blob.
-func (w *world) text(t *testing.T, r *providers.Replicator, q providers.Request) string {
+func (w *world) text(t *testing.T, r *replicator.Replicator, q replicator.Request) string {
 	t.Helper()
 	b, err := r.Text(t.Context(), q)
 	if err != nil {
@@ -449,7 +451,7 @@ func TestReconcile(t *testing.T) {
 	fine := ensure(t, r, want(w.put(t, "fine", "a.txt")))
 	gone := ensure(t, r, want(w.put(t, "gone", "a.txt")))
 	w.depot.forget(gone.FileID)
-	orphan := w.depot.store(providers.RemoteName("x", providers.Key{Digest: cas.DigestOf([]byte("orphan")), Extension: ".txt"}, 3), "docs", []byte("orphan"))
+	orphan := w.depot.store(providers.RemoteName("x", cas.DigestOf([]byte("orphan")), ".txt", 3), "docs", []byte("orphan"))
 	foreign := w.depot.store("mine.txt", "docs", []byte("of somebody else"))
 	// The file of an upload whose reply got lost, and that will be looked for.
 	pending := want(w.put(t, "pending", "a.txt"))
@@ -459,7 +461,7 @@ func TestReconcile(t *testing.T) {
 	if _, _, err := r.Ensure(t.Context(), pending); err == nil {
 		t.Fatal("the reply was not lost")
 	}
-	other := w.replicator(t, func(o *providers.Options) {
+	other := w.replicator(t, func(o *replicator.Options) {
 		moved := newDepot()
 		moved.about.Account = "another@depot.example"
 		o.Providers = []providers.Guarded{moved}
@@ -478,14 +480,14 @@ func TestReconcile(t *testing.T) {
 			report.Foreign != 1 || len(report.Failures) > 0 || report.Applied != apply {
 			t.Errorf("apply %t: %+v", apply, report)
 		}
-		if !apply && (!slices.Equal(before, w.depot.fileIDs()) || w.row(t, gone.Key).State != providers.StateReady) {
+		if !apply && (!slices.Equal(before, w.depot.fileIDs()) || w.row(t, gone.Key).State != ledger.StateReady) {
 			t.Error("a dry run changed something")
 		}
 	}
 	if ids := w.depot.fileIDs(); slices.Contains(ids, orphan.ID) || !slices.Contains(ids, foreign.ID) || !slices.Contains(ids, fine.FileID) || len(ids) != 3 {
 		t.Errorf("files %v", ids)
 	}
-	if row := w.row(t, gone.Key); row.State != providers.StateLost {
+	if row := w.row(t, gone.Key); row.State != ledger.StateLost {
 		t.Errorf("the copy that is gone is %s", row.State)
 	}
 	report, err := r.Reconcile(t.Context(), "depot", false)

@@ -1,9 +1,10 @@
-package providers
+package replicator
 
 import (
 	"sync"
 
 	"casgate/cas"
+	"casgate/providers/ledger"
 )
 
 // changes wakes those who wait for the copies of a blob to change.
@@ -61,11 +62,11 @@ func (c *changes) signalAll() {
 // busyKeys are the rows the queue is at work on: they stay due until their claim.
 type busyKeys struct {
 	mu   sync.Mutex
-	keys map[Key]bool
+	keys map[ledger.Key]bool
 }
 
 // begin reports false where the row is in hand already.
-func (b *busyKeys) begin(k Key) bool {
+func (b *busyKeys) begin(k ledger.Key) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.keys[k] {
@@ -75,7 +76,7 @@ func (b *busyKeys) begin(k Key) bool {
 	return true
 }
 
-func (b *busyKeys) end(k Key) {
+func (b *busyKeys) end(k ledger.Key) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.keys, k)

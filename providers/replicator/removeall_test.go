@@ -1,4 +1,4 @@
-package providers_test
+package replicator_test
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 
 	"casgate/cas"
 	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 // forgetful is a store that still remembers blobs which the index has condemned.
@@ -36,7 +38,7 @@ func (w *world) remember(t *testing.T, d cas.Digest) forgetful {
 }
 
 // removeAll deletes a blob with its copies.
-func removeAll(t *testing.T, r *providers.Replicator, w *world, q providers.Request) []providers.Copy {
+func removeAll(t *testing.T, r *replicator.Replicator, w *world, q replicator.Request) []ledger.Copy {
 	t.Helper()
 	q.OperationID = "removal"
 	rm, err := r.RemoveAll(t.Context(), q, func() error { return w.store.Delete(t.Context(), q.Digest, false) })
@@ -60,7 +62,7 @@ func TestRemoveAll(t *testing.T) {
 	named.Name = "a.pdf"
 	ensure(t, r, named)
 	rows := removeAll(t, r, w, q)
-	if len(rows) != 2 || rows[0].State != providers.StateDeleted || rows[1].State != providers.StateDeleted || len(w.depot.fileIDs()) != 0 {
+	if len(rows) != 2 || rows[0].State != ledger.StateDeleted || rows[1].State != ledger.StateDeleted || len(w.depot.fileIDs()) != 0 {
 		t.Errorf("%+v; there are still %v", rows, w.depot.fileIDs())
 	}
 	if _, _, err := r.Ensure(t.Context(), q); !errors.Is(err, cas.ErrBlobNotFound) {
@@ -86,8 +88,8 @@ func TestRemoveAllElsewhere(t *testing.T) {
 	rows := removeAll(t, w.replicator(t, nil), w, q)
 	for _, c := range rows {
 		switch {
-		case c.Account == "another" && c.State == providers.StateDeleted:
-		case c.Account == key && c.State == providers.StateDeleting && c.Error != nil && c.Error.Code == providers.CodeNotConfigured:
+		case c.Account == "another" && c.State == ledger.StateDeleted:
+		case c.Account == key && c.State == ledger.StateDeleting && c.Error != nil && c.Error.Code == providers.CodeNotConfigured:
 		default:
 			t.Errorf("%+v", c)
 		}
@@ -132,7 +134,7 @@ func TestRemoveAllFindsWhatWasBegunMeanwhile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rows := rm.Wait(t.Context()); len(rows) != 1 || rows[0].State != providers.StateDeleted || len(w.depot.fileIDs()) != 0 {
+	if rows := rm.Wait(t.Context()); len(rows) != 1 || rows[0].State != ledger.StateDeleted || len(w.depot.fileIDs()) != 0 {
 		t.Errorf("%+v; there are still %v", rows, w.depot.fileIDs())
 	}
 }
@@ -142,18 +144,18 @@ func TestDeletedBlobIsNotUploaded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	d := w.put(t, "some text", "a.txt")
-	r := w.replicator(t, func(o *providers.Options) { o.Blobs = w.remember(t, d) })
+	r := w.replicator(t, func(o *replicator.Options) { o.Blobs = w.remember(t, d) })
 	removeAll(t, r, w, want(d))
 	if _, _, err := r.Ensure(t.Context(), want(d)); !errors.Is(err, cas.ErrBlobNotFound) {
 		t.Errorf("Ensure: %v", err)
 	}
 	run(t, r)
-	if c, err := r.Begin(t.Context(), providers.Request{Digest: d, Provider: "depot", OperationID: "begun", Retry: true}); err != nil && c.State == "" {
+	if c, err := r.Begin(t.Context(), replicator.Request{Digest: d, Provider: "depot", OperationID: "begun", Retry: true}); err != nil && c.State == "" {
 		t.Fatal(err)
 	}
 	eventually(t, "the copy is given up", func() bool {
 		c, err := r.Operation(t.Context(), "begun")
-		return err == nil && c.State == providers.StateFailed && c.Error.Code == providers.CodeBlobNotFound
+		return err == nil && c.State == ledger.StateFailed && c.Error.Code == providers.CodeBlobNotFound
 	})
 	if n := w.depot.count(providers.OpUpload); n != 0 {
 		t.Errorf("%d uploads", n)
@@ -168,13 +170,13 @@ func TestRemoveAllWhileUploading(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			short := func(o *providers.Options) { o.Lease = time.Second }
+			short := func(o *replicator.Options) { o.Lease = time.Second }
 			uploader := w.replicator(t, short)
 			var events atomic.Int32
-			remover := w.replicator(t, func(o *providers.Options) {
+			remover := w.replicator(t, func(o *replicator.Options) {
 				short(o)
-				o.OnEvent = func(e providers.Event) {
-					if e.Kind == providers.EventDeleted && e.OperationID == "removal" && e.Actor == "me" && e.Err == nil {
+				o.OnEvent = func(e replicator.Event) {
+					if e.Kind == replicator.EventDeleted && e.OperationID == "removal" && e.Actor == "me" && e.Err == nil {
 						events.Add(1)
 					}
 				}
@@ -194,7 +196,7 @@ func TestRemoveAllWhileUploading(t *testing.T) {
 			<-g.reached
 			q.Actor = "me"
 			rows := removeAll(t, remover, w, q)
-			if len(rows) != 1 || rows[0].State != providers.StateDeleting {
+			if len(rows) != 1 || rows[0].State != ledger.StateDeleting {
 				t.Fatalf("%+v", rows)
 			}
 			open()
@@ -202,7 +204,7 @@ func TestRemoveAllWhileUploading(t *testing.T) {
 			run(t, remover)
 			eventually(t, "the delete is over", func() bool {
 				c, err := remover.Operation(t.Context(), "removal")
-				return err == nil && c.State == providers.StateDeleted
+				return err == nil && c.State == ledger.StateDeleted
 			})
 			if ids := w.depot.fileIDs(); len(ids) != 0 {
 				t.Errorf("it is said to be deleted, and there are %v", ids)
@@ -219,8 +221,8 @@ func TestRemoveAllWhileUploading(t *testing.T) {
 func TestRemoveAllIsLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	events := make(chan providers.Event, 10)
-	r := w.replicator(t, func(o *providers.Options) { o.OnEvent = func(e providers.Event) { events <- e } })
+	events := make(chan replicator.Event, 10)
+	r := w.replicator(t, func(o *replicator.Options) { o.OnEvent = func(e replicator.Event) { events <- e } })
 	q := want(w.put(t, "some text", "a.txt"))
 	ensure(t, r, q)
 	for len(events) > 0 {
@@ -239,12 +241,12 @@ func TestRemoveAllIsLeft(t *testing.T) {
 	<-g.reached
 	leave()
 	rows := rm.Wait(ctx)
-	if !slices.ContainsFunc(rows, func(c providers.Copy) bool { return c.State == providers.StateDeleting }) {
+	if !slices.ContainsFunc(rows, func(c ledger.Copy) bool { return c.State == ledger.StateDeleting }) {
 		t.Errorf("%+v", rows)
 	}
 	open()
 	e := <-events
-	if e.Kind != providers.EventDeleted || e.OperationID != "removal" || e.Actor != "me" || e.File != "file-1" || e.Err != nil {
+	if e.Kind != replicator.EventDeleted || e.OperationID != "removal" || e.Actor != "me" || e.File != "file-1" || e.Err != nil {
 		t.Errorf("%+v", e)
 	}
 	if len(w.depot.fileIDs()) != 0 {

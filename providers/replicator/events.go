@@ -1,4 +1,4 @@
-package providers
+package replicator
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"casgate/providers/ledger"
 )
 
 // EventKind is what was done.
@@ -27,7 +29,7 @@ type Event struct {
 	// which are operations of their own.
 	OperationID string
 	// Copy is the copy as it then was.
-	Copy Copy
+	Copy ledger.Copy
 	// Actor is the Request's who asked for it; empty where this process doesn't know:
 	// nobody did, or it was before a restart, or in another gateway.
 	Actor string
@@ -146,8 +148,8 @@ func (r *Replicator) tell(e Event) {
 
 // tellSynced tells of work on a copy that has come to its end, and of no other: what
 // waits for its next attempt, or for another gateway, has not.
-func (r *Replicator) tellSynced(c Copy, began time.Time, err error) {
-	if errors.Is(err, errLeaseLost) || c.State != StateReady && c.State != StateFailed {
+func (r *Replicator) tellSynced(c ledger.Copy, began time.Time, err error) {
+	if errors.Is(err, errLeaseLost) || c.State != ledger.StateReady && c.State != ledger.StateFailed {
 		return
 	}
 	r.tell(Event{Kind: EventSynced, OperationID: c.OperationID, Copy: c, Start: began, Err: err})
@@ -155,13 +157,13 @@ func (r *Replicator) tellSynced(c Copy, began time.Time, err error) {
 
 // tellDeleted tells of a delete that was retried, once all copies are gone that it
 // is about.
-func (r *Replicator) tellDeleted(ctx context.Context, c Copy, began time.Time) {
+func (r *Replicator) tellDeleted(ctx context.Context, c ledger.Copy, began time.Time) {
 	rows, err := r.ledger.Copies(ctx, c.Digest)
 	if err != nil {
 		r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("could not look whether a delete is over; taking it for that")
 	}
 	for _, other := range rows {
-		if other.OperationID == c.OperationID && other.State == StateDeleting {
+		if other.OperationID == c.OperationID && other.State == ledger.StateDeleting {
 			return
 		}
 	}

@@ -1,4 +1,4 @@
-package providers_test
+package replicator_test
 
 import (
 	"context"
@@ -11,22 +11,24 @@ import (
 
 	"casgate/cas"
 	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 // events gathers what a replicator tells.
 type events struct {
 	mu  sync.Mutex
-	all []providers.Event
+	all []replicator.Event
 }
 
-func (e *events) take(one providers.Event) {
+func (e *events) take(one replicator.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.all = append(e.all, one)
 }
 
 // of returns what was told of an operation.
-func (e *events) of(operation string) (some []providers.Event) {
+func (e *events) of(operation string) (some []replicator.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, one := range e.all {
@@ -38,7 +40,7 @@ func (e *events) of(operation string) (some []providers.Event) {
 }
 
 // one waits for the event of an operation, of which there is to be one.
-func (e *events) one(t *testing.T, operation string) providers.Event {
+func (e *events) one(t *testing.T, operation string) replicator.Event {
 	t.Helper()
 	eventually(t, "the end of "+operation+" is told", func() bool { return len(e.of(operation)) > 0 })
 	some := e.of(operation)
@@ -55,8 +57,8 @@ func (e *events) count() int {
 }
 
 // asks is a request by somebody.
-func asks(w *world, t *testing.T, operation string) providers.Request {
-	return providers.Request{
+func asks(w *world, t *testing.T, operation string) replicator.Request {
+	return replicator.Request{
 		Digest: w.put(t, "content of "+operation, "x.txt"), Provider: "depot", OperationID: operation, Actor: "somebody", File: "file-1",
 	}
 }
@@ -64,7 +66,7 @@ func asks(w *world, t *testing.T, operation string) providers.Request {
 func TestWhoWaitsIsToldAndNobodyElse(t *testing.T) {
 	t.Parallel()
 	w, told := newWorld(t), &events{}
-	r := w.replicator(t, func(o *providers.Options) { o.OnEvent, o.MaxAttempts = told.take, 1 })
+	r := w.replicator(t, func(o *replicator.Options) { o.OnEvent, o.MaxAttempts = told.take, 1 })
 	run(t, r)
 	ensure(t, r, asks(w, t, "made"))
 	ensure(t, r, asks(w, t, "made"))
@@ -80,7 +82,7 @@ func TestWhoWaitsIsToldAndNobodyElse(t *testing.T) {
 	w.depot.hook(nil, nil)
 	removed := asks(w, t, "made")
 	removed.OperationID = "removed"
-	if rows, err := r.Remove(t.Context(), removed); err != nil || rows[0].State != providers.StateDeleted {
+	if rows, err := r.Remove(t.Context(), removed); err != nil || rows[0].State != ledger.StateDeleted {
 		t.Errorf("%+v, %v", rows, err)
 	}
 	if n := told.count(); n != 0 {
@@ -90,7 +92,7 @@ func TestWhoWaitsIsToldAndNobodyElse(t *testing.T) {
 	anonymous := asks(w, t, "anonymous")
 	anonymous.Actor = ""
 	ensure(t, r, anonymous)
-	if e := told.one(t, "anonymous"); e.Kind != providers.EventSynced || e.Actor != "" || e.Err != nil || e.Copy.State != providers.StateReady {
+	if e := told.one(t, "anonymous"); e.Kind != replicator.EventSynced || e.Actor != "" || e.Err != nil || e.Copy.State != ledger.StateReady {
 		t.Errorf("%+v", e)
 	}
 }
@@ -98,7 +100,7 @@ func TestWhoWaitsIsToldAndNobodyElse(t *testing.T) {
 func TestWhatGoesOnIsToldAtItsEnd(t *testing.T) {
 	t.Parallel()
 	w, told := newWorld(t), &events{}
-	r := w.replicator(t, func(o *providers.Options) { o.OnEvent, o.MaxAttempts = told.take, 1 })
+	r := w.replicator(t, func(o *replicator.Options) { o.OnEvent, o.MaxAttempts = told.take, 1 })
 	run(t, r)
 	gate := newGate()
 	w.depot.hook(func(ctx context.Context, op providers.Op, _ string) error {
@@ -132,7 +134,7 @@ func TestWhatGoesOnIsToldAtItsEnd(t *testing.T) {
 		}
 		err := <-left
 		cancel()
-		if _, ok := errors.AsType[providers.Left](err); !ok {
+		if _, ok := errors.AsType[replicator.Left](err); !ok {
 			t.Errorf("%s: %v says nothing of the work that goes on", name, err)
 		}
 		if want := map[string]error{"cancelled": context.Canceled, "late": providers.ErrCopyInProgress}[name]; !errors.Is(err, want) {
@@ -143,14 +145,14 @@ func TestWhatGoesOnIsToldAtItsEnd(t *testing.T) {
 		short, end := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		_, _, err = r.Ensure(short, joins)
 		end()
-		if _, ok := errors.AsType[providers.Left](err); ok || !errors.Is(err, providers.ErrCopyInProgress) {
+		if _, ok := errors.AsType[replicator.Left](err); ok || !errors.Is(err, providers.ErrCopyInProgress) {
 			t.Errorf("joins %s: %v", name, err)
 		}
 	}
 	gate.open()
 	for _, operation := range []string{"begun", "cancelled", "late"} {
 		e := told.one(t, operation)
-		if e.Kind != providers.EventSynced || e.Actor != "somebody" || e.File != "file-1" || e.Err != nil || e.Copy.State != providers.StateReady || e.Start.Before(before) {
+		if e.Kind != replicator.EventSynced || e.Actor != "somebody" || e.File != "file-1" || e.Err != nil || e.Copy.State != ledger.StateReady || e.Start.Before(before) {
 			t.Errorf("%+v", e)
 		}
 	}
@@ -164,11 +166,11 @@ func TestWhatGoesOnIsToldAtItsEnd(t *testing.T) {
 	}, nil)
 	removed := asks(w, t, "begun")
 	removed.OperationID = "removed"
-	if rows, err := r.Remove(t.Context(), removed); err != nil || rows[0].State != providers.StateDeleting {
+	if rows, err := r.Remove(t.Context(), removed); err != nil || rows[0].State != ledger.StateDeleting {
 		t.Fatalf("%+v, %v", rows, err)
 	}
 	w.depot.hook(nil, nil)
-	if e := told.one(t, "removed"); e.Kind != providers.EventDeleted || e.Actor != "somebody" || e.Copy.State != providers.StateDeleted {
+	if e := told.one(t, "removed"); e.Kind != replicator.EventDeleted || e.Actor != "somebody" || e.Copy.State != ledger.StateDeleted {
 		t.Errorf("%+v", e)
 	}
 	if n := told.count(); n != 4 {
@@ -178,14 +180,14 @@ func TestWhatGoesOnIsToldAtItsEnd(t *testing.T) {
 
 // hesitant is a ledger whose lists take a moment: as long as others may take to
 // change what is listed.
-type hesitant struct{ providers.Ledger }
+type hesitant struct{ ledger.Store }
 
-func (h hesitant) Copies(ctx context.Context, d cas.Digest) ([]providers.Copy, error) {
+func (h hesitant) Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, error) {
 	select {
 	case <-time.After(100 * time.Millisecond):
 	case <-ctx.Done():
 	}
-	return h.Ledger.Copies(ctx, d)
+	return h.Store.Copies(ctx, d)
 }
 
 // A delete of several copies has one end, also where the last of them go at the same
@@ -194,7 +196,7 @@ func TestTheEndOfADeleteIsToldOnce(t *testing.T) {
 	t.Parallel()
 	w, told := newWorld(t), &events{}
 	w.ledger = hesitant{w.ledger}
-	r := w.replicator(t, func(o *providers.Options) { o.OnEvent = told.take })
+	r := w.replicator(t, func(o *replicator.Options) { o.OnEvent = told.take })
 	run(t, r)
 	q := asks(w, t, "delete")
 	names := []string{"x.txt", "x.pdf"}
@@ -208,7 +210,7 @@ func TestTheEndOfADeleteIsToldOnce(t *testing.T) {
 		}
 		return nil
 	}, nil)
-	if rows, err := r.Remove(t.Context(), q); err != nil || len(rows) != len(names) || rows[0].State != providers.StateDeleting {
+	if rows, err := r.Remove(t.Context(), q); err != nil || len(rows) != len(names) || rows[0].State != ledger.StateDeleting {
 		t.Fatalf("%+v, %v", rows, err)
 	}
 	var meet sync.WaitGroup
@@ -236,7 +238,7 @@ func TestWorkOfAGatewayThatDiedIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Close()
-	run(t, w.replicator(t, func(o *providers.Options) { o.OnEvent = told.take }))
+	run(t, w.replicator(t, func(o *replicator.Options) { o.OnEvent = told.take }))
 	if e := told.one(t, "begun"); e.Actor != "" || e.Start.IsZero() || e.Err != nil {
 		t.Errorf("%+v", e)
 	}
@@ -246,13 +248,13 @@ func TestEvictionIsToldAsAnOperationOfItsOwn(t *testing.T) {
 	t.Parallel()
 	w, told := newWorld(t), &events{}
 	w.depot.about.MaxFiles = 1
-	r := w.replicator(t, func(o *providers.Options) { o.OnEvent = told.take })
+	r := w.replicator(t, func(o *replicator.Options) { o.OnEvent = told.take })
 	first := ensure(t, r, asks(w, t, "first"))
 	ensure(t, r, asks(w, t, "second"))
 	if n := told.count(); n != 1 {
 		t.Fatalf("%d events: %+v", n, told.all)
 	}
-	if e := told.all[0]; e.Kind != providers.EventEvicted || e.Copy.Key != first.Key || e.OperationID == "" || e.OperationID == "first" || e.OperationID == "second" || e.Err != nil {
+	if e := told.all[0]; e.Kind != replicator.EventEvicted || e.Copy.Key != first.Key || e.OperationID == "" || e.OperationID == "first" || e.OperationID == "second" || e.Err != nil {
 		t.Errorf("%+v", e)
 	}
 }
@@ -261,13 +263,13 @@ func TestEvictionIsToldAsAnOperationOfItsOwn(t *testing.T) {
 func TestCopyForATextIsTold(t *testing.T) {
 	t.Parallel()
 	w, told := newWorld(t), &events{}
-	r := w.replicator(t, func(o *providers.Options) { o.OnEvent = told.take })
+	r := w.replicator(t, func(o *replicator.Options) { o.OnEvent = told.take })
 	for range 2 {
 		if _, err := r.Text(t.Context(), asks(w, t, "text")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if e := told.one(t, "text.depot"); e.Actor != "somebody" || e.Kind != providers.EventSynced {
+	if e := told.one(t, "text.depot"); e.Actor != "somebody" || e.Kind != replicator.EventSynced {
 		t.Errorf("%+v", e)
 	}
 	if n := told.count(); n != 1 {
@@ -280,7 +282,7 @@ func TestCopyForATextIsTold(t *testing.T) {
 func TestEndAndLeavingAtOnce(t *testing.T) {
 	t.Parallel()
 	w, told := newWorld(t), &events{}
-	r := w.replicator(t, func(o *providers.Options) { o.OnEvent = told.take })
+	r := w.replicator(t, func(o *replicator.Options) { o.OnEvent = told.take })
 	run(t, r)
 	left := 0
 	for i := range 200 {
@@ -289,12 +291,12 @@ func TestEndAndLeavingAtOnce(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(6000))*time.Microsecond)
 		_, _, err := r.Ensure(ctx, q)
 		cancel()
-		_, goesOn := errors.AsType[providers.Left](err)
+		_, goesOn := errors.AsType[replicator.Left](err)
 		switch {
 		case err == nil:
 			eventually(t, "the copy is ready", func() bool {
 				c, err := r.Copy(t.Context(), q)
-				return err == nil && c.State == providers.StateReady
+				return err == nil && c.State == ledger.StateReady
 			})
 			if some := told.of(operation); len(some) != 0 {
 				t.Fatalf("the caller had the outcome, and it was told: %+v", some)

@@ -1,4 +1,4 @@
-package providers
+package replicator
 
 import (
 	"context"
@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // Removal is a delete of all copies of a blob. What it has marked goes on by
@@ -14,14 +17,14 @@ type Removal struct {
 	r     *Replicator
 	q     Request
 	began time.Time
-	first []Copy        // the rows when the blob was released
+	first []ledger.Copy // the rows when the blob was released
 	tried chan struct{} // closed when each copy was deleted, or left to be tried again
-	last  []Copy        // the rows then
+	last  []ledger.Copy // the rows then
 }
 
 // marking is a copy to be deleted.
 type marking struct {
-	row Copy
+	row ledger.Copy
 	// mine: this process is to delete it; else somebody else is at it.
 	mine bool
 	// late: it was being uploaded, and the file may yet turn up. So it is left to the
@@ -75,7 +78,7 @@ func (r *Replicator) RemoveAll(ctx context.Context, q Request, release func() er
 // which stops nothing. It returns the rows: StateDeleted where the provider has
 // confirmed it, and StateDeleting where it has not, or a file may yet turn up there,
 // or no key is configured for the account.
-func (rm *Removal) Wait(ctx context.Context) []Copy {
+func (rm *Removal) Wait(ctx context.Context) []ledger.Copy {
 	select {
 	case <-rm.tried:
 	case <-ctx.Done():
@@ -85,7 +88,7 @@ func (rm *Removal) Wait(ctx context.Context) []Copy {
 		<-rm.tried // it has ended just now, and nobody else was told
 	}
 	for _, c := range rm.last {
-		if c.State == StateDeleting && c.OperationID == rm.q.OperationID {
+		if c.State == ledger.StateDeleting && c.OperationID == rm.q.OperationID {
 			return rm.last // its end is told later
 		}
 	}
@@ -93,8 +96,8 @@ func (rm *Removal) Wait(ctx context.Context) []Copy {
 	return rm.last
 }
 
-func rowsOf(marked []marking) []Copy {
-	rows := make([]Copy, len(marked))
+func rowsOf(marked []marking) []ledger.Copy {
+	rows := make([]ledger.Copy, len(marked))
 	for i, m := range marked {
 		rows[i] = m.row
 	}
@@ -108,12 +111,12 @@ func (rm *Removal) mark(ctx context.Context, marked []marking) ([]marking, error
 		return marked, err
 	}
 	for _, c := range rows {
-		if c.State == StateDeleting && c.OperationID == rm.q.OperationID {
+		if c.State == ledger.StateDeleting && c.OperationID == rm.q.OperationID {
 			continue
 		}
 		claimed, won, err := rm.r.ledger.DeleteCopy(ctx, c.Key, rm.q.OperationID, rm.r.o.Lease)
 		switch {
-		case errors.Is(err, ErrCopyNotFound): // deleted by somebody else, just now
+		case errors.Is(err, ledger.ErrNotFound): // deleted by somebody else, just now
 			continue
 		case err != nil:
 			return marked, err
@@ -122,7 +125,7 @@ func (rm *Removal) mark(ctx context.Context, marked []marking) ([]marking, error
 			row: claimed, mine: won,
 			// A fence that has grown by more than this claim says that an upload was begun
 			// since the row was read.
-			late: won && (c.State == StateUploading || claimed.Fence > c.Fence+1),
+			late: won && (c.State == ledger.StateUploading || claimed.Fence > c.Fence+1),
 		}
 		if i := indexOfKey(marked, c.Key); i >= 0 {
 			marked[i] = m // made anew after another had deleted it
@@ -133,7 +136,7 @@ func (rm *Removal) mark(ctx context.Context, marked []marking) ([]marking, error
 	return marked, nil
 }
 
-func indexOfKey(marked []marking, k Key) int {
+func indexOfKey(marked []marking, k ledger.Key) int {
 	for i, m := range marked {
 		if m.row.Key == k {
 			return i
@@ -165,7 +168,7 @@ func (rm *Removal) markRest(ctx context.Context, marked []marking) []marking {
 
 // remove deletes what was marked, all at once: each account has limits of its own.
 // It returns the rows as they then are.
-func (rm *Removal) remove(ctx context.Context, marked []marking) []Copy {
+func (rm *Removal) remove(ctx context.Context, marked []marking) []ledger.Copy {
 	rows := rowsOf(marked)
 	var workers sync.WaitGroup
 	for i, m := range marked {
@@ -183,7 +186,7 @@ func (rm *Removal) remove(ctx context.Context, marked []marking) []Copy {
 	workers.Wait()
 	goesOn := false
 	for _, c := range rows {
-		goesOn = goesOn || c.State == StateDeleting && c.OperationID == rm.q.OperationID
+		goesOn = goesOn || c.State == ledger.StateDeleting && c.OperationID == rm.q.OperationID
 	}
 	switch {
 	case goesOn:
@@ -196,7 +199,7 @@ func (rm *Removal) remove(ctx context.Context, marked []marking) []Copy {
 
 // removeAnywhere is remove for a copy at whichever account it is. Of one whose key
 // this gateway doesn't have, only that which has no remote file can be deleted.
-func (r *Replicator) removeAnywhere(ctx context.Context, c Copy) (Copy, error) {
+func (r *Replicator) removeAnywhere(ctx context.Context, c ledger.Copy) (ledger.Copy, error) {
 	p, ok := r.accounts[c.Provider]
 	if ok && p.Describe().Account == c.Account {
 		return r.remove(ctx, p, c)
@@ -204,8 +207,8 @@ func (r *Replicator) removeAnywhere(ctx context.Context, c Copy) (Copy, error) {
 	if c.FileID == "" && !c.Uncertain {
 		return r.remove(ctx, nil, c)
 	}
-	return r.postpone(ctx, c, &Error{
-		Provider: c.Provider, Op: OpCheck, Kind: KindAuth, Code: CodeNotConfigured,
+	return r.postpone(ctx, c, &providers.Error{
+		Provider: c.Provider, Op: providers.OpCheck, Kind: providers.KindAuth, Code: providers.CodeNotConfigured,
 		Message: fmt.Sprintf("there is no key for the account %s that the copy is at", c.Account),
 		Hint:    "configure that account's key again, and the copy is deleted; or delete the file there by hand",
 	}), nil

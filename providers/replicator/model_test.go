@@ -1,4 +1,4 @@
-package providers_test
+package replicator_test
 
 import (
 	"context"
@@ -19,6 +19,8 @@ import (
 	"casgate/cas/folderstore"
 	"casgate/index/sqliteindex"
 	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 // move is one thing that happens in a random history.
@@ -85,7 +87,7 @@ type town struct {
 
 // mortal is a gateway that can die: from then on nothing it does has any effect.
 type mortal struct {
-	*providers.Replicator
+	*replicator.Replicator
 	ledger *dyingLedger
 	stop   func()
 }
@@ -169,8 +171,8 @@ func (to *town) fail(format string, args ...any) {
 }
 
 func (to *town) start(t *testing.T) *mortal {
-	ledger := &dyingLedger{Ledger: to.ledger}
-	r, err := providers.NewReplicator(providers.Options{
+	ledger := &dyingLedger{Store: to.ledger}
+	r, err := replicator.New(replicator.Options{
 		Blobs: to.store, Ledger: ledger, Providers: []providers.Guarded{&dyingDepot{to.depot, &ledger.dead}},
 		PollInterval: 30 * time.Second, // there is a lot of time to pass
 	})
@@ -270,7 +272,7 @@ func (to *town) ask(wait bool, f func()) {
 }
 
 // checkContent looks whether a copy that was handed out has the right bytes.
-func (to *town) checkContent(c providers.Copy) {
+func (to *town) checkContent(c ledger.Copy) {
 	to.depot.mu.Lock()
 	defer to.depot.mu.Unlock()
 	if sum := to.depot.sums[c.FileID]; sum != c.Digest {
@@ -288,10 +290,10 @@ func (to *town) inspect(t *testing.T) {
 		}
 		for _, c := range copies {
 			switch c.State {
-			case providers.StateReady:
+			case ledger.StateReady:
 				named = append(named, c.FileID)
 				to.checkContent(c)
-			case providers.StateFailed, providers.StateLost, providers.StateEvicted:
+			case ledger.StateFailed, ledger.StateLost, ledger.StateEvicted:
 			default:
 				to.fail("the copy of %s is still %s: %+v", d.Short(), c.State, c)
 			}
@@ -316,88 +318,88 @@ func (to *town) inspect(t *testing.T) {
 
 // dyingLedger is the ledger as a gateway sees it that may die.
 type dyingLedger struct {
-	providers.Ledger
+	ledger.Store
 	dead atomic.Bool
 	deaf atomic.Bool // leases can't be extended
 }
 
 var errDead = fmt.Errorf("%w: dead", cas.ErrIndexUnavailable)
 
-func (d *dyingLedger) Copy(ctx context.Context, k providers.Key) (providers.Copy, error) {
+func (d *dyingLedger) Copy(ctx context.Context, k ledger.Key) (ledger.Copy, error) {
 	if d.dead.Load() {
-		return providers.Copy{}, errDead
+		return ledger.Copy{}, errDead
 	}
-	return d.Ledger.Copy(ctx, k)
+	return d.Store.Copy(ctx, k)
 }
 
-func (d *dyingLedger) RequestCopy(ctx context.Context, w providers.Wanted) (providers.Copy, error) {
+func (d *dyingLedger) RequestCopy(ctx context.Context, w ledger.Wanted) (ledger.Copy, error) {
 	if d.dead.Load() {
-		return providers.Copy{}, errDead
+		return ledger.Copy{}, errDead
 	}
-	return d.Ledger.RequestCopy(ctx, w)
+	return d.Store.RequestCopy(ctx, w)
 }
 
-func (d *dyingLedger) ClaimCopy(ctx context.Context, w providers.Wanted, lease time.Duration) (providers.Copy, bool, error) {
+func (d *dyingLedger) ClaimCopy(ctx context.Context, w ledger.Wanted, lease time.Duration) (ledger.Copy, bool, error) {
 	if d.dead.Load() {
-		return providers.Copy{}, false, errDead
+		return ledger.Copy{}, false, errDead
 	}
-	return d.Ledger.ClaimCopy(ctx, w, lease)
+	return d.Store.ClaimCopy(ctx, w, lease)
 }
 
-func (d *dyingLedger) ExtendLease(ctx context.Context, k providers.Key, fence int64, lease time.Duration) (bool, error) {
+func (d *dyingLedger) ExtendLease(ctx context.Context, k ledger.Key, fence int64, lease time.Duration) (bool, error) {
 	if d.dead.Load() || d.deaf.Load() {
 		return false, errDead
 	}
-	return d.Ledger.ExtendLease(ctx, k, fence, lease)
+	return d.Store.ExtendLease(ctx, k, fence, lease)
 }
 
-func (d *dyingLedger) CompleteCopy(ctx context.Context, k providers.Key, fence int64, f providers.RemoteFile) (providers.Copy, bool, error) {
+func (d *dyingLedger) CompleteCopy(ctx context.Context, k ledger.Key, fence int64, f providers.RemoteFile) (ledger.Copy, bool, error) {
 	if d.dead.Load() {
-		return providers.Copy{}, false, errDead
+		return ledger.Copy{}, false, errDead
 	}
-	return d.Ledger.CompleteCopy(ctx, k, fence, f)
+	return d.Store.CompleteCopy(ctx, k, fence, f)
 }
 
-func (d *dyingLedger) FailCopy(ctx context.Context, k providers.Key, fence int64, f providers.Failure) (providers.Copy, bool, error) {
+func (d *dyingLedger) FailCopy(ctx context.Context, k ledger.Key, fence int64, f ledger.Failure) (ledger.Copy, bool, error) {
 	if d.dead.Load() {
-		return providers.Copy{}, false, errDead
+		return ledger.Copy{}, false, errDead
 	}
-	return d.Ledger.FailCopy(ctx, k, fence, f)
+	return d.Store.FailCopy(ctx, k, fence, f)
 }
 
-func (d *dyingLedger) LoseCopy(ctx context.Context, k providers.Key, id string, allowed int, window time.Duration) (providers.Copy, error) {
+func (d *dyingLedger) LoseCopy(ctx context.Context, k ledger.Key, id string, allowed int, window time.Duration) (ledger.Copy, error) {
 	if d.dead.Load() {
-		return providers.Copy{}, errDead
+		return ledger.Copy{}, errDead
 	}
-	return d.Ledger.LoseCopy(ctx, k, id, allowed, window)
+	return d.Store.LoseCopy(ctx, k, id, allowed, window)
 }
 
-func (d *dyingLedger) DeleteCopy(ctx context.Context, k providers.Key, operation string, lease time.Duration) (providers.Copy, bool, error) {
+func (d *dyingLedger) DeleteCopy(ctx context.Context, k ledger.Key, operation string, lease time.Duration) (ledger.Copy, bool, error) {
 	if d.dead.Load() {
-		return providers.Copy{}, false, errDead
+		return ledger.Copy{}, false, errDead
 	}
-	return d.Ledger.DeleteCopy(ctx, k, operation, lease)
+	return d.Store.DeleteCopy(ctx, k, operation, lease)
 }
 
-func (d *dyingLedger) FinishDelete(ctx context.Context, k providers.Key, fence int64, to providers.State) (bool, error) {
+func (d *dyingLedger) FinishDelete(ctx context.Context, k ledger.Key, fence int64, to ledger.State) (bool, error) {
 	if d.dead.Load() {
 		return false, errDead
 	}
-	return d.Ledger.FinishDelete(ctx, k, fence, to)
+	return d.Store.FinishDelete(ctx, k, fence, to)
 }
 
-func (d *dyingLedger) FailDelete(ctx context.Context, k providers.Key, fence int64, f providers.Failure) (providers.Copy, bool, error) {
+func (d *dyingLedger) FailDelete(ctx context.Context, k ledger.Key, fence int64, f ledger.Failure) (ledger.Copy, bool, error) {
 	if d.dead.Load() {
-		return providers.Copy{}, false, errDead
+		return ledger.Copy{}, false, errDead
 	}
-	return d.Ledger.FailDelete(ctx, k, fence, f)
+	return d.Store.FailDelete(ctx, k, fence, f)
 }
 
-func (d *dyingLedger) EvictCopy(ctx context.Context, room providers.Key, purpose string, lease time.Duration) (providers.Copy, bool, error) {
+func (d *dyingLedger) EvictCopy(ctx context.Context, room ledger.Key, purpose string, lease time.Duration) (ledger.Copy, bool, error) {
 	if d.dead.Load() {
-		return providers.Copy{}, false, errDead
+		return ledger.Copy{}, false, errDead
 	}
-	return d.Ledger.EvictCopy(ctx, room, purpose, lease)
+	return d.Store.EvictCopy(ctx, room, purpose, lease)
 }
 
 // dyingDepot is the provider as such a gateway sees it.

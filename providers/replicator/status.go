@@ -1,20 +1,23 @@
-package providers
+package replicator
 
 import (
 	"context"
 	"maps"
 	"slices"
+
+	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // ProviderStatus is what is known of a provider, without asking it.
 type ProviderStatus struct {
-	Description
-	Health
+	providers.Description
+	providers.Health
 	// Configured: there is a key. Without one only the provider's name is known.
 	Configured bool
 	// Advice says how to configure it, where it isn't.
 	Advice string
-	Usage  []Usage
+	Usage  []ledger.Usage
 }
 
 // Status returns what is known of a provider.
@@ -22,7 +25,7 @@ func (r *Replicator) Status(ctx context.Context, provider string) (ProviderStatu
 	p, err := r.account(provider)
 	if err != nil {
 		if advice, ok := r.o.Unconfigured[provider]; ok {
-			return ProviderStatus{Description: Description{Provider: provider}, Advice: advice}, nil
+			return ProviderStatus{Description: providers.Description{Provider: provider}, Advice: advice}, nil
 		}
 		return ProviderStatus{}, err
 	}
@@ -39,8 +42,8 @@ func (r *Replicator) Providers() (configured, unconfigured []string) {
 
 // Accounts returns the accounts at the providers configured, in their order: for
 // what they can do, and how they fare.
-func (r *Replicator) Accounts() []Guarded {
-	accounts := make([]Guarded, len(r.names))
+func (r *Replicator) Accounts() []providers.Guarded {
+	accounts := make([]providers.Guarded, len(r.names))
 	for i, name := range r.names {
 		accounts[i] = r.accounts[name]
 	}

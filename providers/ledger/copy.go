@@ -1,10 +1,13 @@
-package providers
+// Package ledger holds the rows of copies: a row for each copy of a blob at a
+// provider. Index drivers keep them in a database; package replicator works on them.
+package ledger
 
 import (
 	"fmt"
 	"time"
 
 	"casgate/cas"
+	"casgate/providers"
 )
 
 // Key names a copy. The same bytes under another account, purpose or extension
@@ -78,7 +81,7 @@ type Copy struct {
 	// Losses counts how often the provider has lost the file lately.
 	Losses int
 	// Error is why the last attempt failed; nil where it didn't.
-	Error *Error
+	Error *providers.Error
 	// OperationID names the work under way, or last done, for those who wait for it.
 	OperationID string
 
@@ -101,4 +104,13 @@ func (c Copy) IsAskedFor() bool {
 		return !c.NextAttemptAt.IsZero() || !c.LeaseUntil.IsZero()
 	}
 	return false
+}
+
+// Settled reports whether no work is under way or due on a row in this state.
+func (s State) Settled() bool {
+	switch s {
+	case StatePending, StateUploading, StateProcessing, StateDeleting:
+		return false
+	}
+	return true
 }

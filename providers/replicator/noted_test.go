@@ -1,10 +1,11 @@
-package providers_test
+package replicator_test
 
 import (
 	"slices"
 	"testing"
 
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // A copy that was noted before is used where the provider has the file, and made
@@ -39,7 +40,7 @@ func TestNotedCopies(t *testing.T) {
 					t.Fatal(err)
 				}
 
-				if row, err := r.Copy(t.Context(), q); err != nil || row.State != providers.StateUnverified || row.FileID != id {
+				if row, err := r.Copy(t.Context(), q); err != nil || row.State != ledger.StateUnverified || row.FileID != id {
 					t.Fatalf("entered: %+v, %v", row, err)
 				}
 			}
@@ -53,7 +54,7 @@ func TestNotedCopies(t *testing.T) {
 				run(t, r)
 				eventually(t, "it is ready", func() bool {
 					row, err := r.Copy(t.Context(), q)
-					return err == nil && row.State == providers.StateReady
+					return err == nil && row.State == ledger.StateReady
 				})
 			}
 			got := ensure(t, r, q)
@@ -77,7 +78,7 @@ func TestRemoveNoted(t *testing.T) {
 	if err := r.Enter(t.Context(), q, f.ID); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := r.Remove(t.Context(), q); err != nil || got[0].State != providers.StateDeleted || len(w.depot.fileIDs()) > 0 {
+	if got, err := r.Remove(t.Context(), q); err != nil || got[0].State != ledger.StateDeleted || len(w.depot.fileIDs()) > 0 {
 		t.Errorf("removed: %+v, %v; files %v", got, err, w.depot.fileIDs())
 	}
 }

@@ -1,4 +1,4 @@
-package providers
+package replicator
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"casgate/cas"
+	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 const (
@@ -40,7 +42,7 @@ func (r *Replicator) Run(ctx context.Context) error {
 
 func (r *Replicator) runQueue(ctx context.Context) error {
 	workers := make(chan struct{}, queueWorkers)
-	busy := &busyKeys{keys: make(map[Key]bool)}
+	busy := &busyKeys{keys: make(map[ledger.Key]bool)}
 	tick := time.NewTicker(r.o.PollInterval)
 	defer tick.Stop()
 	for {
@@ -59,10 +61,10 @@ func (r *Replicator) runQueue(ctx context.Context) error {
 // takeUp begins work on the rows that are due, as far as there are workers.
 func (r *Replicator) takeUp(ctx context.Context, workers chan struct{}, busy *busyKeys) error {
 	accounts := make([]string, 0, len(r.accounts))
-	byAccount := make(map[string]Guarded, len(r.accounts))
+	byAccount := make(map[string]providers.Guarded, len(r.accounts))
 	for _, p := range r.accounts {
 		// Not while it is half-open either: that is for a single call, to find out.
-		if p.Health().Breaker == BreakerClosed {
+		if p.Health().Breaker == providers.BreakerClosed {
 			account := p.Describe().Account
 			accounts = append(accounts, account)
 			byAccount[account] = p
@@ -109,10 +111,10 @@ func (r *Replicator) wakeIfMore(found int) {
 }
 
 // advance does the work of one row. What comes of it is in the ledger.
-func (r *Replicator) advance(ctx context.Context, p Guarded, c Copy) {
+func (r *Replicator) advance(ctx context.Context, p providers.Guarded, c ledger.Copy) {
 	began := time.Now()
 	var err error
-	if c.State == StateDeleting {
+	if c.State == ledger.StateDeleting {
 		var won bool
 		if c, won, err = r.ledger.DeleteCopy(ctx, c.Key, "", r.o.Lease); err == nil && won {
 			err = r.removeDue(ctx, p, c, began)
@@ -121,13 +123,13 @@ func (r *Replicator) advance(ctx context.Context, p Guarded, c Copy) {
 		err = r.resume(ctx, p, c)
 	}
 	// Failures of the provider are in the ledger, and were logged when they came up.
-	if _, known := errors.AsType[*Error](err); err != nil && !known && ctx.Err() == nil {
+	if _, known := errors.AsType[*providers.Error](err); err != nil && !known && ctx.Err() == nil {
 		r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("work on a copy was broken off; trying again later")
 	}
 }
 
 // resume makes a copy that is wanted for whoever asked for it earlier.
-func (r *Replicator) resume(ctx context.Context, p Guarded, c Copy) error {
+func (r *Replicator) resume(ctx context.Context, p providers.Guarded, c ledger.Copy) error {
 	about := p.Describe()
 	purpose, err := about.Purpose(c.Purpose, "")
 	if err != nil {
@@ -142,7 +144,7 @@ func (r *Replicator) resume(ctx context.Context, p Guarded, c Copy) error {
 	}
 	_, _, err = r.join(ctx, job{
 		provider: p, about: about, purpose: purpose, blob: blob,
-		wanted: Wanted{
+		wanted: ledger.Wanted{
 			Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: blob.Size,
 			OperationID: c.OperationID, Margin: margin(purpose.Lifetime()),
 		},
@@ -151,16 +153,16 @@ func (r *Replicator) resume(ctx context.Context, p Guarded, c Copy) error {
 }
 
 // abandon gives up a row that can't be worked on any more.
-func (r *Replicator) abandon(ctx context.Context, c Copy, cause error) error {
-	claimed, won, err := r.ledger.ClaimCopy(ctx, Wanted{Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: c.Size, OperationID: c.OperationID}, r.o.Lease)
+func (r *Replicator) abandon(ctx context.Context, c ledger.Copy, cause error) error {
+	claimed, won, err := r.ledger.ClaimCopy(ctx, ledger.Wanted{Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: c.Size, OperationID: c.OperationID}, r.o.Lease)
 	if err != nil || !won {
 		return err
 	}
-	e := asError(cause, c.Provider, OpUpload)
+	e := asError(cause, c.Provider, providers.OpUpload)
 	if errors.Is(cause, cas.ErrBlobNotFound) {
-		e.Kind, e.Code, e.Message, e.Hint = KindPermanent, CodeBlobNotFound, "the blob isn't there any more", "upload it to the gateway again"
+		e.Kind, e.Code, e.Message, e.Hint = providers.KindPermanent, providers.CodeBlobNotFound, "the blob isn't there any more", "upload it to the gateway again"
 	}
-	failed, held, err := r.ledger.FailCopy(ctx, c.Key, claimed.Fence, Failure{State: StateFailed, Error: e, Uncertain: claimed.Uncertain, Again: true})
+	failed, held, err := r.ledger.FailCopy(ctx, c.Key, claimed.Fence, ledger.Failure{State: ledger.StateFailed, Error: e, Uncertain: claimed.Uncertain, Again: true})
 	if err == nil && held {
 		r.tellSynced(failed, time.Now(), e)
 	}

@@ -1,9 +1,12 @@
-package providers
+package replicator
 
 import (
 	"context"
 	"errors"
 	"fmt"
+
+	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // Reconciliation is what a comparison of the ledger with a provider's own list
@@ -16,13 +19,13 @@ type Reconciliation struct {
 	Remote, Rows int
 	// Unknown are remote files whose names say that a casgate made them, and that no
 	// row names. Applied: they were deleted.
-	Unknown []RemoteFile
+	Unknown []providers.RemoteFile
 	// Gone are copies whose remote file isn't there. Applied: they are lost, and made
 	// again when next asked for.
-	Gone []Copy
+	Gone []ledger.Copy
 	// Elsewhere are copies at other accounts of the provider, which can't be looked at
 	// with the present key. Nothing is done about them.
-	Elsewhere []Copy
+	Elsewhere []ledger.Copy
 	// Foreign counts the remote files that are none of ours. They are left alone.
 	Foreign int
 	// Failures are what could not be done.
@@ -49,7 +52,7 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, apply bool)
 	if err != nil {
 		return report, err
 	}
-	remote := make(map[string]RemoteFile)
+	remote := make(map[string]providers.RemoteFile)
 	for f, err := range p.List(ctx, "") {
 		if err != nil {
 			return report, fmt.Errorf("list the files at %s: %w", provider, err)
@@ -63,13 +66,13 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, apply bool)
 	report.Remote, report.Rows = len(remote), len(after)
 
 	named := make(map[string]bool)
-	inWork := make(map[remoteName]bool)
+	inWork := make(map[providers.ParsedRemoteName]bool)
 	for _, c := range after {
 		switch {
 		case c.Account != about.Account:
 			report.Elsewhere = append(report.Elsewhere, c)
-		case c.State == StateUploading, c.State == StatePending && c.Uncertain, c.State == StateDeleting:
-			inWork[remoteName{digestHex: blobHex(c.Digest), extension: c.Extension}] = true
+		case c.State == ledger.StateUploading, c.State == ledger.StatePending && c.Uncertain, c.State == ledger.StateDeleting:
+			inWork[providers.ParsedRemoteName{DigestHex: providers.RemoteNameDigest(c.Digest), Extension: c.Extension}] = true
 			fallthrough
 		default:
 			named[c.FileID] = true
@@ -77,7 +80,7 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, apply bool)
 	}
 	for _, c := range before {
 		purpose, err := about.Purpose(c.Purpose, "")
-		if c.Account != about.Account || c.State != StateReady || err != nil || purpose.Unlisted {
+		if c.Account != about.Account || c.State != ledger.StateReady || err != nil || purpose.Unlisted {
 			continue
 		}
 		if _, ok := remote[c.FileID]; !ok {
@@ -85,12 +88,12 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, apply bool)
 		}
 	}
 	for _, f := range remote {
-		name, ours := parseRemoteName(f.Name)
+		name, ours := providers.ParseRemoteName(f.Name)
 		switch {
 		case named[f.ID]:
 		case !ours:
 			report.Foreign++
-		case inWork[remoteName{digestHex: name.digestHex, extension: name.extension}]:
+		case inWork[providers.ParsedRemoteName{DigestHex: name.DigestHex, Extension: name.Extension}]:
 			// An attempt that is under way, or will look for it, takes care of it.
 		default:
 			report.Unknown = append(report.Unknown, f)
@@ -103,28 +106,28 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, apply bool)
 }
 
 // apply mends what a comparison found.
-func (r *Replicator) apply(ctx context.Context, p Provider, report *Reconciliation) {
+func (r *Replicator) apply(ctx context.Context, p providers.Provider, report *Reconciliation) {
 	fail := func(err error) {
 		if err != nil {
 			report.Failures = append(report.Failures, err)
 		}
 	}
 	for _, f := range report.Unknown {
-		if err := p.Delete(ctx, f.ID); KindOf(err) != KindLost {
+		if err := p.Delete(ctx, f.ID); providers.KindOf(err) != providers.KindLost {
 			fail(err)
 		}
 	}
 	for _, c := range report.Gone {
-		if err := r.lose(ctx, c); !errors.Is(err, ErrCopyNotFound) {
+		if err := r.lose(ctx, c); !errors.Is(err, ledger.ErrNotFound) {
 			fail(err)
 		}
 	}
 }
 
 // rowsAt reads all rows of a provider.
-func (r *Replicator) rowsAt(ctx context.Context, provider string) ([]Copy, error) {
-	var rows []Copy
-	var after Key
+func (r *Replicator) rowsAt(ctx context.Context, provider string) ([]ledger.Copy, error) {
+	var rows []ledger.Copy
+	var after ledger.Key
 	for {
 		page, err := r.ledger.CopiesAt(ctx, provider, after, reconcilePage)
 		if err != nil {

@@ -1,4 +1,4 @@
-package providers_test
+package replicator_test
 
 import (
 	"bytes"
@@ -16,6 +16,8 @@ import (
 	"casgate/cas/folderstore"
 	"casgate/index/sqliteindex"
 	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 func TestMain(m *testing.M) {
@@ -28,7 +30,7 @@ func TestMain(m *testing.M) {
 type world struct {
 	dir    string
 	store  *cas.Store
-	ledger providers.Ledger
+	ledger ledger.Store
 	depot  *depot
 }
 
@@ -57,9 +59,9 @@ func newWorld(t testing.TB) *world {
 }
 
 // replicator starts one; set changes its options.
-func (w *world) replicator(t testing.TB, set func(*providers.Options)) *providers.Replicator {
+func (w *world) replicator(t testing.TB, set func(*replicator.Options)) *replicator.Replicator {
 	t.Helper()
-	o := providers.Options{
+	o := replicator.Options{
 		Blobs: w.store, Ledger: w.ledger, Providers: []providers.Guarded{w.depot},
 		PollInterval: 50 * time.Millisecond, Log: zerolog.New(zerolog.NewTestWriter(t)),
 		SignURL: func(_ context.Context, d cas.Digest, _ time.Duration) (string, error) {
@@ -69,7 +71,7 @@ func (w *world) replicator(t testing.TB, set func(*providers.Options)) *provider
 	if set != nil {
 		set(&o)
 	}
-	r, err := providers.NewReplicator(o)
+	r, err := replicator.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +80,7 @@ func (w *world) replicator(t testing.TB, set func(*providers.Options)) *provider
 }
 
 // run lets a replicator do its background work until the test ends.
-func run(t testing.TB, r *providers.Replicator) {
+func run(t testing.TB, r *replicator.Replicator) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -99,25 +101,25 @@ func (w *world) put(t testing.TB, content, name string) cas.Digest {
 }
 
 // want is a request for a copy of a blob.
-func want(d cas.Digest) providers.Request {
-	return providers.Request{Digest: d, Provider: "depot", OperationID: "op-" + d.Short()}
+func want(d cas.Digest) replicator.Request {
+	return replicator.Request{Digest: d, Provider: "depot", OperationID: "op-" + d.Short()}
 }
 
 // ensure fails the test where there is no copy to be had.
-func ensure(t testing.TB, r *providers.Replicator, q providers.Request) providers.Copy {
+func ensure(t testing.TB, r *replicator.Replicator, q replicator.Request) ledger.Copy {
 	t.Helper()
 	c, _, err := r.Ensure(t.Context(), q)
 	if err != nil {
 		t.Fatalf("Ensure: %v", err)
 	}
-	if c.State != providers.StateReady || c.FileID == "" {
+	if c.State != ledger.StateReady || c.FileID == "" {
 		t.Fatalf("Ensure gave a copy that is %s, with file id %q", c.State, c.FileID)
 	}
 	return c
 }
 
 // row returns the ledger's row of a copy.
-func (w *world) row(t testing.TB, k providers.Key) providers.Copy {
+func (w *world) row(t testing.TB, k ledger.Key) ledger.Copy {
 	t.Helper()
 	c, err := w.ledger.Copy(t.Context(), k)
 	if err != nil {

@@ -1,4 +1,4 @@
-package providers
+package replicator
 
 import "github.com/prometheus/client_golang/prometheus"
 

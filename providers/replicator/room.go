@@ -1,4 +1,4 @@
-package providers
+package replicator
 
 import (
 	"context"
@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 // makeRoom sees to it that the account can take the copy that was just claimed,
@@ -19,7 +22,7 @@ func (r *Replicator) makeRoom(ctx context.Context, j job) error {
 		if err != nil {
 			return err
 		}
-		var all, same Usage
+		var all, same ledger.Usage
 		for _, u := range usage {
 			all.Files += u.Files
 			all.Bytes += u.Bytes
@@ -35,8 +38,8 @@ func (r *Replicator) makeRoom(ctx context.Context, j job) error {
 		default:
 			return nil
 		}
-		full := &Error{
-			Provider: j.about.Provider, Op: OpCheck, Kind: KindQuota, TooMany: true, Code: "account_full",
+		full := &providers.Error{
+			Provider: j.about.Provider, Op: providers.OpCheck, Kind: providers.KindQuota, TooMany: true, Code: "account_full",
 			Message: fmt.Sprintf("the account is full: %d files with %s, this one included", all.Files, humanize.IBytes(uint64(all.Bytes))),
 		}
 		if r.o.NoEviction {
@@ -72,10 +75,10 @@ func (r *Replicator) evict(ctx context.Context, j job, purpose string) (bool, er
 	err = r.removeRemote(ctx, j.provider, victim)
 	if err != nil {
 		r.postpone(ctx, victim, err)
-	} else if err = r.finishDelete(ctx, victim, StateEvicted); err == nil {
+	} else if err = r.finishDelete(ctx, victim, ledger.StateEvicted); err == nil {
 		r.log.Info().Str("operation_id", id).Stringer("copy", victim.Key).Stringer("for", j.wanted.Key).Msg("removed the copy used least recently, to make room")
 		r.metrics.count(victim.Provider, outcomeEvicted)
-		victim.State = StateEvicted
+		victim.State = ledger.StateEvicted
 	}
 	r.tell(Event{Kind: EventEvicted, OperationID: id, Copy: victim, Start: began, Err: err})
 	return err == nil, err

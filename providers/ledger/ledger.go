@@ -1,22 +1,27 @@
-package providers
+package ledger
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"casgate/cas"
+	"casgate/providers"
 )
 
-// Ledger keeps the rows of copies. Index drivers implement it; index/indextest is
+// ErrNotFound: the ledger has no such copy.
+var ErrNotFound = errors.New("copy not found")
+
+// Store keeps the rows of copies. Index drivers implement it; index/indextest is
 // their conformance kit. Each method is atomic, and all times and leases go by
 // the database's clock. Implementations announce every change of a row to the
 // listeners of all gateways.
 //
 // Errors that are nobody's fault but the database's wrap cas.ErrIndexUnavailable;
 // after one of those a write may or may not have been applied. Where a row is
-// named that isn't there, or is StateDeleted, errors wrap ErrCopyNotFound, unless
+// named that isn't there, or is StateDeleted, errors wrap ErrNotFound, unless
 // the method says otherwise.
-type Ledger interface {
+type Store interface {
 	// Copy returns the row.
 	Copy(ctx context.Context, k Key) (Copy, error)
 
@@ -70,7 +75,7 @@ type Ledger interface {
 	// changes nothing, where the fence isn't the newest any more. With the newest it
 	// may be repeated, and so may FailCopy and FinishDelete: what is recorded already is
 	// held.
-	CompleteCopy(ctx context.Context, k Key, fence int64, f RemoteFile) (c Copy, held bool, err error)
+	CompleteCopy(ctx context.Context, k Key, fence int64, f providers.RemoteFile) (c Copy, held bool, err error)
 
 	// FailCopy ends an attempt that failed, and the lease. The file id is cleared
 	// unless the row becomes StateReady, which only a renewal can: one that is
@@ -129,7 +134,7 @@ type Ledger interface {
 	CopiesAt(ctx context.Context, provider string, after Key, limit int) ([]Copy, error)
 
 	// ExtractedText returns the digest of the text extracted from a blob, or
-	// ErrCopyNotFound.
+	// ErrNotFound.
 	ExtractedText(ctx context.Context, k TextKey) (cas.Digest, error)
 
 	// SetExtractedText records it, in place of one recorded before.
@@ -154,7 +159,7 @@ type Failure struct {
 	// State is StatePending, StateFailed, StateReady (a renewal failed, and the old
 	// file is still good) or StateDeleting.
 	State State
-	Error *Error
+	Error *providers.Error
 	// Uncertain: the attempt may have left a remote file.
 	Uncertain bool
 	// Again: try again After from now; otherwise never by itself.

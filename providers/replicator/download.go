@@ -1,0 +1,50 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"casgate/providers"
+	"casgate/providers/ledger"
+)
+
+// Download streams what a provider gives back for a copy, which need not be the
+// bytes that were uploaded: some rewrite them. Nothing is uploaded for it. A file that
+// the provider doesn't know any more makes the copy lost, and the error KindLost. The
+// caller closes the stream; what fails in its course is an *Error.
+//
+// Errors: ErrNoDownload, ErrCopyInProgress and ledger.ErrNotFound where the copy has no
+// file that could be asked for, an *Error, those of the index.
+func (r *Replicator) Download(ctx context.Context, c ledger.Copy) (io.ReadCloser, error) {
+	p, err := r.account(c.Provider)
+	if err != nil {
+		return nil, err
+	}
+	downloader, ok := providers.Ability[providers.Downloader](p)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", providers.ErrNoDownload, c.Provider)
+	}
+	switch c.State {
+	case ledger.StateReady, ledger.StateUnverified:
+	case ledger.StatePending, ledger.StateUploading, ledger.StateProcessing, ledger.StateDeleting:
+		return nil, fmt.Errorf("%w: %s is %s", providers.ErrCopyInProgress, c.Key, c.State)
+	default:
+		return nil, fmt.Errorf("%w: %s is %s; PUT makes it anew", ledger.ErrNotFound, c.Key, c.State)
+	}
+	if err := unavailable(p); err != nil {
+		return nil, err
+	}
+	body, err := downloader.Download(ctx, c.FileID)
+	if err == nil {
+		r.use(c)
+		return body, nil
+	}
+	if providers.KindOf(err) == providers.KindLost && c.State == ledger.StateReady {
+		if loseErr := r.lose(ctx, c); loseErr != nil && !errors.Is(loseErr, ledger.ErrNotFound) {
+			return nil, loseErr
+		}
+	}
+	return nil, err
+}

@@ -1,0 +1,52 @@
+package replicator
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"casgate/providers"
+	"casgate/providers/ledger"
+)
+
+// What is said of a copy that nobody makes.
+func TestResting(t *testing.T) {
+	t.Parallel()
+	soon, late := time.Now().Add(time.Second), time.Now().Add(time.Minute)
+	refusal := &providers.Error{Provider: "depot", Kind: providers.KindPermanent, Code: "content_filter", RetryAfter: time.Hour}
+	for name, c := range map[string]struct {
+		row        ledger.Copy
+		kind       providers.Kind // of an *Error; empty: none
+		progress   bool           // ErrCopyInProgress
+		waiting    bool           // worth waiting for all the same
+		retryAfter time.Duration
+	}{
+		"failed for good":     {row: ledger.Copy{State: ledger.StateFailed, Error: refusal}, kind: providers.KindPermanent},
+		"failed for a while":  {row: ledger.Copy{State: ledger.StateFailed, Error: refusal, NextAttemptAt: late}, kind: providers.KindPermanent, retryAfter: 59 * time.Second},
+		"lost too often":      {row: ledger.Copy{State: ledger.StateLost, Losses: 4, NextAttemptAt: late}, kind: providers.KindLost, retryAfter: 59 * time.Second},
+		"lost":                {row: ledger.Copy{State: ledger.StateLost, NextAttemptAt: time.Now().Add(-time.Second)}, waiting: true},
+		"being deleted":       {row: ledger.Copy{State: ledger.StateDeleting, LeaseUntil: late}, progress: true, waiting: true},
+		"delete tried soon":   {row: ledger.Copy{State: ledger.StateDeleting, NextAttemptAt: soon}, progress: true, waiting: true},
+		"delete tried later":  {row: ledger.Copy{State: ledger.StateDeleting, NextAttemptAt: late}, progress: true},
+		"pending":             {row: ledger.Copy{State: ledger.StatePending, NextAttemptAt: soon}, waiting: true},
+		"uploading elsewhere": {row: ledger.Copy{State: ledger.StateUploading, LeaseUntil: late}, waiting: true},
+	} {
+		err := resting(c.row)
+		e, _ := errors.AsType[*providers.Error](err)
+		switch {
+		case c.kind != "" && (e == nil || e.Kind != c.kind || e.RetryAfter < c.retryAfter || c.retryAfter == 0 && e.RetryAfter != 0):
+			t.Errorf("%s: %v", name, err)
+		case c.progress != errors.Is(err, providers.ErrCopyInProgress), c.kind == "" && !c.progress && err != nil:
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := givenUp(c.row); c.waiting != (err == nil) {
+			t.Errorf("%s: who waits for it is told %v", name, err)
+		}
+	}
+	if err := givenUp(ledger.Copy{State: ledger.StatePending, NextAttemptAt: late, Error: refusal}); err == nil {
+		t.Error("who waits for what is tried much later is told nothing")
+	}
+	if refusal.RetryAfter != time.Hour {
+		t.Error("the ledger's error was changed, which is shared")
+	}
+}
