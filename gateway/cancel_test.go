@@ -25,12 +25,12 @@ func TestCancelledCallers(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		first, second := make(chan error, 1), make(chan api.Copy, 1)
 		go func() {
-			_, err := c.EnsureFileCopy(ctx, file.ID, "kimi", client.EnsureOptions{})
+			_, err := c.File(file.ID).EnsureCopy(ctx, "kimi", client.EnsureOptions{})
 			first <- err
 		}()
 		eventually(t, "the upload", func() bool { return kimi.count(providers.OpUpload) == 1 })
 		go func() {
-			made, err := c.EnsureFileCopy(t.Context(), file.ID, "kimi", client.EnsureOptions{})
+			made, err := c.File(file.ID).EnsureCopy(t.Context(), "kimi", client.EnsureOptions{})
 			if err != nil {
 				t.Errorf("who stayed: %v", err)
 			}
@@ -51,7 +51,7 @@ func TestCancelledCallers(t *testing.T) {
 		ctx, leave = context.WithCancel(t.Context())
 		other := s.newFile("b.txt", "other text")
 		go func() {
-			_, err := c.EnsureFileCopy(ctx, other.ID, "kimi", client.EnsureOptions{})
+			_, err := c.File(other.ID).EnsureCopy(ctx, "kimi", client.EnsureOptions{})
 			first <- err
 		}()
 		eventually(t, "the upload", func() bool { return kimi.count(providers.OpUpload) == 2 })
@@ -61,7 +61,7 @@ func TestCancelledCallers(t *testing.T) {
 		}
 		release()
 		eventually(t, "the copy to be ready", func() bool {
-			made, err := c.Copy(t.Context(), other.Digest(), "kimi", client.CopyOptions{})
+			made, err := c.Blob(other.Digest()).Copy(t.Context(), "kimi", client.CopyOptions{})
 			return err == nil && made.State == "ready"
 		})
 
@@ -69,7 +69,7 @@ func TestCancelledCallers(t *testing.T) {
 		kimi.breaks(providers.OpDelete, &providers.Error{Provider: "kimi", Op: providers.OpDelete, Kind: providers.KindTransient})
 		ctx, leave = context.WithCancel(t.Context())
 		go func() {
-			_, err := c.DeleteFileEverywhere(ctx, other.ID, client.EverywhereOptions{})
+			_, err := c.File(other.ID).DeleteEverywhere(ctx, client.EverywhereOptions{})
 			first <- err
 		}()
 		eventually(t, "the delete", func() bool { return kimi.count(providers.OpDelete) > 0 })

@@ -76,7 +76,7 @@ func TestContentOfCopies(t *testing.T) {
 				}
 			}
 		}
-		got, err := c.FileCopyContent(t.Context(), file.ID, "qwen", client.CopyOptions{})
+		got, err := c.File(file.ID).CopyContent(t.Context(), "qwen", client.CopyOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestContentOfCopies(t *testing.T) {
 
 		// What breaks off must not look whole.
 		qwen.change(func() { qwen.short = 10 })
-		if got, err = c.CopyContent(t.Context(), d, "qwen", client.CopyOptions{}); err != nil {
+		if got, err = c.Blob(d).CopyContent(t.Context(), "qwen", client.CopyOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		if read, err = io.ReadAll(got.Body); !errors.Is(err, client.ErrUnreachable) {
@@ -110,7 +110,7 @@ func TestContentOfCopies(t *testing.T) {
 		if strings.Contains(glms.Detail, "text?") || !strings.Contains(glms.Detail, s.path(d)) {
 			t.Errorf("%s", glms.Detail)
 		}
-		_, err = c.FileCopyContent(t.Context(), file.ID, "kimi", client.CopyOptions{})
+		_, err = c.File(file.ID).CopyContent(t.Context(), "kimi", client.CopyOptions{})
 		if !errors.Is(err, client.ErrProvider) {
 			t.Errorf("%v", err)
 		}

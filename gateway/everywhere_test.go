@@ -111,7 +111,7 @@ func TestDeleteEverywhereIsNotSaidToBeDoneBeforeItIs(t *testing.T) {
 		s.ensure(file.Digest(), "kimi")
 		answered := make(chan api.FileDeletedEverywhere, 1)
 		go func() {
-			gone, err := c.DeleteFileEverywhere(t.Context(), file.ID, client.EverywhereOptions{})
+			gone, err := c.File(file.ID).DeleteEverywhere(t.Context(), client.EverywhereOptions{})
 			if err != nil {
 				t.Error(err)
 			}
@@ -135,7 +135,7 @@ func TestDeleteEverywhereIsNotSaidToBeDoneBeforeItIs(t *testing.T) {
 		file = s.newFile("c.txt", "c")
 		s.ensure(file.Digest(), "kimi")
 		kimi.breaks(providers.OpDelete, down)
-		gone, err := c.DeleteFileEverywhere(t.Context(), file.ID, client.EverywhereOptions{Async: true})
+		gone, err := c.File(file.ID).DeleteEverywhere(t.Context(), client.EverywhereOptions{Async: true})
 		if err != nil || states(gone.Copies) != "kimi deleting" {
 			t.Errorf("%+v, %v", gone, err)
 		}
@@ -166,7 +166,7 @@ func TestDeleteEverywhereWithoutAKey(t *testing.T) {
 		}
 		// The client doesn't wait for what doesn't come by itself.
 		other := s.newFile("b.txt", "some text")
-		answer, err := s.client().DeleteFileEverywhere(t.Context(), other.ID, client.EverywhereOptions{})
+		answer, err := s.client().File(other.ID).DeleteEverywhere(t.Context(), client.EverywhereOptions{})
 		if err == nil || states(answer.Copies) != "kimi deleting" || !answer.Deleted {
 			t.Errorf("%+v, %v", answer, err)
 		}
@@ -201,13 +201,13 @@ func TestDeleteBlobEverywhere(t *testing.T) {
 		d = s.putNamed("other text", "x.txt")
 		s.ensure(d, "kimi")
 		s.do("DELETE", s.path(d), nil)
-		if gone, err := c.DeleteEverywhere(t.Context(), d, client.EverywhereOptions{}); err != nil || states(gone.Copies) != "kimi deleted" || len(kimi.ids()) != 0 {
+		if gone, err := c.Blob(d).DeleteEverywhere(t.Context(), client.EverywhereOptions{}); err != nil || states(gone.Copies) != "kimi deleted" || len(kimi.ids()) != 0 {
 			t.Errorf("%+v, %v", gone, err)
 		}
 		// By force the files' bytes go as well.
 		file = s.newFile("x.txt", "other text")
 		s.ensure(d, "glm")
-		if gone, err := c.DeleteEverywhere(t.Context(), d, client.EverywhereOptions{Force: true}); err != nil || states(gone.Copies) != "glm deleted" {
+		if gone, err := c.Blob(d).DeleteEverywhere(t.Context(), client.EverywhereOptions{Force: true}); err != nil || states(gone.Copies) != "glm deleted" {
 			t.Errorf("%+v, %v", gone, err)
 		}
 		s.do("GET", "/v1/files/"+file.ID+"/content", nil).wantFileError(t, 404, problem.BlobNotFound, "")

@@ -211,7 +211,7 @@ func TestDeleteEverywhereAmongOthers(t *testing.T) {
 			for i, file := range files {
 				s := servers[i%len(servers)]
 				group.Go(func() {
-					gone, err := s.client().DeleteFileEverywhere(t.Context(), file.ID, client.EverywhereOptions{})
+					gone, err := s.client().File(file.ID).DeleteEverywhere(t.Context(), client.EverywhereOptions{})
 					if err != nil {
 						t.Errorf("the delete: %+v, %v", gone, err)
 					}

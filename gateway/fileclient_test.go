@@ -73,11 +73,11 @@ func TestFilesByTheGoClient(t *testing.T) {
 			len(made.Tags) != 2 || made.ExpiresAt == 0 || made.Digest() != cas.DigestOf(content) {
 			t.Errorf("%+v", made)
 		}
-		if got, err := c.File(ctx, made.ID); err != nil || got.ID != made.ID {
+		if got, err := c.File(made.ID).Meta(ctx); err != nil || got.ID != made.ID {
 			t.Errorf("%+v, %v", got, err)
 		}
 		for _, offset := range []int64{0, 2 << 20} {
-			opened, err := c.FileContent(ctx, made.ID, offset)
+			opened, err := c.File(made.ID).Open(ctx, offset)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,13 +125,13 @@ func TestFilesByTheGoClient(t *testing.T) {
 			t.Errorf("%d files found", count)
 		}
 
-		if err := c.DeleteFile(ctx, made.ID); err != nil {
+		if err := c.File(made.ID).Delete(ctx); err != nil {
 			t.Error(err)
 		}
-		if err := c.DeleteFile(ctx, made.ID); !errors.Is(err, cas.ErrFileNotFound) {
+		if err := c.File(made.ID).Delete(ctx); !errors.Is(err, cas.ErrFileNotFound) {
 			t.Errorf("again: %v", err)
 		}
-		if _, err := c.FileContent(ctx, made.ID, 0); !errors.Is(err, cas.ErrFileNotFound) {
+		if _, err := c.File(made.ID).Open(ctx, 0); !errors.Is(err, cas.ErrFileNotFound) {
 			t.Errorf("its content: %v", err)
 		}
 	})

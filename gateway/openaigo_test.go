@@ -63,7 +63,7 @@ func TestOpenAIsGoClient(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f, err := s.client().File(ctx, more.ID); err != nil || f.Context != "talk" || len(f.Tags) != 2 || string(f.Metadata) != `{"k":"v"}` && string(f.Metadata) != `{"k": "v"}` {
+		if f, err := s.client().File(more.ID).Meta(ctx); err != nil || f.Context != "talk" || len(f.Tags) != 2 || string(f.Metadata) != `{"k":"v"}` && string(f.Metadata) != `{"k": "v"}` {
 			t.Errorf("%+v, %v", f, err)
 		}
 

@@ -186,7 +186,7 @@ func (c *copiesLostCmd) Run(ctx context.Context, std terminal.Streams) error {
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.JSON})
 	defer shown.Close()
 	done := shown.Waiting("looking", c.At)
-	made, err := gateway.ReportLost(ctx, d, c.At, c.ID, client.CopyOptions{Purpose: c.Purpose, Name: c.Name})
+	made, err := gateway.Blob(d).ReportLost(ctx, c.At, c.ID, client.CopyOptions{Purpose: c.Purpose, Name: c.Name})
 	done()
 	if err != nil {
 		return report.AdviseCopy(err)

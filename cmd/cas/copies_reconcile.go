@@ -11,6 +11,7 @@ import (
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
+	"casgate/gateway/client"
 )
 
 type copiesReconcileCmd struct {
@@ -38,7 +39,7 @@ func (c *copiesReconcileCmd) Run(ctx context.Context, std terminal.Streams) erro
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{})
 	defer shown.Close()
 	done := shown.Waiting("comparing", c.Provider)
-	found, err := gateway.Reconcile(ctx, c.Provider, c.Apply)
+	found, err := gateway.Reconcile(ctx, c.Provider, client.ReconcileOptions{Apply: c.Apply})
 	done()
 	if err != nil {
 		return report.AdviseCopy(err)

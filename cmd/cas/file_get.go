@@ -49,7 +49,7 @@ func (c *fileGetCmd) Run(ctx context.Context, std terminal.Streams) error {
 
 // fetchFromProvider fetches the bytes that a provider returns.
 func (c *fileGetCmd) fetchFromProvider(ctx context.Context, gateway *client.Client, output transfer.Output) error {
-	content, err := gateway.FileCopyContent(ctx, string(c.File), c.From, client.CopyOptions{})
+	content, err := gateway.File(string(c.File)).CopyContent(ctx, c.From, client.CopyOptions{})
 	if err != nil {
 		return err
 	}

@@ -47,9 +47,9 @@ func (c *fileInfoCmd) Run(ctx context.Context, std terminal.Streams) error {
 	var files report.Tally
 	for _, id := range c.Files {
 		var info fileAndCopies
-		info.File, err = gateway.File(ctx, string(id))
+		info.File, err = gateway.File(string(id)).Meta(ctx)
 		if err == nil {
-			info.Copies, err = gateway.FileCopies(ctx, string(id))
+			info.Copies, err = gateway.File(string(id)).Copies(ctx)
 		}
 		if report.StopsAll(ctx, err) {
 			return report.Advise(err)

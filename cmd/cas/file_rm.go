@@ -66,7 +66,7 @@ func (c *fileRmCmd) Run(ctx context.Context, std terminal.Streams) error {
 
 // remove deletes a file. It returns what ends the command.
 func (c *fileRmCmd) remove(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *report.Tally, id string) error {
-	err := gateway.DeleteFile(ctx, id)
+	err := gateway.File(id).Delete(ctx)
 	if report.StopsAll(ctx, err) {
 		return report.Advise(err)
 	}
@@ -88,7 +88,7 @@ func (c *fileRmCmd) remove(ctx context.Context, gateway *client.Client, shown *t
 // removeCopies deletes a file's copies at some providers.
 func (c *fileRmCmd) removeCopies(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *report.Tally, id string, at []string) error {
 	for _, provider := range at {
-		deleted, err := gateway.DeleteFileCopies(ctx, id, provider, "")
+		deleted, err := gateway.File(id).DeleteCopies(ctx, provider, "")
 		if report.StopsAll(ctx, err) {
 			return report.Advise(err)
 		}
@@ -108,7 +108,7 @@ func (c *fileRmCmd) removeEverywhere(ctx context.Context, gateway *client.Client
 	limited, cancel := c.Wait.Context(ctx)
 	defer cancel()
 	done := shown.Waiting("deleting", id)
-	gone, err := gateway.DeleteFileEverywhere(limited, id, client.EverywhereOptions{Async: c.Wait.Not})
+	gone, err := gateway.File(id).DeleteEverywhere(limited, client.EverywhereOptions{Async: c.Wait.Not})
 	done()
 	switch {
 	case gone.Deleted && err != nil && ctx.Err() != nil:

@@ -50,7 +50,7 @@ func (c *getCmd) Run(ctx context.Context, std terminal.Streams) error {
 // origin finds out where to fetch from. A token goes to no gateway but that of
 // CAS_URL, whatever URL is given.
 func (c *getCmd) origin() (*transfer.Origin, error) {
-	o := &transfer.Origin{Digest: c.Blob.Digest, Options: client.GetOptions{Signature: c.Blob.Signature}}
+	o := &transfer.Origin{Digest: c.Blob.Digest, Options: client.OpenOptions{Signature: c.Blob.Signature}}
 	var err error
 	if c.Blob.Signature == nil {
 		if o.Gateway, err = c.Connect(); err != nil {

@@ -38,7 +38,7 @@ func (c *lsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	defer gateway.Close()
 	table := terminal.Table{W: std.Out, Format: "%-71s  %9s  %-20s  %-24s  %s", Head: []any{"DIGEST", "SIZE", "CREATED", "MEDIA TYPE", "NAME"}}
 	printed := 0
-	for blob, err := range gateway.List(ctx, c.options()) {
+	for blob, err := range gateway.Blobs(ctx, c.options()) {
 		if err != nil {
 			return report.Advise(err)
 		}
@@ -57,8 +57,8 @@ func (c *lsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	return nil
 }
 
-func (c *lsCmd) options() client.ListOptions {
-	o := client.ListOptions{MediaType: c.MediaType, MaxSize: (*int64)(c.MaxSize), PageSize: maxListPage}
+func (c *lsCmd) options() client.BlobListOptions {
+	o := client.BlobListOptions{MediaType: c.MediaType, MaxSize: (*int64)(c.MaxSize), PageSize: maxListPage}
 	if c.MinSize != nil {
 		o.MinSize = int64(*c.MinSize)
 	}

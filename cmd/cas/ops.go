@@ -146,7 +146,7 @@ func (c *opsCmd) follow(ctx context.Context, gateway *client.Client, std termina
 			return nil // which is how one stops following
 		case <-tick.C:
 		}
-		records, newest, lost, err := gateway.RecordsSince(ctx, place, c.options())
+		added, err := gateway.RecordsSince(ctx, place, c.options())
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -159,9 +159,9 @@ func (c *opsCmd) follow(ctx context.Context, gateway *client.Client, std termina
 		case err != nil:
 			return report.Advise(err)
 		}
-		place, away = newest, false
-		out.tellLost(lost)
-		for _, r := range records {
+		place, away = added.Newest, false
+		out.tellLost(added.Lost)
+		for _, r := range added.Records {
 			if err := out.print(r); err != nil {
 				return err
 			}

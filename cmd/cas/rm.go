@@ -76,10 +76,10 @@ func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *termi
 // ask has the gateway delete a blob, and returns its copies where those are to go, too.
 func (c *rmCmd) ask(ctx context.Context, gateway *client.Client, shown *terminal.Progress, d cas.Digest) ([]api.Copy, error) {
 	if !c.Everywhere {
-		return nil, gateway.Delete(ctx, d, c.Force)
+		return nil, gateway.Blob(d).Delete(ctx, client.DeleteOptions{Force: c.Force})
 	}
 	defer shown.Waiting("deleting", d.Short())()
-	gone, err := gateway.DeleteEverywhere(ctx, d, client.EverywhereOptions{Force: c.Force})
+	gone, err := gateway.Blob(d).DeleteEverywhere(ctx, client.EverywhereOptions{Force: c.Force})
 	if gone.State != "" && ctx.Err() == nil {
 		return gone.Copies, nil // which say what is left
 	}

@@ -39,7 +39,7 @@ func (c *statCmd) Run(ctx context.Context, std terminal.Streams) error {
 		if err != nil {
 			return err
 		}
-		meta, err := gateway.Meta(ctx, d)
+		meta, err := gateway.Blob(d).Meta(ctx)
 		if report.StopsAll(ctx, err) {
 			return report.Advise(err)
 		}

@@ -35,7 +35,7 @@ func (c *urlCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if err != nil {
 		return err
 	}
-	signed, err := gateway.SignURL(ctx, d, c.Expires)
+	signed, err := gateway.Blob(d).SignURL(ctx, c.Expires)
 	if err != nil {
 		return report.Advise(err)
 	}

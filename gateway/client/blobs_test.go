@@ -40,9 +40,9 @@ func pages(queries *[]url.Values) http.HandlerFunc {
 func TestList(t *testing.T) {
 	var queries []url.Values
 	c := newClient(t, pages(&queries))
-	o := client.ListOptions{MediaType: "text/plain", MinSize: 1, MaxSize: new(int64(0)), PageSize: 2}
+	o := client.BlobListOptions{MediaType: "text/plain", MinSize: 1, MaxSize: new(int64(0)), PageSize: 2}
 	n := 0
-	for blob, err := range c.List(t.Context(), o) {
+	for blob, err := range c.Blobs(t.Context(), o) {
 		if err != nil || blob.Digest != number(n) {
 			t.Fatalf("blob %d is %v, %v", n, blob.Digest, err)
 		}
@@ -63,7 +63,7 @@ func TestList(t *testing.T) {
 func TestListAsksForNoPageThatIsNotNeeded(t *testing.T) {
 	var queries []url.Values
 	c := newClient(t, pages(&queries))
-	list := c.List(t.Context(), client.ListOptions{})
+	list := c.Blobs(t.Context(), client.BlobListOptions{})
 	for range 2 { // each range begins anew
 		for range list {
 			break
@@ -77,7 +77,7 @@ func TestListAsksForNoPageThatIsNotNeeded(t *testing.T) {
 func TestListThatTurnsInCircles(t *testing.T) {
 	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, 200, api.BlobPage{Next: "here"}) })
 	errs := 0
-	for _, err := range c.List(t.Context(), client.ListOptions{}) {
+	for _, err := range c.Blobs(t.Context(), client.BlobListOptions{}) {
 		if errs++; err == nil || !strings.Contains(err.Error(), "again and again") {
 			t.Error(err)
 		}
@@ -126,11 +126,11 @@ func TestDeleteAndSign(t *testing.T) {
 		}
 	})
 	for _, force := range []bool{false, true} {
-		if err := c.Delete(t.Context(), digest, force); err != nil {
+		if err := c.Blob(digest).Delete(t.Context(), client.DeleteOptions{Force: force}); err != nil {
 			t.Error(err)
 		}
 	}
-	if signed, err := c.SignURL(t.Context(), digest, 90*time.Second); err != nil || signed.URL != "http://signed" {
+	if signed, err := c.Blob(digest).SignURL(t.Context(), 90*time.Second); err != nil || signed.URL != "http://signed" {
 		t.Errorf("got %v, %v", signed, err)
 	}
 	if diff := cmp.Diff([]string{"DELETE  0", "DELETE ?force=true 0", "POST /url 90"}, requests); diff != "" {

@@ -18,7 +18,7 @@ import (
 	"casgate/gateway/problem"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(withGateway{m}) }
 
 // token is one that errors must not show.
 const token = "cas_id_verysecret"
@@ -77,23 +77,23 @@ func calls(c *client.Client, ctx context.Context) map[string]func() error {
 			return err
 		},
 		"Get": func() error {
-			content, err := c.Get(ctx, d, client.GetOptions{})
+			content, err := c.Blob(d).Open(ctx, client.OpenOptions{})
 			if err == nil {
 				content.Body.Close()
 			}
 			return err
 		},
 		"Stat": func() error {
-			_, err := c.Stat(ctx, d, client.GetOptions{})
+			_, err := c.Blob(d).Stat(ctx, client.OpenOptions{})
 			return err
 		},
 		"Meta": func() error {
-			_, err := c.Meta(ctx, d)
+			_, err := c.Blob(d).Meta(ctx)
 			return err
 		},
-		"Delete": func() error { return c.Delete(ctx, d, true) },
+		"Delete": func() error { return c.Blob(d).Delete(ctx, client.DeleteOptions{Force: true}) },
 		"List": func() error {
-			for _, err := range c.List(ctx, client.ListOptions{}) {
+			for _, err := range c.Blobs(ctx, client.BlobListOptions{}) {
 				return err
 			}
 			return nil
@@ -103,36 +103,36 @@ func calls(c *client.Client, ctx context.Context) map[string]func() error {
 			return err
 		},
 		"SignURL": func() error {
-			_, err := c.SignURL(ctx, d, 1e9)
+			_, err := c.Blob(d).SignURL(ctx, 1e9)
 			return err
 		},
 		"Ready": func() error { return c.Ready(ctx) },
 		"EnsureCopy": func() error {
-			_, err := c.EnsureCopy(ctx, d, "kimi", client.EnsureOptions{})
+			_, err := c.Blob(d).EnsureCopy(ctx, "kimi", client.EnsureOptions{})
 			return err
 		},
 		"ReportLost": func() error {
-			_, err := c.ReportLost(ctx, d, "kimi", "id", client.CopyOptions{})
+			_, err := c.Blob(d).ReportLost(ctx, "kimi", "id", client.CopyOptions{})
 			return err
 		},
 		"Copies": func() error {
-			_, err := c.Copies(ctx, d)
+			_, err := c.Blob(d).Copies(ctx)
 			return err
 		},
 		"Copy": func() error {
-			_, err := c.Copy(ctx, d, "kimi", client.CopyOptions{})
+			_, err := c.Blob(d).Copy(ctx, "kimi", client.CopyOptions{})
 			return err
 		},
 		"DeleteCopies": func() error {
-			_, err := c.DeleteCopies(ctx, d, "kimi", "")
+			_, err := c.Blob(d).DeleteCopies(ctx, "kimi", "")
 			return err
 		},
 		"Reference": func() error {
-			_, err := c.Reference(ctx, d, "kimi", client.ReferenceOptions{})
+			_, err := c.Blob(d).Reference(ctx, "kimi", client.ReferenceOptions{})
 			return err
 		},
 		"Text": func() error {
-			content, err := c.Text(ctx, d, client.TextOptions{})
+			content, err := c.Blob(d).Text(ctx, client.TextOptions{})
 			if err == nil {
 				content.Body.Close()
 			}
@@ -147,7 +147,7 @@ func calls(c *client.Client, ctx context.Context) map[string]func() error {
 			return err
 		},
 		"Reconcile": func() error {
-			_, err := c.Reconcile(ctx, "kimi", true)
+			_, err := c.Reconcile(ctx, "kimi", client.ReconcileOptions{Apply: true})
 			return err
 		},
 		"Operation": func() error {
@@ -159,7 +159,7 @@ func calls(c *client.Client, ctx context.Context) map[string]func() error {
 			return err
 		},
 		"RecordsSince": func() error {
-			_, _, _, err := c.RecordsSince(ctx, "0", client.RecordOptions{})
+			_, err := c.RecordsSince(ctx, "0", client.RecordOptions{})
 			return err
 		},
 		"WaitOperation": func() error {
@@ -226,7 +226,7 @@ func TestTokenAndUserAgentAreSent(t *testing.T) {
 		}
 		answerJSON(w, 200, api.BlobMeta{State: cas.StateLive})
 	})
-	if meta, err := c.Meta(t.Context(), cas.Digest{}); err != nil || meta.State != cas.StateLive {
+	if meta, err := c.Blob(cas.Digest{}).Meta(t.Context()); err != nil || meta.State != cas.StateLive {
 		t.Errorf("got %v, %v", meta, err)
 	}
 }
@@ -277,7 +277,7 @@ func TestRedirectWithinTheGateway(t *testing.T) {
 	round := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, r.URL.Path, http.StatusPermanentRedirect)
 	})
-	if _, err := round.Meta(t.Context(), cas.Digest{}); err == nil || !strings.Contains(err.Error(), "again and again") {
+	if _, err := round.Blob(cas.Digest{}).Meta(t.Context()); err == nil || !strings.Contains(err.Error(), "again and again") {
 		t.Error(err)
 	}
 }
@@ -291,7 +291,7 @@ func TestCancelledContext(t *testing.T) {
 	})
 	failed := make(chan error)
 	go func() {
-		_, err := c.Meta(ctx, cas.Digest{})
+		_, err := c.Blob(cas.Digest{}).Meta(ctx)
 		failed <- err
 	}()
 	<-arrived

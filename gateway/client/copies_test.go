@@ -41,35 +41,35 @@ func TestWhatIsSentAboutCopies(t *testing.T) {
 		want seen
 	}{
 		"ensure": {
-			func() error { _, err := c.EnsureCopy(ctx, d, "kimi", client.EnsureOptions{}); return err },
+			func() error { _, err := c.Blob(d).EnsureCopy(ctx, "kimi", client.EnsureOptions{}); return err },
 			seen{Method: "PUT", URI: blob + "/copies/kimi"},
 		},
 		"ensure, with everything": {
 			func() error {
-				_, err := c.EnsureCopy(ctx, d, "a/b", client.EnsureOptions{CopyOptions: options, Retry: true, Async: true})
+				_, err := c.Blob(d).EnsureCopy(ctx, "a/b", client.EnsureOptions{CopyOptions: options, Retry: true, Async: true})
 				return err
 			},
 			seen{"PUT", blob + "/copies/a%2Fb?name=a+b.md&purpose=file-extract&retry=true", "respond-async", ""},
 		},
 		"lost": {
-			func() error { _, err := c.ReportLost(ctx, d, "kimi", "file_1", options); return err },
+			func() error { _, err := c.Blob(d).ReportLost(ctx, "kimi", "file_1", options); return err },
 			seen{Method: "POST", URI: blob + "/copies/kimi/lost?name=a+b.md&purpose=file-extract", Body: `{"provider_file_id":"file_1"}`},
 		},
-		"copies":    {func() error { _, err := c.Copies(ctx, d); return err }, seen{Method: "GET", URI: blob + "/copies"}},
-		"copy":      {func() error { _, err := c.Copy(ctx, d, "kimi", options); return err }, seen{Method: "GET", URI: blob + "/copies/kimi?name=a+b.md&purpose=file-extract"}},
-		"delete":    {func() error { _, err := c.DeleteCopies(ctx, d, "kimi", ""); return err }, seen{Method: "DELETE", URI: blob + "/copies/kimi"}},
-		"delete of": {func() error { _, err := c.DeleteCopies(ctx, d, "kimi", "batch"); return err }, seen{Method: "DELETE", URI: blob + "/copies/kimi?purpose=batch"}},
+		"copies":    {func() error { _, err := c.Blob(d).Copies(ctx); return err }, seen{Method: "GET", URI: blob + "/copies"}},
+		"copy":      {func() error { _, err := c.Blob(d).Copy(ctx, "kimi", options); return err }, seen{Method: "GET", URI: blob + "/copies/kimi?name=a+b.md&purpose=file-extract"}},
+		"delete":    {func() error { _, err := c.Blob(d).DeleteCopies(ctx, "kimi", ""); return err }, seen{Method: "DELETE", URI: blob + "/copies/kimi"}},
+		"delete of": {func() error { _, err := c.Blob(d).DeleteCopies(ctx, "kimi", "batch"); return err }, seen{Method: "DELETE", URI: blob + "/copies/kimi?purpose=batch"}},
 		"reference": {
 			func() error {
-				_, err := c.Reference(ctx, d, "kimi", client.ReferenceOptions{CopyOptions: options, Kind: "text"})
+				_, err := c.Blob(d).Reference(ctx, "kimi", client.ReferenceOptions{CopyOptions: options, Kind: "text"})
 				return err
 			},
 			seen{Method: "GET", URI: blob + "/references/kimi?kind=text&name=a+b.md&purpose=file-extract"},
 		},
 		"providers": {func() error { _, err := c.Providers(ctx); return err }, seen{Method: "GET", URI: "/v1/providers"}},
 		"provider":  {func() error { _, err := c.Provider(ctx, "kimi"); return err }, seen{Method: "GET", URI: "/v1/providers/kimi"}},
-		"reconcile": {func() error { _, err := c.Reconcile(ctx, "kimi", false); return err }, seen{Method: "POST", URI: "/v1/providers/kimi/reconcile?apply=false"}},
-		"apply":     {func() error { _, err := c.Reconcile(ctx, "kimi", true); return err }, seen{Method: "POST", URI: "/v1/providers/kimi/reconcile?apply=true"}},
+		"reconcile": {func() error { _, err := c.Reconcile(ctx, "kimi", client.ReconcileOptions{}); return err }, seen{Method: "POST", URI: "/v1/providers/kimi/reconcile?apply=false"}},
+		"apply":     {func() error { _, err := c.Reconcile(ctx, "kimi", client.ReconcileOptions{Apply: true}); return err }, seen{Method: "POST", URI: "/v1/providers/kimi/reconcile?apply=true"}},
 		"operation": {func() error { _, err := c.Operation(ctx, "1.kimi"); return err }, seen{Method: "GET", URI: "/v1/operations/1.kimi"}},
 	} {
 		if err := tt.call(); err != nil {
@@ -120,7 +120,7 @@ func TestEnsureWaitsBeyondTheGatewaysPatience(t *testing.T) {
 			refuse(503, problem.ProviderUnavailable, "3"), accept("op"),
 			operationIs(api.OperationPending, nil), operationIs(api.OperationRunning, nil), breakOff, operationIs(api.OperationSucceeded, nil),
 		}}
-		made, err := s.client().EnsureCopy(t.Context(), cas.Digest{}, "kimi", client.EnsureOptions{})
+		made, err := s.client().Blob(cas.Digest{}).EnsureCopy(t.Context(), "kimi", client.EnsureOptions{})
 		if err != nil || made.ProviderFileID != "file_1" || len(s.at) != len(s.steps) {
 			t.Errorf("%+v, %v after %d requests", made, err, len(s.at))
 		}
@@ -135,7 +135,7 @@ func TestEnsureWaitsBeyondTheGatewaysPatience(t *testing.T) {
 
 func TestAsyncEnsureComesBackAtOnce(t *testing.T) {
 	s := &script{t: t, steps: []step{accept("op")}}
-	made, err := s.client().EnsureCopy(t.Context(), cas.Digest{}, "kimi", client.EnsureOptions{Async: true})
+	made, err := s.client().Blob(cas.Digest{}).EnsureCopy(t.Context(), "kimi", client.EnsureOptions{Async: true})
 	if err != nil || made.State != "uploading" || made.OperationID != "op" {
 		t.Errorf("%+v, %v", made, err)
 	}
@@ -148,11 +148,11 @@ func TestFailedOperationIsAnErrorWithTheProvidersWords(t *testing.T) {
 	}
 	for name, call := range map[string]func(*client.Client) error{
 		"ensure": func(c *client.Client) error {
-			_, err := c.EnsureCopy(t.Context(), cas.Digest{}, "kimi", client.EnsureOptions{})
+			_, err := c.Blob(cas.Digest{}).EnsureCopy(t.Context(), "kimi", client.EnsureOptions{})
 			return err
 		},
 		"lost": func(c *client.Client) error {
-			_, err := c.ReportLost(t.Context(), cas.Digest{}, "kimi", "", client.CopyOptions{})
+			_, err := c.Blob(cas.Digest{}).ReportLost(t.Context(), "kimi", "", client.CopyOptions{})
 			return err
 		},
 	} {
@@ -208,7 +208,7 @@ func TestProblemsOfProvidersAreRetriedOnlyWhereThatMayHelp(t *testing.T) {
 					return response(tt.status, "application/problem+json", problem.Details{Code: tt.code, Retryable: tt.retryable}), nil
 				}
 				s := &script{t: t, steps: []step{no, no, no, no, no}}
-				_, err := s.client().Reference(t.Context(), cas.Digest{}, "kimi", client.ReferenceOptions{})
+				_, err := s.client().Blob(cas.Digest{}).Reference(t.Context(), "kimi", client.ReferenceOptions{})
 				if !errors.Is(err, tt.want) || (len(s.at) > 1) != tt.again {
 					t.Errorf("%v after %d attempts", err, len(s.at))
 				}
@@ -227,7 +227,7 @@ func TestTextIsVerified(t *testing.T) {
 		_, _ = io.WriteString(w, sent)
 	})
 	read := func() (string, error) {
-		content, err := c.Text(t.Context(), cas.DigestOf([]byte("x")), client.TextOptions{Provider: "kimi"})
+		content, err := c.Blob(cas.DigestOf([]byte("x"))).Text(t.Context(), client.TextOptions{Provider: "kimi"})
 		if err != nil {
 			return "", err
 		}

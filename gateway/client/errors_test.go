@@ -44,7 +44,7 @@ func TestProblemsBecomeErrors(t *testing.T) {
 		{599, "of_the_future", nil},
 	} {
 		c := newClient(t, func(w http.ResponseWriter, _ *http.Request) { answerProblem(w, tt.status, tt.code) })
-		_, err := c.Meta(t.Context(), cas.Digest{})
+		_, err := c.Blob(cas.Digest{}).Meta(t.Context())
 		for _, sentinel := range sentinels {
 			if errors.Is(err, sentinel) != (sentinel == tt.want) {
 				t.Errorf("%s: errors.Is(%v, %v) is %v", tt.code, err, sentinel, sentinel != tt.want)
@@ -71,7 +71,7 @@ func TestStatWithoutBodyTellsByStatus(t *testing.T) {
 			w.Header().Set("X-Request-Id", "op-2")
 			w.WriteHeader(status)
 		})
-		_, err := c.Stat(t.Context(), cas.Digest{}, client.GetOptions{})
+		_, err := c.Blob(cas.Digest{}).Stat(t.Context(), client.OpenOptions{})
 		e, ok := errors.AsType[*client.Error](err)
 		if !ok || e.Problem.OperationID != "op-2" || e.Problem.Retryable != (status == 503) {
 			t.Errorf("%d: %#v", status, err)
@@ -104,14 +104,14 @@ func TestAnswersOfOthers(t *testing.T) {
 	})
 	t.Run("HTML 404", func(t *testing.T) {
 		c := newClient(t, page(404, "text/html", "<h1>Not Found</h1>"))
-		if _, err := c.Meta(t.Context(), cas.Digest{}); err == nil || errors.Is(err, cas.ErrBlobNotFound) {
+		if _, err := c.Blob(cas.Digest{}).Meta(t.Context()); err == nil || errors.Is(err, cas.ErrBlobNotFound) {
 			t.Error(err)
 		}
 	})
 	t.Run("its own 401 and 403", func(t *testing.T) {
 		for status, want := range map[int]error{401: problem.Unauthenticated, 403: problem.Forbidden} {
 			c := newClient(t, page(status, "text/plain", "go away"))
-			if _, err := c.Meta(t.Context(), cas.Digest{}); !errors.Is(err, want) {
+			if _, err := c.Blob(cas.Digest{}).Meta(t.Context()); !errors.Is(err, want) {
 				t.Errorf("%d: %v", status, err)
 			}
 		}
@@ -125,19 +125,19 @@ func TestAnswersOfOthers(t *testing.T) {
 	})
 	t.Run("truncated problem", func(t *testing.T) {
 		c := newClient(t, page(500, "application/problem+json", `{"code":"int`))
-		if _, err := c.Meta(t.Context(), cas.Digest{}); err == nil || !strings.Contains(err.Error(), "not how a gateway answers") {
+		if _, err := c.Blob(cas.Digest{}).Meta(t.Context()); err == nil || !strings.Contains(err.Error(), "not how a gateway answers") {
 			t.Error(err)
 		}
 	})
 	t.Run("truncated JSON", func(t *testing.T) {
 		c := newClient(t, page(200, "application/json", `{"digest":"sha256:`))
-		if _, err := c.Meta(t.Context(), cas.Digest{}); err == nil || !strings.Contains(err.Error(), "broke off") {
+		if _, err := c.Blob(cas.Digest{}).Meta(t.Context()); err == nil || !strings.Contains(err.Error(), "broke off") {
 			t.Error(err)
 		}
 	})
 	t.Run("other JSON", func(t *testing.T) {
 		c := newClient(t, page(200, "application/json", `{"digest":"md5:1"}`))
-		if _, err := c.Meta(t.Context(), cas.Digest{}); !errors.Is(err, cas.ErrInvalidDigest) {
+		if _, err := c.Blob(cas.Digest{}).Meta(t.Context()); !errors.Is(err, cas.ErrInvalidDigest) {
 			t.Error(err)
 		}
 	})
@@ -156,7 +156,7 @@ func TestSignatureIsNotInErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = clientOf(t, signed.Base).Get(t.Context(), signed.Digest, client.GetOptions{Signature: signed.Signature})
+	_, err = clientOf(t, signed.Base).Blob(signed.Digest).Open(t.Context(), client.OpenOptions{Signature: signed.Signature})
 	if err == nil || strings.Contains(err.Error(), "verysecret") {
 		t.Error(err)
 	}

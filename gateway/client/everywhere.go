@@ -21,36 +21,6 @@ type EverywhereOptions struct {
 	Async bool
 }
 
-// DeleteFileEverywhere deletes a file, its blob and that blob's copies at all
-// providers; where other files refer to the blob it stays, with its copies, and the
-// answer says so. It waits until the providers have confirmed it, unless told
-// otherwise, for as long as ctx lives; when ctx ends the work goes on. An error that
-// comes with an answer is about the copies that are left: the file is gone.
-//
-// A delete that was cut short can be repeated: it goes on where it was. It is not
-// retried, as Delete isn't.
-func (c *Client) DeleteFileEverywhere(ctx context.Context, id string, o EverywhereOptions) (api.FileDeletedEverywhere, error) {
-	var answer api.FileDeletedEverywhere
-	if err := c.doJSON(ctx, everywhereRequest(filePath(id), o), &answer); err != nil {
-		return answer, err
-	}
-	return answer, c.confirm(ctx, answer.Copies, o)
-}
-
-// DeleteEverywhere deletes a blob and its copies at all providers, as
-// DeleteFileEverywhere does. A blob that files refer to is deleted only by force.
-func (c *Client) DeleteEverywhere(ctx context.Context, d cas.Digest, o EverywhereOptions) (api.DeletedEverywhere, error) {
-	r := everywhereRequest(blobPath(d), o)
-	if o.Force {
-		r.query.Set("force", "true")
-	}
-	var answer api.DeletedEverywhere
-	if err := c.doJSON(ctx, r, &answer); err != nil {
-		return answer, err
-	}
-	return answer, c.confirm(ctx, answer.Copies, o)
-}
-
 func everywhereRequest(path string, o EverywhereOptions) *request {
 	r := &request{method: http.MethodDelete, path: path, query: url.Values{"everywhere": {"true"}}, header: http.Header{}, patient: true}
 	if o.Async {
@@ -59,9 +29,9 @@ func everywhereRequest(path string, o EverywhereOptions) *request {
 	return r
 }
 
-// confirm waits until those of the copies are deleted that are being deleted, and
+// confirmDeletes waits until those of the copies are deleted that are being deleted, and
 // corrects their states. It gives up where that doesn't go on by itself.
-func (c *Client) confirm(ctx context.Context, copies []api.Copy, o EverywhereOptions) error {
+func (c *Client) confirmDeletes(ctx context.Context, copies []api.Copy, o EverywhereOptions) error {
 	if o.Async {
 		return nil
 	}
@@ -70,7 +40,7 @@ func (c *Client) confirm(ctx context.Context, copies []api.Copy, o EverywhereOpt
 		if copies[i].State != api.CopyDeleting {
 			continue
 		}
-		if err := c.confirmOne(ctx, &copies[i]); err != nil {
+		if err := c.confirmDelete(ctx, &copies[i]); err != nil {
 			failures = append(failures, err)
 		}
 		if ctx.Err() != nil {
@@ -80,7 +50,7 @@ func (c *Client) confirm(ctx context.Context, copies []api.Copy, o EverywhereOpt
 	return errors.Join(failures...)
 }
 
-func (c *Client) confirmOne(ctx context.Context, one *api.Copy) error {
+func (c *Client) confirmDelete(ctx context.Context, one *api.Copy) error {
 	operation, err := c.followOperation(ctx, one.OperationID, func(o api.Operation) bool {
 		return o.Error != nil && !o.Error.Retryable
 	})
@@ -101,7 +71,7 @@ func (c *Client) confirmOne(ctx context.Context, one *api.Copy) error {
 
 // confirmGone asks what the gateway knows of a copy.
 func (c *Client) confirmGone(ctx context.Context, one *api.Copy) error {
-	left, err := c.Copies(ctx, one.Digest)
+	left, err := c.Blob(one.Digest).Copies(ctx)
 	if err != nil && !errors.Is(err, cas.ErrBlobNotFound) {
 		return err
 	}

@@ -28,44 +28,47 @@ func TestWhatIsSentAboutFilesAndTheirCopies(t *testing.T) {
 	}{
 		"ensure": {
 			func() error {
-				_, err := c.EnsureFileCopy(ctx, "file-a", "a/b", client.EnsureOptions{CopyOptions: options, Async: true})
+				_, err := c.File("file-a").EnsureCopy(ctx, "a/b", client.EnsureOptions{CopyOptions: options, Async: true})
 				return err
 			},
 			seen{"PUT", file + "/copies/a%2Fb?name=a+b.md&purpose=batch", "respond-async", ""},
 		},
-		"copies": {func() error { _, err := c.FileCopies(ctx, "file-a"); return err }, seen{Method: "GET", URI: file + "/copies"}},
+		"copies": {func() error { _, err := c.File("file-a").Copies(ctx); return err }, seen{Method: "GET", URI: file + "/copies"}},
 		"delete at": {
-			func() error { _, err := c.DeleteFileCopies(ctx, "file-a", "kimi", "batch"); return err },
+			func() error { _, err := c.File("file-a").DeleteCopies(ctx, "kimi", "batch"); return err },
 			seen{Method: "DELETE", URI: file + "/copies/kimi?purpose=batch"},
 		},
 		"reference": {
 			func() error {
-				_, err := c.FileReference(ctx, "file-a", "kimi", client.ReferenceOptions{Kind: "text"})
+				_, err := c.File("file-a").Reference(ctx, "kimi", client.ReferenceOptions{Kind: "text"})
 				return err
 			},
 			seen{Method: "GET", URI: file + "/references/kimi?kind=text"},
 		},
 		"everywhere": {
 			func() error {
-				_, err := c.DeleteFileEverywhere(ctx, "file-a", client.EverywhereOptions{Force: true})
+				_, err := c.File("file-a").DeleteEverywhere(ctx, client.EverywhereOptions{Force: true})
 				return err
 			},
 			seen{Method: "DELETE", URI: file + "?everywhere=true"},
 		},
 		"everywhere, later": {
 			func() error {
-				_, err := c.DeleteFileEverywhere(ctx, "file-a", client.EverywhereOptions{Async: true})
+				_, err := c.File("file-a").DeleteEverywhere(ctx, client.EverywhereOptions{Async: true})
 				return err
 			},
 			seen{"DELETE", file + "?everywhere=true", "respond-async", ""},
 		},
 		"blob everywhere": {
-			func() error { _, err := c.DeleteEverywhere(ctx, d, client.EverywhereOptions{Force: true}); return err },
+			func() error {
+				_, err := c.Blob(d).DeleteEverywhere(ctx, client.EverywhereOptions{Force: true})
+				return err
+			},
 			seen{Method: "DELETE", URI: "/v1/blobs/" + d.String() + "?everywhere=true&force=true"},
 		},
 		"content": {
 			func() error {
-				content, err := c.FileCopyContent(ctx, "file-a", "kimi", options)
+				content, err := c.File("file-a").CopyContent(ctx, "kimi", options)
 				if err == nil {
 					err = content.Body.Close()
 				}
@@ -102,7 +105,7 @@ func TestExists(t *testing.T) {
 			}
 			answerJSON(w, 200, tt.answer)
 		})
-		if got, err := c.Exists(t.Context(), d); got != tt.want || !errors.Is(err, tt.err) {
+		if got, err := c.Blob(d).Exists(t.Context()); got != tt.want || !errors.Is(err, tt.err) {
 			t.Errorf("%s: %t, %v", name, got, err)
 		}
 	}
@@ -152,7 +155,7 @@ func TestDeleteEverywhereWaits(t *testing.T) {
 					_, _ = io.WriteString(w, `{"code":"operation_not_found","status":404}`)
 				}
 			})
-			gone, err := c.DeleteEverywhere(t.Context(), d, client.EverywhereOptions{})
+			gone, err := c.Blob(d).DeleteEverywhere(t.Context(), client.EverywhereOptions{})
 			if !errors.Is(err, tt.err) || len(gone.Copies) != 2 || gone.Copies[0].State != api.CopyDeleted || gone.Copies[1].State != tt.state {
 				t.Errorf("%+v, %v", gone, err)
 			}

@@ -151,41 +151,6 @@ func (r *sizedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// File returns what the gateway knows of a file.
-func (c *Client) File(ctx context.Context, id string) (api.File, error) {
-	var file api.File
-	err := c.doJSON(ctx, &request{method: http.MethodGet, path: filePath(id), mayRetry: always}, &file)
-	return file, err
-}
-
-// DeleteFile deletes a file; its blob stays. It is not retried, as Delete isn't.
-func (c *Client) DeleteFile(ctx context.Context, id string) error {
-	return c.doJSON(ctx, &request{method: http.MethodDelete, path: filePath(id)}, &api.FileDeleted{})
-}
-
-// FileContent opens a file's bytes, as Get does a blob's. Those of an imported file
-// are taken in first, where that has not been done yet.
-func (c *Client) FileContent(ctx context.Context, id string, offset int64) (*Content, error) {
-	r := &request{
-		method: http.MethodGet, path: filePath(id) + "/content",
-		header:   http.Header{"Accept-Encoding": {"identity"}}, // net/http would ask for gzip
-		mayRetry: always, patient: true,
-	}
-	if offset > 0 {
-		r.header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
-	}
-	res, err := c.do(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	content, err := c.openTagged(ctx, GetOptions{Offset: offset}, res)
-	if err != nil {
-		res.Body.Close()
-		return nil, err
-	}
-	return content, nil
-}
-
 // FileListOptions select files. The zero value of each field selects all.
 type FileListOptions struct {
 	Purpose    string

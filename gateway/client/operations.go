@@ -2,93 +2,63 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
 	"time"
 
-	"casgate/cas"
 	"casgate/gateway/api"
 )
 
-// RecordOptions select records of the journal. The zero value of each field selects
-// all.
-type RecordOptions struct {
-	Kind     string
-	Actor    string
-	Digest   cas.Digest
-	FileID   string
-	Provider string
-	Outcome  string
-	Since    time.Time // inclusive
-	Until    time.Time // exclusive
-	// Limit is how many to ask for at a time; 0 leaves that to the gateway.
-	Limit int
-	// After is the Next of a page: older records than that.
-	After string
-	// Following is the Newest of an earlier page: only what was recorded since.
-	Following string
+func operationRequest(id string) *request {
+	return &request{method: http.MethodGet, path: "/v1/operations/" + url.PathEscape(id), mayRetry: always}
 }
 
-func (o RecordOptions) query() url.Values {
-	q := url.Values{}
-	setText(q, "kind", o.Kind)
-	setText(q, "actor", o.Actor)
-	if !o.Digest.IsZero() {
-		q.Set("digest", o.Digest.String())
-	}
-	setText(q, "file", o.FileID)
-	setText(q, "provider", o.Provider)
-	setText(q, "outcome", o.Outcome)
-	setTime(q, "since", o.Since)
-	setTime(q, "until", o.Until)
-	if o.Limit > 0 {
-		q.Set("limit", strconv.Itoa(o.Limit))
-	}
-	setText(q, "after", o.After)
-	setText(q, "following", o.Following)
-	return q
+// Operation returns how far an operation is.
+func (c *Client) Operation(ctx context.Context, id string) (api.Operation, error) {
+	var operation api.Operation
+	err := c.doJSON(ctx, operationRequest(id), &operation)
+	return operation, err
 }
 
-func setTime(q url.Values, name string, at time.Time) {
-	if !at.IsZero() {
-		q.Set(name, at.UTC().Format(time.RFC3339Nano))
-	}
+// WaitOperation waits until an operation has succeeded. One that failed is an
+// *Error, with the operation beside it. When ctx ends the operation goes on.
+func (c *Client) WaitOperation(ctx context.Context, id string) (api.Operation, error) {
+	return c.followOperation(ctx, id, func(api.Operation) bool { return false })
 }
 
-// Records returns a page of the journal, newest first.
-func (c *Client) Records(ctx context.Context, o RecordOptions) (api.RecordPage, error) {
-	var page api.RecordPage
-	err := c.doJSON(ctx, &request{method: http.MethodGet, path: "/v1/operations", query: o.query(), mayRetry: always}, &page)
-	return page, err
-}
-
-// RecordsSince returns all records that came after a place, the Newest of an earlier
-// page, oldest first; and the place to ask for the next time. However many there
-// are, none is missing and none comes twice. Of o the filters count.
-func (c *Client) RecordsSince(ctx context.Context, place string, o RecordOptions) (records []api.Record, newest string, lost uint64, err error) {
-	o.After, o.Following, o.Limit = "", place, MaxRecords
-	for {
-		page, err := c.Records(ctx, o)
+// followOperation waits like WaitOperation, but returns an operation that is still
+// running as soon as enough reports true for it.
+func (c *Client) followOperation(ctx context.Context, id string, enough func(api.Operation) bool) (api.Operation, error) {
+	for looks := 0; ; looks++ {
+		var operation api.Operation
+		r := operationRequest(id)
+		res, err := c.doJSONHead(ctx, r, &operation)
 		if err != nil {
-			return nil, place, lost, err
+			return operation, err
 		}
-		if o.After == "" {
-			newest, lost = page.Newest, page.Lost
+		switch operation.Status {
+		case api.OperationSucceeded:
+			return operation, nil
+		case api.OperationFailed:
+			e := &Error{}
+			if operation.Error != nil {
+				e.Problem = *operation.Error
+				e.retryAfter = time.Duration(e.Problem.RetryAfter) * time.Second
+			} else {
+				e.Problem.Title = "the operation " + id + " failed"
+			}
+			return operation, e
 		}
-		records = append(records, page.Operations...)
-		if page.Next == "" {
-			slices.Reverse(records)
-			return records, newest, lost, nil
+		if enough(operation) {
+			return operation, nil
 		}
-		if page.Next == o.After {
-			return nil, place, lost, fmt.Errorf("%s sends the same page of operations again and again", c.base)
+		wait := max(min(longestWait, firstWait<<min(looks, 10)), parseRetryAfter(res.Header.Get("Retry-After")))
+		timer := time.NewTimer(min(wait, longestRetryAfter))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return operation, c.interrupted(ctx, r)
 		}
-		o.After = page.Next
 	}
 }
-
-// MaxRecords is the most records that a gateway sends at a time.
-const MaxRecords = 1000

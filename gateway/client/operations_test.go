@@ -57,21 +57,21 @@ func TestRecordsSinceGathersPages(t *testing.T) {
 		}
 		answerJSON(w, 200, pages[r.URL.Query().Get("after")])
 	})
-	records, newest, lost, err := c.RecordsSince(t.Context(), "0", client.RecordOptions{Kind: "sync", After: "what was there before", Limit: 1})
+	found, err := c.RecordsSince(t.Context(), "0", client.RecordOptions{Kind: "sync", After: "what was there before", Limit: 1})
 	var ids []string
-	for _, r := range records {
+	for _, r := range found.Records {
 		ids = append(ids, r.ID)
 	}
-	if err != nil || newest != "5" || lost != 1 || strings.Join(ids, "") != "12345" {
-		t.Errorf("%v, newest %q, %d lost, %v", ids, newest, lost, err)
+	if err != nil || found.Newest != "5" || found.Lost != 1 || strings.Join(ids, "") != "12345" {
+		t.Errorf("%v, newest %q, %d lost, %v", ids, found.Newest, found.Lost, err)
 	}
 }
 
 func TestRecordsSinceGivesUpOnPagesThatRepeat(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, 200, api.RecordPage{Next: "again"}) })
-	if _, place, _, err := c.RecordsSince(t.Context(), "7", client.RecordOptions{}); err == nil || place != "7" {
-		t.Errorf("%q, %v", place, err)
+	if found, err := c.RecordsSince(t.Context(), "7", client.RecordOptions{}); err == nil || found.Newest != "7" {
+		t.Errorf("%q, %v", found.Newest, err)
 	}
 }
 
@@ -92,11 +92,11 @@ func TestEnsureAsksAgainWhereOnlyTheRecordIsLeft(t *testing.T) {
 		}
 	})
 	d := cas.DigestOf([]byte("x"))
-	if made, err := c.EnsureCopy(t.Context(), d, "kimi", client.EnsureOptions{}); err != nil || made.ProviderFileID != "file_1" {
+	if made, err := c.Blob(d).EnsureCopy(t.Context(), "kimi", client.EnsureOptions{}); err != nil || made.ProviderFileID != "file_1" {
 		t.Errorf("%+v, %v", made, err)
 	}
 	asked = 0
-	if _, err := c.ReportLost(t.Context(), d, "kimi", "", client.CopyOptions{}); !errors.Is(err, problem.OperationNotFound) {
+	if _, err := c.Blob(d).ReportLost(t.Context(), "kimi", "", client.CopyOptions{}); !errors.Is(err, problem.OperationNotFound) {
 		t.Errorf("%v", err)
 	}
 }

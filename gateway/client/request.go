@@ -37,6 +37,12 @@ type request struct {
 	accept int
 }
 
+func setText(q url.Values, name, value string) {
+	if value != "" {
+		q.Set(name, value)
+	}
+}
+
 func always() bool { return true }
 
 // A request is tried again after firstWait, and then twice as long each time,

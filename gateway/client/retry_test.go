@@ -79,7 +79,7 @@ func TestRetriesUntilItWorks(t *testing.T) {
 			refuse(503, problem.IndexUnavailable, ""), breakOff, refuse(429, problem.TooManyRequests, ""), refuse(503, "", ""),
 			succeed(api.BlobMeta{State: cas.StateLive}),
 		}}
-		if _, err := s.client().Meta(t.Context(), cas.Digest{}); err != nil {
+		if _, err := s.client().Blob(cas.Digest{}).Meta(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for i := 1; i < len(s.at); i++ {
@@ -95,7 +95,7 @@ func TestRetryGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		busy := refuse(503, problem.StoreUnavailable, "")
 		s := &script{t: t, steps: []step{busy, busy, busy, busy, busy}}
-		if _, err := s.client().Meta(t.Context(), cas.Digest{}); !errors.Is(err, cas.ErrStoreUnavailable) || len(s.at) != 5 {
+		if _, err := s.client().Blob(cas.Digest{}).Meta(t.Context()); !errors.Is(err, cas.ErrStoreUnavailable) || len(s.at) != 5 {
 			t.Errorf("%v after %d attempts", err, len(s.at))
 		}
 	})
@@ -123,7 +123,7 @@ func TestRetryAfterIsHeeded(t *testing.T) {
 func TestRetryAfterTooLongIsTheCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{t: t, steps: []step{refuse(503, problem.Overloaded, "3600")}}
-		_, err := s.client().Meta(t.Context(), cas.Digest{})
+		_, err := s.client().Blob(cas.Digest{}).Meta(t.Context())
 		if _, ok := errors.AsType[*client.Error](err); !ok || len(s.at) != 1 {
 			t.Errorf("%v after %d attempts", err, len(s.at))
 		}
@@ -136,7 +136,7 @@ func TestFinalAnswersAreNotRetried(t *testing.T) {
 		code   problem.Code
 	}{{400, problem.InvalidRequest}, {404, problem.BlobNotFound}, {500, problem.Internal}, {502, problem.ObjectCorrupt}, {507, problem.NoSpace}} {
 		s := &script{t: t, steps: []step{refuse(code.status, code.code, "")}}
-		if _, err := s.client().Meta(t.Context(), cas.Digest{}); err == nil {
+		if _, err := s.client().Blob(cas.Digest{}).Meta(t.Context()); err == nil {
 			t.Errorf("%s: no error", code.code)
 		}
 	}
@@ -144,7 +144,7 @@ func TestFinalAnswersAreNotRetried(t *testing.T) {
 
 func TestDeleteAndReadyAreNotRetried(t *testing.T) {
 	s := &script{t: t, steps: []step{breakOff}}
-	if err := s.client().Delete(t.Context(), cas.Digest{}, false); !errors.Is(err, client.ErrUnreachable) {
+	if err := s.client().Blob(cas.Digest{}).Delete(t.Context(), client.DeleteOptions{}); !errors.Is(err, client.ErrUnreachable) {
 		t.Error(err)
 	}
 	s = &script{t: t, steps: []step{breakOff}}
@@ -159,7 +159,7 @@ func TestCancelEndsTheWait(t *testing.T) {
 		defer cancel()
 		s := &script{t: t, steps: []step{refuse(503, problem.Overloaded, "20")}}
 		begun := time.Now()
-		if _, err := s.client().Meta(ctx, cas.Digest{}); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.client().Blob(cas.Digest{}).Meta(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		if took := time.Since(begun); took != 3*time.Second {
@@ -175,7 +175,7 @@ func TestNoAnswerIsGivenUp(t *testing.T) {
 			return nil, context.Cause(r.Context())
 		}
 		s := &script{t: t, steps: []step{stuck, succeed(api.BlobMeta{})}}
-		if _, err := s.client().Meta(t.Context(), cas.Digest{}); err != nil {
+		if _, err := s.client().Blob(cas.Digest{}).Meta(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if s.at[1] < 30*time.Second || s.at[1] > 31*time.Second {

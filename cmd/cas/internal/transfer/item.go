@@ -68,7 +68,10 @@ func (i *Item) OwnName() string {
 
 // Owner returns what has copies, after the item is stored.
 func (i *Item) Owner(gateway *client.Client) Owner {
-	return Owner{Gateway: gateway, Digest: i.Blob.Digest, File: i.File}
+	if i.File != "" {
+		return FileOwner(gateway, i.File)
+	}
+	return BlobOwner(gateway, i.Blob.Digest)
 }
 
 // LocalItem returns the item of a file on this machine. If the file can't be stored,
@@ -104,13 +107,16 @@ func NewItem(gateway *client.Client, of argument.Content, name string) (*Item, e
 		}
 		return item, nil
 	}
-	owner, err := OwnerOf(gateway, of.Stored)
-	if err != nil {
-		return nil, err
-	}
 	item := newItem(of.Stored.String())
-	item.Options.Name, item.File = name, owner.File
-	item.Finish(api.Blob{Digest: owner.Digest}, nil)
+	item.Options.Name, item.File = name, string(of.Stored.File)
+	var stored api.Blob
+	if item.File == "" {
+		var err error
+		if stored.Digest, err = of.Stored.Blob.DigestAt(gateway); err != nil {
+			return nil, err
+		}
+	}
+	item.Finish(stored, nil)
 	return item, nil
 }
 

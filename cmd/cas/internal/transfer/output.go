@@ -21,7 +21,7 @@ import (
 type Origin struct {
 	Gateway *client.Client
 	Digest  cas.Digest
-	Options client.GetOptions
+	Options client.OpenOptions
 	// File is the id of the file to fetch; the first answer then has the digest. Empty:
 	// the blob is fetched by its digest.
 	File string
@@ -33,7 +33,7 @@ type Origin struct {
 // stat asks again with GET, whose answer has the reason.
 func (o *Origin) stat(ctx context.Context) (client.Info, error) {
 	if o.File == "" {
-		info, err := o.Gateway.Stat(ctx, o.Digest, o.Options)
+		info, err := o.Gateway.Blob(o.Digest).Stat(ctx, o.Options)
 		if e, ok := errors.AsType[*client.Error](err); !ok || e.Problem.Retryable {
 			return info, err
 		}
@@ -50,9 +50,9 @@ func (o *Origin) open(ctx context.Context, offset int64) (content *client.Conten
 	options := o.Options
 	options.Offset = offset
 	if o.File == "" {
-		return o.Gateway.Get(ctx, o.Digest, options)
+		return o.Gateway.Blob(o.Digest).Open(ctx, options)
 	}
-	if content, err = o.Gateway.FileContent(ctx, o.File, offset); err == nil {
+	if content, err = o.Gateway.File(o.File).Open(ctx, offset); err == nil {
 		o.Digest = content.Digest
 	}
 	return content, err
@@ -64,7 +64,7 @@ func (o *Origin) explain(ctx context.Context, err error) error {
 	if !errors.Is(err, client.ErrUnreachable) || o.Elsewhere {
 		return err
 	}
-	meta, metaErr := o.Gateway.Meta(ctx, o.Digest)
+	meta, metaErr := o.Gateway.Blob(o.Digest).Meta(ctx)
 	if metaErr == nil && meta.State == cas.StateSuspect {
 		return fmt.Errorf("%w: the gateway found that its bytes of %s are wrong, and broke off; upload the blob again to repair it", cas.ErrObjectCorrupt, o.Digest)
 	}

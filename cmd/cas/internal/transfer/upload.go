@@ -163,7 +163,7 @@ func (u *Uploader) recall(ctx context.Context, item *Item) error {
 	if len(item.Options.Providers) > 0 {
 		return u.send(ctx, item)
 	}
-	meta, err := u.Gateway.Meta(ctx, item.source.Digest)
+	meta, err := u.Gateway.Blob(item.source.Digest).Meta(ctx)
 	if errors.Is(err, cas.ErrBlobNotFound) || err == nil && meta.State != cas.StateLive {
 		return u.send(ctx, item)
 	}

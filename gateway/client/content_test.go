@@ -30,9 +30,9 @@ func serveContent(w http.ResponseWriter, r *http.Request) {
 }
 
 // open gets the content and reads it until it ends in whatever way.
-func open(t *testing.T, c *client.Client, o client.GetOptions) (*client.Content, []byte, error) {
+func open(t *testing.T, c *client.Client, o client.OpenOptions) (*client.Content, []byte, error) {
 	t.Helper()
-	got, err := c.Get(t.Context(), digest, o)
+	got, err := c.Blob(digest).Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,14 +44,14 @@ func open(t *testing.T, c *client.Client, o client.GetOptions) (*client.Content,
 func TestGetAndStat(t *testing.T) {
 	c := newClient(t, serveContent)
 	want := client.Info{Digest: digest, Size: int64(len(content)), MediaType: "text/x-test", Name: "grün.txt"}
-	got, b, err := open(t, c, client.GetOptions{})
+	got, b, err := open(t, c, client.OpenOptions{})
 	if err != nil || !bytes.Equal(b, content) || got.Info != want || got.Offset != 0 {
 		t.Errorf("got %d bytes, %+v, %v", len(b), got.Info, err)
 	}
-	if info, err := c.Stat(t.Context(), digest, client.GetOptions{}); err != nil || info != want {
+	if info, err := c.Blob(digest).Stat(t.Context(), client.OpenOptions{}); err != nil || info != want {
 		t.Errorf("got %+v, %v", info, err)
 	}
-	got, b, err = open(t, c, client.GetOptions{Offset: 1000})
+	got, b, err = open(t, c, client.OpenOptions{Offset: 1000})
 	if err != nil || !bytes.Equal(b, content[1000:]) || got.Info != want || got.Offset != 1000 {
 		t.Errorf("from 1000: got %d bytes, %+v, %v", len(b), got, err)
 	}
@@ -62,7 +62,7 @@ func TestGetOfTheWholeInsteadOfThePart(t *testing.T) {
 		r.Header.Del("Range")
 		serveContent(w, r)
 	})
-	got, b, err := open(t, c, client.GetOptions{Offset: 1000})
+	got, b, err := open(t, c, client.OpenOptions{Offset: 1000})
 	if err != nil || !bytes.Equal(b, content) || got.Offset != 0 {
 		t.Errorf("got %d bytes from %d, %v", len(b), got.Offset, err)
 	}
@@ -77,7 +77,7 @@ func TestGetOfAnotherPart(t *testing.T) {
 			_, _ = w.Write([]byte("x"))
 		})
 		for _, offset := range []int64{0, 1000} {
-			if _, err := c.Get(t.Context(), digest, client.GetOptions{Offset: offset}); err == nil || !strings.Contains(err.Error(), "another part") {
+			if _, err := c.Blob(digest).Open(t.Context(), client.OpenOptions{Offset: offset}); err == nil || !strings.Contains(err.Error(), "another part") {
 				t.Errorf("%q from %d: %v", contentRange, offset, err)
 			}
 		}
@@ -95,7 +95,7 @@ func TestWrongBytesAreNeverWhole(t *testing.T) {
 			w.Header().Set("ETag", etag)
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(wrong))
 		})
-		_, b, err := open(t, c, client.GetOptions{})
+		_, b, err := open(t, c, client.OpenOptions{})
 		if !errors.Is(err, cas.ErrDigestMismatch) || len(wrong) > 0 && len(b) >= len(wrong) {
 			t.Errorf("%s: %d of %d bytes came, %v", name, len(b), len(wrong), err)
 		}
@@ -109,7 +109,7 @@ func TestBodyThatBreaksOff(t *testing.T) {
 		_, _ = w.Write(content[:50_000])
 		panic(http.ErrAbortHandler)
 	})
-	_, b, err := open(t, c, client.GetOptions{})
+	_, b, err := open(t, c, client.OpenOptions{})
 	if !errors.Is(err, client.ErrUnreachable) || errors.Is(err, cas.ErrDigestMismatch) {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
@@ -122,10 +122,10 @@ func TestBodyWithoutLength(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		_, _ = w.Write(content)
 	})
-	if _, err := c.Get(t.Context(), digest, client.GetOptions{}); err == nil || !strings.Contains(err.Error(), "without its length") {
+	if _, err := c.Blob(digest).Open(t.Context(), client.OpenOptions{}); err == nil || !strings.Contains(err.Error(), "without its length") {
 		t.Error(err)
 	}
-	if _, err := c.Stat(t.Context(), digest, client.GetOptions{}); err == nil || !strings.Contains(err.Error(), "without its length") {
+	if _, err := c.Blob(digest).Stat(t.Context(), client.OpenOptions{}); err == nil || !strings.Contains(err.Error(), "without its length") {
 		t.Error(err)
 	}
 }
@@ -139,7 +139,7 @@ func TestCancelWhileTheBodyComes(t *testing.T) {
 		<-r.Context().Done()
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	got, err := c.Get(ctx, digest, client.GetOptions{})
+	got, err := c.Blob(digest).Open(ctx, client.OpenOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,10 +164,10 @@ func TestSignedURLGoesWithoutToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := open(t, c, client.GetOptions{Signature: signed.Signature}); err != nil {
+	if _, _, err := open(t, c, client.OpenOptions{Signature: signed.Signature}); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.Stat(t.Context(), digest, client.GetOptions{Signature: signed.Signature}); err != nil {
+	if _, err := c.Blob(digest).Stat(t.Context(), client.OpenOptions{Signature: signed.Signature}); err != nil {
 		t.Error(err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -35,36 +34,8 @@ type Content struct {
 	Body io.ReadCloser
 }
 
-// GetOptions choose what to read, and how.
-type GetOptions struct {
-	// Offset is the first byte wanted. Where it isn't 0 the bytes can't be verified
-	// by themselves.
-	Offset int64
-	// Signature is that of a signed URL, see ParseBlobURL. It is sent in place of the
-	// token.
-	Signature url.Values
-}
-
-// Get opens a blob. The caller closes the body, soon: the gateway gives up on
-// readers that pause for long.
-func (c *Client) Get(ctx context.Context, d cas.Digest, o GetOptions) (*Content, error) {
-	r := blobRequest(http.MethodGet, d, o)
-	if o.Offset > 0 {
-		r.header.Set("Range", fmt.Sprintf("bytes=%d-", o.Offset))
-	}
-	res, err := c.do(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	content, err := c.openContent(ctx, d, o, res)
-	if err != nil {
-		res.Body.Close()
-		return nil, err
-	}
-	return content, nil
-}
-
-func (c *Client) openContent(ctx context.Context, d cas.Digest, o GetOptions, res *http.Response) (*Content, error) {
+// openContent reads an answer that is a blob, or its rest from offset.
+func (c *Client) openContent(ctx context.Context, d cas.Digest, offset int64, res *http.Response) (*Content, error) {
 	info, err := c.infoOf(d, res)
 	if err != nil {
 		return nil, err
@@ -72,11 +43,11 @@ func (c *Client) openContent(ctx context.Context, d cas.Digest, o GetOptions, re
 	content := &Content{Info: info}
 	body := &contentBody{ctx: ctx, src: res.Body, base: c.base, length: res.ContentLength}
 	if res.StatusCode == http.StatusPartialContent {
-		total, ok := parseContentRange(res.Header.Get("Content-Range"), o.Offset, res.ContentLength)
-		if !ok || o.Offset == 0 {
+		total, ok := parseContentRange(res.Header.Get("Content-Range"), offset, res.ContentLength)
+		if !ok || offset == 0 {
 			return nil, fmt.Errorf("%s sent another part of %s than asked for: %q", c.base, d, res.Header.Get("Content-Range"))
 		}
-		content.Size, content.Offset, content.Body = total, o.Offset, body
+		content.Size, content.Offset, content.Body = total, offset, body
 		return content, nil
 	}
 	content.Body = struct {
@@ -86,33 +57,33 @@ func (c *Client) openContent(ctx context.Context, d cas.Digest, o GetOptions, re
 	return content, nil
 }
 
-// openTagged opens a blob whose digest the answer itself tells, by its entity tag.
-func (c *Client) openTagged(ctx context.Context, o GetOptions, res *http.Response) (*Content, error) {
+// openTagged sends a request for a blob whose digest the caller doesn't know: the
+// entity tag of the answer has it.
+func (c *Client) openTagged(ctx context.Context, r *request, offset int64) (*Content, error) {
+	res, err := c.do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	d, err := cas.ParseDigest(strings.Trim(strings.TrimPrefix(res.Header.Get("ETag"), "W/"), `"`))
 	if err != nil {
+		res.Body.Close()
 		return nil, fmt.Errorf("%s answered with %s, and without the digest; is it a casgate gateway?", c.base, contentTypeText(res.Header))
 	}
-	return c.openContent(ctx, d, o, res)
-}
-
-// Stat asks for a blob's headers. Of the options only the signature matters.
-func (c *Client) Stat(ctx context.Context, d cas.Digest, o GetOptions) (Info, error) {
-	res, err := c.do(ctx, blobRequest(http.MethodHead, d, o))
+	content, err := c.openContent(ctx, d, offset, res)
 	if err != nil {
-		return Info{}, err
+		res.Body.Close()
+		return nil, err
 	}
-	defer res.Body.Close()
-	return c.infoOf(d, res)
+	return content, nil
 }
 
-func blobRequest(method string, d cas.Digest, o GetOptions) *request {
-	return &request{
-		method:    method,
-		path:      blobPath(d),
-		query:     o.Signature,
-		header:    http.Header{"Accept-Encoding": {"identity"}}, // net/http would ask for gzip
-		mayRetry:  always,
-		anonymous: o.Signature != nil,
+// identityHeader asks for the bytes as they are; net/http would ask for gzip.
+func identityHeader() http.Header { return http.Header{"Accept-Encoding": {"identity"}} }
+
+// setOffset asks for the bytes from an offset on.
+func setOffset(r *request, offset int64) {
+	if offset > 0 {
+		r.header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	}
 }
 
