@@ -2,6 +2,7 @@ package wiring
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -44,7 +45,10 @@ func endedNow(r journal.Record, start time.Time, err error) journal.Record {
 		id += "." + r.ID
 	}
 	r.ID, r.Start, r.Duration, r.Outcome = id, start, time.Since(start), journal.OutcomeOK
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled): // the user stopped the command
+		r.Outcome = journal.OutcomeBroken
+	case err != nil:
 		r.Outcome, r.ErrorCode = journal.OutcomeFailed, string(problem.Of(err, "").Code)
 	}
 	return r
