@@ -79,19 +79,32 @@ func classify(err error) (Details, bool) {
 		d.Param = fieldName(e)
 		return withParam(d, err), true
 	}
-	for _, code := range codes {
-		if r := rows[code]; r.matches(err) {
-			detail := r.advice
-			if detail == "" {
-				detail = err.Error()
-			}
-			return withParam(code.Details(detail, ""), err), true
+	atProvider, ok := errors.AsType[*providers.Error](err)
+	if ok {
+		// The bytes that an upload to a provider reads are our own, so a wrong digest is no
+		// fault of the request.
+		if fault, own := providers.GatewayFault(err); own {
+			return withParam(Code(fault).ofError(err), err), true
 		}
 	}
-	if e, ok := errors.AsType[*providers.Error](err); ok {
-		return ofProvider(e), true
+	for _, code := range codes {
+		if rows[code].matches(err) {
+			return withParam(code.ofError(err), err), true
+		}
+	}
+	if ok {
+		return ofProvider(atProvider), true
 	}
 	return Details{}, false
+}
+
+// ofError returns the answer with this code for an error: with its text, unless that
+// must stay in the log.
+func (c Code) ofError(err error) Details {
+	if advice := rows[c].advice; advice != "" {
+		return c.Details(advice, "")
+	}
+	return c.Details(err.Error(), "")
 }
 
 func withParam(d Details, err error) Details {
@@ -121,11 +134,12 @@ type providerRow struct {
 // providerRows are tried in turn; the first that fits decides. The texts of these
 // errors have no secrets in them, and are written for clients.
 var providerRows = []providerRow{
-	// Of our own bytes that could not be read, the ledger remembers these codes.
+	// The codes of providers.GatewayFault, which the ledger remembers.
 	{code: providers.CodeObjectCorrupt, result: ObjectCorrupt},
 	{code: providers.CodeObjectMissing, result: ObjectMissing},
 	{code: providers.CodeBlobNotFound, result: BlobNotFound},
 	{code: providers.CodeStoreUnavailable, result: StoreUnavailable},
+	{code: providers.CodeIndexUnavailable, result: IndexUnavailable},
 	{kind: providers.KindPermanent, result: ProviderRejected},
 	{kind: providers.KindQuota, limited: true, result: ProviderQuota},
 	{kind: providers.KindQuota, result: ProviderQuota, final: true}, // the account must be paid first

@@ -121,9 +121,11 @@ func TestProblemsOfProviders(t *testing.T) {
 		"unknown 429":         {providers.Error{Kind: providers.KindUnknown, Status: 429}, want{ProviderFailed, 502, 2}},
 		"file lost":           {providers.Error{Kind: providers.KindLost, RetryAfter: time.Hour}, want{ProviderFailed, 502, 3600}},
 		"own store, earlier":  {providers.Error{Kind: providers.KindTransient, Code: providers.CodeStoreUnavailable}, want{StoreUnavailable, 503, 2}},
+		"own index, earlier":  {providers.Error{Kind: providers.KindTransient, Code: providers.CodeIndexUnavailable}, want{IndexUnavailable, 503, 2}},
 		"own bytes, earlier":  {providers.Error{Kind: providers.KindTransient, Code: providers.CodeObjectCorrupt}, want{ObjectCorrupt, 502, 0}},
 		"own blob, earlier":   {providers.Error{Kind: providers.KindPermanent, Code: providers.CodeBlobNotFound}, want{BlobNotFound, 404, 0}},
 		"own bytes corrupt":   {providers.Error{Kind: providers.KindUnknown, Cause: fmt.Errorf("send: %w", cas.ErrObjectCorrupt)}, want{ObjectCorrupt, 502, 0}},
+		"own bytes differ":    {providers.Error{Kind: providers.KindUnknown, Cause: fmt.Errorf("send: %w", cas.ErrDigestMismatch)}, want{ObjectCorrupt, 502, 0}},
 		"own bytes missing":   {providers.Error{Kind: providers.KindTransient, Cause: cas.ErrObjectMissing}, want{ObjectMissing, 502, 0}},
 		"own store down":      {providers.Error{Kind: providers.KindTransient, Cause: cas.ErrStoreUnavailable}, want{StoreUnavailable, 503, 2}},
 		"own index down":      {providers.Error{Kind: providers.KindTransient, Cause: cas.ErrIndexUnavailable}, want{IndexUnavailable, 503, 2}},
@@ -169,6 +171,25 @@ func TestProblemsOfCopies(t *testing.T) {
 		p := Of(fmt.Errorf("about a secret: %w", tt.err), "id")
 		if p.Code != tt.code || p.Status != tt.status || p.Title == "" || p.Detail == "" {
 			t.Errorf("%v: %+v", tt.err, p)
+		}
+	}
+}
+
+// An error of our own at an upload has one code when it happens, and when the ledger
+// remembers it.
+func TestGatewayFaultsKeepTheirCode(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []error{
+		cas.ErrObjectCorrupt, cas.ErrDigestMismatch, cas.ErrObjectMissing, cas.ErrBlobNotFound, cas.ErrStoreUnavailable, cas.ErrIndexUnavailable,
+	} {
+		code, ok := providers.GatewayFault(cause)
+		if !ok {
+			t.Fatalf("%v is no fault of the gateway", cause)
+		}
+		now := Of(&providers.Error{Kind: providers.KindUnknown, Cause: cause}, "")
+		later := Of(&providers.Error{Kind: providers.KindTransient, Code: code}, "")
+		if now.Code != Code(code) || later.Code != Code(code) {
+			t.Errorf("%v is %s at first and %s later, want %s", cause, now.Code, later.Code, code)
 		}
 	}
 }
