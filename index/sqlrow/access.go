@@ -37,14 +37,14 @@ func SigningKeys(d *Dialect) Table[access.SigningKey] {
 // in SQLite.
 func scopes(name string) Column[access.Token] {
 	array := TextArray(name, func(t *access.Token) *[]access.Scope { return &t.Scopes })
-	return Column[access.Token]{name, array.Type,
-		func(d *Dialect, t *access.Token) any {
+	return Column[access.Token]{Name: name, Type: array.Type, Scanned: array.Scanned,
+		Target: func(d *Dialect, t *access.Token) any {
 			if d == Postgres {
 				return array.Target(d, t)
 			}
 			return (*commaScopes)(&t.Scopes)
 		},
-		func(d *Dialect, t *access.Token) any {
+		Value: func(d *Dialect, t *access.Token) any {
 			if d == Postgres {
 				return array.Value(d, t)
 			}

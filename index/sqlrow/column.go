@@ -11,51 +11,51 @@ import (
 
 // Text is a column of text.
 func Text[R any, T ~string](name string, field func(*R) *T) Column[R] {
-	return Column[R]{name, TypeText,
-		func(_ *Dialect, row *R) any { return field(row) },
-		func(_ *Dialect, row *R) any { return string(*field(row)) }}
+	return Column[R]{Name: name, Type: TypeText,
+		Target: func(_ *Dialect, row *R) any { return field(row) },
+		Value:  func(_ *Dialect, row *R) any { return string(*field(row)) }}
 }
 
 // Int is a column of integers.
 func Int[R any, T ~int | ~int32 | ~int64](name string, field func(*R) *T) Column[R] {
-	return Column[R]{name, TypeInt,
-		func(_ *Dialect, row *R) any { return field(row) },
-		func(_ *Dialect, row *R) any { return int64(*field(row)) }}
+	return Column[R]{Name: name, Type: TypeInt,
+		Target: func(_ *Dialect, row *R) any { return field(row) },
+		Value:  func(_ *Dialect, row *R) any { return int64(*field(row)) }}
 }
 
 // Bool is a column of booleans.
 func Bool[R any](name string, field func(*R) *bool) Column[R] {
-	return Column[R]{name, TypeBool,
-		func(_ *Dialect, row *R) any { return field(row) },
-		func(_ *Dialect, row *R) any { return *field(row) }}
+	return Column[R]{Name: name, Type: TypeBool,
+		Target: func(_ *Dialect, row *R) any { return field(row) },
+		Value:  func(_ *Dialect, row *R) any { return *field(row) }}
 }
 
 // Bytes is a column of bytes.
 func Bytes[R any](name string, field func(*R) *[]byte) Column[R] {
-	return Column[R]{name, TypeBytes,
-		func(_ *Dialect, row *R) any { return field(row) },
-		func(_ *Dialect, row *R) any { return *field(row) }}
+	return Column[R]{Name: name, Type: TypeBytes,
+		Target: func(_ *Dialect, row *R) any { return field(row) },
+		Value:  func(_ *Dialect, row *R) any { return *field(row) }}
 }
 
 // Hash is a column of 32 bytes.
 func Hash[R any](name string, field func(*R) *[32]byte) Column[R] {
-	return Column[R]{name, TypeBytes,
-		func(_ *Dialect, row *R) any { return (*hash)(field(row)) },
-		func(_ *Dialect, row *R) any { return field(row)[:] }}
+	return Column[R]{Name: name, Type: TypeBytes,
+		Target: func(_ *Dialect, row *R) any { return (*hash)(field(row)) },
+		Value:  func(_ *Dialect, row *R) any { return field(row)[:] }}
 }
 
 // Digest is a column of digests.
 func Digest[R any](name string, field func(*R) *cas.Digest) Column[R] {
-	return Column[R]{name, TypeBytes,
-		func(_ *Dialect, row *R) any { return field(row) },
-		func(_ *Dialect, row *R) any { return field(row)[:] }}
+	return Column[R]{Name: name, Type: TypeBytes,
+		Target: func(_ *Dialect, row *R) any { return field(row) },
+		Value:  func(_ *Dialect, row *R) any { return field(row)[:] }}
 }
 
 // NullDigest is a column of digests, in which null is the zero digest.
 func NullDigest[R any](name string, field func(*R) *cas.Digest) Column[R] {
-	return Column[R]{name, TypeBytes,
-		func(_ *Dialect, row *R) any { return (*nullDigest)(field(row)) },
-		func(_ *Dialect, row *R) any {
+	return Column[R]{Name: name, Type: TypeBytes,
+		Target: func(_ *Dialect, row *R) any { return (*nullDigest)(field(row)) },
+		Value: func(_ *Dialect, row *R) any {
 			if field(row).IsZero() {
 				return nil
 			}
@@ -65,23 +65,23 @@ func NullDigest[R any](name string, field func(*R) *cas.Digest) Column[R] {
 
 // Time is a column of times. They are read in UTC.
 func Time[R any](name string, field func(*R) *time.Time) Column[R] {
-	return Column[R]{name, TypeTime,
-		func(_ *Dialect, row *R) any { return (*nullTime)(field(row)) },
-		func(d *Dialect, row *R) any { return d.Time(*field(row)) }}
+	return Column[R]{Name: name, Type: TypeTime,
+		Target: func(_ *Dialect, row *R) any { return (*nullTime)(field(row)) },
+		Value:  func(d *Dialect, row *R) any { return d.Time(*field(row)) }}
 }
 
 // NullTime is a column of times, in which null is the zero time.
 func NullTime[R any](name string, field func(*R) *time.Time) Column[R] {
-	return Column[R]{name, TypeTime,
-		func(_ *Dialect, row *R) any { return (*nullTime)(field(row)) },
-		func(d *Dialect, row *R) any { return d.NullTime(*field(row)) }}
+	return Column[R]{Name: name, Type: TypeTime,
+		Target: func(_ *Dialect, row *R) any { return (*nullTime)(field(row)) },
+		Value:  func(d *Dialect, row *R) any { return d.NullTime(*field(row)) }}
 }
 
 // JSONObject is a column of JSON objects, in which {} stands for an empty field.
 func JSONObject[R any](name string, field func(*R) *json.RawMessage) Column[R] {
-	return Column[R]{name, TypeJSON,
-		func(_ *Dialect, row *R) any { return (*jsonText)(field(row)) },
-		func(_ *Dialect, row *R) any {
+	return Column[R]{Name: name, Type: TypeJSON,
+		Target: func(_ *Dialect, row *R) any { return (*jsonText)(field(row)) },
+		Value: func(_ *Dialect, row *R) any {
 			if len(*field(row)) == 0 {
 				return "{}"
 			}
@@ -91,9 +91,19 @@ func JSONObject[R any](name string, field func(*R) *json.RawMessage) Column[R] {
 
 // TextArray is a column of lists of texts. An empty list is read as nil.
 func TextArray[R any, T ~string](name string, field func(*R) *[]T) Column[R] {
-	return Column[R]{name, TypeTextArray,
-		func(_ *Dialect, row *R) any { return (*textArray[T])(field(row)) },
-		func(d *Dialect, row *R) any {
+	return Column[R]{Name: name, Type: TypeTextArray,
+		Target: func(d *Dialect, row *R) any {
+			if d.typed {
+				return field(row) // its driver reads arrays
+			}
+			return (*textArray[T])(field(row))
+		},
+		Scanned: func(row *R) {
+			if len(*field(row)) == 0 {
+				*field(row) = nil
+			}
+		},
+		Value: func(d *Dialect, row *R) any {
 			list := make([]string, len(*field(row)))
 			for i, text := range *field(row) {
 				list[i] = string(text)
@@ -175,10 +185,6 @@ func (a *textArray[T]) Scan(src any) error {
 	text, ok := src.(string)
 	if !ok {
 		return fmt.Errorf("scan a list of texts from %T", src)
-	}
-	if text == "[]" {
-		*a = nil
-		return nil
 	}
 	return json.Unmarshal([]byte(text), (*[]T)(a))
 }

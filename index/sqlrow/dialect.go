@@ -47,11 +47,8 @@ func (d *Dialect) typedPlaceholder(n int, t Type) string {
 
 // selected returns the expression by which a column is read.
 func (d *Dialect) selected(name string, t Type) string {
-	switch {
-	case d.typed && t == TypeJSON:
+	if d.typed && t == TypeJSON {
 		return name + "::text"
-	case d.typed && t == TypeTextArray:
-		return "array_to_json(" + name + ")::text"
 	}
 	return name
 }

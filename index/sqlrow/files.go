@@ -45,9 +45,9 @@ func origin(f *cas.File) *cas.Origin {
 // originSource is the column that is null if the file has no origin. It comes before
 // the other columns of an origin, which give the file one.
 func originSource(name string) Column[cas.File] {
-	return Column[cas.File]{name, TypeText,
-		func(_ *Dialect, f *cas.File) any { return (*fileOrigin)(f) },
-		func(_ *Dialect, f *cas.File) any {
+	return Column[cas.File]{Name: name, Type: TypeText,
+		Target: func(_ *Dialect, f *cas.File) any { return (*fileOrigin)(f) },
+		Value: func(_ *Dialect, f *cas.File) any {
 			if f.Origin == nil {
 				return nil
 			}

@@ -25,6 +25,8 @@ type Column[R any] struct {
 	Target func(d *Dialect, row *R) any
 	// Value returns the column as an argument of a statement.
 	Value func(d *Dialect, row *R) any
+	// Scanned, if set, is called after all columns of a row are scanned.
+	Scanned func(row *R)
 }
 
 // Table is a list of columns, in the order of all lists that come from it.
@@ -163,6 +165,11 @@ func (t Table[R]) Scan(from Scanner, more ...any) (R, error) {
 	}
 	if err := from.Scan(append(targets, more...)...); err != nil {
 		return none, err
+	}
+	for _, c := range t.columns {
+		if c.Scanned != nil {
+			c.Scanned(&row)
+		}
 	}
 	return row, nil
 }
