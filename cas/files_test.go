@@ -105,7 +105,7 @@ func TestFilesCreate(t *testing.T) {
 			t.Fatalf("%d bytes: %+v, stored %t, %v", size, f, stored, err)
 		}
 		if b, err := s.store.Blob(t.Context(), d); err != nil || b.Name != "first.txt" || b.MediaType != f.MediaType {
-			t.Errorf("who had asked for the blob before still isn't told of it: %+v, %v", b, err)
+			t.Errorf("a reader that asked for the blob before does not see it: %+v, %v", b, err)
 		}
 		again, stored, err := s.create(bytes.NewReader(content), cas.Upload{}, cas.NewFile{File: cas.File{Name: "second.txt", Purpose: "batch", MediaType: "text/x-own"}})
 		if err != nil || stored || again.ID == f.ID || again.Digest != d || again.MediaType != "text/x-own" {
@@ -120,8 +120,8 @@ func TestFilesCreate(t *testing.T) {
 	}
 }
 
-// Bytes whose digest is declared, and that are there already, are read all the
-// same: whoever wants a file of them has to show them.
+// The bytes of an existing blob are read even if the digest is declared: a client that
+// creates a file must have the bytes.
 func TestFilesCreateOfADeclaredDigest(t *testing.T) {
 	t.Parallel()
 	s := newStudy(t, cas.FilesOptions{})
@@ -168,7 +168,7 @@ func TestFilesCreateRefused(t *testing.T) {
 	if _, _, err := s.create(strings.NewReader("x"), cas.Upload{}, newFile("a/b")); !errors.Is(err, cas.ErrInvalidFile) {
 		t.Errorf("a wrong name: %v", err)
 	}
-	// Who has left would not hear of the file.
+	// A client that has left would not learn the file's id.
 	ctx, leave := context.WithCancel(t.Context())
 	_, _, err := s.Create(ctx, cas.Upload{Body: strings.NewReader("y"), Size: -1}, func() cas.NewFile { return newFile("y") })
 	if err != nil {
@@ -183,7 +183,7 @@ func TestFilesCreateRefused(t *testing.T) {
 		return n, err
 	}), Size: -1}, func() cas.NewFile { return newFile("z") })
 	if !errors.Is(err, context.Canceled) {
-		t.Errorf("one who left: %v", err)
+		t.Errorf("a client that left: %v", err)
 	}
 	if files, _ := s.counts(t); files != 1 {
 		t.Errorf("%d files", files)
@@ -194,7 +194,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// attic is a source in memory.
+// attic is a source in memory, for tests.
 type attic struct {
 	mu      sync.Mutex
 	objects map[string]string
@@ -289,7 +289,7 @@ func TestFilesTakeIn(t *testing.T) {
 			t.Errorf("%s: afterwards %+v with %+v, %v", tt.name, after, after.Origin, err)
 		}
 		if err, ok := told[id]; !ok || !errors.Is(err, tt.want) {
-			t.Errorf("%s: it was told that %v", tt.name, err)
+			t.Errorf("%s: TookIn got the error %v", tt.name, err)
 		}
 	}
 	if _, _, err := s.Bytes(t.Context(), "file-nobody"); !errors.Is(err, cas.ErrFileNotFound) {
@@ -308,8 +308,8 @@ func TestFilesTakeIn(t *testing.T) {
 	}
 }
 
-// Of many who want a file's bytes one takes them in, and goes on for the others
-// where it leaves.
+// Of many callers that need a file's bytes one takes them in, and the work continues for
+// the others if that caller leaves.
 func TestFilesTakeInOnce(t *testing.T) {
 	t.Parallel()
 	lies := &attic{objects: map[string]string{"a": "some text"}, hold: make(chan struct{})}
@@ -334,7 +334,7 @@ func TestFilesTakeInOnce(t *testing.T) {
 	}
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("who left: %v", err)
+		t.Errorf("the caller that left: %v", err)
 	}
 	close(lies.hold)
 	for range cap(stay) {
@@ -344,8 +344,8 @@ func TestFilesTakeInOnce(t *testing.T) {
 	}
 }
 
-// An index that fails to give a file its bytes, or to say that it did, leaves nothing
-// that the next attempt doesn't put right.
+// If an index fails to resolve a file, or to acknowledge that it did, the next attempt
+// succeeds.
 func TestFilesTakeInAgain(t *testing.T) {
 	t.Parallel()
 	for _, there := range []bool{false, true} { // the bytes, as those of another blob
@@ -400,7 +400,7 @@ func eventually(t *testing.T, is func() bool) {
 	defer poll.Stop()
 	for deadline := time.Now().Add(10 * time.Second); !is(); <-poll.C {
 		if time.Now().After(deadline) {
-			t.Fatal("waited in vain")
+			t.Fatal("the condition did not become true in time")
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"casgate/index/sqliteindex"
 )
 
-// house is a Store on real drivers, with a hook on every call to them.
+// house is a Store on real drivers, with a hook on every call of them.
 type house struct {
 	dir       string
 	store     *cas.Store
@@ -32,7 +32,7 @@ type house struct {
 	indexHook indextest.Hook
 }
 
-// openHouse makes the house that the function returned takes down again.
+// openHouse returns a house, and a function that closes it.
 func openHouse(dir string, o cas.Options) (*house, func(), error) {
 	files, err := folderstore.Open(filepath.Join(dir, "objects"))
 	if err != nil {
@@ -86,7 +86,7 @@ func (h *house) read(d cas.Digest) ([]byte, error) {
 	return io.ReadAll(c.Body)
 }
 
-// fact is what a client may rely on about a blob.
+// fact is the state of a blob that a client may rely on.
 type fact int
 
 const (
@@ -114,7 +114,7 @@ func TestStoreAgainstAModel(t *testing.T) {
 		}
 		defer leave()
 		facts := make([]fact, len(contents))
-		var late []cas.ObjectRef // deletes a collector began and may still carry out, at any time
+		var late []cas.ObjectRef // deletes that a collector began, and that may happen at any time
 
 		pick := func(t *rapid.T) (int, []byte, cas.Digest) {
 			i := rapid.IntRange(0, len(contents)-1).Draw(t, "blob")
@@ -341,7 +341,7 @@ func TestEveryReadVerifiesWhereAskedTo(t *testing.T) {
 	}
 }
 
-// What is handed on to where nobody checks is verified each time, also where a read
+// OpenVerified verifies each time, also if a read
 // has just found it right and it was damaged since.
 func TestOpenVerifiedTrustsNothing(t *testing.T) {
 	h := newHouse(t, cas.Options{VerifiedFor: time.Hour, HotBlobSize: -1})

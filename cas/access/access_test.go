@@ -37,7 +37,7 @@ func TestTokenMatchesItsOwnTextAlone(t *testing.T) {
 	expired.ExpiresAt = now
 	valid.ExpiresAt = now.Add(time.Second)
 	if credential.Matches(revoked, now) || credential.Matches(expired, now) || !credential.Matches(valid, now) {
-		t.Error("revocation or expiry is not heeded")
+		t.Error("revocation or expiry has no effect")
 	}
 	if strings.Contains(text, token.Name) || len(text) < 60 {
 		t.Errorf("token text %q", text)
@@ -64,12 +64,12 @@ func TestScopes(t *testing.T) {
 	}
 	for _, bad := range []string{"", "root", "read,", "Read"} {
 		if _, err := access.ParseScopes(bad); err == nil {
-			t.Errorf("%q was taken", bad)
+			t.Errorf("%q was accepted", bad)
 		}
 	}
 	reader, admin := access.Token{Scopes: scopes}, access.Token{Scopes: []access.Scope{access.ScopeAdmin}}
 	if !reader.Allows(access.ScopeWrite) || reader.Allows(access.ScopeDelete) || reader.Allows(access.ScopeAdmin) || !admin.Allows(access.ScopeDelete) {
-		t.Error("scopes are not heeded")
+		t.Error("scopes have no effect")
 	}
 }
 
@@ -136,7 +136,7 @@ func TestSignatureOfAnyBlobVerifies(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := s.Verify(key, now.Add(life)); err == nil {
-			t.Fatal("good beyond its end")
+			t.Fatal("valid after its expiry")
 		}
 	})
 }

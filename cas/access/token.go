@@ -1,6 +1,5 @@
-// Package access says who may do what: API tokens with their scopes, and the
-// keys that sign hash URLs. It holds values only; the index stores them and the
-// gateway asks it.
+// Package access has the values of authorization: API tokens with their scopes, and
+// the keys that sign hash URLs. The index stores them, and the gateway checks them.
 package access
 
 import (
@@ -17,7 +16,7 @@ import (
 	"casgate/cas"
 )
 
-// Errors of this package and of those that store its values.
+// The errors of this package and of the indexes that store its values.
 var (
 	ErrTokenMalformed = errors.New("malformed token")
 	ErrTokenNotFound  = errors.New("token not found")
@@ -25,10 +24,10 @@ var (
 	ErrBadSignature   = errors.New("signed URL is not valid")
 )
 
-// Scope is one thing a token may do.
+// Scope is one permission of a token.
 type Scope string
 
-// The scopes there are. Admin includes all others.
+// The scopes. Admin includes all others.
 const (
 	ScopeRead   Scope = "read"
 	ScopeWrite  Scope = "write"
@@ -37,11 +36,11 @@ const (
 	ScopeAdmin  Scope = "admin"
 )
 
-// AllScopes lists every scope, the mightiest last.
+// AllScopes lists every scope; admin is the last.
 var AllScopes = []Scope{ScopeRead, ScopeWrite, ScopeDelete, ScopeSync, ScopeAdmin}
 
-// ParseScopes reads a comma-separated list such as "read,write". An empty list
-// or an unknown scope is an error that names the ones there are.
+// ParseScopes reads a comma-separated list such as "read,write". For an empty list or
+// an unknown scope it returns an error that lists all scopes.
 func ParseScopes(s string) ([]Scope, error) {
 	var scopes []Scope
 	for word := range strings.SplitSeq(s, ",") {
@@ -65,11 +64,11 @@ func JoinScopes(scopes []Scope) string {
 	return strings.Join(words, ",")
 }
 
-// Token is an API token as the index stores it. The secret itself is not in it.
+// Token is an API token as the index stores it. It does not contain the secret.
 type Token struct {
 	ID         string
 	SecretHash [sha256.Size]byte
-	Name       string // what or whom it is for
+	Name       string // a description for people
 	Scopes     []Scope
 	CreatedAt  time.Time
 	ExpiresAt  time.Time // zero: never
@@ -85,14 +84,14 @@ func (t Token) Check() error {
 	return cas.CheckText("token name", t.Name)
 }
 
-// tokenPrefix begins every token, so that secret scanners can find leaked ones.
+// tokenPrefix is the start of every token, so that secret scanners find leaked tokens.
 const tokenPrefix = "cas_"
 
 // encoding has no underscore, which separates a token's parts, and no upper case.
 var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// NewToken makes a token with a random id and a secret of 32 random bytes. Its
-// text, "cas_<id>_<secret>", is returned beside it and can't be had again.
+// NewToken returns a token with a random id and a secret of 32 random bytes, and its
+// text, "cas_<id>_<secret>". The text can't be computed again.
 func NewToken(name string, scopes []Scope, expiresAt time.Time) (t Token, text string) {
 	var id [10]byte
 	var secret [32]byte
@@ -127,14 +126,14 @@ func ParseCredential(text string) (Credential, error) {
 		return Credential{}, fmt.Errorf("%w: the secret has the wrong length", ErrTokenMalformed)
 	}
 	if _, err := encoding.Decode(secret[:], []byte(secretText)); err != nil {
-		return Credential{}, fmt.Errorf("%w: the secret has characters that can't be in it", ErrTokenMalformed)
+		return Credential{}, fmt.Errorf("%w: the secret has invalid characters", ErrTokenMalformed)
 	}
 	return Credential{ID: id, secretHash: sha256.Sum256(secret[:])}, nil
 }
 
 // Matches reports, in constant time, whether c is the credential of t, and t is
-// neither revoked nor expired at now. The zero Token matches nothing and takes
-// as long as any other.
+// neither revoked nor expired at now. The zero Token matches no credential, in the same
+// time.
 func (c Credential) Matches(t Token, now time.Time) bool {
 	same := subtle.ConstantTimeCompare(c.secretHash[:], t.SecretHash[:]) == 1
 	return same && t.IsValid(now) && t.ID != "" && t.ID == c.ID

@@ -1,6 +1,6 @@
-// Package castest helps to test object stores and what is built on them: the
-// conformance kit that every cas.ObjectStore must pass, a wrapper that injects
-// faults, and a way to ask for real services.
+// Package castest has test support for object stores and for code on top of them: the
+// conformance kit that every cas.ObjectStore must pass, a wrapper that injects faults,
+// and access to real services.
 package castest
 
 import (
@@ -16,9 +16,9 @@ import (
 	"casgate/cas"
 )
 
-// RunObjectStore checks that the stores newStore makes keep the contract of
-// cas.ObjectStore. Each call of newStore returns an empty store, or one whose
-// objects can't collide with the kit's random ones.
+// RunObjectStore checks that the stores of newStore keep the contract of
+// cas.ObjectStore. Each call of newStore returns an empty store, or a store whose
+// objects can't collide with the kit's random objects.
 func RunObjectStore(t *testing.T, newStore func(t *testing.T) cas.ObjectStore) {
 	tests := []struct {
 		name string
@@ -51,7 +51,7 @@ func RunObjectStore(t *testing.T, newStore func(t *testing.T) cas.ObjectStore) {
 	}
 }
 
-// RandomBytes returns n bytes that no other call returned.
+// RandomBytes returns n new random bytes.
 func RandomBytes(n int) []byte {
 	b := make([]byte, n)
 	var seed [32]byte
@@ -224,7 +224,7 @@ func testOverwrite(t *testing.T, s cas.ObjectStore) {
 func testCancelledPut(t *testing.T, s cas.ObjectStore) {
 	b := RandomBytes(4 << 20)
 	ctx, cancel := context.WithCancel(t.Context())
-	// The source cancels its own upload halfway, and then goes on.
+	// The source cancels its own upload halfway, and then continues.
 	src := io.MultiReader(bytes.NewReader(b[:2<<20]), readerFunc(func([]byte) (int, error) { cancel(); return 0, io.EOF }), bytes.NewReader(b[2<<20:]))
 	ref := refOf(b)
 	err := s.Put(ctx, ref, cas.NewVerifyingReader(src, ref.Digest, int64(len(b))))
@@ -275,8 +275,8 @@ func testDelete(t *testing.T, s cas.ObjectStore) {
 	wantObject(t, s, mustPut(t, s, b), b)
 }
 
-// testParallelSame has many writers of one object, half of which fail: the
-// failures must take nothing from the successes.
+// testParallelSame has many writers of one object. Half of them fail, and must not
+// damage the object of the others.
 func testParallelSame(t *testing.T, s cas.ObjectStore) {
 	b := RandomBytes(1 << 20)
 	ref := refOf(b)
@@ -315,8 +315,8 @@ func testParallelMany(t *testing.T, s cas.ObjectStore) {
 	wg.Wait()
 }
 
-// testReadDuringDelete: a reader gets the right bytes to the end, or an error;
-// never a clean end of the wrong ones.
+// testReadDuringDelete: a reader gets all the right bytes, or an error. It never gets
+// io.EOF after wrong bytes.
 func testReadDuringDelete(t *testing.T, s cas.ObjectStore) {
 	b := RandomBytes(8 << 20)
 	ref := mustPut(t, s, b)
@@ -333,7 +333,7 @@ func testReadDuringDelete(t *testing.T, s cas.ObjectStore) {
 	go func() { deleted <- s.Delete(context.Background(), ref) }()
 	rest, err := io.ReadAll(o.Body)
 	if err == nil && !bytes.Equal(append(head, rest...), b) {
-		t.Fatal("the read ended well with wrong bytes")
+		t.Fatal("the read ended without an error after wrong bytes")
 	}
 	o.Body.Close()
 	if err := <-deleted; err != nil {

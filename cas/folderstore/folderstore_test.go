@@ -35,7 +35,7 @@ func TestObjectsAreReadOnlyAndNothingElseStays(t *testing.T) {
 	data := castest.RandomBytes(1000)
 	ref := cas.ObjectRef{Digest: cas.DigestOf(data)}
 	for _, body := range [][]byte{data[:500], data, data[:999], data} {
-		// Only the whole ones succeed; what the others leave is the point.
+		// Only complete bodies succeed. The test checks what the others leave.
 		_ = s.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(body), ref.Digest, 1000))
 	}
 	var files []string

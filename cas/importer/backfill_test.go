@@ -30,7 +30,7 @@ func TestBackfill(t *testing.T) {
 			case f.Name == "0013":
 				return false, nil
 			case f.Name == "0014":
-				return false, errors.New("something nobody has thought of")
+				return false, errors.New("an unexpected error")
 			}
 			return true, nil
 		}
@@ -49,7 +49,7 @@ func TestBackfill(t *testing.T) {
 			t.Errorf("pending: %v", got)
 		}
 
-		// Once more: only what nobody has noted is tried again.
+		// Again: only files without a recorded failure are tried.
 		clear(x.tries)
 		counts, err = importer.Backfill(t.Context(), x.options())
 		want = importer.BackfillCounts{Failed: 1, PutOff: 1, Gone: 1, FailedBefore: 2}
@@ -114,7 +114,7 @@ func TestBackfillStopsWhereNoSpaceIsLeft(t *testing.T) {
 	}
 }
 
-// When it is told to stop it finishes what is in hand, and waits for no server.
+// When its context is done, it finishes the files in progress and waits for no server.
 func TestBackfillStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 
 const old = "s3://old"
 
-// fakeFiles is an index of files whose bytes are taken in by a function.
+// fakeFiles is an index of files. A function decides how taking in ends.
 type fakeFiles struct {
 	mu     sync.Mutex
 	files  map[string]cas.File
@@ -64,7 +64,7 @@ func (x *fakeFiles) ListFiles(_ context.Context, q cas.FileQuery) ([]cas.File, e
 	return page[:min(len(page), q.Limit)], nil
 }
 
-// TakeIn notes failures as cas.Files does.
+// TakeIn records failures as cas.Files does.
 func (x *fakeFiles) TakeIn(_ context.Context, f cas.File) (cas.File, bool, error) {
 	x.mu.Lock()
 	x.tries[f.Name]++

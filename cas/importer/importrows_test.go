@@ -115,8 +115,8 @@ func cmpText(a, b string) int {
 	return 0
 }
 
-// An index that is away for a moment is waited for; one that stays away ends the
-// import.
+// The import waits for an index that is unavailable for a moment. An index that stays
+// unavailable ends the import.
 func TestImportWaitsForTheIndex(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestImportWaitsForTheIndex(t *testing.T) {
 	})
 }
 
-// What was read before the rows broke off is stored.
+// The rows that were read before an error are stored.
 func TestImportOfRowsThatBreakOff(t *testing.T) {
 	t.Parallel()
 	index := &fakeIndex{}

@@ -134,7 +134,7 @@ func TestFileID(t *testing.T) {
 	}
 }
 
-// Whatever a row says, it becomes a file that can be stored, or is refused.
+// Every row becomes a file that can be stored, or is refused.
 func TestAnyRowBecomesAValidFile(t *testing.T) {
 	t.Parallel()
 	text := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))

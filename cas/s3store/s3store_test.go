@@ -102,7 +102,7 @@ func TestOptionsAreChecked(t *testing.T) {
 				t.Fatal("accepted")
 			}
 			if strings.Contains(err.Error(), "secretword") {
-				t.Errorf("the error gives the secret away: %v", err)
+				t.Errorf("the error contains the secret: %v", err)
 			}
 		})
 	}
@@ -111,7 +111,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// A URL made here reads the object, with the media type given, for who has no key.
+// A presigned URL reads the object, with the given media type, without a key.
 func TestPresignGet(t *testing.T) {
 	s := open(t, s3test.NewBucket(t))
 	data := castest.RandomBytes(1000)

@@ -18,7 +18,7 @@ import (
 	"casgate/cas/importer"
 )
 
-// startTime is how long a gateway may take until it serves.
+// startTime limits the start of a gateway.
 const startTime = 30 * time.Second
 
 // gateway is a running `cas serve`.
@@ -29,7 +29,7 @@ type gateway struct {
 	ended   chan struct{}
 }
 
-// serve starts a gateway, which whoever calls must stop.
+// serve starts a gateway. The caller must stop it.
 func (p *place) serve(ctx context.Context) (*gateway, error) {
 	g := &gateway{command: exec.Command(p.program(), "serve"), ended: make(chan struct{})}
 	g.command.Env = p.environment("CAS_LISTEN=127.0.0.1:0", "CAS_ADMIN_LISTEN=", "CAS_AUTH=none")
@@ -63,7 +63,7 @@ func (p *place) serve(ctx context.Context) (*gateway, error) {
 	}
 }
 
-// stop ends the gateway, and waits until it has ended.
+// stop ends the gateway and waits for its end.
 func (g *gateway) stop() {
 	_ = g.command.Process.Signal(syscall.SIGTERM) // it may have ended already
 	<-g.ended

@@ -1,12 +1,12 @@
-// Command old-manager shows how to move in from an old file manager, on one that it
-// makes up: a Postgres table of files, and their objects in a bucket, with all that
-// goes wrong over the years. It registers the files with `cas import`, takes their
-// bytes in with `cas backfill`, and checks every count.
+// Command old-manager demonstrates the migration from an old file manager. It creates
+// an example: a Postgres table of files and their objects in a bucket, with typical
+// errors of old data. It registers the files with `cas import`, takes their bytes in
+// with `cas backfill`, and checks every count.
 //
 //	scripts/services run go run ./scripts/old-manager -rows 10000
 //
-// It makes two databases and two buckets on the services for tests, and removes them
-// at its end. The commands that it prints are those for an old manager of your own.
+// It creates two databases and two buckets on the test services, and removes them when
+// it ends. The commands that it prints work for a real old manager too.
 package main
 
 import (

@@ -8,7 +8,7 @@ import (
 	"casgate/index/pgindex/pgtest"
 )
 
-// The example goes through, and every count is right.
+// The demonstration runs to its end, and every count is right.
 func TestExample(t *testing.T) {
 	castest.Service(t, pgtest.DatabaseVariable)
 	castest.Service(t, s3test.EndpointVariable)

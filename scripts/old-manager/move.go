@@ -14,13 +14,13 @@ import (
 	"casgate/scripts/old-manager/seed"
 )
 
-// someReads is how many files are read before the backfill.
+// someReads is the number of files that are read before the backfill.
 const someReads = 20
 
-// someFailed is the exit code of cas where some of the files failed.
+// someFailed is the exit code of cas if some files failed.
 const someFailed = 7
 
-// move goes through all the steps, and checks the counts of each.
+// move runs all steps and checks the counts of each.
 func move(ctx context.Context, p *place, rows int) error {
 	p.old.Rows = rows
 	start := time.Now()
@@ -28,7 +28,7 @@ func move(ctx context.Context, p *place, rows int) error {
 	if err != nil {
 		return err
 	}
-	step("an old manager with %d files; %d of them can't be read any more, and %d rows are no files at all (%.1f s)",
+	step("an old manager with %d files; %d of them can't be read any more, and %d rows can't become files (%.1f s)",
 		want.Rows, want.Failing, want.Refused, time.Since(start).Seconds())
 
 	if err := p.cas(ctx, 0, nil, "migrate", "up"); err != nil {
@@ -41,7 +41,7 @@ func move(ctx context.Context, p *place, rows int) error {
 	if err := same("imported", imported.Imported, want.Imported, "refused", imported.Failed, want.Refused, "noted", imported.Noted, want.Noted); err != nil {
 		return err
 	}
-	step("%d are registered, and can be used; %d of them lost something that could not be kept", imported.Imported, imported.Noted)
+	step("%d are registered and can be used; %d of them lost a value that a file can't have", imported.Imported, imported.Noted)
 
 	running, err := p.serve(ctx)
 	if err != nil {
@@ -52,13 +52,13 @@ func move(ctx context.Context, p *place, rows int) error {
 	if err != nil {
 		return err
 	}
-	step("a gateway serves them before their bytes are taken in: %d reads, each right", reads)
+	step("a gateway serves them before their bytes are taken in: %d reads, all right", reads)
 
 	var survey importer.SurveyCounts
 	if err := p.cas(ctx, code(want.Failing), &survey, "backfill", "--dry-run"); err != nil {
 		return err
 	}
-	step("a dry run finds %d that would fail without reading a byte; %d have digests that are there already", survey.WouldFail, survey.Duplicates)
+	step("a dry run, which reads no bytes, finds %d that would fail; %d have a digest that the store has", survey.WouldFail, survey.Duplicates)
 
 	var taken struct {
 		importer.BackfillCounts
@@ -70,11 +70,11 @@ func move(ctx context.Context, p *place, rows int) error {
 	if err := same("taken", taken.Taken, want.Taken-int64(reads), "failed", taken.Failed, want.Failing); err != nil {
 		return err
 	}
-	step("%d more have their bytes now; %d failed, and say why", taken.Taken, taken.Failed)
+	step("%d more have their bytes now; %d failed, each with a reason", taken.Taken, taken.Failed)
 	if reads, err = running.read(ctx, want.Digests, len(want.Digests)); err != nil {
 		return err
 	}
-	step("all %d are read from the gateway, bit for bit; they are %d different blobs", reads, want.Blobs)
+	step("the gateway serves all %d with the right bytes; they are %d different blobs", reads, want.Blobs)
 
 	if err := p.cas(ctx, 0, &taken, "backfill", "--write-back", "sha256"); err != nil {
 		return err
@@ -82,12 +82,12 @@ func move(ctx context.Context, p *place, rows int) error {
 	if err := same("taken again", taken.Taken, 0, "failed before", taken.FailedBefore, want.Failing, "written back", taken.WrittenBack, want.WrittenBack); err != nil {
 		return err
 	}
-	step("a second run has nothing to do; %d rows of the old table have their digest now", taken.WrittenBack)
+	step("a second run has no work; %d rows of the old table have their digest now", taken.WrittenBack)
 	fmt.Println("All of it as it should be.")
 	return nil
 }
 
-// code is how cas exits where so many failed.
+// code is the exit code of cas for a number of failures.
 func code(failed int64) int {
 	if failed > 0 {
 		return someFailed
@@ -97,8 +97,8 @@ func code(failed int64) int {
 
 func step(format string, args ...any) { fmt.Printf("  • "+format+"\n", args...) }
 
-// cas runs cas, which must end with this code, and reads the counts it prints where
-// they are asked for.
+// cas runs cas, which must exit with this code. If counts is set, it reads the counts
+// that cas prints.
 func (p *place) cas(ctx context.Context, code int, counts any, args ...string) error {
 	fmt.Println("  $ cas", strings.Join(args, " "))
 	if counts != nil {
@@ -121,7 +121,7 @@ func (p *place) cas(ctx context.Context, code int, counts any, args ...string) e
 	return nil
 }
 
-// same compares counts, given as name, what was counted, and what should have been.
+// same compares counts. Its arguments are names, counted values and expected values.
 func same(counts ...any) error {
 	for i := 0; i < len(counts); i += 3 {
 		if got, want := fmt.Sprint(counts[i+1]), fmt.Sprint(counts[i+2]); got != want {

@@ -18,8 +18,8 @@ import (
 	"casgate/scripts/old-manager/seed"
 )
 
-// place is where the old manager and the gateway are: a database and a bucket for
-// each, on the services for tests, and a folder for the program and its data.
+// place has a database and a bucket for the old manager and for the gateway, on the test
+// services, and a folder for the program and its data.
 type place struct {
 	server    string // the Postgres server's URL
 	databases []string
@@ -35,7 +35,7 @@ func newPlace(ctx context.Context) (_ *place, err error) {
 	p := &place{server: os.Getenv("CAS_TEST_DATABASE_URL")}
 	endpoint, accessKey, secretKey := os.Getenv("CAS_TEST_S3_ENDPOINT"), os.Getenv("CAS_TEST_S3_ACCESS_KEY"), os.Getenv("CAS_TEST_S3_SECRET_KEY")
 	if p.server == "" || endpoint == "" {
-		return nil, errors.New("there are no services; start it with  scripts/services run go run ./scripts/old-manager")
+		return nil, errors.New("there are no services; start this command with  scripts/services run go run ./scripts/old-manager")
 	}
 	defer func() {
 		if err != nil {
@@ -64,7 +64,7 @@ func newPlace(ctx context.Context) (_ *place, err error) {
 	oldBucket, newBucket := "old-manager-"+tag, "casgate-"+tag
 	for _, name := range []string{oldBucket, newBucket} {
 		if err := p.client.MakeBucket(ctx, name, minio.MakeBucketOptions{}); err != nil {
-			return nil, fmt.Errorf("make bucket %s: %w", name, err)
+			return nil, fmt.Errorf("create bucket %s: %w", name, err)
 		}
 		p.buckets = append(p.buckets, name)
 	}
@@ -89,8 +89,8 @@ func newPlace(ctx context.Context) (_ *place, err error) {
 
 func (p *place) program() string { return filepath.Join(p.dir, "cas") }
 
-// environment is that of cas here: the settings of this place, and none of the
-// caller's own.
+// environment returns the environment of cas: the settings of this place, without the
+// caller's settings.
 func (p *place) environment(more ...string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
@@ -101,15 +101,15 @@ func (p *place) environment(more ...string) []string {
 	return append(append(env, p.env...), more...)
 }
 
-// String names what there is, without the passwords.
+// String describes the place without passwords.
 func (p *place) String() string {
 	return fmt.Sprintf("databases %s, buckets %s, folder %s", strings.Join(p.databases, " and "), strings.Join(p.buckets, " and "), p.dir)
 }
 
-// makeDatabase makes a database on the server, and returns its URL.
+// makeDatabase creates a database on the server and returns its URL.
 func (p *place) makeDatabase(ctx context.Context, name string) (databaseURL string, err error) {
 	if err := p.admin(ctx, "create database "+name); err != nil {
-		return "", fmt.Errorf("make database %s: %w", name, err)
+		return "", fmt.Errorf("create database %s: %w", name, err)
 	}
 	p.databases = append(p.databases, name)
 	u, err := url.Parse(p.server)

@@ -74,7 +74,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// Nothing outside can be reached, and nothing is waited for.
+// No object outside the folder can be opened, and no open blocks.
 func TestWhatIsNotThere(t *testing.T) {
 	t.Parallel()
 	s, _ := newFolder(t)
@@ -121,7 +121,7 @@ func TestRows(t *testing.T) {
 	}
 
 	if os.Getuid() == 0 {
-		return // nothing is closed to root
+		return // root may open any folder
 	}
 	if err := os.Chmod(filepath.Join(dir, "a"), 0); err != nil {
 		t.Fatal(err)

@@ -2,5 +2,5 @@ package s3source
 
 import "time"
 
-// SetStall sets how long a body may bring nothing.
+// SetStall sets the time after which a read without bytes ends.
 func SetStall(s *Source, d time.Duration) { s.stall = d }

@@ -14,12 +14,11 @@ import (
 	"casgate/cas/importer"
 )
 
-// placeholder is how Supabase keeps folders that are empty.
+// placeholder is the name of the object that Supabase keeps in an empty folder.
 const placeholder = ".emptyFolderPlaceholder"
 
-// Rows lists all objects below the prefix, as rows of an import. What only stands
-// for a folder is left out. An error, which wraps cas.ErrOriginUnavailable, ends
-// the list.
+// Rows lists all objects below the prefix as rows of an import. It leaves out objects
+// that only mark a folder. An error, which wraps cas.ErrOriginUnavailable, ends the list.
 func (s *Source) Rows(ctx context.Context) iter.Seq2[importer.Row, error] {
 	return func(yield func(importer.Row, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)

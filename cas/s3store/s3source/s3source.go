@@ -1,10 +1,10 @@
-// Package s3source reads the objects of a bucket that isn't ours: the one that an
-// old file manager kept its files in. It never writes.
+// Package s3source reads the bucket in which an old file manager keeps its bytes. It
+// never writes.
 //
-// Supabase Storage speaks S3 below a path, https://<project>.supabase.co/storage/v1/s3,
-// and has requests signed with that path in them
-// (supabase.com/docs/guides/storage/s3/authentication). minio-go takes no such
-// endpoint, so requests are moved below the path and signed here.
+// Supabase Storage has its S3 API below a path, https://<project>.supabase.co/storage/v1/s3,
+// and the signature of a request covers that path
+// (supabase.com/docs/guides/storage/s3/authentication). minio-go does not support such an
+// endpoint, so this package moves requests below the path and signs them.
 package s3source
 
 import (
@@ -27,20 +27,20 @@ import (
 const (
 	headerTimeout = 60 * time.Second
 	statTimeout   = 30 * time.Second
-	// stallTimeout is how long a body may bring no byte before the read is given up.
+	// stallTimeout ends a read that delivers no byte for this time.
 	stallTimeout = 60 * time.Second
 )
 
-// Options says which bucket, and with whose credentials.
+// Options names a bucket and its credentials.
 type Options struct {
 	// Endpoint is a URL; http:// means without TLS. It may have a path.
 	Endpoint string
 	Bucket   string
-	// Region is what requests are signed for; empty means us-east-1.
+	// Region is the region in signatures; empty means us-east-1.
 	Region    string
 	AccessKey string
 	SecretKey string
-	// Prefix is a folder in the bucket that all keys are relative to; may be empty.
+	// Prefix is the folder in the bucket for all keys; it may be empty.
 	Prefix string
 }
 
@@ -56,7 +56,7 @@ type Source struct {
 
 var _ cas.Source = (*Source)(nil)
 
-// New returns a source on the bucket. It checks the options and sends nothing.
+// New returns a source on the bucket. It checks the options and sends no request.
 func New(o Options) (*Source, error) {
 	u, err := url.Parse(o.Endpoint)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.User != nil {
@@ -74,7 +74,7 @@ func New(o Options) (*Source, error) {
 	}
 	transport := newTransport()
 	client, err := minio.NewCore(u.Host, &minio.Options{
-		// Requests come unsigned to the signer, which knows the path they go to.
+		// minio-go sends unsigned requests; the signer adds the path and the signature.
 		Creds:        credentials.NewStatic("", "", "", credentials.SignatureAnonymous),
 		Secure:       u.Scheme == "https",
 		Region:       region,
@@ -107,7 +107,7 @@ func newTransport() *http.Transport {
 		IdleConnTimeout:       time.Minute,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: headerTimeout,
-		DisableCompression:    true, // the bytes as they were stored
+		DisableCompression:    true, // return the stored bytes unchanged
 		ReadBufferSize:        64 << 10,
 	}
 }
@@ -115,15 +115,14 @@ func newTransport() *http.Transport {
 // Close drops idle connections.
 func (s *Source) Close() { s.transport.CloseIdleConnections() }
 
-// Name implements cas.Source: s3://bucket/prefix. The endpoint is no part of it,
-// since a gateway may reach the same bucket by another name than whoever ran the
-// import.
+// Name implements cas.Source: s3://bucket/prefix. It does not contain the endpoint,
+// since a gateway and an import may reach the same bucket under different host names.
 func (s *Source) Name() string {
 	return strings.TrimSuffix("s3://"+s.bucket+"/"+s.prefix, "/")
 }
 
-// Check makes sure that the bucket is there and open to us. Errors wrap
-// cas.ErrOriginUnavailable.
+// Check returns an error that wraps cas.ErrOriginUnavailable if the bucket does not exist
+// or is not accessible.
 func (s *Source) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, statTimeout)
 	defer cancel()
@@ -137,8 +136,8 @@ func (s *Source) Check(ctx context.Context) error {
 	return nil
 }
 
-// Open implements cas.Source with a single GET. A body that brings nothing for a
-// minute ends in an error.
+// Open implements cas.Source with a single GET. A read that delivers no byte for
+// stallTimeout ends with an error.
 func (s *Source) Open(ctx context.Context, key string) (cas.Object, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	body, info, _, err := s.client.GetObject(ctx, s.bucket, s.prefix+key, minio.GetObjectOptions{})

@@ -27,7 +27,7 @@ import (
 	"casgate/cas/s3store/s3test"
 )
 
-// odd are keys that take care to get right.
+// odd are keys that are easy to encode wrongly.
 var odd = []string{"plain.txt", "a/b c/ü+%2F?#&=.txt", "报告 📎.docx", "a/.emptyFolderPlaceholder", "folder/"}
 
 // newBucket makes a bucket with an object at each odd key, whose content is the
@@ -111,8 +111,8 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// signature is what a server that is addressed as r is expects of it, by the
-// description of Signature Version 4.
+// signature returns the signature that a server expects of request r, by the
+// specification of Signature Version 4.
 func signature(r *http.Request, secretKey string) string {
 	_, signedHeaders, _ := strings.Cut(r.Header.Get("Authorization"), "SignedHeaders=")
 	signedHeaders, _, _ = strings.Cut(signedHeaders, ",")
@@ -143,7 +143,7 @@ func signature(r *http.Request, secretKey string) string {
 	return hex.EncodeToString(key)
 }
 
-// forward hands a request on to a server without a path of its own.
+// forward sends a request to a server without a path of its own.
 func forward(w http.ResponseWriter, r *http.Request, server *url.URL, path string, o s3source.Options) {
 	target := server.Scheme + "://" + server.Host + path
 	if r.URL.RawQuery != "" {
@@ -163,7 +163,7 @@ func forward(w http.ResponseWriter, r *http.Request, server *url.URL, path strin
 	defer answer.Body.Close()
 	maps.Copy(w.Header(), answer.Header)
 	w.WriteHeader(answer.StatusCode)
-	_, _ = io.Copy(w, answer.Body) // a body that breaks off is the client's to notice
+	_, _ = io.Copy(w, answer.Body) // the client notices an incomplete body
 }
 
 // Supabase has its endpoint below a path, and signatures that cover the path.
@@ -237,7 +237,7 @@ func TestServersThatFail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln.Close() // nobody answers here any more
+	ln.Close() // no server listens here any more
 	away := newSource(t, s3source.Options{Endpoint: "http://" + ln.Addr().String(), Bucket: "old", AccessKey: "someone", SecretKey: "hunter2secret"})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

@@ -8,8 +8,8 @@ import (
 	sigv4 "github.com/minio/minio-go/v7/pkg/signer"
 )
 
-// unsignedPayload and contentHeader say that a signature doesn't cover the body;
-// reads have none.
+// unsignedPayload in contentHeader means that the signature does not cover the body;
+// reads have no body.
 const (
 	contentHeader   = "X-Amz-Content-Sha256"
 	unsignedPayload = "UNSIGNED-PAYLOAD"
@@ -24,7 +24,7 @@ type signer struct {
 
 // RoundTrip implements http.RoundTripper.
 func (s *signer) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context()) // a RoundTripper may not change what it is given
+	r = r.Clone(r.Context()) // a RoundTripper must not change its request
 	if s.path != "" {
 		escaped := s.path + r.URL.EscapedPath()
 		path, err := url.PathUnescape(escaped)

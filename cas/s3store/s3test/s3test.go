@@ -24,7 +24,7 @@ const EndpointVariable = "CAS_TEST_S3_ENDPOINT"
 
 // NewBucket makes an empty bucket on the store that CAS_TEST_S3_ENDPOINT,
 // CAS_TEST_S3_ACCESS_KEY and CAS_TEST_S3_SECRET_KEY name, and removes it with
-// all that is in it at the test's end. Without a store the test is skipped, see
+// all its objects when the test ends. Without a store the test is skipped, see
 // castest.Service.
 func NewBucket(t testing.TB) s3store.Options {
 	t.Helper()
@@ -46,8 +46,7 @@ func NewBucket(t testing.TB) s3store.Options {
 	return o
 }
 
-// Client returns a plain client for the same store, to look behind the
-// gateway's back.
+// Client returns a plain client for the same store, for checks without the gateway.
 func Client(t testing.TB, o s3store.Options) *minio.Client {
 	t.Helper()
 	u, err := url.Parse(o.Endpoint)

@@ -14,7 +14,7 @@ import (
 	"casgate/cas"
 )
 
-// row is a row of the old table, with what is known of its object.
+// row is a row of the old table, with its object.
 type row struct {
 	id        uuid.UUID
 	path      string
@@ -29,12 +29,12 @@ type row struct {
 	accessed  *time.Time
 	metadata  *string
 
-	// body is the number of the content: the same number, the same bytes. Below 0 it
-	// is empty.
+	// body is the number of the content; the same number gives the same bytes. A number
+	// below 0 means no bytes.
 	body    int
 	missing bool // there is no object
-	// refused: it can't be imported; noted: something of it can't be kept; failing: its
-	// bytes can't be taken in.
+	// refused: it can't be imported; noted: a part of it can't be kept; failing: its bytes
+	// can't be taken in.
 	refused, noted, failing bool
 }
 
@@ -55,7 +55,7 @@ func (r row) content() string {
 	return string(b)
 }
 
-// generate makes rows. Of each hundred some are odd, always the same ones.
+// generate returns rows. Some of each hundred are odd, always the same ones.
 func generate(n int) []row {
 	rows := make([]row, n)
 	start := time.Date(2023, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -93,7 +93,7 @@ func hash(content string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// spoil gives a row what is odd about it.
+// spoil makes a row odd, by its number.
 func (r *row) spoil(i int) {
 	switch k := i % 100; k {
 	case 0: // an object that is gone
@@ -122,7 +122,7 @@ func (r *row) spoil(i int) {
 		r.provider, r.remoteID = new("kimi"), new(fmt.Sprintf("old-kimi-%d", i))
 	case 20, 21, 22, 23:
 		r.provider, r.remoteID = new("glm"), new(fmt.Sprintf("old-glm-%d", i))
-	case 24: // a copy at nobody knows whom
+	case 24: // a copy at an unknown provider
 		r.remoteID, r.noted = new("lost-and-found"), true
 	case 65:
 		if i%1000 == 965 { // in the half that no other row shares with
@@ -147,16 +147,16 @@ func (r *row) spoil(i int) {
 	}
 }
 
-// Expected is what an import and a backfill must make of the rows.
+// Expected is the expected result of an import and a backfill.
 type Expected struct {
 	Rows, Imported, Noted, Refused int64
 	Taken, Duplicates, Failing     int64
 	Bytes                          int64 // of those taken
-	// Digests are those of the files that can be taken in, by the ids of their rows.
+	// Digests has the digests of the files that can be taken in, by row id.
 	Digests map[string]cas.Digest
-	// Blobs is how many different ones there are among them.
+	// Blobs is the number of different digests.
 	Blobs int64
-	// WrittenBack is how many rows get their digest by --write-back sha256.
+	// WrittenBack is the number of rows that get a digest by --write-back sha256.
 	WrittenBack int64
 }
 

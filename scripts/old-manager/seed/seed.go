@@ -1,6 +1,5 @@
-// Package seed makes what an old file manager leaves behind: a table of files in
-// Postgres and their objects in a bucket, with everything wrong in them that the
-// years bring.
+// Package seed creates the data of an old file manager: a table of files in Postgres and
+// their objects in a bucket, with typical errors of old data.
 package seed
 
 import (
@@ -15,17 +14,17 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Options says where to put it.
+// Options names the database and the bucket.
 type Options struct {
-	// DatabaseURL is that of a database without a table files.
+	// DatabaseURL is the URL of a database without a table files.
 	DatabaseURL string
-	// Endpoint is a URL; Bucket must be there, and empty.
+	// Endpoint is a URL; Bucket must exist and be empty.
 	Endpoint, Bucket, AccessKey, SecretKey string
-	// Rows is how many files there are; with 1000 or more there is one of every kind.
+	// Rows is the number of rows; 1000 or more have every kind of row.
 	Rows int
 }
 
-// parallel is how many objects are written at once.
+// parallel is the number of objects that are written at the same time.
 const parallel = 24
 
 const sqlTable = `
@@ -44,8 +43,8 @@ create table files (
 	metadata         jsonb
 )`
 
-// Make makes the table and the objects, and returns what an import and a backfill
-// must make of them. The same number of rows always gives the same.
+// Make creates the table and the objects, and returns the expected result of an import
+// and a backfill. The same number of rows always gives the same data.
 func Make(ctx context.Context, o Options) (Expected, error) {
 	rows := generate(o.Rows)
 	work, workCtx := errgroup.WithContext(ctx)
