@@ -180,7 +180,11 @@ type outcome struct {
 
 // pursue sees to it that the copy becomes ready: it does the work itself where it
 // gets the claim, else it waits for whoever has it.
+//
+// A provider whose breaker lets nothing through is not asked for ever: after as many
+// refusals as a copy has attempts the caller gets the error, and the copy stays pending.
 func (r *Replicator) pursue(ctx context.Context, j job) (outcome, error) {
+	refusals := 0
 	for first := true; ; first = false {
 		if !first {
 			// The blob may have been deleted with its copies, which is what was waited for.
@@ -212,6 +216,11 @@ func (r *Replicator) pursue(ctx context.Context, j job) (outcome, error) {
 			}
 			if made.State != ledger.StatePending || untilDue(made) > patience {
 				return outcome{copy: made}, err
+			}
+			if e, ok := errors.AsType[*providers.Error](err); ok && e.Code == providers.CodeUnavailable {
+				if refusals++; refusals >= r.o.MaxAttempts {
+					return outcome{copy: made}, err
+				}
 			}
 			c = made
 		}

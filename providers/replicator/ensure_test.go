@@ -100,7 +100,7 @@ func TestCallersLeave(t *testing.T) {
 		t.Errorf("the one who left got %v", err)
 	}
 
-	hasty, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	hasty, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	c, _, err := r.Ensure(hasty, want(d))
 	if !errors.Is(err, providers.ErrCopyInProgress) || c.State != ledger.StateUploading || c.OperationID == "" {
@@ -495,4 +495,25 @@ func TestCorruptSource(t *testing.T) {
 		_, _, err := r.Ensure(t.Context(), want(d))
 		return err == nil
 	})
+}
+
+// A breaker that keeps refusing, as one does whose probe does not end, ends an ensure
+// that has no deadline.
+func TestRefusalsOfTheBreakerEndAnEnsure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.depot.hook(only(providers.OpUpload, func(context.Context, string) error {
+		refusal := fail(providers.OpUpload, providers.KindTransient, providers.CodeUnavailable, nil)
+		refusal.RetryAfter = time.Millisecond
+		return refusal
+	}), nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c, _, err := w.replicator(t, nil).Ensure(ctx, want(w.put(t, "some text", "a.txt")))
+	if e, ok := errors.AsType[*providers.Error](err); !ok || e.Code != providers.CodeUnavailable {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if row := w.row(t, c.Key); row.State != ledger.StatePending {
+		t.Errorf("the copy is %s, not left to the queue", row.State)
+	}
 }
