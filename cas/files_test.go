@@ -321,7 +321,7 @@ func TestFilesTakeInOnce(t *testing.T) {
 		_, _, err := s.Bytes(ctx, id)
 		left <- err
 	}()
-	eventually(t, func() bool { lies.mu.Lock(); defer lies.mu.Unlock(); return lies.opened == 1 })
+	eventually(t, "the source is opened", func() bool { lies.mu.Lock(); defer lies.mu.Unlock(); return lies.opened == 1 })
 	stay := make(chan error, 5)
 	for range cap(stay) {
 		go func() {
@@ -393,17 +393,7 @@ func TestFilesTakeInAgain(t *testing.T) {
 	}
 }
 
-// eventually waits for something that another goroutine brings about.
-func eventually(t *testing.T, is func() bool) {
-	t.Helper()
-	poll := time.NewTicker(5 * time.Millisecond)
-	defer poll.Stop()
-	for deadline := time.Now().Add(10 * time.Second); !is(); <-poll.C {
-		if time.Now().After(deadline) {
-			t.Fatal("the condition did not become true in time")
-		}
-	}
-}
+var eventually = castest.Eventually
 
 func TestFilesRun(t *testing.T) {
 	t.Parallel()
@@ -419,7 +409,7 @@ func TestFilesRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool {
+	eventually(t, "the file expires", func() bool {
 		_, err := s.File(t.Context(), goes.ID)
 		return errors.Is(err, cas.ErrFileNotFound)
 	})

@@ -300,7 +300,7 @@ func TestVerificationIsRemembered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+	for deadline := time.Now().Add(castest.WaitLimit); ; runtime.Gosched() {
 		c, err := h.store.Open(t.Context(), blob, 0, -1)
 		if err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/gateway/api"
 	"casgate/gateway/problem"
 )
@@ -137,7 +138,7 @@ func (s *server) dial(t *testing.T) *wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(castest.WaitLimit)); err != nil {
 		t.Fatal(err)
 	}
 	return &wire{conn, t, bufio.NewReader(conn)}

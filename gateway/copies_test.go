@@ -171,7 +171,7 @@ func newID() string { return "0192d3b4-7c1e-7000-8000-000000000000" }
 
 func TestWaitRunsOutAndTheWorkGoesOn(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
-		s, kimi := startCopier(t, p, nil, func(o *gatewayOptions, _ *cas.Options) { o.CopyWait = 50 * time.Millisecond })
+		s, kimi := startCopier(t, p, nil, func(o *gatewayOptions, _ *cas.Options) { o.CopyWait = time.Second })
 		d := s.putNamed("slow", "x.txt")
 		release := kimi.holdUploads(t)
 		a := s.do("PUT", s.copyPath(d, "kimi"), nil)

@@ -182,7 +182,7 @@ func TestImportedFiles(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		lies := &drawer{objects: map[string]string{"a.md": "imported text", "b.txt": "other", "wrong.txt": "not it", "late.txt": "late"}, opened: map[string]int{}}
 		p.sources = []cas.Source{lies}
-		s, _ := startCopier(t, p, nil, func(o *gatewayOptions, _ *cas.Options) { o.CopyWait = time.Second })
+		s, _ := startCopier(t, p, nil, nil)
 		a := p.imported(t, "a.md", -1, cas.Digest{})
 		b := p.imported(t, "b.txt", 5, cas.DigestOf([]byte("other")))
 		missing := p.imported(t, "missing.txt", 5, cas.Digest{})
@@ -232,7 +232,7 @@ func TestImportedFiles(t *testing.T) {
 		lies.mu.Lock()
 		lies.hold = hold
 		lies.mu.Unlock()
-		s.do("GET", "/v1/files/"+late+"/content", nil).wantFileError(t, 503, problem.OriginUnavailable, "")
+		s.do("GET", "/v1/files/"+late+"/content", nil, "Prefer", "wait=1").wantFileError(t, 503, problem.OriginUnavailable, "")
 		close(hold)
 		eventually(t, "the bytes to be taken in", func() bool {
 			return decode[api.File](t, s.do("GET", "/v1/files/"+late, nil)).SHA256 != nil

@@ -552,17 +552,7 @@ func (s *server) blobCount() int {
 	return len(blobs)
 }
 
-// eventually waits for something that another goroutine or process brings about.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for deadline := time.Now().Add(20 * time.Second); !is(); <-poll.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited 20 s in vain for %s", what)
-		}
-	}
-}
+var eventually = castest.Eventually
 
 var random = castest.RandomBytes
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"casgate/cas/castest"
 	"casgate/cas/importer"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
@@ -71,7 +72,7 @@ func TestBackfillStopsAndGoesOn(t *testing.T) {
 	code, first := backfillProcess(t, env, func(p *os.Process) {
 		poll := time.NewTicker(5 * time.Millisecond)
 		defer poll.Stop()
-		for deadline := time.Now().Add(30 * time.Second); objectsIn(data) < 5 && time.Now().Before(deadline); <-poll.C {
+		for deadline := time.Now().Add(castest.WaitLimit); objectsIn(data) < 5 && time.Now().Before(deadline); <-poll.C {
 		}
 		if err := p.Signal(syscall.SIGINT); err != nil {
 			t.Error(err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/gateway/api"
 	"casgate/providers/ledger"
 	"casgate/providers/replicator"
@@ -74,7 +75,7 @@ func (p *process) waitReady(d cas.Digest) api.Copy {
 	p.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(60 * time.Second); ; <-tick.C {
+	for deadline := time.Now().Add(castest.WaitLimit); ; <-tick.C {
 		c, _, err := p.copyAt("GET", d)
 		if err == nil && c.State == string(ledger.StateReady) {
 			return c

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"casgate/cas/castest"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
 )
@@ -196,16 +197,7 @@ func (f *follower) errors() string {
 	return f.said.String()
 }
 
-func awaitThat(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	poll := time.NewTicker(10 * time.Millisecond)
-	defer poll.Stop()
-	for deadline := time.Now().Add(30 * time.Second); !is(); <-poll.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
+var awaitThat = castest.Eventually
 
 // A follower sees each operation once, in order, whatever becomes of the gateway
 // meanwhile, and ends well when it is interrupted.

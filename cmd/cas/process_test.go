@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"casgate/cas/castest"
 	"casgate/cas/s3store/s3test"
 	"casgate/index/pgindex/pgtest"
 )
@@ -77,7 +78,7 @@ func serveProcess(t *testing.T, cmd *exec.Cmd) *process {
 	case <-p.read:
 		_ = cmd.Wait() // the log says more than the exit code
 		t.Fatalf("the gateway ended before it served:\n%s", p.log())
-	case <-time.After(30 * time.Second):
+	case <-time.After(castest.WaitLimit):
 		t.Fatalf("the gateway does not serve:\n%s", p.log())
 	}
 	return p
@@ -101,7 +102,7 @@ func (p *process) kill() {
 
 // request returns the status and the body; an answer that breaks off is an error.
 func (p *process) request(method, path string, body io.Reader) (int, []byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), castest.WaitLimit)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, p.url+path, body)
 	if err != nil {

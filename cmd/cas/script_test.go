@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/gateway/client"
 )
@@ -58,7 +59,7 @@ func TestScripts(t *testing.T) {
 }
 
 // gatewayDeadline bounds how long a gateway may take to start, and to stop.
-const gatewayDeadline = 30 * time.Second
+const gatewayDeadline = castest.WaitLimit
 
 // scriptGateway is the gateway of one script.
 type scriptGateway struct {

@@ -19,6 +19,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
@@ -138,7 +139,7 @@ func TestInterruptedGetIsGoneOnWith(t *testing.T) {
 
 // waitForSize waits until a file has grown to this size.
 func waitForSize(t *testing.T, path string, size int64) {
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(castest.WaitLimit)
 	poll := time.NewTicker(time.Millisecond)
 	defer poll.Stop()
 	for {

@@ -57,7 +57,7 @@ func (l *indexes) borrow(t *testing.T) testIndex {
 	x := l.idle[len(l.idle)-1]
 	l.idle = l.idle[:len(l.idle)-1]
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), castest.WaitLimit)
 		defer cancel()
 		for _, table := range []string{"blobs", "tokens", "signing_keys", "copies", "extracted_texts", "files", "journal"} {
 			if _, err := x.db.Exec(ctx, "delete from "+table); err != nil {

@@ -57,7 +57,7 @@ func (e *events) expect(want ...string) {
 			if got != w {
 				e.t.Fatalf("heard %q; want %q", got, w)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(castest.WaitLimit):
 			e.t.Fatalf("heard nothing; want %q", w)
 		}
 	}

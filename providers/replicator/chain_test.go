@@ -19,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/providers"
 	"casgate/providers/glm"
 	"casgate/providers/guard"
@@ -263,7 +264,11 @@ func TestSecretsStayInside(t *testing.T) {
 			} {
 				account.server.Fail(f)
 				q := at(name, w.put(t, fmt.Sprint("document ", i), account.file))
-				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+				limit := castest.WaitLimit
+				if f.Kind != simulator.Refuse || f.Status >= 500 {
+					limit = 300 * time.Millisecond // it is tried again and again
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
 				_, _, err := r.Ensure(ctx, q)
 				cancel()
 				if err == nil {
@@ -319,7 +324,7 @@ func TestProviderDownForAWhile(t *testing.T) {
 	r := w.through(t, c)
 	server.Fail(simulator.Fault{Kind: simulator.Down})
 	eventually(t, "the breaker opens", func() bool {
-		hasty, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		hasty, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		_, _, err := r.Ensure(hasty, at("kimi", w.put(t, time.Now().String(), "a.txt")))
 		if err == nil {

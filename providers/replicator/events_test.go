@@ -118,7 +118,7 @@ func TestWhatGoesOnIsToldAtItsEnd(t *testing.T) {
 	for name, leave := range map[string]func() (context.Context, context.CancelFunc){
 		"cancelled": func() (context.Context, context.CancelFunc) { return context.WithCancel(t.Context()) },
 		"late": func() (context.Context, context.CancelFunc) {
-			return context.WithTimeout(t.Context(), time.Second)
+			return context.WithTimeout(t.Context(), 5*time.Second)
 		},
 	} {
 		q, joins := asks(w, t, name), asks(w, t, name)
@@ -142,7 +142,7 @@ func TestWhatGoesOnIsToldAtItsEnd(t *testing.T) {
 		}
 		// Who leaves another's work leaves nothing of its own.
 		joins.OperationID = "joins " + name
-		short, end := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		short, end := context.WithTimeout(t.Context(), 2*time.Second)
 		_, _, err = r.Ensure(short, joins)
 		end()
 		if _, ok := errors.AsType[replicator.Left](err); ok || !errors.Is(err, providers.ErrCopyInProgress) {

@@ -128,20 +128,7 @@ func (w *world) row(t testing.TB, k ledger.Key) ledger.Copy {
 	return c
 }
 
-// eventually waits until a condition holds that other goroutines bring about.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("it did not come about that %s", what)
-		}
-	}
-}
+var eventually = castest.Eventually
 
 // gate holds calls until it is opened.
 type gate struct {

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -64,6 +63,10 @@ func Pooled(t testing.TB, pooler, database string) string {
 	return withDatabase(t, pooler, strings.TrimPrefix(u.Path, "/"), url.Values{"default_query_exec_mode": {"exec"}})
 }
 
+// connectTimeout is in seconds. The index's own default, 3 s, is too short for tests on
+// a busy machine.
+const connectTimeout = "60"
+
 // withDatabase returns the server's URL with another database and more settings.
 func withDatabase(t testing.TB, server, name string, settings url.Values) string {
 	t.Helper()
@@ -73,6 +76,7 @@ func withDatabase(t testing.TB, server, name string, settings url.Values) string
 	}
 	u.Path = "/" + name
 	query := u.Query()
+	query.Set("connect_timeout", connectTimeout)
 	for key, values := range settings {
 		query[key] = values
 	}
@@ -89,7 +93,7 @@ func create(t testing.TB, server, from string) (name string) {
 	}
 	t.Cleanup(func() {
 		// The test's own context is done by now.
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), castest.WaitLimit)
 		defer cancel()
 		if err := admin(ctx, server, "drop database "+name+" with (force)"); err != nil {
 			t.Errorf("drop the test database: %v", err)
@@ -138,7 +142,7 @@ var templates sync.Map // server URL → func() (string, error)
 func template(t testing.TB, server string) string {
 	t.Helper()
 	once, _ := templates.LoadOrStore(server, sync.OnceValues(func() (string, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), castest.WaitLimit)
 		defer cancel()
 		return makeTemplate(ctx, t, server)
 	}))
