@@ -45,6 +45,15 @@ lint: ## check format, vet, staticcheck, import rules, go.mod and scripts
 bench: ## measure beside Echo, MinIO and nginx, which root gets installed (FLAGS=--quick)
 	SERVICES_FSYNC=on scripts/services run go run ./scripts/bench $(FLAGS)
 
+# The cases of scripts/bench whose profiles make up cmd/cas/default.pgo.
+PGO_CASES := ^(get-4k-echo|get-64k-echo|get-4k-minio|put-4k-new|put-4k-existing|copy-hit-embedded|copy-hit-served|file-new-served|file-page-embedded)$$
+
+.PHONY: pgo
+pgo: ## profile the hot paths into cmd/cas/default.pgo; `make bench FLAGS=--pgo` says if it pays
+	rm -rf .cache/pgo
+	GOFLAGS=-pgo=off SERVICES_FSYNC=on scripts/services run go run ./scripts/bench --rounds 1 --duration 10s --profiles .cache/pgo --only '$(PGO_CASES)'
+	go tool pprof -proto -output cmd/cas/default.pgo .cache/pgo/*.pprof
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	FUZZTIME=$(FUZZTIME) scripts/fuzz

@@ -278,3 +278,35 @@ func TestCasesHaveNamesOfTheirOwn(t *testing.T) {
 		t.Error("there are no cases")
 	}
 }
+
+func TestCompareWhereLessIsBetter(t *testing.T) {
+	r := result{LowerIsBetter: true, Target: noise, Gateway: series{Samples: []float64{104}}, Reference: series{Samples: []float64{100}}}
+	if r.compare(); *r.Met || r.Ratio > 0.97 {
+		t.Errorf("4 %% more time: %+v", r)
+	}
+	r = result{LowerIsBetter: true, Target: noise, Gateway: series{Samples: []float64{102}}, Reference: series{Samples: []float64{100}}}
+	if r.compare(); !*r.Met {
+		t.Errorf("2 %% more time: %+v", r)
+	}
+}
+
+func TestProfileVerdict(t *testing.T) {
+	for ratio, want := range map[float64]string{1 / 0.96: "it pays", 1 / 0.98: "does not pay", 0.9: "does not pay"} {
+		r := report{Rounds: 2, Results: []result{{Ratios: []float64{ratio, ratio}}, {Ratios: []float64{ratio, ratio}}}}
+		var out strings.Builder
+		r.printProfileVerdict(&out)
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("a ratio of %v: %s", ratio, &out)
+		}
+	}
+}
+
+func TestCPUTime(t *testing.T) {
+	got, err := parseCPUTime("12 (a ) name) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20")
+	if err != nil || got != 3*time.Second {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := parseCPUTime("12 (cas) S 1"); err == nil {
+		t.Error("a short line was taken")
+	}
+}

@@ -28,6 +28,9 @@ type benchCase interface {
 	name() string
 	what() string
 	run(ctx context.Context, l *lab) result
+	// sampler gets the case ready to be measured without its yardstick, beside another
+	// build of the gateway.
+	sampler(ctx context.Context, l *lab) (sampler, error)
 }
 
 // cases lists everything there is to measure. Targets are those of the design.

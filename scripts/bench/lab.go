@@ -22,6 +22,7 @@ import (
 // started when the first one asks.
 type lab struct {
 	options
+	build    build
 	dir      string // for everything that goes away at the end
 	binary   string // the gateway
 	progress io.Writer
@@ -33,11 +34,7 @@ type lab struct {
 }
 
 // newLab makes the lab and builds the gateway.
-func newLab(ctx context.Context, o options, progress io.Writer) (*lab, error) {
-	root, err := moduleRoot(ctx)
-	if err != nil {
-		return nil, err
-	}
+func newLab(ctx context.Context, o options, b build, progress io.Writer) (*lab, error) {
 	if o.profiles != "" {
 		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
 			return nil, err
@@ -47,10 +44,11 @@ func newLab(ctx context.Context, o options, progress io.Writer) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{options: o, dir: dir, binary: filepath.Join(dir, "cas"), progress: progress}
+	l := &lab{options: o, build: b, dir: dir, binary: filepath.Join(dir, "cas"), progress: progress}
 	l.atEnd(func() { os.RemoveAll(dir) })
-	fmt.Fprintln(progress, "bench: building the gateway")
-	_, err = output(ctx, root, append(os.Environ(), "CGO_ENABLED=0"), "go", "build", "-trimpath", "-o", l.binary, "./cmd/cas")
+	fmt.Fprintf(progress, "bench: building the gateway in %s %s\n", b.root, strings.Join(b.flags, " "))
+	arguments := append([]string{"build", "-trimpath", "-o", l.binary}, b.flags...)
+	_, err = output(ctx, b.root, append(os.Environ(), "CGO_ENABLED=0"), "go", append(arguments, "./cmd/cas")...)
 	if err != nil {
 		l.close()
 		return nil, err

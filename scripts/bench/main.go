@@ -5,6 +5,11 @@
 //
 //	SERVICES_FSYNC=on scripts/services run go run ./scripts/bench [--only REGEXP] [--json FILE]
 //
+// With --against FOLDER it measures the gateway beside that of another checkout
+// instead, in pairs of samples, and a target is missed where it is more than 3 %
+// slower. With --pgo it measures the processor time of a request beside that of a
+// gateway built without cmd/cas/default.pgo.
+//
 // It builds the gateway, starts it in both its forms (embedded, and served on
 // Postgres and MinIO), starts the yardsticks as processes of their own, and ends
 // all of them. It exits with 1 where something failed to run or gave wrong bytes,
@@ -12,6 +17,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,6 +41,8 @@ type options struct {
 	list     bool
 	json     string
 	profiles string
+	against  string
+	pgo      bool
 }
 
 func main() {
@@ -78,6 +86,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 		return 1
 	}
 	r.print(out)
+	if o.pgo {
+		r.printProfileVerdict(out)
+	}
 	if o.json != "" {
 		if err := writeJSON(o.json, r); err != nil {
 			fmt.Fprintln(progress, "bench:", err)
@@ -103,11 +114,19 @@ func parseFlags(args []string, errs io.Writer) (options, error) {
 	flags.BoolVar(&o.list, "list", false, "list what there is to measure")
 	flags.StringVar(&o.json, "json", "", "write the results to this `file`, too")
 	flags.StringVar(&o.profiles, "profiles", "", "leave a CPU profile of the gateway in this `folder` for each comparison, from a sample that doesn't count")
+	flags.StringVar(&o.against, "against", "", "compare with the gateway of the checkout in this `folder`, instead of with yardsticks")
+	flags.BoolVar(&o.pgo, "pgo", false, "compare the processor time of a request with and without cmd/cas/default.pgo, over ten rounds of the hot paths")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("no arguments are taken, and there is %q", flags.Arg(0))
+	}
+	if o.against != "" && o.pgo {
+		return o, errors.New("--against and --pgo exclude each other")
+	}
+	if o.pgo {
+		o.rounds, only = pgoRounds, cmp.Or(only, pgoCases)
 	}
 	if o.quick {
 		o.rounds, o.duration = 2, 300*time.Millisecond
@@ -135,12 +154,19 @@ func selectCases(o options) []benchCase {
 // measure runs the cases. What fails is part of the report; an error is returned
 // only where nothing could be measured at all.
 func measure(ctx context.Context, o options, selected []benchCase, progress io.Writer) (*report, error) {
-	l, err := newLab(ctx, o, progress)
+	ours, base, err := o.builds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if base != nil {
+		return measureAgainst(ctx, o, ours, *base, progress)
+	}
+	l, err := newLab(ctx, o, ours, progress)
 	if err != nil {
 		return nil, err
 	}
 	defer l.close()
-	r := &report{Environment: describeEnvironment(ctx), Rounds: o.rounds, Duration: o.duration.String(), Quick: o.quick}
+	r := newReport(ctx, o)
 	for _, c := range selected {
 		fmt.Fprintf(progress, "bench: %-26s ", c.name())
 		result := c.run(ctx, l)

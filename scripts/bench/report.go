@@ -20,6 +20,7 @@ const (
 	unitMiB          = "MiB"
 	unitSeconds      = "s"
 	unitMilliseconds = "ms"
+	unitMicroseconds = "µs CPU"
 )
 
 // series is what was measured of one side, round by round.
@@ -42,6 +43,10 @@ type result struct {
 	Ratio     float64   `json:"ratio,omitempty"`  // median of Ratios
 	Ratios    []float64 `json:"ratios,omitempty"` // gateway by yardstick, of each round
 
+	// Between two builds: the ratio is the yardstick's value by the gateway's, so that
+	// more is better also here.
+	LowerIsBetter bool `json:"lower_is_better,omitempty"`
+
 	Absolute bool    `json:"absolute"` // Target is a bound for the gateway's median, not for Ratio
 	Target   float64 `json:"target,omitempty"`
 	Met      *bool   `json:"met,omitempty"` // nil: without a target, or failed
@@ -57,7 +62,11 @@ func (r *result) compare() {
 	} else {
 		r.Reference.Median = median(r.Reference.Samples)
 		for i, ours := range r.Gateway.Samples {
-			r.Ratios = append(r.Ratios, ours/r.Reference.Samples[i])
+			ratio := ours / r.Reference.Samples[i]
+			if r.LowerIsBetter {
+				ratio = 1 / ratio
+			}
+			r.Ratios = append(r.Ratios, ratio)
 		}
 		// The two samples of a round were taken right after one another, so whatever
 		// else the machine did at that time weighed on both.
@@ -117,7 +126,7 @@ func figure(value float64, unit string) string {
 	switch unit {
 	case unitSeconds:
 		return fmt.Sprintf("%.3f", value)
-	case unitMilliseconds:
+	case unitMilliseconds, unitMicroseconds:
 		return fmt.Sprintf("%.2f", value)
 	}
 	return fmt.Sprintf("%.0f", value)
@@ -126,6 +135,7 @@ func figure(value float64, unit string) string {
 // report is everything that a run found out.
 type report struct {
 	Environment environment `json:"environment"`
+	Base        string      `json:"base,omitempty"` // the build compared with; empty: yardsticks
 	Rounds      int         `json:"rounds"`
 	Duration    string      `json:"duration"`
 	Quick       bool        `json:"quick"`
@@ -133,6 +143,10 @@ type report struct {
 	Met         int         `json:"met"`
 	Missed      int         `json:"missed"`
 	Failed      int         `json:"failed"`
+}
+
+func newReport(ctx context.Context, o options) *report {
+	return &report{Environment: describeEnvironment(ctx), Rounds: o.rounds, Duration: o.duration.String(), Quick: o.quick}
 }
 
 func (r *report) add(one result) {
@@ -154,6 +168,9 @@ func (r *report) print(out io.Writer) {
 	fmt.Fprintf(out, "\n%s, commit %s, %s\n%s, %d CPUs (%s), Linux %s\nload average %s before, %s after\n",
 		e.Time.Format(time.RFC3339), e.Commit, e.Go, e.Arch, e.CPUs, e.CPUModel, e.Kernel, e.LoadBefore, e.LoadAfter)
 	fmt.Fprintf(out, "%s; %s; %s\n", e.Postgres, e.MinIO, e.Nginx)
+	if r.Base != "" {
+		fmt.Fprintf(out, "compared with the build %q; a ratio below 1 means that the other build is better\n", r.Base)
+	}
 	fmt.Fprintf(out, "%d rounds in turns, %s a sample; medians; the range is that of the rounds' ratios, or of the values\n\n", r.Rounds, r.Duration)
 
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
