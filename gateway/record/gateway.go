@@ -14,7 +14,7 @@ import (
 // isRecordedLater reports whether work that a request has left to others goes on:
 // its end makes the record, by Copy.
 func isRecordedLater(failure error) bool {
-	_, left := errors.AsType[replicator.Left](failure)
+	_, left := errors.AsType[replicator.Detached](failure)
 	return left
 }
 

@@ -4,7 +4,6 @@ import (
 	"sync"
 
 	"casgate/cas"
-	"casgate/providers/ledger"
 )
 
 // changes wakes those who wait for the copies of a blob to change.
@@ -57,27 +56,4 @@ func (c *changes) signalAll() {
 		close(w.changed)
 		delete(c.waiting, d)
 	}
-}
-
-// busyKeys are the rows the queue is at work on: they stay due until their claim.
-type busyKeys struct {
-	mu   sync.Mutex
-	keys map[ledger.Key]bool
-}
-
-// begin reports false where the row is in hand already.
-func (b *busyKeys) begin(k ledger.Key) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.keys[k] {
-		return false
-	}
-	b.keys[k] = true
-	return true
-}
-
-func (b *busyKeys) end(k ledger.Key) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.keys, k)
 }

@@ -18,7 +18,7 @@ import (
 
 // depot is a provider in memory, whose calls go as a test wants them to.
 type depot struct {
-	about providers.Description
+	description providers.Description
 
 	mu      sync.Mutex
 	files   map[string]providers.RemoteFile
@@ -45,7 +45,7 @@ var (
 
 func newDepot() *depot {
 	return &depot{
-		about: providers.Description{
+		description: providers.Description{
 			Provider: "depot", Account: providers.Account("depot", "depot.example", "key"), Host: "depot.example",
 			Purposes: []providers.Purpose{
 				{Name: "docs", Extensions: []string{".txt", ".pdf"}, MaxSize: 10 << 20},

@@ -31,7 +31,7 @@ func TestResting(t *testing.T) {
 		"pending":             {row: ledger.Copy{State: ledger.StatePending, NextAttemptAt: soon}, waiting: true},
 		"uploading elsewhere": {row: ledger.Copy{State: ledger.StateUploading, LeaseUntil: late}, waiting: true},
 	} {
-		err := resting(c.row)
+		err := idleError(c.row)
 		e, _ := errors.AsType[*providers.Error](err)
 		switch {
 		case c.kind != "" && (e == nil || e.Kind != c.kind || e.RetryAfter < c.retryAfter || c.retryAfter == 0 && e.RetryAfter != 0):
@@ -39,11 +39,11 @@ func TestResting(t *testing.T) {
 		case c.progress != errors.Is(err, providers.ErrCopyInProgress), c.kind == "" && !c.progress && err != nil:
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := givenUp(c.row); c.waiting != (err == nil) {
+		if err := waitError(c.row); c.waiting != (err == nil) {
 			t.Errorf("%s: who waits for it is told %v", name, err)
 		}
 	}
-	if err := givenUp(ledger.Copy{State: ledger.StatePending, NextAttemptAt: late, Error: refusal}); err == nil {
+	if err := waitError(ledger.Copy{State: ledger.StatePending, NextAttemptAt: late, Error: refusal}); err == nil {
 		t.Error("who waits for what is tried much later is told nothing")
 	}
 	if refusal.RetryAfter != time.Hour {

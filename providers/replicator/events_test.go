@@ -134,7 +134,7 @@ func TestWhatGoesOnIsToldAtItsEnd(t *testing.T) {
 		}
 		err := <-left
 		cancel()
-		if _, ok := errors.AsType[replicator.Left](err); !ok {
+		if _, ok := errors.AsType[replicator.Detached](err); !ok {
 			t.Errorf("%s: %v says nothing of the work that goes on", name, err)
 		}
 		if want := map[string]error{"cancelled": context.Canceled, "late": providers.ErrCopyInProgress}[name]; !errors.Is(err, want) {
@@ -145,7 +145,7 @@ func TestWhatGoesOnIsToldAtItsEnd(t *testing.T) {
 		short, end := context.WithTimeout(t.Context(), 2*time.Second)
 		_, _, err = r.Ensure(short, joins)
 		end()
-		if _, ok := errors.AsType[replicator.Left](err); ok || !errors.Is(err, providers.ErrCopyInProgress) {
+		if _, ok := errors.AsType[replicator.Detached](err); ok || !errors.Is(err, providers.ErrCopyInProgress) {
 			t.Errorf("joins %s: %v", name, err)
 		}
 	}
@@ -291,7 +291,7 @@ func TestEndAndLeavingAtOnce(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(6000))*time.Microsecond)
 		_, _, err := r.Ensure(ctx, q)
 		cancel()
-		_, goesOn := errors.AsType[replicator.Left](err)
+		_, goesOn := errors.AsType[replicator.Detached](err)
 		switch {
 		case err == nil:
 			eventually(t, "the copy is ready", func() bool {

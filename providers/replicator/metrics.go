@@ -1,6 +1,8 @@
 package replicator
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // metrics counts what becomes of copies; the calls themselves are package
 // guard's to measure.

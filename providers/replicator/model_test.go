@@ -78,11 +78,11 @@ func TestLedgerAndProviderAgreeInTheEnd(t *testing.T) {
 // town is where a history takes place.
 type town struct {
 	*world
-	blobs    []cas.Digest
-	gateways [2]*mortal
-	failures []string
-	vanished map[string]bool // ids of files that somebody else removed
-	asked    []chan struct{} // closed when what was begun and not waited for has ended
+	blobs      []cas.Digest
+	gateways   [2]*mortal
+	failures   []string
+	vanished   map[string]bool // ids of files that somebody else removed
+	requesters []chan struct{} // closed when what was begun and not waited for has ended
 }
 
 // mortal is a gateway that can die: from then on nothing it does has any effect.

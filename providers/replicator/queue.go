@@ -3,6 +3,7 @@ package replicator
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,14 +22,6 @@ const (
 	// useFlush is how often the last uses of copies are written.
 	useFlush = 30 * time.Second
 )
-
-// wake makes the queue look at the ledger now.
-func (r *Replicator) wake() {
-	select {
-	case r.nudge <- struct{}{}:
-	default: // it will look anyway
-	}
-}
 
 // Run does the work that the ledger holds and nobody waits for: copies asked for
 // in the background, attempts to be repeated, deletes to be confirmed, what a
@@ -102,6 +95,29 @@ func (r *Replicator) takeUp(ctx context.Context, workers chan struct{}, busy *bu
 	return nil
 }
 
+// busyKeys are the rows the queue is at work on: they stay due until their claim.
+type busyKeys struct {
+	mu   sync.Mutex
+	keys map[ledger.Key]bool
+}
+
+// begin reports false where the row is in hand already.
+func (b *busyKeys) begin(k ledger.Key) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.keys[k] {
+		return false
+	}
+	b.keys[k] = true
+	return true
+}
+
+func (b *busyKeys) end(k ledger.Key) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.keys, k)
+}
+
 // wakeIfMore makes the queue look again where its last look found as much as it
 // could take.
 func (r *Replicator) wakeIfMore(found int) {
@@ -143,7 +159,7 @@ func (r *Replicator) resume(ctx context.Context, p providers.Guarded, c ledger.C
 		return err
 	}
 	_, _, err = r.join(ctx, job{
-		provider: p, about: about, purpose: purpose, blob: blob,
+		provider: p, description: about, purpose: purpose, blob: blob,
 		wanted: ledger.Wanted{
 			Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: blob.Size,
 			OperationID: c.OperationID, Margin: margin(purpose.Lifetime()),
@@ -164,7 +180,7 @@ func (r *Replicator) abandon(ctx context.Context, c ledger.Copy, cause error) er
 	}
 	failed, held, err := r.ledger.FailCopy(ctx, c.Key, claimed.Fence, ledger.Failure{State: ledger.StateFailed, Error: e, Uncertain: claimed.Uncertain, Again: true})
 	if err == nil && held {
-		r.tellSynced(failed, time.Now(), e)
+		r.reportSynced(failed, time.Now(), e)
 	}
 	return err
 }

@@ -93,7 +93,7 @@ func chooseKind(j job, purpose, name string) (providers.ReferenceKind, error) {
 		advice = "there are " + strings.Join(names, ", ")
 	}
 	return providers.ReferenceKind{}, fmt.Errorf("%w: %s has none of kind %q and purpose %q for %s; %s",
-		providers.ErrNoReference, j.about.Provider, name, purpose, j.blob.MediaType, advice)
+		providers.ErrNoReference, j.description.Provider, name, purpose, j.blob.MediaType, advice)
 }
 
 // readText reads an extracted text, whole.

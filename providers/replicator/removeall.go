@@ -43,7 +43,7 @@ type marking struct {
 // release and of the index.
 func (r *Replicator) RemoveAll(ctx context.Context, q Request, release func() error) (*Removal, error) {
 	rm := &Removal{r: r, q: q, began: time.Now(), tried: make(chan struct{})}
-	r.asked.enter(q, true)
+	r.requesters.add(q, true)
 	marked, err := rm.mark(ctx, nil)
 	if err == nil {
 		err = release()
@@ -54,7 +54,7 @@ func (r *Replicator) RemoveAll(ctx context.Context, q Request, release func() er
 	}
 	if err != nil && len(marked) == 0 {
 		end()
-		r.asked.drop(q.OperationID)
+		r.requesters.remove(q.OperationID)
 		return nil, err
 	}
 	rm.first = rowsOf(marked)
@@ -68,7 +68,7 @@ func (r *Replicator) RemoveAll(ctx context.Context, q Request, release func() er
 		rm.last = rm.remove(r.working, marked)
 	}()
 	if err != nil {
-		r.asked.leave(q.OperationID)
+		r.requesters.stopWaiting(q.OperationID)
 		return nil, err
 	}
 	return rm, nil
@@ -82,7 +82,7 @@ func (rm *Removal) Wait(ctx context.Context) []ledger.Copy {
 	select {
 	case <-rm.tried:
 	case <-ctx.Done():
-		if !rm.r.asked.leave(rm.q.OperationID) {
+		if !rm.r.requesters.stopWaiting(rm.q.OperationID) {
 			return rm.first
 		}
 		<-rm.tried // it has ended just now, and nobody else was told
@@ -92,7 +92,7 @@ func (rm *Removal) Wait(ctx context.Context) []ledger.Copy {
 			return rm.last // its end is told later
 		}
 	}
-	rm.r.asked.drop(rm.q.OperationID)
+	rm.r.requesters.remove(rm.q.OperationID)
 	return rm.last
 }
 
@@ -190,9 +190,9 @@ func (rm *Removal) remove(ctx context.Context, marked []marking) []ledger.Copy {
 	}
 	switch {
 	case goesOn:
-		rm.r.asked.enter(rm.q, false)
+		rm.r.requesters.add(rm.q, false)
 	case len(rows) > 0:
-		rm.r.tell(Event{Kind: EventDeleted, OperationID: rm.q.OperationID, Copy: rows[len(rows)-1], Start: rm.began})
+		rm.r.report(Event{Kind: EventDeleted, OperationID: rm.q.OperationID, Copy: rows[len(rows)-1], Start: rm.began})
 	}
 	return rows
 }

@@ -37,7 +37,7 @@ func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 	if err != nil {
 		return cas.Blob{}, err
 	}
-	key := ledger.TextKey{Digest: q.Digest, Provider: textOwner(j.about), Extension: j.wanted.Extension}
+	key := ledger.TextKey{Digest: q.Digest, Provider: textOwner(j.description), Extension: j.wanted.Extension}
 	text, err := r.knownText(ctx, key)
 	if err == nil || !errors.Is(err, ledger.ErrNotFound) {
 		return text, err
@@ -89,8 +89,8 @@ func (r *Replicator) knownText(ctx context.Context, k ledger.TextKey) (cas.Blob,
 // extract asks the provider, and keeps what it says. A file that the provider lost
 // meanwhile is uploaded once more, and not again.
 func (r *Replicator) extract(ctx context.Context, q Request, extractor providers.TextExtractor, key ledger.TextKey) (cas.Blob, error) {
-	r.asked.enter(q, false)
-	defer r.asked.drop(q.OperationID)
+	r.requesters.add(q, false)
+	defer r.requesters.remove(q.OperationID)
 	q.Actor = "" // who waits, waits for the text, and is told nothing of the copy
 	c, _, err := r.Ensure(ctx, q)
 	if err != nil {

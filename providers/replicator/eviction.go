@@ -14,11 +14,11 @@ import (
 // makeRoom sees to it that the account can take the copy that was just claimed,
 // which the ledger counts already.
 func (r *Replicator) makeRoom(ctx context.Context, j job) error {
-	if j.about.MaxFiles == 0 && j.about.MaxBytes == 0 && j.purpose.MaxFiles == 0 && j.purpose.MaxBytes == 0 {
+	if j.description.MaxFiles == 0 && j.description.MaxBytes == 0 && j.purpose.MaxFiles == 0 && j.purpose.MaxBytes == 0 {
 		return nil
 	}
 	for {
-		usage, err := r.ledger.CopyUsage(ctx, j.about.Account)
+		usage, err := r.ledger.CopyUsage(ctx, j.description.Account)
 		if err != nil {
 			return err
 		}
@@ -34,12 +34,12 @@ func (r *Replicator) makeRoom(ctx context.Context, j job) error {
 		switch {
 		case over(same.Files, j.purpose.MaxFiles), over(same.Bytes, j.purpose.MaxBytes):
 			purpose = j.purpose.Name
-		case over(all.Files, j.about.MaxFiles), over(all.Bytes, j.about.MaxBytes):
+		case over(all.Files, j.description.MaxFiles), over(all.Bytes, j.description.MaxBytes):
 		default:
 			return nil
 		}
 		full := &providers.Error{
-			Provider: j.about.Provider, Op: providers.OpCheck, Kind: providers.KindQuota, TooMany: true, Code: "account_full",
+			Provider: j.description.Provider, Op: providers.OpCheck, Kind: providers.KindQuota, TooMany: true, Code: "account_full",
 			Message: fmt.Sprintf("the account is full: %d files with %s, this one included", all.Files, humanize.IBytes(uint64(all.Bytes))),
 		}
 		if r.o.NoEviction {
@@ -80,6 +80,6 @@ func (r *Replicator) evict(ctx context.Context, j job, purpose string) (bool, er
 		r.metrics.count(victim.Provider, outcomeEvicted)
 		victim.State = ledger.StateEvicted
 	}
-	r.tell(Event{Kind: EventEvicted, OperationID: id, Copy: victim, Start: began, Err: err})
+	r.report(Event{Kind: EventEvicted, OperationID: id, Copy: victim, Start: began, Err: err})
 	return err == nil, err
 }

@@ -1,0 +1,85 @@
+package replicator
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"casgate/providers"
+	"casgate/providers/ledger"
+)
+
+// remove does the work of a claimed delete, or leaves it to the queue. The row
+// that it returns says which; the error is the index's.
+func (r *Replicator) remove(ctx context.Context, p providers.Provider, c ledger.Copy) (ledger.Copy, error) {
+	if err := r.removeRemote(ctx, p, c); err != nil {
+		return r.postpone(ctx, c, err), nil
+	}
+	return r.finishRemoval(ctx, c)
+}
+
+// finishRemoval records that a copy's remote file is gone, and returns the row.
+func (r *Replicator) finishRemoval(ctx context.Context, c ledger.Copy) (ledger.Copy, error) {
+	if err := r.finishDelete(ctx, c, ledger.StateDeleted); err != nil {
+		return c, err
+	}
+	r.metrics.count(c.Provider, outcomeDeleted)
+	c.State, c.FileID, c.Error, c.NextAttemptAt = ledger.StateDeleted, "", nil, time.Time{}
+	return c, nil
+}
+
+// removeRemote deletes a copy's remote file, and what its earlier attempts may
+// have left. That the provider doesn't know it is as good.
+func (r *Replicator) removeRemote(ctx context.Context, p providers.Provider, c ledger.Copy) error {
+	if c.FileID != "" {
+		if err := p.Delete(ctx, c.FileID); err != nil && providers.KindOf(err) != providers.KindLost {
+			return err
+		}
+	}
+	if !c.Uncertain {
+		return nil
+	}
+	left, err := leftovers(ctx, p, c)
+	if err != nil {
+		return err
+	}
+	for _, f := range left {
+		if f.ID == c.FileID {
+			continue
+		}
+		if err := p.Delete(ctx, f.ID); err != nil && providers.KindOf(err) != providers.KindLost {
+			return err
+		}
+	}
+	return nil
+}
+
+// finishDelete records that the remote file is gone. That somebody else took the
+// row over meanwhile is theirs to finish.
+func (r *Replicator) finishDelete(ctx context.Context, c ledger.Copy, to ledger.State) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
+	defer cancel()
+	_, err := r.ledger.FinishDelete(ctx, c.Key, c.Fence, to)
+	return err
+}
+
+// postpone records why a delete failed, and that it is to be tried again.
+func (r *Replicator) postpone(ctx context.Context, c ledger.Copy, cause error) ledger.Copy {
+	e := asError(cause, c.Provider, providers.OpDelete)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
+	defer cancel()
+	c.Attempts++
+	row, held, err := r.ledger.FailDelete(ctx, c.Key, c.Fence, ledger.Failure{
+		State: ledger.StateDeleting, Error: e, Uncertain: c.Uncertain,
+		Again: true, After: cmp.Or(e.RetryAfter, backoffDelay(c.Attempts)),
+	})
+	if err == nil && !held {
+		return row // somebody else is at it, or was
+	}
+	r.log.Warn().Err(cause).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("the provider has not confirmed a delete; trying again later")
+	if err != nil {
+		c.Error = e
+		return c // its lease runs out, and the queue takes it up
+	}
+	return row
+}

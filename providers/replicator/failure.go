@@ -1,0 +1,112 @@
+package replicator
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"casgate/providers"
+	"casgate/providers/ledger"
+)
+
+const (
+	// The delays between attempts double from the first to the last, with jitter.
+	firstDelay = 500 * time.Millisecond
+	lastDelay  = 5 * time.Minute
+	// fullDelay is how long a full or unpaid account, or a refused key, is not tried
+	// again, however often a copy is asked for.
+	fullDelay = time.Minute
+	authDelay = 10 * time.Second
+)
+
+// recordFailure decides what a failed attempt means, and writes it down. It
+// returns the row as it then is.
+func (r *Replicator) recordFailure(ctx context.Context, j job, c ledger.Copy, made providers.RemoteFile, cause error) (ledger.Copy, error) {
+	f := r.classifyFailure(ctx, c, made, cause)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
+	defer cancel()
+	failed, held, err := r.ledger.FailCopy(ctx, c.Key, c.Fence, f)
+	switch {
+	case err != nil:
+		// The lease runs out, and whoever comes next looks for the file first.
+		r.log.Error().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).AnErr("cause", cause).Msg("could not record a failed upload")
+		return c, cause
+	case !held:
+		return c, errLeaseLost
+	}
+	r.log.Warn().Err(cause).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Str("state", string(failed.State)).Int("attempts", failed.Attempts).Msg("copy failed")
+	return failed, cause
+}
+
+// classifyFailure turns an error into the Failure that the ledger records: the next
+// state, the time of the next attempt, and whether a remote file may be left.
+func (r *Replicator) classifyFailure(ctx context.Context, c ledger.Copy, made providers.RemoteFile, cause error) ledger.Failure {
+	e := asError(cause, c.Provider, providers.OpUpload)
+	fault, own := providers.GatewayFault(cause)
+	f := ledger.Failure{State: ledger.StatePending, Error: e, Again: true, After: cmp.Or(e.RetryAfter, backoffDelay(c.Attempts))}
+	switch {
+	case e.Kind == providers.KindLost && c.State == ledger.StateUnverified: // so it is made anew, now
+		f.After = 0
+		return f
+	case ctx.Err() != nil: // this gateway stops; another, or the next start, goes on
+		f.Uncertain, f.After = true, 0
+		return f
+	case fault == providers.CodeIndexUnavailable:
+		f.Error = &providers.Error{
+			Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindTransient, Code: fault,
+			Message: "the gateway's index did not answer",
+		}
+	case own:
+		f.State, f.After = ledger.StateFailed, time.Second
+		f.Error = &providers.Error{
+			Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindTransient, Code: fault,
+			Message: "the gateway's own bytes could not be read",
+			Hint:    "upload the blob to the gateway again if it is damaged or missing",
+		}
+	case e.Kind == providers.KindPermanent:
+		f.State, f.Again = ledger.StateFailed, false
+	case e.Kind == providers.KindQuota:
+		f.State, f.After = ledger.StateFailed, max(e.RetryAfter, fullDelay)
+	case e.Kind == providers.KindAuth:
+		f.State, f.After = ledger.StateFailed, max(e.RetryAfter, authDelay)
+	case e.Code == providers.CodeUnavailable: // it wasn't tried; the provider's return is waited for
+	case c.Attempts >= r.o.MaxAttempts:
+		f.State, f.After = ledger.StateFailed, max(e.RetryAfter, fullDelay)
+	}
+	switch {
+	case e.Kind == providers.KindLost, e.Kind == providers.KindPermanent:
+	case made.ID != "":
+		f.Uncertain = true // the file is there, and next time it is found
+	case own: // the provider never got the whole content
+	case e.Kind == providers.KindUnknown, e.Kind == providers.KindTransient && e.Status >= 500:
+		f.Uncertain = true // a server that failed in the middle may have kept it
+	}
+	if old := c; old.FileID != "" && old.State == ledger.StateUploading {
+		old.State = ledger.StateReady
+		if usable(old, 0) {
+			f.State = ledger.StateReady
+		}
+	}
+	return f
+}
+
+// backoffDelay is how long to wait after that many attempts.
+func backoffDelay(attempts int) time.Duration {
+	delay := firstDelay << min(max(attempts-1, 0), 16)
+	delay = min(delay, lastDelay)
+	return delay/2 + rand.N(delay/2)
+}
+
+// asError makes an *Error of whatever a call failed with. What isn't one is of the
+// gateway's own making, and may name hosts and files, which are for its log alone.
+func asError(cause error, provider string, op providers.Op) *providers.Error {
+	if e, ok := errors.AsType[*providers.Error](cause); ok {
+		return e
+	}
+	return &providers.Error{
+		Provider: provider, Op: op, Kind: providers.KindUnknown, Code: "gateway",
+		Message: "something failed in the gateway; its log has the details", Hint: "try again shortly",
+	}
+}

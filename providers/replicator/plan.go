@@ -1,0 +1,62 @@
+package replicator
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"casgate/cas"
+	"casgate/providers"
+	"casgate/providers/ledger"
+)
+
+// job is a request, thought through.
+type job struct {
+	provider    providers.Guarded
+	description providers.Description
+	purpose     providers.Purpose
+	blob        cas.Blob
+	wanted      ledger.Wanted
+	request     Request // where somebody asks who waits for it
+}
+
+// plan works out what a request asks for. It asks nobody but the index.
+func (r *Replicator) plan(ctx context.Context, q Request) (job, error) {
+	p, err := r.account(q.Provider)
+	if err != nil {
+		return job{}, err
+	}
+	blob, err := r.blobs.Blob(ctx, q.Digest)
+	if err != nil {
+		return job{}, err
+	}
+	about := p.Describe()
+	name := cmp.Or(q.Name, blob.Name)
+	extension := providers.Extension(name, blob.MediaType)
+	purpose := about.DefaultPurpose(blob.MediaType, extension)
+	if q.Purpose != "" {
+		if purpose, err = about.Purpose(q.Purpose, blob.MediaType); err != nil {
+			return job{}, err
+		}
+	}
+	return job{
+		provider: p, description: about, purpose: purpose, blob: blob, request: q,
+		wanted: ledger.Wanted{
+			Key: ledger.Key{
+				Digest: q.Digest, Provider: q.Provider, Account: about.Account,
+				Purpose: purpose.Name, Extension: extension,
+			},
+			Name: providers.CleanName(name), MediaType: blob.MediaType, Size: blob.Size,
+			OperationID: q.OperationID, Margin: margin(purpose.Lifetime()), Retry: q.Retry,
+		},
+	}, nil
+}
+
+// margin is how long before its end a copy is renewed: a tenth of its life, at
+// most a day.
+func margin(lifetime time.Duration) time.Duration { return min(lifetime/10, 24*time.Hour) }
+
+// usable reports whether a copy can be handed out, with that much of its life left.
+func usable(c ledger.Copy, margin time.Duration) bool {
+	return c.State == ledger.StateReady && (c.ExpiresAt.IsZero() || time.Until(c.ExpiresAt) > margin)
+}

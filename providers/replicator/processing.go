@@ -1,0 +1,54 @@
+package replicator
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"casgate/providers"
+)
+
+const (
+	// processingLimit bounds how long a provider may work on a file it has taken.
+	processingLimit = 15 * time.Minute
+	// The delays between looks at a file in process.
+	firstLook = 200 * time.Millisecond
+	lastLook  = 5 * time.Second
+)
+
+// awaitReady looks at a file in process until it is ready, or failed.
+func (r *Replicator) awaitReady(ctx context.Context, j job, f providers.RemoteFile) (providers.RemoteFile, error) {
+	poller, ok := providers.Ability[providers.Poller](j.provider)
+	if !ok {
+		f.Status = providers.StatusReady // nobody can say more of it
+		return f, nil
+	}
+	began := time.Now()
+	for delay := firstLook; ; delay = min(2*delay, lastLook) {
+		timer := time.NewTimer(delay/2 + rand.N(delay))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return f, context.Cause(ctx)
+		case <-timer.C:
+		}
+		now, err := poller.Poll(ctx, f.ID)
+		switch {
+		case providers.KindOf(err) == providers.KindTransient || providers.KindOf(err) == providers.KindUnknown:
+			if time.Since(began) > processingLimit || ctx.Err() != nil {
+				return f, err
+			}
+		case err != nil:
+			return f, err
+		case now.Status == providers.StatusProcessing && time.Since(began) > processingLimit:
+			return f, &providers.Error{
+				Provider: j.description.Provider, Op: providers.OpPoll, Kind: providers.KindTransient, Code: providers.CodeTimeout,
+				Message: fmt.Sprintf("the provider has been processing the file for %v", processingLimit),
+			}
+		case now.Status != providers.StatusProcessing:
+			f.Status, f.Detail = now.Status, now.Detail
+			return f, nil
+		}
+	}
+}

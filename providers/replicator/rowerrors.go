@@ -1,0 +1,92 @@
+package replicator
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"casgate/providers"
+	"casgate/providers/ledger"
+)
+
+// errLeaseLost: somebody else has claimed the row that this process worked on.
+var errLeaseLost = errors.New("the lease was lost")
+
+const (
+	// patience is how long work that somebody waits for rests between two attempts; a
+	// longer delay is left to the queue, and the caller told of the failure.
+	patience = 5 * time.Second
+)
+
+// givenUp returns the error to answer with where waiting for a row is of no use.
+func waitError(c ledger.Copy) error {
+	soon := time.Until(c.LeaseUntil) > 0 || untilDue(c) <= patience
+	switch {
+	case soon && (c.State == ledger.StatePending || c.State == ledger.StateDeleting):
+		return nil
+	case c.State == ledger.StatePending: // it will be tried again, but not soon
+		e := lastError(c)
+		e.RetryAfter = max(untilDue(c), time.Second)
+		return &e
+	}
+	return idleError(c)
+}
+
+// resting returns why nobody makes a copy that isn't there; nil where somebody does,
+// or will.
+func idleError(c ledger.Copy) error {
+	e := lastError(c)
+	e.RetryAfter = 0
+	if !c.NextAttemptAt.IsZero() {
+		e.RetryAfter = max(untilDue(c), time.Second)
+	}
+	switch c.State {
+	case ledger.StateFailed:
+		return &e
+	case ledger.StateLost:
+		if untilDue(c) <= 0 {
+			return nil
+		}
+		e.Kind, e.Code, e.Status = providers.KindLost, "kept_losing", 0
+		e.Message = fmt.Sprintf("%s has lost the file %d times lately", c.Provider, c.Losses)
+		e.Hint = "the account's files may be removed by somebody else; it is not uploaded again for a while"
+		return &e
+	case ledger.StateDeleting:
+		return fmt.Errorf("%w: it is being deleted at %s, which has not confirmed it yet", providers.ErrCopyInProgress, c.Provider)
+	}
+	return nil
+}
+
+// lastError is why the last attempt failed.
+func lastError(c ledger.Copy) providers.Error {
+	if c.Error != nil {
+		return *c.Error
+	}
+	return providers.Error{Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindTransient}
+}
+
+// untilDue returns how long it is until a row may be worked on; rows that are
+// never due by themselves are due in a very long time.
+func untilDue(c ledger.Copy) time.Duration {
+	if c.NextAttemptAt.IsZero() {
+		return 1 << 62
+	}
+	return time.Until(c.NextAttemptAt)
+}
+
+// unavailable returns an error, at once, while a provider's breaker is open.
+func unavailable(p providers.Guarded) error {
+	h := p.Health()
+	if h.Breaker != providers.BreakerOpen {
+		return nil
+	}
+	e := &providers.Error{
+		Provider: p.Describe().Provider, Op: providers.OpCheck, Kind: providers.KindTransient, Code: providers.CodeUnavailable,
+		Message: "the provider failed too often lately and is left alone for a while", RetryAfter: max(h.RetryAfter, time.Second),
+		Hint: "try again shortly; it is being checked in the background",
+	}
+	if h.LastError != nil {
+		e.Message += " (last: " + h.LastError.Error() + ")"
+	}
+	return e
+}

@@ -1,0 +1,108 @@
+package replicator
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"casgate/providers"
+	"casgate/providers/ledger"
+)
+
+const (
+	// roomAttempts bounds how often room is made for one upload.
+	roomAttempts = 16
+)
+
+// findOrUpload finds the remote file of an earlier attempt, or uploads one.
+func (r *Replicator) findOrUpload(ctx context.Context, j job, c ledger.Copy) (providers.RemoteFile, error) {
+	// The row was claimed before this look, and who deletes a blob with its copies looks
+	// for rows after it is condemned: one of the two sees the other. Without the look a
+	// gateway that still remembers the blob would upload it after that.
+	if err := r.blobs.Confirm(ctx, c.Digest); err != nil {
+		return providers.RemoteFile{}, err
+	}
+	if c.Uncertain {
+		f, found, err := r.findEarlier(ctx, j, c)
+		if err != nil {
+			return providers.RemoteFile{}, err
+		}
+		if found {
+			r.log.Info().Str("operation_id", c.OperationID).Stringer("copy", c.Key).Str("file", f.ID).Msg("adopted the file of an earlier attempt, whose outcome was unknown")
+			r.metrics.count(c.Provider, outcomeAdopted)
+			r.o.OnStep(StepAdopted)
+			return f, nil
+		}
+	}
+	// What an earlier fence may have left behind is known by now; from here on only
+	// this upload is uncertain.
+	for range roomAttempts {
+		if err := r.makeRoom(ctx, j); err != nil {
+			return providers.RemoteFile{}, err
+		}
+		r.o.OnStep(StepRoomMade)
+		f, err := r.upload(ctx, j, c)
+		e, ok := errors.AsType[*providers.Error](err)
+		if ok && e.Kind == providers.KindQuota && e.TooMany && !r.o.NoEviction {
+			// The account holds files that the ledger doesn't know.
+			evicted, evictErr := r.evict(ctx, j, "")
+			if evictErr != nil {
+				return providers.RemoteFile{}, evictErr
+			}
+			if evicted {
+				continue
+			}
+		}
+		if err != nil {
+			return providers.RemoteFile{}, err
+		}
+		r.metrics.count(c.Provider, outcomeUploaded)
+		r.o.OnStep(StepUploaded)
+		return f, nil
+	}
+	return providers.RemoteFile{}, &providers.Error{
+		Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindQuota, TooMany: true, Code: "no_room",
+		Message: fmt.Sprintf("the account is full even after %d copies were removed", roomAttempts),
+		Hint:    "other programs may fill the account; remove files there",
+	}
+}
+
+// upload sends the blob.
+func (r *Replicator) upload(ctx context.Context, j job, c ledger.Copy) (providers.RemoteFile, error) {
+	name := providers.RemoteName(c.Name, c.Digest, c.Extension, c.Fence)
+	f, err := j.provider.Upload(ctx, providers.Upload{
+		Purpose:   c.Purpose,
+		Name:      name,
+		MediaType: c.MediaType,
+		Size:      j.blob.Size,
+		Open: func(ctx context.Context) (io.ReadCloser, error) {
+			content, err := r.blobs.OpenVerified(ctx, j.blob)
+			if err != nil {
+				return nil, err
+			}
+			if content.Body == nil {
+				return io.NopCloser(bytes.NewReader(content.Bytes)), nil // verified before it got into memory
+			}
+			return content.Body, nil
+		},
+	})
+	if err != nil {
+		return f, err
+	}
+	if f.Size != 0 && f.Size != j.blob.Size && !j.purpose.Rewritten {
+		r.discard(j, f.ID)
+		return providers.RemoteFile{}, &providers.Error{
+			Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindTransient, Code: providers.CodeBadAnswer,
+			Message: fmt.Sprintf("the provider says that it has %d of %d bytes", f.Size, j.blob.Size),
+		}
+	}
+	f.Name = cmp.Or(f.Name, name)
+	if f.ExpiresAt.IsZero() && j.purpose.Lifetime() > 0 {
+		f.ExpiresAt = time.Now().Add(j.purpose.Lifetime())
+	}
+	return f, nil
+}

@@ -1,0 +1,34 @@
+package replicator
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"casgate/providers/ledger"
+)
+
+const (
+	// pollWait is how often a row that another gateway works on is looked at, in case
+	// its announcement got lost.
+	pollWait = time.Second
+)
+
+// await returns when a row may have changed, or is due, or its lease ran out.
+func (r *Replicator) await(ctx context.Context, c ledger.Copy, changed <-chan struct{}) error {
+	limit := pollWait
+	if c.State == ledger.StatePending {
+		// A little late rather than early: the database's clock decides.
+		limit = min(limit, max(untilDue(c), 0)+10*time.Millisecond)
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-changed:
+		return nil
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for %s: %w", c.Key, context.Cause(ctx))
+	}
+}
