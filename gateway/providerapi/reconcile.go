@@ -10,6 +10,7 @@ import (
 	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
+	"casgate/providers/replicator"
 )
 
 // Reconcile answers POST /v1/providers/{provider}/reconcile.
@@ -22,7 +23,7 @@ func (h *Handlers) Reconcile(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	report, err := h.Copies.Reconcile(c.Request().Context(), name, apply)
+	report, err := h.Copies.Reconcile(c.Request().Context(), name, replicator.ReconcileOptions{Apply: apply})
 	if err != nil {
 		return err
 	}

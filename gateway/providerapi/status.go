@@ -21,7 +21,7 @@ import (
 type Replicator interface {
 	Providers() (configured, unconfigured []string)
 	Status(ctx context.Context, provider string) (replicator.ProviderStatus, error)
-	Reconcile(ctx context.Context, provider string, apply bool) (replicator.Reconciliation, error)
+	Reconcile(ctx context.Context, provider string, o replicator.ReconcileOptions) (replicator.Reconciliation, error)
 }
 
 // Handlers answers requests about providers.

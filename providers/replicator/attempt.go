@@ -11,9 +11,9 @@ import (
 	"casgate/providers/ledger"
 )
 
-// makeCopy makes a copy that this process has claimed, and records what came of it.
-// The row it returns is the one after that; its State says whether, and when, to
-// try again.
+// makeCopy makes a copy that this process has claimed, and records the outcome. It
+// returns the new row, whose State and NextAttemptAt say whether and when to try
+// again.
 func (r *Replicator) makeCopy(ctx context.Context, j job, claimed ledger.Copy) (ledger.Copy, error) {
 	r.o.OnStep(StepClaimed)
 	leased, release := r.holdLease(ctx, claimed)
@@ -23,7 +23,7 @@ func (r *Replicator) makeCopy(ctx context.Context, j job, claimed ledger.Copy) (
 	case err == nil:
 		r.o.OnStep(StepCompleted)
 		if claimed.FileID != "" && claimed.FileID != c.FileID {
-			r.discard(j, claimed.FileID) // a renewal took its place
+			r.discard(j, claimed.FileID) // the renewal replaces it
 		}
 		return c, nil
 	case lost || errors.Is(err, errLeaseLost):
@@ -31,11 +31,11 @@ func (r *Replicator) makeCopy(ctx context.Context, j job, claimed ledger.Copy) (
 		return claimed, errLeaseLost
 	}
 	r.metrics.count(claimed.Provider, outcomeFailed)
-	return r.recordFailure(ctx, j, c, f, err) // the row as it came to be, perhaps in process
+	return r.recordFailure(ctx, j, c, f, err) // c may be processing by now
 }
 
-// attempt goes through the protocol once. It returns the completed row, or the
-// error and, where one was made, the remote file.
+// attempt tries once to make the copy. It returns the completed row, or the error with
+// the remote file if one was made.
 func (r *Replicator) attempt(ctx context.Context, j job, c ledger.Copy) (ledger.Copy, providers.RemoteFile, error) {
 	var f providers.RemoteFile
 	var err error
@@ -71,10 +71,10 @@ func (r *Replicator) attempt(ctx context.Context, j job, c ledger.Copy) (ledger.
 	return c, f, err
 }
 
-// complete records the remote file. A write whose outcome is unknown is repeated:
-// with the same fence it changes nothing more.
+// complete records the remote file. It repeats a write of unknown outcome, which is safe
+// with the same fence.
 func (r *Replicator) complete(ctx context.Context, c ledger.Copy, f providers.RemoteFile) (ledger.Copy, error) {
-	// The file is there; that the work was cancelled must not make it an orphan.
+	// The file exists. A cancellation of the work must not make it an orphan.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Lease)
 	defer cancel()
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 2*time.Second) {
@@ -87,7 +87,7 @@ func (r *Replicator) complete(ctx context.Context, c ledger.Copy, f providers.Re
 		}
 		select {
 		case <-ctx.Done():
-			return c, fmt.Errorf("the provider has the file, and the index can't be told: %w", err)
+			return c, fmt.Errorf("the provider has the file, but the index could not record it: %w", err)
 		case <-time.After(delay):
 		}
 	}

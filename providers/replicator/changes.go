@@ -6,22 +6,21 @@ import (
 	"casgate/cas"
 )
 
-// changes wakes those who wait for the copies of a blob to change.
+// changes wakes the callers that wait for a change of a blob's copies.
 type changes struct {
 	mu      sync.Mutex
 	waiting map[cas.Digest]*watch
 }
 
-// watch is shared by all who wait for the same blob.
+// watch is shared by all callers that wait for the same blob.
 type watch struct {
-	changed chan struct{} // closed when something changed
+	changed chan struct{} // closed at the next change
 	waiters int
 }
 
 func newChanges() *changes { return &changes{waiting: make(map[cas.Digest]*watch)} }
 
-// wait returns a channel that is closed at the next change. The caller releases
-// it.
+// wait returns a channel that is closed at the next change. The caller must release it.
 func (c *changes) wait(d cas.Digest) (changed <-chan struct{}, release func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

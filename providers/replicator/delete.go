@@ -9,8 +9,8 @@ import (
 	"casgate/providers/ledger"
 )
 
-// remove does the work of a claimed delete, or leaves it to the queue. The row
-// that it returns says which; the error is the index's.
+// remove deletes a claimed copy at its provider, or leaves it to the queue. The state of
+// the returned row says which. The error is the index's.
 func (r *Replicator) remove(ctx context.Context, p providers.Provider, c ledger.Copy) (ledger.Copy, error) {
 	if err := r.removeRemote(ctx, p, c); err != nil {
 		return r.postpone(ctx, c, err), nil
@@ -18,7 +18,7 @@ func (r *Replicator) remove(ctx context.Context, p providers.Provider, c ledger.
 	return r.finishRemoval(ctx, c)
 }
 
-// finishRemoval records that a copy's remote file is gone, and returns the row.
+// finishRemoval records that a copy's remote file is deleted, and returns the row.
 func (r *Replicator) finishRemoval(ctx context.Context, c ledger.Copy) (ledger.Copy, error) {
 	if err := r.finishDelete(ctx, c, ledger.StateDeleted); err != nil {
 		return c, err
@@ -28,8 +28,8 @@ func (r *Replicator) finishRemoval(ctx context.Context, c ledger.Copy) (ledger.C
 	return c, nil
 }
 
-// removeRemote deletes a copy's remote file, and what its earlier attempts may
-// have left. That the provider doesn't know it is as good.
+// removeRemote deletes a copy's remote file, and files of its earlier attempts. A file
+// that the provider doesn't know counts as deleted.
 func (r *Replicator) removeRemote(ctx context.Context, p providers.Provider, c ledger.Copy) error {
 	if c.FileID != "" {
 		if err := p.Delete(ctx, c.FileID); err != nil && providers.KindOf(err) != providers.KindLost {
@@ -54,8 +54,8 @@ func (r *Replicator) removeRemote(ctx context.Context, p providers.Provider, c l
 	return nil
 }
 
-// finishDelete records that the remote file is gone. That somebody else took the
-// row over meanwhile is theirs to finish.
+// finishDelete records that the remote file is deleted. If another gateway has claimed
+// the row meanwhile, that gateway finishes the delete.
 func (r *Replicator) finishDelete(ctx context.Context, c ledger.Copy, to ledger.State) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
@@ -63,7 +63,7 @@ func (r *Replicator) finishDelete(ctx context.Context, c ledger.Copy, to ledger.
 	return err
 }
 
-// postpone records why a delete failed, and that it is to be tried again.
+// postpone records why a delete failed and when to try again.
 func (r *Replicator) postpone(ctx context.Context, c ledger.Copy, cause error) ledger.Copy {
 	e := asError(cause, c.Provider, providers.OpDelete)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
@@ -74,12 +74,12 @@ func (r *Replicator) postpone(ctx context.Context, c ledger.Copy, cause error) l
 		Again: true, After: cmp.Or(e.RetryAfter, backoffDelay(c.Attempts)),
 	})
 	if err == nil && !held {
-		return row // somebody else is at it, or was
+		return row // another gateway has claimed it
 	}
 	r.log.Warn().Err(cause).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("the provider has not confirmed a delete; trying again later")
 	if err != nil {
 		c.Error = e
-		return c // its lease runs out, and the queue takes it up
+		return c // its lease runs out, and the queue continues
 	}
 	return row
 }

@@ -60,7 +60,7 @@ func newDepot() *depot {
 	}
 }
 
-func (d *depot) Describe() providers.Description { return d.about }
+func (d *depot) Describe() providers.Description { return d.description }
 
 func (d *depot) Health() providers.Health {
 	d.mu.Lock()

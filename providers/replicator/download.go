@@ -10,13 +10,13 @@ import (
 	"casgate/providers/ledger"
 )
 
-// Download streams what a provider gives back for a copy, which need not be the
-// bytes that were uploaded: some rewrite them. Nothing is uploaded for it. A file that
-// the provider doesn't know any more makes the copy lost, and the error KindLost. The
-// caller closes the stream; what fails in its course is an *Error.
+// Download streams a copy's file from its provider. The bytes may differ from the
+// uploaded ones, since some providers rewrite files. Download never uploads. If the
+// provider no longer knows the file, the copy becomes lost and the error is of KindLost.
+// The caller closes the stream; its Read fails with an *Error.
 //
-// Errors: ErrNoDownload, ErrCopyInProgress and ledger.ErrNotFound where the copy has no
-// file that could be asked for, an *Error, those of the index.
+// Errors: ErrNoDownload, ErrCopyInProgress and ledger.ErrNotFound if the copy has no
+// file, an *Error, those of the index.
 func (r *Replicator) Download(ctx context.Context, c ledger.Copy) (io.ReadCloser, error) {
 	p, err := r.account(c.Provider)
 	if err != nil {

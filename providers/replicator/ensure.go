@@ -7,13 +7,12 @@ import (
 	"casgate/providers/ledger"
 )
 
-// Ensure returns a usable copy, and uploads one only where there is none. Created
-// reports whether this call is the one that made it. However many callers ask, in
-// however many gateways, one upload reaches the provider.
+// Ensure returns a usable copy, and uploads one only if there is none. Created reports
+// whether this call made it. For any number of callers in any number of gateways, one
+// upload reaches the provider.
 //
-// A caller whose context ends leaves the work under way. Where it was its
-// deadline that ended, the error wraps ErrCopyInProgress, and the copy tells how
-// far it is.
+// The work goes on if a caller's context ends. If the context's deadline passed, the
+// error wraps ErrCopyInProgress, and the copy has the present state.
 //
 // Errors: an *Error, ErrProviderNotFound, ErrCopyInProgress, and those of
 // cas.Store.
@@ -47,9 +46,9 @@ func (r *Replicator) Ensure(ctx context.Context, q Request) (c ledger.Copy, crea
 	return c, created, err
 }
 
-// Begin makes sure that a copy is being made, here or elsewhere, or is there, and
-// doesn't wait for it. Errors are those of Ensure; one that comes with a copy says
-// why nobody works on it.
+// Begin makes sure that a copy exists or is being made, here or in another gateway. It
+// doesn't wait for it. Errors are those of Ensure. If both a copy and an error are
+// returned, the error is why the copy is not being made.
 func (r *Replicator) Begin(ctx context.Context, q Request) (ledger.Copy, error) {
 	j, err := r.plan(ctx, q)
 	if err != nil {
@@ -66,7 +65,7 @@ func (r *Replicator) Begin(ctx context.Context, q Request) (ledger.Copy, error) 
 	if err := j.description.Check(j.purpose, j.wanted.Extension, j.wanted.Size); err != nil {
 		return ledger.Copy{}, err
 	}
-	// Noted before the row is there, which somebody may take up at once.
+	// Added before the row exists, since a gateway may claim the row at once.
 	r.requesters.add(q, false)
 	c, err = r.ledger.RequestCopy(ctx, j.wanted)
 	if err != nil || c.OperationID != q.OperationID || c.State.Settled() {

@@ -349,7 +349,7 @@ func TestUnavailable(t *testing.T) {
 func TestRenewal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.depot.about.Purposes[0].LifetimeSeconds = 3600 // and a margin of six minutes
+	w.depot.description.Purposes[0].LifetimeSeconds = 3600 // and a margin of six minutes
 	r := w.replicator(t, func(o *replicator.Options) { o.MaxAttempts = 1 })
 	q := want(w.put(t, "some text", "a.txt"))
 	first := ensure(t, r, q)

@@ -4,10 +4,10 @@ import (
 	"context"
 )
 
-// Enter records a copy that somebody has noted before there was this ledger, such as
-// an old file manager: StateUnverified until it is first asked for, and then checked.
-// Where the ledger has the copy already, nothing changes. A purpose that the provider
-// doesn't have means its default.
+// Enter records a copy that another program made earlier, such as an old file manager.
+// The copy is StateUnverified until its first request, which checks it. If the ledger
+// has the copy already, nothing changes. An unknown purpose means the provider's
+// default.
 func (r *Replicator) Enter(ctx context.Context, q Request, fileID string) error {
 	p, err := r.account(q.Provider)
 	if err != nil {

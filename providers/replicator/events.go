@@ -10,14 +10,14 @@ import (
 	"casgate/providers/ledger"
 )
 
-// Left wraps the error of a caller who left, while work goes on under the
-// operation of its request. Options.OnEvent is told of its end.
+// Detached wraps the error of a call whose caller stopped waiting, while the work goes on
+// under the operation of its request. Options.OnEvent gets the end of that work.
 type Detached struct{ error }
 
 // Unwrap implements errors.Unwrap.
 func (d Detached) Unwrap() error { return d.error }
 
-// tell tells OnEvent of the end of an operation, unless a caller takes note of it.
+// report calls OnEvent for the end of an operation, unless a caller gets the result.
 func (r *Replicator) report(e Event) {
 	by, taken := r.requesters.finish(e.OperationID)
 	if taken {
@@ -30,8 +30,8 @@ func (r *Replicator) report(e Event) {
 	r.o.OnEvent(e)
 }
 
-// tellSynced tells of work on a copy that has come to its end, and of no other: what
-// waits for its next attempt, or for another gateway, has not.
+// reportSynced reports the end of work on a copy. Work that waits for its next attempt,
+// or for another gateway, has not ended.
 func (r *Replicator) reportSynced(c ledger.Copy, began time.Time, err error) {
 	if errors.Is(err, errLeaseLost) || c.State != ledger.StateReady && c.State != ledger.StateFailed {
 		return
@@ -39,12 +39,11 @@ func (r *Replicator) reportSynced(c ledger.Copy, began time.Time, err error) {
 	r.report(Event{Kind: EventSynced, OperationID: c.OperationID, Copy: c, Start: began, Err: err})
 }
 
-// tellDeleted tells of a delete that was retried, once all copies are gone that it
-// is about.
+// reportDeleted reports the end of a retried delete, once all its copies are deleted.
 func (r *Replicator) reportDeleted(ctx context.Context, c ledger.Copy, began time.Time) {
 	rows, err := r.ledger.Copies(ctx, c.Digest)
 	if err != nil {
-		r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("could not look whether a delete is over; taking it for that")
+		r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("could not check whether a delete has ended; assuming that it has")
 	}
 	for _, other := range rows {
 		if other.OperationID == c.OperationID && other.State == ledger.StateDeleting {
@@ -54,5 +53,5 @@ func (r *Replicator) reportDeleted(ctx context.Context, c ledger.Copy, began tim
 	r.report(Event{Kind: EventDeleted, OperationID: c.OperationID, Copy: c, Start: began})
 }
 
-// newOperationID returns an id for what the gateway does of its own accord.
+// newOperationID returns an id for work that the gateway starts itself.
 func newOperationID() string { return uuid.Must(uuid.NewV7()).String() }

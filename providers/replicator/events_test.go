@@ -247,7 +247,7 @@ func TestWorkOfAGatewayThatDiedIsTold(t *testing.T) {
 func TestEvictionIsToldAsAnOperationOfItsOwn(t *testing.T) {
 	t.Parallel()
 	w, told := newWorld(t), &events{}
-	w.depot.about.MaxFiles = 1
+	w.depot.description.MaxFiles = 1
 	r := w.replicator(t, func(o *replicator.Options) { o.OnEvent = told.take })
 	first := ensure(t, r, asks(w, t, "first"))
 	ensure(t, r, asks(w, t, "second"))

@@ -11,8 +11,8 @@ import (
 	"casgate/providers/ledger"
 )
 
-// makeRoom sees to it that the account can take the copy that was just claimed,
-// which the ledger counts already.
+// makeRoom evicts copies until the account has room for the claimed copy, which the
+// ledger already counts.
 func (r *Replicator) makeRoom(ctx context.Context, j job) error {
 	if j.description.MaxFiles == 0 && j.description.MaxBytes == 0 && j.purpose.MaxFiles == 0 && j.purpose.MaxBytes == 0 {
 		return nil
@@ -51,7 +51,7 @@ func (r *Replicator) makeRoom(ctx context.Context, j job) error {
 			return err
 		}
 		if !evicted {
-			full.Hint = "all other copies are being worked on; try again shortly"
+			full.Hint = "all other copies are in use by uploads or deletes; try again shortly"
 			return full
 		}
 	}
@@ -59,9 +59,9 @@ func (r *Replicator) makeRoom(ctx context.Context, j job) error {
 
 func over(n, limit int64) bool { return limit > 0 && n > limit }
 
-// evict removes the copy of the account (and of a purpose, unless that is empty)
-// that was used least recently, at the provider first. It reports false where
-// there is none to remove.
+// evict deletes the least recently used copy of the account, at the provider first. A
+// purpose that isn't empty restricts it to copies of that purpose. It reports false if
+// there is no copy to delete.
 func (r *Replicator) evict(ctx context.Context, j job, purpose string) (bool, error) {
 	if err := r.uses.flush(ctx, r.ledger); err != nil {
 		return false, err

@@ -15,14 +15,13 @@ const (
 	// The delays between attempts double from the first to the last, with jitter.
 	firstDelay = 500 * time.Millisecond
 	lastDelay  = 5 * time.Minute
-	// fullDelay is how long a full or unpaid account, or a refused key, is not tried
-	// again, however often a copy is asked for.
+	// fullDelay is how long a full or unpaid account is not tried again, even if clients
+	// ask for the copy. authDelay is the same for a refused key.
 	fullDelay = time.Minute
 	authDelay = 10 * time.Second
 )
 
-// recordFailure decides what a failed attempt means, and writes it down. It
-// returns the row as it then is.
+// recordFailure classifies a failed attempt and records it. It returns the new row.
 func (r *Replicator) recordFailure(ctx context.Context, j job, c ledger.Copy, made providers.RemoteFile, cause error) (ledger.Copy, error) {
 	f := r.classifyFailure(ctx, c, made, cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
@@ -30,7 +29,7 @@ func (r *Replicator) recordFailure(ctx context.Context, j job, c ledger.Copy, ma
 	failed, held, err := r.ledger.FailCopy(ctx, c.Key, c.Fence, f)
 	switch {
 	case err != nil:
-		// The lease runs out, and whoever comes next looks for the file first.
+		// The lease runs out, and the next claim searches for the file first.
 		r.log.Error().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).AnErr("cause", cause).Msg("could not record a failed upload")
 		return c, cause
 	case !held:
@@ -47,10 +46,10 @@ func (r *Replicator) classifyFailure(ctx context.Context, c ledger.Copy, made pr
 	fault, own := providers.GatewayFault(cause)
 	f := ledger.Failure{State: ledger.StatePending, Error: e, Again: true, After: cmp.Or(e.RetryAfter, backoffDelay(c.Attempts))}
 	switch {
-	case e.Kind == providers.KindLost && c.State == ledger.StateUnverified: // so it is made anew, now
+	case e.Kind == providers.KindLost && c.State == ledger.StateUnverified: // upload it now
 		f.After = 0
 		return f
-	case ctx.Err() != nil: // this gateway stops; another, or the next start, goes on
+	case ctx.Err() != nil: // this gateway stops; another one, or the next start, continues
 		f.Uncertain, f.After = true, 0
 		return f
 	case fault == providers.CodeIndexUnavailable:
@@ -71,17 +70,17 @@ func (r *Replicator) classifyFailure(ctx context.Context, c ledger.Copy, made pr
 		f.State, f.After = ledger.StateFailed, max(e.RetryAfter, fullDelay)
 	case e.Kind == providers.KindAuth:
 		f.State, f.After = ledger.StateFailed, max(e.RetryAfter, authDelay)
-	case e.Code == providers.CodeUnavailable: // it wasn't tried; the provider's return is waited for
+	case e.Code == providers.CodeUnavailable: // no attempt was made; wait until the provider works again
 	case c.Attempts >= r.o.MaxAttempts:
 		f.State, f.After = ledger.StateFailed, max(e.RetryAfter, fullDelay)
 	}
 	switch {
 	case e.Kind == providers.KindLost, e.Kind == providers.KindPermanent:
 	case made.ID != "":
-		f.Uncertain = true // the file is there, and next time it is found
+		f.Uncertain = true // the file exists, and the next attempt finds it
 	case own: // the provider never got the whole content
 	case e.Kind == providers.KindUnknown, e.Kind == providers.KindTransient && e.Status >= 500:
-		f.Uncertain = true // a server that failed in the middle may have kept it
+		f.Uncertain = true // a server that failed during the upload may have stored the file
 	}
 	if old := c; old.FileID != "" && old.State == ledger.StateUploading {
 		old.State = ledger.StateReady
@@ -92,15 +91,15 @@ func (r *Replicator) classifyFailure(ctx context.Context, c ledger.Copy, made pr
 	return f
 }
 
-// backoffDelay is how long to wait after that many attempts.
+// backoffDelay returns the wait after this number of attempts.
 func backoffDelay(attempts int) time.Duration {
 	delay := firstDelay << min(max(attempts-1, 0), 16)
 	delay = min(delay, lastDelay)
 	return delay/2 + rand.N(delay/2)
 }
 
-// asError makes an *Error of whatever a call failed with. What isn't one is of the
-// gateway's own making, and may name hosts and files, which are for its log alone.
+// asError returns the *Error in cause, or makes one. An error of another type comes from
+// the gateway itself. It may name hosts and files, which belong into the log only.
 func asError(cause error, provider string, op providers.Op) *providers.Error {
 	if e, ok := errors.AsType[*providers.Error](cause); ok {
 		return e

@@ -11,13 +11,13 @@ import (
 	"casgate/providers/ledger"
 )
 
-// join waits for the work on a copy, and begins it where this process isn't at it
-// yet. The work does not end with any one caller.
+// join waits for the work on a copy. It starts the work if this process isn't doing it
+// yet. The work goes on if a caller leaves.
 func (r *Replicator) join(ctx context.Context, j job) (ledger.Copy, bool, error) {
 	key := j.wanted.Key
 	flight := fmt.Sprintf("%x %s %s %q %q %t", key.Digest[:], key.Provider, key.Account, key.Purpose, key.Extension, j.wanted.Retry)
 	r.requesters.add(j.request, true)
-	var leads bool // written by the one whose function runs, before its result is sent
+	var leads bool // set by the caller whose function runs, before it sends the result
 	done := r.flights.DoChan(flight, func() (any, error) {
 		leads = true
 		end, err := r.begin()
@@ -37,13 +37,13 @@ func (r *Replicator) join(ctx context.Context, j job) (ledger.Copy, bool, error)
 		return take(result)
 	case <-ctx.Done():
 		if r.requesters.stopWaiting(j.wanted.OperationID) {
-			return take(<-done) // it has ended just now, and nobody else was told
+			return take(<-done) // it has just ended, and no event was sent
 		}
 	}
 	return r.detach(ctx, j)
 }
 
-// leave returns what a caller is told who doesn't wait any longer.
+// detach returns the result for a caller that stops waiting.
 func (r *Replicator) detach(ctx context.Context, j job) (ledger.Copy, bool, error) {
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()

@@ -9,9 +9,8 @@ import (
 	"casgate/providers/ledger"
 )
 
-// holdLease extends the lease of a claim until release is called. The context it
-// returns ends when the lease is lost, or could not be extended in its time;
-// release reports that.
+// holdLease extends the lease of a claim until release is called. The returned context
+// ends when the lease is lost or could not be extended in time. Release reports that.
 func (r *Replicator) holdLease(ctx context.Context, claimed ledger.Copy) (leased context.Context, release func() (lost bool)) {
 	leased, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
@@ -44,13 +43,13 @@ func (r *Replicator) holdLease(ctx context.Context, claimed ledger.Copy) (leased
 	}
 }
 
-// yield gives way to whoever claimed the row: it waits until the row has settled,
-// since the other may adopt the very file that was made here, and removes that
-// file where it isn't wanted.
+// yield leaves the row to the gateway that claimed it. It waits until the row has
+// settled, since the other gateway may adopt the file that was made here. Then it
+// deletes that file if the row doesn't name it.
 func (r *Replicator) yield(ctx context.Context, j job, c ledger.Copy, f providers.RemoteFile) {
 	end, err := r.begin()
 	if err != nil {
-		return // a reconcile finds what may be left
+		return // a reconcile finds a file that is left
 	}
 	go func() {
 		defer end()
@@ -72,7 +71,7 @@ func (r *Replicator) yield(ctx context.Context, j job, c ledger.Copy, f provider
 			err = r.await(ctx, now, changed)
 			release()
 			if err != nil {
-				r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Str("file", f.ID).Msg("a remote file may be left over; a reconcile will find it")
+				r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Str("file", f.ID).Msg("a remote file may be left; a reconcile will find it")
 				return
 			}
 		}

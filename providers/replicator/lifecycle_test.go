@@ -20,7 +20,7 @@ import (
 func TestEviction(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.depot.about.MaxFiles = 3
+	w.depot.description.MaxFiles = 3
 	r := w.replicator(t, nil)
 	var all []ledger.Copy
 	for i := range 3 {
@@ -47,8 +47,8 @@ func TestEviction(t *testing.T) {
 func TestEvictionByBytesAndPurpose(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.depot.about.MaxBytes = 25
-	w.depot.about.Purposes[1].MaxFiles = 1
+	w.depot.description.MaxBytes = 25
+	w.depot.description.Purposes[1].MaxFiles = 1
 	r := w.replicator(t, nil)
 	doc := ensure(t, r, want(w.put(t, "0123456789", "a.txt")))
 	image := ensure(t, r, replicator.Request{Digest: w.put(t, "an image", "a.png"), Provider: "depot", Purpose: "image"})
@@ -70,7 +70,7 @@ func TestEvictionByBytesAndPurpose(t *testing.T) {
 func TestNoEviction(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.depot.about.MaxFiles = 1
+	w.depot.description.MaxFiles = 1
 	r := w.replicator(t, func(o *replicator.Options) { o.NoEviction = true })
 	first := ensure(t, r, want(w.put(t, "one", "a.txt")))
 	_, _, err := r.Ensure(t.Context(), want(w.put(t, "two", "a.txt")))
@@ -463,14 +463,14 @@ func TestReconcile(t *testing.T) {
 	}
 	other := w.replicator(t, func(o *replicator.Options) {
 		moved := newDepot()
-		moved.about.Account = "another@depot.example"
+		moved.description.Account = "another@depot.example"
 		o.Providers = []providers.Guarded{moved}
 	})
 	elsewhere := ensure(t, other, want(fine.Digest))
 
 	for _, apply := range []bool{false, true} {
 		before := w.depot.fileIDs()
-		report, err := r.Reconcile(t.Context(), "depot", apply)
+		report, err := r.Reconcile(t.Context(), "depot", replicator.ReconcileOptions{Apply: apply})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -490,7 +490,7 @@ func TestReconcile(t *testing.T) {
 	if row := w.row(t, gone.Key); row.State != ledger.StateLost {
 		t.Errorf("the copy that is gone is %s", row.State)
 	}
-	report, err := r.Reconcile(t.Context(), "depot", false)
+	report, err := r.Reconcile(t.Context(), "depot", replicator.ReconcileOptions{})
 	if err != nil || len(report.Unknown)+len(report.Gone) > 0 {
 		t.Errorf("a second time: %+v, %v", report, err)
 	}

@@ -8,16 +8,14 @@ import (
 	"casgate/providers/ledger"
 )
 
-// Copies returns what the ledger knows of a blob's copies, at all accounts. It
-// never uploads.
+// Copies returns the rows of a blob's copies at all accounts. It never uploads.
 func (r *Replicator) Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, error) {
 	return r.ledger.Copies(ctx, d)
 }
 
-// Copy returns the copy that a request would give, in whatever state it is, or
-// ErrCopyNotFound. Where the request names neither purpose nor name and there is no
-// copy of the default ones, the newest of the provider's will do. It never
-// uploads.
+// Copy returns the row of the requested copy, in any state, or ErrCopyNotFound. If the
+// request has neither purpose nor name, and the default copy doesn't exist, it returns
+// the newest copy at the provider. It never uploads.
 func (r *Replicator) Copy(ctx context.Context, q Request) (ledger.Copy, error) {
 	copies, err := r.copiesAt(ctx, q)
 	if err != nil {
@@ -36,8 +34,8 @@ func (r *Replicator) Copy(ctx context.Context, q Request) (ledger.Copy, error) {
 	return copies[len(copies)-1], nil
 }
 
-// copiesAt returns the rows of a blob at a provider's present account, of the
-// request's purpose where it names one.
+// copiesAt returns the rows of a blob at the configured account of a provider. If the
+// request has a purpose, it returns those of that purpose only.
 func (r *Replicator) copiesAt(ctx context.Context, q Request) ([]ledger.Copy, error) {
 	p, err := r.account(q.Provider)
 	if err != nil {
@@ -57,7 +55,7 @@ func (r *Replicator) copiesAt(ctx context.Context, q Request) ([]ledger.Copy, er
 	return copies, nil
 }
 
-// Operation returns the copy that an operation is about, or ErrCopyNotFound.
+// Operation returns the row of an operation's copy, or ErrCopyNotFound.
 func (r *Replicator) Operation(ctx context.Context, id string) (ledger.Copy, error) {
 	return r.ledger.CopyOfOperation(ctx, id)
 }

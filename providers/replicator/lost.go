@@ -7,14 +7,14 @@ import (
 	"casgate/providers/ledger"
 )
 
-// The loop guard of lost copies: a file that was lost more often than that within
-// the window is left alone until the window is over.
+// The limit for lost copies: a file that was lost more than allowedLosses times within
+// lossWindow is not uploaded again before the window ends.
 const (
 	allowedLosses = 3
 	lossWindow    = time.Hour
 )
 
-// lose records that a provider doesn't know a copy's file any more.
+// lose records that a provider no longer knows a copy's file.
 func (r *Replicator) lose(ctx context.Context, c ledger.Copy) error {
 	lost, err := r.ledger.LoseCopy(ctx, c.Key, c.FileID, allowedLosses, lossWindow)
 	if err != nil {

@@ -8,23 +8,23 @@ import (
 	"casgate/providers/ledger"
 )
 
-// copyResult is what comes of work on a copy.
+// copyResult is the result of work on a copy.
 type copyResult struct {
 	copy ledger.Copy
-	made bool // by this process, just now
+	made bool // this process has just made it
 }
 
-// makeOrWait sees to it that the copy becomes ready: it does the work itself where it
-// gets the claim, else it waits for whoever has it.
+// makeOrWait returns when the copy is ready. It makes the copy itself if it gets the
+// claim; otherwise it waits for the gateway that has the claim.
 func (r *Replicator) makeOrWait(ctx context.Context, j job) (copyResult, error) {
 	for first := true; ; first = false {
 		if !first {
-			// The blob may have been deleted with its copies, which is what was waited for.
+			// It may have waited for a delete of the blob and its copies.
 			if err := r.blobs.Confirm(ctx, j.wanted.Digest); err != nil {
 				return copyResult{}, err
 			}
 		}
-		// Watched from before the look, so that no change falls between the two.
+		// Watch before reading, so that no change is missed.
 		changed, release := r.changes.wait(j.wanted.Digest)
 		c, won, err := r.ledger.ClaimCopy(ctx, j.wanted, r.o.Lease)
 		if err != nil {
@@ -42,7 +42,7 @@ func (r *Replicator) makeOrWait(ctx context.Context, j job) (copyResult, error) 
 			if errors.Is(err, errLeaseLost) {
 				continue
 			}
-			// What failed is tried again right here only if that is soon.
+			// A failed copy is tried again here only if that is soon.
 			if made.State == ledger.StateReady {
 				return copyResult{copy: made}, nil // a renewal failed, and the old copy is still good
 			}

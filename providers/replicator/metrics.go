@@ -4,8 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics counts what becomes of copies; the calls themselves are package
-// guard's to measure.
+// metrics counts the outcomes of copies. Package guard measures the calls.
 type metrics struct {
 	copies *prometheus.CounterVec
 }

@@ -78,11 +78,11 @@ func TestLedgerAndProviderAgreeInTheEnd(t *testing.T) {
 // town is where a history takes place.
 type town struct {
 	*world
-	blobs      []cas.Digest
-	gateways   [2]*mortal
-	failures   []string
-	vanished   map[string]bool // ids of files that somebody else removed
-	requesters []chan struct{} // closed when what was begun and not waited for has ended
+	blobs    []cas.Digest
+	gateways [2]*mortal
+	failures []string
+	vanished map[string]bool // ids of files that somebody else removed
+	asked    []chan struct{} // closed when what was begun and not waited for has ended
 }
 
 // mortal is a gateway that can die: from then on nothing it does has any effect.
@@ -113,7 +113,7 @@ func play(t *testing.T, history []move) []string {
 	}
 	defer store.Close()
 	to := &town{world: &world{dir: dir, store: store, ledger: x, depot: newDepot()}, vanished: make(map[string]bool)}
-	to.depot.about.MaxFiles = 2
+	to.depot.description.MaxFiles = 2
 	for i := range 3 {
 		to.blobs = append(to.blobs, to.put(t, fmt.Sprint("blob ", i), "a.txt"))
 	}
@@ -132,7 +132,7 @@ func play(t *testing.T, history []move) []string {
 	time.Sleep(2 * time.Hour) // all leases and delays are over, and all work is done
 	to.compare(t, history)
 	for range 2 { // the first may free what the second finds
-		if report, err := to.gateways[0].Reconcile(t.Context(), "depot", true); err != nil || len(report.Failures) > 0 {
+		if report, err := to.gateways[0].Reconcile(t.Context(), "depot", replicator.ReconcileOptions{Apply: true}); err != nil || len(report.Failures) > 0 {
 			to.fail("reconcile: %v, %v", err, report.Failures)
 		}
 		time.Sleep(time.Hour)
@@ -151,7 +151,7 @@ func play(t *testing.T, history []move) []string {
 // it: files that somebody else removed, and, where a gateway was cut off before it
 // could tidy up, files too many.
 func (to *town) compare(t *testing.T, history []move) {
-	report, err := to.gateways[0].Reconcile(t.Context(), "depot", false)
+	report, err := to.gateways[0].Reconcile(t.Context(), "depot", replicator.ReconcileOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func (to *town) make(t *testing.T, m move) {
 			to.depot.forget(ids[m.blob%len(ids)])
 		}
 	case "reconcile":
-		_, _ = g.Reconcile(t.Context(), "depot", m.wait)
+		_, _ = g.Reconcile(t.Context(), "depot", replicator.ReconcileOptions{Apply: m.wait})
 	case "lose replies":
 		to.depot.hook(nil, times(2, providers.OpUpload, unknown))
 	case "refuse uploads":

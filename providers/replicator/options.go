@@ -12,95 +12,94 @@ import (
 	"casgate/providers/ledger"
 )
 
-// BlobStore is where blobs come from, and extracted texts go to. cas.Store is one.
+// BlobStore holds the blobs and the extracted texts. cas.Store implements it.
 type BlobStore interface {
-	// Blob returns what is known of a blob, or cas.ErrBlobNotFound.
+	// Blob returns a blob's row, which may be cached, or cas.ErrBlobNotFound.
 	Blob(ctx context.Context, d cas.Digest) (cas.Blob, error)
-	// Confirm asks whether there is such a blob at this moment, whatever is remembered
-	// of it, and returns cas.ErrBlobNotFound where there isn't.
+	// Confirm asks the index, and not a cache, whether the blob exists. It returns
+	// cas.ErrBlobNotFound if not.
 	Confirm(ctx context.Context, d cas.Digest) error
-	// OpenVerified reads a whole blob, and verifies it whatever is remembered of it.
+	// OpenVerified reads a whole blob and verifies it, even if it was verified recently.
 	OpenVerified(ctx context.Context, b cas.Blob) (*cas.Content, error)
-	// Put takes a blob in.
+	// Put stores a blob.
 	Put(ctx context.Context, u cas.Upload) (b cas.Blob, stored bool, err error)
 }
 
-// Options configures a Replicator. Zero durations and numbers mean the defaults
-// given.
+// Options configures a Replicator. A zero duration or number means the default.
 type Options struct {
 	Blobs  BlobStore
 	Ledger ledger.Store
-	// Providers are the accounts to keep copies at, each of another name.
+	// Providers are the accounts for copies. Their names must differ.
 	Providers []providers.Guarded
-	// Unconfigured has, for the providers that could be configured and are not, the
-	// advice how to.
+	// Unconfigured has, by name, the providers without a key, with advice how to
+	// configure them.
 	Unconfigured map[string]string
-	// NoEviction: where an account is full, fail (KindQuota) rather than remove the
-	// copies used least recently.
+	// NoEviction: if an account is full, fail with KindQuota instead of removing the
+	// least recently used copies.
 	NoEviction bool
-	// Lease is how long a claim lasts without being extended: after that time the work
-	// of a gateway that died goes on elsewhere. Default 30 s.
+	// Lease is how long a claim lasts if it isn't extended. After that time another
+	// gateway continues the work of one that died. Default 30 s.
 	Lease time.Duration
-	// PollInterval is how often the ledger is looked through for work that nobody
-	// does. Default 5 s.
+	// PollInterval is the interval between two searches of the ledger for due work.
+	// Default 5 s.
 	PollInterval time.Duration
-	// MaxAttempts bounds the uploads tried by themselves after failures. The default of
-	// 12 lets them go on for about 20 minutes.
+	// MaxAttempts limits the automatic attempts of an upload. The default of 12 takes
+	// about 20 minutes.
 	MaxAttempts int
-	// SignURL makes a URL at which a provider can read a blob for that long. Nil:
+	// SignURL makes a URL where a provider can read a blob for that long. Nil means that
 	// there are no references by URL.
 	SignURL func(ctx context.Context, d cas.Digest, life time.Duration) (string, error)
-	// OnStep is told of each step of an upload, before the next begins. For tests that
-	// kill a gateway, or hold it, at a certain place.
+	// OnStep is called after each step of an upload, before the next one. Tests use it to
+	// kill or stop a gateway at a certain step. Optional.
 	OnStep func(Step)
-	// OnEvent is told of the end of work that no caller is told of. It must not wait.
+	// OnEvent is called at the end of work whose result no caller gets. It must not block.
+	// Optional.
 	OnEvent func(Event)
 	Log     zerolog.Logger
-	// Registry gets the metrics; nil makes one that nobody reads.
+	// Registry gets the metrics. Optional.
 	Registry prometheus.Registerer
 }
 
-// Step is a place in the protocol of making a copy.
+// Step is a step in making a copy.
 type Step string
 
-// The steps, in their order; StepAdopted comes in place of StepRoomMade and
-// StepUploaded.
+// The steps, in their order. StepAdopted replaces StepRoomMade and StepUploaded.
 const (
-	StepClaimed   Step = "claimed"    // the ledger's row is ours
-	StepAdopted   Step = "adopted"    // an earlier attempt had got through
+	StepClaimed   Step = "claimed"    // this gateway has the claim of the row
+	StepAdopted   Step = "adopted"    // the file of an earlier attempt was found
 	StepRoomMade  Step = "room-made"  // the account has room
 	StepUploaded  Step = "uploaded"   // the provider has confirmed the file
-	StepProcessed Step = "processing" // the ledger knows the file; it is not ready yet
-	StepCompleted Step = "completed"  // the ledger says that the copy is ready
+	StepProcessed Step = "processing" // the ledger has the file id; the file is not ready yet
+	StepCompleted Step = "completed"  // the copy is ready in the ledger
 )
 
-// EventKind is what was done.
+// EventKind is the kind of work that ended.
 type EventKind string
 
 // The kinds of events.
 const (
-	EventSynced  EventKind = "synced"  // a copy was made, or given up
+	EventSynced  EventKind = "synced"  // a copy was made, or failed for good
 	EventDeleted EventKind = "deleted" // a copy was deleted at its provider, on request
 	EventEvicted EventKind = "evicted" // a copy was removed at its provider to make room
 )
 
-// Event is the end of work that no caller is told of: it was asked for in the
-// background, outlived the caller who asked for it, or is the gateway's own idea.
+// Event is the end of work whose result no caller gets: it was requested in the
+// background, its caller left before, or the gateway started it itself.
 type Event struct {
 	Kind EventKind
-	// OperationID names the operation that has ended: the copy's, but for evictions,
-	// which are operations of their own.
+	// OperationID is the id of the operation that ended. It is the copy's, except for an
+	// eviction, which is an operation of its own.
 	OperationID string
-	// Copy is the copy as it then was.
+	// Copy is the copy's row at the end.
 	Copy ledger.Copy
-	// Actor is the Request's who asked for it; empty where this process doesn't know:
-	// nobody did, or it was before a restart, or in another gateway.
+	// Actor is the Request's. It is empty if this process doesn't know it: the gateway
+	// started the work, or the request came before a restart or to another gateway.
 	Actor string
 	// File is the Request's.
 	File string
-	// Start is when it was asked for, or, where this process doesn't know that, when
-	// the work began.
+	// Start is the time of the request, or, if this process doesn't know it, the time
+	// when the work began.
 	Start time.Time
-	// Err is why it failed; nil where it didn't.
+	// Err is the reason of a failure, or nil.
 	Err error
 }

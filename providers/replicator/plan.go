@@ -10,17 +10,17 @@ import (
 	"casgate/providers/ledger"
 )
 
-// job is a request, thought through.
+// job is a planned request.
 type job struct {
 	provider    providers.Guarded
 	description providers.Description
 	purpose     providers.Purpose
 	blob        cas.Blob
 	wanted      ledger.Wanted
-	request     Request // where somebody asks who waits for it
+	request     Request // zero in the queue
 }
 
-// plan works out what a request asks for. It asks nobody but the index.
+// plan turns a request into a job. It calls the index only, and no provider.
 func (r *Replicator) plan(ctx context.Context, q Request) (job, error) {
 	p, err := r.account(q.Provider)
 	if err != nil {
@@ -52,11 +52,11 @@ func (r *Replicator) plan(ctx context.Context, q Request) (job, error) {
 	}, nil
 }
 
-// margin is how long before its end a copy is renewed: a tenth of its life, at
+// margin is how long before its expiry a copy is renewed: a tenth of its lifetime, at
 // most a day.
 func margin(lifetime time.Duration) time.Duration { return min(lifetime/10, 24*time.Hour) }
 
-// usable reports whether a copy can be handed out, with that much of its life left.
+// usable reports whether a copy is ready and expires later than margin from now.
 func usable(c ledger.Copy, margin time.Duration) bool {
 	return c.State == ledger.StateReady && (c.ExpiresAt.IsZero() || time.Until(c.ExpiresAt) > margin)
 }

@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	// processingLimit bounds how long a provider may work on a file it has taken.
+	// processingLimit limits how long a provider may process a file.
 	processingLimit = 15 * time.Minute
-	// The delays between looks at a file in process.
+	// The delays between two polls of a file in process.
 	firstLook = 200 * time.Millisecond
 	lastLook  = 5 * time.Second
 )
 
-// awaitReady looks at a file in process until it is ready, or failed.
+// awaitReady polls a file in process until it is ready or failed.
 func (r *Replicator) awaitReady(ctx context.Context, j job, f providers.RemoteFile) (providers.RemoteFile, error) {
 	poller, ok := providers.Ability[providers.Poller](j.provider)
 	if !ok {
-		f.Status = providers.StatusReady // nobody can say more of it
+		f.Status = providers.StatusReady // there is no way to learn more
 		return f, nil
 	}
 	began := time.Now()

@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	// queueBatch is how many rows are taken from the ledger at a time, and
-	// queueWorkers how many are worked on at once, over all providers. Each account's
-	// own limits hold beneath.
+	// queueBatch is how many rows one search of the ledger returns. queueWorkers is how
+	// many rows the queue works on at once, over all providers. The limits of each account
+	// apply in addition.
 	queueBatch   = 64
 	queueWorkers = 16
-	// useFlush is how often the last uses of copies are written.
+	// useFlush is the interval between two writes of the times of use.
 	useFlush = 30 * time.Second
 )
 
-// Run does the work that the ledger holds and nobody waits for: copies asked for
-// in the background, attempts to be repeated, deletes to be confirmed, what a
-// gateway left that died. It returns when ctx is done, with ctx's error.
+// Run does the due work in the ledger: copies requested in the background, repeated
+// attempts, unconfirmed deletes, and the work of a gateway that died. It returns ctx's
+// error when ctx is done.
 func (r *Replicator) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.runQueue(ctx) })
@@ -40,7 +40,7 @@ func (r *Replicator) runQueue(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := r.takeUp(ctx, workers, busy); err != nil && ctx.Err() == nil {
-			r.log.Warn().Err(err).Msg("could not look for copies to make; trying again")
+			r.log.Warn().Err(err).Msg("could not search for due copies; trying again")
 		}
 		select {
 		case <-ctx.Done():
@@ -51,12 +51,12 @@ func (r *Replicator) runQueue(ctx context.Context) error {
 	}
 }
 
-// takeUp begins work on the rows that are due, as far as there are workers.
+// takeUp starts work on the due rows, one worker for each.
 func (r *Replicator) takeUp(ctx context.Context, workers chan struct{}, busy *busyKeys) error {
 	accounts := make([]string, 0, len(r.accounts))
 	byAccount := make(map[string]providers.Guarded, len(r.accounts))
 	for _, p := range r.accounts {
-		// Not while it is half-open either: that is for a single call, to find out.
+		// A half-open breaker lets a single call through as a test, so the queue waits.
 		if p.Health().Breaker == providers.BreakerClosed {
 			account := p.Describe().Account
 			accounts = append(accounts, account)
@@ -95,13 +95,13 @@ func (r *Replicator) takeUp(ctx context.Context, workers chan struct{}, busy *bu
 	return nil
 }
 
-// busyKeys are the rows the queue is at work on: they stay due until their claim.
+// busyKeys are the rows that the queue works on. Such a row stays due until its claim.
 type busyKeys struct {
 	mu   sync.Mutex
 	keys map[ledger.Key]bool
 }
 
-// begin reports false where the row is in hand already.
+// begin reports false if the queue works on the row already.
 func (b *busyKeys) begin(k ledger.Key) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -118,15 +118,14 @@ func (b *busyKeys) end(k ledger.Key) {
 	delete(b.keys, k)
 }
 
-// wakeIfMore makes the queue look again where its last look found as much as it
-// could take.
+// wakeIfMore makes the queue search again if its last search found a full batch.
 func (r *Replicator) wakeIfMore(found int) {
 	if found == queueBatch {
 		r.wake()
 	}
 }
 
-// advance does the work of one row. What comes of it is in the ledger.
+// advance does the work of one row. The ledger has the result.
 func (r *Replicator) advance(ctx context.Context, p providers.Guarded, c ledger.Copy) {
 	began := time.Now()
 	var err error
@@ -138,23 +137,23 @@ func (r *Replicator) advance(ctx context.Context, p providers.Guarded, c ledger.
 	} else {
 		err = r.resume(ctx, p, c)
 	}
-	// Failures of the provider are in the ledger, and were logged when they came up.
+	// A provider's failures are in the ledger, and were logged before.
 	if _, known := errors.AsType[*providers.Error](err); err != nil && !known && ctx.Err() == nil {
-		r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("work on a copy was broken off; trying again later")
+		r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("work on a copy was interrupted; trying again later")
 	}
 }
 
-// resume makes a copy that is wanted for whoever asked for it earlier.
+// resume makes a copy that was requested earlier.
 func (r *Replicator) resume(ctx context.Context, p providers.Guarded, c ledger.Copy) error {
 	about := p.Describe()
 	purpose, err := about.Purpose(c.Purpose, "")
 	if err != nil {
-		return r.abandon(ctx, c, err) // configured otherwise since
+		return r.abandon(ctx, c, err) // the configuration has changed since
 	}
 	blob, err := r.blobs.Blob(ctx, c.Digest)
 	if err != nil {
 		if errors.Is(err, cas.ErrBlobNotFound) {
-			return r.abandon(ctx, c, err) // deleted since
+			return r.abandon(ctx, c, err) // the blob was deleted since
 		}
 		return err
 	}
@@ -168,7 +167,7 @@ func (r *Replicator) resume(ctx context.Context, p providers.Guarded, c ledger.C
 	return err
 }
 
-// abandon gives up a row that can't be worked on any more.
+// abandon fails a row for good whose blob or purpose no longer exists.
 func (r *Replicator) abandon(ctx context.Context, c ledger.Copy, cause error) error {
 	claimed, won, err := r.ledger.ClaimCopy(ctx, ledger.Wanted{Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: c.Size, OperationID: c.OperationID}, r.o.Lease)
 	if err != nil || !won {
@@ -176,7 +175,7 @@ func (r *Replicator) abandon(ctx context.Context, c ledger.Copy, cause error) er
 	}
 	e := asError(cause, c.Provider, providers.OpUpload)
 	if errors.Is(cause, cas.ErrBlobNotFound) {
-		e.Kind, e.Code, e.Message, e.Hint = providers.KindPermanent, providers.CodeBlobNotFound, "the blob isn't there any more", "upload it to the gateway again"
+		e.Kind, e.Code, e.Message, e.Hint = providers.KindPermanent, providers.CodeBlobNotFound, "the blob no longer exists", "upload it to the gateway again"
 	}
 	failed, held, err := r.ledger.FailCopy(ctx, c.Key, claimed.Fence, ledger.Failure{State: ledger.StateFailed, Error: e, Uncertain: claimed.Uncertain, Again: true})
 	if err == nil && held {
@@ -191,7 +190,7 @@ func (r *Replicator) runFlush(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			// Once more, so that an orderly stop loses nothing.
+			// A last write, so that an orderly stop loses nothing.
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 			defer cancel()
 			if err := r.uses.flush(last, r.ledger); err != nil {

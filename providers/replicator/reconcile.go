@@ -9,45 +9,50 @@ import (
 	"casgate/providers/ledger"
 )
 
-// Reconciliation is what a comparison of the ledger with a provider's own list
-// found, and what was done about it.
+// Reconciliation is the result of comparing the ledger with a provider's list.
 type Reconciliation struct {
 	Provider string
 	Account  string
 	Applied  bool
-	// Remote and Rows count what was compared.
+	// Remote and Rows count the compared files and rows.
 	Remote, Rows int
-	// Unknown are remote files whose names say that a casgate made them, and that no
-	// row names. Applied: they were deleted.
+	// Unknown are remote files with the names of a casgate, but without a row. Applied:
+	// they were deleted.
 	Unknown []providers.RemoteFile
-	// Gone are copies whose remote file isn't there. Applied: they are lost, and made
-	// again when next asked for.
+	// Gone are copies whose remote file is missing. Applied: they are lost, and uploaded
+	// again at the next request.
 	Gone []ledger.Copy
-	// Elsewhere are copies at other accounts of the provider, which can't be looked at
-	// with the present key. Nothing is done about them.
+	// Elsewhere are copies at other accounts of the provider, which the configured key
+	// can't list. They don't change.
 	Elsewhere []ledger.Copy
-	// Foreign counts the remote files that are none of ours. They are left alone.
+	// Foreign counts the remote files of other programs. They don't change.
 	Foreign int
-	// Failures are what could not be done.
+	// Failures are the errors of applying the changes.
 	Failures []error
 }
 
-// reconcilePage is how many rows are read at a time.
+// reconcilePage is how many rows one read returns.
 const reconcilePage = 500
 
-// Reconcile compares the ledger with the list of a provider. With apply it mends
-// what it finds.
-func (r *Replicator) Reconcile(ctx context.Context, provider string, apply bool) (Reconciliation, error) {
+// ReconcileOptions configures a reconciliation.
+type ReconcileOptions struct {
+	// Apply: delete the unknown files and mark the missing ones as lost. Otherwise the
+	// reconciliation only reports.
+	Apply bool
+}
+
+// Reconcile compares the ledger with the list of a provider.
+func (r *Replicator) Reconcile(ctx context.Context, provider string, o ReconcileOptions) (Reconciliation, error) {
 	p, err := r.account(provider)
 	if err != nil {
 		return Reconciliation{}, err
 	}
 	about := p.Describe()
-	report := Reconciliation{Provider: provider, Account: about.Account, Applied: apply}
+	report := Reconciliation{Provider: provider, Account: about.Account, Applied: o.Apply}
 
-	// The rows are read once before the list and once after it. A file missing from
-	// the list is gone only where its row was ready before; a file without a row is
-	// unknown only where it has none after, since a row is claimed before its upload.
+	// The rows are read before the list and again after it. A missing file is gone only
+	// if its row was ready before the list. A file is unknown only if it has no row after
+	// the list, since a row is claimed before its upload.
 	before, err := r.rowsAt(ctx, provider)
 	if err != nil {
 		return report, err
@@ -94,18 +99,18 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, apply bool)
 		case !ours:
 			report.Foreign++
 		case inWork[providers.ParsedRemoteName{DigestHex: name.DigestHex, Extension: name.Extension}]:
-			// An attempt that is under way, or will look for it, takes care of it.
+			// A running or later attempt adopts or deletes it.
 		default:
 			report.Unknown = append(report.Unknown, f)
 		}
 	}
-	if apply {
+	if o.Apply {
 		r.apply(ctx, p, &report)
 	}
 	return report, ctx.Err()
 }
 
-// apply mends what a comparison found.
+// apply deletes the unknown files and marks the missing ones as lost.
 func (r *Replicator) apply(ctx context.Context, p providers.Provider, report *Reconciliation) {
 	fail := func(err error) {
 		if err != nil {

@@ -14,29 +14,29 @@ import (
 	"casgate/providers/ledger"
 )
 
-// Reference is what goes into a request to a provider to use a blob.
+// Reference is the part of a request to a provider that uses a blob.
 type Reference struct {
 	Kind providers.ReferenceKind
 	// Value is the JSON to paste.
 	Value json.RawMessage
 	// Copy is the copy it names; nil for a reference by URL.
 	Copy *ledger.Copy
-	// ExpiresAt is when it ceases to work; zero: not by itself.
+	// ExpiresAt is when the reference expires; zero means never.
 	ExpiresAt time.Time
 }
 
 const (
-	// referenceLife is how long a URL handed to a provider works: long enough for a
-	// batch that is begun late.
+	// referenceLife is how long a URL for a provider is valid: long enough for a batch
+	// that starts late.
 	referenceLife = 24 * time.Hour
-	// maxReferenceText bounds the text that is put into a reference, in bytes. What is
-	// longer fits no model.
+	// maxReferenceText is the maximum size of the text in a reference, in bytes. A longer
+	// text fits no model.
 	maxReferenceText = 64 << 20
 )
 
-// Reference makes sure of what a reference needs, and builds it. An empty kind
-// means the usual one for the blob, or for the request's purpose where it names
-// one. Errors: ErrNoReference, and those of Ensure and Text.
+// Reference makes the copy, the text or the URL that a reference needs, and builds it.
+// An empty kind means the usual one for the blob, or for the request's purpose if it
+// has one. Errors: ErrNoReference, and those of Ensure and Text.
 func (r *Replicator) Reference(ctx context.Context, q Request, kind string) (Reference, error) {
 	j, err := r.plan(ctx, q)
 	if err != nil {
@@ -77,8 +77,8 @@ func (r *Replicator) Reference(ctx context.Context, q Request, kind string) (Ref
 	return ref, err
 }
 
-// chooseKind picks the kind of reference by its name, else by purpose, else the
-// usual one.
+// chooseKind returns the kind of reference with this name and purpose. An empty name or
+// purpose matches all; the first match is the usual one.
 func chooseKind(j job, purpose, name string) (providers.ReferenceKind, error) {
 	kinds := j.provider.References(j.blob.MediaType, j.wanted.Extension)
 	names := make([]string, len(kinds))
@@ -96,7 +96,7 @@ func chooseKind(j job, purpose, name string) (providers.ReferenceKind, error) {
 		providers.ErrNoReference, j.description.Provider, name, purpose, j.blob.MediaType, advice)
 }
 
-// readText reads an extracted text, whole.
+// readText reads a whole extracted text.
 func (r *Replicator) readText(ctx context.Context, b cas.Blob) (string, error) {
 	if b.Size > maxReferenceText {
 		return "", fmt.Errorf("%w: the text has %d bytes, too many for a request; read it at its own URL", providers.ErrNoReference, b.Size)

@@ -10,15 +10,13 @@ import (
 	"casgate/providers/ledger"
 )
 
-// leftovers returns the remote files whose names say that they are a copy's, of
-// whichever attempt. They are gathered before anything is done about them: a list
-// that is being read takes up one of the account's calls.
-//
-// Of a purpose whose files aren't listed it finds none: there is no way to look.
+// leftovers returns the remote files of all attempts of a copy, by their names. It
+// reads the whole list before it returns, since an open list occupies one of the
+// account's slots. If lists don't contain the purpose's files, it returns none.
 func leftovers(ctx context.Context, p providers.Provider, c ledger.Copy) ([]providers.RemoteFile, error) {
 	purpose, err := p.Describe().Purpose(c.Purpose, "")
 	if err != nil {
-		purpose = providers.Purpose{Name: c.Purpose} // it was configured when the copy was made
+		purpose = providers.Purpose{Name: c.Purpose} // the purpose was configured when the copy was made
 	}
 	if purpose.Unlisted {
 		return nil, nil
@@ -35,16 +33,16 @@ func leftovers(ctx context.Context, p providers.Provider, c ledger.Copy) ([]prov
 	return files, nil
 }
 
-// matches reports whether a remote file is one of this copy's.
+// matches reports whether a remote file belongs to this copy.
 func matches(c ledger.Copy, name providers.ParsedRemoteName, f providers.RemoteFile, p providers.Purpose) bool {
 	return name.DigestHex == providers.RemoteNameDigest(c.Digest) && name.Extension == c.Extension &&
 		(f.Size == c.Size || p.Rewritten) && (f.Purpose == "" || f.Purpose == c.Purpose)
 }
 
-// findEarlier looks for a remote file that an earlier attempt has left.
+// findEarlier searches for the remote file of an earlier attempt.
 func (r *Replicator) findEarlier(ctx context.Context, j job, c ledger.Copy) (providers.RemoteFile, bool, error) {
 	if j.purpose.Unlisted {
-		r.log.Warn().Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("an earlier upload may have got through, and the provider doesn't list files of this purpose; uploading again")
+		r.log.Warn().Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("an earlier upload may have succeeded, and the provider doesn't list files of this purpose; uploading again")
 		return providers.RemoteFile{}, false, nil
 	}
 	var best providers.RemoteFile
@@ -64,8 +62,8 @@ func (r *Replicator) findEarlier(ctx context.Context, j job, c ledger.Copy) (pro
 	return best, bestFence > 0, nil
 }
 
-// lookUp returns what the provider says of a file, KindLost where it doesn't know
-// it, or can't tell.
+// lookUp returns a remote file, or KindLost if the provider doesn't know it or there is
+// no way to ask.
 func (r *Replicator) lookUp(ctx context.Context, j job, id string) (providers.RemoteFile, error) {
 	if retriever, ok := providers.Ability[providers.Retriever](j.provider); ok {
 		return retriever.Retrieve(ctx, id)
@@ -83,8 +81,8 @@ func (r *Replicator) lookUp(ctx context.Context, j job, id string) (providers.Re
 	}
 }
 
-// isGone asks the provider whether it knows a file. Where it can't tell, the
-// caller's word counts.
+// isGone reports whether the provider doesn't know a file. If there is no way to ask,
+// it trusts the caller's report.
 func (r *Replicator) isGone(ctx context.Context, j job, id string) (bool, error) {
 	_, err := r.lookUp(ctx, j, id)
 	if providers.KindOf(err) == providers.KindLost {
@@ -93,8 +91,8 @@ func (r *Replicator) isGone(ctx context.Context, j job, id string) (bool, error)
 	return false, err
 }
 
-// verifyEntered looks whether the provider has the file that was noted for the copy,
-// and in the size that it must have.
+// verifyEntered checks whether the provider has the file of an entered copy, with the
+// right size.
 func (r *Replicator) verifyEntered(ctx context.Context, j job, c ledger.Copy) (providers.RemoteFile, error) {
 	f, err := r.lookUp(ctx, j, c.FileID)
 	if err != nil {
@@ -103,29 +101,29 @@ func (r *Replicator) verifyEntered(ctx context.Context, j job, c ledger.Copy) (p
 	if f.Size != 0 && f.Size != j.blob.Size && !j.purpose.Rewritten || f.Status == providers.StatusFailed {
 		return providers.RemoteFile{}, &providers.Error{
 			Provider: c.Provider, Op: providers.OpRetrieve, Kind: providers.KindLost, Code: "not_the_same",
-			Message: fmt.Sprintf("the file %s noted for the copy is another one, or unusable", c.FileID),
+			Message: fmt.Sprintf("the file %s entered for the copy is another one, or unusable", c.FileID),
 		}
 	}
 	f.Name = cmp.Or(f.Name, c.RemoteName, c.Name)
 	return f, nil
 }
 
-// discard removes a remote file that no row names. What fails is logged, and the
-// file left for a reconcile.
+// discard deletes a remote file that no row names. After a failure, which it logs, a
+// reconcile finds the file.
 func (r *Replicator) discard(j job, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.working), time.Minute)
 	defer cancel()
 	if err := j.provider.Delete(ctx, id); err != nil && providers.KindOf(err) != providers.KindLost {
-		r.log.Warn().Err(err).Str("operation_id", j.wanted.OperationID).Stringer("copy", j.wanted.Key).Str("file", id).Msg("a remote file is left over; a reconcile will find it")
+		r.log.Warn().Err(err).Str("operation_id", j.wanted.OperationID).Stringer("copy", j.wanted.Key).Str("file", id).Msg("a remote file is left; a reconcile will find it")
 	}
 }
 
-// discardUnknown removes the file of an upload that was broken off, in case it got
-// through: exactly the one with this claim's fence in its name.
+// discardUnknown deletes the file of an interrupted upload if it exists: the file with
+// this claim's fence in its name.
 func (r *Replicator) discardUnknown(ctx context.Context, j job, c ledger.Copy, keep string) {
 	left, err := leftovers(ctx, j.provider, c)
 	if err != nil {
-		r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("could not look for a file that may be left over; a reconcile will find it")
+		r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("could not search for a file that may be left; a reconcile will find it")
 		return
 	}
 	for _, f := range left {

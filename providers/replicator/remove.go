@@ -10,11 +10,10 @@ import (
 	"casgate/providers/ledger"
 )
 
-// Remove deletes the copies of a blob at a provider, of all purposes unless the
-// request names one. It returns their rows: StateDeleted where the provider has
-// confirmed it, StateDeleting where it is still being tried, which goes on by
-// itself. Errors: ledger.ErrNotFound, ErrProviderNotFound, an *Error, those of the
-// index.
+// Remove deletes the copies of a blob at a provider, of all purposes or of the
+// request's. It returns their rows: StateDeleted if the provider has confirmed the
+// delete, and StateDeleting if not yet; the queue then continues. Errors:
+// ledger.ErrNotFound, ErrProviderNotFound, an *Error, those of the index.
 func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, error) {
 	p, err := r.account(q.Provider)
 	if err != nil {
@@ -36,20 +35,20 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 			r.requesters.remove(q.OperationID)
 		}
 	}()
-	// All are marked before any is removed: what is cut short the queue takes up.
+	// All are marked before any is deleted, so the queue continues after an interruption.
 	var mine []int
 	for i, c := range copies {
 		claimed, won, err := r.ledger.DeleteCopy(ctx, c.Key, q.OperationID, r.o.Lease)
 		switch {
 		case errors.Is(err, ledger.ErrNotFound):
-			copies[i].State = ledger.StateDeleted // by somebody else, just now
+			copies[i].State = ledger.StateDeleted // another gateway has just deleted it
 			continue
 		case err != nil:
 			return nil, err
 		case won:
 			mine = append(mine, i)
 		}
-		copies[i] = claimed // or somebody else is at it
+		copies[i] = claimed // or another gateway has claimed it
 	}
 	for _, i := range mine {
 		if copies[i], err = r.remove(ctx, p, copies[i]); err != nil {
@@ -60,15 +59,14 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 	return copies, nil
 }
 
-// removeDue is remove for a row that the queue has claimed, and tells of the end of
-// the delete.
+// removeDue deletes a copy that the queue has claimed, and reports the end of the delete.
 func (r *Replicator) removeDue(ctx context.Context, p providers.Provider, c ledger.Copy, began time.Time) error {
 	if err := r.removeRemote(ctx, p, c); err != nil {
 		r.postpone(ctx, c, err)
 		return nil
 	}
-	// One after the other: else the last two copies of a delete could each be taken for
-	// its end. (In two gateways they still could; then it has two records.)
+	// One at a time: otherwise the last two copies of a delete could both count as its
+	// end. (In two gateways this is still possible; the delete then has two records.)
 	r.lastOfDelete.Lock()
 	defer r.lastOfDelete.Unlock()
 	c, err := r.finishRemoval(ctx, c)

@@ -11,36 +11,35 @@ import (
 	"casgate/providers/ledger"
 )
 
-// Removal is a delete of all copies of a blob. What it has marked goes on by
-// itself, whatever becomes of this process.
+// Removal is a delete of all copies of a blob. The queue of any gateway continues it if
+// this process ends.
 type Removal struct {
 	r     *Replicator
 	q     Request
 	began time.Time
 	first []ledger.Copy // the rows when the blob was released
-	tried chan struct{} // closed when each copy was deleted, or left to be tried again
-	last  []ledger.Copy // the rows then
+	tried chan struct{} // closed after the first attempt for each copy
+	last  []ledger.Copy // the rows after that
 }
 
 // marking is a copy to be deleted.
 type marking struct {
 	row ledger.Copy
-	// mine: this process is to delete it; else somebody else is at it.
+	// mine: this process has the claim. Otherwise another gateway has it.
 	mine bool
-	// late: it was being uploaded, and the file may yet turn up. So it is left to the
-	// queue, which looks for it when the uploader must have noticed.
+	// late: an upload was running, so the file may still appear. The queue searches for
+	// it after the uploader must have noticed the delete.
 	late bool
 }
 
-// RemoveAll deletes all copies of a blob, at every provider and account, along with
-// the blob: release is what deletes that. The copies that are there are marked first,
-// so that all of it can be repeated where it is cut short; then release is called;
-// then copies are marked that were begun meanwhile. Where release has condemned the
-// blob no copy is begun after that. Where it fails its error is returned, and the
-// copies that were marked are deleted nevertheless.
+// RemoveAll deletes all copies of a blob, at all providers and accounts, and the blob
+// itself by calling release. First it marks the existing copies, so that an interrupted
+// delete can be repeated. Then it calls release. Then it marks the copies that were
+// started meanwhile. After release has condemned the blob, no copy is started. If
+// release fails, its error is returned, and the marked copies are deleted anyway.
 //
-// Of the request digest, operation, actor and file matter. Errors are those of
-// release and of the index.
+// RemoveAll uses the digest, operation, actor and file of the request. Errors are those
+// of release and of the index.
 func (r *Replicator) RemoveAll(ctx context.Context, q Request, release func() error) (*Removal, error) {
 	rm := &Removal{r: r, q: q, began: time.Now(), tried: make(chan struct{})}
 	r.requesters.add(q, true)
@@ -49,7 +48,7 @@ func (r *Replicator) RemoveAll(ctx context.Context, q Request, release func() er
 		err = release()
 	}
 	end, beginErr := r.begin()
-	if beginErr != nil { // the next start, or another gateway, deletes what was marked
+	if beginErr != nil { // the next start, or another gateway, deletes the marked copies
 		end = func() {}
 	}
 	if err != nil && len(marked) == 0 {
@@ -74,10 +73,10 @@ func (r *Replicator) RemoveAll(ctx context.Context, q Request, release func() er
 	return rm, nil
 }
 
-// Wait waits until each copy was deleted, or left to be tried again, or ctx is done,
-// which stops nothing. It returns the rows: StateDeleted where the provider has
-// confirmed it, and StateDeleting where it has not, or a file may yet turn up there,
-// or no key is configured for the account.
+// Wait waits until each copy was deleted or its first attempt failed, or until ctx is
+// done, which doesn't stop the delete. It returns the rows: StateDeleted if the provider
+// has confirmed the delete. Otherwise StateDeleting: the provider has not confirmed it, a
+// file may still appear there, or the account has no key.
 func (rm *Removal) Wait(ctx context.Context) []ledger.Copy {
 	select {
 	case <-rm.tried:
@@ -85,11 +84,11 @@ func (rm *Removal) Wait(ctx context.Context) []ledger.Copy {
 		if !rm.r.requesters.stopWaiting(rm.q.OperationID) {
 			return rm.first
 		}
-		<-rm.tried // it has ended just now, and nobody else was told
+		<-rm.tried // it has just ended, and no event was sent
 	}
 	for _, c := range rm.last {
 		if c.State == ledger.StateDeleting && c.OperationID == rm.q.OperationID {
-			return rm.last // its end is told later
+			return rm.last // an event reports its end later
 		}
 	}
 	rm.r.requesters.remove(rm.q.OperationID)
@@ -104,7 +103,7 @@ func rowsOf(marked []marking) []ledger.Copy {
 	return rows
 }
 
-// mark marks the copies that there are, but those marked already, and returns all.
+// mark marks the existing copies that are not marked yet, and returns all marked ones.
 func (rm *Removal) mark(ctx context.Context, marked []marking) ([]marking, error) {
 	rows, err := rm.r.ledger.Copies(ctx, rm.q.Digest)
 	if err != nil {
@@ -116,19 +115,19 @@ func (rm *Removal) mark(ctx context.Context, marked []marking) ([]marking, error
 		}
 		claimed, won, err := rm.r.ledger.DeleteCopy(ctx, c.Key, rm.q.OperationID, rm.r.o.Lease)
 		switch {
-		case errors.Is(err, ledger.ErrNotFound): // deleted by somebody else, just now
+		case errors.Is(err, ledger.ErrNotFound): // another gateway has just deleted it
 			continue
 		case err != nil:
 			return marked, err
 		}
 		m := marking{
 			row: claimed, mine: won,
-			// A fence that has grown by more than this claim says that an upload was begun
-			// since the row was read.
+			// If the fence grew by more than this claim, an upload was started after the row
+			// was read.
 			late: won && (c.State == ledger.StateUploading || claimed.Fence > c.Fence+1),
 		}
 		if i := indexOfKey(marked, c.Key); i >= 0 {
-			marked[i] = m // made anew after another had deleted it
+			marked[i] = m // made again after another gateway deleted it
 		} else {
 			marked = append(marked, m)
 		}
@@ -145,8 +144,8 @@ func indexOfKey(marked []marking, k ledger.Key) int {
 	return -1
 }
 
-// markRest marks what was begun before the blob was released, for as long as it
-// takes: nobody could ask for it again, since the blob is gone.
+// markRest marks the copies that were started before the blob was released. It repeats
+// until it succeeds: no later request can do it, since the blob no longer exists.
 func (rm *Removal) markRest(ctx context.Context, marked []marking) []marking {
 	for attempt := 1; ; attempt++ {
 		var err error
@@ -154,7 +153,7 @@ func (rm *Removal) markRest(ctx context.Context, marked []marking) []marking {
 			return marked
 		}
 		if ctx.Err() == nil {
-			rm.r.log.Warn().Err(err).Str("operation_id", rm.q.OperationID).Stringer("digest", rm.q.Digest).Msg("could not look for copies of a deleted blob; trying again")
+			rm.r.log.Warn().Err(err).Str("operation_id", rm.q.OperationID).Stringer("digest", rm.q.Digest).Msg("could not search for copies of a deleted blob; trying again")
 		}
 		timer := time.NewTimer(backoffDelay(attempt))
 		select {
@@ -166,8 +165,8 @@ func (rm *Removal) markRest(ctx context.Context, marked []marking) []marking {
 	}
 }
 
-// remove deletes what was marked, all at once: each account has limits of its own.
-// It returns the rows as they then are.
+// remove deletes the marked copies in parallel: each account has its own limits. It
+// returns the new rows.
 func (rm *Removal) remove(ctx context.Context, marked []marking) []ledger.Copy {
 	rows := rowsOf(marked)
 	var workers sync.WaitGroup
@@ -178,7 +177,7 @@ func (rm *Removal) remove(ctx context.Context, marked []marking) []ledger.Copy {
 		workers.Go(func() {
 			row, err := rm.r.removeAnywhere(ctx, m.row)
 			rows[i] = row
-			if err != nil { // the index's: the lease runs out, and the queue goes on
+			if err != nil { // of the index: the lease runs out, and the queue continues
 				rm.r.log.Warn().Err(err).Str("operation_id", m.row.OperationID).Stringer("copy", m.row.Key).Msg("could not record a delete; trying again later")
 			}
 		})
@@ -197,8 +196,8 @@ func (rm *Removal) remove(ctx context.Context, marked []marking) []ledger.Copy {
 	return rows
 }
 
-// removeAnywhere is remove for a copy at whichever account it is. Of one whose key
-// this gateway doesn't have, only that which has no remote file can be deleted.
+// removeAnywhere deletes a copy at any account. Without the account's key it can delete
+// only a copy that has no remote file.
 func (r *Replicator) removeAnywhere(ctx context.Context, c ledger.Copy) (ledger.Copy, error) {
 	p, ok := r.accounts[c.Provider]
 	if ok && p.Describe().Account == c.Account {

@@ -77,14 +77,14 @@ func TestRemoveAllElsewhere(t *testing.T) {
 	w := newWorld(t)
 	q := want(w.put(t, "some text", "a.txt"))
 	ensure(t, w.replicator(t, nil), q)
-	key := w.depot.about.Account
-	w.depot.about.Account = "another"
+	key := w.depot.description.Account
+	w.depot.description.Account = "another"
 	r := w.replicator(t, nil)
 	w.depot.hook(times(1, providers.OpUpload, fail(providers.OpUpload, providers.KindPermanent, "no", nil)), nil)
 	if _, _, err := r.Ensure(t.Context(), q); err == nil {
 		t.Fatal("no failure")
 	}
-	w.depot.about.Account = "a third"
+	w.depot.description.Account = "a third"
 	rows := removeAll(t, w.replicator(t, nil), w, q)
 	for _, c := range rows {
 		switch {
@@ -98,7 +98,7 @@ func TestRemoveAllElsewhere(t *testing.T) {
 		t.Errorf("%d rows, and the files %v", len(rows), w.depot.fileIDs())
 	}
 	// With the key it goes on.
-	w.depot.about.Account = key
+	w.depot.description.Account = key
 	run(t, w.replicator(t, nil))
 	eventually(t, "the copy is gone", func() bool { return len(w.depot.fileIDs()) == 0 })
 }

@@ -25,11 +25,11 @@ import (
 )
 
 const (
-	// bookkeepingTimeout bounds what is written after the work's own context ended.
+	// bookkeepingTimeout limits the writes after the work's own context ended.
 	bookkeepingTimeout = 10 * time.Second
 )
 
-// Replicator makes copies, and looks after them. It is safe for concurrent use.
+// Replicator makes copies and maintains them. It is safe for concurrent use.
 type Replicator struct {
 	o        Options
 	blobs    BlobStore
@@ -43,18 +43,18 @@ type Replicator struct {
 	changes    *changes
 	uses       *uses
 	requesters *requesters
-	nudge      chan struct{} // the ledger has work
+	nudge      chan struct{} // a value means that the ledger has work
 
 	lastOfDelete sync.Mutex // see removeDue
 
-	// Work outlives the callers that asked for it; it ends with the Replicator.
+	// Work goes on after its callers have left. It ends with the Replicator.
 	working context.Context
 	stop    context.CancelFunc
 	mu      sync.Mutex // orders begin and Close
 	workers sync.WaitGroup
 }
 
-// NewReplicator puts a Replicator together. The caller closes it.
+// New returns a Replicator. The caller closes it.
 func New(o Options) (*Replicator, error) {
 	o.Lease = cmp.Or(o.Lease, 30*time.Second)
 	o.PollInterval = cmp.Or(o.PollInterval, 5*time.Second)
@@ -89,8 +89,8 @@ func New(o Options) (*Replicator, error) {
 	return r, nil
 }
 
-// Close cancels the work under way, which others, or the next start, then take
-// up, and waits until it has ended.
+// Close cancels the running work and waits until it has ended. Another gateway, or the
+// next start, continues it.
 func (r *Replicator) Close() {
 	r.mu.Lock()
 	r.stop()
@@ -98,8 +98,7 @@ func (r *Replicator) Close() {
 	r.workers.Wait()
 }
 
-// begin counts a piece of work that Close waits for. Once closed there is none to
-// begin.
+// begin registers work that Close waits for. It returns an error after Close.
 func (r *Replicator) begin() (end func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -110,11 +109,11 @@ func (r *Replicator) begin() (end func(), err error) {
 	return r.workers.Done, nil
 }
 
-// Changed tells that the copies of a blob were changed, here or by another
-// gateway. Who waits for one looks again.
+// Changed says that the copies of a blob have changed, here or in another gateway.
+// Waiting callers then read the row again.
 func (r *Replicator) Changed(d cas.Digest) { r.changes.signal(d) }
 
-// ChangedAll tells that any copy may have been changed.
+// ChangedAll says that any copy may have changed.
 func (r *Replicator) ChangedAll() { r.changes.signalAll() }
 
 // account returns the account at a provider.
@@ -135,15 +134,15 @@ func (r *Replicator) account(provider string) (providers.Guarded, error) {
 	return nil, fmt.Errorf("%w: %q; %s", providers.ErrProviderNotFound, provider, known)
 }
 
-// wake makes the queue look at the ledger now.
+// wake makes the queue read the ledger now.
 func (r *Replicator) wake() {
 	select {
 	case r.nudge <- struct{}{}:
-	default: // it will look anyway
+	default: // the queue has a signal already
 	}
 }
 
-// use notes that a copy is handed out.
+// use records that a caller gets a copy.
 func (r *Replicator) use(c ledger.Copy) {
 	r.uses.note(c.Key)
 	r.metrics.count(c.Provider, outcomeHit)

@@ -7,10 +7,10 @@ import (
 	"casgate/providers/ledger"
 )
 
-// ReportLost is what to call when a provider denies a file id that Ensure gave:
-// where the provider really doesn't know the file any more, the copy is lost, and
-// made anew. A file id that isn't the copy's any more changes nothing; an empty one
-// stands for the copy's. The copy returned is usable.
+// ReportLost handles a caller's report that a provider doesn't know a file id from
+// Ensure. If the provider confirms it, the copy becomes lost and is uploaded again. A
+// file id that is no longer the copy's changes nothing; an empty one means the copy's.
+// It returns a usable copy.
 func (r *Replicator) ReportLost(ctx context.Context, q Request, fileID string) (c ledger.Copy, created bool, err error) {
 	j, err := r.plan(ctx, q)
 	if err != nil {

@@ -8,19 +8,19 @@ import (
 type Request struct {
 	Digest   cas.Digest
 	Provider string
-	// Purpose at the provider; empty means the provider's default for the blob's media
-	// type.
+	// Purpose is the purpose at the provider. Empty means the provider's default for the
+	// blob's media type.
 	Purpose string
-	// Name decides the remote file's name and extension; empty means the blob's.
+	// Name gives the remote file its name and extension. Empty means the blob's name.
 	Name string
-	// Retry: try again what was given up.
+	// Retry: try a failed copy again.
 	Retry bool
-	// OperationID becomes the copy's where this request is what makes it wanted.
+	// OperationID becomes the copy's if this request is the first for the copy.
 	OperationID string
-	// Actor is who asks. Where it is given, OnEvent isn't told of what the request's
-	// operation comes to unless the caller leaves before: a call that is left, whose
-	// work goes on, returns an error that wraps Detached.
+	// Actor identifies the client. With an Actor, OnEvent gets the operation's end only
+	// if the caller leaves before: the call then returns an error that wraps Detached, if
+	// the work goes on.
 	Actor string
-	// File names the file that is asked by, for OnEvent.
+	// File is the name of the requested file, for OnEvent.
 	File string
 }

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// maxRequesters bounds how many operations are remembered whose end never came up here,
-// since another gateway did the work.
+// maxRequesters limits the entries of operations that end in another gateway, so this
+// process never sees their end.
 const maxRequesters = 10_000
 
-// asked remembers who asked for work, by operation: so that of its end either the
-// caller is told or OnEvent, never both and never nobody.
+// requesters holds the requester of each operation, so that the end of the operation
+// reaches either the caller or OnEvent: exactly one of them.
 type requesters struct {
 	mu         sync.Mutex
 	operations map[string]*requester
@@ -20,14 +20,14 @@ type requester struct {
 	actor string
 	file  string
 	since time.Time
-	waits bool // a caller, who will be given the outcome
-	ended bool // and the outcome is there
+	waits bool // a caller waits for the result
+	ended bool // the result exists
 }
 
 func newRequesters() *requesters { return &requesters{operations: make(map[string]*requester)} }
 
-// enter notes who asks for an operation, and whether they wait. Without an actor
-// there is nobody to tell, and nothing to note.
+// add records the requester of an operation, and whether it waits. It ignores a request
+// without an actor.
 func (a *requesters) add(q Request, waits bool) {
 	if q.Actor == "" {
 		return
@@ -48,8 +48,8 @@ func (a *requesters) add(q Request, waits bool) {
 	a.operations[q.OperationID] = &requester{actor: q.Actor, file: q.File, since: time.Now(), waits: waits}
 }
 
-// leave notes that a caller doesn't wait any more, and reports whether the outcome
-// is there already, which is then the caller's to take.
+// stopWaiting records that a caller doesn't wait any more. It reports whether the result
+// exists already; then the caller must take it.
 func (a *requesters) stopWaiting(operation string) (ended bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -64,16 +64,16 @@ func (a *requesters) stopWaiting(operation string) (ended bool) {
 	return known.ended
 }
 
-// drop forgets an operation: its caller has its outcome, or it is not its own work
-// that goes on.
+// remove forgets an operation whose caller already has the result, or whose copy another
+// operation is making.
 func (a *requesters) remove(operation string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.operations, operation)
 }
 
-// end notes that an operation has ended. It reports whether a caller who waits
-// takes note of that; else by is who asked, as far as that is known.
+// finish records that an operation has ended. It reports whether a waiting caller takes
+// the result. Otherwise by is the requester, if this process knows it.
 func (a *requesters) finish(operation string) (by requester, taken bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -9,22 +9,22 @@ import (
 	"casgate/providers/ledger"
 )
 
-// errLeaseLost: somebody else has claimed the row that this process worked on.
+// errLeaseLost: another gateway has claimed the row that this process worked on.
 var errLeaseLost = errors.New("the lease was lost")
 
 const (
-	// patience is how long work that somebody waits for rests between two attempts; a
-	// longer delay is left to the queue, and the caller told of the failure.
+	// patience is the longest delay between two attempts that a caller waits for. With a
+	// longer delay the caller gets the failure, and the queue makes the next attempt.
 	patience = 5 * time.Second
 )
 
-// givenUp returns the error to answer with where waiting for a row is of no use.
+// waitError returns the error for a caller if waiting for the row is useless, or nil.
 func waitError(c ledger.Copy) error {
 	soon := time.Until(c.LeaseUntil) > 0 || untilDue(c) <= patience
 	switch {
 	case soon && (c.State == ledger.StatePending || c.State == ledger.StateDeleting):
 		return nil
-	case c.State == ledger.StatePending: // it will be tried again, but not soon
+	case c.State == ledger.StatePending: // the next attempt is not soon
 		e := lastError(c)
 		e.RetryAfter = max(untilDue(c), time.Second)
 		return &e
@@ -32,7 +32,7 @@ func waitError(c ledger.Copy) error {
 	return idleError(c)
 }
 
-// resting returns why nobody makes a copy that isn't there; nil where somebody does,
+// idleError returns why a missing copy is not being made. It is nil if a gateway makes it,
 // or will.
 func idleError(c ledger.Copy) error {
 	e := lastError(c)
@@ -57,7 +57,7 @@ func idleError(c ledger.Copy) error {
 	return nil
 }
 
-// lastError is why the last attempt failed.
+// lastError returns the error of the last attempt.
 func lastError(c ledger.Copy) providers.Error {
 	if c.Error != nil {
 		return *c.Error
@@ -65,8 +65,8 @@ func lastError(c ledger.Copy) providers.Error {
 	return providers.Error{Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindTransient}
 }
 
-// untilDue returns how long it is until a row may be worked on; rows that are
-// never due by themselves are due in a very long time.
+// untilDue returns the time until a row is due. It is very long for a row that is never
+// due by itself.
 func untilDue(c ledger.Copy) time.Duration {
 	if c.NextAttemptAt.IsZero() {
 		return 1 << 62
@@ -74,7 +74,7 @@ func untilDue(c ledger.Copy) time.Duration {
 	return time.Until(c.NextAttemptAt)
 }
 
-// unavailable returns an error, at once, while a provider's breaker is open.
+// unavailable returns an error while a provider's breaker is open.
 func unavailable(p providers.Guarded) error {
 	h := p.Health()
 	if h.Breaker != providers.BreakerOpen {
@@ -82,7 +82,7 @@ func unavailable(p providers.Guarded) error {
 	}
 	e := &providers.Error{
 		Provider: p.Describe().Provider, Op: providers.OpCheck, Kind: providers.KindTransient, Code: providers.CodeUnavailable,
-		Message: "the provider failed too often lately and is left alone for a while", RetryAfter: max(h.RetryAfter, time.Second),
+		Message: "the provider failed too often lately, so calls to it stop for a while", RetryAfter: max(h.RetryAfter, time.Second),
 		Hint: "try again shortly; it is being checked in the background",
 	}
 	if h.LastError != nil {

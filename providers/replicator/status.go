@@ -9,18 +9,18 @@ import (
 	"casgate/providers/ledger"
 )
 
-// ProviderStatus is what is known of a provider, without asking it.
+// ProviderStatus is the known data of a provider. It needs no call to the provider.
 type ProviderStatus struct {
 	providers.Description
 	providers.Health
-	// Configured: there is a key. Without one only the provider's name is known.
+	// Configured: the provider has a key. Without one only its name is known.
 	Configured bool
-	// Advice says how to configure it, where it isn't.
+	// Advice says how to configure it, if it isn't configured.
 	Advice string
 	Usage  []ledger.Usage
 }
 
-// Status returns what is known of a provider.
+// Status returns the status of a provider, or ErrProviderNotFound.
 func (r *Replicator) Status(ctx context.Context, provider string) (ProviderStatus, error) {
 	p, err := r.account(provider)
 	if err != nil {
@@ -40,8 +40,7 @@ func (r *Replicator) Providers() (configured, unconfigured []string) {
 	return r.names, slices.Sorted(maps.Keys(r.o.Unconfigured))
 }
 
-// Accounts returns the accounts at the providers configured, in their order: for
-// what they can do, and how they fare.
+// Accounts returns the configured accounts, in their order.
 func (r *Replicator) Accounts() []providers.Guarded {
 	accounts := make([]providers.Guarded, len(r.names))
 	for i, name := range r.names {

@@ -13,13 +13,12 @@ import (
 	"casgate/providers/ledger"
 )
 
-// Text returns the blob that holds the text a provider has extracted from the
-// request's blob. It is extracted once, and from then on a blob of its own, which
-// needs neither the provider nor the copy any more. The copy that the extraction
-// needs is an operation beside it, of whose end OnEvent is told: the request's,
-// with a dot and the provider's name after it.
+// Text returns the blob with the text that a provider extracted from the request's blob.
+// The text is extracted once and stored as a blob of its own, which no longer needs the
+// provider or the copy. The copy for the extraction is an operation of its own: its id
+// is the request's, with a dot and the provider's name. OnEvent gets its end.
 //
-// Errors: ErrNoReference where the provider extracts no text, and those of Ensure.
+// Errors: ErrNoReference if the provider extracts no text, and those of Ensure.
 func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 	p, err := r.account(q.Provider)
 	if err != nil {
@@ -31,7 +30,7 @@ func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 	}
 	q.Purpose = extractor.TextPurpose()
 	if q.OperationID != "" {
-		q.OperationID += "." + q.Provider // the copy is a thing of its own beside the text
+		q.OperationID += "." + q.Provider // the copy is an operation of its own
 	}
 	j, err := r.plan(ctx, q)
 	if err != nil {
@@ -63,8 +62,9 @@ func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 	}
 }
 
-// textOwner is whom a text is remembered as extracted by: any account of a provider
-// extracts the same, but what a simulator says is never served as a provider's.
+// textOwner returns the provider in the key of a text. All accounts of a provider extract
+// the same text. A simulator's text has the account as its key, so that it is never
+// served as a provider's.
 func textOwner(d providers.Description) string {
 	if d.Simulated {
 		return d.Account
@@ -72,8 +72,8 @@ func textOwner(d providers.Description) string {
 	return d.Provider
 }
 
-// knownText returns the blob of a text that was extracted before, or
-// ledger.ErrNotFound, also where the blob was deleted since.
+// knownText returns the blob of a text that was extracted before. It returns
+// ledger.ErrNotFound if there is none, or if it was deleted.
 func (r *Replicator) knownText(ctx context.Context, k ledger.TextKey) (cas.Blob, error) {
 	d, err := r.ledger.ExtractedText(ctx, k)
 	if err != nil {
@@ -86,12 +86,12 @@ func (r *Replicator) knownText(ctx context.Context, k ledger.TextKey) (cas.Blob,
 	return blob, err
 }
 
-// extract asks the provider, and keeps what it says. A file that the provider lost
-// meanwhile is uploaded once more, and not again.
+// extract asks the provider for the text, and stores it. If the provider has lost the
+// file, it uploads the file once more.
 func (r *Replicator) extract(ctx context.Context, q Request, extractor providers.TextExtractor, key ledger.TextKey) (cas.Blob, error) {
 	r.requesters.add(q, false)
 	defer r.requesters.remove(q.OperationID)
-	q.Actor = "" // who waits, waits for the text, and is told nothing of the copy
+	q.Actor = "" // the caller waits for the text, and not for the copy
 	c, _, err := r.Ensure(ctx, q)
 	if err != nil {
 		return cas.Blob{}, err
@@ -120,7 +120,7 @@ func (r *Replicator) extract(ctx context.Context, q Request, extractor providers
 		Name: strings.TrimSuffix(c.Name, path.Ext(c.Name)) + ".txt",
 	})
 	if failing.err != nil {
-		return cas.Blob{}, failing.err // the provider's, and not the store's
+		return cas.Blob{}, failing.err // of the provider, and not of the store
 	}
 	if err != nil {
 		return cas.Blob{}, err
@@ -128,7 +128,7 @@ func (r *Replicator) extract(ctx context.Context, q Request, extractor providers
 	return text, r.ledger.SetExtractedText(ctx, key, text.Digest)
 }
 
-// readError keeps the error a source failed with.
+// readError keeps the error of reading src.
 type readError struct {
 	src io.Reader
 	err error

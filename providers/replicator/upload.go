@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// roomAttempts bounds how often room is made for one upload.
+	// roomAttempts limits the evictions for one upload.
 	roomAttempts = 16
 )
 
 // findOrUpload finds the remote file of an earlier attempt, or uploads one.
 func (r *Replicator) findOrUpload(ctx context.Context, j job, c ledger.Copy) (providers.RemoteFile, error) {
-	// The row was claimed before this look, and who deletes a blob with its copies looks
-	// for rows after it is condemned: one of the two sees the other. Without the look a
-	// gateway that still remembers the blob would upload it after that.
+	// The row was claimed before this check, and a delete of a blob with its copies reads
+	// the rows after it condemned the blob: at least one of the two sees the other.
+	// Without the check a gateway with a cached blob would upload it after the delete.
 	if err := r.blobs.Confirm(ctx, c.Digest); err != nil {
 		return providers.RemoteFile{}, err
 	}
@@ -38,8 +38,8 @@ func (r *Replicator) findOrUpload(ctx context.Context, j job, c ledger.Copy) (pr
 			return f, nil
 		}
 	}
-	// What an earlier fence may have left behind is known by now; from here on only
-	// this upload is uncertain.
+	// Files of earlier attempts are known now. From here on only this upload is
+	// uncertain.
 	for range roomAttempts {
 		if err := r.makeRoom(ctx, j); err != nil {
 			return providers.RemoteFile{}, err
@@ -48,7 +48,7 @@ func (r *Replicator) findOrUpload(ctx context.Context, j job, c ledger.Copy) (pr
 		f, err := r.upload(ctx, j, c)
 		e, ok := errors.AsType[*providers.Error](err)
 		if ok && e.Kind == providers.KindQuota && e.TooMany && !r.o.NoEviction {
-			// The account holds files that the ledger doesn't know.
+			// The account has files that the ledger doesn't know.
 			evicted, evictErr := r.evict(ctx, j, "")
 			if evictErr != nil {
 				return providers.RemoteFile{}, evictErr
@@ -85,7 +85,7 @@ func (r *Replicator) upload(ctx context.Context, j job, c ledger.Copy) (provider
 				return nil, err
 			}
 			if content.Body == nil {
-				return io.NopCloser(bytes.NewReader(content.Bytes)), nil // verified before it got into memory
+				return io.NopCloser(bytes.NewReader(content.Bytes)), nil // verified before it was cached
 			}
 			return content.Body, nil
 		},

@@ -9,7 +9,7 @@ import (
 	"casgate/providers/ledger"
 )
 
-// uses gathers when copies were used, so that a look-up writes nothing.
+// uses collects the times of use, so that a lookup needs no write.
 type uses struct {
 	mu   sync.Mutex
 	last map[ledger.Key]time.Time
@@ -17,7 +17,7 @@ type uses struct {
 
 func newUses() *uses { return &uses{last: make(map[ledger.Key]time.Time)} }
 
-// note records that a copy is used now.
+// note records a use of a copy now.
 func (u *uses) note(k ledger.Key) {
 	now := time.Now()
 	u.mu.Lock()
@@ -25,7 +25,7 @@ func (u *uses) note(k ledger.Key) {
 	u.mu.Unlock()
 }
 
-// flush writes what has gathered. What can't be written is kept for the next time.
+// flush writes the collected times. After an error it keeps them for the next time.
 func (u *uses) flush(ctx context.Context, store ledger.Store) error {
 	u.mu.Lock()
 	batch := u.last
@@ -37,7 +37,7 @@ func (u *uses) flush(ctx context.Context, store ledger.Store) error {
 	err := store.UseCopies(ctx, batch)
 	if err != nil {
 		u.mu.Lock()
-		maps.Copy(batch, u.last) // what came meanwhile is newer
+		maps.Copy(batch, u.last) // the later uses win
 		u.last = batch
 		u.mu.Unlock()
 	}

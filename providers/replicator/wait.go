@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	// pollWait is how often a row that another gateway works on is looked at, in case
-	// its announcement got lost.
+	// pollWait is the interval between two reads of a row that another gateway works on,
+	// in case its announcement got lost.
 	pollWait = time.Second
 )
 
-// await returns when a row may have changed, or is due, or its lease ran out.
+// await returns when a row may have changed, is due, or its lease has run out.
 func (r *Replicator) await(ctx context.Context, c ledger.Copy, changed <-chan struct{}) error {
 	limit := pollWait
 	if c.State == ledger.StatePending {
