@@ -13,7 +13,7 @@ func (r *Replicator) Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, e
 	return r.ledger.Copies(ctx, d)
 }
 
-// Copy returns the row of the requested copy, in any state, or ErrCopyNotFound. If the
+// Copy returns the row of the requested copy, in any state, or ledger.ErrNotFound. If the
 // request has neither purpose nor name, and the default copy doesn't exist, it returns
 // the newest copy at the provider. It never uploads.
 func (r *Replicator) Copy(ctx context.Context, q Request) (ledger.Copy, error) {
@@ -55,7 +55,7 @@ func (r *Replicator) copiesAt(ctx context.Context, q Request) ([]ledger.Copy, er
 	return copies, nil
 }
 
-// Operation returns the row of an operation's copy, or ErrCopyNotFound.
+// Operation returns the row of an operation's copy, or ledger.ErrNotFound.
 func (r *Replicator) Operation(ctx context.Context, id string) (ledger.Copy, error) {
 	return r.ledger.CopyOfOperation(ctx, id)
 }
