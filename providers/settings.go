@@ -1,6 +1,9 @@
 package providers
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // Settings configure an account. Each adapter's Open takes them.
 type Settings struct {
@@ -14,6 +17,10 @@ type Settings struct {
 	// BaseURL is the URL of the API; empty means the provider's usual one. It must be
 	// https, except for a loopback address.
 	BaseURL string
+	// Lifetime asks the provider to delete each file after this time, in whole seconds.
+	// 0 means the provider's usual lifetime. Where an upload can't ask for it, any other
+	// value is an error.
+	Lifetime time.Duration
 	// Simulated: BaseURL is a simulator in this process. The account's fingerprint then
 	// begins with "simulated-", so that nobody takes its copies for real ones.
 	Simulated bool

@@ -25,7 +25,8 @@ type Dialect struct {
 	// Status reads a file's status in an answer; the word is empty if the answer has
 	// none. Nil means: "error" and "failed" are StatusFailed, all else is StatusReady.
 	Status func(word string) providers.Status
-	// Authorize adds the credential to a request. Nil means the key as a bearer token.
+	// Authorize adds the credential to a request, and what else each request needs in
+	// its header. Nil means the key as a bearer token.
 	Authorize func(*http.Request)
 	// ClassifyError refines the error made from an answer by the provider's own codes.
 	// It may change Kind, Code, RetryAfter, TooMany and Hint.
@@ -73,6 +74,10 @@ func NewClient(api API, dialect Dialect, s providers.Settings) (*Client, error) 
 		return nil, fmt.Errorf("%s: there is no API key; set %s", name, variable(name, "API_KEY"))
 	case strings.ContainsFunc(s.APIKey, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || r == ' ' }):
 		return nil, fmt.Errorf("%s: the API key (%s) has characters that no key has; was it copied whole, and alone?", name, variable(name, "API_KEY"))
+	}
+	api, err = api.expiring(s.Lifetime)
+	if err != nil {
+		return nil, fmt.Errorf("%s: the lifetime of files (%s) %w", name, variable(name, "LIFETIME"), err)
 	}
 	if dialect.Authorize == nil {
 		bearer := "Bearer " + s.APIKey

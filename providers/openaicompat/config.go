@@ -48,6 +48,13 @@ type API struct {
 	// IgnoresPurpose: the provider accepts a purpose but doesn't use it, so the purposes
 	// in its answers mean nothing. The API must then have exactly one purpose.
 	IgnoresPurpose bool `json:"ignores_purpose,omitempty"`
+	// NoPurposes: files have no purposes. An upload names none, and no answer has one.
+	// The API must then have exactly one purpose, which is the gateway's name for all
+	// files.
+	NoPurposes bool `json:"no_purposes,omitempty"`
+	// Expiry says how an upload asks for the file's deletion after some time. Nil means
+	// that it can't.
+	Expiry *Expiry `json:"expiry,omitempty"`
 	// Listing is how the list of files is divided into pages.
 	Listing Paging `json:"listing"`
 	// PageSize is the number of files to ask for in one page; 0 means the provider's
@@ -55,6 +62,16 @@ type API struct {
 	PageSize int `json:"page_size,omitempty"`
 	// PurposeFilter says how a list is restricted to one purpose.
 	PurposeFilter PurposeFilter `json:"purpose_filter,omitempty"`
+}
+
+// Expiry is how an upload asks the provider to delete the file after a lifetime.
+type Expiry struct {
+	// Fields are the fields of the form that ask for it. In their values, {seconds} is
+	// replaced by the lifetime.
+	Fields map[string]string `json:"fields"`
+	// MinSeconds and MaxSeconds limit the lifetime; 0 means that no limit is known.
+	MinSeconds int64 `json:"min_seconds,omitempty"`
+	MaxSeconds int64 `json:"max_seconds,omitempty"`
 }
 
 // Reference is a way to use a file in a request.
@@ -128,9 +145,9 @@ func (a API) validate() error {
 		return fmt.Errorf("base_url %w", err)
 	}
 	switch a.Listing {
-	case PagingAfter, PagingNumber, PagingNone:
+	case PagingAfter, PagingAfterID, PagingNumber, PagingNone:
 	default:
-		return fmt.Errorf("listing is %q; it must be after, page or none", a.Listing)
+		return fmt.Errorf("listing is %q; it must be after_id, after, page or none", a.Listing)
 	}
 	switch a.PurposeFilter {
 	case FilterOptional, FilterUnsupported, FilterRequired:
@@ -141,19 +158,29 @@ func (a API) validate() error {
 		return errors.New("a limit is negative")
 	}
 	for field := range a.Fields {
-		if field == "" || field == "purpose" || field == "file" {
+		if !settable(field) {
 			return fmt.Errorf("the field %q can't be set", field)
 		}
 	}
+	if err := a.Expiry.validate(); err != nil {
+		return fmt.Errorf("expiry: %w", err)
+	}
 	return a.validatePurposes()
 }
+
+// settable reports whether a field of an upload's form may have a fixed value.
+func settable(field string) bool { return field != "" && field != "purpose" && field != "file" }
+
+// onePurpose reports whether answers don't tell the purpose of a file, so that all
+// files have the only one there is.
+func (a API) onePurpose() bool { return a.IgnoresPurpose || a.NoPurposes }
 
 func (a API) validatePurposes() error {
 	if len(a.Purposes) == 0 {
 		return errors.New("there must be at least one purpose")
 	}
-	if a.IgnoresPurpose && len(a.Purposes) > 1 {
-		return errors.New("ignores_purpose goes with one purpose alone")
+	if a.onePurpose() && len(a.Purposes) > 1 {
+		return errors.New("ignores_purpose and no_purposes go with one purpose alone")
 	}
 	names := make(map[string]bool)
 	for _, p := range a.Purposes {

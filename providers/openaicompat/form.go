@@ -42,21 +42,22 @@ type form struct {
 
 var errFormClosed = errors.New("the request is over")
 
-// newForm makes the body of an upload. Closing the form closes the content.
-func newForm(u providers.Upload, fields map[string]string, fieldsAfterFile bool, content io.ReadCloser) (*form, error) {
+// newForm makes the body of an upload to this API. Closing the form closes the
+// content.
+func (a API) newForm(u providers.Upload, content io.ReadCloser) (*form, error) {
 	var head, tail bytes.Buffer
 	w := multipart.NewWriter(&head)
 	if err := w.SetBoundary("casgate-" + rand.Text()); err != nil {
 		return nil, fmt.Errorf("making a form: %w", err)
 	}
 	writeFields := func(w *multipart.Writer) error {
-		if u.Purpose != "" {
+		if u.Purpose != "" && !a.NoPurposes {
 			if err := w.WriteField("purpose", u.Purpose); err != nil {
 				return err
 			}
 		}
-		for _, name := range slices.Sorted(maps.Keys(fields)) {
-			if err := w.WriteField(name, fields[name]); err != nil {
+		for _, name := range slices.Sorted(maps.Keys(a.Fields)) {
+			if err := w.WriteField(name, a.Fields[name]); err != nil {
 				return err
 			}
 		}
@@ -70,13 +71,13 @@ func newForm(u providers.Upload, fields map[string]string, fieldsAfterFile bool,
 		return err
 	}
 	var err error
-	if !fieldsAfterFile {
+	if !a.FieldsAfterFile {
 		err = writeFields(w)
 	}
 	err = errors.Join(err, writeFile())
 	// A second writer with the same boundary writes the fields after the content. It
 	// doesn't write the line break before its first boundary.
-	if fieldsAfterFile {
+	if a.FieldsAfterFile {
 		tail.WriteString("\r\n")
 		after := multipart.NewWriter(&tail)
 		err = errors.Join(err, after.SetBoundary(w.Boundary()), writeFields(after), after.Close())

@@ -19,6 +19,8 @@ type Paging string
 const (
 	// PagingAfter names the last file of the previous page, as OpenAI does.
 	PagingAfter Paging = "after"
+	// PagingAfterID does the same with the parameter after_id, as Anthropic does.
+	PagingAfterID Paging = "after_id"
 	// PagingNumber counts pages from 0, as Mistral does.
 	PagingNumber Paging = "page"
 	// PagingNone: one answer has all files.
@@ -40,7 +42,7 @@ const (
 
 // filtersByPurpose reports whether a list takes the parameter purpose.
 func (a API) filtersByPurpose() bool {
-	return a.PurposeFilter == FilterRequired || a.PurposeFilter == FilterOptional && !a.IgnoresPurpose
+	return a.PurposeFilter == FilterRequired || a.PurposeFilter == FilterOptional && !a.onePurpose()
 }
 
 // listPage is one page of a list. HasMore and Total are nil if the answer doesn't
@@ -130,6 +132,8 @@ func (c *Client) page(ctx context.Context, purpose string, number int, after str
 	case c.api.Listing == PagingNumber:
 		size = "page_size"
 		query.Set("page", strconv.Itoa(number))
+	case after != "" && c.api.Listing == PagingAfterID:
+		query.Set("after_id", after)
 	case after != "":
 		query.Set("after", after)
 	}

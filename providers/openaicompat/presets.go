@@ -42,12 +42,17 @@ var (
 	documentType = []string{"application/pdf", "text/*", "application/*"}
 )
 
+// expiresAfter is how several providers take a lifetime, from one hour to 30 days.
+var expiresAfter = &Expiry{
+	Fields:     map[string]string{"expires_after[anchor]": "created_at", "expires_after[seconds]": secondsPlaceholder},
+	MinSeconds: 3600, MaxSeconds: 30 * day,
+}
+
 // openAI: https://platform.openai.com/docs/api-reference/files.
 //
 //   - Purposes, 512 MB a file, 2.5 TB a project, 1000 uploads a minute, batch files
 //     of at most 200 MB that are kept for 30 days [D].
 //   - The form may have expires_after; files are kept until deleted without it [D].
-//     Add it to Fields for accounts that should empty themselves.
 //   - Listing with after, limit, order and purpose; has_more is truthful [D][C].
 //   - A file's status is deprecated: "uploaded" and "processed" are both usable [D].
 //   - Assumed: the content part that takes a file id in Chat Completions; images are
@@ -65,6 +70,7 @@ func openAI() Config {
 				{Name: "evals", MaxSize: 512 * mib},
 			},
 			Limits:  providers.Limits{MaxBytes: 2500 * gb, PerMinute: 1000},
+			Expiry:  expiresAfter,
 			Listing: PagingAfter, PageSize: 1000,
 		},
 		Retrieve: true, Download: true,
@@ -125,6 +131,7 @@ func deepSeek() Config {
 				{Name: "rich_layout_recognition", MaxSize: 100 * mib, Extensions: documents, SizeOf: small},
 				{Name: "user_data", MaxSize: 64 * mib, Extensions: []string{".png", ".jpg", ".jpeg", ".webp", ".gif"}, MediaTypes: []string{"image/*"}},
 			},
+			Expiry:  expiresAfter,
 			Listing: PagingAfter, PageSize: 100,
 		},
 		Retrieve: true,
@@ -172,6 +179,7 @@ func xAI() Config {
 			Name: "xai", BaseURL: "https://api.x.ai/v1",
 			Purposes:       []providers.Purpose{{Name: "assistants", MaxSize: 50 * mib}},
 			IgnoresPurpose: true,
+			Expiry:         expiresAfter,
 			Listing:        PagingNone,
 		},
 		Retrieve: true, Download: true,

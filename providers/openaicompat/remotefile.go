@@ -35,6 +35,9 @@ func (c *Client) Lookup(ctx context.Context, op providers.Op, id string) (provid
 	return file, err
 }
 
+// typeDeleted is the type of Anthropic's answer to a delete, which has no "deleted".
+const typeDeleted = "file_deleted"
+
 // Delete implements providers.Provider.
 func (c *Client) Delete(ctx context.Context, id string) error {
 	if err := c.checkID(providers.OpDelete, id); err != nil {
@@ -45,10 +48,14 @@ func (c *Client) Delete(ctx context.Context, id string) error {
 		return err
 	}
 	var answer struct {
-		Deleted *bool `json:"deleted"`
+		Deleted *bool           `json:"deleted"`
+		ID      json.RawMessage `json:"id"`
+		Type    json.RawMessage `json:"type"`
 	}
-	switch {
-	case json.Unmarshal(body, &answer) != nil || answer.Deleted == nil:
+	switch err := json.Unmarshal(body, &answer); {
+	case err == nil && loose(answer.Type) == typeDeleted && fileID(answer.ID) == id:
+		return nil
+	case err != nil || answer.Deleted == nil:
 		return c.BadAnswer(providers.OpDelete, status, "the answer doesn't say that the file was deleted")
 	case !*answer.Deleted:
 		// No provider documents this answer. Assumed: there was nothing to delete, since a
@@ -133,7 +140,7 @@ func (c *Client) remoteFile(o fileObject) providers.RemoteFile {
 		Status:    c.dialect.Status(loose(o.Status)),
 		Detail:    c.redactor.text(loose(o.StatusDetails), maxMessage),
 	}
-	if c.api.IgnoresPurpose {
+	if c.api.onePurpose() {
 		file.Purpose = c.description.Purposes[0].Name
 	}
 	if life := c.purpose(file.Purpose).Lifetime(); file.ExpiresAt.IsZero() && !file.CreatedAt.IsZero() && life > 0 {

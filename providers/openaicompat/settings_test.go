@@ -4,9 +4,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"casgate/providers"
 	"casgate/providers/openaicompat"
+	"casgate/providers/simulator/openaisim"
 )
 
 func TestSettings(t *testing.T) {
@@ -121,4 +123,43 @@ func preset(t *testing.T, name string) openaicompat.Config {
 	}
 	t.Fatalf("there is no preset %s", name)
 	return openaicompat.Config{}
+}
+
+// TestLifetime: uploads ask for the lifetime of the settings, in the provider's way.
+func TestLifetime(t *testing.T) {
+	t.Parallel()
+	c := preset(t, "openai")
+	sim := openaisim.New(openaisim.Options{Key: key})
+	p, err := c.Open(providers.Settings{APIKey: key, BaseURL: serve(t, sim) + openaisim.Prefix, Lifetime: 24 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := p.Upload(t.Context(), (&source{Reader: strings.NewReader("abc")}).upload(3))
+	if err != nil || f.ExpiresAt.Sub(f.CreatedAt) != 24*time.Hour {
+		t.Errorf("%+v, %v; want a file that expires after a day", f, err)
+	}
+	for _, purpose := range p.Describe().Purposes {
+		if purpose.Lifetime() != 24*time.Hour {
+			t.Errorf("%s lives %s", purpose.Name, purpose.Lifetime())
+		}
+	}
+	for _, purpose := range c.Purposes {
+		if purpose.Lifetime() == 24*time.Hour {
+			t.Errorf("%s of the preset was changed", purpose.Name)
+		}
+	}
+	for name, test := range map[string]struct {
+		preset   string
+		lifetime time.Duration
+		says     string
+	}{
+		"too short":   {"openai", 59 * time.Minute, "1h0m0s or more"},
+		"too long":    {"openai", 31 * 24 * time.Hour, "720h0m0s or less"},
+		"negative":    {"openai", -time.Hour, "or more"},
+		"not offered": {"mistral", time.Hour, "CAS_MISTRAL_LIFETIME"},
+	} {
+		if _, err := preset(t, test.preset).Open(providers.Settings{APIKey: key, Lifetime: test.lifetime}); err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: got %v; want an error that says %q", name, err, test.says)
+		}
+	}
 }

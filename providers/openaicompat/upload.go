@@ -3,6 +3,7 @@ package openaicompat
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -13,6 +14,10 @@ import (
 
 // Upload implements providers.Provider.
 func (c *Client) Upload(ctx context.Context, u providers.Upload) (providers.RemoteFile, error) {
+	if c.api.NoPurposes && !c.api.hasPurpose(u.Purpose) {
+		// The provider can't refuse a purpose that it isn't told.
+		return providers.RemoteFile{}, c.Refuse(providers.OpUpload, "unknown_purpose", fmt.Sprintf("there is no purpose %q", u.Purpose), nil)
+	}
 	limit := uploadTimeout + time.Duration(float64(u.Size)/uploadRate*float64(time.Second))
 	call, cancel := context.WithTimeoutCause(ctx, limit, errNoAnswer)
 	defer cancel()
@@ -20,7 +25,7 @@ func (c *Client) Upload(ctx context.Context, u providers.Upload) (providers.Remo
 	if err != nil {
 		return providers.RemoteFile{}, c.sourceFailed(ctx, err)
 	}
-	body, err := newForm(u, c.api.Fields, c.api.FieldsAfterFile, content)
+	body, err := c.api.newForm(u, content)
 	if err != nil {
 		return providers.RemoteFile{}, c.Refuse(providers.OpUpload, "", err.Error(), errors.Join(err, content.Close()))
 	}

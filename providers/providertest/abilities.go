@@ -130,6 +130,10 @@ func testDownload(t *testing.T, r *run) {
 	if !ok {
 		t.Skip("the adapter is no Downloader")
 	}
+	if r.ReturnsGenerated {
+		r.testDownloadOfGenerated(t, downloader)
+		return
+	}
 	whole := 0
 	for _, p := range r.description.Purposes {
 		extension := extensionOf(p)
@@ -156,6 +160,22 @@ func testDownload(t *testing.T, r *run) {
 		t.Error("files of no purpose can be downloaded")
 	}
 	_, err := downloader.Download(t.Context(), "no-such-file")
+	r.wantError(t, err, providers.OpDownload, providers.KindLost)
+}
+
+// testDownloadOfGenerated: the provider returns its own files. For an uploaded one, the
+// error says that there is no download.
+func (r *run) testDownloadOfGenerated(t *testing.T, downloader providers.Downloader) {
+	f := r.mustUpload(t, r.listed())
+	_, err := downloader.Download(t.Context(), f.ID)
+	r.wantError(t, err, providers.OpDownload, providers.KindPermanent)
+	if !errors.Is(err, providers.ErrNoDownload) {
+		t.Errorf("an uploaded file: %v; want ErrNoDownload", err)
+	}
+	if got := readAll(t, downloader.Download, r.plantGenerated(trickyText).ID); got != trickyText {
+		t.Errorf("got %.100q; want %.100q", got, trickyText)
+	}
+	_, err = downloader.Download(t.Context(), "no-such-file")
 	r.wantError(t, err, providers.OpDownload, providers.KindLost)
 }
 

@@ -64,6 +64,11 @@ func (r *run) calls(t *testing.T) map[providers.Op]func(context.Context) error {
 		calls[providers.OpText] = func(ctx context.Context) error { return consume(a.Text(ctx, id)) }
 	}
 	if a, ok := providers.Ability[providers.Downloader](r.Provider); ok {
+		if r.ReturnsGenerated {
+			generated := r.plantGenerated("made by the provider").ID
+			calls[providers.OpDownload] = func(ctx context.Context) error { return consume(a.Download(ctx, generated)) }
+			return calls
+		}
 		for _, p := range r.description.Purposes {
 			id := r.mustUpload(t, p).ID
 			download := func(ctx context.Context) error { return consume(a.Download(ctx, id)) }

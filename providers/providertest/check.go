@@ -139,8 +139,21 @@ func (r *run) plant(p providers.Purpose, n int) map[string]bool {
 	ids := map[string]bool{}
 	for range n {
 		id := "file-" + rand.Text()
-		r.remote.Put(simulator.File{ID: id, Name: id + extensionOf(p), Purpose: p.Name, Head: []byte(id)})
+		r.remote.Put(simulator.File{ID: id, Name: id + extensionOf(p), Purpose: r.remotePurpose(p), Head: []byte(id)})
 		ids[id] = true
 	}
 	return ids
+}
+
+// remotePurpose returns the purpose that files of p have at the provider.
+func (r *run) remotePurpose(p providers.Purpose) string {
+	if r.NoPurposes {
+		return ""
+	}
+	return p.Name
+}
+
+// plantGenerated puts a file at the provider that the provider made itself.
+func (r *run) plantGenerated(content string) simulator.File {
+	return r.remote.Put(simulator.File{ID: "file-" + rand.Text(), Name: "made.txt", Head: []byte(content), Generated: true})
 }

@@ -70,7 +70,7 @@ func testRoundTrip(t *testing.T, r *run) {
 			}
 			c.wantDone(t)
 			kept := slices.DeleteFunc(r.remote.Files(), func(f simulator.File) bool { return f.ID != uploaded.ID })
-			if len(kept) != 1 || kept[0].Name != name || kept[0].Size != c.size || kept[0].Purpose != p.Name || kept[0].Digest != c.digest(t) {
+			if len(kept) != 1 || kept[0].Name != name || kept[0].Size != c.size || kept[0].Purpose != r.remotePurpose(p) || kept[0].Digest != c.digest(t) {
 				t.Fatalf("uploaded %s of %d bytes as %s; the provider has %+v", name, c.size, p.Name, kept)
 			}
 			want := providers.RemoteFile{ID: kept[0].ID, Name: name, Size: c.size, Purpose: p.Name, Status: providers.StatusReady}
@@ -111,7 +111,15 @@ func testNames(t *testing.T, r *run) {
 		"semi; filename=other", "dots.in..name", "-rf", "(1)", strings.Repeat("长", 60) + strings.Repeat("x", 20), strings.Repeat("y", 200),
 	} {
 		c := fitting(extension)
+		before := r.remote.Uploads()
 		f, err := r.Upload(t.Context(), c.upload(p, base+extension))
+		if strings.ContainsAny(base, r.ForbiddenInNames) {
+			r.wantError(t, err, providers.OpUpload, providers.KindPermanent)
+			if r.remote.Uploads() != before {
+				t.Errorf("%q was refused, and uploaded", base)
+			}
+			continue
+		}
 		if err != nil {
 			t.Errorf("%q: %v", base, err)
 			continue
@@ -148,7 +156,7 @@ func testEvilNames(t *testing.T, r *run) {
 		}
 		files := r.remote.Files()
 		got := files[len(files)-1]
-		if got.Digest != c.digest(t) || got.Purpose != p.Name || strings.ContainsAny(got.Name, "\r\n") {
+		if got.Digest != c.digest(t) || got.Purpose != r.remotePurpose(p) || strings.ContainsAny(got.Name, "\r\n") {
 			t.Errorf("%q arrived as %q with purpose %q and %d bytes; want %d bytes", base, got.Name, got.Purpose, got.Size, c.size)
 		}
 		if order := r.remote.LastUpload().Order; len(order) > 2 && slices.Contains(order[:len(order)-1], order[len(order)-1]) {
@@ -205,10 +213,14 @@ func testForm(t *testing.T, r *run) {
 	if got.ContentLength <= f.Size {
 		t.Errorf("the request's Content-Length is %d; want that of the whole form, above %d", got.ContentLength, f.Size)
 	}
-	if got.Fields["purpose"] != p.Name {
+	want := 2
+	if r.NoPurposes {
+		want = 1
+	}
+	if purpose, named := got.Fields["purpose"]; purpose != r.remotePurpose(p) || named == r.NoPurposes {
 		t.Errorf("the form's fields are %v", got.Fields)
 	}
-	if len(got.Order) < 2 {
+	if len(got.Order) < want {
 		t.Errorf("the form's parts are %v", got.Order)
 	}
 	if r.remote.Requests(providers.OpUpload) != 1 {

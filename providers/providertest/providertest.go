@@ -51,6 +51,13 @@ type Harness struct {
 	NoHasMore bool
 	// ErrorsIn200: the simulator answers errors with status 200.
 	ErrorsIn200 bool
+	// NoPurposes: files have no purposes at the provider, and uploads name none.
+	NoPurposes bool
+	// ForbiddenInNames are characters that the provider accepts in no name.
+	ForbiddenInNames string
+	// ReturnsGenerated: the provider returns the bytes of files that it made itself, and of
+	// no others.
+	ReturnsGenerated bool
 }
 
 // Run tests an adapter. No other test may run at the same time, since it counts goroutines

@@ -69,6 +69,7 @@ func (c *Core) Handle(op providers.Op, answer func(r *http.Request) Answer) http
 		if fault != nil && fault.Kind == SamePage {
 			query := r.URL.Query()
 			query.Del("after")
+			query.Del("after_id")
 			query.Del("page")
 			r.URL.RawQuery = query.Encode()
 			fault = nil

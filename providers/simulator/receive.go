@@ -95,7 +95,7 @@ func (f *Form) add(part *multipart.Part, order Order) error {
 	f.FileName, f.MediaType = parameters["filename"], part.Header.Get("Content-Type")
 	f.HasFile = true
 	f.File, err = readFile(part)
-	f.File.Name = f.FileName
+	f.File.Name, f.File.MediaType = f.FileName, f.MediaType
 	return err
 }
 

@@ -26,9 +26,11 @@ const (
 
 // File is a remote file in a simulator.
 type File struct {
-	ID        string
-	Name      string
-	Purpose   string
+	ID      string
+	Name    string
+	Purpose string // empty where the provider has none
+	// MediaType is what the upload's form says of the file.
+	MediaType string
 	Size      int64 // bytes
 	Digest    cas.Digest
 	CreatedAt time.Time
@@ -37,6 +39,8 @@ type File struct {
 	Head []byte
 	// Polls is how many more lookups report the file as unfinished.
 	Polls int
+	// Generated: the provider made the file itself, for instance by running code.
+	Generated bool
 }
 
 // Whole reports whether Head is the whole file.
