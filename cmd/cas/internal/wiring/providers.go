@@ -17,10 +17,12 @@ import (
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/providers"
+	"casgate/providers/anthropic"
 	"casgate/providers/glm"
 	"casgate/providers/guard"
 	"casgate/providers/kimi"
 	"casgate/providers/openaicompat"
+	"casgate/providers/simulator/anthropicsim"
 	"casgate/providers/simulator/glmsim"
 	"casgate/providers/simulator/kimisim"
 )
@@ -42,6 +44,9 @@ var adapters = []adapter{
 	{"deepseek", openaicompat.Open, nil},
 	{"mistral", openaicompat.Open, nil},
 	{"xai", openaicompat.Open, nil},
+	{"anthropic", anthropic.Open, func(key string) (http.Handler, string) {
+		return anthropicsim.New(anthropicsim.Options{Keys: []string{key}}), anthropicsim.Prefix
+	}},
 }
 
 // variable returns the name of a provider's environment variable.
@@ -50,7 +55,7 @@ func (a adapter) variable(setting string) string {
 }
 
 // The settings of each provider.
-var providerSettings = []string{"API_KEY", "BASE_URL", "CONCURRENCY", "PER_MINUTE"}
+var providerSettings = []string{"API_KEY", "BASE_URL", "LIFETIME", "CONCURRENCY", "PER_MINUTE"}
 
 // openProvider is an account that is configured.
 type openProvider struct {
@@ -112,13 +117,31 @@ func (a *accounts) add(one adapter, withSimulators bool, log zerolog.Logger) err
 	case key == "":
 		a.advice[one.name] = "set " + one.variable("API_KEY") + " (or " + one.variable("API_KEY_FILE") + ") and restart the gateway"
 	default:
-		p, err := one.open(providers.Settings{Name: one.name, APIKey: key, BaseURL: os.Getenv(one.variable("BASE_URL"))})
+		lifetime, err := one.lifetime()
+		if err != nil {
+			return err
+		}
+		p, err := one.open(providers.Settings{Name: one.name, APIKey: key, BaseURL: os.Getenv(one.variable("BASE_URL")), Lifetime: lifetime})
 		if err != nil {
 			return fmt.Errorf("%w (see %s and %s)", err, one.variable("API_KEY"), one.variable("BASE_URL"))
 		}
 		a.open = append(a.open, openProvider{p, one})
 	}
 	return nil
+}
+
+// lifetime returns the lifetime that each upload asks for; 0 means the provider's usual
+// one.
+func (a adapter) lifetime() (time.Duration, error) {
+	text := os.Getenv(a.variable("LIFETIME"))
+	if text == "" {
+		return 0, nil
+	}
+	lifetime, err := time.ParseDuration(text)
+	if err != nil || lifetime <= 0 {
+		return 0, fmt.Errorf("%s is %q; it must be a time such as 720h", a.variable("LIFETIME"), text)
+	}
+	return lifetime, nil
 }
 
 // readProviders reads a list of providers that are described in JSON, without an adapter
