@@ -28,31 +28,31 @@ type backfillCmd struct {
 	settings.Sources
 	importing.OldTable
 
-	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Largest blob taken; 5GiB at most." placeholder:"SIZE"`
-	SpoolLimit  settings.ByteSize `name:"spool-limit" env:"CAS_SPOOL_LIMIT" default:"0" help:"Bytes on disk at once; 0: as the disk allows." placeholder:"SIZE"`
+	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Size of the largest blob; at most 5GiB." placeholder:"SIZE"`
+	SpoolLimit  settings.ByteSize `name:"spool-limit" env:"CAS_SPOOL_LIMIT" default:"0" help:"Bytes on disk at the same time. 0: no limit but the disk." placeholder:"SIZE"`
 
 	BatchSize    int               `name:"batch-size" default:"500" help:"How many files to list at a time."`
-	Concurrency  int               `name:"concurrency" default:"16" help:"How many files to take in at once."`
-	Rate         float64           `name:"rate" default:"0" help:"How many files to begin a second; 0: as fast as it goes." placeholder:"N"`
-	MaxBandwidth settings.ByteSize `name:"max-bandwidth" default:"0" help:"How many bytes to read a second, such as 20MB; 0: as fast as it goes." placeholder:"SIZE"`
-	RetryFailed  bool              `name:"retry-failed" help:"Try those again that failed in an earlier run."`
-	WriteBack    string            `name:"write-back" enum:",sha256" default:"" placeholder:"sha256" help:"sha256: afterwards write the digests into the old table (CAS_SOURCE_DATABASE_URL, --table, --map) where it has none, or a malformed one."`
+	Concurrency  int               `name:"concurrency" default:"16" help:"How many files to read at the same time."`
+	Rate         float64           `name:"rate" default:"0" help:"How many files to begin per second. 0: no limit." placeholder:"N"`
+	MaxBandwidth settings.ByteSize `name:"max-bandwidth" default:"0" help:"How many bytes to read per second, such as 20MB. 0: no limit." placeholder:"SIZE"`
+	RetryFailed  bool              `name:"retry-failed" help:"Try files again that failed in an earlier run."`
+	WriteBack    string            `name:"write-back" enum:",sha256" default:"" placeholder:"sha256" help:"sha256: afterwards write missing and malformed digests into the old table (CAS_SOURCE_DATABASE_URL, --table, --map)."`
 
-	DryRun bool   `name:"dry-run" help:"Take nothing in: count, look for every object, and tell what would fail."`
+	DryRun bool   `name:"dry-run" help:"Store nothing: count the files, look for every object, and report what would fail."`
 	Report string `name:"report" placeholder:"FILE" help:"Write every problem to a file, a JSON object a line."`
 	JSON   bool   `name:"json" help:"Print the counts as a JSON object."`
 	Quiet  bool   `short:"q" help:"Print no progress and no notes, only the counts and errors."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (backfillCmd) Help() string {
-	return `Reads every imported file whose bytes have not been taken in yet where it lies, and stores it. How far it is, is in the index: it can be killed and started again, run beside gateways that take in the same files on first access, and run twice at once.
+	return `Reads every imported file whose bytes are not stored yet, and stores them. The index has the progress: the command can be killed and started again, run beside gateways that store the same files on first access, and run twice at the same time.
 
-A digest that the old manager noted must be that of the bytes; where it noted none the size must be right. Files that fail are reported with the reason and left alone by later runs, but for --retry-failed. While a server can't be reached files wait for it; where it stays away the run stops, and what is left is as it was.
+If the old manager has a digest, it must be that of the bytes; if not, the size must be right. Files that fail are reported with the reason; later runs skip them without --retry-failed. While a server can't be reached, files wait for it. If it stays away, the run stops, and the remaining files are unchanged.
 
-Ctrl-C ends the run after the files in hand; a second one ends it at once. Neither loses anything.
+Ctrl-C ends the run after the current files; a second Ctrl-C ends it at once. Neither loses anything.
 
-Exit codes: 0; 7 where files failed or were put off, or would fail; 6 where a server can't be reached; 130 after Ctrl-C.`
+Exit codes: 0; 7 if files failed or were put off, or would fail; 6 if a server can't be reached; 130 after Ctrl-C.`
 }
 
 // pending returns the files to try.
@@ -75,7 +75,7 @@ func (c *backfillCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	defer sources.Close()
 	if len(sources.All()) == 0 {
-		return exit.Usagef("where do the files lie? Set CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys, or CAS_SOURCE_DIR")
+		return exit.Usagef("no source of the files is set; set CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys, or CAS_SOURCE_DIR")
 	}
 	x, err := c.LocalIndex.Open(ctx)
 	if err != nil {

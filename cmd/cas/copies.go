@@ -21,15 +21,15 @@ import (
 type copiesCmd struct {
 	Ls        copiesLsCmd        `cmd:"" default:"withargs" help:"List the copies of blobs and files: cas copies BLOB."`
 	Rm        copiesRmCmd        `cmd:"" help:"Delete copies at providers. The blobs stay."`
-	Lost      copiesLostCmd      `cmd:"" help:"Report that a provider doesn't know a file any more: it is looked at, and uploaded again where it is so."`
-	Reconcile copiesReconcileCmd `cmd:"" help:"Compare what the gateway knows with the files that a provider lists, and mend it with --apply."`
+	Lost      copiesLostCmd      `cmd:"" help:"Report that a provider has lost a file. The gateway checks that, and uploads the file again if it is lost."`
+	Reconcile copiesReconcileCmd `cmd:"" help:"Compare the copies that the gateway knows with the files that a provider lists. --apply repairs the differences."`
 }
 
 type copiesLsCmd struct {
 	settings.Client
 
 	Blobs []argument.Stored `arg:"" name:"blob" help:"Digests, hash URLs of this gateway, or ids of files."`
-	JSON  bool              `name:"json" help:"Print a JSON object for each copy; of a blob that can't be told about, its digest and the error."`
+	JSON  bool              `name:"json" help:"Print a JSON object for each copy; after a failure, the digest of the blob and the error."`
 }
 
 // Run prints the copies of each blob.
@@ -119,9 +119,9 @@ type copiesRmCmd struct {
 	JSON    bool              `name:"json" help:"Print a JSON object for each copy."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (copiesRmCmd) Help() string {
-	return `A copy is said to be deleted only once its provider has confirmed it. Until then the gateway goes on trying by itself, and the exit code is 9.`
+	return `A copy counts as deleted only after its provider has confirmed it. Until then the gateway keeps trying, and the exit code is 9.`
 }
 
 // Run deletes the copies, one after the other.
@@ -136,7 +136,7 @@ func (c *copiesRmCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	defer gateway.Close()
 	owners := make([]transfer.Owner, len(c.Blobs))
-	for i, ref := range c.Blobs { // all are looked at before anything is deleted
+	for i, ref := range c.Blobs { // all are checked before any copy is deleted
 		if owners[i], err = transfer.OwnerOf(gateway, ref); err != nil {
 			return err
 		}

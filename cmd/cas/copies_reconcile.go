@@ -18,15 +18,15 @@ type copiesReconcileCmd struct {
 	settings.Client
 
 	Provider string `required:"" placeholder:"PROVIDER" help:"Whose files to compare."`
-	Apply    bool   `help:"Mend what is found: delete the files that a casgate made and none knows, and mark the copies lost whose file is gone. Without it nothing is changed."`
+	Apply    bool   `help:"Repair the differences: delete files that a casgate made and this one does not know, and mark copies as lost if their file is gone. Without it nothing changes."`
 	JSON     bool   `name:"json" help:"Print the report as JSON."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (copiesReconcileCmd) Help() string {
-	return `The exit code is 0 where the two agree, and where --apply has mended everything. Without --apply it is 10 where there is something to mend.
+	return `The exit code is 0 if the two agree, or if --apply has repaired everything. Without --apply it is 10 if there are differences.
 
-Unknown files are those at the provider whose names say that a casgate made them, and that this gateway doesn't know. Where another casgate, with an index of its own, uses the same account, they may be that one's: don't --apply then.`
+Unknown files are those at the provider whose names say that a casgate made them, and that this gateway doesn't know. If another casgate with its own index uses the same account, they may be files of that one: don't use --apply then.`
 }
 
 // Run compares, and prints what was found.

@@ -25,18 +25,18 @@ type existsCmd struct {
 	Quiet bool               `short:"q" help:"Print no progress, only results and errors."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (existsCmd) Help() string {
 	return `Standard output has a line for each argument: "present" or "missing", a tab, the digest, a tab, and the argument.
 
-Exit codes: 0 where all are present, 3 where none is, 7 where some are missing, or could not be read.`
+Exit codes: 0 if all are present, 3 if none is, 7 if some are missing or could not be read.`
 }
 
-// existence is what is known of one argument.
+// existence is the result of one argument.
 type existence struct {
 	Path   string      `json:"path,omitempty"` // of a local file
 	Digest *cas.Digest `json:"digest,omitempty"`
-	// Present is nil where it isn't known.
+	// Present is nil if it is not known.
 	Present *bool             `json:"present,omitempty"`
 	Error   *report.JSONError `json:"error,omitempty"`
 
@@ -90,7 +90,7 @@ func (c *existsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	return results.Err(ctx)
 }
 
-// look finds out the digest of an argument.
+// look finds the digest of an argument.
 func (c *existsCmd) look(ctx context.Context, gateway *client.Client, shown *terminal.Progress, s argument.Content) (existence, error) {
 	if s.File != "" {
 		return existence{}, exit.Usagef("%s is the id of a file; `cas file info` tells of it", s.File)

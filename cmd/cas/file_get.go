@@ -16,17 +16,17 @@ type fileGetCmd struct {
 	settings.Client
 
 	File   argument.FileID `arg:"" name:"id" help:"Id of a file."`
-	From   string          `placeholder:"PROVIDER" help:"Fetch what this provider gives back for its copy, rather than the gateway's own bytes."`
-	Output string          `short:"o" placeholder:"FILE" help:"Where to: a file, a folder (for a file of the file's own name), or - for standard output. If empty: standard output unless that is a terminal, else a file of the file's own name."`
-	Force  bool            `help:"Replace the file if there is one."`
+	From   string          `placeholder:"PROVIDER" help:"Fetch the bytes that this provider returns for its copy, instead of the gateway's own bytes."`
+	Output string          `short:"o" placeholder:"FILE" help:"Output: a file, a folder (for a file with its own name), or - for standard output. If empty: standard output, or a file with its own name if standard output is a terminal."`
+	Force  bool            `help:"Replace an existing file."`
 	Quiet  bool            `short:"q" help:"Print no progress and no notes, only errors."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (fileGetCmd) Help() string {
 	return getCmd{}.Help() + `
 
-What comes from a provider, with --from, nobody can verify: some providers change what they get. It is not kept, and not gone on with where it was interrupted. Providers that give no files back say where else to look; the exit code is 8.`
+With --from, the bytes come from a provider and can't be verified: some providers change files. Such a download is not kept, and does not resume after an interruption. If a provider returns no files, the error says where else to look, and the exit code is 8.`
 }
 
 // Run fetches the bytes.

@@ -22,7 +22,7 @@ type fileInfoCmd struct {
 	settings.Client
 
 	Files []argument.FileID `arg:"" name:"id" help:"Ids of files."`
-	JSON  bool              `name:"json" help:"Print a JSON object for each file; of one that can't be told about, its id and the error."`
+	JSON  bool              `name:"json" help:"Print a JSON object for each file; after a failure, its id and the error."`
 }
 
 // fileAndCopies is a file with the copies of its bytes, as a JSON line.
@@ -31,13 +31,13 @@ type fileAndCopies struct {
 	Copies []api.Copy `json:"copies"`
 }
 
-// fileFailure is the JSON line of a file that can't be told about.
+// fileFailure is the JSON line of a file after a failure.
 type fileFailure struct {
 	ID    string            `json:"id"`
 	Error *report.JSONError `json:"error"`
 }
 
-// Run prints what the gateway knows of each file.
+// Run prints the metadata of each file.
 func (c *fileInfoCmd) Run(ctx context.Context, std terminal.Streams) error {
 	gateway, err := c.Connect()
 	if err != nil {
@@ -112,7 +112,7 @@ func printFile(w io.Writer, f fileAndCopies) error {
 type fileLsCmd struct {
 	settings.Client
 
-	Limit    int    `default:"0" help:"How many to print; 0 means all."`
+	Limit    int    `default:"0" help:"How many to print. 0: all."`
 	Newest   bool   `help:"Newest first."`
 	Purpose  string `placeholder:"PURPOSE" help:"Only those of this purpose."`
 	Context  string `placeholder:"TEXT" help:"Only those of this context."`

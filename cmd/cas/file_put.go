@@ -31,28 +31,28 @@ type filePutCmd struct {
 	Recursive bool          `short:"r" help:"Store the files in folders, too. Symbolic links in them are not followed."`
 	Purpose   string        `default:"user_data" placeholder:"PURPOSE" help:"What the files are for, such as user_data, file-extract or batch."`
 	Name      string        `placeholder:"NAME" help:"The file's name; the local file's own if empty. For one file only."`
-	MediaType string        `placeholder:"TYPE" help:"Media type, such as text/markdown; the gateway finds out if empty."`
-	Context   string        `placeholder:"TEXT" help:"What to group the files by: a conversation, a project."`
+	MediaType string        `placeholder:"TYPE" help:"Media type, such as text/markdown; the gateway detects it if empty."`
+	Context   string        `placeholder:"TEXT" help:"Group of the files, such as a conversation or a project."`
 	Tags      []string      `name:"tag" placeholder:"TAG" help:"Labels; repeat, or separate by commas."`
 	Metadata  string        `placeholder:"JSON" help:"A JSON object to keep with the files."`
-	Expires   time.Duration `placeholder:"DURATION" help:"After which time the files go by themselves, such as 720h; never if not given."`
-	Unique    bool          `help:"Refuse bytes that a file has already."`
+	Expires   time.Duration `placeholder:"DURATION" help:"Time after which the files are deleted, such as 720h; never if not given."`
+	Unique    bool          `help:"Refuse bytes that another file has."`
 	Providers []string      `placeholder:"PROVIDER" help:"Providers to make copies at, in the background, such as kimi,glm."`
 	Parallel  int           `default:"4" help:"How many files to send at once."`
 	JSON      bool          `name:"json" help:"Print a JSON object for each file."`
 	Quiet     bool          `short:"q" help:"Print no progress and no notes, only results and errors."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (filePutCmd) Help() string {
 	return `Standard output has a line for each file, in the order of the arguments: its id alone where one file was asked for, and the id, a tab and the path where there may be several (more than one PATH, or -r).
 
 With --json it has an object for each: "path", and either the file as the gateway has it or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
 
-Bytes that are there already are kept once, whatever names they have. A file that fails doesn't stop the others; where some failed the exit code is 7. What is broken off leaves nothing behind.`
+The same bytes are kept once, under any number of names. A file that fails doesn't stop the others; if some failed, the exit code is 7. An interrupted upload leaves nothing behind.`
 }
 
-// filePut is one file to be stored, and what came of it.
+// filePut is one file to store, and its result.
 type filePut struct {
 	*transfer.Item
 	// Once made is closed the file is set, or the item's err.
@@ -105,8 +105,8 @@ func (c *filePutCmd) check() error {
 	return nil
 }
 
-// store stores the files, several at a time. What stops it altogether, and fails
-// those left, it returns.
+// store stores the files, several at a time. It returns an error only if it had to stop
+// early; the remaining files then fail with it.
 func (c *filePutCmd) store(ctx context.Context, gateway *client.Client, shown *terminal.Progress, puts []*filePut) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(c.Parallel)
@@ -162,7 +162,7 @@ type filePutResult struct {
 	Error *report.JSONError `json:"error,omitempty"`
 }
 
-// print prints what came of each file, in their order, as it becomes known.
+// print prints the result of each file, in their order, as soon as it is known.
 func (c *filePutCmd) print(ctx context.Context, puts []*filePut, shown *terminal.Progress) error {
 	var files report.Tally
 	withPaths := len(c.Paths) > 1 || c.Recursive

@@ -19,19 +19,19 @@ type fileRmCmd struct {
 	settings.Client
 
 	Files      []argument.FileID `arg:"" name:"id" help:"Ids of files."`
-	At         []string          `placeholder:"PROVIDER" xor:"where" help:"Delete nothing but the copies at these providers, such as kimi,glm. The files stay."`
+	At         []string          `placeholder:"PROVIDER" xor:"where" help:"Delete only the copies at these providers, such as kimi,glm. The files stay."`
 	Everywhere bool              `xor:"where" help:"Delete the files, their bytes, and the copies at all providers."`
-	Wait       argument.Wait     `negatable:"" help:"With --everywhere: wait until the providers have confirmed it, which is the usual; --wait=DURATION no longer than that, for each; --no-wait not at all."`
+	Wait       argument.Wait     `negatable:"" help:"With --everywhere: wait until the providers have confirmed it (the default). --wait=DURATION waits at most that long for each file; --no-wait does not wait."`
 	JSON       bool              `name:"json" help:"Print a JSON object for each file, with --at for each copy."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (fileRmCmd) Help() string {
-	return `Without --at and --everywhere a file is deleted, and its bytes stay, as do their copies: cas rm deletes those.
+	return `Without --at and --everywhere only the file is deleted. Its bytes and their copies stay; cas rm deletes those.
 
-With --everywhere nobody can read the bytes any more, unless other files have the same; then they stay with their copies, and it is said so. Whoever has begun to read goes on to the end.
+With --everywhere the bytes can't be read any more. If other files have the same bytes, the bytes and their copies stay, and the command says so. Reads that have begun continue to the end.
 
-A copy is said to be deleted only once its provider has confirmed it. Until then the gateway goes on trying by itself, and the exit code is 9. A delete that was interrupted can be repeated.`
+A copy counts as deleted only after its provider has confirmed it. Until then the gateway keeps trying, and the exit code is 9. An interrupted delete can be repeated.`
 }
 
 // Run deletes the files, one after the other.
@@ -64,7 +64,7 @@ func (c *fileRmCmd) Run(ctx context.Context, std terminal.Streams) error {
 	return results.Err(ctx)
 }
 
-// remove deletes a file. It returns what ends the command.
+// remove deletes a file. It returns an error only if the command must stop.
 func (c *fileRmCmd) remove(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *report.Tally, id string) error {
 	err := gateway.File(id).Delete(ctx)
 	if report.StopsAll(ctx, err) {
@@ -103,7 +103,7 @@ func (c *fileRmCmd) removeCopies(ctx context.Context, gateway *client.Client, sh
 	return nil
 }
 
-// removeEverywhere deletes a file with all that it stands for.
+// removeEverywhere deletes a file, its bytes and their copies.
 func (c *fileRmCmd) removeEverywhere(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *report.Tally, id string) error {
 	limited, cancel := c.Wait.Context(ctx)
 	defer cancel()

@@ -19,16 +19,16 @@ type getCmd struct {
 	settings.Client
 
 	Blob   argument.Blob `arg:"" name:"digest|url" help:"Digest, hash URL or signed URL. A signed URL needs no token."`
-	Output string        `short:"o" placeholder:"FILE" help:"Where to: a file, a folder (for a file of the blob's own name), or - for standard output. If empty: standard output unless that is a terminal, else a file of the blob's own name."`
-	Force  bool          `help:"Replace the file if there is one."`
+	Output string        `short:"o" placeholder:"FILE" help:"Output: a file, a folder (for a file with the name of the blob), or - for standard output. If empty: standard output, or a file with the name of the blob if standard output is a terminal."`
+	Force  bool          `help:"Replace an existing file."`
 	Quiet  bool          `short:"q" help:"Print no progress and no notes, only errors."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (getCmd) Help() string {
-	return `The bytes are verified. A file gets its name only once they were found right, and one that has that name already is left alone without --force. What came of a download that was interrupted is kept beside the file, with .partial at the end of its name, and the same command goes on from there.
+	return `The bytes are verified. The file gets its name only after that. An existing file is not replaced without --force. The bytes of an interrupted download are kept beside the file, in a file whose name ends with .partial, and the same command resumes from there.
 
-On standard output the last bytes are withheld until all were found right; the exit code says whether they were.`
+On standard output the last bytes are held back until all bytes are verified. The exit code says whether they are right.`
 }
 
 // Run fetches the blob.

@@ -17,7 +17,7 @@ type healthcheckCmd struct {
 // healthTimeout is longer than the gateway itself waits for its index and store.
 const healthTimeout = 5 * time.Second
 
-// Run says nothing where all is well.
+// Run prints nothing if the gateway is ready.
 func (c *healthcheckCmd) Run(ctx context.Context) error {
 	gateway, err := settings.ClientOf(c.URL, client.Options{Retries: -1}) // neither a token nor a second try
 	if err != nil {

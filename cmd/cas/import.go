@@ -36,23 +36,23 @@ type importCmd struct {
 	FromFolder   bool   `name:"from-folder" xor:"from" required:"" help:"Import every file of the source's folder."`
 
 	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Largest blob that the gateway takes, for --dry-run." placeholder:"SIZE"`
-	DryRun      bool              `name:"dry-run" help:"Import nothing: count, look for every object, and tell what would fail."`
+	DryRun      bool              `name:"dry-run" help:"Import nothing: count the rows, look for every object, and report what would fail."`
 	Report      string            `name:"report" placeholder:"FILE" help:"Write every problem to a file, a JSON object a line."`
 	JSON        bool              `name:"json" help:"Print the counts as a JSON object."`
 	Quiet       bool              `short:"q" help:"Print no progress and no notes, only the counts and errors."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (importCmd) Help() string {
-	return `Every row becomes a file, which can be used at once: its bytes stay where they lie, in the bucket of CAS_SOURCE_S3_… or the folder CAS_SOURCE_DIR, until somebody asks for them or cas backfill takes them in. The gateway needs the same settings. The old table is only read.
+	return `Every row becomes a file, which can be used at once: its bytes stay where they are, in the bucket of CAS_SOURCE_S3_… or the folder CAS_SOURCE_DIR, until a client asks for them or cas backfill stores them. The gateway needs the same settings. The old table is only read.
 
-A row whose file is there already changes nothing, so an import can be repeated. A file's id is "file-" and the 32 digits of the row's UUID; of any other id, digits that depend on it and the source.
+A row whose file exists changes nothing, so an import can be repeated. A file's id is "file-" and the 32 digits of the row's UUID; of any other id, digits that depend on it and the source.
 
 Fields, and the columns looked for where --map doesn't name others: ` + fieldNames() + `. Only storage_path must be there. To import some of the rows, make a view and name it with --table.
 
-What of a row can't be kept is left out and reported: malformed digests, sizes, times, media types and metadata. The metadata of a file has the row's id as imported_id, its name as imported_name where it had to be changed, and its type as imported_type where it is no purpose.
+Parts of a row that can't be kept are left out and reported: malformed digests, sizes, times, media types and metadata. The metadata of a file has the row's id as imported_id, its name as imported_name where it had to be changed, and its type as imported_type where it is no purpose.
 
-Exit codes: 0; 7 where rows could not be imported, or would not be; 2 for wrong settings or columns; 6 where a server can't be reached.`
+Exit codes: 0; 7 if rows could not be imported, or would not be; 2 for wrong settings or columns; 6 if a server can't be reached.`
 }
 
 func fieldNames() string {
@@ -117,9 +117,9 @@ func (c *importCmd) sourceOf(sources wiring.Sources) (wiring.Source, error) {
 	case c.FromFolder:
 		return sources.Folder, nil
 	case len(all) == 0:
-		return nil, exit.Usagef("where do the files lie? Set CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys, or CAS_SOURCE_DIR")
+		return nil, exit.Usagef("no source of the files is set; set CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET and the keys, or CAS_SOURCE_DIR")
 	case len(all) > 1:
-		return nil, exit.Usagef("CAS_SOURCE_S3_ENDPOINT and CAS_SOURCE_DIR are both set; unset the one that these files don't lie in")
+		return nil, exit.Usagef("CAS_SOURCE_S3_ENDPOINT and CAS_SOURCE_DIR are both set; unset the one that does not have these files")
 	default:
 		return all[0], nil
 	}

@@ -16,10 +16,10 @@ import (
 type lsCmd struct {
 	settings.Client
 
-	Limit     int                `default:"0" help:"How many to print; 0 means all."`
-	MediaType string             `placeholder:"TYPE" help:"Only those of this media type."`
-	MinSize   *settings.ByteSize `placeholder:"SIZE" help:"Only those at least this large, such as 1MiB."`
-	MaxSize   *settings.ByteSize `placeholder:"SIZE" help:"Only those at most this large."`
+	Limit     int                `default:"0" help:"How many to print. 0: all."`
+	MediaType string             `placeholder:"TYPE" help:"Only blobs of this media type."`
+	MinSize   *settings.ByteSize `placeholder:"SIZE" help:"Only blobs of at least this size, such as 1MiB."`
+	MaxSize   *settings.ByteSize `placeholder:"SIZE" help:"Only blobs of at most this size."`
 	JSON      bool               `name:"json" help:"Print a JSON object for each blob."`
 }
 

@@ -24,37 +24,37 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], terminal.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
-// cli is every command; its tags are the help.
+// cli has all commands. Its tags are their help.
 type cli struct {
 	Serve serveCmd `cmd:"" help:"Run the gateway."`
 
 	Put         putCmd         `cmd:"" help:"Store files, and print their hash URLs."`
 	Get         getCmd         `cmd:"" help:"Fetch a blob, and verify it."`
-	Stat        statCmd        `cmd:"" help:"Tell what the gateway knows of blobs."`
+	Stat        statCmd        `cmd:"" help:"Show what the gateway knows about blobs."`
 	Ls          lsCmd          `cmd:"" help:"List blobs, oldest first."`
 	Rm          rmCmd          `cmd:"" help:"Delete blobs."`
-	Exists      existsCmd      `cmd:"" help:"Tell whether the gateway has blobs, by digest or by local file."`
+	Exists      existsCmd      `cmd:"" help:"Check whether the gateway has blobs, by digest or by local file."`
 	File        fileCmd        `cmd:"" help:"Store, fetch, list and delete files: named references to blobs."`
-	URL         urlCmd         `cmd:"" name:"url" help:"Print a URL that reads a blob without a token, for a while."`
-	Sync        syncCmd        `cmd:"" help:"Make sure that providers have copies of blobs, and print the files' ids there."`
-	Copies      copiesCmd      `cmd:"" help:"List, delete and mend the copies at providers."`
-	Ref         refCmd         `cmd:"" help:"Print what to put into a request to a provider, to use a blob there."`
+	URL         urlCmd         `cmd:"" name:"url" help:"Print a URL that reads a blob without a token for a limited time."`
+	Sync        syncCmd        `cmd:"" help:"Make sure that providers have copies of blobs, and print the file ids there."`
+	Copies      copiesCmd      `cmd:"" help:"List, delete and repair the copies at providers."`
+	Ref         refCmd         `cmd:"" help:"Print the part of a request to a provider that uses a blob."`
 	Text        textCmd        `cmd:"" help:"Print the text that a provider extracts from a blob."`
-	Providers   providersCmd   `cmd:"" help:"Tell how the providers fare, and what they take."`
-	Ops         opsCmd         `cmd:"" help:"Tell what was done: the journal of operations, newest first."`
-	Healthcheck healthcheckCmd `cmd:"" help:"Ask whether the gateway is ready, for containers."`
+	Providers   providersCmd   `cmd:"" help:"Show the state of the providers, and the files that they accept."`
+	Ops         opsCmd         `cmd:"" help:"Show the journal of operations, newest first."`
+	Healthcheck healthcheckCmd `cmd:"" help:"Check whether the gateway is ready. For containers."`
 
-	Import   importCmd   `cmd:"" help:"Register the files of an old file manager, straight in the index; their bytes stay where they are."`
-	Backfill backfillCmd `cmd:"" help:"Take in the bytes of imported files, straight into index and store."`
+	Import   importCmd   `cmd:"" help:"Register the files of an old file manager directly in the index. Their bytes stay where they are."`
+	Backfill backfillCmd `cmd:"" help:"Copy the bytes of imported files directly into index and store."`
 
-	Token      tokenCmd      `cmd:"" help:"Make, list and revoke API tokens, straight in the index."`
-	SigningKey signingKeyCmd `cmd:"" name:"signing-key" help:"List and rotate the keys that sign hash URLs, straight in the index."`
-	Migrate    migrateCmd    `cmd:"" help:"Bring the index's schema up to date, or show where it stands."`
-	Doctor     doctorCmd     `cmd:"" help:"Check configuration, index, store, clock and permissions, and say how to mend what is wrong."`
+	Token      tokenCmd      `cmd:"" help:"Make, list and revoke API tokens directly in the index."`
+	SigningKey signingKeyCmd `cmd:"" name:"signing-key" help:"List and rotate the keys that sign hash URLs, directly in the index."`
+	Migrate    migrateCmd    `cmd:"" help:"Bring the schema of the index up to date, or show its version."`
+	Doctor     doctorCmd     `cmd:"" help:"Check configuration, index, store, clock and permissions, and say how to fix each problem."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
-// run is main, with everything it touches passed in. It returns the exit code.
+// run is main without global state. It returns the exit code.
 func run(ctx context.Context, args []string, std terminal.Streams) int {
 	var commands cli
 	exited := -1
@@ -83,7 +83,7 @@ func run(ctx context.Context, args []string, std terminal.Streams) int {
 	}
 	if err != nil {
 		if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil {
-			e.Context.Stdout = std.Err // standard output is for what was asked for
+			e.Context.Stdout = std.Err // standard output is for results only
 			_ = e.Context.PrintUsage(true)
 		}
 		fmt.Fprintln(std.Err, "cas:", err)

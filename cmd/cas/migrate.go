@@ -12,8 +12,8 @@ import (
 
 // migrateCmd looks after the index's schema.
 type migrateCmd struct {
-	Up     migrateUpCmd     `cmd:"" help:"Apply the migrations that are missing. Safe to run twice, and by several at once."`
-	Status migrateStatusCmd `cmd:"" help:"List the migrations, and which are applied."`
+	Up     migrateUpCmd     `cmd:"" help:"Apply the missing migrations. Safe to run twice, and by several processes at once."`
+	Status migrateStatusCmd `cmd:"" help:"List the migrations and their state."`
 }
 
 type migrateUpCmd struct {

@@ -24,28 +24,28 @@ import (
 type opsCmd struct {
 	settings.Client
 
-	ID string `arg:"" optional:"" name:"id" help:"Tell how this operation is, or how it ended."`
+	ID string `arg:"" optional:"" name:"id" help:"Show the state or the result of this operation."`
 
-	Kind     string          `placeholder:"KIND" help:"Only those of this kind: upload, download, delete, sync, unsync, evict, reconcile, import, backfill, token-created and others."`
-	Actor    string          `placeholder:"ACTOR" help:"Only those that this one asked for: token:<id>, url, public, none, cli or gateway."`
-	Digest   cas.Digest      `placeholder:"DIGEST" help:"Only those on this blob."`
-	File     string          `placeholder:"ID" help:"Only those on this file."`
-	Provider string          `placeholder:"NAME" help:"Only those at this provider."`
-	Outcome  string          `placeholder:"OUTCOME" enum:",ok,failed,broken-off" default:"" help:"Only those that ended this way: ok, failed, or broken-off where the client left or was cut off."`
-	Since    argument.Moment `placeholder:"WHEN" help:"Only those begun since: a time such as 2026-11-21T20:00:00Z, or how long ago, such as 2h."`
-	Until    argument.Moment `placeholder:"WHEN" help:"Only those begun before."`
+	Kind     string          `placeholder:"KIND" help:"Only operations of this kind: upload, download, delete, sync, unsync, evict, reconcile, import, backfill, token-created and others."`
+	Actor    string          `placeholder:"ACTOR" help:"Only operations of this actor: token:<id>, url, public, none, cli or gateway."`
+	Digest   cas.Digest      `placeholder:"DIGEST" help:"Only operations on this blob."`
+	File     string          `placeholder:"ID" help:"Only operations on this file."`
+	Provider string          `placeholder:"NAME" help:"Only operations at this provider."`
+	Outcome  string          `placeholder:"OUTCOME" enum:",ok,failed,broken-off" default:"" help:"Only operations with this result: ok, failed, or broken-off if the client left or was cut off."`
+	Since    argument.Moment `placeholder:"WHEN" help:"Only operations that began since then: a time such as 2026-11-21T20:00:00Z, or how long ago, such as 2h."`
+	Until    argument.Moment `placeholder:"WHEN" help:"Only operations that began before then."`
 
 	Limit  int           `default:"50" help:"How many of the newest to print; 0 means all."`
-	Follow bool          `short:"f" help:"Print what is there oldest first, and then each operation as it ends, until Ctrl-C."`
-	Every  time.Duration `default:"1s" help:"How often to look for more with --follow."`
+	Follow bool          `short:"f" help:"Print the existing operations, oldest first, and then each operation as it ends, until Ctrl-C."`
+	Every  time.Duration `default:"1s" help:"With --follow: time between two requests."`
 	JSON   bool          `name:"json" help:"Print a JSON object for each operation."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (opsCmd) Help() string {
-	return `An operation is recorded when it ends, within about a second, under the id that the answer to the request (X-Request-Id) and the gateway's log have too. Requests that only look leave no record. Where the gateway could not keep up and dropped some, standard error says how many.
+	return `An operation is recorded when it ends, within about a second, under the id that the answer to the request (X-Request-Id) and the gateway's log have too. Requests that only read data leave no record. If the gateway could not keep up and dropped records, standard error says how many.
 
-Without an id the newest come first. With --follow nothing is missed and nothing repeated, also across restarts of the gateway.`
+Without an id the newest come first. --follow misses and repeats nothing, also across restarts of the gateway.`
 }
 
 // Run prints operations, or tells of one.
@@ -143,7 +143,7 @@ func (c *opsCmd) follow(ctx context.Context, gateway *client.Client, std termina
 	for {
 		select {
 		case <-ctx.Done():
-			return nil // which is how one stops following
+			return nil // the usual end of following
 		case <-tick.C:
 		}
 		added, err := gateway.RecordsSince(ctx, place, c.options())

@@ -22,11 +22,11 @@ import (
 type providersCmd struct {
 	settings.Client
 
-	Names []string `arg:"" optional:"" name:"name" help:"Tell all there is to know of these providers; without a name, a little of each."`
-	JSON  bool     `name:"json" help:"Print a JSON object for each provider; of one that can't be told about, its name and the error."`
+	Names []string `arg:"" optional:"" name:"name" help:"Print all details of these providers; without a name, a table of all providers."`
+	JSON  bool     `name:"json" help:"Print a JSON object for each provider; after a failure, its name and the error."`
 }
 
-// providerFailure is the JSON line of a provider that can't be told about.
+// providerFailure is the JSON line of a provider after a failure.
 type providerFailure struct {
 	Name  string            `json:"name"`
 	Error *report.JSONError `json:"error"`

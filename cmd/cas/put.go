@@ -19,20 +19,20 @@ type putCmd struct {
 	Paths     []string `arg:"" name:"path" help:"Files, folders with -r, or - for standard input."`
 	Recursive bool     `short:"r" help:"Store the files in folders, too. Symbolic links in them are not followed."`
 	Name      string   `placeholder:"NAME" help:"Name to keep with the blob; the file's own if empty. For one file only."`
-	MediaType string   `placeholder:"TYPE" help:"Media type of what is stored, such as text/markdown; the gateway finds out if empty."`
+	MediaType string   `placeholder:"TYPE" help:"Media type, such as text/markdown; the gateway detects it if empty."`
 	Providers []string `placeholder:"PROVIDER" help:"Providers to make copies at, in the background, such as kimi,glm. cas sync waits for them."`
 	Parallel  int      `default:"4" help:"How many files to read or send at once."`
 	JSON      bool     `name:"json" help:"Print a JSON object for each file."`
 	Quiet     bool     `short:"q" help:"Print no progress and no notes, only results and errors."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (putCmd) Help() string {
 	return `Standard output has a line for each file, in the order of the arguments: the hash URL alone where one file was asked for, and the hash URL, a tab and the path where there may be several (more than one PATH, or -r).
 
 With --json it has an object for each file: "path", and either the blob ("digest", "size", "media_type", "name", "created_at", "deduplicated", "copies" where some were asked for, "url") or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
 
-What the gateway has already is not sent again. A file that fails doesn't stop the others; where some failed the exit code is 7.`
+Bytes that the gateway has are not sent again. A file that fails doesn't stop the others; if some failed, the exit code is 7.`
 }
 
 // Run stores the files.
@@ -81,14 +81,14 @@ func (c *putCmd) check() error {
 	return transfer.CheckUpload(transfer.UploadFlags{Paths: c.Paths, Recursive: c.Recursive, Name: c.Name, Parallel: c.Parallel})
 }
 
-// putResult is a line of JSON output.
+// putResult is a line of the JSON output.
 type putResult struct {
 	Path string `json:"path"`
 	*api.Blob
 	Error *report.JSONError `json:"error,omitempty"`
 }
 
-// print prints what came of each file, in their order, as it becomes known.
+// print prints the result of each file, in their order, as soon as it is known.
 func (c *putCmd) print(ctx context.Context, items []*transfer.Item, shown *terminal.Progress) error {
 	var files report.Tally
 	withPaths := len(c.Paths) > 1 || c.Recursive

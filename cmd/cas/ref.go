@@ -28,13 +28,13 @@ type refCmd struct {
 	Kind     string           `placeholder:"KIND" help:"The kind of reference, such as image_url or file_id; the usual one for the blob if empty."`
 	Purpose  string           `placeholder:"PURPOSE" help:"Only a reference by a copy of this purpose."`
 	Name     string           `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty."`
-	JSON     bool             `name:"json" help:"Print all there is to know of the reference, as one line of JSON."`
+	JSON     bool             `name:"json" help:"Print all details of the reference as one line of JSON."`
 	Quiet    bool             `short:"q" help:"Print no progress and no notes, only the reference and errors."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (refCmd) Help() string {
-	return `A copy that the reference needs is made first. Standard output has the JSON to paste, alone; standard error says where it goes and how long it works.`
+	return `If the reference needs a copy, the copy is made first. Standard output has only the JSON to paste; standard error says where to paste it and how long it is valid.`
 }
 
 // Run prints the reference.

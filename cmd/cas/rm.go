@@ -19,13 +19,13 @@ type rmCmd struct {
 	settings.Client
 
 	Blobs      []argument.Blob `arg:"" name:"digest" help:"Digests, or hash URLs of this gateway."`
-	Force      bool            `help:"Delete even those that files refer to."`
-	Everywhere bool            `help:"Delete their copies at all providers as well, and wait until the providers have confirmed it."`
+	Force      bool            `help:"Delete also blobs that files refer to."`
+	Everywhere bool            `help:"Also delete their copies at all providers, and wait until the providers have confirmed it."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (rmCmd) Help() string {
-	return `Without --everywhere the copies at providers stay. A copy is said to be deleted only once its provider has confirmed it; until then the gateway goes on trying by itself, and the exit code is 9. Also of a blob that is gone already --everywhere deletes the copies that are left.`
+	return `Without --everywhere the copies at providers stay. A copy counts as deleted only after its provider has confirmed it. Until then the gateway keeps trying, and the exit code is 9. --everywhere also deletes the remaining copies of a blob that is deleted already.`
 }
 
 // Run deletes the blobs, one after the other.
@@ -36,7 +36,7 @@ func (c *rmCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	defer gateway.Close()
 	digests := make([]cas.Digest, len(c.Blobs))
-	for i, ref := range c.Blobs { // all are looked at before any is deleted
+	for i, ref := range c.Blobs { // all are checked before any is deleted
 		if digests[i], err = ref.DigestAt(gateway); err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func (c *rmCmd) Run(ctx context.Context, std terminal.Streams) error {
 	return results.Err(ctx)
 }
 
-// remove deletes a blob. It returns what ends the command.
+// remove deletes a blob. It returns an error only if the command must stop.
 func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *report.Tally, d cas.Digest) error {
 	copies, err := c.ask(ctx, gateway, shown, d)
 	if report.StopsAll(ctx, err) {
@@ -73,7 +73,8 @@ func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *termi
 	return report.Deletes{Shown: shown, Tally: results}.Print(copies)
 }
 
-// ask has the gateway delete a blob, and returns its copies where those are to go, too.
+// ask asks the gateway to delete a blob. With Everywhere it returns the copies, which are
+// deleted too.
 func (c *rmCmd) ask(ctx context.Context, gateway *client.Client, shown *terminal.Progress, d cas.Digest) ([]api.Copy, error) {
 	if !c.Everywhere {
 		return nil, gateway.Blob(d).Delete(ctx, client.DeleteOptions{Force: c.Force})
@@ -81,7 +82,7 @@ func (c *rmCmd) ask(ctx context.Context, gateway *client.Client, shown *terminal
 	defer shown.Waiting("deleting", d.Short())()
 	gone, err := gateway.Blob(d).DeleteEverywhere(ctx, client.EverywhereOptions{Force: c.Force})
 	if gone.State != "" && ctx.Err() == nil {
-		return gone.Copies, nil // which say what is left
+		return gone.Copies, nil // their states say what is left
 	}
 	return gone.Copies, err
 }

@@ -34,26 +34,26 @@ type serveCmd struct {
 	settings.Sources
 	settings.Providers
 
-	Listen       string `name:"listen" env:"CAS_LISTEN" default:"127.0.0.1:8080" help:"Address of the API; port 0 picks a free one, written to the file listen in the data folder." placeholder:"HOST:PORT"`
-	AdminListen  string `name:"admin-listen" env:"CAS_ADMIN_LISTEN" default:"127.0.0.1:8081" help:"Address of metrics and pprof; empty turns them off." placeholder:"HOST:PORT"`
-	PublicURL    string `name:"public-url" env:"CAS_PUBLIC_URL" help:"What hash URLs are built from; the listen address if empty." placeholder:"URL"`
-	CreateBucket bool   `name:"create-bucket" help:"Make the bucket if it isn't there."`
+	Listen       string `name:"listen" env:"CAS_LISTEN" default:"127.0.0.1:8080" help:"Address of the API. Port 0 picks a free port; the file listen in the data folder has it." placeholder:"HOST:PORT"`
+	AdminListen  string `name:"admin-listen" env:"CAS_ADMIN_LISTEN" default:"127.0.0.1:8081" help:"Address of metrics and pprof. Empty turns them off." placeholder:"HOST:PORT"`
+	PublicURL    string `name:"public-url" env:"CAS_PUBLIC_URL" help:"Base of hash URLs; the listen address if empty." placeholder:"URL"`
+	CreateBucket bool   `name:"create-bucket" help:"Create the bucket if it is missing."`
 
-	Auth       string `name:"auth" env:"CAS_AUTH" default:"tokens" enum:"tokens,none" help:"tokens, or none, which is allowed on a loopback address only."`
-	PublicRead bool   `name:"public-read" env:"CAS_PUBLIC_READ" help:"Let everybody GET and HEAD hash URLs."`
+	Auth       string `name:"auth" env:"CAS_AUTH" default:"tokens" enum:"tokens,none" help:"tokens, or none, which is allowed only on a loopback address."`
+	PublicRead bool   `name:"public-read" env:"CAS_PUBLIC_READ" help:"Allow GET and HEAD of hash URLs without a token."`
 
-	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Largest blob taken; 5GiB at most." placeholder:"SIZE"`
-	MaxUploads  int               `name:"max-uploads" env:"CAS_MAX_UPLOADS" default:"256" help:"Uploads under way at once; more get 503."`
-	RateLimit   float64           `name:"rate-limit" env:"CAS_RATE_LIMIT" default:"0" help:"Requests a second for each token; more get 429. 0: no limit."`
-	SpoolLimit  settings.ByteSize `name:"spool-limit" env:"CAS_SPOOL_LIMIT" default:"0" help:"Bytes of uploads on disk at once; 0: as the disk allows." placeholder:"SIZE"`
-	MinBodyRate settings.ByteSize `name:"min-body-rate" env:"CAS_MIN_BODY_RATE" default:"1KiB" help:"Uploads slower than this, a second, are cut off." placeholder:"SIZE"`
-	BodyWindow  time.Duration     `name:"body-window" env:"CAS_BODY_WINDOW" default:"30s" help:"Time over which the rate of an upload is judged."`
+	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Size of the largest blob; at most 5GiB." placeholder:"SIZE"`
+	MaxUploads  int               `name:"max-uploads" env:"CAS_MAX_UPLOADS" default:"256" help:"Uploads at the same time; further ones get 503."`
+	RateLimit   float64           `name:"rate-limit" env:"CAS_RATE_LIMIT" default:"0" help:"Requests per second for each token; further ones get 429. 0: no limit."`
+	SpoolLimit  settings.ByteSize `name:"spool-limit" env:"CAS_SPOOL_LIMIT" default:"0" help:"Bytes of uploads on disk at the same time. 0: no limit but the disk." placeholder:"SIZE"`
+	MinBodyRate settings.ByteSize `name:"min-body-rate" env:"CAS_MIN_BODY_RATE" default:"1KiB" help:"Uploads with fewer bytes per second are cut off." placeholder:"SIZE"`
+	BodyWindow  time.Duration     `name:"body-window" env:"CAS_BODY_WINDOW" default:"30s" help:"Time over which the rate of an upload is measured."`
 	IdleTimeout time.Duration     `name:"idle-timeout" env:"CAS_IDLE_TIMEOUT" default:"2m" help:"How long a connection may wait for its next request."`
-	Grace       time.Duration     `name:"shutdown-grace" env:"CAS_SHUTDOWN_GRACE" default:"30s" help:"How long transfers may go on after a stop was asked for."`
+	Grace       time.Duration     `name:"shutdown-grace" env:"CAS_SHUTDOWN_GRACE" default:"30s" help:"How long running transfers may continue after a signal to stop."`
 
-	HotBytes    settings.ByteSize `name:"hot-bytes" env:"CAS_HOT_BYTES" default:"256MiB" help:"Memory for hot small blobs; 0: none." placeholder:"SIZE"`
+	HotBytes    settings.ByteSize `name:"hot-bytes" env:"CAS_HOT_BYTES" default:"256MiB" help:"Memory for small blobs that are read often. 0: none." placeholder:"SIZE"`
 	HotBlobSize settings.ByteSize `name:"hot-blob-size" env:"CAS_HOT_BLOB_SIZE" default:"256KiB" help:"Largest blob kept in memory." placeholder:"SIZE"`
-	VerifiedFor time.Duration     `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long a verified object is read without verifying it again; 0: verify every full read."`
+	VerifiedFor time.Duration     `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long a verified object is read without verifying it again. 0: verify every full read."`
 
 	LogLevel  string `name:"log-level" env:"CAS_LOG_LEVEL" default:"info" enum:"trace,debug,info,warn,error" help:"trace, debug, info, warn or error."`
 	LogFormat string `name:"log-format" env:"CAS_LOG_FORMAT" default:"" enum:",console,json" help:"console or json; console on a terminal, else json."`

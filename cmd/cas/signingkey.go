@@ -16,7 +16,7 @@ import (
 // signingKeyCmd manages the keys that sign hash URLs, on the index itself.
 type signingKeyCmd struct {
 	Ls     signingKeyLsCmd     `cmd:"" help:"List the keys in use, newest first, without their secrets."`
-	Rotate signingKeyRotateCmd `cmd:"" help:"Make a new key, which signs from now on. URLs signed by older ones stay good."`
+	Rotate signingKeyRotateCmd `cmd:"" help:"Make a new key for new URLs. URLs signed by older keys stay valid."`
 	Retire signingKeyRetireCmd `cmd:"" help:"Retire a key: URLs signed by it stop working within thirty seconds."`
 }
 

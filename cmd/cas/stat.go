@@ -17,16 +17,16 @@ type statCmd struct {
 	settings.Client
 
 	Blobs []argument.Blob `arg:"" name:"digest" help:"Digests, or hash URLs of this gateway."`
-	JSON  bool            `name:"json" help:"Print a JSON object for each blob; of one that can't be told about, its digest and the error."`
+	JSON  bool            `name:"json" help:"Print a JSON object for each blob; after a failure, its digest and the error."`
 }
 
-// statFailure is the JSON line of a blob that can't be told about.
+// statFailure is the JSON line of a blob after a failure.
 type statFailure struct {
 	Digest string            `json:"digest"`
 	Error  *report.JSONError `json:"error"`
 }
 
-// Run prints what the gateway knows of each blob.
+// Run prints the metadata of each blob.
 func (c *statCmd) Run(ctx context.Context, std terminal.Streams) error {
 	gateway, err := c.Connect()
 	if err != nil {

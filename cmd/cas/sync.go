@@ -30,27 +30,27 @@ type syncCmd struct {
 
 	Blobs    []argument.Content `arg:"" name:"blob|file" help:"Digests, hash URLs of this gateway, ids of files, local files (stored first, as by put), or - for standard input."`
 	To       []string           `required:"" placeholder:"PROVIDER" help:"Providers to have copies at, such as kimi,glm."`
-	Purpose  string             `placeholder:"PURPOSE" help:"What the provider is to keep the file for, as cas providers NAME lists; the usual one for the blob if empty."`
+	Purpose  string             `placeholder:"PURPOSE" help:"Purpose of the file at the provider, as cas providers NAME lists; the usual one for the blob if empty."`
 	Name     string             `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty. For one blob only."`
-	Retry    bool               `help:"Try again what was given up."`
-	Wait     argument.Wait      `negatable:"" help:"Wait until the copies are ready, which is the usual; --wait=DURATION no longer than that, for each; --no-wait prints the operations under way instead."`
+	Retry    bool               `help:"Try copies again that have failed for good."`
+	Wait     argument.Wait      `negatable:"" help:"Wait until the copies are ready (the default). --wait=DURATION waits at most that long for each copy; --no-wait prints the running operations instead."`
 	Parallel int                `default:"4" help:"How many files or copies to work on at once."`
 	JSON     bool               `name:"json" help:"Print a JSON object for each blob and provider."`
 	Quiet    bool               `short:"q" help:"Print no progress and no notes, only results and errors."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (syncCmd) Help() string {
-	return `A copy that is there already is not made again, however often and from wherever it is asked for.
+	return `A copy that exists is not made again.
 
 Standard output has a line for each blob and provider, in the order of the arguments: the provider, a tab, and the file's id there. With --no-wait it has the provider, the copy's state, and the operation's id. Where more than one blob is given, a tab and the argument follow.
 
 With --json it has an object for each: "path" of a local file or "file" with an id, "digest", "provider", and the "copy", or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
 
-To stop waiting doesn't stop the work: it goes on at the gateway.`
+If you stop waiting, the gateway continues the work.`
 }
 
-// syncJob is one copy to be made, and what came of it.
+// syncJob is one copy to make, and its result.
 type syncJob struct {
 	item     *transfer.Item // the blob
 	provider string
@@ -121,8 +121,7 @@ type syncer struct {
 	asked   atomic.Bool // for a copy
 }
 
-// run stores the files and makes the copies, side by side, and prints what comes
-// of them.
+// run stores the files and makes the copies at the same time, and prints the results.
 func (s *syncer) run(ctx context.Context, items []*transfer.Item) error {
 	var jobs []*syncJob
 	for _, item := range items {
@@ -145,8 +144,8 @@ func (s *syncer) run(ctx context.Context, items []*transfer.Item) error {
 	return report.Advise(err)
 }
 
-// make makes the copies. What stops it altogether, and fails the jobs left, it
-// returns.
+// make makes the copies. It returns an error only if it had to stop early; the remaining
+// jobs then fail with it.
 func (s *syncer) make(ctx context.Context, jobs []*syncJob) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.Parallel)
@@ -165,7 +164,7 @@ func (s *syncer) make(ctx context.Context, jobs []*syncJob) error {
 	return group.Wait()
 }
 
-// ensure makes sure of one copy, once its blob is there.
+// ensure makes sure of one copy, after its blob is stored.
 func (s *syncer) ensure(ctx context.Context, j *syncJob) (api.Copy, error) {
 	<-j.item.Done
 	if j.item.Err != nil {
@@ -184,7 +183,7 @@ func (s *syncer) ensure(ctx context.Context, j *syncJob) (api.Copy, error) {
 	defer cancel()
 	made, err := of.EnsureCopy(limited, j.provider, o)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		// It has taken too long. This asks how far it is.
+		// It took too long. This asks for the state.
 		o.Async, o.Retry = true, false
 		made, err = of.EnsureCopy(ctx, j.provider, o)
 	}
@@ -218,7 +217,7 @@ func (j *syncJob) result(file bool) syncResult {
 	return r
 }
 
-// print prints what came of each copy, in their order, as it becomes known.
+// print prints the result of each copy, in their order, as soon as it is known.
 func (s *syncer) print(ctx context.Context, jobs []*syncJob) error {
 	var results report.Tally
 	simulated := map[string]bool{}

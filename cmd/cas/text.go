@@ -18,16 +18,16 @@ type textCmd struct {
 	settings.Client
 
 	Blob     argument.Content `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, id of a file, local file (stored first, as by put), or - for standard input."`
-	Provider string           `placeholder:"PROVIDER" help:"Who is to extract it; the gateway chooses if empty."`
+	Provider string           `placeholder:"PROVIDER" help:"Provider that extracts the text; the gateway chooses if empty."`
 	Name     string           `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty."`
-	Output   string           `short:"o" placeholder:"FILE" help:"Where to, instead of standard output."`
-	Force    bool             `help:"Replace the file if there is one."`
+	Output   string           `short:"o" placeholder:"FILE" help:"Output file, instead of standard output."`
+	Force    bool             `help:"Replace an existing file."`
 	Quiet    bool             `short:"q" help:"Print no progress and no notes, only the text and errors."`
 }
 
-// Help is what --help adds.
+// Help returns the text that --help adds.
 func (textCmd) Help() string {
-	return `A text is extracted once, and kept by the gateway from then on. It is verified on its way: a file gets its name only once it was found right, and one that has that name already is left alone without --force.`
+	return `A text is extracted once; the gateway keeps it. It is verified on its way: the file gets its name only after that. An existing file is not replaced without --force.`
 }
 
 // Run prints the text, or writes it to a file.

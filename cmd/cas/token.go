@@ -20,14 +20,14 @@ import (
 type tokenCmd struct {
 	Create tokenCreateCmd `cmd:"" help:"Make a token and print it. It can't be shown again."`
 	Ls     tokenLsCmd     `cmd:"" help:"List the tokens, without their secrets."`
-	Revoke tokenRevokeCmd `cmd:"" help:"Revoke tokens. Gateways heed it within five seconds."`
+	Revoke tokenRevokeCmd `cmd:"" help:"Revoke tokens. Gateways refuse them within five seconds."`
 }
 
 type tokenCreateCmd struct {
 	wiring.LocalIndex
-	Name    string        `name:"name" required:"" help:"What or whom the token is for."`
+	Name    string        `name:"name" required:"" help:"Name of the token, such as its user."`
 	Scopes  string        `name:"scopes" default:"read" help:"Comma-separated: read, write, delete, sync, admin (all of them)."`
-	Expires time.Duration `name:"expires" help:"How long the token is good for, such as 720h; for ever if not given."`
+	Expires time.Duration `name:"expires" help:"How long the token is valid, such as 720h; for ever if not given."`
 	JSON    bool          `name:"json" help:"Print id, token, name, scopes and expiry as JSON."`
 }
 

@@ -18,7 +18,7 @@ type urlCmd struct {
 	settings.Client
 
 	Blob    argument.Blob `arg:"" name:"digest" help:"Digest, or hash URL of this gateway."`
-	Expires time.Duration `default:"1h" help:"How long the URL is good for, such as 15m or 24h; 168h at most."`
+	Expires time.Duration `default:"1h" help:"How long the URL is valid, such as 15m or 24h; at most 168h."`
 }
 
 // Run prints the signed URL, and nothing else.

@@ -14,7 +14,7 @@ import (
 type OldTable struct {
 	OldDatabaseURL settings.Secret   `kong:"-" secret:"CAS_SOURCE_DATABASE_URL" help:"postgres://… of the old database; it may be a pooler's"`
 	Table          string            `name:"table" default:"files" help:"The old table or view, or schema.table." placeholder:"NAME"`
-	Map            map[string]string `name:"map" help:"The column that has a field, where it isn't named as the field is, such as --map sha256=content_hash. May be repeated." placeholder:"FIELD=COLUMN"`
+	Map            map[string]string `name:"map" help:"The column of a field, if its name is not that of the field, such as --map sha256=content_hash. May be repeated." placeholder:"FIELD=COLUMN"`
 }
 
 // Mapping returns the columns of the table.
