@@ -21,7 +21,7 @@ import (
 	"casgate/providers/replicator"
 )
 
-// backfillCmd takes in the bytes of imported files.
+// backfillCmd stores the bytes of imported files.
 type backfillCmd struct {
 	wiring.LocalIndex
 	settings.ObjectStore
@@ -63,7 +63,7 @@ func (c *backfillCmd) pending() importer.Pending {
 	return importer.PendingUntried
 }
 
-// Run takes the files in, or tells what it would do.
+// Run stores the files, or reports what it would do.
 func (c *backfillCmd) Run(ctx context.Context, std terminal.Streams) error {
 	table, err := c.check()
 	if err != nil {
@@ -119,15 +119,15 @@ func (c *backfillCmd) check() (importer.DigestWriter, error) {
 	return c.OldTable.Open()
 }
 
-// backfillResult is what a backfill did, as it is printed.
+// backfillResult is the printed result of a backfill.
 type backfillResult struct {
 	importer.BackfillCounts
 	// WrittenBack is how many rows of the old table got their digest.
 	WrittenBack *int64 `json:"written_back,omitempty"`
 }
 
-// backfill takes the files in, tells the old table where there is one, and prints
-// the counts.
+// backfill stores the files, writes digests back to the old table if there is one, and
+// prints the counts.
 func (c *backfillCmd) backfill(ctx context.Context, x wiring.Index, sources wiring.Sources, table importer.DigestWriter, report *importing.Report) (failed int64, err error) {
 	var result backfillResult
 	result.BackfillCounts, err = c.takeIn(ctx, x, sources, report)
@@ -142,7 +142,7 @@ func (c *backfillCmd) backfill(ctx context.Context, x wiring.Index, sources wiri
 	return result.Failed + result.PutOff, errors.Join(err, printErr)
 }
 
-// takeIn takes the files in.
+// takeIn stores the files.
 func (c *backfillCmd) takeIn(ctx context.Context, x wiring.Index, sources wiring.Sources, report *importing.Report) (counts importer.BackfillCounts, err error) {
 	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data)
 	if err != nil {
@@ -204,7 +204,7 @@ func (n backfillResult) line() string {
 	return line
 }
 
-// backfillRun follows a backfill.
+// backfillRun counts and records the results of a backfill.
 type backfillRun struct {
 	report  *importing.Report
 	records *wiring.CommandJournal
@@ -214,7 +214,7 @@ type backfillRun struct {
 	seen, bytes, twice, wrong int64
 }
 
-// take is told what became of a file.
+// take records the result of one file.
 func (r *backfillRun) take(e importer.Event) {
 	r.mu.Lock()
 	r.seen++
@@ -245,7 +245,7 @@ func (r *backfillRun) text() string {
 	return fmt.Sprintf("%s, %d duplicates, %d failed", terminal.Size(r.bytes), r.twice, r.wrong)
 }
 
-// survey tells what a backfill would do.
+// survey reports what a backfill would do.
 func (c *backfillCmd) survey(ctx context.Context, x wiring.Index, sources wiring.Sources, report *importing.Report) (failed int64, err error) {
 	survey := importer.NewSurvey(importer.SurveyOptions{
 		Sources: sources.Statters(), Missing: x.Missing, MaxSize: int64(c.MaxBlobSize), Concurrency: c.Concurrency, Report: report.Add,

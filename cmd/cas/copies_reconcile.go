@@ -14,6 +14,7 @@ import (
 	"casgate/gateway/client"
 )
 
+// copiesReconcileCmd compares the copies that the gateway knows with a provider's files.
 type copiesReconcileCmd struct {
 	settings.Client
 
@@ -29,7 +30,7 @@ func (copiesReconcileCmd) Help() string {
 Unknown files are those at the provider whose names say that a casgate made them, and that this gateway doesn't know. If another casgate with its own index uses the same account, they may be files of that one: don't use --apply then.`
 }
 
-// Run compares, and prints what was found.
+// Run compares, and prints the differences.
 func (c *copiesReconcileCmd) Run(ctx context.Context, std terminal.Streams) error {
 	gateway, err := c.Connect()
 	if err != nil {
@@ -58,7 +59,7 @@ func (c *copiesReconcileCmd) Run(ctx context.Context, std terminal.Streams) erro
 	return reconciled(found)
 }
 
-// reconciled is how a comparison ends the command.
+// reconciled returns the error that ends the command after a comparison.
 func reconciled(r api.Reconciliation) error {
 	found := len(r.Unknown) + len(r.Gone)
 	switch {
@@ -72,7 +73,7 @@ func reconciled(r api.Reconciliation) error {
 	return nil
 }
 
-// printReconciliation prints what was found, and what was or would be done.
+// printReconciliation prints the differences, and what was or would be done about them.
 func printReconciliation(w io.Writer, r api.Reconciliation) error {
 	p := &terminal.Lines{W: w}
 	p.Printf("%s, account %s: %d files there, %d copies known here", r.Provider, terminal.Printable(r.Account), r.Remote, r.Rows)
@@ -107,9 +108,9 @@ func printReconciliation(w io.Writer, r api.Reconciliation) error {
 	}
 	switch {
 	case len(r.Unknown)+len(r.Gone) == 0:
-		p.Printf("nothing to mend")
+		p.Printf("no differences")
 	case !r.Applied:
-		p.Printf("nothing was changed; --apply mends it")
+		p.Printf("nothing was changed; --apply repairs it")
 	}
 	return p.Err
 }

@@ -137,7 +137,7 @@ func TestInterruptedSyncSaysWhetherTheWorkGoesOn(t *testing.T) {
 				interrupt()
 				<-r.Context().Done()
 			}, append([]string{"sync", "--to=kimi,glm", "--parallel=1"}, tt.args...)...)
-			if says := strings.Contains(o.stderr, "stopped waiting; what the gateway was asked for goes on there"); o.code != exit.Interrupted || says != tt.says {
+			if says := strings.Contains(o.stderr, "stopped waiting; the gateway continues the copies"); o.code != exit.Interrupted || says != tt.says {
 				t.Errorf("%+v", o)
 			}
 			if strings.Count(o.stderr, "\n") != 1 || o.stdout != "" {
@@ -221,9 +221,9 @@ func TestReconcileTellsWhatItFound(t *testing.T) {
 1 elsewhere: at accounts that the present key doesn't open; nothing is done about them
     file_e  ` + wantedDigest.String() + ` at kimi (file-extract)
 2 foreign: not made by a casgate; they are left alone
-nothing was changed; --apply mends it
+nothing was changed; --apply repairs it
 `
-	applied := strings.NewReplacer("would be", "were", "nothing was changed; --apply mends it\n", "").Replace(dry)
+	applied := strings.NewReplacer("would be", "were", "nothing was changed; --apply repairs it\n", "").Replace(dry)
 	failing := func(failures ...string) func(*api.Reconciliation) {
 		return func(r *api.Reconciliation) { r.Applied, r.Failures = true, failures }
 	}
@@ -237,7 +237,7 @@ nothing was changed; --apply mends it
 		"mended":              {failing(), exit.OK, applied, ""},
 		"half of it mended":   {failing("no"), exit.Partly, applied, "cas: kimi: no\n"},
 		"none of it mended":   {failing("no", "nor that"), exit.Failure, applied, "cas: kimi: no\ncas: kimi: nor that\n"},
-		"others' files alone": {func(r *api.Reconciliation) { r.Unknown, r.Gone, r.Elsewhere = nil, nil, nil }, exit.OK, "kimi, account abc@host: 7 files there, 5 copies known here\n2 foreign: not made by a casgate; they are left alone\nnothing to mend\n", ""},
+		"others' files alone": {func(r *api.Reconciliation) { r.Unknown, r.Gone, r.Elsewhere = nil, nil, nil }, exit.OK, "kimi, account abc@host: 7 files there, 5 copies known here\n2 foreign: not made by a casgate; they are left alone\nno differences\n", ""},
 	} {
 		report := found
 		tt.change(&report)

@@ -46,14 +46,14 @@ var knownVariables = []string{
 }
 
 const (
-	// lowSpace is when a disk is called nearly full.
+	// lowSpace is the number of free bytes below which a disk counts as nearly full.
 	lowSpace = 1 << 30
-	// clockSkew is how far apart clocks may be before something may break: S3 refuses
-	// requests that are 15 minutes off, and tokens and URLs expire by the clock.
+	// clockSkew is the largest difference of clocks that is safe: S3 refuses requests that
+	// are 15 minutes off, and tokens and URLs expire by the clock.
 	clockSkew = 30 * time.Second
 )
 
-// examination gathers what the doctor finds.
+// examination counts and prints the findings of the doctor.
 type examination struct {
 	out    io.Writer
 	failed int
@@ -74,7 +74,7 @@ func (e *examination) fail(subject string, err error, remedy string) {
 	fmt.Fprintf(e.out, "FAIL  %-12s %v\n      %-12s → %s\n", subject, err, "", remedy)
 }
 
-// Run checks one thing after the other and prints a line for each.
+// Run makes one check after the other and prints a line for each.
 func (c *doctorCmd) Run(ctx context.Context, std terminal.Streams) error {
 	e := &examination{out: std.Out}
 	c.checkSettings(e)
@@ -83,10 +83,10 @@ func (c *doctorCmd) Run(ctx context.Context, std terminal.Streams) error {
 	c.checkStore(ctx, e)
 	switch {
 	case e.failed > 0:
-		fmt.Fprintf(std.Out, "\n%d to mend, %d to look at\n", e.failed, e.warned)
+		fmt.Fprintf(std.Out, "\n%d to fix, %d to look at\n", e.failed, e.warned)
 		return exit.With(exit.Failure, exit.ErrReported)
 	case e.warned > 0:
-		fmt.Fprintf(std.Out, "\nnothing to mend, %d to look at\n", e.warned)
+		fmt.Fprintf(std.Out, "\nnothing to fix, %d to look at\n", e.warned)
 	default:
 		fmt.Fprintln(std.Out, "\nall is well")
 	}
@@ -239,8 +239,7 @@ func storeRemedy(objects wiring.ObjectStore, err error) string {
 	return "check that the store runs and that CAS_S3_ENDPOINT, CAS_S3_BUCKET and CAS_S3_REGION are right"
 }
 
-// roundTrip writes, reads and removes an object of random bytes, which can't be
-// anybody's blob.
+// roundTrip writes, reads and removes an object of random bytes, which no blob has.
 func roundTrip(ctx context.Context, objects cas.ObjectStore) error {
 	var data [1000]byte
 	rand.Read(data[:])

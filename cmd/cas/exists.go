@@ -16,7 +16,7 @@ import (
 	"casgate/gateway/client"
 )
 
-// existsCmd tells which blobs the gateway has.
+// existsCmd checks which blobs the gateway has.
 type existsCmd struct {
 	settings.Client
 
@@ -47,7 +47,7 @@ type existence struct {
 // errMissing is the failure of a blob that isn't there.
 var errMissing = exit.With(exit.NotFound, errors.New("missing"))
 
-// Run asks for all at once, and prints what it is told.
+// Run asks for all blobs in one request, and prints the answers.
 func (c *existsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	gateway, err := c.Connect()
 	if err != nil {
@@ -93,7 +93,7 @@ func (c *existsCmd) Run(ctx context.Context, std terminal.Streams) error {
 // look finds the digest of an argument.
 func (c *existsCmd) look(ctx context.Context, gateway *client.Client, shown *terminal.Progress, s argument.Content) (existence, error) {
 	if s.File != "" {
-		return existence{}, exit.Usagef("%s is the id of a file; `cas file info` tells of it", s.File)
+		return existence{}, exit.Usagef("%s is the id of a file; `cas file info` shows it", s.File)
 	}
 	if s.Path == "" {
 		d, err := s.Blob.DigestAt(gateway)
@@ -105,7 +105,7 @@ func (c *existsCmd) look(ctx context.Context, gateway *client.Client, shown *ter
 		return e, nil
 	}
 	if item.Streamed {
-		e.err = errors.New("it can be read only once; store it with `cas put`, which tells whether it was there")
+		e.err = errors.New("it can be read only once; store it with `cas put`, which says whether it was there")
 		return e, nil
 	}
 	u := &transfer.Uploader{Gateway: gateway, Parallel: 1, Shown: shown}

@@ -112,9 +112,9 @@ func (c *fileRmCmd) removeEverywhere(ctx context.Context, gateway *client.Client
 	done()
 	switch {
 	case gone.Deleted && err != nil && ctx.Err() != nil:
-		return exit.With(exit.Interrupted, errors.New("stopped waiting; the gateway goes on deleting the copies"))
+		return exit.With(exit.Interrupted, errors.New("stopped waiting; the gateway continues to delete the copies"))
 	case !gone.Deleted && limited.Err() != nil && ctx.Err() == nil:
-		err = exit.With(exit.UnderWay, errors.New("the gateway has not answered in that time; the same command goes on where it is"))
+		err = exit.With(exit.UnderWay, errors.New("the gateway has not answered in that time; the same command continues the delete"))
 	case report.StopsAll(ctx, err):
 		return report.Advise(err)
 	}

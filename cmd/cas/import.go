@@ -63,7 +63,7 @@ func fieldNames() string {
 	return strings.Join(names, ", ")
 }
 
-// Run imports, or tells what an import would do.
+// Run imports, or reports what an import would do.
 func (c *importCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 	sources, err := wiring.OpenSources(c.Sources)
 	if err != nil {
@@ -125,7 +125,7 @@ func (c *importCmd) sourceOf(sources wiring.Sources) (wiring.Source, error) {
 	}
 }
 
-// rows returns what is to be imported, and how much it is where that is known.
+// rows returns the rows to import, and their number if it is known.
 func (c *importCmd) rows(ctx context.Context, std terminal.Streams, source wiring.Source) (rows importer.Rows, total int64, closeRows func(), err error) {
 	closeRows = func() {}
 	mapping, err := c.Mapping()
@@ -185,7 +185,7 @@ func (c *importCmd) importRows(ctx context.Context, x wiring.Index, rows importe
 	return counts.Failed, errors.Join(err, report.PrintCounts(counts, line))
 }
 
-// survey tells what an import would do.
+// survey reports what an import would do.
 func (c *importCmd) survey(ctx context.Context, x wiring.Index, rows importer.Rows, total int64, source wiring.Source, report *importing.Report) (failed int64, err error) {
 	survey := importer.NewSurvey(importer.SurveyOptions{
 		Sources: []importer.Statter{source}, Known: x.File, Missing: x.Missing, MaxSize: int64(c.MaxBlobSize), Report: report.Add,

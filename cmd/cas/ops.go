@@ -20,7 +20,7 @@ import (
 	"casgate/gateway/client"
 )
 
-// opsCmd shows what was done.
+// opsCmd shows operations.
 type opsCmd struct {
 	settings.Client
 
@@ -48,7 +48,7 @@ func (opsCmd) Help() string {
 Without an id the newest come first. --follow misses and repeats nothing, also across restarts of the gateway.`
 }
 
-// Run prints operations, or tells of one.
+// Run prints operations.
 func (c *opsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if c.Limit < 0 || c.Every <= 0 {
 		return exit.Usagef("--limit must not be negative, and --every must be more than nothing")
@@ -75,7 +75,7 @@ func (c *opsCmd) options() client.RecordOptions {
 	}
 }
 
-// one tells of one operation.
+// one prints one operation.
 func (c *opsCmd) one(ctx context.Context, gateway *client.Client, std terminal.Streams) error {
 	operation, err := gateway.Operation(ctx, c.ID)
 	if err != nil {
@@ -94,7 +94,7 @@ func (c *opsCmd) list(ctx context.Context, gateway *client.Client, std terminal.
 	return err
 }
 
-// newest hands on the newest operations, and returns the place from which to follow.
+// newest passes the newest operations to take, and returns the place from which to follow.
 func (c *opsCmd) newest(ctx context.Context, gateway *client.Client, out *opsPrinter, take func(api.Record) error) (place string, err error) {
 	o := c.options()
 	for left := c.Limit; ; {
@@ -169,7 +169,7 @@ func (c *opsCmd) follow(ctx context.Context, gateway *client.Client, std termina
 	}
 }
 
-// isAway reports whether an error passes when the gateway, or its index, is back.
+// isAway reports whether an error ends when the gateway, or its index, is back.
 func isAway(err error) bool {
 	answer, ok := errors.AsType[*client.Error](err)
 	return ok && answer.Problem.Retryable || errors.Is(err, client.ErrUnreachable)
@@ -190,7 +190,7 @@ func (c *opsCmd) printer(std terminal.Streams) *opsPrinter {
 	}}
 }
 
-// tellLost says how many operations went unrecorded, where there are more by now.
+// tellLost prints the number of lost records, if it has grown.
 func (p *opsPrinter) tellLost(lost uint64) {
 	if lost > p.lost {
 		fmt.Fprintf(p.std.Err, "cas: %d operations went unrecorded since the gateway started: it could not keep up, or its index was away\n", lost)
@@ -214,7 +214,7 @@ func (p *opsPrinter) print(r api.Record) error {
 		terminal.Printable(r.Actor), cmp.Or(terminal.Printable(r.Provider), "-"), terminal.Printable(r.ID), cmp.Or(about, "-"))
 }
 
-// tookText says how long something took, in three digits or so.
+// tookText formats a duration in milliseconds with about three digits.
 func tookText(ms float64) string {
 	switch {
 	case ms < 1000:
@@ -225,7 +225,7 @@ func tookText(ms float64) string {
 	return (time.Duration(ms/1000) * time.Second).String()
 }
 
-// printOperation prints all there is to know of an operation.
+// printOperation prints all details of an operation.
 func printOperation(w io.Writer, o api.Operation) error {
 	p := &terminal.Lines{W: w}
 	p.Printf("%s", terminal.Printable(o.ID))

@@ -18,7 +18,7 @@ import (
 	"casgate/gateway/client"
 )
 
-// providersCmd tells about the providers.
+// providersCmd shows the providers.
 type providersCmd struct {
 	settings.Client
 
@@ -104,7 +104,7 @@ func printProviders(w io.Writer, all []api.Provider) error {
 
 func countText(n int64) string { return fmt.Sprint(n) }
 
-// ofMost is how much is used of how much there may be; 0 means without a bound.
+// ofMost formats how much is used, and the limit. A limit of 0 is none.
 func ofMost(used, most int64, text func(int64) string) string {
 	if most == 0 {
 		return text(used)
@@ -112,7 +112,7 @@ func ofMost(used, most int64, text func(int64) string) string {
 	return text(used) + " of " + text(most)
 }
 
-// printProvider prints all there is to know of a provider.
+// printProvider prints all details of a provider.
 func printProvider(w io.Writer, p api.Provider) error {
 	out := &terminal.Lines{W: w}
 	out.Printf("%s", terminal.Printable(p.Name))
@@ -149,7 +149,7 @@ func printProvider(w io.Writer, p api.Provider) error {
 	return out.Err
 }
 
-// sizeLimits says how large files of a purpose may be.
+// sizeLimits formats the size limits of the files of a purpose.
 func sizeLimits(p api.Purpose) string {
 	text := "no limit stated"
 	if p.MaxSize > 0 {

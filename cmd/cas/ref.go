@@ -71,7 +71,7 @@ func (c *refCmd) Run(ctx context.Context, std terminal.Streams) error {
 	return err
 }
 
-// note says what is good to know of a reference.
+// note prints notes about a reference.
 func (c *refCmd) note(shown *terminal.Progress, ref api.Reference) {
 	if ref.Where != "" {
 		shown.Note("%s: %s", ref.Kind, ref.Where)

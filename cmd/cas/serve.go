@@ -66,7 +66,7 @@ var hooks struct {
 	lease, pollInterval time.Duration
 }
 
-// startTimeout bounds everything that has to answer before the gateway serves.
+// startTimeout bounds all requests to servers before the gateway serves.
 const startTimeout = 30 * time.Second
 
 // Run starts the gateway and serves until ctx is done.
@@ -92,7 +92,7 @@ func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	defer x.Close()
 	registry := service.NewRegistry()
-	// It ends after all that leaves records.
+	// The journal ends after everything that adds records.
 	records, stopJournal := wiring.OpenJournal(c.Journal, x, registry, log)
 	defer stopJournal()
 	objects, err := c.openStore(start, log)
@@ -130,7 +130,7 @@ func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	defer ln.Close()
 	if c.Auth == "none" && !service.IsLoopback(ln.Addr()) {
-		return exit.Usagef("--auth=none is allowed on a loopback address only, and %s is not one", ln.Addr())
+		return exit.Usagef("--auth=none is allowed only on a loopback address, and %s is not one", ln.Addr())
 	}
 	publicURL := c.PublicURL
 	if publicURL == "" {
@@ -220,7 +220,7 @@ func (c *serveCmd) openStore(ctx context.Context, log zerolog.Logger) (wiring.Ob
 	if objects.S3 != nil {
 		err = c.probeBucket(ctx, objects, log)
 	} else {
-		// Without the lock other gateways may be writing; nothing takes a day.
+		// Without the lock other gateways may be writing; no write takes a day.
 		age := 24 * time.Hour
 		if c.Index.Embedded() {
 			age = 0
@@ -254,11 +254,11 @@ func (c *serveCmd) probeBucket(ctx context.Context, objects wiring.ObjectStore, 
 	return nil
 }
 
-// prepareAccess makes the first token of an embedded gateway; of a served one it
-// only says how.
+// prepareAccess makes the first token of an embedded gateway. For a gateway with Postgres
+// it only logs how to make one.
 func (c *serveCmd) prepareAccess(ctx context.Context, x wiring.Index, records *journal.Writer, log zerolog.Logger) error {
 	if c.Auth == "none" {
-		log.Warn().Msg("authentication is off: everybody who reaches this address may do everything")
+		log.Warn().Msg("authentication is off: every client that reaches this address may do everything")
 		return nil
 	}
 	if c.Index.Embedded() {
@@ -293,7 +293,7 @@ func (c *serveCmd) newStore(objects cas.ObjectStore, x cas.Index, log zerolog.Lo
 	})
 }
 
-// presigned returns a URL at which a blob can be read in the bucket itself.
+// presigned returns a URL that reads a blob from the bucket itself.
 func presigned(ctx context.Context, store *cas.Store, objects wiring.ObjectStore, d cas.Digest, life time.Duration) (string, error) {
 	b, err := store.Blob(ctx, d)
 	if err != nil {

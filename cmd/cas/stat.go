@@ -12,7 +12,7 @@ import (
 	"casgate/gateway/api"
 )
 
-// statCmd tells about blobs.
+// statCmd shows blobs.
 type statCmd struct {
 	settings.Client
 

@@ -139,7 +139,7 @@ func (s *syncer) run(ctx context.Context, items []*transfer.Item) error {
 	case err == nil:
 		return printErr
 	case ctx.Err() != nil && s.asked.Load():
-		return exit.With(exit.Interrupted, errors.New("stopped waiting; what the gateway was asked for goes on there, and `cas copies` shows how far it is"))
+		return exit.With(exit.Interrupted, errors.New("stopped waiting; the gateway continues the copies that it was asked for, and `cas copies` shows their state"))
 	}
 	return report.Advise(err)
 }

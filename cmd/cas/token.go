@@ -16,7 +16,7 @@ import (
 )
 
 // tokenCmd manages API tokens. It works on the index itself, not through a
-// gateway, so that the first token can be made by whoever runs the database.
+// gateway, so that the owner of the database can make the first token.
 type tokenCmd struct {
 	Create tokenCreateCmd `cmd:"" help:"Make a token and print it. It can't be shown again."`
 	Ls     tokenLsCmd     `cmd:"" help:"List the tokens, without their secrets."`

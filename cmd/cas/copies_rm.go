@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+
+	"casgate/cmd/cas/internal/argument"
+	"casgate/cmd/cas/internal/report"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/transfer"
+)
+
+// copiesRmCmd deletes copies.
+type copiesRmCmd struct {
+	settings.Client
+
+	Blobs   []argument.Stored `arg:"" name:"blob" help:"Digests, hash URLs of this gateway, or ids of files."`
+	From    []string          `required:"" placeholder:"PROVIDER" help:"Providers to delete the copies at, such as kimi,glm."`
+	Purpose string            `placeholder:"PURPOSE" help:"Only those of this purpose."`
+	JSON    bool              `name:"json" help:"Print a JSON object for each copy."`
+}
+
+// Help returns the text that --help adds.
+func (copiesRmCmd) Help() string {
+	return `A copy counts as deleted only after its provider has confirmed it. Until then the gateway keeps trying, and the exit code is 9.`
+}
+
+// Run deletes the copies, one after the other.
+func (c *copiesRmCmd) Run(ctx context.Context, std terminal.Streams) error {
+	from, err := argument.SomeProviders(c.From)
+	if err != nil {
+		return err
+	}
+	gateway, err := c.Connect()
+	if err != nil {
+		return err
+	}
+	defer gateway.Close()
+	owners := make([]transfer.Owner, len(c.Blobs))
+	for i, ref := range c.Blobs { // all are checked before any copy is deleted
+		if owners[i], err = transfer.OwnerOf(gateway, ref); err != nil {
+			return err
+		}
+	}
+	var results report.Tally
+	deletes := report.Deletes{Shown: terminal.NewProgress(std, terminal.ProgressOptions{NoBars: true}), Tally: &results, JSON: c.JSON}
+	for i, of := range owners {
+		for _, provider := range from {
+			deleted, err := of.DeleteCopies(ctx, provider, c.Purpose)
+			if report.StopsAll(ctx, err) {
+				return report.Advise(err)
+			}
+			if err != nil {
+				results.Add(err)
+				terminal.PrintError(std.Err, c.Blobs[i].String()+" at "+provider, report.AdviseCopy(err))
+			}
+			if err := deletes.Print(deleted); err != nil {
+				return err
+			}
+		}
+	}
+	return results.Err(ctx)
+}
