@@ -94,7 +94,7 @@ func TestFilesByTheGoClient(t *testing.T) {
 			t.Errorf("a duplicate: %v", err)
 		}
 		_, err = c.CreateFile(ctx, strings.NewReader("x"), client.NewFile{Name: "x", Purpose: "dance"})
-		if e, ok := errors.AsType[*client.Error](err); !ok || e.Param != "purpose" || e.Problem.Code != problem.InvalidRequest {
+		if e, ok := errors.AsType[*client.Error](err); !ok || e.Problem.Param != "purpose" || e.Problem.Code != problem.InvalidRequest {
 			t.Errorf("a wrong purpose: %v", err)
 		}
 

@@ -23,7 +23,7 @@ type BlobListOptions struct {
 	MediaType string // equal to
 	MinSize   int64  // bytes, inclusive
 	MaxSize   *int64 // bytes, inclusive
-	// PageSize is how many to ask for at a time; 0 leaves that to the gateway.
+	// PageSize is the number of blobs a request asks for; 0 leaves it to the gateway.
 	PageSize int
 }
 
@@ -44,8 +44,8 @@ func (o BlobListOptions) query() url.Values {
 	return q
 }
 
-// Blobs yields blobs by creation, oldest first, and asks for each page as it is
-// needed. An error is the last thing it yields.
+// Blobs yields blobs, oldest first, and requests each page when it is needed. An error
+// is the last value.
 func (c *Client) Blobs(ctx context.Context, o BlobListOptions) iter.Seq2[api.Blob, error] {
 	return func(yield func(api.Blob, error) bool) {
 		query := o.query()
@@ -73,8 +73,7 @@ func (c *Client) Blobs(ctx context.Context, o BlobListOptions) iter.Seq2[api.Blo
 	}
 }
 
-// FindMissing returns those of the digests that the gateway doesn't have, in the
-// order given.
+// FindMissing returns the digests that the gateway doesn't have, in the given order.
 func (c *Client) FindMissing(ctx context.Context, digests []cas.Digest) ([]cas.Digest, error) {
 	var missing []cas.Digest
 	for some := range slices.Chunk(digests, api.MaxFindMissing) {

@@ -8,14 +8,14 @@ import (
 	"casgate/cas"
 )
 
-// BlobURL is a hash URL, taken apart.
+// BlobURL has the parts of a hash URL.
 type BlobURL struct {
 	Base      string // the gateway's URL
 	Digest    cas.Digest
-	Signature url.Values // of a signed URL, else nil
+	Signature url.Values // nil if the URL isn't signed
 }
 
-// ParseBlobURL takes a hash URL apart, signed or not.
+// ParseBlobURL parses a hash URL, signed or not.
 func ParseBlobURL(text string) (BlobURL, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -29,7 +29,7 @@ func ParseBlobURL(text string) (BlobURL, error) {
 	if b.Digest, err = cas.ParseDigest(u.Path[at+len(blobsPath)+1:]); err != nil {
 		return BlobURL{}, err
 	}
-	// The name to save under, which any hash URL may have, is no signature.
+	// Any hash URL may have the name for a download; that is no signature.
 	if query := u.Query(); len(query) > 1 || len(query) == 1 && !query.Has("download") {
 		b.Signature = query
 	}

@@ -1,13 +1,13 @@
 // Package client is the Go client of a casgate gateway.
 //
-// Everything streams: neither uploads nor downloads are held in memory. Whole
-// downloads are verified as they come, and their last bytes withheld until the
-// digest has been found right. Requests that may safely be repeated are, for a
-// while, where the gateway can't be reached or asks for it (429, 503); all others
-// are sent once.
+// Everything streams: the client holds neither uploads nor downloads in memory. It
+// verifies a whole download while it reads, and returns the last bytes only if the
+// digest is right. If the gateway can't be reached, or asks for a repeat (429, 503),
+// the client repeats requests that are safe to repeat. It sends all others once.
 //
-// Errors that the gateway answers are of type *Error, and match the sentinel
-// errors of package cas: errors.Is(err, cas.ErrBlobNotFound).
+// An error that the gateway answers is an *Error. It matches its problem code, such as
+// problem.BlobNotFound, and the error of package cas with the same meaning, such as
+// cas.ErrBlobNotFound.
 package client
 
 import (
@@ -23,30 +23,28 @@ import (
 
 // Options configures a Client. The zero value is usable.
 type Options struct {
-	// Token is sent with every request but those of signed URLs; empty sends none.
+	// Token is sent with every request, except those of signed URLs. Empty: none.
 	Token string
-	// HTTPClient sends the requests; nil means one made for the purpose. Its
-	// CheckRedirect is not used: redirects are followed within the gateway's own
-	// origin only.
+	// HTTPClient sends the requests; nil means a new one. Its CheckRedirect is not used:
+	// the client follows redirects only within the gateway's origin.
 	HTTPClient *http.Client
 	// UserAgent names the program in requests.
 	UserAgent string
-	// Retries is how often a request that may be repeated is, at most. 0 means 4,
-	// and a negative number never.
+	// Retries bounds how often a request is repeated. 0 means 4, a negative number
+	// means never.
 	Retries int
 }
 
 const (
 	defaultUserAgent = "casgate-client"
 	defaultRetries   = 4
-	// answerTimeout bounds how long an answer to anything but an upload may take to
-	// begin. Bodies may then take as long as they need.
+	// answerTimeout bounds the time until an answer begins, except for uploads. Its body
+	// may take any time.
 	answerTimeout = 30 * time.Second
-	// continueTimeout is how long an upload waits to be told that its bytes are
-	// needed before it sends them unasked, as something between that doesn't know
-	// 100-continue would have it.
+	// continueTimeout is how long an upload waits for 100-continue before it sends the
+	// bytes anyway. A proxy in between may not know 100-continue.
 	continueTimeout = 5 * time.Second
-	// idleConns is how many connections are kept for the next requests.
+	// idleConns bounds the connections that are kept for later requests.
 	idleConns = 16
 )
 
@@ -57,10 +55,10 @@ type Client struct {
 	userAgent string
 	retries   int
 	http      *http.Client
-	own       bool // http's transport was made here
+	own       bool // the client made http's transport itself
 }
 
-// New makes a client of the gateway at baseURL, such as http://127.0.0.1:8080. It
+// New returns a client of the gateway at baseURL, such as http://127.0.0.1:8080. It
 // sends nothing.
 func New(baseURL string, o Options) (*Client, error) {
 	base, err := parseBase(baseURL)
@@ -93,15 +91,14 @@ func New(baseURL string, o Options) (*Client, error) {
 // BaseURL returns the gateway's URL, without a slash at the end.
 func (c *Client) BaseURL() string { return c.base }
 
-// Close closes the connections that wait for a next request, unless they are
-// those of an Options.HTTPClient.
+// Close closes idle connections, except those of an Options.HTTPClient.
 func (c *Client) Close() {
 	if c.own {
 		c.http.CloseIdleConnections()
 	}
 }
 
-// parseBase checks a gateway's URL and brings it to its one form.
+// parseBase checks and normalizes the URL of a gateway.
 func parseBase(text string) (string, error) {
 	u, err := url.Parse(text)
 	switch {
@@ -117,8 +114,8 @@ func parseBase(text string) (string, error) {
 	return u.Scheme + "://" + u.Host + strings.TrimRight(u.EscapedPath(), "/"), nil
 }
 
-// checkRedirect lets requests be redirected within an origin only: a token must
-// not go to another host, and no gateway sends its clients there.
+// checkRedirect follows redirects only within an origin: a token must not go to another
+// host, and no gateway redirects to one.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	first := via[0].URL
 	if next.URL.Scheme != first.Scheme || next.URL.Host != first.Host {
@@ -132,7 +129,7 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 
 func origin(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
-// redirectError is an answer that would have sent the request elsewhere.
+// redirectError reports a redirect that was not followed.
 type redirectError struct{ from, to string }
 
 func (e *redirectError) Error() string {

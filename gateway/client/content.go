@@ -13,24 +13,24 @@ import (
 	"casgate/cas"
 )
 
-// Info is what the headers of a blob tell.
+// Info is what the headers of an answer say about a blob.
 type Info struct {
 	Digest    cas.Digest
 	Size      int64 // bytes, of the whole blob
 	MediaType string
-	Name      string // may be empty; as the gateway sends it, so unfit for a path as it is
+	Name      string // may be empty; as the gateway sends it, so not safe as a path
 }
 
 // Content is an open blob, or the rest of one.
 type Content struct {
 	Info
-	// Offset is where Body begins: the one asked for, or 0 where the gateway sends
-	// the whole instead.
+	// Offset is where Body begins: the requested offset, or 0 if the gateway sends the
+	// whole blob instead.
 	Offset int64
-	// Body yields the bytes from Offset to the end. From offset 0 they are verified:
-	// the last ones come only once the digest was found right, and otherwise an error
-	// that wraps cas.ErrDigestMismatch. A connection that breaks is an error that
-	// wraps ErrUnreachable.
+	// Body reads the bytes from Offset to the end. If Offset is 0, they are verified:
+	// Body returns the last bytes only if the digest is right, and otherwise an error
+	// that wraps cas.ErrDigestMismatch. If the connection breaks, the error wraps
+	// ErrUnreachable.
 	Body io.ReadCloser
 }
 
@@ -87,8 +87,8 @@ func setOffset(r *request, offset int64) {
 	}
 }
 
-// infoOf reads the headers of an answer with the whole blob, or with none of it,
-// and makes sure that they are a gateway's.
+// infoOf reads the headers of a 200 answer about a blob, and checks that a gateway
+// wrote them.
 func (c *Client) infoOf(d cas.Digest, res *http.Response) (Info, error) {
 	h := res.Header
 	if strings.TrimPrefix(h.Get("ETag"), "W/") != `"`+d.String()+`"` {
@@ -104,8 +104,8 @@ func (c *Client) infoOf(d cas.Digest, res *http.Response) (Info, error) {
 	return info, nil
 }
 
-// parseContentRange reads the Content-Range of the rest of a blob, and reports
-// whether it is the rest from offset and of this length.
+// parseContentRange returns the total size of a blob from a Content-Range, and reports
+// whether the range has this offset and length, and ends with the blob.
 func parseContentRange(text string, offset, length int64) (total int64, ok bool) {
 	rest, ok := strings.CutPrefix(text, fmt.Sprintf("bytes %d-%d/", offset, offset+length-1))
 	if !ok {
@@ -115,9 +115,9 @@ func parseContentRange(text string, offset, length int64) (total int64, ok bool)
 	return total, err == nil && total == offset+length
 }
 
-// contentBody gives the errors of an answer's body their meaning.
+// contentBody reads the body of an answer, and translates the errors of net/http.
 type contentBody struct {
-	ctx          context.Context // the request's, as the body is
+	ctx          context.Context // of the request, which the body belongs to
 	src          io.ReadCloser
 	base         string
 	read, length int64
@@ -131,7 +131,7 @@ func (b *contentBody) Read(p []byte) (int, error) {
 		return n, err
 	case b.ctx.Err() != nil:
 		return n, fmt.Errorf("after %d of %d bytes: %w", b.read, b.length, context.Cause(b.ctx))
-	case errors.Is(err, io.ErrUnexpectedEOF): // net/http's word for a connection closed too early
+	case errors.Is(err, io.ErrUnexpectedEOF): // from net/http if the connection was closed too early
 		return n, fmt.Errorf("%w: %s closed the connection after %d of %d bytes", ErrUnreachable, b.base, b.read, b.length)
 	}
 	return n, fmt.Errorf("%w: the connection to %s broke after %d of %d bytes: %w", ErrUnreachable, b.base, b.read, b.length, err)

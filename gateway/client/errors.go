@@ -29,20 +29,18 @@ var (
 	ErrNotReady = errors.New("the gateway is not ready")
 )
 
-// Error is an answer that says no.
+// Error is an answer of the gateway that reports an error.
 type Error struct {
-	// Problem is what the gateway said. Where the answer was not a gateway's, such as
-	// a proxy's, its Code is empty.
+	// Problem is the answer. Its Code is empty if the answer was not from a gateway, but
+	// for example from a proxy.
 	Problem problem.Details
-	// Param names the field or parameter that is wrong, in what is said of files.
-	Param string
-	// File is the file that is there already, where the error is cas.ErrDuplicateFile.
+	// File is the existing file if the error is cas.ErrDuplicateFile.
 	File *api.File
 
 	retryAfter time.Duration
 }
 
-// Error says what is wrong, and how to find it in the gateway's journal.
+// Error returns the detail, the code, and the operation id in the gateway's journal.
 func (e *Error) Error() string {
 	text := e.Problem.Detail
 	if text == "" {
@@ -73,10 +71,10 @@ func (e *Error) Is(target error) bool {
 	}
 }
 
-// maxProblem bounds what is read of an error answer.
+// maxProblem bounds how many bytes of an error answer are read.
 const maxProblem = 64 << 10
 
-// answerError makes an Error of an answer that isn't a success.
+// answerError returns the Error for an answer that isn't a success.
 func answerError(r *request, base string, res *http.Response) error {
 	e := &Error{retryAfter: parseRetryAfter(res.Header.Get("Retry-After"))}
 	p := &e.Problem
@@ -102,8 +100,8 @@ func answerError(r *request, base string, res *http.Response) error {
 	return e
 }
 
-// read reads what a gateway says, and reports whether the answer is one's: a problem,
-// or, below /v1/files, an error in the shape of OpenAI's API.
+// read decodes an answer, and reports whether it has the form that a gateway uses: a
+// problem or, below /v1/files, an error of OpenAI's API.
 func (e *Error) read(res *http.Response) bool {
 	mediaType, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	if err != nil {
@@ -127,7 +125,7 @@ func (e *Error) read(res *http.Response) bool {
 	return false
 }
 
-// takeFileError makes a problem of an error about a file.
+// takeFileError converts an error of OpenAI's API to a problem.
 func (e *Error) takeFileError(body api.ErrorBody, h http.Header) {
 	e.Problem = problem.Details{
 		Title: body.Type, Detail: body.Message, Code: body.Code,
@@ -136,7 +134,7 @@ func (e *Error) takeFileError(body api.ErrorBody, h http.Header) {
 	}
 	e.File = body.File
 	if body.Param != nil {
-		e.Param = *body.Param
+		e.Problem.Param = *body.Param
 	}
 }
 
@@ -149,7 +147,7 @@ func isTransient(status int) bool {
 	return false
 }
 
-// parseRetryAfter reads seconds or a date; 0 where there is neither.
+// parseRetryAfter reads seconds or a date; 0 if there is neither.
 func parseRetryAfter(text string) time.Duration {
 	if seconds, err := strconv.Atoi(text); err == nil && seconds > 0 && seconds < 1<<30 {
 		return time.Duration(seconds) * time.Second

@@ -14,10 +14,10 @@ import (
 
 // EverywhereOptions say how to delete everywhere.
 type EverywhereOptions struct {
-	// Force deletes a blob even where files refer to it. Of a file it means nothing.
+	// Force deletes a blob even if files refer to it. It has no effect on a file.
 	Force bool
-	// Async doesn't wait for the providers: copies that are "deleting" are waited for by
-	// WaitOperation.
+	// Async doesn't wait for the providers. WaitOperation waits for a copy in the state
+	// "deleting".
 	Async bool
 }
 
@@ -29,8 +29,8 @@ func everywhereRequest(path string, o EverywhereOptions) *request {
 	return r
 }
 
-// confirmDeletes waits until those of the copies are deleted that are being deleted, and
-// corrects their states. It gives up where that doesn't go on by itself.
+// confirmDeletes waits for the copies in the state "deleting", and updates their states.
+// It stops waiting for a copy that the gateway has given up on.
 func (c *Client) confirmDeletes(ctx context.Context, copies []api.Copy, o EverywhereOptions) error {
 	if o.Async {
 		return nil
@@ -44,7 +44,7 @@ func (c *Client) confirmDeletes(ctx context.Context, copies []api.Copy, o Everyw
 			failures = append(failures, err)
 		}
 		if ctx.Err() != nil {
-			break // the same would be said of each
+			break // every other copy would get the same error
 		}
 	}
 	return errors.Join(failures...)
@@ -55,7 +55,7 @@ func (c *Client) confirmDelete(ctx context.Context, one *api.Copy) error {
 		return o.Error != nil && !o.Error.Retryable
 	})
 	switch {
-	case errors.Is(err, problem.OperationNotFound): // something else has become of the copy since
+	case errors.Is(err, problem.OperationNotFound): // a later operation changed the copy
 		return c.confirmGone(ctx, one)
 	case err != nil:
 		return err
@@ -69,7 +69,7 @@ func (c *Client) confirmDelete(ctx context.Context, one *api.Copy) error {
 	return nil
 }
 
-// confirmGone asks what the gateway knows of a copy.
+// confirmGone checks in the list of copies that one is no longer being deleted.
 func (c *Client) confirmGone(ctx context.Context, one *api.Copy) error {
 	left, err := c.Blob(one.Digest).Copies(ctx)
 	if err != nil && !errors.Is(err, cas.ErrBlobNotFound) {

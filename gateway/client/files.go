@@ -27,31 +27,31 @@ const filesPath = "/v1/files"
 
 func filePath(id string) string { return filesPath + "/" + url.PathEscape(id) }
 
-// NewFile is what to say of a file that is made.
+// NewFile describes a file to create.
 type NewFile struct {
 	Name    string // of the file, without folders
 	Purpose string // one of cas.Purposes
-	// Size is how many bytes there are, where that is known, and else 0. With it the
-	// gateway refuses what is too large before any is sent.
+	// Size is the number of bytes; 0 if it isn't known. With it, the gateway refuses a
+	// file that is too large before any byte is sent.
 	Size int64
-	// MediaType is what the bytes are; empty lets the gateway find out.
+	// MediaType of the bytes; empty lets the gateway detect it.
 	MediaType string
-	// Context is what files are grouped by: a conversation, a project.
+	// Context groups files, such as those of a conversation or a project.
 	Context string
 	Tags    []string
 	// Metadata is a JSON object; empty means {}.
 	Metadata json.RawMessage
-	// Life is after which time the file is to be gone; 0: never.
+	// Life is the time after which the file expires; 0: never.
 	Life time.Duration
-	// Providers are those to make copies at, in the background; the File's Asked says
-	// what came of it.
+	// Providers are where the gateway makes copies, in the background. The File's Asked
+	// has the results.
 	Providers []string
-	// Unique refuses bytes that a file has already: the error then is
-	// cas.ErrDuplicateFile, and an *Error with that file.
+	// Unique refuses bytes that another file has. The error is then an *Error with that
+	// file, and matches cas.ErrDuplicateFile.
 	Unique bool
 }
 
-// fields writes all but the bytes, up to where those begin.
+// fields writes all fields of the form, and the header of the part with the bytes.
 func (n NewFile) fields(w *multipart.Writer) error {
 	fields := [][2]string{{"purpose", n.Purpose}, {"media_type", n.MediaType}, {"context", n.Context}, {"metadata", string(n.Metadata)}}
 	for _, tag := range n.Tags {
@@ -82,9 +82,9 @@ func (n NewFile) fields(w *multipart.Writer) error {
 	return err
 }
 
-// CreateFile stores what r yields, up to its end, as a file; where that isn't n.Size
-// bytes none is made. It is tried again only as long as nothing was read of r. After an error a Read of r may still be under
-// way, and the file may be there nevertheless.
+// CreateFile stores all that it reads from r as a file. If n.Size is set and r has
+// another size, no file is created. CreateFile is retried only if nothing was read from
+// r yet. After an error, a Read of r may still be running, and the file may exist.
 func (c *Client) CreateFile(ctx context.Context, r io.Reader, n NewFile) (api.File, error) {
 	var head bytes.Buffer
 	form := multipart.NewWriter(&head)
@@ -131,7 +131,7 @@ func (c *Client) CreateFile(ctx context.Context, r io.Reader, n NewFile) (api.Fi
 	return file, stream.checkSent(file.Digest())
 }
 
-// sizedReader fails where src doesn't end after so many bytes.
+// sizedReader fails if src doesn't have exactly so many bytes.
 type sizedReader struct {
 	src  io.Reader
 	left int64
@@ -139,7 +139,7 @@ type sizedReader struct {
 
 func (r *sizedReader) Read(p []byte) (int, error) {
 	if int64(len(p)) > r.left+1 {
-		p = p[:r.left+1] // one more shows whether that was all
+		p = p[:r.left+1] // one more byte shows whether src goes on
 	}
 	n, err := r.src.Read(p)
 	if r.left -= int64(n); r.left < 0 {
@@ -155,10 +155,10 @@ func (r *sizedReader) Read(p []byte) (int, error) {
 type FileListOptions struct {
 	Purpose    string
 	Context    string
-	Tag        string // one of the file's
+	Tag        string // one of the file's tags
 	NamePrefix string
 	Digest     cas.Digest
-	// Metadata is a JSON object that the file's metadata contains.
+	// Metadata is a JSON object; the metadata of the file contains it.
 	Metadata json.RawMessage
 	// Descending lists the newest first.
 	Descending bool
@@ -182,9 +182,9 @@ func (o FileListOptions) query() url.Values {
 	return q
 }
 
-// Files yields files by creation, and asks for each page as it is needed. An error
-// is the last thing it yields. Where the last file of a page is deleted before the
-// next page is asked for, that is one.
+// Files yields files by the time of their creation, and requests each page when it is
+// needed. An error is the last value. It is an error if the last file of a page is
+// deleted before the next page is requested.
 func (c *Client) Files(ctx context.Context, o FileListOptions) iter.Seq2[api.File, error] {
 	return func(yield func(api.File, error) bool) {
 		query := o.query()

@@ -24,11 +24,11 @@ type RecordOptions struct {
 	Outcome  string
 	Since    time.Time // inclusive
 	Until    time.Time // exclusive
-	// Limit is how many to ask for at a time; 0 leaves that to the gateway.
+	// Limit is the number of records a request asks for; 0 leaves it to the gateway.
 	Limit int
-	// After is the Next of a page: older records than that.
+	// After is the Next of a page. It selects the records that are older than that page.
 	After string
-	// Following is the Newest of an earlier page: only what was recorded since.
+	// Following is the Newest of an earlier page. It selects the records added since.
 	Following string
 }
 
@@ -68,7 +68,7 @@ func (c *Client) Records(ctx context.Context, o RecordOptions) (api.RecordPage, 
 // NewRecords are the records that were added to the journal since a place in it.
 type NewRecords struct {
 	Records []api.Record // oldest first
-	// Newest is the place to ask from the next time.
+	// Newest is the place for the next call.
 	Newest string
 	// Lost is the number of operations that the gateway could not record since it
 	// started.
@@ -104,5 +104,5 @@ func (c *Client) RecordsSince(ctx context.Context, place string, o RecordOptions
 	}
 }
 
-// MaxRecords is the most records that a gateway sends at a time.
+// MaxRecords is the largest page of records that a gateway sends.
 const MaxRecords = 1000

@@ -13,15 +13,15 @@ func operationRequest(id string) *request {
 	return &request{method: http.MethodGet, path: "/v1/operations/" + url.PathEscape(id), mayRetry: always}
 }
 
-// Operation returns how far an operation is.
+// Operation returns the state of an operation.
 func (c *Client) Operation(ctx context.Context, id string) (api.Operation, error) {
 	var operation api.Operation
 	err := c.doJSON(ctx, operationRequest(id), &operation)
 	return operation, err
 }
 
-// WaitOperation waits until an operation has succeeded. One that failed is an
-// *Error, with the operation beside it. When ctx ends the operation goes on.
+// WaitOperation waits until an operation has succeeded. If it failed, both the operation
+// and an *Error are returned. If ctx ends, the operation continues at the gateway.
 func (c *Client) WaitOperation(ctx context.Context, id string) (api.Operation, error) {
 	return c.followOperation(ctx, id, func(api.Operation) bool { return false })
 }

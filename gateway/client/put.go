@@ -17,8 +17,7 @@ import (
 	"casgate/gateway/api"
 )
 
-// Source is content whose digest and size are known, and that can be opened more
-// than once.
+// Source is content with a known digest and size. It can be opened several times.
 type Source struct {
 	Digest cas.Digest
 	Size   int64 // bytes
@@ -26,7 +25,7 @@ type Source struct {
 	Open func() (io.ReadCloser, error)
 }
 
-// NewSource reads the content once, to learn its digest and size.
+// NewSource reads the content once to compute its digest and size.
 func NewSource(open func() (io.ReadCloser, error)) (Source, error) {
 	content, err := open()
 	if err != nil {
@@ -43,15 +42,15 @@ func NewSource(open func() (io.ReadCloser, error)) (Source, error) {
 	return s, nil
 }
 
-// PutOptions say what to keep with a blob. They have no effect on one that is
-// there already, but for a name it lacks.
+// PutOptions describe a new blob. If the blob exists, they have no effect, except that
+// a blob without a name gets one.
 type PutOptions struct {
 	// Name is a hint for downloads; the gateway keeps its last path element.
 	Name string
-	// MediaType is what the bytes are; empty lets the gateway find out.
+	// MediaType of the bytes; empty lets the gateway detect it.
 	MediaType string
-	// Providers are those to make copies at, in the background; the Blob's Asked says
-	// what came of it.
+	// Providers are where the gateway makes copies, in the background. The Blob's Asked
+	// has the results.
 	Providers []string
 }
 
@@ -70,14 +69,14 @@ func (o PutOptions) header() http.Header {
 	return h
 }
 
-// expectAbove is the size above which the gateway is asked, ahead of the bytes,
-// whether it needs them. Below, sending them costs less than that round trip.
+// expectAbove is the size above which Put asks the gateway first whether it needs the
+// bytes. Smaller content costs less than that round trip.
 const expectAbove = 16 << 10
 
-// Put stores the content. Where the gateway has it already its bytes, but for a
-// few, are not sent; the Blob's Deduplicated says so. A Put is retried.
+// Put stores the content. If the gateway already has the blob, Put sends only a few of
+// its bytes, and the Blob's Deduplicated is true. Put is retried.
 //
-// Content that is no longer that of the source's digest is not stored, and the
+// If the content no longer has the digest of the source, it is not stored, and the
 // error wraps cas.ErrDigestMismatch.
 func (c *Client) Put(ctx context.Context, s Source, o PutOptions) (api.Blob, error) {
 	r := &request{
@@ -111,9 +110,9 @@ func (c *Client) Put(ctx context.Context, s Source, o PutOptions) (api.Blob, err
 	return blob, nil
 }
 
-// PutStream stores what r yields, up to its end. It is tried again only as long
-// as nothing was read of r; a stream that fails later has to be begun anew. After
-// an error a Read of r may still be under way.
+// PutStream stores all that it reads from r. It is retried only if nothing was read
+// from r yet; otherwise the caller must start again with a new reader. After an error,
+// a Read of r may still be running.
 func (c *Client) PutStream(ctx context.Context, r io.Reader, o PutOptions) (api.Blob, error) {
 	stream := &stream{src: r, hash: sha256.New()}
 	req := &request{
@@ -134,12 +133,11 @@ func (c *Client) PutStream(ctx context.Context, r io.Reader, o PutOptions) (api.
 	return blob, stream.checkSent(blob.Digest)
 }
 
-// sendStream is doJSON for a request whose body is a stream. When ctx ends it comes
-// back at once, also while a Read of the stream is under way, for which net/http
-// would wait.
+// sendStream is doJSON for a request whose body is a stream. It returns as soon as ctx
+// ends. net/http would wait for a running Read of the stream.
 func (c *Client) sendStream(ctx context.Context, r *request, answer any) error {
 	ended := make(chan error, 1)
-	read := json.RawMessage{} // not answer, which would still be written to
+	read := json.RawMessage{} // not answer, because the goroutine may still write
 	go func() { ended <- c.doJSON(ctx, r, &read) }()
 	select {
 	case err := <-ended:
@@ -161,11 +159,11 @@ func (c *Client) upload(ctx context.Context, r *request) (api.Blob, error) {
 	return blob, err
 }
 
-// sourceError is an error of the content, as opposed to one of the connection.
+// sourceError is an error of the content, not of the connection.
 type sourceError struct{ error }
 
-// sourceBody is a source's content on its way: no more than its size, and an
-// error if there is less.
+// sourceBody reads the content of a source for one request: not more than its size,
+// and with an error if it has less.
 type sourceBody struct {
 	io.ReadCloser
 	left int64
@@ -186,8 +184,8 @@ func (b *sourceBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// stream is content that can be read once. While none of it has been read it can
-// be passed from one attempt to the next.
+// stream is content that can be read once. The next attempt can use it only if nothing
+// was read yet.
 type stream struct {
 	src io.Reader
 
@@ -204,8 +202,8 @@ func (s *stream) open() (io.ReadCloser, error) {
 	return s.current, nil
 }
 
-// abandon takes the content from the current attempt, and reports whether it is
-// still whole.
+// abandon takes the stream away from the current attempt, and reports whether nothing
+// was read yet.
 func (s *stream) abandon() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -213,7 +211,7 @@ func (s *stream) abandon() bool {
 	return !s.started
 }
 
-// checkSent returns an error where other bytes were stored than those sent.
+// checkSent returns an error if the gateway stored other bytes than were sent.
 func (s *stream) checkSent(stored cas.Digest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -225,8 +223,8 @@ func (s *stream) checkSent(stored cas.Digest) error {
 	return nil
 }
 
-// streamBody is a stream's content for one attempt. Closing it leaves the source
-// open, which is not ours.
+// streamBody is the body of one attempt. Close leaves the source open, because the
+// caller owns it.
 type streamBody struct{ *stream }
 
 func (b *streamBody) Read(p []byte) (int, error) {

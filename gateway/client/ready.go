@@ -11,9 +11,8 @@ import (
 	"casgate/gateway/api"
 )
 
-// Ready returns nil where the gateway, its index and its store answer, and an
-// error that wraps ErrNotReady where the gateway alone does. It is not retried,
-// and sends no token.
+// Ready returns nil if the gateway, its index and its store answer. If only the gateway
+// answers, the error wraps ErrNotReady. Ready is not retried, and sends no token.
 func (c *Client) Ready(ctx context.Context) error {
 	var health api.Health
 	err := c.doJSON(ctx, &request{

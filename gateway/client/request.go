@@ -16,24 +16,23 @@ import (
 	"casgate/gateway/problem"
 )
 
-// request is what to ask of the gateway, as often as it takes.
+// request describes a request, which may be sent several times.
 type request struct {
 	method string
 	path   string // below the base URL
 	query  url.Values
 	header http.Header
-	// open opens the body anew for each attempt; nil means none. Length is its
-	// length, -1 where that isn't known.
+	// open opens the body for each attempt; nil means no body. length is its length in
+	// bytes, -1 if it isn't known.
 	open   func() (io.ReadCloser, error)
 	length int64
-	// mayRetry is asked after an attempt that failed for a passing reason; nil means
-	// never.
+	// mayRetry decides about another attempt after a temporary error; nil means no.
 	mayRetry func() bool
 	// anonymous leaves out the token.
 	anonymous bool
-	// patient lets the answer take its time, as after an upload.
+	// patient waits for the answer without a time limit, as after an upload.
 	patient bool
-	// accept is a status that is no error, besides those of success.
+	// accept is a status that is no error, in addition to 2xx.
 	accept int
 }
 
@@ -45,17 +44,16 @@ func setText(q url.Values, name, value string) {
 
 func always() bool { return true }
 
-// A request is tried again after firstWait, and then twice as long each time,
-// up to longestWait. Where the gateway asks for more than longestRetryAfter, the
-// error is the caller's to handle.
+// The first retry comes after firstWait, and each next one after twice that time, up to
+// longestWait. If the gateway asks for a wait above longestRetryAfter, the caller gets
+// the error.
 const (
 	firstWait         = 100 * time.Millisecond
 	longestWait       = 5 * time.Second
 	longestRetryAfter = 30 * time.Second
 )
 
-// do sends a request and returns the answer, which is a success, with its body
-// open.
+// do sends a request, with retries, and returns a successful answer with its body open.
 func (c *Client) do(ctx context.Context, r *request) (*http.Response, error) {
 	for attempt := 0; ; attempt++ {
 		res, err := c.try(ctx, r)
@@ -76,12 +74,12 @@ func (c *Client) do(ctx context.Context, r *request) (*http.Response, error) {
 	}
 }
 
-// interrupted is the error of a request whose context is done.
+// interrupted returns the error of a request whose context has ended.
 func (c *Client) interrupted(ctx context.Context, r *request) error {
 	return fmt.Errorf("%s %s: %w", r.method, c.base+r.path, context.Cause(ctx))
 }
 
-// retryWait reports whether an error may pass, and how long to wait for that.
+// retryWait reports whether an error is temporary, and how long to wait.
 func retryWait(err error, attempt int) (time.Duration, bool) {
 	wait := min(longestWait, firstWait<<min(attempt, 10))
 	wait = wait/2 + rand.N(wait)/2
@@ -99,11 +97,11 @@ func retryWait(err error, attempt int) (time.Duration, bool) {
 			return 0, false
 		}
 	}
-	// Not before the time named, and not all clients at once.
+	// Not before the time that the gateway names, and not all clients at once.
 	return e.retryAfter + wait, e.retryAfter <= longestRetryAfter
 }
 
-// errNoAnswer ends a request that waited too long.
+// errNoAnswer is the cause if a request waited too long for its answer.
 var errNoAnswer = fmt.Errorf("no answer within %v", answerTimeout)
 
 // try sends a request once.
@@ -139,7 +137,7 @@ func (c *Client) try(ctx context.Context, r *request) (*http.Response, error) {
 	return res, nil
 }
 
-// answerBody frees the request's context when it is closed.
+// answerBody releases the request's context when it is closed.
 type answerBody struct {
 	io.ReadCloser
 	cancel context.CancelCauseFunc
@@ -173,10 +171,10 @@ func (c *Client) newRequest(ctx context.Context, r *request) (*http.Request, err
 	if body != nil {
 		req.Body, req.ContentLength = body, r.length
 		switch {
-		case r.length == 0: // which net/http takes for unknown beside a body
+		case r.length == 0: // net/http reads 0 with a body as an unknown length
 			body.Close()
 			req.Body = http.NoBody
-		case r.length > 0: // lets net/http itself replace a connection found closed
+		case r.length > 0: // so net/http can send again if it finds a connection closed
 			req.GetBody = r.open
 		}
 	}
@@ -190,25 +188,25 @@ func (c *Client) newRequest(ctx context.Context, r *request) (*http.Request, err
 	return req, nil
 }
 
-// closeDrained closes a body that was read but perhaps for its end, without which
-// the connection could not be used again.
+// closeDrained reads the rest of a body and closes it, so that the connection can be
+// used again.
 func closeDrained(body io.ReadCloser) {
-	_, _ = io.CopyN(io.Discard, body, 1<<10) // a connection that can't be used again is no error
+	_, _ = io.CopyN(io.Discard, body, 1<<10) // it is no error to lose the connection
 	body.Close()
 }
 
-// maxJSON bounds a JSON answer; a full page of blobs has about 1 MB, and a
-// reference may have a text of 64 MB in it, of which JSON makes more.
+// maxJSON bounds a JSON answer in bytes. A full page of blobs has about 1 MB. A
+// reference may contain a text of 64 MB, and JSON makes that longer.
 const maxJSON = 256 << 20
 
-// doJSON sends a request and reads the JSON it is answered with into answer.
+// doJSON sends a request and decodes the JSON of its answer.
 func (c *Client) doJSON(ctx context.Context, r *request, answer any) error {
 	_, err := c.doJSONHead(ctx, r, answer)
 	return err
 }
 
-// doJSONHead is doJSON for who needs the answer's status or headers too; its body
-// is closed.
+// doJSONHead is doJSON for callers that need the status or the headers too. The body of
+// the response is closed.
 func (c *Client) doJSONHead(ctx context.Context, r *request, answer any) (*http.Response, error) {
 	res, err := c.do(ctx, r)
 	if err != nil {
@@ -228,7 +226,7 @@ func (c *Client) doJSONHead(ctx context.Context, r *request, answer any) (*http.
 	return res, nil
 }
 
-// jsonBody makes body, marshalled, the body of a request.
+// jsonBody sets the body of a request to the JSON of a value.
 func (r *request) jsonBody(body any) error {
 	text, err := json.Marshal(body)
 	if err != nil {

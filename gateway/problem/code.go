@@ -1,7 +1,7 @@
-// Package problem has the one table of what can go wrong. A row gives a problem
-// code its HTTP status, title, exit code and the errors inside the program that it
-// stands for. The gateway, its client, the command and the journal all look
-// problems up here, so that an error has the same name wherever somebody meets it.
+// Package problem has the one table of problem codes. A row gives a code its HTTP
+// status, title and exit code, and the errors of the program that get this code. The
+// gateway, its client, the command and the journal all use this table, so an error has
+// the same code everywhere.
 package problem
 
 import (
@@ -35,15 +35,15 @@ func (c Code) Status() int { return rows[c].status }
 // can't be reached.
 func (c Code) IsProvider() bool { return rows[c].provider }
 
-// Matches reports whether an error of this code is target: the code itself, or the
-// error that has the same meaning inside the program, such as cas.ErrBlobNotFound.
+// Matches reports whether target is the code itself, or the error of the program with
+// the same meaning, such as cas.ErrBlobNotFound.
 func (c Code) Matches(target error) bool {
 	sentinel := rows[c].sentinel
 	return target == error(c) || sentinel != nil && target == sentinel
 }
 
-// OfBodyless returns the code that a status means where the answer has no body to
-// say so, as answers to HEAD; "" where the status says too little.
+// OfBodyless returns the code that a status means in an answer without a body, such as
+// one to HEAD; "" if the status may mean several codes.
 func OfBodyless(status int) Code {
 	for _, code := range codes {
 		if r := rows[code]; r.bodyless && r.status == status {

@@ -7,31 +7,32 @@ import (
 	"casgate/providers/ledger"
 )
 
-// A row is all that is known of a problem code. To add a code, add a row here, and
-// the code to openapi.yaml; the tests name what else has to follow.
+// A row describes a problem code. A new code is a row here and a line in openapi.yaml;
+// a test compares them.
 type row struct {
 	status int
 	title  string
 	// retryAfter is the number of seconds after which the same request may succeed;
 	// 0: repeating it is of no use.
 	retryAfter int
-	// sentinel is the error that has the same meaning inside the program: the gateway
-	// answers it with this code, and the client's error matches it.
+	// sentinel is the error of the program with the same meaning: the gateway answers it
+	// with this code, and the client's error matches it.
 	sentinel error
 	// causes are other errors that the gateway answers with this code. The client's
 	// error doesn't match them, because the code doesn't tell which one it was.
 	causes []error
-	// advice is the detail of the answer where the text of the error must stay in the
-	// log, because it may name hosts, paths and files. Empty: clients get the text.
+	// advice is the detail of the answer if the text of the error must stay in the log,
+	// because it may name hosts, paths and files. Empty: clients get the text.
 	advice string
-	// exit is the exit code of the command; 0: ExitUnavailable where the request may
-	// be repeated, and ExitFailure where it may not.
+	// exit is the exit code of the command. 0: ExitUnavailable if the answer is
+	// retryable, and otherwise ExitFailure.
 	exit int
-	// exitFinal replaces exit where this answer says that repeating is of no use.
+	// exitFinal replaces exit if the answer is not retryable.
 	exitFinal int
 	// provider: a provider refused or failed, or can't be reached.
 	provider bool
-	// bodyless: this code is meant where an answer to HEAD has this status.
+	// bodyless: an answer without a body, such as one to HEAD, has this code if it has
+	// this status.
 	bodyless bool
 }
 

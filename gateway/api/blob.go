@@ -1,5 +1,3 @@
-// Package api holds the JSON shapes of the gateway's HTTP contract, shared by
-// the server and its Go client.
 package api
 
 import (
@@ -15,28 +13,28 @@ type Blob struct {
 	MediaType string     `json:"media_type"`
 	Name      string     `json:"name,omitempty"`
 	CreatedAt time.Time  `json:"created_at"`
-	// Deduplicated is in the answer to an upload only: true where the bytes were
-	// there already and were not stored again.
+	// Deduplicated is only in the answer to an upload. It is true if the bytes existed
+	// and were not stored again.
 	Deduplicated *bool `json:"deduplicated,omitempty"`
-	// Asked is in the answer to an upload with providers= only: what became of the
-	// copies it asked for. The blob is stored whatever it says.
+	// Asked is only in the answer to an upload with providers=: the state of each
+	// requested copy. The blob is stored in any case.
 	Asked []AskedCopy `json:"copies,omitempty"`
 	// URL is the blob's hash URL.
 	URL string `json:"url"`
 }
 
-// BlobMeta is a Blob with what refers to it.
+// BlobMeta is a Blob with its files and copies.
 type BlobMeta struct {
 	Blob
 	State cas.State `json:"state"` // live or suspect
-	// Files are those that refer to it, oldest first: MaxMetaFiles of them at most.
+	// Files refer to the blob; oldest first, at most MaxMetaFiles.
 	Files []File `json:"files"`
-	// MoreFiles: there are others; GET /v1/files?sha256= lists them all.
+	// MoreFiles: there are more files; GET /v1/files?sha256= lists all.
 	MoreFiles bool   `json:"more_files,omitempty"`
 	Copies    []Copy `json:"copies"`
 }
 
-// MaxMetaFiles is how many files a BlobMeta lists at most.
+// MaxMetaFiles bounds the files of a BlobMeta.
 const MaxMetaFiles = 100
 
 // BlobPage is one page of a listing.
@@ -51,7 +49,7 @@ type FindMissing struct {
 	Digests []cas.Digest `json:"digests"` // at most MaxFindMissing
 }
 
-// MaxFindMissing is the most digests one find-missing request may name.
+// MaxFindMissing bounds the digests of one find-missing request.
 const MaxFindMissing = 1000
 
 // Missing is the answer of POST /v1/blobs/find-missing.
@@ -64,8 +62,8 @@ type SignURL struct {
 	ExpiresIn int64 `json:"expires_in"` // seconds, 1 to MaxURLLife
 }
 
-// MaxURLLife is the longest a signed URL may live, in seconds: seven days, as
-// S3's presigned URLs.
+// MaxURLLife bounds the life of a signed URL, in seconds: seven days, like S3's
+// presigned URLs.
 const MaxURLLife = 7 * 24 * 60 * 60
 
 // SignedURL is the answer of POST /v1/blobs/{digest}/url.
@@ -78,15 +76,4 @@ type SignedURL struct {
 type Deleted struct {
 	Digest cas.Digest `json:"digest"`
 	State  cas.State  `json:"state"` // condemned
-}
-
-// Health is the answer of GET /healthz and GET /readyz.
-type Health struct {
-	Status string            `json:"status"`           // ok or unavailable
-	Checks map[string]string `json:"checks,omitempty"` // part → ok, or what is wrong
-	// Providers says how each configured provider fares: ok, simulated, or what is
-	// wrong. It has no bearing on the status: a gateway stays of use without them.
-	Providers map[string]string `json:"providers,omitempty"`
-	// Warning is what nobody should overlook: that providers are simulated.
-	Warning string `json:"warning,omitempty"`
 }

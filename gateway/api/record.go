@@ -7,7 +7,7 @@ import (
 	"casgate/gateway/problem"
 )
 
-// Record is what the journal has kept of an operation. What doesn't apply to it is
+// Record is the record of an operation in the journal. Fields that don't apply are
 // absent.
 type Record struct {
 	ID string `json:"id"`
@@ -15,19 +15,19 @@ type Record struct {
 	// reconcile, import, backfill, scrub, expire, token-created, token-revoked,
 	// signing-key-created or signing-key-retired.
 	Kind string `json:"kind"`
-	// Actor is who asked: token:<id>, url (who has a signed URL), public, none (where
-	// authentication is off), cli (a command that works on the index itself), or
-	// gateway, for what it does by itself.
+	// Actor requested the operation: token:<id>, url (a signed URL), public, none
+	// (authentication is off), cli (a command that works on the index itself), or gateway
+	// (the gateway itself).
 	Actor    string      `json:"actor"`
 	Digest   *cas.Digest `json:"digest,omitempty"`
 	FileID   string      `json:"file_id,omitempty"`
 	Provider string      `json:"provider,omitempty"`
-	// StartedAt goes by the clock of the machine that did it.
+	// StartedAt is by the clock of the machine that ran the operation.
 	StartedAt  time.Time `json:"started_at"`
 	DurationMS float64   `json:"duration_ms"`
-	// Bytes came in, went out, or are the copy's that was made.
+	// Bytes counts what was received or sent, or is the size of the new copy.
 	Bytes int64 `json:"bytes"`
-	// Outcome is ok, failed, or broken-off where the client left, or was cut off.
+	// Outcome is ok, failed, or broken-off: the client left or was cut off.
 	Outcome   string       `json:"outcome"`
 	ErrorCode problem.Code `json:"error_code,omitempty"`
 }
@@ -35,10 +35,9 @@ type Record struct {
 // RecordPage is one page of the journal.
 type RecordPage struct {
 	Operations []Record `json:"operations"` // newest first
-	// Next is the cursor to pass as after= for the next page, of older ones; empty at
-	// the end.
+	// Next is the after= of the next page, which has older records; empty at the end.
 	Next string `json:"next,omitempty"`
-	// Newest is to be passed as following= for what is recorded from now on.
+	// Newest is the following= that selects the records added after this answer.
 	Newest string `json:"newest"`
 	// Lost counts the operations that this gateway could not record since it started.
 	Lost uint64 `json:"lost"`

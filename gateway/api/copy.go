@@ -1,0 +1,95 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"casgate/cas"
+	"casgate/gateway/problem"
+)
+
+// Copy is a blob at a provider.
+type Copy struct {
+	Digest   cas.Digest `json:"digest"`
+	Provider string     `json:"provider"`
+	// Account is the fingerprint of the credential that made the copy.
+	Account   string `json:"account"`
+	Purpose   string `json:"purpose"`
+	Extension string `json:"extension,omitempty"`
+	// State is pending, uploading, processing, unverified (recorded by an old manager, and
+	// checked before its first use), ready, failed, lost, evicted, deleting or deleted.
+	State string `json:"state"`
+	// ProviderFileID is present after the provider has confirmed the file.
+	ProviderFileID string     `json:"provider_file_id,omitempty"`
+	Name           string     `json:"name,omitempty"`
+	Size           int64      `json:"size"` // bytes
+	CreatedAt      time.Time  `json:"created_at"`
+	ReadyAt        *time.Time `json:"ready_at,omitempty"`
+	LastUsedAt     *time.Time `json:"last_used_at,omitempty"`
+	ExpiresAt      *time.Time `json:"expires_at,omitempty"`
+	// NextAttemptAt is the time of the next attempt; before it, asking again is of no use.
+	NextAttemptAt *time.Time     `json:"next_attempt_at,omitempty"`
+	Attempts      int            `json:"attempts"`
+	Error         *ProviderError `json:"error,omitempty"`
+	// OperationID names the running or last operation: GET /v1/operations/{id}.
+	OperationID string `json:"operation_id,omitempty"`
+	// Created is only in the answer to an ensure. It is true if this request made the
+	// copy.
+	Created *bool `json:"created,omitempty"`
+	// Simulated: the provider is a simulator, and the real provider doesn't know the id.
+	Simulated bool `json:"simulated,omitempty"`
+}
+
+// The states of copies that are deleted.
+const (
+	CopyDeleting = "deleting" // the provider has not confirmed it yet
+	CopyDeleted  = "deleted"
+)
+
+// ProviderError is the error of an attempt at a provider.
+type ProviderError struct {
+	Kind    string `json:"kind"` // permanent, transient, unknown, lost, quota or auth
+	Status  int    `json:"status,omitempty"`
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// AskedCopy is the state of a copy that an upload requested.
+type AskedCopy struct {
+	Provider string `json:"provider"`
+	// State is that of the copy; failed if the copy can't be made at all.
+	State   string `json:"state"`
+	Purpose string `json:"purpose,omitempty"`
+	// OperationID names the running operation: GET /v1/operations/{id}.
+	OperationID string `json:"operation_id,omitempty"`
+	// Error says why the copy can't be made, or not yet.
+	Error *problem.Details `json:"error,omitempty"`
+}
+
+// CopyList is the answer of GET /v1/blobs/{digest}/copies, and of DELETE of a
+// blob's copies at a provider.
+type CopyList struct {
+	Copies []Copy `json:"copies"`
+}
+
+// LostReport is the request of POST /v1/blobs/{digest}/copies/{provider}/lost.
+type LostReport struct {
+	// ProviderFileID is the id that the provider doesn't know; empty means the present
+	// one.
+	ProviderFileID string `json:"provider_file_id,omitempty"`
+}
+
+// Reference is the part of a request to a provider that uses a blob.
+type Reference struct {
+	Provider string `json:"provider"`
+	Kind     string `json:"kind"`
+	// Where says in which part of a request the value goes.
+	Where string `json:"where,omitempty"`
+	// Value is complete, ready to paste.
+	Value json.RawMessage `json:"value"`
+	// Copy is the copy that the value names; absent if it names none.
+	Copy      *Copy      `json:"copy,omitempty"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	Simulated bool       `json:"simulated,omitempty"`
+}

@@ -1,0 +1,73 @@
+package api
+
+import "time"
+
+// Provider describes a provider and its state.
+type Provider struct {
+	Name       string `json:"name"`
+	Configured bool   `json:"configured"`
+	// Advice says how to configure the provider, if Configured is false.
+	Advice    string `json:"advice,omitempty"`
+	Simulated bool   `json:"simulated,omitempty"`
+	Account   string `json:"account,omitempty"`
+	Host      string `json:"host,omitempty"`
+	// Available: the gateway sends calls.
+	Available bool           `json:"available"`
+	Breaker   string         `json:"breaker,omitempty"` // closed, open or half-open
+	LastCheck *time.Time     `json:"last_check,omitempty"`
+	LastError *ProviderError `json:"last_error,omitempty"`
+	// Files and Bytes count the gateway's copies at the provider.
+	Files    int64     `json:"files"`
+	Bytes    int64     `json:"bytes"`
+	MaxFiles int64     `json:"max_files,omitempty"` // of the account
+	MaxBytes int64     `json:"max_bytes,omitempty"`
+	Purposes []Purpose `json:"purposes,omitempty"`
+}
+
+// Purpose is a purpose of files at a provider, with its limits.
+type Purpose struct {
+	Name       string           `json:"name"`
+	Extensions []string         `json:"extensions,omitempty"` // none: any
+	MaxSize    int64            `json:"max_size,omitempty"`   // bytes
+	MaxSizeOf  map[string]int64 `json:"max_size_of,omitempty"`
+	MaxFiles   int64            `json:"max_files,omitempty"`
+	MaxBytes   int64            `json:"max_bytes,omitempty"`
+	// Lifetime is how long the provider keeps a file, in seconds; absent: until the file
+	// is deleted.
+	Lifetime int64 `json:"lifetime,omitempty"`
+	Files    int64 `json:"files"`
+	Bytes    int64 `json:"bytes"`
+}
+
+// ProviderList is the answer of GET /v1/providers.
+type ProviderList struct {
+	Providers []Provider `json:"providers"`
+}
+
+// Reconciliation is the answer of POST /v1/providers/{provider}/reconcile.
+type Reconciliation struct {
+	Provider string `json:"provider"`
+	Account  string `json:"account"`
+	Applied  bool   `json:"applied"`
+	// Remote and Rows count the compared remote files and rows of the ledger.
+	Remote int `json:"remote"`
+	Rows   int `json:"rows"`
+	// Unknown are remote files that a casgate made, and that no row names. Gone are
+	// copies whose remote file doesn't exist. Elsewhere are copies at other accounts.
+	// Foreign counts the remote files of other programs.
+	Unknown   []RemoteFile `json:"unknown"`
+	Gone      []Copy       `json:"gone"`
+	Elsewhere []Copy       `json:"elsewhere"`
+	Foreign   int          `json:"foreign"`
+	// Failures are the differences that could not be repaired.
+	Failures []string `json:"failures,omitempty"`
+}
+
+// RemoteFile is a file as a provider lists it.
+type RemoteFile struct {
+	ID        string     `json:"id"`
+	Name      string     `json:"name,omitempty"`
+	Size      int64      `json:"size"`
+	Purpose   string     `json:"purpose,omitempty"`
+	CreatedAt *time.Time `json:"created_at,omitempty"`
+}
