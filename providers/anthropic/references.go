@@ -94,7 +94,7 @@ func extensionOf(name string) string { return strings.ToLower(path.Ext(name)) }
 // four types of pictures into image blocks, and any file into a container for code
 // execution [D].
 func (p *Provider) References(mediaType, extension string) []providers.ReferenceKind {
-	switch stored := storedType(mediaType, cmp.Or(extension, providers.Extension("", mediaType))); {
+	switch stored := storedType(mediaType, extension); {
 	case stored == pdf, stored == plainText:
 		return []providers.ReferenceKind{document, container}
 	case slices.Contains(imageTypes, stored):

@@ -27,6 +27,7 @@ func TestReferences(t *testing.T) {
 		{"application/octet-stream", ".pdf", "application/pdf", document},
 		{"text/plain; charset=utf-8", ".txt", "text/plain", document},
 		{"text/plain", "", "text/plain", document},
+		{"text/markdown", "", "text/plain", document}, // no extension says otherwise, to the upload or to the reference
 		{"text/plain", ".rs", "text/plain", document},
 		{"text/x-go", ".go", "text/plain", document},
 		{"text/csv", ".txt", "text/plain", document},

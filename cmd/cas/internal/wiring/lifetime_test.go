@@ -1,0 +1,42 @@
+package wiring
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"casgate/cmd/cas/internal/settings"
+)
+
+// TestLifetimeSetting: CAS_<NAME>_LIFETIME reaches the adapter, and a wrong one is an
+// error that names it.
+func TestLifetimeSetting(t *testing.T) {
+	t.Setenv("CAS_ANTHROPIC_API_KEY", "sk-ant-0123456789")
+	for text, want := range map[string]time.Duration{"": 0, "720h": 720 * time.Hour} {
+		t.Setenv("CAS_ANTHROPIC_LIFETIME", text)
+		all, err := openAccounts(settings.Providers{}, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all.open) != 1 || all.open[0].settings.name != "anthropic" {
+			t.Fatalf("opened %+v; want anthropic alone", all.open)
+		}
+		if got := all.open[0].adapter.Describe().Purposes[0].Lifetime(); got != want {
+			t.Errorf("%q: files live %s; want %s", text, got, want)
+		}
+	}
+	for _, text := range []string{"30d", "0s", "-1h", "720"} {
+		t.Setenv("CAS_ANTHROPIC_LIFETIME", text)
+		if _, err := openAccounts(settings.Providers{}, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "CAS_ANTHROPIC_LIFETIME") {
+			t.Errorf("%q: got %v; want an error that names the setting", text, err)
+		}
+	}
+	t.Setenv("CAS_ANTHROPIC_LIFETIME", "")
+	t.Setenv("CAS_KIMI_API_KEY", "sk-0123456789")
+	t.Setenv("CAS_KIMI_LIFETIME", "720h")
+	if _, err := openAccounts(settings.Providers{}, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "CAS_KIMI_LIFETIME") {
+		t.Errorf("got %v; want an error, since Kimi takes no lifetime", err)
+	}
+}
