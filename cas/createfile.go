@@ -13,8 +13,8 @@ type NewFile struct {
 	Unique bool
 }
 
-// Check returns an *InvalidField for the first field that can't be stored. Create
-// sets the id, the digest and the size itself.
+// Check returns an *InvalidField for the first field that can't be stored. It does not
+// check the id, the digest and the size, which Create sets; File.Check does.
 func (n NewFile) Check() error { return n.checkDescription() }
 
 // Create stores an upload and creates a file that refers to it. Create calls describe
@@ -41,15 +41,14 @@ func (f *Files) Create(ctx context.Context, u Upload, describe func() NewFile) (
 		if ctx.Err() != nil { // the client has left, and would not learn the id
 			return f.store.index.Commit(commit, b)
 		}
-		n := described(b)
-		row, created, other, err := f.CommitFile(commit, b, n.File, n.Unique)
-		if other.ID != "" {
-			made = &other
+		done, err := f.CommitFile(commit, b, described(b))
+		if done.File.ID != "" {
+			made = &done.File
 		}
-		if row.Digest == b.Digest {
-			f.store.committed(row)
+		if done.Row.Digest == b.Digest {
+			f.store.committed(done.Row)
 		}
-		return row, created, err
+		return done.Row, done.Created, err
 	}
 	blob, stored, err := f.store.PutVerified(ctx, u)
 	switch {
@@ -60,8 +59,7 @@ func (f *Files) Create(ctx context.Context, u Upload, describe func() NewFile) (
 	case made != nil:
 		return *made, stored, nil
 	}
-	n := described(blob)
-	file, err = f.CreateFile(ctx, n.File, n.Unique)
+	file, err = f.CreateFile(ctx, described(blob))
 	if errors.Is(err, ErrBlobNotFound) {
 		return File{}, stored, fmt.Errorf("%w: %s was deleted right after it was stored; send it again", ErrUploadRaced, blob.Digest)
 	}

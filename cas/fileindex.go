@@ -17,16 +17,17 @@ import (
 type FileIndex interface {
 	// CreateFile stores a new file. Its blob must be visible to readers, else the error
 	// wraps ErrBlobNotFound. Until the file is deleted, the blob can be condemned only
-	// with force. With unique, if other files refer to the same blob, CreateFile returns
-	// the oldest of them and an error that wraps ErrDuplicateFile. f.CreatedAt is
-	// ignored. f.ExpiresAt must be in the future, else the error is an *InvalidField. If
+	// with Force. If n.Unique is set and other files refer to the same blob, CreateFile
+	// returns the oldest of them and an error that wraps ErrDuplicateFile. n.CreatedAt is
+	// ignored. n.ExpiresAt must be in the future, else the error is an *InvalidField. If
 	// the id exists, CreateFile returns the existing file.
-	CreateFile(ctx context.Context, f File, unique bool) (File, error)
+	CreateFile(ctx context.Context, n NewFile) (File, error)
 
 	// CommitFile is Index.Commit, and CreateFile of a file of that blob, in one step. If
-	// the commit leaves no live row, no file is created, and file is zero. If the file
-	// is refused, the blob is committed all the same, and the error is CreateFile's.
-	CommitFile(ctx context.Context, b Blob, f File, unique bool) (row Blob, created bool, file File, err error)
+	// the commit leaves no live row, no file is created, and the result's File is zero.
+	// If the file is refused, the blob is committed all the same, and the error is
+	// CreateFile's.
+	CommitFile(ctx context.Context, b Blob, n NewFile) (FileCommit, error)
 
 	// File returns the file.
 	File(ctx context.Context, id string) (File, error)
@@ -60,14 +61,21 @@ type FileIndex interface {
 	ResolveFile(ctx context.Context, id string, blob Blob) (File, error)
 
 	// CommitResolved is Index.Commit, and ResolveFile with that blob, in one step. If the
-	// blob is committed but the file can't be resolved, row is set and the error is
-	// ResolveFile's. If the row is not live, or has another size, the file stays as it
-	// is, and file is zero.
-	CommitResolved(ctx context.Context, b Blob, id string) (row Blob, created bool, file File, err error)
+	// blob is committed but the file can't be resolved, the result's Row is set and the
+	// error is ResolveFile's. If the row is not live, or has another size, the file stays
+	// as it is, and the result's File is zero.
+	CommitResolved(ctx context.Context, b Blob, id string) (FileCommit, error)
 
 	// FailFile records why a pending file's bytes could not be taken in. It changes no
 	// other file.
 	FailFile(ctx context.Context, id, reason string) error
+}
+
+// FileCommit is the result of a commit of a blob together with a file.
+type FileCommit struct {
+	Row     Blob // as Index.Commit returns it
+	Created bool // as Index.Commit returns it
+	File    File
 }
 
 // FileQuery selects a page of files. The zero value of each filter means no

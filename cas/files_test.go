@@ -379,13 +379,13 @@ func TestFilesTakeInAgain(t *testing.T) {
 					t.Errorf("%d files and %d blobs", files, blobs)
 				}
 				// The blob counts one file: with it gone it can go, too.
-				if err := s.store.Delete(t.Context(), b.Digest, false); !errors.Is(err, cas.ErrBlobInUse) {
+				if err := s.store.Delete(t.Context(), b.Digest, cas.CondemnOptions{}); !errors.Is(err, cas.ErrBlobInUse) {
 					t.Errorf("deleting the blob of a file: %v", err)
 				}
 				if _, err := s.DeleteFile(t.Context(), id); err != nil {
 					t.Error(err)
 				}
-				if err := s.store.Delete(t.Context(), b.Digest, false); err != nil {
+				if err := s.store.Delete(t.Context(), b.Digest, cas.CondemnOptions{}); err != nil {
 					t.Errorf("deleting a blob without files: %v", err)
 				}
 			})

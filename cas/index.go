@@ -36,8 +36,8 @@ type Index interface {
 
 	// Condemn makes a visible blob invisible to readers. The collector removes its bytes
 	// later. Errors: ErrBlobNotFound, and ErrBlobInUse if files refer to the blob and
-	// force is false.
-	Condemn(ctx context.Context, d Digest, force bool) error
+	// o.Force is false.
+	Condemn(ctx context.Context, d Digest, o CondemnOptions) error
 
 	// Suspect marks a live row of exactly this generation suspect. It leaves any other
 	// row as it is, and returns nil.
@@ -53,6 +53,11 @@ type Index interface {
 	// Check returns an error if the index does not answer. It is cheap enough for health
 	// checks.
 	Check(ctx context.Context) error
+}
+
+// CondemnOptions say which blobs may be condemned.
+type CondemnOptions struct {
+	Force bool // condemn the blob even if files refer to it
 }
 
 // Forgetter is implemented by an Index with a cache. Forget removes a blob from the

@@ -82,9 +82,9 @@ func (s *Store) Close() { s.memory.close() }
 func (s *Store) MaxBlobSize() int64 { return s.maxBlobSize }
 
 // Delete condemns a blob: readers no longer see it, and the collector removes its bytes
-// later. Errors: ErrBlobNotFound, ErrBlobInUse unless force is set, ErrIndexUnavailable.
-func (s *Store) Delete(ctx context.Context, d Digest, force bool) error {
-	return s.index.Condemn(ctx, d, force)
+// later. Errors: ErrBlobNotFound, ErrBlobInUse unless o.Force is set, ErrIndexUnavailable.
+func (s *Store) Delete(ctx context.Context, d Digest, o CondemnOptions) error {
+	return s.index.Condemn(ctx, d, o)
 }
 
 // Confirm asks the index, without its cache, whether readers may see a blob. Errors:

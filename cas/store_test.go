@@ -174,7 +174,7 @@ func TestStoreAgainstAModel(t *testing.T) {
 				i, _, d := pick(t)
 				arm(t)
 				defer disarm()
-				switch err := h.store.Delete(ctx, d, false); {
+				switch err := h.store.Delete(ctx, d, cas.CondemnOptions{}); {
 				case err == nil:
 					if facts[i] == absent {
 						t.Fatal("deleted a blob that wasn't there")
@@ -391,7 +391,7 @@ func TestOpenWithAStaleRow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.store.Delete(t.Context(), d, false); err != nil {
+	if err := h.store.Delete(t.Context(), d, cas.CondemnOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	refs, err := h.collector.StartDeleting(t.Context(), 0, 1)

@@ -103,12 +103,12 @@ func (f *Files) storeOrigin(ctx context.Context, file File) (taken File, b Blob,
 	}
 	u := Upload{Body: bytes, Size: object.Size, MediaType: file.MediaType, Name: file.Name}
 	u.commit = func(commit context.Context, b Blob) (Blob, bool, error) {
-		row, created, resolved, err := f.CommitResolved(commit, b, file.ID)
-		taken = resolved
-		if row.Digest == b.Digest {
-			f.store.committed(row)
+		done, err := f.CommitResolved(commit, b, file.ID)
+		taken = done.File
+		if done.Row.Digest == b.Digest {
+			f.store.committed(done.Row)
 		}
-		return row, created, err
+		return done.Row, done.Created, err
 	}
 	b, stored, err = f.store.Put(ctx, u)
 	if body.err != nil {

@@ -246,7 +246,7 @@ func TestFilesExpire(t *testing.T) {
 	made := s.newFile("x.txt", "not for long")
 	d := cas.DigestOf([]byte("not for long"))
 	soon := time.Now().Add(200 * time.Millisecond)
-	f, err := p.index.CreateFile(t.Context(), cas.File{ID: cas.NewFileID(), Digest: d, Name: "soon.txt", Purpose: "batch", ExpiresAt: soon}, false)
+	f, err := p.index.CreateFile(t.Context(), cas.NewFile{File: cas.File{ID: cas.NewFileID(), Digest: d, Name: "soon.txt", Purpose: "batch", ExpiresAt: soon}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,9 +42,9 @@ func TestFilesTakenInAndExpiredLeaveRecords(t *testing.T) {
 			api.Record{Kind: "backfill", Actor: "gateway", FileID: missing, Outcome: "failed", ErrorCode: "object_missing"})
 
 		soon := time.Now().Add(300 * time.Millisecond)
-		short, err := p.index.CreateFile(t.Context(), cas.File{
+		short, err := p.index.CreateFile(t.Context(), cas.NewFile{File: cas.File{
 			ID: cas.NewFileID(), Digest: d, Size: 13, Name: "x.txt", MediaType: "text/plain", Purpose: "user_data", ExpiresAt: soon,
-		}, false)
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}

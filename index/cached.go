@@ -148,10 +148,10 @@ func (c *Cached) Committed(row cas.Blob) {
 
 // Condemn implements cas.Index. When it returns, the blob is forgotten here, even if
 // the index failed: the change may have been made anyway.
-func (c *Cached) Condemn(ctx context.Context, d cas.Digest, force bool) error {
+func (c *Cached) Condemn(ctx context.Context, d cas.Digest, o cas.CondemnOptions) error {
 	c.Forget(d) // so that no caller gets it while the index works
 	defer c.Forget(d)
-	return c.inner.Condemn(ctx, d, force)
+	return c.inner.Condemn(ctx, d, o)
 }
 
 // Suspect implements cas.Index. It forgets the blob as Condemn does.

@@ -149,7 +149,7 @@ func TestCachedForgets(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, c *index.Cached, r *rows){
 		"by Forget":    func(t *testing.T, c *index.Cached, r *rows) { r.set(some, false); c.Forget(some) },
 		"by ForgetAll": func(t *testing.T, c *index.Cached, r *rows) { r.set(some, false); c.ForgetAll() },
-		"by Condemn":   func(t *testing.T, c *index.Cached, r *rows) { c.Condemn(t.Context(), some, false) },
+		"by Condemn":   func(t *testing.T, c *index.Cached, r *rows) { c.Condemn(t.Context(), some, cas.CondemnOptions{}) },
 		"by Suspect":   func(t *testing.T, c *index.Cached, r *rows) { c.Suspect(t.Context(), cas.ObjectRef{Digest: some}) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -181,7 +181,7 @@ func TestCachedForgets(t *testing.T) {
 func TestCachedFillAfterDelete(t *testing.T) {
 	t.Parallel()
 	for name, remove := range map[string]func(t *testing.T, c *index.Cached, r *rows){
-		"here":      func(t *testing.T, c *index.Cached, r *rows) { c.Condemn(t.Context(), some, false) },
+		"here":      func(t *testing.T, c *index.Cached, r *rows) { c.Condemn(t.Context(), some, cas.CondemnOptions{}) },
 		"elsewhere": func(t *testing.T, c *index.Cached, r *rows) { r.set(some, false); c.Forget(some) },
 		"gap":       func(t *testing.T, c *index.Cached, r *rows) { r.set(some, false); c.ForgetAll() },
 	} {
@@ -269,7 +269,7 @@ func TestCachedReadsItsWrites(t *testing.T) {
 				for _, d := range ds {
 					c.Blob(t.Context(), d)
 				}
-				c.Condemn(t.Context(), own, false)
+				c.Condemn(t.Context(), own, cas.CondemnOptions{})
 				if _, err := c.Blob(t.Context(), own); !errors.Is(err, cas.ErrBlobNotFound) {
 					t.Errorf("after Condemn: %v", err)
 				}

@@ -60,7 +60,7 @@ func (r *rows) Commit(_ context.Context, b cas.Blob) (cas.Blob, bool, error) {
 }
 
 // Condemn implements cas.Index.
-func (r *rows) Condemn(_ context.Context, d cas.Digest, _ bool) error {
+func (r *rows) Condemn(_ context.Context, d cas.Digest, _ cas.CondemnOptions) error {
 	r.set(d, false)
 	return nil
 }

@@ -150,7 +150,7 @@ func (h *Handlers) blobEverywhere(c echo.Context, d cas.Digest, force bool) erro
 		return err
 	}
 	removal, err := h.Copies.RemoveAll(ctx, removeRequest(c, d), func() error {
-		err := h.Store.Delete(ctx, d, force)
+		err := h.Store.Delete(ctx, d, cas.CondemnOptions{Force: force})
 		if errors.Is(err, cas.ErrBlobNotFound) {
 			return nil
 		}

@@ -23,7 +23,7 @@ import (
 type Store interface {
 	Blob(ctx context.Context, d cas.Digest) (cas.Blob, error)
 	Confirm(ctx context.Context, d cas.Digest) error
-	Delete(ctx context.Context, d cas.Digest, force bool) error
+	Delete(ctx context.Context, d cas.Digest, o cas.CondemnOptions) error
 }
 
 // Files keeps files.
@@ -67,7 +67,7 @@ func (h *Handlers) Blob(c echo.Context) error {
 	if everywhere {
 		return h.blobEverywhere(c, d, force)
 	}
-	if err := h.Store.Delete(c.Request().Context(), d, force); err != nil {
+	if err := h.Store.Delete(c.Request().Context(), d, cas.CondemnOptions{Force: force}); err != nil {
 		return problem.WithBlob(err, d)
 	}
 	return respond.JSON(c, http.StatusAccepted, api.Deleted{Digest: d, State: cas.StateCondemned})

@@ -232,7 +232,7 @@ var condemnTests = []test{
 			for j, force := range []bool{false, true} {
 				b := blob(digest(t, 2*i+j), 4)
 				arrange(t, x, b, state)
-				err := x.Condemn(t.Context(), b.Digest, force)
+				err := x.Condemn(t.Context(), b.Digest, cas.CondemnOptions{Force: force})
 				if !state.Visible() {
 					notFound(t, fmt.Sprintf("Condemn in state %s", state), err)
 					expect(t, x, b.Digest, state, 4)

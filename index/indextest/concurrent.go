@@ -114,7 +114,7 @@ var concurrentTests = []test{
 					case 0, 1:
 						s.upload(t, x, d)
 					case 2:
-						if err := x.Condemn(t.Context(), d, false); err != nil && !errors.Is(err, cas.ErrBlobNotFound) {
+						if err := x.Condemn(t.Context(), d, cas.CondemnOptions{}); err != nil && !errors.Is(err, cas.ErrBlobNotFound) {
 							t.Errorf("Condemn: %v", err)
 						}
 					case 3:

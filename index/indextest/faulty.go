@@ -73,11 +73,11 @@ func (f *Faulty) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created 
 }
 
 // Condemn implements cas.Index.
-func (f *Faulty) Condemn(ctx context.Context, d cas.Digest, force bool) error {
-	if err := f.fail(OpCondemn, d, func() { f.inner.Condemn(ctx, d, force) }); err != nil {
+func (f *Faulty) Condemn(ctx context.Context, d cas.Digest, o cas.CondemnOptions) error {
+	if err := f.fail(OpCondemn, d, func() { f.inner.Condemn(ctx, d, o) }); err != nil {
 		return err
 	}
-	return f.inner.Condemn(ctx, d, force)
+	return f.inner.Condemn(ctx, d, o)
 }
 
 // Suspect implements cas.Index.

@@ -58,18 +58,13 @@ func passFiles[T any](f *FaultyFiles, op string, d cas.Digest, call func() (T, e
 }
 
 // CreateFile implements cas.FileIndex.
-func (f *FaultyFiles) CreateFile(ctx context.Context, file cas.File, unique bool) (cas.File, error) {
-	return passFiles(f, OpCreateFile, file.Digest, func() (cas.File, error) { return f.inner.CreateFile(ctx, file, unique) })
+func (f *FaultyFiles) CreateFile(ctx context.Context, n cas.NewFile) (cas.File, error) {
+	return passFiles(f, OpCreateFile, n.Digest, func() (cas.File, error) { return f.inner.CreateFile(ctx, n) })
 }
 
 // CommitFile implements cas.FileIndex.
-func (f *FaultyFiles) CommitFile(ctx context.Context, b cas.Blob, file cas.File, unique bool) (row cas.Blob, created bool, made cas.File, err error) {
-	made, err = passFiles(f, OpCommitFile, b.Digest, func() (cas.File, error) {
-		stored, isNew, made, err := f.inner.CommitFile(ctx, b, file, unique)
-		row, created = stored, isNew
-		return made, err
-	})
-	return row, created, made, err
+func (f *FaultyFiles) CommitFile(ctx context.Context, b cas.Blob, n cas.NewFile) (cas.FileCommit, error) {
+	return passFiles(f, OpCommitFile, b.Digest, func() (cas.FileCommit, error) { return f.inner.CommitFile(ctx, b, n) })
 }
 
 // File implements cas.FileIndex.
@@ -119,13 +114,8 @@ func (f *FaultyFiles) ResolveFile(ctx context.Context, id string, blob cas.Blob)
 }
 
 // CommitResolved implements cas.FileIndex.
-func (f *FaultyFiles) CommitResolved(ctx context.Context, b cas.Blob, id string) (row cas.Blob, created bool, file cas.File, err error) {
-	file, err = passFiles(f, OpCommitResolved, b.Digest, func() (cas.File, error) {
-		stored, isNew, resolved, err := f.inner.CommitResolved(ctx, b, id)
-		row, created = stored, isNew
-		return resolved, err
-	})
-	return row, created, file, err
+func (f *FaultyFiles) CommitResolved(ctx context.Context, b cas.Blob, id string) (cas.FileCommit, error) {
+	return passFiles(f, OpCommitResolved, b.Digest, func() (cas.FileCommit, error) { return f.inner.CommitResolved(ctx, b, id) })
 }
 
 // FailFile implements cas.FileIndex.
@@ -151,7 +141,7 @@ var filesLostReplyTests = func() []test {
 	writes := map[string]lostReply{
 		"CreateFile": {
 			write: func(ctx context.Context, t *testing.T, x cas.FileIndex, d cas.Digest) error {
-				_, err := x.CreateFile(ctx, fileOf(t, 1, d), true)
+				_, err := x.CreateFile(ctx, cas.NewFile{File: fileOf(t, 1, d), Unique: true})
 				return err
 			},
 			after: func(t *testing.T, x Index, d cas.Digest) {
@@ -162,7 +152,7 @@ var filesLostReplyTests = func() []test {
 		},
 		"CommitFile": {
 			write: func(ctx context.Context, t *testing.T, x cas.FileIndex, d cas.Digest) error {
-				_, _, _, err := x.CommitFile(ctx, blob(d, 0), fileOf(t, 1, d), true)
+				_, err := x.CommitFile(ctx, blob(d, 0), cas.NewFile{File: fileOf(t, 1, d), Unique: true})
 				return err
 			},
 			after: func(t *testing.T, x Index, d cas.Digest) {
@@ -247,7 +237,7 @@ var filesLostReplyTests = func() []test {
 		"CommitResolved": {
 			before: func(t *testing.T, x Index, _ cas.Digest) { importFiles(t, x, imported(t, 1)) },
 			write: func(ctx context.Context, t *testing.T, x cas.FileIndex, d cas.Digest) error {
-				_, _, _, err := x.CommitResolved(ctx, blob(d, 0), fileID(t, 1))
+				_, err := x.CommitResolved(ctx, blob(d, 0), fileID(t, 1))
 				return err
 			},
 			after: func(t *testing.T, x Index, d cas.Digest) {

@@ -90,7 +90,7 @@ func live(t testing.TB, x Index, n int) cas.Digest {
 // createFile calls CreateFile, and fails the test on an error.
 func createFile(t testing.TB, x Index, f cas.File) cas.File {
 	t.Helper()
-	created, err := x.CreateFile(t.Context(), f, false)
+	created, err := x.CreateFile(t.Context(), cas.NewFile{File: f})
 	if err != nil {
 		t.Fatalf("CreateFile(%s): %v", f.ID, err)
 	}
@@ -169,7 +169,7 @@ func invalid(t testing.TB, what string, err error, field string) {
 // inUse fails the test unless the blob can't be condemned because of its files.
 func inUse(t testing.TB, x Index, d cas.Digest) {
 	t.Helper()
-	err := x.Condemn(t.Context(), d, false)
+	err := x.Condemn(t.Context(), d, cas.CondemnOptions{})
 	if !errors.Is(err, cas.ErrBlobInUse) || errors.Is(err, cas.ErrIndexUnavailable) {
 		t.Errorf("Condemn(%s): error %v; want one that wraps ErrBlobInUse only", d.Short(), err)
 	}
@@ -179,7 +179,7 @@ func inUse(t testing.TB, x Index, d cas.Digest) {
 // import, neither of which is there.
 func fileCalls(x Index, f, toImport cas.File) map[string]func(ctx context.Context) error {
 	return map[string]func(ctx context.Context) error{
-		"CreateFile":  func(ctx context.Context) error { _, err := x.CreateFile(ctx, f, false); return err },
+		"CreateFile":  func(ctx context.Context) error { _, err := x.CreateFile(ctx, cas.NewFile{File: f}); return err },
 		"File":        func(ctx context.Context) error { _, err := x.File(ctx, f.ID); return err },
 		"ListFiles":   func(ctx context.Context) error { _, err := x.ListFiles(ctx, cas.FileQuery{Limit: 1}); return err },
 		"DeleteFile":  func(ctx context.Context) error { _, err := x.DeleteFile(ctx, f.ID); return err },

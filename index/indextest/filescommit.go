@@ -15,13 +15,13 @@ var commitFileTests = []test{
 		b := blob(digest(t, 0), 0)
 		f := fullFile(t, 1, b.Digest)
 		f.Size = 0
-		row, created, file, err := x.CommitFile(t.Context(), b, f, true)
-		if err != nil || !created || row.State != cas.StateLive || row.Name != b.Name || row.MediaType != b.MediaType {
-			t.Fatalf("CommitFile: %+v, created %t, error %v", row, created, err)
+		got, err := x.CommitFile(t.Context(), b, cas.NewFile{File: f, Unique: true})
+		if err != nil || !got.Created || got.Row.State != cas.StateLive || got.Row.Name != b.Name || got.Row.MediaType != b.MediaType {
+			t.Fatalf("CommitFile: %+v, created %t, error %v", got.Row, got.Created, err)
 		}
-		f.Size, f.CreatedAt = size, file.CreatedAt
-		sameFile(t, "the file", file, f)
-		sameFile(t, "the file that is there", getFile(t, x, f.ID), file)
+		f.Size, f.CreatedAt = size, got.File.CreatedAt
+		sameFile(t, "the file", got.File, f)
+		sameFile(t, "the file that is there", getFile(t, x, f.ID), got.File)
 		expect(t, x, b.Digest, cas.StateLive, 0)
 		inUse(t, x, b.Digest)
 		deleteFile(t, x, f.ID)
@@ -36,12 +36,12 @@ var commitFileTests = []test{
 				arrange(t, x, without, state)
 				with.Generation, without.Generation = generation, generation
 				want, wantCreated := commit(t, x, without)
-				row, created, file, err := x.CommitFile(t.Context(), with, fileOf(t, n, with.Digest), false)
+				got, err := x.CommitFile(t.Context(), with, cas.NewFile{File: fileOf(t, n, with.Digest)})
 				what := fmt.Sprintf("CommitFile of generation %d, where it is %s", generation, state)
-				if err != nil || created != wantCreated || row.State != want.State || row.Generation != want.Generation || row.Digest != with.Digest {
-					t.Errorf("%s: %+v, created %t, error %v; want %+v, %t", what, row, created, err, want, wantCreated)
+				if err != nil || got.Created != wantCreated || got.Row.State != want.State || got.Row.Generation != want.Generation || got.Row.Digest != with.Digest {
+					t.Errorf("%s: %+v, created %t, error %v; want %+v, %t", what, got.Row, got.Created, err, want, wantCreated)
 				}
-				if made := file.ID != ""; made != (want.State == cas.StateLive) {
+				if made := got.File.ID != ""; made != (want.State == cas.StateLive) {
 					t.Errorf("%s: a file was made: %t", what, made)
 				}
 				if _, err := x.File(t.Context(), fileID(t, n)); (err == nil) != (want.State == cas.StateLive) {
@@ -53,13 +53,13 @@ var commitFileTests = []test{
 	{"leaves a row of another size alone", func(t *testing.T, x Index) {
 		b := blob(live(t, x, 0), 0)
 		b.Size++
-		row, created, file, err := x.CommitFile(t.Context(), b, fileOf(t, 1, b.Digest), false)
-		if err != nil || created || row.Size != size {
-			t.Errorf("%+v, created %t, error %v", row, created, err)
+		got, err := x.CommitFile(t.Context(), b, cas.NewFile{File: fileOf(t, 1, b.Digest)})
+		if err != nil || got.Created || got.Row.Size != size {
+			t.Errorf("%+v, created %t, error %v", got.Row, got.Created, err)
 		}
 		// The caller finds a broken database, and doesn't report the file to its client.
-		if file.ID != "" {
-			t.Errorf("a file was made: %+v", file)
+		if got.File.ID != "" {
+			t.Errorf("a file was made: %+v", got.File)
 		}
 		_, err = x.File(t.Context(), fileID(t, 1))
 		noFile(t, "File", err)
@@ -73,9 +73,9 @@ var commitFileTests = []test{
 			b := blob(digest(t, i), 0)
 			f := fileOf(t, i, b.Digest)
 			spoil(&f)
-			row, created, _, err := x.CommitFile(t.Context(), b, f, false)
-			if !errors.Is(err, cas.ErrInvalidFile) || errors.Is(err, cas.ErrIndexUnavailable) || !created || row.State != cas.StateLive {
-				t.Errorf("%d: %+v, created %t, error %v", i, row, created, err)
+			got, err := x.CommitFile(t.Context(), b, cas.NewFile{File: f})
+			if !errors.Is(err, cas.ErrInvalidFile) || errors.Is(err, cas.ErrIndexUnavailable) || !got.Created || got.Row.State != cas.StateLive {
+				t.Errorf("%d: %+v, created %t, error %v", i, got.Row, got.Created, err)
 			}
 			condemn(t, x, b.Digest)
 		}
@@ -83,7 +83,7 @@ var commitFileTests = []test{
 	{"refuses a blob that can't be committed", func(t *testing.T, x Index) {
 		b := blob(digest(t, 0), 0)
 		b.Name = "\x00"
-		if _, _, _, err := x.CommitFile(t.Context(), b, fileOf(t, 1, b.Digest), false); err == nil || errors.Is(err, cas.ErrIndexUnavailable) {
+		if _, err := x.CommitFile(t.Context(), b, cas.NewFile{File: fileOf(t, 1, b.Digest)}); err == nil || errors.Is(err, cas.ErrIndexUnavailable) {
 			t.Errorf("error %v", err)
 		}
 		expect(t, x, b.Digest, none, 0)
@@ -93,11 +93,11 @@ var commitFileTests = []test{
 		expired(t, x, fileOf(t, 1, d))
 		oldest := createFile(t, x, fileOf(t, 2, d))
 		createFile(t, x, fileOf(t, 3, d))
-		row, _, file, err := x.CommitFile(t.Context(), blob(d, 0), fileOf(t, 4, d), true)
-		if !errors.Is(err, cas.ErrDuplicateFile) || row.State != cas.StateLive {
-			t.Errorf("%+v, error %v", row, err)
+		got, err := x.CommitFile(t.Context(), blob(d, 0), cas.NewFile{File: fileOf(t, 4, d), Unique: true})
+		if !errors.Is(err, cas.ErrDuplicateFile) || got.Row.State != cas.StateLive {
+			t.Errorf("%+v, error %v", got.Row, err)
 		}
-		sameFile(t, "the other file", file, oldest)
+		sameFile(t, "the other file", got.File, oldest)
 		_, err = x.File(t.Context(), fileID(t, 4))
 		noFile(t, "File", err)
 	}},
@@ -106,14 +106,14 @@ var commitFileTests = []test{
 		there := createFile(t, x, fileOf(t, 1, d))
 		other := fileOf(t, 1, d)
 		other.Name = "other.txt"
-		_, _, file, err := x.CommitFile(t.Context(), blob(d, 0), other, true)
+		got, err := x.CommitFile(t.Context(), blob(d, 0), cas.NewFile{File: other, Unique: true})
 		if err != nil {
 			t.Error(err)
 		}
-		sameFile(t, "the file", file, there)
+		sameFile(t, "the file", got.File, there)
 		expired(t, x, fileOf(t, 2, d))
-		if _, _, file, err = x.CommitFile(t.Context(), blob(d, 0), fileOf(t, 2, d), false); err != nil || !file.ExpiresAt.IsZero() {
-			t.Errorf("in place of one that has expired: %+v, %v", file, err)
+		if got, err = x.CommitFile(t.Context(), blob(d, 0), cas.NewFile{File: fileOf(t, 2, d)}); err != nil || !got.File.ExpiresAt.IsZero() {
+			t.Errorf("in place of one that has expired: %+v, %v", got.File, err)
 		}
 	}},
 	{"of many of the same new bytes all succeed, and one brings them", func(t *testing.T, x Index) {
@@ -122,11 +122,11 @@ var commitFileTests = []test{
 			var brought, made atomic.Int32
 			together(6, func(i int) {
 				unique := i%2 == 0
-				row, created, file, err := x.CommitFile(t.Context(), b, fileOf(t, 10*round+i, b.Digest), unique)
-				if row.State != cas.StateLive || file.ID == "" || err != nil && (!unique || !errors.Is(err, cas.ErrDuplicateFile)) {
-					t.Errorf("%+v, %+v, %v", row, file, err)
+				got, err := x.CommitFile(t.Context(), b, cas.NewFile{File: fileOf(t, 10*round+i, b.Digest), Unique: unique})
+				if got.Row.State != cas.StateLive || got.File.ID == "" || err != nil && (!unique || !errors.Is(err, cas.ErrDuplicateFile)) {
+					t.Errorf("%+v, %+v, %v", got.Row, got.File, err)
 				}
-				if created {
+				if got.Created {
 					brought.Add(1)
 				}
 				if err == nil && unique {

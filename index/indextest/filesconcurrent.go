@@ -20,7 +20,7 @@ var filesConcurrentTests = []test{
 			var created, condemned atomic.Int32
 			together(6, func(i int) {
 				if i%3 == 0 {
-					err := x.Condemn(t.Context(), d, false)
+					err := x.Condemn(t.Context(), d, cas.CondemnOptions{})
 					switch {
 					case err == nil:
 						condemned.Add(1)
@@ -29,7 +29,7 @@ var filesConcurrentTests = []test{
 					}
 					return
 				}
-				_, err := x.CreateFile(t.Context(), fileOf(t, 10*round+i, d), false)
+				_, err := x.CreateFile(t.Context(), cas.NewFile{File: fileOf(t, 10*round+i, d)})
 				switch {
 				case err == nil:
 					created.Add(1)
@@ -50,9 +50,9 @@ var filesConcurrentTests = []test{
 			together(3, func(i int) {
 				switch i {
 				case 0:
-					condemnErr = x.Condemn(t.Context(), d, false)
+					condemnErr = x.Condemn(t.Context(), d, cas.CondemnOptions{})
 				case 1:
-					_, createErr = x.CreateFile(t.Context(), fileOf(t, round, d), true)
+					_, createErr = x.CreateFile(t.Context(), cas.NewFile{File: fileOf(t, round, d), Unique: true})
 				case 2:
 					if _, err := x.ExpireFiles(t.Context(), 10); err != nil {
 						t.Errorf("ExpireFiles: %v", err)
@@ -75,7 +75,7 @@ var filesConcurrentTests = []test{
 			var mu sync.Mutex
 			var winners, losers []string
 			together(16, func(i int) {
-				f, err := x.CreateFile(t.Context(), fileOf(t, 20*round+i, d), true)
+				f, err := x.CreateFile(t.Context(), cas.NewFile{File: fileOf(t, 20*round+i, d), Unique: true})
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -106,7 +106,7 @@ var filesConcurrentTests = []test{
 			var mu sync.Mutex
 			var seen []cas.File
 			together(8, func(i int) {
-				f, err := x.CreateFile(t.Context(), fileOf(t, round, ds[i%2]), i%3 == 0)
+				f, err := x.CreateFile(t.Context(), cas.NewFile{File: fileOf(t, round, ds[i%2]), Unique: i%3 == 0})
 				if err != nil {
 					t.Errorf("CreateFile: %v", err)
 				}
@@ -273,7 +273,7 @@ var filesConcurrentTests = []test{
 				case 0:
 					_, resolveErr = x.ResolveFile(t.Context(), id, blob(d, 0))
 				case 1:
-					condemnErr = x.Condemn(t.Context(), d, false)
+					condemnErr = x.Condemn(t.Context(), d, cas.CondemnOptions{})
 				case 2:
 					if round%2 == 0 {
 						_, deleteErr = x.DeleteFile(t.Context(), id)

@@ -48,7 +48,7 @@ var createFileTests = []test{
 			b := blob(digest(t, i), 0)
 			arrange(t, x, b, state)
 			for j, unique := range []bool{false, true} {
-				_, err := x.CreateFile(t.Context(), fileOf(t, 2*i+j, b.Digest), unique)
+				_, err := x.CreateFile(t.Context(), cas.NewFile{File: fileOf(t, 2*i+j, b.Digest), Unique: unique})
 				switch {
 				case state.Visible() && !unique && err != nil:
 					t.Errorf("CreateFile of a %s blob: %v", state, err)
@@ -59,17 +59,17 @@ var createFileTests = []test{
 				}
 			}
 		}
-		_, err := x.CreateFile(t.Context(), fileOf(t, 100, cas.Digest{}), false)
+		_, err := x.CreateFile(t.Context(), cas.NewFile{File: fileOf(t, 100, cas.Digest{})})
 		notFound(t, "CreateFile without a digest", err)
 	}},
 	{"wants a visible blob, though another file may refer to it", func(t *testing.T, x Index) {
 		d := live(t, x, 0)
 		createFile(t, x, fileOf(t, 1, d))
-		if err := x.Condemn(t.Context(), d, true); err != nil {
+		if err := x.Condemn(t.Context(), d, cas.CondemnOptions{Force: true}); err != nil {
 			t.Fatal(err)
 		}
 		for _, unique := range []bool{false, true} {
-			_, err := x.CreateFile(t.Context(), fileOf(t, 2, d), unique)
+			_, err := x.CreateFile(t.Context(), cas.NewFile{File: fileOf(t, 2, d), Unique: unique})
 			notFound(t, "CreateFile", err)
 		}
 	}},
@@ -94,11 +94,11 @@ var createFileTests = []test{
 		b := blob(digest(t, 0), 0)
 		commit(t, x, b)
 		f := createFile(t, x, fileOf(t, 1, b.Digest))
-		if err := x.Condemn(t.Context(), b.Digest, true); err != nil {
+		if err := x.Condemn(t.Context(), b.Digest, cas.CondemnOptions{Force: true}); err != nil {
 			t.Fatal(err)
 		}
 		expect(t, x, b.Digest, cas.StateCondemned, 0)
-		notFound(t, "Condemn again", x.Condemn(t.Context(), b.Digest, false))
+		notFound(t, "Condemn again", x.Condemn(t.Context(), b.Digest, cas.CondemnOptions{}))
 		sameFile(t, "the file", getFile(t, x, f.ID), f)
 		refs, err := x.StartDeleting(t.Context(), 0, 10)
 		if err != nil || len(refs) != 1 || refs[0] != b.Object() {
@@ -116,7 +116,7 @@ var createFileTests = []test{
 	{"is refused if unique bytes are wanted, and another file has them", func(t *testing.T, x Index) {
 		d, another := live(t, x, 0), live(t, x, 1)
 		create := func(n int, d cas.Digest) (cas.File, error) {
-			return x.CreateFile(t.Context(), fileOf(t, n, d), true)
+			return x.CreateFile(t.Context(), cas.NewFile{File: fileOf(t, n, d), Unique: true})
 		}
 		first, err := create(5, d)
 		if err != nil {
@@ -153,11 +153,11 @@ var createFileTests = []test{
 		d := live(t, x, 0)
 		expired(t, x, fileOf(t, 1, d))
 		expired(t, x, fileOf(t, 2, d))
-		f, err := x.CreateFile(t.Context(), fileOf(t, 3, d), true)
+		f, err := x.CreateFile(t.Context(), cas.NewFile{File: fileOf(t, 3, d), Unique: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		other, err := x.CreateFile(t.Context(), fileOf(t, 4, d), true)
+		other, err := x.CreateFile(t.Context(), cas.NewFile{File: fileOf(t, 4, d), Unique: true})
 		if !errors.Is(err, cas.ErrDuplicateFile) {
 			t.Errorf("error %v; want ErrDuplicateFile", err)
 		}
@@ -168,7 +168,7 @@ var createFileTests = []test{
 		f := fileOf(t, 1, live(t, x, 0))
 		for _, at := range []time.Time{time.Unix(1, 0), later(-long)} {
 			f.ExpiresAt = at
-			_, err := x.CreateFile(t.Context(), f, false)
+			_, err := x.CreateFile(t.Context(), cas.NewFile{File: f})
 			invalid(t, fmt.Sprintf("CreateFile that expired at %s", at), err, "expires_at")
 		}
 		_, err := x.File(t.Context(), f.ID)
@@ -182,13 +182,13 @@ var createFileTests = []test{
 		again := fileOf(t, 1, another)
 		for _, state := range []string{"live", "condemned"} {
 			for _, unique := range []bool{false, true} {
-				got, err := x.CreateFile(t.Context(), again, unique)
+				got, err := x.CreateFile(t.Context(), cas.NewFile{File: again, Unique: unique})
 				if err != nil {
 					t.Errorf("CreateFile again, blob %s: %v", state, err)
 				}
 				sameFile(t, "the file created again", got, first)
 			}
-			if err := x.Condemn(t.Context(), d, true); state == "live" && err != nil {
+			if err := x.Condemn(t.Context(), d, cas.CondemnOptions{Force: true}); state == "live" && err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -200,7 +200,7 @@ var createFileTests = []test{
 				f := fileOf(t, n, digest(t, 0))
 				expired(t, x, f)
 				f.Digest, f.Name = d, "new.txt"
-				got, err := x.CreateFile(t.Context(), f, unique)
+				got, err := x.CreateFile(t.Context(), cas.NewFile{File: f, Unique: unique})
 				if err != nil || got.Digest != d || got.Name != "new.txt" {
 					t.Errorf("CreateFile: %+v, error %v", got, err)
 				}
@@ -249,7 +249,7 @@ var createFileTests = []test{
 		} {
 			f := fullFile(t, i, d)
 			c.change(&f)
-			_, err := x.CreateFile(t.Context(), f, false)
+			_, err := x.CreateFile(t.Context(), cas.NewFile{File: f})
 			invalid(t, fmt.Sprintf("case %d", i), err, c.field)
 		}
 		condemn(t, x, d)

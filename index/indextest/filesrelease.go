@@ -47,7 +47,7 @@ var releaseFileTests = []test{
 	{"leaves blobs unchanged that readers don't see", func(t *testing.T, x Index) {
 		d := live(t, x, 0)
 		f := createFile(t, x, fileOf(t, 1, d))
-		if err := x.Condemn(t.Context(), d, true); err != nil {
+		if err := x.Condemn(t.Context(), d, cas.CondemnOptions{Force: true}); err != nil {
 			t.Fatal(err)
 		}
 		sameFile(t, "the file", releaseFile(t, x, f.ID, false), f)
@@ -78,7 +78,7 @@ var releaseFileTests = []test{
 			made := make([]error, 2)
 			together(files+len(made), func(i int) {
 				if i >= files {
-					_, made[i-files] = x.CreateFile(t.Context(), fileOf(t, 10*round+i, d), false)
+					_, made[i-files] = x.CreateFile(t.Context(), cas.NewFile{File: fileOf(t, 10*round+i, d)})
 					return
 				}
 				_, last, err := x.ReleaseFile(t.Context(), fileID(t, 10*round+i))

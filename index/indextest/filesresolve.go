@@ -15,12 +15,12 @@ var commitResolvedTests = []test{
 		f.MediaType, f.Origin.Error = "", "not found at first"
 		importFiles(t, x, f)
 		b := blob(digest(t, 0), 0)
-		row, created, file, err := x.CommitResolved(t.Context(), b, f.ID)
-		if err != nil || !created || row.State != cas.StateLive || row.Name != b.Name || row.MediaType != b.MediaType {
-			t.Fatalf("CommitResolved: %+v, created %t, error %v", row, created, err)
+		got, err := x.CommitResolved(t.Context(), b, f.ID)
+		if err != nil || !got.Created || got.Row.State != cas.StateLive || got.Row.Name != b.Name || got.Row.MediaType != b.MediaType {
+			t.Fatalf("CommitResolved: %+v, created %t, error %v", got.Row, got.Created, err)
 		}
 		f.Digest, f.Size, f.MediaType, f.Origin.Error = b.Digest, size, b.MediaType, ""
-		sameFile(t, "the file", file, f)
+		sameFile(t, "the file", got.File, f)
 		sameFile(t, "the file that is there", getFile(t, x, f.ID), f)
 		expect(t, x, b.Digest, cas.StateLive, 0)
 		inUse(t, x, b.Digest)
@@ -37,14 +37,14 @@ var commitResolvedTests = []test{
 				arrange(t, x, without, state)
 				with.Generation, without.Generation = generation, generation
 				want, wantCreated := commit(t, x, without)
-				row, created, file, err := x.CommitResolved(t.Context(), with, fileID(t, n))
+				got, err := x.CommitResolved(t.Context(), with, fileID(t, n))
 				what := fmt.Sprintf("CommitResolved of generation %d, where it is %s", generation, state)
-				if err != nil || created != wantCreated || row.State != want.State || row.Generation != want.Generation || row.Digest != with.Digest {
-					t.Errorf("%s: %+v, created %t, error %v; want %+v, %t", what, row, created, err, want, wantCreated)
+				if err != nil || got.Created != wantCreated || got.Row.State != want.State || got.Row.Generation != want.Generation || got.Row.Digest != with.Digest {
+					t.Errorf("%s: %+v, created %t, error %v; want %+v, %t", what, got.Row, got.Created, err, want, wantCreated)
 				}
 				now := getFile(t, x, fileID(t, n))
-				if resolved := !now.IsPending(); resolved != (want.State == cas.StateLive) || resolved != (file.ID != "") {
-					t.Errorf("%s: resolved %t, and what is returned is %+v", what, resolved, file)
+				if resolved := !now.IsPending(); resolved != (want.State == cas.StateLive) || resolved != (got.File.ID != "") {
+					t.Errorf("%s: resolved %t, and what is returned is %+v", what, resolved, got.File)
 				}
 			}
 		}
@@ -53,9 +53,9 @@ var commitResolvedTests = []test{
 		importFiles(t, x, imported(t, 1))
 		b := blob(live(t, x, 0), 0)
 		b.Size++
-		row, created, file, err := x.CommitResolved(t.Context(), b, fileID(t, 1))
-		if err != nil || created || row.Size != size || file.ID != "" {
-			t.Errorf("%+v, created %t, file %+v, error %v", row, created, file, err)
+		got, err := x.CommitResolved(t.Context(), b, fileID(t, 1))
+		if err != nil || got.Created || got.Row.Size != size || got.File.ID != "" {
+			t.Errorf("%+v, created %t, file %+v, error %v", got.Row, got.Created, got.File, err)
 		}
 		sameFile(t, "the file", getFile(t, x, fileID(t, 1)), imported(t, 1))
 		condemn(t, x, b.Digest)
@@ -65,11 +65,11 @@ var commitResolvedTests = []test{
 		importFiles(t, x, imported(t, 1))
 		first := resolve(t, x, fileID(t, 1), d)
 		b := blob(digest(t, 1), 0)
-		row, created, file, err := x.CommitResolved(t.Context(), b, first.ID)
-		if err != nil || !created || row.State != cas.StateLive {
-			t.Errorf("%+v, created %t, error %v", row, created, err)
+		got, err := x.CommitResolved(t.Context(), b, first.ID)
+		if err != nil || !got.Created || got.Row.State != cas.StateLive {
+			t.Errorf("%+v, created %t, error %v", got.Row, got.Created, err)
 		}
-		sameFile(t, "the file", file, first)
+		sameFile(t, "the file", got.File, first)
 		condemn(t, x, b.Digest)
 		inUse(t, x, d)
 	}},
@@ -78,10 +78,10 @@ var commitResolvedTests = []test{
 		ageFile(t, x, fileID(t, 1), 2*long)
 		for i, id := range []string{fileID(t, 0), fileID(t, 1), "", "file-\x00"} {
 			b := blob(digest(t, i), 0)
-			row, created, _, err := x.CommitResolved(t.Context(), b, id)
+			got, err := x.CommitResolved(t.Context(), b, id)
 			noFile(t, fmt.Sprintf("CommitResolved(%q)", id), err)
-			if !created || row.State != cas.StateLive {
-				t.Errorf("%q: %+v, created %t", id, row, created)
+			if !got.Created || got.Row.State != cas.StateLive {
+				t.Errorf("%q: %+v, created %t", id, got.Row, got.Created)
 			}
 			condemn(t, x, b.Digest)
 		}
@@ -90,7 +90,7 @@ var commitResolvedTests = []test{
 		importFiles(t, x, imported(t, 1))
 		b := blob(digest(t, 0), 0)
 		b.Name = "\x00"
-		if _, _, _, err := x.CommitResolved(t.Context(), b, fileID(t, 1)); err == nil || errors.Is(err, cas.ErrIndexUnavailable) {
+		if _, err := x.CommitResolved(t.Context(), b, fileID(t, 1)); err == nil || errors.Is(err, cas.ErrIndexUnavailable) {
 			t.Errorf("error %v", err)
 		}
 		expect(t, x, b.Digest, none, 0)
@@ -109,11 +109,11 @@ var commitResolvedTests = []test{
 					}
 					return
 				}
-				row, created, file, err := x.CommitResolved(t.Context(), bs[i%2], id)
-				if row.State != cas.StateLive || err != nil && !errors.Is(err, cas.ErrFileNotFound) || err == nil && file.IsPending() {
-					t.Errorf("%+v, %+v, %v", row, file, err)
+				got, err := x.CommitResolved(t.Context(), bs[i%2], id)
+				if got.Row.State != cas.StateLive || err != nil && !errors.Is(err, cas.ErrFileNotFound) || err == nil && got.File.IsPending() {
+					t.Errorf("%+v, %+v, %v", got.Row, got.File, err)
 				}
-				if created {
+				if got.Created {
 					brought.Add(1)
 				}
 			})

@@ -184,7 +184,7 @@ func commit(t testing.TB, x Index, b cas.Blob) (row cas.Blob, created bool) {
 // condemn calls Condemn, and fails the test on an error.
 func condemn(t testing.TB, x Index, d cas.Digest) {
 	t.Helper()
-	if err := x.Condemn(t.Context(), d, false); err != nil {
+	if err := x.Condemn(t.Context(), d, cas.CondemnOptions{}); err != nil {
 		t.Fatalf("Condemn(%s): %v", d.Short(), err)
 	}
 }

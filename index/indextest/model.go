@@ -154,7 +154,7 @@ func (m *model) condemn(t *rapid.T) {
 		row.State = cas.StateCondemned
 		m.rows[d] = row
 	}
-	if err := m.x.Condemn(m.t.Context(), d, force); !errors.Is(err, want) {
+	if err := m.x.Condemn(m.t.Context(), d, cas.CondemnOptions{Force: force}); !errors.Is(err, want) {
 		t.Fatalf("Condemn, forced %v: error %v; want %v", force, err, want)
 	}
 }
@@ -174,7 +174,7 @@ func (m *model) createFile(t *rapid.T) {
 	default:
 		m.files[d] = append(m.files[d], id)
 	}
-	got, err := m.x.CreateFile(m.t.Context(), fileOf(m.t, m.nextFile, d), unique)
+	got, err := m.x.CreateFile(m.t.Context(), cas.NewFile{File: fileOf(m.t, m.nextFile, d), Unique: unique})
 	if !errors.Is(err, want) || got.ID != wantID {
 		t.Fatalf("CreateFile, unique %v: %q, error %v; want %q, error %v", unique, got.ID, err, wantID, want)
 	}

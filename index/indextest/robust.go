@@ -56,7 +56,7 @@ func calls(x Index, d cas.Digest) map[string]func(ctx context.Context) error {
 		"Blob":           func(ctx context.Context) error { _, err := x.Blob(ctx, d); return err },
 		"Touch":          func(ctx context.Context) error { _, err := x.Touch(ctx, d); return err },
 		"Commit":         func(ctx context.Context) error { _, _, err := x.Commit(ctx, blob(d, 0)); return err },
-		"Condemn":        func(ctx context.Context) error { return x.Condemn(ctx, d, false) },
+		"Condemn":        func(ctx context.Context) error { return x.Condemn(ctx, d, cas.CondemnOptions{}) },
 		"Suspect":        func(ctx context.Context) error { return x.Suspect(ctx, cas.ObjectRef{Digest: d}) },
 		"Missing":        func(ctx context.Context) error { _, err := x.Missing(ctx, []cas.Digest{d}); return err },
 		"List":           func(ctx context.Context) error { _, err := x.List(ctx, cas.Query{Limit: 1}); return err },

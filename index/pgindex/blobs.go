@@ -130,15 +130,15 @@ select 'condemned', pg_notify($2, encode(digest, 'hex'))::text as told from cond
 union all
 select case when used then 'used' else 'outdated' end, null from seen where not exists (select from condemned)`
 
-// Condemn implements cas.Index. With force the blob is condemned even if files refer to
-// it. The collector doesn't ask about files, since only force condemns a blob that has
+// Condemn implements cas.Index. With Force the blob is condemned even if files refer to
+// it. The collector doesn't ask about files, since only Force condemns a blob that has
 // any. The files stay, and have their bytes again after the next upload of the blob.
-func (x *Index) Condemn(ctx context.Context, d cas.Digest, force bool) error {
+func (x *Index) Condemn(ctx context.Context, d cas.Digest, o cas.CondemnOptions) error {
 	call, cancel := bounded(ctx)
 	defer cancel()
 	for {
 		var outcome string
-		if err := x.pool.QueryRow(call, sqlCondemn, d[:], channel, !force).Scan(&outcome, nil); err != nil {
+		if err := x.pool.QueryRow(call, sqlCondemn, d[:], channel, !o.Force).Scan(&outcome, nil); err != nil {
 			return blobFault(ctx, "condemn", d, err)
 		}
 		switch outcome {

@@ -120,7 +120,7 @@ func TestStartDeletingSkipsLocked(t *testing.T) {
 	t.Parallel()
 	x := newTestIndex(t, pgtest.New(t))
 	put(t, x.Index)
-	if err := x.Condemn(t.Context(), some.Digest, false); err != nil {
+	if err := x.Condemn(t.Context(), some.Digest, cas.CondemnOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	tx, err := x.db.Begin(t.Context())

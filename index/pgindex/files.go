@@ -65,9 +65,10 @@ select ` + fileTable.Select() + `, true from other`
 const sqlRefusal = `
 select exists (select from blobs where digest = $1 and state in ('live', 'suspect')), coalesce($2::timestamptz <= now(), false)`
 
-// CreateFile implements cas.FileIndex. It stores all fields of f but two: the creation
+// CreateFile implements cas.FileIndex. It stores all fields of n but two: the creation
 // time is the index's, and the size is the blob's.
-func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (cas.File, error) {
+func (x *Index) CreateFile(ctx context.Context, n cas.NewFile) (cas.File, error) {
+	f := n.File
 	if err := f.Check(); err != nil {
 		return cas.File{}, err
 	}
@@ -76,7 +77,7 @@ func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (cas.Fi
 	defer cancel()
 	for {
 		var other bool
-		created, err := fileTable.Scan(x.pool.QueryRow(call, sqlCreateFile, createArgs(f, unique)...), &other)
+		created, err := fileTable.Scan(x.pool.QueryRow(call, sqlCreateFile, createArgs(n)...), &other)
 		switch {
 		case err == nil && other:
 			return created, fmt.Errorf("%s: %w: %s has the same bytes", doing, cas.ErrDuplicateFile, created.ID)
@@ -106,8 +107,8 @@ func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (cas.Fi
 }
 
 // createArgs are the arguments of sqlCreateFile.
-func createArgs(f cas.File, unique bool) []any {
-	return newFile.Args(f, f.Digest[:], f.ID, unique, nullIfZero(f.ExpiresAt))
+func createArgs(n cas.NewFile) []any {
+	return newFile.Args(n.File, n.Digest[:], n.ID, n.Unique, nullIfZero(n.ExpiresAt))
 }
 
 // isTaken reports whether the id of a new file belongs to an existing row, or to a row

@@ -91,7 +91,7 @@ func TestCondemnMeetsAFile(t *testing.T) {
 				c.before(t, x)
 			}
 			meet(t, x, c.commit, func(ctx context.Context) {
-				if err := x.Condemn(ctx, some.Digest, false); !errors.Is(err, c.want) {
+				if err := x.Condemn(ctx, some.Digest, cas.CondemnOptions{}); !errors.Is(err, c.want) {
 					t.Errorf("Condemn: %v; want %v", err, c.want)
 				}
 			}, c.statements...)
@@ -105,7 +105,7 @@ func expiredFile(t *testing.T, x testIndex) {
 	t.Helper()
 	f := aFile("file-expired")
 	f.ExpiresAt = time.Now().Add(time.Hour)
-	if _, err := x.CreateFile(t.Context(), f, false); err != nil {
+	if _, err := x.CreateFile(t.Context(), cas.NewFile{File: f}); err != nil {
 		t.Fatal(err)
 	}
 	x.AgeFile(t, f.ID, 2*time.Hour)
@@ -134,7 +134,7 @@ func TestUniqueFileMeetsAFile(t *testing.T) {
 				c.before(t, x)
 			}
 			meet(t, x, c.commit, func(ctx context.Context) {
-				f, err := x.CreateFile(ctx, aFile("file-mine"), true)
+				f, err := x.CreateFile(ctx, cas.NewFile{File: aFile("file-mine"), Unique: true})
 				if !errors.Is(err, c.want) || (c.want == cas.ErrDuplicateFile && f.ID != "file-other") {
 					t.Errorf("CreateFile: %q, error %v; want %v", f.ID, err, c.want)
 				}

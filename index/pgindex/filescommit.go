@@ -13,45 +13,45 @@ import (
 
 // CommitFile implements cas.FileIndex. The two statements are sent together, and are
 // one implicit transaction, as all statements up to a Sync are.
-func (x *Index) CommitFile(ctx context.Context, b cas.Blob, f cas.File, unique bool) (row cas.Blob, created bool, file cas.File, err error) {
-	f.Digest = b.Digest
-	if b.Check() != nil || f.Check() != nil {
-		return x.commitThenCreate(ctx, b, f, unique)
+func (x *Index) CommitFile(ctx context.Context, b cas.Blob, n cas.NewFile) (done cas.FileCommit, err error) {
+	n.Digest = b.Digest
+	if b.Check() != nil || n.File.Check() != nil {
+		return x.commitThenCreate(ctx, b, n)
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
 	var both pgx.Batch
 	both.Queue(sqlCommit, commitArgs(b)...).QueryRow(func(answer pgx.Row) error {
-		row, err = blobTable.Scan(answer, &created)
+		done.Row, err = blobTable.Scan(answer, &done.Created)
 		return err
 	})
 	var other bool
-	both.Queue(sqlCreateFile, createArgs(f, unique)...).QueryRow(func(answer pgx.Row) error {
-		file, err = fileTable.Scan(answer, &other)
+	both.Queue(sqlCreateFile, createArgs(n)...).QueryRow(func(answer pgx.Row) error {
+		done.File, err = fileTable.Scan(answer, &other)
 		return err
 	})
 	err = x.pool.SendBatch(call, &both).Close()
 	switch {
 	case isTaken(err): // neither was done
-		return x.commitThenCreate(ctx, b, f, unique)
-	case errors.Is(err, pgx.ErrNoRows) && row.State == cas.StateLive && row.Size == b.Size: // it is refused, or the blob changed meanwhile
-		file, err = x.CreateFile(ctx, f, unique)
-		return row, created, file, err
+		return x.commitThenCreate(ctx, b, n)
+	case errors.Is(err, pgx.ErrNoRows) && done.Row.State == cas.StateLive && done.Row.Size == b.Size: // it is refused, or the blob changed meanwhile
+		done.File, err = x.CreateFile(ctx, n)
+		return done, err
 	case errors.Is(err, pgx.ErrNoRows):
-		return row, created, cas.File{}, nil
+		return cas.FileCommit{Row: done.Row, Created: done.Created}, nil
 	case err != nil:
-		return cas.Blob{}, false, cas.File{}, blobFault(ctx, "commit", b.Digest, err)
-	case row.Size != b.Size:
+		return cas.FileCommit{}, blobFault(ctx, "commit", b.Digest, err)
+	case done.Row.Size != b.Size:
 		// The database is broken, and the file was created with the wrong size. No caller
 		// knows the file yet.
 		if !other {
-			_, err = x.DeleteFile(ctx, file.ID)
+			_, err = x.DeleteFile(ctx, done.File.ID)
 		}
-		return row, created, cas.File{}, err
+		return cas.FileCommit{Row: done.Row, Created: done.Created}, err
 	case other:
-		return row, created, file, duplicate(f.ID, file)
+		return done, duplicate(n.ID, done.File)
 	}
-	return row, created, file, nil
+	return done, nil
 }
 
 // sqlLockPending locks a file before its blob, as all statements do that lock both.
@@ -59,7 +59,7 @@ const sqlLockPending = `select from files f where f.id = $1 and f.digest is null
 
 // CommitResolved implements cas.FileIndex. It sends the statements together, as
 // CommitFile does.
-func (x *Index) CommitResolved(ctx context.Context, b cas.Blob, id string) (row cas.Blob, created bool, file cas.File, err error) {
+func (x *Index) CommitResolved(ctx context.Context, b cas.Blob, id string) (done cas.FileCommit, err error) {
 	if b.Check() != nil || !cas.IsFileID(id) {
 		return x.commitThenResolve(ctx, b, id)
 	}
@@ -68,46 +68,46 @@ func (x *Index) CommitResolved(ctx context.Context, b cas.Blob, id string) (row 
 	var all pgx.Batch
 	all.Queue(sqlLockPending, id)
 	all.Queue(sqlCommit, commitArgs(b)...).QueryRow(func(answer pgx.Row) error {
-		row, err = blobTable.Scan(answer, &created)
+		done.Row, err = blobTable.Scan(answer, &done.Created)
 		return err
 	})
 	var visible bool
 	all.Queue(sqlResolveFile, id, b.Digest[:], b.Size).QueryRow(func(answer pgx.Row) error {
-		file, err = fileTable.Scan(answer, &visible)
+		done.File, err = fileTable.Scan(answer, &visible)
 		return err
 	})
 	err = x.pool.SendBatch(call, &all).Close()
 	switch {
 	case err != nil && !errors.Is(err, pgx.ErrNoRows):
-		return cas.Blob{}, false, cas.File{}, blobFault(ctx, "commit", b.Digest, err)
-	case row.Digest != b.Digest:
-		return cas.Blob{}, false, cas.File{}, blobFault(ctx, "commit", b.Digest, err)
-	case row.State != cas.StateLive || row.Size != b.Size:
-		return row, created, cas.File{}, nil
+		return cas.FileCommit{}, blobFault(ctx, "commit", b.Digest, err)
+	case done.Row.Digest != b.Digest:
+		return cas.FileCommit{}, blobFault(ctx, "commit", b.Digest, err)
+	case done.Row.State != cas.StateLive || done.Row.Size != b.Size:
+		return cas.FileCommit{Row: done.Row, Created: done.Created}, nil
 	case err != nil:
-		return row, created, cas.File{}, fileFault(ctx, "resolve", id, err)
-	case file.IsPending(): // it changed while the statements ran
-		file, err = x.ResolveFile(ctx, id, row)
+		return cas.FileCommit{Row: done.Row, Created: done.Created}, fileFault(ctx, "resolve", id, err)
+	case done.File.IsPending(): // it changed while the statements ran
+		done.File, err = x.ResolveFile(ctx, id, done.Row)
 	}
-	return row, created, file, err
+	return done, err
 }
 
 // commitThenResolve is CommitResolved with one statement after the other.
-func (x *Index) commitThenResolve(ctx context.Context, b cas.Blob, id string) (row cas.Blob, created bool, file cas.File, err error) {
-	if row, created, err = x.Commit(ctx, b); err != nil || row.State != cas.StateLive || row.Size != b.Size {
-		return row, created, cas.File{}, err
+func (x *Index) commitThenResolve(ctx context.Context, b cas.Blob, id string) (done cas.FileCommit, err error) {
+	if done.Row, done.Created, err = x.Commit(ctx, b); err != nil || done.Row.State != cas.StateLive || done.Row.Size != b.Size {
+		return done, err
 	}
-	file, err = x.ResolveFile(ctx, id, row)
-	return row, created, file, err
+	done.File, err = x.ResolveFile(ctx, id, done.Row)
+	return done, err
 }
 
 // commitThenCreate is CommitFile with one statement after the other.
-func (x *Index) commitThenCreate(ctx context.Context, b cas.Blob, f cas.File, unique bool) (row cas.Blob, created bool, file cas.File, err error) {
-	if row, created, err = x.Commit(ctx, b); err != nil || row.State != cas.StateLive || row.Size != b.Size {
-		return row, created, cas.File{}, err
+func (x *Index) commitThenCreate(ctx context.Context, b cas.Blob, n cas.NewFile) (done cas.FileCommit, err error) {
+	if done.Row, done.Created, err = x.Commit(ctx, b); err != nil || done.Row.State != cas.StateLive || done.Row.Size != b.Size {
+		return done, err
 	}
-	file, err = x.CreateFile(ctx, f, unique)
-	return row, created, file, err
+	done.File, err = x.CreateFile(ctx, n)
+	return done, err
 }
 
 // duplicate is the error if another file has the same bytes.

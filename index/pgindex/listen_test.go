@@ -79,11 +79,11 @@ func TestListen(t *testing.T) {
 	if err := x.Suspect(t.Context(), some.Object()); err != nil { // changes nothing
 		t.Fatal(err)
 	}
-	if err := x.Condemn(t.Context(), some.Digest, false); err != nil {
+	if err := x.Condemn(t.Context(), some.Digest, cas.CondemnOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	e.expect(change)
-	if err := x.Condemn(t.Context(), some.Digest, false); !errors.Is(err, cas.ErrBlobNotFound) {
+	if err := x.Condemn(t.Context(), some.Digest, cas.CondemnOptions{}); !errors.Is(err, cas.ErrBlobNotFound) {
 		t.Fatal(err)
 	}
 	for _, payload := range []string{"news of another kind", "", fmt.Sprintf("%064d", 0)[1:] + "x"} {
@@ -109,7 +109,7 @@ func TestListenReconnects(t *testing.T) {
 		e.expect("listening false", "gap", "listening true")
 	}
 	put(t, x.Index)
-	if err := x.Condemn(t.Context(), some.Digest, false); err != nil {
+	if err := x.Condemn(t.Context(), some.Digest, cas.CondemnOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	e.expect("change " + some.Digest.Short())
@@ -133,7 +133,7 @@ func TestListenBesideAPooler(t *testing.T) {
 	e.expect("gap", "listening true")
 	x := open(t, pgindex.Options{URL: pooled})
 	put(t, x)
-	if err := x.Condemn(t.Context(), some.Digest, false); err != nil {
+	if err := x.Condemn(t.Context(), some.Digest, cas.CondemnOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	e.expect("change " + some.Digest.Short())
@@ -177,7 +177,7 @@ func TestListenProbes(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, x.Index)
-	if err := x.Condemn(t.Context(), some.Digest, false); err != nil {
+	if err := x.Condemn(t.Context(), some.Digest, cas.CondemnOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	e.expect("change " + some.Digest.Short())

@@ -148,10 +148,10 @@ const (
 	sqlInUse   = `select exists (select 1 from files where digest = ?1 and ` + aliveFile + `)`
 )
 
-// Condemn implements cas.Index. With force the blob is condemned even if files refer to
-// it. The collector doesn't ask about files, since only force condemns a blob that has
+// Condemn implements cas.Index. With Force the blob is condemned even if files refer to
+// it. The collector doesn't ask about files, since only Force condemns a blob that has
 // any. The files stay, and have their bytes again after the next upload of the blob.
-func (x *Index) Condemn(ctx context.Context, d cas.Digest, force bool) error {
+func (x *Index) Condemn(ctx context.Context, d cas.Digest, o cas.CondemnOptions) error {
 	var used bool
 	err := x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		at := now()
@@ -159,7 +159,7 @@ func (x *Index) Condemn(ctx context.Context, d cas.Digest, force bool) error {
 			return err
 		}
 		err := tx.QueryRowContext(ctx, sqlInUse, d[:], at).Scan(&used)
-		if err != nil || (used && !force) {
+		if err != nil || (used && !o.Force) {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, sqlCondemn, at, d[:])
@@ -168,7 +168,7 @@ func (x *Index) Condemn(ctx context.Context, d cas.Digest, force bool) error {
 	switch {
 	case err != nil:
 		return blobFault(ctx, "condemn", d, err)
-	case used && !force:
+	case used && !o.Force:
 		return fmt.Errorf("condemn blob %s: %w: there are files with these bytes", d.Short(), cas.ErrBlobInUse)
 	}
 	return nil

@@ -17,35 +17,36 @@ where digest = ?1 and ` + aliveFile + `
 order by created_at, id
 limit 1`
 
-// CreateFile implements cas.FileIndex. It stores all fields of f but two: the creation
+// CreateFile implements cas.FileIndex. It stores all fields of n but two: the creation
 // time is the index's, and the size is the blob's.
-func (x *Index) CreateFile(ctx context.Context, f cas.File, unique bool) (created cas.File, err error) {
-	if err := f.Check(); err != nil {
+func (x *Index) CreateFile(ctx context.Context, n cas.NewFile) (created cas.File, err error) {
+	if err := n.File.Check(); err != nil {
 		return cas.File{}, err
 	}
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		created, err = fileOnce(ctx, tx, f, unique)
+		created, err = fileOnce(ctx, tx, n)
 		return err
 	})
 	if err != nil {
-		return created, fileFault(ctx, "create", f.ID, err)
+		return created, fileFault(ctx, "create", n.ID, err)
 	}
 	return created, nil
 }
 
 // fileOnce stores a file, or returns the existing file with its id.
-func fileOnce(ctx context.Context, tx *sql.Tx, f cas.File, unique bool) (cas.File, error) {
-	f.CreatedAt = clock()
-	there, err := fileTable.Scan(tx.QueryRowContext(ctx, sqlAliveFile, f.ID, f.CreatedAt.UnixMicro()))
+func fileOnce(ctx context.Context, tx *sql.Tx, n cas.NewFile) (cas.File, error) {
+	n.CreatedAt = clock()
+	there, err := fileTable.Scan(tx.QueryRowContext(ctx, sqlAliveFile, n.ID, n.CreatedAt.UnixMicro()))
 	if !errors.Is(err, sql.ErrNoRows) {
 		return there, err
 	}
-	return createFile(ctx, tx, f, unique)
+	return createFile(ctx, tx, n)
 }
 
 // createFile stores a file with an unused id. If the error wraps cas.ErrDuplicateFile,
 // it returns the other file.
-func createFile(ctx context.Context, tx *sql.Tx, f cas.File, unique bool) (cas.File, error) {
+func createFile(ctx context.Context, tx *sql.Tx, n cas.NewFile) (cas.File, error) {
+	f := n.File
 	at := f.CreatedAt.UnixMicro()
 	blob, err := visibleBlob(ctx, tx, f.Digest)
 	if err != nil {
@@ -54,7 +55,7 @@ func createFile(ctx context.Context, tx *sql.Tx, f cas.File, unique bool) (cas.F
 	if !f.ExpiresAt.IsZero() && f.ExpiresAt.UnixMicro() <= at {
 		return cas.File{}, &cas.InvalidField{Field: "expires_at", Problem: "is past"}
 	}
-	if unique {
+	if n.Unique {
 		other, err := fileTable.Scan(tx.QueryRowContext(ctx, sqlOldestFile, f.Digest[:], at))
 		if err == nil {
 			return other, fmt.Errorf("%w: %s has the same bytes", cas.ErrDuplicateFile, other.ID)

@@ -9,14 +9,14 @@ import (
 )
 
 // CommitFile implements cas.FileIndex.
-func (x *Index) CommitFile(ctx context.Context, b cas.Blob, f cas.File, unique bool) (row cas.Blob, created bool, file cas.File, err error) {
-	f.Digest = b.Digest
-	refused := f.Check()
-	row, created, err = x.commitWith(ctx, b, func(ctx context.Context, tx *sql.Tx) error {
+func (x *Index) CommitFile(ctx context.Context, b cas.Blob, n cas.NewFile) (done cas.FileCommit, err error) {
+	n.Digest = b.Digest
+	refused := n.File.Check()
+	done.Row, done.Created, err = x.commitWith(ctx, b, func(ctx context.Context, tx *sql.Tx) error {
 		if refused != nil {
 			return nil
 		}
-		file, err = fileOnce(ctx, tx, f, unique)
+		done.File, err = fileOnce(ctx, tx, n)
 		if errors.Is(err, cas.ErrDuplicateFile) || errors.Is(err, cas.ErrInvalidFile) {
 			refused, err = err, nil
 		}
@@ -24,18 +24,18 @@ func (x *Index) CommitFile(ctx context.Context, b cas.Blob, f cas.File, unique b
 	})
 	switch {
 	case err != nil:
-		return cas.Blob{}, false, cas.File{}, err
+		return cas.FileCommit{}, err
 	case refused != nil:
-		err = fileFault(ctx, "create", f.ID, refused)
+		err = fileFault(ctx, "create", n.ID, refused)
 	}
-	return row, created, file, err
+	return done, err
 }
 
 // CommitResolved implements cas.FileIndex.
-func (x *Index) CommitResolved(ctx context.Context, b cas.Blob, id string) (row cas.Blob, created bool, file cas.File, err error) {
+func (x *Index) CommitResolved(ctx context.Context, b cas.Blob, id string) (done cas.FileCommit, err error) {
 	var refused error
-	row, created, err = x.commitWith(ctx, b, func(ctx context.Context, tx *sql.Tx) error {
-		file, err = resolve(ctx, tx, id, b.Digest)
+	done.Row, done.Created, err = x.commitWith(ctx, b, func(ctx context.Context, tx *sql.Tx) error {
+		done.File, err = resolve(ctx, tx, id, b.Digest)
 		if errors.Is(err, sql.ErrNoRows) {
 			refused, err = err, nil
 		}
@@ -43,11 +43,11 @@ func (x *Index) CommitResolved(ctx context.Context, b cas.Blob, id string) (row 
 	})
 	switch {
 	case err != nil:
-		return cas.Blob{}, false, cas.File{}, err
+		return cas.FileCommit{}, err
 	case refused != nil:
 		err = fileFault(ctx, "resolve", id, refused)
 	}
-	return row, created, file, err
+	return done, err
 }
 
 // commitWith commits a blob. If the row is then live and has the blob's size, it calls

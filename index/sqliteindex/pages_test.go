@@ -131,7 +131,7 @@ func BenchmarkCreateFile(b *testing.B) {
 	put(b, x.Index)
 	for b.Loop() {
 		f := cas.File{ID: cas.NewFileID(), Digest: some.Digest, Name: "a.txt", MediaType: "text/plain", Purpose: "assistants"}
-		if _, err := x.CreateFile(b.Context(), f, false); err != nil {
+		if _, err := x.CreateFile(b.Context(), cas.NewFile{File: f}); err != nil {
 			b.Fatal(err)
 		}
 	}

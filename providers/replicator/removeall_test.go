@@ -41,7 +41,7 @@ func (w *world) remember(t *testing.T, d cas.Digest) forgetful {
 func removeAll(t *testing.T, r *replicator.Replicator, w *world, q replicator.Request) []ledger.Copy {
 	t.Helper()
 	q.OperationID = "removal"
-	rm, err := r.RemoveAll(t.Context(), q, func() error { return w.store.Delete(t.Context(), q.Digest, false) })
+	rm, err := r.RemoveAll(t.Context(), q, func() error { return w.store.Delete(t.Context(), q.Digest, cas.CondemnOptions{}) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestRemoveAllFindsWhatWasBegunMeanwhile(t *testing.T) {
 	q2.OperationID = "removal"
 	rm, err := r.RemoveAll(t.Context(), q2, func() error {
 		ensure(t, r, q)
-		return w.store.Delete(t.Context(), q.Digest, false)
+		return w.store.Delete(t.Context(), q.Digest, cas.CondemnOptions{})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -232,7 +232,7 @@ func TestRemoveAllIsLeft(t *testing.T) {
 	w.depot.hook(only(providers.OpDelete, func(ctx context.Context, _ string) error { return g.pass(ctx) }), nil)
 	q.OperationID, q.Actor, q.File = "removal", "me", "file-1"
 	ctx, leave := context.WithCancel(t.Context())
-	rm, err := r.RemoveAll(ctx, q, func() error { return w.store.Delete(ctx, q.Digest, false) })
+	rm, err := r.RemoveAll(ctx, q, func() error { return w.store.Delete(ctx, q.Digest, cas.CondemnOptions{}) })
 	if err != nil {
 		t.Fatal(err)
 	}
