@@ -31,6 +31,8 @@ type Dialect struct {
 	// ClassifyError refines the error made from an answer by the provider's own codes.
 	// It may change Kind, Code, RetryAfter, TooMany and Hint.
 	ClassifyError func(*providers.Error, ErrorBody)
+	// ParseErrorBody reads the body of an answer. Nil means the function ParseErrorBody.
+	ParseErrorBody func(body []byte) ErrorBody
 	// Secrets are removed from all texts, in addition to the key. So are the matches of
 	// Private.
 	Secrets []string
@@ -85,6 +87,9 @@ func NewClient(api API, dialect Dialect, s providers.Settings) (*Client, error) 
 	}
 	if dialect.Status == nil {
 		dialect.Status = readyUnlessFailed
+	}
+	if dialect.ParseErrorBody == nil {
+		dialect.ParseErrorBody = ParseErrorBody
 	}
 	transport := s.Transport
 	if transport == nil {
@@ -191,16 +196,5 @@ func readyUnlessFailed(word string) providers.Status {
 
 // request makes a request with the credential. The caller has escaped the path.
 func (c *Client) request(ctx context.Context, method, path string, query url.Values) (*http.Request, error) {
-	target := c.base + path
-	if len(query) > 0 {
-		target += "?" + query.Encode()
-	}
-	r, err := http.NewRequestWithContext(ctx, method, target, nil)
-	if err != nil {
-		return nil, fmt.Errorf("making a request to %s: %w", c.description.Host, err)
-	}
-	r.Header.Set("User-Agent", userAgent)
-	r.Header.Set("Accept", "application/json")
-	c.dialect.Authorize(r)
-	return r, nil
+	return c.requestOf(ctx, Request{Method: method, URL: c.base + path, Query: query})
 }

@@ -13,6 +13,8 @@ type ErrorBody struct {
 	Type    string
 	Code    string // numbers in decimal
 	Message string
+	// Status is a word, as Google's APIs have it in addition to a number as the code.
+	Status string
 	// Stated: the body says that the call failed, even if the HTTP status is 2xx.
 	Stated bool
 	// JSON: the body is a JSON object. Then it comes from the provider, and not from a
@@ -62,12 +64,13 @@ type bodyFields struct {
 	Type    json.RawMessage `json:"type"`
 	Code    json.RawMessage `json:"code"`
 	Message json.RawMessage `json:"message"`
+	Status  json.RawMessage `json:"status"`
 	Msg     json.RawMessage `json:"msg"`
 	Detail  json.RawMessage `json:"detail"`
 }
 
 func (f bodyFields) errorBody() ErrorBody {
-	p := ErrorBody{Type: loose(f.Type), Code: loose(f.Code), Message: loose(f.Message)}
+	p := ErrorBody{Type: loose(f.Type), Code: loose(f.Code), Message: loose(f.Message), Status: loose(f.Status)}
 	for _, other := range []json.RawMessage{f.Msg, f.Detail} {
 		if p.Message == "" {
 			p.Message = loose(other)

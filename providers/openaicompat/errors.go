@@ -84,7 +84,7 @@ func (c *Client) sourceFailed(caller context.Context, err error) error {
 // nil. The body counts more than the status, since some providers send errors with
 // status 200.
 func (c *Client) refusal(op providers.Op, status int, header http.Header, body []byte) error {
-	p := ParseErrorBody(body)
+	p := c.dialect.ParseErrorBody(body)
 	if success(status) && !p.Stated {
 		return nil
 	}

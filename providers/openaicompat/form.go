@@ -27,6 +27,7 @@ type form struct {
 	tail        []byte
 	content     io.ReadCloser
 	left        int64 // of the content
+	held        bool  // the last byte of the content is still to be read, after those left
 	ended       bool  // the content has ended
 	length      int64 // of the whole body, in bytes
 	contentType string
@@ -93,6 +94,12 @@ func (a API) newForm(u providers.Upload, content io.ReadCloser) (*form, error) {
 		contentType: w.FormDataContentType(),
 		done:        make(chan struct{}),
 	}, nil
+}
+
+// newPlain makes a body that is the content alone. It yields the last byte only after
+// the content ended without an error.
+func newPlain(u providers.Upload, content io.ReadCloser) *form {
+	return &form{content: content, left: max(u.Size-1, 0), held: u.Size > 0, length: u.Size, done: make(chan struct{})}
 }
 
 // partType returns the media type for the file's part. A malformed media type could
@@ -176,16 +183,33 @@ func (f *form) nextContent(p []byte) (int, error) {
 		return n, nil
 	case err != io.EOF:
 		return n, err
-	case f.left > 0:
-		return n, fmt.Errorf("the content ended %d bytes too early: %w", f.left, io.ErrUnexpectedEOF)
+	case f.left > 0 || f.held:
+		return n, f.tooEarly()
 	}
 	f.ended = true
 	return n, nil
 }
 
+func (f *form) tooEarly() error {
+	left := f.left
+	if f.held {
+		left++
+	}
+	return fmt.Errorf("the content ended %d bytes too early: %w", left, io.ErrUnexpectedEOF)
+}
+
 // end reads the end of the content, where a verifying source returns its error.
 func (f *form) end() error {
 	var one [1]byte
+	if f.held {
+		switch _, err := io.ReadFull(f.content, one[:]); {
+		case err == io.EOF:
+			return f.tooEarly()
+		case err != nil:
+			return err
+		}
+		f.tail, f.held = []byte{one[0]}, false
+	}
 	for range 100 { // an empty read without an error is allowed, but not forever
 		n, err := f.content.Read(one[:])
 		switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -18,49 +19,70 @@ func (c *Client) Upload(ctx context.Context, u providers.Upload) (providers.Remo
 		// The provider can't refuse a purpose that it isn't told.
 		return providers.RemoteFile{}, c.Refuse(providers.OpUpload, "unknown_purpose", fmt.Sprintf("there is no purpose %q", u.Purpose), nil)
 	}
+	answer, err := c.send(ctx, u, c.formOf, func(ctx context.Context) (*http.Request, error) {
+		return c.request(ctx, http.MethodPost, "/files", nil)
+	})
+	if err != nil {
+		return providers.RemoteFile{}, err
+	}
+	file, err := c.file(providers.OpUpload, answer.Status, answer.Body)
+	if err != nil {
+		return providers.RemoteFile{}, err
+	}
+	return c.completed(file, u), nil
+}
+
+func (c *Client) formOf(u providers.Upload, content io.ReadCloser) (*form, error) {
+	return c.api.newForm(u, content)
+}
+
+// send sends the body that newBody makes of an upload's content, with the request that
+// newRequest makes, and returns the whole answer.
+func (c *Client) send(
+	ctx context.Context, u providers.Upload,
+	newBody func(providers.Upload, io.ReadCloser) (*form, error), newRequest func(context.Context) (*http.Request, error),
+) (Answer, error) {
 	limit := uploadTimeout + time.Duration(float64(u.Size)/uploadRate*float64(time.Second))
 	call, cancel := context.WithTimeoutCause(ctx, limit, errNoAnswer)
 	defer cancel()
 	content, err := u.Open(call)
 	if err != nil {
-		return providers.RemoteFile{}, c.sourceFailed(ctx, err)
+		return Answer{}, c.sourceFailed(ctx, err)
 	}
-	body, err := c.api.newForm(u, content)
+	body, err := newBody(u, content)
 	if err != nil {
-		return providers.RemoteFile{}, c.Refuse(providers.OpUpload, "", err.Error(), errors.Join(err, content.Close()))
+		return Answer{}, c.Refuse(providers.OpUpload, "", err.Error(), errors.Join(err, content.Close()))
 	}
 	defer func() {
 		cancel() // ends a read of the content
 		body.finish()
 	}()
 	var connected atomic.Bool
-	request, err := c.request(traced(call, &connected), http.MethodPost, "/files", nil)
+	request, err := newRequest(traced(call, &connected))
 	if err != nil {
-		return providers.RemoteFile{}, c.Refuse(providers.OpUpload, "", err.Error(), err)
+		return Answer{}, c.Refuse(providers.OpUpload, "", err.Error(), err)
 	}
 	request.Body, request.ContentLength = body, body.length
-	request.Header.Set("Content-Type", body.contentType)
+	if body.contentType != "" {
+		request.Header.Set("Content-Type", body.contentType)
+	}
 
 	response, err := c.http.Do(request)
 	if err != nil {
 		begun, failed := body.state()
 		if failed != nil && call.Err() == nil {
-			return providers.RemoteFile{}, c.sourceFailed(ctx, failed)
+			return Answer{}, c.sourceFailed(ctx, failed)
 		}
-		return providers.RemoteFile{}, c.broken(ctx, call, providers.OpUpload, begun || connected.Load(), err)
+		return Answer{}, c.broken(ctx, call, providers.OpUpload, begun || connected.Load(), err)
 	}
 	answer, err := c.read(ctx, call, providers.OpUpload, response, maxAnswer)
 	if err != nil {
-		return providers.RemoteFile{}, err
+		return Answer{}, err
 	}
 	if !body.whole.Load() {
-		return providers.RemoteFile{}, c.BadAnswer(providers.OpUpload, response.StatusCode, "the answer says that the file is stored, but the upload was incomplete")
+		return Answer{}, c.BadAnswer(providers.OpUpload, response.StatusCode, "the answer says that the file is stored, but the upload was incomplete")
 	}
-	file, err := c.file(providers.OpUpload, response.StatusCode, answer)
-	if err != nil {
-		return providers.RemoteFile{}, err
-	}
-	return c.completed(file, u), nil
+	return Answer{response.StatusCode, response.Header, answer}, nil
 }
 
 // traced sets connected when a request gets its connection. Nothing is sent before.
