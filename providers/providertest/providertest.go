@@ -55,6 +55,10 @@ type Harness struct {
 	NoPurposes bool
 	// ForbiddenInNames are characters that the provider accepts in no name.
 	ForbiddenInNames string
+	// PlainUploads: the body of an upload is the file alone, and not a form.
+	PlainUploads bool
+	// EmptyObjects: an empty JSON object confirms a delete, and is a list without files.
+	EmptyObjects bool
 	// ReturnsGenerated: the provider returns the bytes of files that it made itself, and of
 	// no others.
 	ReturnsGenerated bool

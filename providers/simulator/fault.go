@@ -164,15 +164,16 @@ func (f *Fault) tell() {
 const gatewayTimeoutPage = "<html>\r\n<head><title>504 Gateway Time-out</title></head>\r\n<body>\r\n" +
 	"<center><h1>504 Gateway Time-out</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
 
-// withoutID removes the id and the data from an answer. An answer that is not a JSON
+// withoutID removes the id, the name and the data from an answer. An answer that is not a JSON
 // object, such as a file's bytes, becomes an empty object.
 func withoutID(a Answer) Answer {
 	object := map[string]any{}
 	if err := json.Unmarshal(a.Body, &object); err != nil {
 		object = map[string]any{}
 	}
-	delete(object, "id")
-	delete(object, "data")
+	for _, name := range []string{"id", "data", "name", "file"} {
+		delete(object, name)
+	}
 	return JSON(http.StatusOK, object)
 }
 

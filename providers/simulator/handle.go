@@ -71,6 +71,7 @@ func (c *Core) Handle(op providers.Op, answer func(r *http.Request) Answer) http
 			query.Del("after")
 			query.Del("after_id")
 			query.Del("page")
+			query.Del("pageToken")
 			r.URL.RawQuery = query.Encode()
 			fault = nil
 		}

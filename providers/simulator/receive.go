@@ -65,6 +65,21 @@ func (c *Core) Receive(r *http.Request, order Order) (Form, error) {
 	return form, nil
 }
 
+// ReceiveFile reads an upload whose body is the file alone, and stops at the gate of
+// BodyRead. The name and the media type came with an earlier request.
+func (c *Core) ReceiveFile(r *http.Request, name, mediaType string) (File, error) {
+	f, err := readFile(r.Body)
+	if err != nil {
+		return File{}, err
+	}
+	f.Name, f.MediaType = name, mediaType
+	c.mu.Lock()
+	c.last = Received{ContentLength: r.ContentLength, Order: []string{"file"}, Fields: map[string]string{}, FileName: name, MediaType: mediaType}
+	c.mu.Unlock()
+	c.pass(BodyRead)
+	return f, nil
+}
+
 func (f *Form) add(part *multipart.Part, order Order) error {
 	kind, parameters, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
 	if err != nil || kind != "form-data" || parameters["name"] == "" {
