@@ -5,7 +5,7 @@ import "time"
 // Providers are the common settings of the providers. The settings of one provider are
 // environment variables with its name.
 type Providers struct {
-	Simulate      bool          `name:"simulate-providers" help:"Simulate Kimi, GLM and Anthropic in this process, to try casgate without keys; only on a loopback address."`
+	Simulate      bool          `name:"simulate-providers" help:"Simulate Kimi, GLM, Anthropic and Gemini in this process, to try casgate without keys; only on a loopback address."`
 	ProvidersFile string        `name:"providers-file" env:"CAS_PROVIDERS_FILE" help:"JSON file with a list of further providers that have an OpenAI-like file API." placeholder:"FILE"`
 	CopyEviction  string        `name:"copy-eviction" env:"CAS_COPY_EVICTION" default:"lru" enum:"lru,off" help:"If an account is full: lru removes the least recently used copies there, off answers 507."`
 	CopyWait      time.Duration `name:"copy-wait" env:"CAS_COPY_WAIT" default:"60s" help:"How long a request waits for a copy before its answer is 202."`

@@ -18,11 +18,13 @@ import (
 	"casgate/cmd/cas/internal/settings"
 	"casgate/providers"
 	"casgate/providers/anthropic"
+	"casgate/providers/gemini"
 	"casgate/providers/glm"
 	"casgate/providers/guard"
 	"casgate/providers/kimi"
 	"casgate/providers/openaicompat"
 	"casgate/providers/simulator/anthropicsim"
+	"casgate/providers/simulator/geminisim"
 	"casgate/providers/simulator/glmsim"
 	"casgate/providers/simulator/kimisim"
 )
@@ -46,6 +48,9 @@ var adapters = []adapter{
 	{"xai", openaicompat.Open, nil},
 	{"anthropic", anthropic.Open, func(key string) (http.Handler, string) {
 		return anthropicsim.New(anthropicsim.Options{Keys: []string{key}}), anthropicsim.Prefix
+	}},
+	{"gemini", gemini.Open, func(key string) (http.Handler, string) {
+		return geminisim.New(geminisim.Options{Key: key}), geminisim.Prefix
 	}},
 }
 
