@@ -10,13 +10,13 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: build ## start a gateway on 127.0.0.1:8080; without keys, Kimi and GLM are simulated
+run: build ## start a gateway on 127.0.0.1:8080; without keys, four providers are simulated
 	@if env | grep -Eq '^CAS_[A-Z0-9_]+_API_KEY(_FILE)?=.'; then \
 		exec bin/cas serve; \
 	fi; \
 	case "$${CAS_LISTEN:-127.0.0.1:8080}" in \
 	127.* | localhost:* | '[::1]:'*) \
-		echo 'No key of a provider is set (CAS_KIMI_API_KEY, CAS_GLM_API_KEY, …): Kimi and GLM are SIMULATED.'; \
+		echo 'No key of a provider is set (CAS_KIMI_API_KEY, CAS_GLM_API_KEY, …): Kimi, GLM, Anthropic and Gemini are SIMULATED.'; \
 		exec bin/cas serve --simulate-providers ;; \
 	*) exec bin/cas serve ;; \
 	esac
