@@ -156,7 +156,7 @@ func TestDeleteEverywhereWithoutAKey(t *testing.T) {
 			Key:  ledger.Key{Digest: file.Digest(), Provider: "kimi", Account: providers.Account("kimi", "api.example", "an earlier key"), Purpose: "file-extract", Extension: ".txt"},
 			Name: "a.txt", MediaType: "text/plain", Size: 9, OperationID: "earlier",
 		}
-		if _, err := p.index.EnterCopy(t.Context(), wanted, "file_1"); err != nil {
+		if _, _, err := p.index.Change(t.Context(), ledger.Enter(wanted, "file_1")); err != nil {
 			t.Fatal(err)
 		}
 		a := s.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"casgate/cas"
-	"casgate/providers"
 	"casgate/providers/ledger"
 )
 
@@ -164,76 +163,15 @@ func (c *CachedLedger) changing(d cas.Digest) (done func()) {
 	return func() { c.Forget(d) }
 }
 
-// EnterCopy implements ledger.Store.
-func (c *CachedLedger) EnterCopy(ctx context.Context, w ledger.Wanted, fileID string) (ledger.Copy, error) {
-	defer c.changing(w.Digest)()
-	return c.inner.EnterCopy(ctx, w, fileID)
+// Change implements ledger.Store.
+func (c *CachedLedger) Change(ctx context.Context, t ledger.Transition) (ledger.Copy, bool, error) {
+	defer c.changing(t.Key.Digest)()
+	return c.inner.Change(ctx, t)
 }
 
-// RequestCopy implements ledger.Store.
-func (c *CachedLedger) RequestCopy(ctx context.Context, w ledger.Wanted) (ledger.Copy, error) {
-	defer c.changing(w.Digest)()
-	return c.inner.RequestCopy(ctx, w)
-}
-
-// ClaimCopy implements ledger.Store.
-func (c *CachedLedger) ClaimCopy(ctx context.Context, w ledger.Wanted, lease time.Duration) (ledger.Copy, bool, error) {
-	defer c.changing(w.Digest)()
-	return c.inner.ClaimCopy(ctx, w, lease)
-}
-
-// ExtendLease implements ledger.Store. No copy that is remembered has a lease.
-func (c *CachedLedger) ExtendLease(ctx context.Context, k ledger.Key, fence int64, lease time.Duration) (bool, error) {
-	return c.inner.ExtendLease(ctx, k, fence, lease)
-}
-
-// CompleteCopy implements ledger.Store.
-func (c *CachedLedger) CompleteCopy(ctx context.Context, k ledger.Key, fence int64, f providers.RemoteFile) (ledger.Copy, bool, error) {
-	defer c.changing(k.Digest)()
-	return c.inner.CompleteCopy(ctx, k, fence, f)
-}
-
-// FailCopy implements ledger.Store.
-func (c *CachedLedger) FailCopy(ctx context.Context, k ledger.Key, fence int64, f ledger.Failure) (ledger.Copy, bool, error) {
-	defer c.changing(k.Digest)()
-	return c.inner.FailCopy(ctx, k, fence, f)
-}
-
-// LoseCopy implements ledger.Store.
-func (c *CachedLedger) LoseCopy(ctx context.Context, k ledger.Key, fileID string, allowed int, window time.Duration) (ledger.Copy, error) {
-	defer c.changing(k.Digest)()
-	return c.inner.LoseCopy(ctx, k, fileID, allowed, window)
-}
-
-// DeleteCopy implements ledger.Store.
-func (c *CachedLedger) DeleteCopy(ctx context.Context, k ledger.Key, operationID string, lease time.Duration) (ledger.Copy, bool, error) {
-	defer c.changing(k.Digest)()
-	return c.inner.DeleteCopy(ctx, k, operationID, lease)
-}
-
-// FinishDelete implements ledger.Store.
-func (c *CachedLedger) FinishDelete(ctx context.Context, k ledger.Key, fence int64, to ledger.State) (bool, error) {
-	defer c.changing(k.Digest)()
-	return c.inner.FinishDelete(ctx, k, fence, to)
-}
-
-// FailDelete implements ledger.Store.
-func (c *CachedLedger) FailDelete(ctx context.Context, k ledger.Key, fence int64, f ledger.Failure) (ledger.Copy, bool, error) {
-	defer c.changing(k.Digest)()
-	return c.inner.FailDelete(ctx, k, fence, f)
-}
-
-// EvictCopy implements ledger.Store. Which copy it was is known only afterwards,
-// and not at all where the ledger failed: then all are forgotten.
-func (c *CachedLedger) EvictCopy(ctx context.Context, room ledger.Key, purpose string, lease time.Duration) (ledger.Copy, bool, error) {
-	evicted, won, err := c.inner.EvictCopy(ctx, room, purpose, lease)
-	switch {
-	case err != nil:
-		c.ForgetAll()
-	case won:
-		c.Forget(evicted.Digest)
-	}
-	return evicted, won, err
+// LeastUsed implements ledger.Store. It always asks the ledger.
+func (c *CachedLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose string) (ledger.Copy, error) {
+	return c.inner.LeastUsed(ctx, room, purpose)
 }
 
 // UseCopies implements ledger.Store. It forgets nothing: else what is used most
@@ -242,27 +180,27 @@ func (c *CachedLedger) UseCopies(ctx context.Context, uses map[ledger.Key]time.T
 	return c.inner.UseCopies(ctx, uses)
 }
 
-// Copies implements ledger.Store. It asks the ledger, always.
+// Copies implements ledger.Store. It always asks the ledger.
 func (c *CachedLedger) Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, error) {
 	return c.inner.Copies(ctx, d)
 }
 
-// CopyOfOperation implements ledger.Store. It asks the ledger, always.
+// CopyOfOperation implements ledger.Store. It always asks the ledger.
 func (c *CachedLedger) CopyOfOperation(ctx context.Context, operationID string) (ledger.Copy, error) {
 	return c.inner.CopyOfOperation(ctx, operationID)
 }
 
-// DueCopies implements ledger.Store. It asks the ledger, always.
+// DueCopies implements ledger.Store. It always asks the ledger.
 func (c *CachedLedger) DueCopies(ctx context.Context, accounts []string, limit int) ([]ledger.Copy, error) {
 	return c.inner.DueCopies(ctx, accounts, limit)
 }
 
-// CopyUsage implements ledger.Store. It asks the ledger, always.
+// CopyUsage implements ledger.Store. It always asks the ledger.
 func (c *CachedLedger) CopyUsage(ctx context.Context, account string) ([]ledger.Usage, error) {
 	return c.inner.CopyUsage(ctx, account)
 }
 
-// CopiesAt implements ledger.Store. It asks the ledger, always.
+// CopiesAt implements ledger.Store. It always asks the ledger.
 func (c *CachedLedger) CopiesAt(ctx context.Context, provider string, after ledger.Key, limit int) ([]ledger.Copy, error) {
 	return c.inner.CopiesAt(ctx, provider, after, limit)
 }

@@ -69,30 +69,27 @@ func goneCopy(t testing.TB, c *index.CachedLedger) {
 func TestCachedLedgerForgets(t *testing.T) {
 	t.Parallel()
 	lost := fmt.Errorf("%w: lost", cas.ErrIndexUnavailable)
+	changeBy := func(t ledger.Transition) func(ctx context.Context, c *index.CachedLedger) {
+		return func(ctx context.Context, c *index.CachedLedger) { c.Change(ctx, t) }
+	}
 	for name, change := range map[string]func(ctx context.Context, c *index.CachedLedger){
-		indextest.OpSetExtractedText: func(ctx context.Context, c *index.CachedLedger) { c.SetExtractedText(ctx, someText, some) },
-		indextest.OpEnterCopy: func(ctx context.Context, c *index.CachedLedger) {
-			c.EnterCopy(ctx, ledger.Wanted{Key: someKey}, "1")
-		},
-		indextest.OpRequestCopy: func(ctx context.Context, c *index.CachedLedger) { c.RequestCopy(ctx, ledger.Wanted{Key: someKey}) },
-		indextest.OpClaimCopy:   func(ctx context.Context, c *index.CachedLedger) { c.ClaimCopy(ctx, ledger.Wanted{Key: someKey}, 0) },
-		indextest.OpCompleteCopy: func(ctx context.Context, c *index.CachedLedger) {
-			c.CompleteCopy(ctx, someKey, 1, providers.RemoteFile{})
-		},
-		indextest.OpFailCopy:   func(ctx context.Context, c *index.CachedLedger) { c.FailCopy(ctx, someKey, 1, ledger.Failure{}) },
-		indextest.OpLoseCopy:   func(ctx context.Context, c *index.CachedLedger) { c.LoseCopy(ctx, someKey, "1", 1, 0) },
-		indextest.OpDeleteCopy: func(ctx context.Context, c *index.CachedLedger) { c.DeleteCopy(ctx, someKey, "", 0) },
-		indextest.OpFinishDelete: func(ctx context.Context, c *index.CachedLedger) {
-			c.FinishDelete(ctx, someKey, 1, ledger.StateDeleted)
-		},
-		indextest.OpFailDelete: func(ctx context.Context, c *index.CachedLedger) { c.FailDelete(ctx, someKey, 1, ledger.Failure{}) },
-		indextest.OpEvictCopy:  func(ctx context.Context, c *index.CachedLedger) { c.EvictCopy(ctx, ledger.Key{}, "", 0) },
+		"SetExtractedText": func(ctx context.Context, c *index.CachedLedger) { c.SetExtractedText(ctx, someText, some) },
+		"Enter":            changeBy(ledger.Enter(ledger.Wanted{Key: someKey}, "1")),
+		"Request":          changeBy(ledger.Request(ledger.Wanted{Key: someKey})),
+		"Claim":            changeBy(ledger.Claim(ledger.Wanted{Key: someKey}, 0)),
+		"Complete":         changeBy(ledger.Complete(someKey, 1, providers.RemoteFile{})),
+		"Fail":             changeBy(ledger.Fail(someKey, 1, ledger.Failure{})),
+		"Lose":             changeBy(ledger.Lose(someKey, "1", 1, 0)),
+		"Delete":           changeBy(ledger.Delete(someKey, "", 0)),
+		"FinishDelete":     changeBy(ledger.FinishDelete(someKey, 1, ledger.StateDeleted)),
+		"FailDelete":       changeBy(ledger.FailDelete(someKey, 1, ledger.Failure{})),
+		"EvictLeastUsed":   func(ctx context.Context, c *index.CachedLedger) { ledger.EvictLeastUsed(ctx, c, ledger.Key{}, "", 0) },
 	} {
 		for outcome, fault := range map[string]error{"applied": nil, "failed but applied": lost} {
 			t.Run(name+" "+outcome, func(t *testing.T) {
 				t.Parallel()
 				c := newCachedLedger(t, indextest.NewFaultyLedger(newCopies(), func(op string, _ cas.Digest) (bool, error) {
-					if op == name {
+					if op == indextest.OpChangeCopy || op == indextest.OpSetExtractedText {
 						return true, fault
 					}
 					return false, nil
@@ -149,7 +146,9 @@ func TestCachedLedgerListens(t *testing.T) {
 func TestCachedLedgerFillAfterChange(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(ctx context.Context, c *index.CachedLedger, r *copies){
-		"here":      func(ctx context.Context, c *index.CachedLedger, r *copies) { c.LoseCopy(ctx, someKey, "1", 1, 0) },
+		"here": func(ctx context.Context, c *index.CachedLedger, r *copies) {
+			c.Change(ctx, ledger.Lose(someKey, "1", 1, 0))
+		},
 		"elsewhere": func(_ context.Context, c *index.CachedLedger, r *copies) { r.clear(); c.Forget(some) },
 	} {
 		t.Run(name, func(t *testing.T) {

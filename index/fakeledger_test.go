@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"casgate/cas"
-	"casgate/providers"
 	"casgate/providers/ledger"
 )
 
@@ -78,47 +77,15 @@ func (l *copies) SetExtractedText(context.Context, ledger.TextKey, cas.Digest) e
 	l.clear()
 	return nil
 }
-func (l *copies) EnterCopy(context.Context, ledger.Wanted, string) (c ledger.Copy, err error) {
-	l.clear()
-	return c, nil
-}
-func (l *copies) RequestCopy(context.Context, ledger.Wanted) (c ledger.Copy, err error) {
-	l.clear()
-	return c, nil
-}
-func (l *copies) ClaimCopy(context.Context, ledger.Wanted, time.Duration) (c ledger.Copy, won bool, err error) {
+func (l *copies) Change(context.Context, ledger.Transition) (c ledger.Copy, done bool, err error) {
 	l.clear()
 	return c, true, nil
 }
-func (l *copies) CompleteCopy(context.Context, ledger.Key, int64, providers.RemoteFile) (c ledger.Copy, held bool, err error) {
-	l.clear()
-	return c, true, nil
+
+// LeastUsed implements ledger.Store.
+func (l *copies) LeastUsed(ctx context.Context, _ ledger.Key, _ string) (ledger.Copy, error) {
+	return l.Copy(ctx, someKey)
 }
-func (l *copies) FailCopy(context.Context, ledger.Key, int64, ledger.Failure) (c ledger.Copy, held bool, err error) {
-	l.clear()
-	return c, true, nil
-}
-func (l *copies) LoseCopy(context.Context, ledger.Key, string, int, time.Duration) (c ledger.Copy, err error) {
-	l.clear()
-	return c, nil
-}
-func (l *copies) DeleteCopy(context.Context, ledger.Key, string, time.Duration) (c ledger.Copy, won bool, err error) {
-	l.clear()
-	return c, true, nil
-}
-func (l *copies) FinishDelete(context.Context, ledger.Key, int64, ledger.State) (held bool, err error) {
-	l.clear()
-	return true, nil
-}
-func (l *copies) FailDelete(context.Context, ledger.Key, int64, ledger.Failure) (c ledger.Copy, held bool, err error) {
-	l.clear()
-	return c, true, nil
-}
-func (l *copies) EvictCopy(context.Context, ledger.Key, string, time.Duration) (c ledger.Copy, won bool, err error) {
-	l.mu.Lock()
-	c = l.rows[someKey]
-	l.mu.Unlock()
-	l.clear()
-	return c, true, nil
-}
+
+// UseCopies implements ledger.Store.
 func (l *copies) UseCopies(context.Context, map[ledger.Key]time.Time) error { return nil }

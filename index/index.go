@@ -72,6 +72,3 @@ func FanOut(ls ...Listener) Listener {
 
 // ErrInvalidText is cas.ErrInvalidText.
 var ErrInvalidText = cas.ErrInvalidText
-
-// CheckText is cas.CheckText.
-func CheckText(field, value string) error { return cas.CheckText(field, value) }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"casgate/cas"
-	"casgate/providers"
 	"casgate/providers/ledger"
 )
 
@@ -14,17 +13,8 @@ const (
 	OpCopy             = "copy"
 	OpCopies           = "copies"
 	OpCopyOfOperation  = "copy-of-operation"
-	OpEnterCopy        = "enter-copy"
-	OpRequestCopy      = "request-copy"
-	OpClaimCopy        = "claim-copy"
-	OpExtendLease      = "extend-lease"
-	OpCompleteCopy     = "complete-copy"
-	OpFailCopy         = "fail-copy"
-	OpLoseCopy         = "lose-copy"
-	OpDeleteCopy       = "delete-copy"
-	OpFinishDelete     = "finish-delete"
-	OpFailDelete       = "fail-delete"
-	OpEvictCopy        = "evict-copy"
+	OpChangeCopy       = "change-copy"
+	OpLeastUsed        = "least-used"
 	OpUseCopies        = "use-copies"
 	OpDueCopies        = "due-copies"
 	OpCopyUsage        = "copy-usage"
@@ -34,7 +24,7 @@ const (
 )
 
 // FaultyLedger is a ledger whose calls fail as its hook says, see Faulty. The hook's
-// digest is that of the key; of evict-copy, that of the copy to make room for; and
+// digest is that of the key; of least-used, that of the copy to make room for; and
 // zero for what is not about one blob.
 type FaultyLedger struct {
 	inner ledger.Store
@@ -62,19 +52,6 @@ func pass[T any](f *FaultyLedger, op string, d cas.Digest, call func() (T, error
 	return none, err
 }
 
-// passCopy is pass for calls with a verdict.
-func passCopy(f *FaultyLedger, op string, d cas.Digest, call func() (ledger.Copy, bool, error)) (ledger.Copy, bool, error) {
-	type answer struct {
-		copy    ledger.Copy
-		verdict bool
-	}
-	a, err := pass(f, op, d, func() (answer, error) {
-		c, verdict, err := call()
-		return answer{c, verdict}, err
-	})
-	return a.copy, a.verdict, err
-}
-
 // Copy implements ledger.Store.
 func (f *FaultyLedger) Copy(ctx context.Context, k ledger.Key) (ledger.Copy, error) {
 	return pass(f, OpCopy, k.Digest, func() (ledger.Copy, error) { return f.inner.Copy(ctx, k) })
@@ -90,59 +67,22 @@ func (f *FaultyLedger) CopyOfOperation(ctx context.Context, operationID string) 
 	return pass(f, OpCopyOfOperation, cas.Digest{}, func() (ledger.Copy, error) { return f.inner.CopyOfOperation(ctx, operationID) })
 }
 
-// EnterCopy implements ledger.Store.
-func (f *FaultyLedger) EnterCopy(ctx context.Context, w ledger.Wanted, fileID string) (ledger.Copy, error) {
-	return pass(f, OpEnterCopy, w.Digest, func() (ledger.Copy, error) { return f.inner.EnterCopy(ctx, w, fileID) })
+// Change implements ledger.Store.
+func (f *FaultyLedger) Change(ctx context.Context, t ledger.Transition) (ledger.Copy, bool, error) {
+	type result struct {
+		copy ledger.Copy
+		done bool
+	}
+	r, err := pass(f, OpChangeCopy, t.Key.Digest, func() (result, error) {
+		c, done, err := f.inner.Change(ctx, t)
+		return result{c, done}, err
+	})
+	return r.copy, r.done, err
 }
 
-// RequestCopy implements ledger.Store.
-func (f *FaultyLedger) RequestCopy(ctx context.Context, w ledger.Wanted) (ledger.Copy, error) {
-	return pass(f, OpRequestCopy, w.Digest, func() (ledger.Copy, error) { return f.inner.RequestCopy(ctx, w) })
-}
-
-// ClaimCopy implements ledger.Store.
-func (f *FaultyLedger) ClaimCopy(ctx context.Context, w ledger.Wanted, lease time.Duration) (ledger.Copy, bool, error) {
-	return passCopy(f, OpClaimCopy, w.Digest, func() (ledger.Copy, bool, error) { return f.inner.ClaimCopy(ctx, w, lease) })
-}
-
-// ExtendLease implements ledger.Store.
-func (f *FaultyLedger) ExtendLease(ctx context.Context, k ledger.Key, fence int64, lease time.Duration) (bool, error) {
-	return pass(f, OpExtendLease, k.Digest, func() (bool, error) { return f.inner.ExtendLease(ctx, k, fence, lease) })
-}
-
-// CompleteCopy implements ledger.Store.
-func (f *FaultyLedger) CompleteCopy(ctx context.Context, k ledger.Key, fence int64, file providers.RemoteFile) (ledger.Copy, bool, error) {
-	return passCopy(f, OpCompleteCopy, k.Digest, func() (ledger.Copy, bool, error) { return f.inner.CompleteCopy(ctx, k, fence, file) })
-}
-
-// FailCopy implements ledger.Store.
-func (f *FaultyLedger) FailCopy(ctx context.Context, k ledger.Key, fence int64, failure ledger.Failure) (ledger.Copy, bool, error) {
-	return passCopy(f, OpFailCopy, k.Digest, func() (ledger.Copy, bool, error) { return f.inner.FailCopy(ctx, k, fence, failure) })
-}
-
-// LoseCopy implements ledger.Store.
-func (f *FaultyLedger) LoseCopy(ctx context.Context, k ledger.Key, fileID string, allowed int, window time.Duration) (ledger.Copy, error) {
-	return pass(f, OpLoseCopy, k.Digest, func() (ledger.Copy, error) { return f.inner.LoseCopy(ctx, k, fileID, allowed, window) })
-}
-
-// DeleteCopy implements ledger.Store.
-func (f *FaultyLedger) DeleteCopy(ctx context.Context, k ledger.Key, operationID string, lease time.Duration) (ledger.Copy, bool, error) {
-	return passCopy(f, OpDeleteCopy, k.Digest, func() (ledger.Copy, bool, error) { return f.inner.DeleteCopy(ctx, k, operationID, lease) })
-}
-
-// FinishDelete implements ledger.Store.
-func (f *FaultyLedger) FinishDelete(ctx context.Context, k ledger.Key, fence int64, to ledger.State) (bool, error) {
-	return pass(f, OpFinishDelete, k.Digest, func() (bool, error) { return f.inner.FinishDelete(ctx, k, fence, to) })
-}
-
-// FailDelete implements ledger.Store.
-func (f *FaultyLedger) FailDelete(ctx context.Context, k ledger.Key, fence int64, failure ledger.Failure) (ledger.Copy, bool, error) {
-	return passCopy(f, OpFailDelete, k.Digest, func() (ledger.Copy, bool, error) { return f.inner.FailDelete(ctx, k, fence, failure) })
-}
-
-// EvictCopy implements ledger.Store.
-func (f *FaultyLedger) EvictCopy(ctx context.Context, room ledger.Key, purpose string, lease time.Duration) (ledger.Copy, bool, error) {
-	return passCopy(f, OpEvictCopy, room.Digest, func() (ledger.Copy, bool, error) { return f.inner.EvictCopy(ctx, room, purpose, lease) })
+// LeastUsed implements ledger.Store.
+func (f *FaultyLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose string) (ledger.Copy, error) {
+	return pass(f, OpLeastUsed, room.Digest, func() (ledger.Copy, error) { return f.inner.LeastUsed(ctx, room, purpose) })
 }
 
 // UseCopies implements ledger.Store.

@@ -77,9 +77,9 @@ func trouble() *providers.Error {
 // request requests and fails the test where that fails.
 func request(t testing.TB, x Index, w ledger.Wanted) ledger.Copy {
 	t.Helper()
-	c, err := x.RequestCopy(t.Context(), w)
+	c, _, err := x.Change(t.Context(), ledger.Request(w))
 	if err != nil {
-		t.Fatalf("RequestCopy: %v", err)
+		t.Fatalf("Request: %v", err)
 	}
 	return c
 }
@@ -87,9 +87,9 @@ func request(t testing.TB, x Index, w ledger.Wanted) ledger.Copy {
 // enter enters a copy that was noted before, and fails the test where that fails.
 func enter(t testing.TB, x Index, w ledger.Wanted, fileID string) ledger.Copy {
 	t.Helper()
-	c, err := x.EnterCopy(t.Context(), w, fileID)
+	c, _, err := x.Change(t.Context(), ledger.Enter(w, fileID))
 	if err != nil {
-		t.Fatalf("EnterCopy: %v", err)
+		t.Fatalf("Enter: %v", err)
 	}
 	return c
 }
@@ -97,9 +97,9 @@ func enter(t testing.TB, x Index, w ledger.Wanted, fileID string) ledger.Copy {
 // claim claims and fails the test unless the claim is won.
 func claim(t testing.TB, x Index, w ledger.Wanted, lease time.Duration) ledger.Copy {
 	t.Helper()
-	c, won, err := x.ClaimCopy(t.Context(), w, lease)
+	c, won, err := x.Change(t.Context(), ledger.Claim(w, lease))
 	if err != nil || !won {
-		t.Fatalf("ClaimCopy: won %v, error %v; the row is %+v", won, err, c)
+		t.Fatalf("Claim: won %v, error %v; the row is %+v", won, err, c)
 	}
 	return c
 }
@@ -107,9 +107,9 @@ func claim(t testing.TB, x Index, w ledger.Wanted, lease time.Duration) ledger.C
 // complete completes and fails the test unless the lease is held.
 func complete(t testing.TB, x Index, c ledger.Copy, f providers.RemoteFile) ledger.Copy {
 	t.Helper()
-	done, held, err := x.CompleteCopy(t.Context(), c.Key, c.Fence, f)
+	done, held, err := x.Change(t.Context(), ledger.Complete(c.Key, c.Fence, f))
 	if err != nil || !held {
-		t.Fatalf("CompleteCopy: held %v, error %v; the row is %+v", held, err, done)
+		t.Fatalf("Complete: held %v, error %v; the row is %+v", held, err, done)
 	}
 	return done
 }
@@ -123,9 +123,9 @@ func makeReady(t testing.TB, x Index, w ledger.Wanted, id string) ledger.Copy {
 // fail fails a copy, and the test unless the lease is held.
 func fail(t testing.TB, x Index, c ledger.Copy, f ledger.Failure) ledger.Copy {
 	t.Helper()
-	failed, held, err := x.FailCopy(t.Context(), c.Key, c.Fence, f)
+	failed, held, err := x.Change(t.Context(), ledger.Fail(c.Key, c.Fence, f))
 	if err != nil || !held {
-		t.Fatalf("FailCopy: held %v, error %v; the row is %+v", held, err, failed)
+		t.Fatalf("Fail: held %v, error %v; the row is %+v", held, err, failed)
 	}
 	return failed
 }
@@ -133,9 +133,9 @@ func fail(t testing.TB, x Index, c ledger.Copy, f ledger.Failure) ledger.Copy {
 // startDelete claims a row to delete it, and fails the test unless that is won.
 func startDelete(t testing.TB, x Index, k ledger.Key, operation string, lease time.Duration) ledger.Copy {
 	t.Helper()
-	c, won, err := x.DeleteCopy(t.Context(), k, operation, lease)
+	c, won, err := x.Change(t.Context(), ledger.Delete(k, operation, lease))
 	if err != nil || !won {
-		t.Fatalf("DeleteCopy: won %v, error %v; the row is %+v", won, err, c)
+		t.Fatalf("Delete: won %v, error %v; the row is %+v", won, err, c)
 	}
 	return c
 }
@@ -143,7 +143,7 @@ func startDelete(t testing.TB, x Index, k ledger.Key, operation string, lease ti
 // finishDelete finishes a delete and fails the test unless the claim is held.
 func finishDelete(t testing.TB, x Index, c ledger.Copy, to ledger.State) {
 	t.Helper()
-	if held, err := x.FinishDelete(t.Context(), c.Key, c.Fence, to); err != nil || !held {
+	if _, held, err := x.Change(t.Context(), ledger.FinishDelete(c.Key, c.Fence, to)); err != nil || !held {
 		t.Fatalf("FinishDelete: held %v, error %v", held, err)
 	}
 }
@@ -151,9 +151,9 @@ func finishDelete(t testing.TB, x Index, c ledger.Copy, to ledger.State) {
 // lose loses a copy's file and fails the test unless the row is lost then.
 func lose(t testing.TB, x Index, c ledger.Copy, allowed int, window time.Duration) ledger.Copy {
 	t.Helper()
-	lost, err := x.LoseCopy(t.Context(), c.Key, c.FileID, allowed, window)
+	lost, _, err := x.Change(t.Context(), ledger.Lose(c.Key, c.FileID, allowed, window))
 	if err != nil || lost.State != ledger.StateLost {
-		t.Fatalf("LoseCopy: error %v; the row is %+v", err, lost)
+		t.Fatalf("Lose: error %v; the row is %+v", err, lost)
 	}
 	return lost
 }

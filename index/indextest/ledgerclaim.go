@@ -41,7 +41,7 @@ var enterCopyTests = []test{
 	}},
 	{"refuses what is no file id", func(t *testing.T, x Index) {
 		for _, id := range []string{"", "a\x00b", "\xff"} {
-			_, err := x.EnterCopy(t.Context(), wanted(t, 0), id)
+			_, _, err := x.Change(t.Context(), ledger.Enter(wanted(t, 0), id))
 			refused(t, fmt.Sprintf("the file id %q", id), err)
 		}
 	}},
@@ -88,9 +88,9 @@ var requestCopyTests = []test{
 		var mu sync.Mutex
 		var rows []ledger.Copy
 		together(16, func(int) {
-			c, err := x.RequestCopy(t.Context(), w)
+			c, _, err := x.Change(t.Context(), ledger.Request(w))
 			if err != nil || c.State != ledger.StatePending {
-				t.Errorf("RequestCopy: %+v, error %v", c, err)
+				t.Errorf("Request: %+v, error %v", c, err)
 			}
 			again := w
 			again.OperationID += " asked later"
@@ -107,7 +107,7 @@ var requestCopyTests = []test{
 		}
 	}},
 	{"refuses what can't be stored", func(t *testing.T, x Index) {
-		refusesWanted(t, x, "RequestCopy", func(w ledger.Wanted) error { _, err := x.RequestCopy(t.Context(), w); return err })
+		refusesWanted(t, x, "Request", func(w ledger.Wanted) error { _, _, err := x.Change(t.Context(), ledger.Request(w)); return err })
 	}},
 }
 
@@ -139,9 +139,9 @@ func refusesWanted(t *testing.T, x Index, what string, call func(w ledger.Wanted
 var claimCopyTests = []test{
 	{"gives what may be claimed, and changes nothing else", func(t *testing.T, x Index) {
 		eachSituation(t, x, func(t *testing.T, s situation, w ledger.Wanted, before ledger.Copy, claimable bool) {
-			got, won, err := x.ClaimCopy(t.Context(), w, long)
+			got, won, err := x.Change(t.Context(), ledger.Claim(w, long))
 			if err != nil || won != claimable {
-				t.Fatalf("ClaimCopy: won %v, error %v; want %v", won, err, claimable)
+				t.Fatalf("Claim: won %v, error %v; want %v", won, err, claimable)
 			}
 			if !won {
 				same(t, "the row", got, before)
@@ -170,9 +170,9 @@ var claimCopyTests = []test{
 			if got.LeaseUntil.Before(got.CreatedAt.Add(long)) || got.LeaseUntil.After(got.CreatedAt.Add(long+time.Hour)) {
 				t.Errorf("created at %s, the lease of %v runs until %s", got.CreatedAt, long, got.LeaseUntil)
 			}
-			again, won, err := x.ClaimCopy(t.Context(), w, long)
+			again, won, err := x.Change(t.Context(), ledger.Claim(w, long))
 			if err != nil || won {
-				t.Errorf("ClaimCopy once more: won %v, error %v", won, err)
+				t.Errorf("Claim once more: won %v, error %v", won, err)
 			}
 			same(t, "the row claimed once more", again, got)
 		})
@@ -185,7 +185,7 @@ var claimCopyTests = []test{
 			won    bool
 		}{{0, false}, {long / 2, false}, {2 * long, true}} {
 			w.Margin = c.margin
-			if row, won, err := x.ClaimCopy(t.Context(), w, long); err != nil || won != c.won {
+			if row, won, err := x.Change(t.Context(), ledger.Claim(w, long)); err != nil || won != c.won {
 				t.Errorf("with a margin of %v: won %v, error %v, the row is %+v", c.margin, won, err, row)
 			}
 		}
@@ -194,12 +194,12 @@ var claimCopyTests = []test{
 		w := wanted(t, 0)
 		first := claim(t, x, w, time.Hour)
 		age(t, x, w.Key, 59*time.Minute)
-		if c, won, err := x.ClaimCopy(t.Context(), w, time.Hour); err != nil || won {
-			t.Errorf("ClaimCopy before the lease ran out: won %v, error %v, the row is %+v", won, err, c)
+		if c, won, err := x.Change(t.Context(), ledger.Claim(w, time.Hour)); err != nil || won {
+			t.Errorf("Claim before the lease ran out: won %v, error %v, the row is %+v", won, err, c)
 		}
 		age(t, x, w.Key, 2*time.Minute)
 		if c := claim(t, x, w, time.Hour); c.Fence != first.Fence+1 || !c.Uncertain || c.Attempts != 2 {
-			t.Errorf("ClaimCopy after the lease ran out: %+v", c)
+			t.Errorf("Claim after the lease ran out: %+v", c)
 		}
 	}},
 	{"gives what has become due", func(t *testing.T, x Index) {
@@ -207,8 +207,8 @@ var claimCopyTests = []test{
 			w := wanted(t, i)
 			fail(t, x, claim(t, x, w, long), ledger.Failure{State: state, Again: true, After: time.Hour})
 			age(t, x, w.Key, 59*time.Minute)
-			if c, won, err := x.ClaimCopy(t.Context(), w, long); err != nil || won {
-				t.Errorf("ClaimCopy of a %s row before it was due: won %v, error %v, the row is %+v", state, won, err, c)
+			if c, won, err := x.Change(t.Context(), ledger.Claim(w, long)); err != nil || won {
+				t.Errorf("Claim of a %s row before it was due: won %v, error %v, the row is %+v", state, won, err, c)
 			}
 			age(t, x, w.Key, 2*time.Minute)
 			claim(t, x, w, long)
@@ -243,9 +243,9 @@ var claimCopyTests = []test{
 			var mu sync.Mutex
 			winners := 0
 			together(64, func(int) {
-				c, won, err := x.ClaimCopy(t.Context(), w, long)
+				c, won, err := x.Change(t.Context(), ledger.Claim(w, long))
 				if err != nil || c.Fence != before.Fence+1 || !c.LeaseUntil.After(c.CreatedAt) {
-					t.Errorf("%s: ClaimCopy: won %v, error %v, the row is %+v", s.name, won, err, c)
+					t.Errorf("%s: Claim: won %v, error %v, the row is %+v", s.name, won, err, c)
 				}
 				if won {
 					mu.Lock()
@@ -272,43 +272,43 @@ var claimCopyTests = []test{
 		}
 		together(8, func(i int) {
 			for range 10 {
-				c, won, err := x.ClaimCopy(t.Context(), w, long)
+				c, won, err := x.Change(t.Context(), ledger.Claim(w, long))
 				if err != nil {
-					t.Errorf("ClaimCopy: %v", err)
+					t.Errorf("Claim: %v", err)
 					continue
 				}
 				if won {
 					got(c)
 					id := fmt.Sprint("file ", c.Fence)
 					if i%2 == 0 {
-						c, _, err = x.CompleteCopy(t.Context(), w.Key, c.Fence, file(id, providers.StatusReady, time.Time{}))
+						c, _, err = x.Change(t.Context(), ledger.Complete(w.Key, c.Fence, file(id, providers.StatusReady, time.Time{})))
 					} else {
-						c, _, err = x.FailCopy(t.Context(), w.Key, c.Fence, ledger.Failure{State: ledger.StatePending, Again: true})
+						c, _, err = x.Change(t.Context(), ledger.Fail(w.Key, c.Fence, ledger.Failure{State: ledger.StatePending, Again: true}))
 					}
 					if err != nil {
 						t.Errorf("after a claim: %v", err)
 					}
 				}
 				if c.State == ledger.StateReady && i%4 == 0 {
-					if _, err := x.LoseCopy(t.Context(), w.Key, c.FileID, 1000, long); err != nil && !errors.Is(err, ledger.ErrNotFound) {
-						t.Errorf("LoseCopy: %v", err)
+					if _, _, err := x.Change(t.Context(), ledger.Lose(w.Key, c.FileID, 1000, long)); err != nil && !errors.Is(err, ledger.ErrNotFound) {
+						t.Errorf("Lose: %v", err)
 					}
 				}
 				if i == 1 {
-					c, won, err := x.DeleteCopy(t.Context(), w.Key, "", long)
+					c, won, err := x.Change(t.Context(), ledger.Delete(w.Key, "", long))
 					if err != nil && !errors.Is(err, ledger.ErrNotFound) {
-						t.Errorf("DeleteCopy: %v", err)
+						t.Errorf("Delete: %v", err)
 					}
 					if won {
 						got(c)
-						if held, err := x.FinishDelete(t.Context(), w.Key, c.Fence, ledger.StateDeleted); err != nil || !held {
+						if _, held, err := x.Change(t.Context(), ledger.FinishDelete(w.Key, c.Fence, ledger.StateDeleted)); err != nil || !held {
 							t.Errorf("FinishDelete: held %v, error %v", held, err)
 						}
 					}
 				}
 			}
 		})
-		last, _, err := x.ClaimCopy(t.Context(), w, long)
+		last, _, err := x.Change(t.Context(), ledger.Claim(w, long))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -320,6 +320,6 @@ var claimCopyTests = []test{
 		}
 	}},
 	{"refuses what can't be stored", func(t *testing.T, x Index) {
-		refusesWanted(t, x, "ClaimCopy", func(w ledger.Wanted) error { _, _, err := x.ClaimCopy(t.Context(), w, long); return err })
+		refusesWanted(t, x, "Claim", func(w ledger.Wanted) error { _, _, err := x.Change(t.Context(), ledger.Claim(w, long)); return err })
 	}},
 }

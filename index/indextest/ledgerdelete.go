@@ -18,9 +18,9 @@ var deleteCopyTests = []test{
 			w := wanted(t, i)
 			s.arrange(t, x, w)
 			before := current(t, x, w.Key, w.OperationID)
-			got, won, err := x.DeleteCopy(t.Context(), w.Key, w.OperationID+" deleted", long)
+			got, won, err := x.Change(t.Context(), ledger.Delete(w.Key, w.OperationID+" deleted", long))
 			if err != nil || won != (s.name != "deleting") {
-				t.Errorf("%s: DeleteCopy: won %v, error %v", s.name, won, err)
+				t.Errorf("%s: Delete: won %v, error %v", s.name, won, err)
 			}
 			if !won {
 				same(t, s.name+": the row", got, before)
@@ -55,9 +55,9 @@ var deleteCopyTests = []test{
 		if !deleting.Uncertain {
 			t.Error("the upload may still get through, and the row doesn't say so")
 		}
-		got, held, err := x.CompleteCopy(t.Context(), w.Key, uploading.Fence, file("1", providers.StatusReady, time.Time{}))
+		got, held, err := x.Change(t.Context(), ledger.Complete(w.Key, uploading.Fence, file("1", providers.StatusReady, time.Time{})))
 		if err != nil || held {
-			t.Errorf("CompleteCopy: held %v, error %v", held, err)
+			t.Errorf("Complete: held %v, error %v", held, err)
 		}
 		same(t, "the row", got, deleting)
 		finishDelete(t, x, deleting, ledger.StateDeleted)
@@ -71,9 +71,9 @@ var deleteCopyTests = []test{
 		var mu sync.Mutex
 		winners := 0
 		together(64, func(int) {
-			got, won, err := x.DeleteCopy(t.Context(), c.Key, "", long)
+			got, won, err := x.Change(t.Context(), ledger.Delete(c.Key, "", long))
 			if err != nil || got.Fence != c.Fence+2 {
-				t.Errorf("DeleteCopy: %+v, error %v", got, err)
+				t.Errorf("Delete: %+v, error %v", got, err)
 			}
 			if won {
 				mu.Lock()
@@ -88,17 +88,17 @@ var deleteCopyTests = []test{
 	{"refuses an operation that can't be stored", func(t *testing.T, x Index) {
 		c := makeReady(t, x, wanted(t, 0), "1")
 		for _, text := range []string{"a\x00b", "\xff"} {
-			_, _, err := x.DeleteCopy(t.Context(), c.Key, text, long)
-			refusedText(t, "DeleteCopy", err)
+			_, _, err := x.Change(t.Context(), ledger.Delete(c.Key, text, long))
+			refusedText(t, "Delete", err)
 		}
 		asStored(t, x, c)
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
-		noRow(t, func(k ledger.Key) error { _, _, err := x.DeleteCopy(t.Context(), k, "", long); return err })
+		noRow(t, func(k ledger.Key) error { _, _, err := x.Change(t.Context(), ledger.Delete(k, "", long)); return err })
 		c := makeReady(t, x, wanted(t, 0), "1")
 		finishDelete(t, x, startDelete(t, x, c.Key, "", long), ledger.StateDeleted)
-		_, _, err := x.DeleteCopy(t.Context(), c.Key, "", long)
-		noCopy(t, "DeleteCopy of a deleted copy", err)
+		_, _, err := x.Change(t.Context(), ledger.Delete(c.Key, "", long))
+		noCopy(t, "Delete of a deleted copy", err)
 	}},
 }
 
@@ -135,7 +135,7 @@ var finishDeleteTests = []test{
 		complete(t, x, claim(t, x, w, long), file("1", providers.StatusReady, later(long)))
 		use(t, x, map[ledger.Key]time.Time{w.Key: later(0)})
 		c := startDelete(t, x, w.Key, "", long)
-		c, _, err := x.FailDelete(t.Context(), w.Key, c.Fence, ledger.Failure{State: ledger.StateDeleting, Error: trouble(), Again: true})
+		c, _, err := x.Change(t.Context(), ledger.FailDelete(w.Key, c.Fence, ledger.Failure{State: ledger.StateDeleting, Error: trouble(), Again: true}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +183,7 @@ var finishDeleteTests = []test{
 	{"reports false to zombies, and changes nothing", func(t *testing.T, x Index) {
 		supersededDelete(t, x, func(t *testing.T, c ledger.Copy) {
 			for _, to := range []ledger.State{ledger.StateDeleted, ledger.StateEvicted} {
-				if held, err := x.FinishDelete(t.Context(), c.Key, c.Fence, to); err != nil || held {
+				if _, held, err := x.Change(t.Context(), ledger.FinishDelete(c.Key, c.Fence, to)); err != nil || held {
 					t.Errorf("FinishDelete: held %v, error %v", held, err)
 				}
 			}
@@ -191,7 +191,7 @@ var finishDeleteTests = []test{
 	}},
 	{"reports false where nothing is being deleted", func(t *testing.T, x Index) {
 		c := makeReady(t, x, wanted(t, 0), "1")
-		if held, err := x.FinishDelete(t.Context(), c.Key, c.Fence, ledger.StateDeleted); err != nil || held {
+		if _, held, err := x.Change(t.Context(), ledger.FinishDelete(c.Key, c.Fence, ledger.StateDeleted)); err != nil || held {
 			t.Errorf("FinishDelete: held %v, error %v", held, err)
 		}
 		asStored(t, x, c)
@@ -201,14 +201,14 @@ var finishDeleteTests = []test{
 		makeReady(t, x, w, "1")
 		c := startDelete(t, x, w.Key, "", long)
 		for _, to := range []ledger.State{"", ledger.StatePending, ledger.StateReady, ledger.StateLost, ledger.StateDeleting} {
-			_, err := x.FinishDelete(t.Context(), w.Key, c.Fence, to)
+			_, _, err := x.Change(t.Context(), ledger.FinishDelete(w.Key, c.Fence, to))
 			refused(t, "FinishDelete to "+string(to), err)
 		}
 		asStored(t, x, c)
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
 		noRow(t, func(k ledger.Key) error {
-			_, err := x.FinishDelete(t.Context(), k, 1, ledger.StateDeleted)
+			_, _, err := x.Change(t.Context(), ledger.FinishDelete(k, 1, ledger.StateDeleted))
 			return err
 		})
 	}},
@@ -225,7 +225,7 @@ var failDeleteTests = []test{
 			w := wanted(t, i)
 			makeReady(t, x, w, "1")
 			c := startDelete(t, x, w.Key, "", long)
-			got, held, err := x.FailDelete(t.Context(), w.Key, c.Fence, f)
+			got, held, err := x.Change(t.Context(), ledger.FailDelete(w.Key, c.Fence, f))
 			if err != nil || !held {
 				t.Fatalf("FailDelete: held %v, error %v", held, err)
 			}
@@ -240,7 +240,7 @@ var failDeleteTests = []test{
 	}},
 	{"reports false to zombies, and changes nothing", func(t *testing.T, x Index) {
 		supersededDelete(t, x, func(t *testing.T, c ledger.Copy) {
-			got, held, err := x.FailDelete(t.Context(), c.Key, c.Fence, ledger.Failure{State: ledger.StateDeleting, Error: trouble()})
+			got, held, err := x.Change(t.Context(), ledger.FailDelete(c.Key, c.Fence, ledger.Failure{State: ledger.StateDeleting, Error: trouble()}))
 			if err != nil || held {
 				t.Errorf("FailDelete: held %v, error %v", held, err)
 			}
@@ -252,14 +252,14 @@ var failDeleteTests = []test{
 		makeReady(t, x, w, "1")
 		c := startDelete(t, x, w.Key, "", long)
 		for _, state := range []ledger.State{ledger.StatePending, ledger.StateReady, ledger.StateFailed, ledger.StateDeleted} {
-			_, _, err := x.FailDelete(t.Context(), w.Key, c.Fence, ledger.Failure{State: state})
+			_, _, err := x.Change(t.Context(), ledger.FailDelete(w.Key, c.Fence, ledger.Failure{State: state}))
 			refused(t, "FailDelete to "+string(state), err)
 		}
 		asStored(t, x, c)
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
 		noRow(t, func(k ledger.Key) error {
-			_, _, err := x.FailDelete(t.Context(), k, 1, ledger.Failure{State: ledger.StateDeleting})
+			_, _, err := x.Change(t.Context(), ledger.FailDelete(k, 1, ledger.Failure{State: ledger.StateDeleting}))
 			return err
 		})
 	}},

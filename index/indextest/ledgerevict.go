@@ -13,9 +13,9 @@ import (
 // evict evicts and fails the test where that fails.
 func evict(t testing.TB, x Index, room ledger.Key, purpose string) (c ledger.Copy, won bool) {
 	t.Helper()
-	c, won, err := x.EvictCopy(t.Context(), room, purpose, long)
+	c, won, err := ledger.EvictLeastUsed(t.Context(), x, room, purpose, long)
 	if err != nil {
-		t.Fatalf("EvictCopy: %v", err)
+		t.Fatalf("EvictLeastUsed: %v", err)
 	}
 	return c, won
 }
@@ -44,14 +44,14 @@ var evictCopyTests = []test{
 		for _, i := range want {
 			c, won := evict(t, x, wanted(t, 999).Key, "")
 			if !won || c.Key != keys[i] {
-				t.Fatalf("EvictCopy took %d, won %v; want %d", slices.Index(keys, c.Key), won, i)
+				t.Fatalf("EvictLeastUsed took %d, won %v; want %d", slices.Index(keys, c.Key), won, i)
 			}
 		}
 		if c, won := evict(t, x, wanted(t, 999).Key, ""); won {
-			t.Errorf("EvictCopy took %+v after all", c)
+			t.Errorf("EvictLeastUsed took %+v after all", c)
 		}
 	}},
-	{"claims it as DeleteCopy does", func(t *testing.T, x Index) {
+	{"claims it as Delete does", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		c := complete(t, x, claim(t, x, w, long), file("1", providers.StatusReady, later(long)))
 		got, won := evict(t, x, wanted(t, 1).Key, "")
@@ -63,8 +63,8 @@ var evictCopyTests = []test{
 		}
 		same(t, "the row", got, want)
 		asStored(t, x, got)
-		if _, won, err := x.DeleteCopy(t.Context(), w.Key, "", long); err != nil || won {
-			t.Errorf("DeleteCopy after that: won %v, error %v", won, err)
+		if _, won, err := x.Change(t.Context(), ledger.Delete(w.Key, "", long)); err != nil || won {
+			t.Errorf("Delete after that: won %v, error %v", won, err)
 		}
 		finishDelete(t, x, got, ledger.StateEvicted)
 	}},
@@ -75,22 +75,22 @@ var evictCopyTests = []test{
 		elsewhere.Account = "another"
 		makeReady(t, x, elsewhere, "2")
 		if c, won := evict(t, x, w.Key, ""); won {
-			t.Errorf("EvictCopy took %+v", c)
+			t.Errorf("EvictLeastUsed took %+v", c)
 		}
 		batch := wanted(t, 2)
 		batch.Purpose = "batch"
 		makeReady(t, x, batch, "3")
 		if c, won := evict(t, x, w.Key, w.Purpose); won {
-			t.Errorf("EvictCopy took %+v", c)
+			t.Errorf("EvictLeastUsed took %+v", c)
 		}
 		if c, won := evict(t, x, w.Key, "batch"); !won || c.Key != batch.Key {
-			t.Errorf("EvictCopy took %+v, won %v; want %s", c, won, batch.Key)
+			t.Errorf("EvictLeastUsed took %+v, won %v; want %s", c, won, batch.Key)
 		}
 		sibling := w
 		sibling.Extension = ".txt"
 		makeReady(t, x, sibling, "4")
 		if c, won := evict(t, x, w.Key, w.Purpose); !won || c.Key != sibling.Key {
-			t.Errorf("EvictCopy took %+v, won %v; want %s", c, won, sibling.Key)
+			t.Errorf("EvictLeastUsed took %+v, won %v; want %s", c, won, sibling.Key)
 		}
 	}},
 	{"takes ready copies only", func(t *testing.T, x Index) {
@@ -100,7 +100,7 @@ var evictCopyTests = []test{
 			}
 		}
 		if c, won := evict(t, x, wanted(t, 999).Key, ""); won {
-			t.Errorf("EvictCopy took %+v", c)
+			t.Errorf("EvictLeastUsed took %+v", c)
 		}
 	}},
 	{"gives each to one", func(t *testing.T, x Index) {
@@ -112,9 +112,9 @@ var evictCopyTests = []test{
 		taken := map[ledger.Key]int{}
 		take := func(int) {
 			for {
-				c, won, err := x.EvictCopy(t.Context(), wanted(t, 999).Key, "", long)
+				c, won, err := ledger.EvictLeastUsed(t.Context(), x, wanted(t, 999).Key, "", long)
 				if err != nil {
-					t.Errorf("EvictCopy: %v", err)
+					t.Errorf("EvictLeastUsed: %v", err)
 				}
 				if !won {
 					return
@@ -140,10 +140,10 @@ var evictCopyTests = []test{
 		k := wanted(t, 1).Key
 		k.Account = "a\x00b"
 		if c, won := evict(t, x, k, ""); won {
-			t.Errorf("EvictCopy took %+v", c)
+			t.Errorf("EvictLeastUsed took %+v", c)
 		}
 		if c, won := evict(t, x, wanted(t, 1).Key, "\xff"); won {
-			t.Errorf("EvictCopy took %+v", c)
+			t.Errorf("EvictLeastUsed took %+v", c)
 		}
 	}},
 }

@@ -17,7 +17,7 @@ var loseCopyTests = []test{
 			got := lose(t, x, c, 3, long)
 			want := c
 			want.State, want.FileID, want.RemoteName, want.ExpiresAt = ledger.StateLost, "", "", time.Time{}
-			want.Losses, want.NextAttemptAt, want.LeaseUntil = 1, got.NextAttemptAt, time.Time{}
+			want.Losses, want.LostAt, want.NextAttemptAt, want.LeaseUntil = 1, got.NextAttemptAt, got.NextAttemptAt, time.Time{}
 			same(t, "the row", got, want)
 			asStored(t, x, got)
 			if got.NextAttemptAt.Before(got.CreatedAt) {
@@ -39,11 +39,11 @@ var loseCopyTests = []test{
 				ids = append(ids, before.FileID)
 			}
 			for _, id := range ids {
-				got, err := x.LoseCopy(t.Context(), w.Key, id, 3, long)
+				got, _, err := x.Change(t.Context(), ledger.Lose(w.Key, id, 3, long))
 				if err != nil {
-					t.Errorf("%s: LoseCopy of %q: %v", s.name, id, err)
+					t.Errorf("%s: Lose of %q: %v", s.name, id, err)
 				}
-				same(t, fmt.Sprintf("%s: the row after LoseCopy of %q", s.name, id), got, before)
+				same(t, fmt.Sprintf("%s: the row after Lose of %q", s.name, id), got, before)
 				asStored(t, x, before)
 			}
 		}
@@ -66,12 +66,12 @@ var loseCopyTests = []test{
 			if lost.Losses != c.losses {
 				t.Errorf("lost %v after the last: %d losses; want %d", c.after, lost.Losses, c.losses)
 			}
-			if _, won, err := x.ClaimCopy(t.Context(), w, 0); err != nil || won != c.due {
+			if _, won, err := x.Change(t.Context(), ledger.Claim(w, 0)); err != nil || won != c.due {
 				t.Errorf("lost %v after the last: claimed %v, error %v; want %v", c.after, won, err, c.due)
 			}
 			if !c.due {
 				age(t, x, w.Key, window-time.Minute)
-				if _, won, err := x.ClaimCopy(t.Context(), w, 0); err != nil || won {
+				if _, won, err := x.Change(t.Context(), ledger.Claim(w, 0)); err != nil || won {
 					t.Errorf("before the window is over: claimed %v, error %v", won, err)
 				}
 				age(t, x, w.Key, 2*time.Minute)
@@ -82,23 +82,23 @@ var loseCopyTests = []test{
 		w := wanted(t, 0)
 		lost := lose(t, x, makeReady(t, x, w, "1"), 0, long)
 		sameCopy(t, "the row", lost, func() ledger.Copy { want := lost; want.NextAttemptAt = lost.ReadyAt.Add(long); return want }())
-		if _, won, err := x.ClaimCopy(t.Context(), w, 0); err != nil || won {
+		if _, won, err := x.Change(t.Context(), ledger.Claim(w, 0)); err != nil || won {
 			t.Errorf("claimed %v, error %v", won, err)
 		}
 	}},
 	{"is reported once of many times", func(t *testing.T, x Index) {
 		c := makeReady(t, x, wanted(t, 0), "1")
 		together(16, func(int) {
-			if got, err := x.LoseCopy(t.Context(), c.Key, "1", 1, long); err != nil || got.State != ledger.StateLost || got.Losses != 1 {
-				t.Errorf("LoseCopy: %+v, error %v", got, err)
+			if got, _, err := x.Change(t.Context(), ledger.Lose(c.Key, "1", 1, long)); err != nil || got.State != ledger.StateLost || got.Losses != 1 {
+				t.Errorf("Lose: %+v, error %v", got, err)
 			}
 		})
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
-		noRow(t, func(k ledger.Key) error { _, err := x.LoseCopy(t.Context(), k, "1", 3, long); return err })
+		noRow(t, func(k ledger.Key) error { _, _, err := x.Change(t.Context(), ledger.Lose(k, "1", 3, long)); return err })
 		c := makeReady(t, x, wanted(t, 0), "1")
 		finishDelete(t, x, startDelete(t, x, c.Key, "", long), ledger.StateDeleted)
-		_, err := x.LoseCopy(t.Context(), c.Key, "1", 3, long)
-		noCopy(t, "LoseCopy of a deleted copy", err)
+		_, _, err := x.Change(t.Context(), ledger.Lose(c.Key, "1", 3, long))
+		noCopy(t, "Lose of a deleted copy", err)
 	}},
 }

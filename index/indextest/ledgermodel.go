@@ -76,7 +76,7 @@ func rough(c ledger.Copy) ledger.Copy {
 			*t = over
 		}
 	}
-	c.CreatedAt, c.ReadyAt, c.LastUsedAt = time.Time{}, time.Time{}, time.Time{}
+	c.CreatedAt, c.ReadyAt, c.LastUsedAt, c.LostAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	return c
 }
 
@@ -181,8 +181,8 @@ func (m *ledgerModel) request(t *rapid.T) {
 		row.Attempts, row.Error, row.NextAttemptAt, row.LeaseUntil = 0, nil, over, time.Time{}
 		m.rows[k] = row
 	}
-	got, err := m.x.RequestCopy(m.t.Context(), w)
-	m.agree(t, "RequestCopy", got, err, row)
+	got, _, err := m.x.Change(m.t.Context(), ledger.Request(w))
+	m.agree(t, "Request", got, err, row)
 }
 
 func (m *ledgerModel) enter(t *rapid.T) {
@@ -195,8 +195,8 @@ func (m *ledgerModel) enter(t *rapid.T) {
 		}
 		m.rows[k] = row
 	}
-	got, err := m.x.EnterCopy(m.t.Context(), w, fmt.Sprint("noted ", m.next))
-	m.agree(t, "EnterCopy", got, err, row)
+	got, _, err := m.x.Change(m.t.Context(), ledger.Enter(w, fmt.Sprint("noted ", m.next)))
+	m.agree(t, "Enter", got, err, row)
 }
 
 func (m *ledgerModel) claim(t *rapid.T) {
@@ -219,10 +219,10 @@ func (m *ledgerModel) claim(t *rapid.T) {
 		row.Fence, row.NextAttemptAt, row.LeaseUntil = row.Fence+1, time.Time{}, after(lease)
 		m.rows[k] = row
 	}
-	got, won, err := m.x.ClaimCopy(m.t.Context(), w, lease)
-	m.agree(t, "ClaimCopy", got, err, row)
+	got, won, err := m.x.Change(m.t.Context(), ledger.Claim(w, lease))
+	m.agree(t, "Claim", got, err, row)
 	if won != wins {
-		t.Fatalf("ClaimCopy: won %v; want %v", won, wins)
+		t.Fatalf("Claim: won %v; want %v", won, wins)
 	}
 }
 
@@ -230,7 +230,7 @@ func (m *ledgerModel) extend(t *rapid.T) {
 	k, row, found, fence := m.pick(t)
 	lease := drawLease(t)
 	holds := found && row.Fence == fence && !row.LeaseUntil.IsZero()
-	held, err := m.x.ExtendLease(m.t.Context(), k, fence, lease)
+	_, held, err := m.x.Change(m.t.Context(), ledger.ExtendLease(k, fence, lease))
 	if !found {
 		m.missing(t, "ExtendLease", err)
 		return
@@ -284,8 +284,8 @@ func (m *ledgerModel) complete(t *rapid.T) {
 	} else {
 		holds = found && row.Fence == fence && row.State == ledger.StateReady && row.FileID == f.ID // said before
 	}
-	got, held, err := m.x.CompleteCopy(m.t.Context(), k, fence, f)
-	m.settle(t, "CompleteCopy", got, held, err, row, found, holds)
+	got, held, err := m.x.Change(m.t.Context(), ledger.Complete(k, fence, f))
+	m.settle(t, "Complete", got, held, err, row, found, holds)
 }
 
 // failure draws one.
@@ -311,8 +311,8 @@ func (m *ledgerModel) fail(t *rapid.T) {
 	f := m.failure(t, ledger.StatePending, ledger.StatePending, ledger.StateFailed, ledger.StateReady, ledger.StateDeleting)
 	holds := atWork(row, fence)
 	if holds && f.State == ledger.StateReady && (row.State != ledger.StateUploading || row.FileID == "") {
-		if _, _, err := m.x.FailCopy(m.t.Context(), k, fence, f); err == nil || errors.Is(err, cas.ErrIndexUnavailable) {
-			t.Fatalf("FailCopy to ready without an earlier file: error %v", err)
+		if _, _, err := m.x.Change(m.t.Context(), ledger.Fail(k, fence, f)); err == nil || errors.Is(err, cas.ErrIndexUnavailable) {
+			t.Fatalf("Fail to ready without an earlier file: error %v", err)
 		}
 		return
 	}
@@ -324,17 +324,17 @@ func (m *ledgerModel) fail(t *rapid.T) {
 		}
 	}
 	holds = holds || row.Fence == fence && row.State == f.State // said before
-	got, held, err := m.x.FailCopy(m.t.Context(), k, fence, f)
-	m.settle(t, "FailCopy", got, held, err, row, found, holds)
+	got, held, err := m.x.Change(m.t.Context(), ledger.Fail(k, fence, f))
+	m.settle(t, "Fail", got, held, err, row, found, holds)
 }
 
 func (m *ledgerModel) lose(t *rapid.T) {
 	k, row, found, _ := m.pick(t)
 	id := rapid.SampledFrom([]string{row.FileID, row.FileID, "another"}).Draw(t, "file")
 	allowed := rapid.IntRange(0, 3).Draw(t, "allowed")
-	got, err := m.x.LoseCopy(m.t.Context(), k, id, allowed, long)
+	got, _, err := m.x.Change(m.t.Context(), ledger.Lose(k, id, allowed, long))
 	if !found || row.State == ledger.StateDeleted {
-		m.missing(t, "LoseCopy", err)
+		m.missing(t, "Lose", err)
 		return
 	}
 	if (row.State == ledger.StateReady || row.State == ledger.StateProcessing) && row.FileID == id {
@@ -346,7 +346,7 @@ func (m *ledgerModel) lose(t *rapid.T) {
 		}
 		m.rows[k] = row
 	}
-	m.agree(t, "LoseCopy", got, err, row)
+	m.agree(t, "Lose", got, err, row)
 }
 
 // deleting is a row claimed to be deleted.
@@ -368,9 +368,9 @@ func (m *ledgerModel) delete(t *rapid.T) {
 		m.next++
 		operation = fmt.Sprintf("%s %d", k.Account, m.next)
 	}
-	got, won, err := m.x.DeleteCopy(m.t.Context(), k, operation, lease)
+	got, won, err := m.x.Change(m.t.Context(), ledger.Delete(k, operation, lease))
 	if !found || row.State == ledger.StateDeleted {
-		m.missing(t, "DeleteCopy", err)
+		m.missing(t, "Delete", err)
 		return
 	}
 	wins := row.State != ledger.StateDeleting || !leased(row)
@@ -379,16 +379,16 @@ func (m *ledgerModel) delete(t *rapid.T) {
 		row.OperationID = cmp.Or(operation, row.OperationID)
 		m.rows[k] = row
 	}
-	m.agree(t, "DeleteCopy", got, err, row)
+	m.agree(t, "Delete", got, err, row)
 	if won != wins {
-		t.Fatalf("DeleteCopy: won %v; want %v", won, wins)
+		t.Fatalf("Delete: won %v; want %v", won, wins)
 	}
 }
 
 func (m *ledgerModel) finishDelete(t *rapid.T) {
 	k, row, found, fence := m.pick(t)
 	to := rapid.SampledFrom([]ledger.State{ledger.StateDeleted, ledger.StateEvicted}).Draw(t, "to")
-	held, err := m.x.FinishDelete(m.t.Context(), k, fence, to)
+	_, held, err := m.x.Change(m.t.Context(), ledger.FinishDelete(k, fence, to))
 	if !found {
 		m.missing(t, "FinishDelete", err)
 		return
@@ -412,6 +412,6 @@ func (m *ledgerModel) failDelete(t *rapid.T) {
 	if holds {
 		row = failed(row, f)
 	}
-	got, held, err := m.x.FailDelete(m.t.Context(), k, fence, f)
+	got, held, err := m.x.Change(m.t.Context(), ledger.FailDelete(k, fence, f))
 	m.settle(t, "FailDelete", got, held, err, row, found, holds)
 }

@@ -30,9 +30,9 @@ func (m *ledgerModel) evict(t *rapid.T) {
 		return c.ReadyAt
 	}
 	lease := drawLease(t)
-	got, won, err := m.x.EvictCopy(m.t.Context(), room, purpose, lease)
+	got, won, err := ledger.EvictLeastUsed(m.t.Context(), m.x, room, purpose, lease)
 	if err != nil || won != (len(candidates) > 0) {
-		t.Fatalf("EvictCopy: won %v of %d, error %v", won, len(candidates), err)
+		t.Fatalf("EvictLeastUsed: won %v of %d, error %v", won, len(candidates), err)
 	}
 	if !won {
 		return
@@ -40,7 +40,7 @@ func (m *ledgerModel) evict(t *rapid.T) {
 	first := slices.MinFunc(candidates, func(a, b ledger.Copy) int { return used(a).Compare(used(b)) })
 	row := deleting(rough(first), lease)
 	m.rows[row.Key] = row
-	m.agree(t, "EvictCopy", got, err, row)
+	m.agree(t, "EvictLeastUsed", got, err, row)
 	for _, c := range candidates {
 		if rapid.Bool().Draw(t, "used") {
 			if err := m.x.UseCopies(m.t.Context(), map[ledger.Key]time.Time{c.Key: c.CreatedAt.Add(time.Hour)}); err != nil {

@@ -119,7 +119,7 @@ var situations = []situation{
 	{"deleting, to be tried again", ledger.StateDeleting, false, false, func(t testing.TB, x Index, w ledger.Wanted) {
 		makeReady(t, x, w, "1")
 		c := startDelete(t, x, w.Key, "", long)
-		if _, held, err := x.FailDelete(t.Context(), c.Key, c.Fence, ledger.Failure{State: ledger.StateDeleting, Again: true}); err != nil || !held {
+		if _, held, err := x.Change(t.Context(), ledger.FailDelete(c.Key, c.Fence, ledger.Failure{State: ledger.StateDeleting, Again: true})); err != nil || !held {
 			t.Fatalf("FailDelete: held %v, error %v", held, err)
 		}
 	}},

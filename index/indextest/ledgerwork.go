@@ -42,15 +42,15 @@ var extendLeaseTests = []test{
 	{"makes a lease run for that long from now", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		c := claim(t, x, w, 0)
-		if held, err := x.ExtendLease(t.Context(), w.Key, c.Fence, long); err != nil || !held {
+		if _, held, err := x.Change(t.Context(), ledger.ExtendLease(w.Key, c.Fence, long)); err != nil || !held {
 			t.Fatalf("ExtendLease: held %v, error %v", held, err)
 		}
 		c.LeaseUntil = c.LeaseUntil.Add(long)
 		sameCopy(t, "the row", current(t, x, w.Key, w.OperationID), c)
-		if _, won, err := x.ClaimCopy(t.Context(), w, long); err != nil || won {
-			t.Errorf("ClaimCopy of an extended lease: won %v, error %v", won, err)
+		if _, won, err := x.Change(t.Context(), ledger.Claim(w, long)); err != nil || won {
+			t.Errorf("Claim of an extended lease: won %v, error %v", won, err)
 		}
-		if held, err := x.ExtendLease(t.Context(), w.Key, c.Fence, 0); err != nil || !held {
+		if _, held, err := x.Change(t.Context(), ledger.ExtendLease(w.Key, c.Fence, 0)); err != nil || !held {
 			t.Fatalf("ExtendLease to none: held %v, error %v", held, err)
 		}
 		claim(t, x, w, long)
@@ -58,11 +58,11 @@ var extendLeaseTests = []test{
 	{"does so while processing and deleting", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		c := complete(t, x, claim(t, x, w, 0), file("1", providers.StatusProcessing, time.Time{}))
-		if held, err := x.ExtendLease(t.Context(), w.Key, c.Fence, long); err != nil || !held {
+		if _, held, err := x.Change(t.Context(), ledger.ExtendLease(w.Key, c.Fence, long)); err != nil || !held {
 			t.Errorf("ExtendLease while processing: held %v, error %v", held, err)
 		}
 		c = startDelete(t, x, w.Key, "", 0)
-		if held, err := x.ExtendLease(t.Context(), w.Key, c.Fence, long); err != nil || !held {
+		if _, held, err := x.Change(t.Context(), ledger.ExtendLease(w.Key, c.Fence, long)); err != nil || !held {
 			t.Errorf("ExtendLease while deleting: held %v, error %v", held, err)
 		}
 		if due, err := x.DueCopies(t.Context(), []string{account}, 10); err != nil || len(due) != 0 {
@@ -71,20 +71,23 @@ var extendLeaseTests = []test{
 	}},
 	{"reports false to zombies, and changes nothing", func(t *testing.T, x Index) {
 		superseded(t, x, func(t *testing.T, c ledger.Copy) {
-			if held, err := x.ExtendLease(t.Context(), c.Key, c.Fence, long); err != nil || held {
+			if _, held, err := x.Change(t.Context(), ledger.ExtendLease(c.Key, c.Fence, long)); err != nil || held {
 				t.Errorf("ExtendLease: held %v, error %v", held, err)
 			}
 		})
 	}},
 	{"reports false where the lease was ended", func(t *testing.T, x Index) {
 		c := makeReady(t, x, wanted(t, 0), "1")
-		if held, err := x.ExtendLease(t.Context(), c.Key, c.Fence, long); err != nil || held {
+		if _, held, err := x.Change(t.Context(), ledger.ExtendLease(c.Key, c.Fence, long)); err != nil || held {
 			t.Errorf("ExtendLease: held %v, error %v", held, err)
 		}
 		asStored(t, x, c)
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
-		noRow(t, func(k ledger.Key) error { _, err := x.ExtendLease(t.Context(), k, 1, long); return err })
+		noRow(t, func(k ledger.Key) error {
+			_, _, err := x.Change(t.Context(), ledger.ExtendLease(k, 1, long))
+			return err
+		})
 	}},
 }
 
@@ -127,7 +130,7 @@ var completeCopyTests = []test{
 		same(t, "the row", got, want)
 		asStored(t, x, got)
 		// And then as ready, also by whoever takes it over.
-		if held, err := x.ExtendLease(t.Context(), w.Key, c.Fence, 0); err != nil || !held {
+		if _, held, err := x.Change(t.Context(), ledger.ExtendLease(w.Key, c.Fence, 0)); err != nil || !held {
 			t.Fatalf("ExtendLease: held %v, error %v", held, err)
 		}
 		c = claim(t, x, w, long)
@@ -161,18 +164,18 @@ var completeCopyTests = []test{
 	}},
 	{"is not held for another file, once completed", func(t *testing.T, x Index) {
 		c := makeReady(t, x, wanted(t, 0), "1")
-		got, held, err := x.CompleteCopy(t.Context(), c.Key, c.Fence, file("2", providers.StatusReady, time.Time{}))
+		got, held, err := x.Change(t.Context(), ledger.Complete(c.Key, c.Fence, file("2", providers.StatusReady, time.Time{})))
 		if err != nil || held {
-			t.Errorf("CompleteCopy: held %v, error %v", held, err)
+			t.Errorf("Complete: held %v, error %v", held, err)
 		}
 		same(t, "the row", got, c)
 	}},
 	{"brings back nothing that was lost", func(t *testing.T, x Index) {
 		c := makeReady(t, x, wanted(t, 0), "1")
 		lost := lose(t, x, c, 3, long)
-		got, held, err := x.CompleteCopy(t.Context(), c.Key, c.Fence, file("1", providers.StatusReady, time.Time{}))
+		got, held, err := x.Change(t.Context(), ledger.Complete(c.Key, c.Fence, file("1", providers.StatusReady, time.Time{})))
 		if err != nil || held {
-			t.Errorf("CompleteCopy: held %v, error %v", held, err)
+			t.Errorf("Complete: held %v, error %v", held, err)
 		}
 		same(t, "the row", got, lost)
 	}},
@@ -182,9 +185,9 @@ var completeCopyTests = []test{
 	{"reports false to zombies, and changes nothing", func(t *testing.T, x Index) {
 		superseded(t, x, func(t *testing.T, c ledger.Copy) {
 			for _, status := range []providers.Status{providers.StatusReady, providers.StatusProcessing} {
-				got, held, err := x.CompleteCopy(t.Context(), c.Key, c.Fence, file("mine", status, time.Time{}))
+				got, held, err := x.Change(t.Context(), ledger.Complete(c.Key, c.Fence, file("mine", status, time.Time{})))
 				if err != nil || held {
-					t.Errorf("CompleteCopy: held %v, error %v", held, err)
+					t.Errorf("Complete: held %v, error %v", held, err)
 				}
 				asStored(t, x, got)
 			}
@@ -197,18 +200,18 @@ var completeCopyTests = []test{
 			"a file of no state": file("1", "", time.Time{}),
 			"a file without id":  file("", providers.StatusReady, time.Time{}),
 		} {
-			_, _, err := x.CompleteCopy(t.Context(), c.Key, c.Fence, f)
+			_, _, err := x.Change(t.Context(), ledger.Complete(c.Key, c.Fence, f))
 			refused(t, what, err)
 		}
 		for _, text := range []string{"a\x00b", "\xff"} {
-			_, _, err := x.CompleteCopy(t.Context(), c.Key, c.Fence, file(text, providers.StatusReady, time.Time{}))
+			_, _, err := x.Change(t.Context(), ledger.Complete(c.Key, c.Fence, file(text, providers.StatusReady, time.Time{})))
 			refusedText(t, fmt.Sprintf("the file %q", text), err)
 		}
 		asStored(t, x, c)
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
 		noRow(t, func(k ledger.Key) error {
-			_, _, err := x.CompleteCopy(t.Context(), k, 1, file("1", providers.StatusReady, time.Time{}))
+			_, _, err := x.Change(t.Context(), ledger.Complete(k, 1, file("1", providers.StatusReady, time.Time{})))
 			return err
 		})
 	}},
@@ -284,17 +287,17 @@ var failCopyTests = []test{
 	}},
 	{"undoes no completion", func(t *testing.T, x Index) {
 		c := makeReady(t, x, wanted(t, 0), "1")
-		got, held, err := x.FailCopy(t.Context(), c.Key, c.Fence, ledger.Failure{State: ledger.StatePending})
+		got, held, err := x.Change(t.Context(), ledger.Fail(c.Key, c.Fence, ledger.Failure{State: ledger.StatePending}))
 		if err != nil || held {
-			t.Errorf("FailCopy: held %v, error %v", held, err)
+			t.Errorf("Fail: held %v, error %v", held, err)
 		}
 		same(t, "the row", got, c)
 	}},
 	{"reports false to zombies, and changes nothing", func(t *testing.T, x Index) {
 		superseded(t, x, func(t *testing.T, c ledger.Copy) {
-			got, held, err := x.FailCopy(t.Context(), c.Key, c.Fence, ledger.Failure{State: ledger.StateFailed, Error: trouble()})
+			got, held, err := x.Change(t.Context(), ledger.Fail(c.Key, c.Fence, ledger.Failure{State: ledger.StateFailed, Error: trouble()}))
 			if err != nil || held {
-				t.Errorf("FailCopy: held %v, error %v", held, err)
+				t.Errorf("Fail: held %v, error %v", held, err)
 			}
 			asStored(t, x, got)
 		})
@@ -305,21 +308,21 @@ var failCopyTests = []test{
 			"", ledger.StateUploading, ledger.StateProcessing, ledger.StateLost, ledger.StateEvicted, ledger.StateDeleted, "odd",
 			ledger.StateReady, // there is no earlier file
 		} {
-			_, held, err := x.FailCopy(t.Context(), c.Key, c.Fence, ledger.Failure{State: state})
-			refused(t, "FailCopy to "+string(state), err)
+			_, held, err := x.Change(t.Context(), ledger.Fail(c.Key, c.Fence, ledger.Failure{State: state}))
+			refused(t, "Fail to "+string(state), err)
 			if held {
-				t.Errorf("FailCopy to %q was held", state)
+				t.Errorf("Fail to %q was held", state)
 			}
 		}
 		asStored(t, x, c)
 		c = complete(t, x, c, file("1", providers.StatusProcessing, time.Time{}))
-		_, _, err := x.FailCopy(t.Context(), c.Key, c.Fence, ledger.Failure{State: ledger.StateReady})
-		refused(t, "FailCopy of a file in process to ready", err)
+		_, _, err := x.Change(t.Context(), ledger.Fail(c.Key, c.Fence, ledger.Failure{State: ledger.StateReady}))
+		refused(t, "Fail of a file in process to ready", err)
 		asStored(t, x, c)
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
 		noRow(t, func(k ledger.Key) error {
-			_, _, err := x.FailCopy(t.Context(), k, 1, ledger.Failure{State: ledger.StateFailed})
+			_, _, err := x.Change(t.Context(), ledger.Fail(k, 1, ledger.Failure{State: ledger.StateFailed}))
 			return err
 		})
 	}},

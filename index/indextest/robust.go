@@ -86,27 +86,34 @@ func ledgerCalls(x Index, w ledger.Wanted) map[string]func(ctx context.Context) 
 		"Copy":            func(ctx context.Context) error { _, err := x.Copy(ctx, k); return err },
 		"Copies":          func(ctx context.Context) error { _, err := x.Copies(ctx, k.Digest); return err },
 		"CopyOfOperation": func(ctx context.Context) error { _, err := x.CopyOfOperation(ctx, "a"); return err },
-		"RequestCopy":     func(ctx context.Context) error { _, err := x.RequestCopy(ctx, w); return err },
-		"ClaimCopy":       func(ctx context.Context) error { _, _, err := x.ClaimCopy(ctx, w, long); return err },
-		"ExtendLease":     func(ctx context.Context) error { _, err := x.ExtendLease(ctx, k, 1, long); return err },
+		"RequestCopy":     func(ctx context.Context) error { _, _, err := x.Change(ctx, ledger.Request(w)); return err },
+		"ClaimCopy":       func(ctx context.Context) error { _, _, err := x.Change(ctx, ledger.Claim(w, long)); return err },
+		"ExtendLease": func(ctx context.Context) error {
+			_, _, err := x.Change(ctx, ledger.ExtendLease(k, 1, long))
+			return err
+		},
 		"CompleteCopy": func(ctx context.Context) error {
-			_, _, err := x.CompleteCopy(ctx, k, 1, file("1", providers.StatusReady, time.Time{}))
+			_, _, err := x.Change(ctx, ledger.Complete(k, 1, file("1", providers.StatusReady, time.Time{})))
 			return err
 		},
-		"FailCopy":   func(ctx context.Context) error { _, _, err := x.FailCopy(ctx, k, 1, failure); return err },
-		"LoseCopy":   func(ctx context.Context) error { _, err := x.LoseCopy(ctx, k, "1", 1, long); return err },
-		"DeleteCopy": func(ctx context.Context) error { _, _, err := x.DeleteCopy(ctx, k, "", long); return err },
+		"FailCopy":   func(ctx context.Context) error { _, _, err := x.Change(ctx, ledger.Fail(k, 1, failure)); return err },
+		"LoseCopy":   func(ctx context.Context) error { _, _, err := x.Change(ctx, ledger.Lose(k, "1", 1, long)); return err },
+		"DeleteCopy": func(ctx context.Context) error { _, _, err := x.Change(ctx, ledger.Delete(k, "", long)); return err },
 		"FinishDelete": func(ctx context.Context) error {
-			_, err := x.FinishDelete(ctx, k, 1, ledger.StateDeleted)
+			_, _, err := x.Change(ctx, ledger.FinishDelete(k, 1, ledger.StateDeleted))
 			return err
 		},
-		"FailDelete":    func(ctx context.Context) error { _, _, err := x.FailDelete(ctx, k, 1, failure); return err },
-		"EvictCopy":     func(ctx context.Context) error { _, _, err := x.EvictCopy(ctx, k, "", long); return err },
-		"UseCopies":     func(ctx context.Context) error { return x.UseCopies(ctx, map[ledger.Key]time.Time{k: time.Now()}) },
-		"DueCopies":     func(ctx context.Context) error { _, err := x.DueCopies(ctx, []string{account}, 1); return err },
-		"CopyUsage":     func(ctx context.Context) error { _, err := x.CopyUsage(ctx, account); return err },
-		"CopiesAt":      func(ctx context.Context) error { _, err := x.CopiesAt(ctx, provider, ledger.Key{}, 1); return err },
-		"ExtractedText": func(ctx context.Context) error { _, err := x.ExtractedText(ctx, text); return err },
+		"FailDelete": func(ctx context.Context) error {
+			_, _, err := x.Change(ctx, ledger.FailDelete(k, 1, failure))
+			return err
+		},
+		"LeastUsed":      func(ctx context.Context) error { _, err := x.LeastUsed(ctx, k, ""); return err },
+		"EvictLeastUsed": func(ctx context.Context) error { _, _, err := ledger.EvictLeastUsed(ctx, x, k, "", long); return err },
+		"UseCopies":      func(ctx context.Context) error { return x.UseCopies(ctx, map[ledger.Key]time.Time{k: time.Now()}) },
+		"DueCopies":      func(ctx context.Context) error { _, err := x.DueCopies(ctx, []string{account}, 1); return err },
+		"CopyUsage":      func(ctx context.Context) error { _, err := x.CopyUsage(ctx, account); return err },
+		"CopiesAt":       func(ctx context.Context) error { _, err := x.CopiesAt(ctx, provider, ledger.Key{}, 1); return err },
+		"ExtractedText":  func(ctx context.Context) error { _, err := x.ExtractedText(ctx, text); return err },
 		"SetExtractedText": func(ctx context.Context) error {
 			return x.SetExtractedText(ctx, text, k.Digest)
 		},

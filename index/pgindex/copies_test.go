@@ -31,9 +31,9 @@ var remote = providers.RemoteFile{ID: "file-1", Name: "some-1.txt", Size: 4, Sta
 // claimed claims the copy and fails the test unless that is won.
 func claimed(t testing.TB, x *pgindex.Index, lease time.Duration) ledger.Copy {
 	t.Helper()
-	c, won, err := x.ClaimCopy(t.Context(), wanted, lease)
+	c, won, err := x.Change(t.Context(), ledger.Claim(wanted, lease))
 	if err != nil || !won {
-		t.Fatalf("ClaimCopy: won %v, error %v", won, err)
+		t.Fatalf("Claim: won %v, error %v", won, err)
 	}
 	return c
 }
@@ -41,9 +41,9 @@ func claimed(t testing.TB, x *pgindex.Index, lease time.Duration) ledger.Copy {
 // ready makes the copy.
 func ready(t testing.TB, x *pgindex.Index) ledger.Copy {
 	t.Helper()
-	c, held, err := x.CompleteCopy(t.Context(), wanted.Key, claimed(t, x, time.Hour).Fence, remote)
+	c, held, err := x.Change(t.Context(), ledger.Complete(wanted.Key, claimed(t, x, time.Hour).Fence, remote))
 	if err != nil || !held {
-		t.Fatalf("CompleteCopy: held %v, error %v", held, err)
+		t.Fatalf("Complete: held %v, error %v", held, err)
 	}
 	return c
 }
@@ -72,34 +72,40 @@ func TestCopiesAreAnnounced(t *testing.T) {
 				call      func() error
 				announced bool
 			}{
-				{"request", func() error { _, err := x.RequestCopy(ctx, wanted); return err }, true},
-				{"claim", func() error { c, _, err := x.ClaimCopy(ctx, wanted, time.Hour); fence = c.Fence; return err }, true},
-				{"request of what is claimed", func() error { _, err := x.RequestCopy(ctx, wanted); return err }, false},
-				{"claim of what is claimed", func() error { _, _, err := x.ClaimCopy(ctx, wanted, time.Hour); return err }, false},
-				{"extension", func() error { _, err := x.ExtendLease(ctx, k, fence, time.Hour); return err }, true},
-				{"extension by another", func() error { _, err := x.ExtendLease(ctx, k, fence-1, time.Hour); return err }, false},
-				{"failure by another", func() error { _, _, err := x.FailCopy(ctx, k, fence-1, failure); return err }, false},
-				{"failure", func() error { _, _, err := x.FailCopy(ctx, k, fence, failure); return err }, true},
-				{"claim again", func() error { c, _, err := x.ClaimCopy(ctx, wanted, time.Hour); fence = c.Fence; return err }, true},
-				{"completion by another", func() error { _, _, err := x.CompleteCopy(ctx, k, fence-1, remote); return err }, false},
-				{"completion", func() error { _, _, err := x.CompleteCopy(ctx, k, fence, remote); return err }, true},
-				{"completion again", func() error { _, _, err := x.CompleteCopy(ctx, k, fence, remote); return err }, false},
+				{"request", func() error { _, _, err := x.Change(ctx, ledger.Request(wanted)); return err }, true},
+				{"claim", func() error { c, _, err := x.Change(ctx, ledger.Claim(wanted, time.Hour)); fence = c.Fence; return err }, true},
+				{"request of what is claimed", func() error { _, _, err := x.Change(ctx, ledger.Request(wanted)); return err }, false},
+				{"claim of what is claimed", func() error { _, _, err := x.Change(ctx, ledger.Claim(wanted, time.Hour)); return err }, false},
+				{"extension", func() error { _, _, err := x.Change(ctx, ledger.ExtendLease(k, fence, time.Hour)); return err }, true},
+				{"extension by another", func() error { _, _, err := x.Change(ctx, ledger.ExtendLease(k, fence-1, time.Hour)); return err }, false},
+				{"failure by another", func() error { _, _, err := x.Change(ctx, ledger.Fail(k, fence-1, failure)); return err }, false},
+				{"failure", func() error { _, _, err := x.Change(ctx, ledger.Fail(k, fence, failure)); return err }, true},
+				{"claim again", func() error { c, _, err := x.Change(ctx, ledger.Claim(wanted, time.Hour)); fence = c.Fence; return err }, true},
+				{"completion by another", func() error { _, _, err := x.Change(ctx, ledger.Complete(k, fence-1, remote)); return err }, false},
+				{"completion", func() error { _, _, err := x.Change(ctx, ledger.Complete(k, fence, remote)); return err }, true},
+				{"completion again", func() error { _, _, err := x.Change(ctx, ledger.Complete(k, fence, remote)); return err }, false},
 				{"use", func() error { return x.UseCopies(ctx, map[ledger.Key]time.Time{k: time.Now()}) }, false},
-				{"loss of another file", func() error { _, err := x.LoseCopy(ctx, k, "another", 3, time.Hour); return err }, false},
-				{"loss", func() error { _, err := x.LoseCopy(ctx, k, remote.ID, 3, time.Hour); return err }, true},
-				{"claim after the loss", func() error { c, _, err := x.ClaimCopy(ctx, wanted, time.Hour); fence = c.Fence; return err }, true},
-				{"completion after the loss", func() error { _, _, err := x.CompleteCopy(ctx, k, fence, remote); return err }, true},
-				{"eviction for itself", func() error { _, _, err := x.EvictCopy(ctx, k, "", time.Hour); return err }, false},
+				{"loss of another file", func() error { _, _, err := x.Change(ctx, ledger.Lose(k, "another", 3, time.Hour)); return err }, false},
+				{"loss", func() error { _, _, err := x.Change(ctx, ledger.Lose(k, remote.ID, 3, time.Hour)); return err }, true},
+				{"claim after the loss", func() error { c, _, err := x.Change(ctx, ledger.Claim(wanted, time.Hour)); fence = c.Fence; return err }, true},
+				{"completion after the loss", func() error { _, _, err := x.Change(ctx, ledger.Complete(k, fence, remote)); return err }, true},
+				{"eviction for itself", func() error { _, _, err := ledger.EvictLeastUsed(ctx, x, k, "", time.Hour); return err }, false},
 				{"eviction", func() error {
-					c, _, err := x.EvictCopy(ctx, ledger.Key{Account: k.Account}, "", time.Hour)
+					c, _, err := ledger.EvictLeastUsed(ctx, x, ledger.Key{Account: k.Account}, "", time.Hour)
 					fence = c.Fence
 					return err
 				}, true},
-				{"delete of what is being deleted", func() error { _, _, err := x.DeleteCopy(ctx, k, "", time.Hour); return err }, false},
-				{"failure of the delete", func() error { _, _, err := x.FailDelete(ctx, k, fence, ledger.Failure{}); return err }, true},
-				{"delete", func() error { c, _, err := x.DeleteCopy(ctx, k, "", time.Hour); fence = c.Fence; return err }, true},
-				{"end of another's delete", func() error { _, err := x.FinishDelete(ctx, k, fence-1, ledger.StateDeleted); return err }, false},
-				{"end of the delete", func() error { _, err := x.FinishDelete(ctx, k, fence, ledger.StateDeleted); return err }, true},
+				{"delete of what is being deleted", func() error { _, _, err := x.Change(ctx, ledger.Delete(k, "", time.Hour)); return err }, false},
+				{"failure of the delete", func() error { _, _, err := x.Change(ctx, ledger.FailDelete(k, fence, ledger.Failure{})); return err }, true},
+				{"delete", func() error { c, _, err := x.Change(ctx, ledger.Delete(k, "", time.Hour)); fence = c.Fence; return err }, true},
+				{"end of another's delete", func() error {
+					_, _, err := x.Change(ctx, ledger.FinishDelete(k, fence-1, ledger.StateDeleted))
+					return err
+				}, false},
+				{"end of the delete", func() error {
+					_, _, err := x.Change(ctx, ledger.FinishDelete(k, fence, ledger.StateDeleted))
+					return err
+				}, true},
 				{"text", func() error {
 					return x.SetExtractedText(ctx, ledger.TextKey{Digest: k.Digest, Provider: k.Provider}, cas.Digest{})
 				}, true},
@@ -156,49 +162,49 @@ func TestLedgerMeetsAChange(t *testing.T) {
 	}{
 		{"a claim and a first claim", nil, inserted,
 			func(x *pgindex.Index, _ int64) (ledger.Copy, bool, error) {
-				return x.ClaimCopy(ctx, wanted, time.Hour)
+				return x.Change(ctx, ledger.Claim(wanted, time.Hour))
 			},
 			ledger.StateUploading, 7, false},
 		{"a request and a first claim", nil, inserted,
 			func(x *pgindex.Index, _ int64) (c ledger.Copy, ok bool, err error) {
-				c, err = x.RequestCopy(ctx, wanted)
+				c, _, err = x.Change(ctx, ledger.Request(wanted))
 				return c, false, err
 			}, ledger.StateUploading, 7, false},
 		{"a claim and another",
 			func(t testing.TB, x *pgindex.Index) ledger.Copy { return claimed(t, x, 0) }, "update copies set " + taken,
 			func(x *pgindex.Index, _ int64) (ledger.Copy, bool, error) {
-				return x.ClaimCopy(ctx, wanted, time.Hour)
+				return x.Change(ctx, ledger.Claim(wanted, time.Hour))
 			},
 			ledger.StateUploading, 2, false},
 		{"a claim and a failed attempt that may be claimed",
 			func(t testing.TB, x *pgindex.Index) ledger.Copy { return claimed(t, x, 0) },
 			"update copies set state = 'pending', fence = 5, lease_until = null, next_attempt_at = now()",
 			func(x *pgindex.Index, _ int64) (ledger.Copy, bool, error) {
-				return x.ClaimCopy(ctx, wanted, time.Hour)
+				return x.Change(ctx, ledger.Claim(wanted, time.Hour))
 			},
 			ledger.StateUploading, 6, true},
 		{"a completion and a claim", uploading, "update copies set " + taken,
 			func(x *pgindex.Index, fence int64) (ledger.Copy, bool, error) {
-				return x.CompleteCopy(ctx, k, fence, remote)
+				return x.Change(ctx, ledger.Complete(k, fence, remote))
 			},
 			ledger.StateUploading, 2, false},
 		{"a completion and an extension", uploading, "update copies set lease_until = lease_until + interval '1 hour'",
 			func(x *pgindex.Index, fence int64) (ledger.Copy, bool, error) {
-				return x.CompleteCopy(ctx, k, fence, remote)
+				return x.Change(ctx, ledger.Complete(k, fence, remote))
 			},
 			ledger.StateReady, 1, true},
 		{"a failure and a delete", uploading, "update copies set " + gone,
 			func(x *pgindex.Index, fence int64) (ledger.Copy, bool, error) {
-				return x.FailCopy(ctx, k, fence, ledger.Failure{State: ledger.StateFailed})
+				return x.Change(ctx, ledger.Fail(k, fence, ledger.Failure{State: ledger.StateFailed}))
 			}, ledger.StateDeleted, 2, false},
 		{"a loss and a renewal", func(t testing.TB, x *pgindex.Index) ledger.Copy { return ready(t, x) }, "update copies set file_id = 'file-2'",
 			func(x *pgindex.Index, _ int64) (c ledger.Copy, ok bool, err error) {
-				c, err = x.LoseCopy(ctx, k, remote.ID, 3, time.Hour)
+				c, _, err = x.Change(ctx, ledger.Lose(k, remote.ID, 3, time.Hour))
 				return c, false, err
 			}, ledger.StateReady, 1, false},
 		{"a delete and a claim", uploading, "update copies set " + taken,
 			func(x *pgindex.Index, _ int64) (ledger.Copy, bool, error) {
-				return x.DeleteCopy(ctx, k, "", time.Hour)
+				return x.Change(ctx, ledger.Delete(k, "", time.Hour))
 			},
 			ledger.StateDeleting, 3, true},
 	} {
@@ -263,11 +269,11 @@ func TestClaimCopyWaitsForNoOther(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "select from copies for update"); err != nil {
 		t.Fatal(err)
 	}
-	if c, won, err := x.ClaimCopy(t.Context(), wanted, time.Hour); err != nil || won || c.Fence != 1 {
-		t.Errorf("ClaimCopy: %+v, won %v, error %v", c, won, err)
+	if c, won, err := x.Change(t.Context(), ledger.Claim(wanted, time.Hour)); err != nil || won || c.Fence != 1 {
+		t.Errorf("Claim: %+v, won %v, error %v", c, won, err)
 	}
-	if c, err := x.RequestCopy(t.Context(), wanted); err != nil || c.State != ledger.StateUploading {
-		t.Errorf("RequestCopy: %+v, error %v", c, err)
+	if c, _, err := x.Change(t.Context(), ledger.Request(wanted)); err != nil || c.State != ledger.StateUploading {
+		t.Errorf("Request: %+v, error %v", c, err)
 	}
 }
 
@@ -313,20 +319,20 @@ func TestEvictCopySkipsLocked(t *testing.T) {
 	}
 	room := wanted.Key
 	room.Digest = randomDigest()
-	if c, won, err := x.EvictCopy(t.Context(), room, "", time.Hour); err != nil || won {
-		t.Errorf("EvictCopy took %+v, error %v", c, err)
+	if c, won, err := ledger.EvictLeastUsed(t.Context(), x, room, "", time.Hour); err != nil || won {
+		t.Errorf("EvictLeastUsed took %+v, error %v", c, err)
 	}
 	second := wanted
 	second.Digest = randomDigest()
-	c, _, err := x.ClaimCopy(t.Context(), second, time.Hour)
+	c, _, err := x.Change(t.Context(), ledger.Claim(second, time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := x.CompleteCopy(t.Context(), second.Key, c.Fence, remote); err != nil {
+	if _, _, err := x.Change(t.Context(), ledger.Complete(second.Key, c.Fence, remote)); err != nil {
 		t.Fatal(err)
 	}
-	if c, won, err := x.EvictCopy(t.Context(), room, "", time.Hour); err != nil || !won || c.Key != second.Key {
-		t.Errorf("EvictCopy took %+v, won %v, error %v; want the copy that is free", c, won, err)
+	if c, won, err := ledger.EvictLeastUsed(t.Context(), x, room, "", time.Hour); err != nil || !won || c.Key != second.Key {
+		t.Errorf("EvictLeastUsed took %+v, won %v, error %v; want the copy that is free", c, won, err)
 	}
 }
 
@@ -349,12 +355,12 @@ func BenchmarkClaimAndComplete(b *testing.B) {
 		for pb.Next() {
 			w := wanted
 			w.Digest = randomDigest()
-			c, won, err := x.ClaimCopy(context.Background(), w, time.Hour)
+			c, won, err := x.Change(context.Background(), ledger.Claim(w, time.Hour))
 			if err == nil && !won {
 				err = fmt.Errorf("the claim was not won")
 			}
 			if err == nil {
-				_, _, err = x.CompleteCopy(context.Background(), w.Key, c.Fence, remote)
+				_, _, err = x.Change(context.Background(), ledger.Complete(w.Key, c.Fence, remote))
 			}
 			if err != nil {
 				b.Fatal(err)

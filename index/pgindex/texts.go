@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"casgate/cas"
-	"casgate/index"
 	"casgate/providers/ledger"
 )
 
@@ -17,7 +16,7 @@ const sqlExtractedText = `select text_digest from extracted_texts where digest =
 // ExtractedText implements ledger.Store.
 func (x *Index) ExtractedText(ctx context.Context, k ledger.TextKey) (cas.Digest, error) {
 	doing := fmt.Sprintf("look up the text of %s at %s", k.Digest.Short(), k.Provider)
-	if index.CheckTextKey(k) != nil {
+	if k.Check() != nil {
 		return cas.Digest{}, fmt.Errorf("%s: %w", doing, ledger.ErrNotFound)
 	}
 	call, cancel := bounded(ctx)
@@ -44,7 +43,7 @@ select pg_notify('` + copiesChannel + `', encode(digest, 'hex')) from recorded`
 // SetExtractedText implements ledger.Store.
 func (x *Index) SetExtractedText(ctx context.Context, k ledger.TextKey, text cas.Digest) error {
 	doing := fmt.Sprintf("record the text of %s at %s", k.Digest.Short(), k.Provider)
-	if err := index.CheckTextKey(k); err != nil {
+	if err := k.Check(); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	call, cancel := bounded(ctx)

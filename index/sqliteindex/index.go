@@ -63,7 +63,7 @@ func Open(ctx context.Context, path string) (*Index, error) {
 	x := &Index{
 		path: path,
 		blob: prepared{text: sqlBlob}, seen: prepared{text: sqlSeen},
-		copyRow: prepared{text: sqlCopyRow}, file: prepared{text: sqlAliveFile},
+		copyRow: prepared{text: sqlCopy}, file: prepared{text: sqlAliveFile},
 	}
 	if x.writer, err = connect(path, "immediate", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"); err == nil {
 		x.writer.SetMaxOpenConns(1)

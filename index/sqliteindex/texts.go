@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"casgate/cas"
-	"casgate/index"
 	"casgate/providers/ledger"
 )
 
@@ -36,7 +35,7 @@ on conflict (digest, provider, extension) do update set text_digest = excluded.t
 // SetExtractedText implements ledger.Store.
 func (x *Index) SetExtractedText(ctx context.Context, k ledger.TextKey, text cas.Digest) error {
 	doing := fmt.Sprintf("record the text of %s at %s", k.Digest.Short(), k.Provider)
-	if err := index.CheckTextKey(k); err != nil {
+	if err := k.Check(); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	if err := x.exec(ctx, sqlSetExtractedText, k.Digest[:], k.Provider, k.Extension, text[:], now()); err != nil {

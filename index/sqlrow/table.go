@@ -73,6 +73,9 @@ func (t Table[R]) list(write func(i int, c Column[R]) string) string {
 	return strings.Join(parts, ", ")
 }
 
+// Len returns the number of columns.
+func (t Table[R]) Len() int { return len(t.columns) }
+
 // Names lists the columns as they are stored: "id, size, metadata".
 func (t Table[R]) Names() string {
 	return t.list(func(_ int, c Column[R]) string { return c.Name })

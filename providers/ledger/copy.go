@@ -1,5 +1,7 @@
-// Package ledger holds the rows of copies: a row for each copy of a blob at a
-// provider. Index drivers keep them in a database; package replicator works on them.
+// Package ledger is the state machine of copies. A copy is a blob's file at a
+// provider, and has one row. transitions.go holds every change of a row, as a function
+// of the row and a time; Store is the database that keeps the rows. Index drivers
+// implement Store; package replicator uses it.
 package ledger
 
 import (
@@ -10,7 +12,7 @@ import (
 	"casgate/providers"
 )
 
-// Key names a copy. The same bytes under another account, purpose or extension
+// Key identifies a copy. The same bytes under another account, purpose or extension
 // are another file to a provider.
 type Key struct {
 	Digest    cas.Digest
@@ -25,46 +27,61 @@ func (k Key) String() string {
 	return fmt.Sprintf("%s at %s (%s%s)", k.Digest.Short(), k.Provider, k.Purpose, k.Extension)
 }
 
-// State is where a copy stands in its life.
+// Check returns an error that wraps cas.ErrInvalidText if no row can have this key.
+func (k Key) Check() error {
+	return checkTexts("provider", k.Provider, "account", k.Account, "purpose", k.Purpose, "extension", k.Extension)
+}
+
+// State is the state of a copy.
 type State string
 
-// The states of a copy.
+// The states of a copy. The zero State is that of a row that does not exist.
 const (
-	// StatePending: wanted, and not yet begun, or to be tried again at
+	// StatePending: an upload is requested, and has not begun, or is tried again at
 	// NextAttemptAt.
 	StatePending State = "pending"
-	// StateUploading: whoever holds the lease is at work. Where the lease has run
-	// out they died, and the upload may have got through.
+	// StateUploading: the holder of the lease uploads the file. If the lease has run
+	// out, the holder died, and its upload may have succeeded.
 	StateUploading State = "uploading"
-	// StateProcessing: the provider has the file (FileID) and still works on it.
+	// StateProcessing: the provider has the file FileID and still processes it.
 	StateProcessing State = "processing"
-	// StateUnverified: somebody has noted FileID before there was this ledger. Whether
-	// the provider has the file is found out before it is first handed out.
+	// StateUnverified: FileID comes from an old system. Before the copy is first used,
+	// its holder asks the provider whether it has the file.
 	StateUnverified State = "unverified"
 	// StateReady: FileID names a remote file with the right bytes.
 	StateReady State = "ready"
-	// StateFailed: given up; Error says why. NextAttemptAt is when asking again makes
-	// sense; zero means that only an explicit retry does.
+	// StateFailed: the upload was given up; Error says why. A new request tries again
+	// from NextAttemptAt on; if that is zero, only one with Retry does.
 	StateFailed State = "failed"
-	// StateLost: the provider does not know the file any more. It is uploaded again
-	// when next asked for, not before NextAttemptAt.
+	// StateLost: the provider does not have the file any more. The next request, from
+	// NextAttemptAt on, uploads it again.
 	StateLost State = "lost"
-	// StateEvicted: removed at the provider to make room.
+	// StateEvicted: the file was deleted at the provider to make room.
 	StateEvicted State = "evicted"
-	// StateDeleting: to be removed at the provider; tried until that confirms.
+	// StateDeleting: the file must be deleted at the provider, until that confirms it.
 	StateDeleting State = "deleting"
-	// StateDeleted: removed at the provider on request. The row stays, so that its
-	// fence goes on, and callers see none.
+	// StateDeleted: the file was deleted at the provider on request. The row stays, so
+	// that its fence keeps growing; to callers the copy does not exist.
 	StateDeleted State = "deleted"
 )
+
+// Settled reports whether no work is in progress or due on a row in this state.
+func (s State) Settled() bool {
+	switch s {
+	case StatePending, StateUploading, StateProcessing, StateDeleting:
+		return false
+	}
+	return true
+}
 
 // Copy is a row of the ledger.
 type Copy struct {
 	Key
 	State State
-	// Fence grows with each claim. Only the holder of the newest may change the row.
+	// Fence grows with each claim. Only the holder of the newest fence may change the
+	// row.
 	Fence int64
-	// FileID is the provider's id of the remote file; empty where there is none. While
+	// FileID is the provider's id of the remote file; empty if there is none. During
 	// StateUploading it is that of the file to be replaced.
 	FileID string
 	// RemoteName is the name of the remote file FileID.
@@ -73,44 +90,66 @@ type Copy struct {
 	Name      string
 	MediaType string
 	Size      int64 // bytes
-	// Uncertain: an earlier attempt may have left a remote file that the row doesn't
+	// Uncertain: an earlier attempt may have left a remote file that the row does not
 	// name.
 	Uncertain bool
-	// Attempts counts the uploads tried since the copy was last wanted.
+	// Attempts counts the uploads tried since the copy was last requested.
 	Attempts int
 	// Losses counts how often the provider has lost the file lately.
 	Losses int
-	// Error is why the last attempt failed; nil where it didn't.
+	// Error is why the last attempt failed; nil if it did not.
 	Error *providers.Error
-	// OperationID names the work under way, or last done, for those who wait for it.
+	// OperationID identifies the current or the last work on the copy.
 	OperationID string
 
-	// Times are the database's; zero means never, or not known.
+	// Times are by the database's clock; zero means never, or not known.
 	CreatedAt     time.Time
 	ReadyAt       time.Time
 	LastUsedAt    time.Time
+	LostAt        time.Time // the last loss that counts among Losses
 	ExpiresAt     time.Time
 	NextAttemptAt time.Time
 	LeaseUntil    time.Time
 }
 
-// IsAskedFor reports whether somebody has asked for the copy, by the operation that
-// it names, and nothing has come of that yet.
+// IsAskedFor reports whether a caller has asked for the copy, by the operation that
+// the row names, and that operation has no result yet.
 func (c Copy) IsAskedFor() bool {
 	switch c.State {
 	case StatePending, StateUploading, StateProcessing:
 		return true
-	case StateUnverified: // or was it only noted?
+	case StateUnverified: // requested or claimed, not only entered
 		return !c.NextAttemptAt.IsZero() || !c.LeaseUntil.IsZero()
 	}
 	return false
 }
 
-// Settled reports whether no work is under way or due on a row in this state.
-func (s State) Settled() bool {
-	switch s {
-	case StatePending, StateUploading, StateProcessing, StateDeleting:
-		return false
+// TextKey identifies an extracted text. The extension decides how a provider reads the
+// file.
+type TextKey struct {
+	Digest    cas.Digest
+	Provider  string
+	Extension string
+}
+
+// Check returns an error that wraps cas.ErrInvalidText if no text can have this key.
+func (k TextKey) Check() error {
+	return checkTexts("provider", k.Provider, "extension", k.Extension)
+}
+
+// Usage is the room that the copies of one purpose take up in an account.
+type Usage struct {
+	Purpose string
+	Files   int64
+	Bytes   int64
+}
+
+// checkTexts checks pairs of a field and its value with cas.CheckText.
+func checkTexts(pairs ...string) error {
+	for i := 0; i < len(pairs); i += 2 {
+		if err := cas.CheckText(pairs[i], pairs[i+1]); err != nil {
+			return err
+		}
 	}
-	return true
+	return nil
 }

@@ -78,7 +78,7 @@ func (r *Replicator) complete(ctx context.Context, c ledger.Copy, f providers.Re
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Lease)
 	defer cancel()
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 2*time.Second) {
-		done, held, err := r.ledger.CompleteCopy(ctx, c.Key, c.Fence, f)
+		done, held, err := r.ledger.Change(ctx, ledger.Complete(c.Key, c.Fence, f))
 		switch {
 		case err == nil && held:
 			return done, nil

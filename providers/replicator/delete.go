@@ -59,7 +59,7 @@ func (r *Replicator) removeRemote(ctx context.Context, p providers.Provider, c l
 func (r *Replicator) finishDelete(ctx context.Context, c ledger.Copy, to ledger.State) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
-	_, err := r.ledger.FinishDelete(ctx, c.Key, c.Fence, to)
+	_, _, err := r.ledger.Change(ctx, ledger.FinishDelete(c.Key, c.Fence, to))
 	return err
 }
 
@@ -69,10 +69,10 @@ func (r *Replicator) postpone(ctx context.Context, c ledger.Copy, cause error) l
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
 	c.Attempts++
-	row, held, err := r.ledger.FailDelete(ctx, c.Key, c.Fence, ledger.Failure{
+	row, held, err := r.ledger.Change(ctx, ledger.FailDelete(c.Key, c.Fence, ledger.Failure{
 		State: ledger.StateDeleting, Error: e, Uncertain: c.Uncertain,
 		Again: true, After: cmp.Or(e.RetryAfter, backoffDelay(c.Attempts)),
-	})
+	}))
 	if err == nil && !held {
 		return row // another gateway has claimed it
 	}

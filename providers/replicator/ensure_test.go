@@ -376,15 +376,15 @@ func (w *world) age(t *testing.T, c ledger.Copy, expires time.Time) {
 	t.Helper()
 	ctx := t.Context()
 	// The way a row comes by its expiry is a completion; so it is lost and made again.
-	if _, err := w.ledger.LoseCopy(ctx, c.Key, c.FileID, 100, time.Minute); err != nil {
+	if _, _, err := w.ledger.Change(ctx, ledger.Lose(c.Key, c.FileID, 100, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	claimed, won, err := w.ledger.ClaimCopy(ctx, ledger.Wanted{Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: c.Size}, time.Minute)
+	claimed, won, err := w.ledger.Change(ctx, ledger.Claim(ledger.Wanted{Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: c.Size}, time.Minute))
 	if err != nil || !won {
 		t.Fatalf("claim: %t, %v", won, err)
 	}
 	f := providers.RemoteFile{ID: c.FileID, Name: c.RemoteName, Size: c.Size, Purpose: c.Purpose, ExpiresAt: expires, Status: providers.StatusReady}
-	if _, held, err := w.ledger.CompleteCopy(ctx, c.Key, claimed.Fence, f); err != nil || !held {
+	if _, held, err := w.ledger.Change(ctx, ledger.Complete(c.Key, claimed.Fence, f)); err != nil || !held {
 		t.Fatalf("complete: %t, %v", held, err)
 	}
 }

@@ -1,6 +1,7 @@
 package replicator
 
 import (
+	"casgate/providers/ledger"
 	"context"
 )
 
@@ -20,6 +21,6 @@ func (r *Replicator) Enter(ctx context.Context, q Request, fileID string) error 
 	if err != nil {
 		return err
 	}
-	_, err = r.ledger.EnterCopy(ctx, j.wanted, fileID)
+	_, _, err = r.ledger.Change(ctx, ledger.Enter(j.wanted, fileID))
 	return err
 }

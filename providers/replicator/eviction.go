@@ -67,7 +67,7 @@ func (r *Replicator) evict(ctx context.Context, j job, purpose string) (bool, er
 		return false, err
 	}
 	began := time.Now()
-	victim, won, err := r.ledger.EvictCopy(ctx, j.wanted.Key, purpose, r.o.Lease)
+	victim, won, err := ledger.EvictLeastUsed(ctx, r.ledger, j.wanted.Key, purpose, r.o.Lease)
 	if err != nil || !won {
 		return false, err
 	}

@@ -26,7 +26,7 @@ func (r *Replicator) recordFailure(ctx context.Context, j job, c ledger.Copy, ma
 	f := r.classifyFailure(ctx, c, made, cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
-	failed, held, err := r.ledger.FailCopy(ctx, c.Key, c.Fence, f)
+	failed, held, err := r.ledger.Change(ctx, ledger.Fail(c.Key, c.Fence, f))
 	switch {
 	case err != nil:
 		// The lease runs out, and the next claim searches for the file first.

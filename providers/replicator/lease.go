@@ -26,7 +26,7 @@ func (r *Replicator) holdLease(ctx context.Context, claimed ledger.Copy) (leased
 			case <-tick.C:
 			}
 			asked := time.Now()
-			ok, err := r.ledger.ExtendLease(leased, claimed.Key, claimed.Fence, r.o.Lease)
+			_, ok, err := r.ledger.Change(leased, ledger.ExtendLease(claimed.Key, claimed.Fence, r.o.Lease))
 			switch {
 			case err == nil && ok:
 				held = asked

@@ -309,8 +309,11 @@ var errGate = errors.New("held at the gate")
 // deafLedger is one whose leases can't be extended.
 type deafLedger struct{ ledger.Store }
 
-func (d *deafLedger) ExtendLease(context.Context, ledger.Key, int64, time.Duration) (bool, error) {
-	return false, cas.ErrIndexUnavailable
+func (d *deafLedger) Change(ctx context.Context, t ledger.Transition) (ledger.Copy, bool, error) {
+	if t.Verb == ledger.ExtendLease(t.Key, 0, 0).Verb {
+		return ledger.Copy{}, false, cas.ErrIndexUnavailable
+	}
+	return d.Store.Change(ctx, t)
 }
 
 // The last write of a copy fails, in both of its ways.
@@ -337,12 +340,15 @@ type flakyCompletion struct {
 	apply    bool
 }
 
-func (f *flakyCompletion) CompleteCopy(ctx context.Context, k ledger.Key, fence int64, file providers.RemoteFile) (ledger.Copy, bool, error) {
+func (f *flakyCompletion) Change(ctx context.Context, t ledger.Transition) (ledger.Copy, bool, error) {
+	if t.Verb != ledger.Complete(t.Key, 0, providers.RemoteFile{}).Verb {
+		return f.Store.Change(ctx, t)
+	}
 	if f.failures--; f.failures < 0 {
-		return f.Store.CompleteCopy(ctx, k, fence, file)
+		return f.Store.Change(ctx, t)
 	}
 	if f.apply {
-		if _, _, err := f.Store.CompleteCopy(ctx, k, fence, file); err != nil {
+		if _, _, err := f.Store.Change(ctx, t); err != nil {
 			return ledger.Copy{}, false, err
 		}
 	}

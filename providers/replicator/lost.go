@@ -16,7 +16,7 @@ const (
 
 // lose records that a provider no longer knows a copy's file.
 func (r *Replicator) lose(ctx context.Context, c ledger.Copy) error {
-	lost, err := r.ledger.LoseCopy(ctx, c.Key, c.FileID, allowedLosses, lossWindow)
+	lost, _, err := r.ledger.Change(ctx, ledger.Lose(c.Key, c.FileID, allowedLosses, lossWindow))
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (r *Replicator) makeOrWait(ctx context.Context, j job) (copyResult, error) 
 		}
 		// Watch before reading, so that no change is missed.
 		changed, release := r.changes.wait(j.wanted.Digest)
-		c, won, err := r.ledger.ClaimCopy(ctx, j.wanted, r.o.Lease)
+		c, won, err := r.ledger.Change(ctx, ledger.Claim(j.wanted, r.o.Lease))
 		if err != nil {
 			release()
 			return copyResult{}, err

@@ -332,74 +332,18 @@ func (d *dyingLedger) Copy(ctx context.Context, k ledger.Key) (ledger.Copy, erro
 	return d.Store.Copy(ctx, k)
 }
 
-func (d *dyingLedger) RequestCopy(ctx context.Context, w ledger.Wanted) (ledger.Copy, error) {
+func (d *dyingLedger) Change(ctx context.Context, t ledger.Transition) (ledger.Copy, bool, error) {
+	if d.dead.Load() || d.deaf.Load() && t.Verb == ledger.ExtendLease(t.Key, 0, 0).Verb {
+		return ledger.Copy{}, false, errDead
+	}
+	return d.Store.Change(ctx, t)
+}
+
+func (d *dyingLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose string) (ledger.Copy, error) {
 	if d.dead.Load() {
 		return ledger.Copy{}, errDead
 	}
-	return d.Store.RequestCopy(ctx, w)
-}
-
-func (d *dyingLedger) ClaimCopy(ctx context.Context, w ledger.Wanted, lease time.Duration) (ledger.Copy, bool, error) {
-	if d.dead.Load() {
-		return ledger.Copy{}, false, errDead
-	}
-	return d.Store.ClaimCopy(ctx, w, lease)
-}
-
-func (d *dyingLedger) ExtendLease(ctx context.Context, k ledger.Key, fence int64, lease time.Duration) (bool, error) {
-	if d.dead.Load() || d.deaf.Load() {
-		return false, errDead
-	}
-	return d.Store.ExtendLease(ctx, k, fence, lease)
-}
-
-func (d *dyingLedger) CompleteCopy(ctx context.Context, k ledger.Key, fence int64, f providers.RemoteFile) (ledger.Copy, bool, error) {
-	if d.dead.Load() {
-		return ledger.Copy{}, false, errDead
-	}
-	return d.Store.CompleteCopy(ctx, k, fence, f)
-}
-
-func (d *dyingLedger) FailCopy(ctx context.Context, k ledger.Key, fence int64, f ledger.Failure) (ledger.Copy, bool, error) {
-	if d.dead.Load() {
-		return ledger.Copy{}, false, errDead
-	}
-	return d.Store.FailCopy(ctx, k, fence, f)
-}
-
-func (d *dyingLedger) LoseCopy(ctx context.Context, k ledger.Key, id string, allowed int, window time.Duration) (ledger.Copy, error) {
-	if d.dead.Load() {
-		return ledger.Copy{}, errDead
-	}
-	return d.Store.LoseCopy(ctx, k, id, allowed, window)
-}
-
-func (d *dyingLedger) DeleteCopy(ctx context.Context, k ledger.Key, operation string, lease time.Duration) (ledger.Copy, bool, error) {
-	if d.dead.Load() {
-		return ledger.Copy{}, false, errDead
-	}
-	return d.Store.DeleteCopy(ctx, k, operation, lease)
-}
-
-func (d *dyingLedger) FinishDelete(ctx context.Context, k ledger.Key, fence int64, to ledger.State) (bool, error) {
-	if d.dead.Load() {
-		return false, errDead
-	}
-	return d.Store.FinishDelete(ctx, k, fence, to)
-}
-
-func (d *dyingLedger) FailDelete(ctx context.Context, k ledger.Key, fence int64, f ledger.Failure) (ledger.Copy, bool, error) {
-	if d.dead.Load() {
-		return ledger.Copy{}, false, errDead
-	}
-	return d.Store.FailDelete(ctx, k, fence, f)
-}
-
-func (d *dyingLedger) EvictCopy(ctx context.Context, room ledger.Key, purpose string, lease time.Duration) (ledger.Copy, bool, error) {
-	if d.dead.Load() {
-		return ledger.Copy{}, false, errDead
-	}
-	return d.Store.EvictCopy(ctx, room, purpose, lease)
+	return d.Store.LeastUsed(ctx, room, purpose)
 }
 
 // dyingDepot is the provider as such a gateway sees it.

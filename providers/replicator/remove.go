@@ -38,7 +38,7 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 	// All are marked before any is deleted, so the queue continues after an interruption.
 	var mine []int
 	for i, c := range copies {
-		claimed, won, err := r.ledger.DeleteCopy(ctx, c.Key, q.OperationID, r.o.Lease)
+		claimed, won, err := r.ledger.Change(ctx, ledger.Delete(c.Key, q.OperationID, r.o.Lease))
 		switch {
 		case errors.Is(err, ledger.ErrNotFound):
 			copies[i].State = ledger.StateDeleted // another gateway has just deleted it

@@ -1,0 +1,91 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"casgate/cas"
+)
+
+// ErrNotFound: the ledger has no such copy.
+var ErrNotFound = errors.New("copy not found")
+
+// Store keeps the rows of copies. Index drivers implement it; index/indextest is
+// their conformance kit. Each method is atomic. Implementations announce every change
+// of a row to the listeners of all gateways.
+//
+// Errors that are the database's fault wrap cas.ErrIndexUnavailable; after one of
+// those a write may or may not have been applied. If a named row does not exist, or is
+// StateDeleted, errors wrap ErrNotFound, unless the method says otherwise.
+type Store interface {
+	// Copy returns the row.
+	Copy(ctx context.Context, k Key) (Copy, error)
+
+	// Copies returns the rows of a blob at all providers and accounts, except those in
+	// StateDeleted, by creation.
+	Copies(ctx context.Context, d cas.Digest) ([]Copy, error)
+
+	// CopyOfOperation returns the row that an operation works on, in whatever state.
+	CopyOfOperation(ctx context.Context, operationID string) (Copy, error)
+
+	// Change applies a transition to the row t.Key, at the time of the database's clock,
+	// and returns the row afterwards. It reports done if the transition changed the row,
+	// or if the row is already as the transition makes it; otherwise the row is returned
+	// as it is. Of several concurrent changes of one row each is applied to the result
+	// of another. Errors are also those of t.Apply.
+	Change(ctx context.Context, t Transition) (c Copy, done bool, err error)
+
+	// LeastUsed returns the StateReady copy of room's account (and of a purpose, unless
+	// that is empty) that was used least recently. A copy that was never used counts as
+	// used when it became ready. It never returns room itself, the copy to make room
+	// for, and may leave out rows that another client is changing. The error is
+	// ErrNotFound if there is none.
+	LeastUsed(ctx context.Context, room Key, purpose string) (Copy, error)
+
+	// UseCopies records when copies were last used. It ignores times before the
+	// recorded ones, and keys without a row.
+	UseCopies(ctx context.Context, uses map[Key]time.Time) error
+
+	// DueCopies returns rows of the accounts (see providers.Account) that need work
+	// which no gateway does: StatePending, StateUnverified and StateDeleting that are
+	// due without a running lease; StateUploading, StateProcessing and StateUnverified
+	// whose lease has run out. Those that wait longest come first.
+	DueCopies(ctx context.Context, accounts []string, limit int) ([]Copy, error)
+
+	// CopyUsage counts the rows of an account, by purpose, that take up room at the
+	// provider or soon will: StateUploading, StateProcessing, StateUnverified,
+	// StateReady, StateDeleting.
+	CopyUsage(ctx context.Context, account string) ([]Usage, error)
+
+	// CopiesAt returns rows at a provider, of all accounts, except those in
+	// StateDeleted. They are ordered by digest, account, purpose, extension, and begin
+	// after the given key; the zero Key means from the start.
+	CopiesAt(ctx context.Context, provider string, after Key, limit int) ([]Copy, error)
+
+	// ExtractedText returns the digest of the text extracted from a blob, or
+	// ErrNotFound.
+	ExtractedText(ctx context.Context, k TextKey) (cas.Digest, error)
+
+	// SetExtractedText records the text of a blob, and replaces an earlier one.
+	SetExtractedText(ctx context.Context, k TextKey, text cas.Digest) error
+}
+
+// EvictLeastUsed claims the copy of Store.LeastUsed for its deletion, as Evict does.
+// It reports won as false if there is none.
+func EvictLeastUsed(ctx context.Context, s Store, room Key, purpose string, lease time.Duration) (c Copy, won bool, err error) {
+	for {
+		victim, err := s.LeastUsed(ctx, room, purpose)
+		if errors.Is(err, ErrNotFound) {
+			return Copy{}, false, nil
+		}
+		if err != nil {
+			return Copy{}, false, err
+		}
+		c, won, err := s.Change(ctx, Evict(victim.Key, lease))
+		if won || (err != nil && !errors.Is(err, ErrNotFound)) {
+			return c, won, err
+		}
+		// Another client has changed the copy in between.
+	}
+}
