@@ -12,7 +12,7 @@ import (
 // is [D].
 func (p *Provider) classifyError(e *providers.Error, body openaicompat.ErrorBody) {
 	message := strings.ToLower(body.Message)
-	switch body.Type {
+	switch strings.ToLower(body.Type) {
 	case "rate_limit_error":
 		e.Kind, e.TooMany = providers.KindTransient, true
 		e.Hint = "the rate limit of the organisation is reached; slow down"

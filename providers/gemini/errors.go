@@ -32,7 +32,7 @@ func (p *Provider) classifyError(e *providers.Error, body openaicompat.ErrorBody
 		e.Code = body.Status
 	}
 	message := strings.ToLower(body.Message)
-	switch body.Status {
+	switch strings.ToUpper(body.Status) {
 	case "PERMISSION_DENIED":
 		p.classifyPermission(e, message)
 	case "NOT_FOUND":

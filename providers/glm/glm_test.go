@@ -91,6 +91,7 @@ func TestBodies(t *testing.T) {
 		{404, `{"error":{"code":"1222","message":"no"}}`, providers.KindPermanent, providers.KindLost},
 		{404, `<html>`, providers.KindPermanent, providers.KindPermanent},
 		{429, `{"error":{"message":"file upload frequency too fast"}}`, providers.KindTransient, providers.KindTransient},
+		{429, `{"error":{"message":"您的账户余额不足，请充值"}}`, providers.KindQuota, providers.KindQuota},
 		{429, `{"error":{"code":"1321","message":"no"}}`, providers.KindQuota, providers.KindQuota},
 		{434, ``, providers.KindAuth, providers.KindAuth},
 		{435, `<html>`, providers.KindPermanent, providers.KindPermanent},

@@ -19,9 +19,13 @@ var waitHint = regexp.MustCompile(`after (\d+(?:\.\d+)?) ?s`)
 // code is optional, and rare [D].
 func (p *Provider) classifyError(e *providers.Error, body openaicompat.ErrorBody) {
 	e.Code = cmp.Or(body.Type, e.Code)
-	switch body.Type {
+	switch strings.ToLower(body.Type) {
 	case "invalid_request_error":
 		classifyInvalidRequest(e, body.Message)
+	case "":
+		if e.Kind == providers.KindPermanent {
+			classifyInvalidRequest(e, body.Message)
+		}
 	case "content_filter":
 		e.Kind = providers.KindPermanent
 		e.Hint = "Kimi refuses the content of the file"
@@ -73,6 +77,11 @@ func classifyInvalidRequest(e *providers.Error, message string) {
 	case has("max file count"):
 		e.Kind, e.TooMany = providers.KindQuota, true
 		e.Hint = "delete files at Kimi, which keeps " + strconv.Itoa(maxFiles) + " for a user"
+	case has("please delete previous uploaded files"):
+		// "The size of files you have uploaded exceeded the max file size, please delete
+		// previous uploaded files" [L]. The same end has the message about the count [D].
+		e.Kind, e.TooMany = providers.KindQuota, true
+		e.Hint = "delete files at Kimi, which keeps 10 GB for a user"
 	case has("file size is too large"):
 		e.Hint = "split the file, or make it smaller: Kimi takes 100 MB"
 	case has("file size is zero"):
@@ -82,7 +91,7 @@ func classifyInvalidRequest(e *providers.Error, message string) {
 	case has("text extract error"):
 		e.Hint = "Kimi finds no text in the file; check that it is complete and of the type that its name says, or use another purpose"
 	case has("exceed", "storage"), has("exceed", "total", "size"), has("exceed", "10", "gb"):
-		// Assumed: the message about the 10 GB of an account is not published.
+		// Assumed: other words for the 10 GB of an account.
 		e.Kind, e.TooMany = providers.KindQuota, true
 		e.Hint = "delete files at Kimi, which keeps 10 GB for a user"
 	}

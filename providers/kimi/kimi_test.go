@@ -31,7 +31,10 @@ func TestErrorTable(t *testing.T) {
 		"size is too large":           "smaller",
 		"size is zero":                "empty",
 		"max file count":              "1000",
-		"max total size":              "10 GB",
+		"max file size, please":       "10 GB",
+		"account balance":             "balance",
+		"in arrears":                  "balance",
+		"insufficient balance":        "balance",
 		"text extract error":          "another purpose",
 		"high risk":                   "refuses",
 		"Authentication":              "CAS_KIMI_API_KEY and CAS_KIMI_BASE_URL",
@@ -189,6 +192,7 @@ func TestStatuses(t *testing.T) {
 		"ok": providers.StatusReady, "ready": providers.StatusReady, "processed": providers.StatusReady, "success": providers.StatusReady,
 		"error": providers.StatusFailed, "failed": providers.StatusFailed,
 		"created": providers.StatusProcessing, "parsing": providers.StatusProcessing,
+		"OK": providers.StatusReady, "Ready": providers.StatusReady, "Failed": providers.StatusFailed, "ERROR": providers.StatusFailed,
 	} {
 		p, _ := open(t, kimisim.Options{Status: word})
 		f, err := p.Upload(t.Context(), upload("a.txt", "file-extract", "text"))
@@ -287,5 +291,33 @@ func TestNoVersionHeader(t *testing.T) {
 	}
 	if got := <-headers; got.Get("Kimi-Api-Version") != "" {
 		t.Errorf("the headers are %v", got)
+	}
+}
+
+// TestWordsOfAFullAccount: the messages of a full account ask for deletes, and have a type
+// or not.
+func TestWordsOfAFullAccount(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		`{"error":{"message":"The size of files you have uploaded exceeded the max file size, please delete previous uploaded files","type":"invalid_request_error"}}`,
+		`{"error":{"message":"The size of files you have uploaded exceeded the max file size, please delete previous uploaded files","type":"Invalid_Request_Error"}}`,
+		`{"error":{"message":"The size of files you have uploaded exceeded the max file size, please delete previous uploaded files"}}`,
+		`{"error":{"message":"Something is full, please delete previous uploaded files.","type":"invalid_request_error"}}`,
+		`{"error":{"message":"The number of files you have uploaded exceeded the max file count 1000, please delete previous uploaded files","type":"invalid_request_error"}}`,
+	} {
+		for _, status := range []int{400, 200} {
+			if status == 200 && !strings.Contains(body, `"type"`) {
+				continue // says nothing of the kind
+			}
+			p := at(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				w.WriteHeader(status)
+				io.WriteString(w, body)
+			})))
+			_, err := p.Upload(t.Context(), upload("a.txt", "file-extract", "text"))
+			if e, ok := errors.AsType[*providers.Error](err); !ok || e.Kind != providers.KindQuota || !e.TooMany {
+				t.Errorf("%d %s: %+v", status, body, err)
+			}
+		}
 	}
 }

@@ -51,11 +51,12 @@ func (c *Client) read(caller, call context.Context, op providers.Op, response *h
 	return body, nil
 }
 
-// readAll reads an answer's body to its end and closes it.
+// readAll reads an answer's body to its end, as UTF-8, and closes it.
 func readAll(response *http.Response, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	if err == nil && int64(len(body)) > limit {
 		body, err = nil, errTooLong
 	}
+	body = decoded(response.Header.Get("Content-Type"), body)
 	return body, errors.Join(err, response.Body.Close())
 }

@@ -22,8 +22,8 @@ import (
 // Dialect holds the parts of a provider's file API that need code. Each may be nil
 // or empty.
 type Dialect struct {
-	// Status reads a file's status in an answer; the word is empty if the answer has
-	// none. Nil means: "error" and "failed" are StatusFailed, all else is StatusReady.
+	// Status reads a file's status in an answer. The word is in lower case, and empty if
+	// the answer has none. Nil means: "error" and "failed" are StatusFailed, all else is StatusReady.
 	Status func(word string) providers.Status
 	// Authorize adds the credential to a request, and what else each request needs in
 	// its header. Nil means the key as a bearer token.

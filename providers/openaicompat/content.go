@@ -76,7 +76,7 @@ func (s *stream) refused(response *http.Response) error {
 	if err != io.EOF {
 		return nil
 	}
-	return s.client.refusal(s.op, response.StatusCode, response.Header, body)
+	return s.client.refusal(s.op, response.StatusCode, response.Header, decoded(response.Header.Get("Content-Type"), body))
 }
 
 // Read implements io.Reader.

@@ -3,8 +3,10 @@ package openaicompat
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // ErrorBody holds the fields that an answer's body gives about a failure. Providers
@@ -42,7 +44,7 @@ func ParseErrorBody(body []byte) ErrorBody {
 		return ErrorBody{}
 	}
 	p := envelope.errorBody()
-	p.Stated = p.Code != "" && p.Message != "" && !slices.Contains([]string{"0", "200", "success", "ok"}, p.Code) ||
+	p.Stated = p.Code != "" && p.Message != "" && !slices.Contains([]string{"0", "200", "success", "ok"}, strings.ToLower(p.Code)) ||
 		string(envelope.Success) == "false"
 	if isObject(envelope.Error) {
 		var inner bodyFields
@@ -99,11 +101,61 @@ func isObject(value []byte) bool {
 	return len(value) > 0 && value[0] == '{'
 }
 
-// statusWithin returns the HTTP status in the body's code if the answer's status is
-// 2xx or 1xx and the code is a 4xx or 5xx; otherwise it returns the answer's status.
+// statusWithin returns the HTTP status that the body's code or type stands for if the
+// answer's status is 2xx or 1xx; otherwise it returns the answer's status.
 func (p ErrorBody) statusWithin(status int) int {
-	if code, err := strconv.Atoi(p.Code); err == nil && status < 300 && code >= 400 && code < 600 {
+	if status >= 300 {
+		return status
+	}
+	if code, err := strconv.Atoi(p.Code); err == nil && code >= 400 && code < 600 {
 		return code
 	}
+	for _, word := range []string{p.Code, p.Type} {
+		if stands, ok := statusOfWord[strings.ToLower(word)]; ok && p.Stated {
+			return stands
+		}
+	}
 	return status
+}
+
+// statusOfWord has the status with which a provider usually sends a code or a type of an
+// error. An answer with status 200 may have it, too.
+var statusOfWord = map[string]int{
+	// OpenAI and its likes [D].
+	"invalid_api_key":       http.StatusUnauthorized,
+	"invalid_request_error": http.StatusBadRequest,
+	"not_found_error":       http.StatusNotFound,
+	"server_error":          http.StatusInternalServerError,
+	// Kimi [D].
+	"invalid_authentication_error": http.StatusUnauthorized,
+	"incorrect_api_key_error":      http.StatusUnauthorized,
+	"permission_denied_error":      http.StatusForbidden,
+	"resource_not_found_error":     http.StatusNotFound,
+	"rate_limit_reached_error":     http.StatusTooManyRequests,
+	"engine_overloaded_error":      http.StatusTooManyRequests,
+	"content_filter":               http.StatusBadRequest,
+	"unexpected_output":            http.StatusInternalServerError,
+	"internalservererror":          http.StatusInternalServerError,
+	"server_unavailable":           http.StatusServiceUnavailable,
+	// Anthropic [D].
+	"authentication_error": http.StatusUnauthorized,
+	"permission_error":     http.StatusForbidden,
+	"request_too_large":    http.StatusRequestEntityTooLarge,
+	"rate_limit_error":     http.StatusTooManyRequests,
+}
+
+// balanceWords are parts of messages that speak of an account's money. The English ones
+// have been seen at Kimi [C]; that others use them, and the Chinese ones, is assumed.
+// "quota" or "balance" alone is not enough: messages about rate limits have these words.
+var balanceWords = []string{
+	"exceeded your current quota", "exceeded your current token quota",
+	"check your account balance", "insufficient balance", "insufficient account balance",
+	"recharge your account", "account in arrears", "account is in arrears",
+	"余额不足", "欠费", "充值",
+}
+
+// namesBalance reports whether a message says that the account's money is used up.
+func namesBalance(message string) bool {
+	message = strings.ToLower(message)
+	return slices.ContainsFunc(balanceWords, func(words string) bool { return strings.Contains(message, words) })
 }

@@ -102,11 +102,15 @@ func (c *Client) refusal(op providers.Op, status int, header http.Header, body [
 		e.Message = statusText(status)
 	}
 	switch {
+	case within == http.StatusTooManyRequests && p.Type == "" && namesBalance(cmp.Or(p.Message, string(body))):
+		// The status of a rate limit, but waiting doesn't help.
+		e.Kind, e.TooMany = providers.KindQuota, false
+		e.Hint = "check the account's plan and balance"
 	case e.Kind == providers.KindAuth:
 		e.Hint = "check " + c.Variable("API_KEY")
 	case within == http.StatusRequestEntityTooLarge:
 		e.Hint = "split the file, or make it smaller"
-	case e.Kind == providers.KindPermanent && (status < 400 || status == http.StatusNotFound || status == http.StatusMethodNotAllowed):
+	case e.Kind == providers.KindPermanent && (within < 400 || within == http.StatusNotFound || within == http.StatusMethodNotAllowed):
 		e.Hint = "check " + c.Variable("BASE_URL")
 		if to, err := url.Parse(header.Get("Location")); err == nil && status < 400 && to.Host != "" {
 			e.Message = fmt.Sprintf("%s to %s, which is not followed", statusText(status), to.Host)

@@ -10,7 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/text/encoding/simplifiedchinese"
+
 	"casgate/providers"
+	"casgate/providers/openaicompat"
 )
 
 // TestKinds: what an answer means, for an upload and for calls that may be
@@ -339,6 +342,59 @@ func TestErrorInsteadOfContent(t *testing.T) {
 		got, err := io.ReadAll(body)
 		if err := errors.Join(err, body.Close()); err != nil || string(got) != test.body {
 			t.Errorf("%s: got %d bytes, %v; want %d", test.contentType, len(got), err, len(test.body))
+		}
+	}
+}
+
+// The words of an error count in each charset and case, and whatever the status is.
+func TestWords(t *testing.T) {
+	t.Parallel()
+	const jsonType = "application/json"
+	gbk := func(text string) string {
+		encoded, err := simplifiedchinese.GBK.NewEncoder().String(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return encoded
+	}
+	for _, test := range []struct {
+		status            int
+		contentType, body string
+		want              providers.Kind
+		message           string // a part of it
+	}{
+		{429, jsonType, `{"error":{"message":"You exceeded your current quota, please check your plan"}}`, providers.KindQuota, "current quota"},
+		{429, jsonType, `{"error":{"message":"Please check your account balance"}}`, providers.KindQuota, "balance"},
+		{429, jsonType, `{"message":"Insufficient balance"}`, providers.KindQuota, "balance"},
+		{429, jsonType, `{"error":"Please recharge your account"}`, providers.KindQuota, "recharge"},
+		{429, jsonType, `{"detail":"your account is in arrears"}`, providers.KindQuota, "arrears"},
+		{429, "text/plain", `your account is in arrears`, providers.KindQuota, "429"},
+		{429, jsonType, `{"error":{"message":"您的账户已欠费"}}`, providers.KindQuota, "欠费"},
+		{429, jsonType, `{"error":{"message":"the rate quota of your balance group is reached"}}`, providers.KindTransient, "balance group"},
+		{200, jsonType, `{"error":{"message":"no","type":"invalid_request_error"}}`, providers.KindPermanent, "no"},
+		{200, jsonType, `{"error":{"message":"no","type":"Invalid_Request_Error"}}`, providers.KindPermanent, "no"},
+		{200, jsonType, `{"error":{"message":"no","type":"authentication_error"}}`, providers.KindAuth, "no"},
+		{200, jsonType, `{"error":{"message":"no","type":"server_error"}}`, providers.KindTransient, "no"},
+		{200, jsonType, `{"error":{"message":"insufficient balance","code":429}}`, providers.KindQuota, "balance"},
+		{200, jsonType, `{"id":"f","code":"SUCCESS","message":"done"}`, "", ""},
+		{400, "application/json; charset=GBK", gbk(`{"error":{"message":"文件格式不支持"}}`), providers.KindPermanent, "文件格式不支持"},
+		{429, "application/json; charset=gb2312", gbk(`{"error":{"message":"账户余额不足"}}`), providers.KindQuota, "余额不足"},
+		{400, "application/json; charset=utf-8", "\xef\xbb\xbf" + `{"error":{"message":"with a mark"}}`, providers.KindPermanent, "with a mark"},
+		{400, "application/json; charset=no-such", `{"error":{"message":"no"}}`, providers.KindPermanent, "no"},
+	} {
+		for _, c := range openaicompat.Presets() {
+			p := with(t, c, func(r *http.Request) (*http.Response, error) {
+				io.Copy(io.Discard, r.Body)
+				return answer(r, test.status, test.contentType, test.body), nil
+			})
+			s := &source{Reader: strings.NewReader("abc")}
+			_, err := p.Upload(t.Context(), s.upload(3))
+			if got := providers.KindOf(err); got != test.want {
+				t.Errorf("%s: %d %q: kind %q (%v); want %q", c.Name, test.status, test.body, got, err, test.want)
+			}
+			if e, ok := errors.AsType[*providers.Error](err); ok && (!strings.Contains(e.Message, test.message) || e.Kind == providers.KindQuota && e.TooMany) {
+				t.Errorf("%s: %d %q: %+v", c.Name, test.status, test.body, e)
+			}
 		}
 	}
 }

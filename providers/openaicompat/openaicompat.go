@@ -175,7 +175,7 @@ func classifyError(e *providers.Error, p ErrorBody) {
 		e.Hint = "the provider refuses the content of the file"
 	case code == "rate_limit_exceeded", strings.HasPrefix(code, "throttling"): // OpenAI; DashScope, with whatever status
 		e.Kind, e.TooMany = providers.KindTransient, true
-	case code == "invalidapikey", code == "invalid_api_key":
+	case code == "invalidapikey", code == "invalid_api_key", code == "unsupported_country_region_territory":
 		e.Kind = providers.KindAuth
 	case e.Status == http.StatusBadRequest && strings.Contains(message, "too large"):
 		e.Hint = "split the file, or make it smaller"

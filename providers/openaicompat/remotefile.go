@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -137,7 +138,7 @@ func (c *Client) remoteFile(o fileObject) providers.RemoteFile {
 		Purpose:   loose(o.Purpose),
 		CreatedAt: moment(o.CreatedAt),
 		ExpiresAt: moment(o.ExpiresAt),
-		Status:    c.dialect.Status(loose(o.Status)),
+		Status:    c.dialect.Status(strings.ToLower(loose(o.Status))),
 		Detail:    c.redactor.text(loose(o.StatusDetails), maxMessage),
 	}
 	if c.api.onePurpose() {

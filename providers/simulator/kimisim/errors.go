@@ -78,10 +78,11 @@ var (
 		Op: providers.OpUpload, Status: 429, Code: "exceeded_current_quota_error", Retry: simulator.RetryNo, Kinds: quota,
 		Message: suspended,
 	}
-	// errFull is an assumption: the message of the limit on bytes is not published.
+	// errFull has the message that Kimi's other host was seen to send [L]. That the API's
+	// host sends it, too, is an assumption.
 	errFull = simulator.ErrorRow{
 		Op: providers.OpUpload, Status: 400, Code: invalidRequest, Retry: simulator.RetryAfterRoom, Kinds: quota, TooMany: true,
-		Message: "The total size of files you have uploaded exceeded the max total size 10GB, please delete previous uploaded files",
+		Message: "The size of files you have uploaded exceeded the max file size, please delete previous uploaded files",
 	}
 )
 
@@ -99,6 +100,9 @@ var Errors = []simulator.ErrorRow{
 	rateRow("TPM", 32000, 7*time.Second),
 	rateRow("TPD", 1500000, 3600*time.Second),
 	errOverloaded, errQuota,
+	{Op: providers.OpUpload, Status: 429, Message: "You exceeded your current token quota, please check your account balance", Retry: simulator.RetryNo, Kinds: quota},
+	{Op: providers.OpUpload, Status: 429, Message: "Your account is in arrears, please recharge your account", Retry: simulator.RetryNo, Kinds: quota},
+	{Op: providers.OpUpload, Status: 429, Message: "insufficient balance", Retry: simulator.RetryNo, Kinds: quota},
 	{Op: providers.OpUpload, Status: 403, Code: "exceeded_current_quota_error", Message: suspended, Retry: simulator.RetryNo, Kinds: quota},
 	{Op: providers.OpUpload, Status: 499, Code: "client_closed_request", Message: "client closed request", Kinds: unclear},
 	{Op: providers.OpUpload, Status: 500, Code: "server_error", Message: "Failed to extract file: unexpected end of file", Retry: simulator.RetryBounded, Kinds: unclear},
