@@ -12,14 +12,6 @@ import (
 	"casgate/cas/access"
 )
 
-// timeOrZero converts null to the zero time.
-func timeOrZero(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.UTC()
-}
-
 // nullIfZero converts the zero time to null.
 func nullIfZero(t time.Time) *time.Time {
 	if t.IsZero() {

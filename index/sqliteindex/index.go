@@ -214,15 +214,7 @@ func blobFault(ctx context.Context, doing string, d cas.Digest, err error) error
 // now is the index's clock.
 func now() int64 { return time.Now().UnixMicro() }
 
-// fromMicros is the inverse of time.Time.UnixMicro. Null is the zero time.
-func fromMicros(us sql.NullInt64) time.Time {
-	if !us.Valid {
-		return time.Time{}
-	}
-	return time.UnixMicro(us.Int64).UTC()
-}
-
-// toMicros is the inverse of fromMicros.
+// toMicros converts a time to microseconds since 1970. The zero time is null.
 func toMicros(t time.Time) sql.NullInt64 {
 	return sql.NullInt64{Int64: t.UnixMicro(), Valid: !t.IsZero()}
 }
