@@ -128,7 +128,7 @@ func TestRequests(t *testing.T) {
 		t.Errorf("the form is %+v; want the file alone", last)
 	}
 	for range 1000 {
-		sim.Put(simulator.File{ID: fmt.Sprint("file_", len(sim.Files())), Name: "b"})
+		sim.Put(simulator.RemoteFile{ID: fmt.Sprint("file_", len(sim.Files())), Name: "b"})
 	}
 	listed := 0
 	for _, err := range p.List(t.Context(), "general") {

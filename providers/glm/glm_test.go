@@ -130,9 +130,9 @@ func TestListing(t *testing.T) {
 	t.Parallel()
 	p, server := open(t, glmsim.Options{FileName: true}, glm.Settings{})
 	for i := range 250 {
-		server.Put(simulator.File{ID: fmt.Sprint("agent-", i), Name: fmt.Sprint(i, ".txt"), Purpose: "agent", Head: []byte("x")})
+		server.Put(simulator.RemoteFile{ID: fmt.Sprint("agent-", i), Name: fmt.Sprint(i, ".txt"), Purpose: "agent", Head: []byte("x")})
 	}
-	server.Put(simulator.File{ID: "voice-1", Name: "a.mp3", Purpose: "voice-clone-input", Head: []byte("x")})
+	server.Put(simulator.RemoteFile{ID: "voice-1", Name: "a.mp3", Purpose: "voice-clone-input", Head: []byte("x")})
 	n := 0
 	for f, err := range p.List(t.Context(), "") {
 		if err != nil {

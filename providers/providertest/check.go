@@ -139,7 +139,7 @@ func (r *run) plant(p providers.Purpose, n int) map[string]bool {
 	ids := map[string]bool{}
 	for range n {
 		id := "file-" + rand.Text()
-		r.remote.Put(simulator.File{ID: id, Name: id + extensionOf(p), Purpose: r.remotePurpose(p), Head: []byte(id)})
+		r.remote.Put(simulator.RemoteFile{ID: id, Name: id + extensionOf(p), Purpose: r.remotePurpose(p), Head: []byte(id)})
 		ids[id] = true
 	}
 	return ids
@@ -154,6 +154,6 @@ func (r *run) remotePurpose(p providers.Purpose) string {
 }
 
 // plantGenerated puts a file at the provider that the provider made itself.
-func (r *run) plantGenerated(content string) simulator.File {
-	return r.remote.Put(simulator.File{ID: "file-" + rand.Text(), Name: "made.txt", Head: []byte(content), Generated: true})
+func (r *run) plantGenerated(content string) simulator.RemoteFile {
+	return r.remote.Put(simulator.RemoteFile{ID: "file-" + rand.Text(), Name: "made.txt", Head: []byte(content), Generated: true})
 }

@@ -69,7 +69,7 @@ func testRoundTrip(t *testing.T, r *run) {
 				t.Fatal(err)
 			}
 			c.wantDone(t)
-			kept := slices.DeleteFunc(r.remote.Files(), func(f simulator.File) bool { return f.ID != uploaded.ID })
+			kept := slices.DeleteFunc(r.remote.Files(), func(f simulator.RemoteFile) bool { return f.ID != uploaded.ID })
 			if len(kept) != 1 || kept[0].Name != name || kept[0].Size != c.size || kept[0].Purpose != r.remotePurpose(p) || kept[0].Digest != c.digest(t) {
 				t.Fatalf("uploaded %s of %d bytes as %s; the provider has %+v", name, c.size, p.Name, kept)
 			}

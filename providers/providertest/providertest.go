@@ -18,8 +18,8 @@ import (
 // Remote has the controls of a simulator that the kit needs. Each simulator's Server
 // implements it.
 type Remote interface {
-	Files() []simulator.File
-	Put(simulator.File) simulator.File
+	Files() []simulator.RemoteFile
+	Put(simulator.RemoteFile) simulator.RemoteFile
 	Forget(id string) bool
 	Fail(simulator.Fault)
 	Clear()

@@ -9,11 +9,11 @@ import (
 type Control struct{ core *Core }
 
 // Files returns the stored files, by creation.
-func (c Control) Files() []File {
+func (c Control) Files() []RemoteFile {
 	c.core.mu.Lock()
 	defer c.core.mu.Unlock()
 	c.core.dropExpired()
-	files := make([]File, len(c.core.files))
+	files := make([]RemoteFile, len(c.core.files))
 	for i, f := range c.core.files {
 		files[i] = *f
 	}
@@ -63,7 +63,7 @@ func (c Control) Forget(id string) bool { return c.core.Remove(id) }
 
 // Put adds a file without an upload and without limits. The id is required. Put sets
 // CreatedAt, Size and Digest if they are zero.
-func (c Control) Put(f File) File {
+func (c Control) Put(f RemoteFile) RemoteFile {
 	if f.CreatedAt.IsZero() {
 		f.CreatedAt = c.core.Now()
 	}

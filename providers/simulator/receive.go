@@ -30,7 +30,7 @@ const maxField = 64 << 10
 type Form struct {
 	Received
 	// File has Size, Digest, Head and Name; ok is HasFile.
-	File    File
+	File    RemoteFile
 	HasFile bool
 }
 
@@ -67,10 +67,10 @@ func (c *Core) Receive(r *http.Request, order Order) (Form, error) {
 
 // ReceiveFile reads an upload whose body is the file alone, and stops at the gate of
 // BodyRead. The name and the media type came with an earlier request.
-func (c *Core) ReceiveFile(r *http.Request, name, mediaType string) (File, error) {
+func (c *Core) ReceiveFile(r *http.Request, name, mediaType string) (RemoteFile, error) {
 	f, err := readFile(r.Body)
 	if err != nil {
-		return File{}, err
+		return RemoteFile{}, err
 	}
 	f.Name, f.MediaType = name, mediaType
 	c.mu.Lock()
@@ -130,7 +130,7 @@ func (f *Form) addField(name string, part io.Reader) error {
 }
 
 // readFile reads a file's content to its end, and keeps its head.
-func readFile(r io.Reader) (File, error) {
+func readFile(r io.Reader) (RemoteFile, error) {
 	var head bytes.Buffer
 	hash := sha256.New()
 	r = io.TeeReader(r, hash)
@@ -143,7 +143,7 @@ func readFile(r io.Reader) (File, error) {
 		err = nil
 	}
 	if err != nil {
-		return File{}, fmt.Errorf("reading the file: %w", err)
+		return RemoteFile{}, fmt.Errorf("reading the file: %w", err)
 	}
-	return File{Size: size, Digest: cas.Digest(hash.Sum(nil)), Head: head.Bytes()}, nil
+	return RemoteFile{Size: size, Digest: cas.Digest(hash.Sum(nil)), Head: head.Bytes()}, nil
 }

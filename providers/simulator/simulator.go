@@ -24,8 +24,8 @@ const (
 	HeaderValue = "casgate"
 )
 
-// File is a remote file in a simulator.
-type File struct {
+// RemoteFile is a file in a simulator.
+type RemoteFile struct {
 	ID      string
 	Name    string
 	Purpose string // empty where the provider has none
@@ -44,7 +44,7 @@ type File struct {
 }
 
 // Whole reports whether Head is the whole file.
-func (f File) Whole() bool { return int64(len(f.Head)) == f.Size }
+func (f RemoteFile) Whole() bool { return int64(len(f.Head)) == f.Size }
 
 // Received describes an upload's request, without the file's content.
 type Received struct {
@@ -90,7 +90,7 @@ type Core struct {
 	config Config
 
 	mu       sync.Mutex
-	files    []*File // by creation
+	files    []*RemoteFile // by creation
 	faults   []*Fault
 	gates    map[Point][]*Gate
 	requests map[providers.Op]int
@@ -119,12 +119,12 @@ func (c *Core) Control() Control { return Control{c} }
 // Store stores a file, and counts a completed upload. It calls admit first, which may
 // change the file or return the answer of a refusal. No other file is added or removed
 // meanwhile.
-func (c *Core) Store(f File, admit func(kept []*File, f *File) *Answer) (File, *Answer) {
+func (c *Core) Store(f RemoteFile, admit func(kept []*RemoteFile, f *RemoteFile) *Answer) (RemoteFile, *Answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropExpired()
 	if refusal := admit(c.files, &f); refusal != nil {
-		return File{}, refusal
+		return RemoteFile{}, refusal
 	}
 	c.uploads++
 	if c.lose > 0 {
@@ -136,23 +136,23 @@ func (c *Core) Store(f File, admit func(kept []*File, f *File) *Answer) (File, *
 }
 
 // File returns a file by id.
-func (c *Core) File(id string) (File, bool) {
+func (c *Core) File(id string) (RemoteFile, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if i := c.index(id); i >= 0 {
 		return *c.files[i], true
 	}
-	return File{}, false
+	return RemoteFile{}, false
 }
 
 // Poll returns a file for a request of its status. It decrements Polls, and returns the
 // file as it was before.
-func (c *Core) Poll(id string) (File, bool) {
+func (c *Core) Poll(id string) (RemoteFile, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i := c.index(id)
 	if i < 0 {
-		return File{}, false
+		return RemoteFile{}, false
 	}
 	f := *c.files[i]
 	c.files[i].Polls = max(f.Polls-1, 0)

@@ -241,7 +241,7 @@ func TestBehindTheBack(t *testing.T) {
 	if !s.Forget(kept) || s.Forget(kept) {
 		t.Error("forgotten not at all, or twice")
 	}
-	planted := s.Put(simulator.File{ID: "f", Name: "n.txt", Purpose: "user_data", Head: []byte("abc")})
+	planted := s.Put(simulator.RemoteFile{ID: "f", Name: "n.txt", Purpose: "user_data", Head: []byte("abc")})
 	if planted.Size != 3 || planted.Digest != cas.DigestOf([]byte("abc")) || planted.CreatedAt.IsZero() {
 		t.Errorf("planted %+v", planted)
 	}

@@ -79,7 +79,7 @@ func TestFileObject(t *testing.T) {
 			t.Errorf("%s %s: %d %v", test.method, test.path, w.Code, got)
 		}
 	}
-	s.Put(simulator.File{ID: "made", Name: "plot.png", Head: []byte("png"), Generated: true})
+	s.Put(simulator.RemoteFile{ID: "made", Name: "plot.png", Head: []byte("png"), Generated: true})
 	if w, _ := request(t, s, http.MethodGet, "/made/content", "", nil); w.Body.String() != "png" {
 		t.Errorf("the content of a generated file: %q", w.Body)
 	}
@@ -138,7 +138,7 @@ func TestLists(t *testing.T) {
 		t.Errorf("an empty list: %v", got)
 	}
 	for i := range 25 {
-		s.Put(simulator.File{ID: fmt.Sprint(i), Name: "n"})
+		s.Put(simulator.RemoteFile{ID: fmt.Sprint(i), Name: "n"})
 	}
 	for _, test := range []struct{ query, want string }{
 		{"", "20 24 5 true"},

@@ -81,7 +81,7 @@ func lifetimeOf(form simulator.Form) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, nil
 }
 
-func (s *Server) admit(kept []*simulator.File, f *simulator.File) *simulator.Answer {
+func (s *Server) admit(kept []*simulator.RemoteFile, f *simulator.RemoteFile) *simulator.Answer {
 	total := f.Size
 	for _, other := range kept {
 		total += other.Size
@@ -94,7 +94,7 @@ func (s *Server) admit(kept []*simulator.File, f *simulator.File) *simulator.Ans
 }
 
 // object is a file in JSON [D]. There is no purpose and no status.
-func (s *Server) object(f simulator.File) map[string]any {
+func (s *Server) object(f simulator.RemoteFile) map[string]any {
 	o := map[string]any{
 		"id": f.ID, "type": "file", "filename": f.Name, "mime_type": f.MediaType, "size_bytes": f.Size,
 		"created_at": f.CreatedAt.UTC().Format(time.RFC3339Nano), "downloadable": f.Generated, "expires_at": nil,
@@ -169,11 +169,11 @@ func (s *Server) list(r *http.Request) simulator.Answer {
 }
 
 // pageOf returns the page after one file, or the one that ends before another one.
-func pageOf(files []simulator.File, after, before string, limit int) (page []simulator.File, more bool) {
+func pageOf(files []simulator.RemoteFile, after, before string, limit int) (page []simulator.RemoteFile, more bool) {
 	if before == "" {
 		return simulator.Page(files, after, limit)
 	}
-	end := slices.IndexFunc(files, func(f simulator.File) bool { return f.ID == before })
+	end := slices.IndexFunc(files, func(f simulator.RemoteFile) bool { return f.ID == before })
 	end = max(end, 0)
 	start := max(end-limit, 0)
 	return files[start:end], start > 0

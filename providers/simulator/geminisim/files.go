@@ -14,7 +14,7 @@ import (
 const uriPrefix = "https://generativelanguage.googleapis.com/v1beta/files/"
 
 // object is a file in JSON [C]. There is no purpose.
-func (s *Server) object(f simulator.File) map[string]any {
+func (s *Server) object(f simulator.RemoteFile) map[string]any {
 	o := map[string]any{
 		"name": "files/" + f.ID, "displayName": f.Name, "mimeType": f.MediaType, "sizeBytes": strconv.FormatInt(f.Size, 10),
 		"createTime": moment(f.CreatedAt), "updateTime": moment(f.CreatedAt),

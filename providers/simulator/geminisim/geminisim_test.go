@@ -124,7 +124,7 @@ func TestLists(t *testing.T) {
 		t.Errorf("an empty list: %v", got)
 	}
 	for i := range 12 {
-		s.Put(simulator.File{ID: fmt.Sprint(i), Name: "n"})
+		s.Put(simulator.RemoteFile{ID: fmt.Sprint(i), Name: "n"})
 	}
 	for _, test := range []struct{ query, want string }{
 		{"", "10 2"}, {"?pageSize=100", "12 <nil>"}, {"?pageSize=3&pageToken=5", "3 2"}, {"?pageToken=2", "2 <nil>"}, {"?pageSize=0", "400"}, {"?pageSize=101", "400"},

@@ -138,7 +138,7 @@ func (s *Server) receive(r *http.Request) simulator.Answer {
 	return a
 }
 
-func (s *Server) admit(kept []*simulator.File, f *simulator.File) *simulator.Answer {
+func (s *Server) admit(kept []*simulator.RemoteFile, f *simulator.RemoteFile) *simulator.Answer {
 	total := f.Size
 	for _, other := range kept {
 		if other.ID == f.ID {

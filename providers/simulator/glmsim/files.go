@@ -48,7 +48,7 @@ func (s *Server) upload(r *http.Request) simulator.Answer {
 }
 
 // admit refuses a file of a purpose that has its number of files.
-func (s *Server) admit(kept []*simulator.File, f *simulator.File) *simulator.Answer {
+func (s *Server) admit(kept []*simulator.RemoteFile, f *simulator.RemoteFile) *simulator.Answer {
 	p, _ := s.purpose(f.Purpose)
 	var same int
 	for _, other := range kept {
@@ -78,7 +78,7 @@ func (s *Server) newID(purpose string) string {
 }
 
 // object is GLM's FileObject; it has no status.
-func (s *Server) object(f simulator.File) map[string]any {
+func (s *Server) object(f simulator.RemoteFile) map[string]any {
 	o := map[string]any{
 		"id": f.ID, "object": "file", "bytes": f.Size, "created_at": f.CreatedAt.Unix(), "filename": f.Name, "purpose": f.Purpose,
 	}
@@ -107,7 +107,7 @@ func (s *Server) list(r *http.Request) simulator.Answer {
 			return s.invalid("limit")
 		}
 	}
-	files := slices.DeleteFunc(s.Files(), func(f simulator.File) bool { return f.Purpose != name })
+	files := slices.DeleteFunc(s.Files(), func(f simulator.RemoteFile) bool { return f.Purpose != name })
 	if !s.options.OldestFirst {
 		slices.Reverse(files)
 	}
@@ -158,7 +158,7 @@ func (s *Server) content(r *http.Request) simulator.Answer {
 
 // text is the simulator's extracted text of a file: a text file's own text, or otherwise
 // one line with the digest.
-func text(f simulator.File) string {
+func text(f simulator.RemoteFile) string {
 	if f.Whole() && utf8.Valid(f.Head) {
 		return string(f.Head)
 	}

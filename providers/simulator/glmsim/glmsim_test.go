@@ -193,9 +193,9 @@ func TestList(t *testing.T) {
 	t.Parallel()
 	s := glmsim.New(glmsim.Options{})
 	for i := range 250 {
-		s.Put(simulator.File{ID: fmt.Sprintf("%03d", i), Name: "n", Purpose: "agent"})
+		s.Put(simulator.RemoteFile{ID: fmt.Sprintf("%03d", i), Name: "n", Purpose: "agent"})
 	}
-	s.Put(simulator.File{ID: "v", Name: "n", Purpose: "voice-clone-input"})
+	s.Put(simulator.RemoteFile{ID: "v", Name: "n", Purpose: "voice-clone-input"})
 	for query, code := range map[string]string{
 		"": "1213", "?purpose=": "1214", "?purpose=voice-clone-input": "1214", "?purpose=file-extract": "1214",
 		"?purpose=agent&limit=101": "1214", "?purpose=agent&limit=0": "1214", "?purpose=agent&order=name": "1214",

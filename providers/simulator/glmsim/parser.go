@@ -64,9 +64,9 @@ func (s *Server) parseSync(r *http.Request) simulator.Answer {
 	return simulator.JSON(http.StatusOK, result(uuid.NewString(), "succeeded", text(f)))
 }
 
-func (s *Server) receiveToParse(r *http.Request, tools map[string]tool) (simulator.File, *simulator.Answer) {
+func (s *Server) receiveToParse(r *http.Request, tools map[string]tool) (simulator.RemoteFile, *simulator.Answer) {
 	form, err := s.core.Receive(r, s.options.Order)
-	refuse := func(a simulator.Answer) (simulator.File, *simulator.Answer) { return simulator.File{}, &a }
+	refuse := func(a simulator.Answer) (simulator.RemoteFile, *simulator.Answer) { return simulator.RemoteFile{}, &a }
 	if err != nil {
 		return refuse(s.core.Error(http.StatusBadRequest, "1210", "API 调用参数有误，请检查文档: "+err.Error()))
 	}

@@ -71,7 +71,7 @@ func (s *Server) listable(name string) bool {
 }
 
 // check returns the answer for a file that the purpose refuses, or nil.
-func (s *Server) check(p purpose, f simulator.File) *simulator.Answer {
+func (s *Server) check(p purpose, f simulator.RemoteFile) *simulator.Answer {
 	extension := strings.ToLower(path.Ext(f.Name))
 	limit := p.maxSize
 	if p.maxImage > 0 && slices.Contains([]string{".png", ".jpg", ".jpeg"}, extension) {

@@ -42,7 +42,7 @@ func (s *Server) upload(r *http.Request) simulator.Answer {
 
 // admit refuses a file for which there is no room, and renames one whose name
 // there is already.
-func (s *Server) admit(kept []*simulator.File, f *simulator.File) *simulator.Answer {
+func (s *Server) admit(kept []*simulator.RemoteFile, f *simulator.RemoteFile) *simulator.Answer {
 	var files, batches int
 	var total int64
 	names := map[string]bool{}
@@ -91,7 +91,7 @@ func (s *Server) newID() string {
 
 // object is Kimi's FileObject. Nobody documents file_type; the live service sends
 // it.
-func (s *Server) object(f simulator.File) map[string]any {
+func (s *Server) object(f simulator.RemoteFile) map[string]any {
 	status, details := s.status(f)
 	return map[string]any{
 		"id": f.ID, "object": "file", "bytes": f.Size, "created_at": f.CreatedAt.Unix(), "filename": f.Name,
@@ -99,7 +99,7 @@ func (s *Server) object(f simulator.File) map[string]any {
 	}
 }
 
-func (s *Server) status(f simulator.File) (status, details string) {
+func (s *Server) status(f simulator.RemoteFile) (status, details string) {
 	switch {
 	case f.Polls > 0:
 		return "created", ""
@@ -112,7 +112,7 @@ func (s *Server) status(f simulator.File) (status, details string) {
 // hosted reports whether a request asks for the shapes of the Hosted Agents API.
 func hosted(r *http.Request) bool { return r.Header.Get("Kimi-Api-Version") == "2026-09-01-beta" }
 
-func (s *Server) hostedObject(f simulator.File) map[string]any {
+func (s *Server) hostedObject(f simulator.RemoteFile) map[string]any {
 	status := "ready"
 	if s.options.ParseFails {
 		status = "error"

@@ -242,7 +242,7 @@ func TestList(t *testing.T) {
 		s := kimisim.New(kimisim.Options{PageSize: 2, OldestFirst: oldest})
 		want := []string{"5", "4", "3", "2", "1"}
 		for i := range 5 {
-			s.Put(simulator.File{ID: fmt.Sprint(i + 1), Name: "n", Purpose: "image"})
+			s.Put(simulator.RemoteFile{ID: fmt.Sprint(i + 1), Name: "n", Purpose: "image"})
 		}
 		if oldest {
 			slices.Reverse(want)

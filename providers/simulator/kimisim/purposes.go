@@ -43,7 +43,7 @@ func fileType(name string) string {
 func extension(name string) string { return strings.ToLower(path.Ext(name)) }
 
 // check returns the error for a file that the purpose refuses, or nil.
-func (s *Server) check(f simulator.File) *simulator.ErrorRow {
+func (s *Server) check(f simulator.RemoteFile) *simulator.ErrorRow {
 	switch {
 	case f.Size == 0:
 		return &errEmpty
@@ -71,7 +71,7 @@ func isMP4(head []byte) bool { return len(head) >= 8 && string(head[4:8]) == "ft
 
 // text is the simulator's extracted text of a file: a text file's own text, or otherwise
 // one line with the digest.
-func text(f simulator.File) string {
+func text(f simulator.RemoteFile) string {
 	head := f.Head
 	if !f.Whole() { // a character may have been cut
 		for range utf8.UTFMax - 1 {

@@ -63,7 +63,7 @@ func (s *Server) lifetime(form simulator.Form) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, nil
 }
 
-func (s *Server) admit(kept []*simulator.File, f *simulator.File) *simulator.Answer {
+func (s *Server) admit(kept []*simulator.RemoteFile, f *simulator.RemoteFile) *simulator.Answer {
 	total := f.Size
 	for _, other := range kept {
 		total += other.Size
@@ -80,7 +80,7 @@ func (s *Server) admit(kept []*simulator.File, f *simulator.File) *simulator.Ans
 	return &refusal
 }
 
-func (s *Server) object(f simulator.File) map[string]any {
+func (s *Server) object(f simulator.RemoteFile) map[string]any {
 	o := map[string]any{
 		"id": f.ID, "object": "file", "bytes": f.Size, "created_at": f.CreatedAt.Unix(), "filename": f.Name, "purpose": f.Purpose,
 	}
@@ -134,7 +134,7 @@ func (s *Server) list(r *http.Request) simulator.Answer {
 		slices.Reverse(files)
 	}
 	if purpose := query.Get("purpose"); purpose != "" {
-		files = slices.DeleteFunc(files, func(f simulator.File) bool { return f.Purpose != purpose })
+		files = slices.DeleteFunc(files, func(f simulator.RemoteFile) bool { return f.Purpose != purpose })
 	}
 	if s.options.NumberedPages {
 		return s.numberedPage(r, files)
@@ -154,7 +154,7 @@ func (s *Server) list(r *http.Request) simulator.Answer {
 	return simulator.JSON(http.StatusOK, list)
 }
 
-func (s *Server) numberedPage(r *http.Request, files []simulator.File) simulator.Answer {
+func (s *Server) numberedPage(r *http.Request, files []simulator.RemoteFile) simulator.Answer {
 	page, err := number(r.URL.Query().Get("page"), 0)
 	if err != nil || page < 0 {
 		return s.badRequest("page must be a number from 0")
@@ -169,7 +169,7 @@ func (s *Server) numberedPage(r *http.Request, files []simulator.File) simulator
 	return simulator.JSON(http.StatusOK, map[string]any{"object": "list", "data": s.objects(files[start:end]), "total": len(files)})
 }
 
-func (s *Server) objects(files []simulator.File) []any {
+func (s *Server) objects(files []simulator.RemoteFile) []any {
 	objects := make([]any, len(files))
 	for i, f := range files {
 		objects[i] = s.object(f)

@@ -158,7 +158,7 @@ func TestLists(t *testing.T) {
 			t.Parallel()
 			s := openaisim.New(test.options)
 			for i := range 5 {
-				s.Put(simulator.File{ID: fmt.Sprint(i), Name: "n", Purpose: []string{"even", "odd"}[i%2]})
+				s.Put(simulator.RemoteFile{ID: fmt.Sprint(i), Name: "n", Purpose: []string{"even", "odd"}[i%2]})
 			}
 			for i, query := range test.queries {
 				w, page := request(t, s, http.MethodGet, query, "", nil)
