@@ -48,14 +48,15 @@ func (c *fileRmCmd) Run(ctx context.Context, std terminal.Streams) error {
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.JSON})
 	defer shown.Close()
 	var results report.Tally
+	r := fileRemoval{gateway: gateway, shown: shown, results: &results, json: c.JSON}
 	for _, id := range c.Files {
 		switch {
 		case len(at) > 0:
-			err = c.removeCopies(ctx, gateway, shown, &results, string(id), at)
+			err = r.removeCopies(ctx, string(id), at)
 		case c.Everywhere:
-			err = c.removeEverywhere(ctx, gateway, shown, &results, string(id))
+			err = r.removeEverywhere(ctx, string(id), c.Wait)
 		default:
-			err = c.remove(ctx, gateway, shown, &results, string(id))
+			err = r.remove(ctx, string(id))
 		}
 		if err != nil {
 			return err
@@ -64,39 +65,48 @@ func (c *fileRmCmd) Run(ctx context.Context, std terminal.Streams) error {
 	return results.Err(ctx)
 }
 
-// remove deletes a file. It returns an error only if the command must stop.
-func (c *fileRmCmd) remove(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *report.Tally, id string) error {
-	err := gateway.File(id).Delete(ctx)
+// fileRemoval deletes files, prints each result and counts it. Its methods return an
+// error only if the command must stop.
+type fileRemoval struct {
+	gateway *client.Client
+	shown   *terminal.Progress
+	results *report.Tally
+	json    bool
+}
+
+// remove deletes a file.
+func (r fileRemoval) remove(ctx context.Context, id string) error {
+	err := r.gateway.File(id).Delete(ctx)
 	if report.StopsAll(ctx, err) {
 		return report.Advise(err)
 	}
-	results.Add(err)
+	r.results.Add(err)
 	switch {
-	case err != nil && c.JSON:
-		terminal.PrintError(shown.Stderr(), id, report.AdviseFile(err))
-		return terminal.PrintJSON(shown.Stdout(), fileFailure{id, report.NewJSONError(err)})
+	case err != nil && r.json:
+		terminal.PrintError(r.shown.Stderr(), id, report.AdviseFile(err))
+		return terminal.PrintJSON(r.shown.Stdout(), fileFailure{id, report.NewJSONError(err)})
 	case err != nil:
-		terminal.PrintError(shown.Stderr(), id, report.AdviseFile(err))
+		terminal.PrintError(r.shown.Stderr(), id, report.AdviseFile(err))
 		return nil
-	case c.JSON:
-		return terminal.PrintJSON(shown.Stdout(), api.FileDeleted{ID: id, Object: api.ObjectFile, Deleted: true})
+	case r.json:
+		return terminal.PrintJSON(r.shown.Stdout(), api.FileDeleted{ID: id, Object: api.ObjectFile, Deleted: true})
 	}
-	_, err = fmt.Fprintf(shown.Stdout(), "%s deleted\n", id)
+	_, err = fmt.Fprintf(r.shown.Stdout(), "%s deleted\n", id)
 	return err
 }
 
 // removeCopies deletes a file's copies at some providers.
-func (c *fileRmCmd) removeCopies(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *report.Tally, id string, at []string) error {
+func (r fileRemoval) removeCopies(ctx context.Context, id string, at []string) error {
 	for _, provider := range at {
-		deleted, err := gateway.File(id).DeleteCopies(ctx, provider, "")
+		deleted, err := r.gateway.File(id).DeleteCopies(ctx, provider, "")
 		if report.StopsAll(ctx, err) {
 			return report.Advise(err)
 		}
 		if err != nil {
-			results.Add(err)
-			terminal.PrintError(shown.Stderr(), id+" at "+provider, report.AdviseFile(err))
+			r.results.Add(err)
+			terminal.PrintError(r.shown.Stderr(), id+" at "+provider, report.AdviseFile(err))
 		}
-		if err := (report.Deletes{Shown: shown, Tally: results, JSON: c.JSON}).Print(deleted); err != nil {
+		if err := (report.Deletes{Shown: r.shown, Tally: r.results, JSON: r.json}).Print(deleted); err != nil {
 			return err
 		}
 	}
@@ -104,11 +114,11 @@ func (c *fileRmCmd) removeCopies(ctx context.Context, gateway *client.Client, sh
 }
 
 // removeEverywhere deletes a file, its bytes and their copies.
-func (c *fileRmCmd) removeEverywhere(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *report.Tally, id string) error {
-	limited, cancel := c.Wait.Context(ctx)
+func (r fileRemoval) removeEverywhere(ctx context.Context, id string, wait argument.Wait) error {
+	limited, cancel := wait.Context(ctx)
 	defer cancel()
-	done := shown.Waiting("deleting", id)
-	gone, err := gateway.File(id).DeleteEverywhere(limited, client.EverywhereOptions{Async: c.Wait.Not})
+	done := r.shown.Waiting("deleting", id)
+	gone, err := r.gateway.File(id).DeleteEverywhere(limited, client.EverywhereOptions{Async: wait.Not})
 	done()
 	switch {
 	case gone.Deleted && err != nil && ctx.Err() != nil:
@@ -119,29 +129,29 @@ func (c *fileRmCmd) removeEverywhere(ctx context.Context, gateway *client.Client
 		return report.Advise(err)
 	}
 	if !gone.Deleted {
-		results.Add(err)
-		terminal.PrintError(shown.Stderr(), id, report.AdviseFile(err))
-		if c.JSON {
-			return terminal.PrintJSON(shown.Stdout(), fileFailure{id, report.NewJSONError(err)})
+		r.results.Add(err)
+		terminal.PrintError(r.shown.Stderr(), id, report.AdviseFile(err))
+		if r.json {
+			return terminal.PrintJSON(r.shown.Stdout(), fileFailure{id, report.NewJSONError(err)})
 		}
 		return nil
 	}
-	results.Add(nil)
+	r.results.Add(nil)
 	kept := gone.Blob != nil && gone.Blob.State == api.BlobKept
 	if kept {
-		defer shown.Note("%s stays: %s", gone.Blob.Digest, gone.Blob.Reason)
+		defer r.shown.Note("%s stays: %s", gone.Blob.Digest, gone.Blob.Reason)
 	}
-	if c.JSON {
+	if r.json {
 		if !kept {
-			report.Deletes{Shown: shown, Tally: results}.Count(gone.Copies)
+			report.Deletes{Shown: r.shown, Tally: r.results}.Count(gone.Copies)
 		}
-		return terminal.PrintJSON(shown.Stdout(), gone)
+		return terminal.PrintJSON(r.shown.Stdout(), gone)
 	}
-	if _, err := fmt.Fprintf(shown.Stdout(), "%s deleted\n", id); err != nil || kept || gone.Blob == nil {
+	if _, err := fmt.Fprintf(r.shown.Stdout(), "%s deleted\n", id); err != nil || kept || gone.Blob == nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(shown.Stdout(), "%s deleted\n", gone.Blob.Digest); err != nil {
+	if _, err := fmt.Fprintf(r.shown.Stdout(), "%s deleted\n", gone.Blob.Digest); err != nil {
 		return err
 	}
-	return report.Deletes{Shown: shown, Tally: results}.Print(gone.Copies)
+	return report.Deletes{Shown: r.shown, Tally: r.results}.Print(gone.Copies)
 }

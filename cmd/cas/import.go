@@ -76,11 +76,11 @@ func (c *importCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 	}
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
 	defer shown.Close()
-	rows, total, closeRows, err := c.rows(ctx, std, source)
+	list, err := c.open(ctx, std, source)
 	if err != nil {
 		return importing.WithExitCode(ctx, err)
 	}
-	defer closeRows()
+	defer list.close()
 	x, err := c.LocalIndex.Open(ctx)
 	if err != nil {
 		return err
@@ -95,9 +95,9 @@ func (c *importCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 	}
 	var failed int64
 	if c.DryRun {
-		failed, err = c.survey(ctx, x, rows, total, source, report)
+		failed, err = c.survey(ctx, x, list, report)
 	} else {
-		failed, err = c.importRows(ctx, x, rows, total, source, report)
+		failed, err = c.importRows(ctx, x, list, report)
 	}
 	if err = errors.Join(importing.WithExitCode(ctx, err), report.Close()); err == nil && failed > 0 {
 		err = exit.With(exit.Partly, exit.ErrReported)
@@ -125,55 +125,64 @@ func (c *importCmd) sourceOf(sources wiring.Sources) (wiring.Source, error) {
 	}
 }
 
-// rows returns the rows to import, and their number if it is known.
-func (c *importCmd) rows(ctx context.Context, std terminal.Streams, source wiring.Source) (rows importer.Rows, total int64, closeRows func(), err error) {
-	closeRows = func() {}
+// importList is a list of rows to import.
+type importList struct {
+	rows   importer.Rows
+	total  int64 // 0 if it is not known
+	source wiring.Source
+	close  func()
+}
+
+// open opens the list that the flags name.
+func (c *importCmd) open(ctx context.Context, std terminal.Streams, source wiring.Source) (importList, error) {
+	list := importList{source: source, close: func() {}}
 	mapping, err := c.Mapping()
 	if err != nil {
-		return nil, 0, nil, err
+		return importList{}, err
 	}
 	switch {
 	case c.FromPostgres:
 		table, err := c.OldTable.Open()
 		if err != nil {
-			return nil, 0, nil, err
+			return importList{}, err
 		}
-		if total, err = table.Count(ctx); err != nil {
-			return nil, 0, nil, err
+		if list.total, err = table.Count(ctx); err != nil {
+			return importList{}, err
 		}
-		rows = table.Rows(ctx)
+		list.rows = table.Rows(ctx)
 	case c.FromCSV != "" || c.FromJSONL != "":
-		var list io.Reader = std.In
+		in := std.In
 		if name := c.FromCSV + c.FromJSONL; name != argument.StdinPath { // one of them is empty
 			file, err := os.Open(name)
 			if err != nil {
-				return nil, 0, nil, exit.With(exit.Usage, err)
+				return importList{}, exit.With(exit.Usage, err)
 			}
-			list, closeRows = file, func() { file.Close() }
+			in, list.close = file, func() { file.Close() }
 		}
+		lines := transfer.ContextReader{Context: ctx, Reader: in}
 		if c.FromCSV != "" {
-			rows = importer.CSV(transfer.ContextReader{Context: ctx, Reader: list}, mapping)
+			list.rows = importer.CSV(lines, mapping)
 		} else {
-			rows = importer.JSONLines(transfer.ContextReader{Context: ctx, Reader: list}, mapping)
+			list.rows = importer.JSONLines(lines, mapping)
 		}
 	default:
-		rows = source.Rows(ctx)
+		list.rows = source.Rows(ctx)
 	}
-	return rows, total, closeRows, nil
+	return list, nil
 }
 
-// importRows imports, and prints the counts.
-func (c *importCmd) importRows(ctx context.Context, x wiring.Index, rows importer.Rows, total int64, source wiring.Source, report *importing.Report) (failed int64, err error) {
+// importRows imports the list and prints the counts. It returns how many rows failed.
+func (c *importCmd) importRows(ctx context.Context, x wiring.Index, list importList, report *importing.Report) (failed int64, err error) {
 	var sofar atomic.Pointer[importer.ImportCounts]
 	sofar.Store(&importer.ImportCounts{})
-	counter := report.Shown.Counting("importing", total, func() string {
+	counter := report.Shown.Counting("importing", list.total, func() string {
 		return fmt.Sprintf("%d failed", sofar.Load().Failed)
 	})
 	records := wiring.StartJournal(x, zerolog.New(report.Shown.Stderr()).Level(zerolog.WarnLevel))
 	defer records.Close()
 	start := time.Now()
-	counts, err := importer.Import(ctx, rows, importer.ImportOptions{
-		Index: x, Source: source.Name(), Report: report.Add,
+	counts, err := importer.Import(ctx, list.rows, importer.ImportOptions{
+		Index: x, Source: list.source.Name(), Report: report.Add,
 		Progress: func(n importer.ImportCounts) { sofar.Store(&n); counter.Set(n.Rows) },
 	})
 	counter.Done()
@@ -185,15 +194,15 @@ func (c *importCmd) importRows(ctx context.Context, x wiring.Index, rows importe
 	return counts.Failed, errors.Join(err, report.PrintCounts(counts, line))
 }
 
-// survey reports what an import would do.
-func (c *importCmd) survey(ctx context.Context, x wiring.Index, rows importer.Rows, total int64, source wiring.Source, report *importing.Report) (failed int64, err error) {
+// survey reports what an import would do. It returns how many rows would fail.
+func (c *importCmd) survey(ctx context.Context, x wiring.Index, list importList, report *importing.Report) (failed int64, err error) {
 	survey := importer.NewSurvey(importer.SurveyOptions{
-		Sources: []importer.Statter{source}, Known: x.File, Missing: x.Missing, MaxSize: int64(c.MaxBlobSize), Report: report.Add,
+		Sources: []importer.Statter{list.source}, Known: x.File, Missing: x.Missing, MaxSize: int64(c.MaxBlobSize), Report: report.Add,
 	})
-	counter := report.Shown.Counting("looking", total, func() string {
+	counter := report.Shown.Counting("looking", list.total, func() string {
 		return fmt.Sprintf("%d would fail", survey.Counts().WouldFail)
 	})
-	err = survey.Rows(ctx, rows, source.Name(), counter.Set)
+	err = survey.Rows(ctx, list.rows, list.source.Name(), counter.Set)
 	counter.Done()
 	counts := survey.Counts()
 	line := fmt.Sprintf("%d rows: %s to import, %d there already, %d duplicates by digest, %d would fail",
