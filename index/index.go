@@ -69,6 +69,3 @@ func FanOut(ls ...Listener) Listener {
 		},
 	}
 }
-
-// ErrInvalidText is cas.ErrInvalidText.
-var ErrInvalidText = cas.ErrInvalidText

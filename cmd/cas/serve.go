@@ -4,23 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
-	"golang.org/x/sync/errgroup"
 
 	"casgate/cas"
 	"casgate/cas/journal"
-	"casgate/cmd/cas/internal/build"
-	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/service"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/cmd/cas/internal/wiring"
-	"casgate/gateway"
 	"casgate/index"
 	"casgate/providers/replicator"
 )
@@ -73,146 +68,16 @@ const startTimeout = 30 * time.Second
 func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 	log, flushLog := service.NewLogger(c.LogLevel, c.LogFormat, std)
 	defer flushLog()
-	start, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-
-	if err := c.Data.CreateFolder(); err != nil {
+	s := &server{serveCmd: c, log: log, registry: service.NewRegistry()}
+	defer s.close()
+	if err := s.open(ctx); err != nil {
 		return err
 	}
-	if c.Index.Embedded() {
-		unlock, err := wiring.LockData(c.Data)
-		if err != nil {
-			return err
-		}
-		defer unlock()
-	}
-	x, err := wiring.OpenCurrentIndex(start, c.Index, c.Data, log)
-	if err != nil {
-		return err
-	}
-	defer x.Close()
-	registry := service.NewRegistry()
-	// The journal ends after everything that adds records.
-	records, stopJournal := wiring.OpenJournal(c.Journal, x, registry, log)
-	defer stopJournal()
-	objects, err := c.openStore(start, log)
-	if err != nil {
-		return err
-	}
-	defer objects.Close()
-	if err := c.prepareAccess(start, x, records, log); err != nil {
-		return err
-	}
-
-	if c.ReferenceURLs == "bucket" && objects.S3 == nil {
-		return exit.Usagef("--reference-urls=bucket needs a bucket; set CAS_S3_ENDPOINT, or leave the URLs to the gateway")
-	}
-
-	cached, err := index.NewCached(x, index.CacheOptions{Shared: !c.Index.Embedded()})
-	if err != nil {
-		return err
-	}
-	defer cached.Close()
-	registerCacheMetrics(registry, cached)
-	store, err := c.newStore(objects, cached, log)
-	if err != nil {
-		return exit.With(exit.Usage, err)
-	}
-	defer store.Close()
-	sources, err := wiring.OpenSources(c.Sources)
-	if err != nil {
-		return err
-	}
-	defer sources.Close()
-	ln, err := service.Listen(c.Listen, "CAS_LISTEN")
-	if err != nil {
-		return err
-	}
-	defer ln.Close()
-	if c.Auth == "none" && !service.IsLoopback(ln.Addr()) {
-		return exit.Usagef("--auth=none is allowed only on a loopback address, and %s is not one", ln.Addr())
-	}
-	publicURL := c.PublicURL
-	if publicURL == "" {
-		publicURL = service.URLOf(ln.Addr())
-	}
-	ledger, err := index.NewCachedLedger(x, index.LedgerOptions{CacheOptions: index.CacheOptions{Shared: !c.Index.Embedded()}})
-	if err != nil {
-		return err
-	}
-	defer ledger.Close()
-	var g *gateway.Gateway
-	copies, err := wiring.OpenCopies(c.Providers, replicator.Options{
-		Blobs: store, Ledger: ledger, Log: log,
-		SignURL: func(ctx context.Context, d cas.Digest, life time.Duration) (string, error) {
-			if c.ReferenceURLs == "bucket" {
-				return presigned(ctx, store, objects, d, life)
-			}
-			return g.SignURL(ctx, d, life)
-		},
-		OnEvent: func(e replicator.Event) { g.CopyEvent(e) },
-		OnStep:  hooks.onStep, Lease: hooks.lease, PollInterval: hooks.pollInterval,
-	}, registry)
-	if err != nil {
-		return err
-	}
-	defer copies.Close()
-	if copies.Simulated() && !service.IsLoopback(ln.Addr()) {
-		return wiring.ErrSimulateElsewhere
-	}
-	imported := &wiring.ImportedCopies{Copies: copies, Log: log}
-	files := cas.NewFiles(cas.FilesOptions{
-		Store: store, Index: x, Sources: sources.List(), Adopt: imported.Enter, Log: log,
-		TookIn:  func(f cas.File, began time.Time, err error) { g.FileTakenIn(f, began, err) },
-		Expired: func(f cas.File) { g.FileExpired(f) },
-	})
-	g, err = gateway.New(gateway.Options{
-		Store: store, Files: files, Access: x, Copies: copies.Replicator, Journal: records, Records: x, CopyWait: c.CopyWait, PublicURL: publicURL,
-		NoAuth: c.Auth == "none", PublicRead: c.PublicRead,
-		Log: log, Registry: registry,
-		MaxUploads: c.MaxUploads, RequestsPerSecond: c.RateLimit,
-		MinBodyRate: int64(c.MinBodyRate), BodyWindow: c.BodyWindow,
-		IdleTimeout: c.IdleTimeout, ShutdownGrace: c.Grace,
-	})
-	if err != nil {
-		return exit.Usagef("%w (see CAS_PUBLIC_URL)", err)
-	}
-
-	var admin net.Listener
-	if c.AdminListen != "" {
-		if admin, err = service.Listen(c.AdminListen, "CAS_ADMIN_LISTEN (empty turns it off)"); err != nil {
-			return err
-		}
-		defer admin.Close()
-	}
-
-	services, ctx := errgroup.WithContext(ctx)
-	changes := index.FanOut(cached.Listener(), ledger.Listener(), copies.Listener())
-	services.Go(func() error { return service.UntilDone(ctx, wiring.Listen(ctx, x, changes)) })
-	copies.Start(ctx, services.Go)
-	services.Go(func() error { return service.UntilDone(ctx, files.Run(ctx)) })
-	if admin != nil {
-		services.Go(func() error { return service.ServeAdmin(ctx, admin, registry) })
-	}
-	services.Go(func() error { return g.Serve(ctx, ln) })
-
-	if err := os.WriteFile(c.Path(settings.ListenFile), []byte(ln.Addr().String()+"\n"), 0o644); err != nil {
-		return fmt.Errorf("write the listen address: %w", err)
-	}
-	defer os.Remove(c.Path(settings.ListenFile))
-	log.Info().Str("version", build.Version()).Str("url", publicURL).Str("listen", ln.Addr().String()).
-		Str("index", c.Index.Describe(c.Data)).Str("store", objects.Text).
-		Str("providers", copies.Names()).Bool("simulated", copies.Simulated()).
-		Str("auth", c.Auth).Bool("public_read", c.PublicRead).Msg("serving")
-	if err := services.Wait(); err != nil {
-		return err
-	}
-	log.Info().Msg("stopped")
-	return nil
+	return s.run(ctx)
 }
 
-// openStore opens the object store and makes sure that it answers.
-func (c *serveCmd) openStore(ctx context.Context, log zerolog.Logger) (wiring.ObjectStore, error) {
+// openObjects opens the object store and makes sure that it answers.
+func (c *serveCmd) openObjects(ctx context.Context, log zerolog.Logger) (wiring.ObjectStore, error) {
 	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data)
 	if err != nil {
 		return objects, err

@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"casgate/cas"
-	"casgate/index"
 	"casgate/providers"
 	"casgate/providers/ledger"
 )
@@ -217,7 +216,7 @@ func refused(t testing.TB, what string, err error) {
 func refusedText(t testing.TB, what string, err error) {
 	t.Helper()
 	refused(t, what, err)
-	if !errors.Is(err, index.ErrInvalidText) {
+	if !errors.Is(err, cas.ErrInvalidText) {
 		t.Errorf("%s: error %v; want one that wraps ErrInvalidText", what, err)
 	}
 }

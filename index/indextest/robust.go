@@ -10,7 +10,6 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/cas/journal"
-	"casgate/index"
 	"casgate/migrations"
 	"casgate/providers"
 	"casgate/providers/ledger"
@@ -37,13 +36,13 @@ var textTests = []test{
 				{Digest: digest(t, 2*i+1), MediaType: text},
 			} {
 				_, _, err := x.Commit(t.Context(), b)
-				if !errors.Is(err, index.ErrInvalidText) || errors.Is(err, cas.ErrIndexUnavailable) {
+				if !errors.Is(err, cas.ErrInvalidText) || errors.Is(err, cas.ErrIndexUnavailable) {
 					t.Errorf("%q in field %d: error %v; want one that wraps ErrInvalidText only", text, j, err)
 				}
 				expect(t, x, b.Digest, none, 0)
 			}
 			token, _ := access.NewToken(text, []access.Scope{access.ScopeRead}, time.Time{})
-			if _, err := x.CreateToken(t.Context(), token); !errors.Is(err, index.ErrInvalidText) {
+			if _, err := x.CreateToken(t.Context(), token); !errors.Is(err, cas.ErrInvalidText) {
 				t.Errorf("a token named %q: error %v", text, err)
 			}
 		}

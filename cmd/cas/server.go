@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"casgate/cas"
+	"casgate/cas/journal"
+	"casgate/cmd/cas/internal/build"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/service"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/wiring"
+	"casgate/gateway"
+	"casgate/index"
+	"casgate/providers/replicator"
+)
+
+// server holds the parts of a running gateway, in the order in which they open.
+type server struct {
+	*serveCmd
+	log      zerolog.Logger
+	registry *prometheus.Registry
+
+	index     wiring.Index
+	records   *journal.Writer
+	objects   wiring.ObjectStore
+	blobs     *index.Cached
+	store     *cas.Store
+	sources   wiring.Sources
+	api       net.Listener
+	publicURL string
+	ledger    *index.CachedLedger
+	copies    *wiring.Copies
+	files     *cas.Files
+	gateway   *gateway.Gateway
+	admin     net.Listener // nil if turned off
+
+	closers []func()
+}
+
+// open opens all parts. The caller calls close, also after an error.
+func (s *server) open(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for _, step := range []func(context.Context) error{
+		s.openIndex, s.openStore, s.openCaches, s.listen, s.openCopies, s.openGateway, s.listenAdmin,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// atClose adds a function to those that close calls, the last first.
+func (s *server) atClose(f func()) { s.closers = append(s.closers, f) }
+
+// close closes the open parts, the last first.
+func (s *server) close() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		s.closers[i]()
+	}
+}
+
+// openIndex locks the data folder of an embedded gateway, and opens the index and the
+// journal.
+func (s *server) openIndex(ctx context.Context) error {
+	if err := s.Data.CreateFolder(); err != nil {
+		return err
+	}
+	if s.Index.Embedded() {
+		unlock, err := wiring.LockData(s.Data)
+		if err != nil {
+			return err
+		}
+		s.atClose(unlock)
+	}
+	var err error
+	if s.index, err = wiring.OpenCurrentIndex(ctx, s.Index, s.Data, s.log); err != nil {
+		return err
+	}
+	s.atClose(s.index.Close)
+	// The journal closes after everything that adds records.
+	records, stop := wiring.OpenJournal(s.Journal, s.index, s.registry, s.log)
+	s.records = records
+	s.atClose(stop)
+	return nil
+}
+
+// openStore opens the object store, and makes the first token.
+func (s *server) openStore(ctx context.Context) error {
+	var err error
+	if s.objects, err = s.openObjects(ctx, s.log); err != nil {
+		return err
+	}
+	s.atClose(func() { s.objects.Close() })
+	if err := s.prepareAccess(ctx, s.index, s.records, s.log); err != nil {
+		return err
+	}
+	if s.ReferenceURLs == "bucket" && s.objects.S3 == nil {
+		return exit.Usagef("--reference-urls=bucket needs a bucket; set CAS_S3_ENDPOINT, or leave the URLs to the gateway")
+	}
+	return nil
+}
+
+// openCaches opens what stands in front of the index and the object store, and the
+// sources of imported files.
+func (s *server) openCaches(context.Context) error {
+	var err error
+	if s.blobs, err = index.NewCached(s.index, s.cacheOptions()); err != nil {
+		return err
+	}
+	s.atClose(s.blobs.Close)
+	registerCacheMetrics(s.registry, s.blobs)
+	if s.store, err = s.newStore(s.objects, s.blobs, s.log); err != nil {
+		return exit.With(exit.Usage, err)
+	}
+	s.atClose(s.store.Close)
+	if s.sources, err = wiring.OpenSources(s.Sources); err != nil {
+		return err
+	}
+	s.atClose(s.sources.Close)
+	return nil
+}
+
+// cacheOptions says that other processes may change an index that isn't embedded.
+func (s *server) cacheOptions() index.CacheOptions {
+	return index.CacheOptions{Shared: !s.Index.Embedded()}
+}
+
+// listen opens the address of the API.
+func (s *server) listen(context.Context) error {
+	var err error
+	if s.api, err = service.Listen(s.Listen, "CAS_LISTEN"); err != nil {
+		return err
+	}
+	s.atClose(func() { s.api.Close() })
+	if s.Auth == "none" && !service.IsLoopback(s.api.Addr()) {
+		return exit.Usagef("--auth=none is allowed only on a loopback address, and %s is not one", s.api.Addr())
+	}
+	s.publicURL = s.PublicURL
+	if s.publicURL == "" {
+		s.publicURL = service.URLOf(s.api.Addr())
+	}
+	return nil
+}
+
+// openCopies opens the ledger, the providers and the replicator.
+func (s *server) openCopies(context.Context) error {
+	var err error
+	if s.ledger, err = index.NewCachedLedger(s.index, index.LedgerOptions{CacheOptions: s.cacheOptions()}); err != nil {
+		return err
+	}
+	s.atClose(s.ledger.Close)
+	s.copies, err = wiring.OpenCopies(s.Providers, replicator.Options{
+		Blobs: s.store, Ledger: s.ledger, Log: s.log,
+		SignURL: s.signURL,
+		OnEvent: func(e replicator.Event) { s.gateway.CopyEvent(e) },
+		OnStep:  hooks.onStep, Lease: hooks.lease, PollInterval: hooks.pollInterval,
+	}, s.registry)
+	if err != nil {
+		return err
+	}
+	s.atClose(s.copies.Close)
+	if s.copies.Simulated() && !service.IsLoopback(s.api.Addr()) {
+		return wiring.ErrSimulateElsewhere
+	}
+	return nil
+}
+
+// signURL returns a URL that reads a blob without a token, for references.
+func (s *server) signURL(ctx context.Context, d cas.Digest, life time.Duration) (string, error) {
+	if s.ReferenceURLs == "bucket" {
+		return presigned(ctx, s.store, s.objects, d, life)
+	}
+	return s.gateway.SignURL(ctx, d, life)
+}
+
+// openGateway joins the parts to a gateway.
+func (s *server) openGateway(context.Context) error {
+	imported := &wiring.ImportedCopies{Copies: s.copies, Log: s.log}
+	s.files = cas.NewFiles(cas.FilesOptions{
+		Store: s.store, Index: s.index, Sources: s.sources.List(), Adopt: imported.Enter, Log: s.log,
+		TookIn:  func(f cas.File, began time.Time, err error) { s.gateway.FileTakenIn(f, began, err) },
+		Expired: func(f cas.File) { s.gateway.FileExpired(f) },
+	})
+	var err error
+	s.gateway, err = gateway.New(gateway.Options{
+		Store: s.store, Files: s.files, Access: s.index, Copies: s.copies.Replicator,
+		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, PublicURL: s.publicURL,
+		NoAuth: s.Auth == "none", PublicRead: s.PublicRead,
+		Log: s.log, Registry: s.registry,
+		MaxUploads: s.MaxUploads, RequestsPerSecond: s.RateLimit,
+		MinBodyRate: int64(s.MinBodyRate), BodyWindow: s.BodyWindow,
+		IdleTimeout: s.IdleTimeout, ShutdownGrace: s.Grace,
+	})
+	if err != nil {
+		return exit.Usagef("%w (see CAS_PUBLIC_URL)", err)
+	}
+	return nil
+}
+
+// listenAdmin opens the address of metrics and pprof.
+func (s *server) listenAdmin(context.Context) error {
+	if s.AdminListen == "" {
+		return nil
+	}
+	var err error
+	if s.admin, err = service.Listen(s.AdminListen, "CAS_ADMIN_LISTEN (empty turns it off)"); err != nil {
+		return err
+	}
+	s.atClose(func() { s.admin.Close() })
+	return nil
+}
+
+// run serves until ctx is done or a service fails.
+func (s *server) run(ctx context.Context) error {
+	services, ctx := errgroup.WithContext(ctx)
+	changes := index.FanOut(s.blobs.Listener(), s.ledger.Listener(), s.copies.Listener())
+	services.Go(func() error { return service.UntilDone(ctx, wiring.Listen(ctx, s.index, changes)) })
+	s.copies.Start(ctx, services.Go)
+	services.Go(func() error { return service.UntilDone(ctx, s.files.Run(ctx)) })
+	if s.admin != nil {
+		services.Go(func() error { return service.ServeAdmin(ctx, s.admin, s.registry) })
+	}
+	services.Go(func() error { return s.gateway.Serve(ctx, s.api) })
+
+	if err := os.WriteFile(s.Path(settings.ListenFile), []byte(s.api.Addr().String()+"\n"), 0o644); err != nil {
+		return fmt.Errorf("write the listen address: %w", err)
+	}
+	defer os.Remove(s.Path(settings.ListenFile))
+	s.log.Info().Str("version", build.Version()).Str("url", s.publicURL).Str("listen", s.api.Addr().String()).
+		Str("index", s.Index.Describe(s.Data)).Str("store", s.objects.Text).
+		Str("providers", s.copies.Names()).Bool("simulated", s.copies.Simulated()).
+		Str("auth", s.Auth).Bool("public_read", s.PublicRead).Msg("serving")
+	if err := services.Wait(); err != nil {
+		return err
+	}
+	s.log.Info().Msg("stopped")
+	return nil
+}
