@@ -140,7 +140,7 @@ func TestFilesCreateOfADeclaredDigest(t *testing.T) {
 		"fewer bytes":   bytes.NewReader(content[:1000]),
 		"broken off":    io.MultiReader(bytes.NewReader(content[:1000]), iotest.ErrReader(errors.New("gone"))),
 		"nothing":       strings.NewReader(""),
-		"what follows":  io.MultiReader(bytes.NewReader(content), strings.NewReader("x")),
+		"extra bytes":   io.MultiReader(bytes.NewReader(content), strings.NewReader("x")),
 		"refused after": io.MultiReader(bytes.NewReader(content), iotest.ErrReader(errors.New("two files"))),
 	} {
 		if f, _, err := s.create(body, cas.Upload{Digest: d}, newFile("x")); err == nil {
@@ -292,7 +292,7 @@ func TestFilesTakeIn(t *testing.T) {
 			t.Errorf("%s: TookIn got the error %v", tt.name, err)
 		}
 	}
-	if _, _, err := s.Bytes(t.Context(), "file-nobody"); !errors.Is(err, cas.ErrFileNotFound) {
+	if _, _, err := s.Bytes(t.Context(), "file-missing"); !errors.Is(err, cas.ErrFileNotFound) {
 		t.Errorf("no file: %v", err)
 	}
 
@@ -427,7 +427,7 @@ func TestFilesRun(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 	if f, err := s.File(t.Context(), stays.ID); err != nil || time.Since(f.AccessedAt).Abs() > time.Minute {
-		t.Errorf("what was read is lost at the end: %+v, %v", f, err)
+		t.Errorf("the bytes read are lost at the end: %+v, %v", f, err)
 	}
 	if files, blobs := s.counts(t); files != 1 || blobs != 1 {
 		t.Errorf("%d files of %d blobs", files, blobs)

@@ -428,7 +428,7 @@ func TestNewStoreRefusesNonsense(t *testing.T) {
 	}
 }
 
-// BenchmarkPut shows that what an upload allocates does not grow with its size.
+// BenchmarkPut shows that an upload's allocations do not grow with its size.
 func BenchmarkPut(b *testing.B) {
 	for _, size := range []int{4 << 10, 1 << 20, 16 << 20, 64 << 20} {
 		for _, known := range []bool{true, false} {

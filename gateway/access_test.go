@@ -65,7 +65,7 @@ func TestTokensAndScopes(t *testing.T) {
 func TestSignedURLs(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s := start(t, p, nil)
-		other := start(t, p, nil) // any gateway takes what one has signed
+		other := start(t, p, nil) // any gateway accepts a URL that another has signed
 		b, c := random(1000), random(10)
 		d := s.put(b)
 		s.put(c)

@@ -47,7 +47,7 @@ func TestUploadAsksForCopies(t *testing.T) {
 		if status, blob := upload("PUT", s.path(d)+"?providers=kimi&name=x.md", "wanted at once"); status != 200 || blob.Asked[0].State != "ready" {
 			t.Errorf("when it is there: %d %+v", status, blob)
 		}
-		// What kimi doesn't take is stored all the same.
+		// A blob that kimi refuses is stored nevertheless.
 		for content, name := range map[string]string{strings.Repeat("long", 3000): "x.txt", "not for kimi": "x.exe", "": "x.txt"} {
 			status, blob := upload("POST", "/v1/blobs?providers=kimi&name="+name, content)
 			if status != 201 || blob.Asked[0].State != "failed" || blob.Asked[0].Error.Code != problem.ProviderRejected {

@@ -111,7 +111,7 @@ func TestWrongInputGetsItsProblemAndStoresNothing(t *testing.T) {
 		}
 		s.wantBlob(kept)
 		if a := s.do("PUT", newPath, bytes.NewReader(other)); a.StatusCode != 201 {
-			t.Errorf("what was refused in many forms is not new: %d", a.StatusCode)
+			t.Errorf("the blob refused in many forms is not new: %d", a.StatusCode)
 		}
 		wantNoPanic(t, s)
 	})
@@ -218,7 +218,8 @@ func TestTruncatedBody(t *testing.T) {
 			for name, head := range map[string]string{
 				"put":  fmt.Sprintf("PUT %s HTTP/1.1\r\nContent-Length: %d\r\n", s.path(cas.DigestOf(b)), n),
 				"post": fmt.Sprintf("POST /v1/blobs HTTP/1.1\r\nContent-Length: %d\r\n", n),
-				// The digest of what does get sent: only the cut tells that it isn't whole.
+				// The digest matches the bytes sent; only the cut shows that the body is
+				// incomplete.
 				"prefix":       fmt.Sprintf("PUT %s HTTP/1.1\r\nContent-Length: %d\r\n", s.path(cas.DigestOf(b[:n/2])), n),
 				"post chunked": "POST /v1/blobs HTTP/1.1\r\nTransfer-Encoding: chunked\r\n",
 			} {
@@ -344,8 +345,8 @@ func TestSlowBodyIsCutOff(t *testing.T) {
 	})
 }
 
-// A client that takes nothing of what it asked for is given up on, however its
-// blob is sent: by the kernel, or through the gateway.
+// The gateway drops a client that doesn't read its answer, whether the kernel or
+// the gateway sends the blob.
 func TestSlowReaderIsCutOff(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s := start(t, p, func(o *gatewayOptions, _ *cas.Options) { o.WriteStall = 2 * time.Second })

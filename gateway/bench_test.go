@@ -51,7 +51,7 @@ type bench struct {
 
 func newBench(b *testing.B) bench { return newBenchWith(b, nil) }
 
-// newBenchWith is newBench on what change made of the options.
+// newBenchWith is newBench with options that change may alter.
 func newBenchWith(b testing.TB, change func(*gateway.Options)) bench {
 	dir := b.TempDir()
 	objects, err := folderstore.Open(dir)
@@ -144,8 +144,8 @@ func (b bench) request(t testing.TB, method, url string) *http.Request {
 	return req
 }
 
-// BenchmarkGet measures what the gateway itself does for a read, without the
-// network: allocations must not grow with the blob.
+// BenchmarkGet measures the gateway's own work for a read, without the network.
+// Allocations must not grow with the blob.
 func BenchmarkGet(b *testing.B) {
 	rig := newBench(b)
 	for _, size := range []int{4 << 10, 64 << 10, 256 << 10, 16 << 20} {

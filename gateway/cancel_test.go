@@ -13,7 +13,7 @@ import (
 	"casgate/providers"
 )
 
-// A caller who leaves takes nobody else's work along.
+// A caller that leaves does not stop the work of others.
 func TestCancelledCallers(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s, kimi := startCopier(t, p, nil, nil)
@@ -32,13 +32,13 @@ func TestCancelledCallers(t *testing.T) {
 		go func() {
 			made, err := c.File(file.ID).EnsureCopy(t.Context(), "kimi", client.EnsureOptions{})
 			if err != nil {
-				t.Errorf("who stayed: %v", err)
+				t.Errorf("the caller that stayed: %v", err)
 			}
 			second <- made
 		}()
 		leave()
 		if err := <-first; !errors.Is(err, context.Canceled) {
-			t.Errorf("who left: %v", err)
+			t.Errorf("the caller that left: %v", err)
 		}
 		release()
 		made := <-second
@@ -46,7 +46,7 @@ func TestCancelledCallers(t *testing.T) {
 			t.Errorf("%+v, after %d uploads", made, kimi.count(providers.OpUpload))
 		}
 
-		// With nobody left the work goes on as well, and is there for who comes next.
+		// The work also goes on when no caller is left, and the next caller gets its result.
 		release = kimi.holdUploads(t)
 		ctx, leave = context.WithCancel(t.Context())
 		other := s.newFile("b.txt", "other text")
@@ -57,7 +57,7 @@ func TestCancelledCallers(t *testing.T) {
 		eventually(t, "the upload", func() bool { return kimi.count(providers.OpUpload) == 2 })
 		leave()
 		if err := <-first; !errors.Is(err, context.Canceled) {
-			t.Errorf("who left: %v", err)
+			t.Errorf("the caller that left: %v", err)
 		}
 		release()
 		eventually(t, "the copy to be ready", func() bool {
@@ -75,7 +75,7 @@ func TestCancelledCallers(t *testing.T) {
 		eventually(t, "the delete", func() bool { return kimi.count(providers.OpDelete) > 0 })
 		leave()
 		if err := <-first; !errors.Is(err, context.Canceled) {
-			t.Errorf("who left: %v", err)
+			t.Errorf("the caller that left: %v", err)
 		}
 		kimi.breaks(providers.OpDelete, nil)
 		eventually(t, "the copy to be gone", func() bool { return len(kimi.ids()) == 1 })
@@ -118,11 +118,11 @@ func TestCancelledUploads(t *testing.T) {
 		<-body.reached
 		second, err := c.CreateFile(t.Context(), bytes.NewReader(content), client.NewFile{Name: "whole.bin", Purpose: "user_data"})
 		if err != nil || second.Digest() != cas.DigestOf(content) {
-			t.Errorf("who stayed: %+v, %v", second, err)
+			t.Errorf("the caller that stayed: %+v, %v", second, err)
 		}
 		leave()
 		if err := <-first; !errors.Is(err, context.Canceled) {
-			t.Errorf("who left: %v", err)
+			t.Errorf("the caller that left: %v", err)
 		}
 		s.stop() // after which no request is under way
 		if n := s.blobCount(); n != 1 {

@@ -103,7 +103,7 @@ func TestCopiesAllTheWay(t *testing.T) {
 			t.Errorf("%s", ref.Value)
 		}
 		if n := atKimi.Requests(""); n != asked {
-			t.Errorf("kimi was asked %d times for what is known", n-asked)
+			t.Errorf("kimi was asked %d times for a copy that is known", n-asked)
 		}
 		table := s.putNamed("a,b\n1,2\n", "t.csv")
 		if c := s.ensure(table, "glm"); len(atGLM.Files()) != 1 || atGLM.Files()[0].ID != c.ProviderFileID {
@@ -154,7 +154,7 @@ func TestProviderThatFailsAllTheWay(t *testing.T) {
 		refuse(429, "exceeded_current_quota_error", "Your account org<ak-1> is suspended, please check your plan and billing details")
 		put().wantProblem(t, 507, problem.ProviderQuota)
 
-		// A reply that got lost: what had got through is found, and not made twice.
+		// The reply to an upload is lost: the uploaded file is found, and not made twice.
 		atKimi.Clear()
 		atKimi.Fail(simulator.Fault{Op: providers.OpUpload, Kind: simulator.HTMLTimeout, Applied: true, Times: 1})
 		if a := put(); a.StatusCode != 200 && a.StatusCode != 502 && a.StatusCode != 504 {

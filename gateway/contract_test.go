@@ -45,7 +45,7 @@ func checkContract(t *testing.T, a answer) {
 		Status:                 a.StatusCode,
 		Header:                 a.Header,
 		Options: &openapi3filter.Options{
-			// What a blob's bytes are is not the description's business.
+			// The description says nothing about a blob's bytes.
 			ExcludeResponseBody:   a.StatusCode < 300 && slices.Contains([]string{"getBlob", "getText", "getFileContent", "getFileText", "getCopyContent", "getFileCopyContent", "openapi"}, route.Operation.OperationID) || a.Request.Method == http.MethodHead,
 			IncludeResponseStatus: true,
 		},

@@ -121,7 +121,7 @@ func TestPreferencesAndPolling(t *testing.T) {
 				}
 				return o.Status == api.OperationRunning
 			})
-			// Another who asks gets the same operation.
+			// Another caller gets the same operation.
 			if again := s.operationOf(s.do("PUT", s.copyPath(d, "kimi"), nil, "Prefer", "respond-async")); again != path {
 				t.Errorf("%s: a second operation %s beside %s", tt.name, again, path)
 			}
@@ -145,7 +145,7 @@ func TestPreferencesAndPolling(t *testing.T) {
 		if o.Status != api.OperationFailed || o.Error == nil || o.Error.Code != problem.ProviderRejected || o.Error.ProviderCode != "content_filter" || o.Error.Retryable || o.Copy.State != "failed" {
 			t.Errorf("a refusal: %+v", o)
 		}
-		// Nobody tries again by itself, and 202 would be a promise.
+		// The gateway does not retry by itself, and 202 would promise that.
 		s.do("PUT", s.copyPath(d, "kimi"), nil, "Prefer", "respond-async").wantProblem(t, 422, problem.ProviderRejected)
 		s.do("PUT", s.copyPath(d, "kimi"), nil).wantProblem(t, 422, problem.ProviderRejected)
 		if n := kimi.count(providers.OpUpload); n != 5 {
@@ -179,7 +179,7 @@ func TestWaitRunsOutAndTheWorkGoesOn(t *testing.T) {
 		if got := a.Header.Get("Preference-Applied"); got != "" {
 			t.Errorf("nothing was preferred, and %q was applied", got)
 		}
-		// What has no answer but the thing itself waits a second, and says so.
+		// An endpoint that can only answer with the content waits a second, and says so.
 		for _, wanted := range []string{"/references/kimi?kind=file_id", "/text"} {
 			s.do("GET", s.path(d)+wanted, nil).wantProblem(t, 409, problem.CopyInProgress)
 		}

@@ -60,7 +60,7 @@ func TestContentOfCopies(t *testing.T) {
 			t.Errorf("to look for it made %d uploads", n)
 		}
 		made := decode[api.Copy](t, s.do("PUT", s.fileCopyPath(file.ID, "qwen"), nil))
-		// A provider may change what it got.
+		// A provider may change the bytes that it got.
 		qwen.change(func() { qwen.content[made.ProviderFileID] = []byte(strings.ToUpper(content)) })
 		for _, path := range paths {
 			a := s.do("GET", path, nil)
@@ -86,7 +86,7 @@ func TestContentOfCopies(t *testing.T) {
 			t.Errorf("%d bytes, %+v, %v", len(read), got, err)
 		}
 
-		// What breaks off must not look whole.
+		// An answer that breaks off must not look complete.
 		qwen.change(func() { qwen.short = 10 })
 		if got, err = c.Blob(d).CopyContent(t.Context(), "qwen", client.CopyOptions{}); err != nil {
 			t.Fatal(err)
@@ -99,7 +99,7 @@ func TestContentOfCopies(t *testing.T) {
 		s.do("GET", paths[0], nil).wantProblem(t, 502, problem.ProviderFailed)
 		qwen.change(func() { qwen.short = 0 })
 
-		// One who gives nothing back says where else to look.
+		// If a provider returns no content, the error says where to get it.
 		s.ensure(d, "kimi")
 		s.ensure(d, "glm")
 		kimis := s.do("GET", s.copyPath(d, "kimi")+"/content", nil).wantProblem(t, 422, problem.ProviderRejected)

@@ -74,13 +74,13 @@ func TestWrongRequestsForCopies(t *testing.T) {
 			})
 		}
 		if n := kimi.count(providers.OpUpload); n != 0 {
-			t.Errorf("what was refused has led to %d uploads", n)
+			t.Errorf("refused requests have led to %d uploads", n)
 		}
 		wantNoPanic(t, s)
 	})
 }
 
-// Names may have what names have; what the provider is sent is harmless.
+// A name may have any character; the name sent to the provider is harmless.
 func TestNamesOfCopies(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s, kimi := startCopier(t, p, nil, nil)

@@ -131,7 +131,7 @@ func TestDeleteEverywhereIsNotSaidToBeDoneBeforeItIs(t *testing.T) {
 			t.Errorf("%+v; there are still %v", o, kimi.ids())
 		}
 
-		// Who doesn't want to wait gets the operation at once.
+		// A client that doesn't want to wait gets the operation at once.
 		file = s.newFile("c.txt", "c")
 		s.ensure(file.Digest(), "kimi")
 		kimi.breaks(providers.OpDelete, down)
@@ -147,7 +147,7 @@ func TestDeleteEverywhereIsNotSaidToBeDoneBeforeItIs(t *testing.T) {
 	})
 }
 
-// What is at an account without a key stays "deleting", and waits for the key.
+// A copy at an account without a key stays "deleting" until there is a key.
 func TestDeleteEverywhereWithoutAKey(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s, _ := startCopier(t, p, nil, nil)
@@ -164,7 +164,7 @@ func TestDeleteEverywhereWithoutAKey(t *testing.T) {
 		if a.StatusCode != 202 || states(gone.Copies) != "kimi deleting" || gone.Copies[0].Error == nil || gone.Copies[0].Error.Hint == "" {
 			t.Errorf("%d %s", a.StatusCode, a.body)
 		}
-		// The client doesn't wait for what doesn't come by itself.
+		// The client doesn't wait for a copy that needs an operator first.
 		other := s.newFile("b.txt", "some text")
 		answer, err := s.client().File(other.ID).DeleteEverywhere(t.Context(), client.EverywhereOptions{})
 		if err == nil || states(answer.Copies) != "kimi deleting" || !answer.Deleted {
@@ -197,7 +197,7 @@ func TestDeleteBlobEverywhere(t *testing.T) {
 		s.do("GET", s.path(d), nil).wantProblem(t, 404, problem.BlobNotFound)
 		s.do("DELETE", path, nil).wantProblem(t, 404, problem.BlobNotFound)
 
-		// What was deleted without its copies can still be deleted with them.
+		// A file that was deleted without its copies can still be deleted everywhere.
 		d = s.putNamed("other text", "x.txt")
 		s.ensure(d, "kimi")
 		s.do("DELETE", s.path(d), nil)
@@ -232,8 +232,8 @@ func TestDeleteEverywhereNeedsBothScopes(t *testing.T) {
 	})
 }
 
-// An index that fails in the middle: what was begun is finished, and what was not can
-// be asked for again.
+// An index fails in the middle: the steps that had begun are finished, and the other
+// steps can be requested again.
 func TestDeleteEverywhereIsCutShort(t *testing.T) {
 	t.Parallel()
 	for name, applied := range map[string]bool{"before the file is gone": false, "after it": true} {

@@ -56,7 +56,7 @@ func (s *server) openRead(path string) *http.Response {
 	return res
 }
 
-// wantRest reads to the end what openRead began.
+// wantRest reads the rest of an answer that openRead began.
 func wantRest(t *testing.T, res *http.Response, content []byte) {
 	t.Helper()
 	sum := sha256.New()
@@ -131,7 +131,7 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 	if gone.ID != file.ID || !gone.Deleted || gone.Blob == nil || gone.Blob.State != "condemned" || len(gone.Copies) != 1 {
 		t.Fatalf("%d %s", a.StatusCode, a.body)
 	}
-	// Of what is still under way nobody may say that it is gone.
+	// A delete in progress must not be reported as finished.
 	wantState, wantStatus := "deleting", 202
 	if at == string(replicator.StepCompleted) {
 		wantState, wantStatus = "deleted", 200
@@ -139,7 +139,7 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 	if a.StatusCode != wantStatus || gone.Copies[0].State != wantState {
 		t.Errorf("%d %s; want %d, and a copy that is %s", a.StatusCode, a.body, wantStatus, wantState)
 	}
-	// Who comes later finds nothing, by neither name.
+	// Later requests find nothing, by neither name.
 	remover.do("GET", contentPath, nil).wantFileError(t, 404, problem.FileNotFound, "id")
 	remover.do("GET", remover.path(d), nil).wantProblem(t, 404, problem.BlobNotFound)
 	remover.do("PUT", remover.copyPath(d, "kimi"), nil).wantProblem(t, 404, problem.BlobNotFound)

@@ -15,9 +15,8 @@ import (
 	"casgate/index/indextest"
 )
 
-// A client never gets a complete answer of wrong bytes: it gets an error, or a
-// body that breaks off. The blob is then suspect, and uploading it again mends
-// it.
+// A client never gets a complete answer with wrong bytes: it gets an error, or a
+// body that breaks off. The blob is then suspect, and another upload repairs it.
 func TestDamagedObject(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		for _, n := range []int{1000, 5 << 20} {
@@ -87,7 +86,7 @@ func TestStoreDown(t *testing.T) {
 		s.put(cold)
 		s.wantBlob(hot)
 		waitHot(t, s, hot)
-		down, up := func() { p.storeOutage.cut() }, func() { p.storeOutage.mend() }
+		down, up := func() { p.storeOutage.cut() }, func() { p.storeOutage.end() }
 		if p.storeOutage == nil {
 			down = func() {
 				faulty.SetHook(func(castest.Op, cas.ObjectRef) castest.Fault { return castest.Fault{Err: cas.ErrStoreUnavailable} })
@@ -179,15 +178,15 @@ func TestIndexDown(t *testing.T) {
 		if p.indexOutage == nil {
 			return // a SQLite that fails does not come back
 		}
-		p.indexOutage.mend()
+		p.indexOutage.end()
 		s.wantBlob(small)
 		s.put(random(1000))
 		wantNoPanic(t, s)
 	})
 }
 
-// A commit that fails, whether or not it was applied, is answered 503; what the
-// client does next, send it again, works in both cases.
+// A commit that fails, whether or not it was applied, is answered 503. A repeated
+// upload works in both cases.
 func TestCommitFails(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		for _, applied := range []bool{false, true} {

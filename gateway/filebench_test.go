@@ -12,8 +12,8 @@ import (
 )
 
 // BenchmarkCreateFile measures POST /v1/files of new bytes beside POST /v1/blobs of
-// as many. The two take turns, so that what else the machine does is the same for
-// both; the ratio is that of the medians, of blobs to files.
+// as many. The two take turns, so that other load on the machine affects both. The
+// ratio is the median of blobs divided by the median of files.
 func BenchmarkCreateFile(b *testing.B) {
 	const size = 64 << 10
 	for _, setup := range []struct {

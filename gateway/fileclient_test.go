@@ -25,8 +25,8 @@ func (s *server) client() *client.Client {
 	return c
 }
 
-// A size that is told is held against the limit before anything is sent, and against
-// the bytes.
+// A declared size is checked against the limit before anything is sent, and against
+// the bytes later.
 func TestFilesOfAKnownSize(t *testing.T) {
 	s := start(t, embedded(t, t.TempDir()), func(_ *gatewayOptions, o *cas.Options) { o.MaxBlobSize = 4 << 20 })
 	c := s.client()
@@ -44,7 +44,7 @@ func TestFilesOfAKnownSize(t *testing.T) {
 			t.Errorf("%d bytes, said to be %d: %v", len(content), size, err)
 		}
 	}
-	eventually(t, "the gateway to be done with what broke off", func() bool { return s.fileCount() == 0 && s.blobCount() == 0 })
+	eventually(t, "the gateway to finish the upload that broke off", func() bool { return s.fileCount() == 0 && s.blobCount() == 0 })
 	for _, size := range []int64{0, 1 << 20} {
 		made, err := c.CreateFile(t.Context(), bytes.NewReader(content), client.NewFile{Name: "x", Purpose: "batch", Size: size})
 		if err != nil || made.Digest() != cas.DigestOf(content) {

@@ -122,7 +122,7 @@ func TestNewFilesAskForCopies(t *testing.T) {
 				}
 			}
 		}
-		// What a provider doesn't take is a file all the same.
+		// A file that a provider refuses is stored nevertheless.
 		a := s.postForm("?providers=kimi", filePart("a.exe", "asked 4"), field("purpose", "batch"))
 		if made := decode[api.File](t, a); a.StatusCode != 200 || made.Asked[0].State != "failed" || made.Asked[0].Error.Code != problem.ProviderRejected {
 			t.Errorf("%d %s", a.StatusCode, a.body)
@@ -136,7 +136,7 @@ type drawer struct {
 	mu      sync.Mutex
 	objects map[string]string
 	opened  map[string]int
-	down    error         // what reads fail with; nil: they don't
+	down    error         // the error of all reads; nil: reads work
 	hold    chan struct{} // reads wait until it is closed; nil: they don't
 }
 
@@ -164,7 +164,7 @@ func (d *drawer) Open(ctx context.Context, key string) (cas.Object, error) {
 	return cas.Object{Body: io.NopCloser(strings.NewReader(content)), Size: int64(len(content))}, nil
 }
 
-// imported makes a file of what lies in a drawer.
+// imported imports an object of a drawer as a file.
 func (p *parts) imported(t *testing.T, key string, size int64, noted cas.Digest) string {
 	t.Helper()
 	f := cas.File{

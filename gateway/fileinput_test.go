@@ -133,13 +133,13 @@ func TestWrongInputForFiles(t *testing.T) {
 			}
 		}
 		if a := s.postForm("", file, purpose); a.StatusCode != 200 {
-			t.Errorf("what was refused in many forms is refused in the right one: %d %s", a.StatusCode, a.body)
+			t.Errorf("the file refused in many forms is refused in the right one: %d %s", a.StatusCode, a.body)
 		}
 		wantNoPanic(t, s)
 	})
 }
 
-// A body that breaks off, or drips, is told so in the right shape.
+// A body that breaks off, or is too slow, gets an error of the right shape.
 func TestSlowAndBrokenForms(t *testing.T) {
 	s := start(t, embedded(t, t.TempDir()), func(o *gatewayOptions, _ *cas.Options) { o.BodyWindow = time.Second })
 	body, mediaType := formOf(t, field("purpose", "batch"), filePart("x.txt", "some text"))
@@ -172,7 +172,7 @@ func TestOverloadAndRatesOfFiles(t *testing.T) {
 	}
 }
 
-// occupy begins an upload, which takes a place, and returns what ends it.
+// occupy begins an upload, which takes a slot, and returns a function that ends it.
 func (s *server) occupy(t *testing.T) (leave func()) {
 	t.Helper()
 	body, mediaType := formOf(t, field("purpose", "batch"), filePart("x.txt", "takes a place"))
@@ -202,10 +202,10 @@ func TestFilesWhileServersAreDown(t *testing.T) {
 		}
 	}
 	s.postForm("", filePart("y.txt", "y"), field("purpose", "batch")).wantFileError(t, 503, problem.IndexUnavailable, "")
-	p.indexOutage.mend()
+	p.indexOutage.end()
 	p.storeOutage.cut()
 	s.postForm("", filePart("z.txt", "z"), field("purpose", "batch")).wantFileError(t, 503, problem.StoreUnavailable, "")
-	p.storeOutage.mend()
+	p.storeOutage.end()
 	if a := s.postForm("", filePart("z.txt", "z"), field("purpose", "batch")); a.StatusCode != 200 {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
@@ -227,7 +227,7 @@ func (e *endless) Read(p []byte) (int, error) {
 }
 
 // Neither a large file nor a large refusal is held in memory. It isn't parallel: it
-// measures what the whole process allocates.
+// measures the allocations of the whole process.
 func TestMemoryOfForms(t *testing.T) {
 	s := start(t, embedded(t, t.TempDir()), nil)
 	const boundary = "some-boundary"

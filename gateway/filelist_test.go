@@ -116,7 +116,7 @@ func TestFiltersOfFiles(t *testing.T) {
 			if got := namesOf(s.listFiles(values)); got != want {
 				t.Errorf("%s: %q, not %q", query, got, want)
 			}
-			// One page that is full is told from one that has others behind it.
+			// A full last page differs from a page with more behind it.
 			if n := len(strings.Fields(want)); n > 0 {
 				values.Set("limit", fmt.Sprint(n))
 				if list := s.listFiles(values); list.HasMore || namesOf(list) != want {
@@ -184,6 +184,6 @@ func TestPathsAndMethodsOfFiles(t *testing.T) {
 			t.Errorf("%s: %d %s", path, a.StatusCode, a.body)
 		}
 	}
-	// What only begins alike is none of theirs.
+	// A tag that only begins alike does not match.
 	s.do("GET", "/v1/filesystem", nil).wantProblem(t, 404, problem.NotFound)
 }

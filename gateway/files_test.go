@@ -146,7 +146,8 @@ func TestDuplicates(t *testing.T) {
 	})
 }
 
-// What can be said of a file in several ways, and what follows from its part.
+// Attributes that a form can give in several ways, and attributes taken from the file
+// part.
 func TestWhatIsSaidOfAFile(t *testing.T) {
 	s := start(t, embedded(t, t.TempDir()), nil)
 	for _, tt := range []struct {

@@ -47,11 +47,11 @@ type parts struct {
 	remove func(t *testing.T, d cas.Digest)
 	// sources are where the bytes of imported files lie.
 	sources []cas.Source
-	// adopt is told of imported files whose bytes were taken in; nil: nobody is.
+	// adopt is called with each imported file whose bytes were stored. Optional.
 	adopt func(context.Context, cas.File) error
-	// copies changes what the gateways' Replicators are made from; nil: they have none.
+	// copies changes the options of the gateways' Replicators; nil: they have none.
 	copies func(*replicator.Options)
-	// journal is what the gateways' journals are made from.
+	// journal has the options of the gateways' journals.
 	journal journal.WriterOptions
 }
 
@@ -65,7 +65,7 @@ type testIndex interface {
 	RevokeToken(ctx context.Context, id string) error
 }
 
-// overlay is an index whose blobs go through another.
+// overlay is an index whose blobs come from another index.
 type overlay struct {
 	gateway.AccessIndex
 	cas.FileIndex
@@ -266,7 +266,7 @@ func (o *outage) add(conns ...net.Conn) bool {
 	return true
 }
 
-// cut begins the outage, and mend ends it.
+// cut begins the outage, and end ends it.
 func (o *outage) cut() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -276,7 +276,7 @@ func (o *outage) cut() {
 	}
 }
 
-func (o *outage) mend() {
+func (o *outage) end() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.down = false
@@ -322,8 +322,8 @@ func (s *syncBuffer) String() string {
 // would take gigabytes.
 const cacheEntries = 10_000
 
-// start runs a gateway on the parts until the test ends. change may alter what
-// it is made from.
+// start runs a gateway on the parts until the test ends. change may alter its
+// options.
 func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) *server {
 	t.Helper()
 	s := &server{t: t, parts: p, logs: &syncBuffer{}}

@@ -16,7 +16,7 @@ import (
 	"casgate/providers"
 )
 
-// audit compares the journal of a gateway with what was done there.
+// audit compares a gateway's journal with the requests made.
 type audit struct {
 	*server
 	want map[string]api.Record // by id
@@ -24,7 +24,7 @@ type audit struct {
 
 func newAudit(s *server) audit { return audit{s, map[string]api.Record{}} }
 
-// actor is who has a token.
+// actor is the owner of a token.
 func actor(token string) string {
 	id, _, _ := strings.Cut(strings.TrimPrefix(token, "cas_"), "_")
 	return "token:" + id
@@ -146,7 +146,7 @@ func TestEachOperationLeavesOneRecord(t *testing.T) {
 		a.of(s.do("DELETE", s.path(d), nil), api.Record{Kind: "delete", Digest: &d})
 		a.of(s.do("DELETE", s.path(d), nil), api.Record{Kind: "delete", Digest: &d, Outcome: "failed", ErrorCode: "blob_not_found"})
 
-		// What only looks, and what isn't let in, leaves none.
+		// Reads of metadata, and requests without permission, leave no record.
 		a.of(s.do("PUT", s.path(d), bytes.NewReader(b)), api.Record{Kind: "upload", Digest: &d, Bytes: 20})
 		for _, look := range []string{
 			"GET /healthz", "GET /readyz", "GET /openapi.yaml", "GET /v1/blobs", "HEAD " + s.path(d), "GET " + s.path(d) + "/meta", "GET " + s.path(d) + "/copies",

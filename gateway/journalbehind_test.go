@@ -16,7 +16,7 @@ import (
 	"casgate/providers/replicator"
 )
 
-// What the gateway does with files by itself leaves records too.
+// The gateway's own work with files leaves records too.
 func TestFilesTakenInAndExpiredLeaveRecords(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		lies := &drawer{objects: map[string]string{"a.txt": "imported text"}, opened: map[string]int{}}
@@ -55,8 +55,8 @@ func TestFilesTakenInAndExpiredLeaveRecords(t *testing.T) {
 	})
 }
 
-// What goes on behind answers leaves its record when it ends, under the id that the
-// answer gave, and by whom it was asked for.
+// Work that goes on after the answer leaves its record when it ends. The record has
+// the id from the answer, and the caller.
 func TestWorkBehindAnswersLeavesOneRecord(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s, kimi := startCopier(t, p, oneAttempt, nil)
@@ -74,7 +74,7 @@ func TestWorkBehindAnswersLeavesOneRecord(t *testing.T) {
 		d := put("in the background")
 		release := kimi.holdUploads(t)
 		begun := a.of(s.do("PUT", s.copyPath(d, "kimi"), nil, "Prefer", "respond-async"), record(d, 17))
-		// Another who asks gets that operation, and leaves a record of having asked.
+		// Another caller gets that operation, and leaves a record of its request.
 		a.of(s.do("PUT", s.copyPath(d, "kimi"), nil, "Prefer", "respond-async"), record(d, 0))
 		release()
 		s.waitOperation(s.operationOf(begun))
@@ -183,7 +183,8 @@ func TestEvictionsLeaveRecords(t *testing.T) {
 	})
 }
 
-// What breaks off says so, and what the gateway is to blame for is a failure.
+// A download that the client breaks off is recorded as such; one that the gateway
+// breaks off is a failure.
 func TestRecordsOfWhatBreaksOff(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s := start(t, p, func(_ *gatewayOptions, so *cas.Options) { so.VerifiedFor, so.HotBlobSize = 0, -1 })

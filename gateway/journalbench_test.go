@@ -19,7 +19,7 @@ import (
 )
 
 // hotRequests are the two that must stay cheap: a read of a hot blob, and an ensure
-// of a copy that is there.
+// of a ready copy.
 func (b bench) hotRequests(t testing.TB) map[string]*http.Request {
 	d := b.put(t, random(4<<10), "x.txt").String()
 	copies := "/v1/blobs/" + d + "/copies/kimi"
@@ -33,12 +33,12 @@ func TestRecordsCostNoAllocation(t *testing.T) {
 	for _, journaled := range []bool{false, true} {
 		rig := newBenchWith(t, func(o *gateway.Options) {
 			if o.Journal = nil; journaled {
-				o.Journal = journal.NewWriter(nil, journal.WriterOptions{}) // which nobody runs
+				o.Journal = journal.NewWriter(nil, journal.WriterOptions{}) // which does not run
 			}
 		})
 		for name, req := range rig.hotRequests(t) {
 			fewest := math.Inf(1)
-			for range 5 { // what goes on beside it allocates, too
+			for range 5 { // background work allocates, too
 				fewest = min(fewest, testing.AllocsPerRun(500, func() { rig.gateway.ServeHTTP(&nowhere{header: http.Header{}}, req) }))
 			}
 			if !journaled {
@@ -50,7 +50,7 @@ func TestRecordsCostNoAllocation(t *testing.T) {
 	}
 }
 
-// BenchmarkJournal measures what a record costs the request that leaves it.
+// BenchmarkJournal measures the cost of a record for its request.
 func BenchmarkJournal(b *testing.B) {
 	for _, journaled := range []bool{false, true} {
 		rig := newBenchWith(b, func(o *gateway.Options) {
@@ -78,8 +78,8 @@ type load struct {
 	hot    []cas.Digest
 }
 
-// run does n operations from so many clients at once, and returns how long each
-// took, in order of that. failed is told of what goes wrong.
+// run does n operations from several clients at once, and returns how long each
+// took, sorted. It calls failed with each error.
 func (l load) run(n, clients int, failed func(error)) []time.Duration {
 	took := make([]time.Duration, n)
 	var next atomic.Int64
@@ -147,7 +147,7 @@ func BenchmarkJournalLoad(b *testing.B) {
 			var sums [2][3]time.Duration // by journal; the median, the 99th and the mean
 			for b.Loop() {
 				var took [2][]time.Duration
-				for turn := range 20 { // short ones, so that what else the machine does is fair
+				for turn := range 20 { // short ones, so that other load affects both alike
 					i := turn % 2
 					took[i] = append(took[i], loads[i].run(loadOps/10, 16, func(err error) { b.Error(err) })...)
 				}

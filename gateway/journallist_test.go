@@ -84,7 +84,7 @@ func TestOperationsAreFilteredAndPaged(t *testing.T) {
 		if page := decode[api.RecordPage](t, s.do("GET", "/v1/operations?kind=delete&following=0", nil)); len(page.Operations) != 1 {
 			t.Errorf("%+v", page)
 		}
-		// Any operation can be looked up, and only what leads to it.
+		// Each operation can be looked up by its own values, and by no others.
 		o := decode[api.Operation](t, s.do("GET", "/v1/operations/"+whole[0].ID, nil))
 		if o.ID != whole[0].ID || o.Kind != "download" || o.Status != "failed" || o.Error.Code != problem.BlobNotFound || o.Record.Actor != actor(s.token) {
 			t.Errorf("%+v", o)
@@ -126,7 +126,7 @@ func TestActorsWithoutTokens(t *testing.T) {
 	})
 }
 
-// A gateway without a journal works as any, and shows what others have recorded.
+// A gateway without a journal works like any other, and shows the records of others.
 func TestWithoutAJournal(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s := start(t, p, nil)

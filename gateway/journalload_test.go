@@ -11,8 +11,8 @@ import (
 	"casgate/gateway/api"
 )
 
-// While the index is away operations are recorded as far as the queue goes; the
-// rest is counted, and nobody waits.
+// While the index is down, records fill the queue. Further records are counted, and
+// no request waits.
 func TestIndexAwayAndTheJournal(t *testing.T) {
 	t.Parallel()
 	p := served(t)
@@ -31,7 +31,7 @@ func TestIndexAwayAndTheJournal(t *testing.T) {
 		}
 	}
 	t.Logf("%d reads while the index was away took %v", reads, time.Since(began))
-	p.indexOutage.mend()
+	p.indexOutage.end()
 	eventually(t, "the journal to catch up", func() bool { return s.journal.Stored()+s.journal.Lost() == reads+2 })
 	if s.journal.Lost() == 0 {
 		t.Error("all were stored: the test shows nothing")

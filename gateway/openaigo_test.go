@@ -49,7 +49,7 @@ func TestOpenAIsGoClient(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		//lint:ignore SA1019 deprecated, and still what programs wait for
+		//lint:ignore SA1019 deprecated, but programs still wait for it
 		if made.Filename != "Größe, \"1\".jsonl" || made.Bytes != 2<<20 || made.Purpose != "batch" || made.Status != "processed" || made.Object != "file" || made.ExpiresAt < made.CreatedAt+3590 {
 			t.Errorf("%+v", made)
 		}
@@ -161,7 +161,7 @@ func TestOpenAIsGoClientPages(t *testing.T) {
 	})
 }
 
-// What the gateway can't do for the moment the client tries again by itself.
+// The client retries by itself if the gateway is unavailable for a moment.
 func TestOpenAIsGoClientTriesAgain(t *testing.T) {
 	s := start(t, embedded(t, t.TempDir()), func(o *gatewayOptions, _ *cas.Options) { o.MaxUploads = 1 })
 	leave := s.occupy(t)

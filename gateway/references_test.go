@@ -185,7 +185,7 @@ func TestProvidersAndTheirHealth(t *testing.T) {
 		if down.Available || down.Breaker != "open" || down.LastError == nil || down.LastError.Status != 500 || down.LastCheck == nil {
 			t.Errorf("%+v", down)
 		}
-		// What is asked for in the background is made when the provider is back.
+		// A copy requested in the background is made when the provider is back.
 		path := s.operationOf(s.do("PUT", s.copyPath(other, "kimi"), nil, "Prefer", "respond-async"))
 		kimi.change(func() { kimi.health = providers.Health{Available: true, Breaker: providers.BreakerClosed} })
 		if o := s.waitOperation(path); o.Status != api.OperationSucceeded {

@@ -29,7 +29,7 @@ type remote struct {
 	made    int
 	calls   map[providers.Op]int
 	hold    chan struct{}          // uploads wait until it is closed; nil: they don't
-	fail    map[providers.Op]error // what calls fail with
+	fail    map[providers.Op]error // the error of each operation
 	stuck   string                 // a file that can't be deleted
 	health  providers.Health       // as the guard would tell
 }
@@ -222,8 +222,7 @@ func (r reader) Text(_ context.Context, id string) (io.ReadCloser, error) {
 }
 
 // startCopier runs a gateway with kimi, which extracts texts, and glm, which
-// doesn't; qwen is not configured. change may alter what the Replicator is made
-// from.
+// doesn't; qwen is not configured. change may alter the Replicator's options.
 func startCopier(t *testing.T, p *parts, change func(*replicator.Options), gatewayChange func(*gatewayOptions, *cas.Options)) (*server, *remote) {
 	t.Helper()
 	kimi := newRemote("kimi")

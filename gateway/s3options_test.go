@@ -2,7 +2,7 @@ package gateway_test
 
 import "github.com/minio/minio-go/v7"
 
-// What a plain client needs to act behind the gateway's back.
+// Options of a plain client, which changes the bucket without the gateway.
 var (
 	getOptions    minio.GetObjectOptions
 	putOptions    minio.PutObjectOptions

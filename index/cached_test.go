@@ -46,7 +46,7 @@ type (
 	cachedCopies = index.CachedLedger
 )
 
-// eager is the caches around an index, which apply what they are given at once.
+// eager has the caches around an index. They apply each write at once.
 type eager struct {
 	*blobs
 	*cachedCopies
@@ -76,8 +76,8 @@ func (e eager) ReleaseFile(ctx context.Context, id string) (cas.File, bool, erro
 	return e.FileIndex.ReleaseFile(ctx, id)
 }
 
-// UseCopies implements ledger.Store. The cache doesn't forget what was used, and
-// a test wants to see it.
+// UseCopies implements ledger.Store. The cache keeps used copies, and a test checks
+// that.
 func (e eager) UseCopies(ctx context.Context, uses map[ledger.Key]time.Time) error {
 	defer e.cachedCopies.ForgetAll()
 	return e.cachedCopies.UseCopies(ctx, uses)
@@ -205,7 +205,7 @@ func TestCachedFillAfterDelete(t *testing.T) {
 			gone(t, c, some)
 			close(goOn)
 			if err := <-answered; err != nil {
-				t.Errorf("who asked before the deletion: %v", err)
+				t.Errorf("a lookup that began before the deletion: %v", err)
 			}
 			gone(t, c, some)
 		})
@@ -248,8 +248,8 @@ func TestCachedJoinsCallers(t *testing.T) {
 	})
 }
 
-// Every goroutine changes a blob of its own and reads all: who has changed
-// something sees it, always.
+// Each goroutine changes its own blob and reads all blobs. It must always see its
+// own changes.
 func TestCachedReadsItsWrites(t *testing.T) {
 	t.Parallel()
 	const workers, rounds = 8, 500

@@ -83,9 +83,9 @@ func (c *CachedLedger) ForgetAll() {
 	c.texts.forgetAll()
 }
 
-// Listener is what a feed must tell of the changes other processes make, where the
-// ledger is shared. Only while it is told that it listens is anything remembered for
-// long.
+// Listener returns the functions that a feed calls for changes by other processes,
+// if the ledger is shared. The cache keeps entries for long only while the feed
+// listens.
 func (c *CachedLedger) Listener() Listener {
 	return Listener{CopiesChanged: c.Forget, Gap: c.ForgetAll, State: func(listening bool) {
 		c.copies.setListening(listening)
@@ -155,9 +155,9 @@ func (c *CachedLedger) SetExtractedText(ctx context.Context, k ledger.TextKey, t
 	return c.inner.SetExtractedText(ctx, k, text)
 }
 
-// changing forgets a digest, so that nobody is told of what is about to change
-// while the ledger is at work, and returns what to call when that is done: also
-// where the ledger failed, since the change may have been made all the same.
+// changing forgets a digest before a change, so that no caller gets the old rows
+// while the ledger works. Call the returned function after the change, even if the
+// ledger failed, since the change may have been applied.
 func (c *CachedLedger) changing(d cas.Digest) (done func()) {
 	c.Forget(d)
 	return func() { c.Forget(d) }
@@ -174,8 +174,8 @@ func (c *CachedLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose s
 	return c.inner.LeastUsed(ctx, room, purpose)
 }
 
-// UseCopies implements ledger.Store. It forgets nothing: else what is used most
-// would be forgotten most.
+// UseCopies implements ledger.Store. It forgets nothing. Otherwise the copies used
+// most would be forgotten most.
 func (c *CachedLedger) UseCopies(ctx context.Context, uses map[ledger.Key]time.Time) error {
 	return c.inner.UseCopies(ctx, uses)
 }

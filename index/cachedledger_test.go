@@ -102,7 +102,7 @@ func TestCachedLedgerForgets(t *testing.T) {
 	}
 }
 
-// A use is no change: what is used most must not be forgotten most.
+// A use is no change: otherwise the copies used most would be forgotten most.
 func TestCachedLedgerKeepsWhatIsUsed(t *testing.T) {
 	t.Parallel()
 	c := newCachedLedger(t, newCopies(), index.LedgerOptions{})
@@ -171,7 +171,7 @@ func TestCachedLedgerFillAfterChange(t *testing.T) {
 			goneCopy(t, c)
 			close(goOn)
 			if err := <-answered; err != nil {
-				t.Errorf("who asked before the change: %v", err)
+				t.Errorf("a lookup that began before the change: %v", err)
 			}
 			goneCopy(t, c)
 		})
@@ -261,7 +261,7 @@ func TestCachedLedgerTTL(t *testing.T) {
 	}
 }
 
-// What is beyond its margin is never remembered.
+// A copy that expires within the margin is never remembered.
 func TestCachedLedgerLeavesWhatExpires(t *testing.T) {
 	t.Parallel()
 	for _, left := range []time.Duration{-time.Hour, 0, 59 * time.Minute} {

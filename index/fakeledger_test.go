@@ -11,7 +11,7 @@ import (
 
 // copies is a ledger of copies in memory that are ready, or not there.
 type copies struct {
-	ledger.Store // what isn't here panics
+	ledger.Store // all other methods panic
 	mu           sync.Mutex
 	rows         map[ledger.Key]ledger.Copy
 	texts        map[ledger.TextKey]cas.Digest

@@ -22,7 +22,7 @@ type Settings struct {
 	// value is an error.
 	Lifetime time.Duration
 	// Simulated: BaseURL is a simulator in this process. The account's fingerprint then
-	// begins with "simulated-", so that nobody takes its copies for real ones.
+	// begins with "simulated-", so that its copies are never taken for real ones.
 	Simulated bool
 	// Transport sends the requests; nil means the adapter's own.
 	Transport http.RoundTripper

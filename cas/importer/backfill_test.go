@@ -57,7 +57,7 @@ func TestBackfill(t *testing.T) {
 			t.Errorf("again: %+v, %v", counts, err)
 		}
 
-		// And with what failed, now mended.
+		// Now the failed files work, and are stored too.
 		x.takeIn = nil
 		o = x.options()
 		o.Pending = importer.PendingAll

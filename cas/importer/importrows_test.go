@@ -47,7 +47,7 @@ func (x *fakeIndex) ImportFiles(_ context.Context, files []cas.File) (stored []s
 	return stored, nil
 }
 
-// rowsOf are n good rows, with what is given among them.
+// rowsOf returns n good rows, with the given rows among them.
 func rowsOf(n int, more ...any) importer.Rows {
 	return func(yield func(importer.Row, error) bool) {
 		for i := range n {

@@ -48,7 +48,7 @@ func TestRowBecomesFile(t *testing.T) {
 	}
 }
 
-// What of a row can't be kept is noted, and the rest of it is kept.
+// The parts of a row that can't be kept are noted; the rest is kept.
 func TestOddRows(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ö", 200) + ".pdf"

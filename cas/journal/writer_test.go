@@ -112,8 +112,8 @@ func TestWriterStoresAll(t *testing.T) {
 	})
 }
 
-// While the store is away records wait, nobody else does, and what doesn't fit is
-// counted.
+// While the store is down, records wait and callers do not. Records that don't fit
+// are counted.
 func TestWriterWhileTheStoreIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{err: errors.New("away")}
@@ -163,8 +163,8 @@ func TestWriterRepeatsWhatWasNotAcknowledged(t *testing.T) {
 	})
 }
 
-// However much there is to store, most of the index's time is for others; and
-// nothing is lost of what the queue takes.
+// However many records there are, most of the index's time stays free for other
+// work, and no queued record is lost.
 func TestWriterLeavesTimeToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{took: 10 * time.Millisecond}

@@ -234,9 +234,9 @@ nothing was changed; --apply repairs it
 		stderr string
 	}{
 		"differences":         {func(*api.Reconciliation) {}, exit.Differs, dry, ""},
-		"mended":              {failing(), exit.OK, applied, ""},
-		"half of it mended":   {failing("no"), exit.Partly, applied, "cas: kimi: no\n"},
-		"none of it mended":   {failing("no", "nor that"), exit.Failure, applied, "cas: kimi: no\ncas: kimi: nor that\n"},
+		"repaired":            {failing(), exit.OK, applied, ""},
+		"half of it repaired": {failing("no"), exit.Partly, applied, "cas: kimi: no\n"},
+		"none of it repaired": {failing("no", "nor that"), exit.Failure, applied, "cas: kimi: no\ncas: kimi: nor that\n"},
 		"others' files alone": {func(r *api.Reconciliation) { r.Unknown, r.Gone, r.Elsewhere = nil, nil, nil }, exit.OK, "kimi, account abc@host: 7 files there, 5 copies known here\n2 foreign: not made by a casgate; they are left alone\nno differences\n", ""},
 	} {
 		report := found

@@ -36,8 +36,8 @@ func onSmallDisk(t *testing.T, cmd *exec.Cmd, dir string) *exec.Cmd {
 	return wrapped
 }
 
-// A full disk refuses uploads with 507 and harms nothing that is there; the
-// gateway goes on.
+// A full disk refuses uploads with 507 and harms no stored blob; the gateway goes
+// on.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

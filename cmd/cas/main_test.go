@@ -70,7 +70,7 @@ func TestVersionAndUsageExitCodes(t *testing.T) {
 	}
 }
 
-// The doctor knows every setting there is, lest it takes one for a typing error.
+// The doctor knows every setting. Otherwise it would report one as a typing error.
 func TestDoctorKnowsEverySetting(t *testing.T) {
 	known := make(map[string]bool)
 	for _, name := range knownVariables {

@@ -67,7 +67,7 @@ func (p *process) terminate() {
 	}
 }
 
-// put uploads bytes that nobody has.
+// put uploads new bytes.
 func (p *process) put(text string) (operation string) {
 	p.t.Helper()
 	res, err := http.Post(p.url+"/v1/blobs", "text/plain", strings.NewReader(text))

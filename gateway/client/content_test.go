@@ -19,7 +19,7 @@ var (
 	digest  = cas.DigestOf(content)
 )
 
-// etag is what a gateway sends with the content.
+// etag is the gateway's ETag of the content.
 var etag = `"` + digest.String() + `"`
 
 func serveContent(w http.ResponseWriter, r *http.Request) {

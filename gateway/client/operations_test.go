@@ -75,8 +75,8 @@ func TestRecordsSinceGivesUpOnPagesThatRepeat(t *testing.T) {
 	}
 }
 
-// Of an operation whose place on its copy was taken there is the record alone: who
-// waits for the copy asks again.
+// If another operation replaced this one on its copy, only the record is left. A
+// client that waits for the copy asks again.
 func TestEnsureAsksAgainWhereOnlyTheRecordIsLeft(t *testing.T) {
 	t.Parallel()
 	asked := 0

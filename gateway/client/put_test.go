@@ -118,7 +118,7 @@ func TestPutOfContentThatChanged(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// What has only grown since still holds the bytes that were asked for.
+	// A file that has only grown still holds the requested bytes.
 	s := was
 	s.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(strings.Repeat("x", 2<<20))), nil }
 	if blob, err := c.Put(t.Context(), s, client.PutOptions{}); err != nil || blob.Size != 1<<20 {

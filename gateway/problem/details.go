@@ -11,7 +11,7 @@ type Details struct {
 	OperationID string `json:"operation_id,omitempty"`
 	// Retryable: the same request may succeed later, unchanged.
 	Retryable bool `json:"retryable"`
-	// RetryAfter is the number of seconds to wait before that; 0 where nobody knows.
+	// RetryAfter is the number of seconds to wait before that; 0 if it is not known.
 	RetryAfter int `json:"retry_after,omitempty"`
 	// The provider's own words, where a provider failed.
 	Provider        string `json:"provider,omitempty"`

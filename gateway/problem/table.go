@@ -51,11 +51,11 @@ var (
 		advice: "The bytes of this imported file can't be read where they lie. Nothing is lost; try again shortly."})
 
 	ObjectMissing = add("object_missing", row{status: 502, title: "Object missing", sentinel: cas.ErrObjectMissing, exit: ExitCorrupt,
-		advice: "The blob is known, but its bytes are missing in the object store. Uploading it again mends it."})
+		advice: "The blob is known, but its bytes are missing in the object store. Uploading the blob again repairs it."})
 	// ObjectCorrupt stands before DigestMismatch, because cas.ErrObjectCorrupt often
 	// comes with cas.ErrDigestMismatch.
 	ObjectCorrupt = add("object_corrupt", row{status: 502, title: "Object corrupt", sentinel: cas.ErrObjectCorrupt, exit: ExitCorrupt,
-		advice: "The stored bytes are not those of the digest. Uploading the blob again mends it."})
+		advice: "The stored bytes are not those of the digest. Uploading the blob again repairs it."})
 	DigestMismatch      = add("digest_mismatch", row{status: 422, title: "Digest mismatch", sentinel: cas.ErrDigestMismatch, exit: ExitCorrupt})
 	RangeNotSatisfiable = add("range_not_satisfiable", row{status: 416, title: "Range not satisfiable", sentinel: cas.ErrRangeNotSatisfiable})
 

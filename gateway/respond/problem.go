@@ -107,7 +107,7 @@ func isFilesPath(path string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
-// DuplicateFileError is a cas.ErrDuplicateFile with the file that is there.
+// DuplicateFileError is a cas.ErrDuplicateFile with the existing file.
 type DuplicateFileError struct{ File cas.File }
 
 // Error implements error.

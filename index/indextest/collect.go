@@ -33,7 +33,7 @@ var collectTests = []test{
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, "what StartDeleting took", sortRefs(got), sortRefs(want))
+		same(t, "the objects that StartDeleting took", sortRefs(got), sortRefs(want))
 		if again, err := x.StartDeleting(t.Context(), 0, 10); err != nil || len(again) != 0 {
 			t.Errorf("StartDeleting took %v again, error %v", again, err)
 		}

@@ -91,7 +91,7 @@ var concurrentTests = []test{
 			}
 		}
 		together(4, take)
-		take(0) // what one skipped because another had it locked, and then put back
+		take(0) // rows that one skipped because another had them locked, and then put back
 		for ref, n := range taken {
 			if n != 1 {
 				t.Errorf("%v was taken %d times", ref, n)
@@ -103,9 +103,8 @@ var concurrentTests = []test{
 	}},
 	{"a blob that readers see has its object", func(t *testing.T, x Index) {
 		for round := range 15 {
-			// A copy of how the store and the collector use the index, over objects in
-			// memory: whatever the interleaving, the collector never removes what a
-			// visible row names.
+			// This copies the calls of the store and the collector, over objects in memory.
+			// In any interleaving, the collector never removes the object of a visible row.
 			s := &objects{held: map[cas.ObjectRef]bool{}}
 			d := digest(t, round)
 			together(8, func(i int) {

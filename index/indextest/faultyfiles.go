@@ -130,8 +130,8 @@ func (f *FaultyFiles) FailFile(ctx context.Context, id, reason string) error {
 type lostReply struct {
 	before func(t *testing.T, x Index, d cas.Digest)
 	write  func(ctx context.Context, t *testing.T, x cas.FileIndex, d cas.Digest) error
-	// again is what the write returns the second time where the first was applied, nil
-	// by default.
+	// again is the error of the second write if the first one was applied; nil by
+	// default.
 	again error
 	after func(t *testing.T, x Index, d cas.Digest)
 }

@@ -25,7 +25,7 @@ const (
 
 // FaultyLedger is a ledger whose calls fail as its hook says, see Faulty. The hook's
 // digest is that of the key; of least-used, that of the copy to make room for; and
-// zero for what is not about one blob.
+// zero for calls that are not about one blob.
 type FaultyLedger struct {
 	inner ledger.Store
 	hook  Hook

@@ -21,7 +21,7 @@ var commitFileTests = []test{
 		}
 		f.Size, f.CreatedAt = size, got.File.CreatedAt
 		sameFile(t, "the file", got.File, f)
-		sameFile(t, "the file that is there", getFile(t, x, f.ID), got.File)
+		sameFile(t, "the existing file", getFile(t, x, f.ID), got.File)
 		expect(t, x, b.Digest, cas.StateLive, 0)
 		inUse(t, x, b.Digest)
 		deleteFile(t, x, f.ID)
@@ -101,7 +101,7 @@ var commitFileTests = []test{
 		_, err = x.File(t.Context(), fileID(t, 4))
 		noFile(t, "File", err)
 	}},
-	{"returns the file that is there", func(t *testing.T, x Index) {
+	{"returns the existing file", func(t *testing.T, x Index) {
 		d := live(t, x, 0)
 		there := createFile(t, x, fileOf(t, 1, d))
 		other := fileOf(t, 1, d)

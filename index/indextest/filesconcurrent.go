@@ -190,7 +190,7 @@ var filesConcurrentTests = []test{
 				}
 			}
 		})
-		for range files { // what one skipped because another had it locked
+		for range files { // rows that one skipped because another had them locked
 			expire()
 		}
 		for n := range files {

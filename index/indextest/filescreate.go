@@ -25,7 +25,7 @@ var createFileTests = []test{
 			}
 			want.CreatedAt = got.CreatedAt
 			sameFile(t, "the file", got, want)
-			sameFile(t, "the file that is there", getFile(t, x, f.ID), got)
+			sameFile(t, "the existing file", getFile(t, x, f.ID), got)
 		}
 	}},
 	{"has the size of its blob", func(t *testing.T, x Index) {
@@ -176,7 +176,7 @@ var createFileTests = []test{
 		f.ExpiresAt = later(long)
 		createFile(t, x, f)
 	}},
-	{"returns the file that is there", func(t *testing.T, x Index) {
+	{"returns the existing file", func(t *testing.T, x Index) {
 		d, another := live(t, x, 0), live(t, x, 1)
 		first := createFile(t, x, fullFile(t, 1, d))
 		again := fileOf(t, 1, another)

@@ -136,7 +136,7 @@ var expireFilesTests = []test{
 		deleteFile(t, x, kept.ID)
 		condemn(t, x, b)
 	}},
-	{"isn't what frees a blob: that its files have expired is enough", func(t *testing.T, x Index) {
+	{"isn't needed to free a blob: it is enough that its files have expired", func(t *testing.T, x Index) {
 		d := live(t, x, 0)
 		for n := range 3 {
 			expired(t, x, fileOf(t, n, d))

@@ -139,7 +139,7 @@ var resolveFileTests = []test{
 			got := resolve(t, x, f.ID, b.Digest)
 			f.Digest, f.Size, f.Origin.Error = b.Digest, size, ""
 			sameFile(t, "the file", got, f)
-			sameFile(t, "the file that is there", getFile(t, x, f.ID), f)
+			sameFile(t, "the existing file", getFile(t, x, f.ID), f)
 			inUse(t, x, b.Digest)
 			deleteFile(t, x, f.ID)
 			condemn(t, x, b.Digest)

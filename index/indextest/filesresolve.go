@@ -21,7 +21,7 @@ var commitResolvedTests = []test{
 		}
 		f.Digest, f.Size, f.MediaType, f.Origin.Error = b.Digest, size, b.MediaType, ""
 		sameFile(t, "the file", got.File, f)
-		sameFile(t, "the file that is there", getFile(t, x, f.ID), f)
+		sameFile(t, "the existing file", getFile(t, x, f.ID), f)
 		expect(t, x, b.Digest, cas.StateLive, 0)
 		inUse(t, x, b.Digest)
 		deleteFile(t, x, f.ID)
@@ -44,7 +44,7 @@ var commitResolvedTests = []test{
 				}
 				now := getFile(t, x, fileID(t, n))
 				if resolved := !now.IsPending(); resolved != (want.State == cas.StateLive) || resolved != (got.File.ID != "") {
-					t.Errorf("%s: resolved %t, and what is returned is %+v", what, resolved, got.File)
+					t.Errorf("%s: resolved %t, and returned %+v", what, resolved, got.File)
 				}
 			}
 		}

@@ -1,7 +1,7 @@
-// Package indextest is the conformance kit of indexes: one test for each
-// sentence of the contracts of cas.Index and ledger.Store and of what a gateway
-// needs beside them, and a comparison with a plain model through random histories. An index is
-// right when Run passes; its own tests hold only what is peculiar to it.
+// Package indextest is the conformance kit of indexes: one test for each sentence of the
+// contracts of cas.Index, ledger.Store and the gateway's other interfaces, and a comparison
+// with a plain model through random histories. An index is correct if Run passes. Its own
+// tests need only cover what is special about it.
 package indextest
 
 import (
@@ -22,9 +22,9 @@ import (
 
 // Collector is the part of an index that the collector of condemned blobs uses.
 type Collector interface {
-	// StartDeleting moves blobs that have been condemned for olderThan to deleting,
-	// at most limit of them, and returns their objects; also those that have been
-	// deleting for so long that whoever began can't be at work any more.
+	// StartDeleting moves blobs that have been condemned for olderThan to deleting, at
+	// most limit of them, and returns their objects; also those that have been
+	// deleting for so long that the collector that began must have stopped.
 	StartDeleting(ctx context.Context, olderThan time.Duration, limit int) ([]cas.ObjectRef, error)
 	// FinishDeleting leaves a tombstone where the row is deleting at exactly this
 	// generation, and does nothing otherwise.
@@ -67,9 +67,8 @@ type Index interface {
 	journal.Store
 }
 
-// TimeSetter is an ability to give the index that is tested, beside those it has
-// for real. With it the kit tests what depends on time, without waiting; without
-// it those tests are skipped.
+// TimeSetter is an optional ability of an index under test. With it the kit tests
+// what depends on time, without waiting. Without it those tests are skipped.
 type TimeSetter interface {
 	// SetTime makes every time that d's row has the given one.
 	SetTime(t testing.TB, d cas.Digest, at time.Time)
@@ -231,8 +230,7 @@ func arrange(t testing.TB, x Index, b cas.Blob, want cas.State) {
 	}
 }
 
-// observe finds out in which state a row is, and its generation. What readers
-// see must fit.
+// observe returns a row's state and generation. The reads must agree with them.
 func observe(t testing.TB, x Index, d cas.Digest) (state cas.State, generation int32) {
 	t.Helper()
 	row, err := x.Touch(t.Context(), d)

@@ -129,9 +129,9 @@ var journalTests = []test{
 		}
 		entries := listRecords(t, x, journal.Query{Limit: 100})
 		after := recordPages(t, x, journal.Query{Limit: 7, After: entries[20].Cursor})
-		same(t, "what came after", after, want[30:])
+		same(t, "the records after", after, want[30:])
 		between := listRecords(t, x, journal.Query{Limit: 100, After: entries[20].Cursor, Before: entries[10].Cursor})
-		same(t, "what came between", between, entries[11:20])
+		same(t, "the records between", between, entries[11:20])
 		if got := listRecords(t, x, journal.Query{Limit: 1, After: entries[0].Cursor}); len(got) != 0 {
 			t.Errorf("after the newest came %v", got)
 		}
@@ -217,7 +217,7 @@ var journalTests = []test{
 				t.Errorf("PruneRecords removed %d, error %v; want %d", pruned, err, c.want)
 			}
 			want := slices.DeleteFunc(slices.Clone(all), func(r journal.Record) bool { return r.Start.Unix() < 1_700_000_000+int64(c.oldest) })
-			same(t, "what is left", recordPages(t, x, journal.Query{Limit: 100}), want)
+			same(t, "the records that are left", recordPages(t, x, journal.Query{Limit: 100}), want)
 		}
 	}},
 	{"never gives out a cursor twice", func(t *testing.T, x Index) {
@@ -295,7 +295,7 @@ var journalTests = []test{
 			}
 		}
 		together(len(totals), prune)
-		prune(0) // what one skipped because another had it locked
+		prune(0) // records that one skipped because another had them locked
 		if total := totals[0] + totals[1] + totals[2] + totals[3]; total != len(all) {
 			t.Errorf("%d were pruned; want %d", total, len(all))
 		}

@@ -34,8 +34,8 @@ func age(t testing.TB, x Index, k ledger.Key, by time.Duration) {
 const (
 	provider = "kimi"
 	account  = "0123456789ab@api.example"
-	// long is a lease that doesn't run out while a test runs, and ages that are many
-	// times what clocks may differ by.
+	// long is a lease that doesn't run out during a test, and an age far beyond the
+	// difference of clocks.
 	long = 1000 * time.Hour
 )
 
@@ -51,7 +51,7 @@ func wanted(t testing.TB, n int) ledger.Wanted {
 	}
 }
 
-// other is w as somebody else would want it.
+// other is w as another caller would request it.
 func other(w ledger.Wanted) ledger.Wanted {
 	w.Name, w.MediaType, w.Size, w.OperationID = "other.pdf", "application/x-other", size+1, w.OperationID+" of another"
 	return w
@@ -157,8 +157,8 @@ func lose(t testing.TB, x Index, c ledger.Copy, allowed int, window time.Duratio
 	return lost
 }
 
-// current returns the row that is, in whatever state, or the zero copy: by what its
-// key and its operation lead to, which must agree.
+// current returns the row in any state, or the zero copy. It looks by key and by
+// operation, and both must agree.
 func current(t testing.TB, x Index, k ledger.Key, operation string) ledger.Copy {
 	t.Helper()
 	byKey, keyErr := x.Copy(t.Context(), k)
@@ -183,7 +183,7 @@ func asStored(t testing.TB, x Index, returned ledger.Copy) {
 	same(t, "the row that was returned, compared with the one that is stored,", current(t, x, returned.Key, returned.OperationID), returned)
 }
 
-// about is how far times may lie from what they should be, by the same clock.
+// about is the allowed difference of times by the same clock.
 var about = cmpopts.EquateApproxTime(10 * time.Minute)
 
 // sameCopy fails the test where two rows differ, in times by more than a test takes.
@@ -203,7 +203,7 @@ func noCopy(t testing.TB, what string, err error) {
 	}
 }
 
-// refused fails the test unless err is about what the caller gave, and not about the
+// refused fails the test unless err is about the caller's values, and not about the
 // index.
 func refused(t testing.TB, what string, err error) {
 	t.Helper()

@@ -13,7 +13,7 @@ import (
 )
 
 var enterCopyTests = []test{
-	{"stores what was noted, and changes no row that is there", func(t *testing.T, x Index) {
+	{"stores the noted copies, and changes no existing row", func(t *testing.T, x Index) {
 		eachSituation(t, x, func(t *testing.T, s situation, w ledger.Wanted, before ledger.Copy, _ bool) {
 			got := enter(t, x, w, "entered")
 			if s.state != "" {
@@ -28,7 +28,7 @@ var enterCopyTests = []test{
 			same(t, "the row", got, want)
 			asStored(t, x, got)
 			if due := dueKeys(t, x, 1000, w.Account); slices.Contains(due, w.Key) {
-				t.Error("it is due, though nobody has asked for it")
+				t.Error("it is due, though no caller has requested it")
 			}
 		})
 	}},
@@ -39,7 +39,7 @@ var enterCopyTests = []test{
 			t.Errorf("there are %+v, error %v", all, err)
 		}
 	}},
-	{"refuses what is no file id", func(t *testing.T, x Index) {
+	{"refuses invalid file ids", func(t *testing.T, x Index) {
 		for _, id := range []string{"", "a\x00b", "\xff"} {
 			_, _, err := x.Change(t.Context(), ledger.Enter(wanted(t, 0), id))
 			refused(t, fmt.Sprintf("the file id %q", id), err)
@@ -48,7 +48,7 @@ var enterCopyTests = []test{
 }
 
 var requestCopyTests = []test{
-	{"makes pending what may be claimed, and changes nothing else", func(t *testing.T, x Index) {
+	{"makes claimable copies pending, and changes nothing else", func(t *testing.T, x Index) {
 		eachSituation(t, x, func(t *testing.T, s situation, w ledger.Wanted, before ledger.Copy, claimable bool) {
 			got := request(t, x, w)
 			if !claimable || before.State == ledger.StateProcessing {
@@ -95,7 +95,7 @@ var requestCopyTests = []test{
 			again := w
 			again.OperationID += " asked later"
 			if c := request(t, x, again); c.OperationID != w.OperationID {
-				t.Errorf("who asks later takes the place of the operation: %+v", c)
+				t.Errorf("a later request replaces the operation: %+v", c)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -106,12 +106,12 @@ var requestCopyTests = []test{
 			t.Errorf("there are %+v, error %v", all, err)
 		}
 	}},
-	{"refuses what can't be stored", func(t *testing.T, x Index) {
+	{"refuses values that can't be stored", func(t *testing.T, x Index) {
 		refusesWanted(t, x, "Request", func(w ledger.Wanted) error { _, _, err := x.Change(t.Context(), ledger.Request(w)); return err })
 	}},
 }
 
-// refusesWanted tests a call with what no index can store.
+// refusesWanted tests a call with values that no index can store.
 func refusesWanted(t *testing.T, x Index, what string, call func(w ledger.Wanted) error) {
 	w := wanted(t, 0)
 	w.Size = -1
@@ -137,7 +137,7 @@ func refusesWanted(t *testing.T, x Index, what string, call func(w ledger.Wanted
 }
 
 var claimCopyTests = []test{
-	{"gives what may be claimed, and changes nothing else", func(t *testing.T, x Index) {
+	{"gives claimable copies, and changes nothing else", func(t *testing.T, x Index) {
 		eachSituation(t, x, func(t *testing.T, s situation, w ledger.Wanted, before ledger.Copy, claimable bool) {
 			got, won, err := x.Change(t.Context(), ledger.Claim(w, long))
 			if err != nil || won != claimable {
@@ -190,7 +190,7 @@ var claimCopyTests = []test{
 			}
 		}
 	}},
-	{"gives again what a lease ran out for", func(t *testing.T, x Index) {
+	{"gives again a copy whose lease ran out", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		first := claim(t, x, w, time.Hour)
 		age(t, x, w.Key, 59*time.Minute)
@@ -202,7 +202,7 @@ var claimCopyTests = []test{
 			t.Errorf("Claim after the lease ran out: %+v", c)
 		}
 	}},
-	{"gives what has become due", func(t *testing.T, x Index) {
+	{"gives a copy that has become due", func(t *testing.T, x Index) {
 		for i, state := range []ledger.State{ledger.StatePending, ledger.StateFailed} {
 			w := wanted(t, i)
 			fail(t, x, claim(t, x, w, long), ledger.Failure{State: state, Again: true, After: time.Hour})
@@ -319,7 +319,7 @@ var claimCopyTests = []test{
 			}
 		}
 	}},
-	{"refuses what can't be stored", func(t *testing.T, x Index) {
+	{"refuses values that can't be stored", func(t *testing.T, x Index) {
 		refusesWanted(t, x, "Claim", func(w ledger.Wanted) error { _, _, err := x.Change(t.Context(), ledger.Claim(w, long)); return err })
 	}},
 }

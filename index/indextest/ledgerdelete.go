@@ -48,7 +48,7 @@ var deleteCopyTests = []test{
 			t.Errorf("the operation is %q", c.OperationID)
 		}
 	}},
-	{"takes the row from whoever uploads", func(t *testing.T, x Index) {
+	{"takes the row from an uploader", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		uploading := claim(t, x, w, long)
 		deleting := startDelete(t, x, w.Key, "", long)
@@ -247,7 +247,7 @@ var failDeleteTests = []test{
 			asStored(t, x, got)
 		})
 	}},
-	{"refuses what a failed delete can't lead to", func(t *testing.T, x Index) {
+	{"refuses states that a failed delete can't lead to", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		makeReady(t, x, w, "1")
 		c := startDelete(t, x, w.Key, "", long)

@@ -21,7 +21,7 @@ func evict(t testing.TB, x Index, room ledger.Key, purpose string) (c ledger.Cop
 }
 
 var evictCopyTests = []test{
-	{"takes what was used least recently", func(t *testing.T, x Index) {
+	{"takes the copy used least recently", func(t *testing.T, x Index) {
 		// Ready long ago, and used at these times before now; 0: never.
 		var keys []ledger.Key
 		var want []int
@@ -125,7 +125,7 @@ var evictCopyTests = []test{
 			}
 		}
 		together(6, take)
-		take(0) // what some skipped because another had it locked
+		take(0) // rows that some skipped because another had them locked
 		for k, n := range taken {
 			if n != 1 {
 				t.Errorf("%s was taken %d times", k, n)
@@ -135,7 +135,7 @@ var evictCopyTests = []test{
 			t.Errorf("%d copies were taken; want %d", len(taken), copies)
 		}
 	}},
-	{"finds none for what can't be stored", func(t *testing.T, x Index) {
+	{"finds none for values that can't be stored", func(t *testing.T, x Index) {
 		makeReady(t, x, wanted(t, 0), "1")
 		k := wanted(t, 1).Key
 		k.Account = "a\x00b"

@@ -125,7 +125,7 @@ var useCopiesTests = []test{
 			same(t, "the other row", current(t, x, b.Key, b.OperationID), b)
 		}
 		_, err := x.Copy(t.Context(), unknown)
-		noCopy(t, "Copy of what was used without being there", err)
+		noCopy(t, "Copy of a key that was used but has no row", err)
 		use(t, x, nil)
 	}},
 	{"takes many at once, from many", func(t *testing.T, x Index) {
@@ -162,7 +162,7 @@ func dueKeys(t testing.TB, x Index, limit int, accounts ...string) []ledger.Key 
 }
 
 var dueCopiesTests = []test{
-	{"lists what needs work nobody does", func(t *testing.T, x Index) {
+	{"lists copies whose work no gateway does", func(t *testing.T, x Index) {
 		want := map[string]bool{
 			"pending, due": true, "pending after an uncertain failure, due": true,
 			"uploading, the lease ran out": true, "uploading for the second time, the lease ran out": true, "renewing, the lease ran out": true,
@@ -185,7 +185,7 @@ var dueCopiesTests = []test{
 			t.Fatal(err)
 		}
 		// They were arranged one after the other, and each has been due from then on.
-		same(t, "what is due", got, due)
+		same(t, "the due copies", got, due)
 	}},
 	{"lists the longest waiting first, up to the limit", func(t *testing.T, x Index) {
 		a, b, c, d := wanted(t, 0), wanted(t, 1), wanted(t, 2), wanted(t, 3)
@@ -216,7 +216,7 @@ var dueCopiesTests = []test{
 }
 
 var copyUsageTests = []test{
-	{"counts what takes up room, by purpose", func(t *testing.T, x Index) {
+	{"counts the copies that take up room, by purpose", func(t *testing.T, x Index) {
 		counted := map[ledger.State]bool{
 			ledger.StateUploading: true, ledger.StateProcessing: true, ledger.StateUnverified: true,
 			ledger.StateReady: true, ledger.StateDeleting: true,
@@ -323,7 +323,7 @@ var copiesAtTests = []test{
 }
 
 var extractedTextTests = []test{
-	{"returns what was set last", func(t *testing.T, x Index) {
+	{"returns the last value set", func(t *testing.T, x Index) {
 		k := ledger.TextKey{Digest: digest(t, 0), Provider: provider, Extension: ".pdf"}
 		for i := range 3 {
 			text := digest(t, 10+i)
@@ -343,7 +343,7 @@ var extractedTextTests = []test{
 			noCopy(t, "ExtractedText of another key", err)
 		}
 	}},
-	{"refuses what can't be stored", func(t *testing.T, x Index) {
+	{"refuses values that can't be stored", func(t *testing.T, x Index) {
 		for _, text := range []string{"a\x00b", "\xff"} {
 			for _, k := range []ledger.TextKey{
 				{Digest: digest(t, 0), Provider: text}, {Digest: digest(t, 0), Provider: provider, Extension: text},

@@ -48,8 +48,8 @@ var ledgerModelTests = []test{
 	}},
 }
 
-// ledgerModel is what the contract says, over a map. Of the times of a row it knows
-// only what matters: whether they are unset, over, or far off.
+// ledgerModel implements the contract over a map. Of a row's times it knows only
+// whether they are unset, past, or far in the future.
 type ledgerModel struct {
 	t    *testing.T
 	x    Index
@@ -127,7 +127,7 @@ func (m *ledgerModel) pick(t *rapid.T) (k ledger.Key, row ledger.Copy, found boo
 	return k, row, found, row.Fence + rapid.SampledFrom([]int64{0, 0, 0, -1, 1}).Draw(t, "fence")
 }
 
-// wanted draws who wants a copy.
+// wanted draws a request for a copy.
 func (m *ledgerModel) wanted(t *rapid.T, k ledger.Key) ledger.Wanted {
 	m.next++
 	return ledger.Wanted{

@@ -9,12 +9,12 @@ import (
 	"casgate/providers/ledger"
 )
 
-// situation is what a row can be found in.
+// situation is a row's state and times before a call.
 type situation struct {
 	name  string
 	state ledger.State // empty: there is no row
-	// claimable says whether it may be claimed for what margin wants, and if not,
-	// retriable whether it may be with Retry.
+	// claimable says whether it may be claimed with the margin; retriable, whether it
+	// may be claimed only with Retry.
 	claimable, retriable bool
 	arrange              func(t testing.TB, x Index, w ledger.Wanted)
 }
@@ -22,7 +22,7 @@ type situation struct {
 // margin is that of all claims in situations.
 const margin = 10 * time.Hour
 
-// situations lists all states, and in each what makes a difference to a claim.
+// situations lists all states, each with every difference that matters to a claim.
 var situations = []situation{
 	{"no row", "", true, true, func(testing.TB, Index, ledger.Wanted) {}},
 	{"pending, due", ledger.StatePending, true, true, func(t testing.TB, x Index, w ledger.Wanted) {

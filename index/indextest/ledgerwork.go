@@ -129,7 +129,7 @@ var completeCopyTests = []test{
 		want.Error, want.Uncertain = nil, false
 		same(t, "the row", got, want)
 		asStored(t, x, got)
-		// And then as ready, also by whoever takes it over.
+		// Then as ready, also after another gateway takes it over.
 		if _, held, err := x.Change(t.Context(), ledger.ExtendLease(w.Key, c.Fence, 0)); err != nil || !held {
 			t.Fatalf("ExtendLease: held %v, error %v", held, err)
 		}
@@ -179,7 +179,7 @@ var completeCopyTests = []test{
 		}
 		same(t, "the row", got, lost)
 	}},
-	{"works after the lease ran out, as long as nobody took it", func(t *testing.T, x Index) {
+	{"works after the lease ran out, until another claims the row", func(t *testing.T, x Index) {
 		complete(t, x, claim(t, x, wanted(t, 0), 0), file("1", providers.StatusReady, time.Time{}))
 	}},
 	{"reports false to zombies, and changes nothing", func(t *testing.T, x Index) {
@@ -193,7 +193,7 @@ var completeCopyTests = []test{
 			}
 		})
 	}},
-	{"refuses what is no copy", func(t *testing.T, x Index) {
+	{"refuses invalid remote files", func(t *testing.T, x Index) {
 		c := claim(t, x, wanted(t, 0), long)
 		for what, f := range map[string]providers.RemoteFile{
 			"a failed file":      file("1", providers.StatusFailed, time.Time{}),
@@ -269,7 +269,7 @@ var failCopyTests = []test{
 			asStored(t, x, c)
 		}
 	}},
-	{"replaces what can't be stored of an error", func(t *testing.T, x Index) {
+	{"replaces the parts of an error that can't be stored", func(t *testing.T, x Index) {
 		e := &providers.Error{Provider: "a\x00", Op: "\xff", Kind: "\x00", Code: "\xc3", Message: "a\x00b\xff\\u0000", Hint: "\x00"}
 		c := fail(t, x, claim(t, x, wanted(t, 0), long), ledger.Failure{State: ledger.StateFailed, Error: e})
 		same(t, "the error", c.Error, &providers.Error{
@@ -302,7 +302,7 @@ var failCopyTests = []test{
 			asStored(t, x, got)
 		})
 	}},
-	{"refuses what a failure can't lead to", func(t *testing.T, x Index) {
+	{"refuses states that a failure can't lead to", func(t *testing.T, x Index) {
 		c := claim(t, x, wanted(t, 0), long)
 		for _, state := range []ledger.State{
 			"", ledger.StateUploading, ledger.StateProcessing, ledger.StateLost, ledger.StateEvicted, ledger.StateDeleted, "odd",

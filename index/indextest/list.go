@@ -20,12 +20,12 @@ var missingTests = []test{
 				want = append(want, d)
 			}
 		}
-		same(t, "what is missing", missing(t, x, ask), want)
+		same(t, "the missing digests", missing(t, x, ask), want)
 	}},
 	{"keeps order and duplicates", func(t *testing.T, x Index) {
 		a, b, live := digest(t, 0), digest(t, 1), digest(t, 2)
 		commit(t, x, blob(live, 0))
-		same(t, "what is missing", missing(t, x, []cas.Digest{b, live, a, b, live, b}), []cas.Digest{b, a, b, b})
+		same(t, "the missing digests", missing(t, x, []cas.Digest{b, live, a, b, live, b}), []cas.Digest{b, a, b, b})
 	}},
 	{"answers about none", func(t *testing.T, x Index) {
 		if got := missing(t, x, nil); len(got) != 0 {
@@ -43,7 +43,7 @@ var missingTests = []test{
 				want = append(want, d)
 			}
 		}
-		same(t, "what is missing", missing(t, x, ask), want)
+		same(t, "the missing digests", missing(t, x, ask), want)
 	}},
 }
 

@@ -29,7 +29,7 @@ var textTests = []test{
 			}
 		}
 	}},
-	{"refuses NUL and what is not UTF-8", func(t *testing.T, x Index) {
+	{"refuses NUL and invalid UTF-8", func(t *testing.T, x Index) {
 		for i, text := range []string{"a\x00b", "\x00", "\xff", "a\xc3"} {
 			for j, b := range []cas.Blob{
 				{Digest: digest(t, 2*i), Name: text},

@@ -45,7 +45,7 @@ func TestErrorsKeepThePassword(t *testing.T) {
 		unavailable bool
 		says        string
 	}{
-		{"nobody there", Options{URL: good}, true, "127.0.0.1:1"},
+		{"no server there", Options{URL: good}, true, "127.0.0.1:1"},
 		{"bad escape", Options{URL: "postgres://user:s3cr3t%zz@host/db"}, false, "percent-encoded"},
 		{"slash", Options{URL: "postgres://user:s3cr3t/x@host/db"}, false, "percent-encoded"},
 		{"hash", Options{URL: "postgres://user:12#s3cr3t@host/db"}, false, "percent-encoded"},

@@ -48,7 +48,8 @@ func ready(t testing.TB, x *pgindex.Index) ledger.Copy {
 	return c
 }
 
-// Every change of a row is announced once, and what changes nothing is not.
+// Each change of a row is announced once. A call that changes nothing announces
+// nothing.
 func TestCopiesAreAnnounced(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]func(t *testing.T) (writer, listener string){
@@ -74,8 +75,8 @@ func TestCopiesAreAnnounced(t *testing.T) {
 			}{
 				{"request", func() error { _, _, err := x.Change(ctx, ledger.Request(wanted)); return err }, true},
 				{"claim", func() error { c, _, err := x.Change(ctx, ledger.Claim(wanted, time.Hour)); fence = c.Fence; return err }, true},
-				{"request of what is claimed", func() error { _, _, err := x.Change(ctx, ledger.Request(wanted)); return err }, false},
-				{"claim of what is claimed", func() error { _, _, err := x.Change(ctx, ledger.Claim(wanted, time.Hour)); return err }, false},
+				{"request of a claimed copy", func() error { _, _, err := x.Change(ctx, ledger.Request(wanted)); return err }, false},
+				{"claim of a claimed copy", func() error { _, _, err := x.Change(ctx, ledger.Claim(wanted, time.Hour)); return err }, false},
 				{"extension", func() error { _, _, err := x.Change(ctx, ledger.ExtendLease(k, fence, time.Hour)); return err }, true},
 				{"extension by another", func() error { _, _, err := x.Change(ctx, ledger.ExtendLease(k, fence-1, time.Hour)); return err }, false},
 				{"failure by another", func() error { _, _, err := x.Change(ctx, ledger.Fail(k, fence-1, failure)); return err }, false},
@@ -95,7 +96,7 @@ func TestCopiesAreAnnounced(t *testing.T) {
 					fence = c.Fence
 					return err
 				}, true},
-				{"delete of what is being deleted", func() error { _, _, err := x.Change(ctx, ledger.Delete(k, "", time.Hour)); return err }, false},
+				{"delete of a copy being deleted", func() error { _, _, err := x.Change(ctx, ledger.Delete(k, "", time.Hour)); return err }, false},
 				{"failure of the delete", func() error { _, _, err := x.Change(ctx, ledger.FailDelete(k, fence, ledger.Failure{})); return err }, true},
 				{"delete", func() error { c, _, err := x.Change(ctx, ledger.Delete(k, "", time.Hour)); fence = c.Fence; return err }, true},
 				{"end of another's delete", func() error {
@@ -113,7 +114,7 @@ func TestCopiesAreAnnounced(t *testing.T) {
 				if err := step.call(); err != nil {
 					t.Fatalf("%s: %v", step.name, err)
 				}
-				// A word of the test's own comes after what was announced before it.
+				// The test's own notification comes after all earlier ones.
 				if _, err := openConn(t, direct).Exec(ctx, "select pg_notify('casgate_copies', 'done')"); err != nil {
 					t.Fatal(err)
 				}
@@ -138,8 +139,8 @@ func openConn(t testing.TB, url string) *pgx.Conn {
 	return conn
 }
 
-// Calls wait for a transaction that changes the row, and must go by what that leaves
-// behind, and return it, not what they saw before.
+// Calls wait for a transaction that changes the row. They must use and return the
+// row after that change, not the row that they saw before.
 func TestLedgerMeetsAChange(t *testing.T) {
 	t.Parallel()
 	const (
@@ -256,7 +257,8 @@ func TestLedgerMeetsAChange(t *testing.T) {
 	}
 }
 
-// Who can't have a row is told so at once, also while somebody is changing it.
+// A caller that can't have a row gets the answer at once, even while another changes
+// it.
 func TestClaimCopyWaitsForNoOther(t *testing.T) {
 	t.Parallel()
 	x := newTestIndex(t, pgtest.New(t))
@@ -304,7 +306,7 @@ func TestUseCopiesWritesOnlyNews(t *testing.T) {
 	}
 }
 
-// Who makes room doesn't wait for a row that somebody has in hand: it takes the next.
+// A call that makes room doesn't wait for a locked row. It takes the next one.
 func TestEvictCopySkipsLocked(t *testing.T) {
 	t.Parallel()
 	x := newTestIndex(t, pgtest.New(t))

@@ -65,8 +65,8 @@ const (
 	resolves     = `update files set digest = (select digest from blobs), size = 4`
 )
 
-// Who waits for the blob's row must go by what it finds then, and not by what it saw
-// before.
+// A call that waits for the blob's row must use the row after the wait, not the row
+// that it saw before.
 func TestCondemnMeetsAFile(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -43,7 +43,7 @@ func seedFiles(t testing.TB, x testIndex, files int) {
 	}
 }
 
-// filePages are the pages whose cost must not grow with the number of files.
+// filePages lists pages whose cost must not grow with the number of files.
 func filePages() map[string]cas.FileQuery {
 	pages := map[string]cas.FileQuery{
 		"plain":       {},
@@ -97,8 +97,8 @@ func (x testIndex) explain(t testing.TB, query string, args ...any) plan {
 	return plans[0].Plan
 }
 
-// checkPages compares what pages cost in two databases, of which one holds ten times
-// as much. It is counted in rows and blocks, which are the same every time.
+// checkPages compares the cost of pages in two databases, one with ten times as many
+// rows. The cost is in rows and blocks, which are the same every time.
 func checkPages(t *testing.T, small, large testIndex, pages map[string]func() (query string, args []any)) {
 	t.Helper()
 	for name, page := range pages {

@@ -71,8 +71,8 @@ func (p *proxy) set(mode string, drop bool) {
 	}
 }
 
-// silence makes the proxy swallow what passes through it, on connections old and
-// new, until they are dropped.
+// silence makes the proxy drop all bytes, on old and new connections, until the
+// connections are closed.
 func (p *proxy) silence() { p.set("silent", false) }
 
 // refuse drops all connections, new ones too.

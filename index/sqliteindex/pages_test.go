@@ -12,7 +12,7 @@ import (
 	"casgate/index/sqliteindex"
 )
 
-// filePages are the pages whose cost must not grow with the number of files, and the
+// filePages lists pages whose cost must not grow with the number of files, and the
 // index each is to be read from, in the order of the listing or not.
 var filePages = map[string]struct {
 	query  cas.FileQuery

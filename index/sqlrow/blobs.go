@@ -6,7 +6,7 @@ import (
 	"casgate/cas"
 )
 
-// Blobs is what readers see of the table blobs.
+// Blobs has the columns of the table blobs that readers see.
 func Blobs(d *Dialect) Table[cas.Blob] {
 	type row = cas.Blob
 	return New(d,

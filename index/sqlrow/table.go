@@ -64,7 +64,7 @@ func (t Table[R]) mustHave(names []string) {
 	}
 }
 
-// list joins what each column is written as; i counts from 0.
+// list joins the text of each column; i counts from 0.
 func (t Table[R]) list(write func(i int, c Column[R]) string) string {
 	parts := make([]string, len(t.columns))
 	for i, c := range t.columns {

@@ -41,12 +41,12 @@ create table copies (
 -- The copy that an operation is about. Ids of operations are random, so it need not
 -- be unique.
 create index copies_operation on copies (operation_id) where operation_id <> '';
--- Work that nobody does, the longest waiting first; null is never due.
+-- Work without a lease, the longest waiting first; null is never due.
 create index copies_due on copies (account, greatest(next_attempt_at, lease_until))
     where state in ('pending', 'uploading', 'processing', 'unverified', 'deleting');
--- What takes up room in an account: to count it, and to find the ready copy that was
--- used least recently. Both look at all of an account's rows, of which the accounts
--- where room must be made have as many as the provider allows.
+-- Copies that take up room in an account: to count them, and to find the ready copy
+-- that was used least recently. Both look at all of an account's rows, of which the
+-- accounts where room must be made have as many as the provider allows.
 create index copies_room on copies (account, purpose)
     where state in ('uploading', 'processing', 'unverified', 'ready', 'deleting');
 

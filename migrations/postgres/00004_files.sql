@@ -1,9 +1,9 @@
 -- +goose Up
 
--- How many rows of files refer to the blob. Whoever condemns a blob, or wants to be the
--- first to refer to it, goes by this number: being in the row it is looked at again
--- in the row's newest version, once that is locked. A look at the table files would be
--- as of the beginning of the statement, and miss the file that was made meanwhile.
+-- How many rows of files refer to the blob. A delete of a blob, and a first reference
+-- to it, depend on this number: being in the row it is looked at again in the row's
+-- newest version, once that is locked. A look at the table files would be as of the
+-- beginning of the statement, and miss the file that was made meanwhile.
 alter table blobs add column files integer not null default 0 check (files >= 0);
 
 -- Texts that are compared for their order have the collation "C", so that it is the
@@ -41,11 +41,10 @@ create index files_context on files (context, created_at, id) where context <> '
 create index files_digest on files (digest, created_at, id) where digest is not null;
 create index files_pending on files (created_at, id) where digest is null;
 create index files_name on files (name);
--- Without fastupdate, so that no read has to go through a list of what has not been
--- entered yet.
+-- Without fastupdate, so that no read has to scan the list of pending entries.
 create index files_tags on files using gin (tags) with (fastupdate = off) where tags <> '{}';
 create index files_metadata on files using gin (metadata jsonb_path_ops) with (fastupdate = off) where metadata <> '{}';
--- What is to be removed, the longest expired first.
+-- Files to remove, the longest expired first.
 create index files_expiring on files (expires_at, id) where expires_at is not null;
 
 -- +goose Down

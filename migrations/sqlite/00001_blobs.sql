@@ -18,7 +18,7 @@ create table blobs (
     check (state <> 'deleting' or deleting_at is not null)
 ) strict, without rowid;
 
--- Listing: what readers see, by creation.
+-- Listing: the visible blobs, by creation.
 create index blobs_visible on blobs (created_at, digest) where state in ('live', 'suspect');
 -- The collector's work, the longest condemned first.
 create index blobs_collectable on blobs (condemned_at) where state in ('condemned', 'deleting');

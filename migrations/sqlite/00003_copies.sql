@@ -37,12 +37,12 @@ create table copies (
 -- The copy that an operation is about. Ids of operations are random, so it need not
 -- be unique.
 create index copies_operation on copies (operation_id) where operation_id <> '';
--- Work that nobody does, the longest waiting first; null is never due. max is null
+-- Work without a lease, the longest waiting first; null is never due. max is null
 -- where one of its arguments is.
 create index copies_due on copies (account, max(coalesce(next_attempt_at, lease_until), coalesce(lease_until, next_attempt_at)))
     where state in ('pending', 'uploading', 'processing', 'unverified', 'deleting');
--- What takes up room in an account: to count it, and to find the ready copy that was
--- used least recently.
+-- Copies that take up room in an account: to count them, and to find the ready copy
+-- that was used least recently.
 create index copies_room on copies (account, purpose)
     where state in ('uploading', 'processing', 'unverified', 'ready', 'deleting');
 

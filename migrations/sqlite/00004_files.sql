@@ -35,12 +35,11 @@ create index files_context on files (context, created_at, id) where context <> '
 create index files_digest on files (digest, created_at, id) where digest is not null;
 create index files_pending on files (created_at, id) where digest is null;
 create index files_name on files (name);
--- What is to be removed, the longest expired first.
+-- Files to remove, the longest expired first.
 create index files_expiring on files (expires_at, id) where expires_at is not null;
 
--- What a file can be found by, beside its columns: one row for each of its tags and for
--- each value in its metadata. A term is a hash of such a thing; whoever finds a file by
--- one looks at the file itself, too.
+-- Search terms of files, beside their columns: one row for each tag and each value in
+-- the metadata. A term is a hash, so a query checks the file itself, too.
 create table file_terms (
     term       integer not null,
     created_at integer not null,

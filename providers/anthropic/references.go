@@ -46,9 +46,9 @@ var binaryTypes = map[string]string{
 }
 
 // storedType returns the media type under which a file is stored at Anthropic. Copies
-// with the same bytes and extension must have the same one, whoever uploads first.
-// So a type that bytes have by themselves decides; then the extension, since a text
-// is declared in many ways.
+// with the same bytes and extension must have the same one, for every uploader. So a
+// type that bytes have by themselves decides; then the extension, since a text is
+// declared in many ways.
 func storedType(mediaType, extension string) string {
 	base, _, err := mime.ParseMediaType(mediaType)
 	if err != nil {

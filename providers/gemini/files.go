@@ -46,7 +46,7 @@ func (o fileObject) id() string {
 
 func (o fileObject) size() int64 {
 	n, err := strconv.ParseInt(strings.Trim(string(o.SizeBytes), `"`), 10, 64)
-	if err != nil { // missing, or of a form that nobody has seen
+	if err != nil { // missing, or of an unknown form
 		return 0
 	}
 	return max(n, 0)

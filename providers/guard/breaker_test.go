@@ -31,8 +31,8 @@ func isOpen(t *testing.T, p providers.Provider, inner *fake) bool {
 	return true
 }
 
-// What of all that can go wrong opens the breaker; and what shows that the
-// provider works, so that the count starts over.
+// Which failures open the breaker, and which outcomes show that the provider works,
+// so that the count starts again.
 func TestWhatCounts(t *testing.T) {
 	t.Parallel()
 	const fault, answered, silent = "fault", "answered", "silent"
@@ -105,7 +105,7 @@ func TestWhatCounts(t *testing.T) {
 	}
 }
 
-// Nobody but the caller is to blame for the end of the caller's context.
+// The end of the caller's context says nothing about the provider.
 func TestCallersContextDoesNotCount(t *testing.T) {
 	t.Parallel()
 	for _, deadline := range []bool{false, true} {
@@ -151,7 +151,7 @@ func TestBreakerOpensAndCloses(t *testing.T) {
 		}
 		since := time.Now().UTC().Format(time.RFC3339)
 
-		// Open: what the caller is told.
+		// Open: the caller's error.
 		time.Sleep(4 * time.Second)
 		for _, op := range []providers.Op{providers.OpUpload, providers.OpDelete, providers.OpList} {
 			e := errorOf(t, call(t.Context(), p, op))
@@ -164,7 +164,7 @@ func TestBreakerOpensAndCloses(t *testing.T) {
 			t.Errorf("%s for another %v, after %d calls", p.State(), p.RetryAfter(), inner.count())
 		}
 
-		// Half-open: who comes back when told is let through, and fails.
+		// Half-open: a call after the given delay is let through, and fails.
 		time.Sleep(p.RetryAfter())
 		if p.State() != providers.BreakerHalfOpen || p.RetryAfter() != 0 {
 			t.Fatalf("%s for another %v", p.State(), p.RetryAfter())

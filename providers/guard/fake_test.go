@@ -16,12 +16,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fake is a provider without further abilities, which does what answer says.
+// fake is a provider without optional abilities. answer decides its results.
 type fake struct {
 	about providers.Description
 	files []providers.RemoteFile
-	// answer decides what becomes of the call, the n-th of all from 1; nil: all go
-	// well.
+	// answer returns the result of the n-th call, counted from 1. nil: all calls
+	// succeed.
 	answer func(ctx context.Context, op providers.Op, n int) error
 	// mid fails a list after its files.
 	mid error
@@ -145,7 +145,7 @@ func (f *fake) Reference(_ providers.ReferenceKind, m providers.Material) ([]byt
 // able is a fake with all abilities.
 type able struct {
 	*fake
-	// broken is what reads of its streams end in; nil: well.
+	// broken is the error at the end of its streams; nil: none.
 	broken error
 }
 

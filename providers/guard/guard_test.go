@@ -17,7 +17,7 @@ import (
 	"casgate/providers/guard"
 )
 
-// The order of the decorators, by what each sees of the others.
+// The order of the decorators, by their effects on each other.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -51,7 +51,7 @@ func TestOrder(t *testing.T) {
 			t.Error(e)
 		}
 		if inner.count() != 6 {
-			t.Errorf("%d attempts, want 6: what the breaker refuses is not tried again", inner.count())
+			t.Errorf("%d attempts, want 6: a call that the breaker refuses is not retried", inner.count())
 		}
 		if h := g.Health(); h.LastCheck != checked || h.LastError.Status != 503 {
 			t.Errorf("a refusal of the breaker was taken for the provider's word: %+v", h)
@@ -155,7 +155,7 @@ func TestCrowd(t *testing.T) {
 	})
 }
 
-// BenchmarkGuard measures what the decorators add to a call that takes no time.
+// BenchmarkGuard measures the decorators' cost around a call that takes no time.
 func BenchmarkGuard(b *testing.B) {
 	for name, p := range map[string]providers.Provider{
 		"bare":    &idle{fake: newFake(nil)},

@@ -58,7 +58,7 @@ func TestChecksWhileIdle(t *testing.T) {
 	})
 }
 
-// A check asks for what can be listed, and no more than one file of it.
+// A check lists a purpose that can be listed, and asks for one file only.
 func TestCheckTakesOneFile(t *testing.T) {
 	t.Parallel()
 	inner := &listing{fake: newFake(nil)}
@@ -69,7 +69,7 @@ func TestCheckTakesOneFile(t *testing.T) {
 	})
 }
 
-// listing is a fake that notes what is listed.
+// listing is a fake that records its list calls.
 type listing struct {
 	*fake
 	purpose string
@@ -121,7 +121,7 @@ func TestTrafficCountsAsCheck(t *testing.T) {
 	})
 }
 
-// A provider that comes back is noticed without anybody's call.
+// The gateway notices that a provider works again without a caller's request.
 func TestRecoveryWithoutTraffic(t *testing.T) {
 	t.Parallel()
 	inner := newFake(nil)

@@ -109,7 +109,7 @@ func TestAbilitiesArePreservedAndNotInvented(t *testing.T) {
 	}
 }
 
-// expect returns a check of what a stream yields.
+// expect returns a check of a stream's bytes.
 func expect(t *testing.T, want string) func(io.ReadCloser, error) {
 	return func(r io.ReadCloser, err error) {
 		t.Helper()
@@ -166,7 +166,7 @@ func TestPlacesAreReleased(t *testing.T) {
 			if err := r.Close(); err != nil {
 				t.Error(err)
 			}
-			// Each decorator that holds something closes what lies beneath once only.
+			// Each decorator that holds something closes the inner stream only once.
 			_ = r.Close()
 		},
 		"panics": func(t *testing.T, p providers.Provider, inner *fake) {

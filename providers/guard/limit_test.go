@@ -182,8 +182,8 @@ func TestQueueIsFair(t *testing.T) {
 	})
 }
 
-// In no minute do more calls begin than may, also in the first one; and what may
-// is used.
+// No minute has more calls than the limit, not even the first, and the limit is
+// used fully.
 func TestCallsPerMinute(t *testing.T) {
 	t.Parallel()
 	for _, perMinute := range []int{1, 2, 3, 20, 100, 5000} {
@@ -280,8 +280,7 @@ func TestWaitingRespectsTheContext(t *testing.T) {
 	}
 }
 
-// Who gives up waiting for a token leaves the place that it had for those who
-// don't.
+// A caller that gives up waiting for a token leaves its place to the others.
 func TestPlaceIsLeftWithoutAToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -163,7 +163,7 @@ func TestLog(t *testing.T) {
 				t.Errorf("log (-want +got):\n%s", diff)
 			}
 			if strings.Contains(log.String(), secret) || strings.Contains(log.String(), "hello") {
-				t.Errorf("the log gives away what it must not: %s", &log)
+				t.Errorf("the log contains a secret: %s", &log)
 			}
 		})
 	}
@@ -201,7 +201,8 @@ func TestLogOfTheBreaker(t *testing.T) {
 	})
 }
 
-// What is observed of a stream ends when it is closed, by how its reading ended.
+// The observation of a stream ends when the stream is closed, and depends on how the
+// reading ended.
 func TestObservedStream(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

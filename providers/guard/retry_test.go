@@ -221,7 +221,8 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// Who leaves during a wait gets the last error, which tells that they left.
+// A caller that leaves during a wait gets the last error, which says that the caller
+// left.
 func TestLeavingDuringAWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

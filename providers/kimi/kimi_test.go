@@ -72,7 +72,7 @@ func TestErrorTable(t *testing.T) {
 		want := row.Kinds[0]
 		switch {
 		case row.Status == 499:
-			want = providers.KindUnknown // nobody knows who left, and when
+			want = providers.KindUnknown // it is not known which side closed, and when
 		case row.Status >= 500:
 			want = providers.KindTransient // the provider says so itself
 		}

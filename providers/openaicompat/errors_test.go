@@ -267,7 +267,7 @@ func TestStall(t *testing.T) {
 				t.Fatalf("after %d bytes: %v", i, err)
 			}
 		}
-		time.Sleep(time.Hour) // nobody reads meanwhile
+		time.Sleep(time.Hour) // the client does not read meanwhile
 		start := time.Now()
 		_, err = body.Read(one[:])
 		if e, ok := errors.AsType[*providers.Error](err); !ok || e.Code != providers.CodeTimeout || e.Op != providers.OpDownload {

@@ -78,7 +78,7 @@ func opOf(err error, ops ...providers.Op) providers.Op {
 	return ops[0]
 }
 
-// trickyText has what JSON escapes, and what breaks where text is cut.
+// trickyText has characters that JSON escapes, and characters of several bytes.
 const trickyText = "Eins: \"quoted\" \\ back\tslash\r\n年度报告 \U0001F600 \u2028 </script> \u0001 \ufeff e\u0301 end"
 
 func testText(t *testing.T, r *run) {

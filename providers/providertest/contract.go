@@ -134,8 +134,8 @@ func testNames(t *testing.T, r *run) {
 	}
 }
 
-// Names with what could break a form. RemoteName leaves none of it in a name, so
-// that it is all the same whether they are refused or made harmless.
+// Names with characters that could break a form. RemoteName removes them, so an
+// adapter may refuse such names or change them.
 func testEvilNames(t *testing.T, r *run) {
 	p := r.listed()
 	extension := extensionOf(p)

@@ -63,8 +63,8 @@ func testSenselessAnswers(t *testing.T, r *run) {
 				continue // an answer like any other
 			}
 			fault.Op, fault.Times = requestOf(op), 1
-			// Connections are made anew for what may be repeated, so that one cut is not
-			// always seen.
+			// net/http opens a new connection for a request that it may repeat, so one cut
+			// is not always visible.
 			if fault.Kind == simulator.Cut {
 				fault.Times = 0
 			}

@@ -14,7 +14,7 @@ func testListPages(t *testing.T, r *run) {
 	files := r.mustList(t, p.Name)
 	for _, f := range files {
 		if !ids[f.ID] {
-			t.Errorf("%+v was listed, and nobody put it there", f)
+			t.Errorf("%+v was listed, but the test did not put it there", f)
 		}
 		delete(ids, f.ID)
 		if f.Name != f.ID+extensionOf(p) || f.Size != int64(len(f.ID)) || f.Purpose != p.Name {

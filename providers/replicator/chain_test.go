@@ -302,14 +302,14 @@ func TestSecretsStayInside(t *testing.T) {
 				}
 			}
 			if !strings.Contains(c.log.String(), "exceeded_current_quota_error") && name == "kimi" {
-				t.Error("the log doesn't say what the provider answered: the test shows nothing")
+				t.Error("the log doesn't have the provider's answer: the test shows nothing")
 			}
 		})
 	}
 }
 
-// While a provider is down nobody waits for it, and it is found well again without
-// anybody asking.
+// While a provider is down, no caller waits for it. The gateway notices its
+// recovery without a request.
 func TestProviderDownForAWhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -352,9 +352,9 @@ func TestProviderDownForAWhile(t *testing.T) {
 	}
 }
 
-// Each row of the providers' tables of errors is repeated, or not, as the table
-// says: what is refused for good takes one request, what passes is tried again, and
-// a delay that the provider names is kept.
+// Each row of the providers' error tables is retried, or not, as the table says: a
+// permanent refusal takes one request, a transient failure is retried, and the
+// provider's delay is kept.
 func TestErrorTablesEndToEnd(t *testing.T) {
 	t.Parallel()
 	type account struct {

@@ -16,7 +16,7 @@ import (
 	"casgate/providers"
 )
 
-// depot is a provider in memory, whose calls go as a test wants them to.
+// depot is a provider in memory. Tests decide the results of its calls.
 type depot struct {
 	description providers.Description
 
@@ -28,11 +28,11 @@ type depot struct {
 	health  providers.Health
 	deleted []string // ids, in their order
 
-	// before and after decide what becomes of a call: before it has any effect, and
-	// after it had it. An error of after is a reply that got lost.
+	// before runs before a call has any effect, and after runs after it. An error of
+	// before fails the call; an error of after is a lost reply.
 	before func(ctx context.Context, op providers.Op, what string) error
 	after  func(ctx context.Context, op providers.Op, what string) error
-	// status is that of new files; later is what Poll says of them.
+	// status is the status of new files; later is the status that Poll returns.
 	status, later providers.Status
 }
 
@@ -74,7 +74,7 @@ func (d *depot) setHealth(h providers.Health) {
 	d.health = h
 }
 
-// call counts a call and asks what is to become of it.
+// call counts a call and runs the before hook.
 func (d *depot) call(ctx context.Context, op providers.Op, what string) error {
 	d.mu.Lock()
 	d.calls[op]++
@@ -96,7 +96,7 @@ func (d *depot) reply(ctx context.Context, op providers.Op, what string) error {
 	return nil
 }
 
-// hook sets what becomes of calls from now on.
+// hook sets both hooks for later calls.
 func (d *depot) hook(before, after func(ctx context.Context, op providers.Op, what string) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -123,7 +123,7 @@ func (d *depot) Upload(ctx context.Context, u providers.Upload) (providers.Remot
 	return f, nil
 }
 
-// store keeps a file, as an upload does, or somebody else.
+// store adds a file, like an upload or a foreign client.
 func (d *depot) store(name, purpose string, content []byte) providers.RemoteFile {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"casgate/providers/ledger"
 )
 
-// What is said of a copy that nobody makes.
+// The error for a copy that no gateway is making.
 func TestResting(t *testing.T) {
 	t.Parallel()
 	soon, late := time.Now().Add(time.Second), time.Now().Add(time.Minute)
@@ -40,11 +40,11 @@ func TestResting(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err := waitError(c.row); c.waiting != (err == nil) {
-			t.Errorf("%s: who waits for it is told %v", name, err)
+			t.Errorf("%s: a caller that waits gets %v", name, err)
 		}
 	}
 	if err := waitError(ledger.Copy{State: ledger.StatePending, NextAttemptAt: late, Error: refusal}); err == nil {
-		t.Error("who waits for what is tried much later is told nothing")
+		t.Error("a caller that waits for a copy with a much later retry gets no error")
 	}
 	if refusal.RetryAfter != time.Hour {
 		t.Error("the ledger's error was changed, which is shared")

@@ -82,7 +82,7 @@ func TestOneUploadForAll(t *testing.T) {
 	}
 }
 
-// A caller that leaves takes nobody along, and nothing back.
+// A caller that leaves stops no other caller, and undoes no work.
 func TestCallersLeave(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -97,28 +97,28 @@ func TestCallersLeave(t *testing.T) {
 	<-g.reached
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("the one who left got %v", err)
+		t.Errorf("the caller that left got %v", err)
 	}
 
 	hasty, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	c, _, err := r.Ensure(hasty, want(d))
 	if !errors.Is(err, providers.ErrCopyInProgress) || c.State != ledger.StateUploading || c.OperationID == "" {
-		t.Errorf("the one whose time ran out got %+v, %v", c, err)
+		t.Errorf("the caller whose time ran out got %+v, %v", c, err)
 	}
 
 	staying := make(chan error)
 	go func() { _, _, err := r.Ensure(t.Context(), want(d)); staying <- err }()
 	g.open()
 	if err := <-staying; err != nil {
-		t.Errorf("the one who stayed got %v", err)
+		t.Errorf("the caller that stayed got %v", err)
 	}
 	if n := w.depot.count(providers.OpUpload); n != 1 {
 		t.Errorf("%d uploads", n)
 	}
 }
 
-// A copy that is there is looked up, and nothing else.
+// A ready copy costs one lookup and nothing else.
 func TestHit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -161,8 +161,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// What can be refused without asking the provider is refused so, and leaves no
-// trace.
+// A request that can be refused without the provider is refused at once, and leaves
+// no row.
 func TestRefusedWithoutAsking(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -249,14 +249,14 @@ func TestAdoption(t *testing.T) {
 				t.Errorf("remote files %v; the copy is %s", ids, got.FileID)
 			}
 			if row := w.row(t, got.Key); row.Uncertain || row.Error != nil || row.Attempts != 0 {
-				t.Errorf("the row remembers what is over: %+v", row)
+				t.Errorf("the row has data of an earlier attempt: %+v", row)
 			}
 		})
 	}
 }
 
-// Each kind of failure has its consequence for the row, for who asks next, and for
-// the queue.
+// Each kind of failure decides the row, the answer to the next caller, and the
+// queue.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	withRetry := func(e *providers.Error, after time.Duration) *providers.Error { e.RetryAfter = after; return e }
@@ -314,7 +314,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// While the breaker is open nobody waits, and nothing is written.
+// While the breaker is open, no caller waits and no row changes.
 func TestUnavailable(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -446,7 +446,7 @@ func TestProcessingResumes(t *testing.T) {
 	}
 }
 
-// What is asked for in the background is made, also by the next start.
+// A copy requested in the background is made, if need be after the next start.
 func TestQueueSurvives(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -474,8 +474,8 @@ func TestQueueSurvives(t *testing.T) {
 	}
 }
 
-// A blob whose bytes are damaged is never completed at a provider, and can be
-// asked for again once it is mended.
+// A blob with damaged bytes never completes at a provider. After a repair it can be
+// requested again.
 func TestCorruptSource(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -14,7 +14,7 @@ func TestNotedCopies(t *testing.T) {
 	t.Parallel()
 	const content = "some text"
 	for name, c := range map[string]struct {
-		remote  string // what the provider has under the id; empty: nothing
+		remote  string // the provider's file under the id; empty: none
 		async   bool
 		uploads int
 	}{
@@ -45,7 +45,7 @@ func TestNotedCopies(t *testing.T) {
 				}
 			}
 			if n := w.depot.count(providers.OpRetrieve); n != 0 {
-				t.Errorf("the provider was asked %d times before anybody wanted the copy", n)
+				t.Errorf("the provider was asked %d times before the copy was requested", n)
 			}
 			if c.async {
 				if _, err := r.Begin(t.Context(), q); err != nil {

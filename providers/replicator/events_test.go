@@ -15,7 +15,7 @@ import (
 	"casgate/providers/replicator"
 )
 
-// events gathers what a replicator tells.
+// events collects a replicator's events.
 type events struct {
 	mu  sync.Mutex
 	all []replicator.Event
@@ -27,7 +27,7 @@ func (e *events) take(one replicator.Event) {
 	e.all = append(e.all, one)
 }
 
-// of returns what was told of an operation.
+// of returns the events of an operation.
 func (e *events) of(operation string) (some []replicator.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -56,7 +56,7 @@ func (e *events) count() int {
 	return len(e.all)
 }
 
-// asks is a request by somebody.
+// asks returns a request with an actor.
 func asks(w *world, t *testing.T, operation string) replicator.Request {
 	return replicator.Request{
 		Digest: w.put(t, "content of "+operation, "x.txt"), Provider: "depot", OperationID: operation, Actor: "somebody", File: "file-1",
@@ -86,9 +86,9 @@ func TestWhoWaitsIsToldAndNobodyElse(t *testing.T) {
 		t.Errorf("%+v, %v", rows, err)
 	}
 	if n := told.count(); n != 0 {
-		t.Errorf("%d events of what callers were told: %+v", n, told.all)
+		t.Errorf("%d events of operations whose callers got the result: %+v", n, told.all)
 	}
-	// Who doesn't say who they are keeps no record, and so somebody else must.
+	// A caller without an actor keeps no record, so the replicator reports the event.
 	anonymous := asks(w, t, "anonymous")
 	anonymous.Actor = ""
 	ensure(t, r, anonymous)
@@ -140,7 +140,7 @@ func TestWhatGoesOnIsToldAtItsEnd(t *testing.T) {
 		if want := map[string]error{"cancelled": context.Canceled, "late": providers.ErrCopyInProgress}[name]; !errors.Is(err, want) {
 			t.Errorf("%s: %v", name, err)
 		}
-		// Who leaves another's work leaves nothing of its own.
+		// A caller that leaves another caller's work causes no event of its own.
 		joins.OperationID = "joins " + name
 		short, end := context.WithTimeout(t.Context(), 2*time.Second)
 		_, _, err = r.Ensure(short, joins)
@@ -178,8 +178,8 @@ func TestWhatGoesOnIsToldAtItsEnd(t *testing.T) {
 	}
 }
 
-// hesitant is a ledger whose lists take a moment: as long as others may take to
-// change what is listed.
+// hesitant is a ledger whose lists take a moment, so that others can change the
+// listed rows meanwhile.
 type hesitant struct{ ledger.Store }
 
 func (h hesitant) Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, error) {
@@ -229,7 +229,8 @@ func TestTheEndOfADeleteIsToldOnce(t *testing.T) {
 	}
 }
 
-// What another gateway has begun is told by the one that ends it.
+// If one gateway begins an operation and another ends it, the second one reports the
+// event.
 func TestWorkOfAGatewayThatDiedIsTold(t *testing.T) {
 	t.Parallel()
 	w, told := newWorld(t), &events{}
@@ -277,8 +278,8 @@ func TestCopyForATextIsTold(t *testing.T) {
 	}
 }
 
-// However closely the end of the work and the caller's leaving meet: the caller has
-// the outcome, or is told that it goes on, and then the event comes.
+// The work may end just as the caller leaves. The caller then gets the result, or
+// gets an error that the work goes on and the event follows.
 func TestEndAndLeavingAtOnce(t *testing.T) {
 	t.Parallel()
 	w, told := newWorld(t), &events{}

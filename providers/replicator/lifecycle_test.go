@@ -16,7 +16,7 @@ import (
 	"casgate/providers/replicator"
 )
 
-// A full account makes room by removing what was used least recently.
+// A full account makes room by removing the copy used least recently.
 func TestEviction(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -35,7 +35,7 @@ func TestEviction(t *testing.T) {
 	if ids := w.depot.fileIDs(); !slices.Equal(ids, wantIDs) {
 		t.Errorf("remote files %v, want %v", ids, wantIDs)
 	}
-	// What was removed comes back when it is needed.
+	// A removed copy comes back when it is needed.
 	if again := ensure(t, r, want(all[1].Digest)); again.FileID == all[1].FileID {
 		t.Error("an evicted copy came back with its old file")
 	}
@@ -222,7 +222,7 @@ func TestRemoveWhileUploading(t *testing.T) {
 			q := want(w.put(t, "some text", "a.txt"))
 			g := newGate()
 			hook := only(providers.OpUpload, func(ctx context.Context, _ string) error {
-				// A provider that doesn't notice that nobody listens any more.
+				// A provider that doesn't notice that the caller has left.
 				return g.pass(context.WithoutCancel(ctx))
 			})
 			if stored {
@@ -239,7 +239,7 @@ func TestRemoveWhileUploading(t *testing.T) {
 			}
 			g.open()
 			w.depot.hook(nil, nil)
-			// The one who asked for the copy still wants it, and gets a new one.
+			// The caller still waits for the copy, and gets a new one.
 			if err := <-done; err != nil {
 				t.Errorf("the uploader: %v", err)
 			}
@@ -448,8 +448,8 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-// A reconcile finds what ledger and provider don't agree about, and mends it when
-// it is told to.
+// A reconcile finds the differences between ledger and provider, and repairs them
+// with Apply.
 func TestReconcile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -458,7 +458,7 @@ func TestReconcile(t *testing.T) {
 	gone := ensure(t, r, want(w.put(t, "gone", "a.txt")))
 	w.depot.forget(gone.FileID)
 	orphan := w.depot.store(providers.RemoteName("x", cas.DigestOf([]byte("orphan")), ".txt", 3), "docs", []byte("orphan"))
-	foreign := w.depot.store("mine.txt", "docs", []byte("of somebody else"))
+	foreign := w.depot.store("mine.txt", "docs", []byte("of another client"))
 	// The file of an upload whose reply got lost, and that will be looked for.
 	pending := want(w.put(t, "pending", "a.txt"))
 	reply := fail(providers.OpUpload, providers.KindUnknown, "x", nil)

@@ -81,8 +81,8 @@ type town struct {
 	blobs    []cas.Digest
 	gateways [2]*mortal
 	failures []string
-	vanished map[string]bool // ids of files that somebody else removed
-	asked    []chan struct{} // closed when what was begun and not waited for has ended
+	vanished map[string]bool // ids of files that a foreign client removed
+	asked    []chan struct{} // closed when background work has ended
 }
 
 // mortal is a gateway that can die: from then on nothing it does has any effect.
@@ -131,7 +131,7 @@ func play(t *testing.T, history []move) []string {
 	}
 	time.Sleep(2 * time.Hour) // all leases and delays are over, and all work is done
 	to.compare(t, history)
-	for range 2 { // the first may free what the second finds
+	for range 2 { // the first may free a file that the second finds
 		if report, err := to.gateways[0].Reconcile(t.Context(), "depot", replicator.ReconcileOptions{Apply: true}); err != nil || len(report.Failures) > 0 {
 			to.fail("reconcile: %v, %v", err, report.Failures)
 		}
@@ -147,9 +147,9 @@ func play(t *testing.T, history []move) []string {
 	return to.failures
 }
 
-// compare looks what ledger and provider don't agree about before anybody mends
-// it: files that somebody else removed, and, where a gateway was cut off before it
-// could tidy up, files too many.
+// compare checks the differences between ledger and provider before a repair: files
+// that a foreign client removed, and, if a gateway was cut off before its cleanup,
+// extra files.
 func (to *town) compare(t *testing.T, history []move) {
 	report, err := to.gateways[0].Reconcile(t.Context(), "depot", replicator.ReconcileOptions{})
 	if err != nil {
@@ -251,7 +251,7 @@ func (to *town) make(t *testing.T, m move) {
 	case "deafen":
 		g.ledger.deaf.Store(m.wait)
 	case "slow":
-		// Longer than a lease, and deaf to whoever gave up waiting.
+		// Longer than a lease, and it ignores the end of the caller's context.
 		nap := only(providers.OpUpload, func(context.Context, string) error { time.Sleep(45 * time.Second); return nil })
 		if m.wait {
 			to.depot.hook(nap, nil)

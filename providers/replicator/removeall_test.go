@@ -103,7 +103,7 @@ func TestRemoveAllElsewhere(t *testing.T) {
 	eventually(t, "the copy is gone", func() bool { return len(w.depot.fileIDs()) == 0 })
 }
 
-// What fails in between leaves copies that are deleted nevertheless.
+// A failure in between leaves copies that are deleted nevertheless.
 func TestRemoveAllReleaseFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -210,14 +210,14 @@ func TestRemoveAllWhileUploading(t *testing.T) {
 				t.Errorf("it is said to be deleted, and there are %v", ids)
 			}
 			if err := <-done; !errors.Is(err, cas.ErrBlobNotFound) {
-				t.Errorf("who had asked for the copy: %v", err)
+				t.Errorf("the caller that had requested the copy: %v", err)
 			}
-			eventually(t, "it is told of once", func() bool { return events.Load() == 1 })
+			eventually(t, "one event comes", func() bool { return events.Load() == 1 })
 		})
 	}
 }
 
-// A caller who doesn't wait is told how far it is, and OnEvent of the end.
+// A caller that doesn't wait gets the present state, and OnEvent is called at the end.
 func TestRemoveAllIsLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// world is what replicators share: blobs, a ledger, a provider.
+// world has the parts that replicators share: blobs, a ledger, a provider.
 type world struct {
 	dir    string
 	store  *cas.Store

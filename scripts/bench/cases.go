@@ -62,8 +62,8 @@ func cases(o options) []benchCase {
 		comparison{id: "put-4k-new", title: "PUT 4 KiB, new, served", connections: 16, size: small, target: 0.7, open: putNew(small)},
 		comparison{id: "put-64m-new", title: "PUT 64 MiB, new, digest known, served", connections: 1, size: large, operations: largePuts, target: 0.8, open: putNew(large)},
 		comparison{id: "put-4k-existing", title: "PUT 4 KiB, existing, served", connections: 16, size: small, target: 5, open: putExisting},
-		comparison{id: "copy-hit-embedded", title: "PUT copy that is there, embedded", connections: 32, target: 0.8, open: hotCopies(false)},
-		comparison{id: "copy-hit-served", title: "PUT copy that is there, served", connections: 32, target: 0.8, open: hotCopies(true)},
+		comparison{id: "copy-hit-embedded", title: "PUT copy that exists, embedded", connections: 32, target: 0.8, open: hotCopies(false)},
+		comparison{id: "copy-hit-served", title: "PUT copy that exists, served", connections: 32, target: 0.8, open: hotCopies(true)},
 		limit{id: "copy-new-embedded", title: "PUT copy, new, 64 KiB, beyond the provider's own time, embedded", unit: unitMilliseconds, target: 10, runs: o.rounds, connections: 1, measure: newCopyDelay(false)},
 		limit{id: "copy-new-served", title: "PUT copy, new, 64 KiB, beyond the provider's own time, served", unit: unitMilliseconds, target: 10, runs: o.rounds, connections: 1, measure: newCopyDelay(true)},
 		limit{id: "memory-copies", title: fmt.Sprintf("Peak memory, %d copies of %d MB at once", copies.copies, copies.size/1_000_000), unit: unitMiB, target: 256, runs: 1, connections: copies.copies, measure: copies.measure},
@@ -87,7 +87,7 @@ type side struct {
 	name string
 	// open gets workers ready for a sample. close is called when it's over.
 	open func(ctx context.Context) (workers []worker, close func(), err error)
-	// after checks and tidies up what a sample left; nil: nothing.
+	// after checks and removes the data of a sample. Optional.
 	after func(ctx context.Context) error
 }
 
@@ -237,7 +237,7 @@ func readFolder(ctx context.Context, l *lab, connections int) (*gateway, side, s
 	return g, readSide("gateway", g.address, connections, []call{g.read(contents[0])}), readSide("nginx", address, connections, []call{file}), err
 }
 
-// uploads remembers what a sample uploaded, for checking and removal.
+// uploads records the uploads of a sample, for checking and removal.
 type uploads struct {
 	mu       sync.Mutex
 	contents []*content
@@ -252,7 +252,7 @@ func (u *uploads) next(size int64) *content {
 	return c
 }
 
-// take returns what was uploaded since the last time.
+// take returns the uploads since the last call.
 func (u *uploads) take() []*content {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -20,10 +20,10 @@ const (
 	tailSize  = 32
 )
 
-// content is a body of size bytes: the same pseudo-random megabyte again and
-// again, and a tail that no other content has. So bodies of any size cost no
-// memory, and all but the last block of the digest is computed once per size:
-// neither takes time from what is being measured.
+// content is a body of size bytes: the same pseudo-random megabyte again and again,
+// and a tail that no other content has. So bodies of any size cost no memory, and
+// all but the last block of the digest is computed once per size: neither takes
+// time from the measurement.
 type content struct {
 	size int64
 	tail [tailSize]byte
@@ -89,7 +89,7 @@ func (c *content) digest() cas.Digest {
 	return d
 }
 
-// matches reports whether p is what the content has at off.
+// matches reports whether p equals the content at off.
 func (c *content) matches(off int64, p []byte) bool {
 	if off+int64(len(p)) > c.size {
 		return false

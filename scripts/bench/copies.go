@@ -17,12 +17,12 @@ import (
 	"casgate/providers/simulator/kimisim"
 )
 
-// The provider that copies are made at is Kimi's simulator, in this process: what
-// the service itself takes is no concern of ours.
+// Copies are made at Kimi's simulator, in this process: the time of the real
+// service is not measured.
 
 const kimiKey = "sk-bench-0123456789"
 
-// documentSize is that of the documents whose copies are timed.
+// documentSize is the size of the documents whose copies are timed.
 const documentSize = 64 << 10
 
 // startKimi starts a simulator of Kimi, and returns its base URL.
@@ -80,7 +80,7 @@ func hotCopies(served bool) func(context.Context, *lab, int) (*gateway, side, si
 	}
 }
 
-// sampleCopy is what the bare Echo handler answers: as long as a real one.
+// sampleCopy is the answer of the bare Echo handler. It is as long as a real answer.
 func sampleCopy() api.Copy {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 123456000, time.UTC)
 	no := false
@@ -92,8 +92,8 @@ func sampleCopy() api.Copy {
 	}
 }
 
-// newCopyDelay returns how many milliseconds the gateway adds to what the provider
-// itself takes for a new copy: the median of as many uploads straight to it.
+// newCopyDelay returns how many milliseconds the gateway adds to a new copy,
+// compared with the median of as many direct uploads to the provider.
 func newCopyDelay(served bool) func(context.Context, *lab) (float64, error) {
 	return func(ctx context.Context, l *lab) (_ float64, err error) {
 		const copies = 200

@@ -302,7 +302,7 @@ func (b backfillRun) backfill(ctx context.Context, l *lab, s services) (float64,
 		return 0, err
 	}
 	if err := g.do(ctx, g.read(contents[len(contents)-1])); err != nil {
-		return 0, fmt.Errorf("read what was taken in back: %w", err)
+		return 0, fmt.Errorf("read the stored files back: %w", err)
 	}
 	return float64(b.objects) / took.Seconds(), nil
 }

@@ -94,7 +94,7 @@ func (g *gateway) read(c *content) call {
 	return call{request: get(g.address, blobPath(c.digest()), g.authorization()), status: http.StatusOK, answer: c}
 }
 
-// put is the PUT of a blob whose digest the client knows; status is that of an
+// put returns the PUT of a blob whose digest the client knows; status is that of an
 // answer for a new or for an existing blob.
 func (g *gateway) put(c *content, status int) call {
 	return call{
@@ -104,7 +104,7 @@ func (g *gateway) put(c *content, status int) call {
 	}
 }
 
-// post is the POST of a new blob whose digest the client doesn't tell.
+// post returns the POST of a new blob without its digest.
 func (g *gateway) post(c *content) call {
 	return call{
 		request: render("POST", g.address, "/v1/blobs", g.authorization(), fmt.Sprintf("Content-Length: %d", c.size)),
@@ -164,7 +164,7 @@ func (g *gateway) profile(ctx context.Context, path string, duration time.Durati
 	}
 }
 
-// fetch saves what a URL answers.
+// fetch saves the answer of a URL.
 func fetch(ctx context.Context, url, path string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

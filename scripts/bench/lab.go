@@ -18,8 +18,8 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// lab is where cases find what they need. Servers that several cases share are
-// started when the first one asks.
+// lab has the servers and programs that cases need. A server that several cases
+// share starts when the first case needs it.
 type lab struct {
 	options
 	build    build
@@ -68,7 +68,7 @@ func moduleRoot(ctx context.Context) (string, error) {
 	return filepath.Dir(gomod), nil
 }
 
-// atEnd adds what is to be done at the end, the last one first.
+// atEnd adds a function to call at the end, the last one first.
 func (l *lab) atEnd(f func()) { l.cleanups = append(l.cleanups, f) }
 
 // close ends and removes everything.
@@ -191,7 +191,7 @@ func (l *lab) makeDatabase(ctx context.Context, server, name string) (string, er
 	if fsync, err := psql(ctx, server, "show fsync"); err != nil {
 		return "", err
 	} else if strings.TrimSpace(fsync) != "on" {
-		return "", errors.New("without fsync Postgres does what nobody would have it do: start the services with SERVICES_FSYNC=on")
+		return "", errors.New("Postgres without fsync is not comparable: start the services with SERVICES_FSYNC=on")
 	}
 	if _, err := psql(ctx, server, "create database "+name); err != nil {
 		return "", err
@@ -207,7 +207,7 @@ func (l *lab) makeDatabase(ctx context.Context, server, name string) (string, er
 	return u.String(), nil
 }
 
-// psql runs a statement and returns what it printed.
+// psql runs a statement and returns its output.
 func psql(ctx context.Context, server, statement string) (string, error) {
 	program := filepath.Join(os.Getenv("CAS_TEST_POSTGRES_BIN"), "psql")
 	if !filepath.IsAbs(program) {

@@ -23,18 +23,18 @@ const (
 	sampleGrace = 5 * time.Minute // how much longer than planned a sample may take
 )
 
-// call is one HTTP/1.1 request and what its answer must be.
+// call is one HTTP/1.1 request with its expected answer.
 type call struct {
 	request []byte   // request line and header, rendered
-	body    *content // what follows them; nil: nothing
-	trailer []byte   // what follows the body
+	body    *content // follows the header; nil: no body
+	trailer []byte   // follows the body
 	status  int      // that the answer must have
 	answer  *content // that the answer must bring; nil: anything, also in chunks
 }
 
-// client is the load generator's HTTP/1.1 client: one connection, kept alive,
-// with no more work per request than it takes to read the answer and know that
-// it is right. It shares the processors with what it measures.
+// client is the load generator's HTTP/1.1 client: one connection, kept alive, with
+// no more work per request than it takes to read the answer and know that it is
+// right. It runs on the same processors as the measured program.
 type client struct {
 	conn    net.Conn
 	reader  *bufio.Reader
@@ -77,7 +77,7 @@ func (c *client) do(call call, compare bool) error {
 	}
 	if status != call.status {
 		text := make([]byte, max(0, min(length, 300)))
-		_, _ = io.ReadFull(c.reader, text) // whatever came helps to see what is wrong
+		_, _ = io.ReadFull(c.reader, text) // the partial answer is part of the error
 		return fmt.Errorf("answer has status %d, not %d: %s", status, call.status, text)
 	}
 	if length < 0 {
@@ -182,7 +182,7 @@ var errWrongBytes = errors.New("WRONG BYTES in an answer")
 func (c *client) readBody(length int64, want *content) error {
 	for off := int64(0); off < length; {
 		most := min(length-off, int64(len(c.buffer)))
-		// What the header's read brought along first, then straight from the connection.
+		// First the bytes that came with the header, then the rest from the connection.
 		from := io.Reader(c.conn)
 		if c.reader.Buffered() > 0 {
 			from = c.reader
@@ -254,7 +254,7 @@ type extent struct {
 	operations int64
 }
 
-// sample is what one measurement found.
+// sample is the result of one measurement.
 type sample struct {
 	operations int64
 	took       time.Duration

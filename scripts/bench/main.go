@@ -59,7 +59,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run is main, with what it touches passed in. It returns the exit code.
+// run is main with its inputs and outputs as parameters. It returns the exit code.
 func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	o, err := parseFlags(args, progress)
 	if errors.Is(err, flag.ErrHelp) {
@@ -108,10 +108,10 @@ func parseFlags(args []string, errs io.Writer) (options, error) {
 	flags.SetOutput(errs)
 	flags.IntVar(&o.rounds, "rounds", 5, "how often each side of a comparison is measured, in turns")
 	flags.DurationVar(&o.duration, "duration", 2*time.Second, "how long one sample takes")
-	flags.StringVar(&only, "only", "", "measure only what has a name that this `regexp` finds; see --list")
+	flags.StringVar(&only, "only", "", "measure only the cases whose name matches this `regexp`; see --list")
 	flags.BoolVar(&o.quick, "quick", false, "2 short rounds and small uploads: shows that everything runs, and little more")
 	flags.BoolVar(&o.strict, "strict", false, "exit with 1 where a target is missed")
-	flags.BoolVar(&o.list, "list", false, "list what there is to measure")
+	flags.BoolVar(&o.list, "list", false, "list the cases")
 	flags.StringVar(&o.json, "json", "", "write the results to this `file`, too")
 	flags.StringVar(&o.profiles, "profiles", "", "leave a CPU profile of the gateway in this `folder` for each comparison, from a sample that doesn't count")
 	flags.StringVar(&o.against, "against", "", "compare with the gateway of the checkout in this `folder`, instead of with yardsticks")
@@ -151,8 +151,8 @@ func selectCases(o options) []benchCase {
 	return selected
 }
 
-// measure runs the cases. What fails is part of the report; an error is returned
-// only where nothing could be measured at all.
+// measure runs the cases. Failed cases are part of the report. It returns an error
+// only if no case could be measured.
 func measure(ctx context.Context, o options, selected []benchCase, progress io.Writer) (*report, error) {
 	ours, base, err := o.builds(ctx)
 	if err != nil {

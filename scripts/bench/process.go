@@ -25,7 +25,7 @@ const (
 type process struct {
 	name    string
 	command *exec.Cmd
-	log     string // the file with what it wrote to standard error
+	log     string // path of its standard error
 	ended   chan struct{}
 }
 
@@ -110,7 +110,7 @@ func (p *process) peakMemory() (int64, error) {
 	return 0, errors.New("/proc/PID/status has no VmHWM")
 }
 
-// freeAddress returns a loopback address that nobody listens on.
+// freeAddress returns a free loopback address.
 func freeAddress() (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -120,8 +120,8 @@ func freeAddress() (string, error) {
 	return ln.Addr().String(), nil
 }
 
-// onFreeAddress calls start with free addresses until it comes up: between
-// choosing an address and binding it somebody else may take it.
+// onFreeAddress calls start with free addresses until it comes up: another process
+// may take an address before it is bound.
 func onFreeAddress[T any](start func(address string) (T, error)) (T, error) {
 	for attempt := 1; ; attempt++ {
 		address, err := freeAddress()
@@ -148,7 +148,7 @@ func cleanEnvironment(more ...string) []string {
 	return append(env, more...)
 }
 
-// output runs a program and returns what it printed, without the last newline.
+// output runs a program and returns its standard output, without the last newline.
 func output(ctx context.Context, dir string, env []string, program string, args ...string) (string, error) {
 	var out, errs bytes.Buffer
 	command := exec.CommandContext(ctx, program, args...)

@@ -23,13 +23,13 @@ const (
 	unitMicroseconds = "µs CPU"
 )
 
-// series is what was measured of one side, round by round.
+// series has the samples of one side, one for each round.
 type series struct {
 	Median  float64   `json:"median"`
 	Samples []float64 `json:"samples"`
 }
 
-// result is what came of one case.
+// result is the result of one case.
 type result struct {
 	Name        string `json:"name"`
 	What        string `json:"what"`
@@ -223,7 +223,7 @@ func (r result) row() []string {
 	return cells
 }
 
-// environment is what figures depend on.
+// environment describes the machine and versions, on which the figures depend.
 type environment struct {
 	Time       time.Time `json:"time"`
 	Commit     string    `json:"commit"`
@@ -239,7 +239,7 @@ type environment struct {
 	LoadAfter  string    `json:"load_after"`
 }
 
-// describeEnvironment finds out what it can; what it can't is "unknown".
+// describeEnvironment describes this machine. A value that it can't find is "unknown".
 func describeEnvironment(ctx context.Context) environment {
 	e := environment{
 		Time:       time.Now().UTC().Truncate(time.Second),

@@ -262,7 +262,7 @@ func TestServersThatFail(t *testing.T) {
 func TestNoSuchBucket(t *testing.T) {
 	t.Parallel()
 	o := newBucket(t)
-	o.Bucket = "nobody-has-made-this"
+	o.Bucket = "missing-bucket"
 	s := newSource(t, o)
 	if err := s.Check(t.Context()); !errors.Is(err, cas.ErrOriginUnavailable) {
 		t.Errorf("check: %v", err)

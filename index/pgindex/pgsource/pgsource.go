@@ -44,8 +44,8 @@ type Table struct {
 	mapping importer.Mapping
 }
 
-// ErrURL is all that is said about a URL that can't be taken apart: no part of it
-// may be shown, since nobody can tell where its password ends.
+// ErrURL is the only error for a URL that can't be parsed. It shows no part of the
+// URL, since the end of its password is not known.
 var ErrURL = errors.New("the URL of the old database must look like postgres://user:password@host:5432/database, with every special character inside a part percent-encoded")
 
 // New returns the table. It sends nothing. Errors wrap ErrURL.

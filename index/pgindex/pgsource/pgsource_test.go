@@ -35,8 +35,8 @@ create table files (
 	"Some Other" bytea
 )`
 
-// database makes a database with what the statements make, and returns its URL,
-// directly and by way of the pooler, and a connection to it.
+// database makes a database, runs the statements in it, and returns its direct URL,
+// its URL through the pooler, and a connection.
 func database(t *testing.T, statements ...string) (direct, pooled string, conn *pgx.Conn) {
 	t.Helper()
 	direct = pgtest.NewEmpty(t)

@@ -21,16 +21,16 @@ import (
 	"casgate/migrations"
 )
 
-// The environment variables that name the servers: Postgres itself, as a user
-// who may create databases, and a PgBouncer in front of it in transaction mode,
+// The environment variables that name the servers: Postgres itself, with a user
+// that may create databases, and a PgBouncer in front of it in transaction mode,
 // which takes any database's name.
 const (
 	DatabaseVariable = "CAS_TEST_DATABASE_URL"
 	PoolerVariable   = "CAS_TEST_POOLER_URL"
 )
 
-// New returns the URL of a database that is migrated and empty. It is dropped
-// when the test ends, whoever is still connected.
+// New returns the URL of a database that is migrated and empty. It is dropped when
+// the test ends, even with open connections.
 func New(t testing.TB) string {
 	t.Helper()
 	server := castest.Service(t, DatabaseVariable)

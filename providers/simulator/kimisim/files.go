@@ -89,7 +89,7 @@ func (s *Server) newID() string {
 	return "file_" + id
 }
 
-// object is Kimi's FileObject. Nobody documents file_type; the live service sends
+// object is Kimi's FileObject. file_type is not documented; the live service sends
 // it.
 func (s *Server) object(f simulator.RemoteFile) map[string]any {
 	status, details := s.status(f)
