@@ -61,16 +61,16 @@ func TestUploadAsksForCopies(t *testing.T) {
 			t.Errorf("a form: %d %s", a.StatusCode, a.body)
 		}
 		count := s.blobCount()
-		s.do("POST", "/v1/blobs?providers=kimi,nobody", strings.NewReader("refused")).wantProblem(t, 404, problem.ProviderNotFound)
-		s.do("PUT", s.path(cas.DigestOf([]byte("refused")))+"?providers=nobody", strings.NewReader("refused")).wantProblem(t, 404, problem.ProviderNotFound)
+		s.do("POST", "/v1/blobs?providers=kimi,absent", strings.NewReader("refused")).wantProblem(t, 404, problem.ProviderNotFound)
+		s.do("PUT", s.path(cas.DigestOf([]byte("refused")))+"?providers=absent", strings.NewReader("refused")).wantProblem(t, 404, problem.ProviderNotFound)
 		s.do("POST", "/v1/blobs?providers=kimi,,glm", strings.NewReader("refused")).wantProblem(t, 400, problem.InvalidRequest)
-		s.do("POST", "/v1/blobs?providers=nobody", bytes.NewReader(one), "Content-Type", oneType).wantProblem(t, 404, problem.ProviderNotFound)
+		s.do("POST", "/v1/blobs?providers=absent", bytes.NewReader(one), "Content-Type", oneType).wantProblem(t, 404, problem.ProviderNotFound)
 		if got := s.blobCount(); got != count {
 			t.Errorf("%d blobs were stored though they were refused", got-count)
 		}
 		// Nor is a body asked for that would be refused.
 		w := s.dial(t)
-		w.send("PUT %s?providers=nobody HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n", s.path(d), s.token)
+		w.send("PUT %s?providers=absent HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n", s.path(d), s.token)
 		w.answer("PUT").wantProblem(t, 404, problem.ProviderNotFound)
 
 		writer := "Bearer " + s.newToken(access.ScopeWrite)

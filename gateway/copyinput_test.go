@@ -26,7 +26,7 @@ func TestWrongRequestsForCopies(t *testing.T) {
 			code         problem.Code
 			says         string
 		}{
-			{"unknown provider", "PUT", s.copyPath(d, "nobody"), 404, problem.ProviderNotFound, "kimi"},
+			{"unknown provider", "PUT", s.copyPath(d, "absent"), 404, problem.ProviderNotFound, "kimi"},
 			{"strange provider", "PUT", s.copyPath(d, "%00%2F%F0%9F%99%82"), 404, problem.ProviderNotFound, ""},
 			{"provider not configured", "PUT", s.copyPath(d, "qwen"), 503, problem.ProviderUnavailable, "CAS_QWEN_API_KEY"},
 			{"copy at one not configured", "GET", s.copyPath(d, "qwen"), 503, problem.ProviderUnavailable, "CAS_QWEN_API_KEY"},
@@ -44,14 +44,14 @@ func TestWrongRequestsForCopies(t *testing.T) {
 			{"retry of a third kind", "PUT", s.copyPath(d, "kimi") + "?retry=maybe", 400, problem.InvalidRequest, "retry"},
 			{"unknown kind of reference", "GET", s.path(d) + "/references/kimi?kind=telepathy", 422, problem.ProviderRejected, "file_id"},
 			{"reference for another purpose", "GET", s.path(d) + "/references/kimi?purpose=image", 422, problem.ProviderRejected, ""},
-			{"reference at an unknown provider", "GET", s.path(d) + "/references/nobody", 404, problem.ProviderNotFound, ""},
+			{"reference at an unknown provider", "GET", s.path(d) + "/references/absent", 404, problem.ProviderNotFound, ""},
 			{"text by one that has none", "GET", s.path(d) + "/text?provider=glm", 422, problem.ProviderRejected, "extracts no text"},
-			{"text by an unknown provider", "GET", s.path(d) + "/text?provider=nobody", 404, problem.ProviderNotFound, ""},
+			{"text by an unknown provider", "GET", s.path(d) + "/text?provider=absent", 404, problem.ProviderNotFound, ""},
 			{"text of a program", "GET", s.path(program) + "/text", 422, problem.ProviderRejected, ".exe"},
-			{"lost at an unknown provider", "POST", s.copyPath(d, "nobody") + "/lost", 404, problem.ProviderNotFound, ""},
+			{"lost at an unknown provider", "POST", s.copyPath(d, "absent") + "/lost", 404, problem.ProviderNotFound, ""},
 			{"apply of a third kind", "POST", "/v1/providers/kimi/reconcile?apply=maybe", 400, problem.InvalidRequest, "apply"},
-			{"unknown provider's state", "GET", "/v1/providers/nobody", 404, problem.ProviderNotFound, ""},
-			{"reconcile at an unknown provider", "POST", "/v1/providers/nobody/reconcile", 404, problem.ProviderNotFound, ""},
+			{"unknown provider's state", "GET", "/v1/providers/absent", 404, problem.ProviderNotFound, ""},
+			{"reconcile at an unknown provider", "POST", "/v1/providers/absent/reconcile", 404, problem.ProviderNotFound, ""},
 			{"reconcile at one not configured", "POST", "/v1/providers/qwen/reconcile", 503, problem.ProviderUnavailable, ""},
 		} {
 			t.Run(tt.name, func(t *testing.T) {

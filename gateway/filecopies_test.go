@@ -72,10 +72,10 @@ func TestCopiesOfFiles(t *testing.T) {
 		}
 
 		for path, code := range map[string]problem.Code{
-			s.fileCopyPath(note.ID, "nobody"):       problem.ProviderNotFound,
-			s.fileCopyPath("file-nobody", "kimi"):   problem.FileNotFound,
-			"/v1/files/file-nobody/copies":          problem.FileNotFound,
-			"/v1/files/file-nobody/text":            problem.FileNotFound,
+			s.fileCopyPath(note.ID, "absent"):       problem.ProviderNotFound,
+			s.fileCopyPath("file-absent", "kimi"):   problem.FileNotFound,
+			"/v1/files/file-absent/copies":          problem.FileNotFound,
+			"/v1/files/file-absent/text":            problem.FileNotFound,
 			"/v1/files/x/references/kimi":           problem.FileNotFound,
 			"/v1/files/" + note.ID + "/copies/qwen": problem.ProviderUnavailable,
 		} {

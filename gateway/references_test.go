@@ -166,7 +166,7 @@ func TestProvidersAndTheirHealth(t *testing.T) {
 			t.Errorf("%+v after %v", problem, time.Since(begun))
 		}
 		if c := s.ensure(small, "kimi"); c.ProviderFileID != kept.ProviderFileID {
-			t.Errorf("a copy that is there: %+v", c)
+			t.Errorf("an existing copy: %+v", c)
 		}
 		s.wantBlob([]byte("small"))
 		s.put(random(1000))

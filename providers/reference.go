@@ -2,28 +2,27 @@ package providers
 
 // ReferenceKind is a way to use a blob in a request to a provider.
 type ReferenceKind struct {
-	// Name is what callers choose it by, such as image_url or file_id.
+	// Name is the name in requests, such as image_url or file_id.
 	Name string
-	// Needs is what it is made of.
+	// Needs is the material of the reference.
 	Needs Need
-	// Purpose is what a copy for it must be stored for, where Needs is NeedCopy or
-	// NeedText.
+	// Purpose is the purpose of its copy, if Needs is NeedCopy or NeedText.
 	Purpose string
-	// Where says in a few words where in a request it goes.
+	// Where says in a few words to which part of a request it belongs.
 	Where string
 }
 
-// Need is what a reference is made of.
+// Need is the material of a reference.
 type Need string
 
-// What references are made of.
+// The materials of references.
 const (
 	NeedCopy Need = "copy" // the id of a ready copy
 	NeedText Need = "text" // the text the provider extracted
 	NeedURL  Need = "url"  // a URL the provider can read the blob at; no copy at all
 )
 
-// Material is what a reference is built from; only what its kind needs is set.
+// Material has the values for a reference. Only the value that its kind needs is set.
 type Material struct {
 	FileID    string
 	Text      string

@@ -12,25 +12,24 @@ import (
 	"casgate/cas"
 )
 
-// maxRemoteBase is how many bytes of a file's own name its remote name keeps. With
-// all that comes after it, the whole stays below the 255 bytes that file systems
-// and most providers take.
+// maxRemoteBase is the largest number of bytes of a file's own name in its remote
+// name. The whole remote name then stays below 255 bytes, the limit of file systems
+// and most providers.
 const maxRemoteBase = 120
 
-// digestHex is how many hex digits of a blob's digest its remote names carry.
+// digestHex is the number of hex digits of the digest in a remote name.
 const digestHex = 16
 
-// RemoteName returns the name a copy is uploaded under:
-// <name>-<16 hex of the digest>-<fence><extension>. The digest in it is how a
-// remote file is recognised when the reply to its upload was lost, and the fence
-// makes the name one of its own for each attempt, since a provider may rename
-// what repeats a name.
+// RemoteName returns the remote name of a copy: <name>-<16 hex of the
+// digest>-<fence><extension>. The digest identifies the remote file if the reply to
+// its upload was lost. The fence makes the name different for each attempt, since a
+// provider may rename a file with a known name.
 func RemoteName(name string, d cas.Digest, extension string, fence int64) string {
 	return remoteBase(name) + "-" + RemoteNameDigest(d) + "-" + strconv.FormatInt(fence, 10) + extension
 }
 
-// remoteBase makes a name harmless: no folders, no control characters, no
-// extension, not too long.
+// remoteBase returns a name without folders, control characters and extension, of
+// at most maxRemoteBase bytes.
 func remoteBase(name string) string {
 	name = CleanName(name)
 	name = strings.TrimSuffix(name, path.Ext(name))
@@ -43,8 +42,8 @@ func remoteBase(name string) string {
 	return cmp.Or(strings.Trim(name, " ."), "file")
 }
 
-// CleanName returns the last part of a name, without what could mislead a
-// provider or break a header: control and formatting characters, quotes,
+// CleanName returns the last part of a name, without characters that could mislead
+// a provider or break a header: control and formatting characters, quotes,
 // backslashes.
 func CleanName(name string) string {
 	name = name[strings.LastIndexAny(name, `/\`)+1:]
@@ -68,12 +67,11 @@ type ParsedRemoteName struct {
 	Extension string
 }
 
-// ParseRemoteName takes a remote name apart; ok is false where it isn't one of
-// ours. Kimi puts " (1)" and so on before the extension of a name that it has
-// already.
+// ParseRemoteName splits a remote name. ok is false if RemoteName did not make it.
+// Kimi inserts " (1)" and so on before the extension of a name that already exists.
 func ParseRemoteName(name string) (n ParsedRemoteName, ok bool) {
-	// The extension is what comes after our fence, and not what path.Ext takes for it:
-	// some have two dots.
+	// The extension begins after the fence. path.Ext would be wrong for extensions
+	// with two dots.
 	for i := len(name); i > 0; {
 		i = strings.LastIndexByte(name[:i], '-')
 		if i < digestHex+1 {
@@ -118,9 +116,9 @@ func isLowerHex(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') }) < 0
 }
 
-// Extension returns what decides how a provider reads a file: the extension of
-// its name, lower-case with its dot, else the usual one of its media type, else
-// nothing.
+// Extension returns the extension by which a provider chooses how to read a file.
+// It is the extension of the name, in lower case with its dot; else the usual one
+// of the media type; else empty.
 func Extension(name, mediaType string) string {
 	ext := strings.ToLower(path.Ext(CleanName(name)))
 	if len(ext) > 1 && len(ext) <= 16 && strings.IndexFunc(ext[1:], func(r rune) bool {
@@ -135,8 +133,9 @@ func Extension(name, mediaType string) string {
 	return usualExtensions[mediaType]
 }
 
-// usualExtensions are those of media types that providers take. Go's own table
-// depends on the machine, and lists several for a type in no useful order.
+// usualExtensions maps media types that providers take to extensions. Go's own
+// table depends on the machine, and has several extensions for a type in no useful
+// order.
 var usualExtensions = map[string]string{
 	"application/epub+zip":           ".epub",
 	"application/json":               ".json",
@@ -176,5 +175,5 @@ var usualExtensions = map[string]string{
 	"application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
 }
 
-// RemoteNameDigest returns the digits of a digest that remote names carry.
+// RemoteNameDigest returns the digits of a digest that are part of remote names.
 func RemoteNameDigest(d cas.Digest) string { return d.Hex()[:digestHex] }

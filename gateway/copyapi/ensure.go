@@ -53,8 +53,8 @@ func (h *Handlers) ReportLost(c echo.Context) error {
 	if err := request.OptionalJSON(c, &report); err != nil {
 		return err
 	}
-	// The report has to be checked first, so respond-async does not apply. Only after
-	// that is there work that can go on without the request.
+	// The report must be checked first, so respond-async does not apply. Work that can
+	// go on without the request begins after the check.
 	wait := h.Waits.ForResult(c.Request())
 	defer wait.End()
 	made, created, err := h.Copies.ReportLost(wait, q, report.ProviderFileID)

@@ -97,7 +97,7 @@ var touchTests = []test{
 
 var commitTests = []test{
 	{"decides by state and generation", func(t *testing.T, x Index) {
-		const row = 5 // the generation of the row that is there
+		const row = 5 // the generation of the existing row
 		n := 0
 		for _, c := range []struct {
 			state       cas.State

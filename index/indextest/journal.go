@@ -177,7 +177,7 @@ var journalTests = []test{
 		if page := listRecords(t, x, journal.Query{Limit: 2}); page[1] != got {
 			t.Errorf("the record is %+v; the listing has %+v", got, page[1])
 		}
-		for _, id := range []string{"", "nobody", "a\x00", "\xff", strings.Repeat("x", 5000)} {
+		for _, id := range []string{"", "absent", "a\x00", "\xff", strings.Repeat("x", 5000)} {
 			_, err := x.Record(t.Context(), id)
 			if !errors.Is(err, journal.ErrNotFound) || errors.Is(err, cas.ErrIndexUnavailable) {
 				t.Errorf("Record(%.20q): error %v; want one that wraps ErrNotFound only", id, err)

@@ -89,7 +89,7 @@ func TestPresets(t *testing.T) {
 			t.Errorf("%s: %+v, %v", p.Name, opened, err)
 		}
 	}
-	if _, err := openaicompat.Open(providers.Settings{Name: "nobody", APIKey: key}); err == nil || !strings.Contains(err.Error(), "mistral") {
+	if _, err := openaicompat.Open(providers.Settings{Name: "absent", APIKey: key}); err == nil || !strings.Contains(err.Error(), "mistral") {
 		t.Errorf("got %v; want an error that lists the presets", err)
 	}
 }

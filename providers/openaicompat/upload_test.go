@@ -220,12 +220,12 @@ func TestConnectionRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := "http://" + listener.Addr().String()
+	absent := "http://" + listener.Addr().String()
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s := &source{Reader: strings.NewReader("x")}
-	_, err = at(t, preset(t, "openai"), nobody).Upload(t.Context(), s.upload(1))
+	_, err = at(t, preset(t, "openai"), absent).Upload(t.Context(), s.upload(1))
 	e, ok := errors.AsType[*providers.Error](err)
 	if !ok || e.Kind != providers.KindTransient || e.Code != providers.CodeConnection {
 		t.Errorf("got %v; want KindTransient: nothing was sent", err)

@@ -175,7 +175,7 @@ func TestRefusedWithoutAsking(t *testing.T) {
 		is    error
 		words string
 	}{
-		{"unknown provider", replicator.Request{Digest: text, Provider: "nobody"}, "", providers.ErrProviderNotFound, "depot"},
+		{"unknown provider", replicator.Request{Digest: text, Provider: "absent"}, "", providers.ErrProviderNotFound, "depot"},
 		{"unconfigured provider", replicator.Request{Digest: text, Provider: "other"}, providers.CodeNotConfigured, nil, "CAS_OTHER_API_KEY"},
 		{"unknown blob", want(cas.DigestOf([]byte("nothing"))), "", cas.ErrBlobNotFound, ""},
 		{"unknown purpose", replicator.Request{Digest: text, Provider: "depot", Purpose: "p"}, "unknown_purpose", nil, "docs, image"},
