@@ -95,7 +95,7 @@ func TestEachOperationLeavesOneRecord(t *testing.T) {
 		a := newAudit(s)
 		b := []byte("some text to be kept")
 		d := cas.DigestOf(b)
-		absent := cas.DigestOf([]byte("absent has it"))
+		absent := cas.DigestOf([]byte("never uploaded"))
 
 		// Uploads.
 		a.of(s.do("PUT", s.path(d)+"?name=x.txt", bytes.NewReader(b)), api.Record{Kind: "upload", Digest: &d, Bytes: 20})
