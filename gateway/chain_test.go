@@ -147,10 +147,6 @@ func TestProviderThatFailsAllTheWay(t *testing.T) {
 		if health := decode[api.Health](t, s.do("GET", "/readyz", nil)); health.Status != "ok" || health.Providers["kimi"] != "the key is refused" {
 			t.Errorf("%+v", health)
 		}
-		refuse(429, "rate_limit_reached_error", "Your account org<ak-1> request reached organization max RPM: 3, please try again after 20 seconds")
-		if said := put().wantProblem(t, 429, problem.ProviderRateLimited); said.RetryAfter != 20 {
-			t.Errorf("%+v", said)
-		}
 		refuse(429, "exceeded_current_quota_error", "Your account org<ak-1> is suspended, please check your plan and billing details")
 		put().wantProblem(t, 507, problem.ProviderQuota)
 
@@ -181,5 +177,19 @@ func TestProviderThatFailsAllTheWay(t *testing.T) {
 		eventually(t, "the provider to be tried again", func() bool {
 			return s.do("PUT", s.copyPath(other, "kimi")+"?retry=true", nil).StatusCode == 200
 		})
+
+		// The account is too busy, which holds back its other uploads, too.
+		refuse(429, "rate_limit_reached_error", "Your account org<ak-1> request reached organization max RPM: 3, please try again after 20 seconds")
+		sent := atKimi.Requests(providers.OpUpload)
+		for i, name := range []string{"refused", "held back"} {
+			busy := s.putNamed(name, "x.txt")
+			said := s.do("PUT", s.copyPath(busy, "kimi"), nil).wantProblem(t, 429, problem.ProviderRateLimited)
+			if said.RetryAfter != 20 && (i == 0 || said.RetryAfter < 10) {
+				t.Errorf("%s: %+v", name, said)
+			}
+		}
+		if n := atKimi.Requests(providers.OpUpload) - sent; n != 1 {
+			t.Errorf("%d uploads were sent", n)
+		}
 	})
 }

@@ -71,6 +71,7 @@ type Error struct {
 // Codes of errors that the provider didn't report.
 const (
 	CodeUnavailable   = "unavailable"    // the circuit breaker is open: the provider failed too often
+	CodeLimited       = "limited"        // the call was not made: the account's limits left no room for it
 	CodeNotConfigured = "not_configured" // the provider has no key
 	CodeTimeout       = "timeout"        // no answer in time
 	CodeConnection    = "connection"     // the connection failed

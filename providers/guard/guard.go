@@ -1,8 +1,8 @@
-// Package guard has the decorators of a provider: limits, retries, a circuit breaker,
+// Package guard has the decorators of a provider: a hold after refusals, limits, retries, a circuit breaker,
 // a health check, metrics and the log. Each decorator wraps a providers.Provider, and
 // can be used alone. New combines them, from the inside out:
 //
-//	adapter ◀ Limit ◀ Retry ◀ Break ◀ Watch ◀ Observe
+//	adapter ◀ Hold ◀ Limit ◀ Retry ◀ Break ◀ Watch ◀ Observe
 //
 // So each attempt of a call waits for its own slot, and occupies no slot between two
 // attempts. The breaker counts the outcome after all attempts. Metrics and the log
@@ -20,6 +20,7 @@ import (
 
 // Options configures a Guard. The zero value of each part means its defaults.
 type Options struct {
+	Hold    HoldOptions
 	Limit   LimitOptions
 	Retry   RetryOptions
 	Break   BreakOptions
@@ -40,7 +41,7 @@ func New(p providers.Provider, o Options) *Guard {
 	observer.breakerMade()
 	o.Retry.retrying = observer.retrying
 	o.Break.changed = observer.breakerChanged
-	watcher := Watch(Break(Retry(Limit(p, o.Limit), o.Retry), o.Break), o.Watch)
+	watcher := Watch(Break(Retry(Limit(Hold(p, o.Hold), o.Limit), o.Retry), o.Break), o.Watch)
 	observer.next = watcher
 	return &Guard{Observer: observer, watcher: watcher}
 }

@@ -75,7 +75,7 @@ func TestRestingTakesUpNoPlace(t *testing.T) {
 		inner := inOrder(asking)
 		g := guard.New(inner, guard.Options{Limit: guard.LimitOptions{Concurrency: 1}})
 		var all sync.WaitGroup
-		all.Go(func() { calls(t.Context(), t, g, providers.OpUpload, 1) })
+		all.Go(func() { calls(t.Context(), t, g, providers.OpList, 1) })
 		synctest.Wait()
 		start := time.Now()
 		calls(t.Context(), t, g, providers.OpDelete, 1)

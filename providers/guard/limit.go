@@ -16,7 +16,7 @@ import (
 
 // CodeLimited is the code of an error for a call that was not made, since the account's
 // limits left no slot for it in time.
-const CodeLimited = "limited"
+const CodeLimited = providers.CodeLimited
 
 // LimitOptions limits the calls of an account. For each number 0 means the default,
 // and a negative number means unlimited.

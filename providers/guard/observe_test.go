@@ -59,7 +59,7 @@ func TestMetrics(t *testing.T) {
 		inner := able{fake: inOrder(nil, err503, nil, fail(providers.KindLost, 404, ""), errors.New("what?"), fail(providers.KindQuota, 429, ""))}
 		g := guard.New(inner, guard.Options{Observe: observed})
 		_ = call(t.Context(), g, providers.OpUpload)
-		_ = call(t.Context(), g, providers.OpUpload) // the second attempt goes well
+		_ = call(t.Context(), g, providers.OpDelete) // the second attempt goes well
 		_ = call(t.Context(), g, providers.OpDelete) // of a file that is lost
 		_ = call(t.Context(), g, providers.OpDelete)
 		_ = call(t.Context(), g, providers.OpUpload)
@@ -90,7 +90,8 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 		want := map[string]float64{
-			"calls_total{op=upload,outcome=ok,provider=fake}":         2,
+			"calls_total{op=upload,outcome=ok,provider=fake}":         1,
+			"calls_total{op=delete,outcome=ok,provider=fake}":         1,
 			"calls_total{op=upload,outcome=quota,provider=fake}":      1,
 			"calls_total{op=delete,outcome=lost,provider=fake}":       1,
 			"calls_total{op=delete,outcome=unknown,provider=fake}":    1,
@@ -102,8 +103,8 @@ func TestMetrics(t *testing.T) {
 			"calls_in_flight{op=delete,provider=fake}":                0,
 			"calls_in_flight{op=text,provider=fake}":                  0,
 			"calls_in_flight{op=delete,provider=other}":               0,
-			"uploaded_bytes_total{provider=fake}":                     10,
-			"retries_total{op=upload,provider=fake}":                  1,
+			"uploaded_bytes_total{provider=fake}":                     5,
+			"retries_total{op=delete,provider=fake}":                  1,
 			"breakers{provider=fake,state=closed}":                    2,
 			"breakers{provider=other,state=closed}":                   0,
 			"breakers{provider=other,state=open}":                     1,

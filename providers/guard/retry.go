@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net/http"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -40,10 +39,8 @@ type Retrier struct {
 // returns the error at once. If the context ends during a wait, the error is the last
 // attempt's and wraps the context's.
 //
-// An upload is repeated, with its content opened again, only if the answer says that
-// the provider stored nothing: 429, 503, or no connection. After another 5xx the file
-// may exist, so the caller must search the list of remote files first. An upload whose
-// content can't be read is not repeated. A list is repeated only before its first
+// An upload is never repeated, since each attempt may cost all its bytes: package
+// replicator decides when to send them again. A list is repeated only before its first
 // file, and Text and Download only before their stream.
 func Retry(p providers.Provider, o RetryOptions) *Retrier {
 	o.Attempts = cmp.Or(o.Attempts, 3)
@@ -94,15 +91,10 @@ func (r *Retrier) try(ctx context.Context, c *call, do func() error) (func(error
 func repeatable(c *call, err error) (*providers.Error, bool) {
 	e, ok := errors.AsType[*providers.Error](err)
 	_, own := providers.GatewayFault(err)
-	if !ok || e.Kind != providers.KindTransient || c.begun || own || isUnsent(err) {
+	if !ok || e.Kind != providers.KindTransient || c.op == providers.OpUpload || c.begun || own || isUnsent(err) {
 		return nil, false
 	}
-	if c.op != providers.OpUpload {
-		return e, true
-	}
-	tookNothing := e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable ||
-		e.Status == 0 && e.Code == providers.CodeConnection
-	return e, tookNothing
+	return e, true
 }
 
 // interrupted is the error of a call whose context ended before the next attempt.

@@ -70,7 +70,7 @@ func (r *Replicator) classifyFailure(ctx context.Context, c ledger.Copy, made pr
 		f.State, f.After = ledger.StateFailed, max(e.RetryAfter, fullDelay)
 	case e.Kind == providers.KindAuth:
 		f.State, f.After = ledger.StateFailed, max(e.RetryAfter, authDelay)
-	case e.Code == providers.CodeUnavailable: // no attempt was made; wait until the provider works again
+	case notMade(e): // no attempt was made; wait until the provider works again
 	case c.Attempts >= r.o.MaxAttempts:
 		f.State, f.After = ledger.StateFailed, max(e.RetryAfter, fullDelay)
 	}
@@ -81,6 +81,10 @@ func (r *Replicator) classifyFailure(ctx context.Context, c ledger.Copy, made pr
 	case own: // the provider never got the whole content
 	case e.Kind == providers.KindUnknown, e.Kind == providers.KindTransient && e.Status >= 500:
 		f.Uncertain = true // a server that failed during the upload may have stored the file
+	}
+	if f.State == ledger.StatePending && !f.Uncertain && !c.Uncertain {
+		// If a file may be left, the next attempt searches for it before it sends anything.
+		f.After = max(f.After, r.budget.wait(c.Key))
 	}
 	if old := c; old.FileID != "" && old.State == ledger.StateUploading {
 		old.State = ledger.StateReady

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"casgate/providers"
 	"casgate/providers/ledger"
 )
 
@@ -18,7 +17,7 @@ type copyResult struct {
 // makeOrWait returns when the copy is ready. It makes the copy itself if it gets the
 // claim; otherwise it waits for the gateway that has the claim.
 //
-// The breaker of a provider may refuse every call. After as many refusals as a copy
+// The breaker of a provider, or its limits, may refuse every call. After as many refusals as a copy
 // has attempts, makeOrWait returns the error, and the copy stays pending.
 func (r *Replicator) makeOrWait(ctx context.Context, j job) (copyResult, error) {
 	refusals := 0
@@ -54,7 +53,7 @@ func (r *Replicator) makeOrWait(ctx context.Context, j job) (copyResult, error) 
 			if made.State != ledger.StatePending || untilDue(made) > patience {
 				return copyResult{copy: made}, err
 			}
-			if e, ok := errors.AsType[*providers.Error](err); ok && e.Code == providers.CodeUnavailable {
+			if notMade(err) {
 				if refusals++; refusals >= r.o.MaxAttempts {
 					return copyResult{copy: made}, err
 				}

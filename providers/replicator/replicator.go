@@ -42,6 +42,7 @@ type Replicator struct {
 	flights    singleflight.Group
 	changes    *changes
 	uses       *uses
+	budget     *sendBudget
 	requesters *requesters
 	nudge      chan struct{} // a value means that the ledger has work
 
@@ -74,6 +75,7 @@ func New(o Options) (*Replicator, error) {
 		metrics:    newMetrics(o.Registry),
 		changes:    newChanges(),
 		uses:       newUses(),
+		budget:     newSendBudget(),
 		requesters: newRequesters(),
 		nudge:      make(chan struct{}, 1),
 	}

@@ -15,7 +15,7 @@ var errLeaseLost = errors.New("the lease was lost")
 const (
 	// patience is the longest delay between two attempts that a caller waits for. With a
 	// longer delay the caller gets the failure, and the queue makes the next attempt.
-	patience = 5 * time.Second
+	patience = 10 * time.Second
 )
 
 // waitError returns the error for a caller if waiting for the row is useless, or nil.

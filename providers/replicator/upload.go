@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"casgate/providers"
@@ -36,6 +37,11 @@ func (r *Replicator) findOrUpload(ctx context.Context, j job, c ledger.Copy) (pr
 			r.metrics.count(c.Provider, outcomeAdopted)
 			r.o.OnStep(StepAdopted)
 			return f, nil
+		}
+	}
+	if !j.wanted.Retry {
+		if err := r.budget.check(c.Key); err != nil {
+			return providers.RemoteFile{}, err
 		}
 	}
 	// Files of earlier attempts are known now. From here on only this upload is
@@ -74,6 +80,7 @@ func (r *Replicator) findOrUpload(ctx context.Context, j job, c ledger.Copy) (pr
 // upload sends the blob.
 func (r *Replicator) upload(ctx context.Context, j job, c ledger.Copy) (providers.RemoteFile, error) {
 	name := providers.RemoteName(c.Name, c.Digest, c.Extension, c.Fence)
+	var sent atomic.Int64
 	f, err := j.provider.Upload(ctx, providers.Upload{
 		Purpose:   c.Purpose,
 		Name:      name,
@@ -85,11 +92,12 @@ func (r *Replicator) upload(ctx context.Context, j job, c ledger.Copy) (provider
 				return nil, err
 			}
 			if content.Body == nil {
-				return io.NopCloser(bytes.NewReader(content.Bytes)), nil // verified before it was cached
+				return sentBytes{io.NopCloser(bytes.NewReader(content.Bytes)), &sent}, nil // verified before it was cached
 			}
-			return content.Body, nil
+			return sentBytes{content.Body, &sent}, nil
 		},
 	})
+	r.budget.spend(c.Key, sent.Load(), err)
 	if err != nil {
 		return f, err
 	}

@@ -1,0 +1,92 @@
+package guard_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"casgate/providers"
+	"casgate/providers/guard"
+)
+
+func tooMany(wait time.Duration) *providers.Error {
+	e := fail(providers.KindTransient, 429, "rate_limit_reached_error")
+	e.TooMany, e.RetryAfter = true, wait
+	return e
+}
+
+// TestRefusedUploadsAreHeldBack: a 429 holds back the other uploads of the account, and no
+// other call.
+func TestRefusedUploadsAreHeldBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inner := inOrder(tooMany(0), nil, tooMany(3*time.Second))
+		p := guard.Hold(inner, guard.HoldOptions{})
+		start := time.Now()
+		if err := call(t.Context(), p, providers.OpUpload); providers.KindOf(err) != providers.KindTransient {
+			t.Fatalf("got %v", err)
+		}
+		if err := call(t.Context(), p, providers.OpDelete); err != nil || time.Since(start) > 0 {
+			t.Errorf("a delete took %v: %v", time.Since(start), err)
+		}
+		if err := call(t.Context(), p, providers.OpUpload); !errors.Is(err, inner.answer(t.Context(), providers.OpUpload, 3)) || time.Since(start) != time.Second {
+			t.Errorf("the next upload took %v: %v", time.Since(start), err)
+		}
+		if err := call(t.Context(), p, providers.OpUpload); err != nil || time.Since(start) != 4*time.Second {
+			t.Errorf("the last upload took %v: %v", time.Since(start), err)
+		}
+		if err := call(t.Context(), p, providers.OpUpload); err != nil || time.Since(start) != 4*time.Second {
+			t.Errorf("after a success: %v: %v", time.Since(start), err)
+		}
+	})
+}
+
+// TestLongHold: an upload doesn't wait for long.
+func TestLongHold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inner := inOrder(tooMany(time.Minute))
+		p := guard.Hold(inner, guard.HoldOptions{})
+		_ = call(t.Context(), p, providers.OpUpload) // refused
+		start := time.Now()
+		e := errorOf(t, call(t.Context(), p, providers.OpUpload))
+		if e.Code != guard.CodeLimited || e.RetryAfter != time.Minute || e.Kind != providers.KindTransient || time.Since(start) > 0 || inner.count() != 1 {
+			t.Errorf("after %v: %+v, %d calls", time.Since(start), e, inner.count())
+		}
+		time.Sleep(time.Minute)
+		if err := call(t.Context(), p, providers.OpUpload); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestOneAtATimeAfterARefusal: of many uploads only one at a time tests whether the limit
+// is over, and less often each time.
+func TestOneAtATimeAfterARefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inner := always(tooMany(0))
+		p := guard.Hold(inner, guard.HoldOptions{})
+		_ = call(t.Context(), p, providers.OpUpload) // refused
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					if e := errorOf(t, call(ctx, p, providers.OpUpload)); e.Kind != providers.KindTransient || !e.TooMany {
+						t.Errorf("got %v", e)
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+		if n := inner.count(); n < 4 || n > 6 { // at 0, 1, 3, 7 and 15 s
+			t.Errorf("%d uploads reached the provider in 15 s", n)
+		}
+	})
+}
