@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -77,9 +78,18 @@ func (p *Provider) textFailure(err error) error {
 // U+FFFD.
 func newTextReader(body io.Reader) (io.Reader, error) {
 	src := bufio.NewReaderSize(body, textHead)
+	// A read error comes again with the next Peek.
+	if mark, err := src.Peek(len(byteOrderMark)); err == nil && string(mark) == byteOrderMark {
+		if _, err := src.Discard(len(mark)); err != nil {
+			return nil, err
+		}
+	}
 	head, err := src.Peek(textHead)
 	if err != nil && err != io.EOF {
 		return nil, err
+	}
+	if noContent(head) {
+		return strings.NewReader(""), nil
 	}
 	start, wrapped := contentStart(head)
 	if !wrapped {
@@ -91,11 +101,30 @@ func newTextReader(body io.Reader) (io.Reader, error) {
 	return &textReader{src: src, next: quotedRune}, nil
 }
 
+const byteOrderMark = "\uFEFF"
+
+// noContent reports whether an answer is the whole object that has the text, with null
+// in place of the text.
+func noContent(head []byte) bool {
+	var answer map[string]json.RawMessage
+	if json.Unmarshal(head, &answer) != nil || string(answer["content"]) != "null" {
+		return false
+	}
+	for name := range answer {
+		if name != "content" && !slices.Contains(otherNames, name) {
+			return false
+		}
+	}
+	return true
+}
+
+// otherNames are the names in Kimi's answer beside "content".
+var otherNames = []string{"file_type", "filename", "title", "type"}
+
 // contentStart returns the offset of the text, after the opening quote of the string
 // "content". Wrapped is false if the answer isn't such an object: only Kimi's names may
 // come before the text.
 func contentStart(head []byte) (start int, wrapped bool) {
-	known := []string{"file_type", "filename", "title", "type"}
 	decoder := json.NewDecoder(bytes.NewReader(head))
 	if open, err := decoder.Token(); err != nil || open != json.Delim('{') {
 		return 0, false
@@ -112,7 +141,7 @@ func contentStart(head []byte) (start int, wrapped bool) {
 			rest, quote := bytes.CutPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte(`"`))
 			return len(head) - len(rest), colon && quote
 		}
-		if text, ok := name.(string); !ok || !slices.Contains(known, text) {
+		if text, ok := name.(string); !ok || !slices.Contains(otherNames, text) {
 			return 0, false
 		}
 		if value, err := decoder.Token(); err != nil || value == json.Delim('{') || value == json.Delim('[') {
