@@ -227,7 +227,9 @@ func startCopier(t *testing.T, p *parts, change func(*replicator.Options), gatew
 	t.Helper()
 	kimi := newRemote("kimi")
 	p.copies = func(o *replicator.Options) {
-		o.Providers = []providers.Guarded{newRemote("glm"), reader{kimi}}
+		glm := newRemote("glm")
+		glm.about.Host = "127.0.0.1" // so it can reach the gateway's URLs
+		o.Providers = []providers.Guarded{glm, reader{kimi}}
 		o.Unconfigured = map[string]string{"qwen": "set CAS_QWEN_API_KEY"}
 		if change != nil {
 			change(o)

@@ -76,17 +76,45 @@ func Account(provider, host, credential string) string {
 	return hex.EncodeToString(sum[:6]) + "@" + host
 }
 
-// DefaultPurpose returns the purpose for a blob of this media type and a name with
-// this extension. The media type decides, except if its purpose doesn't accept the
-// extension and another purpose lists it: a file's owner chose the name, while the
-// media type may come from the file's first bytes.
+// Placement is where a provider stores a file.
+type Placement struct {
+	Purpose Purpose
+	// Extension is the extension of the remote name.
+	Extension string
+}
+
+// Place returns the placement of a file. An empty purpose means the one that fits the
+// file best. Whether the provider takes the file, Check says. An unknown purpose is an
+// error of KindPermanent.
+func (d Description) Place(t FileType, purpose string) (Placement, error) {
+	p := d.DefaultPurpose(t.MediaType, t.Extension)
+	if purpose != "" {
+		var err error
+		if p, err = d.Purpose(purpose, ""); err != nil {
+			return Placement{}, err
+		}
+	}
+	extension, _ := p.ExtensionOf(t)
+	return Placement{p, extension}, nil
+}
+
+// DefaultPurpose returns the purpose for a file of this media type whose name has this
+// extension. The media type decides, except if its purpose doesn't accept the
+// extension and another purpose lists it: a file's owner chose the name. If no purpose
+// lists it, the media type's own extension counts.
 func (d Description) DefaultPurpose(mediaType, extension string) Purpose {
+	t := FileType{mediaType, extension}
 	usual := d.defaultPurpose(mediaType)
 	if len(usual.Extensions) == 0 || slices.Contains(usual.Extensions, extension) {
 		return usual
 	}
 	for _, p := range d.Purposes {
 		if slices.Contains(p.Extensions, extension) {
+			return p
+		}
+	}
+	for _, p := range slices.Concat([]Purpose{usual}, d.Purposes) {
+		if _, ok := p.ExtensionOf(t); ok {
 			return p
 		}
 	}
@@ -120,7 +148,7 @@ func (d Description) purposeNames() []string {
 }
 
 func (d Description) defaultPurpose(mediaType string) Purpose {
-	mediaType, _, _ = strings.Cut(mediaType, ";")
+	mediaType = BaseType(mediaType)
 	major, _, _ := strings.Cut(mediaType, "/")
 	for _, p := range d.Purposes {
 		if slices.Contains(p.MediaTypes, mediaType) || slices.Contains(p.MediaTypes, major+"/*") {
@@ -139,7 +167,7 @@ func (d Description) Check(p Purpose, extension string, size int64) error {
 	if len(p.Extensions) > 0 && !slices.Contains(p.Extensions, extension) {
 		message := fmt.Sprintf("%s takes no %s files under the purpose %s", d.Provider, extension, p.Name)
 		if extension == "" {
-			message = fmt.Sprintf("%s takes only certain extensions under the purpose %s, and the blob's name has no extension", d.Provider, p.Name)
+			message = fmt.Sprintf("%s takes only certain extensions under the purpose %s, and neither the file's name nor its bytes tell one", d.Provider, p.Name)
 		}
 		return refuse("unsupported_extension", message, "name the file with one of "+strings.Join(p.Extensions, " ")+", or choose another purpose")
 	}

@@ -52,7 +52,7 @@ type Error struct {
 	// Status is the answer's HTTP status; 0 without an answer.
 	Status int `json:"status,omitempty"`
 	// Code is the provider's code. For an error without an answer it is one of the
-	// gateway's: unknown_purpose, unsupported_extension, empty_file, file_too_large,
+	// gateway's: unknown_purpose, unsupported_extension, empty_file, file_too_large, url_unreachable,
 	// unavailable, not_configured, timeout, connection.
 	Code string `json:"code,omitempty"`
 	// Message is the provider's message, shortened.

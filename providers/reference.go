@@ -10,6 +10,9 @@ type ReferenceKind struct {
 	Purpose string
 	// Where says in a few words to which part of a request it belongs.
 	Where string
+	// MaxSize is the maximum size of the blob in bytes, where Needs is NeedURL; 0 means
+	// that the provider states none. A purpose has the limits of copies.
+	MaxSize int64
 }
 
 // Need is the material of a reference.

@@ -2,7 +2,6 @@ package providers
 
 import (
 	"cmp"
-	"mime"
 	"path"
 	"strconv"
 	"strings"
@@ -23,16 +22,19 @@ const digestHex = 16
 // RemoteName returns the remote name of a copy: <name>-<16 hex of the
 // digest>-<fence><extension>. The digest identifies the remote file if the reply to
 // its upload was lost. The fence makes the name different for each attempt, since a
-// provider may rename a file with a known name.
+// provider may rename a file with a known name. The name keeps an extension that is not
+// the remote one: main.rs becomes main.rs-….txt.
 func RemoteName(name string, d cas.Digest, extension string, fence int64) string {
-	return remoteBase(name) + "-" + RemoteNameDigest(d) + "-" + strconv.FormatInt(fence, 10) + extension
+	return remoteBase(name, extension) + "-" + RemoteNameDigest(d) + "-" + strconv.FormatInt(fence, 10) + extension
 }
 
-// remoteBase returns a name without folders, control characters and extension, of
-// at most maxRemoteBase bytes.
-func remoteBase(name string) string {
+// remoteBase returns a name without folders and control characters, of at most
+// maxRemoteBase bytes. It removes the extension if it is the remote one.
+func remoteBase(name, extension string) string {
 	name = CleanName(name)
-	name = strings.TrimSuffix(name, path.Ext(name))
+	if own := path.Ext(name); strings.EqualFold(own, extension) {
+		name = name[:len(name)-len(own)]
+	}
 	if len(name) > maxRemoteBase {
 		name = name[:maxRemoteBase]
 		for !utf8.ValidString(name) { // a character was cut
@@ -114,65 +116,6 @@ func trimRepeat(s string) string {
 
 func isLowerHex(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') }) < 0
-}
-
-// Extension returns the extension by which a provider chooses how to read a file.
-// It is the extension of the name, in lower case with its dot; else the usual one
-// of the media type; else empty.
-func Extension(name, mediaType string) string {
-	ext := strings.ToLower(path.Ext(CleanName(name)))
-	if len(ext) > 1 && len(ext) <= 16 && strings.IndexFunc(ext[1:], func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && r != '_' && r != '+'
-	}) < 0 {
-		return ext
-	}
-	mediaType, _, err := mime.ParseMediaType(mediaType)
-	if err != nil {
-		return ""
-	}
-	return usualExtensions[mediaType]
-}
-
-// usualExtensions maps media types that providers take to extensions. Go's own
-// table depends on the machine, and has several extensions for a type in no useful
-// order.
-var usualExtensions = map[string]string{
-	"application/epub+zip":           ".epub",
-	"application/json":               ".json",
-	"application/jsonl":              ".jsonl",
-	"application/x-ndjson":           ".jsonl",
-	"application/msword":             ".doc",
-	"application/pdf":                ".pdf",
-	"application/vnd.ms-excel":       ".xls",
-	"application/vnd.ms-powerpoint":  ".ppt",
-	"application/x-mobipocket-ebook": ".mobi",
-	"application/yaml":               ".yaml",
-	"audio/mpeg":                     ".mp3",
-	"audio/wav":                      ".wav",
-	"image/gif":                      ".gif",
-	"image/jpeg":                     ".jpg",
-	"image/png":                      ".png",
-	"image/webp":                     ".webp",
-	"image/bmp":                      ".bmp",
-	"image/svg+xml":                  ".svg",
-	"image/tiff":                     ".tiff",
-	"text/csv":                       ".csv",
-	"text/html":                      ".html",
-	"text/markdown":                  ".md",
-	"text/plain":                     ".txt",
-	"text/css":                       ".css",
-	"text/javascript":                ".js",
-	"video/3gpp":                     ".3gp",
-	"video/mp4":                      ".mp4",
-	"video/mpeg":                     ".mpeg",
-	"video/quicktime":                ".mov",
-	"video/webm":                     ".webm",
-	"video/x-flv":                    ".flv",
-	"video/x-ms-wmv":                 ".wmv",
-	"video/x-msvideo":                ".avi",
-	"application/vnd.openxmlformats-officedocument.wordprocessingml.document":   ".docx",
-	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet":         ".xlsx",
-	"application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
 }
 
 // RemoteNameDigest returns the digits of a digest that are part of remote names.

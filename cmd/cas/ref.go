@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/netip"
-	"net/url"
 	"regexp"
 	"strings"
 
@@ -79,30 +77,12 @@ func (c *refCmd) note(shown *terminal.Progress, ref api.Reference) {
 	if ref.ExpiresAt != nil {
 		shown.Note("it works until %s UTC", terminal.Time(*ref.ExpiresAt, ""))
 	}
-	if host := localHost(ref); host != "" {
-		shown.Note("%s can't reach %s, which is this machine's own: set CAS_PUBLIC_URL at the gateway to where it is reached from outside", c.Provider, host)
+	if ref.Warning != "" {
+		shown.Note("%s", ref.Warning)
 	}
 	if ref.Simulated {
 		report.Simulated(shown, []string{ref.Provider})
 	}
-}
-
-// localHost returns the host of the URL in a reference where only the gateway's
-// own machine can reach it.
-func localHost(ref api.Reference) string {
-	var part map[string]json.RawMessage
-	var at struct{ URL string }
-	if json.Unmarshal(ref.Value, &part) != nil || json.Unmarshal(part[ref.Kind], &at) != nil {
-		return "" // a reference of another form, without a URL
-	}
-	u, err := url.Parse(at.URL)
-	if err != nil {
-		return ""
-	}
-	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && ip.IsLoopback() {
-		return u.Host
-	}
-	return ""
 }
 
 // escapedHTML finds backslashes in JSON, each with what follows.

@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/json"
 	"testing"
-
-	"casgate/gateway/api"
 )
 
 func TestPrettyJSON(t *testing.T) {
@@ -24,23 +22,5 @@ func TestPrettyJSON(t *testing.T) {
 	}
 	if got, err := prettyJSON(json.RawMessage(`{"a`)); err == nil {
 		t.Errorf("half an object becomes %s", got)
-	}
-}
-
-func TestURLsThatNoProviderReaches(t *testing.T) {
-	t.Parallel()
-	for value, want := range map[string]string{
-		`{"type":"file_url","file_url":{"url":"http://127.0.0.1:8080/v1"}}`: "127.0.0.1:8080",
-		`{"type":"file_url","file_url":{"url":"http://[::1]:8080/v1"}}`:     "[::1]:8080",
-		`{"type":"file_url","file_url":{"url":"https://localhost/v1"}}`:     "localhost",
-		`{"type":"file_url","file_url":{"url":"https://example.org/v1"}}`:   "",
-		`{"type":"file_url","file_url":{"url":"ms://file_1"}}`:              "",
-		`{"role":"system","content":"http://127.0.0.1/"}`:                   "",
-		`"file_1"`: "",
-		`null`:     "",
-	} {
-		if got := localHost(api.Reference{Kind: "file_url", Value: json.RawMessage(value)}); got != want {
-			t.Errorf("of %s: %q, want %q", value, got, want)
-		}
 	}
 }

@@ -92,4 +92,6 @@ type Reference struct {
 	Copy      *Copy      `json:"copy,omitempty"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 	Simulated bool       `json:"simulated,omitempty"`
+	// Warning says why the reference may not work, such as a URL in a private network.
+	Warning string `json:"warning,omitempty"`
 }

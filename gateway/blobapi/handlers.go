@@ -10,6 +10,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/blobtarget"
 	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
@@ -41,7 +42,7 @@ type Copies interface {
 // UploadCopies begins the copies that uploads ask for.
 type UploadCopies interface {
 	FromQuery(c echo.Context) ([]string, error)
-	Begin(c echo.Context, d cas.Digest, name string, at []string) []api.AskedCopy
+	Begin(c echo.Context, of blobtarget.Target, at []string) []api.AskedCopy
 }
 
 // Signer signs hash URLs.

@@ -8,6 +8,7 @@ import (
 
 	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/blobtarget"
 	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
@@ -78,7 +79,7 @@ func (h *Handlers) take(c echo.Context, upload cas.Upload, copiesAt []string) er
 	if err != nil {
 		return err
 	}
-	return h.answerUpload(c, blob, stored, h.UploadCopies.Begin(c, blob.Digest, upload.Name, copiesAt))
+	return h.answerUpload(c, blob, stored, h.UploadCopies.Begin(c, blobtarget.Target{Digest: blob.Digest, Name: upload.Name, MediaType: upload.MediaType}, copiesAt))
 }
 
 // store stores an upload. If the blob exists already, the body is read and verified all

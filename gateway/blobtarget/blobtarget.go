@@ -12,7 +12,6 @@ import (
 	"casgate/cas"
 	"casgate/gateway/problem"
 	"casgate/gateway/request"
-	"casgate/providers"
 	"casgate/providers/ledger"
 )
 
@@ -34,9 +33,9 @@ type Finder struct {
 // Target is the blob that a request is about.
 type Target struct {
 	Digest cas.Digest // zero: the bytes of an imported file that have not been taken in
-	// Name is the name of the file's copies, if the request gives none; empty for a
-	// blob.
-	Name string
+	// Name is the name of the file's copies, if the request gives none, and MediaType the
+	// type that the file was declared with. Both are empty for a blob.
+	Name, MediaType string
 }
 
 // Find returns the target of a path.
@@ -50,7 +49,7 @@ func (f Finder) Find(c echo.Context) (Target, error) {
 		return Target{}, err
 	}
 	file, err := f.Files.File(c.Request().Context(), id)
-	return Target{file.Digest, CopyName(file)}, problem.WithFile(err, id)
+	return OfFile(file, file.Digest), problem.WithFile(err, id)
 }
 
 // FindBytes is Find for requests that need the bytes: those of an imported file are
@@ -61,7 +60,7 @@ func (f Finder) FindBytes(c echo.Context) (Target, error) {
 		return found, err
 	}
 	file, blob, err := f.FileBytes(c)
-	return Target{blob.Digest, CopyName(file)}, err
+	return OfFile(file, blob.Digest), err
 }
 
 // FileBytes returns the file of a path with its blob, and first takes in the bytes of a
@@ -90,13 +89,9 @@ func (f Finder) FileBytes(c echo.Context) (cas.File, cas.Blob, error) {
 	return cas.File{}, cas.Blob{}, problem.WithFile(err, id)
 }
 
-// CopyName returns the name of a file at providers, which go by extensions: if the
-// name has none it gets that of the media type.
-func CopyName(f cas.File) string {
-	if providers.Extension(f.Name, "") != "" {
-		return f.Name
-	}
-	return f.Name + providers.Extension("", f.MediaType)
+// OfFile returns the target for a file whose bytes have this digest.
+func OfFile(f cas.File, d cas.Digest) Target {
+	return Target{Digest: d, Name: f.Name, MediaType: f.MediaType}
 }
 
 // ErrNotTakenIn is the error for copies of an imported file whose bytes have not been

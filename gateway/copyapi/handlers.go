@@ -62,7 +62,7 @@ func (h *Handlers) requestWithBytes(c echo.Context) (replicator.Request, error) 
 func copyRequest(c echo.Context, of blobtarget.Target) (replicator.Request, error) {
 	record := &request.StateOf(c).Record
 	record.Digest = of.Digest
-	q := replicator.Request{OperationID: request.OperationID(c), Actor: record.Actor, File: c.Param("file"), Digest: of.Digest, Name: of.Name}
+	q := replicator.Request{OperationID: request.OperationID(c), Actor: record.Actor, File: c.Param("file"), Digest: of.Digest, Name: of.Name, MediaType: of.MediaType}
 	var err error
 	if q.Provider, err = request.PathParam(c, "provider"); err != nil {
 		return q, err

@@ -34,6 +34,7 @@ func (h *Handlers) Reference(c echo.Context) error {
 		Value:     ref.Value,
 		ExpiresAt: view.OptionalTime(ref.ExpiresAt),
 		Simulated: h.isSimulated(q.Provider),
+		Warning:   ref.Warning,
 	}
 	request.StateOf(c).SkipRecord = ref.Kind.Needs == providers.NeedURL // to sign a URL is no operation
 	if ref.Copy != nil {

@@ -48,7 +48,7 @@ func (h *Handlers) Create(c echo.Context) error {
 	}
 	record.FileID = file.ID
 	answer := view.File(file, h.URLs)
-	answer.Asked = h.UploadCopies.Begin(c, file.Digest, blobtarget.CopyName(file), fields.copiesAt)
+	answer.Asked = h.UploadCopies.Begin(c, blobtarget.OfFile(file, file.Digest), fields.copiesAt)
 	c.Response().Header().Set(echo.HeaderLocation, h.URLs.File(file.ID))
 	return respond.JSON(c, http.StatusOK, answer)
 }

@@ -28,7 +28,7 @@ type Files interface {
 // UploadCopies begins the copies that uploads ask for.
 type UploadCopies interface {
 	Parse(lists ...string) ([]string, error)
-	Begin(c echo.Context, d cas.Digest, name string, at []string) []api.AskedCopy
+	Begin(c echo.Context, of blobtarget.Target, at []string) []api.AskedCopy
 }
 
 // Authorizer checks scopes.

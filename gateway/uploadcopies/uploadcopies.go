@@ -12,8 +12,8 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/rs/zerolog"
 
-	"casgate/cas"
 	"casgate/gateway/api"
+	"casgate/gateway/blobtarget"
 	"casgate/gateway/problem"
 	"casgate/gateway/record"
 	"casgate/gateway/request"
@@ -70,22 +70,21 @@ func (r *Requester) Parse(lists ...string) ([]string, error) {
 	return names, nil
 }
 
-// Begin begins copies of a blob that was just uploaded, one at each of the providers;
-// name is what the copies are called. It reports errors in the answers only, since the
+// Begin begins copies of a blob that was just uploaded, one at each of the providers. It reports errors in the answers only, since the
 // upload has succeeded.
-func (r *Requester) Begin(c echo.Context, d cas.Digest, name string, at []string) []api.AskedCopy {
+func (r *Requester) Begin(c echo.Context, of blobtarget.Target, at []string) []api.AskedCopy {
 	answers := make([]api.AskedCopy, len(at))
 	for i, provider := range at {
-		answers[i] = r.begin(c, d, name, provider)
+		answers[i] = r.begin(c, of, provider)
 	}
 	return answers
 }
 
 // begin begins one copy. It is an operation of its own.
-func (r *Requester) begin(c echo.Context, d cas.Digest, name, provider string) api.AskedCopy {
+func (r *Requester) begin(c echo.Context, of blobtarget.Target, provider string) api.AskedCopy {
 	start, id, upload := time.Now(), request.OperationID(c), &request.StateOf(c).Record
 	q := replicator.Request{
-		Digest: d, Provider: provider, Name: name, OperationID: id + "." + provider, Actor: upload.Actor, File: upload.FileID,
+		Digest: of.Digest, Provider: provider, Name: of.Name, MediaType: of.MediaType, OperationID: id + "." + provider, Actor: upload.Actor, File: upload.FileID,
 	}
 	row, err := r.Replicator.Begin(c.Request().Context(), q)
 	if err != nil || row.OperationID != q.OperationID {

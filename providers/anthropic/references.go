@@ -2,7 +2,6 @@ package anthropic
 
 import (
 	"cmp"
-	"mime"
 	"path"
 	"slices"
 	"strings"
@@ -50,41 +49,20 @@ var binaryTypes = map[string]string{
 // type that bytes have by themselves decides; then the extension, since a text is
 // declared in many ways.
 func storedType(mediaType, extension string) string {
-	base, _, err := mime.ParseMediaType(mediaType)
-	if err != nil {
-		base = ""
-	}
-	switch base {
-	case "application/x-pdf":
-		base = pdf
-	case "image/jpg", "image/pjpeg":
-		base = "image/jpeg"
-	}
+	base := providers.BaseType(mediaType)
 	if base == pdf || slices.Contains(imageTypes, base) {
 		return base
 	}
-	unknown := base == "" || base == "application/octet-stream" || strings.HasSuffix(base, "/*")
+	unknown := base == ""
 	switch {
-	case (unknown || isText(base)) && textTypes[extension] != "":
+	case (unknown || providers.IsText(base)) && textTypes[extension] != "":
 		return textTypes[extension]
 	case unknown:
 		return cmp.Or(binaryTypes[extension], "application/octet-stream")
-	case strings.HasPrefix(base, "text/") && isText(base):
+	case strings.HasPrefix(base, "text/") && providers.IsText(base):
 		return plainText
 	}
 	return base
-}
-
-// isText reports whether files of a media type are plain text, in whatever notation.
-func isText(base string) bool {
-	switch base {
-	case "text/rtf":
-		return false
-	case "application/json", "application/jsonl", "application/x-ndjson", "application/xml", "application/yaml", "application/x-yaml",
-		"application/javascript", "application/x-sh", "application/toml", "application/sql":
-		return true
-	}
-	return strings.HasPrefix(base, "text/") || strings.HasSuffix(base, "+json") || strings.HasSuffix(base, "+xml") && !strings.HasPrefix(base, "image/")
 }
 
 // extensionOf returns the extension of a remote name.

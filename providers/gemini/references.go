@@ -1,7 +1,6 @@
 package gemini
 
 import (
-	"mime"
 	"slices"
 	"strings"
 
@@ -43,38 +42,19 @@ var extensionTypes = map[string]string{
 // storedType returns the media type under which a file is stored at Gemini, and which its
 // references repeat. Text in a notation that Gemini doesn't document is plain text.
 func storedType(mediaType, extension string) string {
-	base, _, err := mime.ParseMediaType(mediaType)
-	if err != nil {
-		base = ""
-	}
-	switch base {
-	case "application/x-pdf":
-		return pdf
-	case "image/jpg", "image/pjpeg":
-		return "image/jpeg"
-	}
+	base := providers.BaseType(mediaType)
 	switch {
-	case base == "" || base == unknown || strings.HasSuffix(base, "/*"):
+	case base == "":
 		if known := extensionTypes[extension]; known != "" {
 			return known
 		}
 		return unknown
 	case slices.Contains(textTypes, base):
 		return base
-	case isText(base):
+	case providers.IsText(base):
 		return plainText
 	}
 	return base
-}
-
-// isText reports whether files of a media type are plain text, in whatever notation.
-func isText(base string) bool {
-	switch base {
-	case "application/json", "application/jsonl", "application/x-ndjson", "application/xml", "application/yaml", "application/x-yaml",
-		"application/javascript", "application/x-sh", "application/toml", "application/sql":
-		return true
-	}
-	return strings.HasPrefix(base, "text/") || strings.HasSuffix(base, "+json")
 }
 
 // References implements providers.Provider. A file of unknown type has none: each

@@ -255,23 +255,32 @@ func TestToken(t *testing.T) {
 func TestReferences(t *testing.T) {
 	t.Parallel()
 	m := providers.Material{FileID: "file-1", URL: "https://h.example/b?x=1&y=2"}
-	const url = `file_url url  {"type":"file_url","file_url":{"url":"https://h.example/b?x=1&y=2"}}`
+	const file, agentFile = `file_url url  {"type":"file_url","file_url":{"url":"https://h.example/b?x=1&y=2"}}`, `agent_file_url url  {"type":"file_url","file_url":"https://h.example/b?x=1&y=2"}`
+	const image, agentImage = `image_url url  {"type":"image_url","image_url":{"url":"https://h.example/b?x=1&y=2"}}`, `agent_image_url url  {"type":"image_url","image_url":"https://h.example/b?x=1&y=2"}`
+	const video, batch = `video_url url  {"type":"video_url","video_url":{"url":"https://h.example/b?x=1&y=2"}}`, `input_file_id copy batch "file-1"`
 	const agent, code = `file_id copy agent {"type":"file_id","file_id":"file-1"}`, `code_interpreter copy code-interpreter "file-1"`
 	for _, test := range []struct {
 		zai                  bool
 		mediaType, extension string
 		want                 []string
 	}{
-		{false, "application/pdf", ".pdf", []string{url, agent, code}},
-		{false, "application/pdf", "", []string{url, agent, code}},
-		{false, "text/plain; charset=utf-8", ".txt", []string{url, agent, code}},
-		{false, "image/webp", ".webp", []string{url}},
-		{false, "application/jsonl", ".jsonl", []string{`input_file_id copy batch "file-1"`}},
-		{false, "text/plain", ".jsonl", []string{`input_file_id copy batch "file-1"`}},
+		{false, "application/pdf", ".pdf", []string{file, agent, code, agentFile}},
+		{false, "application/pdf", "", []string{file, agent, code, agentFile}},
+		{false, "text/plain; charset=utf-8", ".txt", []string{file, agent, code, agentFile}},
+		{false, "text/plain", ".rs", []string{file, agent, code, agentFile}},
+		{false, "image/png", ".png", []string{image, agent, code, agentImage}},
+		{false, "image/jpeg", "", []string{image, agent, code, agentImage}},
+		{false, "image/webp", ".webp", nil},
+		{false, "video/mp4", ".mp4", []string{video}},
+		{false, "video/x-matroska", ".mkv", []string{video}},
+		{false, "video/webm", ".webm", nil},
+		{false, "application/vnd.openxmlformats-officedocument.presentationml.presentation", ".pptx", []string{file, agentFile}},
+		{false, "application/jsonl", ".jsonl", []string{batch, file, agent, code, agentFile}},
+		{false, "text/plain", ".jsonl", []string{batch, file, agent, code, agentFile}},
 		{false, "audio/mpeg", ".mp3", []string{`voice_file_id copy voice-clone-input "file-1"`}},
 		{false, "application/zip", ".zip", nil},
-		{true, "application/pdf", ".pdf", []string{url, agent}},
-		{true, "application/jsonl", ".jsonl", nil},
+		{true, "application/pdf", ".pdf", []string{file, agent, agentFile}},
+		{true, "application/jsonl", ".jsonl", []string{file, agent, agentFile}},
 	} {
 		p := with(t, glm.Settings{Zai: test.zai})
 		var got []string
@@ -287,6 +296,17 @@ func TestReferences(t *testing.T) {
 		}
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%+v:\n got %s", test, strings.Join(got, "\n     "))
+		}
+	}
+}
+
+// TestSizesByURL: GLM reads images to 5 MB and videos to 200 MB.
+func TestSizesByURL(t *testing.T) {
+	t.Parallel()
+	p := with(t, glm.Settings{})
+	for extension, want := range map[string]int64{".png": 5 << 20, ".mov": 200 << 20, ".pdf": 0} {
+		if got := p.References("", extension)[0].MaxSize; got != want {
+			t.Errorf("%s: %d bytes, want %d", extension, got, want)
 		}
 	}
 }

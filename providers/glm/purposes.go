@@ -1,6 +1,7 @@
 package glm
 
 import (
+	"fmt"
 	"slices"
 
 	"casgate/providers"
@@ -53,58 +54,118 @@ func purposes(zai bool) []providers.Purpose {
 	}
 }
 
-// fileURL is the reference to documents and images for vision models: by URL, never
-// by id [D].
-var fileURL = providers.ReferenceKind{Name: "file_url", Needs: providers.NeedURL, Where: "an element of a user message's content, for vision models"}
+// Limits of files that vision models read at a URL [D].
+const (
+	maxImage = 5 * mib
+	maxVideo = 200 * mib
+)
 
-// urlTypes are the media types that vision models read.
-var urlTypes = []string{
-	"image/*", "text/*", "application/pdf", "application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint",
-	"application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-	"application/vnd.openxmlformats-officedocument.presentationml.presentation",
+const inVision = "an element of a user message's content in POST /chat/completions, for vision models"
+
+// urlKind is a kind of reference by URL: vision models take no ids [D].
+type urlKind struct {
+	providers.ReferenceKind
+	part string // the type of the part
+	flat bool   // the URL is the part's value itself, as agents want it [D]
+	// extensions are those of the files it is for; of texts, all.
+	extensions []string
 }
+
+// urlKinds are the references by URL [D]: images to 5 MB and 6000 × 6000 pixels, videos
+// to 200 MB, and documents. The list of documents is open ("pdf, txt, word, jsonl, xlsx,
+// pptx …"); assumed: csv, and text in other notations. For agents only the forms of
+// images and files are documented.
+var urlKinds = makeURLKinds()
+
+func makeURLKinds() []urlKind {
+	images := []string{".jpg", ".jpeg", ".png"}
+	documents := []string{".pdf", ".txt", ".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".jsonl"}
+	var kinds []urlKind
+	for _, k := range []struct {
+		name, part, where string
+		flat              bool
+		maxSize           int64
+		extensions        []string
+	}{
+		{"image_url", "image_url", inVision + "; at most 6000 × 6000 pixels", false, maxImage, images},
+		{"video_url", "video_url", inVision, false, maxVideo, []string{".mp4", ".mkv", ".mov"}},
+		{"file_url", "file_url", inVision, false, 0, documents},
+		{"agent_image_url", "image_url", inAgents, true, maxImage, images},
+		{"agent_file_url", "file_url", inAgents, true, 0, documents},
+	} {
+		kinds = append(kinds, urlKind{providers.ReferenceKind{Name: k.name, Needs: providers.NeedURL, Where: k.where, MaxSize: k.maxSize}, k.part, k.flat, k.extensions})
+	}
+	return kinds
+}
+
+// takes reports whether the reference is for files of a type. The extension that counts
+// is the one a copy would get, since the provider sees only the bytes.
+func (k urlKind) takes(t providers.FileType) bool {
+	_, ok := providers.Purpose{Extensions: k.extensions}.ExtensionOf(t)
+	return ok
+}
+
+func (k urlKind) build(address string) ([]byte, error) {
+	if k.flat {
+		url, err := openaicompat.JSON(address)
+		return fmt.Appendf(nil, `{"type":%q,%q:%s}`, k.part, k.part, url), err
+	}
+	type at struct {
+		URL string `json:"url"`
+	}
+	url, err := openaicompat.JSON(at{address})
+	// type comes first, as in the documentation.
+	return fmt.Appendf(nil, `{"type":%q,%q:%s}`, k.part, k.part, url), err
+}
+
+const inAgents = "an element of a message's content in POST /agents"
 
 // byID are the kinds of references to a copy, by purpose.
 var byID = map[string]providers.ReferenceKind{
-	purposeAgent: {Name: "file_id", Needs: providers.NeedCopy, Purpose: purposeAgent, Where: "an element of a message's content in POST /agents"},
+	purposeAgent: {Name: "file_id", Needs: providers.NeedCopy, Purpose: purposeAgent, Where: inAgents},
 	purposeCode:  {Name: "code_interpreter", Needs: providers.NeedCopy, Purpose: purposeCode, Where: "a file id of the code interpreter"},
 	purposeBatch: {Name: "input_file_id", Needs: providers.NeedCopy, Purpose: purposeBatch, Where: "the value of input_file_id in POST /batches"},
 	purposeVoice: {Name: "voice_file_id", Needs: providers.NeedCopy, Purpose: purposeVoice, Where: "the value of file_id in POST /voice/clone"},
 }
 
-// References implements providers.Provider.
+// References implements providers.Provider. The usual one comes first: the input of a
+// batch for jsonl, and else the part for vision models.
 func (p *Provider) References(mediaType, extension string) []providers.ReferenceKind {
-	var kinds []providers.ReferenceKind
-	if extension == "" {
-		extension = providers.Extension("", mediaType)
-	}
-	if openaicompat.MatchesMediaType(urlTypes, mediaType) && extension != ".jsonl" {
-		kinds = append(kinds, fileURL)
-	}
-	for _, purpose := range p.Describe().Purposes {
-		if slices.Contains(purpose.Extensions, extension) {
-			kinds = append(kinds, byID[purpose.Name])
+	t := providers.FileType{MediaType: mediaType, Extension: extension}
+	var byURL, flat, copies []providers.ReferenceKind
+	for _, k := range urlKinds {
+		switch {
+		case !k.takes(t):
+		case k.flat:
+			flat = append(flat, k.ReferenceKind)
+		default:
+			byURL = append(byURL, k.ReferenceKind)
 		}
 	}
-	return kinds
+	usual := p.Describe().DefaultPurpose(mediaType, extension)
+	for _, purpose := range p.Describe().Purposes {
+		if _, ok := purpose.ExtensionOf(t); !ok {
+			continue
+		}
+		if purpose.Name == purposeBatch && usual.Name == purposeBatch {
+			byURL = slices.Insert(byURL, 0, byID[purpose.Name])
+			continue
+		}
+		copies = append(copies, byID[purpose.Name])
+	}
+	return slices.Concat(byURL, copies, flat)
 }
 
 // Reference implements providers.Provider. Only agents take an id as a part of a
-// message, of the type file_id [D]. Assumed: the field file_id holds the id there.
-// Everywhere else the id is the whole value.
+// message: {"type":"file_id","file_id":…} [D]. Everywhere else the id is the whole value.
 func (p *Provider) Reference(kind providers.ReferenceKind, m providers.Material) ([]byte, error) {
 	if err := p.CheckMaterial(kind, m); err != nil {
 		return nil, err
 	}
-	if kind == fileURL {
-		type address struct {
-			URL string `json:"url"`
+	for _, k := range urlKinds {
+		if k.ReferenceKind == kind {
+			return k.build(m.URL)
 		}
-		return openaicompat.JSON(struct {
-			Type string  `json:"type"`
-			At   address `json:"file_url"`
-		}{"file_url", address{m.URL}})
 	}
 	for _, purpose := range p.Describe().Purposes {
 		switch {

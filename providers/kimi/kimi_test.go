@@ -257,7 +257,10 @@ func TestReferences(t *testing.T) {
 		{"video/mp4", ".mp4", `video_url copy video {"type":"video_url","video_url":{"url":"ms://file_1"}}`},
 		{"application/pdf", ".pdf", `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}`},
 		{"video/mp2t", ".ts", `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}`},
-		{"application/jsonl", ".jsonl", `input_file_id copy batch "file_1"`},
+		{"application/jsonl", ".jsonl", `input_file_id copy batch "file_1"` + `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}`},
+		{"text/plain", ".rs", `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}`},
+		{"text/plain", ".exe", ""},
+		{"application/pdf", ".v2", `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}`},
 		{"image/svg+xml", ".svg", ""},
 		{"application/zip", ".zip", ""},
 	} {

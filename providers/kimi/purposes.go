@@ -34,7 +34,8 @@ const (
 )
 
 // purposes returns the purposes with the extensions of the documentation [D]. The
-// extension selects Kimi's parser [M]. file-extract has no images: Kimi no longer
+// extension selects Kimi's parser [M]. The list of file-extract is open: it ends with
+// "and more" [D]. Assumed: all text and source code is read as .txt. file-extract has no images: Kimi no longer
 // reads them there since August 2026 [3P].
 func purposes() []providers.Purpose {
 	return []providers.Purpose{
@@ -73,19 +74,19 @@ var (
 	batch    = providers.ReferenceKind{Name: "input_file_id", Needs: providers.NeedCopy, Purpose: purposeBatch, Where: "the value of input_file_id in POST /batches"}
 )
 
-// References implements providers.Provider. Only the extension counts, as at Kimi:
-// each extension belongs to one purpose.
+// References implements providers.Provider. Only the extension counts, as at Kimi. A
+// text of another purpose, such as the input of a batch, can be read as text, too.
 func (p *Provider) References(mediaType, extension string) []providers.ReferenceKind {
-	if extension == "" {
-		extension = providers.Extension("", mediaType)
-	}
+	t := providers.FileType{MediaType: mediaType, Extension: extension}
 	of := map[string]providers.ReferenceKind{purposeExtract: text, purposeImage: imageURL, purposeVideo: videoURL, purposeBatch: batch}
-	for _, purpose := range p.Describe().Purposes {
-		if slices.Contains(purpose.Extensions, extension) {
-			return []providers.ReferenceKind{of[purpose.Name]}
+	var kinds []providers.ReferenceKind
+	usual := p.Describe().DefaultPurpose(mediaType, extension)
+	for _, purpose := range slices.Concat([]providers.Purpose{usual}, p.Describe().Purposes) {
+		if _, ok := purpose.ExtensionOf(t); ok && !slices.Contains(kinds, of[purpose.Name]) {
+			kinds = append(kinds, of[purpose.Name])
 		}
 	}
-	return nil
+	return kinds
 }
 
 // Reference implements providers.Provider. Images and videos are referenced by id [D,

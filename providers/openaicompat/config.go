@@ -83,8 +83,9 @@ type Reference struct {
 	// Purpose is the purpose that the copy must have. It is empty for a reference by
 	// URL, which needs no copy.
 	Purpose string `json:"purpose,omitempty"`
-	// MediaTypes are the media types that it is for: "image/*", or whole types. An empty
-	// list means all. In addition, the purpose must accept the file's extension.
+	// MediaTypes are the media types that it is for: "image/*", or whole types. "text/*"
+	// includes text in other notations, such as application/json. An empty list means
+	// all. In addition, the purpose must accept the file.
 	MediaTypes []string `json:"media_types,omitempty"`
 	// JSON is the value for the request. In its strings, {file_id}, {url}, {name} and
 	// {media_type} are replaced by the values of the blob.

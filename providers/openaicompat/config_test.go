@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -148,12 +149,17 @@ func TestReferences(t *testing.T) {
 	for _, test := range []struct{ preset, mediaType, extension, want string }{
 		{"openai", "image/png", ".png", `input_image vision {"type":"input_image","file_id":"id-1"}`},
 		{"openai", "application/pdf", ".pdf", `file_id user_data {"type":"file","file":{"file_id":"id-1"}}`},
+		{"openai", "text/plain", ".txt", `input_file user_data {"type":"input_file","file_id":"id-1"}`},
+		{"openai", "application/json", ".json", `input_file user_data {"type":"input_file","file_id":"id-1"}`},
+		{"openai", "application/octet-stream", ".docx", `input_file user_data {"type":"input_file","file_id":"id-1"}`},
+		{"openai", "application/pdf", ".v2", `file_id user_data {"type":"file","file":{"file_id":"id-1"}}`},
+		{"openai", "application/zip", ".zip", ""},
 		{"openai", "application/jsonl", ".jsonl", `input_file_id batch "id-1"`},
 		{"openai", "video/mp4", ".mp4", ""},
 		{"qwen", "application/pdf", ".pdf", `file_id file-extract {"role":"system","content":"fileid://id-1"}`},
 		{"qwen", "text/plain", ".jsonl", `input_file_id batch "id-1"`},
-		{"deepseek", "image/png", ".png", `file_id user_data {"type":"file","file":{"file_id":"id-1"}}`},
-		{"deepseek", "application/pdf", ".pdf", `file_id text_recognition {"type":"file","file":{"file_id":"id-1"}}`},
+		{"deepseek", "image/png", ".png", `file_id user_data {"type":"file","file_id":"id-1"}`},
+		{"deepseek", "application/pdf", ".pdf", `file_id text_recognition {"type":"file","file_id":"id-1"}`},
 		{"deepseek", "application/zip", ".zip", ""},
 		{"mistral", "application/pdf", ".pdf", `file_id ocr {"type":"file","file_id":"id-1"}`},
 		{"xai", "application/pdf", ".pdf", `file_id assistants {"type":"file","file":{"file_id":"id-1"}}`},
@@ -172,6 +178,33 @@ func TestReferences(t *testing.T) {
 		}
 		if got != test.want {
 			t.Errorf("%s %s:\n got %s\nwant %s", test.preset, test.extension, got, test.want)
+		}
+	}
+}
+
+// TestSeveralReferences: all that are true are offered, and each says where.
+func TestSeveralReferences(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ preset, mediaType, extension, want string }{
+		{"openai", "application/pdf", ".pdf", "file_id in chat completions, input_file in responses"},
+		{"openai", "text/markdown", ".md", "input_file in responses"},
+		{"deepseek", "image/png", ".png", "file_id in chat completions, input_image in responses"},
+		{"mistral", "application/pdf", ".pdf", "file_id in chat completions"},
+		{"xai", "application/pdf", ".pdf", "file_id in chat completions, input_file in responses"},
+	} {
+		var got []string
+		for _, kind := range with(t, preset(t, test.preset), nil).References(test.mediaType, test.extension) {
+			switch {
+			case strings.Contains(kind.Where, "POST /chat/completions"):
+				got = append(got, kind.Name+" in chat completions")
+			case strings.Contains(kind.Where, "POST /responses"):
+				got = append(got, kind.Name+" in responses")
+			default:
+				t.Errorf("%s: %s goes in %q", test.preset, kind.Name, kind.Where)
+			}
+		}
+		if got := strings.Join(slices.Compact(got), ", "); got != test.want {
+			t.Errorf("%s %s: %s, want %s", test.preset, test.extension, got, test.want)
 		}
 	}
 }

@@ -77,13 +77,20 @@ func processingUntilDone(word string) providers.Status {
 
 // References implements providers.Provider.
 func (p *Provider) References(mediaType, extension string) []providers.ReferenceKind {
+	t := p.fileType(mediaType, extension)
 	var kinds []providers.ReferenceKind
 	for _, r := range p.references {
-		if r.fits(p.purpose(r.Purpose), mediaType, extension) {
+		if r.fits(p.purpose(r.Purpose), t) {
 			kinds = append(kinds, r.kind())
 		}
 	}
 	return kinds
+}
+
+// fileType returns the type of a file. Where the media type is not known, the extension
+// tells it.
+func (p *Provider) fileType(mediaType, extension string) providers.FileType {
+	return providers.TypeOf("file"+extension, "", mediaType)
 }
 
 // Reference implements providers.Provider.

@@ -38,8 +38,19 @@ var (
 	inputFileID  = json.RawMessage(`"{file_id}"`)
 	batchTypes   = []string{"application/jsonl", "application/x-ndjson"}
 	batchInput   = "the value of input_file_id in POST /batches"
-	contentPart  = "an element of a user message's content"
-	documentType = []string{"application/pdf", "text/*", "application/*"}
+	inChat       = "an element of a user message's content in POST /chat/completions"
+	inResponses  = "an element of a user message's content in POST /responses"
+	flatPart     = json.RawMessage(`{"type":"file","file_id":"{file_id}"}`)
+	inputFile    = json.RawMessage(`{"type":"input_file","file_id":"{file_id}"}`)
+	inputImage   = json.RawMessage(`{"type":"input_image","file_id":"{file_id}"}`)
+	documentType = []string{
+		"application/pdf", "text/*", "application/rtf", "application/epub+zip", "application/x-mobipocket-ebook",
+		"application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint",
+		"application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+		"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+		"application/vnd.openxmlformats-officedocument.presentationml.presentation",
+		"application/vnd.oasis.opendocument.text",
+	}
 )
 
 // expiresAfter is how several providers take a lifetime, from one hour to 30 days.
@@ -55,8 +66,10 @@ var expiresAfter = &Expiry{
 //   - The form may have expires_after; files are kept until deleted without it [D].
 //   - Listing with after, limit, order and purpose; has_more is truthful [D][C].
 //   - A file's status is deprecated: "uploaded" and "processed" are both usable [D].
-//   - Assumed: the content part that takes a file id in Chat Completions; images are
-//     referred to by a file of the purpose vision in the Responses API.
+//   - Chat Completions take only PDF in the part file; all other documents, and PDF,
+//     too, go into input_file in the Responses API [D]. Images go by id into input_image
+//     in the Responses API only [C].
+//   - Assumed: images are files of the purpose vision there.
 func openAI() Config {
 	return Config{
 		API: API{
@@ -75,10 +88,10 @@ func openAI() Config {
 		},
 		Retrieve: true, Download: true,
 		References: []Reference{
-			{Name: "input_image", Where: "an element of a user message's content in POST /responses", Purpose: "vision", MediaTypes: []string{"image/*"},
-				JSON: json.RawMessage(`{"type":"input_image","file_id":"{file_id}"}`)},
+			{Name: "input_image", Where: inResponses, Purpose: "vision", MediaTypes: []string{"image/jpeg", "image/png", "image/gif", "image/webp"}, JSON: inputImage},
 			{Name: "input_file_id", Where: batchInput, Purpose: "batch", JSON: inputFileID},
-			{Name: "file_id", Where: contentPart, Purpose: "user_data", MediaTypes: documentType, JSON: fileIDPart},
+			{Name: "file_id", Where: inChat + "; PDF only", Purpose: "user_data", MediaTypes: []string{"application/pdf"}, JSON: fileIDPart},
+			{Name: "input_file", Where: inResponses, Purpose: "user_data", MediaTypes: documentType, JSON: inputFile},
 		},
 	}
 }
@@ -118,8 +131,10 @@ func qwen() Config {
 //     answers, files kept until deleted unless the form has expires_after [D].
 //   - Extensions are those that the documentation's words (PDF, Office, text, tables,
 //     e-books) most plainly mean: assumed.
-//   - Assumed: listing, with limit, and retrieving as OpenAI has them; the content
-//     part.
+//   - Chat's part is flat: {"type":"file","file_id":…} [C]. In the Responses API images
+//     are input_image parts [D].
+//   - Assumed: listing, with limit, and retrieving as OpenAI has them; chat's part takes
+//     images, too; the field of input_image is file_id, as at OpenAI.
 func deepSeek() Config {
 	documents := []string{".pdf", ".doc", ".docx", ".ppt", ".pptx", ".xls", ".xlsx", ".txt", ".md", ".csv", ".epub", ".mobi"}
 	small := map[string]int64{".txt": 32 * mib, ".md": 32 * mib, ".csv": 32 * mib, ".xls": 32 * mib, ".xlsx": 32 * mib, ".epub": 32 * mib, ".mobi": 32 * mib}
@@ -136,8 +151,10 @@ func deepSeek() Config {
 		},
 		Retrieve: true,
 		References: []Reference{
-			{Name: "file_id", Where: contentPart, Purpose: "user_data", MediaTypes: []string{"image/*"}, JSON: fileIDPart},
-			{Name: "file_id", Where: contentPart, Purpose: "text_recognition", MediaTypes: documentType, JSON: fileIDPart},
+			{Name: "file_id", Where: inChat, Purpose: "user_data", MediaTypes: []string{"image/*"}, JSON: flatPart},
+			{Name: "input_image", Where: inResponses, Purpose: "user_data", MediaTypes: []string{"image/*"}, JSON: inputImage},
+			{Name: "file_id", Where: inChat, Purpose: "text_recognition", MediaTypes: documentType, JSON: flatPart},
+			{Name: "file_id", Where: inChat, Purpose: "rich_layout_recognition", MediaTypes: documentType, JSON: flatPart},
 		},
 	}
 }
@@ -146,7 +163,9 @@ func deepSeek() Config {
 //
 //   - 512 MB, the purposes, paging by page and page_size, with the total in the
 //     answer [D][C].
-//   - Assumed: pages count from 0; the ocr request takes the file's id as shown.
+//   - Chat takes a chunk {"type":"file","file_id":…} [C].
+//   - Assumed: pages count from 0; the ocr request takes the same chunk; chat takes files
+//     of the purpose ocr.
 func mistral() Config {
 	return Config{
 		API: API{
@@ -161,8 +180,7 @@ func mistral() Config {
 		Retrieve: true, Download: true,
 		References: []Reference{
 			{Name: "input_file_id", Where: "an element of input_files in POST /batch/jobs", Purpose: "batch", JSON: inputFileID},
-			{Name: "file_id", Where: "the value of document in POST /ocr", Purpose: "ocr",
-				JSON: json.RawMessage(`{"type":"file","file_id":"{file_id}"}`)},
+			{Name: "file_id", Where: inChat + ", and the value of document in POST /ocr", Purpose: "ocr", MediaTypes: append([]string{"image/*"}, documentType...), JSON: flatPart},
 		},
 	}
 }
@@ -171,8 +189,10 @@ func mistral() Config {
 //
 //   - 50 MB; purposes are ignored; expires_after, where given, must come before the
 //     file [3P].
+//   - Chat's part is {"type":"file","file":{"file_id":…}}, that of the Responses API
+//     {"type":"input_file","file_id":…} [C].
 //   - Assumed: that the listing comes whole, or else says has_more, which is then an
-//     error; the content part.
+//     error.
 func xAI() Config {
 	return Config{
 		API: API{
@@ -184,7 +204,8 @@ func xAI() Config {
 		},
 		Retrieve: true, Download: true,
 		References: []Reference{
-			{Name: "file_id", Where: contentPart, Purpose: "assistants", JSON: fileIDPart},
+			{Name: "file_id", Where: inChat, Purpose: "assistants", JSON: fileIDPart},
+			{Name: "input_file", Where: inResponses, Purpose: "assistants", JSON: inputFile},
 		},
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,22 +40,21 @@ func (r Reference) kind() providers.ReferenceKind {
 	return providers.ReferenceKind{Name: r.Name, Needs: r.needs(), Purpose: r.Purpose, Where: r.Where}
 }
 
-// fits reports whether the reference is for files of a media type and an extension.
-// The purpose p is the reference's.
-func (r Reference) fits(p providers.Purpose, mediaType, extension string) bool {
-	return (len(r.MediaTypes) == 0 || MatchesMediaType(r.MediaTypes, mediaType)) &&
-		(len(p.Extensions) == 0 || slices.Contains(p.Extensions, extension))
-}
-
-// MatchesMediaType reports whether a list of media types has this one, as a whole or
-// as "image/*". Parameters don't count.
-func MatchesMediaType(list []string, mediaType string) bool {
-	base, _, err := mime.ParseMediaType(mediaType)
-	if err != nil {
+// fits reports whether the reference is for files of a type. The purpose p is the
+// reference's. Text in any notation counts as text/*.
+func (r Reference) fits(p providers.Purpose, t providers.FileType) bool {
+	if _, ok := p.ExtensionOf(t); !ok {
 		return false
 	}
+	return len(r.MediaTypes) == 0 || matches(r.MediaTypes, t.MediaType) || t.IsText() && slices.Contains(r.MediaTypes, "text/*")
+}
+
+// matches reports whether a list of media types has this one, as a whole or as
+// "image/*". Parameters don't count.
+func matches(list []string, mediaType string) bool {
+	base := providers.BaseType(mediaType)
 	major, _, _ := strings.Cut(base, "/")
-	return slices.Contains(list, base) || slices.Contains(list, major+"/*")
+	return base != "" && (slices.Contains(list, base) || slices.Contains(list, major+"/*"))
 }
 
 // build replaces the placeholders. A placeholder in valid JSON is always part of a

@@ -206,7 +206,7 @@ func testReferences(t *testing.T, r *run) {
 				p, err := r.description.Purpose(kind.Purpose, file.mediaType)
 				if err != nil || kind.Purpose == "" {
 					t.Errorf("%s: purpose %q: %v", kind.Name, kind.Purpose, err)
-				} else if len(p.Extensions) > 0 && !slices.Contains(p.Extensions, file.extension) {
+				} else if _, ok := p.ExtensionOf(providers.FileType{MediaType: file.mediaType, Extension: file.extension}); !ok {
 					t.Errorf("%s of %s needs a copy that %s doesn't take", kind.Name, file.extension, p.Name)
 				}
 			}

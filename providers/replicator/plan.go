@@ -15,6 +15,7 @@ type job struct {
 	provider    providers.Guarded
 	description providers.Description
 	purpose     providers.Purpose
+	fileType    providers.FileType // zero in the queue
 	blob        cas.Blob
 	wanted      ledger.Wanted
 	request     Request // zero in the queue
@@ -32,22 +33,20 @@ func (r *Replicator) plan(ctx context.Context, q Request) (job, error) {
 	}
 	about := p.Describe()
 	name := cmp.Or(q.Name, blob.Name)
-	extension := providers.Extension(name, blob.MediaType)
-	purpose := about.DefaultPurpose(blob.MediaType, extension)
-	if q.Purpose != "" {
-		if purpose, err = about.Purpose(q.Purpose, blob.MediaType); err != nil {
-			return job{}, err
-		}
+	fileType := providers.TypeOf(name, q.MediaType, blob.MediaType)
+	placed, err := about.Place(fileType, q.Purpose)
+	if err != nil {
+		return job{}, err
 	}
 	return job{
-		provider: p, description: about, purpose: purpose, blob: blob, request: q,
+		provider: p, description: about, purpose: placed.Purpose, fileType: fileType, blob: blob, request: q,
 		wanted: ledger.Wanted{
 			Key: ledger.Key{
 				Digest: q.Digest, Provider: q.Provider, Account: about.Account,
-				Purpose: purpose.Name, Extension: extension,
+				Purpose: placed.Purpose.Name, Extension: placed.Extension,
 			},
-			Name: providers.CleanName(name), MediaType: blob.MediaType, Size: blob.Size,
-			OperationID: q.OperationID, Margin: margin(purpose.Lifetime()), Retry: q.Retry,
+			Name: providers.CleanName(name), MediaType: fileType.MediaType, Size: blob.Size,
+			OperationID: q.OperationID, Margin: margin(placed.Purpose.Lifetime()), Retry: q.Retry,
 		},
 	}, nil
 }

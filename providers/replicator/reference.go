@@ -1,6 +1,7 @@
 package replicator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,8 @@ type Reference struct {
 	Copy *ledger.Copy
 	// ExpiresAt is when the reference expires; zero means never.
 	ExpiresAt time.Time
+	// Warning says why the reference may not work; empty means that nothing is known.
+	Warning string
 }
 
 const (
@@ -47,7 +50,7 @@ func (r *Replicator) Reference(ctx context.Context, q Request, kind string) (Ref
 		return Reference{}, err
 	}
 	ref := Reference{Kind: chosen}
-	m := providers.Material{Name: j.wanted.Name, MediaType: j.blob.MediaType}
+	m := providers.Material{Name: j.wanted.Name, MediaType: j.fileType.MediaType}
 	switch chosen.Needs {
 	case providers.NeedCopy:
 		q.Purpose = chosen.Purpose
@@ -56,6 +59,7 @@ func (r *Replicator) Reference(ctx context.Context, q Request, kind string) (Ref
 			return Reference{}, err
 		}
 		m.FileID, ref.Copy, ref.ExpiresAt = c.FileID, &c, c.ExpiresAt
+		m.MediaType = cmp.Or(c.MediaType, m.MediaType) // the type it is stored under
 	case providers.NeedText:
 		blob, err := r.Text(ctx, q)
 		if err != nil {
@@ -65,10 +69,7 @@ func (r *Replicator) Reference(ctx context.Context, q Request, kind string) (Ref
 			return Reference{}, err
 		}
 	case providers.NeedURL:
-		if r.o.SignURL == nil {
-			return Reference{}, fmt.Errorf("%w: this gateway gives out no URLs", providers.ErrNoReference)
-		}
-		if m.URL, err = r.o.SignURL(ctx, q.Digest, referenceLife); err != nil {
+		if m.URL, ref.Warning, err = r.urlFor(ctx, j, chosen); err != nil {
 			return Reference{}, err
 		}
 		ref.ExpiresAt = time.Now().Add(referenceLife).UTC().Truncate(time.Second)
@@ -80,20 +81,47 @@ func (r *Replicator) Reference(ctx context.Context, q Request, kind string) (Ref
 // chooseKind returns the kind of reference with this name and purpose. An empty name or
 // purpose matches all; the first match is the usual one.
 func chooseKind(j job, purpose, name string) (providers.ReferenceKind, error) {
-	kinds := j.provider.References(j.blob.MediaType, j.wanted.Extension)
-	names := make([]string, len(kinds))
-	for i, k := range kinds {
+	kinds := j.provider.References(j.fileType.MediaType, j.fileType.Extension)
+	for _, k := range kinds {
 		if (name == "" || k.Name == name) && (purpose == "" || k.Purpose == purpose) {
 			return k, nil
 		}
+	}
+	return providers.ReferenceKind{}, noKind(j, kinds, purpose, name)
+}
+
+// noKind returns the error for a file without a reference of the wanted kind and purpose.
+// It says what the file is taken for, and what to do.
+func noKind(j job, kinds []providers.ReferenceKind, purpose, name string) error {
+	wanted := "none"
+	if name != "" {
+		wanted += fmt.Sprintf(" of kind %q", name)
+	}
+	if purpose != "" {
+		wanted += fmt.Sprintf(" for the purpose %q", purpose)
+	}
+	if name == "" && purpose == "" {
+		wanted = "no reference"
+	}
+	extension := "without an extension"
+	if j.fileType.Extension != "" {
+		extension = "with the extension " + j.fileType.Extension
+	}
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
 		names[i] = k.Name
 	}
-	advice := "there is no way to use a blob like this there"
-	if len(names) > 0 {
-		advice = "there are " + strings.Join(names, ", ")
+	advice := "there are " + strings.Join(names, ", ")
+	if len(names) == 0 {
+		advice = "name the file with the extension of its format, if it has another one"
+		if err := j.description.Check(j.purpose, j.wanted.Extension, max(j.wanted.Size, 1)); err != nil {
+			if e, ok := errors.AsType[*providers.Error](err); ok && e.Hint != "" {
+				advice = e.Hint
+			}
+		}
 	}
-	return providers.ReferenceKind{}, fmt.Errorf("%w: %s has none of kind %q and purpose %q for %s; %s",
-		providers.ErrNoReference, j.description.Provider, name, purpose, j.blob.MediaType, advice)
+	return fmt.Errorf("%w: %s has %s for a file %s of the type %s; %s",
+		providers.ErrNoReference, j.description.Provider, wanted, extension, j.fileType.MediaType, advice)
 }
 
 // readText reads a whole extracted text.

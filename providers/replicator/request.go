@@ -8,11 +8,13 @@ import (
 type Request struct {
 	Digest   cas.Digest
 	Provider string
-	// Purpose is the purpose at the provider. Empty means the provider's default for the
-	// blob's media type.
+	// Purpose is the purpose at the provider. Empty means the provider's one that fits
+	// the file best.
 	Purpose string
 	// Name gives the remote file its name and extension. Empty means the blob's name.
 	Name string
+	// MediaType is the type that the file's owner declared. Empty means none.
+	MediaType string
 	// Retry: try a failed copy again.
 	Retry bool
 	// OperationID becomes the copy's if this request is the first for the copy.

@@ -117,7 +117,7 @@ func (r *Replicator) extract(ctx context.Context, q Request, extractor providers
 	failing := &readError{src: body}
 	text, _, err := r.blobs.Put(ctx, cas.Upload{
 		Body: failing, Size: -1, MediaType: "text/plain; charset=utf-8",
-		Name: strings.TrimSuffix(c.Name, path.Ext(c.Name)) + ".txt",
+		Name: textName(c),
 	})
 	if failing.err != nil {
 		return cas.Blob{}, failing.err // of the provider, and not of the store
@@ -126,6 +126,16 @@ func (r *Replicator) extract(ctx context.Context, q Request, extractor providers
 		return cas.Blob{}, err
 	}
 	return text, r.ledger.SetExtractedText(ctx, key, text.Digest)
+}
+
+// textName returns the name of an extracted text. It has no extension of the document,
+// but keeps the end of a name such as "Report v1.2".
+func textName(c ledger.Copy) string {
+	name := c.Name
+	if own := path.Ext(name); own != "" && providers.Extension(name, "") != "" {
+		name = strings.TrimSuffix(name, own)
+	}
+	return name + ".txt"
 }
 
 // readError keeps the error of reading src.

@@ -41,7 +41,7 @@ func (n *ImportedCopies) Enter(ctx context.Context, f cas.File) error {
 		name = usual
 	}
 	err := n.Copies.Enter(ctx, replicator.Request{
-		Digest: f.Digest, Provider: name, Purpose: f.Purpose, Name: f.Name, OperationID: "import." + f.ID,
+		Digest: f.Digest, Provider: name, Purpose: f.Purpose, Name: f.Name, MediaType: f.MediaType, OperationID: "import." + f.ID,
 	}, f.Origin.ProviderFileID)
 	e, _ := errors.AsType[*providers.Error](err)
 	if errors.Is(err, providers.ErrProviderNotFound) || e != nil && e.Code == providers.CodeNotConfigured {

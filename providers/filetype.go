@@ -1,0 +1,259 @@
+package providers
+
+import (
+	"mime"
+	"path"
+	"slices"
+	"strings"
+)
+
+// UnknownType is the media type of bytes of an unknown format.
+const UnknownType = "application/octet-stream"
+
+// FileType is what is known about the type of a file. It decides the purpose of its
+// copies, the extension of their remote names, and the kinds of references.
+type FileType struct {
+	// MediaType is the best known media type, perhaps with parameters. UnknownType if
+	// there is none.
+	MediaType string
+	// Extension is the extension of the file's name, lower-case with its dot. It is empty
+	// if the name has none that can tell a type: the end of "Report v1.2" is not one.
+	Extension string
+}
+
+// TypeOf returns the type of a file with this name and the media type that its owner
+// declared, which may both be empty. Detected is the media type of the bytes.
+//
+// The bytes are right about a binary format. Among the formats of text, and where the
+// bytes don't tell a format, the name's extension and the declared type know more.
+func TypeOf(name, declared, detected string) FileType {
+	t := FileType{MediaType: UnknownType, Extension: nameExtension(name)}
+	byName := extensionTypes[t.Extension]
+	candidates := []string{declared, byName, detected}
+	bytesType := BaseType(detected)
+	switch {
+	case IsText(bytesType):
+		// The blob's type may be what another file's owner said.
+		candidates = []string{byName, declared, detected}
+		candidates = slices.DeleteFunc(candidates, func(c string) bool { return !IsText(c) })
+		if BaseType(candidates[0]) == bytesType {
+			candidates = []string{detected} // with its charset
+		}
+	case bytesType != "" && !slices.Contains(containerTypes, bytesType):
+		candidates = []string{detected}
+	}
+	for _, c := range candidates {
+		if base := BaseType(c); base != "" {
+			t.MediaType = c
+			if parsed, _, err := mime.ParseMediaType(c); err != nil || parsed != base {
+				t.MediaType = base // in its usual spelling
+			}
+			return t
+		}
+	}
+	return t
+}
+
+// containerTypes are formats that hold files of many other formats.
+var containerTypes = []string{"application/zip", "application/x-ole-storage", "application/xml", "application/gzip", "application/ogg"}
+
+// BaseType returns a media type in its usual spelling, without parameters. It is empty
+// for a type that says nothing, such as image/*, and for text that is no media type.
+func BaseType(mediaType string) string {
+	base, _, err := mime.ParseMediaType(mediaType)
+	if err != nil {
+		return ""
+	}
+	major, minor, _ := strings.Cut(base, "/")
+	if major == "" || minor == "" || strings.Contains(base, "*") {
+		return ""
+	}
+	switch base {
+	case UnknownType, "binary/octet-stream", "application/unknown", "application/binary", "application/x-download", "application/force-download":
+		return ""
+	case "application/x-pdf", "application/acrobat", "text/pdf":
+		return "application/pdf"
+	case "image/jpg", "image/pjpeg", "image/jfif":
+		return "image/jpeg"
+	case "image/x-png":
+		return "image/png"
+	case "text/x-markdown", "application/markdown":
+		return "text/markdown"
+	case "text/json", "application/x-json":
+		return "application/json"
+	case "application/x-yaml", "text/yaml", "text/x-yaml":
+		return "application/yaml"
+	case "application/csv", "text/x-csv":
+		return "text/csv"
+	case "audio/x-wav", "audio/wave", "audio/vnd.wave":
+		return "audio/wav"
+	case "video/matroska": // its registered name; the older one is more widely known
+		return "video/x-matroska"
+	case "audio/mp3":
+		return "audio/mpeg"
+	case "application/x-javascript", "application/javascript":
+		return "text/javascript"
+	}
+	return base
+}
+
+// IsText reports whether files of a media type are text, in whatever notation.
+func IsText(mediaType string) bool {
+	base := BaseType(mediaType)
+	switch base {
+	case "text/rtf", "image/svg+xml":
+		return false
+	case "application/json", "application/jsonl", "application/x-ndjson", "application/xml", "application/yaml", "application/x-sh",
+		"application/toml", "application/sql", "application/geo+json":
+		return true
+	}
+	return strings.HasPrefix(base, "text/") || strings.HasSuffix(base, "+json") || strings.HasSuffix(base, "+xml")
+}
+
+// IsText reports whether the file is text.
+func (t FileType) IsText() bool { return IsText(t.MediaType) }
+
+// ExtensionOf returns the extension of the remote name of a file of this type. It is
+// the name's own one if the purpose takes it. Otherwise it is the usual one of the
+// media type, and .txt for text if the purpose takes that. Ok is false if the purpose
+// takes none of them; the extension is then the one to name to the client.
+func (p Purpose) ExtensionOf(t FileType) (extension string, ok bool) {
+	usual := usualExtensions[BaseType(t.MediaType)]
+	known := extensionTypes[t.Extension]
+	if len(p.Extensions) == 0 {
+		if t.Extension != "" && (known != "" || usual == "" || t.IsText()) {
+			return t.Extension, true
+		}
+		return usual, true
+	}
+	if slices.Contains(p.Extensions, t.Extension) {
+		return t.Extension, true
+	}
+	if t.IsText() && known != "" && !IsText(known) {
+		return t.Extension, false // text with the name of another format, such as x.exe
+	}
+	if slices.Contains(p.Extensions, usual) && known != BaseType(t.MediaType) {
+		return usual, true
+	}
+	// The list of a provider that reads text can't name all notations of text.
+	if t.IsText() && slices.Contains(p.Extensions, ".txt") {
+		return ".txt", true
+	}
+	if t.Extension == "" {
+		return usual, false
+	}
+	return t.Extension, false
+}
+
+// nameExtension returns the extension of a name, lower-case with its dot, in its usual
+// spelling. It is empty if there is none that can tell a type.
+func nameExtension(name string) string {
+	name = CleanName(name)
+	ext := strings.ToLower(path.Ext(name))
+	for slices.Contains(unfinishedExtensions, ext) { // report.pdf.crdownload
+		name = name[:len(name)-len(ext)]
+		ext = strings.ToLower(path.Ext(name))
+	}
+	if usual := spellings[ext]; usual != "" {
+		return usual
+	}
+	if extensionTypes[ext] != "" {
+		return ext
+	}
+	if len(ext) < 2 || len(ext) > 16 || ext[1] < 'a' || ext[1] > 'z' {
+		return ""
+	}
+	if strings.IndexFunc(ext[1:], func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'z') && r != '_' && r != '+' }) >= 0 {
+		return ""
+	}
+	return ext
+}
+
+// Extension returns the extension of a name, lower-case with its dot, in its usual
+// spelling; else the usual one of the media type; else nothing.
+func Extension(name, mediaType string) string {
+	if ext := nameExtension(name); ext != "" {
+		return ext
+	}
+	return usualExtensions[BaseType(mediaType)]
+}
+
+// unfinishedExtensions are those that browsers add to the name of an unfinished
+// download, and that stay there after some of them.
+var unfinishedExtensions = []string{".crdownload", ".part", ".partial", ".download"}
+
+// spellings are the usual spellings of extensions of the same format.
+var spellings = map[string]string{
+	".jfif": ".jpg", ".jpe": ".jpg", ".pjpeg": ".jpg", ".pjp": ".jpg", ".htm": ".html", ".tif": ".tiff", ".m4v": ".mp4", ".qt": ".mov",
+}
+
+// usualExtensions are those of media types that providers take. Go's own table
+// depends on the machine, and lists several for a type in no useful order.
+var usualExtensions = map[string]string{
+	"application/epub+zip":           ".epub",
+	"application/json":               ".json",
+	"application/jsonl":              ".jsonl",
+	"application/x-ndjson":           ".jsonl",
+	"application/msword":             ".doc",
+	"application/pdf":                ".pdf",
+	"application/rtf":                ".rtf",
+	"application/vnd.ms-excel":       ".xls",
+	"application/vnd.ms-powerpoint":  ".ppt",
+	"application/x-mobipocket-ebook": ".mobi",
+	"application/xml":                ".xml",
+	"application/yaml":               ".yaml",
+	"audio/mpeg":                     ".mp3",
+	"audio/wav":                      ".wav",
+	"image/bmp":                      ".bmp",
+	"image/gif":                      ".gif",
+	"image/heic":                     ".heic",
+	"image/jpeg":                     ".jpg",
+	"image/png":                      ".png",
+	"image/svg+xml":                  ".svg",
+	"image/tiff":                     ".tiff",
+	"image/webp":                     ".webp",
+	"text/css":                       ".css",
+	"text/csv":                       ".csv",
+	"text/html":                      ".html",
+	"text/javascript":                ".js",
+	"text/markdown":                  ".md",
+	"text/plain":                     ".txt",
+	"text/rtf":                       ".rtf",
+	"text/tab-separated-values":      ".tsv",
+	"text/xml":                       ".xml",
+	"video/3gpp":                     ".3gp",
+	"video/mp4":                      ".mp4",
+	"video/mpeg":                     ".mpeg",
+	"video/quicktime":                ".mov",
+	"video/webm":                     ".webm",
+	"video/x-flv":                    ".flv",
+	"video/x-matroska":               ".mkv",
+	"video/x-ms-wmv":                 ".wmv",
+	"video/x-msvideo":                ".avi",
+	"application/vnd.openxmlformats-officedocument.wordprocessingml.document":   ".docx",
+	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet":         ".xlsx",
+	"application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
+}
+
+// extensionTypes are the media types of extensions. Source code is text/plain.
+var extensionTypes = makeExtensionTypes()
+
+func makeExtensionTypes() map[string]string {
+	types := map[string]string{
+		".jpeg": "image/jpeg", ".heif": "image/heif", ".mpg": "video/mpeg", ".3gpp": "video/3gpp", ".yml": "application/yaml", ".markdown": "text/markdown",
+		".ipynb": "application/json", ".ogg": "audio/ogg", ".flac": "audio/flac", ".aac": "audio/aac", ".m4a": "audio/mp4",
+		".exe": "application/vnd.microsoft.portable-executable", ".dll": "application/vnd.microsoft.portable-executable",
+		".zip": "application/zip", ".gz": "application/gzip", ".7z": "application/x-7z-compressed", ".tar": "application/x-tar", ".rar": "application/vnd.rar",
+		".dot": "application/msword",
+	}
+	for mediaType, ext := range usualExtensions {
+		types[ext] = mediaType
+	}
+	// Two media types have each of these extensions.
+	types[".jsonl"], types[".xml"], types[".rtf"] = "application/jsonl", "application/xml", "application/rtf"
+	for _, ext := range strings.Fields(`.asp .bash .bat .c .cc .cfg .conf .cpp .cs .cxx .dart .diff .env .gitignore .go .gradle .graphql .h .hpp .ini .java .jsp .jsx .kt .log
+		.lua .patch .php .pl .proto .ps1 .py .py3 .r .rb .rs .rst .scala .scss .sh .sql .srt .svelte .swift .tex .toml .ts .tsx .vue .zig`) {
+		types[ext] = "text/plain"
+	}
+	return types
+}

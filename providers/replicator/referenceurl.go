@@ -1,0 +1,98 @@
+package replicator
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"casgate/providers"
+)
+
+// urlFor returns the URL where a provider can read the blob, and a warning if the
+// provider may not reach it. It returns an *Error if the blob is too large for the kind,
+// or if the provider certainly can't reach the URL.
+func (r *Replicator) urlFor(ctx context.Context, j job, kind providers.ReferenceKind) (address, warning string, err error) {
+	if r.o.SignURL == nil {
+		return "", "", fmt.Errorf("%w: this gateway gives out no URLs", providers.ErrNoReference)
+	}
+	if kind.MaxSize > 0 && j.blob.Size > kind.MaxSize {
+		return "", "", refuseReference(j, "file_too_large",
+			fmt.Sprintf("%s takes at most %s (%d bytes) as %s, and the blob has %d bytes", j.description.Provider, humanize.IBytes(uint64(kind.MaxSize)), kind.MaxSize, kind.Name, j.blob.Size),
+			"make the file smaller")
+	}
+	if address, err = r.o.SignURL(ctx, j.blob.Digest, referenceLife); err != nil {
+		return "", "", err
+	}
+	host, reach := reachOf(address)
+	if reach == reachAll {
+		return address, "", nil
+	}
+	whose := "this machine's own"
+	if reach == reachPrivate {
+		whose = "in a private network"
+	}
+	warning = fmt.Sprintf("%s can't reach %s, which is %s", j.description.Provider, host, whose)
+	const remedy = "set CAS_PUBLIC_URL at the gateway to a URL that works from outside (or the bucket's endpoint, if CAS_REFERENCE_URLS is bucket)"
+	// A provider's own host may be a proxy on this machine, which reaches the URL.
+	_, provider := reachOf("https://" + j.description.Host)
+	if reach == reachMachine && provider != reachMachine && !j.description.Simulated {
+		return "", "", refuseReference(j, "url_unreachable", warning, remedy)
+	}
+	return address, warning + ": " + remedy, nil
+}
+
+// refuseReference returns the error for a reference that can't work.
+func refuseReference(j job, code, message, hint string) error {
+	return &providers.Error{
+		Provider: j.description.Provider, Op: providers.OpCheck, Kind: providers.KindPermanent, Code: code,
+		Message: message, Hint: hint, Cause: providers.ErrNoReference,
+	}
+}
+
+// reach is from where a URL can be read.
+type reach int
+
+const (
+	reachAll     reach = iota
+	reachPrivate       // from a private network
+	reachMachine       // from the same machine
+)
+
+// reachOf returns the host of a URL, with its port, and from where it can be read. A
+// name without a dot, and the top levels for private use, exist only in private
+// networks. Other names are not looked up.
+func reachOf(address string) (host string, from reach) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", reachAll
+	}
+	name := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	ip, err := netip.ParseAddr(name)
+	if err == nil {
+		return u.Host, reachOfIP(ip.Unmap())
+	}
+	switch {
+	case name == "localhost", strings.HasSuffix(name, ".localhost"):
+		return u.Host, reachMachine
+	case !strings.Contains(name, "."), strings.HasSuffix(name, ".local"), strings.HasSuffix(name, ".internal"), strings.HasSuffix(name, ".lan"), strings.HasSuffix(name, ".home.arpa"):
+		return u.Host, reachPrivate
+	}
+	return u.Host, reachAll
+}
+
+// carrierNAT are the addresses behind a provider's translation, RFC 6598.
+var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
+
+func reachOfIP(ip netip.Addr) reach {
+	switch {
+	case ip.IsLoopback(), ip.IsUnspecified(), ip.IsLinkLocalUnicast():
+		return reachMachine
+	case ip.IsPrivate(), carrierNAT.Contains(ip):
+		return reachPrivate
+	}
+	return reachAll
+}

@@ -1,0 +1,34 @@
+package replicator
+
+import "testing"
+
+func TestURLsThatNoProviderReaches(t *testing.T) {
+	t.Parallel()
+	type want struct {
+		host string
+		from reach
+	}
+	for address, want := range map[string]want{
+		"http://127.0.0.1:8080/v1":       {"127.0.0.1:8080", reachMachine},
+		"http://[::1]:8080/v1":           {"[::1]:8080", reachMachine},
+		"https://localhost/v1":           {"localhost", reachMachine},
+		"https://LocalHost./v1":          {"LocalHost.", reachMachine},
+		"http://0.0.0.0:8080/":           {"0.0.0.0:8080", reachMachine},
+		"http://169.254.169.254/":        {"169.254.169.254", reachMachine},
+		"http://[::ffff:127.0.0.1]/":     {"[::ffff:127.0.0.1]", reachMachine},
+		"http://192.168.1.5/":            {"192.168.1.5", reachPrivate},
+		"http://10.0.0.1:9000/b":         {"10.0.0.1:9000", reachPrivate},
+		"http://100.64.1.1/":             {"100.64.1.1", reachPrivate},
+		"http://[fd00::1]/":              {"[fd00::1]", reachPrivate},
+		"http://gateway:8080/":           {"gateway:8080", reachPrivate},
+		"https://files.corp.internal/":   {"files.corp.internal", reachPrivate},
+		"https://example.org/v1":         {"example.org", reachAll},
+		"https://8.8.8.8/":               {"8.8.8.8", reachAll},
+		"https://[2001:4860:4860::8888]": {"[2001:4860:4860::8888]", reachAll},
+	} {
+		host, from := reachOf(address)
+		if host != want.host || from != want.from {
+			t.Errorf("of %s: %q from %d, want %+v", address, host, from, want)
+		}
+	}
+}
