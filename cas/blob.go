@@ -40,9 +40,9 @@ func (s State) Visible() bool { return s == StateLive || s == StateSuspect }
 // Blob is what the index knows about one blob.
 type Blob struct {
 	Digest     Digest
-	Size       int64 // bytes
-	MediaType  string
-	Name       string // a hint, the first one given; may be empty
+	Size       int64  // bytes
+	MediaType  string // what the bytes say; see Upload.MediaType
+	Name       string // a hint, the first one given to the blob itself; may be empty
 	State      State
 	Generation int32     // which object holds the bytes, see ObjectRef
 	CreatedAt  time.Time // when the row first became live, by the index's clock

@@ -1,6 +1,7 @@
 package cas
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ func (n NewFile) Check() error { return n.checkDescription() }
 // Create stores an upload and creates a file that refers to it. Create calls describe
 // only after it has read the whole body, since a form may describe the file after its
 // bytes. Create sets the id, the digest and the size, and the media type if describe
-// gives none.
+// gives none: that of the bytes under u's name. U's name and media type are the file's
+// and don't become the blob's.
 //
 // New bytes and the file are committed together, in one round trip to the index. Stored
 // is that of Store.PutVerified. Errors: those of Store.PutVerified and
@@ -28,16 +30,17 @@ func (n NewFile) Check() error { return n.checkDescription() }
 // refused, the bytes stay.
 func (f *Files) Create(ctx context.Context, u Upload, describe func() NewFile) (file File, stored bool, err error) {
 	id := NewFileID()
+	var ofBytes *string // the media type that the bytes have under the file's name
 	described := func(blob Blob) NewFile {
 		n := describe()
 		n.ID, n.Digest, n.Size = id, blob.Digest, blob.Size
 		if n.MediaType == "" {
-			n.MediaType = blob.MediaType
+			n.MediaType = cmp.Or(*ofBytes, blob.MediaType)
 		}
 		return n
 	}
 	var made *File
-	u.commit = func(commit context.Context, b Blob) (Blob, bool, error) {
+	u = u.forFile(func(commit context.Context, b Blob) (Blob, bool, error) {
 		if ctx.Err() != nil { // the client has left, and would not learn the id
 			return f.store.index.Commit(commit, b)
 		}
@@ -49,7 +52,8 @@ func (f *Files) Create(ctx context.Context, u Upload, describe func() NewFile) (
 			f.store.committed(done.Row)
 		}
 		return done.Row, done.Created, err
-	}
+	})
+	ofBytes = u.file.mediaType
 	blob, stored, err := f.store.PutVerified(ctx, u)
 	switch {
 	case err != nil && made != nil:

@@ -24,8 +24,8 @@ type Index interface {
 
 	// Commit records that the object b.Object() is durable and complete, and makes the
 	// row live. If there is no row, it inserts one with b's size, media type and name. If
-	// there is one, it refreshes, rescues or repairs it: the name and the creation time
-	// stay, a missing name is filled in, and a repair corrects the size.
+	// there is one, it refreshes, rescues or repairs it: the name, the media type and the
+	// creation time stay, a missing name is filled in, and a repair corrects the size.
 	//
 	// Commit changes nothing if b.Generation is too low: not above a generation whose
 	// removal has begun, or below a suspect one. It then returns the row as it is, in
@@ -42,6 +42,10 @@ type Index interface {
 	// Suspect marks a live row of exactly this generation suspect. It leaves any other
 	// row as it is, and returns nil.
 	Suspect(ctx context.Context, ref ObjectRef) error
+
+	// SetMediaType changes the media type of a visible blob. It leaves a blob that no
+	// longer has the media type from as it is, and returns nil.
+	SetMediaType(ctx context.Context, d Digest, from, to string) error
 
 	// Missing returns the digests that an upload would have to bring: those without a
 	// row, or with a row that is not live. It keeps order and duplicates.

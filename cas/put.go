@@ -1,18 +1,15 @@
 package cas
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"time"
-
-	"github.com/gabriel-vasile/mimetype"
 )
 
 const (
-	// sniffLen is the number of first bytes that decide a blob's media type.
-	sniffLen = 3072
 	// commitTimeout limits a commit. A commit continues after the client has left: the
 	// object is stored, and a row for it is worth more than none.
 	commitTimeout = 15 * time.Second
@@ -27,14 +24,45 @@ type Upload struct {
 	Size int64
 	// Digest is the digest that Body must have; zero if it isn't known.
 	Digest Digest
-	// MediaType is the declared one; if it is empty, the first bytes decide.
+	// MediaType is the declared one. The bytes decide whether it can be true, see
+	// RefineMediaType.
 	MediaType string
 	// Name becomes the blob's name if the blob has none yet.
 	Name string
 
+	file fileUpload
+}
+
+// fileUpload is what an upload has more if its bytes are for a file.
+type fileUpload struct {
+	// name is the file's. It decides between kinds of text, but does not become the
+	// blob's name.
+	name string
+	// mediaType gets the media type of the bytes under that name.
+	mediaType *string
 	// commit replaces the index's Commit, see Files.Create.
 	commit func(ctx context.Context, b Blob) (row Blob, created bool, err error)
 }
+
+// forFile returns the upload of a file's bytes. A name and a declared type belong to the
+// file, and not to the blob, which may have other files too.
+func (u Upload) forFile(commit func(ctx context.Context, b Blob) (Blob, bool, error)) Upload {
+	u.file = fileUpload{name: u.Name, mediaType: new(string), commit: commit}
+	u.Name, u.MediaType = "", ""
+	return u
+}
+
+// mediaType returns the media type of the upload's bytes.
+func (u Upload) mediaType(seen sniffed) string {
+	mediaType := seen.mediaType(u.MediaType, u.typeName())
+	if u.file.mediaType != nil {
+		*u.file.mediaType = mediaType
+	}
+	return mediaType
+}
+
+// typeName returns the name that decides between kinds of text.
+func (u Upload) typeName() string { return cmp.Or(u.file.name, u.Name) }
 
 // Put stores a blob. Stored reports whether this upload brought the bytes. If the blob
 // exists already, Put may not read Body.
@@ -68,8 +96,11 @@ func (s *Store) Put(ctx context.Context, u Upload) (b Blob, stored bool, err err
 	}
 	switch {
 	case u.Digest.IsZero():
-		if row, err = s.touch(ctx, body.digest, body.size); err != nil || row.State == StateLive {
+		if row, err = s.touch(ctx, body.digest, body.size); err != nil {
 			return row, false, err
+		}
+		if row.State == StateLive {
+			return s.correctType(ctx, row, u, body.sniffed()), false, nil
 		}
 	case body.digest != u.Digest:
 		return Blob{}, false, fmt.Errorf("%w: the bytes have digest %s, not %s", ErrDigestMismatch, body.digest, u.Digest)
@@ -79,7 +110,9 @@ func (s *Store) Put(ctx context.Context, u Upload) (b Blob, stored bool, err err
 
 // PutVerified is Put for a client that must have the bytes: if the blob exists already
 // and Put needed no byte of Body, PutVerified reads Body to its end and verifies it.
-// Its error then wraps ErrDigestMismatch, or is Body's, and b is the existing blob.
+// Its error then wraps ErrDigestMismatch, or is Body's, and b is the existing blob. If
+// these bytes show that the existing blob's media type is wrong or too general, the type
+// is corrected.
 func (s *Store) PutVerified(ctx context.Context, u Upload) (b Blob, stored bool, err error) {
 	body := &countingReader{src: u.Body}
 	u.Body = body
@@ -87,8 +120,30 @@ func (s *Store) PutVerified(ctx context.Context, u Upload) (b Blob, stored bool,
 	if err != nil || stored || body.n > 0 {
 		return b, stored, err
 	}
-	_, err = io.Copy(io.Discard, NewVerifyingReader(body, b.Digest, b.Size))
+	var seen sniffer
+	_, err = io.Copy(io.Discard, io.TeeReader(NewVerifyingReader(body, b.Digest, b.Size), &seen))
+	if err == nil {
+		b = s.correctType(ctx, b, u, seen.sniffed())
+	}
 	return b, false, err
+}
+
+// correctType gives an existing blob the media type that an upload of the same bytes
+// knows better, and returns the blob. A failure is logged only: the upload succeeded.
+func (s *Store) correctType(ctx context.Context, row Blob, u Upload, seen sniffed) Blob {
+	u.mediaType(seen)
+	mediaType := seen.correct(row.MediaType, u.MediaType, u.typeName())
+	if mediaType == row.MediaType {
+		return row
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	if err := s.index.SetMediaType(ctx, row.Digest, row.MediaType, mediaType); err != nil {
+		s.log.Warn().Err(err).Stringer("digest", row.Digest).Str("media_type", mediaType).Msg("could not correct the media type of a blob")
+		return row
+	}
+	row.MediaType = mediaType
+	return row
 }
 
 // countingReader counts the bytes that are read from src.
@@ -120,12 +175,12 @@ func (s *Store) touch(ctx context.Context, d Digest, size int64) (Blob, error) {
 
 // putStreamed streams the body to the object store. It can't be repeated.
 func (s *Store) putStreamed(ctx context.Context, u Upload, target ObjectRef) (Blob, bool, error) {
-	src := &headReader{src: u.Body}
-	body := NewVerifyingReader(src, u.Digest, u.Size)
+	var seen sniffer
+	body := NewVerifyingReader(io.TeeReader(u.Body, &seen), u.Digest, u.Size)
 	if err := s.putObject(ctx, target, body); err != nil {
 		return Blob{}, false, err
 	}
-	row, created, err := s.commit(ctx, u, target, u.Size, src.head)
+	row, created, err := s.commit(ctx, u, target, u.Size, seen.sniffed())
 	if err != nil {
 		return Blob{}, false, err
 	}
@@ -143,7 +198,7 @@ func (s *Store) putSpooled(ctx context.Context, u Upload, target ObjectRef, body
 		if err != nil {
 			return Blob{}, false, err
 		}
-		row, created, err := s.commit(ctx, u, target, body.size, body.head())
+		row, created, err := s.commit(ctx, u, target, body.size, body.sniffed())
 		if err != nil {
 			return Blob{}, false, err
 		}
@@ -166,22 +221,18 @@ func (s *Store) putObject(ctx context.Context, target ObjectRef, body *Verifying
 }
 
 // commit records a stored object, even if the client has left.
-func (s *Store) commit(ctx context.Context, u Upload, target ObjectRef, size int64, head []byte) (Blob, bool, error) {
+func (s *Store) commit(ctx context.Context, u Upload, target ObjectRef, size int64, seen sniffed) (Blob, bool, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
-	mediaType := u.MediaType
-	if mediaType == "" {
-		mediaType = mimetype.Detect(head).String()
-	}
 	commit := s.index.Commit
-	if u.commit != nil {
-		commit = u.commit
+	if u.file.commit != nil {
+		commit = u.file.commit
 	}
 	row, created, err := commit(ctx, Blob{
 		Digest:     target.Digest,
 		Generation: target.Generation,
 		Size:       size,
-		MediaType:  mediaType,
+		MediaType:  u.mediaType(seen),
 		Name:       u.Name,
 	})
 	if err == nil && row.State == StateLive && row.Size != size {
@@ -190,19 +241,8 @@ func (s *Store) commit(ctx context.Context, u Upload, target ObjectRef, size int
 		err = fmt.Errorf("%w: the index has %d bytes for %s, but it has %d; send it again", ErrObjectCorrupt, row.Size, target.Digest, size)
 		s.suspect(row.Object(), err)
 	}
-	return row, created, err
-}
-
-// headReader keeps the first bytes that are read through it.
-type headReader struct {
-	src  io.Reader
-	head []byte
-}
-
-func (h *headReader) Read(p []byte) (int, error) {
-	n, err := h.src.Read(p)
-	if missing := sniffLen - len(h.head); missing > 0 {
-		h.head = append(h.head, p[:min(n, missing)]...)
+	if err == nil && row.State == StateLive {
+		row = s.correctType(ctx, row, u, seen)
 	}
-	return n, err
+	return row, created, err
 }

@@ -51,6 +51,7 @@ type spooled struct {
 	memory []byte   // the body, if it fits
 	file   *os.File // the body, if it doesn't fit
 	inFile int64
+	seen   sniffer // of the bytes in the disk file
 }
 
 // take reads r to its end. Errors: ErrBlobTooLarge for more than most bytes, ErrNoSpace
@@ -122,6 +123,7 @@ func (b *spooled) spill(r io.Reader, most int64) error {
 			return err
 		}
 		hash.Write(chunk)
+		b.seen.Write(chunk)
 		if _, err := b.file.Write(chunk); err != nil {
 			return spoolError(err)
 		}
@@ -157,14 +159,12 @@ func (b *spooled) reader() io.Reader {
 	return io.NewSectionReader(b.file, 0, b.size)
 }
 
-// head returns the body's first bytes, which decide its media type.
-func (b *spooled) head() []byte {
+// sniffed returns what decides the body's media type.
+func (b *spooled) sniffed() sniffed {
 	if b.file == nil {
-		return b.memory[:min(len(b.memory), sniffLen)]
+		return sniff(b.memory)
 	}
-	head := make([]byte, sniffLen)
-	n, _ := b.file.ReadAt(head, 0) // Put will return the read error
-	return head[:n]
+	return b.seen.sniffed()
 }
 
 // Close gives back buffers and disk space.

@@ -14,9 +14,6 @@ import (
 // single PUT, the only kind whose checksum is that of the whole object.
 const MaxBlobSize int64 = 5 << 30
 
-// DefaultMediaType is the media type of bytes of an unknown type.
-const DefaultMediaType = "application/octet-stream"
-
 // Options configures a Store. The zero value of each field is a sensible default.
 type Options struct {
 	// SpoolDir is the folder for uploads of unknown digest or length while they are

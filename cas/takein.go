@@ -102,14 +102,14 @@ func (f *Files) storeOrigin(ctx context.Context, file File) (taken File, b Blob,
 		bytes = NewVerifyingReader(body, recorded, object.Size)
 	}
 	u := Upload{Body: bytes, Size: object.Size, MediaType: file.MediaType, Name: file.Name}
-	u.commit = func(commit context.Context, b Blob) (Blob, bool, error) {
+	u = u.forFile(func(commit context.Context, b Blob) (Blob, bool, error) {
 		done, err := f.CommitResolved(commit, b, file.ID)
 		taken = done.File
 		if done.Row.Digest == b.Digest {
 			f.store.committed(done.Row)
 		}
 		return done.Row, done.Created, err
-	}
+	})
 	b, stored, err = f.store.Put(ctx, u)
 	if body.err != nil {
 		return File{}, Blob{}, false, fmt.Errorf("%w: read %q: %v", ErrOriginUnavailable, file.Origin.Key, body.err)

@@ -209,7 +209,7 @@ func TestImportedFiles(t *testing.T) {
 		}
 		group.Wait()
 		after := decode[api.File](t, s.do("GET", "/v1/files/"+a, nil))
-		if after.Digest() != cas.DigestOf([]byte("imported text")) || after.Bytes != 13 || !strings.HasPrefix(after.MediaType, "text/plain") {
+		if after.Digest() != cas.DigestOf([]byte("imported text")) || after.Bytes != 13 || !strings.HasPrefix(after.MediaType, "text/markdown") {
 			t.Errorf("%+v", after)
 		}
 		if made := decode[api.Copy](t, s.do("PUT", s.fileCopyPath(b, "kimi"), nil)); made.State != "ready" || made.Name != "b.txt" {

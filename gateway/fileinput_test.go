@@ -74,7 +74,6 @@ func TestWrongInputForFiles(t *testing.T) {
 			{"unknown anchor", []formPart{field("expires_after[anchor]", "last_active_at"), purpose, file}, 400, "", "expires_after[anchor]", "created_at"},
 			{"an anchor alone", []formPart{field("expires_after[anchor]", "created_at"), purpose, file}, 400, "", "expires_after[seconds]", "missing"},
 			{"a third kind of duplicates", []formPart{field("allow_duplicates", "maybe"), purpose, file}, 400, "", "allow_duplicates", "maybe"},
-			{"malformed media type", []formPart{field("media_type", "nonsense"), purpose, file}, 400, "", "media_type", ""},
 			{"unknown provider", []formPart{purpose, file, field("providers", "kimi,absent")}, 404, problem.ProviderNotFound, "providers", "nothing was stored"},
 			{"too large", []formPart{purpose, filePart("x.txt", big+big[:2<<20+1])}, 413, problem.BlobTooLarge, "", ""},
 		} {

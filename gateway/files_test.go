@@ -33,7 +33,7 @@ func TestFileFromMakingToDeletion(t *testing.T) {
 		sum := d.Hex()
 		want := api.File{
 			ID: made.ID, Object: "file", Bytes: 11, CreatedAt: made.CreatedAt, ExpiresAt: made.ExpiresAt, Filename: "Bericht (Ä) 报告.md",
-			Purpose: "user_data", Status: "processed", SHA256: &sum, MediaType: "text/plain; charset=utf-8", Context: "talk-1",
+			Purpose: "user_data", Status: "processed", SHA256: &sum, MediaType: "text/markdown; charset=utf-8", Context: "talk-1",
 			Tags: made.Tags, Metadata: made.Metadata, URL: s.url + "/v1/blobs/" + d.String(),
 		}
 		if diff := cmp.Diff(want, made); diff != "" {
@@ -60,7 +60,7 @@ func TestFileFromMakingToDeletion(t *testing.T) {
 		content := s.do("GET", "/v1/files/"+made.ID+"/content", nil)
 		_, params, err := mime.ParseMediaType(content.Header.Get("Content-Disposition"))
 		if content.StatusCode != 200 || string(content.body) != "# some text" || err != nil || params["filename"] != "Bericht (Ä) 报告.md" ||
-			content.Header.Get("Cache-Control") != "private, no-cache" || content.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+			content.Header.Get("Cache-Control") != "private, no-cache" || content.Header.Get("Content-Type") != "text/markdown; charset=utf-8" {
 			t.Errorf("content: %d %v %q", content.StatusCode, content.Header, content.body)
 		}
 		part := s.do("GET", "/v1/files/"+made.ID+"/content", nil, "Range", "bytes=2-5")
@@ -170,6 +170,7 @@ func TestWhatIsSaidOfAFile(t *testing.T) {
 		{"empty lists", "", []formPart{field("tags", ""), field("providers", ""), filePart("a", "x"), field("purpose", "batch")}, func(f api.File) bool { return len(f.Tags) == 0 }},
 		{"a path for a name", "", []formPart{filePart(`C:\Users\me\paper.pdf`, "x"), field("purpose", "batch")}, func(f api.File) bool { return f.Filename == "paper.pdf" }},
 		{"an empty file", "", []formPart{filePart("a", ""), field("purpose", "batch")}, func(f api.File) bool { return f.Bytes == 0 && *f.SHA256 == cas.DigestOf(nil).Hex() }},
+		{"a malformed media type", "", []formPart{field("media_type", "nonsense"), filePart("a", "x"), field("purpose", "batch")}, func(f api.File) bool { return f.MediaType == "text/plain; charset=utf-8" }},
 		{"the media type behind it", "", []formPart{filePart("a", "x"), field("media_type", "Text/Markdown"), field("purpose", "batch")}, func(f api.File) bool { return f.MediaType == "text/markdown" }},
 		{"quotes in the name", "", []formPart{filePart(`a "b"; c.txt`, "x"), field("purpose", "batch")}, func(f api.File) bool { return f.Filename == `a "b"; c.txt` }},
 		{"a month's life", "", []formPart{filePart("a", "x"), field("purpose", "batch"), field("expires_after[seconds]", "2592000")}, func(f api.File) bool {

@@ -19,8 +19,8 @@ func TestReferences(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s, kimi := startCopier(t, p, nil, nil)
 		d := s.putNamed("some text", "x.md")
-		picture := cas.DigestOf([]byte("a picture"))
-		if a := s.do("PUT", s.path(picture)+"?name=p.png", strings.NewReader("a picture"), "Content-Type", "image/png"); a.StatusCode != 201 {
+		picture := cas.DigestOf([]byte("\x89PNG\r\n\x1a\n"))
+		if a := s.do("PUT", s.path(picture)+"?name=p.png", strings.NewReader("\x89PNG\r\n\x1a\n"), "Content-Type", "image/png"); a.StatusCode != 201 {
 			t.Fatal(a.StatusCode)
 		}
 		get := func(path string) (ref api.Reference, value map[string]string) {
@@ -52,7 +52,7 @@ func TestReferences(t *testing.T) {
 		if ref.Copy != nil || ref.ExpiresAt == nil {
 			t.Errorf("by URL: %+v", ref)
 		}
-		if a := s.do("GET", value["url"], nil, "Authorization", "-"); a.StatusCode != 200 || string(a.body) != "a picture" {
+		if a := s.do("GET", value["url"], nil, "Authorization", "-"); a.StatusCode != 200 || string(a.body) != "\x89PNG\r\n\x1a\n" {
 			t.Errorf("%v: %d %s", value, a.StatusCode, a.body)
 		}
 		if n := kimi.count(providers.OpUpload); n != uploads {

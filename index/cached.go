@@ -161,6 +161,13 @@ func (c *Cached) Suspect(ctx context.Context, ref cas.ObjectRef) error {
 	return c.inner.Suspect(ctx, ref)
 }
 
+// SetMediaType implements cas.Index. It forgets the blob as Condemn does.
+func (c *Cached) SetMediaType(ctx context.Context, d cas.Digest, from, to string) error {
+	c.Forget(d)
+	defer c.Forget(d)
+	return c.inner.SetMediaType(ctx, d, from, to)
+}
+
 // Missing implements cas.Index. It always asks the index.
 func (c *Cached) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, error) {
 	return c.inner.Missing(ctx, ds)

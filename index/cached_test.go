@@ -147,10 +147,11 @@ func TestCachedForgets(t *testing.T) {
 	t.Parallel()
 	lost := fmt.Errorf("%w: lost", cas.ErrIndexUnavailable)
 	for name, change := range map[string]func(t *testing.T, c *index.Cached, r *rows){
-		"by Forget":    func(t *testing.T, c *index.Cached, r *rows) { r.set(some, false); c.Forget(some) },
-		"by ForgetAll": func(t *testing.T, c *index.Cached, r *rows) { r.set(some, false); c.ForgetAll() },
-		"by Condemn":   func(t *testing.T, c *index.Cached, r *rows) { c.Condemn(t.Context(), some, cas.CondemnOptions{}) },
-		"by Suspect":   func(t *testing.T, c *index.Cached, r *rows) { c.Suspect(t.Context(), cas.ObjectRef{Digest: some}) },
+		"by Forget":       func(t *testing.T, c *index.Cached, r *rows) { r.set(some, false); c.Forget(some) },
+		"by ForgetAll":    func(t *testing.T, c *index.Cached, r *rows) { r.set(some, false); c.ForgetAll() },
+		"by Condemn":      func(t *testing.T, c *index.Cached, r *rows) { c.Condemn(t.Context(), some, cas.CondemnOptions{}) },
+		"by Suspect":      func(t *testing.T, c *index.Cached, r *rows) { c.Suspect(t.Context(), cas.ObjectRef{Digest: some}) },
+		"by SetMediaType": func(t *testing.T, c *index.Cached, r *rows) { c.SetMediaType(t.Context(), some, "a/b", "c/d") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -164,7 +165,7 @@ func TestCachedForgets(t *testing.T) {
 			t.Parallel()
 			r := newRows(some)
 			c := newCached(t, indextest.NewFaulty(r, func(op string, _ cas.Digest) (bool, error) {
-				if op == indextest.OpCondemn || op == indextest.OpSuspect {
+				if op == indextest.OpCondemn || op == indextest.OpSuspect || op == indextest.OpSetMediaType {
 					return true, lost
 				}
 				return false, nil

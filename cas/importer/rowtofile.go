@@ -93,7 +93,7 @@ func (r Row) File(source string, now time.Time) (f cas.File, notes []string, err
 		if _, _, err := mime.ParseMediaType(t); err != nil || !strings.Contains(t, "/") || len(t) > 255 || !utf8.ValidString(t) {
 			note("its media type %.100q is left out: it is malformed", r.MediaType)
 		} else {
-			f.MediaType = t
+			f.MediaType = cas.NormalMediaType(t) // empty for a type that says nothing, such as image/*
 		}
 	}
 	r.copyAt(&f, note)

@@ -137,9 +137,10 @@ func (f *fields) setContext(text string) error {
 	return nil
 }
 
-func (f *fields) setMediaType(text string) (err error) {
-	f.file.MediaType, err = request.MediaType(text)
-	return err
+// setMediaType treats a malformed type as an unknown one: clients send many of them.
+func (f *fields) setMediaType(text string) error {
+	f.file.MediaType = cas.NormalMediaType(text)
+	return nil
 }
 
 func (f *fields) setMetadata(text string) error {

@@ -109,10 +109,7 @@ func (f *Form) FileName() string { return f.part.FileName() }
 
 // Upload describes the form's file; the caller gives it its name.
 func (f *Form) Upload(r *http.Request) (cas.Upload, error) {
-	mediaType, err := MediaType(f.part.Header.Get(echo.HeaderContentType))
-	if err != nil {
-		return cas.Upload{}, err
-	}
+	mediaType := cas.NormalMediaType(f.part.Header.Get(echo.HeaderContentType))
 	digest, err := fileDigest(r.Header, http.Header(f.part.Header))
 	if err != nil {
 		return cas.Upload{}, err

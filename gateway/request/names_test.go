@@ -20,19 +20,3 @@ func TestCleanName(t *testing.T) {
 		}
 	}
 }
-
-func TestDeclaredMediaType(t *testing.T) {
-	for header, want := range map[string]string{
-		"": "", "application/octet-stream": "", "application/x-www-form-urlencoded": "", "Text/HTML": "text/html",
-		"text/plain; Charset=UTF-8": "text/plain; charset=UTF-8", "image/png": "image/png",
-	} {
-		if got, err := MediaType(header); err != nil || got != want {
-			t.Errorf("%q: %q, %v", header, got, err)
-		}
-	}
-	for _, header := range []string{"nonsense", "text/plain; =", "text/", "/", "a b/c", "text/plain\x00", strings.Repeat("a", 300)} {
-		if got, err := MediaType(header); err == nil {
-			t.Errorf("%q was taken as %q", header, got)
-		}
-	}
-}

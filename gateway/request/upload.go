@@ -23,10 +23,7 @@ func (u Uploads) Raw(c echo.Context) (cas.Upload, error) {
 	if err := checkBody(req, u.MaxSize); err != nil {
 		return cas.Upload{}, err
 	}
-	mediaType, err := MediaType(req.Header.Get(echo.HeaderContentType))
-	if err != nil {
-		return cas.Upload{}, err
-	}
+	mediaType := cas.NormalMediaType(req.Header.Get(echo.HeaderContentType))
 	if strings.HasPrefix(mediaType, "multipart/") {
 		return cas.Upload{}, problem.BadRequest("a multipart body is taken by POST /v1/blobs as multipart/form-data, with one file part")
 	}

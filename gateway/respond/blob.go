@@ -43,6 +43,7 @@ func Blob(c echo.Context, store Opener, blob cas.Blob, o BlobOptions) error {
 	if req.Header.Get("If-Match") != "" && !request.MatchesStrongly(req.Header["If-Match"], etag) {
 		return problem.New(problem.PreconditionFailed, "The blob's entity tag is not among those of If-Match.")
 	}
+	blob.MediaType = cas.ShownMediaType(blob.MediaType)
 	fields := blobHeader(blob, etag, o)
 	h[echo.HeaderContentType] = []string{blob.MediaType}
 	if noneMatch := req.Header["If-None-Match"]; noneMatch != nil && request.MatchesWeakly(noneMatch, etag) {

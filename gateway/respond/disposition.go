@@ -36,6 +36,6 @@ func isHarmless(mediaType string) bool {
 	case strings.HasPrefix(base, "image/"), strings.HasPrefix(base, "audio/"), strings.HasPrefix(base, "video/"):
 		return true
 	default:
-		return base == "application/pdf" || base == "text/plain"
+		return base == "application/pdf" || base == "text/plain" || base == "text/markdown"
 	}
 }

@@ -14,6 +14,7 @@ func TestContentDisposition(t *testing.T) {
 		{"IMAGE/SVG+XML; charset=utf-8", "", "", "attachment"},
 		{"text/html", "x.html", "", `attachment; filename=x.html`},
 		{"text/plain; charset=utf-8", "", "", ""},
+		{"text/markdown; charset=utf-8", "a.md", "", `inline; filename=a.md`},
 		{"application/pdf", "", "r.pdf", `attachment; filename=r.pdf`},
 		{"application/octet-stream", `a"b\c`, "", `attachment; filename="a\"b\\c"`},
 		{"application/pdf", "报告 1.pdf", "", `inline; filename*=utf-8''%E6%8A%A5%E5%91%8A%201.pdf`},

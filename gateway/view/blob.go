@@ -10,7 +10,7 @@ func Blob(b cas.Blob, urls URLs) api.Blob {
 	return api.Blob{
 		Digest:    b.Digest,
 		Size:      b.Size,
-		MediaType: b.MediaType,
+		MediaType: cas.ShownMediaType(b.MediaType),
 		Name:      b.Name,
 		CreatedAt: b.CreatedAt.UTC(),
 		URL:       urls.Blob(b.Digest),

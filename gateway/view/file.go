@@ -18,7 +18,7 @@ func File(f cas.File, urls URLs) api.File {
 		Filename:  f.Name,
 		Purpose:   f.Purpose,
 		Status:    api.FileProcessed,
-		MediaType: f.MediaType,
+		MediaType: cas.ShownMediaType(f.MediaType),
 		Context:   f.Context,
 		Tags:      f.Tags,
 		Metadata:  f.Metadata,

@@ -247,6 +247,46 @@ var condemnTests = []test{
 	}},
 }
 
+var mediaTypeTests = []test{
+	{"changes the media type of a visible blob", func(t *testing.T, x Index) {
+		for i, state := range states {
+			b := blob(digest(t, i), 0)
+			arrange(t, x, b, state)
+			before, err := x.Touch(t.Context(), b.Digest)
+			if (err != nil) != (state == none) {
+				t.Fatal(err)
+			}
+			want := before
+			if state.Visible() {
+				want.MediaType = "text/csv"
+			}
+			if err := x.SetMediaType(t.Context(), b.Digest, "text/plain", "text/csv"); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := x.Touch(t.Context(), b.Digest); (err != nil) != (state == none) || got != want {
+				t.Errorf("a %s row became %+v, error %v", state, got, err)
+			}
+		}
+	}},
+	{"leaves a blob that has another media type", func(t *testing.T, x Index) {
+		b := blob(digest(t, 0), 0)
+		commit(t, x, b)
+		if err := x.SetMediaType(t.Context(), b.Digest, "text/html", "text/csv"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := x.Blob(t.Context(), b.Digest); err != nil || got.MediaType != b.MediaType {
+			t.Errorf("it became %+v, error %v", got, err)
+		}
+	}},
+	{"refuses a text that can't be stored", func(t *testing.T, x Index) {
+		b := blob(digest(t, 0), 0)
+		commit(t, x, b)
+		if err := x.SetMediaType(t.Context(), b.Digest, b.MediaType, "a\x00b"); !errors.Is(err, cas.ErrInvalidText) {
+			t.Errorf("error %v", err)
+		}
+	}},
+}
+
 var suspectTests = []test{
 	{"marks a live row of exactly this generation", func(t *testing.T, x Index) {
 		n := 0

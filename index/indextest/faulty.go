@@ -8,14 +8,15 @@ import (
 
 // The operations that a Faulty asks its hook about.
 const (
-	OpBlob    = "blob"
-	OpTouch   = "touch"
-	OpCommit  = "commit"
-	OpCondemn = "condemn"
-	OpSuspect = "suspect"
-	OpMissing = "missing"
-	OpList    = "list"
-	OpCheck   = "check"
+	OpBlob         = "blob"
+	OpTouch        = "touch"
+	OpCommit       = "commit"
+	OpCondemn      = "condemn"
+	OpSuspect      = "suspect"
+	OpSetMediaType = "set media type"
+	OpMissing      = "missing"
+	OpList         = "list"
+	OpCheck        = "check"
 )
 
 // Hook decides the fate of one call. A nil error lets it pass. With an error the
@@ -86,6 +87,14 @@ func (f *Faulty) Suspect(ctx context.Context, ref cas.ObjectRef) error {
 		return err
 	}
 	return f.inner.Suspect(ctx, ref)
+}
+
+// SetMediaType implements cas.Index.
+func (f *Faulty) SetMediaType(ctx context.Context, d cas.Digest, from, to string) error {
+	if err := f.fail(OpSetMediaType, d, func() { f.inner.SetMediaType(ctx, d, from, to) }); err != nil {
+		return err
+	}
+	return f.inner.SetMediaType(ctx, d, from, to)
 }
 
 // Missing implements cas.Index.

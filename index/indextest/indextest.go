@@ -86,6 +86,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"Commit", commitTests},
 		{"Condemn", condemnTests},
 		{"Suspect", suspectTests},
+		{"SetMediaType", mediaTypeTests},
 		{"Collect", collectTests},
 		{"Missing", missingTests},
 		{"List", listTests},

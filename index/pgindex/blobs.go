@@ -167,3 +167,24 @@ func (x *Index) Suspect(ctx context.Context, ref cas.ObjectRef) error {
 	}
 	return nil
 }
+
+const sqlSetMediaType = `
+with changed as (
+    update blobs set media_type = $3
+    where digest = $1 and media_type = $2 and state in ('live', 'suspect')
+    returning digest
+)
+select pg_notify($4, encode(digest, 'hex')) from changed`
+
+// SetMediaType implements cas.Index.
+func (x *Index) SetMediaType(ctx context.Context, d cas.Digest, from, to string) error {
+	if err := (cas.Blob{Digest: d, MediaType: to}).Check(); err != nil {
+		return err
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	if _, err := x.pool.Exec(call, sqlSetMediaType, d[:], from, to, channel); err != nil {
+		return blobFault(ctx, "set the media type of", d, err)
+	}
+	return nil
+}

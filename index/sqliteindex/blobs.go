@@ -187,6 +187,22 @@ func (x *Index) Suspect(ctx context.Context, ref cas.ObjectRef) error {
 	return nil
 }
 
+const sqlSetMediaType = `
+update blobs set media_type = ?3
+where digest = ?1 and media_type = ?2 and state in ('live', 'suspect')`
+
+// SetMediaType implements cas.Index.
+func (x *Index) SetMediaType(ctx context.Context, d cas.Digest, from, to string) error {
+	if err := (cas.Blob{Digest: d, MediaType: to}).Check(); err != nil {
+		return err
+	}
+	err := x.exec(ctx, sqlSetMediaType, d[:], from, to)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return blobFault(ctx, "set the media type of", d, err)
+	}
+	return nil
+}
+
 // exec runs one statement as a transaction. The error is sql.ErrNoRows if no row was
 // changed.
 func (x *Index) exec(ctx context.Context, statement string, args ...any) error {

@@ -1,0 +1,276 @@
+package cas
+
+import (
+	"mime"
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gabriel-vasile/mimetype"
+)
+
+// DefaultMediaType is the media type of bytes of an unknown type.
+const DefaultMediaType = "application/octet-stream"
+
+const (
+	textPlain = "text/plain"
+	// sniffLen is the number of first bytes that decide a blob's media type.
+	sniffLen = 3072
+)
+
+// NormalMediaType returns a declared media type in its normal form. It is empty if the
+// declaration says nothing about the bytes: it is missing, malformed or too long, it
+// has a wildcard such as image/*, or it is a type that clients send by default.
+func NormalMediaType(declared string) string {
+	if len(declared) > maxMediaType || CheckText("media type", declared) != nil {
+		return ""
+	}
+	base, parameters, err := mime.ParseMediaType(declared)
+	if err != nil || !strings.Contains(base, "/") || strings.Contains(base, "*") {
+		return ""
+	}
+	switch base {
+	case DefaultMediaType, "binary/octet-stream", "application/x-www-form-urlencoded":
+		return ""
+	}
+	if normal := mime.FormatMediaType(base, parameters); len(normal) <= maxMediaType && checkMediaType(normal) == nil {
+		return normal
+	}
+	return ""
+}
+
+// ShownMediaType returns the media type to show for a stored one. Rows of earlier versions
+// may have a wildcard such as image/*, which no client can use.
+func ShownMediaType(stored string) string {
+	if base, _, _ := strings.Cut(stored, ";"); strings.Contains(base, "*") {
+		return DefaultMediaType
+	}
+	return stored
+}
+
+// RefineMediaType returns the declared media type, in its normal form, if bytes of the
+// known type can have it, and else the known type. Known is the type of a blob: what
+// its bytes say. So a text that is declared as text/markdown is text/markdown, and a
+// PDF that is declared as image/png is a PDF.
+func RefineMediaType(known, declared string) string {
+	declared = NormalMediaType(declared)
+	if declared == "" || !canBe(baseType(known), baseType(declared)) {
+		return known
+	}
+	return declared
+}
+
+// canBe reports whether bytes of the known type can have the declared type, which
+// NormalMediaType has accepted.
+func canBe(known, declared string) bool {
+	switch {
+	case NormalMediaType(known) == "", known == declared:
+		return true
+	case isText(known):
+		return isText(declared) || !isBinary(declared)
+	case isText(declared):
+		return false
+	}
+	if format := mimetype.Lookup(declared); format != nil {
+		return descends(format, known) || isSameMedia(known, declared)
+	}
+	return isContainer(known) && !isMedia(declared) || isSameMedia(known, declared)
+}
+
+// isText reports whether bytes of a media type are text.
+func isText(base string) bool {
+	if strings.HasPrefix(base, "text/") || slices.Contains(textApplications, base) {
+		return true
+	}
+	for _, suffix := range []string{"+xml", "+json", "+yaml"} {
+		if strings.HasSuffix(base, suffix) {
+			return true
+		}
+	}
+	format := mimetype.Lookup(base)
+	return format != nil && descends(format, textPlain)
+}
+
+// textApplications are types of texts that have no other sign of it.
+var textApplications = []string{
+	"application/ecmascript", "application/graphql", "application/javascript", "application/json", "application/jsonl",
+	"application/sql", "application/toml", "application/typescript", "application/x-httpd-php", "application/x-ndjson",
+	"application/x-sh", "application/x-subrip", "application/x-tex", "application/x-yaml", "application/xml", "application/yaml",
+}
+
+// isBinary reports whether a type that isText denies can't be text: the type has a
+// signature, or is of pictures, sound or the like. Other types may be either.
+func isBinary(base string) bool { return isMedia(base) || mimetype.Lookup(base) != nil }
+
+func isMedia(base string) bool {
+	major, _, _ := strings.Cut(base, "/")
+	return slices.Contains([]string{"image", "audio", "video", "font"}, major)
+}
+
+// isContainer reports whether many other formats are files of this type.
+func isContainer(base string) bool {
+	return base == "application/zip" || base == "application/x-ole-storage"
+}
+
+// isSameMedia reports whether the types differ in audio and video only: a file of the
+// video format WebM may have sound alone.
+func isSameMedia(a, b string) bool {
+	majorA, minorA, _ := strings.Cut(a, "/")
+	majorB, minorB, _ := strings.Cut(b, "/")
+	timed := []string{"audio", "video"}
+	return minorA == minorB && slices.Contains(timed, majorA) && slices.Contains(timed, majorB)
+}
+
+// descends reports whether a format is of a type, or an ancestor of it is.
+func descends(format *mimetype.MIME, base string) bool {
+	for ; format != nil; format = format.Parent() {
+		if format.Is(base) {
+			return true
+		}
+	}
+	return false
+}
+
+// baseType returns a media type without its parameters.
+func baseType(mediaType string) string {
+	base, _, _ := strings.Cut(mediaType, ";")
+	return strings.ToLower(strings.TrimSpace(base))
+}
+
+// sniffed is the part of a body that decides its media type.
+type sniffed struct {
+	head []byte // the first sniffLen bytes
+	utf8 bool   // the whole body is UTF-8
+}
+
+func sniff(body []byte) sniffed {
+	return sniffed{head: body[:min(len(body), sniffLen)], utf8: utf8.Valid(body)}
+}
+
+// mediaType returns the media type of a body with this name that was declared as this
+// type. Either may be empty. The bytes decide: the declaration counts only if the bytes
+// can have it.
+func (s sniffed) mediaType(declared, name string) string {
+	return s.trueCharset(RefineMediaType(s.bytesType(name), declared))
+}
+
+// bytesType returns what the bytes say. Which kind of text they are is a guess, so the
+// extension of the name decides that, if it is a known one: README.md may begin with
+// HTML. A charset is given only if it is certain.
+func (s sniffed) bytesType(name string) string {
+	found := mimetype.Detect(s.head)
+	if !descends(found, textPlain) {
+		return found.String()
+	}
+	base, parameters, _ := mime.ParseMediaType(found.String())
+	if named := textTypes[strings.ToLower(path.Ext(name))]; named != "" {
+		base = named
+	}
+	switch charset := parameters["charset"]; {
+	case !strings.HasPrefix(base, "text/"):
+		return base
+	case s.utf8:
+		return base + "; charset=utf-8"
+	case strings.HasPrefix(charset, "utf-16"), strings.HasPrefix(charset, "utf-32"): // by a byte order mark
+		return base + "; charset=" + charset
+	default:
+		return base
+	}
+}
+
+// trueCharset removes charset=utf-8 from the type of bytes that are not UTF-8.
+func (s sniffed) trueCharset(mediaType string) string {
+	base, parameters, err := mime.ParseMediaType(mediaType)
+	if err != nil || s.utf8 || !strings.EqualFold(parameters["charset"], "utf-8") {
+		return mediaType
+	}
+	delete(parameters, "charset")
+	return mime.FormatMediaType(base, parameters)
+}
+
+// correct returns the media type of an existing blob after an upload of the same bytes.
+// The current type stays unless the bytes contradict it, or it is general and the
+// upload knows a more specific one.
+func (s sniffed) correct(current, declared, name string) string {
+	alone, next := s.mediaType("", ""), s.mediaType(declared, name)
+	normal, known, better := NormalMediaType(current), baseType(current), baseType(next)
+	isGeneral := known == textPlain || known == baseType(alone) || isContainer(known)
+	switch {
+	case current == alone && better == known:
+		return current
+	case normal == "", s.trueCharset(RefineMediaType(alone, normal)) != normal:
+		return next
+	case current == mimetype.Detect(s.head).String() && better == known: // with a guessed charset
+		return next
+	case isGeneral && better != known && better != baseType(alone):
+		return next
+	}
+	return current
+}
+
+// sniffer sniffs the bytes that are written to it.
+type sniffer struct {
+	head    []byte
+	partial []byte // the bytes of a character that has not ended
+	invalid bool   // the bytes are not UTF-8
+}
+
+// Write implements io.Writer. It never fails.
+func (s *sniffer) Write(p []byte) (int, error) {
+	if missing := sniffLen - len(s.head); missing > 0 {
+		s.head = append(s.head, p[:min(len(p), missing)]...)
+	}
+	if !s.invalid {
+		s.validate(p)
+	}
+	return len(p), nil
+}
+
+// validate checks the next bytes, and keeps those of a character that has not ended.
+func (s *sniffer) validate(p []byte) {
+	for len(s.partial) > 0 && len(p) > 0 {
+		s.partial, p = append(s.partial, p[0]), p[1:]
+		if utf8.FullRune(s.partial) {
+			s.invalid = s.invalid || !utf8.Valid(s.partial)
+			s.partial = s.partial[:0]
+		}
+	}
+	whole := len(p)
+	for i := len(p) - 1; i >= 0 && i > len(p)-utf8.UTFMax; i-- {
+		if utf8.RuneStart(p[i]) {
+			if !utf8.FullRune(p[i:]) {
+				whole = i
+			}
+			break
+		}
+	}
+	s.invalid = s.invalid || !utf8.Valid(p[:whole])
+	s.partial = append(s.partial, p[whole:]...)
+}
+
+func (s *sniffer) sniffed() sniffed {
+	return sniffed{head: s.head, utf8: !s.invalid && len(s.partial) == 0}
+}
+
+// textTypes are the media types of texts by the extension of their name. Source code
+// has few registered types, so most of it is plain text. (The table of the package mime
+// depends on the machine.)
+var textTypes = map[string]string{
+	".csv": "text/csv", ".tsv": "text/tab-separated-values",
+	".htm": "text/html", ".html": "text/html", ".xhtml": "application/xhtml+xml",
+	".css": "text/css", ".js": "text/javascript", ".mjs": "text/javascript", ".cjs": "text/javascript",
+	".json": "application/json", ".jsonl": "application/jsonl", ".ndjson": "application/x-ndjson",
+	".geojson": "application/geo+json", ".ipynb": "application/x-ipynb+json",
+	".markdown": "text/markdown", ".md": "text/markdown",
+	".svg": "image/svg+xml", ".xml": "text/xml",
+	".yaml": "application/yaml", ".yml": "application/yaml", ".toml": "application/toml", ".sql": "application/sql",
+	".ics": "text/calendar", ".vcf": "text/vcard", ".vtt": "text/vtt", ".srt": "application/x-subrip", ".eml": "message/rfc822",
+	".adoc": textPlain, ".asm": textPlain, ".bat": textPlain, ".c": textPlain, ".cc": textPlain, ".cfg": textPlain,
+	".conf": textPlain, ".cpp": textPlain, ".cs": textPlain, ".diff": textPlain, ".env": textPlain, ".go": textPlain,
+	".gradle": textPlain, ".h": textPlain, ".hpp": textPlain, ".ini": textPlain, ".java": textPlain, ".jsx": textPlain,
+	".kt": textPlain, ".log": textPlain, ".lua": textPlain, ".m": textPlain, ".patch": textPlain, ".php": textPlain,
+	".pl": textPlain, ".properties": textPlain, ".proto": textPlain, ".ps1": textPlain, ".py": textPlain, ".r": textPlain,
+	".rb": textPlain, ".rs": textPlain, ".rst": textPlain, ".scala": textPlain, ".sh": textPlain, ".swift": textPlain,
+	".tex": textPlain, ".text": textPlain, ".ts": textPlain, ".tsx": textPlain, ".txt": textPlain, ".vue": textPlain,
+}
