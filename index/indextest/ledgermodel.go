@@ -48,7 +48,8 @@ var ledgerModelTests = []test{
 	}},
 }
 
-// ledgerModel implements the contract over a map. Of a row's times it knows only
+// ledgerModel implements the contract over a map. It does not call the transitions of
+// package ledger, so that it can find their faults. Of a row's times it knows only
 // whether they are unset, past, or far in the future.
 type ledgerModel struct {
 	t    *testing.T
