@@ -191,7 +191,7 @@ func (l *lab) makeDatabase(ctx context.Context, server, name string) (string, er
 	if fsync, err := psql(ctx, server, "show fsync"); err != nil {
 		return "", err
 	} else if strings.TrimSpace(fsync) != "on" {
-		return "", errors.New("Postgres without fsync is not comparable: start the services with SERVICES_FSYNC=on")
+		return "", errors.New("the services run Postgres without fsync, which is not comparable: start the services with SERVICES_FSYNC=on")
 	}
 	if _, err := psql(ctx, server, "create database "+name); err != nil {
 		return "", err
