@@ -14,6 +14,7 @@ import (
 	"casgate/gateway/api"
 	"casgate/gateway/problem"
 	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // audit compares a gateway's journal with the requests made.
@@ -91,7 +92,10 @@ func (a audit) check() {
 
 func TestEachOperationLeavesOneRecord(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
-		s, kimi := startCopier(t, p, oneAttempt, nil)
+		s, kimi := startCopier(t, p, func(o *replicator.Options) {
+			oneAttempt(o)
+			o.Providers[1].(reader).about.Host = "127.0.0.1" // so it can reach the gateway's URLs
+		}, nil)
 		a := newAudit(s)
 		b := []byte("some text to be kept")
 		d := cas.DigestOf(b)
