@@ -170,12 +170,15 @@ func startFollower(t *testing.T, url string, args ...string) *follower {
 	return f
 }
 
-// ids are those of the operations printed.
+// ids are those of the operations printed. The last line may be half written.
 func (f *follower) ids(t *testing.T) (ids []string) {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for line := range strings.Lines(f.out.String()) {
+		if !strings.HasSuffix(line, "\n") {
+			break
+		}
 		var r api.Record
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatalf("%q: %v", line, err)
