@@ -140,12 +140,12 @@ func baseType(mediaType string) string {
 
 // sniffed is the part of a body that decides its media type.
 type sniffed struct {
-	head []byte // the first sniffLen bytes
-	utf8 bool   // the whole body is UTF-8
+	format *mimetype.MIME // of the first sniffLen bytes
+	utf8   bool           // the whole body is UTF-8
 }
 
 func sniff(body []byte) sniffed {
-	return sniffed{head: body[:min(len(body), sniffLen)], utf8: utf8.Valid(body)}
+	return sniffed{format: mimetype.Detect(body[:min(len(body), sniffLen)]), utf8: utf8.Valid(body)}
 }
 
 // mediaType returns the media type of a body with this name that was declared as this
@@ -159,11 +159,10 @@ func (s sniffed) mediaType(declared, name string) string {
 // extension of the name decides that, if it is a known one: README.md may begin with
 // HTML. A charset is given only if it is certain.
 func (s sniffed) bytesType(name string) string {
-	found := mimetype.Detect(s.head)
-	if !descends(found, textPlain) {
-		return found.String()
+	if !descends(s.format, textPlain) {
+		return s.format.String()
 	}
-	base, parameters, _ := mime.ParseMediaType(found.String())
+	base, parameters, _ := mime.ParseMediaType(s.format.String())
 	if named := textTypes[strings.ToLower(path.Ext(name))]; named != "" {
 		base = named
 	}
@@ -189,11 +188,14 @@ func (s sniffed) trueCharset(mediaType string) string {
 	return mime.FormatMediaType(base, parameters)
 }
 
-// correct returns the media type of an existing blob after an upload of the same bytes.
-// The current type stays unless the bytes contradict it, or it is general and the
-// upload knows a more specific one.
-func (s sniffed) correct(current, declared, name string) string {
-	alone, next := s.mediaType("", ""), s.mediaType(declared, name)
+// correct returns the media type of an existing blob after an upload of the same bytes,
+// which has mediaType next. The current type stays unless the bytes contradict it, or
+// it is general and next is more specific.
+func (s sniffed) correct(current, next string) string {
+	if next == current {
+		return current
+	}
+	alone := s.mediaType("", "")
 	normal, known, better := NormalMediaType(current), baseType(current), baseType(next)
 	isGeneral := known == textPlain || known == baseType(alone) || isContainer(known)
 	switch {
@@ -201,7 +203,7 @@ func (s sniffed) correct(current, declared, name string) string {
 		return current
 	case normal == "", s.trueCharset(RefineMediaType(alone, normal)) != normal:
 		return next
-	case current == mimetype.Detect(s.head).String() && better == known: // with a guessed charset
+	case current == s.format.String() && better == known: // with a guessed charset
 		return next
 	case isGeneral && better != known && better != baseType(alone):
 		return next
@@ -250,7 +252,7 @@ func (s *sniffer) validate(p []byte) {
 }
 
 func (s *sniffer) sniffed() sniffed {
-	return sniffed{head: s.head, utf8: !s.invalid && len(s.partial) == 0}
+	return sniffed{format: mimetype.Detect(s.head), utf8: !s.invalid && len(s.partial) == 0}
 }
 
 // textTypes are the media types of texts by the extension of their name. Source code

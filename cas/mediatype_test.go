@@ -1,7 +1,6 @@
 package cas
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -113,7 +112,8 @@ func TestCorrectMediaType(t *testing.T) {
 		{"\x00\x01\x02\xff", DefaultMediaType, "application/x-thing", "", "application/x-thing"},
 		{"PK\x03\x04\x00\x00", "application/zip", "application/x-thing", "", "application/x-thing"},
 	} {
-		if got := sniff([]byte(tt.body)).correct(tt.current, tt.declared, tt.name); got != tt.want {
+		seen := sniff([]byte(tt.body))
+		if got := seen.correct(tt.current, seen.mediaType(tt.declared, tt.name)); got != tt.want {
 			t.Errorf("%.20q known as %s, uploaded as %q, named %q: %s, want %s", tt.body, tt.current, tt.declared, tt.name, got, tt.want)
 		}
 	}
@@ -132,8 +132,8 @@ func TestSnifferInPieces(t *testing.T) {
 		}
 		body := strings.Join(pieces, "")
 		got, want := s.sniffed(), sniff([]byte(body))
-		if !bytes.Equal(got.head, want.head) || got.utf8 != want.utf8 || got.utf8 != utf8.ValidString(body) {
-			t.Errorf("%q in pieces: UTF-8 %v, %d first bytes", pieces, got.utf8, len(got.head))
+		if got.format.String() != want.format.String() || got.utf8 != want.utf8 || got.utf8 != utf8.ValidString(body) {
+			t.Errorf("%q in pieces: UTF-8 %v, %s, not %s", pieces, got.utf8, got.format, want.format)
 		}
 	})
 }

@@ -131,8 +131,7 @@ func (s *Store) PutVerified(ctx context.Context, u Upload) (b Blob, stored bool,
 // correctType gives an existing blob the media type that an upload of the same bytes
 // knows better, and returns the blob. A failure is logged only: the upload succeeded.
 func (s *Store) correctType(ctx context.Context, row Blob, u Upload, seen sniffed) Blob {
-	u.mediaType(seen)
-	mediaType := seen.correct(row.MediaType, u.MediaType, u.typeName())
+	mediaType := seen.correct(row.MediaType, u.mediaType(seen))
 	if mediaType == row.MediaType {
 		return row
 	}

@@ -45,7 +45,7 @@ func TypeOf(name, declared, detected string) FileType {
 	for _, c := range candidates {
 		if base := BaseType(c); base != "" {
 			t.MediaType = c
-			if parsed, _, err := mime.ParseMediaType(c); err != nil || parsed != base {
+			if withoutParameters(c) != base || c != detected && !isWellFormed(c) {
 				t.MediaType = base // in its usual spelling
 			}
 			return t
@@ -60,12 +60,9 @@ var containerTypes = []string{"application/zip", "application/x-ole-storage", "a
 // BaseType returns a media type in its usual spelling, without parameters. It is empty
 // for a type that says nothing, such as image/*, and for text that is no media type.
 func BaseType(mediaType string) string {
-	base, _, err := mime.ParseMediaType(mediaType)
-	if err != nil {
-		return ""
-	}
+	base := withoutParameters(mediaType)
 	major, minor, _ := strings.Cut(base, "/")
-	if major == "" || minor == "" || strings.Contains(base, "*") {
+	if !isToken(major) || !isToken(minor) {
 		return ""
 	}
 	switch base {
@@ -95,6 +92,28 @@ func BaseType(mediaType string) string {
 		return "text/javascript"
 	}
 	return base
+}
+
+// withoutParameters returns the type and subtype of a media type, in lower case. Unlike
+// mime.ParseMediaType it makes no map, since it runs several times for each request for
+// a copy.
+func withoutParameters(mediaType string) string {
+	base, _, _ := strings.Cut(mediaType, ";")
+	return strings.ToLower(strings.TrimSpace(base))
+}
+
+// isWellFormed reports whether the parameters of a media type can be read.
+func isWellFormed(mediaType string) bool {
+	_, _, err := mime.ParseMediaType(mediaType)
+	return err == nil
+}
+
+// isToken reports whether s can be a part of a media type (RFC 9110, section 5.6.2). An
+// asterisk, which stands for any type, can't.
+func isToken(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("!#$%&'+-.^_`|~", r)
+	}) < 0
 }
 
 // IsText reports whether files of a media type are text, in whatever notation.
