@@ -51,24 +51,25 @@ func (f *Files) TakeIn(ctx context.Context, file File) (taken File, stored bool,
 
 // takenIn is the result of taking a file's bytes in.
 type takenIn struct {
-	file   File
-	stored bool
+	file   File // still pending if the blob existed already
+	blob   Blob
+	stored bool // the origin brought the bytes
 }
 
 func (f *Files) takeIn(ctx context.Context, file File) (takenIn, error) {
-	taken, blob, stored, err := f.storeOrigin(ctx, file)
+	taken, err := f.storeOrigin(ctx, file)
 	if err == nil {
-		if taken.IsPending() { // the store had the bytes
-			if taken, err = f.ResolveFile(ctx, file.ID, blob); err != nil {
+		if taken.file.IsPending() {
+			if taken.file, err = f.ResolveFile(ctx, file.ID, taken.blob); err != nil {
 				return takenIn{}, err
 			}
 		}
 		if f.adopt != nil {
-			if err := f.adopt(ctx, taken); err != nil {
+			if err := f.adopt(ctx, taken.file); err != nil {
 				f.log.Warn().Err(err).Str("file", file.ID).Msg("could not enter the copy that the old manager recorded; a new copy is made when one is needed")
 			}
 		}
-		return takenIn{taken, stored}, nil
+		return taken, nil
 	}
 	if errors.Is(err, ErrObjectMissing) || errors.Is(err, ErrDigestMismatch) || errors.Is(err, ErrBlobTooLarge) {
 		if recordErr := f.FailFile(ctx, file.ID, err.Error()); recordErr != nil {
@@ -79,20 +80,20 @@ func (f *Files) takeIn(ctx context.Context, file File) (takenIn, error) {
 }
 
 // storeOrigin stores a pending file's bytes. New bytes are committed together with the
-// file, and taken is then that file: one round trip to the index does both.
-func (f *Files) storeOrigin(ctx context.Context, file File) (taken File, b Blob, stored bool, err error) {
+// file: one round trip to the index does both.
+func (f *Files) storeOrigin(ctx context.Context, file File) (takenIn, error) {
 	source, ok := f.sources[file.Origin.Source]
 	if !ok {
-		return File{}, Blob{}, false, fmt.Errorf("%w: the file is in %s, which isn't configured (see CAS_SOURCE_DIR and CAS_SOURCE_S3_ENDPOINT)", ErrOriginUnavailable, file.Origin.Source)
+		return takenIn{}, fmt.Errorf("%w: the file is in %s, which isn't configured (see CAS_SOURCE_DIR and CAS_SOURCE_S3_ENDPOINT)", ErrOriginUnavailable, file.Origin.Source)
 	}
 	object, err := source.Open(ctx, file.Origin.Key)
 	if err != nil {
-		return File{}, Blob{}, false, err
+		return takenIn{}, err
 	}
 	defer object.Body.Close()
 	recorded := file.Origin.Digest
 	if recorded.IsZero() && file.Size >= 0 && file.Size != object.Size {
-		return File{}, Blob{}, false, fmt.Errorf("%w: %q has %d bytes, but the old manager recorded %d", ErrDigestMismatch, file.Origin.Key, object.Size, file.Size)
+		return takenIn{}, fmt.Errorf("%w: %q has %d bytes, but the old manager recorded %d", ErrDigestMismatch, file.Origin.Key, object.Size, file.Size)
 	}
 	body := &sourceBody{src: object.Body}
 	// The recorded digest is checked here. Given the digest, Put would not read the bytes
@@ -101,20 +102,21 @@ func (f *Files) storeOrigin(ctx context.Context, file File) (taken File, b Blob,
 	if !recorded.IsZero() {
 		bytes = NewVerifyingReader(body, recorded, object.Size)
 	}
+	var taken takenIn
 	u := Upload{Body: bytes, Size: object.Size, MediaType: file.MediaType, Name: file.Name}
 	u = u.forFile(func(commit context.Context, b Blob) (Blob, bool, error) {
 		done, err := f.CommitResolved(commit, b, file.ID)
-		taken = done.File
+		taken.file = done.File
 		if done.Row.Digest == b.Digest {
 			f.store.committed(done.Row)
 		}
 		return done.Row, done.Created, err
 	})
-	b, stored, err = f.store.Put(ctx, u)
+	taken.blob, taken.stored, err = f.store.Put(ctx, u)
 	if body.err != nil {
-		return File{}, Blob{}, false, fmt.Errorf("%w: read %q: %v", ErrOriginUnavailable, file.Origin.Key, body.err)
+		return takenIn{}, fmt.Errorf("%w: read %q: %v", ErrOriginUnavailable, file.Origin.Key, body.err)
 	}
-	return taken, b, stored, err
+	return taken, err
 }
 
 // sourceBody keeps the source's error.
