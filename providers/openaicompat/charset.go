@@ -2,6 +2,7 @@ package openaicompat
 
 import (
 	"bytes"
+	"io"
 	"mime"
 
 	"golang.org/x/text/encoding"
@@ -46,4 +47,15 @@ func decoded(contentType string, body []byte) []byte {
 		return body
 	}
 	return text
+}
+
+// textReader reads a text as UTF-8, without a byte order mark. If the Content-Type
+// declares an encoding other than UTF-8, that counts; otherwise the bytes decide. The
+// error is errCharset if they can't.
+func textReader(contentType string, text io.Reader) io.Reader {
+	var decoder transform.Transformer = &guessed{}
+	if declared := charsetOf(contentType); declared != nil {
+		decoder = declared.NewDecoder()
+	}
+	return transform.NewReader(text, unicode.BOMOverride(decoder))
 }

@@ -8,7 +8,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"time"
 
 	"casgate/providers"
 )
@@ -17,21 +16,20 @@ import (
 // place of content.
 const maxRefusal = 16 << 10
 
-// Content streams a file's content. The caller closes it. Read fails if the provider
-// sends nothing for 30 s.
+// Content streams a file's content. For OpText it is the text in UTF-8, whatever charset
+// the answer declares. The caller closes the stream. Read fails if the provider sends
+// nothing for 30 s, or less than 1 KiB a second after the first 5 minutes.
 func (c *Client) Content(ctx context.Context, op providers.Op, id string) (io.ReadCloser, error) {
 	if err := c.checkID(op, id); err != nil {
 		return nil, err
 	}
 	call, cancel := context.WithCancelCause(ctx)
-	stalled := time.AfterFunc(answerTimeout, func() { cancel(errNoAnswer) })
-	end := func() {
-		stalled.Stop()
-		cancel(nil)
-	}
+	watch := &watchdog{cancel: cancel, idle: answerTimeout, idleErr: errNoAnswer}
+	end := func() { cancel(nil) }
+	watch.start()
 	request, err := c.request(call, http.MethodGet, "/files/"+url.PathEscape(id)+"/content", nil)
 	if err != nil {
-		end()
+		defer end()
 		return nil, c.Refuse(op, "", err.Error(), err)
 	}
 	request.Header.Set("Accept", "*/*")
@@ -45,11 +43,15 @@ func (c *Client) Content(ctx context.Context, op providers.Op, id string) (io.Re
 		_, err := c.read(ctx, call, op, response, maxAnswer)
 		return nil, err
 	}
-	stalled.Stop()
-	s := &stream{client: c, op: op, caller: ctx, call: call, body: response.Body, stalled: stalled, end: end}
+	watch.stop(0)
+	s := &stream{client: c, op: op, caller: ctx, call: call, body: response.Body, watch: watch, end: end}
 	s.src = bufio.NewReaderSize(streamBody{s}, maxRefusal)
 	if err := s.refused(response); err != nil {
 		return nil, errors.Join(err, s.Close())
+	}
+	s.content = s.src
+	if op == providers.OpText {
+		s.content = textReader(response.Header.Get("Content-Type"), s.src)
 	}
 	return s, nil
 }
@@ -61,7 +63,8 @@ type stream struct {
 	caller, call context.Context
 	body         io.ReadCloser
 	src          *bufio.Reader // of body
-	stalled      *time.Timer
+	content      io.Reader     // of src, decoded if it is text
+	watch        *watchdog     // of reads of the body
 	end          func()
 }
 
@@ -80,16 +83,23 @@ func (s *stream) refused(response *http.Response) error {
 }
 
 // Read implements io.Reader.
-func (s *stream) Read(p []byte) (int, error) { return s.src.Read(p) }
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.content.Read(p)
+	if errors.Is(err, errCharset) {
+		err = s.client.failure(providers.Error{
+			Op: s.op, Kind: providers.KindPermanent, Status: http.StatusOK, Code: providers.CodeBadAnswer, Message: err.Error(),
+		})
+	}
+	return n, err
+}
 
-// streamBody is a stream's body without the buffer. The time limit counts the time
-// in Read only: a slow consumer is not the provider's fault.
+// streamBody is a stream's body without the buffer.
 type streamBody struct{ *stream }
 
 func (s streamBody) Read(p []byte) (int, error) {
-	s.stalled.Reset(answerTimeout)
+	s.watch.start()
 	n, err := s.body.Read(p)
-	s.stalled.Stop()
+	s.watch.stop(n)
 	if err != nil && err != io.EOF {
 		err = s.client.broken(s.caller, s.call, s.op, true, err)
 	}

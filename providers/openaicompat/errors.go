@@ -16,9 +16,6 @@ import (
 // maxRetryAfter limits the wait that a provider may ask for.
 const maxRetryAfter = 24 * time.Hour
 
-// errNoAnswer is the cause of the client's own time-outs.
-var errNoAnswer = errors.New("no answer in time")
-
 // failure makes an error without secrets.
 func (c *Client) failure(e providers.Error) error {
 	e.Provider = c.description.Provider
@@ -58,14 +55,15 @@ func (c *Client) broken(caller, call context.Context, op providers.Op, sent bool
 		err = wrapped.Err // the rest only repeats the call
 	}
 	e.Message = err.Error()
+	timeout, timedOut := errors.AsType[timeoutError](context.Cause(call))
 	switch {
 	case errors.Is(caller.Err(), context.DeadlineExceeded):
 		e.Code, e.Message, e.Cause = providers.CodeTimeout, "there was no answer before the caller's deadline", context.DeadlineExceeded
 	case caller.Err() != nil:
 		e.Code, e.Message, e.Cause = "", "the caller stopped waiting before the answer came", caller.Err()
-	case errors.Is(context.Cause(call), errNoAnswer):
+	case timedOut:
 		// The context's own error must not be visible: it would look like the caller's.
-		e.Code, e.Message, e.Cause = providers.CodeTimeout, errNoAnswer.Error(), errNoAnswer
+		e.Code, e.Message, e.Cause = providers.CodeTimeout, timeout.Error(), timeout
 	}
 	return c.failure(e)
 }

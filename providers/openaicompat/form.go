@@ -34,6 +34,7 @@ type form struct {
 	whole       atomic.Bool // all was read
 
 	mu      sync.Mutex
+	watch   *watchdog     // runs between two Reads; nil: none
 	begun   bool          // a Read was called
 	reading bool          // a Read is under way
 	closed  bool          // Close was called
@@ -123,6 +124,9 @@ func (f *form) Read(p []byte) (int, error) {
 		return 0, errFormClosed
 	}
 	f.begun, f.reading = true, true
+	if f.watch != nil {
+		f.watch.stop(0)
+	}
 	f.mu.Unlock()
 
 	n, failed, err := f.next(p)
@@ -132,6 +136,11 @@ func (f *form) Read(p []byte) (int, error) {
 	f.reading = false
 	if failed != nil {
 		f.failed, err = failed, failed
+	}
+	if f.watch != nil && err == nil && !f.closed && !f.whole.Load() {
+		// The connection takes these bytes before it reads more.
+		f.watch.stop(n)
+		f.watch.start()
 	}
 	if f.closed {
 		// Close was called during this Read and left the content open. Its error has no
@@ -234,6 +243,9 @@ func (f *form) Close() error {
 		return nil
 	}
 	f.closed = true
+	if f.watch != nil {
+		f.watch.stop(0)
+	}
 	if f.reading {
 		return nil
 	}

@@ -43,8 +43,10 @@ func (c *Client) send(
 	newBody func(providers.Upload, io.ReadCloser) (*form, error), newRequest func(context.Context) (*http.Request, error),
 ) (Answer, error) {
 	limit := uploadTimeout + time.Duration(float64(u.Size)/uploadRate*float64(time.Second))
-	call, cancel := context.WithTimeoutCause(ctx, limit, errNoAnswer)
-	defer cancel()
+	limited, end := context.WithTimeoutCause(ctx, limit, errNoAnswer)
+	defer end()
+	call, cancel := context.WithCancelCause(limited)
+	defer cancel(nil)
 	content, err := u.Open(call)
 	if err != nil {
 		return Answer{}, c.sourceFailed(ctx, err)
@@ -53,8 +55,9 @@ func (c *Client) send(
 	if err != nil {
 		return Answer{}, c.Refuse(providers.OpUpload, "", err.Error(), errors.Join(err, content.Close()))
 	}
+	body.watch = &watchdog{cancel: cancel, idle: uploadIdle, idleErr: errNotTaken}
 	defer func() {
-		cancel() // ends a read of the content
+		cancel(nil) // ends a read of the content
 		body.finish()
 	}()
 	var connected atomic.Bool
