@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/gateway/api"
+	"casgate/gateway/client"
 	"casgate/gateway/problem"
 	"casgate/providers"
 	"casgate/providers/replicator"
@@ -272,5 +274,31 @@ func TestReconcile(t *testing.T) {
 		}
 		kimi.breaks(providers.OpList, &providers.Error{Provider: "kimi", Op: providers.OpList, Kind: providers.KindTransient, Code: providers.CodeTimeout})
 		s.do("POST", "/v1/providers/kimi/reconcile", nil).wantProblem(t, 504, problem.ProviderTimeout)
+	})
+}
+
+// A document without text is a problem with a code of its own. It leaves no empty blob.
+func TestNoExtractedText(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, kimi := startCopier(t, p, nil, nil)
+		d := s.putNamed("a scan", "x.pdf.md")
+		kimi.breaks(providers.OpText, &providers.Error{Kind: providers.KindPermanent, Code: providers.CodeNoText, Message: "found no text in the file"})
+		a := s.do("GET", s.path(d)+"/text", nil)
+		a.wantProblem(t, 422, problem.NoText)
+		if !strings.Contains(string(a.body), `"retryable":false`) || !strings.Contains(string(a.body), "found no text") {
+			t.Errorf("%s", a.body)
+		}
+		if a := s.do("HEAD", s.path(cas.DigestOf(nil)), nil); a.StatusCode != 404 {
+			t.Errorf("an empty text was stored: %d", a.StatusCode)
+		}
+		c, err := client.New(s.url, client.Options{Token: s.token, Retries: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, err = c.Blob(d).Text(t.Context(), client.TextOptions{Provider: "kimi"})
+		if !errors.Is(err, problem.NoText) {
+			t.Errorf("the client's error: %v", err)
+		}
 	})
 }

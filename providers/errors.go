@@ -76,6 +76,7 @@ const (
 	CodeTimeout       = "timeout"        // no answer in time
 	CodeConnection    = "connection"     // the connection failed
 	CodeBadAnswer     = "bad_answer"     // an answer that makes no sense
+	CodeNoText        = "no_text"        // the provider finds no text in the document
 
 	// The gateway's own faults; see GatewayFault.
 	CodeObjectCorrupt    = "object_corrupt"

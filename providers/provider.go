@@ -105,7 +105,8 @@ type TextExtractor interface {
 	// TextPurpose returns the purpose that a document needs for its text.
 	TextPurpose() string
 	// Text streams the extracted text in UTF-8. The error is of KindLost if the provider
-	// doesn't know the file. The caller closes the stream.
+	// doesn't know the file. A text without a visible character ends with an error of
+	// CodeNoText. The caller closes the stream.
 	Text(ctx context.Context, id string) (io.ReadCloser, error)
 }
 

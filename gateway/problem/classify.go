@@ -103,6 +103,7 @@ var providerRows = []providerRow{
 	{code: providers.CodeBlobNotFound, result: BlobNotFound},
 	{code: providers.CodeStoreUnavailable, result: StoreUnavailable},
 	{code: providers.CodeIndexUnavailable, result: IndexUnavailable},
+	{code: providers.CodeNoText, result: NoText},
 	{kind: providers.KindPermanent, result: ProviderRejected},
 	{kind: providers.KindQuota, limited: true, result: ProviderQuota},
 	{kind: providers.KindQuota, result: ProviderQuota, final: true}, // the account must be paid first

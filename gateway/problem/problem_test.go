@@ -104,6 +104,7 @@ func TestProblemsOfProviders(t *testing.T) {
 	}{
 		"refused":             {providers.Error{Kind: providers.KindPermanent, Status: 400, Code: "content_filter"}, want{ProviderRejected, 422, 0}},
 		"refused, and later":  {providers.Error{Kind: providers.KindPermanent, RetryAfter: time.Minute}, want{ProviderRejected, 422, 0}},
+		"no text":             {providers.Error{Kind: providers.KindPermanent, Status: 400, Code: providers.CodeNoText}, want{NoText, 422, 0}},
 		"full":                {providers.Error{Kind: providers.KindQuota, TooMany: true}, want{ProviderQuota, 507, 60}},
 		"full for a while":    {providers.Error{Kind: providers.KindQuota, TooMany: true, RetryAfter: 90 * time.Second}, want{ProviderQuota, 507, 90}},
 		"unpaid":              {providers.Error{Kind: providers.KindQuota, Status: 429, RetryAfter: time.Second}, want{ProviderQuota, 507, 0}},

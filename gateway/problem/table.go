@@ -85,6 +85,7 @@ var (
 
 	ProviderRejected = add("provider_rejected", row{status: 422, title: "Not for this provider",
 		causes: []error{providers.ErrNoReference, providers.ErrNoDownload}, exit: ExitRefused, provider: true})
+	NoText              = add("no_text", row{status: 422, title: "No text found", exit: ExitRefused, provider: true})
 	ProviderQuota       = add("provider_quota", row{status: 507, title: "Provider's account full", retryAfter: 60, exit: ExitRefused, provider: true})
 	ProviderRateLimited = add("provider_rate_limited", row{status: 429, title: "Rate limited by the provider", retryAfter: 1, exit: ExitUnavailable, provider: true})
 	ProviderFailed      = add("provider_failed", row{status: 502, title: "Provider failed", retryAfter: 2, exitFinal: ExitRefused, provider: true})

@@ -88,6 +88,8 @@ func classifyInvalidRequest(e *providers.Error, message string) {
 		e.Hint = "the file is empty; Kimi can't use it"
 	case has("invalid purpose"):
 		e.Hint = "use one of " + strings.Join([]string{purposeExtract, purposeImage, purposeVideo, purposeBatch}, ", ")
+	case has("没有解析出内容"): // "no content was parsed" [L]
+		e.Code, e.Hint = providers.CodeNoText, noTextHint
 	case has("text extract error"):
 		e.Hint = "Kimi finds no text in the file; check that it is complete and of the type that its name says, or use another purpose"
 	case has("exceed", "storage"), has("exceed", "total", "size"), has("exceed", "10", "gb"):

@@ -1,6 +1,7 @@
 package kimi_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -76,7 +77,7 @@ func TestErrorTable(t *testing.T) {
 		case row.Status >= 500:
 			want = providers.KindTransient // the provider says so itself
 		}
-		if e.Kind != want || e.Status != row.Status || e.Code != row.Code || e.RetryAfter != row.RetryAfter || e.TooMany != row.TooMany {
+		if e.Kind != want || e.Status != row.Status || e.Code != cmp.Or(row.Means, row.Code) || e.RetryAfter != row.RetryAfter || e.TooMany != row.TooMany {
 			t.Errorf("%d %s %q:\n got %+v\nwant kind %s, RetryAfter %s, TooMany %t", row.Status, row.Code, row.Message, *e, want, row.RetryAfter, row.TooMany)
 		}
 		known := false

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -40,7 +41,7 @@ func (p *Provider) Text(ctx context.Context, id string) (io.ReadCloser, error) {
 		err = errors.Join(p.textFailure(err), body.Close())
 		return nil, err
 	}
-	return &textBody{text, body, p}, nil
+	return &textBody{text: text, body: body, p: p}, nil
 }
 
 // textBody is the stream of an extracted text.
@@ -48,15 +49,51 @@ type textBody struct {
 	text io.Reader
 	body io.Closer
 	p    *Provider
+
+	visible bool   // a visible character was read
+	partial []byte // the beginning of a character, from the last Read
 }
 
+// Read implements io.Reader. The end of a text without a visible character is an error.
 func (b *textBody) Read(p []byte) (int, error) {
 	n, err := b.text.Read(p)
-	if err != nil && err != io.EOF {
+	b.look(p[:n])
+	switch {
+	case err == io.EOF && !b.visible:
+		err = b.p.noText()
+	case err != nil && err != io.EOF:
 		err = b.p.textFailure(err)
 	}
 	return n, err
 }
+
+// look sets visible if a part of the text has a visible character.
+func (b *textBody) look(part []byte) {
+	if b.visible {
+		return
+	}
+	b.partial = append(b.partial, part...)
+	for utf8.FullRune(b.partial) {
+		r, size := utf8.DecodeRune(b.partial)
+		if !unicode.IsSpace(r) && !unicode.IsControl(r) && !unicode.Is(unicode.Cf, r) {
+			b.visible, b.partial = true, nil
+			return
+		}
+		b.partial = b.partial[size:]
+	}
+}
+
+// noText is the error of a text without a visible character. At an upload, Kimi itself
+// says so of most such documents, but not of all.
+func (p *Provider) noText() error {
+	err := p.Refuse(providers.OpText, providers.CodeNoText, "found no text in the file", nil)
+	if e, ok := errors.AsType[*providers.Error](err); ok {
+		e.Hint = noTextHint
+	}
+	return err
+}
+
+const noTextHint = "a scan without recognised text, an empty document and a picture have none; send its pages as pictures, or use another purpose"
 
 func (b *textBody) Close() error { return b.body.Close() }
 

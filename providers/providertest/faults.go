@@ -1,6 +1,7 @@
 package providertest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -138,8 +139,8 @@ func (r *run) wantRow(t *testing.T, row simulator.ErrorRow, e *providers.Error) 
 	if !fits {
 		t.Errorf("%d %s %q: kind %s; want one of %v", row.Status, row.Code, row.Message, e.Kind, row.Kinds)
 	}
-	if row.Code != "" && e.Code != row.Code {
-		t.Errorf("%d %s: code %q", row.Status, row.Code, e.Code)
+	if want := cmp.Or(row.Means, row.Code); want != "" && e.Code != want {
+		t.Errorf("%d %s: code %q; want %q", row.Status, row.Code, e.Code, want)
 	}
 	if e.Kind == providers.KindQuota && e.TooMany != row.TooMany {
 		t.Errorf("%d %s %q: TooMany %t", row.Status, row.Code, row.Message, e.TooMany)

@@ -35,6 +35,8 @@ type ErrorRow struct {
 	// TooMany is the expected TooMany of the adapter's error, if its kind is KindQuota or
 	// RetryAfter is set.
 	TooMany bool
+	// Means is the code of the adapter's error, if that isn't Code.
+	Means string
 	// RetryAfter is the wait that Message contains.
 	RetryAfter time.Duration
 }

@@ -48,7 +48,7 @@ var (
 	}
 	errNothingParsed = simulator.ErrorRow{
 		Op: providers.OpUpload, Status: 400, Code: invalidRequest, Retry: simulator.RetryNo, Kinds: permanent,
-		Message: "text extract error: 没有解析出内容",
+		Message: "text extract error: 没有解析出内容", Means: providers.CodeNoText,
 	}
 	errNoKey = simulator.ErrorRow{
 		Op: providers.OpUpload, Status: 401, Code: "invalid_authentication_error", Retry: simulator.RetryNo, Kinds: auth,

@@ -1,6 +1,7 @@
 package kimisim
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/text/encoding/htmlindex"
 
 	"casgate/providers/simulator"
 )
@@ -175,12 +178,37 @@ func (s *Server) content(r *http.Request) simulator.Answer {
 	case f.Purpose != "file-extract":
 		return s.core.Download(f, "application/octet-stream")
 	}
-	// It is documented as text, and is a JSON object.
+	return s.extracted(f)
+}
+
+// extracted answers with a file's text. The answer is documented as text, and is a JSON
+// object.
+func (s *Server) extracted(f simulator.RemoteFile) simulator.Answer {
+	extracted := text(f)
+	if s.options.Text != nil {
+		extracted = *s.options.Text
+	}
 	body, err := json.Marshal(map[string]string{
-		"content": text(f), "file_type": fileType(f.Name), "filename": f.Name, "title": "", "type": "file",
+		"content": extracted, "file_type": fileType(f.Name), "filename": f.Name, "title": "", "type": "file",
 	})
+	charset := cmp.Or(s.options.Charset, "utf-8")
+	if err == nil && charset != "utf-8" {
+		body, err = encode(charset, body)
+	}
 	if err != nil {
 		return s.core.Error(http.StatusInternalServerError, "server_error", err.Error())
 	}
-	return simulator.Answer{Status: http.StatusOK, ContentType: "text/plain; charset=utf-8", Body: body}
+	contentType := "text/plain; charset=" + charset
+	if s.options.CharsetUnsaid {
+		contentType = "text/plain"
+	}
+	return simulator.Answer{Status: http.StatusOK, ContentType: contentType, Body: body}
+}
+
+func encode(charset string, text []byte) ([]byte, error) {
+	encoding, err := htmlindex.Get(charset)
+	if err != nil {
+		return nil, err
+	}
+	return encoding.NewEncoder().Bytes(text)
 }

@@ -64,6 +64,12 @@ type Options struct {
 	// ParseFails ends that with "error", and a word on it in status_details. That the
 	// word stands there is an assumption.
 	ParseFails bool
+	// Text replaces the extracted text where it is not nil.
+	Text *string
+	// Charset is the charset of the answer with a text, by its name in HTML; empty means
+	// UTF-8. The answer declares it, unless CharsetUnsaid.
+	Charset       string
+	CharsetUnsaid bool
 	// CheckVideo answers 500 where a .mp4 of purpose video doesn't look like one.
 	CheckVideo bool
 	// Rollout refuses every n-th request for want of the header Kimi-Api-Version, as

@@ -41,6 +41,8 @@ func AdviseCopy(err error) error {
 	switch p := e.Problem; {
 	case p.ProviderCode == "unsupported_extension":
 		return fmt.Errorf("%w; --name gives it another name", err)
+	case p.Code == problem.NoText:
+		return err // another try finds none either
 	case p.Code == problem.ProviderNotFound:
 		return fmt.Errorf("%w; `cas providers` lists all", err)
 	case p.Code == problem.CopyInProgress:
