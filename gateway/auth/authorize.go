@@ -167,11 +167,32 @@ func (a *Authorizer) Require(c echo.Context, scope access.Scope) error {
 }
 
 func (a *Authorizer) tokenOf(c echo.Context) (cachedToken, error) {
-	scheme, text, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
+	text := sentToken(c.Request().Header)
+	if text == "" {
 		return cachedToken{}, errUnauthenticated
 	}
-	return a.tokens.authenticate(c.Request().Context(), strings.TrimSpace(text))
+	return a.tokens.authenticate(c.Request().Context(), text)
+}
+
+// keyHeaders carry a token where there is no field Authorization: the SDKs of
+// Anthropic and of Azure send their keys in them.
+var keyHeaders = []string{"X-Api-Key", "Api-Key"}
+
+// sentToken returns the token that a request sends, or "".
+func sentToken(h http.Header) string {
+	if field := h.Get(echo.HeaderAuthorization); field != "" {
+		scheme, text, _ := strings.Cut(field, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			return ""
+		}
+		return strings.TrimSpace(text)
+	}
+	for _, name := range keyHeaders {
+		if text := strings.TrimSpace(h.Get(name)); text != "" {
+			return text
+		}
+	}
+	return ""
 }
 
 func checkScopes(token access.Token, scopes []access.Scope) error {
