@@ -15,10 +15,10 @@ import (
 
 // route is a line of the route table.
 type route struct {
-	methods string // separated by spaces
-	path    string
+	method string // GET stands for HEAD, too
+	path   string
 	// kind is the kind of record that a request leaves in the journal. Empty: none, since
-	// it only looks. HEAD never leaves one.
+	// it only looks. HEAD leaves none where GET is a download.
 	kind    journal.Kind
 	allow   echo.MiddlewareFunc // lets requests through that are authorized
 	handler echo.HandlerFunc
@@ -48,7 +48,7 @@ func (h *handlers) routes() []route {
 		{"GET", "/v1/blobs", looks, read, h.blobs.List},
 		{"POST", "/v1/blobs/find-missing", looks, read, h.blobs.FindMissing},
 		{"PUT", "/v1/blobs/:digest", journal.KindUpload, upload, slot(h.blobs.Put)},
-		{"GET HEAD", "/v1/blobs/:digest", journal.KindDownload, hashURL, h.blobs.Get},
+		{"GET", "/v1/blobs/:digest", journal.KindDownload, hashURL, h.blobs.Get},
 		{"DELETE", "/v1/blobs/:digest", journal.KindDelete, deletion, h.deletes.Blob},
 		{"GET", "/v1/blobs/:digest/meta", looks, read, h.blobs.Meta},
 		{"POST", "/v1/blobs/:digest/url", looks, read, h.blobs.SignURL},
@@ -57,7 +57,7 @@ func (h *handlers) routes() []route {
 		{"GET", view.FilesPath, looks, read, h.files.List},
 		{"GET", view.FilesPath + "/:file", looks, read, h.files.Get},
 		{"DELETE", view.FilesPath + "/:file", journal.KindDelete, deletion, h.deletes.File},
-		{"GET HEAD", view.FilesPath + "/:file/content", journal.KindDownload, read, h.files.Content},
+		{"GET", view.FilesPath + "/:file/content", journal.KindDownload, read, h.files.Content},
 
 		{"GET", "/v1/providers", looks, read, h.providers.List},
 		{"GET", "/v1/providers/:provider", looks, read, h.providers.Get},
@@ -75,7 +75,7 @@ func (h *handlers) routes() []route {
 			route{"GET", of + "/copies/:provider/content", journal.KindDownload, read, h.copies.Content},
 			route{"POST", of + "/copies/:provider/lost", journal.KindSync, sync, h.copies.ReportLost},
 			route{"GET", of + "/references/:provider", journal.KindSync, sync, h.copies.Reference},
-			route{"GET HEAD", of + "/text", journal.KindDownload, sync, h.copies.Text},
+			route{"GET", of + "/text", journal.KindDownload, sync, h.copies.Text},
 		)
 	}
 	return table
@@ -84,15 +84,20 @@ func (h *handlers) routes() []route {
 // addTo adds the route to Echo's router.
 func (r route) addTo(e *echo.Echo) {
 	handler := r.allow(r.handler)
-	for method := range strings.SplitSeq(r.methods, " ") {
-		if r.kind == looks || method == http.MethodHead {
-			e.Add(method, r.path, handler)
-			continue
-		}
-		e.Add(method, r.path, func(c echo.Context) error {
-			request.StateOf(c).Record.Kind = r.kind
-			return handler(c)
-		})
+	recorded := func(c echo.Context) error {
+		request.StateOf(c).Record.Kind = r.kind
+		return handler(c)
+	}
+	if r.kind == looks {
+		recorded = handler
+	}
+	e.Add(r.method, r.path, recorded)
+	switch {
+	case r.method != http.MethodGet:
+	case r.kind == journal.KindDownload:
+		e.Add(http.MethodHead, r.path, handler)
+	default:
+		e.Add(http.MethodHead, r.path, recorded)
 	}
 }
 
