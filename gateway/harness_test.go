@@ -469,6 +469,11 @@ func (s *server) try(method, path string, body io.Reader, headers ...string) (an
 			req.Header.Set(headers[i], headers[i+1])
 		}
 	}
+	return s.send(req)
+}
+
+// send sends a request as it is, and reads the answer.
+func (s *server) send(req *http.Request) (answer, error) {
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return answer{}, err

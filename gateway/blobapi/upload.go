@@ -1,6 +1,7 @@
 package blobapi
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -32,6 +33,16 @@ func (h *Handlers) Put(c echo.Context) error {
 		return fmt.Errorf("%w: the digest field names %s, and the path %s", cas.ErrDigestMismatch, upload.Digest, d)
 	}
 	upload.Digest = d
+	exists := func() (bool, error) {
+		_, err := h.Store.Blob(c.Request().Context(), d)
+		if errors.Is(err, cas.ErrBlobNotFound) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	if err := request.CheckUpload(c.Request().Header, request.ETag(d), exists); err != nil {
+		return err
+	}
 	return h.take(c, upload, copiesAt)
 }
 

@@ -56,6 +56,9 @@ func (h *Handlers) Blob(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := request.CheckMatch(c.Request().Header, request.ETag(d)); err != nil {
+		return err
+	}
 	force, err := request.Bool(c, "force")
 	if err != nil {
 		return err
@@ -83,6 +86,9 @@ func (h *Handlers) File(c echo.Context) error {
 	if err != nil {
 		return problem.WithParam("everywhere", err)
 	}
+	if err := h.checkFileMatch(c, id); err != nil {
+		return err
+	}
 	if everywhere {
 		return h.fileEverywhere(c, id)
 	}
@@ -92,6 +98,18 @@ func (h *Handlers) File(c echo.Context) error {
 	}
 	request.StateOf(c).Record.Digest = deleted.Digest
 	return respond.JSON(c, http.StatusOK, fileDeleted(id))
+}
+
+// checkFileMatch holds the field If-Match against the entity tag of a file's content.
+func (h *Handlers) checkFileMatch(c echo.Context, id string) error {
+	if c.Request().Header["If-Match"] == nil {
+		return nil
+	}
+	file, err := h.Files.File(c.Request().Context(), id)
+	if err != nil {
+		return problem.WithFile(err, id)
+	}
+	return request.CheckMatch(c.Request().Header, request.ETag(file.Digest))
 }
 
 func fileDeleted(id string) api.FileDeleted {

@@ -91,7 +91,7 @@ func OpenForm(c echo.Context, boundary string, o FormOptions) (*Form, error) {
 // whole form.
 func formBody(c echo.Context, rate MinRate) (io.Reader, error) {
 	req := c.Request()
-	body := rate.Body(c)
+	body := verifyTrailer(req, rate.Body(c))
 	digest, err := fieldDigest(req.Header, HeaderContentDigest)
 	switch {
 	case err != nil:
@@ -196,9 +196,14 @@ func (f *Form) end() error {
 	for {
 		part, err := f.next()
 		switch {
-		case err == io.EOF && f.o.End != nil:
-			if err := f.o.End(); err != nil {
+		case err == io.EOF:
+			if err := f.readRest(); err != nil {
 				return err
+			}
+			if f.o.End != nil {
+				if err := f.o.End(); err != nil {
+					return err
+				}
 			}
 			return io.EOF
 		case err != nil:
@@ -210,6 +215,19 @@ func (f *Form) end() error {
 			return err
 		}
 	}
+}
+
+// readRest reads what follows the last boundary. The body's digest is verified, and its
+// trailer arrives, at its end.
+func (f *Form) readRest() error {
+	n, err := io.Copy(io.Discard, io.LimitReader(f.source, maxFormFields+1))
+	if err != nil {
+		return formError(err)
+	}
+	if n > maxFormFields {
+		return problem.BadRequest(fmt.Sprintf("more than %d bytes follow the last boundary of the form", maxFormFields))
+	}
+	return nil
 }
 
 // formError tells a malformed form from a body that broke off.

@@ -35,7 +35,7 @@ func (u Uploads) Raw(c echo.Context) (cas.Upload, error) {
 	if err != nil {
 		return cas.Upload{}, err
 	}
-	return cas.Upload{Body: u.Rate.Body(c), Size: req.ContentLength, Digest: digest, MediaType: mediaType, Name: name}, nil
+	return cas.Upload{Body: verifyTrailer(req, u.Rate.Body(c)), Size: req.ContentLength, Digest: digest, MediaType: mediaType, Name: name}, nil
 }
 
 // StopBody stops the body of the upload, if the request has one: see [Body.Stop].

@@ -40,8 +40,8 @@ func Blob(c echo.Context, store Opener, blob cas.Blob, o BlobOptions) error {
 	}
 	etag := request.ETag(blob.Digest)
 	h := state.Header()
-	if req.Header.Get("If-Match") != "" && !request.MatchesStrongly(req.Header["If-Match"], etag) {
-		return problem.New(problem.PreconditionFailed, "The blob's entity tag is not among those of If-Match.")
+	if err := request.CheckMatch(req.Header, etag); err != nil {
+		return err
 	}
 	blob.MediaType = cas.ShownMediaType(blob.MediaType)
 	fields := blobHeader(blob, etag, o)
@@ -132,6 +132,9 @@ func Unverified(c echo.Context, body io.Reader, shown cas.Blob) error {
 	h.Set(echo.HeaderContentSecurityPolicy, sandbox)
 	h.Set(echo.HeaderContentDisposition, contentDisposition(shown, ""))
 	c.Response().WriteHeader(http.StatusOK)
+	if c.Request().Method == http.MethodHead {
+		return nil // and the rest of the body is not read
+	}
 	if _, err := c.Response().Write(buffer[:n]); err != nil {
 		return err
 	}

@@ -1,0 +1,143 @@
+package gateway_test
+
+import (
+	"bytes"
+	"net/http"
+	"testing"
+
+	"casgate/cas"
+	"casgate/cas/access"
+	"casgate/gateway/problem"
+)
+
+// HEAD is answered like GET, without a body, on every path that GET has.
+func TestHeadIsAnsweredLikeGet(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		d := s.put([]byte("some text"))
+		for _, path := range []string{
+			"/healthz", "/readyz", "/openapi.yaml", "/v1/blobs", s.path(d), s.path(d) + "/meta", s.path(d) + "/copies",
+			s.path(d) + "/copies/kimi", "/v1/files", "/v1/files/file-none", "/v1/providers", "/v1/providers/none",
+			"/v1/operations", "/v1/operations/none",
+		} {
+			get, head := s.do("GET", path, nil), s.do("HEAD", path, nil)
+			if head.StatusCode != get.StatusCode || len(head.body) != 0 || head.Header.Get("Content-Type") != get.Header.Get("Content-Type") {
+				t.Errorf("HEAD %s is answered %d (%s) with %d bytes, and GET %d (%s)", path,
+					head.StatusCode, head.Header.Get("Content-Type"), len(head.body), get.StatusCode, get.Header.Get("Content-Type"))
+			}
+		}
+	})
+}
+
+// A token is taken from the headers that the SDKs of Anthropic and Azure use, if there
+// is no field Authorization.
+func TestTokenInOtherHeaders(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		token := s.newToken(access.ScopeRead)
+		for _, name := range []string{"x-api-key", "api-key"} {
+			if a := s.do("GET", "/v1/blobs", nil, "Authorization", "-", name, token); a.StatusCode != 200 {
+				t.Errorf("a token in %s: %d %s", name, a.StatusCode, a.body)
+			}
+			s.do("GET", "/v1/blobs", nil, "Authorization", "-", name, "cas_nonsense").wantProblem(t, 401, problem.Unauthenticated)
+			s.do("GET", "/v1/blobs", nil, "Authorization", "Bearer nonsense", name, token).wantProblem(t, 401, problem.Unauthenticated)
+			s.do("PUT", s.path(cas.DigestOf(nil)), bytes.NewReader(nil), "Authorization", "-", name, token).wantProblem(t, 403, problem.Forbidden)
+		}
+	})
+}
+
+// Conditions count on every method and on every line of their fields.
+func TestConditionsOfWrites(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		b, unknown := []byte("some text"), []byte("another text")
+		d := s.put(b)
+		own, other := `"`+d.String()+`"`, `"`+cas.DigestOf(unknown).String()+`"`
+		try := func(method, path string, body []byte, fields map[string][]string) answer {
+			t.Helper()
+			req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, bytes.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+s.token)
+			for name, lines := range fields {
+				req.Header[name] = lines
+			}
+			a, err := s.send(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a
+		}
+		for name, tt := range map[string]struct {
+			method, path string
+			body         []byte
+			fields       map[string][]string
+			status       int
+		}{
+			"GET, the tag on the second line":         {"GET", s.path(d), nil, map[string][]string{"If-Match": {other, own}}, 200},
+			"GET, an empty first line":                {"GET", s.path(d), nil, map[string][]string{"If-Match": {"", other}}, 412},
+			"PUT of another tag":                      {"PUT", s.path(d), b, map[string][]string{"If-Match": {other}}, 412},
+			"PUT of its tag":                          {"PUT", s.path(d), b, map[string][]string{"If-Match": {other, own}}, 200},
+			"PUT where there must be a blob":          {"PUT", s.path(cas.DigestOf(unknown)), unknown, map[string][]string{"If-Match": {"*"}}, 412},
+			"PUT where there must be none, and is":    {"PUT", s.path(d), b, map[string][]string{"If-None-Match": {"*"}}, 412},
+			"DELETE of another tag":                   {"DELETE", s.path(d), nil, map[string][]string{"If-Match": {other}}, 412},
+			"DELETE of another tag, on a second line": {"DELETE", s.path(d), nil, map[string][]string{"If-Match": {other, other}}, 412},
+		} {
+			a := try(tt.method, tt.path, tt.body, tt.fields)
+			if a.StatusCode != tt.status {
+				t.Errorf("%s: %d %s", name, a.StatusCode, a.body)
+			}
+		}
+		if a := try("PUT", s.path(cas.DigestOf(unknown)), unknown, map[string][]string{"If-None-Match": {"*"}}); a.StatusCode != 201 {
+			t.Errorf("PUT where there must be none, and is none: %d %s", a.StatusCode, a.body)
+		}
+		created := s.newFile("a.txt", string(b))
+		s.do("DELETE", "/v1/files/"+created.ID, nil, "If-Match", other).wantFileError(t, 412, problem.PreconditionFailed, "")
+		if a := s.do("DELETE", "/v1/files/"+created.ID, nil, "If-Match", own); a.StatusCode != 200 {
+			t.Errorf("delete of a file with its tag: %d %s", a.StatusCode, a.body)
+		}
+		if a := try("DELETE", s.path(d), nil, map[string][]string{"If-Match": {own}}); a.StatusCode != 202 {
+			t.Errorf("delete of a blob with its tag: %d %s", a.StatusCode, a.body)
+		}
+	})
+}
+
+// A digest in a trailer is verified like one in a header.
+func TestDigestInATrailer(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		content := random(100_000)
+		d, other := cas.DigestOf(content), cas.DigestOf([]byte("other"))
+		body, contentType := form(content)
+		for _, field := range []string{"Repr-Digest", "Content-Digest"} {
+			for name, tt := range map[string]struct {
+				method, path, contentType string
+				body                      []byte
+				trailer                   string
+				status                    int
+			}{
+				"wrong":            {"POST", "/v1/blobs", "text/plain", content, reprDigest(other), 422},
+				"malformed":        {"POST", "/v1/blobs", "text/plain", content, "sha-256=abc", 400},
+				"wrong, of a PUT":  {"PUT", s.path(d), "text/plain", content, reprDigest(other), 422},
+				"wrong, of a form": {"POST", "/v1/blobs", contentType, body, reprDigest(other), 422},
+				"right":            {"POST", "/v1/blobs", "text/plain", content, reprDigest(d), 0},
+			} {
+				req, err := http.NewRequestWithContext(t.Context(), tt.method, s.url+tt.path, chunked(tt.body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Authorization", "Bearer "+s.token)
+				req.Header.Set("Content-Type", tt.contentType)
+				req.Trailer = http.Header{field: {tt.trailer}}
+				a, err := s.send(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if a.StatusCode != tt.status && (tt.status != 0 || a.StatusCode/100 != 2) {
+					t.Errorf("%s, %s: %d %s", field, name, a.StatusCode, a.body)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,55 @@
+package request
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+
+	"casgate/cas"
+)
+
+// verifyTrailer returns a request's body, which is verified against the digest fields in
+// the request's trailer if it announces such fields (RFC 9110, section 6.6.2). They are
+// about the content of the message, so about a whole form. The error of the last Read
+// then wraps cas.ErrDigestMismatch, or says that a field is malformed.
+func verifyTrailer(r *http.Request, body io.Reader) io.Reader {
+	_, repr := r.Trailer[HeaderReprDigest]
+	_, content := r.Trailer[HeaderContentDigest]
+	if !repr && !content {
+		return body
+	}
+	return &trailedBody{src: body, request: r, sum: sha256.New()}
+}
+
+// trailedBody verifies a body against its trailer.
+type trailedBody struct {
+	src     io.Reader
+	request *http.Request
+	sum     hash.Hash
+}
+
+// Read implements io.Reader.
+func (b *trailedBody) Read(p []byte) (int, error) {
+	n, err := b.src.Read(p)
+	b.sum.Write(p[:n])
+	if err == io.EOF {
+		// The trailer has arrived by now.
+		if problem := b.verify(); problem != nil {
+			return n, problem
+		}
+	}
+	return n, err
+}
+
+func (b *trailedBody) verify() error {
+	declared, err := declaredDigest(b.request.Trailer)
+	if err != nil || declared.IsZero() {
+		return err
+	}
+	if got := cas.Digest(b.sum.Sum(nil)); got != declared {
+		return fmt.Errorf("%w: the bytes have digest %s, and the trailer declares %s", cas.ErrDigestMismatch, got, declared)
+	}
+	return nil
+}
