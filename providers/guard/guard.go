@@ -1,11 +1,11 @@
-// Package guard has the decorators of a provider: a hold after refusals, limits, retries, a circuit breaker,
+// Package guard has the decorators of a provider: limits, a hold after refusals, retries, a circuit breaker,
 // a health check, metrics and the log. Each decorator wraps a providers.Provider, and
 // can be used alone. New combines them, from the inside out:
 //
-//	adapter ◀ Hold ◀ Limit ◀ Retry ◀ Break ◀ Watch ◀ Observe
+//	adapter ◀ Limit ◀ Hold ◀ Retry ◀ Break ◀ Watch ◀ Observe
 //
 // So each attempt of a call waits for its own slot, and occupies no slot between two
-// attempts. The breaker counts the outcome after all attempts. Metrics and the log
+// attempts, or while it is held back. The breaker counts the outcome after all attempts. Metrics and the log
 // show the outcome that the caller gets.
 //
 // A decorator implements all abilities; providers.Ability returns those that the
@@ -41,7 +41,10 @@ func New(p providers.Provider, o Options) *Guard {
 	observer.breakerMade()
 	o.Retry.retrying = observer.retrying
 	o.Break.changed = observer.breakerChanged
-	watcher := Watch(Break(Retry(Limit(Hold(p, o.Hold), o.Limit), o.Retry), o.Break), o.Watch)
+	holder := Hold(p, o.Hold)
+	o.Limit.recheck = holder.recheck
+	holder.next = Limit(p, o.Limit)
+	watcher := Watch(Break(Retry(holder, o.Retry), o.Break), o.Watch)
 	observer.next = watcher
 	return &Guard{Observer: observer, watcher: watcher}
 }

@@ -35,9 +35,13 @@ type Holder struct {
 	until   time.Time // no upload begins before
 	refused int       // refusals in a row
 	last    string    // message of the last refusal
+	allowed bool      // the upload that tests the limit has not passed recheck yet
 	// trial is held by the one upload that tests whether the limit is over.
 	trial *semaphore.Weighted
 }
+
+// errHeldAgain is the error of recheck. It stays between a Limiter and its Holder.
+var errHeldAgain = errors.New("another upload was refused during the wait for a slot")
 
 // Hold makes uploads to p wait after a 429, since each refused upload may cost all its
 // bytes. It waits as long as the provider asks, or otherwise longer each time. Then one
@@ -51,38 +55,82 @@ func Hold(p providers.Provider, o HoldOptions) *Holder {
 	o.Longest = cmp.Or(o.Longest, time.Minute)
 	o.Patience = cmp.Or(o.Patience, 5*time.Second)
 	h := &Holder{o: o, trial: semaphore.NewWeighted(1)}
-	h.layer = layer{next: p, around: bracket(h.begin)}
+	h.layer = layer{next: p, around: h.hold}
 	return h
 }
 
-func (h *Holder) begin(ctx context.Context, c *call) (func(error), error) {
-	began := time.Now()
-	if c.op != providers.OpUpload {
-		return func(err error) { h.note(c, began, err) }, nil
+// hold is the around of the layer.
+func (h *Holder) hold(ctx context.Context, c *call, do func() error) (func(error), error) {
+	for {
+		end, err := bracket(h.begin)(ctx, c, do)
+		if !errors.Is(err, errHeldAgain) {
+			return end, err
+		}
 	}
+}
+
+func (h *Holder) begin(ctx context.Context, c *call) (func(error), error) {
+	if c.op == providers.OpUpload {
+		if trial, err := h.admit(ctx); err != nil {
+			return nil, err
+		} else if trial {
+			began := time.Now()
+			return func(err error) {
+				h.note(c, began, err)
+				h.endTrial()
+			}, nil
+		}
+	}
+	began := time.Now()
+	return func(err error) { h.note(c, began, err) }, nil
+}
+
+// admit waits until an upload may go to the provider. Trial: it is the one that tests
+// whether the limit is over, and endTrial must be called after it.
+func (h *Holder) admit(ctx context.Context) (trial bool, err error) {
 	patient, cancel := context.WithTimeout(ctx, h.o.Patience)
 	defer cancel()
 	for {
 		wait, free := h.left()
 		if free {
-			return func(err error) { h.note(c, began, err) }, nil
+			return false, nil
 		}
 		if wait > h.o.Patience {
-			return nil, h.heldBack(ctx)
+			return false, h.heldBack(ctx)
 		}
 		if !pauseFor(patient, wait) || h.trial.Acquire(patient, 1) != nil {
-			return nil, h.heldBack(ctx)
+			return false, h.heldBack(ctx)
 		}
-		if wait, free := h.left(); free || wait > 0 { // the trial before this one has ended
-			h.trial.Release(1)
-			continue
+		if wait, free := h.left(); !free && wait == 0 {
+			h.mu.Lock()
+			h.allowed = true
+			h.mu.Unlock()
+			return true, nil
 		}
-		began = time.Now()
-		return func(err error) {
-			h.note(c, began, err)
-			h.trial.Release(1)
-		}, nil
+		h.trial.Release(1) // the trial before this one has ended
 	}
+}
+
+func (h *Holder) endTrial() {
+	h.mu.Lock()
+	h.allowed = false
+	h.mu.Unlock()
+	h.trial.Release(1)
+}
+
+// recheck returns errHeldAgain for an upload that has got its slot, but must not be sent:
+// another one was refused while it waited for the slot.
+func (h *Holder) recheck(op providers.Op) error {
+	if op != providers.OpUpload {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.refused > 0 && !h.allowed {
+		return errHeldAgain
+	}
+	h.allowed = false
+	return nil
 }
 
 // left returns how long uploads are still held back. Free means that the last upload was

@@ -90,3 +90,53 @@ func TestOneAtATimeAfterARefusal(t *testing.T) {
 		}
 	})
 }
+
+// TestHeldUploadOccupiesNoSlot: an upload that is held back leaves the account's slots to
+// other calls.
+func TestHeldUploadOccupiesNoSlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inner := inOrder(tooMany(3 * time.Second))
+		p := guard.New(inner, guard.Options{Limit: guard.LimitOptions{Concurrency: 1}})
+		_ = call(t.Context(), p, providers.OpUpload) // refused
+		start := time.Now()
+		var held sync.WaitGroup
+		held.Go(func() {
+			if err := call(t.Context(), p, providers.OpUpload); err != nil || time.Since(start) != 3*time.Second {
+				t.Errorf("the upload took %v: %v", time.Since(start), err)
+			}
+		})
+		synctest.Wait()
+		for _, op := range []providers.Op{providers.OpDelete, providers.OpList} {
+			if err := call(t.Context(), p, op); err != nil || time.Since(start) > 0 {
+				t.Errorf("%s waited %v for the held upload: %v", op, time.Since(start), err)
+			}
+		}
+		held.Wait()
+	})
+}
+
+// TestRefusalDuringTheWaitForASlot: uploads that have passed the hold, and then wait for a
+// slot, are not sent after another one was refused.
+func TestRefusalDuringTheWaitForASlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inner := newFake(func(context.Context, providers.Op, int) error {
+			time.Sleep(time.Second)
+			return tooMany(time.Minute)
+		})
+		p := guard.New(inner, guard.Options{Limit: guard.LimitOptions{Concurrency: 1}})
+		var all sync.WaitGroup
+		for range 5 {
+			all.Go(func() {
+				if e := errorOf(t, call(t.Context(), p, providers.OpUpload)); !e.TooMany || e.Kind != providers.KindTransient {
+					t.Errorf("got %v", e)
+				}
+			})
+		}
+		all.Wait()
+		if n := inner.count(); n != 1 {
+			t.Errorf("%d uploads reached the provider", n)
+		}
+	})
+}

@@ -30,6 +30,10 @@ type LimitOptions struct {
 	// PerMinute is the maximum number of calls that begin in a minute. Default: the
 	// description's.
 	PerMinute int
+
+	// recheck is called when a call has its slot. If it returns an error, the call is not
+	// made, and returns that error.
+	recheck func(providers.Op) error
 }
 
 // Limiter keeps the calls of an account below its limits. It counts the calls of its
@@ -123,6 +127,12 @@ func (l *Limiter) begin(ctx context.Context, c *call) (func(error), error) {
 	if err := l.takeToken(ctx, c.op, transfer); err != nil {
 		leave(nil)
 		return nil, err
+	}
+	if l.o.recheck != nil {
+		if err := l.o.recheck(c.op); err != nil {
+			leave(nil)
+			return nil, err
+		}
 	}
 	return leave, nil
 }
