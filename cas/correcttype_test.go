@@ -2,8 +2,10 @@ package cas_test
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"casgate/cas"
 )
@@ -68,5 +70,50 @@ func TestDeclarationBelongsToTheFile(t *testing.T) {
 		if b, err := s.store.Blob(t.Context(), cas.DigestOf([]byte(page))); err != nil || b.Name != "" || strings.Contains(b.MediaType, "first") {
 			t.Errorf("after %s the blob is %q of type %s, %v", tt.name, b.Name, b.MediaType, err)
 		}
+	}
+}
+
+// An upload that need not send its bytes may know the media type better, too: the stored
+// bytes decide.
+func TestUnsentUploadCorrectsTheMediaType(t *testing.T) {
+	t.Parallel()
+	s := newStudy(t, cas.FilesOptions{})
+	for name, content := range map[string]string{
+		"small": "a text\n", "large": strings.Repeat("a text\n", 300000), "other charset": strings.Repeat("caf\xe9, a text. ", 1000),
+	} {
+		d, size := cas.DigestOf([]byte(content)), int64(len(content))
+		if _, _, err := s.store.Put(t.Context(), cas.Upload{Body: strings.NewReader(content), Size: size, Digest: d}); err != nil {
+			t.Fatal(err)
+		}
+		charset := "; charset=utf-8"
+		if name == "other charset" {
+			charset = ""
+		}
+		for _, tt := range []struct{ declared, name, want string }{
+			{"image/png", "", "text/plain" + charset},
+			{"", "x.txt", "text/plain" + charset},
+			{"text/markdown; charset=utf-8", "", "text/markdown" + charset},
+			{"text/csv", "", "text/markdown" + charset},
+		} {
+			unread := iotest.ErrReader(errors.New("the bytes were read"))
+			b, stored, err := s.store.Put(t.Context(), cas.Upload{Body: unread, Size: size, Digest: d, MediaType: tt.declared, Name: tt.name})
+			if err != nil || stored || b.MediaType != tt.want {
+				t.Errorf("%s, declared as %q, named %q: %s, %t, %v", name, tt.declared, tt.name, b.MediaType, stored, err)
+			}
+			if b, err := s.store.Blob(t.Context(), d); err != nil || b.MediaType != tt.want {
+				t.Errorf("%s, declared as %q, named %q: readers see %s, %v", name, tt.declared, tt.name, b.MediaType, err)
+			}
+		}
+	}
+	page := "<!DOCTYPE html><html></html>"
+	d := cas.DigestOf([]byte(page))
+	for _, u := range []cas.Upload{{Body: strings.NewReader(page)}, {Body: iotest.ErrReader(errors.New("read")), Name: "README.md", Digest: d}} {
+		u.Size = int64(len(page))
+		if _, _, err := s.store.Put(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b, err := s.store.Blob(t.Context(), d); err != nil || b.MediaType != "text/markdown; charset=utf-8" {
+		t.Errorf("README.md: %s, %v", b.MediaType, err)
 	}
 }

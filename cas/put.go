@@ -6,7 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
+	"path"
+	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/gabriel-vasile/mimetype"
 )
 
 const (
@@ -65,7 +71,8 @@ func (u Upload) mediaType(seen sniffed) string {
 func (u Upload) typeName() string { return cmp.Or(u.file.name, u.Name) }
 
 // Put stores a blob. Stored reports whether this upload brought the bytes. If the blob
-// exists already, Put may not read Body.
+// exists already, Put may not read Body. The blob's media type is corrected nevertheless,
+// if the upload's declared type or name fits the stored bytes better.
 //
 // If Put returns no error, the blob is durable in the object store and committed in the
 // index. Errors: ErrBlobTooLarge, ErrDigestMismatch, those of Body, ErrNoSpace,
@@ -73,6 +80,16 @@ func (u Upload) typeName() string { return cmp.Or(u.file.name, u.Name) }
 // exist nevertheless, since the last write may have been applied without its
 // acknowledgement. Repeating an upload is always safe.
 func (s *Store) Put(ctx context.Context, u Upload) (b Blob, stored bool, err error) {
+	body := &countingReader{src: u.Body}
+	u.Body = body
+	b, stored, err = s.put(ctx, u)
+	if err == nil && !stored && body.n == 0 {
+		b = s.correctUnsent(ctx, b, u)
+	}
+	return b, stored, err
+}
+
+func (s *Store) put(ctx context.Context, u Upload) (b Blob, stored bool, err error) {
 	if u.Size > s.maxBlobSize {
 		return Blob{}, false, tooLarge(s.maxBlobSize)
 	}
@@ -116,7 +133,7 @@ func (s *Store) Put(ctx context.Context, u Upload) (b Blob, stored bool, err err
 func (s *Store) PutVerified(ctx context.Context, u Upload) (b Blob, stored bool, err error) {
 	body := &countingReader{src: u.Body}
 	u.Body = body
-	b, stored, err = s.Put(ctx, u)
+	b, stored, err = s.put(ctx, u)
 	if err != nil || stored || body.n > 0 {
 		return b, stored, err
 	}
@@ -126,6 +143,37 @@ func (s *Store) PutVerified(ctx context.Context, u Upload) (b Blob, stored bool,
 		b = s.correctType(ctx, b, u, seen.sniffed())
 	}
 	return b, false, err
+}
+
+// correctUnsent is correctType for an upload that sent no bytes. It reads the beginning of
+// the stored ones, but only if the upload says something else than the row.
+func (s *Store) correctUnsent(ctx context.Context, row Blob, u Upload) Blob {
+	said := baseType(cmp.Or(NormalMediaType(u.MediaType), textTypes[strings.ToLower(path.Ext(u.typeName()))]))
+	if row.State != StateLive || row.Size == 0 || said == "" || said == baseType(row.MediaType) {
+		return row
+	}
+	head, err := s.head(ctx, row)
+	if err != nil {
+		s.log.Warn().Err(err).Stringer("digest", row.Digest).Msg("could not read the beginning of a blob, to correct its media type")
+		return row
+	}
+	_, parameters, err := mime.ParseMediaType(row.MediaType)
+	// A row has charset=utf-8 only if the whole blob is UTF-8.
+	isUTF8 := err == nil && strings.EqualFold(parameters["charset"], "utf-8") || int64(len(head)) == row.Size && utf8.Valid(head)
+	return s.correctType(ctx, row, u, sniffed{format: mimetype.Detect(head), utf8: isUTF8})
+}
+
+// head returns the first bytes of a blob, which decide its media type.
+func (s *Store) head(ctx context.Context, b Blob) ([]byte, error) {
+	content, err := s.Open(ctx, b, 0, min(b.Size, sniffLen))
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close()
+	if content.Body == nil {
+		return content.Bytes, nil
+	}
+	return io.ReadAll(content.Body)
 }
 
 // correctType gives an existing blob the media type that an upload of the same bytes
