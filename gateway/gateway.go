@@ -18,6 +18,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"casgate/cas"
+	"casgate/cas/access"
 	"casgate/gateway/auth"
 	"casgate/gateway/observe"
 	"casgate/gateway/record"
@@ -83,8 +84,8 @@ func (g *Gateway) setUpEcho(urls view.URLs) {
 // SignURL returns a URL at which a blob can be read without a token for that long, as
 // POST /v1/blobs/{digest}/url does. It does not check that there is such a blob. A
 // replicator.Replicator uses it for references by URL.
-func (g *Gateway) SignURL(ctx context.Context, d cas.Digest, life time.Duration) (string, error) {
-	signed, err := g.auth.SignURL(ctx, d, life)
+func (g *Gateway) SignURL(ctx context.Context, r replicator.URLRequest) (string, error) {
+	signed, err := g.auth.SignURL(ctx, r.Digest, access.Shown{Name: r.Name, MediaType: r.MediaType}, r.Life)
 	return signed.URL, err
 }
 

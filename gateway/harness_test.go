@@ -413,8 +413,8 @@ func openCopies(t *testing.T, p *parts, s *server, log zerolog.Logger) (*replica
 	}
 	t.Cleanup(ledger.Close)
 	o := replicator.Options{Blobs: s.store, Ledger: ledger, PollInterval: 50 * time.Millisecond, Log: log}
-	o.SignURL = func(ctx context.Context, d cas.Digest, life time.Duration) (string, error) {
-		return s.gateway.SignURL(ctx, d, life)
+	o.SignURL = func(ctx context.Context, r replicator.URLRequest) (string, error) {
+		return s.gateway.SignURL(ctx, r)
 	}
 	o.OnEvent = func(e replicator.Event) { s.gateway.CopyEvent(e) }
 	p.copies(&o)

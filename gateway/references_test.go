@@ -302,3 +302,48 @@ func TestNoExtractedText(t *testing.T) {
 		}
 	})
 }
+
+// A provider that reads a file by URL sees the file's own name and type, and not those of
+// the blob, which other files have too.
+func TestReferenceByURLShowsTheFile(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, _ := startCopier(t, p, nil, nil)
+		const table = "plain words\n" // declared as a table
+		d := cas.DigestOf([]byte(table))
+		if a := s.do("PUT", s.path(d)+"?name=first.csv", strings.NewReader(table), "Content-Type", "text/csv"); a.StatusCode != 201 {
+			t.Fatal(a.StatusCode)
+		}
+		file := s.newFile("年报 README.md", table)
+		read := func(address string) answer {
+			t.Helper()
+			return s.do("GET", address, nil, "Authorization", "-")
+		}
+		urlOf := func(path string) string {
+			t.Helper()
+			a := s.do("GET", path+"/references/glm?kind=url", nil)
+			if a.StatusCode != 200 {
+				t.Fatalf("%d %s", a.StatusCode, a.body)
+			}
+			ref := decode[api.Reference](t, a)
+			var value struct{ URL string }
+			if err := json.Unmarshal(ref.Value, &value); err != nil {
+				t.Fatal(err)
+			}
+			return value.URL
+		}
+		ofFile := urlOf("/v1/files/" + file.ID)
+		a := read(ofFile)
+		if a.StatusCode != 200 || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/markdown") ||
+			a.Header.Get("Content-Disposition") != "inline; filename*=utf-8''%E5%B9%B4%E6%8A%A5%20README.md" {
+			t.Errorf("the file: %d %v", a.StatusCode, a.Header)
+		}
+		a = read(urlOf(s.path(d)))
+		if a.StatusCode != 200 || a.Header.Get("Content-Type") != "text/csv" || a.Header.Get("Content-Disposition") != "attachment; filename=first.csv" {
+			t.Errorf("the blob: %d %v", a.StatusCode, a.Header)
+		}
+		read(strings.Replace(ofFile, "markdown", "html", 1)).wantProblem(t, 403, problem.Forbidden)
+		if a := s.do("GET", s.path(d)+"?type=text/plain&name=x.txt", nil); a.Header.Get("Content-Type") != "text/csv" {
+			t.Errorf("an unsigned type is shown: %v", a.Header)
+		}
+	})
+}

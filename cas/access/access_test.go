@@ -76,7 +76,7 @@ func TestScopes(t *testing.T) {
 func TestSignedURLRoundTripsAndAnyChangeBreaksIt(t *testing.T) {
 	key := access.NewSigningKey()
 	d := cas.DigestOf([]byte("blob"))
-	query := key.Sign("GET", d, now.Add(time.Minute)).Query()
+	query := key.Sign("GET", d, access.Shown{}, now.Add(time.Minute)).Query()
 	verify := func(method string, d cas.Digest, q url.Values, k access.SigningKey, at time.Time) error {
 		s, err := access.ParseSignature(method, d, q)
 		if err != nil {
@@ -124,7 +124,7 @@ func TestSignatureOfAnyBlobVerifies(t *testing.T) {
 		copy(d[:], rapid.SliceOfN(rapid.Byte(), len(d), len(d)).Draw(t, "digest"))
 		key := access.NewSigningKey()
 		life := time.Duration(rapid.Int64Range(1, 1e9).Draw(t, "life")) * time.Second
-		q, err := url.ParseQuery(key.Sign("GET", d, now.Add(life)).Query().Encode())
+		q, err := url.ParseQuery(key.Sign("GET", d, access.Shown{}, now.Add(life)).Query().Encode())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +144,7 @@ func TestSignatureOfAnyBlobVerifies(t *testing.T) {
 func FuzzParseSignature(f *testing.F) {
 	key := access.NewSigningKey()
 	d := cas.DigestOf([]byte("blob"))
-	f.Add(key.Sign("GET", d, now).Query().Encode())
+	f.Add(key.Sign("GET", d, access.Shown{}, now).Query().Encode())
 	f.Add("expires=1&key=a&signature=b")
 	f.Fuzz(func(t *testing.T, query string) {
 		q, err := url.ParseQuery(query)
@@ -174,4 +174,42 @@ func FuzzParseCredential(f *testing.F) {
 			t.Fatalf("%q matches a token without a secret", text)
 		}
 	})
+}
+
+// The name and the type that a URL shows are part of what is signed.
+func TestSignedNameAndType(t *testing.T) {
+	t.Parallel()
+	key, d, now := access.NewSigningKey(), cas.DigestOf([]byte("x")), time.Now()
+	shown := access.Shown{Name: "年报 2025.pdf", MediaType: "application/pdf"}
+	query := func() url.Values { return key.Sign("GET", d, shown, now.Add(time.Minute)).Query() }
+	verify := func(q url.Values) (access.Shown, error) {
+		s, err := access.ParseSignature("GET", d, q)
+		if err != nil {
+			return access.Shown{}, err
+		}
+		return s.Shown, s.Verify(key, now)
+	}
+	if got, err := verify(query()); err != nil || got != shown {
+		t.Errorf("%+v, %v", got, err)
+	}
+	plain := key.Sign("GET", d, access.Shown{}, now.Add(time.Minute)).Query()
+	if len(plain) != 3 {
+		t.Errorf("a URL that shows the blob's own name has %v", plain)
+	}
+	for name, change := range map[string]func(url.Values){
+		"another type": func(q url.Values) { q.Set("type", "text/html") },
+		"another name": func(q url.Values) { q.Set("name", "x.html") },
+		"without name": func(q url.Values) { q.Del("name") },
+		"two types":    func(q url.Values) { q.Add("type", "text/html") },
+	} {
+		q := query()
+		change(q)
+		if _, err := verify(q); !errors.Is(err, access.ErrBadSignature) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	plain.Set("type", "text/html")
+	if _, err := verify(plain); !errors.Is(err, access.ErrBadSignature) {
+		t.Errorf("a type was added: %v", err)
+	}
 }

@@ -39,13 +39,21 @@ const (
 	paramExpires   = "expires"
 	paramKeyID     = "key"
 	paramSignature = "signature"
+	// These two are there only where the blob's own name and type are not to be shown.
+	paramName      = "name"
+	paramMediaType = "type"
 )
+
+// Shown is the name and the media type with which a signed URL shows a blob, such as
+// those of a file. An empty one means the blob's own.
+type Shown struct{ Name, MediaType string }
 
 // Signature is the content of a signed URL's query. It proves that a holder of the key
 // allowed this method on this digest until Expires.
 type Signature struct {
 	Method  string
 	Digest  cas.Digest
+	Shown   Shown
 	Expires time.Time // whole seconds
 	KeyID   string
 	mac     []byte
@@ -53,8 +61,8 @@ type Signature struct {
 
 // Sign returns the signature for one method on one digest. It cuts expires to whole
 // seconds.
-func (k SigningKey) Sign(method string, d cas.Digest, expires time.Time) Signature {
-	s := Signature{Method: method, Digest: d, Expires: time.Unix(expires.Unix(), 0).UTC(), KeyID: k.ID}
+func (k SigningKey) Sign(method string, d cas.Digest, shown Shown, expires time.Time) Signature {
+	s := Signature{Method: method, Digest: d, Shown: shown, Expires: time.Unix(expires.Unix(), 0).UTC(), KeyID: k.ID}
 	s.mac = k.mac(s)
 	return s
 }
@@ -62,17 +70,28 @@ func (k SigningKey) Sign(method string, d cas.Digest, expires time.Time) Signatu
 // mac covers every part. The separators can't occur inside the parts.
 func (k SigningKey) mac(s Signature) []byte {
 	h := hmac.New(sha256.New, k.Secret)
-	fmt.Fprintf(h, "casgate-url-v1\n%s\n%s\n%d\n%s", s.Method, s.Digest, s.Expires.Unix(), s.KeyID)
+	version := "casgate-url-v1"
+	if s.Shown != (Shown{}) {
+		version = fmt.Sprintf("casgate-url-v2\n%q\n%q", s.Shown.Name, s.Shown.MediaType)
+	}
+	fmt.Fprintf(h, "%s\n%s\n%s\n%d\n%s", version, s.Method, s.Digest, s.Expires.Unix(), s.KeyID)
 	return h.Sum(nil)
 }
 
 // Query returns the parameters to append to the hash URL.
 func (s Signature) Query() url.Values {
-	return url.Values{
+	q := url.Values{
 		paramExpires:   {strconv.FormatInt(s.Expires.Unix(), 10)},
 		paramKeyID:     {s.KeyID},
 		paramSignature: {base64.RawURLEncoding.EncodeToString(s.mac)},
 	}
+	if s.Shown.Name != "" {
+		q.Set(paramName, s.Shown.Name)
+	}
+	if s.Shown.MediaType != "" {
+		q.Set(paramMediaType, s.Shown.MediaType)
+	}
+	return q
 }
 
 // IsSigned reports whether the query of a URL claims to carry a signature.
@@ -94,7 +113,15 @@ func ParseSignature(method string, d cas.Digest, q url.Values) (Signature, error
 	if err != nil || len(mac) != sha256.Size {
 		return Signature{}, fmt.Errorf("%w: the signature is damaged", ErrBadSignature)
 	}
-	return Signature{Method: method, Digest: d, Expires: time.Unix(expires, 0).UTC(), KeyID: q.Get(paramKeyID), mac: mac}, nil
+	for _, p := range []string{paramName, paramMediaType} {
+		if len(q[p]) > 1 {
+			return Signature{}, fmt.Errorf("%w: it has %q more than once", ErrBadSignature, p)
+		}
+	}
+	return Signature{
+		Method: method, Digest: d, Shown: Shown{Name: q.Get(paramName), MediaType: q.Get(paramMediaType)},
+		Expires: time.Unix(expires, 0).UTC(), KeyID: q.Get(paramKeyID), mac: mac,
+	}, nil
 }
 
 // Verify checks, in constant time, that the key of this id made the signature and

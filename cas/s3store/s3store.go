@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -129,10 +130,14 @@ func newTransport() *http.Transport {
 // Close drops idle connections.
 func (s *Store) Close() { s.transport.CloseIdleConnections() }
 
-// PresignGet returns a URL at which any client can read the object for the given time,
-// at most seven days, with the given media type. It sends no request.
-func (s *Store) PresignGet(ctx context.Context, ref cas.ObjectRef, mediaType string, life time.Duration) (string, error) {
-	u, err := s.client.PresignedGetObject(ctx, s.bucket, ref.Key(), life, url.Values{"response-content-type": {mediaType}})
+// PresignGet returns a URL at which any client can read the blob's object for the given
+// time, at most seven days, with the blob's media type and name. It sends no request.
+func (s *Store) PresignGet(ctx context.Context, b cas.Blob, life time.Duration) (string, error) {
+	ref, query := b.Object(), url.Values{"response-content-type": {b.MediaType}}
+	if b.Name != "" {
+		query.Set("response-content-disposition", mime.FormatMediaType("inline", map[string]string{"filename": b.Name}))
+	}
+	u, err := s.client.PresignedGetObject(ctx, s.bucket, ref.Key(), life, query)
 	if err != nil {
 		return "", fmt.Errorf("make a URL for %s: %w", ref.Key(), err)
 	}

@@ -111,7 +111,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// A presigned URL reads the object, with the given media type, without a key.
+// A presigned URL reads the object, with the blob's media type and name, without a key.
 func TestPresignGet(t *testing.T) {
 	s := open(t, s3test.NewBucket(t))
 	data := castest.RandomBytes(1000)
@@ -119,7 +119,7 @@ func TestPresignGet(t *testing.T) {
 	if err := s.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(data), ref.Digest, int64(len(data)))); err != nil {
 		t.Fatal(err)
 	}
-	url, err := s.PresignGet(t.Context(), ref, "application/pdf", time.Minute)
+	url, err := s.PresignGet(t.Context(), cas.Blob{Digest: ref.Digest, MediaType: "application/pdf", Name: "a b.pdf"}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,10 @@ func TestPresignGet(t *testing.T) {
 	if err != nil || resp.StatusCode != 200 || !bytes.Equal(got, data) || resp.Header.Get("Content-Type") != "application/pdf" {
 		t.Errorf("status %d, %d bytes of %q, error %v", resp.StatusCode, len(got), resp.Header.Get("Content-Type"), err)
 	}
-	if _, err := s.PresignGet(t.Context(), ref, "", 8*24*time.Hour); err == nil {
+	if got := resp.Header.Get("Content-Disposition"); got != `inline; filename="a b.pdf"` {
+		t.Errorf("Content-Disposition %q", got)
+	}
+	if _, err := s.PresignGet(t.Context(), cas.Blob{Digest: ref.Digest}, 8*24*time.Hour); err == nil {
 		t.Error("a URL for eight days was made, which S3 refuses")
 	}
 }

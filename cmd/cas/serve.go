@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,12 +160,13 @@ func (c *serveCmd) newStore(objects cas.ObjectStore, x cas.Index, log zerolog.Lo
 }
 
 // presigned returns a URL that reads a blob from the bucket itself.
-func presigned(ctx context.Context, store *cas.Store, objects wiring.ObjectStore, d cas.Digest, life time.Duration) (string, error) {
-	b, err := store.Blob(ctx, d)
+func presigned(ctx context.Context, store *cas.Store, objects wiring.ObjectStore, r replicator.URLRequest) (string, error) {
+	b, err := store.Blob(ctx, r.Digest)
 	if err != nil {
 		return "", err
 	}
-	return objects.S3.PresignGet(ctx, b.Object(), b.MediaType, life)
+	b.Name, b.MediaType = cmp.Or(r.Name, b.Name), cmp.Or(r.MediaType, b.MediaType)
+	return objects.S3.PresignGet(ctx, b, r.Life)
 }
 
 func registerCacheMetrics(registry *prometheus.Registry, cached *index.Cached) {

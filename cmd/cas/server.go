@@ -177,11 +177,11 @@ func (s *server) openCopies(context.Context) error {
 }
 
 // signURL returns a URL that reads a blob without a token, for references.
-func (s *server) signURL(ctx context.Context, d cas.Digest, life time.Duration) (string, error) {
+func (s *server) signURL(ctx context.Context, r replicator.URLRequest) (string, error) {
 	if s.ReferenceURLs == "bucket" {
-		return presigned(ctx, s.store, s.objects, d, life)
+		return presigned(ctx, s.store, s.objects, r)
 	}
-	return s.gateway.SignURL(ctx, d, life)
+	return s.gateway.SignURL(ctx, r)
 }
 
 // openGateway joins the parts to a gateway.

@@ -106,17 +106,21 @@ func (a *Authorizer) HashURL(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 func (a *Authorizer) authorizeHashURL(c echo.Context) error {
+	signed := request.HasQuery(c) && access.IsSigned(c.QueryParams())
 	if a.o.PublicRead {
+		if signed {
+			_ = a.checkSignature(c) // a bad one only loses the name and type that it would show
+		}
 		request.StateOf(c).Record.Actor = journal.ActorPublic
 		return nil
 	}
-	if request.HasQuery(c) && access.IsSigned(c.QueryParams()) {
+	if signed {
 		return a.checkSignature(c)
 	}
 	return a.authorize(c, readScopes)
 }
 
-// checkSignature checks the signature of a hash URL.
+// checkSignature checks the signature of a hash URL, and notes how it shows the blob.
 func (a *Authorizer) checkSignature(c echo.Context) error {
 	d, err := request.Digest(c)
 	if err != nil {
@@ -130,7 +134,9 @@ func (a *Authorizer) checkSignature(c echo.Context) error {
 	if err := a.keys.verify(c.Request().Context(), signature); err != nil {
 		return err
 	}
-	request.StateOf(c).Record.Actor = journal.ActorURL
+	state := request.StateOf(c)
+	state.Record.Actor = journal.ActorURL
+	state.ShownName, state.ShownType = signature.Shown.Name, signature.Shown.MediaType
 	return nil
 }
 
@@ -206,12 +212,12 @@ func checkScopes(token access.Token, scopes []access.Scope) error {
 
 // SignURL returns a URL at which a blob can be read for that long without a token. It
 // does not check that there is such a blob.
-func (a *Authorizer) SignURL(ctx context.Context, d cas.Digest, life time.Duration) (api.SignedURL, error) {
+func (a *Authorizer) SignURL(ctx context.Context, d cas.Digest, shown access.Shown, life time.Duration) (api.SignedURL, error) {
 	key, err := a.keys.signing(ctx)
 	if err != nil {
 		return api.SignedURL{}, err
 	}
-	signature := key.Sign(http.MethodGet, d, time.Now().Add(life))
+	signature := key.Sign(http.MethodGet, d, shown, time.Now().Add(life))
 	return api.SignedURL{
 		URL:       a.o.URLs.Blob(d) + "?" + signature.Query().Encode(),
 		ExpiresAt: signature.Expires,

@@ -56,7 +56,7 @@ func TestHangingIndexHoldsUpFewRequests(t *testing.T) {
 		"key": func() func(context.Context) error {
 			ring := newKeyRing(index, func(string, time.Time) {})
 			return func(ctx context.Context) error {
-				return ring.verify(ctx, index.key.Sign(http.MethodGet, cas.Digest{}, time.Now().Add(time.Hour)))
+				return ring.verify(ctx, index.key.Sign(http.MethodGet, cas.Digest{}, access.Shown{}, time.Now().Add(time.Hour)))
 			}
 		},
 	} {

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"casgate/cas"
+	"casgate/cas/access"
 	"casgate/gateway/api"
 	"casgate/gateway/blobtarget"
 	"casgate/gateway/request"
@@ -47,7 +48,7 @@ type UploadCopies interface {
 
 // Signer signs hash URLs.
 type Signer interface {
-	SignURL(ctx context.Context, d cas.Digest, life time.Duration) (api.SignedURL, error)
+	SignURL(ctx context.Context, d cas.Digest, shown access.Shown, life time.Duration) (api.SignedURL, error)
 }
 
 // Handlers answers requests about blobs.

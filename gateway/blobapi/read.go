@@ -1,6 +1,7 @@
 package blobapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -30,6 +31,8 @@ func (h *Handlers) Get(c echo.Context) error {
 	if err != nil {
 		return problem.WithBlob(err, d)
 	}
+	state := request.StateOf(c)
+	blob.Name, blob.MediaType = cmp.Or(state.ShownName, blob.Name), cmp.Or(state.ShownType, blob.MediaType)
 	return respond.Blob(c, h.Store, blob, respond.BlobOptions{CacheControl: h.CacheControl, Download: download})
 }
 

@@ -27,6 +27,9 @@ type State struct {
 	// SkipRecord leaves the request out of the journal: the work goes on and is
 	// recorded at its end, or nothing was done.
 	SkipRecord bool
+	// ShownName and ShownType are the name and the media type that the request's signed URL
+	// shows for the blob. Empty means the blob's own.
+	ShownName, ShownType string
 	// Failure is the error that the handler returned, whatever the client got.
 	Failure error
 	// LogError is an error that the answer hides from the client, for the log.

@@ -46,9 +46,9 @@ type Options struct {
 	// MaxAttempts limits the automatic attempts of an upload. The default of 12 takes
 	// about 20 minutes.
 	MaxAttempts int
-	// SignURL makes a URL where a provider can read a blob for that long. Nil means that
-	// there are no references by URL.
-	SignURL func(ctx context.Context, d cas.Digest, life time.Duration) (string, error)
+	// SignURL makes a URL where a provider can read a blob. Nil means that there are no
+	// references by URL.
+	SignURL func(ctx context.Context, r URLRequest) (string, error)
 	// OnStep is called after each step of an upload, before the next one. Tests use it to
 	// kill or stop a gateway at a certain step. Optional.
 	OnStep func(Step)

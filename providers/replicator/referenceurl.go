@@ -6,11 +6,34 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
+	"casgate/cas"
 	"casgate/providers"
 )
+
+// URLRequest asks for a URL where a provider can read a blob.
+type URLRequest struct {
+	Digest cas.Digest
+	Life   time.Duration
+	// Name and MediaType are what the URL shows, if that differs from the blob's own:
+	// those of the file. Empty means the blob's own.
+	Name, MediaType string
+}
+
+// urlRequest returns the request for the URL of a job's blob.
+func (j job) urlRequest() URLRequest {
+	u := URLRequest{Digest: j.blob.Digest, Life: referenceLife}
+	if j.request.Name != j.blob.Name {
+		u.Name = j.request.Name
+	}
+	if j.fileType.MediaType != j.blob.MediaType && j.fileType.MediaType != providers.UnknownType {
+		u.MediaType = j.fileType.MediaType
+	}
+	return u
+}
 
 // urlFor returns the URL where a provider can read the blob, and a warning if the
 // provider may not reach it. It returns an *Error if the blob is too large for the kind,
@@ -24,7 +47,7 @@ func (r *Replicator) urlFor(ctx context.Context, j job, kind providers.Reference
 			fmt.Sprintf("%s takes at most %s (%d bytes) as %s, and the blob has %d bytes", j.description.Provider, humanize.IBytes(uint64(kind.MaxSize)), kind.MaxSize, kind.Name, j.blob.Size),
 			"make the file smaller")
 	}
-	if address, err = r.o.SignURL(ctx, j.blob.Digest, referenceLife); err != nil {
+	if address, err = r.o.SignURL(ctx, j.urlRequest()); err != nil {
 		return "", "", err
 	}
 	host, reach := reachOf(address)

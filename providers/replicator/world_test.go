@@ -64,8 +64,8 @@ func (w *world) replicator(t testing.TB, set func(*replicator.Options)) *replica
 	o := replicator.Options{
 		Blobs: w.store, Ledger: w.ledger, Providers: []providers.Guarded{w.depot},
 		PollInterval: 50 * time.Millisecond, Log: zerolog.New(zerolog.NewTestWriter(t)),
-		SignURL: func(_ context.Context, d cas.Digest, _ time.Duration) (string, error) {
-			return "https://files.example/" + d.String(), nil
+		SignURL: func(_ context.Context, r replicator.URLRequest) (string, error) {
+			return "https://files.example/" + r.Digest.String(), nil
 		},
 	}
 	if set != nil {
