@@ -21,10 +21,25 @@ type Description struct {
 	Host string
 	// Simulated: the provider is a simulator in the gateway's own process.
 	Simulated bool
+	// IDPrefix is what the provider puts before a file's id, in places where the id is a
+	// part of a resource name: "files/" at Gemini. Remote files have the id without it.
+	IDPrefix string
 	// Purposes lists the purposes of files. The first is the default if no other one
 	// fits better.
 	Purposes []Purpose
 	Limits
+}
+
+// FileID returns a remote file's id in the form of RemoteFile.ID. The text may be the
+// whole resource name, or a URL that ends with it: other programs record them too.
+func (d Description) FileID(text string) string {
+	if d.IDPrefix == "" {
+		return text
+	}
+	if i := strings.LastIndex("/"+text, "/"+d.IDPrefix); i >= 0 {
+		return text[i+len(d.IDPrefix):]
+	}
+	return text
 }
 
 // Limits are the limits of an account over all purposes; 0 means unlimited.

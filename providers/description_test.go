@@ -70,3 +70,19 @@ func TestErrorAsJSON(t *testing.T) {
 		t.Errorf("text %q", text)
 	}
 }
+
+func TestFileID(t *testing.T) {
+	t.Parallel()
+	gemini, other := Description{IDPrefix: "files/"}, Description{}
+	for text, want := range map[string]string{
+		"abc": "abc", "files/abc": "abc", "https://generativelanguage.googleapis.com/v1beta/files/abc": "abc",
+		"": "", "myfiles/abc": "myfiles/abc", "files/": "", "files": "files",
+	} {
+		if got := gemini.FileID(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+		if got := other.FileID(text); got != text {
+			t.Errorf("without a prefix, %q became %q", text, got)
+		}
+	}
+}

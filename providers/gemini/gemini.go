@@ -69,7 +69,7 @@ func New(s providers.Settings) (*Provider, error) {
 		Purposes: []providers.Purpose{{Name: general, MaxSize: maxFile, LifetimeSeconds: lifetimeSeconds}},
 		Limits:   providers.Limits{MaxBytes: maxStorage, Concurrency: concurrency},
 		// The client's own uploads, lists and deletes are not used.
-		NoPurposes: true, Listing: openaicompat.PagingNone,
+		NoPurposes: true, Listing: openaicompat.PagingNone, IDPrefix: prefix,
 	}, openaicompat.Dialect{
 		// The key is never part of a URL, where logs would show it.
 		Authorize:      func(r *http.Request) { r.Header.Set("X-Goog-Api-Key", s.APIKey) },

@@ -296,3 +296,14 @@ func sameJSON(a, b string) bool {
 	var x, y any
 	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && fmt.Sprint(x) == fmt.Sprint(y)
 }
+
+// Other programs record a file by its resource name or URI.
+func TestFileIDs(t *testing.T) {
+	t.Parallel()
+	p, _ := open(t, geminisim.Options{})
+	for _, text := range []string{"abc-1", "files/abc-1", "https://generativelanguage.googleapis.com/v1beta/files/abc-1"} {
+		if got := p.Describe().FileID(text); got != "abc-1" {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+}

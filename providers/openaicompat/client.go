@@ -103,7 +103,7 @@ func NewClient(api API, dialect Dialect, s providers.Settings) (*Client, error) 
 	return &Client{
 		api: api, dialect: dialect,
 		description: providers.Description{
-			Provider: name, Account: account, Host: host, Simulated: s.Simulated,
+			Provider: name, Account: account, Host: host, Simulated: s.Simulated, IDPrefix: api.IDPrefix,
 			Purposes: api.Purposes, Limits: api.Limits,
 		},
 		base:     base.Scheme + "://" + base.Host + strings.TrimRight(base.EscapedPath(), "/"),

@@ -57,6 +57,8 @@ type API struct {
 	Expiry *Expiry `json:"expiry,omitempty"`
 	// Listing is how the list of files is divided into pages.
 	Listing Paging `json:"listing"`
+	// IDPrefix is Description.IDPrefix, for adapters in code.
+	IDPrefix string `json:"-"`
 	// PageSize is the number of files to ask for in one page; 0 means the provider's
 	// default.
 	PageSize int `json:"page_size,omitempty"`

@@ -82,3 +82,25 @@ func TestRemoveNoted(t *testing.T) {
 		t.Errorf("removed: %+v, %v; files %v", got, err, w.depot.fileIDs())
 	}
 }
+
+// The old manager may have recorded the whole resource name of a file.
+func TestEnteredIDHasNoPrefix(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.depot.description.IDPrefix = "files/"
+	r := w.replicator(t, nil)
+	q := want(w.put(t, "some text", "a.txt"))
+	id := w.depot.store("a.txt", "docs", []byte("some text")).ID
+	if err := r.Enter(t.Context(), q, "files/"+id); err != nil {
+		t.Fatal(err)
+	}
+	if c := ensure(t, r, q); c.FileID != id || w.depot.count(providers.OpUpload) != 0 {
+		t.Errorf("%+v after %d uploads", c, w.depot.count(providers.OpUpload))
+	}
+	if c, _, err := r.ReportLost(t.Context(), q, "files/"+id); err != nil || c.FileID != id {
+		t.Errorf("reported by its resource name: %+v, %v", c, err)
+	}
+	if w.depot.count(providers.OpRetrieve) < 2 {
+		t.Error("the report was taken for one about another file")
+	}
+}

@@ -16,6 +16,7 @@ func (r *Replicator) ReportLost(ctx context.Context, q Request, fileID string) (
 	if err != nil {
 		return ledger.Copy{}, false, err
 	}
+	fileID = j.description.FileID(fileID)
 	c, err = r.ledger.Copy(ctx, j.wanted.Key)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return r.Ensure(ctx, q)

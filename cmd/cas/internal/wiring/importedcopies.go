@@ -27,6 +27,7 @@ var otherNames = map[string]string{
 	"moonshot": "kimi", "moonshotai": "kimi", "moonshot-ai": "kimi",
 	"zhipu": "glm", "zhipuai": "glm", "bigmodel": "glm", "z.ai": "glm", "zai": "glm", "chatglm": "glm",
 	"claude": "anthropic",
+	"google": "gemini", "googleai": "gemini", "google-ai": "gemini", "google-genai": "gemini",
 }
 
 // Enter enters the copy of a file whose bytes have been read. A copy at a provider that is
