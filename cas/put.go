@@ -282,6 +282,16 @@ func (s *Store) commit(ctx context.Context, u Upload, target ObjectRef, size int
 		MediaType:  u.mediaType(seen),
 		Name:       u.Name,
 	})
+	switch {
+	case err != nil:
+	case supersedes(row, target):
+		// The collector may have removed this generation before the upload wrote it.
+		s.removeSuperseded(ctx, target)
+	case created && target.Generation > 0:
+		// The collector has begun to remove this generation. If it died there, the new row no
+		// longer says so.
+		s.removeSuperseded(ctx, ObjectRef{target.Digest, target.Generation - 1})
+	}
 	if err == nil && row.State == StateLive && row.Size != size {
 		// The bytes are verified, so the row's size is wrong. Once the row is suspect, the
 		// next upload corrects it.
@@ -292,4 +302,19 @@ func (s *Store) commit(ctx context.Context, u Upload, target ObjectRef, size int
 		row = s.correctType(ctx, row, u, seen)
 	}
 	return row, created, err
+}
+
+// supersedes reports whether no commit can ever make the object target readable again,
+// as the row of a refused commit shows.
+func supersedes(row Blob, target ObjectRef) bool {
+	isRemoved := row.State == StateDeleting || row.State == StateGone
+	return target.Generation < row.Generation || isRemoved && target.Generation == row.Generation
+}
+
+// removeSuperseded removes an object of a generation that no row names any more. If it
+// fails, the object stays.
+func (s *Store) removeSuperseded(ctx context.Context, ref ObjectRef) {
+	if err := s.objects.Delete(ctx, ref); err != nil {
+		s.log.Warn().Err(err).Str("object", ref.Key()).Msg("could not remove an object of an older generation")
+	}
 }

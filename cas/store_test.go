@@ -17,6 +17,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/castest"
+	"casgate/cas/collector"
 	"casgate/cas/folderstore"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
@@ -28,7 +29,7 @@ type house struct {
 	store     *cas.Store
 	objects   *castest.Faulty
 	index     cas.Index
-	collector indextest.Collector
+	collector collector.Index
 	indexHook indextest.Hook
 }
 
@@ -190,7 +191,7 @@ func TestStoreAgainstAModel(t *testing.T) {
 				}
 			},
 			"collector begins": func(t *rapid.T) {
-				refs, err := h.collector.StartDeleting(ctx, 0, 10)
+				refs, err := indextest.StartDeleting(ctx, h.collector, 0, 10)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -394,7 +395,7 @@ func TestOpenWithAStaleRow(t *testing.T) {
 	if err := h.store.Delete(t.Context(), d, cas.CondemnOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	refs, err := h.collector.StartDeleting(t.Context(), 0, 1)
+	refs, err := indextest.StartDeleting(t.Context(), h.collector, 0, 1)
 	if err != nil || len(refs) != 1 {
 		t.Fatalf("%v, %v", refs, err)
 	}

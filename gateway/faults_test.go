@@ -10,6 +10,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/castest"
+	"casgate/cas/collector"
 	"casgate/gateway/api"
 	"casgate/gateway/problem"
 	"casgate/index/indextest"
@@ -298,14 +299,14 @@ func TestNoSpace(t *testing.T) {
 // generation, and the late removal of the old one does it no harm.
 func TestUploadMeetsTheCollector(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
-		collector := p.index.(indextest.Collector)
+		x := p.index.(collector.Index)
 		s := start(t, p, nil)
 		for _, n := range []int{1000, 2 << 20} {
 			for _, finishFirst := range []bool{false, true} {
 				b := random(n)
 				d := s.put(b)
 				s.do("DELETE", s.path(d), nil)
-				refs, err := collector.StartDeleting(t.Context(), 0, 10)
+				refs, err := indextest.StartDeleting(t.Context(), x, 0, 10)
 				if err != nil || len(refs) != 1 || refs[0].Digest != d {
 					t.Fatalf("%v, %v", refs, err)
 				}
@@ -313,7 +314,7 @@ func TestUploadMeetsTheCollector(t *testing.T) {
 					if err := p.objects.Delete(t.Context(), refs[0]); err != nil {
 						t.Fatal(err)
 					}
-					if err := collector.FinishDeleting(t.Context(), refs[0]); err != nil {
+					if err := x.FinishDeleting(t.Context(), refs[0]); err != nil {
 						t.Fatal(err)
 					}
 				}

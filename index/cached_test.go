@@ -16,6 +16,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/castest"
+	"casgate/cas/collector"
 	"casgate/cas/journal"
 	"casgate/index"
 	"casgate/index/indextest"
@@ -36,7 +37,7 @@ func TestCachedIsAnIndex(t *testing.T) {
 		inner := openSQLite(t)
 		return eager{
 			blobs: newCached(t, inner, index.CacheOptions{}), cachedCopies: newCachedLedger(t, inner, index.LedgerOptions{}),
-			Collector: inner, TokenStore: inner, KeyStore: inner, FileIndex: inner, Store: inner,
+			collections: inner, TextIndex: inner, TokenStore: inner, KeyStore: inner, FileIndex: inner, Store: inner,
 		}
 	})
 }
@@ -44,13 +45,15 @@ func TestCachedIsAnIndex(t *testing.T) {
 type (
 	blobs        = index.Cached
 	cachedCopies = index.CachedLedger
+	collections  = collector.Index
 )
 
 // eager has the caches around an index. They apply each write at once.
 type eager struct {
 	*blobs
 	*cachedCopies
-	indextest.Collector
+	collections
+	cas.TextIndex
 	indextest.TokenStore
 	indextest.KeyStore
 	cas.FileIndex

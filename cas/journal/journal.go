@@ -28,7 +28,8 @@ const (
 	KindImport     Kind = "import"
 	KindBackfill   Kind = "backfill" // an imported file's bytes were taken in
 	KindScrub      Kind = "scrub"
-	KindExpire     Kind = "expire" // a file expired
+	KindExpire     Kind = "expire"  // a file expired
+	KindCollect    Kind = "collect" // the bytes of a deleted blob were removed
 	KindTokenMade  Kind = "token-created"
 	KindTokenEnded Kind = "token-revoked"
 	KindKeyMade    Kind = "signing-key-created"
@@ -38,7 +39,7 @@ const (
 // Kinds are all kinds.
 var Kinds = []Kind{
 	KindUpload, KindDownload, KindDelete, KindSync, KindUnsync, KindEvict, KindReconcile, KindImport, KindBackfill,
-	KindScrub, KindExpire, KindTokenMade, KindTokenEnded, KindKeyMade, KindKeyEnded,
+	KindScrub, KindExpire, KindCollect, KindTokenMade, KindTokenEnded, KindKeyMade, KindKeyEnded,
 }
 
 // The actors. A token's id follows ActorToken.

@@ -44,6 +44,7 @@ type cli struct {
 	Ops         opsCmd         `cmd:"" help:"Show the journal of operations, newest first."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Check whether the gateway is ready. For containers."`
 
+	GC       gcCmd       `cmd:"" name:"gc" help:"Remove the bytes of deleted blobs directly from index and store, after their grace period."`
 	Import   importCmd   `cmd:"" help:"Register the files of an old file manager directly in the index. Their bytes stay where they are."`
 	Backfill backfillCmd `cmd:"" help:"Copy the bytes of imported files directly into index and store."`
 

@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"casgate/cas"
 	"casgate/cas/castest"
+	"casgate/cas/collector"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/providers/replicator"
@@ -27,7 +29,7 @@ func TestMain(m *testing.M) {
 
 // The variables by which a test asks a process of its own for hooks.
 const (
-	killAtVariable = "CAS_TEST_KILL_AT" // a replicator.Step
+	killAtVariable = "CAS_TEST_KILL_AT" // a replicator.Step or a collector.Step
 	leaseVariable  = "CAS_TEST_LEASE"
 )
 
@@ -36,12 +38,14 @@ func setHooks() {
 		hooks.lease, hooks.pollInterval = lease, lease/10
 	}
 	if step := os.Getenv(killAtVariable); step != "" {
-		hooks.onStep = func(s replicator.Step) {
-			if string(s) == step {
+		at := func(s string) {
+			if s == step {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 				select {} // until it strikes
 			}
 		}
+		hooks.onStep = func(s replicator.Step) { at(string(s)) }
+		hooks.onCollectorStep = func(s collector.Step, _ cas.ObjectRef) { at(string(s)) }
 	}
 }
 

@@ -26,6 +26,8 @@ type process struct {
 	mu   sync.Mutex
 	logs []string
 	read chan struct{} // closed when the log has ended
+
+	serving chan string // gets the URL once it serves
 }
 
 // casCommand runs cas with the environment given and nothing else of CAS_.
@@ -50,7 +52,22 @@ func casCommand(t *testing.T, env []string, args ...string) *exec.Cmd {
 // serveProcess starts cmd, which must be a `cas serve`, and waits until it serves.
 func serveProcess(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{t: t, cmd: cmd, read: make(chan struct{})}
+	p := startProcess(t, cmd)
+	select {
+	case p.url = <-p.serving:
+	case <-p.read:
+		_ = cmd.Wait() // the log says more than the exit code
+		t.Fatalf("the gateway ended before it served:\n%s", p.log())
+	case <-time.After(castest.WaitLimit):
+		t.Fatalf("the gateway does not serve:\n%s", p.log())
+	}
+	return p
+}
+
+// startProcess starts cmd, and kills it at the end of the test.
+func startProcess(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, read: make(chan struct{}), serving: make(chan string, 1)}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +75,6 @@ func serveProcess(t *testing.T, cmd *exec.Cmd) *process {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	serving := make(chan string, 1)
 	go func() {
 		defer close(p.read)
 		scanner := bufio.NewScanner(stderr)
@@ -68,19 +84,11 @@ func serveProcess(t *testing.T, cmd *exec.Cmd) *process {
 			p.mu.Unlock()
 			var line struct{ Message, Listen string }
 			if json.Unmarshal(scanner.Bytes(), &line) == nil && line.Message == "serving" {
-				serving <- "http://" + line.Listen
+				p.serving <- "http://" + line.Listen
 			}
 		}
 	}()
 	t.Cleanup(p.kill)
-	select {
-	case p.url = <-serving:
-	case <-p.read:
-		_ = cmd.Wait() // the log says more than the exit code
-		t.Fatalf("the gateway ended before it served:\n%s", p.log())
-	case <-time.After(castest.WaitLimit):
-		t.Fatalf("the gateway does not serve:\n%s", p.log())
-	}
 	return p
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"casgate/cas"
+	"casgate/cas/collector"
 	"casgate/cas/journal"
 	"casgate/cmd/cas/internal/service"
 	"casgate/cmd/cas/internal/settings"
@@ -27,6 +28,7 @@ type serveCmd struct {
 	settings.Index
 	settings.ObjectStore
 	settings.Journal
+	settings.Collection
 	settings.Sources
 	settings.Providers
 
@@ -47,6 +49,8 @@ type serveCmd struct {
 	IdleTimeout time.Duration     `name:"idle-timeout" env:"CAS_IDLE_TIMEOUT" default:"2m" help:"How long a connection may wait for its next request."`
 	Grace       time.Duration     `name:"shutdown-grace" env:"CAS_SHUTDOWN_GRACE" default:"30s" help:"How long running transfers may continue after a signal to stop."`
 
+	GCInterval time.Duration `name:"gc-interval" env:"CAS_GC_INTERVAL" default:"1m" help:"How often the gateway removes the bytes of deleted blobs. 0: never."`
+
 	HotBytes    settings.ByteSize `name:"hot-bytes" env:"CAS_HOT_BYTES" default:"256MiB" help:"Memory for small blobs that are read often. 0: none." placeholder:"SIZE"`
 	HotBlobSize settings.ByteSize `name:"hot-blob-size" env:"CAS_HOT_BLOB_SIZE" default:"256KiB" help:"Largest blob kept in memory." placeholder:"SIZE"`
 	VerifiedFor time.Duration     `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long a verified object is read without verifying it again. 0: verify every full read."`
@@ -55,11 +59,12 @@ type serveCmd struct {
 	LogFormat string `name:"log-format" env:"CAS_LOG_FORMAT" default:"" enum:",console,json" help:"console or json; console on a terminal, else json."`
 }
 
-// hooks are set by tests only: they kill the process at a step of making a copy, and
-// shorten the wait until another process takes the work over.
+// hooks are set by tests only: they kill the process at a step of making a copy or of
+// collecting a blob, and shorten the wait until another process takes the work over.
 var hooks struct {
 	onStep              func(replicator.Step)
 	lease, pollInterval time.Duration
+	onCollectorStep     func(collector.Step, cas.ObjectRef)
 }
 
 // startTimeout bounds all requests to servers before the gateway serves.

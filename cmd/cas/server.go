@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"casgate/cas"
+	"casgate/cas/collector"
 	"casgate/cas/journal"
 	"casgate/cmd/cas/internal/build"
 	"casgate/cmd/cas/internal/exit"
@@ -40,6 +41,7 @@ type server struct {
 	ledger    *index.CachedLedger
 	copies    *wiring.Copies
 	files     *cas.Files
+	collector *collector.Collector
 	gateway   *gateway.Gateway
 	admin     net.Listener // nil if turned off
 
@@ -51,7 +53,7 @@ func (s *server) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for _, step := range []func(context.Context) error{
-		s.openIndex, s.openStore, s.openCaches, s.listen, s.openCopies, s.openGateway, s.listenAdmin,
+		s.openIndex, s.openStore, s.openCaches, s.listen, s.openCopies, s.openCollector, s.openGateway, s.listenAdmin,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -184,6 +186,18 @@ func (s *server) signURL(ctx context.Context, r replicator.URLRequest) (string, 
 	return s.gateway.SignURL(ctx, r)
 }
 
+// openCollector opens the collector of deleted blobs.
+func (s *server) openCollector(context.Context) error {
+	var err error
+	s.collector, err = wiring.OpenCollector(s.Collection, collector.Options{
+		Index: s.index, Objects: s.objects, Texts: cas.Texts{Index: s.index, Blobs: s.blobs},
+		Copies:   wiring.CollectedCopies{Replicator: s.copies.Replicator, Actor: journal.ActorGateway},
+		Interval: s.GCInterval, Lease: hooks.lease, OnStep: hooks.onCollectorStep, Log: s.log,
+		Notify: wiring.RecordCollected(s.records),
+	}, s.registry)
+	return err
+}
+
 // openGateway joins the parts to a gateway.
 func (s *server) openGateway(context.Context) error {
 	imported := &wiring.ImportedCopies{Copies: s.copies, Log: s.log}
@@ -228,6 +242,9 @@ func (s *server) run(ctx context.Context) error {
 	services.Go(func() error { return service.UntilDone(ctx, wiring.Listen(ctx, s.index, changes)) })
 	s.copies.Start(ctx, services.Go)
 	services.Go(func() error { return service.UntilDone(ctx, s.files.Run(ctx)) })
+	if s.GCInterval > 0 {
+		services.Go(func() error { return service.UntilDone(ctx, s.collector.Run(ctx)) })
+	}
 	if s.admin != nil {
 		services.Go(func() error { return service.ServeAdmin(ctx, s.admin, s.registry) })
 	}

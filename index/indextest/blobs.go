@@ -80,7 +80,7 @@ var touchTests = []test{
 		}
 		_, err := x.Blob(t.Context(), b.Digest)
 		notFound(t, "Blob after Touch", err)
-		refs, err := x.StartDeleting(t.Context(), 0, 10)
+		refs, err := StartDeleting(t.Context(), x, 0, 10)
 		if err != nil || len(refs) != 1 || refs[0] != b.Object() {
 			t.Errorf("StartDeleting took %v, error %v; want %v", refs, err, b.Object())
 		}
@@ -135,7 +135,7 @@ var commitTests = []test{
 			}
 			expect(t, x, d, c.want, c.generation)
 			if c.want == cas.StateLive && c.state == cas.StateCondemned {
-				if refs, err := x.StartDeleting(t.Context(), 0, 1000); err != nil || len(refs) != 0 {
+				if refs, err := StartDeleting(t.Context(), x, 0, 1000); err != nil || len(refs) != 0 {
 					t.Errorf("after a rescue StartDeleting took %v, error %v", refs, err)
 				}
 			}
@@ -190,7 +190,7 @@ var commitTests = []test{
 				t.Errorf("a %s row created at %s was created again at %s", state, old.CreatedAt, got.CreatedAt)
 			}
 			condemn(t, x, d)
-			if refs, err := x.StartDeleting(t.Context(), 0, 10); err != nil || len(refs) != 1 || refs[0] != got.Object() {
+			if refs, err := StartDeleting(t.Context(), x, 0, 10); err != nil || len(refs) != 1 || refs[0] != got.Object() {
 				t.Errorf("StartDeleting took %v, error %v; want %v", refs, err, got.Object())
 			}
 		}

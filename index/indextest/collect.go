@@ -29,12 +29,12 @@ var collectTests = []test{
 			arrange(t, x, b, cas.StateCondemned)
 			want = append(want, b.Object())
 		}
-		got, err := x.StartDeleting(t.Context(), 0, 10)
+		got, err := StartDeleting(t.Context(), x, 0, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
 		same(t, "the objects that StartDeleting took", sortRefs(got), sortRefs(want))
-		if again, err := x.StartDeleting(t.Context(), 0, 10); err != nil || len(again) != 0 {
+		if again, err := StartDeleting(t.Context(), x, 0, 10); err != nil || len(again) != 0 {
 			t.Errorf("StartDeleting took %v again, error %v", again, err)
 		}
 		for i, state := range states {
@@ -52,7 +52,7 @@ var collectTests = []test{
 		}
 		total := 0
 		for _, want := range []int{2, 2, 1, 0} {
-			refs, err := x.StartDeleting(t.Context(), 0, 2)
+			refs, err := StartDeleting(t.Context(), x, 0, 2)
 			if err != nil || len(refs) != want {
 				t.Fatalf("StartDeleting took %d after %d, error %v; want %d", len(refs), total, err, want)
 			}
@@ -62,7 +62,7 @@ var collectTests = []test{
 	{"leaves a blob its grace", func(t *testing.T, x Index) {
 		b := blob(digest(t, 0), 0)
 		arrange(t, x, b, cas.StateCondemned)
-		if refs, err := x.StartDeleting(t.Context(), time.Hour, 10); err != nil || len(refs) != 0 {
+		if refs, err := StartDeleting(t.Context(), x, time.Hour, 10); err != nil || len(refs) != 0 {
 			t.Errorf("StartDeleting took %v, error %v", refs, err)
 		}
 		expect(t, x, b.Digest, cas.StateCondemned, 0)
@@ -73,7 +73,7 @@ var collectTests = []test{
 			setTimeOf(t, x, b, cas.StateCondemned, time.Now().Add(-ago*time.Minute))
 		}
 		for _, i := range []int{1, 2, 0} {
-			refs, err := x.StartDeleting(t.Context(), time.Hour, 1)
+			refs, err := StartDeleting(t.Context(), x, time.Hour, 1)
 			if err != nil || len(refs) != 1 || refs[0].Digest != digest(t, i) {
 				t.Errorf("StartDeleting took %v, error %v; want blob %d", refs, err, i)
 			}
@@ -82,11 +82,11 @@ var collectTests = []test{
 	{"takes over the objects of a dead collector", func(t *testing.T, x Index) {
 		b := blob(digest(t, 0), 2)
 		setTimeOf(t, x, b, cas.StateDeleting, time.Now().Add(-24*time.Hour))
-		refs, err := x.StartDeleting(t.Context(), 0, 10)
+		refs, err := StartDeleting(t.Context(), x, 0, 10)
 		if err != nil || len(refs) != 1 || refs[0] != b.Object() {
 			t.Errorf("StartDeleting took %v, error %v; want %v", refs, err, b.Object())
 		}
-		if again, err := x.StartDeleting(t.Context(), 0, 10); err != nil || len(again) != 0 {
+		if again, err := StartDeleting(t.Context(), x, 0, 10); err != nil || len(again) != 0 {
 			t.Errorf("StartDeleting took %v again, error %v", again, err)
 		}
 	}},

@@ -76,7 +76,7 @@ var concurrentTests = []test{
 		taken := map[cas.ObjectRef]int{}
 		take := func(int) {
 			for {
-				refs, err := x.StartDeleting(t.Context(), 0, 3)
+				refs, err := StartDeleting(t.Context(), x, 0, 3)
 				if err != nil {
 					t.Errorf("StartDeleting: %v", err)
 				}
@@ -199,7 +199,7 @@ func (s *objects) upload(t testing.TB, x Index, d cas.Digest) {
 
 // collect removes condemned blobs as the contract requires.
 func (s *objects) collect(t testing.TB, x Index) {
-	refs, err := x.StartDeleting(t.Context(), 0, 10)
+	refs, err := StartDeleting(t.Context(), x, 0, 10)
 	if err != nil {
 		t.Errorf("StartDeleting: %v", err)
 	}

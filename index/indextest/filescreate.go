@@ -100,7 +100,7 @@ var createFileTests = []test{
 		expect(t, x, b.Digest, cas.StateCondemned, 0)
 		notFound(t, "Condemn again", x.Condemn(t.Context(), b.Digest, cas.CondemnOptions{}))
 		sameFile(t, "the file", getFile(t, x, f.ID), f)
-		refs, err := x.StartDeleting(t.Context(), 0, 10)
+		refs, err := StartDeleting(t.Context(), x, 0, 10)
 		if err != nil || len(refs) != 1 || refs[0] != b.Object() {
 			t.Errorf("StartDeleting took %v, error %v; want %v", refs, err, b.Object())
 		}

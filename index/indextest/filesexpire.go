@@ -162,7 +162,7 @@ var expireFilesTests = []test{
 				condemn(t, x, b.Digest)
 			}
 			if state == cas.StateDeleting || state == cas.StateGone {
-				if _, err := x.StartDeleting(t.Context(), 0, 10); err != nil {
+				if _, err := StartDeleting(t.Context(), x, 0, 10); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -15,21 +15,11 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/cas/collector"
 	"casgate/cas/journal"
 	"casgate/migrations"
 	"casgate/providers/ledger"
 )
-
-// Collector is the part of an index that the collector of condemned blobs uses.
-type Collector interface {
-	// StartDeleting moves blobs that have been condemned for olderThan to deleting, at
-	// most limit of them, and returns their objects; also those that have been
-	// deleting for so long that the collector that began must have stopped.
-	StartDeleting(ctx context.Context, olderThan time.Duration, limit int) ([]cas.ObjectRef, error)
-	// FinishDeleting leaves a tombstone where the row is deleting at exactly this
-	// generation, and does nothing otherwise.
-	FinishDeleting(ctx context.Context, ref cas.ObjectRef) error
-}
 
 // TokenStore is the part of an index that keeps API tokens. Where there is no such
 // token errors wrap access.ErrTokenNotFound.
@@ -59,7 +49,8 @@ type Migrator interface {
 // Index is all that the kit tests at once.
 type Index interface {
 	cas.Index
-	Collector
+	collector.Index
+	cas.TextIndex
 	TokenStore
 	KeyStore
 	ledger.Store
@@ -88,6 +79,8 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"Suspect", suspectTests},
 		{"SetMediaType", mediaTypeTests},
 		{"Collect", collectTests},
+		{"Collection", collectionTests},
+		{"Texts", textsTests},
 		{"Missing", missingTests},
 		{"List", listTests},
 		{"Text", textTests},
@@ -189,6 +182,16 @@ func condemn(t testing.TB, x Index, d cas.Digest) {
 	}
 }
 
+// StartDeleting begins to collect blobs, and returns their objects.
+func StartDeleting(ctx context.Context, x collector.Index, grace time.Duration, limit int) ([]cas.ObjectRef, error) {
+	objects, err := x.StartDeleting(ctx, collector.Batch{Grace: grace, Retry: 10 * time.Minute, Limit: limit})
+	var refs []cas.ObjectRef
+	for _, o := range objects {
+		refs = append(refs, o.ObjectRef)
+	}
+	return refs, err
+}
+
 // suspect calls Suspect, and fails the test on an error.
 func suspect(t testing.TB, x Index, ref cas.ObjectRef) {
 	t.Helper()
@@ -221,7 +224,7 @@ func arrange(t testing.TB, x Index, b cas.Blob, want cas.State) {
 		return
 	}
 	// Others that the test left condemned may come along; it is done with them.
-	if _, err := x.StartDeleting(t.Context(), 0, 1<<20); err != nil {
+	if _, err := StartDeleting(t.Context(), x, 0, 1<<20); err != nil {
 		t.Fatalf("StartDeleting: %v", err)
 	}
 	if want == cas.StateGone {

@@ -222,7 +222,7 @@ func (m *model) startDeleting(t *rapid.T) {
 			want = append(want, row.Object())
 		}
 	}
-	got, err := m.x.StartDeleting(m.t.Context(), grace, 1000)
+	got, err := StartDeleting(m.t.Context(), m.x, grace, 1000)
 	if err != nil || !slices.Equal(sortRefs(got), sortRefs(want)) {
 		t.Fatalf("StartDeleting took %v, error %v; want %v", got, err, want)
 	}
@@ -258,7 +258,7 @@ func (m *model) check(t *rapid.T) {
 
 // leave takes the condemned blobs out of the way of the next history.
 func (m *model) leave(t *rapid.T) {
-	if _, err := m.x.StartDeleting(m.t.Context(), 0, 1000); err != nil {
+	if _, err := StartDeleting(m.t.Context(), m.x, 0, 1000); err != nil {
 		t.Fatalf("StartDeleting: %v", err)
 	}
 }

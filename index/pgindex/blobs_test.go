@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/index/indextest"
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
 )
@@ -131,7 +132,7 @@ func TestStartDeletingSkipsLocked(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "select from blobs for update"); err != nil {
 		t.Fatal(err)
 	}
-	if refs, err := x.StartDeleting(t.Context(), 0, 10); err != nil || len(refs) != 0 {
+	if refs, err := indextest.StartDeleting(t.Context(), x, 0, 10); err != nil || len(refs) != 0 {
 		t.Errorf("StartDeleting took %v, error %v", refs, err)
 	}
 }

@@ -2,17 +2,62 @@ package pgindex
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"casgate/cas"
+	"casgate/cas/collector"
 )
 
-// deletingRetry is how long a row may be in deleting before its collector counts as
-// dead, and another collector gets the row. Deleting twice does no harm.
-const deletingRetry = 10 * time.Minute
+var _ collector.Index = (*Index)(nil)
+
+// countTimeout limits a count over many rows.
+const countTimeout = 2 * time.Minute
+
+// dueBlob is the condition that a collection removes the blob: it was condemned $1 ago
+// or earlier, or an earlier collection has not finished with it.
+const dueBlob = `state in ('condemned', 'deleting') and (state = 'deleting' or condemned_at <= now() - $1::interval)`
+
+const (
+	sqlDue        = `select count(*), coalesce(sum(size), 0)::bigint from blobs where ` + dueBlob
+	sqlLargestDue = `select digest, generation, size from blobs where ` + dueBlob + ` order by size desc, digest limit $2`
+	sqlVisible    = `select count(*) from blobs where state in ('live', 'suspect')`
+)
+
+// Due implements collector.Index.
+func (x *Index) Due(ctx context.Context, q collector.DueQuery) (collector.Due, error) {
+	call, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
+	due, err := x.due(call, q)
+	if err != nil {
+		return collector.Due{}, fault(ctx, "count the blobs to collect", err)
+	}
+	return due, nil
+}
+
+// due is Due with raw errors.
+func (x *Index) due(ctx context.Context, q collector.DueQuery) (due collector.Due, err error) {
+	if err = x.pool.QueryRow(ctx, sqlDue, q.Grace).Scan(&due.Blobs, &due.Bytes); err != nil {
+		return due, err
+	}
+	if q.Visible {
+		if err = x.pool.QueryRow(ctx, sqlVisible).Scan(&due.Visible); err != nil {
+			return due, err
+		}
+	}
+	if q.Largest > 0 {
+		rows, _ := x.pool.Query(ctx, sqlLargestDue, q.Grace, int64(q.Largest)) // its error comes out of CollectRows
+		due.Largest, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (o collector.Object, err error) {
+			err = row.Scan(&o.Digest, &o.Generation, &o.Size)
+			return o, err
+		})
+	}
+	return due, err
+}
 
 // Rows that another collector or an upload has locked are skipped until the next call,
 // so the statement never waits. A row locked here is checked again in its current
@@ -31,40 +76,93 @@ with due as materialized (
 update blobs b set state = 'deleting', deleting_at = now()
 from due
 where b.digest = due.digest and b.state in ('condemned', 'deleting')
-returning b.digest, b.generation`
+returning b.digest, b.generation, b.size,
+    exists (select from copies c where c.digest = b.digest and c.state <> 'deleted'),
+    exists (select from extracted_texts t where t.digest = b.digest)`
 
-// StartDeleting gives the collector at most limit objects to remove: the objects of
-// blobs condemned for olderThan or longer, and objects that a collector got long ago
-// and never finished. An upload can't rescue these blobs any more; it takes the next
-// generation. The caller calls FinishDeleting for each object it removed. After an
-// error it can simply call StartDeleting again.
-func (x *Index) StartDeleting(ctx context.Context, olderThan time.Duration, limit int) ([]cas.ObjectRef, error) {
+// StartDeleting implements collector.Index.
+func (x *Index) StartDeleting(ctx context.Context, b collector.Batch) ([]collector.Object, error) {
 	call, cancel := bounded(ctx)
 	defer cancel()
 	// An error of Query comes out of CollectRows.
-	rows, _ := x.pool.Query(call, sqlStartDeleting, olderThan, deletingRetry, int64(limit))
-	refs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (ref cas.ObjectRef, err error) {
-		err = row.Scan(&ref.Digest, &ref.Generation)
-		return ref, err
+	rows, _ := x.pool.Query(call, sqlStartDeleting, b.Grace, b.Retry, int64(b.Limit))
+	objects, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o collector.Object, err error) {
+		err = row.Scan(&o.Digest, &o.Generation, &o.Size, &o.HasCopies, &o.HasTexts)
+		return o, err
 	})
 	if err != nil {
-		return nil, fault(ctx, fmt.Sprintf("start deleting up to %d blobs", limit), err)
+		return nil, fault(ctx, fmt.Sprintf("start deleting up to %d blobs", b.Limit), err)
 	}
-	return refs, nil
+	return objects, nil
 }
 
+// The rows are locked in one order, so that two batches don't deadlock.
 const sqlFinishDeleting = `
-update blobs set state = 'gone', condemned_at = null, deleting_at = null
-where digest = $1 and generation = $2 and state = 'deleting'`
+with done as materialized (
+    select b.digest
+    from blobs b
+    join unnest($1::bytea[], $2::integer[]) as r(digest, generation) on b.digest = r.digest and b.generation = r.generation
+    where b.state = 'deleting'
+    order by b.digest
+    for update of b
+), unlinked as (
+    delete from extracted_texts t using done where t.digest = done.digest
+)
+update blobs b set state = 'gone', condemned_at = null, deleting_at = null
+from done
+where b.digest = done.digest`
 
-// FinishDeleting records that the object is removed. The row stays as a tombstone, so
-// that the next upload writes a new object. A row that isn't deleting at exactly this
-// generation stays as it is, without an error.
-func (x *Index) FinishDeleting(ctx context.Context, ref cas.ObjectRef) error {
+// FinishDeleting implements collector.Index.
+func (x *Index) FinishDeleting(ctx context.Context, refs ...cas.ObjectRef) error {
+	digests, generations := make([][]byte, len(refs)), make([]int32, len(refs))
+	for i, ref := range refs {
+		digests[i], generations[i] = ref.Digest[:], ref.Generation
+	}
 	call, cancel := bounded(ctx)
 	defer cancel()
-	if _, err := x.pool.Exec(call, sqlFinishDeleting, ref.Digest[:], ref.Generation); err != nil {
-		return blobFault(ctx, "finish deleting", ref.Digest, err)
+	if _, err := x.pool.Exec(call, sqlFinishDeleting, digests, generations); err != nil {
+		return fault(ctx, fmt.Sprintf("finish deleting %d blobs", len(refs)), err)
 	}
 	return nil
+}
+
+const sqlSaveRun = `
+insert into collection as c (holder, lease_until, run)
+values ($1, case when $2::interval > interval '0' then now() + $2::interval end, $3)
+on conflict (only_row) do update set holder = excluded.holder, lease_until = excluded.lease_until, run = excluded.run
+where c.holder = excluded.holder or c.lease_until is null or c.lease_until <= now()`
+
+// SaveRun implements collector.Index.
+func (x *Index) SaveRun(ctx context.Context, run collector.Run, lease time.Duration) (held bool, err error) {
+	text, err := json.Marshal(run)
+	if err != nil {
+		return false, fmt.Errorf("encode the state of a collection: %w", err)
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	tag, err := x.pool.Exec(call, sqlSaveRun, run.ID, lease, string(text))
+	if err != nil {
+		return false, fault(ctx, "save the state of a collection", err)
+	}
+	return tag.RowsAffected() > 0, nil
+}
+
+const sqlLastRun = `select run, coalesce(lease_until > now(), false) from collection`
+
+// LastRun implements collector.Index.
+func (x *Index) LastRun(ctx context.Context) (run collector.Run, running bool, err error) {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	var text string
+	err = x.pool.QueryRow(call, sqlLastRun).Scan(&text, &running)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return collector.Run{}, false, nil
+	}
+	if err != nil {
+		return collector.Run{}, false, fault(ctx, "look up the last collection", err)
+	}
+	if err := json.Unmarshal([]byte(text), &run); err != nil {
+		return collector.Run{}, false, fmt.Errorf("decode the state of a collection: %w", err)
+	}
+	return run, running, nil
 }

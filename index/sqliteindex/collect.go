@@ -3,16 +3,60 @@ package sqliteindex
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"casgate/cas"
+	"casgate/cas/collector"
 )
 
-// deletingRetry is how long a row may be in deleting before its collector counts as
-// dead, and the row is given out again. Deleting twice does no harm.
-const deletingRetry = 10 * time.Minute
+var _ collector.Index = (*Index)(nil)
+
+// countTimeout limits a count over many rows.
+const countTimeout = 2 * time.Minute
+
+// dueBlob is the condition that a collection removes the blob: it was condemned at the
+// time ?1 or earlier, or an earlier collection has not finished with it.
+const dueBlob = `state in ('condemned', 'deleting') and (state = 'deleting' or condemned_at <= ?1)`
+
+const (
+	sqlDue        = `select count(*), coalesce(sum(size), 0) from blobs where ` + dueBlob
+	sqlLargestDue = `select digest, generation, size from blobs where ` + dueBlob + ` order by size desc, digest limit ?2`
+	sqlVisible    = `select count(*) from blobs where state in ('live', 'suspect')`
+)
+
+// Due implements collector.Index.
+func (x *Index) Due(ctx context.Context, q collector.DueQuery) (collector.Due, error) {
+	call, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
+	due, err := x.due(call, q)
+	if err != nil {
+		return collector.Due{}, fault(ctx, "count the blobs to collect", err)
+	}
+	return due, nil
+}
+
+// due is Due with raw errors.
+func (x *Index) due(ctx context.Context, q collector.DueQuery) (due collector.Due, err error) {
+	before := now() - q.Grace.Microseconds()
+	if err = x.reader.QueryRowContext(ctx, sqlDue, before).Scan(&due.Blobs, &due.Bytes); err != nil {
+		return due, err
+	}
+	if q.Visible {
+		if err = x.reader.QueryRowContext(ctx, sqlVisible).Scan(&due.Visible); err != nil {
+			return due, err
+		}
+	}
+	if q.Largest > 0 {
+		due.Largest, err = rowsOf(ctx, x.reader, func(row scanner) (o collector.Object, err error) {
+			err = row.Scan(&o.Digest, &o.Generation, &o.Size)
+			return o, err
+		}, sqlLargestDue, before, q.Largest)
+	}
+	return due, err
+}
 
 const sqlStartDeleting = `
 update blobs set state = 'deleting', deleting_at = ?1
@@ -24,48 +68,106 @@ where digest in (
     order by condemned_at
     limit ?4
 )
-returning digest, generation`
+returning digest, generation, size,
+    exists (select 1 from copies c where c.digest = blobs.digest and c.state <> 'deleted'),
+    exists (select 1 from extracted_texts t where t.digest = blobs.digest)`
 
-// StartDeleting gives the collector at most limit objects to remove: the objects of
-// blobs condemned for olderThan or longer, and objects that a collector got long ago
-// and never finished. An upload can't rescue these blobs any more; it takes the next
-// generation. The caller calls FinishDeleting for each object it removed. After an
-// error it can simply call StartDeleting again.
-func (x *Index) StartDeleting(ctx context.Context, olderThan time.Duration, limit int) ([]cas.ObjectRef, error) {
-	var refs []cas.ObjectRef
-	err := x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+// StartDeleting implements collector.Index.
+func (x *Index) StartDeleting(ctx context.Context, b collector.Batch) (objects []collector.Object, err error) {
+	scan := func(row scanner) (o collector.Object, err error) {
+		err = row.Scan(&o.Digest, &o.Generation, &o.Size, &o.HasCopies, &o.HasTexts)
+		return o, err
+	}
+	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		at := now()
-		rows, err := tx.QueryContext(ctx, sqlStartDeleting, at, at-olderThan.Microseconds(), at-deletingRetry.Microseconds(), limit)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var ref cas.ObjectRef
-			if err := rows.Scan(&ref.Digest, &ref.Generation); err != nil {
-				return err
-			}
-			refs = append(refs, ref)
-		}
-		return rows.Err()
+		objects, err = rowsOf(ctx, tx, scan, sqlStartDeleting, at, at-b.Grace.Microseconds(), at-b.Retry.Microseconds(), b.Limit)
+		return err
 	})
 	if err != nil {
-		return nil, fault(ctx, fmt.Sprintf("start deleting up to %d blobs", limit), err)
+		return nil, fault(ctx, fmt.Sprintf("start deleting up to %d blobs", b.Limit), err)
 	}
-	return refs, nil
+	return objects, nil
 }
 
-const sqlFinishDeleting = `
+const (
+	sqlFinishDeleting = `
 update blobs set state = 'gone', condemned_at = null, deleting_at = null
 where digest = ? and generation = ? and state = 'deleting'`
 
-// FinishDeleting records that the object is removed. The row stays as a tombstone, so
-// that the next upload writes a new object. A row that isn't deleting at exactly this
-// generation stays as it is, without an error.
-func (x *Index) FinishDeleting(ctx context.Context, ref cas.ObjectRef) error {
-	err := x.exec(ctx, sqlFinishDeleting, ref.Digest[:], ref.Generation)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return blobFault(ctx, "finish deleting", ref.Digest, err)
+	sqlUnlinkTexts = `delete from extracted_texts where digest = ?`
+)
+
+// FinishDeleting implements collector.Index.
+func (x *Index) FinishDeleting(ctx context.Context, refs ...cas.ObjectRef) error {
+	err := x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		for _, ref := range refs {
+			result, err := tx.ExecContext(ctx, sqlFinishDeleting, ref.Digest[:], ref.Generation)
+			if err != nil {
+				return err
+			}
+			if n, err := result.RowsAffected(); err != nil || n == 0 {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, sqlUnlinkTexts, ref.Digest[:]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fault(ctx, fmt.Sprintf("finish deleting %d blobs", len(refs)), err)
 	}
 	return nil
+}
+
+const sqlSaveRun = `
+insert into collection (only_row, holder, lease_until, run)
+values (1, ?1, ?2, ?3)
+on conflict (only_row) do update set holder = excluded.holder, lease_until = excluded.lease_until, run = excluded.run
+where collection.holder = excluded.holder or collection.lease_until is null or collection.lease_until <= ?4`
+
+// SaveRun implements collector.Index.
+func (x *Index) SaveRun(ctx context.Context, run collector.Run, lease time.Duration) (held bool, err error) {
+	text, err := json.Marshal(run)
+	if err != nil {
+		return false, fmt.Errorf("encode the state of a collection: %w", err)
+	}
+	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		at := now()
+		until := sql.NullInt64{Int64: at + lease.Microseconds(), Valid: lease > 0}
+		result, err := tx.ExecContext(ctx, sqlSaveRun, run.ID, until, string(text), at)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		held = n > 0
+		return err
+	})
+	if err != nil {
+		return false, fault(ctx, "save the state of a collection", err)
+	}
+	return held, nil
+}
+
+const sqlLastRun = `select run, coalesce(lease_until > ?, 0) from collection`
+
+// LastRun implements collector.Index.
+func (x *Index) LastRun(ctx context.Context) (run collector.Run, running bool, err error) {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	var text string
+	err = x.reader.QueryRowContext(call, sqlLastRun, now()).Scan(&text, &running)
+	if errors.Is(err, sql.ErrNoRows) {
+		return collector.Run{}, false, nil
+	}
+	if err != nil {
+		return collector.Run{}, false, fault(ctx, "look up the last collection", err)
+	}
+	if err := json.Unmarshal([]byte(text), &run); err != nil {
+		return collector.Run{}, false, fmt.Errorf("decode the state of a collection: %w", err)
+	}
+	return run, running, nil
 }

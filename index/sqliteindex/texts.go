@@ -43,3 +43,26 @@ func (x *Index) SetExtractedText(ctx context.Context, k ledger.TextKey, text cas
 	}
 	return nil
 }
+
+const sqlTexts = `
+select t.text_digest, max(exists (
+    select 1 from extracted_texts o
+    join blobs b on b.digest = o.digest
+    where o.text_digest = t.text_digest and o.digest <> ?1 and b.state in ('live', 'suspect')
+))
+from extracted_texts t
+where t.digest = ?1 and t.text_digest <> ?1
+group by t.text_digest
+order by t.text_digest`
+
+// Texts implements cas.TextIndex.
+func (x *Index) Texts(ctx context.Context, d cas.Digest) ([]cas.ExtractedText, error) {
+	texts, err := collect(ctx, x, func(row scanner) (t cas.ExtractedText, err error) {
+		err = row.Scan(&t.Digest, &t.Shared)
+		return t, err
+	}, sqlTexts, d[:])
+	if err != nil {
+		return nil, fault(ctx, "look up the texts of "+d.Short(), err)
+	}
+	return texts, nil
+}

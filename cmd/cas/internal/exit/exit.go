@@ -22,6 +22,7 @@ const (
 	Refused     = problem.ExitRefused
 	UnderWay    = problem.ExitUnderWay
 	Differs     = 10  // a comparison found differences, and repaired none
+	TooMuch     = 11  // a collection would have removed more than its limits allow
 	Interrupted = 130 // by a signal
 )
 

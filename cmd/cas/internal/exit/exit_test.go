@@ -9,7 +9,7 @@ import (
 )
 
 func TestREADMEListsTheExitCodes(t *testing.T) {
-	all := []int{OK, Failure, Usage, NotFound, NotAllowed, Corrupt, Unavailable, Partly, Refused, UnderWay, Differs, Interrupted}
+	all := []int{OK, Failure, Usage, NotFound, NotAllowed, Corrupt, Unavailable, Partly, Refused, UnderWay, Differs, TooMuch, Interrupted}
 	if constants := submatches(t, "exit.go", `(?m)^\t([A-Z]\w+) += `); len(constants) != len(all) {
 		t.Fatalf("exit.go has the codes %v; this test knows %d", constants, len(all))
 	}

@@ -12,6 +12,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/cas/collector"
 	"casgate/cas/journal"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/gateway"
@@ -26,6 +27,8 @@ import (
 type Index interface {
 	cas.Index
 	cas.FileIndex
+	cas.TextIndex
+	collector.Index
 	journal.Store
 	gateway.AccessIndex
 	ledger.Store
