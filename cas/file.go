@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // File is a named reference to a blob. Many files may refer to one.
@@ -91,7 +92,7 @@ var Purposes = []string{
 
 // The limits of a file's fields.
 const (
-	maxFileName  = 255 // bytes
+	maxFileName  = 255 // characters
 	maxContext   = 255 // bytes
 	maxTags      = 64
 	maxTag       = 64  // bytes
@@ -165,10 +166,13 @@ func (f File) checkDescription() error {
 }
 
 func checkFileName(name string) error {
-	if err := checkShortText("name", name, maxFileName); err != nil {
+	// A character has up to 4 bytes. CheckText tells of text that is not UTF-8.
+	if err := checkShortText("name", name, 4*maxFileName); err != nil {
 		return err
 	}
-	switch {
+	switch n := utf8.RuneCountInString(name); {
+	case n > maxFileName:
+		return &InvalidField{"name", fmt.Sprintf("has %d characters; at most %d are kept", n, maxFileName)}
 	case name == "":
 		return &InvalidField{"name", "is missing; send the file with a filename"}
 	case strings.ContainsAny(name, `/\`), name == ".", name == "..":

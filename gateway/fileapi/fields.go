@@ -53,6 +53,7 @@ func (h *Handlers) newFields(c echo.Context) (*fields, error) {
 
 // setters are the known fields. Others are skipped: a newer client may know more.
 var setters = map[string]func(*fields, string) error{
+	"filename":               (*fields).setFilename,
 	"purpose":                (*fields).setPurpose,
 	"context":                (*fields).setContext,
 	"media_type":             (*fields).setMediaType,
@@ -125,6 +126,14 @@ func (f *fields) set(name, value string) error {
 		}
 	}
 	return f.check()
+}
+
+// setFilename sets the name that a field gives the file.
+func (f *fields) setFilename(name string) error {
+	name, err := request.CleanName(name)
+	f.file.Name = name
+	f.seen["name"] = true
+	return err
 }
 
 func (f *fields) setPurpose(text string) error {
@@ -205,7 +214,13 @@ func (f *fields) setLife(text string) error {
 // it, the name is the last element. Clients that follow the HTML standard
 // (multipart/form-data encoding algorithm), such as browsers and Node, send a quote as
 // %22.
+//
+// A field filename that came before counts instead: some clients can't name their part,
+// or not as they want.
 func (f *fields) setName(name string) error {
+	if f.seen["filename"] {
+		return nil
+	}
 	name = strings.ReplaceAll(name, "%22", `"`)
 	f.file.Name = name[strings.LastIndexAny(name, `/\`)+1:]
 	f.seen["name"] = true
