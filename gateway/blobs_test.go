@@ -100,9 +100,9 @@ func TestReadHeaders(t *testing.T) {
 				a := s.do(method, s.path(d), nil)
 				for name, want := range map[string]string{
 					"Etag": `"` + d.String() + `"`, "Repr-Digest": reprDigest(d), "Accept-Ranges": "bytes",
-					"Cache-Control": "private, max-age=31536000, immutable", "Content-Type": "application/pdf",
+					"Cache-Control": "private, max-age=31536000, immutable, no-transform", "Content-Type": "application/pdf",
 					"Content-Length": fmt.Sprint(n), "X-Content-Type-Options": "nosniff",
-					"Content-Security-Policy": "sandbox; default-src 'none'", "Content-Disposition": "inline; filename=data.bin",
+					"Content-Security-Policy": "sandbox; default-src 'none'", "Content-Disposition": "inline; filename=\"data.bin\"",
 					"Content-Encoding": "",
 				} {
 					if got := a.Header.Get(name); got != want {
@@ -113,7 +113,7 @@ func TestReadHeaders(t *testing.T) {
 					t.Errorf("%s: %d with %d bytes", method, a.StatusCode, len(a.body))
 				}
 			}
-			if a := s.do("GET", s.path(d)+"?download=r%C3%A9sum%C3%A9.pdf", nil); a.Header.Get("Content-Disposition") != "attachment; filename*=utf-8''r%C3%A9sum%C3%A9.pdf" {
+			if a := s.do("GET", s.path(d)+"?download=r%C3%A9sum%C3%A9.pdf", nil); a.Header.Get("Content-Disposition") != `attachment; filename="r_sum_.pdf"; filename*=UTF-8''r%C3%A9sum%C3%A9.pdf` {
 				t.Errorf("download: %q", a.Header.Get("Content-Disposition"))
 			}
 			encoded := strings.Replace(s.path(d), ":", "%3A", 1)
@@ -210,8 +210,6 @@ func TestRangesAndConditions(t *testing.T) {
 			}
 			s.do("GET", s.path(d), nil, "If-Match", `"other"`).wantProblem(t, 412, problem.PreconditionFailed)
 		}
-		empty := s.put(nil)
-		s.do("GET", s.path(empty), nil, "Range", "bytes=0-").wantProblem(t, 416, problem.RangeNotSatisfiable)
 		missing := s.path(cas.DigestOf(random(9)))
 		s.do("GET", missing, nil, "If-None-Match", "*").wantProblem(t, 404, problem.BlobNotFound)
 	})
@@ -421,7 +419,7 @@ func TestPublicRead(t *testing.T) {
 		b := random(100)
 		d := s.put(b)
 		a := s.do("GET", s.path(d), nil, "Authorization", "-")
-		if a.StatusCode != 200 || a.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
+		if a.StatusCode != 200 || a.Header.Get("Cache-Control") != "public, max-age=31536000, immutable, no-transform" {
 			t.Errorf("%d %q", a.StatusCode, a.Header.Get("Cache-Control"))
 		}
 		for _, path := range []string{s.path(d) + "/meta", "/v1/blobs"} {

@@ -3,10 +3,14 @@ package gateway_test
 import (
 	"bytes"
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
+	"time"
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/gateway/api"
 	"casgate/gateway/problem"
 )
 
@@ -138,6 +142,65 @@ func TestDigestInATrailer(t *testing.T) {
 					t.Errorf("%s, %s: %d %s", field, name, a.StatusCode, a.body)
 				}
 			}
+		}
+	})
+}
+
+// If-Modified-Since counts where there is no If-None-Match.
+func TestLastModified(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		d := s.put([]byte("some text"))
+		at := s.do("GET", s.path(d), nil).Header.Get("Last-Modified")
+		made, err := http.ParseTime(at)
+		if err != nil {
+			t.Fatalf("Last-Modified is %q: %v", at, err)
+		}
+		for since, status := range map[string]int{
+			at: 304, made.Add(time.Hour).Format(http.TimeFormat): 304, made.Add(-time.Second).Format(http.TimeFormat): 200, "yesterday": 200,
+		} {
+			if a := s.do("GET", s.path(d), nil, "If-Modified-Since", since); a.StatusCode != status {
+				t.Errorf("If-Modified-Since: %s: %d", since, a.StatusCode)
+			}
+		}
+		if a := s.do("GET", s.path(d), nil, "If-Modified-Since", at, "If-None-Match", `"other"`); a.StatusCode != 200 {
+			t.Errorf("with another If-None-Match: %d", a.StatusCode)
+		}
+		if a := s.do("GET", s.path(d), nil, "Range", "bytes=0-3", "If-Range", at); a.StatusCode != 206 {
+			t.Errorf("a range with If-Range: %d", a.StatusCode)
+		}
+	})
+}
+
+// A client that sends a range with each request gets an empty blob, too.
+func TestRangeOfTheEmptyBlob(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		d := s.put(nil)
+		for _, field := range []string{"bytes=0-", "bytes=0-0", "bytes=-1", "bytes=5-"} {
+			if a := s.do("GET", s.path(d), nil, "Range", field); a.StatusCode != 200 || len(a.body) != 0 || a.Header.Get("Content-Range") != "" {
+				t.Errorf("%s: %d, %q", field, a.StatusCode, a.Header.Get("Content-Range"))
+			}
+		}
+	})
+}
+
+// Names have up to 255 characters, of whatever script.
+func TestLongNames(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		long := strings.Repeat("报", 251) + ".txt"
+		if f := s.newFile(long, "some text"); f.Filename != long {
+			t.Errorf("the file is called %q", f.Filename)
+		}
+		if a := s.do("POST", "/v1/blobs?name="+url.QueryEscape(long), strings.NewReader("other text")); a.StatusCode != 201 {
+			t.Errorf("POST: %d %s", a.StatusCode, a.body)
+		}
+		a := s.postForm("", filePart("报"+long, "x"), field("purpose", "user_data"))
+		a.wantFileError(t, 400, problem.InvalidRequest, "filename")
+		named := s.postForm("", field("filename", "report.txt"), filePart("报"+long, "x"), field("purpose", "user_data"))
+		if f := decode[api.File](t, named); named.StatusCode != 200 || f.Filename != "report.txt" {
+			t.Errorf("with a field filename: %d %s", named.StatusCode, named.body)
 		}
 	})
 }

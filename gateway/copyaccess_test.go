@@ -79,14 +79,14 @@ func TestPathsAndMethodsOfCopies(t *testing.T) {
 		s, _ := startCopier(t, p, nil, nil)
 		d := s.putNamed("shapes", "x.txt")
 		for path, allow := range map[string]string{
-			s.path(d) + "/copies":           "OPTIONS, GET",
-			s.copyPath(d, "kimi"):           "OPTIONS, DELETE, GET, PUT",
+			s.path(d) + "/copies":           "OPTIONS, GET, HEAD",
+			s.copyPath(d, "kimi"):           "OPTIONS, DELETE, GET, HEAD, PUT",
 			s.copyPath(d, "kimi") + "/lost": "OPTIONS, POST",
-			s.path(d) + "/references/kimi":  "OPTIONS, GET",
+			s.path(d) + "/references/kimi":  "OPTIONS, GET, HEAD",
 			s.path(d) + "/text":             "OPTIONS, GET, HEAD",
-			"/v1/providers":                 "OPTIONS, GET",
+			"/v1/providers":                 "OPTIONS, GET, HEAD",
 			"/v1/providers/kimi/reconcile":  "OPTIONS, POST",
-			"/v1/operations/" + newID():     "OPTIONS, GET",
+			"/v1/operations/" + newID():     "OPTIONS, GET, HEAD",
 		} {
 			a := s.do("PATCH", path, nil)
 			a.wantProblem(t, 405, problem.MethodNotAllowed)
@@ -97,7 +97,7 @@ func TestPathsAndMethodsOfCopies(t *testing.T) {
 		for _, path := range []string{s.path(d) + "/copies/kimi/nothing", s.path(d) + "/references", s.path(d) + "/text/kimi", "/v1/providers/kimi/nothing"} {
 			s.do("GET", path, nil).wantProblem(t, 404, problem.NotFound)
 		}
-		if a := s.do("HEAD", s.copyPath(d, "kimi"), nil); a.StatusCode != 405 || len(a.body) != 0 {
+		if a := s.do("HEAD", s.copyPath(d, "kimi"), nil); a.StatusCode != 404 || len(a.body) != 0 {
 			t.Errorf("HEAD of a copy: %d", a.StatusCode)
 		}
 		unknown := cas.DigestOf([]byte("unknown"))

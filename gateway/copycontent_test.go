@@ -69,7 +69,7 @@ func TestContentOfCopies(t *testing.T) {
 			}
 			for name, want := range map[string]string{
 				"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Etag": "", "Repr-Digest": "",
-				"Content-Type": "text/plain; charset=utf-8", "Content-Disposition": "inline; filename=note.txt",
+				"Content-Type": "text/plain; charset=utf-8", "Content-Disposition": "inline; filename=\"note.txt\"",
 			} {
 				if got := a.Header.Get(name); got != want {
 					t.Errorf("%s: %s: %q; want %q", path, name, got, want)

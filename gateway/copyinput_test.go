@@ -39,7 +39,7 @@ func TestWrongRequestsForCopies(t *testing.T) {
 			{"empty", "PUT", s.copyPath(empty, "kimi"), 422, problem.ProviderRejected, "empty"},
 			{"control characters", "PUT", s.copyPath(d, "kimi") + "?name=a%0Ab.txt", 400, problem.InvalidRequest, "control"},
 			{"name not UTF-8", "PUT", s.copyPath(d, "kimi") + "?name=%ff.txt", 400, problem.InvalidRequest, "UTF-8"},
-			{"name of 300 characters", "PUT", s.copyPath(d, "kimi") + "?name=" + strings.Repeat("n", 300) + ".txt", 400, problem.InvalidRequest, "304 bytes"},
+			{"name of 300 characters", "PUT", s.copyPath(d, "kimi") + "?name=" + strings.Repeat("n", 300) + ".txt", 400, problem.InvalidRequest, "304 characters"},
 			{"malformed query", "PUT", s.copyPath(d, "kimi") + "?name=%zz", 400, problem.InvalidRequest, "query"},
 			{"retry of a third kind", "PUT", s.copyPath(d, "kimi") + "?retry=maybe", 400, problem.InvalidRequest, "retry"},
 			{"unknown kind of reference", "GET", s.path(d) + "/references/kimi?kind=telepathy", 422, problem.ProviderRejected, "file_id"},

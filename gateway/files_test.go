@@ -60,7 +60,7 @@ func TestFileFromMakingToDeletion(t *testing.T) {
 		content := s.do("GET", "/v1/files/"+made.ID+"/content", nil)
 		_, params, err := mime.ParseMediaType(content.Header.Get("Content-Disposition"))
 		if content.StatusCode != 200 || string(content.body) != "# some text" || err != nil || params["filename"] != "Bericht (Ä) 报告.md" ||
-			content.Header.Get("Cache-Control") != "private, no-cache" || content.Header.Get("Content-Type") != "text/markdown; charset=utf-8" {
+			content.Header.Get("Cache-Control") != "private, no-cache, no-transform" || content.Header.Get("Content-Type") != "text/markdown; charset=utf-8" {
 			t.Errorf("content: %d %v %q", content.StatusCode, content.Header, content.body)
 		}
 		part := s.do("GET", "/v1/files/"+made.ID+"/content", nil, "Range", "bytes=2-5")

@@ -68,12 +68,13 @@ func newHandlers(o Options, p parts) *handlers {
 	return h
 }
 
-// cacheControl returns the Cache-Control of hash URLs.
+// cacheControl returns the Cache-Control of hash URLs. A cache that recompresses a
+// picture would break its digest.
 func cacheControl(public bool) string {
 	if public {
-		return "public, max-age=31536000, immutable"
+		return "public, max-age=31536000, immutable, no-transform"
 	}
-	return "private, max-age=31536000, immutable"
+	return "private, max-age=31536000, immutable, no-transform"
 }
 
 // lostRecords returns a function that counts the operations that could not be

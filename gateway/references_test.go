@@ -75,9 +75,9 @@ func TestExtractedText(t *testing.T) {
 		}
 		url := s.url + s.path(cas.DigestOf(want))
 		for name, value := range map[string]string{
-			"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "private, no-cache", "ETag": `"` + cas.DigestOf(want).String() + `"`,
+			"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "private, no-cache, no-transform", "ETag": `"` + cas.DigestOf(want).String() + `"`,
 			"Content-Location": url, "Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff", "Content-Length": "9",
-			"Content-Disposition": "inline; filename=x.txt", "Repr-Digest": reprDigest(cas.DigestOf(want)),
+			"Content-Disposition": "inline; filename=\"x.txt\"", "Repr-Digest": reprDigest(cas.DigestOf(want)),
 		} {
 			if got := first.Header.Get(name); got != value {
 				t.Errorf("%s: %q, want %q", name, got, value)
@@ -93,7 +93,7 @@ func TestExtractedText(t *testing.T) {
 			t.Errorf("Range: %d %s", a.StatusCode, a.body)
 		}
 		a := s.do("GET", path, nil, "If-None-Match", first.Header.Get("ETag"))
-		if a.StatusCode != 304 || len(a.body) != 0 || a.Header.Get("Cache-Control") != "private, no-cache" {
+		if a.StatusCode != 304 || len(a.body) != 0 || a.Header.Get("Cache-Control") != "private, no-cache, no-transform" {
 			t.Errorf("If-None-Match: %d", a.StatusCode)
 		}
 		s.do("GET", path, nil, "Range", "bytes=9-").wantProblem(t, 416, problem.RangeNotSatisfiable)

@@ -37,7 +37,7 @@ func (h *Handlers) Text(c echo.Context) error {
 	}
 	text.MediaType = textType
 	return respond.Blob(c, h.Store, text, respond.BlobOptions{
-		CacheControl: "private, no-cache", // a new extraction may give another text
+		CacheControl: "private, no-cache, no-transform", // a new extraction may give another text
 		Location:     h.URLs.Blob(text.Digest),
 	})
 }

@@ -68,7 +68,7 @@ func (h *Handlers) Content(c echo.Context) error {
 	}
 	blob.Name, blob.MediaType = file.Name, file.MediaType
 	return respond.Blob(c, h.Store, blob, respond.BlobOptions{
-		CacheControl: "private, no-cache", // the file may be deleted, or expire
+		CacheControl: "private, no-cache, no-transform", // the file may be deleted, or expire
 		Location:     h.URLs.Blob(blob.Digest),
 	})
 }

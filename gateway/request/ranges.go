@@ -20,8 +20,9 @@ func (r ByteRange) ContentRange(size int64) string {
 
 // ParseRange reads a Range field for a blob of size bytes. Partial is false if the whole
 // blob is to be sent: the field is empty, the unit is not bytes (RFC 9110, section 14.2,
-// says to ignore it), or there are several ranges, which a server need not serve. A
-// range that is malformed or lies beyond the end is an error that wraps
+// says to ignore it), there are several ranges, which a server need not serve, or the
+// blob is empty, as with net/http and nginx: some clients send a range with each request.
+// A range that is malformed or lies beyond the end is an error that wraps
 // cas.ErrRangeNotSatisfiable.
 func ParseRange(header string, size int64) (r ByteRange, partial bool, err error) {
 	if header == "" {
@@ -43,7 +44,10 @@ func ParseRange(header string, size int64) (r ByteRange, partial bool, err error
 		if err != nil {
 			return ByteRange{}, false, badRange(header, err.Error())
 		}
-		if n == 0 || size == 0 {
+		if size == 0 {
+			return ByteRange{}, false, nil
+		}
+		if n == 0 {
 			return ByteRange{}, false, badRange(header, fmt.Sprintf("the blob has %d bytes", size))
 		}
 		n = min(n, size)
@@ -63,6 +67,9 @@ func ParseRange(header string, size int64) (r ByteRange, partial bool, err error
 			return ByteRange{}, false, badRange(header, "it ends before it begins")
 		}
 		end = min(end, given)
+	}
+	if size == 0 {
+		return ByteRange{}, false, nil
 	}
 	if begin >= size {
 		return ByteRange{}, false, badRange(header, fmt.Sprintf("the blob has %d bytes", size))

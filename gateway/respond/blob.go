@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -46,7 +48,7 @@ func Blob(c echo.Context, store Opener, blob cas.Blob, o BlobOptions) error {
 	blob.MediaType = cas.ShownMediaType(blob.MediaType)
 	fields := blobHeader(blob, etag, o)
 	h[echo.HeaderContentType] = []string{blob.MediaType}
-	if noneMatch := req.Header["If-None-Match"]; noneMatch != nil && request.MatchesWeakly(noneMatch, etag) {
+	if isCurrent(req.Header, blob, etag) {
 		fields.AddTo(h)
 		return c.NoContent(http.StatusNotModified)
 	}
@@ -77,6 +79,20 @@ func Blob(c echo.Context, store Opener, blob cas.Blob, o BlobOptions) error {
 	return send.Blob(req.Context(), writer{c.Response()}, send.Answer{Status: status, Header: fields, Content: content})
 }
 
+// isCurrent reports whether the client has the blob already, by If-None-Match or, if
+// that is not there, by If-Modified-Since (RFC 9110, section 13.2.2).
+func isCurrent(h http.Header, blob cas.Blob, etag string) bool {
+	if noneMatch := h["If-None-Match"]; noneMatch != nil {
+		return request.MatchesWeakly(noneMatch, etag)
+	}
+	field := h.Get("If-Modified-Since")
+	if field == "" || blob.CreatedAt.IsZero() {
+		return false
+	}
+	since, err := http.ParseTime(field)
+	return err == nil && !blob.CreatedAt.Truncate(time.Second).After(since)
+}
+
 // writer is Echo's response with the ReadFrom that Echo hides.
 type writer struct{ *echo.Response }
 
@@ -90,14 +106,36 @@ func requestedRange(req *http.Request, blob cas.Blob, etag string) (part request
 	if header == "" || req.Method != http.MethodGet || !blob.IsRangeable() {
 		return request.ByteRange{}, false, nil
 	}
-	if ifRange := req.Header.Get("If-Range"); ifRange != "" && ifRange != etag {
+	if ifRange := req.Header.Get("If-Range"); ifRange != "" && ifRange != etag && ifRange != lastModified(blob) {
 		return request.ByteRange{}, false, nil
 	}
 	return request.ParseRange(header, blob.Size)
 }
 
-// sandbox keeps scripts in blobs from running with the gateway's origin.
-const sandbox = "sandbox; default-src 'none'"
+const (
+	// sandbox keeps scripts in blobs from running with the gateway's origin.
+	sandbox = "sandbox; default-src 'none'"
+	// mediaSandbox lets browsers play audio and video that they open by its URL: they
+	// show it in a page of their own, which loads the same URL. It can't run scripts.
+	mediaSandbox = "sandbox allow-same-origin; default-src 'none'; media-src 'self'"
+)
+
+// securityPolicy returns the Content-Security-Policy of a blob.
+func securityPolicy(mediaType string) string {
+	mediaType = strings.ToLower(mediaType)
+	if strings.HasPrefix(mediaType, "audio/") || strings.HasPrefix(mediaType, "video/") {
+		return mediaSandbox
+	}
+	return sandbox
+}
+
+// lastModified returns the time of a blob's upload, or "" if it is not known.
+func lastModified(blob cas.Blob) string {
+	if blob.CreatedAt.IsZero() {
+		return ""
+	}
+	return blob.CreatedAt.UTC().Format(http.TimeFormat)
+}
 
 // blobHeader returns the fields that describe a blob, which are the same for 200, 206
 // and 304.
@@ -108,8 +146,9 @@ func blobHeader(blob cas.Blob, etag string, o BlobOptions) send.Header {
 		{Name: "Accept-Ranges", Value: "bytes"},
 		{Name: echo.HeaderCacheControl, Value: o.CacheControl},
 		{Name: echo.HeaderXContentTypeOptions, Value: "nosniff"},
-		{Name: echo.HeaderContentSecurityPolicy, Value: sandbox},
+		{Name: echo.HeaderContentSecurityPolicy, Value: securityPolicy(blob.MediaType)},
 		{Name: echo.HeaderContentDisposition, Value: contentDisposition(blob, o.Download)},
+		{Name: echo.HeaderLastModified, Value: lastModified(blob)},
 		{Name: "Content-Location", Value: o.Location},
 	}
 	return slices.DeleteFunc(header, func(f send.Field) bool { return f.Value == "" })

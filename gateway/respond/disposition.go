@@ -1,7 +1,7 @@
 package respond
 
 import (
-	"mime"
+	"fmt"
 	"strings"
 
 	"casgate/cas"
@@ -23,7 +23,40 @@ func contentDisposition(b cas.Blob, download string) string {
 		}
 		return kind
 	}
-	return mime.FormatMediaType(kind, map[string]string{"filename": name})
+	return kind + fileName(name)
+}
+
+// fileName returns the parameters of Content-Disposition for a name (RFC 6266). curl -OJ
+// and wget read only filename, so it comes first, and has only characters that are safe
+// in ASCII and in a disk file's name. filename* has the whole name if they differ.
+func fileName(name string) string {
+	safe := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || strings.ContainsRune(`"\/%:*?<>|`, r) {
+			return '_'
+		}
+		return r
+	}, name)
+	if rest := strings.TrimLeft(safe, ".~-"); rest != safe { // hidden, or taken for an option
+		safe = strings.Repeat("_", len(safe)-len(rest)) + rest
+	}
+	parameters := `; filename="` + safe + `"`
+	if safe != name {
+		parameters += "; filename*=UTF-8''" + percentEncoded(name)
+	}
+	return parameters
+}
+
+// percentEncoded encodes a text as an ext-value (RFC 8187, section 3.2.1).
+func percentEncoded(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		if c := text[i]; c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$&+-.^_`|~", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 // isHarmless reports whether browsers may show a blob of this type in place: types
