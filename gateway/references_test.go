@@ -232,10 +232,17 @@ func TestReconcile(t *testing.T) {
 		s.ensure(stays, "kimi")
 		gone := s.ensure(goes, "kimi")
 		kimi.forget(gone.ProviderFileID)
+		mark, err := p.index.Mark(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
 		kimi.change(func() {
 			left := providers.RemoteFile{ID: "left", Size: 3, Purpose: "file-extract"}
-			left.Name = providers.RemoteName("left.txt", cas.DigestOf([]byte("old")), ".txt", 1)
+			left.Name = providers.RemoteName(mark, "left.txt", cas.DigestOf([]byte("old")), ".txt", 1)
 			kimi.files["left"] = left
+			other := providers.RemoteFile{ID: "other", Size: 4, Purpose: "file-extract"}
+			other.Name = providers.RemoteName("cas0123456789", "left.txt", cas.DigestOf([]byte("old")), ".txt", 1)
+			kimi.files["other"] = other
 			kimi.files["foreign"] = providers.RemoteFile{ID: "foreign", Name: "holiday.txt", Size: 3, Purpose: "file-extract"}
 		})
 		reconcile := func(query string, headers ...string) api.Reconciliation {
@@ -248,12 +255,12 @@ func TestReconcile(t *testing.T) {
 		}
 		check := func(r api.Reconciliation, applied bool) {
 			t.Helper()
-			if r.Applied != applied || r.Remote != 3 || r.Rows != 2 || len(r.Unknown) != 1 || r.Unknown[0].ID != "left" || len(r.Gone) != 1 || r.Gone[0].Digest != goes || r.Foreign != 1 || len(r.Elsewhere) != 0 {
+			if r.Applied != applied || r.Remote != 4 || r.Rows != 2 || len(r.Unknown) != 1 || r.Unknown[0].ID != "left" || len(r.Gone) != 1 || r.Gone[0].Digest != goes || r.Foreign != 1 || r.Others.Files != 1 || r.Others.Bytes != 4 || r.Others.Examples[0].ID != "other" || len(r.Elsewhere) != 0 {
 				t.Errorf("%+v", r)
 			}
 		}
 		check(reconcile("", "Authorization", "Bearer "+s.newToken(access.ScopeSync)), false)
-		if ids := kimi.ids(); len(ids) != 3 {
+		if ids := kimi.ids(); len(ids) != 4 {
 			t.Fatalf("a dry run has left %v", ids)
 		}
 		kimi.breaks(providers.OpDelete, &providers.Error{Provider: "kimi", Op: providers.OpDelete, Kind: providers.KindTransient, Status: 500})
@@ -266,7 +273,7 @@ func TestReconcile(t *testing.T) {
 		if r := reconcile("?apply=true"); len(r.Unknown) != 1 || len(r.Gone) != 0 || len(r.Failures) != 0 {
 			t.Errorf("%+v", r)
 		}
-		if ids := kimi.ids(); len(ids) != 2 || ids[1] != "foreign" {
+		if ids := kimi.ids(); len(ids) != 3 || ids[1] != "foreign" || ids[2] != "other" {
 			t.Errorf("there are %v", ids)
 		}
 		if c := s.ensure(goes, "kimi"); !*c.Created {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/providers"
 	"casgate/providers/ledger"
 )
 
@@ -154,6 +155,9 @@ func (c *CachedLedger) SetExtractedText(ctx context.Context, k ledger.TextKey, t
 	defer c.changing(k.Digest)()
 	return c.inner.SetExtractedText(ctx, k, text)
 }
+
+// Mark implements ledger.Store. It always asks the ledger.
+func (c *CachedLedger) Mark(ctx context.Context) (providers.Mark, error) { return c.inner.Mark(ctx) }
 
 // changing forgets a digest before a change, so that no caller gets the old rows
 // while the ledger works. Call the returned function after the change, even if the

@@ -3,6 +3,7 @@ package providers
 import (
 	"cmp"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -19,13 +20,14 @@ const maxRemoteBase = 120
 // digestHex is the number of hex digits of the digest in a remote name.
 const digestHex = 16
 
-// RemoteName returns the remote name of a copy: <name>-<16 hex of the
-// digest>-<fence><extension>. The digest identifies the remote file if the reply to
-// its upload was lost. The fence makes the name different for each attempt, since a
-// provider may rename a file with a known name. The name keeps an extension that is not
-// the remote one: main.rs becomes main.rs-….txt.
-func RemoteName(name string, d cas.Digest, extension string, fence int64) string {
-	return remoteBase(name, extension) + "-" + RemoteNameDigest(d) + "-" + strconv.FormatInt(fence, 10) + extension
+// RemoteName returns the remote name of a copy: <name>-<mark>-<16 hex of the
+// digest>-<fence><extension>. The mark says which installation made the file. The digest
+// identifies the remote file if the reply to its upload was lost. The fence makes the
+// name different for each attempt, since a provider may rename a file with a known name.
+// The name keeps an extension that is not the remote one: main.rs becomes
+// main.rs-….txt.
+func RemoteName(m Mark, name string, d cas.Digest, extension string, fence int64) string {
+	return remoteBase(name, extension) + "-" + string(m) + "-" + RemoteNameDigest(d) + "-" + strconv.FormatInt(fence, 10) + extension
 }
 
 // remoteBase returns a name without folders and control characters, of at most
@@ -64,58 +66,27 @@ func CleanName(name string) string {
 
 // ParsedRemoteName holds the parts of a remote name that RemoteName made.
 type ParsedRemoteName struct {
+	Mark      Mark
 	DigestHex string // the first 16 digits
 	Fence     int64
 	Extension string
 }
 
-// ParseRemoteName splits a remote name. ok is false if RemoteName did not make it.
-// Kimi inserts " (1)" and so on before the extension of a name that already exists.
+// remoteName matches remote names. Kimi inserts " (1)" and so on before the extension of
+// a name that already exists.
+var remoteName = regexp.MustCompile(`(?s)^.*-(` + markPattern + `)-([0-9a-f]{16})-([0-9]{1,19})(?: \([0-9]{1,9}\))?(\..*)?$`)
+
+// ParseRemoteName splits a remote name. ok is false if no casgate made it.
 func ParseRemoteName(name string) (n ParsedRemoteName, ok bool) {
-	// The extension begins after the fence. path.Ext would be wrong for extensions
-	// with two dots.
-	for i := len(name); i > 0; {
-		i = strings.LastIndexByte(name[:i], '-')
-		if i < digestHex+1 {
-			return n, false
-		}
-		hex := name[i-digestHex : i]
-		if name[i-digestHex-1] != '-' || !isLowerHex(hex) {
-			continue
-		}
-		rest := name[i+1:]
-		end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
-		if end < 0 {
-			end = len(rest)
-		}
-		fence, err := strconv.ParseInt(rest[:end], 10, 64)
-		if err != nil || fence < 1 {
-			continue
-		}
-		extension := trimRepeat(rest[end:])
-		if extension != "" && extension[0] != '.' {
-			continue
-		}
-		return ParsedRemoteName{hex, fence, extension}, true
+	parts := remoteName.FindStringSubmatch(name)
+	if parts == nil {
+		return n, false
 	}
-	return n, false
-}
-
-// trimRepeat removes a leading " (n)".
-func trimRepeat(s string) string {
-	inner, found := strings.CutPrefix(s, " (")
-	if !found {
-		return s
+	fence, err := strconv.ParseInt(parts[3], 10, 64)
+	if err != nil || fence < 1 {
+		return n, false
 	}
-	number, rest, found := strings.Cut(inner, ")")
-	if _, err := strconv.ParseUint(number, 10, 32); !found || err != nil {
-		return s
-	}
-	return rest
-}
-
-func isLowerHex(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') }) < 0
+	return ParsedRemoteName{Mark(parts[1]), parts[2], fence, parts[4]}, true
 }
 
 // RemoteNameDigest returns the digits of a digest that are part of remote names.

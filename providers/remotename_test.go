@@ -11,28 +11,30 @@ import (
 	"casgate/cas"
 )
 
+const testMark = Mark("cas0123456789")
+
 func TestRemoteName(t *testing.T) {
 	t.Parallel()
 	digest := cas.DigestOf([]byte("x"))
-	hex := digest.Hex()[:16]
+	id := string(testMark) + "-" + digest.Hex()[:16]
 	for _, c := range []struct{ name, extension, want string }{
-		{"report.pdf", ".pdf", "report-" + hex + "-7.pdf"},
-		{"../../etc/passwd", "", "passwd-" + hex + "-7"},
-		{`C:\Users\me\Report.PDF`, ".pdf", "Report-" + hex + "-7.pdf"},
-		{"a\r\nContent-Type: x.txt", ".txt", "aContent-Type_ x-" + hex + "-7.txt"},
-		{"报告 📄.pdf", ".pdf", "报告 📄-" + hex + "-7.pdf"},
-		{`say "hi".txt`, ".txt", "say 'hi'-" + hex + "-7.txt"},
-		{"", "", "file-" + hex + "-7"},
-		{"main.rs", ".txt", "main.rs-" + hex + "-7.txt"},
-		{"2401.01234v2", ".pdf", "2401.01234v2-" + hex + "-7.pdf"},
-		{".gitignore", ".txt", "gitignore-" + hex + "-7.txt"},
-		{".pdf", ".pdf", "file-" + hex + "-7.pdf"},
-		{"...", ".pdf", "file-" + hex + "-7.pdf"},
-		{strings.Repeat("n", 300) + ".txt", ".txt", strings.Repeat("n", 120) + "-" + hex + "-7.txt"},
-		{strings.Repeat("文", 100) + ".txt", ".txt", strings.Repeat("文", 40) + "-" + hex + "-7.txt"},
-		{"\u202eexe.txt", ".txt", "exe-" + hex + "-7.txt"},
+		{"report.pdf", ".pdf", "report-" + id + "-7.pdf"},
+		{"../../etc/passwd", "", "passwd-" + id + "-7"},
+		{`C:\Users\me\Report.PDF`, ".pdf", "Report-" + id + "-7.pdf"},
+		{"a\r\nContent-Type: x.txt", ".txt", "aContent-Type_ x-" + id + "-7.txt"},
+		{"报告 📄.pdf", ".pdf", "报告 📄-" + id + "-7.pdf"},
+		{`say "hi".txt`, ".txt", "say 'hi'-" + id + "-7.txt"},
+		{"", "", "file-" + id + "-7"},
+		{"main.rs", ".txt", "main.rs-" + id + "-7.txt"},
+		{"2401.01234v2", ".pdf", "2401.01234v2-" + id + "-7.pdf"},
+		{".gitignore", ".txt", "gitignore-" + id + "-7.txt"},
+		{".pdf", ".pdf", "file-" + id + "-7.pdf"},
+		{"...", ".pdf", "file-" + id + "-7.pdf"},
+		{strings.Repeat("n", 300) + ".txt", ".txt", strings.Repeat("n", 120) + "-" + id + "-7.txt"},
+		{strings.Repeat("文", 100) + ".txt", ".txt", strings.Repeat("文", 40) + "-" + id + "-7.txt"},
+		{"\u202eexe.txt", ".txt", "exe-" + id + "-7.txt"},
 	} {
-		if got := RemoteName(c.name, digest, c.extension, 7); got != c.want {
+		if got := RemoteName(testMark, c.name, digest, c.extension, 7); got != c.want {
 			t.Errorf("RemoteName(%q): %q, want %q", c.name, got, c.want)
 		}
 	}
@@ -44,7 +46,7 @@ func TestRemoteNameIsRecognised(t *testing.T) {
 		digest := cas.DigestOf(rapid.SliceOf(rapid.Byte()).Draw(t, "blob"))
 		extension := rapid.SampledFrom([]string{"", ".pdf", ".txt", ".py3", ".jsonl"}).Draw(t, "extension")
 		fence := rapid.Int64Range(1, 1<<62).Draw(t, "fence")
-		name := RemoteName(rapid.String().Draw(t, "name"), digest, extension, fence)
+		name := RemoteName(testMark, rapid.String().Draw(t, "name"), digest, extension, fence)
 		if len(name) > 200 || !utf8.ValidString(name) || strings.ContainsAny(name, "/\\\"\r\n\x00") {
 			t.Fatalf("%q is not a name to send", name)
 		}
@@ -52,7 +54,7 @@ func TestRemoteNameIsRecognised(t *testing.T) {
 		base := strings.TrimSuffix(name, extension)
 		for _, seen := range []string{name, fmt.Sprintf("%s (%d)%s", base, rapid.IntRange(1, 1000).Draw(t, "repeat"), extension)} {
 			n, ok := ParseRemoteName(seen)
-			if want := (ParsedRemoteName{RemoteNameDigest(digest), fence, extension}); !ok || n != want {
+			if want := (ParsedRemoteName{testMark, RemoteNameDigest(digest), fence, extension}); !ok || n != want {
 				t.Fatalf("%q reads as %+v, %t; want %+v", seen, n, ok, want)
 			}
 		}
@@ -61,12 +63,16 @@ func TestRemoteNameIsRecognised(t *testing.T) {
 
 func TestForeignNamesAreNotOurs(t *testing.T) {
 	t.Parallel()
-	hex := strings.Repeat("0123456789abcdef", 1)
+	const hex, mark = "0123456789abcdef", string(testMark)
 	for _, name := range []string{
-		"", "report.pdf", "report (1).pdf", hex, "a-" + hex, "a-" + hex + "-", "a-" + hex + "-x.pdf",
-		"a-" + strings.ToUpper(hex) + "-1.pdf", "a-" + hex + "-0.pdf", "a-" + hex + "--1.pdf",
-		"a-" + hex[:15] + "-1.pdf", "a-" + hex + "-1pdf", "a-" + hex + "-99999999999999999999.pdf",
-		"a-" + hex + "-1 (x).pdf", hex + "-1.pdf",
+		"", "report.pdf", "report (1).pdf", mark, hex, "a-" + mark + "-" + hex, "a-" + mark + "-" + hex + "-", "a-" + mark + "-" + hex + "-x.pdf",
+		"a-" + mark + "-" + strings.ToUpper(hex) + "-1.pdf", "a-" + mark + "-" + hex + "-0.pdf", "a-" + mark + "-" + hex + "--1.pdf",
+		"a-" + mark + "-" + hex[:15] + "-1.pdf", "a-" + mark + "-" + hex + "-1pdf", "a-" + mark + "-" + hex + "-9999999999999999999.pdf",
+		"a-" + mark + "-" + hex + "-99999999999999999999.pdf",
+		"a-" + mark + "-" + hex + "-1 (x).pdf", mark + "-" + hex + "-1.pdf",
+		// Without a mark, or with something like one.
+		"trace-4bf92f3577b34da6-1.json", "a-" + hex + "-1.pdf", "a-case-" + hex + "-1.pdf", "a-" + mark[:12] + "-" + hex + "-1.pdf",
+		"a-" + mark + "0-" + hex + "-1.pdf", "a-" + strings.ToUpper(mark) + "-" + hex + "-1.pdf", "a-cas01234-6789-" + hex + "-1.pdf",
 	} {
 		if n, ok := ParseRemoteName(name); ok {
 			t.Errorf("%q is taken for %+v", name, n)
@@ -74,15 +80,28 @@ func TestForeignNamesAreNotOurs(t *testing.T) {
 	}
 }
 
+func TestMark(t *testing.T) {
+	t.Parallel()
+	first, second := NewMark(), NewMark()
+	if first == second || first.Check() != nil || second.Check() != nil {
+		t.Errorf("two marks are %q and %q", first, second)
+	}
+	for _, bad := range []Mark{"", "cas", "cas012345678", "cas01234567890", "Cas0123456789", "cas012345678\n", "xcas0123456789"} {
+		if bad.Check() == nil {
+			t.Errorf("%q counts as a mark", bad)
+		}
+	}
+}
+
 func FuzzParseRemoteName(f *testing.F) {
-	f.Add("report-0123456789abcdef-1.pdf")
-	f.Add("report-0123456789abcdef-1 (2).pdf")
+	f.Add("report-cas0123456789-0123456789abcdef-1.pdf")
+	f.Add("report-cas0123456789-0123456789abcdef-1 (2).pdf")
 	f.Fuzz(func(t *testing.T, name string) {
 		n, ok := ParseRemoteName(name)
 		if !ok {
 			return
 		}
-		again, ok := ParseRemoteName(fmt.Sprintf("x-%s-%d%s", n.DigestHex, n.Fence, n.Extension))
+		again, ok := ParseRemoteName(fmt.Sprintf("x-%s-%s-%d%s", n.Mark, n.DigestHex, n.Fence, n.Extension))
 		if !ok || again != n {
 			t.Errorf("%q reads as %+v, and that as %+v", name, n, again)
 		}

@@ -19,7 +19,7 @@ type copiesReconcileCmd struct {
 	settings.Client
 
 	Provider string `required:"" placeholder:"PROVIDER" help:"Whose files to compare."`
-	Apply    bool   `help:"Repair the differences: delete files that a casgate made and this one does not know, and mark copies as lost if their file is gone. Without it nothing changes."`
+	Apply    bool   `help:"Repair the differences: delete files of this installation that it does not know any more, and mark copies as lost if their file is gone. Without it nothing changes."`
 	JSON     bool   `name:"json" help:"Print the report as JSON."`
 }
 
@@ -27,7 +27,7 @@ type copiesReconcileCmd struct {
 func (copiesReconcileCmd) Help() string {
 	return `The exit code is 0 if the two agree, or if --apply has repaired everything. Without --apply it is 10 if there are differences.
 
-Unknown files are those at the provider whose names say that a casgate made them, and that this gateway doesn't know. If another casgate with its own index uses the same account, they may be files of that one: don't use --apply then.`
+Unknown files are those at the provider whose names have this installation's mark, and that it doesn't know. Each index has a mark of its own, so files of another casgate at the same account are others: they are only counted, and never changed.`
 }
 
 // Run compares, and prints the differences.
@@ -82,14 +82,10 @@ func printReconciliation(w io.Writer, r api.Reconciliation) error {
 		would = "were"
 	}
 	if len(r.Unknown) > 0 {
-		p.Printf("%d unknown: made by a casgate, and not known to this one; they %s deleted", len(r.Unknown), would)
+		p.Printf("%d unknown: made by this installation, and no copy names them; they %s deleted", len(r.Unknown), would)
 	}
 	for _, f := range r.Unknown {
-		created := "-"
-		if f.CreatedAt != nil {
-			created = f.CreatedAt.UTC().Format(time.RFC3339)
-		}
-		p.Printf("  %s  %s  %s  %s  %s", terminal.Printable(f.ID), terminal.Printable(f.Purpose), terminal.Size(f.Size), created, terminal.Printable(f.Name))
+		printRemoteFile(p, f)
 	}
 	if len(r.Gone) > 0 {
 		p.Printf("%d gone: not there any more; they %s marked lost, and made again when next asked for", len(r.Gone), would)
@@ -103,6 +99,12 @@ func printReconciliation(w io.Writer, r api.Reconciliation) error {
 	for _, one := range r.Elsewhere {
 		p.Printf("  %s  %s  %s", terminal.Printable(one.Account), terminal.Printable(one.ProviderFileID), report.CopyName(one))
 	}
+	if r.Others.Files > 0 {
+		p.Printf("%d of other casgates (%s), such as these; they are left alone", r.Others.Files, terminal.Size(r.Others.Bytes))
+	}
+	for _, f := range r.Others.Examples {
+		printRemoteFile(p, f)
+	}
 	if r.Foreign > 0 {
 		p.Printf("%d foreign: not made by a casgate; they are left alone", r.Foreign)
 	}
@@ -113,4 +115,12 @@ func printReconciliation(w io.Writer, r api.Reconciliation) error {
 		p.Printf("nothing was changed; --apply repairs it")
 	}
 	return p.Err
+}
+
+func printRemoteFile(p *terminal.Lines, f api.RemoteFile) {
+	created := "-"
+	if f.CreatedAt != nil {
+		created = f.CreatedAt.UTC().Format(time.RFC3339)
+	}
+	p.Printf("  %s  %s  %s  %s  %s", terminal.Printable(f.ID), terminal.Printable(f.Purpose), terminal.Size(f.Size), created, terminal.Printable(f.Name))
 }

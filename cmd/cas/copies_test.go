@@ -208,18 +208,21 @@ func TestDeleteIsSaidOnlyOnceItIsConfirmed(t *testing.T) {
 
 func TestReconcileTellsWhatItFound(t *testing.T) {
 	found := api.Reconciliation{
-		Provider: "kimi", Account: "abc@host", Remote: 7, Rows: 5, Foreign: 2,
-		Unknown:   []api.RemoteFile{{ID: "file_u", Name: "a-0123456789abcdef-1.txt", Size: 5, Purpose: "file-extract"}},
+		Provider: "kimi", Account: "abc@host", Remote: 8, Rows: 5, Foreign: 2,
+		Others:    api.OthersFiles{Files: 1, Bytes: 6, Examples: []api.RemoteFile{{ID: "file_o", Name: "b-cas9876543210-0123456789abcdef-1.txt", Size: 6, Purpose: "file-extract"}}},
+		Unknown:   []api.RemoteFile{{ID: "file_u", Name: "a-cas0123456789-0123456789abcdef-1.txt", Size: 5, Purpose: "file-extract"}},
 		Gone:      []api.Copy{aCopy("ready", "file_g")},
 		Elsewhere: []api.Copy{aCopy("ready", "file_e")},
 	}
-	dry := `kimi, account abc@host: 7 files there, 5 copies known here
-1 unknown: made by a casgate, and not known to this one; they would be deleted
-  file_u  file-extract  5 B  -  a-0123456789abcdef-1.txt
+	dry := `kimi, account abc@host: 8 files there, 5 copies known here
+1 unknown: made by this installation, and no copy names them; they would be deleted
+  file_u  file-extract  5 B  -  a-cas0123456789-0123456789abcdef-1.txt
 1 gone: not there any more; they would be marked lost, and made again when next asked for
   file_g  ` + wantedDigest.String() + ` at kimi (file-extract)
 1 elsewhere: at accounts that the present key doesn't open; nothing is done about them
     file_e  ` + wantedDigest.String() + ` at kimi (file-extract)
+1 of other casgates (6 B), such as these; they are left alone
+  file_o  file-extract  6 B  -  b-cas9876543210-0123456789abcdef-1.txt
 2 foreign: not made by a casgate; they are left alone
 nothing was changed; --apply repairs it
 `
@@ -237,7 +240,9 @@ nothing was changed; --apply repairs it
 		"repaired":            {failing(), exit.OK, applied, ""},
 		"half of it repaired": {failing("no"), exit.Partly, applied, "cas: kimi: no\n"},
 		"none of it repaired": {failing("no", "nor that"), exit.Failure, applied, "cas: kimi: no\ncas: kimi: nor that\n"},
-		"others' files alone": {func(r *api.Reconciliation) { r.Unknown, r.Gone, r.Elsewhere = nil, nil, nil }, exit.OK, "kimi, account abc@host: 7 files there, 5 copies known here\n2 foreign: not made by a casgate; they are left alone\nno differences\n", ""},
+		"others' files alone": {func(r *api.Reconciliation) {
+			r.Unknown, r.Gone, r.Elsewhere, r.Others = nil, nil, nil, api.OthersFiles{}
+		}, exit.OK, "kimi, account abc@host: 8 files there, 5 copies known here\n2 foreign: not made by a casgate; they are left alone\nno differences\n", ""},
 	} {
 		report := found
 		tt.change(&report)

@@ -52,15 +52,24 @@ type Reconciliation struct {
 	// Remote and Rows count the compared remote files and rows of the ledger.
 	Remote int `json:"remote"`
 	Rows   int `json:"rows"`
-	// Unknown are remote files that a casgate made, and that no row names. Gone are
-	// copies whose remote file doesn't exist. Elsewhere are copies at other accounts.
-	// Foreign counts the remote files of other programs.
+	// Unknown are remote files that this installation made, and that no row names. Others
+	// are the remote files of other installations of casgate. Gone are copies whose remote
+	// file doesn't exist. Elsewhere are copies at other accounts. Foreign counts the remote
+	// files of other programs.
 	Unknown   []RemoteFile `json:"unknown"`
+	Others    OthersFiles  `json:"others"`
 	Gone      []Copy       `json:"gone"`
 	Elsewhere []Copy       `json:"elsewhere"`
 	Foreign   int          `json:"foreign"`
 	// Failures are the differences that could not be repaired.
 	Failures []string `json:"failures,omitempty"`
+}
+
+// OthersFiles counts the remote files of other installations of casgate.
+type OthersFiles struct {
+	Files    int          `json:"files"`
+	Bytes    int64        `json:"bytes"`
+	Examples []RemoteFile `json:"examples"` // a few of them
 }
 
 // RemoteFile is a file as a provider lists it.

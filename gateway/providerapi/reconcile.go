@@ -10,6 +10,7 @@ import (
 	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
+	"casgate/providers"
 	"casgate/providers/replicator"
 )
 
@@ -33,17 +34,24 @@ func (h *Handlers) Reconcile(c echo.Context) error {
 		Applied:   report.Applied,
 		Remote:    report.Remote,
 		Rows:      report.Rows,
-		Unknown:   make([]api.RemoteFile, len(report.Unknown)),
+		Unknown:   remoteFiles(report.Unknown),
+		Others:    api.OthersFiles{Files: report.Others.Files, Bytes: report.Others.Bytes, Examples: remoteFiles(report.Others.Examples)},
 		Gone:      view.Copies(report.Gone),
 		Elsewhere: view.Copies(report.Elsewhere),
 		Foreign:   report.Foreign,
-	}
-	for i, f := range report.Unknown {
-		answer.Unknown[i] = api.RemoteFile{ID: f.ID, Name: f.Name, Size: f.Size, Purpose: f.Purpose, CreatedAt: view.OptionalTime(f.CreatedAt)}
 	}
 	for _, err := range report.Failures {
 		h.Log.Warn().Err(err).Str("operation_id", request.OperationID(c)).Str("provider", name).Msg("a reconciliation could not repair everything")
 		answer.Failures = append(answer.Failures, problem.Of(err, request.OperationID(c)).Detail)
 	}
 	return respond.JSON(c, http.StatusOK, answer)
+}
+
+// remoteFiles shapes files of a provider's list.
+func remoteFiles(files []providers.RemoteFile) []api.RemoteFile {
+	shown := make([]api.RemoteFile, len(files))
+	for i, f := range files {
+		shown[i] = api.RemoteFile{ID: f.ID, Name: f.Name, Size: f.Size, Purpose: f.Purpose, CreatedAt: view.OptionalTime(f.CreatedAt)}
+	}
+	return shown
 }

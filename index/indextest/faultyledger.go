@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/providers"
 	"casgate/providers/ledger"
 )
 
@@ -21,6 +22,7 @@ const (
 	OpCopiesAt         = "copies-at"
 	OpExtractedText    = "extracted-text"
 	OpSetExtractedText = "set-extracted-text"
+	OpMark             = "mark"
 )
 
 // FaultyLedger is a ledger whose calls fail as its hook says, see Faulty. The hook's
@@ -115,4 +117,9 @@ func (f *FaultyLedger) ExtractedText(ctx context.Context, k ledger.TextKey) (cas
 func (f *FaultyLedger) SetExtractedText(ctx context.Context, k ledger.TextKey, text cas.Digest) error {
 	_, err := pass(f, OpSetExtractedText, k.Digest, func() (struct{}, error) { return struct{}{}, f.inner.SetExtractedText(ctx, k, text) })
 	return err
+}
+
+// Mark implements ledger.Store.
+func (f *FaultyLedger) Mark(ctx context.Context) (providers.Mark, error) {
+	return pass(f, OpMark, cas.Digest{}, func() (providers.Mark, error) { return f.inner.Mark(ctx) })
 }

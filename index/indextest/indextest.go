@@ -68,6 +68,7 @@ type TimeSetter interface {
 // Run tests an index. Open is called for each test and returns one that is
 // migrated and empty, and closes it when the test ends.
 func Run(t *testing.T, open func(t *testing.T) Index) {
+	t.Run("Marks of two indexes", func(t *testing.T) { runTwoMarks(t, open) })
 	for _, group := range []struct {
 		name  string
 		tests []test
@@ -108,6 +109,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"CopyUsage", copyUsageTests},
 		{"CopiesAt", copiesAtTests},
 		{"ExtractedText", extractedTextTests},
+		{"Mark", markTests},
 		{"LedgerModel", ledgerModelTests},
 		{"CreateFile", createFileTests},
 		{"CommitFile", commitFileTests},

@@ -119,6 +119,7 @@ func ledgerCalls(x Index, w ledger.Wanted) map[string]func(ctx context.Context) 
 		"CopyUsage":      func(ctx context.Context) error { _, err := x.CopyUsage(ctx, account); return err },
 		"CopiesAt":       func(ctx context.Context) error { _, err := x.CopiesAt(ctx, provider, ledger.Key{}, 1); return err },
 		"ExtractedText":  func(ctx context.Context) error { _, err := x.ExtractedText(ctx, text); return err },
+		"Mark":           func(ctx context.Context) error { _, err := x.Mark(ctx); return err },
 		"SetExtractedText": func(ctx context.Context) error {
 			return x.SetExtractedText(ctx, text, k.Digest)
 		},

@@ -246,7 +246,7 @@ func TestRemoteNames(t *testing.T) {
 		"", "a.txt", `<>:"|?*/\`, `what? "yes" | no: *.txt`, "a/b/c?.txt", "line\r\nend.txt", "nul\x00.txt", "\u202eexe.txt",
 		strings.Repeat("长", 400) + ".txt", strings.Repeat("x", 400), "\xff\xfe.txt", "年度报告（终稿）.txt",
 	} {
-		if _, err := p.Upload(t.Context(), upload(providers.RemoteName(name, cas.DigestOf([]byte("x")), ".txt", 1<<62), "text/plain", "text")); err != nil {
+		if _, err := p.Upload(t.Context(), upload(providers.RemoteName("cas0123456789", name, cas.DigestOf([]byte("x")), ".txt", 1<<62), "text/plain", "text")); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	}

@@ -29,7 +29,7 @@ func upload(name, mediaType, text string) providers.Upload {
 
 // remoteName is the name of a copy's upload.
 func remoteName(fence int64) string {
-	return providers.RemoteName("report.txt", cas.DigestOf([]byte("text")), ".txt", fence)
+	return providers.RemoteName("cas0123456789", "report.txt", cas.DigestOf([]byte("text")), ".txt", fence)
 }
 
 // TestRequests: the two requests of an upload, with the key in a header, never in a URL,

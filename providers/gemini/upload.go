@@ -27,15 +27,17 @@ import (
 const maxDisplayName = 512
 
 // FileID returns the id that an upload under a remote name chooses: at most 40 characters
-// of a-z, 0-9 and dashes, with no dash at an end [C]. A remote name has the digest and the
-// fence of one attempt, so the id is the attempt's own, and an upload whose reply was lost
-// is found by one request. The id is empty for other names: then Gemini chooses.
+// of a-z, 0-9 and dashes, with no dash at an end [C]. It begins with the installation's
+// mark. A remote name has the digest and the fence of one attempt, so the id is the
+// attempt's own, and an upload whose reply was lost is found by one request. The id is
+// empty for other names: then Gemini chooses.
 func FileID(name string) string {
-	if _, ours := providers.ParseRemoteName(name); !ours {
+	parsed, marked := providers.ParseRemoteName(name)
+	if !marked {
 		return ""
 	}
 	sum := sha256.Sum256([]byte("casgate file\x00" + name))
-	return "cas-" + hex.EncodeToString(sum[:16])
+	return string(parsed.Mark) + "-" + hex.EncodeToString(sum[:13]) // 40 characters
 }
 
 // Upload implements providers.Provider. The display name is the remote name.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/providers"
 )
 
 // ErrNotFound: the ledger has no such copy.
@@ -69,6 +70,10 @@ type Store interface {
 
 	// SetExtractedText records the text of a blob, and replaces an earlier one.
 	SetExtractedText(ctx context.Context, k TextKey, text cas.Digest) error
+
+	// Mark returns the installation's mark. The first call makes it; all calls, by all
+	// gateways, return the same one.
+	Mark(ctx context.Context) (providers.Mark, error)
 }
 
 // EvictLeastUsed claims the copy of Store.LeastUsed for its deletion, as Evict does.

@@ -39,7 +39,7 @@ func (r *Replicator) removeRemote(ctx context.Context, p providers.Provider, c l
 	if !c.Uncertain {
 		return nil
 	}
-	left, err := leftovers(ctx, p, c)
+	left, err := r.leftovers(ctx, p, c)
 	if err != nil {
 		return err
 	}

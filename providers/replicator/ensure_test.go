@@ -129,7 +129,7 @@ func TestHit(t *testing.T) {
 	if err != nil || created || c.FileID != first.FileID {
 		t.Errorf("a second ensure gave %+v, created %t, %v", c, created, err)
 	}
-	if !strings.HasPrefix(first.RemoteName, "a-"+d.Hex()[:16]+"-") || !strings.HasSuffix(first.RemoteName, ".txt") {
+	if !strings.HasPrefix(first.RemoteName, "a-"+string(w.mark(t))+"-"+d.Hex()[:16]+"-") || !strings.HasSuffix(first.RemoteName, ".txt") {
 		t.Errorf("the remote name is %q", first.RemoteName)
 	}
 	for op, n := range map[providers.Op]int{providers.OpUpload: 1, providers.OpList: 0, providers.OpRetrieve: 0} {

@@ -457,8 +457,11 @@ func TestReconcile(t *testing.T) {
 	fine := ensure(t, r, want(w.put(t, "fine", "a.txt")))
 	gone := ensure(t, r, want(w.put(t, "gone", "a.txt")))
 	w.depot.forget(gone.FileID)
-	orphan := w.depot.store(providers.RemoteName("x", cas.DigestOf([]byte("orphan")), ".txt", 3), "docs", []byte("orphan"))
+	orphan := w.depot.store(providers.RemoteName(w.mark(t), "x", cas.DigestOf([]byte("orphan")), ".txt", 3), "docs", []byte("orphan"))
 	foreign := w.depot.store("mine.txt", "docs", []byte("of another client"))
+	// Names that are like those of a casgate, but without its mark.
+	lookalike := w.depot.store("trace-4bf92f3577b34da6-1.json", "docs", []byte("of another client"))
+	another := w.depot.store(providers.RemoteName("cas0123456789", "x", fine.Digest, ".txt", 4), "docs", []byte("of another casgate"))
 	// The file of an upload whose reply got lost, and that will be looked for.
 	pending := want(w.put(t, "pending", "a.txt"))
 	reply := fail(providers.OpUpload, providers.KindUnknown, "x", nil)
@@ -483,14 +486,15 @@ func TestReconcile(t *testing.T) {
 		if len(report.Unknown) != 1 || report.Unknown[0].ID != orphan.ID ||
 			len(report.Gone) != 1 || report.Gone[0].Key != gone.Key ||
 			len(report.Elsewhere) != 1 || report.Elsewhere[0].Key != elsewhere.Key ||
-			report.Foreign != 1 || len(report.Failures) > 0 || report.Applied != apply {
+			report.Foreign != 2 ||
+			report.Others.Files != 1 || report.Others.Bytes != 18 || len(report.Others.Examples) != 1 || report.Others.Examples[0].ID != another.ID || len(report.Failures) > 0 || report.Applied != apply {
 			t.Errorf("apply %t: %+v", apply, report)
 		}
 		if !apply && (!slices.Equal(before, w.depot.fileIDs()) || w.row(t, gone.Key).State != ledger.StateReady) {
 			t.Error("a dry run changed something")
 		}
 	}
-	if ids := w.depot.fileIDs(); slices.Contains(ids, orphan.ID) || !slices.Contains(ids, foreign.ID) || !slices.Contains(ids, fine.FileID) || len(ids) != 3 {
+	if ids := w.depot.fileIDs(); slices.Contains(ids, orphan.ID) || !slices.Contains(ids, foreign.ID) || !slices.Contains(ids, fine.FileID) || !slices.Contains(ids, lookalike.ID) || !slices.Contains(ids, another.ID) || len(ids) != 5 {
 		t.Errorf("files %v", ids)
 	}
 	if row := w.row(t, gone.Key); row.State != ledger.StateLost {

@@ -16,19 +16,39 @@ type Reconciliation struct {
 	Applied  bool
 	// Remote and Rows count the compared files and rows.
 	Remote, Rows int
-	// Unknown are remote files with the names of a casgate, but without a row. Applied:
-	// they were deleted.
+	// Unknown are remote files with this installation's mark in their names, but without a
+	// row. Applied: they were deleted.
 	Unknown []providers.RemoteFile
+	// Others are the remote files of other casgates. They don't change.
+	Others OthersFiles
 	// Gone are copies whose remote file is missing. Applied: they are lost, and uploaded
 	// again at the next request.
 	Gone []ledger.Copy
 	// Elsewhere are copies at other accounts of the provider, which the configured key
 	// can't list. They don't change.
 	Elsewhere []ledger.Copy
-	// Foreign counts the remote files of other programs. They don't change.
+	// Foreign counts the remote files of other programs, with names that have no mark.
+	// They don't change.
 	Foreign int
 	// Failures are the errors of applying the changes.
 	Failures []error
+}
+
+// OthersFiles counts remote files with the marks of other installations.
+type OthersFiles struct {
+	Files    int
+	Bytes    int64                  // 0 for a file whose list entry has no size
+	Examples []providers.RemoteFile // at most maxExamples
+}
+
+const maxExamples = 5
+
+func (o *OthersFiles) add(f providers.RemoteFile) {
+	o.Files++
+	o.Bytes += f.Size
+	if len(o.Examples) < maxExamples {
+		o.Examples = append(o.Examples, f)
+	}
 }
 
 // reconcilePage is how many rows one read returns.
@@ -49,6 +69,10 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 	}
 	about := p.Describe()
 	report := Reconciliation{Provider: provider, Account: about.Account, Applied: o.Apply}
+	mark, err := r.installationMark(ctx)
+	if err != nil {
+		return report, err
+	}
 
 	// The rows are read before the list and again after it. A missing file is gone only
 	// if its row was ready before the list. A file is unknown only if it has no row after
@@ -77,7 +101,7 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 		case c.Account != about.Account:
 			report.Elsewhere = append(report.Elsewhere, c)
 		case c.State == ledger.StateUploading, c.State == ledger.StatePending && c.Uncertain, c.State == ledger.StateDeleting:
-			inWork[providers.ParsedRemoteName{DigestHex: providers.RemoteNameDigest(c.Digest), Extension: c.Extension}] = true
+			inWork[providers.ParsedRemoteName{Mark: mark, DigestHex: providers.RemoteNameDigest(c.Digest), Extension: c.Extension}] = true
 			fallthrough
 		default:
 			named[c.FileID] = true
@@ -93,12 +117,14 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 		}
 	}
 	for _, f := range remote {
-		name, ours := providers.ParseRemoteName(f.Name)
+		name, marked := providers.ParseRemoteName(f.Name)
 		switch {
 		case named[f.ID]:
-		case !ours:
+		case !marked:
 			report.Foreign++
-		case inWork[providers.ParsedRemoteName{DigestHex: name.DigestHex, Extension: name.Extension}]:
+		case name.Mark != mark:
+			report.Others.add(f)
+		case inWork[providers.ParsedRemoteName{Mark: mark, DigestHex: name.DigestHex, Extension: name.Extension}]:
 			// A running or later attempt adopts or deletes it.
 		default:
 			report.Unknown = append(report.Unknown, f)

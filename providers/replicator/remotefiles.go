@@ -13,7 +13,7 @@ import (
 // leftovers returns the remote files of all attempts of a copy, by their names. It
 // reads the whole list before it returns, since an open list occupies one of the
 // account's slots. If lists don't contain the purpose's files, it returns none.
-func leftovers(ctx context.Context, p providers.Provider, c ledger.Copy) ([]providers.RemoteFile, error) {
+func (r *Replicator) leftovers(ctx context.Context, p providers.Provider, c ledger.Copy) ([]providers.RemoteFile, error) {
 	purpose, err := p.Describe().Purpose(c.Purpose, "")
 	if err != nil {
 		purpose = providers.Purpose{Name: c.Purpose} // the purpose was configured when the copy was made
@@ -21,12 +21,16 @@ func leftovers(ctx context.Context, p providers.Provider, c ledger.Copy) ([]prov
 	if purpose.Unlisted {
 		return nil, nil
 	}
+	mark, err := r.installationMark(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var files []providers.RemoteFile
 	for f, err := range p.List(ctx, c.Purpose) {
 		if err != nil {
 			return nil, err
 		}
-		if name, ours := providers.ParseRemoteName(f.Name); ours && matches(c, name, f, purpose) {
+		if name, marked := providers.ParseRemoteName(f.Name); marked && name.Mark == mark && matches(c, name, f, purpose) {
 			files = append(files, f)
 		}
 	}
@@ -47,7 +51,7 @@ func (r *Replicator) findEarlier(ctx context.Context, j job, c ledger.Copy) (pro
 	}
 	var best providers.RemoteFile
 	var bestFence int64
-	left, err := leftovers(ctx, j.provider, c)
+	left, err := r.leftovers(ctx, j.provider, c)
 	if err != nil {
 		return providers.RemoteFile{}, false, err
 	}
@@ -121,7 +125,7 @@ func (r *Replicator) discard(j job, id string) {
 // discardUnknown deletes the file of an interrupted upload if it exists: the file with
 // this claim's fence in its name.
 func (r *Replicator) discardUnknown(ctx context.Context, j job, c ledger.Copy, keep string) {
-	left, err := leftovers(ctx, j.provider, c)
+	left, err := r.leftovers(ctx, j.provider, c)
 	if err != nil {
 		r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("could not search for a file that may be left; a reconcile will find it")
 		return

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -43,6 +44,7 @@ type Replicator struct {
 	changes    *changes
 	uses       *uses
 	budget     *sendBudget
+	mark       atomic.Pointer[providers.Mark] // see installationMark
 	requesters *requesters
 	nudge      chan struct{} // a value means that the ledger has work
 
@@ -134,6 +136,20 @@ func (r *Replicator) account(provider string) (providers.Guarded, error) {
 		known = "there are " + strings.Join(r.names, ", ")
 	}
 	return nil, fmt.Errorf("%w: %q; %s", providers.ErrProviderNotFound, provider, known)
+}
+
+// installationMark returns the mark of this installation. It asks the index at the first
+// call, and not when the replicator starts: a gateway starts without its index, too.
+func (r *Replicator) installationMark(ctx context.Context) (providers.Mark, error) {
+	if known := r.mark.Load(); known != nil {
+		return *known, nil
+	}
+	mark, err := r.ledger.Mark(ctx)
+	if err != nil {
+		return "", err
+	}
+	r.mark.Store(&mark)
+	return mark, nil
 }
 
 // wake makes the queue read the ledger now.

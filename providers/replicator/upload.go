@@ -79,7 +79,11 @@ func (r *Replicator) findOrUpload(ctx context.Context, j job, c ledger.Copy) (pr
 
 // upload sends the blob.
 func (r *Replicator) upload(ctx context.Context, j job, c ledger.Copy) (providers.RemoteFile, error) {
-	name := providers.RemoteName(c.Name, c.Digest, c.Extension, c.Fence)
+	mark, err := r.installationMark(ctx)
+	if err != nil {
+		return providers.RemoteFile{}, err
+	}
+	name := providers.RemoteName(mark, c.Name, c.Digest, c.Extension, c.Fence)
 	var sent atomic.Int64
 	f, err := j.provider.Upload(ctx, providers.Upload{
 		Purpose:   c.Purpose,

@@ -128,6 +128,16 @@ func (w *world) row(t testing.TB, k ledger.Key) ledger.Copy {
 	return c
 }
 
+// mark returns the installation's mark.
+func (w *world) mark(t testing.TB) providers.Mark {
+	t.Helper()
+	m, err := w.ledger.Mark(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 var eventually = castest.Eventually
 
 // gate holds calls until it is opened.
