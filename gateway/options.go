@@ -41,7 +41,7 @@ type Options struct {
 	// Records reads the journal. Nil: it looks empty.
 	Records JournalIndex
 	// CopyWait is how long a request waits for work on a copy if it names no time itself.
-	// After that the answer is 202, and the work goes on. Default 1 min.
+	// After that the answer is 202, and the work goes on. Default 25 s: many proxies wait 30 or 60 s.
 	CopyWait time.Duration
 	// PublicURL is what hash URLs are built from, without a slash at the end.
 	PublicURL string
@@ -80,7 +80,7 @@ func withDefaults(o Options) (Options, error) {
 		return o, fmt.Errorf("public URL %q is not a URL such as https://files.example.com", o.PublicURL)
 	}
 	o.PublicURL = strings.TrimRight(o.PublicURL, "/")
-	o.CopyWait = cmp.Or(o.CopyWait, time.Minute)
+	o.CopyWait = cmp.Or(o.CopyWait, 25*time.Second)
 	o.MaxUploads = cmp.Or(o.MaxUploads, 256)
 	o.MinBodyRate = cmp.Or(o.MinBodyRate, 1024)
 	o.BodyWindow = cmp.Or(o.BodyWindow, 30*time.Second)

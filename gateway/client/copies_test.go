@@ -42,7 +42,7 @@ func TestWhatIsSentAboutCopies(t *testing.T) {
 	}{
 		"ensure": {
 			func() error { _, err := c.Blob(d).EnsureCopy(ctx, "kimi", client.EnsureOptions{}); return err },
-			seen{Method: "PUT", URI: blob + "/copies/kimi"},
+			seen{Method: "PUT", URI: blob + "/copies/kimi", Prefer: "wait=20"},
 		},
 		"ensure, with everything": {
 			func() error {
@@ -53,7 +53,7 @@ func TestWhatIsSentAboutCopies(t *testing.T) {
 		},
 		"lost": {
 			func() error { _, err := c.Blob(d).ReportLost(ctx, "kimi", "file_1", options); return err },
-			seen{Method: "POST", URI: blob + "/copies/kimi/lost?name=a+b.md&purpose=file-extract", Body: `{"provider_file_id":"file_1"}`},
+			seen{Method: "POST", URI: blob + "/copies/kimi/lost?name=a+b.md&purpose=file-extract", Prefer: "wait=20", Body: `{"provider_file_id":"file_1"}`},
 		},
 		"copies":    {func() error { _, err := c.Blob(d).Copies(ctx); return err }, seen{Method: "GET", URI: blob + "/copies"}},
 		"copy":      {func() error { _, err := c.Blob(d).Copy(ctx, "kimi", options); return err }, seen{Method: "GET", URI: blob + "/copies/kimi?name=a+b.md&purpose=file-extract"}},
@@ -246,4 +246,22 @@ func TestTextIsVerified(t *testing.T) {
 	if got, err := read(); err == nil {
 		t.Errorf("an answer without a digest: %q", got)
 	}
+}
+
+// A proxy that waits less long than the gateway answers 504. To ask again is safe.
+func TestProxyTimesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := func(status int) step {
+			return func(*http.Request) (*http.Response, error) { return response(status, "text/html", "Time-out"), nil }
+		}
+		s := &script{t: t, steps: []step{late(504), late(502), succeed(api.Copy{State: "ready"})}}
+		if made, err := s.client().Blob(cas.Digest{}).EnsureCopy(t.Context(), "kimi", client.EnsureOptions{}); err != nil || made.State != "ready" {
+			t.Errorf("%+v, %v, after %d attempts", made, err, len(s.at))
+		}
+		s = &script{t: t, steps: []step{late(504)}}
+		_, err := s.client().Blob(cas.Digest{}).DeleteCopies(t.Context(), "kimi", "")
+		if err == nil || strings.Contains(err.Error(), "is the URL right") || !strings.Contains(err.Error(), "a proxy before") {
+			t.Errorf("a delete: %v", err)
+		}
+	})
 }

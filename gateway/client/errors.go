@@ -85,7 +85,11 @@ func answerError(r *request, base string, res *http.Response) error {
 		if p.Code == problem.BlobNotFound {
 			p.Title = cas.ErrBlobNotFound.Error()
 		}
-	case !e.read(res):
+	case !e.read(res) && isProxyFailure(res.StatusCode):
+		*p = problem.Details{Detail: fmt.Sprintf(
+			"a proxy before %s answered %s with %s: the gateway was not reached, or took longer than the proxy waits",
+			base, statusText(res.StatusCode), contentTypeText(res.Header))}
+	case p.Code == "":
 		*p = problem.Details{Detail: fmt.Sprintf(
 			"%s answered %s with %s, which is not how a gateway answers; is the URL right, and what lies between?",
 			base, statusText(res.StatusCode), contentTypeText(res.Header))}
@@ -136,6 +140,11 @@ func (e *Error) takeFileError(body api.ErrorBody, h http.Header) {
 	if body.Param != nil {
 		e.Problem.Param = *body.Param
 	}
+}
+
+// isProxyFailure reports whether a status is one that proxies answer themselves.
+func isProxyFailure(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusGatewayTimeout
 }
 
 // isTransient reports whether a status means that the request may succeed later.

@@ -56,6 +56,11 @@ func (o Owner) Copy(ctx context.Context, provider string, options CopyOptions) (
 	return found, err
 }
 
+// copyWait asks for an answer well before a proxy between client and gateway gives up,
+// which many do after 30 or 60 seconds. The client then goes on by asking for the
+// operation.
+const copyWait = "wait=20"
+
 // EnsureOptions say how to make a copy.
 type EnsureOptions struct {
 	CopyOptions
@@ -78,6 +83,7 @@ func (o Owner) EnsureCopy(ctx context.Context, provider string, options EnsureOp
 	if options.Retry {
 		r.query.Set("retry", "true")
 	}
+	r.header.Set("Prefer", copyWait)
 	if options.Async {
 		r.header.Set("Prefer", "respond-async")
 	}
@@ -103,6 +109,7 @@ func (o Owner) ReportLost(ctx context.Context, provider, fileID string, options 
 	if err := r.jsonBody(api.LostReport{ProviderFileID: fileID}); err != nil {
 		return api.Copy{}, err
 	}
+	r.header.Set("Prefer", copyWait)
 	made, status, err := o.client.doCopy(ctx, r)
 	if err != nil || status != http.StatusAccepted {
 		return made, err

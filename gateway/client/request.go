@@ -93,7 +93,8 @@ func retryWait(err error, attempt int) (time.Duration, bool) {
 	switch e.Problem.Status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 	default:
-		if e.Problem.Code != problem.CopyInProgress {
+		// A proxy's 502 or 504 has no code: the work may go on behind it.
+		if e.Problem.Code != problem.CopyInProgress && (e.Problem.Code != "" || !isProxyFailure(e.Problem.Status)) {
 			return 0, false
 		}
 	}
