@@ -26,3 +26,8 @@ func (emptyJournal) Records(context.Context, journal.Query) ([]journal.Entry, er
 func (emptyJournal) Record(context.Context, string) (journal.Entry, error) {
 	return journal.Entry{}, journal.ErrNotFound
 }
+
+// noTexts are the texts of a gateway that knows none.
+type noTexts struct{}
+
+func (noTexts) Condemn(context.Context, cas.Digest) ([]cas.ReleasedText, error) { return nil, nil }

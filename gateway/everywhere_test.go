@@ -216,6 +216,62 @@ func TestDeleteBlobEverywhere(t *testing.T) {
 	})
 }
 
+// text returns the digest of the text that Kimi extracts from a blob.
+func (s *server) text(d cas.Digest) cas.Digest {
+	s.t.Helper()
+	a := s.do("GET", s.path(d)+"/text", nil)
+	if a.StatusCode != 200 {
+		s.t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	text := cas.DigestOf(a.body)
+	s.wantBlob(a.body)
+	return text
+}
+
+// wantTexts fails the test unless the answer lists exactly these texts.
+func wantTexts(t *testing.T, what string, got []api.ReleasedText, want ...api.ReleasedText) {
+	t.Helper()
+	if got == nil || !slices.Equal(got, want) {
+		t.Errorf("%s are %+v; want %+v", what, got, want)
+	}
+}
+
+// The texts extracted from a blob go with it, unless something else needs them.
+func TestDeleteEverywhereDeletesTexts(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, _ := startCopier(t, p, nil, nil)
+		file := s.newFile("alone.txt", "alone")
+		text := s.text(file.Digest())
+		gone := s.deleteEverywhere(file.ID, 200)
+		wantTexts(t, "the texts", gone.Texts, []api.ReleasedText{{Digest: text, State: "condemned"}}...)
+		s.do("GET", s.path(text), nil).wantProblem(t, 404, problem.BlobNotFound)
+
+		// Of two blobs with the same text, the last one takes it along.
+		first, second := s.putNamed("Shared", "x.txt"), s.putNamed("shared", "x.txt")
+		shared := s.text(first)
+		if s.text(second) != shared {
+			t.Fatal("the texts differ")
+		}
+		for _, state := range []string{api.BlobKept, "condemned"} {
+			a := s.do("DELETE", s.path(first)+"?everywhere=true", nil)
+			gone := decode[api.DeletedEverywhere](t, a)
+			wantTexts(t, "the texts", gone.Texts, []api.ReleasedText{{Digest: shared, State: state}}...)
+			first = second
+		}
+		s.do("GET", s.path(shared), nil).wantProblem(t, 404, problem.BlobNotFound)
+
+		// A text to which a file refers stays, and so do all if the blob stays.
+		d := s.putNamed("needed", "x.txt")
+		needed := s.text(d)
+		s.newFile("needed-too.txt", "NEEDED")
+		one, other := s.newFile("one.txt", "needed"), s.newFile("other.txt", "needed")
+		wantTexts(t, "the texts of a blob that stays", s.deleteEverywhere(one.ID, 200).Texts, []api.ReleasedText{}...)
+		wantTexts(t, "the texts", s.deleteEverywhere(other.ID, 200).Texts, []api.ReleasedText{{Digest: needed, State: api.BlobKept}}...)
+		s.wantBlob([]byte("NEEDED"))
+		wantNoPanic(t, s)
+	})
+}
+
 func TestDeleteEverywhereNeedsBothScopes(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s, _ := startCopier(t, p, nil, nil)
@@ -246,7 +302,7 @@ func TestDeleteEverywhereIsCutShort(t *testing.T) {
 						return applied, cas.ErrIndexUnavailable
 					}
 					return false, nil
-				}), x, x, x, x}
+				}), x, x, x, x, x}
 				s, kimi := startCopier(t, p, nil, nil)
 				file := s.newFile("a.txt", "some text")
 				s.ensure(file.Digest(), "kimi")

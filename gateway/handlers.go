@@ -61,7 +61,7 @@ func newHandlers(o Options, p parts) *handlers {
 		Targets: targets, Uploads: uploads, URLs: urls,
 	}
 	h.copies = &copyapi.Handlers{Store: o.Store, Copies: o.Copies, Targets: targets, Waits: waits, URLs: urls}
-	h.deletes = &deleteapi.Handlers{Store: o.Store, Files: o.Files, Copies: o.Copies, Targets: targets, Waits: waits, URLs: urls}
+	h.deletes = &deleteapi.Handlers{Store: o.Store, Files: o.Files, Copies: o.Copies, Texts: o.Texts, Targets: targets, Waits: waits, URLs: urls}
 	h.providers = &providerapi.Handlers{Copies: o.Copies, Log: o.Log}
 	h.operations = &operationapi.Handlers{Copies: o.Copies, Journal: o.Records, Lost: lostRecords(o.Journal)}
 	h.health = &healthapi.Handlers{Store: o.Store, Copies: o.Copies, OpenAPI: openAPI, Log: o.Log}

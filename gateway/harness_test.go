@@ -58,6 +58,7 @@ type parts struct {
 type testIndex interface {
 	cas.Index
 	cas.FileIndex
+	cas.TextIndex
 	gateway.AccessIndex
 	ledger.Store
 	journal.Store
@@ -73,13 +74,14 @@ type overlay struct {
 	journal.Store
 	tokens testIndex
 	cas.Index
+	cas.TextIndex
 }
 
 // ledgerStore lets overlay embed two interfaces called Store.
 type ledgerStore = ledger.Store
 
 // over puts blobs in front of x.
-func over(x testIndex, blobs cas.Index) testIndex { return overlay{x, x, x, x, x, blobs} }
+func over(x testIndex, blobs cas.Index) testIndex { return overlay{x, x, x, x, x, blobs, x} }
 
 func (o overlay) CreateToken(ctx context.Context, t access.Token) (access.Token, error) {
 	return o.tokens.CreateToken(ctx, t)
@@ -343,7 +345,7 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 		t.Fatal(err)
 	}
 	s.url = "http://" + ln.Addr().String()
-	o := gateway.Options{Access: p.index, Journal: s.journal, Records: p.index, PublicURL: s.url, Log: log}
+	o := gateway.Options{Access: p.index, Journal: s.journal, Records: p.index, Texts: cas.Texts{Index: p.index, Blobs: cached}, PublicURL: s.url, Log: log}
 	so := cas.Options{SpoolDir: t.TempDir(), VerifiedFor: time.Hour, Log: log}
 	if change != nil {
 		change(&o, &so)

@@ -13,6 +13,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/journal"
 	"casgate/gateway/auth"
+	"casgate/gateway/deleteapi"
 	"casgate/gateway/operationapi"
 	"casgate/gateway/request"
 	"casgate/providers/replicator"
@@ -35,6 +36,9 @@ type Options struct {
 	// Copies keeps copies at providers; the caller calls its Run and Close. Nil: this
 	// gateway knows no provider.
 	Copies *replicator.Replicator
+	// Texts condemns the texts extracted from a blob that is deleted everywhere. Nil: they
+	// stay.
+	Texts deleteapi.Texts
 	// Journal takes a record of every operation; the caller calls its Run. Nil: nothing
 	// is recorded.
 	Journal *journal.Writer
@@ -95,6 +99,9 @@ func withDefaults(o Options) (Options, error) {
 		if o.Copies, err = replicator.New(replicator.Options{Blobs: o.Store, Ledger: emptyLedger{}}); err != nil {
 			return o, err
 		}
+	}
+	if o.Texts == nil {
+		o.Texts = noTexts{}
 	}
 	if o.Records == nil {
 		o.Records = emptyJournal{}

@@ -153,5 +153,6 @@ func (r fileRemoval) removeEverywhere(ctx context.Context, id string, wait argum
 	if _, err := fmt.Fprintf(r.shown.Stdout(), "%s deleted\n", gone.Blob.Digest); err != nil {
 		return err
 	}
+	report.NoteTexts(r.shown, gone.Texts)
 	return report.Deletes{Shown: r.shown, Tally: r.results}.Print(gone.Copies)
 }

@@ -25,7 +25,7 @@ type rmCmd struct {
 
 // Help returns the text that --help adds.
 func (rmCmd) Help() string {
-	return `Without --everywhere the copies at providers stay. A copy counts as deleted only after its provider has confirmed it. Until then the gateway keeps trying, and the exit code is 9. --everywhere also deletes the remaining copies of a blob that is deleted already.`
+	return `Without --everywhere the copies at providers stay until the bytes are deleted, after the grace period. With it, the texts that providers extracted are deleted too, if nothing else needs them. A copy counts as deleted only after its provider has confirmed it. Until then the gateway keeps trying, and the exit code is 9. --everywhere also deletes the remaining copies of a blob that is deleted already.`
 }
 
 // Run deletes the blobs, one after the other.
@@ -54,7 +54,7 @@ func (c *rmCmd) Run(ctx context.Context, std terminal.Streams) error {
 
 // remove deletes a blob. It returns an error only if the command must stop.
 func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *terminal.Progress, results *report.Tally, d cas.Digest) error {
-	copies, err := c.ask(ctx, gateway, shown, d)
+	gone, err := c.ask(ctx, gateway, shown, d)
 	if report.StopsAll(ctx, err) {
 		return report.Advise(err)
 	}
@@ -70,19 +70,20 @@ func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *termi
 	if _, err := fmt.Fprintf(shown.Stdout(), "%s deleted\n", d); err != nil {
 		return err
 	}
-	return report.Deletes{Shown: shown, Tally: results}.Print(copies)
+	report.NoteTexts(shown, gone.Texts)
+	return report.Deletes{Shown: shown, Tally: results}.Print(gone.Copies)
 }
 
-// ask asks the gateway to delete a blob. With Everywhere it returns the copies, which are
-// deleted too.
-func (c *rmCmd) ask(ctx context.Context, gateway *client.Client, shown *terminal.Progress, d cas.Digest) ([]api.Copy, error) {
+// ask asks the gateway to delete a blob. With Everywhere it returns the copies and texts,
+// which are deleted too.
+func (c *rmCmd) ask(ctx context.Context, gateway *client.Client, shown *terminal.Progress, d cas.Digest) (api.DeletedEverywhere, error) {
 	if !c.Everywhere {
-		return nil, gateway.Blob(d).Delete(ctx, client.DeleteOptions{Force: c.Force})
+		return api.DeletedEverywhere{}, gateway.Blob(d).Delete(ctx, client.DeleteOptions{Force: c.Force})
 	}
 	defer shown.Waiting("deleting", d.Short())()
 	gone, err := gateway.Blob(d).DeleteEverywhere(ctx, client.EverywhereOptions{Force: c.Force})
 	if gone.State != "" && ctx.Err() == nil {
-		return gone.Copies, nil // their states say what is left
+		return gone, nil // the states of the copies say what is left
 	}
-	return gone.Copies, err
+	return gone, err
 }

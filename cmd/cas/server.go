@@ -190,13 +190,16 @@ func (s *server) signURL(ctx context.Context, r replicator.URLRequest) (string, 
 func (s *server) openCollector(context.Context) error {
 	var err error
 	s.collector, err = wiring.OpenCollector(s.Collection, collector.Options{
-		Index: s.index, Objects: s.objects, Texts: cas.Texts{Index: s.index, Blobs: s.blobs},
+		Index: s.index, Objects: s.objects, Texts: s.texts(),
 		Copies:   wiring.CollectedCopies{Replicator: s.copies.Replicator, Actor: journal.ActorGateway},
 		Interval: s.GCInterval, Lease: hooks.lease, OnStep: hooks.onCollectorStep, Log: s.log,
 		Notify: wiring.RecordCollected(s.records),
 	}, s.registry)
 	return err
 }
+
+// texts deletes the texts extracted from deleted blobs.
+func (s *server) texts() cas.Texts { return cas.Texts{Index: s.index, Blobs: s.blobs} }
 
 // openGateway joins the parts to a gateway.
 func (s *server) openGateway(context.Context) error {
@@ -208,7 +211,7 @@ func (s *server) openGateway(context.Context) error {
 	})
 	var err error
 	s.gateway, err = gateway.New(gateway.Options{
-		Store: s.store, Files: s.files, Access: s.index, Copies: s.copies.Replicator,
+		Store: s.store, Files: s.files, Access: s.index, Copies: s.copies.Replicator, Texts: s.texts(),
 		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, PublicURL: s.publicURL,
 		NoAuth: s.Auth == "none", PublicRead: s.PublicRead,
 		Log: s.log, Registry: s.registry,

@@ -13,6 +13,16 @@ type FileDeletedEverywhere struct {
 	// provider has confirmed, and deleting if the gateway keeps trying. Copies in other
 	// states stay, because the blob stays.
 	Copies []Copy `json:"copies"`
+	// Texts are the texts that providers extracted from the blob, if it was deleted.
+	Texts []ReleasedText `json:"texts"`
+}
+
+// ReleasedText says whether an extracted text was deleted with its blob.
+type ReleasedText struct {
+	Digest cas.Digest `json:"digest"`
+	// State is cas.StateCondemned, or BlobKept if files refer to the text, or another blob
+	// has the same text.
+	State string `json:"state"`
 }
 
 // ReleasedBlob says whether the blob of a file was deleted with the file.
@@ -26,7 +36,7 @@ type ReleasedBlob struct {
 }
 
 // BlobKept is the state of a blob that was not deleted with its file, because other
-// files refer to it.
+// files refer to it, or of a text that something else needs.
 const BlobKept = "kept"
 
 // DeletedEverywhere is the answer of DELETE /v1/blobs/{digest}?everywhere=true.
@@ -34,4 +44,6 @@ type DeletedEverywhere struct {
 	Deleted
 	// Copies are deleted, or deleting if the provider has not confirmed yet.
 	Copies []Copy `json:"copies"`
+	// Texts are the texts that providers extracted from the blob.
+	Texts []ReleasedText `json:"texts"`
 }

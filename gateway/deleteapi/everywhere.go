@@ -27,7 +27,9 @@ import (
 //     be repeated with the same id. After it the blob can't be found, and no further
 //     copy begins.
 //  3. Copies that began in between are marked.
-//  4. The providers are asked. A copy is "deleted" when its provider has confirmed it.
+//  4. The texts that providers extracted from the blob are condemned, if nothing else
+//     needs them. If the process dies before that, the collector does it.
+//  5. The providers are asked. A copy is "deleted" when its provider has confirmed it.
 //
 // A read that has begun goes on to its end: the bytes stay for the collector's grace
 // period.
@@ -52,7 +54,7 @@ func (h *Handlers) fileEverywhere(c echo.Context, id string) error {
 	}
 	file := released.file
 	request.StateOf(c).Record.Digest = file.Digest
-	answer := api.FileDeletedEverywhere{FileDeleted: fileDeleted(id), Copies: []api.Copy{}}
+	answer := api.FileDeletedEverywhere{FileDeleted: fileDeleted(id), Copies: []api.Copy{}, Texts: []api.ReleasedText{}}
 	if file.IsPending() {
 		return respond.JSON(c, http.StatusOK, answer)
 	}
@@ -67,6 +69,9 @@ func (h *Handlers) fileEverywhere(c echo.Context, id string) error {
 		}
 		answer.Copies = view.Copies(kept)
 		return respond.JSON(c, http.StatusOK, answer)
+	}
+	if answer.Texts, err = h.condemnTexts(ctx, file.Digest); err != nil {
+		return err
 	}
 	rows := h.waitFor(c, released.removal)
 	answer.Copies = view.Copies(rows)
@@ -159,10 +164,30 @@ func (h *Handlers) blobEverywhere(c echo.Context, d cas.Digest, force bool) erro
 	if err != nil {
 		return err
 	}
+	texts, err := h.condemnTexts(ctx, d)
+	if err != nil {
+		return err
+	}
 	rows := h.waitFor(c, removal)
 	return h.answerRemoved(c, rows, api.DeletedEverywhere{
-		Deleted: api.Deleted{Digest: d, State: cas.StateCondemned}, Copies: view.Copies(rows),
+		Deleted: api.Deleted{Digest: d, State: cas.StateCondemned}, Copies: view.Copies(rows), Texts: texts,
 	})
+}
+
+// condemnTexts condemns the texts of a deleted blob that nothing else needs.
+func (h *Handlers) condemnTexts(ctx context.Context, d cas.Digest) ([]api.ReleasedText, error) {
+	released, err := h.Texts.Condemn(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	texts := make([]api.ReleasedText, len(released))
+	for i, text := range released {
+		texts[i] = api.ReleasedText{Digest: text.Digest, State: api.BlobKept}
+		if text.Condemned {
+			texts[i].State = string(cas.StateCondemned)
+		}
+	}
+	return texts, nil
 }
 
 // checkUnused refuses to delete a blob that files refer to.

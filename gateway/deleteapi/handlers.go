@@ -40,11 +40,17 @@ type Copies interface {
 	RemoveAll(ctx context.Context, q replicator.Request, release func() error) (*replicator.Removal, error)
 }
 
+// Texts condemns the texts that were extracted from blobs.
+type Texts interface {
+	Condemn(ctx context.Context, d cas.Digest) ([]cas.ReleasedText, error)
+}
+
 // Handlers answers requests that delete.
 type Handlers struct {
 	Store   Store
 	Files   Files
 	Copies  Copies
+	Texts   Texts
 	Targets blobtarget.Finder
 	Waits   request.Waits
 	URLs    view.URLs

@@ -76,6 +76,17 @@ func notDeleted(c api.Copy) error {
 	return exit.With(exit.UnderWay, fmt.Errorf("%s has not confirmed the delete yet%s; the gateway keeps trying", c.Provider, reason))
 }
 
+// NoteTexts notes whether the texts extracted from a deleted blob were deleted too.
+func NoteTexts(shown *terminal.Progress, texts []api.ReleasedText) {
+	for _, text := range texts {
+		if text.State == api.BlobKept {
+			shown.Note("its extracted text %s stays: files or another blob need it", text.Digest)
+		} else {
+			shown.Note("its extracted text %s is deleted, too", text.Digest)
+		}
+	}
+}
+
 // Deletes reports the deletes of copies.
 type Deletes struct {
 	Shown *terminal.Progress
