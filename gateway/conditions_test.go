@@ -2,9 +2,11 @@ package gateway_test
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -202,5 +204,57 @@ func TestLongNames(t *testing.T) {
 		if f := decode[api.File](t, named); named.StatusCode != 200 || f.Filename != "report.txt" {
 			t.Errorf("with a field filename: %d %s", named.StatusCode, named.body)
 		}
+	})
+}
+
+// The gateway speaks HTTP/2 without TLS, many requests over one connection.
+func TestHTTP2WithoutTLS(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		var protocols http.Protocols
+		protocols.SetUnencryptedHTTP2(true)
+		transport := &http.Transport{Protocols: &protocols}
+		defer transport.CloseIdleConnections()
+		httpClient := &http.Client{Transport: transport}
+		send := func(method, path string, body []byte, fields ...string) (*http.Response, []byte, error) {
+			req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, bytes.NewReader(body))
+			if err != nil {
+				return nil, nil, err
+			}
+			req.Header.Set("Authorization", "Bearer "+s.token)
+			for i := 0; i < len(fields); i += 2 {
+				req.Header.Set(fields[i], fields[i+1])
+			}
+			resp, err := httpClient.Do(req)
+			if err != nil {
+				return nil, nil, err
+			}
+			defer resp.Body.Close()
+			got, err := io.ReadAll(resp.Body)
+			return resp, got, err
+		}
+		var all sync.WaitGroup
+		for _, size := range []int{0, 10, 4096, 300_000, 3 << 20} {
+			all.Go(func() {
+				content := random(size)
+				path := s.path(cas.DigestOf(content))
+				if resp, body, err := send("PUT", path, content); err != nil || resp.ProtoMajor != 2 || resp.StatusCode != 201 {
+					t.Errorf("PUT of %d bytes: %v, %v: %s", size, resp, err, body)
+					return
+				}
+				for range 5 { // the later ones from memory
+					resp, got, err := send("GET", path, nil)
+					if err != nil || resp.StatusCode != 200 || !bytes.Equal(got, content) || resp.Header.Get("ETag") == "" {
+						t.Errorf("GET of %d bytes: %v, %v", size, resp, err)
+					}
+				}
+				if size > 10 {
+					if resp, got, err := send("GET", path, nil, "Range", "bytes=2-5"); err != nil || resp.StatusCode != 206 || !bytes.Equal(got, content[2:6]) {
+						t.Errorf("a range of %d bytes: %v, %v", size, resp, err)
+					}
+				}
+			})
+		}
+		all.Wait()
 	})
 }

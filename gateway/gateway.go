@@ -55,8 +55,13 @@ func New(o Options) (*Gateway, error) {
 	})
 	g.handlers = newHandlers(o, parts{auth: g.auth, recorder: g.recorder, stopping: stopping, urls: urls})
 	g.setUpEcho(urls)
+	// HTTP/2 without TLS, as proxies and service meshes speak it (RFC 9113, section 3.3).
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
 	g.server = &http.Server{
 		Handler:           g.echo,
+		Protocols:         &protocols,
 		ReadHeaderTimeout: o.HeaderTimeout,
 		IdleTimeout:       o.IdleTimeout,
 		MaxHeaderBytes:    64 << 10,

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,5 +143,17 @@ func TestSameBytesThroughTwoProcesses(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the other gateway still serves the deleted blob")
 		}
+	}
+}
+
+// SIGHUP, which a closed terminal sends, ends the gateway as orderly as SIGTERM does.
+func TestHangupIsAnOrderlyStop(t *testing.T) {
+	p := serveProcess(t, casCommand(t, embeddedEnv(t), "serve"))
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	<-p.read
+	if err := p.cmd.Wait(); err != nil || !strings.Contains(p.log(), "stopping") {
+		t.Errorf("%v\n%s", err, p.log())
 	}
 }

@@ -76,7 +76,7 @@ func Blob(c echo.Context, store Opener, blob cas.Blob, o BlobOptions) error {
 		status = http.StatusPartialContent
 		h.Set("Content-Range", part.ContentRange(blob.Size))
 	}
-	return send.Blob(req.Context(), writer{c.Response()}, send.Answer{Status: status, Header: fields, Content: content})
+	return send.Blob(req.Context(), writer{c.Response()}, send.Answer{Status: status, Header: fields, Content: content, Shared: req.ProtoMajor > 1})
 }
 
 // isCurrent reports whether the client has the blob already, by If-None-Match or, if

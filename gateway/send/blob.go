@@ -17,6 +17,8 @@ type Answer struct {
 	Status  int
 	Header  Header
 	Content *cas.Content
+	// Shared: the connection carries other answers at the same time, as in HTTP/2.
+	Shared bool
 }
 
 // Blob writes the answer to w, whose ReadFrom, if it has one, must reach net/http's
@@ -29,7 +31,7 @@ type Answer struct {
 func Blob(ctx context.Context, w http.ResponseWriter, a Answer) error {
 	header := w.Header()
 	header["Content-Length"] = []string{strconv.FormatInt(a.Content.Length, 10)}
-	if conn := connOf(ctx); conn != nil && len(a.Content.Bytes) > 0 && a.Header.isSafe() {
+	if conn := connOf(ctx); conn != nil && !a.Shared && len(a.Content.Bytes) > 0 && a.Header.isSafe() {
 		conn.announce(len(a.Content.Bytes), a.Header)
 	} else {
 		a.Header.AddTo(header)
