@@ -31,7 +31,8 @@ func NormalMediaType(declared string) string {
 		return ""
 	}
 	switch base {
-	case DefaultMediaType, "binary/octet-stream", "application/x-www-form-urlencoded":
+	case DefaultMediaType, "binary/octet-stream", "application/unknown", "application/binary",
+		"application/x-download", "application/force-download", "application/x-www-form-urlencoded":
 		return ""
 	}
 	if normal := mime.FormatMediaType(base, parameters); len(normal) <= maxMediaType && checkMediaType(normal) == nil {
@@ -55,21 +56,22 @@ func ShownMediaType(stored string) string {
 // PDF that is declared as image/png is a PDF.
 func RefineMediaType(known, declared string) string {
 	declared = NormalMediaType(declared)
-	if declared == "" || !canBe(baseType(known), baseType(declared)) {
+	if declared == "" || !CanBe(known, declared) {
 		return known
 	}
 	return declared
 }
 
-// canBe reports whether bytes of the known type can have the declared type, which
-// NormalMediaType has accepted.
-func canBe(known, declared string) bool {
+// CanBe reports whether bytes of the known type can have the declared type. Parameters
+// don't count.
+func CanBe(known, declared string) bool {
+	known, declared = baseType(known), baseType(declared)
 	switch {
 	case NormalMediaType(known) == "", known == declared:
 		return true
-	case isText(known):
-		return isText(declared) || !isBinary(declared)
-	case isText(declared):
+	case IsText(known):
+		return IsText(declared) || !isBinary(declared)
+	case IsText(declared):
 		return false
 	}
 	if format := mimetype.Lookup(declared); format != nil {
@@ -78,8 +80,13 @@ func canBe(known, declared string) bool {
 	return isContainer(known) && !isMedia(declared) || isSameMedia(known, declared)
 }
 
-// isText reports whether bytes of a media type are text.
-func isText(base string) bool {
+// IsText reports whether bytes of a media type are text, in whatever notation. SVG is;
+// RTF is not, although its type may begin with "text/".
+func IsText(mediaType string) bool {
+	base := baseType(mediaType)
+	if base == "text/rtf" {
+		return false
+	}
 	if strings.HasPrefix(base, "text/") || slices.Contains(textApplications, base) {
 		return true
 	}
@@ -99,7 +106,7 @@ var textApplications = []string{
 	"application/x-sh", "application/x-subrip", "application/x-tex", "application/x-yaml", "application/xml", "application/yaml",
 }
 
-// isBinary reports whether a type that isText denies can't be text: the type has a
+// isBinary reports whether a type that IsText denies can't be text: the type has a
 // signature, or is of pictures, sound or the like. Other types may be either.
 func isBinary(base string) bool { return isMedia(base) || mimetype.Lookup(base) != nil }
 

@@ -40,6 +40,7 @@ func TestRefineMediaType(t *testing.T) {
 		{"application/pdf", "image/*", "application/pdf"},
 		{"application/pdf", "application/x-thing", "application/pdf"},
 		{"image/png", "image/jpeg", "image/png"},
+		{"text/rtf", "text/plain", "text/rtf"},
 		{"application/zip", docx, docx},
 		{"application/zip", "application/x-thing", "application/x-thing"},
 		{"application/zip", "application/pdf", "application/zip"},

@@ -340,7 +340,7 @@ func TestReferenceByURLShowsTheFile(t *testing.T) {
 		}
 		ofFile := urlOf("/v1/files/" + file.ID)
 		a := read(ofFile)
-		if a.StatusCode != 200 || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/markdown") ||
+		if a.StatusCode != 200 || a.Header.Get("Content-Type") != "text/markdown; charset=utf-8" ||
 			a.Header.Get("Content-Disposition") != "inline; filename*=utf-8''%E5%B9%B4%E6%8A%A5%20README.md" {
 			t.Errorf("the file: %d %v", a.StatusCode, a.Header)
 		}

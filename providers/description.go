@@ -163,10 +163,8 @@ func (d Description) purposeNames() []string {
 }
 
 func (d Description) defaultPurpose(mediaType string) Purpose {
-	mediaType = BaseType(mediaType)
-	major, _, _ := strings.Cut(mediaType, "/")
 	for _, p := range d.Purposes {
-		if slices.Contains(p.MediaTypes, mediaType) || slices.Contains(p.MediaTypes, major+"/*") {
+		if ListsType(p.MediaTypes, mediaType) {
 			return p
 		}
 	}

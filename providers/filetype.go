@@ -5,10 +5,12 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"casgate/cas"
 )
 
 // UnknownType is the media type of bytes of an unknown format.
-const UnknownType = "application/octet-stream"
+const UnknownType = cas.DefaultMediaType
 
 // FileType is what is known about the type of a file. It decides the purpose of its
 // copies, the extension of their remote names, and the kinds of references.
@@ -24,38 +26,36 @@ type FileType struct {
 // TypeOf returns the type of a file with this name and the media type that its owner
 // declared, which may both be empty. Detected is the media type of the bytes.
 //
-// The bytes are right about a binary format. Among the formats of text, and where the
-// bytes don't tell a format, the name's extension and the declared type know more.
+// The bytes decide: the declared type and the name's extension count only if the bytes
+// can have them, see cas.CanBe. Among the formats of text the extension knows more than
+// the declared type, and a type that is no text says nothing to a provider.
 func TypeOf(name, declared, detected string) FileType {
 	t := FileType{MediaType: UnknownType, Extension: nameExtension(name)}
-	byName := extensionTypes[t.Extension]
-	candidates := []string{declared, byName, detected}
 	bytesType := BaseType(detected)
-	switch {
-	case IsText(bytesType):
-		// The blob's type may be what another file's owner said.
-		candidates = []string{byName, declared, detected}
+	candidates := []string{declared, extensionTypes[t.Extension], detected}
+	if isText := cas.IsText(bytesType); isText {
+		candidates[0], candidates[1] = candidates[1], candidates[0]
 		candidates = slices.DeleteFunc(candidates, func(c string) bool { return !IsText(c) })
-		if BaseType(candidates[0]) == bytesType {
-			candidates = []string{detected} // with its charset
-		}
-	case bytesType != "" && !slices.Contains(containerTypes, bytesType):
-		candidates = []string{detected}
 	}
 	for _, c := range candidates {
-		if base := BaseType(c); base != "" {
-			t.MediaType = c
-			if withoutParameters(c) != base || c != detected && !isWellFormed(c) {
-				t.MediaType = base // in its usual spelling
-			}
-			return t
+		base := BaseType(c)
+		if base == "" || !cas.CanBe(bytesType, base) {
+			continue
 		}
+		switch base { // take the one with a charset
+		case bytesType:
+			c = detected
+		case BaseType(declared):
+			c = declared
+		}
+		t.MediaType = c
+		if parsed, _, err := mime.ParseMediaType(c); err != nil || parsed != base {
+			t.MediaType = base // in its usual spelling
+		}
+		break
 	}
 	return t
 }
-
-// containerTypes are formats that hold files of many other formats.
-var containerTypes = []string{"application/zip", "application/x-ole-storage", "application/xml", "application/gzip", "application/ogg"}
 
 // BaseType returns a media type in its usual spelling, without parameters. It is empty
 // for a type that says nothing, such as image/*, and for text that is no media type.
@@ -117,16 +117,17 @@ func isToken(s string) bool {
 }
 
 // IsText reports whether files of a media type are text, in whatever notation.
-func IsText(mediaType string) bool {
+func IsText(mediaType string) bool { return cas.IsText(BaseType(mediaType)) }
+
+// ListsType reports whether a list has a media type: by itself, or by a wildcard such as
+// image/*. A wildcard for pictures doesn't mean SVG, which is text.
+func ListsType(list []string, mediaType string) bool {
 	base := BaseType(mediaType)
-	switch base {
-	case "text/rtf", "image/svg+xml":
-		return false
-	case "application/json", "application/jsonl", "application/x-ndjson", "application/xml", "application/yaml", "application/x-sh",
-		"application/toml", "application/sql", "application/geo+json":
-		return true
+	if slices.Contains(list, base) {
+		return base != ""
 	}
-	return strings.HasPrefix(base, "text/") || strings.HasSuffix(base, "+json") || strings.HasSuffix(base, "+xml")
+	major, _, _ := strings.Cut(base, "/")
+	return base != "" && slices.Contains(list, major+"/*") && (major != "image" || !cas.IsText(base))
 }
 
 // IsText reports whether the file is text.

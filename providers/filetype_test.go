@@ -27,6 +27,12 @@ func TestTypeOf(t *testing.T) {
 		{"a", docx, "application/zip", docx, ""},
 		{".gitignore", "", "text/plain", "text/plain", ".gitignore"},
 		{"data.parquet", "", "application/octet-stream", UnknownType, ".parquet"},
+		{"drawing.svg", "image/svg+xml", "text/xml; charset=utf-8", "image/svg+xml", ".svg"},
+		{"README.md", "text/markdown; charset=utf-8", "text/csv", "text/markdown; charset=utf-8", ".md"},
+		{"letter.rtf", "text/plain", "text/rtf", "text/rtf", ".rtf"},
+		{"a.txt", "application/x-thing", "text/plain; charset=utf-8", "text/plain; charset=utf-8", ".txt"},
+		{"sound.webm", "audio/webm", "video/webm", "audio/webm", ".webm"},
+		{"a.zip", "application/pdf", "application/zip", "application/zip", ".zip"},
 		{"a.7z", "", "", "application/x-7z-compressed", ".7z"},
 	} {
 		if got := TypeOf(c.name, c.declared, c.detected); got != (FileType{c.mediaType, c.extension}) {

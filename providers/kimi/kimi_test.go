@@ -262,7 +262,7 @@ func TestReferences(t *testing.T) {
 		{"text/plain", ".rs", `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}`},
 		{"text/plain", ".exe", ""},
 		{"application/pdf", ".v2", `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}`},
-		{"image/svg+xml", ".svg", ""},
+		{"image/svg+xml", ".svg", `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}`},
 		{"application/zip", ".zip", ""},
 	} {
 		got := ""

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"casgate/providers"
 )
@@ -46,15 +45,7 @@ func (r Reference) fits(p providers.Purpose, t providers.FileType) bool {
 	if _, ok := p.ExtensionOf(t); !ok {
 		return false
 	}
-	return len(r.MediaTypes) == 0 || matches(r.MediaTypes, t.MediaType) || t.IsText() && slices.Contains(r.MediaTypes, "text/*")
-}
-
-// matches reports whether a list of media types has this one, as a whole or as
-// "image/*". Parameters don't count.
-func matches(list []string, mediaType string) bool {
-	base := providers.BaseType(mediaType)
-	major, _, _ := strings.Cut(base, "/")
-	return base != "" && (slices.Contains(list, base) || slices.Contains(list, major+"/*"))
+	return len(r.MediaTypes) == 0 || providers.ListsType(r.MediaTypes, t.MediaType) || t.IsText() && slices.Contains(r.MediaTypes, "text/*")
 }
 
 // build replaces the placeholders. A placeholder in valid JSON is always part of a
