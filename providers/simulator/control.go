@@ -93,6 +93,14 @@ func (c Control) Fail(f Fault) {
 	c.core.faults = append(c.core.faults, &f)
 }
 
+// Seed restarts the draws of Fault.Chance. The same seed and the same order of requests
+// give the same faults. Without a call the seed is 0.
+func (c Control) Seed(seed uint64) {
+	c.core.mu.Lock()
+	defer c.core.mu.Unlock()
+	c.core.random = seeded(seed)
+}
+
 // Clear ends all faults. Running ones go on.
 func (c Control) Clear() {
 	c.core.mu.Lock()

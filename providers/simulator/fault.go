@@ -55,7 +55,11 @@ type Fault struct {
 	Times int
 	// Skip is the number of requests that pass first.
 	Skip int
-	Kind FaultKind
+	// Chance is the probability with which it hits a request, between 0 and 1; 0 means
+	// every request. Control.Seed makes the draws repeatable. A request that is spared goes
+	// on to the next fault, so several faults can share an op.
+	Chance float64
+	Kind   FaultKind
 	// Applied: the request takes effect anyway. A request that the provider refuses gets
 	// the refusal instead of the fault. It has no meaning for Down and SamePage.
 	Applied bool
@@ -89,6 +93,9 @@ func (c *Core) take(op providers.Op) *Fault {
 		}
 		if f.Skip > 0 {
 			f.Skip--
+			continue
+		}
+		if f.Chance > 0 && c.random.Float64() >= f.Chance {
 			continue
 		}
 		if f.Times == 1 {

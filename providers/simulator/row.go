@@ -46,3 +46,27 @@ type ErrorRow struct {
 func (e ErrorRow) Fault(times int) Fault {
 	return Fault{Op: e.Op, Times: times, Kind: Refuse, Status: e.Status, Code: e.Code, Message: e.Message}
 }
+
+// The kinds of most rows.
+var (
+	Permanent = []providers.Kind{providers.KindPermanent}
+	Transient = []providers.Kind{providers.KindTransient}
+	Quota     = []providers.Kind{providers.KindQuota}
+	Auth      = []providers.Kind{providers.KindAuth}
+	Lost      = []providers.Kind{providers.KindLost}
+	// Unclear is for a 5xx, which doesn't prove that nothing was done.
+	Unclear = []providers.Kind{providers.KindUnknown, providers.KindTransient}
+)
+
+// UploadRow returns a row about uploads, where most errors are met first.
+func UploadRow(status int, code, message string, retry Retry, kinds []providers.Kind) ErrorRow {
+	return ErrorRow{Op: providers.OpUpload, Status: status, Code: code, Message: message, Retry: retry, Kinds: kinds}
+}
+
+// Waiting returns a fault that answers once with this row, and with a header
+// Retry-After that has the wait; 0 means no header.
+func (e ErrorRow) Waiting(wait time.Duration) Fault {
+	f := e.Fault(1)
+	f.RetryAfter = wait
+	return f
+}

@@ -7,6 +7,7 @@
 package simulator
 
 import (
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -92,6 +93,7 @@ type Core struct {
 	mu       sync.Mutex
 	files    []*RemoteFile // by creation
 	faults   []*Fault
+	random   *rand.Rand // of Fault.Chance
 	gates    map[Point][]*Gate
 	requests map[providers.Op]int
 	uploads  int
@@ -107,8 +109,10 @@ func NewCore(c Config) *Core {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Core{config: c, gates: map[Point][]*Gate{}, requests: map[providers.Op]int{}}
+	return &Core{config: c, random: seeded(0), gates: map[Point][]*Gate{}, requests: map[providers.Op]int{}}
 }
+
+func seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 
 // Now returns the simulator's time.
 func (c *Core) Now() time.Time { return c.config.Now() }

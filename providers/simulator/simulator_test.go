@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -295,4 +296,59 @@ func TestLimits(t *testing.T) {
 	gate.Release()
 	<-done
 	c.mustUpload()
+}
+
+// A fault with a chance hits that part of the requests, and the same ones for a seed.
+func TestChance(t *testing.T) {
+	t.Parallel()
+	hits := func(seed uint64) (hits string, busy int) {
+		s, c := start(t, openaisim.Options{})
+		s.Seed(seed)
+		s.Fail(simulator.Fault{Op: providers.OpList, Kind: simulator.Refuse, Status: 500, Chance: 0.25})
+		s.Fail(simulator.Fault{Op: providers.OpList, Kind: simulator.Refuse, Status: 503, Chance: 0.5})
+		for range 400 {
+			status, _, err := c.do(t.Context(), "GET", c.url, "", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hits += fmt.Sprint(status) + " "
+			if status == 503 {
+				busy++
+			}
+		}
+		return hits, busy
+	}
+	first, busy := hits(1)
+	if n := strings.Count(first, "500 "); n < 70 || n > 130 {
+		t.Errorf("%d of 400 requests were hit with a chance of a quarter", n)
+	}
+	if busy < 110 || busy > 190 { // half of the other three quarters
+		t.Errorf("the second fault hit %d requests", busy)
+	}
+	if again, _ := hits(1); again != first {
+		t.Error("the same seed gave other faults")
+	}
+	if other, _ := hits(2); other == first {
+		t.Error("another seed gave the same faults")
+	}
+}
+
+// Faults with a chance count the requests that they hit.
+func TestChanceWithTimes(t *testing.T) {
+	t.Parallel()
+	s, c := start(t, openaisim.Options{})
+	s.Fail(simulator.Fault{Op: providers.OpList, Kind: simulator.Refuse, Status: 500, Chance: 0.25, Times: 3})
+	failed := 0
+	for range 100 {
+		status, _, err := c.do(t.Context(), "GET", c.url, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status == 500 {
+			failed++
+		}
+	}
+	if failed != 3 {
+		t.Errorf("%d requests failed", failed)
+	}
 }
