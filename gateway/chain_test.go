@@ -38,7 +38,7 @@ func chain(t *testing.T, handler http.Handler, prefix string, open func(provider
 	t.Cleanup(server.Close)
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	adapter, err := open(providers.Settings{APIKey: key, BaseURL: server.URL + prefix, Transport: transport})
+	adapter, err := open(providers.Settings{APIKey: key, BaseURL: server.URL + prefix, Transport: transport, Settling: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,9 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 	}
 	// A delete in progress must not be reported as finished.
 	wantState, wantStatus := "deleting", 202
-	if at == string(replicator.StepCompleted) {
+	switch at {
+	case string(simulator.Stored), string(replicator.StepUploaded), string(replicator.StepCompleted):
+		// The provider lists the file, so nothing more can come of the upload.
 		wantState, wantStatus = "deleted", 200
 	}
 	if a.StatusCode != wantStatus || gone.Copies[0].State != wantState {
@@ -157,6 +159,11 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 	switch made := <-asked; {
 	case made.StatusCode == 200 && at == string(replicator.StepCompleted): // it was ready before the delete
 	default:
+		// The upload ends with the copy or with the blob, whichever it misses first.
+		if made.StatusCode == 409 {
+			made.wantFileError(t, 409, problem.CopyDeleted, "")
+			break
+		}
 		made.wantFileError(t, 404, problem.BlobNotFound, "")
 	}
 	for _, res := range reads {

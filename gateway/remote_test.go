@@ -39,8 +39,8 @@ func newRemote(name string) *remote {
 		about: providers.Description{
 			Provider: name, Account: providers.Account(name, "api.example", "key"), Host: "api.example",
 			Purposes: []providers.Purpose{
-				{Name: "file-extract", Extensions: []string{".txt", ".md", ".pdf"}, MediaTypes: []string{"text/*", "application/pdf"}, MaxSize: 10_000},
-				{Name: "image", Extensions: []string{".png"}, MediaTypes: []string{"image/*"}, MaxFiles: 100, LifetimeSeconds: 48 * 3600},
+				{Name: "file-extract", Extensions: []string{".txt", ".md", ".pdf"}, MediaTypes: []string{"text/*", "application/pdf"}, MaxSize: 10_000, SettlingSeconds: 1e-9},
+				{Name: "image", Extensions: []string{".png"}, MediaTypes: []string{"image/*"}, MaxFiles: 100, LifetimeSeconds: 48 * 3600, SettlingSeconds: 1e-9},
 			},
 			Limits: providers.Limits{MaxFiles: 1000},
 		},

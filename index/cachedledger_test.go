@@ -81,7 +81,7 @@ func TestCachedLedgerForgets(t *testing.T) {
 		"Fail":             changeBy(ledger.Fail(someKey, 1, ledger.Failure{})),
 		"Lose":             changeBy(ledger.Lose(someKey, "1", 1, 0)),
 		"Delete":           changeBy(ledger.Delete(someKey, "", 0)),
-		"FinishDelete":     changeBy(ledger.FinishDelete(someKey, 1, ledger.StateDeleted)),
+		"FinishDelete":     changeBy(ledger.FinishDelete(someKey, 1, ledger.StateDeleted, 0)),
 		"FailDelete":       changeBy(ledger.FailDelete(someKey, 1, ledger.Failure{})),
 		"EvictLeastUsed":   func(ctx context.Context, c *index.CachedLedger) { ledger.EvictLeastUsed(ctx, c, ledger.Key{}, "", 0) },
 	} {

@@ -78,6 +78,32 @@ type Purpose struct {
 	Rewritten bool `json:"rewritten,omitempty"`
 	// Unlisted: lists don't contain files of this purpose.
 	Unlisted bool `json:"unlisted,omitempty"`
+	// SettlingSeconds is the settling time, in seconds; 0 means DefaultSettling. During
+	// this time after an upload, "not there" means "not yet": a list without the file, or
+	// a 404, proves nothing.
+	SettlingSeconds float64 `json:"settling_seconds,omitempty"`
+}
+
+// DefaultSettling is the settling time of a provider that states none.
+const DefaultSettling = 20 * time.Second
+
+// Settling returns the settling time.
+func (p Purpose) Settling() time.Duration {
+	if p.SettlingSeconds == 0 {
+		return DefaultSettling
+	}
+	return time.Duration(p.SettlingSeconds * float64(time.Second))
+}
+
+// SettlingOf returns the settling time of a purpose, by its name. For one that is not
+// configured any more it is DefaultSettling.
+func (d Description) SettlingOf(purpose string) time.Duration {
+	for _, p := range d.Purposes {
+		if p.Name == purpose {
+			return p.Settling()
+		}
+	}
+	return DefaultSettling
 }
 
 // Lifetime returns how long the provider keeps a file; 0 means until it is deleted.

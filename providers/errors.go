@@ -77,6 +77,8 @@ const (
 	CodeConnection    = "connection"     // the connection failed
 	CodeBadAnswer     = "bad_answer"     // an answer that makes no sense
 	CodeNoText        = "no_text"        // the provider finds no text in the document
+	CodeNotDeleted    = "not_deleted"    // the provider answered a delete, and says that it deleted nothing
+	CodeUnconfirmed   = "unconfirmed"    // a delete waits until no remote file can turn up any more
 
 	// The gateway's own faults; see GatewayFault.
 	CodeObjectCorrupt    = "object_corrupt"
@@ -132,6 +134,8 @@ var (
 	ErrProviderNotFound = errors.New("provider not found")
 	// ErrCopyInProgress: the copy is being made or deleted.
 	ErrCopyInProgress = errors.New("copy in progress")
+	// ErrCopyDeleted: the copy was deleted while it was being made.
+	ErrCopyDeleted = errors.New("the copy was deleted while it was being made")
 	// ErrNoReference: the provider has no such kind of reference for this file.
 	ErrNoReference = errors.New("no such reference")
 	// ErrNoDownload: the provider doesn't return the bytes of files.

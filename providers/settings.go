@@ -21,6 +21,8 @@ type Settings struct {
 	// 0 means the provider's usual lifetime. Where an upload can't ask for it, any other
 	// value is an error.
 	Lifetime time.Duration
+	// Settling replaces the settling time of all purposes; 0 means the adapter's own.
+	Settling time.Duration
 	// Simulated: BaseURL is a simulator in this process. The account's fingerprint then
 	// begins with "simulated-", so that its copies are never taken for real ones.
 	Simulated bool

@@ -165,6 +165,7 @@ func TestProblemsOfCopies(t *testing.T) {
 		{providers.ErrProviderNotFound, ProviderNotFound, 404},
 		{ledger.ErrNotFound, CopyNotFound, 404},
 		{providers.ErrCopyInProgress, CopyInProgress, 409},
+		{providers.ErrCopyDeleted, CopyDeleted, 409},
 		{providers.ErrNoReference, ProviderRejected, 422},
 		{context.Canceled, Overloaded, 503}, // the work ended, and its client waits
 		{io.ErrUnexpectedEOF, Internal, 500},

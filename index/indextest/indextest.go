@@ -104,6 +104,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"FinishDelete", finishDeleteTests},
 		{"FailDelete", failDeleteTests},
 		{"EvictCopy", evictCopyTests},
+		{"NoteLook", noteLookTests},
 		{"UseCopies", useCopiesTests},
 		{"DueCopies", dueCopiesTests},
 		{"CopyUsage", copyUsageTests},

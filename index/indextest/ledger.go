@@ -3,6 +3,7 @@ package indextest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -139,12 +140,50 @@ func startDelete(t testing.TB, x Index, k ledger.Key, operation string, lease ti
 	return c
 }
 
-// finishDelete finishes a delete and fails the test unless the claim is held.
+// finishDelete finishes a delete and fails the test unless the claim is held. Strays
+// that end earlier than long from now don't prevent it.
 func finishDelete(t testing.TB, x Index, c ledger.Copy, to ledger.State) {
 	t.Helper()
-	if _, held, err := x.Change(t.Context(), ledger.FinishDelete(c.Key, c.Fence, to)); err != nil || !held {
+	if _, held, err := x.Change(t.Context(), ledger.FinishDelete(c.Key, c.Fence, to, -2*long)); err != nil || !held {
 		t.Fatalf("FinishDelete: held %v, error %v", held, err)
 	}
+}
+
+// strayOf is the stray that an attempt leaves which ends now, or whose lease runs out.
+func strayOf(c ledger.Copy, at time.Time) []ledger.Stray {
+	return append(slices.Clone(c.Strays), ledger.Stray{Fence: c.Fence, At: at})
+}
+
+// takenOver returns the strays of a row from which another client takes over.
+func takenOver(c ledger.Copy) []ledger.Stray {
+	if c.State == ledger.StateUploading {
+		return strayOf(c, c.LeaseUntil)
+	}
+	return c.Strays
+}
+
+// givenUp returns the strays of a row whose file is given up.
+func givenUp(c ledger.Copy) []ledger.Stray {
+	if c.FileID == "" {
+		return c.Strays
+	}
+	at := c.UploadedAt
+	if at.IsZero() {
+		at = c.CreatedAt
+	}
+	return append(slices.Clone(c.Strays), ledger.Stray{FileID: c.FileID, At: at})
+}
+
+// lookAfter is when the strays of a settled row are looked for that has changed: at
+// the time of the change, which is that of the returned row.
+func lookAfter(want, got ledger.Copy) time.Time {
+	switch {
+	case len(want.Strays) == 0:
+		return time.Time{}
+	case got.LookAt.IsZero():
+		return want.CreatedAt // a wrong time
+	}
+	return got.LookAt
 }
 
 // lose loses a copy's file and fails the test unless the row is lost then.

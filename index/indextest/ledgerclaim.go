@@ -63,7 +63,7 @@ var requestCopyTests = []test{
 			}
 			want.Name, want.MediaType, want.Size, want.OperationID = w.Name, w.MediaType, w.Size, operationOf(before, w)
 			want.Attempts, want.Error = 0, nil
-			want.Uncertain = before.Uncertain || before.State == ledger.StateUploading
+			want.Strays, want.LookAt = takenOver(before), time.Time{}
 			want.NextAttemptAt, want.LeaseUntil = got.NextAttemptAt, time.Time{}
 			if s.state == "" || s.state == ledger.StateDeleted {
 				want.CreatedAt = got.CreatedAt
@@ -151,7 +151,7 @@ var claimCopyTests = []test{
 			want := before
 			want.Key, want.State, want.Fence = w.Key, ledger.StateUploading, before.Fence+1
 			want.Name, want.MediaType, want.Size = w.Name, w.MediaType, w.Size
-			want.Uncertain = before.Uncertain || before.State == ledger.StateUploading
+			want.Strays, want.LookAt = takenOver(before), time.Time{}
 			want.OperationID = operationOf(before, w)
 			want.NextAttemptAt, want.LeaseUntil = time.Time{}, got.LeaseUntil
 			switch before.State {
@@ -177,6 +177,20 @@ var claimCopyTests = []test{
 			same(t, "the row claimed once more", again, got)
 		})
 	}},
+	{"gives a copy that was deleted only to those who have not seen it", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		w.Existing = true
+		claim(t, x, w, long) // there is no row that could have been deleted
+		finishDelete(t, x, startDelete(t, x, w.Key, "", long), ledger.StateEvicted)
+		claim(t, x, w, long)
+		finishDelete(t, x, startDelete(t, x, w.Key, "", long), ledger.StateDeleted)
+		c, won, err := x.Change(t.Context(), ledger.Claim(w, long))
+		if err != nil || won || c.State != ledger.StateDeleted {
+			t.Errorf("Claim: %+v, won %v, error %v", c, won, err)
+		}
+		w.Existing = false
+		claim(t, x, w, long)
+	}},
 	{"goes by the margin of each claim", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		complete(t, x, claim(t, x, w, long), file("1", providers.StatusReady, later(long)))
@@ -198,7 +212,7 @@ var claimCopyTests = []test{
 			t.Errorf("Claim before the lease ran out: won %v, error %v, the row is %+v", won, err, c)
 		}
 		age(t, x, w.Key, 2*time.Minute)
-		if c := claim(t, x, w, time.Hour); c.Fence != first.Fence+1 || !c.Uncertain || c.Attempts != 2 {
+		if c := claim(t, x, w, time.Hour); c.Fence != first.Fence+1 || len(c.Strays) != 1 || c.Strays[0].Fence != first.Fence || c.Attempts != 2 {
 			t.Errorf("Claim after the lease ran out: %+v", c)
 		}
 	}},
@@ -301,7 +315,7 @@ var claimCopyTests = []test{
 					}
 					if won {
 						got(c)
-						if _, held, err := x.Change(t.Context(), ledger.FinishDelete(w.Key, c.Fence, ledger.StateDeleted)); err != nil || !held {
+						if _, held, err := x.Change(t.Context(), ledger.FinishDelete(w.Key, c.Fence, ledger.StateDeleted, -2*long)); err != nil || !held {
 							t.Errorf("FinishDelete: held %v, error %v", held, err)
 						}
 					}

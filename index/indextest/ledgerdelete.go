@@ -1,6 +1,7 @@
 package indextest
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ var deleteCopyTests = []test{
 			}
 			want := before
 			want.State, want.Fence, want.OperationID = ledger.StateDeleting, before.Fence+1, w.OperationID+" deleted"
-			want.Uncertain = before.Uncertain || before.State == ledger.StateUploading
+			want.Strays, want.LookAt = takenOver(before), time.Time{}
 			if before.State != ledger.StateDeleting {
 				want.Error = nil // of the upload
 			}
@@ -52,16 +53,14 @@ var deleteCopyTests = []test{
 		w := wanted(t, 0)
 		uploading := claim(t, x, w, long)
 		deleting := startDelete(t, x, w.Key, "", long)
-		if !deleting.Uncertain {
-			t.Error("the upload may still get through, and the row doesn't say so")
-		}
+		same(t, "the strays: the upload may get through until its lease ends,", deleting.Strays, strayOf(uploading, uploading.LeaseUntil))
 		got, held, err := x.Change(t.Context(), ledger.Complete(w.Key, uploading.Fence, file("1", providers.StatusReady, time.Time{})))
 		if err != nil || held {
 			t.Errorf("Complete: held %v, error %v", held, err)
 		}
 		same(t, "the row", got, deleting)
 		finishDelete(t, x, deleting, ledger.StateDeleted)
-		if c := claim(t, x, w, long); c.Fence != deleting.Fence+1 || !c.Uncertain || c.Attempts != 1 {
+		if c := claim(t, x, w, long); c.Fence != deleting.Fence+1 || len(c.Strays) != 1 || c.Attempts != 1 {
 			t.Errorf("claimed after that: %+v", c)
 		}
 	}},
@@ -142,6 +141,7 @@ var finishDeleteTests = []test{
 		finishDelete(t, x, c, ledger.StateEvicted)
 		want := c
 		want.State, want.FileID, want.RemoteName, want.ExpiresAt, want.Error = ledger.StateEvicted, "", "", time.Time{}, nil
+		want.UploadedAt = time.Time{}
 		want.NextAttemptAt, want.LeaseUntil = time.Time{}, time.Time{}
 		same(t, "the row", current(t, x, w.Key, w.OperationID), want)
 		all, err := x.Copies(t.Context(), w.Digest)
@@ -169,6 +169,55 @@ var finishDeleteTests = []test{
 			t.Errorf("its operation leads to %+v", got)
 		}
 	}},
+	{"waits until all strays have settled", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		claim(t, x, w, time.Hour)
+		c := startDelete(t, x, w.Key, "", long)
+		finish := func() (ledger.Copy, bool) {
+			t.Helper()
+			got, held, err := x.Change(t.Context(), ledger.FinishDelete(w.Key, c.Fence, ledger.StateDeleted, 30*time.Minute))
+			if err != nil {
+				t.Fatalf("FinishDelete: %v", err)
+			}
+			return got, held
+		}
+		age(t, x, w.Key, 89*time.Minute)
+		before := current(t, x, w.Key, w.OperationID)
+		if got, held := finish(); held {
+			t.Errorf("FinishDelete was held before the stray had settled: %+v", got)
+		}
+		same(t, "the row", current(t, x, w.Key, w.OperationID), before)
+		age(t, x, w.Key, 2*time.Minute)
+		got, held := finish()
+		if !held || got.State != ledger.StateDeleted || len(got.Strays) != 1 || time.Until(got.LookAt) < 20*time.Minute {
+			t.Errorf("FinishDelete was held %v, and left %+v", held, got)
+		}
+	}},
+	{"waits until files that were given up are gone", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		lose(t, x, makeReady(t, x, w, "1"), 3, long)
+		c := startDelete(t, x, w.Key, "", long)
+		if got, held, err := x.Change(t.Context(), ledger.FinishDelete(w.Key, c.Fence, ledger.StateDeleted, -2*long)); err != nil || held {
+			t.Errorf("FinishDelete: held %v, error %v, the row is %+v", held, err, got)
+		}
+		noteLook(t, x, w.Key, 0, ledger.Look{Gone: []string{"1"}})
+		finishDelete(t, x, c, ledger.StateDeleted)
+	}},
+	{"makes a row evicted although there are strays", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		claim(t, x, w, 0)
+		lose(t, x, makeReady(t, x, w, "1"), 3, long)
+		makeReady(t, x, w, "2")
+		c := startDelete(t, x, w.Key, "", long)
+		got, held, err := x.Change(t.Context(), ledger.FinishDelete(w.Key, c.Fence, ledger.StateEvicted, long))
+		if err != nil || !held || got.State != ledger.StateEvicted || got.FileID != "" {
+			t.Errorf("FinishDelete: held %v, error %v, the row is %+v", held, err, got)
+		}
+		same(t, "the strays", got.Strays, c.Strays)
+		if due := dueKeys(t, x, 1000, w.Account); !slices.Contains(due, w.Key) {
+			t.Error("the strays are not looked for")
+		}
+	}},
 	{"may be repeated", func(t *testing.T, x Index) {
 		for i, to := range []ledger.State{ledger.StateDeleted, ledger.StateEvicted} {
 			w := wanted(t, i)
@@ -183,7 +232,7 @@ var finishDeleteTests = []test{
 	{"reports false to zombies, and changes nothing", func(t *testing.T, x Index) {
 		supersededDelete(t, x, func(t *testing.T, c ledger.Copy) {
 			for _, to := range []ledger.State{ledger.StateDeleted, ledger.StateEvicted} {
-				if _, held, err := x.Change(t.Context(), ledger.FinishDelete(c.Key, c.Fence, to)); err != nil || held {
+				if _, held, err := x.Change(t.Context(), ledger.FinishDelete(c.Key, c.Fence, to, 0)); err != nil || held {
 					t.Errorf("FinishDelete: held %v, error %v", held, err)
 				}
 			}
@@ -191,7 +240,7 @@ var finishDeleteTests = []test{
 	}},
 	{"reports false where nothing is being deleted", func(t *testing.T, x Index) {
 		c := makeReady(t, x, wanted(t, 0), "1")
-		if _, held, err := x.Change(t.Context(), ledger.FinishDelete(c.Key, c.Fence, ledger.StateDeleted)); err != nil || held {
+		if _, held, err := x.Change(t.Context(), ledger.FinishDelete(c.Key, c.Fence, ledger.StateDeleted, 0)); err != nil || held {
 			t.Errorf("FinishDelete: held %v, error %v", held, err)
 		}
 		asStored(t, x, c)
@@ -201,14 +250,14 @@ var finishDeleteTests = []test{
 		makeReady(t, x, w, "1")
 		c := startDelete(t, x, w.Key, "", long)
 		for _, to := range []ledger.State{"", ledger.StatePending, ledger.StateReady, ledger.StateLost, ledger.StateDeleting} {
-			_, _, err := x.Change(t.Context(), ledger.FinishDelete(w.Key, c.Fence, to))
+			_, _, err := x.Change(t.Context(), ledger.FinishDelete(w.Key, c.Fence, to, 0))
 			refused(t, "FinishDelete to "+string(to), err)
 		}
 		asStored(t, x, c)
 	}},
 	{"tells where there is no row", func(t *testing.T, x Index) {
 		noRow(t, func(k ledger.Key) error {
-			_, _, err := x.Change(t.Context(), ledger.FinishDelete(k, 1, ledger.StateDeleted))
+			_, _, err := x.Change(t.Context(), ledger.FinishDelete(k, 1, ledger.StateDeleted, 0))
 			return err
 		})
 	}},
@@ -219,7 +268,7 @@ var failDeleteTests = []test{
 		for i, f := range []ledger.Failure{
 			{State: ledger.StateDeleting, Error: trouble(), Again: true, After: long},
 			{State: ledger.StateDeleting, Error: trouble(), Again: true},
-			{State: ledger.StateDeleting, Uncertain: true},
+			{State: ledger.StateDeleting},
 			{Error: trouble(), After: long},
 		} {
 			w := wanted(t, i)
@@ -230,7 +279,7 @@ var failDeleteTests = []test{
 				t.Fatalf("FailDelete: held %v, error %v", held, err)
 			}
 			want := c
-			want.Error, want.Uncertain, want.LeaseUntil, want.NextAttemptAt = f.Error, f.Uncertain, time.Time{}, time.Time{}
+			want.Error, want.LeaseUntil, want.NextAttemptAt = f.Error, time.Time{}, time.Time{}
 			if f.Again {
 				want.NextAttemptAt = c.LeaseUntil.Add(f.After - long)
 			}

@@ -56,7 +56,7 @@ var evictCopyTests = []test{
 		c := complete(t, x, claim(t, x, w, long), file("1", providers.StatusReady, later(long)))
 		got, won := evict(t, x, wanted(t, 1).Key, "")
 		want := c
-		want.State, want.Fence = ledger.StateDeleting, c.Fence+1
+		want.State, want.Fence, want.Evicting = ledger.StateDeleting, c.Fence+1, true
 		want.LeaseUntil, want.NextAttemptAt = got.LeaseUntil, got.LeaseUntil
 		if !won || got.LeaseUntil.Before(c.CreatedAt.Add(long)) {
 			t.Errorf("won %v, the lease runs until %s", won, got.LeaseUntil)

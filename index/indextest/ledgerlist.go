@@ -168,6 +168,8 @@ var dueCopiesTests = []test{
 			"uploading, the lease ran out": true, "uploading for the second time, the lease ran out": true, "renewing, the lease ran out": true,
 			"processing, the lease ran out": true, "noted and requested": true, "being verified, the lease ran out": true,
 			"deleting, the lease ran out": true, "deleting, to be tried again": true,
+			// Their strays are looked for.
+			"ready, near its end, after a renewal that failed": true, "failed, due": true, "lost": true, "lost too often": true,
 		}
 		var due []ledger.Copy
 		for i, s := range situations {

@@ -17,6 +17,7 @@ var loseCopyTests = []test{
 			got := lose(t, x, c, 3, long)
 			want := c
 			want.State, want.FileID, want.RemoteName, want.ExpiresAt = ledger.StateLost, "", "", time.Time{}
+			want.UploadedAt, want.Strays, want.LookAt = time.Time{}, givenUp(c), got.NextAttemptAt
 			want.Losses, want.LostAt, want.NextAttemptAt, want.LeaseUntil = 1, got.NextAttemptAt, got.NextAttemptAt, time.Time{}
 			same(t, "the row", got, want)
 			asStored(t, x, got)
@@ -51,6 +52,7 @@ var loseCopyTests = []test{
 	{"counts losses within the window, and then waits", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		const window = 3 * time.Hour
+		files := 0
 		for _, c := range []struct {
 			after  time.Duration
 			losses int
@@ -58,7 +60,8 @@ var loseCopyTests = []test{
 		}{
 			{0, 1, true}, {time.Minute, 2, true}, {2 * time.Hour, 3, false}, {window + time.Minute, 1, true}, {2 * time.Hour, 2, true},
 		} {
-			made := makeReady(t, x, w, "1")
+			files++
+			made := makeReady(t, x, w, fmt.Sprint(files))
 			if c.after > 0 {
 				age(t, x, w.Key, c.after)
 			}

@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +45,7 @@ var ledgerModelTests = []test{
 				"finishDelete": m.finishDelete,
 				"failDelete":   m.failDelete,
 				"evict":        m.evict,
+				"look":         m.look,
 				"":             m.check,
 			})
 		})
@@ -68,7 +72,12 @@ var (
 // rough is a row with its times as the model has them, and without those that it
 // doesn't follow.
 func rough(c ledger.Copy) ledger.Copy {
-	for _, t := range []*time.Time{&c.ExpiresAt, &c.NextAttemptAt, &c.LeaseUntil} {
+	times := []*time.Time{&c.ExpiresAt, &c.NextAttemptAt, &c.LeaseUntil, &c.LookAt}
+	c.Strays = slices.Clone(c.Strays)
+	for i := range c.Strays {
+		times = append(times, &c.Strays[i].At)
+	}
+	for _, t := range times {
 		switch {
 		case t.IsZero():
 		case time.Until(*t) > long/2:
@@ -77,7 +86,7 @@ func rough(c ledger.Copy) ledger.Copy {
 			*t = over
 		}
 	}
-	c.CreatedAt, c.ReadyAt, c.LastUsedAt, c.LostAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	c.CreatedAt, c.UploadedAt, c.ReadyAt, c.LastUsedAt, c.LostAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	return c
 }
 
@@ -92,14 +101,64 @@ func after(d time.Duration) time.Time {
 // leased reports whether a lease runs, in the model.
 func leased(c ledger.Copy) bool { return c.LeaseUntil.Equal(farOff) }
 
-// alike reports whether two rough rows are the same: much faster than a diff would
-// find out.
-func alike(a, b ledger.Copy) bool {
-	if (a.Error == nil) != (b.Error == nil) || (a.Error != nil && *a.Error != *b.Error) {
-		return false
+// alike reports whether two rough rows are the same, with strays in any order: much
+// faster than a diff would find out.
+func alike(a, b ledger.Copy) bool { return reflect.DeepEqual(ordered(a), ordered(b)) }
+
+// ordered returns a row with its strays in order.
+func ordered(c ledger.Copy) ledger.Copy {
+	c.Strays = slices.Clone(c.Strays)
+	slices.SortFunc(c.Strays, func(a, b ledger.Stray) int {
+		return cmp.Or(cmp.Compare(a.Fence, b.Fence), strings.Compare(a.FileID, b.FileID))
+	})
+	return c
+}
+
+// withStray adds a stray: there is one for each attempt, and one for each file.
+func withStray(c ledger.Copy, s ledger.Stray) ledger.Copy {
+	kept := []ledger.Stray{s}
+	for _, other := range c.Strays {
+		switch {
+		case s.FileID != "" && other.FileID == s.FileID, s.FileID == "" && other.FileID == "" && other.Fence == s.Fence:
+			if other.At.After(s.At) {
+				kept[0].At = other.At
+			}
+		default:
+			kept = append(kept, other)
+		}
 	}
-	a.Error, b.Error = nil, nil
-	return a == b
+	c.Strays, c.LookAt = kept, over
+	return c
+}
+
+// withoutFile gives up the file of a row, unless somebody else may have made it.
+func withoutFile(c ledger.Copy) ledger.Copy {
+	if c.FileID != "" && c.State != ledger.StateUnverified {
+		c = withStray(c, ledger.Stray{FileID: c.FileID, At: over})
+	}
+	c.FileID, c.RemoteName, c.ExpiresAt = "", "", time.Time{}
+	return c
+}
+
+// afterUpload is a row that is taken over from the upload that runs, or may run.
+func afterUpload(c ledger.Copy) ledger.Copy {
+	if c.State == ledger.StateUploading {
+		return withStray(c, ledger.Stray{Fence: c.Fence, At: c.LeaseUntil})
+	}
+	return c
+}
+
+// looked is a row whose next look fits its state.
+func looked(c ledger.Copy) ledger.Copy {
+	switch c.State {
+	case ledger.StateReady, ledger.StateFailed, ledger.StateLost, ledger.StateEvicted, ledger.StateDeleted:
+		if len(c.Strays) > 0 {
+			c.LookAt = cmp.Or(c.LookAt, over)
+			return c
+		}
+	}
+	c.LookAt = time.Time{}
+	return c
 }
 
 // agree fails unless the ledger returned this row.
@@ -135,6 +194,7 @@ func (m *ledgerModel) wanted(t *rapid.T, k ledger.Key) ledger.Wanted {
 		Key: k, Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name"), MediaType: "text/plain",
 		Size: rapid.Int64Range(0, 9).Draw(t, "size"), OperationID: fmt.Sprintf("%s %d", k.Account, m.next),
 		Margin: rapid.SampledFrom([]time.Duration{0, 2 * long}).Draw(t, "margin"), Retry: rapid.Bool().Draw(t, "retry"),
+		Existing: rapid.Bool().Draw(t, "existing"),
 	}
 }
 
@@ -146,8 +206,10 @@ func drawLease(t *rapid.T) time.Duration {
 func claimable(c ledger.Copy, w ledger.Wanted) bool {
 	due := w.Retry || c.NextAttemptAt.Equal(over)
 	switch c.State {
-	case "", ledger.StateEvicted, ledger.StateDeleted:
+	case "", ledger.StateEvicted:
 		return true
+	case ledger.StateDeleted:
+		return !w.Existing
 	case ledger.StatePending:
 		return due && !leased(c)
 	case ledger.StateUploading, ledger.StateProcessing, ledger.StateUnverified:
@@ -173,13 +235,14 @@ func (m *ledgerModel) request(t *rapid.T) {
 	k, row, _, _ := m.pick(t)
 	w := m.wanted(t, k)
 	if operation := operationOf(row, w); claimable(row, w) && row.State != ledger.StateProcessing {
-		row.Uncertain = row.Uncertain || row.State == ledger.StateUploading
+		row = afterUpload(row)
 		if row.State != ledger.StateUnverified {
 			row.State = ledger.StatePending
 		}
 		row.Key, row.Name, row.MediaType, row.Size = k, w.Name, w.MediaType, w.Size
 		row.OperationID = operation
 		row.Attempts, row.Error, row.NextAttemptAt, row.LeaseUntil = 0, nil, over, time.Time{}
+		row = looked(row)
 		m.rows[k] = row
 	}
 	got, _, err := m.x.Change(m.t.Context(), ledger.Request(w))
@@ -205,7 +268,7 @@ func (m *ledgerModel) claim(t *rapid.T) {
 	w, lease := m.wanted(t, k), drawLease(t)
 	wins := claimable(row, w)
 	if wins {
-		row.Uncertain = row.Uncertain || row.State == ledger.StateUploading
+		row = afterUpload(row)
 		row.OperationID = operationOf(row, w)
 		switch row.State {
 		case ledger.StateProcessing, ledger.StateUnverified:
@@ -218,6 +281,7 @@ func (m *ledgerModel) claim(t *rapid.T) {
 		}
 		row.Key, row.Name, row.MediaType, row.Size = k, w.Name, w.MediaType, w.Size
 		row.Fence, row.NextAttemptAt, row.LeaseUntil = row.Fence+1, time.Time{}, after(lease)
+		row = looked(row)
 		m.rows[k] = row
 	}
 	got, won, err := m.x.Change(m.t.Context(), ledger.Claim(w, lease))
@@ -270,18 +334,24 @@ func (m *ledgerModel) complete(t *rapid.T) {
 	f := file(fmt.Sprint("file ", m.next), rapid.SampledFrom([]providers.Status{providers.StatusReady, providers.StatusProcessing}).Draw(t, "status"), time.Time{})
 	if row.FileID != "" && rapid.Bool().Draw(t, "the same file") {
 		f.ID = row.FileID
+	} else if ids := fileIDs(row); len(ids) > 0 && rapid.Bool().Draw(t, "a file given up") {
+		f.ID = rapid.SampledFrom(ids).Draw(t, "given up")
 	}
 	if expires != 0 {
 		f.ExpiresAt = later(expires)
 	}
-	holds := atWork(row, fence)
+	holds := atWork(row, fence) && !slices.ContainsFunc(row.Strays, func(s ledger.Stray) bool { return s.FileID == f.ID })
 	if holds {
+		if row.FileID != f.ID {
+			row = withoutFile(row)
+		}
 		row.State = ledger.StateProcessing
 		if f.Status == providers.StatusReady {
 			row.State, row.LeaseUntil, row.Attempts = ledger.StateReady, time.Time{}, 0
 		}
 		row.FileID, row.RemoteName, row.ExpiresAt = f.ID, f.Name, rough(ledger.Copy{ExpiresAt: f.ExpiresAt}).ExpiresAt
-		row.Error, row.Uncertain, row.NextAttemptAt = nil, false, time.Time{}
+		row.Error, row.NextAttemptAt = nil, time.Time{}
+		row = looked(row)
 	} else {
 		holds = found && row.Fence == fence && row.State == ledger.StateReady && row.FileID == f.ID // said before
 	}
@@ -292,15 +362,15 @@ func (m *ledgerModel) complete(t *rapid.T) {
 // failure draws one.
 func (m *ledgerModel) failure(t *rapid.T, states ...ledger.State) ledger.Failure {
 	return ledger.Failure{
-		State:     rapid.SampledFrom(states).Draw(t, "to"),
-		Error:     rapid.SampledFrom([]*providers.Error{nil, trouble()}).Draw(t, "error"),
-		Uncertain: rapid.Bool().Draw(t, "uncertain"), Again: rapid.Bool().Draw(t, "again"), After: drawLease(t),
+		State: rapid.SampledFrom(states).Draw(t, "to"),
+		Error: rapid.SampledFrom([]*providers.Error{nil, trouble()}).Draw(t, "error"),
+		Again: rapid.Bool().Draw(t, "again"), After: drawLease(t),
 	}
 }
 
 // failed is a row after a failure, in whatever state.
 func failed(c ledger.Copy, f ledger.Failure) ledger.Copy {
-	c.Error, c.Uncertain, c.LeaseUntil, c.NextAttemptAt = f.Error, c.Uncertain || f.Uncertain, time.Time{}, time.Time{}
+	c.Error, c.LeaseUntil, c.NextAttemptAt = f.Error, time.Time{}, time.Time{}
 	if f.Again {
 		c.NextAttemptAt = after(f.After)
 	}
@@ -310,6 +380,9 @@ func failed(c ledger.Copy, f ledger.Failure) ledger.Copy {
 func (m *ledgerModel) fail(t *rapid.T) {
 	k, row, found, fence := m.pick(t)
 	f := m.failure(t, ledger.StatePending, ledger.StatePending, ledger.StateFailed, ledger.StateReady, ledger.StateDeleting)
+	f.MayTurnUp = rapid.Bool().Draw(t, "may turn up")
+	m.next++
+	f.GivenUp = rapid.SampledFrom([]string{"", "", row.FileID, fmt.Sprint("file ", m.next)}).Draw(t, "given up")
 	holds := atWork(row, fence)
 	if holds && f.State == ledger.StateReady && (row.State != ledger.StateUploading || row.FileID == "") {
 		if _, _, err := m.x.Change(m.t.Context(), ledger.Fail(k, fence, f)); err == nil || errors.Is(err, cas.ErrIndexUnavailable) {
@@ -319,10 +392,21 @@ func (m *ledgerModel) fail(t *rapid.T) {
 	}
 	if holds {
 		row = failed(row, f)
-		row.State = f.State
-		if f.State != ledger.StateReady {
+		switch {
+		case f.State == ledger.StateReady:
+		case row.State == ledger.StateProcessing && f.MayTurnUp:
 			row.FileID, row.RemoteName, row.ExpiresAt = "", "", time.Time{}
+		default:
+			row = withoutFile(row)
 		}
+		row.State = f.State
+		if f.MayTurnUp {
+			row = withStray(row, ledger.Stray{Fence: fence, At: over})
+		}
+		if f.GivenUp != "" {
+			row = withStray(row, ledger.Stray{Fence: fence, FileID: f.GivenUp, At: over})
+		}
+		row = looked(row)
 	}
 	holds = holds || row.Fence == fence && row.State == f.State // said before
 	got, held, err := m.x.Change(m.t.Context(), ledger.Fail(k, fence, f))
@@ -339,7 +423,8 @@ func (m *ledgerModel) lose(t *rapid.T) {
 		return
 	}
 	if (row.State == ledger.StateReady || row.State == ledger.StateProcessing) && row.FileID == id {
-		row.State, row.FileID, row.RemoteName, row.ExpiresAt = ledger.StateLost, "", "", time.Time{}
+		row = withoutFile(row)
+		row.State = ledger.StateLost
 		row.Losses++
 		row.LeaseUntil, row.NextAttemptAt = time.Time{}, over
 		if row.Losses > allowed {
@@ -352,13 +437,13 @@ func (m *ledgerModel) lose(t *rapid.T) {
 
 // deleting is a row claimed to be deleted.
 func deleting(c ledger.Copy, lease time.Duration) ledger.Copy {
-	c.Uncertain = c.Uncertain || c.State == ledger.StateUploading
+	c = afterUpload(c)
 	if c.State != ledger.StateDeleting {
 		c.Error = nil
 	}
 	c.State, c.Fence = ledger.StateDeleting, c.Fence+1
 	c.LeaseUntil, c.NextAttemptAt = after(lease), after(lease)
-	return c
+	return looked(c)
 }
 
 func (m *ledgerModel) delete(t *rapid.T) {
@@ -376,6 +461,7 @@ func (m *ledgerModel) delete(t *rapid.T) {
 	}
 	wins := row.State != ledger.StateDeleting || !leased(row)
 	if wins {
+		row.Evicting = row.Evicting && operation == ""
 		row = deleting(row, lease)
 		row.OperationID = cmp.Or(operation, row.OperationID)
 		m.rows[k] = row
@@ -389,15 +475,20 @@ func (m *ledgerModel) delete(t *rapid.T) {
 func (m *ledgerModel) finishDelete(t *rapid.T) {
 	k, row, found, fence := m.pick(t)
 	to := rapid.SampledFrom([]ledger.State{ledger.StateDeleted, ledger.StateEvicted}).Draw(t, "to")
-	_, held, err := m.x.Change(m.t.Context(), ledger.FinishDelete(k, fence, to))
+	settling := drawLease(t)
+	_, held, err := m.x.Change(m.t.Context(), ledger.FinishDelete(k, fence, to, settling))
 	if !found {
 		m.missing(t, "FinishDelete", err)
 		return
 	}
 	holds := row.Fence == fence && row.State == ledger.StateDeleting
+	for _, s := range row.Strays {
+		holds = holds && (to == ledger.StateEvicted || s.FileID == "" && s.At.Equal(over) && settling == 0)
+	}
 	if holds {
-		row.State, row.FileID, row.RemoteName, row.Error = to, "", "", nil
+		row.State, row.FileID, row.RemoteName, row.Error, row.Evicting = to, "", "", nil, false
 		row.ExpiresAt, row.LeaseUntil, row.NextAttemptAt = time.Time{}, time.Time{}, time.Time{}
+		row = looked(row)
 		m.rows[k] = row
 	}
 	holds = holds || row.Fence == fence && row.State == to // said before

@@ -39,6 +39,7 @@ func (m *ledgerModel) evict(t *rapid.T) {
 	}
 	first := slices.MinFunc(candidates, func(a, b ledger.Copy) int { return used(a).Compare(used(b)) })
 	row := deleting(rough(first), lease)
+	row.Evicting = true
 	m.rows[row.Key] = row
 	m.agree(t, "EvictLeastUsed", got, err, row)
 	for _, c := range candidates {
@@ -63,6 +64,9 @@ func (m *ledgerModel) check(t *rapid.T) {
 			m.agree(t, "CopyOfOperation", got, err, row)
 		} else {
 			all = append(all, row)
+		}
+		if row.LookAt.Equal(over) {
+			due = append(due, row)
 		}
 		switch row.State {
 		case ledger.StatePending, ledger.StateDeleting:

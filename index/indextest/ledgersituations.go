@@ -29,7 +29,7 @@ var situations = []situation{
 		request(t, x, w)
 	}},
 	{"pending after an uncertain failure, due", ledger.StatePending, true, true, func(t testing.TB, x Index, w ledger.Wanted) {
-		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, Error: trouble(), Uncertain: true, Again: true})
+		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, Error: trouble(), MayTurnUp: true, Again: true})
 	}},
 	{"pending, due later", ledger.StatePending, false, true, func(t testing.TB, x Index, w ledger.Wanted) {
 		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, Error: trouble(), Again: true, After: long})
@@ -87,7 +87,7 @@ var situations = []situation{
 	{"ready, near its end, after a renewal that failed", ledger.StateReady, true, true, func(t testing.TB, x Index, w ledger.Wanted) {
 		complete(t, x, claim(t, x, w, long), file("1", providers.StatusReady, later(margin/2)))
 		w.Margin = margin
-		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StateReady, Error: trouble(), Uncertain: true, Again: true, After: long})
+		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StateReady, Error: trouble(), MayTurnUp: true, Again: true, After: long})
 	}},
 	{"failed for good", ledger.StateFailed, false, true, func(t testing.TB, x Index, w ledger.Wanted) {
 		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StateFailed, Error: trouble()})
@@ -96,7 +96,7 @@ var situations = []situation{
 		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StateFailed, Error: trouble(), Again: true, After: long})
 	}},
 	{"failed, due", ledger.StateFailed, true, true, func(t testing.TB, x Index, w ledger.Wanted) {
-		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StateFailed, Error: trouble(), Uncertain: true, Again: true})
+		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StateFailed, Error: trouble(), MayTurnUp: true, Again: true})
 	}},
 	{"lost", ledger.StateLost, true, true, func(t testing.TB, x Index, w ledger.Wanted) {
 		lose(t, x, makeReady(t, x, w, "1"), 3, long)

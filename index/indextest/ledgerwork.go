@@ -2,6 +2,7 @@ package indextest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -104,14 +105,14 @@ func noRow(t *testing.T, call func(k ledger.Key) error) {
 var completeCopyTests = []test{
 	{"records a file that is ready", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
-		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, Error: trouble(), Uncertain: true, Again: true})
+		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, Error: trouble(), MayTurnUp: true, Again: true})
 		c := claim(t, x, w, long)
 		f := file("file-1", providers.StatusReady, later(long))
 		got := complete(t, x, c, f)
 		want := c
 		want.State, want.FileID, want.RemoteName, want.ExpiresAt = ledger.StateReady, f.ID, f.Name, f.ExpiresAt
-		want.Error, want.Uncertain, want.Attempts = nil, false, 0
-		want.ReadyAt, want.LeaseUntil = got.ReadyAt, time.Time{}
+		want.Error, want.Attempts = nil, 0
+		want.ReadyAt, want.UploadedAt, want.LookAt, want.LeaseUntil = got.ReadyAt, got.ReadyAt, got.ReadyAt, time.Time{}
 		same(t, "the row", got, want)
 		asStored(t, x, got)
 		if got.ReadyAt.Before(got.CreatedAt) || !got.ExpiresAt.Equal(f.ExpiresAt) {
@@ -120,21 +121,24 @@ var completeCopyTests = []test{
 	}},
 	{"records a file in process, and keeps the lease", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
-		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, Error: trouble(), Uncertain: true, Again: true})
+		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, Error: trouble(), MayTurnUp: true, Again: true})
 		c := claim(t, x, w, long)
 		f := file("file-1", providers.StatusProcessing, time.Time{})
 		got := complete(t, x, c, f)
 		want := c
 		want.State, want.FileID, want.RemoteName = ledger.StateProcessing, f.ID, f.Name
-		want.Error, want.Uncertain = nil, false
+		want.Error, want.UploadedAt = nil, got.UploadedAt
 		same(t, "the row", got, want)
 		asStored(t, x, got)
+		if got.UploadedAt.Before(got.CreatedAt) {
+			t.Errorf("created at %s, uploaded at %s", got.CreatedAt, got.UploadedAt)
+		}
 		// Then as ready, also after another gateway takes it over.
 		if _, held, err := x.Change(t.Context(), ledger.ExtendLease(w.Key, c.Fence, 0)); err != nil || !held {
 			t.Fatalf("ExtendLease: held %v, error %v", held, err)
 		}
 		c = claim(t, x, w, long)
-		if c.State != ledger.StateProcessing || c.FileID != f.ID || c.Attempts != got.Attempts || c.Uncertain {
+		if c.State != ledger.StateProcessing || c.FileID != f.ID || c.Attempts != got.Attempts || !c.UploadedAt.Equal(got.UploadedAt) {
 			t.Errorf("it was taken over as %+v", c)
 		}
 		got = complete(t, x, c, file("file-1", providers.StatusReady, time.Time{}))
@@ -151,6 +155,7 @@ var completeCopyTests = []test{
 			t.Errorf("while it is renewed the row is %+v", c)
 		}
 		got := complete(t, x, c, file("new", providers.StatusReady, time.Time{}))
+		same(t, "the strays: the old file,", got.Strays, givenUp(c))
 		if got.FileID != "new" || got.RemoteName != "remote-new.pdf" || !got.ExpiresAt.IsZero() || !got.ReadyAt.After(old.ReadyAt) {
 			t.Errorf("after it was renewed the row is %+v", got)
 		}
@@ -161,6 +166,17 @@ var completeCopyTests = []test{
 			first := complete(t, x, c, file("1", status, later(long)))
 			same(t, "the row completed again", complete(t, x, c, file("1", status, first.ExpiresAt)), first)
 		}
+	}},
+	{"refuses a file that was given up", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		lose(t, x, makeReady(t, x, w, "1"), 3, long)
+		c := claim(t, x, w, long)
+		got, held, err := x.Change(t.Context(), ledger.Complete(w.Key, c.Fence, file("1", providers.StatusReady, time.Time{})))
+		if err != nil || held {
+			t.Errorf("Complete: held %v, error %v", held, err)
+		}
+		same(t, "the row", got, c)
+		complete(t, x, c, file("2", providers.StatusReady, time.Time{}))
 	}},
 	{"is not held for another file, once completed", func(t *testing.T, x Index) {
 		c := makeReady(t, x, wanted(t, 0), "1")
@@ -223,11 +239,12 @@ var failCopyTests = []test{
 		for _, from := range []ledger.State{ledger.StateUploading, ledger.StateProcessing} {
 			for _, f := range []ledger.Failure{
 				{State: ledger.StatePending, Error: trouble(), Again: true, After: long},
-				{State: ledger.StatePending, Error: trouble(), Uncertain: true, Again: true},
+				{State: ledger.StatePending, Error: trouble(), MayTurnUp: true, Again: true},
 				{State: ledger.StateFailed, Error: trouble()},
 				{State: ledger.StateFailed, After: long},
+				{State: ledger.StateFailed, GivenUp: "wrong"},
 				{State: ledger.StateReady, Error: trouble(), Again: true, After: long},
-				{State: ledger.StateReady, Error: trouble(), Uncertain: true},
+				{State: ledger.StateReady, Error: trouble(), MayTurnUp: true},
 				{State: ledger.StateDeleting, Error: trouble(), Again: true},
 			} {
 				if from == ledger.StateProcessing && f.State == ledger.StateReady {
@@ -243,9 +260,21 @@ var failCopyTests = []test{
 				}
 				got := fail(t, x, c, f)
 				want := c
-				want.State, want.Error, want.Uncertain, want.LeaseUntil = f.State, f.Error, f.Uncertain, time.Time{}
+				want.State, want.Error, want.LeaseUntil = f.State, f.Error, time.Time{}
 				if f.State != ledger.StateReady {
-					want.FileID, want.RemoteName, want.ExpiresAt = "", "", time.Time{}
+					if from == ledger.StateUploading || !f.MayTurnUp { // a file in process that may turn up is adopted
+						want.Strays = givenUp(c)
+					}
+					want.FileID, want.RemoteName, want.ExpiresAt, want.UploadedAt = "", "", time.Time{}, time.Time{}
+				}
+				if f.MayTurnUp {
+					want.Strays = strayOf(want, c.CreatedAt)
+				}
+				if f.GivenUp != "" {
+					want.Strays = append(slices.Clone(want.Strays), ledger.Stray{Fence: c.Fence, FileID: f.GivenUp, At: c.CreatedAt})
+				}
+				if f.State == ledger.StateFailed || f.State == ledger.StateReady {
+					want.LookAt = lookAfter(want, got)
 				}
 				if f.Again {
 					want.NextAttemptAt = c.LeaseUntil.Add(f.After - long)
@@ -255,10 +284,10 @@ var failCopyTests = []test{
 			}
 		}
 	}},
-	{"keeps an earlier uncertainty", func(t *testing.T, x Index) {
+	{"keeps earlier strays", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
-		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, Uncertain: true, Again: true})
-		if c := fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, Again: true}); !c.Uncertain || c.Attempts != 2 {
+		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, MayTurnUp: true, Again: true})
+		if c := fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StatePending, Again: true}); len(c.Strays) != 1 || c.Strays[0].Fence != 1 || c.Attempts != 2 {
 			t.Errorf("the row is %+v", c)
 		}
 	}},

@@ -93,20 +93,25 @@ func (x *Index) CopyOfOperation(ctx context.Context, operationID string) (ledger
 	return copies[0], nil
 }
 
-// The index returns each account's rows in order, so no more than the limit of them
-// are read, however many are due.
+// The two indexes return each account's rows in order, so no more than twice the limit
+// of them are read, however many are due. No row is in both.
 var sqlDueCopies = `
 select ` + copyTable.Select() + `
 from unnest($1::text[]) as a(of)
 cross join lateral (
-    select ` + copyTable.NamesOf("c") + ` from copies c
+    (select ` + copyTable.NamesOf("c") + `, greatest(c.next_attempt_at, c.lease_until) as due_at from copies c
     where c.account = a.of
       and c.state in ('pending', 'uploading', 'processing', 'unverified', 'deleting')
       and greatest(c.next_attempt_at, c.lease_until) <= now()
     order by greatest(c.next_attempt_at, c.lease_until)
-    limit $2
+    limit $2)
+    union all
+    (select ` + copyTable.NamesOf("c") + `, c.look_at from copies c
+    where c.account = a.of and c.look_at <= now()
+    order by c.look_at
+    limit $2)
 ) as due
-order by greatest(next_attempt_at, lease_until)
+order by due_at
 limit $2`
 
 // DueCopies implements ledger.Store.

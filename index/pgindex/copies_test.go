@@ -67,6 +67,8 @@ func TestCopiesAreAnnounced(t *testing.T) {
 			x := open(t, pgindex.Options{URL: writer})
 			ctx, k := t.Context(), wanted.Key
 			failure := ledger.Failure{State: ledger.StatePending, Again: true}
+			another := remote
+			another.ID = "file-2"
 			var fence int64
 			for _, step := range []struct {
 				name      string
@@ -89,7 +91,11 @@ func TestCopiesAreAnnounced(t *testing.T) {
 				{"loss of another file", func() error { _, _, err := x.Change(ctx, ledger.Lose(k, "another", 3, time.Hour)); return err }, false},
 				{"loss", func() error { _, _, err := x.Change(ctx, ledger.Lose(k, remote.ID, 3, time.Hour)); return err }, true},
 				{"claim after the loss", func() error { c, _, err := x.Change(ctx, ledger.Claim(wanted, time.Hour)); fence = c.Fence; return err }, true},
-				{"completion after the loss", func() error { _, _, err := x.Change(ctx, ledger.Complete(k, fence, remote)); return err }, true},
+				{"completion after the loss", func() error { _, _, err := x.Change(ctx, ledger.Complete(k, fence, another)); return err }, true},
+				{"look", func() error {
+					_, _, err := x.Change(ctx, ledger.NoteLook(k, 0, ledger.Look{Gone: []string{remote.ID}}))
+					return err
+				}, true},
 				{"eviction for itself", func() error { _, _, err := ledger.EvictLeastUsed(ctx, x, k, "", time.Hour); return err }, false},
 				{"eviction", func() error {
 					c, _, err := ledger.EvictLeastUsed(ctx, x, ledger.Key{Account: k.Account}, "", time.Hour)
@@ -100,11 +106,11 @@ func TestCopiesAreAnnounced(t *testing.T) {
 				{"failure of the delete", func() error { _, _, err := x.Change(ctx, ledger.FailDelete(k, fence, ledger.Failure{})); return err }, true},
 				{"delete", func() error { c, _, err := x.Change(ctx, ledger.Delete(k, "", time.Hour)); fence = c.Fence; return err }, true},
 				{"end of another's delete", func() error {
-					_, _, err := x.Change(ctx, ledger.FinishDelete(k, fence-1, ledger.StateDeleted))
+					_, _, err := x.Change(ctx, ledger.FinishDelete(k, fence-1, ledger.StateDeleted, 0))
 					return err
 				}, false},
 				{"end of the delete", func() error {
-					_, _, err := x.Change(ctx, ledger.FinishDelete(k, fence, ledger.StateDeleted))
+					_, _, err := x.Change(ctx, ledger.FinishDelete(k, fence, ledger.StateDeleted, 0))
 					return err
 				}, true},
 				{"text", func() error {

@@ -145,7 +145,9 @@ func (x testIndex) AgeCopy(t testing.TB, k ledger.Key, by time.Duration) {
 	t.Helper()
 	_, err := x.db.Exec(t.Context(), `update copies set created_at = created_at - $1::interval, ready_at = ready_at - $1,
 		last_used_at = last_used_at - $1, lost_at = lost_at - $1, expires_at = expires_at - $1,
-		next_attempt_at = next_attempt_at - $1, lease_until = lease_until - $1
+		next_attempt_at = next_attempt_at - $1, lease_until = lease_until - $1,
+		uploaded_at = uploaded_at - $1, look_at = look_at - $1, strays = (
+			select jsonb_agg(jsonb_set(s, '{at}', to_jsonb((s->>'at')::timestamptz - $1))) from jsonb_array_elements(strays) as s)
 		where digest = $2 and provider = $3 and account = $4 and purpose = $5 and extension = $6`,
 		by, k.Digest[:], k.Provider, k.Account, k.Purpose, k.Extension)
 	if err != nil {

@@ -82,11 +82,16 @@ func (x *Index) CopyOfOperation(ctx context.Context, operationID string) (ledger
 const dueAt = `max(coalesce(next_attempt_at, lease_until), coalesce(lease_until, next_attempt_at))`
 
 var sqlDueCopies = `
-select ` + copyTable.Select() + ` from copies
-where account in (select value from json_each(?1))
-  and state in ('pending', 'uploading', 'processing', 'unverified', 'deleting')
-  and ` + dueAt + ` <= ?2
-order by ` + dueAt + `
+select ` + copyTable.Select() + ` from (
+    select *, ` + dueAt + ` as due_at from copies
+    where account in (select value from json_each(?1))
+      and state in ('pending', 'uploading', 'processing', 'unverified', 'deleting')
+      and ` + dueAt + ` <= ?2
+    union all
+    select *, look_at from copies
+    where account in (select value from json_each(?1)) and look_at <= ?2
+)
+order by due_at
 limit ?3`
 
 // DueCopies implements ledger.Store.

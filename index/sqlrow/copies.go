@@ -31,18 +31,21 @@ func Copies(d *Dialect) Table[ledger.Copy] {
 		Text("name", func(c *row) *string { return &c.Name }),
 		Text("media_type", func(c *row) *string { return &c.MediaType }),
 		Int("size", func(c *row) *int64 { return &c.Size }),
-		Bool("uncertain", func(c *row) *bool { return &c.Uncertain }),
+		strays("strays", func(c *row) *[]ledger.Stray { return &c.Strays }),
+		Bool("evicting", func(c *row) *bool { return &c.Evicting }),
 		Int("attempts", func(c *row) *int { return &c.Attempts }),
 		Int("losses", func(c *row) *int { return &c.Losses }),
 		providerError("error", func(c *row) **providers.Error { return &c.Error }),
 		Text("operation_id", func(c *row) *string { return &c.OperationID }),
 		Time("created_at", func(c *row) *time.Time { return &c.CreatedAt }),
+		NullTime("uploaded_at", func(c *row) *time.Time { return &c.UploadedAt }),
 		NullTime("ready_at", func(c *row) *time.Time { return &c.ReadyAt }),
 		NullTime("last_used_at", func(c *row) *time.Time { return &c.LastUsedAt }),
 		NullTime("lost_at", func(c *row) *time.Time { return &c.LostAt }),
 		NullTime("expires_at", func(c *row) *time.Time { return &c.ExpiresAt }),
 		NullTime("next_attempt_at", func(c *row) *time.Time { return &c.NextAttemptAt }),
 		NullTime("lease_until", func(c *row) *time.Time { return &c.LeaseUntil }),
+		NullTime("look_at", func(c *row) *time.Time { return &c.LookAt }),
 	)
 }
 
@@ -50,7 +53,12 @@ func Copies(d *Dialect) Table[ledger.Copy] {
 // error is not worth failing for, so characters that can't be stored are replaced.
 func providerError[R any](name string, field func(*R) **providers.Error) Column[R] {
 	return Column[R]{Name: name, Type: TypeJSON,
-		Target: func(_ *Dialect, row *R) any { return errorJSON{field(row)} },
+		Target: func(_ *Dialect, row *R) any {
+			return nullJSON{func() { *field(row) = nil }, func(text []byte) error {
+				*field(row) = new(providers.Error)
+				return json.Unmarshal(text, *field(row))
+			}}
+		},
 		Value: func(_ *Dialect, row *R) any {
 			e := *field(row)
 			if e == nil {
@@ -73,21 +81,40 @@ func encodeError(e providers.Error) string {
 // storable is cas.StorableText without a limit.
 func storable[T ~string](text T) T { return cas.StorableText(text, math.MaxInt) }
 
-// errorJSON scans providerError.
-type errorJSON struct{ into **providers.Error }
+// strays is a column of strays as JSON, in which null is an empty list.
+func strays[R any](name string, field func(*R) *[]ledger.Stray) Column[R] {
+	return Column[R]{Name: name, Type: TypeJSON,
+		Target: func(_ *Dialect, row *R) any {
+			return nullJSON{func() { *field(row) = nil }, func(text []byte) error { return json.Unmarshal(text, field(row)) }}
+		},
+		Value: func(_ *Dialect, row *R) any {
+			if len(*field(row)) == 0 {
+				return nil
+			}
+			text, err := json.Marshal(*field(row))
+			if err != nil {
+				panic(fmt.Sprintf("sqlrow: encode strays: %v", err)) // their times are the database's
+			}
+			return string(text)
+		}}
+}
+
+// nullJSON scans JSON, or null.
+type nullJSON struct {
+	null func()
+	read func(text []byte) error
+}
 
 // Scan implements sql.Scanner.
-func (j errorJSON) Scan(src any) error {
+func (j nullJSON) Scan(src any) error {
 	switch src := src.(type) {
 	case nil:
-		*j.into = nil
+		j.null()
 		return nil
 	case string:
-		*j.into = new(providers.Error)
-		return json.Unmarshal([]byte(src), *j.into)
+		return j.read([]byte(src))
 	case []byte:
-		*j.into = new(providers.Error)
-		return json.Unmarshal(src, *j.into)
+		return j.read(src)
 	}
-	return fmt.Errorf("scan an error from %T", src)
+	return fmt.Errorf("scan JSON from %T", src)
 }

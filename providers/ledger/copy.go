@@ -90,9 +90,11 @@ type Copy struct {
 	Name      string
 	MediaType string
 	Size      int64 // bytes
-	// Uncertain: an earlier attempt may have left a remote file that the row does not
-	// name.
-	Uncertain bool
+	// Strays are remote files that the row does not name, and that exist or may turn up.
+	Strays []Stray
+	// Evicting: StateDeleting makes room for another copy. Otherwise a caller asked for
+	// the delete.
+	Evicting bool
 	// Attempts counts the uploads tried since the copy was last requested.
 	Attempts int
 	// Losses counts how often the provider has lost the file lately.
@@ -104,12 +106,16 @@ type Copy struct {
 
 	// Times are by the database's clock; zero means never, or not known.
 	CreatedAt     time.Time
+	UploadedAt    time.Time // when the row first named FileID
 	ReadyAt       time.Time
 	LastUsedAt    time.Time
 	LostAt        time.Time // the last loss that counts among Losses
 	ExpiresAt     time.Time
 	NextAttemptAt time.Time
 	LeaseUntil    time.Time
+	// LookAt is when the strays of a row are next looked for on which no other work is
+	// due.
+	LookAt time.Time
 }
 
 // IsAskedFor reports whether a caller has asked for the copy, by the operation that

@@ -51,7 +51,8 @@ type Store interface {
 	// DueCopies returns rows of the accounts (see providers.Account) that need work
 	// which no gateway does: StatePending, StateUnverified and StateDeleting that are
 	// due without a running lease; StateUploading, StateProcessing and StateUnverified
-	// whose lease has run out. Those that wait longest come first.
+	// whose lease has run out; all whose LookAt has passed. Those that wait longest come
+	// first.
 	DueCopies(ctx context.Context, accounts []string, limit int) ([]Copy, error)
 
 	// CopyUsage counts the rows of an account, by purpose, that take up room at the

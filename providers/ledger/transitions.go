@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"casgate/providers"
@@ -67,6 +69,7 @@ func (t Transition) Apply(c Copy, now time.Time) (Copy, Outcome, error) {
 	if outcome != Changed {
 		return before, outcome, nil
 	}
+	c.scheduleLook(now)
 	return c, Changed, nil
 }
 
@@ -86,6 +89,9 @@ type Wanted struct {
 	Margin time.Duration
 	// Retry: a copy that failed, was lost or waits is tried again at once.
 	Retry bool
+	// Existing: the caller has seen the copy. A copy that was deleted since is not made
+	// again.
+	Existing bool
 }
 
 // check returns an error if the row of w can't be stored.
@@ -106,7 +112,8 @@ func (w Wanted) transition(verb string, invalid error, apply func(c *Copy, now t
 
 // claimable reports whether the row may be claimed for w:
 //
-//	no row, StateEvicted or StateDeleted  always
+//	no row, StateEvicted                  always
+//	StateDeleted                          unless w.Existing
 //	StatePending, StateFailed, StateLost  if it is due, or w.Retry
 //	StateUploading, StateProcessing       if no lease runs
 //	StateUnverified                       if no lease runs
@@ -116,8 +123,10 @@ func (w Wanted) transition(verb string, invalid error, apply func(c *Copy, now t
 // StatePending never has a lease. A row is due if NextAttemptAt is set and has passed.
 func (w Wanted) claimable(c *Copy, now time.Time) bool {
 	switch c.State {
-	case "", StateEvicted, StateDeleted:
+	case "", StateEvicted:
 		return true
+	case StateDeleted:
+		return !w.Existing
 	case StatePending, StateFailed, StateLost:
 		return w.Retry || hasPassed(c.NextAttemptAt, now)
 	case StateUploading, StateProcessing, StateUnverified:
@@ -162,9 +171,9 @@ func Request(w Wanted) Transition {
 
 // Claim gives the caller the row, to work on until the lease runs out, if it may be
 // claimed (see claimable). The row gets the next fence, w's description, and becomes
-// StateUploading (StateProcessing and StateUnverified stay so). It becomes Uncertain
-// if it was StateUploading. Attempts start over, unless the row was pending or in
-// work.
+// StateUploading (StateProcessing and StateUnverified stay so). If it was
+// StateUploading, that attempt leaves a stray. Attempts start over, unless the row was
+// pending or in work.
 func Claim(w Wanted, lease time.Duration) Transition {
 	return w.transition("claim", nil, func(c *Copy, now time.Time) (Outcome, error) {
 		if !w.claimable(c, now) {
@@ -212,9 +221,9 @@ func ExtendLease(k Key, fence int64, lease time.Duration) Transition {
 }
 
 // Complete records the remote file f. The row becomes StateReady or StateProcessing,
-// as f's status says, and keeps the lease in the latter only. Error, Uncertain and
-// NextAttemptAt are cleared; in StateReady Attempts too. It is refused if the fence is
-// not the newest any more.
+// as f's status says, and keeps the lease in the latter only. Error and NextAttemptAt
+// are cleared; in StateReady Attempts too. Another file that the row named is given
+// up. It is refused if the fence is not the newest any more, or if f was given up.
 //
 // Safe to repeat: if the row has this fence and is ready with this file, an earlier
 // call succeeded.
@@ -223,8 +232,15 @@ func Complete(k Key, fence int64, f providers.RemoteFile) Transition {
 		if !inWork(c, fence) {
 			return repeatedIf(c.Fence == fence && c.State == StateReady && c.FileID == f.ID), nil
 		}
+		if c.HasGivenUp(f.ID) {
+			return Refused, nil
+		}
+		if c.FileID != f.ID {
+			c.giveUpFile()
+			c.UploadedAt = now
+		}
 		c.FileID, c.RemoteName, c.ExpiresAt = f.ID, f.Name, f.ExpiresAt
-		c.Error, c.Uncertain, c.NextAttemptAt = nil, false, time.Time{}
+		c.Error, c.NextAttemptAt = nil, time.Time{}
 		c.State = StateProcessing
 		if f.Status == providers.StatusReady {
 			c.State, c.Attempts, c.ReadyAt, c.LeaseUntil = StateReady, 0, now, time.Time{}
@@ -250,8 +266,11 @@ type Failure struct {
 	// file is still good) or StateDeleting.
 	State State
 	Error *providers.Error
-	// Uncertain: the attempt may have left a remote file.
-	Uncertain bool
+	// MayTurnUp: the attempt may have left a remote file, which becomes a stray.
+	MayTurnUp bool
+	// GivenUp is the id of a remote file that the attempt made and that must be deleted.
+	// Empty means that there is none.
+	GivenUp string
 	// Again: the row is due After from now. Otherwise it never becomes due by itself.
 	Again bool
 	After time.Duration
@@ -260,7 +279,6 @@ type Failure struct {
 // record puts the failure into the row, and ends the lease.
 func (f Failure) record(c *Copy, now time.Time) {
 	c.Error, c.LeaseUntil, c.NextAttemptAt = f.Error, time.Time{}, time.Time{}
-	c.Uncertain = c.Uncertain || f.Uncertain
 	if f.Again {
 		c.NextAttemptAt = now.Add(f.After)
 	}
@@ -268,20 +286,31 @@ func (f Failure) record(c *Copy, now time.Time) {
 
 // Fail ends an attempt that failed, and the lease. The row becomes f.State, without a
 // file id, except StateReady: only the renewal of a copy that still has its old file
-// can become that, and keeps the file. An Uncertain row stays so until it is
-// completed. Fail is refused if the fence is not the newest any more.
+// can become that, and keeps the file. Otherwise the row's file is given up, with two
+// exceptions: a file in process that MayTurnUp, and the file of StateUnverified, which
+// somebody else may have made. Fail is refused if the fence is not the newest any more.
 //
 // Safe to repeat: if the row already has this fence and state, an earlier call
 // succeeded.
 func Fail(k Key, fence int64, f Failure) Transition {
-	t := Transition{Key: k, Verb: "fail", apply: func(c *Copy, now time.Time) (Outcome, error) {
+	t := Transition{Key: k, Verb: "fail", invalid: checkTexts("id of the remote file", f.GivenUp), apply: func(c *Copy, now time.Time) (Outcome, error) {
 		if !inWork(c, fence) {
 			return repeatedIf(c.Fence == fence && c.State == f.State), nil
 		}
-		if f.State != StateReady {
-			c.forgetFile()
-		} else if c.State != StateUploading || c.FileID == "" {
+		switch {
+		case f.State == StateReady && (c.State != StateUploading || c.FileID == ""):
 			return Refused, fmt.Errorf("there is no earlier file with which it could be %s", StateReady)
+		case f.State == StateReady:
+		case c.State == StateProcessing && f.MayTurnUp:
+			c.forgetFile()
+		default:
+			c.giveUpFile()
+		}
+		if f.MayTurnUp {
+			c.addStray(Stray{Fence: fence, At: now})
+		}
+		if f.GivenUp != "" {
+			c.addStray(Stray{Fence: fence, FileID: f.GivenUp, At: now})
 		}
 		f.record(c, now)
 		c.State = f.State
@@ -295,8 +324,9 @@ func Fail(k Key, fence int64, f Failure) Transition {
 	return t
 }
 
-// Lose makes a copy StateLost whose remote file no longer exists. It applies only to
-// StateReady and StateProcessing with this file id. Losses start over if the last one
+// Lose makes a copy StateLost whose remote file no longer exists. The file is given up,
+// since the provider may be wrong. It applies only to StateReady and StateProcessing
+// with this file id. Losses start over if the last one
 // is longer ago than window. The row is due at once, or, after more losses than
 // allowed, when window is over.
 func Lose(k Key, fileID string, allowed int, window time.Duration) Transition {
@@ -311,7 +341,7 @@ func Lose(k Key, fileID string, allowed int, window time.Duration) Transition {
 			c.Losses = 0
 		}
 		c.Losses++
-		c.forgetFile()
+		c.giveUpFile()
 		c.State, c.LeaseUntil, c.LostAt, c.NextAttemptAt = StateLost, time.Time{}, now, now
 		if c.Losses > allowed {
 			c.NextAttemptAt = now.Add(window)
@@ -321,11 +351,11 @@ func Lose(k Key, fileID string, allowed int, window time.Duration) Transition {
 }
 
 // Delete claims a row in order to delete the remote file: it becomes StateDeleting
-// with the next fence, even if another client holds a lease, and is due when this lease runs out. It
-// becomes Uncertain if it was StateUploading, and loses the error of an upload. The
-// caller then ends the deletion with FinishDelete or FailDelete. A row in
+// with the next fence, even if another client holds a lease, and is due when this lease
+// runs out. If it was StateUploading, that attempt leaves a stray. The row loses the
+// error of an upload. The caller then ends the deletion with FinishDelete or FailDelete. A row in
 // StateDeleting is claimed only if no lease runs. A non-empty operationID replaces the
-// row's.
+// row's, and makes an eviction a delete that a caller asked for.
 func Delete(k Key, operationID string, lease time.Duration) Transition {
 	invalid := checkTexts("operation", operationID)
 	return Transition{Key: k, Verb: "delete", invalid: invalid, apply: func(c *Copy, now time.Time) (Outcome, error) {
@@ -335,6 +365,7 @@ func Delete(k Key, operationID string, lease time.Duration) Transition {
 		if c.State == StateDeleting && isLeased(c, now) {
 			return Refused, nil
 		}
+		c.Evicting = c.Evicting && operationID == ""
 		claimDelete(c, now, lease)
 		if operationID != "" {
 			c.OperationID = operationID
@@ -350,6 +381,7 @@ func Evict(k Key, lease time.Duration) Transition {
 		if c.State != StateReady {
 			return Refused, nil
 		}
+		c.Evicting = true
 		claimDelete(c, now, lease)
 		return Changed, nil
 	}}
@@ -367,20 +399,28 @@ func claimDelete(c *Copy, now time.Time, lease time.Duration) {
 }
 
 // FinishDelete ends a deletion: the row becomes StateDeleted or StateEvicted, without
-// a file id. It is refused if the fence is not the newest any more.
+// a file id. It is refused if the fence is not the newest any more. StateDeleted says
+// that nothing is left, so it is also refused if a file that was given up is a stray,
+// or if a stray has not settled yet; the others are looked for again after the settling
+// time.
 //
 // Safe to repeat: if the row already has this fence and state, an earlier call
 // succeeded.
-func FinishDelete(k Key, fence int64, to State) Transition {
-	t := Transition{Key: k, Verb: "finish the delete of", apply: func(c *Copy, _ time.Time) (Outcome, error) {
+func FinishDelete(k Key, fence int64, to State, settling time.Duration) Transition {
+	t := Transition{Key: k, Verb: "finish the delete of", apply: func(c *Copy, now time.Time) (Outcome, error) {
 		if c.Fence != fence || c.State != StateDeleting {
 			return repeatedIf(c.Fence == fence && c.State == to), nil
 		}
+		open := func(s Stray) bool { return s.IsGivenUp() || !s.HasSettled(now, settling) }
+		if to == StateDeleted && slices.ContainsFunc(c.Strays, open) {
+			return Refused, nil
+		}
 		c.forgetFile()
-		c.State, c.Error = to, nil
+		c.State, c.Error, c.Evicting = to, nil, false
 		c.NextAttemptAt, c.LeaseUntil = time.Time{}, time.Time{}
 		if to == StateDeleted { // only the fence and the operation matter from now on
 			c.ReadyAt, c.LastUsedAt = time.Time{}, time.Time{}
+			c.LookAt = now.Add(settling)
 		}
 		return Changed, nil
 	}}
@@ -400,10 +440,85 @@ func FailDelete(k Key, fence int64, f Failure) Transition {
 		f.record(c, now)
 		return Changed, nil
 	}}
-	if f.State != "" && f.State != StateDeleting {
+	switch {
+	case f.State != "" && f.State != StateDeleting:
 		t.invalid = fmt.Errorf("a failed delete can't make a copy %q", f.State)
+	case f.MayTurnUp || f.GivenUp != "":
+		t.invalid = errors.New("a failed delete makes no remote file")
 	}
 	return t
+}
+
+// Look is the result of a look for the strays of a row at its provider.
+type Look struct {
+	// GivenUp are files that were found, and that must be deleted.
+	GivenUp []Stray
+	// Gone lists the ids of files that are deleted for certain.
+	Gone []string
+	// Fences lists attempts of which nothing more can turn up: their file was found, or
+	// they sent no whole file.
+	Fences []int64
+	// Before: attempts that had ended by then are forgotten. Zero means none.
+	Before time.Time
+	// Next is when the row is looked at again, from now.
+	Next time.Duration
+}
+
+// check returns an error if the row after l can't be stored.
+func (l Look) check() error {
+	for _, s := range l.GivenUp {
+		if s.FileID == "" {
+			return errors.New("a file that was given up has no id")
+		}
+		if err := checkTexts("id of the remote file", s.FileID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isGone reports whether l makes a stray superfluous.
+func (l Look) isGone(s Stray) bool {
+	if s.IsGivenUp() {
+		return slices.Contains(l.Gone, s.FileID)
+	}
+	return slices.Contains(l.Fences, s.Fence) || !s.At.After(l.Before)
+}
+
+// NoteLook records what a look for strays has found. A file that is Gone is no stray
+// any more; in StateDeleting it isn't the row's either. A deletion that had to wait
+// for a stray is due at once, if no lease runs.
+//
+// Files that were GivenUp are added only if no other client may adopt them: the row is
+// in StateDeleting; or by, which is not 0, is the newest fence of a row in work; or the
+// row is settled and no lease runs. Otherwise, or if the row names one of the files,
+// NoteLook is refused.
+func NoteLook(k Key, by int64, l Look) Transition {
+	return Transition{Key: k, Verb: "note a look for", invalid: l.check(), apply: func(c *Copy, now time.Time) (Outcome, error) {
+		named := func(s Stray) bool { return s.FileID == c.FileID }
+		idle := c.State.Settled() && !isLeased(c, now)
+		if len(l.GivenUp) > 0 && (slices.ContainsFunc(l.GivenUp, named) || c.State != StateDeleting && !idle && !inWork(c, by)) {
+			return Refused, nil
+		}
+		for _, s := range l.GivenUp {
+			s.At = now
+			c.addStray(s)
+		}
+		had := len(c.Strays)
+		c.dropStrays(l.isGone)
+		switch {
+		case c.State == StateDeleting:
+			if slices.Contains(l.Gone, c.FileID) {
+				c.forgetFile()
+			}
+			if len(c.Strays) < had && !isLeased(c, now) {
+				c.NextAttemptAt = now
+			}
+		case l.Next > 0:
+			c.LookAt = now.Add(l.Next)
+		}
+		return Changed, nil
+	}}
 }
 
 // hasPassed reports whether a time is set and not after now.
@@ -417,11 +532,19 @@ func inWork(c *Copy, fence int64) bool {
 	return c.Fence == fence && !c.LeaseUntil.IsZero() && c.State != StateDeleting
 }
 
-// noteUpload makes a row Uncertain that another client takes over from an upload.
-func noteUpload(c *Copy) { c.Uncertain = c.Uncertain || c.State == StateUploading }
+// noteUpload makes a stray of the upload from which another client takes over. That
+// upload ends with its lease.
+func noteUpload(c *Copy) {
+	if c.State == StateUploading {
+		c.addStray(Stray{Fence: c.Fence, At: c.LeaseUntil})
+	}
+}
 
 // forgetFile makes the row name no remote file.
-func (c *Copy) forgetFile() { c.FileID, c.RemoteName, c.ExpiresAt = "", "", time.Time{} }
+func (c *Copy) forgetFile() {
+	c.FileID, c.RemoteName = "", ""
+	c.ExpiresAt, c.UploadedAt = time.Time{}, time.Time{}
+}
 
 // repeatedIf is the outcome of a transition that does not apply to the row.
 func repeatedIf(recorded bool) Outcome {

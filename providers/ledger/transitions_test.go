@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,16 +16,18 @@ import (
 
 // The times of the tests. A lease or a due time is over or still to come.
 var (
-	now    = time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
-	before = now.Add(-time.Hour)
-	soon   = now.Add(time.Minute)
-	late   = now.Add(time.Hour)
-	never  time.Time
+	now      = time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
+	before   = now.Add(-time.Hour)
+	uploaded = now.Add(-time.Minute) // later than before, the time of creation
+	soon     = now.Add(time.Minute)
+	late     = now.Add(time.Hour)
+	never    time.Time
 )
 
 const (
-	fence = 7
-	lease = 10 * time.Minute
+	fence    = 7
+	lease    = 10 * time.Minute
+	settling = 20 * time.Second
 )
 
 var (
@@ -45,14 +48,16 @@ func row(state ledger.State, change ...func(c *ledger.Copy)) ledger.Copy {
 	switch state {
 	case ledger.StateUploading:
 		c.LeaseUntil = soon
-	case ledger.StateProcessing, ledger.StateUnverified:
+	case ledger.StateProcessing:
+		c.FileID, c.RemoteName, c.UploadedAt, c.LeaseUntil = "f1", "old-f1.jsonl", uploaded, soon
+	case ledger.StateUnverified:
 		c.FileID, c.RemoteName, c.LeaseUntil = "f1", "old-f1.jsonl", soon
 	case ledger.StateReady:
-		c.FileID, c.RemoteName, c.ExpiresAt = "f1", "old-f1.jsonl", late
+		c.FileID, c.RemoteName, c.UploadedAt, c.ExpiresAt = "f1", "old-f1.jsonl", uploaded, late
 	case ledger.StatePending, ledger.StateFailed, ledger.StateLost:
 		c.NextAttemptAt = soon
 	case ledger.StateDeleting:
-		c.FileID, c.RemoteName, c.LeaseUntil, c.NextAttemptAt = "f1", "old-f1.jsonl", soon, soon
+		c.FileID, c.RemoteName, c.UploadedAt, c.LeaseUntil, c.NextAttemptAt = "f1", "old-f1.jsonl", uploaded, soon, soon
 	}
 	for _, f := range change {
 		f(&c)
@@ -82,9 +87,30 @@ func operation(id string) func(c *ledger.Copy) {
 	return func(c *ledger.Copy) { c.OperationID = id }
 }
 
-func noFile(c *ledger.Copy) { c.FileID, c.RemoteName, c.ExpiresAt = "", "", never }
+func noFile(c *ledger.Copy) {
+	c.FileID, c.RemoteName, c.ExpiresAt, c.UploadedAt = "", "", never, never
+}
 
-func uncertain(c *ledger.Copy) { c.Uncertain = true }
+// stray adds a stray of which only the attempt is known.
+func stray(fence int64, at time.Time) func(c *ledger.Copy) {
+	return func(c *ledger.Copy) { c.Strays = append(slices.Clone(c.Strays), ledger.Stray{Fence: fence, At: at}) }
+}
+
+// givenUp adds a file that was given up.
+func givenUp(fence int64, id string, at time.Time) func(c *ledger.Copy) {
+	return func(c *ledger.Copy) {
+		c.Strays = append(slices.Clone(c.Strays), ledger.Stray{Fence: fence, FileID: id, At: at})
+	}
+}
+
+// oldFile gives up the row's file.
+func oldFile(c *ledger.Copy) {
+	givenUp(0, c.FileID, uploaded)(c)
+	noFile(c)
+}
+
+// lookAt says when the strays are looked for.
+func lookAt(t time.Time) func(c *ledger.Copy) { return func(c *ledger.Copy) { c.LookAt = t } }
 
 // becomes returns a row after changes.
 func becomes(c ledger.Copy, change ...func(c *ledger.Copy)) *ledger.Copy {
@@ -111,7 +137,7 @@ func requested(state ledger.State) func(c *ledger.Copy) {
 // completed is how Complete changes a row.
 func completed(c *ledger.Copy) {
 	c.State, c.FileID, c.RemoteName, c.ExpiresAt = ledger.StateReady, found.ID, found.Name, found.ExpiresAt
-	c.Error, c.Uncertain, c.NextAttemptAt, c.Attempts, c.ReadyAt, c.LeaseUntil = nil, false, never, 0, now, never
+	c.Error, c.NextAttemptAt, c.Attempts, c.UploadedAt, c.ReadyAt, c.LeaseUntil = nil, never, 0, now, now, never
 }
 
 // failed is how a failure with these values changes a row.
@@ -127,6 +153,8 @@ func deleting(c *ledger.Copy) {
 	c.State, c.Fence, c.LeaseUntil, c.NextAttemptAt = ledger.StateDeleting, c.Fence+1, now.Add(lease), now.Add(lease)
 }
 
+func evicting(c *ledger.Copy) { c.Evicting = true }
+
 // deleted is how FinishDelete changes a row.
 func deleted(c *ledger.Copy) {
 	noFile(c)
@@ -137,8 +165,8 @@ func deleted(c *ledger.Copy) {
 // lost is how Lose changes a row.
 func lost(losses int, next time.Time) func(c *ledger.Copy) {
 	return func(c *ledger.Copy) {
-		noFile(c)
-		c.State, c.Losses, c.LostAt, c.NextAttemptAt, c.LeaseUntil = ledger.StateLost, losses, now, next, never
+		oldFile(c)
+		c.State, c.LookAt, c.Losses, c.LostAt, c.NextAttemptAt, c.LeaseUntil = ledger.StateLost, now, losses, now, next, never
 	}
 }
 
@@ -196,6 +224,8 @@ func TestClaim(t *testing.T) {
 	t.Parallel()
 	claim, retry := ledger.Claim(wanted, lease), wanted
 	retry.Retry = true
+	existing := wanted
+	existing.Existing = true
 	again := ledger.Claim(retry, lease)
 	first := ledger.Copy{
 		Key: key, State: ledger.StateUploading, Fence: 1, Name: wanted.Name, MediaType: wanted.MediaType, Size: wanted.Size,
@@ -215,7 +245,7 @@ func TestClaim(t *testing.T) {
 			want: begun(is(ledger.StatePending), ledger.StateUploading, 4)},
 		{name: "uploading", row: is(ledger.StateUploading), by: again},
 		{name: "uploading, the lease ran out", row: is(ledger.StateUploading, leaseUntil(now)), by: claim,
-			want: begun(is(ledger.StateUploading), ledger.StateUploading, 4, uncertain)},
+			want: begun(is(ledger.StateUploading), ledger.StateUploading, 4, stray(fence, now))},
 		{name: "processing", row: is(ledger.StateProcessing), by: again},
 		{name: "processing, the lease ran out", row: is(ledger.StateProcessing, leaseUntil(before)), by: claim,
 			want: begun(is(ledger.StateProcessing), ledger.StateProcessing, 3)},
@@ -239,6 +269,11 @@ func TestClaim(t *testing.T) {
 		{name: "evicted", row: is(ledger.StateEvicted), by: claim,
 			want: begun(is(ledger.StateEvicted), ledger.StateUploading, 1, operation("new"))},
 		{name: "deleting", row: is(ledger.StateDeleting, leaseUntil(before)), by: again},
+		{name: "deleted, seen before", row: is(ledger.StateDeleted), by: ledger.Claim(existing, lease)},
+		{name: "evicted, seen before", row: is(ledger.StateEvicted), by: ledger.Claim(existing, lease),
+			want: begun(is(ledger.StateEvicted), ledger.StateUploading, 1, operation("new"))},
+		{name: "lost, with strays", row: is(ledger.StateLost, nextAttempt(now), givenUp(3, "f0", before), lookAt(soon)), by: claim,
+			want: begun(is(ledger.StateLost, givenUp(3, "f0", before)), ledger.StateUploading, 1, operation("new"))},
 		{name: "deleted", row: is(ledger.StateDeleted), by: claim,
 			want: begun(is(ledger.StateDeleted), ledger.StateUploading, 1, operation("new"), func(c *ledger.Copy) { c.CreatedAt = now })},
 	})
@@ -262,7 +297,7 @@ func TestRequest(t *testing.T) {
 			want: becomes(row(ledger.StatePending), described, requested(ledger.StatePending))},
 		{name: "pending and not due", row: row(ledger.StatePending), by: request},
 		{name: "uploading, the lease ran out", row: row(ledger.StateUploading, leaseUntil(now)), by: request,
-			want: becomes(row(ledger.StateUploading), described, uncertain, requested(ledger.StatePending))},
+			want: becomes(row(ledger.StateUploading), described, stray(fence, now), requested(ledger.StatePending))},
 		{name: "processing, the lease ran out", row: row(ledger.StateProcessing, leaseUntil(now)), by: request},
 		{name: "entered", row: row(ledger.StateUnverified, leaseUntil(never)), by: request,
 			want: becomes(row(ledger.StateUnverified), described, operation("new"), requested(ledger.StateUnverified))},
@@ -321,13 +356,18 @@ func TestComplete(t *testing.T) {
 	done := row(ledger.StateReady, func(c *ledger.Copy) { c.FileID = found.ID })
 	check(t, []step{
 		{name: "no row", by: ledger.Complete(key, fence, found), err: notFound},
-		{name: "uploading", row: row(ledger.StateUploading, uncertain), by: ledger.Complete(key, fence, found),
-			want: becomes(row(ledger.StateUploading), completed)},
+		{name: "uploading", row: row(ledger.StateUploading, stray(3, before)), by: ledger.Complete(key, fence, found),
+			want: becomes(row(ledger.StateUploading, stray(3, before)), completed, lookAt(now))},
+		{name: "with a file that was given up", row: row(ledger.StateUploading, givenUp(3, found.ID, before)), by: ledger.Complete(key, fence, found)},
 		{name: "uploading, the lease ran out", row: row(ledger.StateUploading, leaseUntil(before)), by: ledger.Complete(key, fence, found),
 			want: becomes(row(ledger.StateUploading), completed)},
 		{name: "processing", row: row(ledger.StateProcessing), by: ledger.Complete(key, fence, found),
-			want: becomes(row(ledger.StateProcessing), completed)},
-		{name: "unverified", row: row(ledger.StateUnverified), by: ledger.Complete(key, fence, found),
+			want: becomes(row(ledger.StateProcessing), oldFile, completed, lookAt(now))},
+		{name: "processing, the same file", row: row(ledger.StateProcessing, func(c *ledger.Copy) { c.FileID = found.ID }), by: ledger.Complete(key, fence, found),
+			want: becomes(row(ledger.StateProcessing), completed, func(c *ledger.Copy) { c.UploadedAt = uploaded })},
+		{name: "unverified", row: row(ledger.StateUnverified, func(c *ledger.Copy) { c.FileID = found.ID }), by: ledger.Complete(key, fence, found),
+			want: becomes(row(ledger.StateUnverified), completed, func(c *ledger.Copy) { c.UploadedAt = never })},
+		{name: "unverified, another file", row: row(ledger.StateUnverified), by: ledger.Complete(key, fence, found),
 			want: becomes(row(ledger.StateUnverified), completed)},
 		{name: "with a file in process", row: row(ledger.StateUploading), by: ledger.Complete(key, fence, processing),
 			want: becomes(row(ledger.StateUploading), completed, func(c *ledger.Copy) {
@@ -345,24 +385,31 @@ func TestComplete(t *testing.T) {
 
 func TestFail(t *testing.T) {
 	t.Parallel()
-	pending := ledger.Failure{State: ledger.StatePending, Error: reason, Uncertain: true, Again: true, After: time.Minute}
+	pending := ledger.Failure{State: ledger.StatePending, Error: reason, MayTurnUp: true, Again: true, After: time.Minute}
 	forGood := ledger.Failure{State: ledger.StateFailed, Error: reason}
 	renewal := ledger.Failure{State: ledger.StateReady, Error: reason, Again: true, After: time.Minute}
-	renewing := row(ledger.StateUploading, func(c *ledger.Copy) { c.FileID, c.RemoteName, c.ExpiresAt = "f1", "old-f1.jsonl", late })
+	renewing := row(ledger.StateUploading, func(c *ledger.Copy) {
+		c.FileID, c.RemoteName, c.UploadedAt, c.ExpiresAt = "f1", "old-f1.jsonl", uploaded, late
+	})
+	wrong := ledger.Failure{State: ledger.StateFailed, Error: reason, GivenUp: "f3"}
 	check(t, []step{
 		{name: "no row", by: ledger.Fail(key, fence, pending), err: notFound},
 		{name: "uploading, tried again", row: row(ledger.StateUploading), by: ledger.Fail(key, fence, pending),
-			want: becomes(row(ledger.StateUploading), failed(ledger.StatePending, now.Add(time.Minute)), uncertain)},
-		{name: "uploading, for good", row: row(ledger.StateUploading, uncertain), by: ledger.Fail(key, fence, forGood),
-			want: becomes(row(ledger.StateUploading), failed(ledger.StateFailed, never), uncertain)},
+			want: becomes(row(ledger.StateUploading), failed(ledger.StatePending, now.Add(time.Minute)), stray(fence, now))},
+		{name: "uploading, for good", row: row(ledger.StateUploading, stray(3, before)), by: ledger.Fail(key, fence, forGood),
+			want: becomes(row(ledger.StateUploading, stray(3, before)), failed(ledger.StateFailed, never), lookAt(now))},
+		{name: "uploading, with a wrong file", row: row(ledger.StateUploading), by: ledger.Fail(key, fence, wrong),
+			want: becomes(row(ledger.StateUploading), failed(ledger.StateFailed, never), givenUp(fence, "f3", now), lookAt(now))},
 		{name: "processing", row: row(ledger.StateProcessing), by: ledger.Fail(key, fence, forGood),
-			want: becomes(row(ledger.StateProcessing), noFile, failed(ledger.StateFailed, never))},
+			want: becomes(row(ledger.StateProcessing), oldFile, failed(ledger.StateFailed, never), lookAt(now))},
+		{name: "processing, to be adopted later", row: row(ledger.StateProcessing), by: ledger.Fail(key, fence, pending),
+			want: becomes(row(ledger.StateProcessing), noFile, failed(ledger.StatePending, now.Add(time.Minute)), stray(fence, now))},
 		{name: "unverified", row: row(ledger.StateUnverified), by: ledger.Fail(key, fence, forGood),
 			want: becomes(row(ledger.StateUnverified), noFile, failed(ledger.StateFailed, never))},
 		{name: "a renewal, the old file is good", row: renewing, by: ledger.Fail(key, fence, renewal),
 			want: becomes(renewing, failed(ledger.StateReady, now.Add(time.Minute)))},
 		{name: "a renewal, the old file is not good", row: renewing, by: ledger.Fail(key, fence, forGood),
-			want: becomes(renewing, noFile, failed(ledger.StateFailed, never))},
+			want: becomes(renewing, oldFile, failed(ledger.StateFailed, never), lookAt(now))},
 		{name: "ready without an old file", row: row(ledger.StateUploading), by: ledger.Fail(key, fence, renewal), err: "no earlier file"},
 		{name: "ready with a file in process", row: row(ledger.StateProcessing), by: ledger.Fail(key, fence, renewal), err: "no earlier file"},
 		{name: "under an older fence", row: row(ledger.StateUploading), by: ledger.Fail(key, fence-1, pending)},
@@ -410,7 +457,11 @@ func TestDelete(t *testing.T) {
 		{name: "deleting, without a lease", row: row(ledger.StateDeleting, leaseUntil(never)), by: ledger.Delete(key, "", lease),
 			want: becomes(row(ledger.StateDeleting), deleting)},
 		{name: "uploading", row: row(ledger.StateUploading), by: ledger.Delete(key, "", lease),
-			want: becomes(row(ledger.StateUploading), uncertain, deleting)},
+			want: becomes(row(ledger.StateUploading), stray(fence, soon), deleting)},
+		{name: "an eviction, without a lease", row: row(ledger.StateDeleting, leaseUntil(never), evicting), by: ledger.Delete(key, "", lease),
+			want: becomes(row(ledger.StateDeleting, evicting), deleting)},
+		{name: "an eviction, without a lease, with an operation", row: row(ledger.StateDeleting, leaseUntil(never), evicting),
+			by: ledger.Delete(key, "delete", lease), want: becomes(row(ledger.StateDeleting), deleting, operation("delete"))},
 	}
 	for _, state := range states {
 		switch state {
@@ -428,7 +479,7 @@ func TestEvict(t *testing.T) {
 	for _, state := range states {
 		s := step{name: string(state), row: row(state), by: ledger.Evict(key, lease)}
 		if state == ledger.StateReady {
-			s.want = becomes(s.row, deleting)
+			s.want = becomes(s.row, deleting, evicting)
 		}
 		steps = append(steps, s)
 	}
@@ -437,36 +488,72 @@ func TestEvict(t *testing.T) {
 
 func TestFinishDelete(t *testing.T) {
 	t.Parallel()
-	evicted := becomes(row(ledger.StateDeleting), deleted, func(c *ledger.Copy) {
+	evicted := becomesValue(row(ledger.StateDeleting), deleted, func(c *ledger.Copy) {
 		c.State, c.ReadyAt, c.LastUsedAt = ledger.StateEvicted, before, before
 	})
 	check(t, []step{
-		{name: "no row", by: ledger.FinishDelete(key, fence, ledger.StateDeleted), err: notFound},
-		{name: "deleting", row: row(ledger.StateDeleting), by: ledger.FinishDelete(key, fence, ledger.StateDeleted),
+		{name: "no row", by: ledger.FinishDelete(key, fence, ledger.StateDeleted, settling), err: notFound},
+		{name: "deleting", row: row(ledger.StateDeleting), by: ledger.FinishDelete(key, fence, ledger.StateDeleted, settling),
 			want: becomes(row(ledger.StateDeleting), deleted)},
-		{name: "deleting, without a lease", row: row(ledger.StateDeleting, leaseUntil(never)), by: ledger.FinishDelete(key, fence, ledger.StateDeleted),
+		{name: "deleting, without a lease", row: row(ledger.StateDeleting, leaseUntil(never)), by: ledger.FinishDelete(key, fence, ledger.StateDeleted, settling),
 			want: becomes(row(ledger.StateDeleting), deleted)},
-		{name: "an eviction", row: row(ledger.StateDeleting), by: ledger.FinishDelete(key, fence, ledger.StateEvicted), want: evicted},
-		{name: "under an older fence", row: row(ledger.StateDeleting), by: ledger.FinishDelete(key, fence-1, ledger.StateDeleted)},
-		{name: "uploading", row: row(ledger.StateUploading), by: ledger.FinishDelete(key, fence, ledger.StateDeleted)},
-		{name: "again", row: row(ledger.StateDeleted), by: ledger.FinishDelete(key, fence, ledger.StateDeleted), repeats: true},
-		{name: "again, to another state", row: row(ledger.StateDeleted), by: ledger.FinishDelete(key, fence, ledger.StateEvicted)},
+		{name: "a stray that has settled", row: row(ledger.StateDeleting, stray(3, now.Add(-settling))), by: ledger.FinishDelete(key, fence, ledger.StateDeleted, settling),
+			want: becomes(row(ledger.StateDeleting, stray(3, now.Add(-settling))), deleted, lookAt(now.Add(settling)))},
+		{name: "a stray that has not", row: row(ledger.StateDeleting, stray(3, now.Add(time.Second-settling))), by: ledger.FinishDelete(key, fence, ledger.StateDeleted, settling)},
+		{name: "a file that was given up", row: row(ledger.StateDeleting, givenUp(3, "f0", before)), by: ledger.FinishDelete(key, fence, ledger.StateDeleted, settling)},
+		{name: "an eviction with strays", row: row(ledger.StateDeleting, stray(3, now), givenUp(4, "f0", before)),
+			by: ledger.FinishDelete(key, fence, ledger.StateEvicted, settling), want: becomes(evicted, stray(3, now), givenUp(4, "f0", before), lookAt(now))},
+		{name: "an eviction", row: row(ledger.StateDeleting, evicting), by: ledger.FinishDelete(key, fence, ledger.StateEvicted, settling), want: &evicted},
+		{name: "under an older fence", row: row(ledger.StateDeleting), by: ledger.FinishDelete(key, fence-1, ledger.StateDeleted, settling)},
+		{name: "uploading", row: row(ledger.StateUploading), by: ledger.FinishDelete(key, fence, ledger.StateDeleted, settling)},
+		{name: "again", row: row(ledger.StateDeleted), by: ledger.FinishDelete(key, fence, ledger.StateDeleted, settling), repeats: true},
+		{name: "again, to another state", row: row(ledger.StateDeleted), by: ledger.FinishDelete(key, fence, ledger.StateEvicted, settling)},
 	})
 }
 
 func TestFailDelete(t *testing.T) {
 	t.Parallel()
-	f := ledger.Failure{Error: reason, Uncertain: true, Again: true, After: time.Minute}
+	f := ledger.Failure{Error: reason, Again: true, After: time.Minute}
 	check(t, []step{
 		{name: "no row", by: ledger.FailDelete(key, fence, f), err: notFound},
 		{name: "deleting", row: row(ledger.StateDeleting), by: ledger.FailDelete(key, fence, f),
-			want: becomes(row(ledger.StateDeleting), failed(ledger.StateDeleting, now.Add(time.Minute)), uncertain)},
+			want: becomes(row(ledger.StateDeleting), failed(ledger.StateDeleting, now.Add(time.Minute)))},
 		{name: "deleting, never again", row: row(ledger.StateDeleting), by: ledger.FailDelete(key, fence, ledger.Failure{Error: reason}),
 			want: becomes(row(ledger.StateDeleting), failed(ledger.StateDeleting, never))},
 		{name: "under an older fence", row: row(ledger.StateDeleting), by: ledger.FailDelete(key, fence-1, f)},
 		{name: "deleted", row: row(ledger.StateDeleted), by: ledger.FailDelete(key, fence, f)},
 		{name: "uploading", row: row(ledger.StateUploading), by: ledger.FailDelete(key, fence, f)},
 	})
+}
+
+func TestNoteLook(t *testing.T) {
+	t.Parallel()
+	found := ledger.Look{GivenUp: []ledger.Stray{{Fence: 5, FileID: "f5"}}, Fences: []int64{5}}
+	gone := ledger.Look{Gone: []string{"f1", "f3"}}
+	strays := []func(c *ledger.Copy){stray(5, before), stray(6, now), givenUp(3, "f3", before)}
+	steps := []step{
+		{name: "no row", by: ledger.NoteLook(key, 0, gone), err: notFound},
+		{name: "found", row: row(ledger.StateReady, strays...), by: ledger.NoteLook(key, 0, found),
+			want: becomes(row(ledger.StateReady, stray(6, now), givenUp(3, "f3", before), givenUp(5, "f5", now)), lookAt(now))},
+		{name: "found, and in use", row: row(ledger.StateReady, strays...), by: ledger.NoteLook(key, 0, ledger.Look{GivenUp: []ledger.Stray{{FileID: "f1"}}})},
+		{name: "found by the attempt", row: row(ledger.StateUploading, strays...), by: ledger.NoteLook(key, fence, found),
+			want: becomes(row(ledger.StateUploading, stray(6, now), givenUp(3, "f3", before), givenUp(5, "f5", now)))},
+		{name: "found by another", row: row(ledger.StateUploading, strays...), by: ledger.NoteLook(key, fence-1, found)},
+		{name: "found by none", row: row(ledger.StateUploading, strays...), by: ledger.NoteLook(key, 0, found)},
+		{name: "found while it is deleted", row: row(ledger.StateDeleting, strays...), by: ledger.NoteLook(key, 0, found),
+			want: becomes(row(ledger.StateDeleting, stray(6, now), givenUp(3, "f3", before), givenUp(5, "f5", now)))},
+		{name: "gone", row: row(ledger.StateReady, strays...), by: ledger.NoteLook(key, 0, gone),
+			want: becomes(row(ledger.StateReady, stray(5, before), stray(6, now)), lookAt(now))},
+		{name: "gone while it is deleted", row: row(ledger.StateDeleting, append(strays, leaseUntil(never))...), by: ledger.NoteLook(key, 0, gone),
+			want: becomes(row(ledger.StateDeleting, stray(5, before), stray(6, now), leaseUntil(never), nextAttempt(now)), noFile)},
+		{name: "gone while a client deletes it", row: row(ledger.StateDeleting, strays...), by: ledger.NoteLook(key, fence, gone),
+			want: becomes(row(ledger.StateDeleting, stray(5, before), stray(6, now)), noFile)},
+		{name: "nothing", row: row(ledger.StateDeleted, strays...), by: ledger.NoteLook(key, 0, ledger.Look{Before: before, Next: time.Minute}),
+			want: becomes(row(ledger.StateDeleted, stray(6, now), givenUp(3, "f3", before)), lookAt(now.Add(time.Minute)))},
+		{name: "all", row: row(ledger.StateFailed, strays...), by: ledger.NoteLook(key, 0, ledger.Look{Before: now, Gone: []string{"f3"}, Next: time.Minute}),
+			want: becomes(row(ledger.StateFailed))},
+	}
+	check(t, steps)
 }
 
 // Arguments that can't be stored are refused before the row is read. No row has a key
@@ -495,8 +582,12 @@ func TestCheckRefusesArguments(t *testing.T) {
 		"a failed file":           {ledger.Complete(key, fence, providers.RemoteFile{ID: "f1", Status: providers.StatusFailed}), nil},
 		"a failure to uploading":  {ledger.Fail(key, fence, ledger.Failure{State: ledger.StateUploading}), nil},
 		"a failed delete to lost": {ledger.FailDelete(key, fence, ledger.Failure{State: ledger.StateLost}), nil},
-		"a delete to ready":       {ledger.FinishDelete(key, fence, ledger.StateReady), nil},
+		"a delete to ready":       {ledger.FinishDelete(key, fence, ledger.StateReady, settling), nil},
 		"an operation to delete":  {ledger.Delete(key, bad, lease), cas.ErrInvalidText},
+		"a file to give up":       {ledger.Fail(key, fence, ledger.Failure{State: ledger.StateFailed, GivenUp: bad}), cas.ErrInvalidText},
+		"a delete with a file":    {ledger.FailDelete(key, fence, ledger.Failure{GivenUp: "f1"}), nil},
+		"a look without an id":    {ledger.NoteLook(key, 0, ledger.Look{GivenUp: []ledger.Stray{{Fence: 1}}}), nil},
+		"a look with an odd id":   {ledger.NoteLook(key, 0, ledger.Look{GivenUp: []ledger.Stray{{FileID: bad}}}), cas.ErrInvalidText},
 		"a key to extend":         {ledger.ExtendLease(noRow, fence, lease), ledger.ErrNotFound},
 		"a key to evict":          {ledger.Evict(noRow, lease), ledger.ErrNotFound},
 		"a key to lose":           {ledger.Lose(noRow, "f1", 1, lease), ledger.ErrNotFound},

@@ -81,6 +81,7 @@ func NewClient(api API, dialect Dialect, s providers.Settings) (*Client, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: the lifetime of files (%s) %w", name, variable(name, "LIFETIME"), err)
 	}
+	api = api.settling(s.Settling)
 	if dialect.Authorize == nil {
 		bearer := "Bearer " + s.APIKey
 		dialect.Authorize = func(r *http.Request) { r.Header.Set("Authorization", bearer) }

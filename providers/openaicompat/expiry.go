@@ -33,6 +33,18 @@ func (e *Expiry) validate() error {
 	return nil
 }
 
+// settling returns the API with another settling time; 0 means its own.
+func (a API) settling(t time.Duration) API {
+	if t <= 0 {
+		return a
+	}
+	a.Purposes = slices.Clone(a.Purposes)
+	for i := range a.Purposes {
+		a.Purposes[i].SettlingSeconds = t.Seconds()
+	}
+	return a
+}
+
 // expiring returns the API with uploads that ask for deletion after a lifetime. A
 // purpose that the provider keeps for a shorter time keeps its own lifetime.
 func (a API) expiring(lifetime time.Duration) (API, error) {

@@ -137,13 +137,16 @@ func qwen() Config {
 //     images, too; the field of input_image is file_id, as at OpenAI.
 func deepSeek() Config {
 	documents := []string{".pdf", ".doc", ".docx", ".ppt", ".pptx", ".xls", ".xlsx", ".txt", ".md", ".csv", ".epub", ".mobi"}
+	// A document is listed once it is parsed, also if the client has left before [D]. That
+	// parsing takes at most three minutes after the two for the upload is assumed.
+	const parsing = 300
 	small := map[string]int64{".txt": 32 * mib, ".md": 32 * mib, ".csv": 32 * mib, ".xls": 32 * mib, ".xlsx": 32 * mib, ".epub": 32 * mib, ".mobi": 32 * mib}
 	return Config{
 		API: API{
 			Name: "deepseek", BaseURL: "https://api.deepseek.com",
 			Purposes: []providers.Purpose{
-				{Name: "text_recognition", MaxSize: 100 * mib, Extensions: documents, SizeOf: small},
-				{Name: "rich_layout_recognition", MaxSize: 100 * mib, Extensions: documents, SizeOf: small},
+				{Name: "text_recognition", MaxSize: 100 * mib, Extensions: documents, SizeOf: small, SettlingSeconds: parsing},
+				{Name: "rich_layout_recognition", MaxSize: 100 * mib, Extensions: documents, SizeOf: small, SettlingSeconds: parsing},
 				{Name: "user_data", MaxSize: 64 * mib, Extensions: []string{".png", ".jpg", ".jpeg", ".webp", ".gif"}, MediaTypes: []string{"image/*"}},
 			},
 			Expiry:  expiresAfter,

@@ -11,83 +11,104 @@ import (
 	"casgate/providers/ledger"
 )
 
+// outcome is the result of an attempt to make a copy.
+type outcome struct {
+	row  ledger.Copy          // as the attempt knows it
+	file providers.RemoteFile // made or adopted; zero if there is none
+	// adopted is the fence of the attempt that made the file; 0 if this attempt did.
+	adopted int64
+	// mayTurnUp: an upload failed that may have stored the file.
+	mayTurnUp bool
+	// givenUp is the id of a file that this attempt made and that is of no use.
+	givenUp string
+}
+
 // makeCopy makes a copy that this process has claimed, and records the outcome. It
 // returns the new row, whose State and NextAttemptAt say whether and when to try
 // again.
 func (r *Replicator) makeCopy(ctx context.Context, j job, claimed ledger.Copy) (ledger.Copy, error) {
 	r.o.OnStep(StepClaimed)
 	leased, release := r.holdLease(ctx, claimed)
-	c, f, err := r.attempt(leased, j, claimed)
+	o := outcome{row: claimed}
+	err := r.attempt(leased, j, &o)
 	lost := release()
 	switch {
 	case err == nil:
 		r.o.OnStep(StepCompleted)
-		if claimed.FileID != "" && claimed.FileID != c.FileID {
-			r.discard(j, claimed.FileID) // the renewal replaces it
+		if o.adopted != 0 {
+			r.noteLook(o.row, 0, ledger.Look{Fences: []int64{o.adopted}})
 		}
-		return c, nil
+		r.deleteGivenUp(j.provider, o.row)
+		return o.row, nil
 	case lost || errors.Is(err, errLeaseLost):
-		r.yield(ctx, j, claimed, f)
+		r.yield(ctx, claimed, o)
 		return claimed, errLeaseLost
 	}
 	r.metrics.count(claimed.Provider, outcomeFailed)
-	return r.recordFailure(ctx, j, c, f, err) // c may be processing by now
+	failed, err := r.recordFailure(ctx, o, err)
+	if errors.Is(err, errLeaseLost) {
+		r.yield(ctx, claimed, o)
+		return claimed, err
+	}
+	r.deleteGivenUp(j.provider, failed)
+	return failed, err
 }
 
-// attempt tries once to make the copy. It returns the completed row, or the error with
-// the remote file if one was made.
-func (r *Replicator) attempt(ctx context.Context, j job, c ledger.Copy) (ledger.Copy, providers.RemoteFile, error) {
-	var f providers.RemoteFile
+// attempt tries once to make the copy. It records the result, or what it knows of it if
+// there is an error.
+func (r *Replicator) attempt(ctx context.Context, j job, o *outcome) error {
 	var err error
-	if c.State == ledger.StateUnverified {
-		if f, err = r.verifyEntered(ctx, j, c); err != nil {
-			return c, f, err
-		}
-	} else if c.State == ledger.StateProcessing {
-		f = providers.RemoteFile{ID: c.FileID, Name: c.RemoteName, Size: c.Size, Purpose: c.Purpose, ExpiresAt: c.ExpiresAt, Status: providers.StatusProcessing}
-	} else if f, err = r.findOrUpload(ctx, j, c); err != nil {
-		return c, f, err
+	switch c := o.row; c.State {
+	case ledger.StateUnverified:
+		o.file, err = r.verifyEntered(ctx, j, c)
+	case ledger.StateProcessing:
+		o.file = fileOf(c)
+	default:
+		err = r.findOrUpload(ctx, j, o)
 	}
-	if f.Status == providers.StatusProcessing {
-		if c.State != ledger.StateProcessing {
-			if c, err = r.complete(ctx, c, f); err != nil {
-				return c, f, err
+	if err != nil {
+		return err
+	}
+	if o.file.Status == providers.StatusProcessing {
+		if o.row.State != ledger.StateProcessing {
+			if err = r.complete(ctx, o); err != nil {
+				return err
 			}
 			r.o.OnStep(StepProcessed)
 		}
-		if f, err = r.awaitReady(ctx, j, f); err != nil {
-			return c, f, err
+		if o.file, err = r.awaitReady(ctx, j, o.row); err != nil {
+			return err
 		}
 	}
-	if f.Status == providers.StatusFailed {
-		r.discard(j, f.ID)
-		return c, providers.RemoteFile{}, &providers.Error{
-			Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindPermanent, Code: "processing_failed",
+	if f := o.file; f.Status == providers.StatusFailed {
+		o.file, o.givenUp = providers.RemoteFile{}, f.ID
+		return &providers.Error{
+			Provider: o.row.Provider, Op: providers.OpUpload, Kind: providers.KindPermanent, Code: "processing_failed",
 			Message: cmp.Or(f.Detail, "the provider could not process the file"),
 			Hint:    "check that the file is whole and of the kind its name says",
 		}
 	}
-	c, err = r.complete(ctx, c, f)
-	return c, f, err
+	return r.complete(ctx, o)
 }
 
 // complete records the remote file. It repeats a write of unknown outcome, which is safe
 // with the same fence.
-func (r *Replicator) complete(ctx context.Context, c ledger.Copy, f providers.RemoteFile) (ledger.Copy, error) {
+func (r *Replicator) complete(ctx context.Context, o *outcome) error {
 	// The file exists. A cancellation of the work must not make it an orphan.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Lease)
 	defer cancel()
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 2*time.Second) {
-		done, held, err := r.ledger.Change(ctx, ledger.Complete(c.Key, c.Fence, f))
+		done, held, err := r.ledger.Change(ctx, ledger.Complete(o.row.Key, o.row.Fence, o.file))
 		switch {
 		case err == nil && held:
-			return done, nil
+			o.row = done
+			return nil
 		case err == nil:
-			return c, errLeaseLost
+			return errLeaseLost
 		}
 		select {
 		case <-ctx.Done():
-			return c, fmt.Errorf("the provider has the file, but the index could not record it: %w", err)
+			return fmt.Errorf("the provider has the file, but the index could not record it: %w", err)
 		case <-time.After(delay):
 		}
 	}

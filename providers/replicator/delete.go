@@ -3,6 +3,10 @@ package replicator
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"casgate/providers"
@@ -12,55 +16,127 @@ import (
 // remove deletes a claimed copy at its provider, or leaves it to the queue. The state of
 // the returned row says which. The error is the index's.
 func (r *Replicator) remove(ctx context.Context, p providers.Provider, c ledger.Copy) (ledger.Copy, error) {
-	if err := r.removeRemote(ctx, p, c); err != nil {
+	c, err := r.removeRemote(ctx, p, c)
+	if err != nil {
 		return r.postpone(ctx, c, err), nil
 	}
-	return r.finishRemoval(ctx, c)
-}
-
-// finishRemoval records that a copy's remote file is deleted, and returns the row.
-func (r *Replicator) finishRemoval(ctx context.Context, c ledger.Copy) (ledger.Copy, error) {
-	if err := r.finishDelete(ctx, c, ledger.StateDeleted); err != nil {
-		return c, err
+	var settling time.Duration
+	if p != nil {
+		settling = p.Describe().SettlingOf(c.Purpose)
 	}
-	r.metrics.count(c.Provider, outcomeDeleted)
-	c.State, c.FileID, c.Error, c.NextAttemptAt = ledger.StateDeleted, "", nil, time.Time{}
-	return c, nil
+	return r.finishDelete(ctx, c, settling)
 }
 
-// removeRemote deletes a copy's remote file, and files of its earlier attempts. A file
-// that the provider doesn't know counts as deleted.
-func (r *Replicator) removeRemote(ctx context.Context, p providers.Provider, c ledger.Copy) error {
-	if c.FileID != "" {
-		if err := p.Delete(ctx, c.FileID); err != nil && providers.KindOf(err) != providers.KindLost {
-			return err
+// deletion is the work of deleting a claimed copy at its provider.
+type deletion struct {
+	r        *Replicator
+	p        providers.Provider
+	row      ledger.Copy
+	now      func() time.Time // the database's
+	settling time.Duration
+	gone     map[string]bool // ids of files that are deleted
+}
+
+// removeRemote deletes a copy's remote file, and, unless it is an eviction, those of all
+// its attempts. It returns the row as it then is. Without an error nothing is left, and
+// nothing can turn up. The provider may be nil if the row has no file and no strays.
+func (r *Replicator) removeRemote(ctx context.Context, p providers.Provider, c ledger.Copy) (ledger.Copy, error) {
+	if p == nil {
+		return c, nil
+	}
+	d := &deletion{r: r, p: p, row: c, now: r.databaseClock(c), settling: p.Describe().SettlingOf(c.Purpose), gone: make(map[string]bool)}
+	err := d.deleteKnown(ctx)
+	for err == nil && !c.Evicting {
+		var found []providers.RemoteFile
+		if found, err = d.look(ctx); len(found) == 0 {
+			break
+		}
+		row, done := r.noteLook(d.row, c.Fence, giveUp(found))
+		if !done {
+			return row, errLeaseLost
+		}
+		d.row = row
+		err = d.deleteKnown(ctx)
+	}
+	return d.row, err
+}
+
+// deleteKnown deletes the row's file, and, unless it is an eviction, the files that were
+// given up.
+func (d *deletion) deleteKnown(ctx context.Context) error {
+	var failures []error
+	remove := func(id string, settled bool) {
+		gone, err := d.r.deleteFile(ctx, d.p, d.row, id, settled)
+		if gone {
+			d.gone[id] = true
+		}
+		failures = append(failures, err)
+	}
+	if id := d.row.FileID; id != "" && !d.gone[id] {
+		remove(id, !d.row.IsFresh(d.now(), d.settling))
+	}
+	if !d.row.Evicting {
+		for _, s := range d.row.GivenUp() {
+			remove(s.FileID, s.HasSettled(d.now(), d.settling))
 		}
 	}
-	if !c.Uncertain {
-		return nil
+	if len(d.row.Strays) > 0 && len(d.gone) > 0 {
+		d.row, _ = d.r.noteLook(d.row, d.row.Fence, ledger.Look{Gone: slices.Collect(maps.Keys(d.gone))})
 	}
-	left, err := r.leftovers(ctx, p, c)
+	return errors.Join(failures...)
+}
+
+// look looks for the files of attempts whose outcome is not known. If it finds none, the
+// error says whether one may still turn up.
+func (d *deletion) look(ctx context.Context) ([]providers.RemoteFile, error) {
+	c, unknown := d.row, d.row.MayTurnUp()
+	if len(unknown) == 0 {
+		return nil, nil
+	}
+	if isUnlisted(d.p.Describe(), c.Purpose) {
+		d.r.warnUnlisted(c)
+		d.row, _ = d.r.noteLook(c, c.Fence, forgetAll(unknown))
+		return nil, nil
+	}
+	began := d.now()
+	files, err := d.r.leftovers(ctx, d.p, c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, f := range left {
-		if f.ID == c.FileID {
-			continue
-		}
-		if err := p.Delete(ctx, f.ID); err != nil && providers.KindOf(err) != providers.KindLost {
-			return err
-		}
+	found := slices.DeleteFunc(strangers(c, files), func(f providers.RemoteFile) bool { return d.gone[f.ID] })
+	last, waits := unsettled(unknown, began, d.settling)
+	if len(found) > 0 || !waits {
+		return found, nil
 	}
-	return nil
+	return nil, &providers.Error{
+		Provider: c.Provider, Op: providers.OpDelete, Kind: providers.KindTransient, Code: providers.CodeUnconfirmed,
+		Message:    fmt.Sprintf("an upload whose outcome is not known may store a file until %s", last.At.Add(d.settling).UTC().Format(time.RFC3339)),
+		RetryAfter: lookDelay(began, last.At),
+	}
 }
 
-// finishDelete records that the remote file is deleted. If another gateway has claimed
-// the row meanwhile, that gateway finishes the delete.
-func (r *Replicator) finishDelete(ctx context.Context, c ledger.Copy, to ledger.State) error {
+// finishDelete records that a copy is deleted, or evicted, and returns the row. If
+// another gateway has claimed the row meanwhile, that gateway finishes the delete.
+func (r *Replicator) finishDelete(ctx context.Context, c ledger.Copy, settling time.Duration) (ledger.Copy, error) {
+	to, counted := ledger.StateDeleted, outcomeDeleted
+	if c.Evicting {
+		to, counted = ledger.StateEvicted, outcomeEvicted
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
-	_, _, err := r.ledger.Change(ctx, ledger.FinishDelete(c.Key, c.Fence, to))
-	return err
+	row, done, err := r.ledger.Change(ctx, ledger.FinishDelete(c.Key, c.Fence, to, settling))
+	switch {
+	case err != nil:
+		return c, err
+	case done:
+		r.metrics.count(c.Provider, counted)
+	case row.State == ledger.StateDeleting && row.Fence == c.Fence: // a stray was added meanwhile
+		return r.postpone(ctx, row, &providers.Error{
+			Provider: c.Provider, Op: providers.OpDelete, Kind: providers.KindTransient, Code: providers.CodeUnconfirmed,
+			Message: "a file of an earlier attempt has turned up meanwhile", RetryAfter: shortestLook,
+		}), nil
+	}
+	return row, nil
 }
 
 // postpone records why a delete failed and when to try again.
@@ -68,18 +144,29 @@ func (r *Replicator) postpone(ctx context.Context, c ledger.Copy, cause error) l
 	e := asError(cause, c.Provider, providers.OpDelete)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
-	c.Attempts++
+	after := cmp.Or(e.RetryAfter, backoffDelay(c.Attempts+1))
 	row, held, err := r.ledger.Change(ctx, ledger.FailDelete(c.Key, c.Fence, ledger.Failure{
-		State: ledger.StateDeleting, Error: e, Uncertain: c.Uncertain,
-		Again: true, After: cmp.Or(e.RetryAfter, backoffDelay(c.Attempts)),
+		State: ledger.StateDeleting, Error: e, Again: true, After: after,
 	}))
 	if err == nil && !held {
 		return row // another gateway has claimed it
 	}
-	r.log.Warn().Err(cause).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("the provider has not confirmed a delete; trying again later")
+	event := r.log.Warn()
+	if e.Code == providers.CodeUnconfirmed {
+		event = r.log.Debug() // it is looked at again and again
+	}
+	event.Err(cause).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("the provider has not confirmed a delete; trying again later")
+	time.AfterFunc(after+10*time.Millisecond, r.wake)
 	if err != nil {
 		c.Error = e
 		return c // its lease runs out, and the queue continues
 	}
 	return row
+}
+
+// isNotDeleted reports whether the provider has answered a delete, and says that it
+// deleted nothing.
+func isNotDeleted(err error) bool {
+	e, ok := errors.AsType[*providers.Error](err)
+	return ok && e.Code == providers.CodeNotDeleted
 }

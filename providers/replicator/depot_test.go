@@ -48,8 +48,8 @@ func newDepot() *depot {
 		description: providers.Description{
 			Provider: "depot", Account: providers.Account("depot", "depot.example", "key"), Host: "depot.example",
 			Purposes: []providers.Purpose{
-				{Name: "docs", Extensions: []string{".txt", ".pdf"}, MaxSize: 10 << 20},
-				{Name: "image", Extensions: []string{".png"}, MediaTypes: []string{"image/*"}},
+				{Name: "docs", Extensions: []string{".txt", ".pdf"}, MaxSize: 10 << 20, SettlingSeconds: 1e-9},
+				{Name: "image", Extensions: []string{".png"}, MediaTypes: []string{"image/*"}, SettlingSeconds: 1e-9},
 			},
 		},
 		files:  make(map[string]providers.RemoteFile),
@@ -74,10 +74,16 @@ func (d *depot) setHealth(h providers.Health) {
 	d.health = h
 }
 
-// call counts a call and runs the before hook.
-func (d *depot) call(ctx context.Context, op providers.Op, what string) error {
+func (d *depot) countCall(op providers.Op) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.calls[op]++
+}
+
+// call counts a call and runs the before hook. An upload has sent its content by then.
+func (d *depot) call(ctx context.Context, op providers.Op, what string) error {
+	d.countCall(op)
+	d.mu.Lock()
 	before := d.before
 	d.mu.Unlock()
 	if before != nil {
@@ -104,17 +110,19 @@ func (d *depot) hook(before, after func(ctx context.Context, op providers.Op, wh
 }
 
 func (d *depot) Upload(ctx context.Context, u providers.Upload) (providers.RemoteFile, error) {
-	if err := d.call(ctx, providers.OpUpload, u.Name); err != nil {
-		return providers.RemoteFile{}, err
-	}
 	body, err := u.Open(ctx)
 	if err != nil {
+		d.countCall(providers.OpUpload)
 		return providers.RemoteFile{}, err
 	}
 	defer body.Close()
 	content, err := io.ReadAll(body)
 	if err != nil {
+		d.countCall(providers.OpUpload)
 		return providers.RemoteFile{}, fail(providers.OpUpload, providers.KindTransient, "source", err)
+	}
+	if err := d.call(ctx, providers.OpUpload, u.Name); err != nil {
+		return providers.RemoteFile{}, err
 	}
 	f := d.store(u.Name, u.Purpose, content)
 	if err := d.reply(ctx, providers.OpUpload, u.Name); err != nil {

@@ -29,6 +29,7 @@ func (r *Replicator) Ensure(ctx context.Context, q Request) (c ledger.Copy, crea
 	case err != nil && !errors.Is(err, ledger.ErrNotFound):
 		return ledger.Copy{}, false, err
 	}
+	j.wanted.Existing = err == nil && !isDeleted(known)
 	if err := j.description.Check(j.purpose, j.wanted.Extension, j.wanted.Size); err != nil {
 		return ledger.Copy{}, false, err
 	}

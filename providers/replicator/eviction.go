@@ -72,13 +72,11 @@ func (r *Replicator) evict(ctx context.Context, j job, purpose string) (bool, er
 		return false, err
 	}
 	id := newOperationID()
-	err = r.removeRemote(ctx, j.provider, victim)
+	victim, err = r.removeRemote(ctx, j.provider, victim)
 	if err != nil {
 		r.postpone(ctx, victim, err)
-	} else if err = r.finishDelete(ctx, victim, ledger.StateEvicted); err == nil {
+	} else if victim, err = r.finishDelete(ctx, victim, 0); err == nil {
 		r.log.Info().Str("operation_id", id).Stringer("copy", victim.Key).Stringer("for", j.wanted.Key).Msg("removed the copy used least recently, to make room")
-		r.metrics.count(victim.Provider, outcomeEvicted)
-		victim.State = ledger.StateEvicted
 	}
 	r.report(Event{Kind: EventEvicted, OperationID: id, Copy: victim, Start: began, Err: err})
 	return err == nil, err

@@ -22,8 +22,8 @@ const (
 )
 
 // recordFailure classifies a failed attempt and records it. It returns the new row.
-func (r *Replicator) recordFailure(ctx context.Context, j job, c ledger.Copy, made providers.RemoteFile, cause error) (ledger.Copy, error) {
-	f := r.classifyFailure(ctx, c, made, cause)
+func (r *Replicator) recordFailure(ctx context.Context, o outcome, cause error) (ledger.Copy, error) {
+	c, f := o.row, r.classifyFailure(ctx, o, cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
 	failed, held, err := r.ledger.Change(ctx, ledger.Fail(c.Key, c.Fence, f))
@@ -39,18 +39,22 @@ func (r *Replicator) recordFailure(ctx context.Context, j job, c ledger.Copy, ma
 	return failed, cause
 }
 
-// classifyFailure turns an error into the Failure that the ledger records: the next
-// state, the time of the next attempt, and whether a remote file may be left.
-func (r *Replicator) classifyFailure(ctx context.Context, c ledger.Copy, made providers.RemoteFile, cause error) ledger.Failure {
-	e := asError(cause, c.Provider, providers.OpUpload)
+// classifyFailure turns the error of an attempt into the Failure that the ledger records:
+// the next state, the time of the next attempt, and which remote files are left.
+func (r *Replicator) classifyFailure(ctx context.Context, o outcome, cause error) ledger.Failure {
+	c, e := o.row, asError(cause, o.row.Provider, providers.OpUpload)
 	fault, own := providers.GatewayFault(cause)
 	f := ledger.Failure{State: ledger.StatePending, Error: e, Again: true, After: cmp.Or(e.RetryAfter, backoffDelay(c.Attempts))}
+	f.MayTurnUp, f.GivenUp = o.mayTurnUp, o.givenUp
+	if o.file.ID != "" && e.Kind != providers.KindLost && e.Kind != providers.KindPermanent {
+		f.MayTurnUp = true // the file exists, and the next attempt finds it
+	}
 	switch {
 	case e.Kind == providers.KindLost && c.State == ledger.StateUnverified: // upload it now
 		f.After = 0
 		return f
 	case ctx.Err() != nil: // this gateway stops; another one, or the next start, continues
-		f.Uncertain, f.After = true, 0
+		f.After = 0
 		return f
 	case fault == providers.CodeIndexUnavailable:
 		f.Error = &providers.Error{
@@ -74,15 +78,7 @@ func (r *Replicator) classifyFailure(ctx context.Context, c ledger.Copy, made pr
 	case c.Attempts >= r.o.MaxAttempts:
 		f.State, f.After = ledger.StateFailed, max(e.RetryAfter, fullDelay)
 	}
-	switch {
-	case e.Kind == providers.KindLost, e.Kind == providers.KindPermanent:
-	case made.ID != "":
-		f.Uncertain = true // the file exists, and the next attempt finds it
-	case own: // the provider never got the whole content
-	case e.Kind == providers.KindUnknown, e.Kind == providers.KindTransient && e.Status >= 500:
-		f.Uncertain = true // a server that failed during the upload may have stored the file
-	}
-	if f.State == ledger.StatePending && !f.Uncertain && !c.Uncertain {
+	if f.State == ledger.StatePending && !f.MayTurnUp && len(c.MayTurnUp()) == 0 {
 		// If a file may be left, the next attempt searches for it before it sends anything.
 		f.After = max(f.After, r.budget.wait(c.Key))
 	}
@@ -93,6 +89,17 @@ func (r *Replicator) classifyFailure(ctx context.Context, c ledger.Copy, made pr
 		}
 	}
 	return f
+}
+
+// mayHaveStored reports whether a failed upload, of which the whole content was sent, may
+// have stored the file.
+func mayHaveStored(err error) bool {
+	if _, own := providers.GatewayFault(err); own {
+		return false // the provider never got the whole content
+	}
+	e, ok := errors.AsType[*providers.Error](err)
+	// A server that failed during the upload may have stored the file.
+	return !ok || e.Kind == providers.KindUnknown || e.Kind == providers.KindTransient && e.Status >= 500
 }
 
 // backoffDelay returns the wait after this number of attempts.

@@ -13,7 +13,21 @@ import (
 
 // join waits for the work on a copy. It starts the work if this process isn't doing it
 // yet. The work goes on if a caller leaves.
+//
+// A delete of the copy ends the work for those that asked before it. A caller that asked
+// after it may have joined that work; then join begins anew.
 func (r *Replicator) join(ctx context.Context, j job) (ledger.Copy, bool, error) {
+	for {
+		result, err := r.joinFlight(ctx, j)
+		askedBefore := j.wanted.Existing || !j.asked.After(result.alive)
+		if !errors.Is(err, providers.ErrCopyDeleted) || askedBefore {
+			return result.copy, result.made, err
+		}
+	}
+}
+
+// joinFlight is join for one piece of work.
+func (r *Replicator) joinFlight(ctx context.Context, j job) (copyResult, error) {
 	key := j.wanted.Key
 	flight := fmt.Sprintf("%x %s %s %q %q %t", key.Digest[:], key.Provider, key.Account, key.Purpose, key.Extension, j.wanted.Retry)
 	r.requesters.add(j.request, true)
@@ -27,10 +41,11 @@ func (r *Replicator) join(ctx context.Context, j job) (ledger.Copy, bool, error)
 		defer end()
 		return r.makeOrWait(r.working, j)
 	})
-	take := func(result singleflight.Result) (ledger.Copy, bool, error) {
+	take := func(result singleflight.Result) (copyResult, error) {
 		r.requesters.remove(j.wanted.OperationID)
 		c, _ := result.Val.(copyResult)
-		return c.copy, c.made && leads, result.Err
+		c.made = c.made && leads
+		return c, result.Err
 	}
 	select {
 	case result := <-done:
@@ -44,7 +59,7 @@ func (r *Replicator) join(ctx context.Context, j job) (ledger.Copy, bool, error)
 }
 
 // detach returns the result for a caller that stops waiting.
-func (r *Replicator) detach(ctx context.Context, j job) (ledger.Copy, bool, error) {
+func (r *Replicator) detach(ctx context.Context, j job) (copyResult, error) {
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
 	c, lookErr := r.ledger.Copy(look, j.wanted.Key)
@@ -55,12 +70,12 @@ func (r *Replicator) detach(ctx context.Context, j job) (ledger.Copy, bool, erro
 	err := context.Cause(ctx)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		if lookErr != nil && !errors.Is(lookErr, ledger.ErrNotFound) {
-			return ledger.Copy{}, false, lookErr
+			return copyResult{}, lookErr
 		}
 		err = fmt.Errorf("%w: %s is %s", providers.ErrCopyInProgress, j.wanted.Key, c.State)
 	}
 	if goesOn {
 		err = Detached{err}
 	}
-	return c, false, err
+	return copyResult{copy: c}, err
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -210,17 +211,20 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// A copy deleted while it is being made leaves nothing at the provider.
+// A copy deleted while it is being made leaves nothing at the provider, and is not made
+// again. It is not said to be deleted before nothing can come of the upload any more.
 func TestRemoveWhileUploading(t *testing.T) {
 	t.Parallel()
 	for name, stored := range map[string]bool{"before the file is stored": false, "after it": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			uploader := w.replicator(t, func(o *replicator.Options) { o.Lease = 300 * time.Millisecond })
+			uploader := w.replicator(t, func(o *replicator.Options) { o.Lease = time.Second })
 			remover := w.replicator(t, nil)
 			q := want(w.put(t, "some text", "a.txt"))
 			g := newGate()
+			open := sync.OnceFunc(g.open)
+			t.Cleanup(open)
 			hook := only(providers.OpUpload, func(ctx context.Context, _ string) error {
 				// A provider that doesn't notice that the caller has left.
 				return g.pass(context.WithoutCancel(ctx))
@@ -230,21 +234,35 @@ func TestRemoveWhileUploading(t *testing.T) {
 			} else {
 				w.depot.hook(hook, nil)
 			}
-			done := make(chan error)
+			done := make(chan error, 1)
 			go func() { _, _, err := uploader.Ensure(t.Context(), q); done <- err }()
 			<-g.reached
+			confirmed := ledger.StateDeleting
+			if stored {
+				confirmed = ledger.StateDeleted // the file was found, so nothing more can come
+			}
 			removed, err := remover.Remove(t.Context(), q)
-			if err != nil || removed[0].State != ledger.StateDeleted {
+			if err != nil || removed[0].State != confirmed {
 				t.Fatalf("removed: %+v, %v", removed, err)
 			}
-			g.open()
+			open()
 			w.depot.hook(nil, nil)
-			// The caller still waits for the copy, and gets a new one.
-			if err := <-done; err != nil {
-				t.Errorf("the uploader: %v", err)
+			if err := <-done; !errors.Is(err, providers.ErrCopyDeleted) {
+				t.Errorf("the caller that had requested the copy: %v", err)
 			}
+			run(t, remover)
+			eventually(t, "the delete is confirmed", func() bool {
+				_, err := remover.Copy(t.Context(), q)
+				return errors.Is(err, ledger.ErrNotFound)
+			})
+			if ids := w.depot.fileIDs(); len(ids) > 0 || w.depot.count(providers.OpUpload) != 1 {
+				t.Errorf("it is said to be deleted, and there are %v after %d uploads", ids, w.depot.count(providers.OpUpload))
+			}
+			// A later request makes it anew.
 			c := ensure(t, remover, q)
-			eventually(t, "one file is left", func() bool { return slices.Equal(w.depot.fileIDs(), []string{c.FileID}) })
+			if ids := w.depot.fileIDs(); !slices.Equal(ids, []string{c.FileID}) {
+				t.Errorf("files %v; the copy is %s", ids, c.FileID)
+			}
 		})
 	}
 }

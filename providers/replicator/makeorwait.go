@@ -3,8 +3,10 @@ package replicator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"casgate/providers"
 	"casgate/providers/ledger"
 )
 
@@ -12,15 +14,19 @@ import (
 type copyResult struct {
 	copy ledger.Copy
 	made bool // this process has just made it
+	// alive is when this process last saw that the copy was not deleted.
+	alive time.Time
 }
 
 // makeOrWait returns when the copy is ready. It makes the copy itself if it gets the
-// claim; otherwise it waits for the gateway that has the claim.
+// claim; otherwise it waits for the gateway that has the claim. A copy that was deleted
+// after makeOrWait has seen it, or its caller (Wanted.Existing), is not made again.
 //
 // The breaker of a provider, or its limits, may refuse every call. After as many refusals as a copy
 // has attempts, makeOrWait returns the error, and the copy stays pending.
 func (r *Replicator) makeOrWait(ctx context.Context, j job) (copyResult, error) {
-	refusals := 0
+	refusals, started := 0, time.Now()
+	var alive time.Time
 	for first := true; ; first = false {
 		if !first {
 			// It may have waited for a delete of the blob and its copies.
@@ -35,13 +41,22 @@ func (r *Replicator) makeOrWait(ctx context.Context, j job) (copyResult, error) 
 			release()
 			return copyResult{}, err
 		}
+		if !won && j.wanted.Existing && isDeleted(c) {
+			release()
+			err := deletedError(c)
+			r.report(Event{Kind: EventSynced, OperationID: j.wanted.OperationID, Copy: c, Start: started, Err: err})
+			return copyResult{copy: c, alive: alive}, err
+		}
+		if won || !isDeleted(c) {
+			j.wanted.Existing, alive = true, time.Now()
+		}
 		if won {
 			release()
 			began := time.Now()
 			made, err := r.makeCopy(ctx, j, c)
 			r.reportSynced(made, began, err)
 			if err == nil {
-				return copyResult{made, true}, nil
+				return copyResult{copy: made, made: true}, nil
 			}
 			if errors.Is(err, errLeaseLost) {
 				continue
@@ -75,4 +90,15 @@ func (r *Replicator) makeOrWait(ctx context.Context, j job) (copyResult, error) 
 			return copyResult{copy: c}, err
 		}
 	}
+}
+
+// isDeleted reports whether a copy was deleted on request, or is being deleted.
+func isDeleted(c ledger.Copy) bool {
+	return c.State == ledger.StateDeleted || c.State == ledger.StateDeleting && !c.Evicting
+}
+
+// deletedError returns the error for those that had asked for a copy before it was
+// deleted.
+func deletedError(c ledger.Copy) error {
+	return fmt.Errorf("%w: %s; ask for it again if it is still needed", providers.ErrCopyDeleted, c.Key)
 }

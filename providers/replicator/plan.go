@@ -18,7 +18,8 @@ type job struct {
 	fileType    providers.FileType // zero in the queue
 	blob        cas.Blob
 	wanted      ledger.Wanted
-	request     Request // zero in the queue
+	request     Request   // zero in the queue
+	asked       time.Time // before the caller saw whether there is a copy
 }
 
 // plan turns a request into a job. It calls the index only, and no provider.
@@ -39,7 +40,7 @@ func (r *Replicator) plan(ctx context.Context, q Request) (job, error) {
 		return job{}, err
 	}
 	return job{
-		provider: p, description: about, purpose: placed.Purpose, fileType: fileType, blob: blob, request: q,
+		provider: p, description: about, purpose: placed.Purpose, fileType: fileType, blob: blob, request: q, asked: time.Now(),
 		wanted: ledger.Wanted{
 			Key: ledger.Key{
 				Digest: q.Digest, Provider: q.Provider, Account: about.Account,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"casgate/providers"
+	"casgate/providers/ledger"
 )
 
 const (
@@ -17,8 +18,10 @@ const (
 	lastLook  = 5 * time.Second
 )
 
-// awaitReady polls a file in process until it is ready or failed.
-func (r *Replicator) awaitReady(ctx context.Context, j job, f providers.RemoteFile) (providers.RemoteFile, error) {
+// awaitReady polls the file of a row in process until it is ready or failed. While the
+// file is fresh, a 404 means "not yet".
+func (r *Replicator) awaitReady(ctx context.Context, j job, c ledger.Copy) (providers.RemoteFile, error) {
+	f := fileOf(c)
 	poller, ok := providers.Ability[providers.Poller](j.provider)
 	if !ok {
 		f.Status = providers.StatusReady // there is no way to learn more
@@ -26,16 +29,13 @@ func (r *Replicator) awaitReady(ctx context.Context, j job, f providers.RemoteFi
 	}
 	began := time.Now()
 	for delay := firstLook; ; delay = min(2*delay, lastLook) {
-		timer := time.NewTimer(delay/2 + rand.N(delay))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return f, context.Cause(ctx)
-		case <-timer.C:
+		if err := pause(ctx, delay/2+rand.N(delay)); err != nil {
+			return f, err
 		}
 		now, err := poller.Poll(ctx, f.ID)
-		switch {
-		case providers.KindOf(err) == providers.KindTransient || providers.KindOf(err) == providers.KindUnknown:
+		switch kind := providers.KindOf(err); {
+		case kind == providers.KindTransient, kind == providers.KindUnknown,
+			kind == providers.KindLost && c.IsFresh(time.Now(), j.purpose.Settling()):
 			if time.Since(began) > processingLimit || ctx.Err() != nil {
 				return f, err
 			}

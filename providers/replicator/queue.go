@@ -129,12 +129,15 @@ func (r *Replicator) wakeIfMore(found int) {
 func (r *Replicator) advance(ctx context.Context, p providers.Guarded, c ledger.Copy) {
 	began := time.Now()
 	var err error
-	if c.State == ledger.StateDeleting {
+	switch {
+	case c.State == ledger.StateDeleting:
 		var won bool
 		if c, won, err = r.ledger.Change(ctx, ledger.Delete(c.Key, "", r.o.Lease)); err == nil && won {
 			err = r.removeDue(ctx, p, c, began)
 		}
-	} else {
+	case c.State.Settled() && c.State != ledger.StateUnverified:
+		err = r.sweep(ctx, p, c)
+	default:
 		err = r.resume(ctx, p, c)
 	}
 	// A provider's failures are in the ledger, and were logged before.
@@ -161,7 +164,7 @@ func (r *Replicator) resume(ctx context.Context, p providers.Guarded, c ledger.C
 		provider: p, description: about, purpose: purpose, blob: blob,
 		wanted: ledger.Wanted{
 			Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: blob.Size,
-			OperationID: c.OperationID, Margin: margin(purpose.Lifetime()),
+			OperationID: c.OperationID, Margin: margin(purpose.Lifetime()), Existing: true,
 		},
 	})
 	return err
@@ -169,7 +172,7 @@ func (r *Replicator) resume(ctx context.Context, p providers.Guarded, c ledger.C
 
 // abandon fails a row for good whose blob or purpose no longer exists.
 func (r *Replicator) abandon(ctx context.Context, c ledger.Copy, cause error) error {
-	claimed, won, err := r.ledger.Change(ctx, ledger.Claim(ledger.Wanted{Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: c.Size, OperationID: c.OperationID}, r.o.Lease))
+	claimed, won, err := r.ledger.Change(ctx, ledger.Claim(ledger.Wanted{Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: c.Size, OperationID: c.OperationID, Existing: true}, r.o.Lease))
 	if err != nil || !won {
 		return err
 	}
@@ -177,7 +180,7 @@ func (r *Replicator) abandon(ctx context.Context, c ledger.Copy, cause error) er
 	if errors.Is(cause, cas.ErrBlobNotFound) {
 		e.Kind, e.Code, e.Message, e.Hint = providers.KindPermanent, providers.CodeBlobNotFound, "the blob no longer exists", "upload it to the gateway again"
 	}
-	failed, held, err := r.ledger.Change(ctx, ledger.Fail(c.Key, claimed.Fence, ledger.Failure{State: ledger.StateFailed, Error: e, Uncertain: claimed.Uncertain, Again: true}))
+	failed, held, err := r.ledger.Change(ctx, ledger.Fail(c.Key, claimed.Fence, ledger.Failure{State: ledger.StateFailed, Error: e, Again: true}))
 	if err == nil && held {
 		r.reportSynced(failed, time.Now(), e)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"casgate/providers"
 	"casgate/providers/ledger"
@@ -77,6 +78,7 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 	// The rows are read before the list and again after it. A missing file is gone only
 	// if its row was ready before the list. A file is unknown only if it has no row after
 	// the list, since a row is claimed before its upload.
+	began := time.Now()
 	before, err := r.rowsAt(ctx, provider)
 	if err != nil {
 		return report, err
@@ -100,7 +102,7 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 		switch {
 		case c.Account != about.Account:
 			report.Elsewhere = append(report.Elsewhere, c)
-		case c.State == ledger.StateUploading, c.State == ledger.StatePending && c.Uncertain, c.State == ledger.StateDeleting:
+		case c.State == ledger.StateUploading, len(c.Strays) > 0, c.State == ledger.StateDeleting:
 			inWork[providers.ParsedRemoteName{Mark: mark, DigestHex: providers.RemoteNameDigest(c.Digest), Extension: c.Extension}] = true
 			fallthrough
 		default:
@@ -109,7 +111,7 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 	}
 	for _, c := range before {
 		purpose, err := about.Purpose(c.Purpose, "")
-		if c.Account != about.Account || c.State != ledger.StateReady || err != nil || purpose.Unlisted {
+		if c.Account != about.Account || c.State != ledger.StateReady || err != nil || purpose.Unlisted || c.IsFresh(began, purpose.Settling()) {
 			continue
 		}
 		if _, ok := remote[c.FileID]; !ok {

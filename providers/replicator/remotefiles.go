@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"casgate/providers"
@@ -43,62 +44,133 @@ func matches(c ledger.Copy, name providers.ParsedRemoteName, f providers.RemoteF
 		(f.Size == c.Size || p.Rewritten) && (f.Purpose == "" || f.Purpose == c.Purpose)
 }
 
-// findEarlier searches for the remote file of an earlier attempt.
-func (r *Replicator) findEarlier(ctx context.Context, j job, c ledger.Copy) (providers.RemoteFile, bool, error) {
+// adoptEarlier looks for the remote file of an earlier attempt, until it finds one or
+// none can turn up any more. It adopts the newest file, and gives up all others.
+func (r *Replicator) adoptEarlier(ctx context.Context, j job, o *outcome) error {
+	unknown := o.row.MayTurnUp()
+	if len(unknown) == 0 {
+		return nil
+	}
 	if j.purpose.Unlisted {
-		r.log.Warn().Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("an earlier upload may have succeeded, and the provider doesn't list files of this purpose; uploading again")
-		return providers.RemoteFile{}, false, nil
+		r.warnUnlisted(o.row)
+		o.row, _ = r.noteLook(o.row, o.row.Fence, forgetAll(unknown))
+		return nil
 	}
-	var best providers.RemoteFile
+	now, settling := r.databaseClock(o.row), j.purpose.Settling()
+	for {
+		began := now()
+		files, err := r.leftovers(ctx, j.provider, o.row)
+		if err != nil {
+			return err
+		}
+		found := strangers(o.row, files)
+		best := newest(found)
+		if extra := slices.DeleteFunc(found, func(f providers.RemoteFile) bool { return f.ID == best.ID }); len(extra) > 0 {
+			row, done := r.noteLook(o.row, o.row.Fence, giveUp(extra))
+			if !done {
+				return errLeaseLost
+			}
+			o.row = row
+		}
+		if best.ID != "" {
+			name, _ := providers.ParseRemoteName(best.Name)
+			if best.ExpiresAt.IsZero() && j.purpose.Lifetime() > 0 {
+				best.ExpiresAt = cmp.Or(best.CreatedAt, time.Now()).Add(j.purpose.Lifetime())
+			}
+			o.file, o.adopted = best, name.Fence
+			return nil
+		}
+		last, waits := unsettled(unknown, began, settling)
+		if !waits {
+			return nil
+		}
+		left := last.At.Add(settling).Sub(now()) + time.Millisecond
+		if err := pause(ctx, min(lookDelay(began, last.At), max(left, 0))); err != nil {
+			return err
+		}
+	}
+}
+
+// newest returns the usable file of the newest attempt, or none.
+func newest(files []providers.RemoteFile) (best providers.RemoteFile) {
 	var bestFence int64
-	left, err := r.leftovers(ctx, j.provider, c)
-	if err != nil {
-		return providers.RemoteFile{}, false, err
-	}
-	for _, f := range left {
-		if name, _ := providers.ParseRemoteName(f.Name); name.Fence > bestFence && f.ID != c.FileID && f.Status != providers.StatusFailed {
+	for _, f := range files {
+		if name, _ := providers.ParseRemoteName(f.Name); name.Fence > bestFence && f.Status != providers.StatusFailed {
 			best, bestFence = f, name.Fence
 		}
 	}
-	if bestFence > 0 && best.ExpiresAt.IsZero() && j.purpose.Lifetime() > 0 {
-		best.ExpiresAt = cmp.Or(best.CreatedAt, time.Now()).Add(j.purpose.Lifetime())
+	return best
+}
+
+// pause waits, unless ctx ends before.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	return best, bestFence > 0, nil
+}
+
+// fileOf returns a row's file in process.
+func fileOf(c ledger.Copy) providers.RemoteFile {
+	return providers.RemoteFile{ID: c.FileID, Name: c.RemoteName, Size: c.Size, Purpose: c.Purpose, ExpiresAt: c.ExpiresAt, Status: providers.StatusProcessing}
 }
 
 // lookUp returns a remote file, or KindLost if the provider doesn't know it or there is
 // no way to ask.
-func (r *Replicator) lookUp(ctx context.Context, j job, id string) (providers.RemoteFile, error) {
-	if retriever, ok := providers.Ability[providers.Retriever](j.provider); ok {
+func lookUp(ctx context.Context, p providers.Provider, purpose, id string) (providers.RemoteFile, error) {
+	if retriever, ok := providers.Ability[providers.Retriever](p); ok {
 		return retriever.Retrieve(ctx, id)
 	}
-	if !j.purpose.Unlisted {
-		for f, err := range j.provider.List(ctx, j.purpose.Name) {
+	about := p.Describe()
+	if !isUnlisted(about, purpose) {
+		for f, err := range p.List(ctx, purpose) {
 			if err != nil || f.ID == id {
 				return f, err
 			}
 		}
 	}
 	return providers.RemoteFile{}, &providers.Error{
-		Provider: j.description.Provider, Op: providers.OpList, Kind: providers.KindLost, Code: "not_listed",
+		Provider: about.Provider, Op: providers.OpList, Kind: providers.KindLost, Code: "not_listed",
 		Message: fmt.Sprintf("the provider lists no file %s", id),
 	}
 }
 
-// isGone reports whether the provider doesn't know a file. If there is no way to ask,
+// isGone reports whether the provider doesn't know a copy's file. While the file is
+// fresh, "not there" means "not yet", so isGone asks again. If there is no way to ask,
 // it trusts the caller's report.
-func (r *Replicator) isGone(ctx context.Context, j job, id string) (bool, error) {
-	_, err := r.lookUp(ctx, j, id)
+func (r *Replicator) isGone(ctx context.Context, j job, c ledger.Copy) (bool, error) {
+	err := untilSettled(ctx, j, c, func() error {
+		_, err := lookUp(ctx, j.provider, c.Purpose, c.FileID)
+		return err
+	})
 	if providers.KindOf(err) == providers.KindLost {
 		return true, nil
 	}
 	return false, err
 }
 
+// untilSettled calls ask again, with growing delays, while it returns KindLost and the
+// copy's file is fresh.
+func untilSettled(ctx context.Context, j job, c ledger.Copy, ask func() error) error {
+	for delay := firstLook; ; delay = min(2*delay, lastLook) {
+		err := ask()
+		if providers.KindOf(err) != providers.KindLost || !c.IsFresh(time.Now(), j.purpose.Settling()) {
+			return err
+		}
+		if err := pause(ctx, delay); err != nil {
+			return err
+		}
+	}
+}
+
 // verifyEntered checks whether the provider has the file of an entered copy, with the
 // right size.
 func (r *Replicator) verifyEntered(ctx context.Context, j job, c ledger.Copy) (providers.RemoteFile, error) {
-	f, err := r.lookUp(ctx, j, c.FileID)
+	f, err := lookUp(ctx, j.provider, c.Purpose, c.FileID)
 	if err != nil {
 		return f, err
 	}
@@ -110,29 +182,4 @@ func (r *Replicator) verifyEntered(ctx context.Context, j job, c ledger.Copy) (p
 	}
 	f.Name = cmp.Or(f.Name, c.RemoteName, c.Name)
 	return f, nil
-}
-
-// discard deletes a remote file that no row names. After a failure, which it logs, a
-// reconcile finds the file.
-func (r *Replicator) discard(j job, id string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.working), time.Minute)
-	defer cancel()
-	if err := j.provider.Delete(ctx, id); err != nil && providers.KindOf(err) != providers.KindLost {
-		r.log.Warn().Err(err).Str("operation_id", j.wanted.OperationID).Stringer("copy", j.wanted.Key).Str("file", id).Msg("a remote file is left; a reconcile will find it")
-	}
-}
-
-// discardUnknown deletes the file of an interrupted upload if it exists: the file with
-// this claim's fence in its name.
-func (r *Replicator) discardUnknown(ctx context.Context, j job, c ledger.Copy, keep string) {
-	left, err := r.leftovers(ctx, j.provider, c)
-	if err != nil {
-		r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("could not search for a file that may be left; a reconcile will find it")
-		return
-	}
-	for _, f := range left {
-		if name, _ := providers.ParseRemoteName(f.Name); name.Fence == c.Fence && f.ID != keep {
-			r.discard(j, f.ID)
-		}
-	}
 }

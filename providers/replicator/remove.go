@@ -50,6 +50,7 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 		}
 		copies[i] = claimed // or another gateway has claimed it
 	}
+	r.changes.signal(q.Digest) // ends uploads here
 	for _, i := range mine {
 		if copies[i], err = r.remove(ctx, p, copies[i]); err != nil {
 			return nil, err
@@ -61,7 +62,8 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 
 // removeDue deletes a copy that the queue has claimed, and reports the end of the delete.
 func (r *Replicator) removeDue(ctx context.Context, p providers.Provider, c ledger.Copy, began time.Time) error {
-	if err := r.removeRemote(ctx, p, c); err != nil {
+	c, err := r.removeRemote(ctx, p, c)
+	if err != nil {
 		r.postpone(ctx, c, err)
 		return nil
 	}
@@ -69,8 +71,8 @@ func (r *Replicator) removeDue(ctx context.Context, p providers.Provider, c ledg
 	// end. (In two gateways this is still possible; the delete then has two records.)
 	r.lastOfDelete.Lock()
 	defer r.lastOfDelete.Unlock()
-	c, err := r.finishRemoval(ctx, c)
-	if err == nil {
+	c, err = r.finishDelete(ctx, c, p.Describe().SettlingOf(c.Purpose))
+	if err == nil && c.State == ledger.StateDeleted {
 		r.reportDeleted(ctx, c, began)
 	}
 	return err

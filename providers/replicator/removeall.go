@@ -27,9 +27,6 @@ type marking struct {
 	row ledger.Copy
 	// mine: this process has the claim. Otherwise another gateway has it.
 	mine bool
-	// late: an upload was running, so the file may still appear. The queue searches for
-	// it after the uploader must have noticed the delete.
-	late bool
 }
 
 // RemoveAll deletes all copies of a blob, at all providers and accounts, and the blob
@@ -120,18 +117,14 @@ func (rm *Removal) mark(ctx context.Context, marked []marking) ([]marking, error
 		case err != nil:
 			return marked, err
 		}
-		m := marking{
-			row: claimed, mine: won,
-			// If the fence grew by more than this claim, an upload was started after the row
-			// was read.
-			late: won && (c.State == ledger.StateUploading || claimed.Fence > c.Fence+1),
-		}
+		m := marking{row: claimed, mine: won}
 		if i := indexOfKey(marked, c.Key); i >= 0 {
 			marked[i] = m // made again after another gateway deleted it
 		} else {
 			marked = append(marked, m)
 		}
 	}
+	rm.r.changes.signal(rm.q.Digest) // ends uploads here
 	return marked, nil
 }
 
@@ -171,7 +164,7 @@ func (rm *Removal) remove(ctx context.Context, marked []marking) []ledger.Copy {
 	rows := rowsOf(marked)
 	var workers sync.WaitGroup
 	for i, m := range marked {
-		if !m.mine || m.late {
+		if !m.mine {
 			continue
 		}
 		workers.Go(func() {
@@ -203,7 +196,7 @@ func (r *Replicator) removeAnywhere(ctx context.Context, c ledger.Copy) (ledger.
 	if ok && p.Describe().Account == c.Account {
 		return r.remove(ctx, p, c)
 	}
-	if c.FileID == "" && !c.Uncertain {
+	if c.FileID == "" && len(c.Strays) == 0 {
 		return r.remove(ctx, nil, c)
 	}
 	return r.postpone(ctx, c, &providers.Error{

@@ -25,7 +25,7 @@ func (r *Replicator) ReportLost(ctx context.Context, q Request, fileID string) (
 		return ledger.Copy{}, false, err
 	}
 	if c.State == ledger.StateReady && (fileID == "" || fileID == c.FileID) {
-		gone, err := r.isGone(ctx, j, c.FileID)
+		gone, err := r.isGone(ctx, j, c)
 		if err != nil {
 			return ledger.Copy{}, false, err
 		}

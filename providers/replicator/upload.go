@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"casgate/providers"
-	"casgate/providers/ledger"
 )
 
 const (
@@ -20,71 +19,69 @@ const (
 )
 
 // findOrUpload finds the remote file of an earlier attempt, or uploads one.
-func (r *Replicator) findOrUpload(ctx context.Context, j job, c ledger.Copy) (providers.RemoteFile, error) {
+func (r *Replicator) findOrUpload(ctx context.Context, j job, o *outcome) error {
+	c := o.row
 	// The row was claimed before this check, and a delete of a blob with its copies reads
 	// the rows after it condemned the blob: at least one of the two sees the other.
 	// Without the check a gateway with a cached blob would upload it after the delete.
 	if err := r.blobs.Confirm(ctx, c.Digest); err != nil {
-		return providers.RemoteFile{}, err
+		return err
 	}
-	if c.Uncertain {
-		f, found, err := r.findEarlier(ctx, j, c)
-		if err != nil {
-			return providers.RemoteFile{}, err
-		}
-		if found {
-			r.log.Info().Str("operation_id", c.OperationID).Stringer("copy", c.Key).Str("file", f.ID).Msg("adopted the file of an earlier attempt, whose outcome was unknown")
-			r.metrics.count(c.Provider, outcomeAdopted)
-			r.o.OnStep(StepAdopted)
-			return f, nil
-		}
+	if err := r.adoptEarlier(ctx, j, o); err != nil {
+		return err
+	}
+	if f := o.file; f.ID != "" {
+		r.log.Info().Str("operation_id", c.OperationID).Stringer("copy", c.Key).Str("file", f.ID).Msg("adopted the file of an earlier attempt, whose outcome was unknown")
+		r.metrics.count(c.Provider, outcomeAdopted)
+		r.o.OnStep(StepAdopted)
+		return nil
 	}
 	if !j.wanted.Retry {
 		if err := r.budget.check(c.Key); err != nil {
-			return providers.RemoteFile{}, err
+			return err
 		}
 	}
-	// Files of earlier attempts are known now. From here on only this upload is
-	// uncertain.
 	for range roomAttempts {
 		if err := r.makeRoom(ctx, j); err != nil {
-			return providers.RemoteFile{}, err
+			return err
 		}
 		r.o.OnStep(StepRoomMade)
-		f, err := r.upload(ctx, j, c)
+		err := r.upload(ctx, j, o)
 		e, ok := errors.AsType[*providers.Error](err)
 		if ok && e.Kind == providers.KindQuota && e.TooMany && !r.o.NoEviction {
 			// The account has files that the ledger doesn't know.
 			evicted, evictErr := r.evict(ctx, j, "")
 			if evictErr != nil {
-				return providers.RemoteFile{}, evictErr
+				return evictErr
 			}
 			if evicted {
 				continue
 			}
 		}
 		if err != nil {
-			return providers.RemoteFile{}, err
+			return err
 		}
 		r.metrics.count(c.Provider, outcomeUploaded)
 		r.o.OnStep(StepUploaded)
-		return f, nil
+		return nil
 	}
-	return providers.RemoteFile{}, &providers.Error{
+	return &providers.Error{
 		Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindQuota, TooMany: true, Code: "no_room",
 		Message: fmt.Sprintf("the account is full even after %d copies were removed", roomAttempts),
 		Hint:    "other programs may fill the account; remove files there",
 	}
 }
 
-// upload sends the blob.
-func (r *Replicator) upload(ctx context.Context, j job, c ledger.Copy) (providers.RemoteFile, error) {
+// upload sends the blob. It records the file, or what may be left of it.
+func (r *Replicator) upload(ctx context.Context, j job, o *outcome) error {
+	c := o.row
 	mark, err := r.installationMark(ctx)
 	if err != nil {
-		return providers.RemoteFile{}, err
+		return err
 	}
 	name := providers.RemoteName(mark, c.Name, c.Digest, c.Extension, c.Fence)
 	var sent atomic.Int64
+	var opened atomic.Bool
 	f, err := j.provider.Upload(ctx, providers.Upload{
 		Purpose:   c.Purpose,
 		Name:      name,
@@ -95,6 +92,7 @@ func (r *Replicator) upload(ctx context.Context, j job, c ledger.Copy) (provider
 			if err != nil {
 				return nil, err
 			}
+			opened.Store(true)
 			if content.Body == nil {
 				return sentBytes{io.NopCloser(bytes.NewReader(content.Bytes)), &sent}, nil // verified before it was cached
 			}
@@ -103,11 +101,14 @@ func (r *Replicator) upload(ctx context.Context, j job, c ledger.Copy) (provider
 	})
 	r.budget.spend(c.Key, sent.Load(), err)
 	if err != nil {
-		return f, err
+		// Nothing can come of an upload that was not sent whole.
+		whole := opened.Load() && sent.Load() >= j.blob.Size
+		o.mayTurnUp = o.mayTurnUp || whole && mayHaveStored(err)
+		return err
 	}
 	if f.Size != 0 && f.Size != j.blob.Size && !j.purpose.Rewritten {
-		r.discard(j, f.ID)
-		return providers.RemoteFile{}, &providers.Error{
+		o.givenUp = f.ID
+		return &providers.Error{
 			Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindTransient, Code: providers.CodeBadAnswer,
 			Message: fmt.Sprintf("the provider says that it has %d of %d bytes", f.Size, j.blob.Size),
 		}
@@ -116,5 +117,6 @@ func (r *Replicator) upload(ctx context.Context, j job, c ledger.Copy) (provider
 	if f.ExpiresAt.IsZero() && j.purpose.Lifetime() > 0 {
 		f.ExpiresAt = time.Now().Add(j.purpose.Lifetime())
 	}
-	return f, nil
+	o.file = f
+	return nil
 }

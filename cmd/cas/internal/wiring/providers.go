@@ -188,7 +188,7 @@ func simulate(a adapter) (providers.Provider, net.Listener, error) {
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(ln) }() // until the listener is closed
-	p, err := a.open(providers.Settings{Name: a.name, APIKey: key, BaseURL: "http://" + ln.Addr().String() + prefix, Simulated: true})
+	p, err := a.open(providers.Settings{Name: a.name, APIKey: key, BaseURL: "http://" + ln.Addr().String() + prefix, Simulated: true, Settling: time.Second})
 	if err != nil {
 		ln.Close()
 		return nil, nil, err
