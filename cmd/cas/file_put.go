@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -76,13 +75,10 @@ func (c *filePutCmd) Run(ctx context.Context, std terminal.Streams) error {
 	for _, item := range transfer.Find(c.Paths, shown, transfer.FindOptions{Recursive: c.Recursive}) {
 		puts = append(puts, &filePut{Item: item, made: make(chan struct{})})
 	}
-	stopped := make(chan error, 1)
-	go func() { stopped <- c.store(ctx, gateway, shown, puts) }()
-	printErr := c.print(ctx, puts, shown)
-	if err := <-stopped; err != nil {
-		return report.Advise(err)
-	}
-	return printErr
+	return storeAndPrint(
+		func() error { return c.store(ctx, gateway, shown, puts) },
+		func() error { return c.print(ctx, puts, shown) },
+	)
 }
 
 // check refuses flags that contradict each other.
@@ -164,34 +160,22 @@ type filePutResult struct {
 
 // print prints the result of each file, in their order, as soon as it is known.
 func (c *filePutCmd) print(ctx context.Context, puts []*filePut, shown *terminal.Progress) error {
-	var files report.Tally
-	withPaths := len(c.Paths) > 1 || c.Recursive
+	out := putOutput{shown: shown, json: c.JSON, withPaths: len(c.Paths) > 1 || c.Recursive, advise: report.AdviseFile}
 	for _, put := range puts {
 		<-put.made
-		files.Add(put.Err)
-		var err error
-		switch {
-		case c.JSON && put.Err == nil:
-			err = terminal.PrintJSON(shown.Stdout(), filePutResult{Path: put.Path, File: &put.file})
-		case c.JSON:
-			err = terminal.PrintJSON(shown.Stdout(), filePutResult{Path: put.Path, Error: report.NewJSONError(put.Err)})
-		case put.Err == nil && withPaths:
-			_, err = fmt.Fprintf(shown.Stdout(), "%s\t%s\n", put.file.ID, terminal.Printable(put.Path))
-		case put.Err == nil:
-			_, err = fmt.Fprintln(shown.Stdout(), put.file.ID)
-		}
-		if err != nil {
+		if err := out.print(putOutcome{item: put.Item, text: put.file.ID, object: newFilePutResult(put), asked: put.file.Asked}); err != nil {
 			return err
 		}
-		switch {
-		case put.Err == nil:
+		if put.Err == nil {
 			shown.Note("%-13s  %9s  %s", "stored", terminal.Size(put.file.Bytes), terminal.Printable(put.Path))
-		case !put.Stopped:
-			terminal.PrintError(shown.Stderr(), put.Path, report.AdviseFile(put.Err))
-		}
-		for _, asked := range put.file.Asked {
-			files.Add(report.Asked(shown, put.Path, asked))
 		}
 	}
-	return files.Err(ctx)
+	return out.files.Err(ctx)
+}
+
+func newFilePutResult(p *filePut) filePutResult {
+	if p.Err != nil {
+		return filePutResult{Path: p.Path, Error: report.NewJSONError(p.Err)}
+	}
+	return filePutResult{Path: p.Path, File: &p.file}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"casgate/cmd/cas/internal/argument"
 	"casgate/cmd/cas/internal/report"
@@ -63,13 +62,10 @@ func (c *putCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return report.AdviseCopy(err)
 	}
 	u := &transfer.Uploader{Gateway: gateway, Parallel: c.Parallel, Shown: shown}
-	stopped := make(chan error, 1)
-	go func() { stopped <- u.Store(ctx, items) }()
-	printErr := c.print(ctx, items, shown)
-	if err := <-stopped; err != nil {
-		return report.Advise(err)
-	}
-	return printErr
+	return storeAndPrint(
+		func() error { return u.Store(ctx, items) },
+		func() error { return c.print(ctx, items, shown) },
+	)
 }
 
 // check refuses flags that contradict each other.
@@ -90,31 +86,14 @@ type putResult struct {
 
 // print prints the result of each file, in their order, as soon as it is known.
 func (c *putCmd) print(ctx context.Context, items []*transfer.Item, shown *terminal.Progress) error {
-	var files report.Tally
-	withPaths := len(c.Paths) > 1 || c.Recursive
+	out := putOutput{shown: shown, json: c.JSON, withPaths: len(c.Paths) > 1 || c.Recursive, advise: report.AdviseCopy}
 	for _, item := range items {
 		<-item.Done
-		files.Add(item.Err)
-		var err error
-		switch {
-		case c.JSON:
-			err = terminal.PrintJSON(shown.Stdout(), newPutResult(item))
-		case item.Err == nil && withPaths:
-			_, err = fmt.Fprintf(shown.Stdout(), "%s\t%s\n", item.Blob.URL, terminal.Printable(item.Path))
-		case item.Err == nil:
-			_, err = fmt.Fprintln(shown.Stdout(), item.Blob.URL)
-		}
-		if err != nil {
+		if err := out.print(putOutcome{item: item, text: item.Blob.URL, object: newPutResult(item), asked: item.Blob.Asked}); err != nil {
 			return err
 		}
-		if item.Err != nil && !item.Stopped {
-			terminal.PrintError(shown.Stderr(), item.Path, report.AdviseCopy(item.Err))
-		}
-		for _, asked := range item.Blob.Asked {
-			files.Add(report.Asked(shown, item.Path, asked))
-		}
 	}
-	return files.Err(ctx)
+	return out.files.Err(ctx)
 }
 
 func newPutResult(i *transfer.Item) putResult {
