@@ -177,10 +177,25 @@ func (s *Store) openObject(ctx context.Context, b Blob, offset, length int64) (O
 			wrong = fmt.Errorf("%w, and has %d", wrong, object.Size)
 			object.Body.Close()
 		}
+		if isPart := offset > 0 || length >= 0 && length < b.Size; isPart && s.hasRightSize(ctx, b) {
+			return Object{}, b, fmt.Errorf("%w: a range of %s was answered wrongly: %v", ErrStoreUnavailable, b.Object().Key(), wrong)
+		}
 		s.suspect(b.Object(), wrong)
 		return Object{}, b, wrong
 	}
 	return object, b, err
+}
+
+// hasRightSize reports whether a blob's object, asked for as a whole, has the blob's
+// size. The answer to a range is no proof that it has another one: a cache before the
+// store may answer with bytes of another range.
+func (s *Store) hasRightSize(ctx context.Context, b Blob) bool {
+	whole, err := s.objects.Open(ctx, b.Object(), 0, -1)
+	if err != nil {
+		return false
+	}
+	whole.Body.Close()
+	return whole.Size == b.Size
 }
 
 // refetch asks the index without its cache.

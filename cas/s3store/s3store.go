@@ -17,7 +17,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -219,15 +218,19 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 	if err != nil {
 		return cas.Object{}, s.wrap("get", ref, err)
 	}
-	size := info.Size
-	if contentRange := header.Get("Content-Range"); contentRange != "" {
-		_, total, _ := strings.Cut(contentRange, "/")
-		if size, err = strconv.ParseInt(total, 10, 64); err != nil {
-			body.Close()
-			return cas.Object{}, fmt.Errorf("%w: get %s: Content-Range %q does not say the object's size", cas.ErrStoreUnavailable, ref.Key(), contentRange)
-		}
+	answered, err := answeredRange(header.Get("Content-Range"), info.Size)
+	if err == nil {
+		err = answered.covers(offset, length)
 	}
-	return cas.Object{Body: &objectBody{body, s, ref}, Size: size}, nil
+	if err != nil {
+		body.Close()
+		return cas.Object{}, fmt.Errorf("%w: get %s at %s: %w", cas.ErrStoreUnavailable, ref.Key(), s.endpoint, err)
+	}
+	part := &partOf{ReadCloser: &objectBody{body, s, ref}, skip: offset - answered.first, left: answered.last + 1 - offset}
+	if length >= 0 {
+		part.left = min(part.left, length)
+	}
+	return cas.Object{Body: part, Size: answered.size}, nil
 }
 
 // objectBody wraps the errors of a read while the object streams in.
