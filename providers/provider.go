@@ -74,6 +74,9 @@ type RemoteFile struct {
 	Status    Status
 	// Detail is the provider's message about a failed or unfinished file.
 	Detail string
+	// Code is the gateway's code for the failure that Detail tells, such as CodeNoText. It
+	// is empty if the cause is not known.
+	Code string
 }
 
 // Status is the state of a file at a provider.

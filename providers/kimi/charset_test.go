@@ -3,6 +3,7 @@ package kimi_test
 import (
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -68,6 +69,13 @@ func TestNoText(t *testing.T) {
 		if got, err := extractText(t, kimisim.Options{Text: &text}); err != nil || got != text {
 			t.Errorf("%.20q: %.20q, %v", text, got, err)
 		}
+	}
+	for _, body := range []string{`{"content":null,"type":"file"}`, `{"content":""}`, "", "\uFEFF", "\n"} {
+		p := at(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, body)
+		})))
+		_, err := textOf(t, p, "file-1")
+		wantNoText(t, err)
 	}
 	// Of most such documents Kimi says so at the upload.
 	p, _ := open(t, kimisim.Options{})

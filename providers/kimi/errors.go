@@ -88,7 +88,7 @@ func classifyInvalidRequest(e *providers.Error, message string) {
 		e.Hint = "the file is empty; Kimi can't use it"
 	case has("invalid purpose"):
 		e.Hint = "use one of " + strings.Join([]string{purposeExtract, purposeImage, purposeVideo, purposeBatch}, ", ")
-	case has("没有解析出内容"): // "no content was parsed" [L]
+	case failureCode(message) == providers.CodeNoText:
 		e.Code, e.Hint = providers.CodeNoText, noTextHint
 	case has("text extract error"):
 		e.Hint = "Kimi finds no text in the file; check that it is complete and of the type that its name says, or use another purpose"
@@ -97,6 +97,15 @@ func classifyInvalidRequest(e *providers.Error, message string) {
 		e.Kind, e.TooMany = providers.KindQuota, true
 		e.Hint = "delete files at Kimi, which keeps 10 GB for a user"
 	}
+}
+
+// failureCode returns the gateway's code for a message about the parsing of a file. The
+// message "no content was parsed" was seen [L].
+func failureCode(message string) string {
+	if strings.Contains(message, "没有解析出内容") {
+		return providers.CodeNoText
+	}
+	return ""
 }
 
 // waitFrom reads "please try again after 3 seconds".

@@ -58,6 +58,7 @@ func New(s providers.Settings) (*Provider, error) {
 		Listing: openaicompat.PagingAfter, PurposeFilter: openaicompat.FilterUnsupported,
 	}, openaicompat.Dialect{
 		Status:        status,
+		FailureCode:   failureCode,
 		ClassifyError: p.classifyError,
 		Private:       accessKey,
 	}, s)

@@ -181,7 +181,7 @@ func TestQuirks(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if f.Status != providers.StatusFailed || !strings.Contains(f.Detail, "没有解析出内容") {
+		if f.Status != providers.StatusFailed || !strings.Contains(f.Detail, "没有解析出内容") || f.Code != providers.CodeNoText {
 			t.Errorf("polled: %+v", f)
 		}
 	})

@@ -25,6 +25,9 @@ type Dialect struct {
 	// Status reads a file's status in an answer. The word is in lower case, and empty if
 	// the answer has none. Nil means: "error" and "failed" are StatusFailed, all else is StatusReady.
 	Status func(word string) providers.Status
+	// FailureCode returns RemoteFile.Code for the message about a failed file. Nil means
+	// that the messages tell nothing.
+	FailureCode func(message string) string
 	// Authorize adds the credential to a request, and what else each request needs in
 	// its header. Nil means the key as a bearer token.
 	Authorize func(*http.Request)

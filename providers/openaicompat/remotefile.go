@@ -141,6 +141,9 @@ func (c *Client) remoteFile(o fileObject) providers.RemoteFile {
 		Status:    c.dialect.Status(strings.ToLower(loose(o.Status))),
 		Detail:    c.redactor.text(loose(o.StatusDetails), maxMessage),
 	}
+	if file.Status == providers.StatusFailed && c.dialect.FailureCode != nil {
+		file.Code = c.dialect.FailureCode(file.Detail)
+	}
 	if c.api.onePurpose() {
 		file.Purpose = c.description.Purposes[0].Name
 	}

@@ -83,7 +83,7 @@ func (r *Replicator) attempt(ctx context.Context, j job, o *outcome) error {
 	if f := o.file; f.Status == providers.StatusFailed {
 		o.file, o.givenUp = providers.RemoteFile{}, f.ID
 		return &providers.Error{
-			Provider: o.row.Provider, Op: providers.OpUpload, Kind: providers.KindPermanent, Code: "processing_failed",
+			Provider: o.row.Provider, Op: providers.OpUpload, Kind: providers.KindPermanent, Code: cmp.Or(f.Code, "processing_failed"),
 			Message: cmp.Or(f.Detail, "the provider could not process the file"),
 			Hint:    "check that the file is whole and of the kind its name says",
 		}

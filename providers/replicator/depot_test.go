@@ -34,6 +34,7 @@ type depot struct {
 	after  func(ctx context.Context, op providers.Op, what string) error
 	// status is the status of new files; later is the status that Poll returns.
 	status, later providers.Status
+	laterCode     string // of the file that Poll returns
 }
 
 var (
@@ -201,7 +202,7 @@ func (d *depot) Poll(ctx context.Context, id string) (providers.RemoteFile, erro
 	f, err := d.find(providers.OpPoll, id)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	f.Status = d.later
+	f.Status, f.Code = d.later, d.laterCode
 	return f, err
 }
 

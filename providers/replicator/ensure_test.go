@@ -390,16 +390,17 @@ func (w *world) age(t *testing.T, c ledger.Copy, expires time.Time) {
 func TestProcessing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		later providers.Status
-		code  string
+		later           providers.Status
+		laterCode, code string
 	}{
-		"ready":  {providers.StatusReady, ""},
-		"failed": {providers.StatusFailed, "processing_failed"},
+		"ready":   {providers.StatusReady, "", ""},
+		"failed":  {providers.StatusFailed, "", "processing_failed"},
+		"no text": {providers.StatusFailed, providers.CodeNoText, providers.CodeNoText},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.depot.status, w.depot.later = providers.StatusProcessing, c.later
+			w.depot.status, w.depot.later, w.depot.laterCode = providers.StatusProcessing, c.later, c.laterCode
 			r := w.replicator(t, nil)
 			_, _, err := r.Ensure(t.Context(), want(w.put(t, "some text", "a.txt")))
 			e, _ := errors.AsType[*providers.Error](err)

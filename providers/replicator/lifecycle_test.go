@@ -420,6 +420,21 @@ func (w *world) text(t *testing.T, r *replicator.Replicator, q replicator.Reques
 	return string(text)
 }
 
+// An earlier version stored an empty text where the provider found none. It is no text.
+func TestEmptyTextIsExtractedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	q := want(w.put(t, "some text", "a.txt"))
+	key := ledger.TextKey{Digest: q.Digest, Provider: q.Provider, Extension: ".txt"}
+	if err := w.ledger.SetExtractedText(t.Context(), key, w.put(t, "", "")); err != nil {
+		t.Fatal(err)
+	}
+	if text := w.text(t, r, q); text != "the text of it" {
+		t.Errorf("text %q", text)
+	}
+}
+
 // A file found missing when its text is asked for is uploaded once more, and not
 // again and again.
 func TestTextOfALostFile(t *testing.T) {

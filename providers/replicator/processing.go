@@ -47,7 +47,7 @@ func (r *Replicator) awaitReady(ctx context.Context, j job, c ledger.Copy) (prov
 				Message: fmt.Sprintf("the provider has been processing the file for %v", processingLimit),
 			}
 		case now.Status != providers.StatusProcessing:
-			f.Status, f.Detail = now.Status, now.Detail
+			f.Status, f.Detail, f.Code = now.Status, now.Detail, now.Code
 			return f, nil
 		}
 	}

@@ -73,7 +73,7 @@ func textOwner(d providers.Description) string {
 }
 
 // knownText returns the blob of a text that was extracted before. It returns
-// ledger.ErrNotFound if there is none, or if it was deleted.
+// ledger.ErrNotFound if there is none, or if it was deleted or is empty.
 func (r *Replicator) knownText(ctx context.Context, k ledger.TextKey) (cas.Blob, error) {
 	d, err := r.ledger.ExtractedText(ctx, k)
 	if err != nil {
@@ -82,6 +82,9 @@ func (r *Replicator) knownText(ctx context.Context, k ledger.TextKey) (cas.Blob,
 	blob, err := r.blobs.Blob(ctx, d)
 	if errors.Is(err, cas.ErrBlobNotFound) {
 		return cas.Blob{}, fmt.Errorf("%w: the text that was extracted from %s was deleted", ledger.ErrNotFound, k.Digest.Short())
+	}
+	if err == nil && blob.Size == 0 { // stored by an earlier version, which took it for a text
+		return cas.Blob{}, fmt.Errorf("%w: an empty text was extracted from %s", ledger.ErrNotFound, k.Digest.Short())
 	}
 	return blob, err
 }
