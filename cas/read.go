@@ -69,6 +69,7 @@ func (s *Store) Open(ctx context.Context, b Blob, offset, length int64) (*Conten
 	if length < 0 || length > b.Size-offset {
 		length = b.Size - offset
 	}
+	s.MarkUsed(b.Digest)
 	if s.memory.isSmall(b.Size) {
 		return s.openSmall(ctx, b, offset, length)
 	}
@@ -91,6 +92,7 @@ func (s *Store) Open(ctx context.Context, b Blob, offset, length int64) (*Conten
 // OpenVerified is Open of the whole of b, but always verifies. It is for bytes that go
 // to a receiver that does not check them.
 func (s *Store) OpenVerified(ctx context.Context, b Blob) (*Content, error) {
+	s.MarkUsed(b.Digest)
 	if s.memory.isSmall(b.Size) {
 		return s.openSmall(ctx, b, 0, b.Size)
 	}

@@ -32,6 +32,8 @@ type Options struct {
 	// VerifiedFor is the time for which a verification by a full read is trusted; 0 means
 	// that every full read verifies.
 	VerifiedFor time.Duration
+	// RecordUses makes TakeUses return the blobs that were read.
+	RecordUses bool
 	// Log receives what no caller gets as an error: damage found, and failed bookkeeping.
 	Log zerolog.Logger
 }
@@ -44,6 +46,7 @@ type Store struct {
 	maxBlobSize int64
 	spool       *spool
 	memory      *memory
+	uses        *uses // nil: not recorded
 	log         zerolog.Logger
 }
 
@@ -62,14 +65,18 @@ func NewStore(objects ObjectStore, index Index, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the blob cache: %w", err)
 	}
-	return &Store{
+	s := &Store{
 		objects:     objects,
 		index:       index,
 		maxBlobSize: cmp.Or(o.MaxBlobSize, MaxBlobSize),
 		spool:       newSpool(o.SpoolDir, o.SpoolLimit),
 		memory:      memory,
 		log:         o.Log,
-	}, nil
+	}
+	if o.RecordUses {
+		s.uses = &uses{seen: make(map[Digest]struct{})}
+	}
+	return s, nil
 }
 
 // Close releases the store's memory. It does not close the object store and the index.

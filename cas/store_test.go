@@ -217,6 +217,22 @@ func TestStoreAgainstAModel(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
+			"collector works": func(t *rapid.T) {
+				if rapid.Bool().Draw(t, "failing") {
+					applied := rapid.Bool().Draw(t, "applied")
+					h.objects.SetHook(func(op castest.Op, _ cas.ObjectRef) castest.Fault {
+						if op == castest.OpDelete {
+							return castest.Fault{Err: cas.ErrStoreUnavailable, Applied: applied}
+						}
+						return castest.Fault{}
+					})
+				}
+				defer disarm()
+				c := collector.New(collector.Options{Index: h.collector, Objects: h.objects, Lease: time.Millisecond})
+				if _, err := c.Collect(ctx); err != nil {
+					t.Fatal(err)
+				}
+			},
 			"": func(t *rapid.T) {
 				for i, b := range contents {
 					got, err := h.read(cas.DigestOf(b))

@@ -37,7 +37,7 @@ func TestCachedIsAnIndex(t *testing.T) {
 		inner := openSQLite(t)
 		return eager{
 			blobs: newCached(t, inner, index.CacheOptions{}), cachedCopies: newCachedLedger(t, inner, index.LedgerOptions{}),
-			collections: inner, TextIndex: inner, TokenStore: inner, KeyStore: inner, FileIndex: inner, Store: inner,
+			collections: inner, RetentionIndex: inner, TextIndex: inner, TokenStore: inner, KeyStore: inner, FileIndex: inner, Store: inner,
 		}
 	})
 }
@@ -53,6 +53,7 @@ type eager struct {
 	*blobs
 	*cachedCopies
 	collections
+	collector.RetentionIndex
 	cas.TextIndex
 	indextest.TokenStore
 	indextest.KeyStore

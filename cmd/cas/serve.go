@@ -29,6 +29,7 @@ type serveCmd struct {
 	settings.ObjectStore
 	settings.Journal
 	settings.Collection
+	settings.Retention
 	settings.Sources
 	settings.Providers
 
@@ -160,6 +161,7 @@ func (c *serveCmd) newStore(objects cas.ObjectStore, x cas.Index, log zerolog.Lo
 		HotBlobSize: hotBlobSize,
 		HotBytes:    int64(c.HotBytes),
 		VerifiedFor: c.VerifiedFor,
+		RecordUses:  c.RetainUnreferenced > 0,
 		Log:         log,
 	})
 }
@@ -171,6 +173,7 @@ func presigned(ctx context.Context, store *cas.Store, objects wiring.ObjectStore
 		return "", err
 	}
 	b.Name, b.MediaType = cmp.Or(r.Name, b.Name), cmp.Or(r.MediaType, b.MediaType)
+	store.MarkUsed(r.Digest)
 	return objects.S3.PresignGet(ctx, b, r.Life)
 }
 

@@ -42,6 +42,7 @@ type server struct {
 	copies    *wiring.Copies
 	files     *cas.Files
 	collector *collector.Collector
+	retention *collector.Retention // nil: blobs stay until they are deleted
 	gateway   *gateway.Gateway
 	admin     net.Listener // nil if turned off
 
@@ -195,6 +196,13 @@ func (s *server) openCollector(context.Context) error {
 		Interval: s.GCInterval, Lease: hooks.lease, OnStep: hooks.onCollectorStep, Log: s.log,
 		Notify: wiring.RecordCollected(s.records),
 	}, s.registry)
+	if err != nil || s.RetainUnreferenced == 0 {
+		return err
+	}
+	s.retention, err = wiring.OpenRetention(s.Retention, collector.RetentionOptions{
+		Index: s.index, Uses: s.store.TakeUses, Log: s.log,
+		Condemned: wiring.Unreferenced{Forget: s.blobs.Forget, Journal: s.records}.Condemned,
+	}, s.registry)
 	return err
 }
 
@@ -247,6 +255,9 @@ func (s *server) run(ctx context.Context) error {
 	services.Go(func() error { return service.UntilDone(ctx, s.files.Run(ctx)) })
 	if s.GCInterval > 0 {
 		services.Go(func() error { return service.UntilDone(ctx, s.collector.Run(ctx)) })
+	}
+	if s.retention != nil {
+		services.Go(func() error { return service.UntilDone(ctx, s.retention.Run(ctx)) })
 	}
 	if s.admin != nil {
 		services.Go(func() error { return service.ServeAdmin(ctx, s.admin, s.registry) })

@@ -50,6 +50,7 @@ type Migrator interface {
 type Index interface {
 	cas.Index
 	collector.Index
+	collector.RetentionIndex
 	cas.TextIndex
 	TokenStore
 	KeyStore
@@ -82,6 +83,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"Collect", collectTests},
 		{"Collection", collectionTests},
 		{"Texts", textsTests},
+		{"Retention", retentionTests},
 		{"Missing", missingTests},
 		{"List", listTests},
 		{"Text", textTests},

@@ -59,7 +59,7 @@ func (l *indexes) borrow(t *testing.T) testIndex {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), castest.WaitLimit)
 		defer cancel()
-		for _, table := range []string{"blobs", "tokens", "signing_keys", "copies", "extracted_texts", "files", "journal", "collection", "installation"} {
+		for _, table := range []string{"blobs", "tokens", "signing_keys", "copies", "extracted_texts", "files", "journal", "collection", "retention", "installation"} {
 			if _, err := x.db.Exec(ctx, "delete from "+table); err != nil {
 				t.Error(err)
 				return

@@ -9,3 +9,8 @@ type Collection struct {
 	GCMaxBlobs int64         `name:"gc-max-blobs" aliases:"max-blobs" env:"CAS_GC_MAX_BLOBS" default:"0" help:"A collection that would remove more blobs removes nothing. 0: no limit." placeholder:"N"`
 	GCRate     float64       `name:"gc-rate" aliases:"rate" env:"CAS_GC_RATE" default:"0" help:"How many blobs to remove per second. 0: no limit." placeholder:"N"`
 }
+
+// Retention says which blobs are deleted without a request.
+type Retention struct {
+	RetainUnreferenced time.Duration `name:"retain-unreferenced" env:"CAS_RETAIN_UNREFERENCED" default:"0" help:"Delete a blob that had no files, no copies at providers and no reads for this time, such as 2160h. All gateways need the same value. 0: keep blobs until they are deleted."`
+}

@@ -107,3 +107,31 @@ func collectRecord(r collector.Result) journal.Record {
 	}
 	return record
 }
+
+// OpenRetention makes the retention that the settings describe. It starts nothing.
+func OpenRetention(c settings.Retention, o collector.RetentionOptions, registry prometheus.Registerer) (*collector.Retention, error) {
+	if c.RetainUnreferenced < 0 {
+		return nil, exit.Usagef("a retention of %s is negative (CAS_RETAIN_UNREFERENCED)", c.RetainUnreferenced)
+	}
+	o.Idle = c.RetainUnreferenced
+	r := collector.NewRetention(o)
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "casgate_retention_blobs_total",
+		Help: "Blobs that this process deleted, since nothing referred to them.",
+	}, func() float64 { return float64(r.Condemned()) }))
+	return r, nil
+}
+
+// Unreferenced handles the blobs that a retention has condemned.
+type Unreferenced struct {
+	Forget  func(d cas.Digest) // removes a blob from the cache of the index
+	Journal *journal.Writer    // nil: nothing is recorded
+}
+
+// Condemned makes the gateway forget the blob, and records the delete.
+func (u Unreferenced) Condemned(d cas.Digest) {
+	u.Forget(d)
+	if u.Journal != nil {
+		u.Journal.Add(endedNow(journal.Record{Kind: journal.KindDelete, Actor: journal.ActorGateway, Digest: d}, time.Now(), nil))
+	}
+}

@@ -29,6 +29,7 @@ type Index interface {
 	cas.FileIndex
 	cas.TextIndex
 	collector.Index
+	collector.RetentionIndex
 	journal.Store
 	gateway.AccessIndex
 	ledger.Store
