@@ -25,7 +25,7 @@ var retentionTests = []test{
 		idle, fresh, suspected := blob(digest(t, 0), 0), blob(digest(t, 1), 0), blob(digest(t, 2), 0)
 		filed, copied, lost, condemned, touched := blob(digest(t, 3), 0), blob(digest(t, 4), 0), blob(digest(t, 5), 0), blob(digest(t, 6), 0), blob(digest(t, 7), 0)
 		commit(t, x, fresh)
-		setTimeOf(t, x, suspected, cas.StateSuspect, old)
+		setTimeOf(t, x, suspected, cas.StateSuspect, old.Add(-time.Second))
 		setTimeOf(t, x, condemned, cas.StateCondemned, old)
 		for i, b := range []cas.Blob{idle, filed, copied, lost, touched} {
 			setTimeOf(t, x, b, cas.StateLive, old.Add(time.Duration(i)*time.Second))
