@@ -53,7 +53,7 @@ type Error struct {
 	Status int `json:"status,omitempty"`
 	// Code is the provider's code. For an error without an answer it is one of the
 	// gateway's: unknown_purpose, unsupported_extension, empty_file, file_too_large, url_unreachable,
-	// unavailable, not_configured, timeout, connection.
+	// unavailable, not_configured, timeout, connection, wrong_size, account_full.
 	Code string `json:"code,omitempty"`
 	// Message is the provider's message, shortened.
 	Message string `json:"message,omitempty"`
@@ -79,6 +79,7 @@ const (
 	CodeNoText        = "no_text"        // the provider finds no text in the document
 	CodeNotDeleted    = "not_deleted"    // the provider answered a delete, and says that it deleted nothing
 	CodeUnconfirmed   = "unconfirmed"    // a delete waits until no remote file can turn up any more
+	CodeWrongSize     = "wrong_size"     // the provider stored another number of bytes than were sent
 
 	// The gateway's own faults; see GatewayFault.
 	CodeObjectCorrupt    = "object_corrupt"

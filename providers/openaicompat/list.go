@@ -103,7 +103,7 @@ func (c *Client) listPurpose(ctx context.Context, purpose string, yield func(pro
 			if c.api.PurposeFilter == FilterRequired && file.Purpose == "" {
 				file.Purpose = purpose
 			}
-			if purpose != "" && file.Purpose != "" && file.Purpose != purpose {
+			if purpose != "" && file.Purpose != "" && file.Purpose != purpose && c.api.PurposeFilter != FilterRequired {
 				continue // the provider doesn't filter by purpose
 			}
 			if !yield(file, nil) {

@@ -35,6 +35,8 @@ type depot struct {
 	// status is the status of new files; later is the status that Poll returns.
 	status, later providers.Status
 	laterCode     string // of the file that Poll returns
+	// missing is the number of bytes that new files lack.
+	missing int64
 }
 
 var (
@@ -138,7 +140,7 @@ func (d *depot) store(name, purpose string, content []byte) providers.RemoteFile
 	defer d.mu.Unlock()
 	d.nextID++
 	f := providers.RemoteFile{
-		ID: fmt.Sprintf("file_%d", d.nextID), Name: name, Purpose: purpose, Size: int64(len(content)),
+		ID: fmt.Sprintf("file_%d", d.nextID), Name: name, Purpose: purpose, Size: int64(len(content)) - d.missing,
 		CreatedAt: time.Now(), Status: d.status,
 	}
 	d.files[f.ID] = f

@@ -22,26 +22,46 @@ func (r *Replicator) leftovers(ctx context.Context, p providers.Provider, c ledg
 	if purpose.Unlisted {
 		return nil, nil
 	}
-	mark, err := r.installationMark(ctx)
+	isOurs, err := r.matcher(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	var files []providers.RemoteFile
-	for f, err := range p.List(ctx, c.Purpose) {
+	// Lists of all purposes: a list may give a file another purpose than the upload named.
+	for f, err := range p.List(ctx, "") {
 		if err != nil {
 			return nil, err
 		}
-		if name, marked := providers.ParseRemoteName(f.Name); marked && name.Mark == mark && matches(c, name, f, purpose) {
+		if isOurs(f) {
 			files = append(files, f)
 		}
 	}
 	return files, nil
 }
 
-// matches reports whether a remote file belongs to this copy.
-func matches(c ledger.Copy, name providers.ParsedRemoteName, f providers.RemoteFile, p providers.Purpose) bool {
-	return name.DigestHex == providers.RemoteNameDigest(c.Digest) && name.Extension == c.Extension &&
-		(f.Size == c.Size || p.Rewritten) && (f.Purpose == "" || f.Purpose == c.Purpose)
+// matcher returns the test whether a listed file belongs to a copy. The name decides:
+// mark, digest, extension, and the fence of an attempt that the row has seen. A list may
+// lack sizes, or give others, and other purposes than the upload's. Only if the blob has
+// copies with other purposes, whose names may be the same, the purpose must be the
+// copy's.
+func (r *Replicator) matcher(ctx context.Context, c ledger.Copy) (func(providers.RemoteFile) bool, error) {
+	mark, err := r.installationMark(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := r.ledger.Copies(ctx, c.Digest)
+	if err != nil {
+		return nil, err
+	}
+	ambiguous := slices.ContainsFunc(all, func(o ledger.Copy) bool {
+		return o.Account == c.Account && o.Extension == c.Extension && o.Purpose != c.Purpose
+	})
+	digest := providers.RemoteNameDigest(c.Digest)
+	return func(f providers.RemoteFile) bool {
+		name, marked := providers.ParseRemoteName(f.Name)
+		return marked && name.Mark == mark && name.DigestHex == digest && name.Extension == c.Extension &&
+			name.Fence <= c.Fence && (!ambiguous || f.Purpose == c.Purpose)
+	}, nil
 }
 
 // adoptEarlier looks for the remote file of an earlier attempt, until it finds one or

@@ -109,8 +109,9 @@ func (r *Replicator) upload(ctx context.Context, j job, o *outcome) error {
 	if f.Size != 0 && f.Size != j.blob.Size && !j.purpose.Rewritten {
 		o.givenUp = f.ID
 		return &providers.Error{
-			Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindTransient, Code: providers.CodeBadAnswer,
-			Message: fmt.Sprintf("the provider says that it has %d of %d bytes", f.Size, j.blob.Size),
+			Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindPermanent, Code: providers.CodeWrongSize,
+			Message: fmt.Sprintf("%d bytes were sent, and the provider says that the file has %d", j.blob.Size, f.Size),
+			Hint:    "that file is deleted there; ask again with retry=true if the provider was at fault",
 		}
 	}
 	f.Name = cmp.Or(f.Name, name)

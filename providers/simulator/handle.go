@@ -103,6 +103,9 @@ func (c *Core) answer(op providers.Op, r *http.Request, excess *Excess, answer f
 		c.pass(HeadersRead)
 	}
 	a = answer(r)
+	if op == providers.OpList {
+		a = c.edited(a)
+	}
 	refused = a.Status >= 300
 	if op == providers.OpUpload && !refused {
 		c.pass(Stored)

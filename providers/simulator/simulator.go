@@ -98,6 +98,8 @@ type Core struct {
 	requests map[providers.Op]int
 	uploads  int
 	lose     int
+	// listEdits change the entries of lists.
+	listEdits []ListEdit
 	last     Received
 	inFlight int
 	most     int

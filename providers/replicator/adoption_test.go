@@ -1,0 +1,114 @@
+package replicator_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+
+	"casgate/providers"
+	"casgate/providers/glm"
+	"casgate/providers/guard"
+	"casgate/providers/kimi"
+	"casgate/providers/ledger"
+	"casgate/providers/simulator"
+	"casgate/providers/simulator/glmsim"
+	"casgate/providers/simulator/kimisim"
+)
+
+// listing is a simulator whose lists can be changed.
+type listing interface {
+	http.Handler
+	EditLists(...simulator.ListEdit)
+	Fail(simulator.Fault)
+	Files() []simulator.RemoteFile
+	Put(simulator.RemoteFile) simulator.RemoteFile
+}
+
+// The name is enough to adopt the file of an upload whose reply was lost: lists may lack
+// sizes, and give other purposes than the upload's.
+func TestAdoptionByName(t *testing.T) {
+	t.Parallel()
+	for name, edits := range map[string][]simulator.ListEdit{
+		"without sizes":                     {simulator.WithoutSizes},
+		"with another purpose":              {simulator.WithPurpose("batch")},
+		"with a purpose that nobody knows":  {simulator.WithPurpose("user_upload")},
+		"without sizes, and a wrong purpose": {simulator.WithoutSizes, simulator.WithPurpose("batch")},
+	} {
+		for provider, account := range map[string]struct {
+			server listing
+			prefix string
+			open   func(providers.Settings) (providers.Provider, error)
+			key    string
+		}{
+			"kimi": {kimisim.New(kimisim.Options{Key: kimiKey}), kimisim.Prefix, kimi.Open, kimiKey},
+			"glm":  {glmsim.New(glmsim.Options{Key: glmKey}), glmsim.Prefix, glm.Open, glmKey},
+		} {
+			t.Run(provider+" "+name, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				account.server.EditLists(edits...)
+				r := w.through(t, connect(t, account.server, account.prefix, account.open, account.key, guard.Options{}))
+				q := at(provider, w.put(t, "some text", "a.txt"))
+				account.server.Fail(simulator.Fault{Op: providers.OpUpload, Times: 1, Kind: simulator.Cut, Applied: true})
+				c, _, err := r.Ensure(t.Context(), q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if files := account.server.Files(); len(files) != 1 || files[0].ID != c.FileID {
+					t.Errorf("the copy is %s, and the files are %+v", c.FileID, files)
+				}
+			})
+		}
+	}
+}
+
+// A file with the name of the copy, but another mark, is another casgate's: it is not
+// adopted.
+func TestAdoptionLeavesOtherInstallations(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	q := want(w.put(t, "some text", "a.txt"))
+	others := w.depot.store(providers.RemoteName("cas0123456789", "a", q.Digest, ".txt", 1), "docs", []byte("some text"))
+	w.depot.hook(times(1, providers.OpUpload, fail(providers.OpUpload, providers.KindUnknown, "lost", nil)), nil)
+	if c := ensure(t, r, q); c.FileID == others.ID {
+		t.Error("it was adopted")
+	}
+}
+
+// Two copies of a blob with different purposes can have the same remote names. Each
+// adopts only its own file.
+func TestAdoptionTellsPurposesApart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.depot.description.Purposes = append(w.depot.description.Purposes, providers.Purpose{Name: "batch"})
+	r := w.replicator(t, nil)
+	q := want(w.put(t, "some text", "a.txt"))
+	doc := ensure(t, r, q)
+	q.Purpose = "batch"
+	w.depot.hook(nil, times(1, providers.OpUpload, fail(providers.OpUpload, providers.KindUnknown, "lost", nil)))
+	batch := ensure(t, r, q)
+	if batch.FileID == doc.FileID || len(w.depot.fileIDs()) != 2 {
+		t.Errorf("the copies are %s and %s, of %v", doc.FileID, batch.FileID, w.depot.fileIDs())
+	}
+}
+
+// A file with another size than was sent is deleted, and the upload fails at once.
+func TestWrongSize(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.depot.missing = 1
+	r := w.replicator(t, nil)
+	q := want(w.put(t, "some text", "a.txt"))
+	c, _, err := r.Ensure(t.Context(), q)
+	e, ok := errors.AsType[*providers.Error](err)
+	if !ok || e.Kind != providers.KindPermanent || e.Code != providers.CodeWrongSize || e.Hint == "" {
+		t.Errorf("error %v", err)
+	}
+	if c.State != ledger.StateFailed || !c.NextAttemptAt.IsZero() {
+		t.Errorf("the copy is %s, and due at %s", c.State, c.NextAttemptAt)
+	}
+	if n := w.depot.count(providers.OpUpload); n != 1 || len(w.depot.fileIDs()) != 0 {
+		t.Errorf("%d uploads, and files %v", n, w.depot.fileIDs())
+	}
+}
