@@ -74,6 +74,9 @@ type Purpose struct {
 	// LifetimeSeconds is how long the provider keeps a file; 0 means until it is
 	// deleted.
 	LifetimeSeconds int64 `json:"lifetime_seconds,omitempty"`
+	// SpareSeconds is how long after its upload a file is not evicted to make room for
+	// another one: a job may still read it.
+	SpareSeconds int64 `json:"spare_seconds,omitempty"`
 	// Rewritten: the provider may change a file's bytes, so its size proves nothing.
 	Rewritten bool `json:"rewritten,omitempty"`
 	// Unlisted: lists don't contain files of this purpose.
@@ -108,6 +111,13 @@ func (d Description) SettlingOf(purpose string) time.Duration {
 
 // Lifetime returns how long the provider keeps a file; 0 means until it is deleted.
 func (p Purpose) Lifetime() time.Duration { return time.Duration(p.LifetimeSeconds) * time.Second }
+
+// Spare returns how long after its upload a file is not evicted.
+func (p Purpose) Spare() time.Duration { return time.Duration(p.SpareSeconds) * time.Second }
+
+// BatchSpare is the SpareSeconds of inputs of batches: providers finish a batch within a
+// day, and read its input when they come to it.
+const BatchSpare = 24 * 3600
 
 // Account returns the fingerprint of a provider's credential at a host. Two
 // credentials, or the same one at two providers, have different fingerprints. A

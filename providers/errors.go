@@ -79,6 +79,7 @@ const (
 	CodeNoText        = "no_text"        // the provider finds no text in the document
 	CodeNotDeleted    = "not_deleted"    // the provider answered a delete, and says that it deleted nothing
 	CodeUnconfirmed   = "unconfirmed"    // a delete waits until no remote file can turn up any more
+	CodeAccountFull   = "account_full"   // the limit of stored files or bytes is reached
 	CodeWrongSize     = "wrong_size"     // the provider stored another number of bytes than were sent
 
 	// The gateway's own faults; see GatewayFault.

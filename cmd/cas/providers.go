@@ -128,6 +128,9 @@ func printProvider(w io.Writer, p api.Provider) error {
 	out.Printf("  account     %s", terminal.Printable(p.Account))
 	out.Printf("  files       %s", ofMost(p.Files, p.MaxFiles, countText))
 	out.Printf("  bytes       %s", ofMost(p.Bytes, p.MaxBytes, terminal.Size))
+	if l := p.Listed; l != nil {
+		out.Printf("  listed      %d files with %s of this installation, %d with %s of others, at %s", l.Files, terminal.Size(l.Bytes), l.OthersFiles, terminal.Size(l.OthersBytes), terminal.Time(l.At, ""))
+	}
 	out.Printf("  breaker     %s", cmp.Or(p.Breaker, "-"))
 	out.Printf("  last check  %s", terminal.OptionalTime(p.LastCheck, "never"))
 	if p.LastError != nil {

@@ -19,6 +19,7 @@ type Provider struct {
 	// Files and Bytes count the gateway's copies at the provider.
 	Files    int64     `json:"files"`
 	Bytes    int64     `json:"bytes"`
+	Listed   *Listed   `json:"listed,omitempty"`
 	MaxFiles int64     `json:"max_files,omitempty"` // of the account
 	MaxBytes int64     `json:"max_bytes,omitempty"`
 	Purposes []Purpose `json:"purposes,omitempty"`
@@ -37,6 +38,20 @@ type Purpose struct {
 	Lifetime int64 `json:"lifetime,omitempty"`
 	Files    int64 `json:"files"`
 	Bytes    int64 `json:"bytes"`
+	// Listed counts the provider's list by the purposes in it.
+	Listed *Listed `json:"listed,omitempty"`
+}
+
+// Listed counts the files in a provider's list. The gateway counts them when the account
+// is full, and at each reconciliation.
+type Listed struct {
+	At time.Time `json:"at"`
+	// Files and Bytes are those of this installation, OthersFiles and OthersBytes all
+	// others.
+	Files       int64 `json:"files"`
+	Bytes       int64 `json:"bytes"`
+	OthersFiles int64 `json:"others_files"`
+	OthersBytes int64 `json:"others_bytes"`
 }
 
 // ProviderList is the answer of GET /v1/providers.

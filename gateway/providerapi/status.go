@@ -70,6 +70,7 @@ func show(s replicator.ProviderStatus) api.Provider {
 		Breaker:    s.Breaker,
 		LastCheck:  view.OptionalTime(s.LastCheck),
 		LastError:  view.ProviderError(s.LastError),
+		Listed:     listed(s.Census, ""),
 		MaxFiles:   s.MaxFiles,
 		MaxBytes:   s.MaxBytes,
 	}
@@ -88,6 +89,7 @@ func show(s replicator.ProviderStatus) api.Provider {
 				purpose.Files, purpose.Bytes = u.Files, u.Bytes
 			}
 		}
+		purpose.Listed = listed(s.Census, limits.Name)
 		p.Purposes = append(p.Purposes, purpose)
 	}
 	for _, u := range s.Usage { // also of purposes that are not among those any more
@@ -95,4 +97,13 @@ func show(s replicator.ProviderStatus) api.Provider {
 		p.Bytes += u.Bytes
 	}
 	return p
+}
+
+// listed shapes the numbers of a purpose, or of all purposes if it is empty.
+func listed(c replicator.Census, purpose string) *api.Listed {
+	if c.At.IsZero() {
+		return nil
+	}
+	ours, others := c.InPurpose(purpose)
+	return &api.Listed{At: c.At, Files: ours.Files, Bytes: ours.Bytes, OthersFiles: others.Files, OthersBytes: others.Bytes}
 }

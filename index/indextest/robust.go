@@ -114,7 +114,7 @@ func ledgerCalls(x Index, w ledger.Wanted) map[string]func(ctx context.Context) 
 			return err
 		},
 		"LeastUsed":      func(ctx context.Context) error { _, err := x.LeastUsed(ctx, k, ""); return err },
-		"EvictLeastUsed": func(ctx context.Context) error { _, _, err := ledger.EvictLeastUsed(ctx, x, k, "", long); return err },
+		"EvictLeastUsed": func(ctx context.Context) error { _, _, err := ledger.EvictLeastUsed(ctx, x, ledger.Eviction{Room: k, Lease: long}); return err },
 		"UseCopies":      func(ctx context.Context) error { return x.UseCopies(ctx, map[ledger.Key]time.Time{k: time.Now()}) },
 		"DueCopies":      func(ctx context.Context) error { _, err := x.DueCopies(ctx, []string{account}, 1); return err },
 		"CopyUsage":      func(ctx context.Context) error { _, err := x.CopyUsage(ctx, account); return err },

@@ -46,7 +46,7 @@ func purposes(zai bool) []providers.Purpose {
 		{Name: purposeAgent, MaxSize: 20 * mib, SizeOf: images, MaxFiles: 1000, Extensions: documents},
 		{Name: purposeCode, MaxSize: 20 * mib, SizeOf: images, MaxFiles: 100, Extensions: documents},
 		{
-			Name: purposeBatch, MaxSize: 100 * mib, MaxFiles: 1000, Extensions: []string{".jsonl"},
+			Name: purposeBatch, MaxSize: 100 * mib, MaxFiles: 1000, SpareSeconds: providers.BatchSpare, Extensions: []string{".jsonl"},
 			MediaTypes: []string{"application/jsonl", "application/x-ndjson"},
 		},
 		// No size is stated. Uploads can have this purpose, but lists can't.

@@ -58,7 +58,7 @@ func purposes() []providers.Purpose {
 			Extensions: []string{".mp4", ".mpeg", ".mov", ".avi", ".flv", ".mpg", ".webm", ".wmv", ".3gp", ".3gpp"},
 		},
 		{
-			Name: purposeBatch, MaxSize: maxSize, MaxFiles: maxBatches,
+			Name: purposeBatch, MaxSize: maxSize, MaxFiles: maxBatches, SpareSeconds: providers.BatchSpare,
 			Rewritten:  true, // "server-normalised" [3P]
 			MediaTypes: []string{"application/jsonl", "application/x-ndjson"},
 			Extensions: []string{".jsonl"},

@@ -77,21 +77,56 @@ type Store interface {
 	Mark(ctx context.Context) (providers.Mark, error)
 }
 
-// EvictLeastUsed claims the copy of Store.LeastUsed for its deletion, as Evict does.
-// It reports won as false if there is none.
-func EvictLeastUsed(ctx context.Context, s Store, room Key, purpose string, lease time.Duration) (c Copy, won bool, err error) {
+// Eviction says which copies may be evicted.
+type Eviction struct {
+	Room     Key      // the copy to make room for, which stays
+	Purposes []string // only copies of these; empty means all
+	// Spares reports whether a copy must stay. If the least used copy of a purpose is
+	// spared, then so are the others of that purpose. Optional.
+	Spares func(Copy) bool
+	Lease  time.Duration // of the claim
+}
+
+// EvictLeastUsed claims the least used copy for its deletion, as Evict does; see
+// Store.LeastUsed. It reports won as false if there is none.
+func EvictLeastUsed(ctx context.Context, s Store, e Eviction) (c Copy, won bool, err error) {
 	for {
-		victim, err := s.LeastUsed(ctx, room, purpose)
-		if errors.Is(err, ErrNotFound) {
-			return Copy{}, false, nil
-		}
-		if err != nil {
+		victim, found, err := e.victim(ctx, s)
+		if err != nil || !found {
 			return Copy{}, false, err
 		}
-		c, won, err := s.Change(ctx, Evict(victim.Key, lease))
+		c, won, err := s.Change(ctx, Evict(victim.Key, e.Lease))
 		if won || (err != nil && !errors.Is(err, ErrNotFound)) {
 			return c, won, err
 		}
 		// Another client has changed the copy in between.
 	}
+}
+
+// victim returns the least used copy of all purposes.
+func (e Eviction) victim(ctx context.Context, s Store) (victim Copy, found bool, err error) {
+	purposes := e.Purposes
+	if len(purposes) == 0 {
+		purposes = []string{""}
+	}
+	for _, purpose := range purposes {
+		c, err := s.LeastUsed(ctx, e.Room, purpose)
+		switch {
+		case errors.Is(err, ErrNotFound):
+		case err != nil:
+			return Copy{}, false, err
+		case e.Spares != nil && e.Spares(c):
+		case !found || c.lastUse().Before(victim.lastUse()):
+			victim, found = c, true
+		}
+	}
+	return victim, found, nil
+}
+
+// lastUse returns when a ready copy was last used, by the rule of Store.LeastUsed.
+func (c Copy) lastUse() time.Time {
+	if c.LastUsedAt.After(c.ReadyAt) {
+		return c.LastUsedAt
+	}
+	return c.ReadyAt
 }

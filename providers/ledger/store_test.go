@@ -80,7 +80,7 @@ func TestEvictLeastUsed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := &rows{copies: test.copies, meanwhile: test.meanwhile}
-			c, won, err := ledger.EvictLeastUsed(t.Context(), s, key, "", time.Minute)
+			c, won, err := ledger.EvictLeastUsed(t.Context(), s, ledger.Eviction{Room: key, Lease: time.Minute})
 			if c.Key != test.want || won != (test.want != ledger.Key{}) || !errors.Is(err, test.err) {
 				t.Errorf("evicted %s: won %v, error %v; want %s, error %v", c.Key, won, err, test.want, test.err)
 			}

@@ -211,7 +211,7 @@ func validatePurpose(p providers.Purpose) error {
 	if p.Name == "" {
 		return errors.New("it has no name")
 	}
-	if p.MaxSize < 0 || p.MaxFiles < 0 || p.MaxBytes < 0 || p.LifetimeSeconds < 0 || p.LifetimeSeconds > 1<<32 || p.SettlingSeconds < 0 || p.SettlingSeconds > 24*3600 {
+	if p.MaxSize < 0 || p.MaxFiles < 0 || p.MaxBytes < 0 || p.LifetimeSeconds < 0 || p.LifetimeSeconds > 1<<32 || p.SpareSeconds < 0 || p.SettlingSeconds < 0 || p.SettlingSeconds > 24*3600 {
 		return errors.New("a limit is out of range")
 	}
 	extensions := append([]string(nil), p.Extensions...)

@@ -77,7 +77,7 @@ func openAI() Config {
 			Purposes: []providers.Purpose{
 				{Name: "user_data", MaxSize: 512 * mib},
 				{Name: "vision", MaxSize: 512 * mib, MediaTypes: []string{"image/*"}},
-				{Name: "batch", MaxSize: 200 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes, LifetimeSeconds: 30 * day},
+				{Name: "batch", MaxSize: 200 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes, SpareSeconds: providers.BatchSpare, LifetimeSeconds: 30 * day},
 				{Name: "fine-tune", MaxSize: 512 * mib, Extensions: []string{".jsonl"}},
 				{Name: "assistants", MaxSize: 512 * mib},
 				{Name: "evals", MaxSize: 512 * mib},
@@ -111,7 +111,7 @@ func qwen() Config {
 			Name: "qwen", BaseURL: "https://dashscope.aliyuncs.com/compatible-mode/v1",
 			Purposes: []providers.Purpose{
 				{Name: "file-extract", MaxSize: 150 * mib},
-				{Name: "batch", MaxSize: 500 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes},
+				{Name: "batch", MaxSize: 500 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes, SpareSeconds: providers.BatchSpare},
 			},
 			Limits:  providers.Limits{MaxFiles: 10_000, MaxBytes: 100 * gb},
 			Listing: PagingAfter,
@@ -175,7 +175,7 @@ func mistral() Config {
 			Name: "mistral", BaseURL: "https://api.mistral.ai/v1",
 			Purposes: []providers.Purpose{
 				{Name: "ocr", MaxSize: 512 * mib},
-				{Name: "batch", MaxSize: 512 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes},
+				{Name: "batch", MaxSize: 512 * mib, Extensions: []string{".jsonl"}, MediaTypes: batchTypes, SpareSeconds: providers.BatchSpare},
 				{Name: "fine-tune", MaxSize: 512 * mib, Extensions: []string{".jsonl"}},
 			},
 			Listing: PagingNumber, PageSize: 100,

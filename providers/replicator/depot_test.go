@@ -263,3 +263,10 @@ func lost(op providers.Op) error {
 	e.Status = 404
 	return e
 }
+
+// listAll returns all files by id.
+func (d *depot) listAll() map[string]providers.RemoteFile {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.files)
+}

@@ -3,6 +3,7 @@ package replicator
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -11,63 +12,206 @@ import (
 	"casgate/providers/ledger"
 )
 
-// makeRoom evicts copies until the account has room for the claimed copy, which the
-// ledger already counts.
-func (r *Replicator) makeRoom(ctx context.Context, j job) error {
-	if j.description.MaxFiles == 0 && j.description.MaxBytes == 0 && j.purpose.MaxFiles == 0 && j.purpose.MaxBytes == 0 {
-		return nil
-	}
-	for {
-		usage, err := r.ledger.CopyUsage(ctx, j.description.Account)
-		if err != nil {
-			return err
-		}
-		var all, same ledger.Usage
-		for _, u := range usage {
-			all.Files += u.Files
-			all.Bytes += u.Bytes
-			if u.Purpose == j.purpose.Name {
-				same = u
-			}
-		}
-		var purpose string
-		switch {
-		case over(same.Files, j.purpose.MaxFiles), over(same.Bytes, j.purpose.MaxBytes):
-			purpose = j.purpose.Name
-		case over(all.Files, j.description.MaxFiles), over(all.Bytes, j.description.MaxBytes):
-		default:
-			return nil
-		}
-		full := &providers.Error{
-			Provider: j.description.Provider, Op: providers.OpCheck, Kind: providers.KindQuota, TooMany: true, Code: "account_full",
-			Message: fmt.Sprintf("the account is full: %d files with %s, this one included", all.Files, humanize.IBytes(uint64(all.Bytes))),
-		}
-		if r.o.NoEviction {
-			full.Hint = "delete copies there (cas copies rm), or let the gateway remove those used least recently (CAS_COPY_EVICTION=lru)"
-			return full
-		}
-		evicted, err := r.evict(ctx, j, purpose)
-		if err != nil {
-			return err
-		}
-		if !evicted {
-			full.Hint = "all other copies are in use by uploads or deletes; try again shortly"
-			return full
-		}
-	}
+// pool is a part of an account with a limit of its own: the files of a purpose, or all.
+type pool struct {
+	account string
+	// purpose is empty if the pool is the whole account.
+	purpose            string
+	maxFiles, maxBytes int64 // 0: no known limit
+	// ours are the files that the ledger counts, with the one to be uploaded. others are
+	// the files of others in the recent census.
+	ours, others FileCount
 }
 
 func over(n, limit int64) bool { return limit > 0 && n > limit }
 
+func (p pool) isLimited() bool { return p.maxFiles > 0 || p.maxBytes > 0 }
+
+// isFull reports whether the pool has no room, as far as is known.
+func (p pool) isFull() bool {
+	sum := p.ours.plus(p.others)
+	return over(sum.Files, p.maxFiles) || over(sum.Bytes, p.maxBytes)
+}
+
+// fitsAlone reports whether a file would fit if all our other files were gone.
+func (p pool) fitsAlone(size int64) bool {
+	return !over(p.others.Files+1, p.maxFiles) && !over(p.others.Bytes+size, p.maxBytes)
+}
+
+// pools returns the pools that a copy belongs to: that of its purpose, and the account.
+func (r *Replicator) pools(ctx context.Context, j job) (purpose, account pool, err error) {
+	d := j.description
+	purpose = pool{account: d.Account, purpose: j.purpose.Name, maxFiles: j.purpose.MaxFiles, maxBytes: j.purpose.MaxBytes}
+	account = pool{account: d.Account, maxFiles: d.MaxFiles, maxBytes: d.MaxBytes}
+	usage, err := r.ledger.CopyUsage(ctx, d.Account)
+	if err != nil {
+		return purpose, account, err
+	}
+	for _, u := range usage {
+		n := FileCount{u.Files, u.Bytes}
+		account.ours = account.ours.plus(n)
+		if u.Purpose == j.purpose.Name {
+			purpose.ours = n
+		}
+	}
+	recent := r.censuses.recent(d.Account)
+	purpose.others, account.others = total(recent.Others, j.purpose.Name), total(recent.Others, "")
+	return purpose, account, nil
+}
+
+// makeRoom evicts copies until the account has room for the claimed copy, which the
+// ledger already counts. A recent census counts the files of others. If they alone leave
+// no room, it evicts nothing. The refusal is the provider's, or nil if nothing was sent
+// yet.
+func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Error) error {
+	for {
+		full, account, err := r.pools(ctx, j)
+		if err != nil {
+			return err
+		}
+		if !full.isFull() {
+			full = account
+		}
+		if !full.isFull() {
+			return nil
+		}
+		if r.o.NoEviction || !full.fitsAlone(j.wanted.Size) {
+			return r.accountFull(j, full, refusal)
+		}
+		evicted, err := r.evict(ctx, j, full.purpose)
+		if err != nil {
+			return err
+		}
+		if !evicted {
+			return r.accountFull(j, full, refusal)
+		}
+	}
+}
+
+// makeRoomAfter makes room after the provider has refused an upload because the account
+// is full. It returns an error if another upload would be in vain. The account may have
+// files that the ledger doesn't know, so the list is counted first. If a known limit is
+// reached, makeRoom evicts as many copies as are needed. Otherwise one is evicted: then
+// one more upload shows whether that helps.
+func (r *Replicator) makeRoomAfter(ctx context.Context, j job, refusal *providers.Error) error {
+	census, err := r.census(ctx, j.provider)
+	if err != nil {
+		r.log.Warn().Err(err).Str("operation_id", j.wanted.OperationID).Stringer("copy", j.wanted.Key).Msg("the account is full, and its files could not be counted")
+		if ctx.Err() != nil {
+			return err
+		}
+	}
+	purpose, account, err := r.pools(ctx, j)
+	if err != nil {
+		return err
+	}
+	limited := limitedPool(purpose, account)
+	if r.o.NoEviction {
+		return r.accountFull(j, limited, refusal)
+	}
+	if purpose.isFull() || account.isFull() {
+		return r.makeRoom(ctx, j, refusal)
+	}
+	if r.censuses.isStuck(limited, census) {
+		return r.accountFull(j, limited, refusal)
+	}
+	evicted, err := r.evict(ctx, j, limited.purpose)
+	if err == nil && !evicted {
+		err = r.accountFull(j, limited, refusal)
+	}
+	return err
+}
+
+// stayedFull returns the error of an upload that was refused although copies were
+// evicted. It remembers how full the account is, so that later refusals evict nothing.
+func (r *Replicator) stayedFull(ctx context.Context, j job, refusal *providers.Error) error {
+	purpose, account, err := r.pools(ctx, j)
+	if err != nil {
+		return err
+	}
+	limited := limitedPool(purpose, account)
+	census := r.censuses.recent(limited.account)
+	if !census.At.IsZero() && !limited.isFull() {
+		// The evicted copy is counted in the census, and its size is not known here.
+		r.censuses.setStuck(limited, max(census.inPool(limited).Files-1, 0))
+	}
+	return r.accountFull(j, limited, refusal)
+}
+
+// limitedPool returns the pool that a provider means which says that the account is full.
+// Only the purpose's if there is any doubt: then no copies of other purposes go.
+func limitedPool(purpose, account pool) pool {
+	switch {
+	case purpose.isFull():
+		return purpose
+	case account.isFull(), account.isLimited() && !purpose.isLimited():
+		return account
+	}
+	return purpose
+}
+
+// inPool returns the number of files in a pool.
+func (c Census) inPool(p pool) FileCount { return total(c.Ours, p.purpose).plus(total(c.Others, p.purpose)) }
+
+// accountFull returns the error of a copy for which an account has no room. It says what
+// fills the account, as far as is known. The refusal is the provider's, or nil if nothing
+// was sent.
+func (r *Replicator) accountFull(j job, full pool, refusal *providers.Error) *providers.Error {
+	e := &providers.Error{
+		Provider: j.description.Provider, Op: providers.OpCheck, Kind: providers.KindQuota, TooMany: true, Code: providers.CodeAccountFull,
+	}
+	said := ""
+	if refusal != nil {
+		e.Op, e.Status, e.RetryAfter, e.Cause = refusal.Op, refusal.Status, refusal.RetryAfter, refusal
+		said = refusal.Message
+	}
+	census := r.censuses.recent(full.account)
+	if census.At.IsZero() {
+		e.Message = fmt.Sprintf("the account is full: the ledger counts %s, this one included", full.ours)
+	} else {
+		e.Message = "the account is full: " + census.describe(full.purpose)
+	}
+	if limits := full.limits(); limits != "" {
+		e.Message += "; it takes " + limits
+	}
+	if said != "" {
+		e.Message += "; " + j.description.Provider + " says: " + said
+	}
+	switch {
+	case r.o.NoEviction:
+		e.Hint = "delete copies there (cas copies rm), or let the gateway remove those used least recently (CAS_COPY_EVICTION=lru)"
+	case !census.At.IsZero() && total(census.Others, full.purpose).Files > 0:
+		e.Hint = "delete files of others there, or use an account of its own; cas copies reconcile counts them"
+	default:
+		e.Hint = "all other copies there are in use by uploads or deletes, or too young to be removed; try again later"
+	}
+	return e
+}
+
+// limits returns the known limits for a message.
+func (p pool) limits() string {
+	var parts []string
+	if p.maxFiles > 0 {
+		parts = append(parts, fmt.Sprintf("%d files", p.maxFiles))
+	}
+	if p.maxBytes > 0 {
+		parts = append(parts, humanize.IBytes(uint64(p.maxBytes)))
+	}
+	return strings.Join(parts, " and ")
+}
+
 // evict deletes the least recently used copy of the account, at the provider first. A
-// purpose that isn't empty restricts it to copies of that purpose. It reports false if
-// there is no copy to delete.
+// purpose that isn't empty restricts it to copies of that purpose. Copies that are younger
+// than their purpose's spare time stay. It reports false if there is no copy to delete.
 func (r *Replicator) evict(ctx context.Context, j job, purpose string) (bool, error) {
 	if err := r.uses.flush(ctx, r.ledger); err != nil {
 		return false, err
 	}
 	began := time.Now()
-	victim, won, err := ledger.EvictLeastUsed(ctx, r.ledger, j.wanted.Key, purpose, r.o.Lease)
+	victim, won, err := ledger.EvictLeastUsed(ctx, r.ledger, ledger.Eviction{
+		Room: j.wanted.Key, Purposes: evictable(j.description, purpose), Lease: r.o.Lease,
+		Spares: func(c ledger.Copy) bool { return isSpared(j.description, c) },
+	})
 	if err != nil || !won {
 		return false, err
 	}
@@ -80,4 +224,33 @@ func (r *Replicator) evict(ctx context.Context, j job, purpose string) (bool, er
 	}
 	r.report(Event{Kind: EventEvicted, OperationID: id, Copy: victim, Start: began, Err: err})
 	return err == nil, err
+}
+
+// evictable returns the purposes to search for a copy to evict, for ledger.Eviction. If
+// the account spares copies of any purpose, each purpose is searched by itself, so that a
+// spared copy doesn't hide those of other purposes.
+func evictable(d providers.Description, purpose string) []string {
+	if purpose != "" {
+		return []string{purpose}
+	}
+	var all []string
+	spares := false
+	for _, p := range d.Purposes {
+		all = append(all, p.Name)
+		spares = spares || p.Spare() > 0
+	}
+	if !spares {
+		return nil
+	}
+	return all
+}
+
+// isSpared reports whether a copy is too young to be evicted.
+func isSpared(d providers.Description, c ledger.Copy) bool {
+	for _, p := range d.Purposes {
+		if p.Name == c.Purpose {
+			return time.Since(c.ReadyAt) < p.Spare()
+		}
+	}
+	return false
 }

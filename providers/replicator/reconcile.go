@@ -3,7 +3,6 @@ package replicator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"casgate/providers"
@@ -52,9 +51,6 @@ func (o *OthersFiles) add(f providers.RemoteFile) {
 	}
 }
 
-// reconcilePage is how many rows one read returns.
-const reconcilePage = 500
-
 // ReconcileOptions configures a reconciliation.
 type ReconcileOptions struct {
 	// Apply: delete the unknown files and mark the missing ones as lost. Otherwise the
@@ -79,18 +75,15 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 	// if its row was ready before the list. A file is unknown only if it has no row after
 	// the list, since a row is claimed before its upload.
 	began := time.Now()
-	before, err := r.rowsAt(ctx, provider)
+	before, err := r.allRowsAt(ctx, provider)
 	if err != nil {
 		return report, err
 	}
-	remote := make(map[string]providers.RemoteFile)
-	for f, err := range p.List(ctx, "") {
-		if err != nil {
-			return report, fmt.Errorf("list the files at %s: %w", provider, err)
-		}
-		remote[f.ID] = f
+	remote, err := listed(ctx, p)
+	if err != nil {
+		return report, err
 	}
-	after, err := r.rowsAt(ctx, provider)
+	after, err := r.allRowsAt(ctx, provider)
 	if err != nil {
 		return report, err
 	}
@@ -132,6 +125,7 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 			report.Unknown = append(report.Unknown, f)
 		}
 	}
+	r.censuses.set(about.Account, count(remote, mark, named))
 	if o.Apply {
 		r.apply(ctx, p, &report)
 	}
@@ -157,19 +151,14 @@ func (r *Replicator) apply(ctx context.Context, p providers.Provider, report *Re
 	}
 }
 
-// rowsAt reads all rows of a provider.
-func (r *Replicator) rowsAt(ctx context.Context, provider string) ([]ledger.Copy, error) {
+// allRowsAt returns all rows of a provider, of all accounts.
+func (r *Replicator) allRowsAt(ctx context.Context, provider string) ([]ledger.Copy, error) {
 	var rows []ledger.Copy
-	var after ledger.Key
-	for {
-		page, err := r.ledger.CopiesAt(ctx, provider, after, reconcilePage)
+	for c, err := range r.rowsAt(ctx, provider) {
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, page...)
-		if len(page) < reconcilePage {
-			return rows, nil
-		}
-		after = page[len(page)-1].Key
+		rows = append(rows, c)
 	}
+	return rows, nil
 }

@@ -4,7 +4,7 @@
 //
 // The files, from the top down: queue.go (work without a caller), reference.go and
 // text.go (what needs a copy), ensure.go and join.go (callers), makeorwait.go (the claim),
-// attempt.go, upload.go and eviction.go (making a copy), delete.go, remotefiles.go (the
+// attempt.go, upload.go and eviction.go and census.go (making a copy), delete.go, remotefiles.go (the
 // provider's list), plan.go, replicator.go. Calls go down only.
 package replicator
 
@@ -44,6 +44,7 @@ type Replicator struct {
 	changes    *changes
 	uses       *uses
 	budget     *sendBudget
+	censuses   *censuses
 	mark       atomic.Pointer[providers.Mark] // see installationMark
 	requesters *requesters
 	nudge      chan struct{} // a value means that the ledger has work
@@ -78,6 +79,7 @@ func New(o Options) (*Replicator, error) {
 		changes:    newChanges(),
 		uses:       newUses(),
 		budget:     newSendBudget(),
+		censuses:   newCensuses(),
 		requesters: newRequesters(),
 		nudge:      make(chan struct{}, 1),
 	}

@@ -18,6 +18,9 @@ type ProviderStatus struct {
 	// Advice says how to configure it, if it isn't configured.
 	Advice string
 	Usage  []ledger.Usage
+	// Census counts the files in the provider's list. It is taken when the account is
+	// full, and by a reconcile. Its time is zero if there is none yet.
+	Census Census
 }
 
 // Status returns the status of a provider, or ErrProviderNotFound.
@@ -30,6 +33,7 @@ func (r *Replicator) Status(ctx context.Context, provider string) (ProviderStatu
 		return ProviderStatus{}, err
 	}
 	s := ProviderStatus{Description: p.Describe(), Health: p.Health(), Configured: true}
+	s.Census = r.censuses.lastOf(s.Account)
 	s.Usage, err = r.ledger.CopyUsage(ctx, s.Account)
 	return s, err
 }

@@ -13,11 +13,6 @@ import (
 	"casgate/providers"
 )
 
-const (
-	// roomAttempts limits the evictions for one upload.
-	roomAttempts = 16
-)
-
 // findOrUpload finds the remote file of an earlier attempt, or uploads one.
 func (r *Replicator) findOrUpload(ctx context.Context, j job, o *outcome) error {
 	c := o.row
@@ -41,35 +36,45 @@ func (r *Replicator) findOrUpload(ctx context.Context, j job, o *outcome) error 
 			return err
 		}
 	}
-	for range roomAttempts {
-		if err := r.makeRoom(ctx, j); err != nil {
-			return err
-		}
-		r.o.OnStep(StepRoomMade)
-		err := r.upload(ctx, j, o)
-		e, ok := errors.AsType[*providers.Error](err)
-		if ok && e.Kind == providers.KindQuota && e.TooMany && !r.o.NoEviction {
-			// The account has files that the ledger doesn't know.
-			evicted, evictErr := r.evict(ctx, j, "")
-			if evictErr != nil {
-				return evictErr
-			}
-			if evicted {
-				continue
-			}
-		}
-		if err != nil {
-			return err
-		}
-		r.metrics.count(c.Provider, outcomeUploaded)
-		r.o.OnStep(StepUploaded)
-		return nil
+	if j.wanted.Retry {
+		r.censuses.forget(j.description.Account) // others' files may be gone
 	}
-	return &providers.Error{
-		Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindQuota, TooMany: true, Code: "no_room",
-		Message: fmt.Sprintf("the account is full even after %d copies were removed", roomAttempts),
-		Hint:    "other programs may fill the account; remove files there",
+	if err := r.uploadWithRoom(ctx, j, o); err != nil {
+		return err
 	}
+	r.metrics.count(c.Provider, outcomeUploaded)
+	r.o.OnStep(StepUploaded)
+	return nil
+}
+
+// uploadWithRoom makes room and uploads. If the provider refuses the upload because the
+// account is full, it makes room and uploads once more.
+func (r *Replicator) uploadWithRoom(ctx context.Context, j job, o *outcome) error {
+	if err := r.makeRoom(ctx, j, nil); err != nil {
+		return err
+	}
+	r.o.OnStep(StepRoomMade)
+	err := r.upload(ctx, j, o)
+	refusal, full := saysFull(err)
+	if !full {
+		return err
+	}
+	if err := r.makeRoomAfter(ctx, j, refusal); err != nil {
+		return err
+	}
+	r.o.OnStep(StepRoomMade)
+	err = r.upload(ctx, j, o)
+	if refusal, full := saysFull(err); full {
+		return r.stayedFull(ctx, j, refusal)
+	}
+	return err
+}
+
+// saysFull reports whether a provider refused an upload because the account has too many
+// files or bytes.
+func saysFull(err error) (*providers.Error, bool) {
+	e, ok := errors.AsType[*providers.Error](err)
+	return e, ok && e.Kind == providers.KindQuota && e.TooMany
 }
 
 // upload sends the blob. It records the file, or what may be left of it.

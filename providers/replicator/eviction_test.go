@@ -1,0 +1,225 @@
+package replicator_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"casgate/providers"
+	"casgate/providers/glm"
+	"casgate/providers/guard"
+	"casgate/providers/kimi"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
+	"casgate/providers/simulator"
+	"casgate/providers/simulator/glmsim"
+	"casgate/providers/simulator/kimisim"
+)
+
+// fillUp puts files of another program into an account.
+func fillUp(server listing, n int, purpose string) {
+	for i := range n {
+		server.Put(simulator.RemoteFile{ID: fmt.Sprintf("foreign_%s_%d", purpose, i), Name: fmt.Sprintf("holiday %d.txt", i), Purpose: purpose, Head: []byte("of another program")})
+	}
+}
+
+// fullError returns the error of a copy for which an account has no room.
+func fullError(t *testing.T, err error) *providers.Error {
+	t.Helper()
+	e, ok := errors.AsType[*providers.Error](err)
+	if !ok || e.Kind != providers.KindQuota || !e.TooMany || e.Code != providers.CodeAccountFull || e.Hint == "" {
+		t.Fatalf("error %v; want a full account", err)
+	}
+	return e
+}
+
+// countEvicted returns how many of these copies were evicted.
+func (w *world) countEvicted(t *testing.T, copies []ledger.Copy) int {
+	t.Helper()
+	n := 0
+	for _, c := range copies {
+		if w.row(t, c.Key).State == ledger.StateEvicted {
+			n++
+		}
+	}
+	return n
+}
+
+// An account that is full of others' files: nothing of ours is evicted for nothing, each
+// body is sent once, and later ones not at all for a while. The list is read once.
+func TestFullOfOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server := kimisim.New(kimisim.Options{Key: kimiKey, MaxFiles: 12})
+	r := w.through(t, connect(t, server, kimisim.Prefix, kimi.Open, kimiKey, guard.Options{}))
+	var ours []ledger.Copy
+	for i := range 4 {
+		ours = append(ours, mustEnsure(t, r, at("kimi", w.put(t, fmt.Sprint("document ", i), "a.txt"))))
+	}
+	// Kimi's documented limit is 1000 files, and this account takes fewer: the limit is
+	// not known.
+	fillUp(server, 8, "file-extract")
+	sent := server.Requests(providers.OpUpload)
+	_, _, err := r.Ensure(t.Context(), at("kimi", w.put(t, "one more", "a.txt")))
+	if err != nil { // one was evicted, and that made room
+		t.Fatal(err)
+	}
+	if n := w.countEvicted(t, ours); n != 1 || server.Requests(providers.OpUpload) != sent+2 || server.Requests(providers.OpList) != 1 {
+		t.Errorf("%d evicted, %d uploads, %d lists", n, server.Requests(providers.OpUpload)-sent, server.Requests(providers.OpList))
+	}
+	// Now nothing makes room any more: the account is full, whatever is evicted.
+	fillUp(server, 10, "image")
+	sent = server.Requests(providers.OpUpload)
+	for i := range 15 {
+		_, _, err := r.Ensure(t.Context(), at("kimi", w.put(t, fmt.Sprint("in vain ", i), "a.txt")))
+		e := fullError(t, err)
+		if !strings.Contains(e.Message, "of this installation") {
+			t.Errorf("the message is %q", e.Message)
+		}
+	}
+	if n := w.countEvicted(t, ours); n > 2 {
+		t.Errorf("%d of %d were evicted", n, len(ours))
+	}
+	if n := server.Requests(providers.OpUpload) - sent; n > 16 {
+		t.Errorf("15 bodies were sent %d times", n)
+	}
+}
+
+// With a limit that is known, the numbers of the list tell that evictions can't help.
+func TestFullOfOthersByAKnownLimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.depot.description.MaxFiles = 10
+	r := w.replicator(t, nil)
+	var ours []ledger.Copy
+	for i := range 2 {
+		ours = append(ours, ensure(t, r, want(w.put(t, fmt.Sprint("document ", i), "a.txt"))))
+	}
+	for i := range 10 {
+		w.depot.store(fmt.Sprint("holiday ", i), "image", []byte("foreign"))
+	}
+	refusal := fail(providers.OpUpload, providers.KindQuota, "full", nil)
+	refusal.TooMany = true
+	w.depot.hook(times(1000, providers.OpUpload, refusal), nil)
+	sent := w.depot.count(providers.OpUpload)
+	for i := range 5 {
+		_, _, err := r.Ensure(t.Context(), want(w.put(t, fmt.Sprint("in vain ", i), "a.txt")))
+		e := fullError(t, err)
+		if want := "the account holds 10 files with 70 B of others and 2 files with 20 B of this installation; it takes 10 files"; !strings.Contains(e.Message, want) {
+			t.Errorf("the message is %q; want %q in it", e.Message, want)
+		}
+	}
+	if n := w.countEvicted(t, ours); n != 0 {
+		t.Errorf("%d were evicted", n)
+	}
+	if sends, lists := w.depot.count(providers.OpUpload)-sent, w.depot.count(providers.OpList); sends != 1 || lists != 1 {
+		t.Errorf("%d uploads and %d lists", sends, lists)
+	}
+	status, err := r.Status(t.Context(), "depot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ourFiles, others := status.Census.InPurpose("")
+	if ourFiles != (replicator.FileCount{Files: 2, Bytes: 20}) || others != (replicator.FileCount{Files: 10, Bytes: 70}) {
+		t.Errorf("the status counts %v and %v", ourFiles, others)
+	}
+	// A retry doesn't trust the numbers.
+	w.depot.hook(nil, nil)
+	for id, f := range w.depot.listAll() {
+		if strings.HasPrefix(f.Name, "holiday") {
+			w.depot.forget(id)
+		}
+	}
+	q := want(w.put(t, "in vain 0", "a.txt"))
+	q.Retry = true
+	ensure(t, r, q)
+}
+
+// One file fits if one copy goes: only as many go as are needed.
+func TestEvictionCountsOthersFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.depot.description.MaxFiles = 10
+	r := w.replicator(t, nil)
+	var ours []ledger.Copy
+	for i := range 3 {
+		ours = append(ours, ensure(t, r, want(w.put(t, fmt.Sprint("document ", i), "a.txt"))))
+	}
+	for i := range 7 {
+		w.depot.store(fmt.Sprint("holiday ", i), "image", []byte("foreign"))
+	}
+	refusal := fail(providers.OpUpload, providers.KindQuota, "full", nil)
+	refusal.TooMany = true
+	w.depot.hook(func(_ context.Context, op providers.Op, _ string) error {
+		if op == providers.OpUpload && len(w.depot.fileIDs()) >= 10 {
+			return refusal
+		}
+		return nil
+	}, nil)
+	sent := w.depot.count(providers.OpUpload)
+	ensure(t, r, want(w.put(t, "one more", "a.txt")))
+	ensure(t, r, want(w.put(t, "and one more", "a.txt")))
+	if n, sends := w.countEvicted(t, ours), w.depot.count(providers.OpUpload)-sent; n != 2 || sends != 3 {
+		t.Errorf("%d were evicted, and 2 bodies were sent %d times", n, sends)
+	}
+}
+
+// A purpose that is full at GLM takes nothing from other purposes, and no young batch
+// input.
+func TestEvictionKeepsToThePurpose(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server := glmsim.New(glmsim.Options{Key: glmKey, MaxFiles: 3})
+	r := w.through(t, connect(t, server, glmsim.Prefix, glm.Open, glmKey, guard.Options{}))
+	batch := mustEnsure(t, r, at("glm", w.put(t, `{"a":1}`, "in.jsonl")))
+	if batch.Purpose != "batch" {
+		t.Fatalf("the batch has the purpose %s", batch.Purpose)
+	}
+	fillUp(server, 3, "agent")
+	if _, _, err := r.Ensure(t.Context(), at("glm", w.put(t, "a text", "a.txt"))); !strings.Contains(fullError(t, err).Message, "purpose agent") {
+		t.Errorf("error %v", err)
+	}
+	fillUp(server, 2, "batch")
+	_, _, err := r.Ensure(t.Context(), at("glm", w.put(t, `{"b":1}`, "in.jsonl")))
+	fullError(t, err)
+	if row := w.row(t, batch.Key); row.State != ledger.StateReady {
+		t.Errorf("the batch is %s", row.State)
+	}
+}
+
+// In an account that is full over all purposes, a young input of a batch stays, although
+// it was used least recently.
+func TestEvictionSparesYoungBatches(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.depot.description.Purposes = append(w.depot.description.Purposes, providers.Purpose{Name: "batch", Extensions: []string{".jsonl"}, SpareSeconds: providers.BatchSpare})
+	w.depot.description.MaxFiles = 2
+	r := w.replicator(t, nil)
+	batch := ensure(t, r, want(w.put(t, `{"a":1}`, "in.jsonl")))
+	doc := ensure(t, r, want(w.put(t, "a text", "a.txt")))
+	ensure(t, r, want(w.put(t, "another", "a.txt")))
+	if row := w.row(t, batch.Key); row.State != ledger.StateReady {
+		t.Errorf("the batch is %s", row.State)
+	}
+	if row := w.row(t, doc.Key); row.State != ledger.StateEvicted {
+		t.Errorf("the text is %s", row.State)
+	}
+	second := replicator.Request{Digest: w.put(t, `{"b":1}`, "in.jsonl"), Provider: "depot", OperationID: "op"}
+	ensure(t, r, second)
+	_, _, err := r.Ensure(t.Context(), want(w.put(t, "no room", "a.txt")))
+	if fullError(t, err); !bytes.Contains([]byte(err.Error()), []byte("too young")) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func mustEnsure(t *testing.T, r *replicator.Replicator, q replicator.Request) ledger.Copy {
+	t.Helper()
+	c, _, err := r.Ensure(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
