@@ -84,6 +84,10 @@ func TestWrongRequestsForCopies(t *testing.T) {
 func TestNamesOfCopies(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s, kimi := startCopier(t, p, nil, nil)
+		mark, err := p.index.Mark(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
 		for name, remote := range map[string]string{
 			"../../etc/passwd.txt":              "passwd-",
 			`C:\Users\me\notes.MD`:              "notes-",
@@ -101,7 +105,7 @@ func TestNamesOfCopies(t *testing.T) {
 			}
 			id := decode[api.Copy](t, a).ProviderFileID
 			kimi.change(func() {
-				if got := kimi.files[id].Name; !strings.HasPrefix(got, remote+d.Hex()[:16]) {
+				if got := kimi.files[id].Name; !strings.HasPrefix(got, remote+string(mark)+"-"+d.Hex()[:16]) {
 					t.Errorf("%q became %q", name, got)
 				}
 			})

@@ -1,8 +1,6 @@
 package providers
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +13,7 @@ import (
 type Description struct {
 	// Provider is the name that callers use, such as kimi.
 	Provider string
-	// Account identifies the account; see Account.
+	// Account identifies the account; see Account and NamedAccount.
 	Account string
 	// Host is the API's host name.
 	Host string
@@ -118,14 +116,6 @@ func (p Purpose) Spare() time.Duration { return time.Duration(p.SpareSeconds) * 
 // BatchSpare is the SpareSeconds of inputs of batches: providers finish a batch within a
 // day, and read its input when they come to it.
 const BatchSpare = 24 * 3600
-
-// Account returns the fingerprint of a provider's credential at a host. Two
-// credentials, or the same one at two providers, have different fingerprints. A
-// fingerprint doesn't reveal the credential.
-func Account(provider, host, credential string) string {
-	sum := sha256.Sum256([]byte("casgate account\x00" + provider + "\x00" + host + "\x00" + credential))
-	return hex.EncodeToString(sum[:6]) + "@" + host
-}
 
 // Placement is where a provider stores a file.
 type Placement struct {

@@ -23,6 +23,9 @@ type Settings struct {
 	Lifetime time.Duration
 	// Settling replaces the settling time of all purposes; 0 means the adapter's own.
 	Settling time.Duration
+	// Account is the owner's name for the account, so that its copies stay its own if the
+	// key changes. Empty means the fingerprint of the key.
+	Account string
 	// Simulated: BaseURL is a simulator in this process. The account's fingerprint then
 	// begins with "simulated-", so that its copies are never taken for real ones.
 	Simulated bool

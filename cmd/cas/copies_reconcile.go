@@ -61,7 +61,7 @@ func (c *copiesReconcileCmd) Run(ctx context.Context, std terminal.Streams) erro
 
 // reconciled returns the error that ends the command after a comparison.
 func reconciled(r api.Reconciliation) error {
-	found := len(r.Unknown) + len(r.Gone)
+	found := differences(r)
 	switch {
 	case len(r.Failures) >= found && len(r.Failures) > 0:
 		return exit.With(exit.Failure, exit.ErrReported)
@@ -72,6 +72,9 @@ func reconciled(r api.Reconciliation) error {
 	}
 	return nil
 }
+
+// differences counts what --apply repairs.
+func differences(r api.Reconciliation) int { return len(r.Unknown) + len(r.Gone) + len(r.Deletes) }
 
 // printReconciliation prints the differences, and what was or would be done about them.
 func printReconciliation(w io.Writer, r api.Reconciliation) error {
@@ -93,6 +96,18 @@ func printReconciliation(w io.Writer, r api.Reconciliation) error {
 	for _, one := range r.Gone {
 		p.Printf("  %s  %s", terminal.Printable(one.ProviderFileID), report.CopyName(one))
 	}
+	if len(r.Deletes) > 0 {
+		p.Printf("%d to be deleted, and not there any more; they %s marked deleted", len(r.Deletes), would)
+	}
+	for _, one := range r.Deletes {
+		p.Printf("  %s  %s", terminal.Printable(one.ProviderFileID), report.CopyName(one))
+	}
+	if len(r.Misplaced) > 0 {
+		p.Printf("%d at another name of this account: their files are there; cas copies move-account %s --from ACCOUNT takes them over", len(r.Misplaced), terminal.Printable(r.Provider))
+	}
+	for _, one := range r.Misplaced {
+		p.Printf("  %s  %s  %s", terminal.Printable(one.Account), terminal.Printable(one.ProviderFileID), report.CopyName(one))
+	}
 	if len(r.Elsewhere) > 0 {
 		p.Printf("%d elsewhere: at accounts that the present key doesn't open; nothing is done about them", len(r.Elsewhere))
 	}
@@ -109,7 +124,7 @@ func printReconciliation(w io.Writer, r api.Reconciliation) error {
 		p.Printf("%d foreign: not made by a casgate; they are left alone", r.Foreign)
 	}
 	switch {
-	case len(r.Unknown)+len(r.Gone) == 0:
+	case differences(r) == 0:
 		p.Printf("no differences")
 	case !r.Applied:
 		p.Printf("nothing was changed; --apply repairs it")

@@ -71,11 +71,16 @@ type Reconciliation struct {
 	// are the remote files of other installations of casgate. Gone are copies whose remote
 	// file doesn't exist. Elsewhere are copies at other accounts. Foreign counts the remote
 	// files of other programs.
-	Unknown   []RemoteFile `json:"unknown"`
-	Others    OthersFiles  `json:"others"`
-	Gone      []Copy       `json:"gone"`
-	Elsewhere []Copy       `json:"elsewhere"`
-	Foreign   int          `json:"foreign"`
+	Unknown []RemoteFile `json:"unknown"`
+	Others  OthersFiles  `json:"others"`
+	Gone    []Copy       `json:"gone"`
+	// Deletes are copies that wait for their delete, although their remote file doesn't
+	// exist. Misplaced are copies at other accounts whose remote files are in this
+	// account's list: it is the same account with another key or name.
+	Deletes   []Copy `json:"deletes"`
+	Misplaced []Copy `json:"misplaced"`
+	Elsewhere []Copy `json:"elsewhere"`
+	Foreign   int    `json:"foreign"`
 	// Failures are the differences that could not be repaired.
 	Failures []string `json:"failures,omitempty"`
 }

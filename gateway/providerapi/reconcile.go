@@ -37,6 +37,8 @@ func (h *Handlers) Reconcile(c echo.Context) error {
 		Unknown:   remoteFiles(report.Unknown),
 		Others:    api.OthersFiles{Files: report.Others.Files, Bytes: report.Others.Bytes, Examples: remoteFiles(report.Others.Examples)},
 		Gone:      view.Copies(report.Gone),
+		Deletes:   view.Copies(report.Deletes),
+		Misplaced: view.Copies(report.Misplaced),
 		Elsewhere: view.Copies(report.Elsewhere),
 		Foreign:   report.Foreign,
 	}

@@ -113,6 +113,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"CopiesAt", copiesAtTests},
 		{"ExtractedText", extractedTextTests},
 		{"Mark", markTests},
+		{"MoveAccount", moveAccountTests},
 		{"LedgerModel", ledgerModelTests},
 		{"CreateFile", createFileTests},
 		{"CommitFile", commitFileTests},

@@ -113,14 +113,17 @@ func ledgerCalls(x Index, w ledger.Wanted) map[string]func(ctx context.Context) 
 			_, _, err := x.Change(ctx, ledger.FailDelete(k, 1, failure))
 			return err
 		},
-		"LeastUsed":      func(ctx context.Context) error { _, err := x.LeastUsed(ctx, k, ""); return err },
-		"EvictLeastUsed": func(ctx context.Context) error { _, _, err := ledger.EvictLeastUsed(ctx, x, ledger.Eviction{Room: k, Lease: long}); return err },
-		"UseCopies":      func(ctx context.Context) error { return x.UseCopies(ctx, map[ledger.Key]time.Time{k: time.Now()}) },
-		"DueCopies":      func(ctx context.Context) error { _, err := x.DueCopies(ctx, []string{account}, 1); return err },
-		"CopyUsage":      func(ctx context.Context) error { _, err := x.CopyUsage(ctx, account); return err },
-		"CopiesAt":       func(ctx context.Context) error { _, err := x.CopiesAt(ctx, provider, ledger.Key{}, 1); return err },
-		"ExtractedText":  func(ctx context.Context) error { _, err := x.ExtractedText(ctx, text); return err },
-		"Mark":           func(ctx context.Context) error { _, err := x.Mark(ctx); return err },
+		"LeastUsed": func(ctx context.Context) error { _, err := x.LeastUsed(ctx, k, ""); return err },
+		"EvictLeastUsed": func(ctx context.Context) error {
+			_, _, err := ledger.EvictLeastUsed(ctx, x, ledger.Eviction{Room: k, Lease: long})
+			return err
+		},
+		"UseCopies":     func(ctx context.Context) error { return x.UseCopies(ctx, map[ledger.Key]time.Time{k: time.Now()}) },
+		"DueCopies":     func(ctx context.Context) error { _, err := x.DueCopies(ctx, []string{account}, 1); return err },
+		"CopyUsage":     func(ctx context.Context) error { _, err := x.CopyUsage(ctx, account); return err },
+		"CopiesAt":      func(ctx context.Context) error { _, err := x.CopiesAt(ctx, provider, ledger.Key{}, 1); return err },
+		"ExtractedText": func(ctx context.Context) error { _, err := x.ExtractedText(ctx, text); return err },
+		"Mark":          func(ctx context.Context) error { _, err := x.Mark(ctx); return err },
 		"SetExtractedText": func(ctx context.Context) error {
 			return x.SetExtractedText(ctx, text, k.Digest)
 		},

@@ -96,7 +96,10 @@ func TestCopiesAreAnnounced(t *testing.T) {
 					_, _, err := x.Change(ctx, ledger.NoteLook(k, 0, ledger.Look{Gone: []string{remote.ID}}))
 					return err
 				}, true},
-				{"eviction for itself", func() error { _, _, err := ledger.EvictLeastUsed(ctx, x, ledger.Eviction{Room: k, Lease: time.Hour}); return err }, false},
+				{"eviction for itself", func() error {
+					_, _, err := ledger.EvictLeastUsed(ctx, x, ledger.Eviction{Room: k, Lease: time.Hour})
+					return err
+				}, false},
 				{"eviction", func() error {
 					c, _, err := ledger.EvictLeastUsed(ctx, x, ledger.Eviction{Room: ledger.Key{Account: k.Account}, Lease: time.Hour})
 					fence = c.Fence

@@ -101,6 +101,11 @@ func NewClient(api API, dialect Dialect, s providers.Settings) (*Client, error) 
 	}
 	host := strings.TrimSuffix(strings.ToLower(base.Host), ":443")
 	account := providers.Account(name, host, s.APIKey)
+	if s.Account != "" {
+		if account, err = providers.NamedAccount(name, host, s.Account); err != nil {
+			return nil, fmt.Errorf("%s: the account's name (%s) %w", name, variable(name, "ACCOUNT"), err)
+		}
+	}
 	if s.Simulated {
 		account = "simulated-" + account
 	}

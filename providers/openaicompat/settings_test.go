@@ -80,9 +80,16 @@ func TestAccounts(t *testing.T) {
 	if again := account(providers.Settings{APIKey: key, BaseURL: "https://api.openai.com:443/v1/"}); again != usual {
 		t.Errorf("the same account is %q and %q", usual, again)
 	}
-	seen := map[string]bool{usual: true}
+	named := account(providers.Settings{APIKey: key, Account: "team"})
+	if again := account(providers.Settings{APIKey: key + "x", Account: "team"}); again != named {
+		t.Errorf("the same account is %q and, with another key, %q", named, again)
+	}
+	if _, err := preset(t, "openai").Open(providers.Settings{APIKey: key, Account: "My Team"}); err == nil || !strings.Contains(err.Error(), "CAS_OPENAI_ACCOUNT") {
+		t.Errorf("a name with a space: %v", err)
+	}
+	seen := map[string]bool{usual: true, named: true}
 	for _, other := range []providers.Settings{
-		{APIKey: key + "x"}, {APIKey: key, Name: "second"}, {APIKey: key, BaseURL: "https://h.example/v1"}, {APIKey: key, Simulated: true},
+		{APIKey: key, Account: "other"}, {APIKey: key + "x"}, {APIKey: key, Name: "second"}, {APIKey: key, BaseURL: "https://h.example/v1"}, {APIKey: key, Simulated: true},
 	} {
 		got := account(other)
 		if seen[got] {

@@ -29,9 +29,9 @@ type listing interface {
 func TestAdoptionByName(t *testing.T) {
 	t.Parallel()
 	for name, edits := range map[string][]simulator.ListEdit{
-		"without sizes":                     {simulator.WithoutSizes},
-		"with another purpose":              {simulator.WithPurpose("batch")},
-		"with a purpose that nobody knows":  {simulator.WithPurpose("user_upload")},
+		"without sizes":                      {simulator.WithoutSizes},
+		"with another purpose":               {simulator.WithPurpose("batch")},
+		"with a purpose that nobody knows":   {simulator.WithPurpose("user_upload")},
 		"without sizes, and a wrong purpose": {simulator.WithoutSizes, simulator.WithPurpose("batch")},
 	} {
 		for provider, account := range map[string]struct {

@@ -29,7 +29,9 @@ type FileCount struct {
 	Files, Bytes int64
 }
 
-func (n FileCount) plus(o FileCount) FileCount { return FileCount{n.Files + o.Files, n.Bytes + o.Bytes} }
+func (n FileCount) plus(o FileCount) FileCount {
+	return FileCount{n.Files + o.Files, n.Bytes + o.Bytes}
+}
 
 // String returns the numbers for a message: "2 files with 3.0 MiB".
 func (n FileCount) String() string {

@@ -151,7 +151,9 @@ func limitedPool(purpose, account pool) pool {
 }
 
 // inPool returns the number of files in a pool.
-func (c Census) inPool(p pool) FileCount { return total(c.Ours, p.purpose).plus(total(c.Others, p.purpose)) }
+func (c Census) inPool(p pool) FileCount {
+	return total(c.Ours, p.purpose).plus(total(c.Others, p.purpose))
+}
 
 // accountFull returns the error of a copy for which an account has no room. It says what
 // fills the account, as far as is known. The refusal is the provider's, or nil if nothing

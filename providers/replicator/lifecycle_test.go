@@ -506,6 +506,7 @@ func TestReconcile(t *testing.T) {
 	other := w.replicator(t, func(o *replicator.Options) {
 		moved := newDepot()
 		moved.description.Account = "another@depot.example"
+		moved.nextID = 1000 // ids are never used twice
 		o.Providers = []providers.Guarded{moved}
 	})
 	elsewhere := ensure(t, other, want(fine.Digest))

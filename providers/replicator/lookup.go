@@ -3,6 +3,7 @@ package replicator
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"casgate/cas"
 	"casgate/providers/ledger"
@@ -41,18 +42,23 @@ func (r *Replicator) copiesAt(ctx context.Context, q Request) ([]ledger.Copy, er
 	if err != nil {
 		return nil, err
 	}
-	all, err := r.ledger.Copies(ctx, q.Digest)
+	all, err := r.copiesAtAll(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	account := p.Describe().Account
-	var copies []ledger.Copy
-	for _, c := range all {
-		if c.Account == account && (q.Purpose == "" || c.Purpose == q.Purpose) {
-			copies = append(copies, c)
-		}
+	return slices.DeleteFunc(all, func(c ledger.Copy) bool { return c.Account != account }), nil
+}
+
+// copiesAtAll is copiesAt for all accounts of a provider.
+func (r *Replicator) copiesAtAll(ctx context.Context, q Request) ([]ledger.Copy, error) {
+	all, err := r.ledger.Copies(ctx, q.Digest)
+	if err != nil {
+		return nil, err
 	}
-	return copies, nil
+	return slices.DeleteFunc(all, func(c ledger.Copy) bool {
+		return c.Provider != q.Provider || q.Purpose != "" && c.Purpose != q.Purpose
+	}), nil
 }
 
 // Operation returns the row of an operation's copy, or ledger.ErrNotFound.

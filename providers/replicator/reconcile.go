@@ -24,9 +24,16 @@ type Reconciliation struct {
 	// Gone are copies whose remote file is missing. Applied: they are lost, and uploaded
 	// again at the next request.
 	Gone []ledger.Copy
+	// Deletes are copies that wait for their delete, although their remote file is missing.
+	// Applied: they are deleted.
+	Deletes []ledger.Copy
 	// Elsewhere are copies at other accounts of the provider, which the configured key
 	// can't list. They don't change.
 	Elsewhere []ledger.Copy
+	// Misplaced are copies at other accounts whose remote files are in this account's list:
+	// it is the same account with another key or name. They don't change;
+	// ledger.MoveAccount moves them.
+	Misplaced []ledger.Copy
 	// Foreign counts the remote files of other programs, with names that have no mark.
 	// They don't change.
 	Foreign int
@@ -94,7 +101,12 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 	for _, c := range after {
 		switch {
 		case c.Account != about.Account:
-			report.Elsewhere = append(report.Elsewhere, c)
+			if _, here := remote[c.FileID]; here {
+				report.Misplaced = append(report.Misplaced, c)
+				named[c.FileID] = true
+			} else {
+				report.Elsewhere = append(report.Elsewhere, c)
+			}
 		case c.State == ledger.StateUploading, len(c.Strays) > 0, c.State == ledger.StateDeleting:
 			inWork[providers.ParsedRemoteName{Mark: mark, DigestHex: providers.RemoteNameDigest(c.Digest), Extension: c.Extension}] = true
 			fallthrough
@@ -104,11 +116,14 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 	}
 	for _, c := range before {
 		purpose, err := about.Purpose(c.Purpose, "")
-		if c.Account != about.Account || c.State != ledger.StateReady || err != nil || purpose.Unlisted || c.IsFresh(began, purpose.Settling()) {
+		if _, here := remote[c.FileID]; here || c.Account != about.Account || err != nil || purpose.Unlisted || c.FileID == "" || c.IsFresh(began, purpose.Settling()) {
 			continue
 		}
-		if _, ok := remote[c.FileID]; !ok {
+		switch c.State {
+		case ledger.StateReady:
 			report.Gone = append(report.Gone, c)
+		case ledger.StateDeleting:
+			report.Deletes = append(report.Deletes, c)
 		}
 	}
 	for _, f := range remote {
@@ -132,7 +147,7 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 	return report, ctx.Err()
 }
 
-// apply deletes the unknown files and marks the missing ones as lost.
+// apply deletes the unknown files, marks the missing ones as lost, and finishes deletes.
 func (r *Replicator) apply(ctx context.Context, p providers.Provider, report *Reconciliation) {
 	fail := func(err error) {
 		if err != nil {
@@ -147,6 +162,20 @@ func (r *Replicator) apply(ctx context.Context, p providers.Provider, report *Re
 	for _, c := range report.Gone {
 		if err := r.lose(ctx, c); !errors.Is(err, ledger.ErrNotFound) {
 			fail(err)
+		}
+	}
+	for _, c := range report.Deletes {
+		claimed, won, err := r.ledger.Change(ctx, ledger.Delete(c.Key, "", r.o.Lease))
+		switch {
+		case errors.Is(err, ledger.ErrNotFound): // it is deleted by now
+		case err != nil:
+			fail(err)
+		case won:
+			row, err := r.remove(ctx, p, claimed)
+			fail(err)
+			if row.State == ledger.StateDeleting && row.Error != nil {
+				fail(row.Error)
+			}
 		}
 	}
 }

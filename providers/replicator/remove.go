@@ -10,20 +10,20 @@ import (
 	"casgate/providers/ledger"
 )
 
-// Remove deletes the copies of a blob at a provider, of all purposes or of the
-// request's. It returns their rows: StateDeleted if the provider has confirmed the
-// delete, and StateDeleting if not yet; the queue then continues. Errors:
+// Remove deletes the copies of a blob at a provider, at all accounts, of all purposes or
+// of the request's. It returns their rows: StateDeleted if the provider has confirmed the
+// delete, and StateDeleting if not yet; the queue then continues. A copy at an account
+// without a key stays StateDeleting, and its error says why. Errors:
 // ledger.ErrNotFound, ErrProviderNotFound, an *Error, those of the index.
 func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, error) {
-	p, err := r.account(q.Provider)
-	if err != nil {
-		return nil, err
-	}
-	copies, err := r.copiesAt(ctx, q)
+	copies, err := r.copiesAtAll(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	if len(copies) == 0 {
+		if _, err := r.account(q.Provider); err != nil {
+			return nil, err
+		}
 		return nil, fmt.Errorf("%w: %s has none at %s", ledger.ErrNotFound, q.Digest, q.Provider)
 	}
 	r.requesters.add(q, true)
@@ -52,7 +52,7 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 	}
 	r.changes.signal(q.Digest) // ends uploads here
 	for _, i := range mine {
-		if copies[i], err = r.remove(ctx, p, copies[i]); err != nil {
+		if copies[i], err = r.removeAnywhere(ctx, copies[i]); err != nil {
 			return nil, err
 		}
 		goesOn = goesOn || copies[i].State == ledger.StateDeleting

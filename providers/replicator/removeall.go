@@ -202,6 +202,6 @@ func (r *Replicator) removeAnywhere(ctx context.Context, c ledger.Copy) (ledger.
 	return r.postpone(ctx, c, &providers.Error{
 		Provider: c.Provider, Op: providers.OpCheck, Kind: providers.KindAuth, Code: providers.CodeNotConfigured,
 		Message: fmt.Sprintf("there is no key for the account %s that the copy is at", c.Account),
-		Hint:    "configure that account's key again, and the copy is deleted; or delete the file there by hand",
+		Hint:    "configure that account's key again, and the copy is deleted; if the present key opens the same account, run cas copies move-account " + c.Provider + " --from " + c.Account,
 	}), nil
 }

@@ -100,10 +100,10 @@ type Core struct {
 	lose     int
 	// listEdits change the entries of lists.
 	listEdits []ListEdit
-	last     Received
-	inFlight int
-	most     int
-	recent   []time.Time // when the requests of the last minute came
+	last      Received
+	inFlight  int
+	most      int
+	recent    []time.Time // when the requests of the last minute came
 }
 
 // NewCore returns a Core without files.

@@ -72,6 +72,9 @@ func notDeleted(c api.Copy) error {
 	reason := ""
 	if c.Error != nil {
 		reason = " (" + ProviderError(c.Error) + ")"
+		if c.Error.Hint != "" {
+			reason += "; " + terminal.Printable(c.Error.Hint)
+		}
 	}
 	return exit.With(exit.UnderWay, fmt.Errorf("%s has not confirmed the delete yet%s; the gateway keeps trying", c.Provider, reason))
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
 
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/service"
@@ -84,4 +85,23 @@ func (c *Copies) Start(ctx context.Context, start func(func() error)) {
 	for _, g := range c.guards {
 		start(func() error { return service.UntilDone(ctx, g.Run(ctx)) })
 	}
+}
+
+// AccountOf returns the account of a provider that the settings name, without a call to
+// the provider.
+func AccountOf(c settings.Providers, provider string) (string, error) {
+	accounts, err := openAccounts(c, zerolog.Nop())
+	if err != nil {
+		return "", err
+	}
+	defer accounts.stop()
+	for _, p := range accounts.open {
+		if d := p.adapter.Describe(); d.Provider == provider {
+			return d.Account, nil
+		}
+	}
+	if advice, ok := accounts.advice[provider]; ok {
+		return "", exit.Usagef("there is no key for %s: %s", provider, advice)
+	}
+	return "", exit.Usagef("there is no provider %q", provider)
 }

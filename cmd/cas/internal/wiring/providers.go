@@ -60,7 +60,7 @@ func (a adapter) variable(setting string) string {
 }
 
 // The settings of each provider.
-var providerSettings = []string{"API_KEY", "BASE_URL", "LIFETIME", "CONCURRENCY", "PER_MINUTE"}
+var providerSettings = []string{"API_KEY", "BASE_URL", "ACCOUNT", "LIFETIME", "CONCURRENCY", "PER_MINUTE"}
 
 // openProvider is an account that is configured.
 type openProvider struct {
@@ -126,7 +126,7 @@ func (a *accounts) add(one adapter, withSimulators bool, log zerolog.Logger) err
 		if err != nil {
 			return err
 		}
-		p, err := one.open(providers.Settings{Name: one.name, APIKey: key, BaseURL: os.Getenv(one.variable("BASE_URL")), Lifetime: lifetime})
+		p, err := one.open(providers.Settings{Name: one.name, APIKey: key, BaseURL: os.Getenv(one.variable("BASE_URL")), Account: os.Getenv(one.variable("ACCOUNT")), Lifetime: lifetime})
 		if err != nil {
 			return fmt.Errorf("%w (see %s and %s)", err, one.variable("API_KEY"), one.variable("BASE_URL"))
 		}
