@@ -42,6 +42,8 @@ type RemoteFile struct {
 	Polls int
 	// Generated: the provider made the file itself, for instance by running code.
 	Generated bool
+
+	stored time.Time // by the simulator's clock
 }
 
 // Whole reports whether Head is the whole file.
@@ -98,6 +100,9 @@ type Core struct {
 	requests map[providers.Op]int
 	uploads  int
 	lose     int
+	lateness Lateness
+	denials  int
+	denial   Denial
 	// listEdits change the entries of lists.
 	listEdits []ListEdit
 	last      Received
@@ -137,6 +142,7 @@ func (c *Core) Store(f RemoteFile, admit func(kept []*RemoteFile, f *RemoteFile)
 		c.lose--
 		return f, nil
 	}
+	f.stored = c.config.Now()
 	c.files = append(c.files, &f)
 	return f, nil
 }
@@ -157,7 +163,7 @@ func (c *Core) Poll(id string) (RemoteFile, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i := c.index(id)
-	if i < 0 {
+	if i < 0 || !c.isVisible(c.files[i], c.lateness.Retrieve) {
 		return RemoteFile{}, false
 	}
 	f := *c.files[i]

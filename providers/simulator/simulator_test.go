@@ -352,3 +352,42 @@ func TestChanceWithTimes(t *testing.T) {
 		t.Errorf("%d requests failed", failed)
 	}
 }
+
+func TestFilesAreSeenLate(t *testing.T) {
+	now := time.Unix(1000, 0)
+	c := simulator.NewCore(simulator.Config{Now: func() time.Time { return now }})
+	c.Control().Delay(simulator.Lateness{List: 2 * time.Second, Retrieve: time.Second, Content: 3 * time.Second, Delete: 4 * time.Second})
+	if _, refusal := c.Store(simulator.RemoteFile{ID: "a"}, func([]*simulator.RemoteFile, *simulator.RemoteFile) *simulator.Answer { return nil }); refusal != nil {
+		t.Fatal(refusal)
+	}
+	seen := func() string {
+		var what string
+		if len(c.Listed()) == 1 {
+			what += "L"
+		}
+		if _, found := c.Poll("a"); found {
+			what += "R"
+		}
+		if _, found := c.Content("a"); found {
+			what += "C"
+		}
+		return what
+	}
+	for seconds, want := range []string{"", "R", "LR", "LRC"} {
+		if got := seen(); got != want {
+			t.Errorf("after %d s the file is seen in %q, not %q", seconds, got, want)
+		}
+		if found, _ := c.Delete("a"); found {
+			t.Errorf("after %d s it is deleted", seconds)
+		}
+		now = now.Add(time.Second)
+	}
+	c.Control().Deny(1, simulator.Stays)
+	if found, deleted := c.Delete("a"); !found || deleted || len(c.Control().Files()) != 1 {
+		t.Errorf("a denied delete: %t, %t", found, deleted)
+	}
+	c.Control().Deny(1, simulator.Goes)
+	if found, deleted := c.Delete("a"); !found || deleted || len(c.Control().Files()) != 0 {
+		t.Errorf("a denied delete that removes: %t, %t", found, deleted)
+	}
+}

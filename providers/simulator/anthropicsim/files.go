@@ -123,14 +123,14 @@ func (s *Server) retrieve(r *http.Request) simulator.Answer {
 // remove answers without "deleted" [C].
 func (s *Server) remove(r *http.Request) simulator.Answer {
 	id := r.PathValue("id")
-	if !s.core.Remove(id) {
+	if found, _ := s.core.Delete(id); !found {
 		return s.notFound(id)
 	}
 	return simulator.JSON(http.StatusOK, map[string]any{"id": id, "type": "file_deleted"})
 }
 
 func (s *Server) content(r *http.Request) simulator.Answer {
-	f, found := s.core.File(r.PathValue("id"))
+	f, found := s.core.Content(r.PathValue("id"))
 	switch {
 	case !found:
 		return s.notFound(r.PathValue("id"))
@@ -152,7 +152,7 @@ func (s *Server) list(r *http.Request) simulator.Answer {
 	if query.Has("after_id") && query.Has("before_id") {
 		return s.badRequest("only one of after_id and before_id is permitted")
 	}
-	files := s.Files()
+	files := s.core.Listed()
 	if !s.options.OldestFirst {
 		slices.Reverse(files)
 	}

@@ -59,7 +59,7 @@ func (s *Server) retrieve(r *http.Request) simulator.Answer {
 // remove answers with an empty object [C].
 func (s *Server) remove(r *http.Request) simulator.Answer {
 	id := r.PathValue("id")
-	if !s.core.Remove(id) {
+	if found, _ := s.core.Delete(id); !found {
 		return s.notFound(id)
 	}
 	return simulator.JSON(http.StatusOK, map[string]any{})
@@ -75,7 +75,7 @@ func (s *Server) list(r *http.Request) simulator.Answer {
 			return s.badRequest("page_size must be from 1 to 100")
 		}
 	}
-	files := s.Files()
+	files := s.core.Listed()
 	slices.Reverse(files)
 	page, more := simulator.Page(files, query.Get("pageToken"), min(limit, s.options.PageSize))
 	list := map[string]any{}

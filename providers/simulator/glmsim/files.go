@@ -107,7 +107,7 @@ func (s *Server) list(r *http.Request) simulator.Answer {
 			return s.invalid("limit")
 		}
 	}
-	files := slices.DeleteFunc(s.Files(), func(f simulator.RemoteFile) bool { return f.Purpose != name })
+	files := slices.DeleteFunc(s.core.Listed(), func(f simulator.RemoteFile) bool { return f.Purpose != name })
 	if !s.options.OldestFirst {
 		slices.Reverse(files)
 	}
@@ -121,8 +121,8 @@ func (s *Server) list(r *http.Request) simulator.Answer {
 
 func (s *Server) remove(r *http.Request) simulator.Answer {
 	id := r.PathValue("id")
-	deleted := s.core.Remove(id)
-	if !deleted {
+	found, deleted := s.core.Delete(id)
+	if !found {
 		switch s.options.MissingDelete {
 		case Missing404:
 			return s.core.Error(http.StatusNotFound, "1222", "文件不存在")
@@ -136,7 +136,7 @@ func (s *Server) remove(r *http.Request) simulator.Answer {
 }
 
 func (s *Server) content(r *http.Request) simulator.Answer {
-	f, found := s.core.File(r.PathValue("id"))
+	f, found := s.core.Content(r.PathValue("id"))
 	if !found {
 		return s.core.Error(http.StatusNotFound, "1222", "文件不存在")
 	}

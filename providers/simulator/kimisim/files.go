@@ -136,18 +136,19 @@ func (s *Server) retrieve(r *http.Request) simulator.Answer {
 
 func (s *Server) remove(r *http.Request) simulator.Answer {
 	id := r.PathValue("id")
-	if !s.core.Remove(id) {
+	found, deleted := s.core.Delete(id)
+	if !found {
 		return s.notFound()
 	}
 	if hosted(r) {
 		return simulator.Answer{Status: http.StatusNoContent}
 	}
-	return simulator.JSON(http.StatusOK, map[string]any{"deleted": true, "id": id, "object": "file"})
+	return simulator.JSON(http.StatusOK, map[string]any{"deleted": deleted, "id": id, "object": "file"})
 }
 
 // list answers with all files: no query parameter is documented.
 func (s *Server) list(r *http.Request) simulator.Answer {
-	files := s.Files()
+	files := s.core.Listed()
 	if !s.options.OldestFirst {
 		slices.Reverse(files)
 	}
@@ -168,7 +169,7 @@ func (s *Server) list(r *http.Request) simulator.Answer {
 }
 
 func (s *Server) content(r *http.Request) simulator.Answer {
-	f, found := s.core.File(r.PathValue("id"))
+	f, found := s.core.Content(r.PathValue("id"))
 	status, _ := s.status(f)
 	switch {
 	case !found, status != s.options.Status: // an unparsed file has no content yet

@@ -113,14 +113,15 @@ func (s *Server) retrieve(r *http.Request) simulator.Answer {
 
 func (s *Server) remove(r *http.Request) simulator.Answer {
 	id := r.PathValue("id")
-	if !s.core.Remove(id) {
+	found, deleted := s.core.Delete(id)
+	if !found {
 		return s.notFound(id)
 	}
-	return simulator.JSON(http.StatusOK, map[string]any{"id": id, "object": "file", "deleted": true})
+	return simulator.JSON(http.StatusOK, map[string]any{"id": id, "object": "file", "deleted": deleted})
 }
 
 func (s *Server) content(r *http.Request) simulator.Answer {
-	f, found := s.core.File(r.PathValue("id"))
+	f, found := s.core.Content(r.PathValue("id"))
 	if !found {
 		return s.notFound(r.PathValue("id"))
 	}
@@ -129,7 +130,7 @@ func (s *Server) content(r *http.Request) simulator.Answer {
 
 func (s *Server) list(r *http.Request) simulator.Answer {
 	query := r.URL.Query()
-	files := s.Files()
+	files := s.core.Listed()
 	if query.Get("order") != "asc" {
 		slices.Reverse(files)
 	}
