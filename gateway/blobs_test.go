@@ -355,6 +355,26 @@ func TestExpectContinue(t *testing.T) {
 	})
 }
 
+// An upload whose bytes need not be sent can still know the media type better.
+func TestExpectContinueCorrectsTheType(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		content := strings.Repeat("a text\n", 1000)
+		path := s.path(cas.DigestOf([]byte(content)))
+		if a := s.do("PUT", path, strings.NewReader(content)); a.StatusCode != 201 {
+			t.Fatal(a.StatusCode)
+		}
+		w := s.dial(t)
+		w.send("PUT %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: text/markdown\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", path, s.token, len(content))
+		if a := w.answer("PUT"); a.StatusCode != 200 || !strings.Contains(string(a.body), `"media_type":"text/markdown"`) {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+		if got := s.do("GET", path, nil).Header.Get("Content-Type"); got != "text/markdown" {
+			t.Errorf("afterwards it is %s", got)
+		}
+	})
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -22,8 +22,13 @@ func TestConformance(t *testing.T) {
 			slow := options
 			slow.Polls = 3
 			providertest.Run(t, providertest.Harness{
-				Open:        func(t *testing.T) (providers.Provider, providertest.Remote) { return open(t, options) },
-				Processing:  func(t *testing.T) (providers.Provider, providertest.Remote) { return open(t, slow) },
+				Open:       func(t *testing.T) (providers.Provider, providertest.Remote) { return open(t, options) },
+				Processing: func(t *testing.T) (providers.Provider, providertest.Remote) { return open(t, slow) },
+				Text: func(t *testing.T, a providertest.TextAnswer) (providers.Provider, providertest.Remote) {
+					o := options
+					o.Text, o.Charset, o.CharsetUnsaid = &a.Text, a.Charset, a.Undeclared
+					return open(t, o)
+				},
 				Secrets:     []string{key, "ak-simulated"},
 				Errors:      kimisim.Errors,
 				RateLimited: kimisim.RateLimited,

@@ -112,6 +112,61 @@ func testText(t *testing.T, r *run) {
 	r.wantError(t, err, providers.OpText, providers.KindLost)
 }
 
+// testTextCharsets: texts in any charset arrive as UTF-8, or with an error: a text with
+// wrong characters would be kept.
+func testTextCharsets(t *testing.T, r *run) {
+	if _, ok := providers.Ability[providers.TextExtractor](r.Provider); !ok {
+		t.Skip("the adapter is no TextExtractor")
+	}
+	chinese := strings.Repeat("年度报告：全年收入增长百分之十二。\n", 200)
+	for _, answer := range []TextAnswer{
+		{Text: chinese, Charset: "gbk"}, {Text: chinese, Charset: "gb18030"}, {Text: chinese, Charset: "utf-16le"},
+		{Text: "臺灣的年度報告", Charset: "big5"}, {Text: "un café très fort", Charset: "windows-1252"},
+		{Text: chinese, Charset: "utf-8", Undeclared: true}, {Text: chinese, Charset: "gbk", Undeclared: true},
+	} {
+		if got, err := r.text(t, answer); err != nil || got != answer.Text {
+			t.Errorf("%s, undeclared %t: %d bytes, %.60q, %v", answer.Charset, answer.Undeclared, len(got), got, err)
+		}
+	}
+	_, err := r.text(t, TextAnswer{Text: "un café très fort", Charset: "windows-1252", Undeclared: true})
+	r.wantError(t, err, providers.OpText, providers.KindPermanent)
+}
+
+// testNoText: a document without text is an error of its own, and no empty text.
+func testNoText(t *testing.T, r *run) {
+	if _, ok := providers.Ability[providers.TextExtractor](r.Provider); !ok {
+		t.Skip("the adapter is no TextExtractor")
+	}
+	for _, text := range []string{"", " \r\n\t", "\u3000\u00a0\ufeff"} {
+		_, err := r.text(t, TextAnswer{Text: text, Charset: "utf-8"})
+		if e := r.wantError(t, err, providers.OpText, providers.KindPermanent); e != nil && e.Code != providers.CodeNoText {
+			t.Errorf("%q: code %q", text, e.Code)
+		}
+	}
+}
+
+// text uploads a document, and reads its text.
+func (r *run) text(t *testing.T, answer TextAnswer) (string, error) {
+	t.Helper()
+	if r.Text == nil {
+		t.Fatal("the adapter is a TextExtractor, and the harness has no Text")
+	}
+	provider, remote := r.Text(t, answer)
+	of := &run{r.Harness, provider, remote, provider.Describe()}
+	extractor, _ := providers.Ability[providers.TextExtractor](provider)
+	p, err := of.description.Purpose(extractor.TextPurpose(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := extractor.Text(t.Context(), of.mustUpload(t, p).ID)
+	if err != nil {
+		return "", err
+	}
+	defer body.Close()
+	text, err := io.ReadAll(body)
+	return string(text), err
+}
+
 func readAll(t *testing.T, open func(context.Context, string) (io.ReadCloser, error), id string) string {
 	t.Helper()
 	body, err := open(t.Context(), id)

@@ -37,6 +37,9 @@ type Harness struct {
 	// Processing is Open for a simulator whose new files are unfinished for a few lookups.
 	// It is required if the adapter is a Poller.
 	Processing func(t *testing.T) (providers.Provider, Remote)
+	// Text is Open for a simulator that extracts this text from every document, and answers
+	// in this charset, declared or not. It is required if the adapter is a TextExtractor.
+	Text func(t *testing.T, text TextAnswer) (providers.Provider, Remote)
 	// Secrets are the credential and its parts. None may be visible anywhere.
 	Secrets []string
 	// Errors is the simulator's table of the provider's errors.
@@ -62,6 +65,14 @@ type Harness struct {
 	// ReturnsGenerated: the provider returns the bytes of files that it made itself, and of
 	// no others.
 	ReturnsGenerated bool
+}
+
+// TextAnswer describes a simulator's answer to a request for a text.
+type TextAnswer struct {
+	Text string
+	// Charset is its name in HTML, such as gbk. Undeclared: the answer doesn't say it.
+	Charset    string
+	Undeclared bool
 }
 
 // Run tests an adapter. No other test may run at the same time, since it counts goroutines
@@ -97,6 +108,8 @@ func Run(t *testing.T, h Harness) {
 			"Retrieve":                    testRetrieve,
 			"Poll":                        testPoll,
 			"Text":                        testText,
+			"TextCharsets":                testTextCharsets,
+			"NoText":                      testNoText,
 			"Download":                    testDownload,
 			"References":                  testReferences,
 			"CancelledBefore":             testCancelledBefore,
