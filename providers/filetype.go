@@ -33,7 +33,7 @@ func TypeOf(name, declared, detected string) FileType {
 	t := FileType{MediaType: UnknownType, Extension: nameExtension(name)}
 	bytesType := BaseType(detected)
 	candidates := []string{declared, extensionTypes[t.Extension], detected}
-	if isText := cas.IsText(bytesType); isText {
+	if cas.IsText(bytesType) {
 		candidates[0], candidates[1] = candidates[1], candidates[0]
 		candidates = slices.DeleteFunc(candidates, func(c string) bool { return !IsText(c) })
 	}
@@ -49,7 +49,7 @@ func TypeOf(name, declared, detected string) FileType {
 			c = declared
 		}
 		t.MediaType = c
-		if parsed, _, err := mime.ParseMediaType(c); err != nil || parsed != base {
+		if withoutParameters(c) != base || c != detected && !isWellFormed(c) {
 			t.MediaType = base // in its usual spelling
 		}
 		break
@@ -62,12 +62,10 @@ func TypeOf(name, declared, detected string) FileType {
 func BaseType(mediaType string) string {
 	base := withoutParameters(mediaType)
 	major, minor, _ := strings.Cut(base, "/")
-	if !isToken(major) || !isToken(minor) {
+	if !isToken(major) || !isToken(minor) || cas.SaysNothing(base) {
 		return ""
 	}
 	switch base {
-	case UnknownType, "binary/octet-stream", "application/unknown", "application/binary", "application/x-download", "application/force-download":
-		return ""
 	case "application/x-pdf", "application/acrobat", "text/pdf":
 		return "application/pdf"
 	case "image/jpg", "image/pjpeg", "image/jfif":

@@ -29,10 +29,12 @@ func TestTypeOf(t *testing.T) {
 		{"data.parquet", "", "application/octet-stream", UnknownType, ".parquet"},
 		{"drawing.svg", "image/svg+xml", "text/xml; charset=utf-8", "image/svg+xml", ".svg"},
 		{"README.md", "text/markdown; charset=utf-8", "text/csv", "text/markdown; charset=utf-8", ".md"},
-		{"letter.rtf", "text/plain", "text/rtf", "text/rtf", ".rtf"},
+		{"letter.rtf", "text/plain", "text/rtf", "application/rtf", ".rtf"},
 		{"a.txt", "application/x-thing", "text/plain; charset=utf-8", "text/plain; charset=utf-8", ".txt"},
 		{"sound.webm", "audio/webm", "video/webm", "audio/webm", ".webm"},
 		{"a.zip", "application/pdf", "application/zip", "application/zip", ".zip"},
+		{"letter.rtf", "application/rtf", "text/plain; charset=utf-8", "text/plain; charset=utf-8", ".rtf"},
+		{"image.pbm", "", "image/x-portable-bitmap", "image/x-portable-bitmap", ".pbm"},
 		{"a.7z", "", "", "application/x-7z-compressed", ".7z"},
 	} {
 		if got := TypeOf(c.name, c.declared, c.detected); got != (FileType{c.mediaType, c.extension}) {
@@ -70,6 +72,17 @@ func TestExtensionOf(t *testing.T) {
 		extension, ok := c.purpose.ExtensionOf(c.t)
 		if extension != c.extension || ok != (c.takes == "yes") {
 			t.Errorf("%s: %q, %t; want %q, %s", name, extension, ok, c.extension, c.takes)
+		}
+	}
+}
+
+// TypeOf runs for each request for a copy, also for one that exists.
+func TestTypeOfAllocatesNothing(t *testing.T) {
+	for _, c := range []struct{ name, detected string }{
+		{"report.pdf", "application/pdf"}, {"notes.md", "text/plain; charset=utf-8"}, {"photo.jpg", "image/jpeg"},
+	} {
+		if n := testing.AllocsPerRun(100, func() { TypeOf(c.name, "", c.detected) }); n > 1 {
+			t.Errorf("%s: %v allocations", c.name, n)
 		}
 	}
 }
