@@ -33,7 +33,8 @@ type Provider interface {
 	Upload(ctx context.Context, u Upload) (RemoteFile, error)
 
 	// Delete deletes a remote file. If the provider doesn't know the file, the error is of
-	// KindLost. Safe to repeat.
+	// KindLost. If the provider answers that it deleted nothing, the error is also of
+	// KindLost, with CodeNotDeleted: the file may be there. Safe to repeat.
 	Delete(ctx context.Context, id string) error
 
 	// List yields the remote files of a purpose, in no particular order. An empty purpose

@@ -31,7 +31,7 @@ func startKimi(t *testing.T, o kimisim.Options) (*kimisim.Server, []string) {
 	return kimi, []string{
 		"CAS_KIMI_API_KEY=" + kimiKey,
 		"CAS_KIMI_BASE_URL=" + server.URL + kimisim.Prefix,
-		leaseVariable + "=1s",
+		"CAS_KIMI_SETTLING=1s", leaseVariable + "=1s",
 	}
 }
 

@@ -60,8 +60,11 @@ func (c *Client) Delete(ctx context.Context, id string) error {
 		return c.BadAnswer(providers.OpDelete, status, "the answer doesn't say that the file was deleted")
 	case !*answer.Deleted:
 		// No provider documents this answer. Assumed: there was nothing to delete, since a
-		// failure would have been an error.
-		return c.failure(providers.Error{Op: providers.OpDelete, Kind: providers.KindLost, Status: status, Message: "the provider says that it deleted nothing"})
+		// failure would have been an error. The code says that a caller must ask.
+		return c.failure(providers.Error{
+			Op: providers.OpDelete, Kind: providers.KindLost, Status: status, Code: providers.CodeNotDeleted,
+			Message: "the provider says that it deleted nothing",
+		})
 	}
 	return nil
 }

@@ -37,6 +37,19 @@ type depot struct {
 	laterCode     string // of the file that Poll returns
 	// missing is the number of bytes that new files lack.
 	missing int64
+
+	// A new file is not listed, not looked up and not deleted, or has no text, for these
+	// times.
+	unlisted, unknown, noText time.Duration
+	// notDeleted are the next deletes that are answered with "deleted": false. The file
+	// stays if staying.
+	notDeleted int
+	staying    bool
+}
+
+// isNew reports whether a file is younger than d.
+func (d *depot) isNew(f providers.RemoteFile, age time.Duration) bool {
+	return time.Since(f.CreatedAt) < age
 }
 
 var (
@@ -153,7 +166,18 @@ func (d *depot) Delete(ctx context.Context, id string) error {
 		return err
 	}
 	d.mu.Lock()
-	_, ok := d.files[id]
+	f, ok := d.files[id]
+	if ok && d.isNew(f, d.unknown) {
+		d.mu.Unlock()
+		return lost(providers.OpDelete)
+	}
+	if d.notDeleted--; d.notDeleted >= 0 {
+		if !d.staying {
+			delete(d.files, id)
+		}
+		d.mu.Unlock()
+		return fail(providers.OpDelete, providers.KindLost, providers.CodeNotDeleted, nil)
+	}
 	delete(d.files, id)
 	d.deleted = append(d.deleted, id)
 	d.mu.Unlock()
@@ -170,7 +194,7 @@ func (d *depot) List(ctx context.Context, purpose string) iter.Seq2[providers.Re
 			return
 		}
 		d.mu.Lock()
-		files := slices.Collect(maps.Values(d.files))
+		files := slices.DeleteFunc(slices.Collect(maps.Values(d.files)), func(f providers.RemoteFile) bool { return d.isNew(f, d.unlisted) })
 		d.mu.Unlock()
 		for _, f := range files {
 			if (purpose == "" || f.Purpose == purpose) && !yield(f, nil) {
@@ -191,8 +215,8 @@ func (d *depot) find(op providers.Op, id string) (providers.RemoteFile, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f, ok := d.files[id]
-	if !ok {
-		return f, lost(op)
+	if !ok || d.isNew(f, d.unknown) || op == providers.OpText && d.isNew(f, d.noText) {
+		return providers.RemoteFile{}, lost(op)
 	}
 	return f, nil
 }

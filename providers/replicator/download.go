@@ -36,12 +36,19 @@ func (r *Replicator) Download(ctx context.Context, c ledger.Copy) (io.ReadCloser
 	if err := unavailable(p); err != nil {
 		return nil, err
 	}
-	body, err := downloader.Download(ctx, c.FileID)
+	var body io.ReadCloser
+	err = untilSettled(ctx, c, p.Describe().SettlingOf(c.Purpose), func() error {
+		body, err = downloader.Download(ctx, c.FileID)
+		return err
+	})
 	if err == nil {
 		r.use(c)
 		return body, nil
 	}
 	if providers.KindOf(err) == providers.KindLost && c.State == ledger.StateReady {
+		if _, lookErr := lookUp(ctx, p, c.Purpose, c.FileID); providers.KindOf(lookErr) != providers.KindLost {
+			return nil, err // the file is there, and its content is not
+		}
 		if loseErr := r.lose(ctx, c); loseErr != nil && !errors.Is(loseErr, ledger.ErrNotFound) {
 			return nil, loseErr
 		}

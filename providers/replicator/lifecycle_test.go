@@ -452,11 +452,12 @@ func TestTextOfALostFile(t *testing.T) {
 
 	other := want(w.put(t, "another text", "a.txt"))
 	w.depot.hook(times(1000, providers.OpText, lost(providers.OpText)), nil)
-	if _, err := r.Text(t.Context(), other); providers.KindOf(err) != providers.KindLost {
-		t.Errorf("error %v", err)
+	_, err := r.Text(t.Context(), other)
+	if e, ok := errors.AsType[*providers.Error](err); !ok || e.Code != providers.CodeNoText {
+		t.Errorf("a file without a text: %v", err)
 	}
-	if n := w.depot.count(providers.OpUpload); n != 4 {
-		t.Errorf("%d uploads, want 4: two for each blob", n)
+	if n := w.depot.count(providers.OpUpload); n != 3 {
+		t.Errorf("%d uploads, want 3: the file without a text is there", n)
 	}
 }
 

@@ -155,9 +155,8 @@ func (r *Replicator) apply(ctx context.Context, p providers.Provider, report *Re
 		}
 	}
 	for _, f := range report.Unknown {
-		if err := p.Delete(ctx, f.ID); providers.KindOf(err) != providers.KindLost {
-			fail(err)
-		}
+		_, err := r.deleteFile(ctx, p, ledger.Copy{Key: ledger.Key{Provider: report.Provider, Purpose: f.Purpose}}, f.ID, true) // it was listed
+		fail(err)
 	}
 	for _, c := range report.Gone {
 		if err := r.lose(ctx, c); !errors.Is(err, ledger.ErrNotFound) {

@@ -163,7 +163,7 @@ func lookUp(ctx context.Context, p providers.Provider, purpose, id string) (prov
 // fresh, "not there" means "not yet", so isGone asks again. If there is no way to ask,
 // it trusts the caller's report.
 func (r *Replicator) isGone(ctx context.Context, j job, c ledger.Copy) (bool, error) {
-	err := untilSettled(ctx, j, c, func() error {
+	err := untilSettled(ctx, c, j.purpose.Settling(), func() error {
 		_, err := lookUp(ctx, j.provider, c.Purpose, c.FileID)
 		return err
 	})
@@ -175,10 +175,10 @@ func (r *Replicator) isGone(ctx context.Context, j job, c ledger.Copy) (bool, er
 
 // untilSettled calls ask again, with growing delays, while it returns KindLost and the
 // copy's file is fresh.
-func untilSettled(ctx context.Context, j job, c ledger.Copy, ask func() error) error {
+func untilSettled(ctx context.Context, c ledger.Copy, settling time.Duration, ask func() error) error {
 	for delay := firstLook; ; delay = min(2*delay, lastLook) {
 		err := ask()
-		if providers.KindOf(err) != providers.KindLost || !c.IsFresh(time.Now(), j.purpose.Settling()) {
+		if providers.KindOf(err) != providers.KindLost || !c.IsFresh(time.Now(), settling) {
 			return err
 		}
 		if err := pause(ctx, delay); err != nil {

@@ -180,9 +180,14 @@ func (r *Replicator) deleteFile(ctx context.Context, p providers.Provider, c led
 		return true, nil
 	}
 	if isNotDeleted(err) {
-		_, lookErr := lookUp(ctx, p, c.Purpose, id)
-		if providers.KindOf(lookErr) != providers.KindLost {
-			return false, err // it is there, or there is no answer
+		switch _, lookErr := lookUp(ctx, p, c.Purpose, id); {
+		case lookErr == nil:
+			return false, &providers.Error{
+				Provider: c.Provider, Op: providers.OpDelete, Kind: providers.KindTransient, Code: providers.CodeNotDeleted,
+				Message: fmt.Sprintf("the provider says that it deleted nothing, and still has the file %s", id),
+			}
+		case providers.KindOf(lookErr) != providers.KindLost:
+			return false, lookErr
 		}
 	} else if providers.KindOf(err) != providers.KindLost {
 		return false, err

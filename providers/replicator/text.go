@@ -7,6 +7,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"time"
 
 	"casgate/cas"
 	"casgate/providers"
@@ -48,7 +49,7 @@ func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 			return nil, err
 		}
 		defer end()
-		return r.extract(r.working, q, extractor, key)
+		return r.extract(r.working, q, j, extractor, key)
 	})
 	select {
 	case res := <-done:
@@ -91,30 +92,29 @@ func (r *Replicator) knownText(ctx context.Context, k ledger.TextKey) (cas.Blob,
 
 // extract asks the provider for the text, and stores it. If the provider has lost the
 // file, it uploads the file once more.
-func (r *Replicator) extract(ctx context.Context, q Request, extractor providers.TextExtractor, key ledger.TextKey) (cas.Blob, error) {
+func (r *Replicator) extract(ctx context.Context, q Request, j job, extractor providers.TextExtractor, key ledger.TextKey) (cas.Blob, error) {
 	r.requesters.add(q, false)
 	defer r.requesters.remove(q.OperationID)
 	q.Actor = "" // the caller waits for the text, and not for the copy
-	c, _, err := r.Ensure(ctx, q)
-	if err != nil {
-		return cas.Blob{}, err
-	}
-	body, err := extractor.Text(ctx, c.FileID)
-	if providers.KindOf(err) == providers.KindLost {
-		if err := r.lose(ctx, c); err != nil {
-			return cas.Blob{}, err
-		}
+	var c ledger.Copy
+	var body io.ReadCloser
+	for again := false; ; again = true {
+		var err error
 		if c, _, err = r.Ensure(ctx, q); err != nil {
 			return cas.Blob{}, err
 		}
-		if body, err = extractor.Text(ctx, c.FileID); providers.KindOf(err) == providers.KindLost {
-			if err := r.lose(ctx, c); err != nil {
-				return cas.Blob{}, err
-			}
+		if body, err = textOf(ctx, j, c, extractor); err == nil {
+			break
 		}
-	}
-	if err != nil {
-		return cas.Blob{}, err
+		if providers.KindOf(err) != providers.KindLost {
+			return cas.Blob{}, err
+		}
+		if loseErr := r.lose(ctx, c); loseErr != nil {
+			return cas.Blob{}, loseErr
+		}
+		if again {
+			return cas.Blob{}, err
+		}
 	}
 	defer body.Close()
 	failing := &readError{src: body}
@@ -129,6 +129,38 @@ func (r *Replicator) extract(ctx context.Context, q Request, extractor providers
 		return cas.Blob{}, err
 	}
 	return text, r.ledger.SetExtractedText(ctx, key, text.Digest)
+}
+
+// textOf returns the text of a copy's file. If the provider has none, textOf looks the
+// file up: while the file is fresh or in process, it has no text yet, and textOf asks
+// again. The error is of KindLost only if the provider doesn't know the file.
+func textOf(ctx context.Context, j job, c ledger.Copy, extractor providers.TextExtractor) (io.ReadCloser, error) {
+	began, ready := time.Now(), false
+	for delay := firstLook; ; delay = min(2*delay, lastLook) {
+		body, err := extractor.Text(ctx, c.FileID)
+		if providers.KindOf(err) != providers.KindLost {
+			return body, err
+		}
+		f, lookErr := lookUp(ctx, j.provider, c.Purpose, c.FileID)
+		fresh := c.IsFresh(time.Now(), j.purpose.Settling())
+		switch {
+		case lookErr != nil && providers.KindOf(lookErr) != providers.KindLost:
+			return nil, lookErr
+		case fresh, lookErr == nil && f.Status == providers.StatusProcessing && time.Since(began) < processingLimit:
+		case lookErr != nil:
+			return nil, err
+		case ready, f.Status != providers.StatusReady:
+			return nil, &providers.Error{
+				Provider: c.Provider, Op: providers.OpText, Kind: providers.KindPermanent, Code: providers.CodeNoText,
+				Message: "the provider has the file, and no text of it", Hint: "check that the document contains text",
+			}
+		default:
+			ready = true // it may have become so after the provider was asked for the text
+		}
+		if err := pause(ctx, delay); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // textName returns the name of an extracted text. It has no extension of the document,

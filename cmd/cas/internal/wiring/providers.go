@@ -60,7 +60,7 @@ func (a adapter) variable(setting string) string {
 }
 
 // The settings of each provider.
-var providerSettings = []string{"API_KEY", "BASE_URL", "ACCOUNT", "LIFETIME", "CONCURRENCY", "PER_MINUTE"}
+var providerSettings = []string{"API_KEY", "BASE_URL", "ACCOUNT", "LIFETIME", "SETTLING", "CONCURRENCY", "PER_MINUTE"}
 
 // openProvider is an account that is configured.
 type openProvider struct {
@@ -122,11 +122,15 @@ func (a *accounts) add(one adapter, withSimulators bool, log zerolog.Logger) err
 	case key == "":
 		a.advice[one.name] = "set " + one.variable("API_KEY") + " (or " + one.variable("API_KEY_FILE") + ") and restart the gateway"
 	default:
-		lifetime, err := one.lifetime()
+		lifetime, err := one.duration("LIFETIME", "720h")
 		if err != nil {
 			return err
 		}
-		p, err := one.open(providers.Settings{Name: one.name, APIKey: key, BaseURL: os.Getenv(one.variable("BASE_URL")), Account: os.Getenv(one.variable("ACCOUNT")), Lifetime: lifetime})
+		settling, err := one.duration("SETTLING", "20s")
+		if err != nil {
+			return err
+		}
+		p, err := one.open(providers.Settings{Name: one.name, APIKey: key, BaseURL: os.Getenv(one.variable("BASE_URL")), Account: os.Getenv(one.variable("ACCOUNT")), Lifetime: lifetime, Settling: settling})
 		if err != nil {
 			return fmt.Errorf("%w (see %s and %s)", err, one.variable("API_KEY"), one.variable("BASE_URL"))
 		}
@@ -135,18 +139,17 @@ func (a *accounts) add(one adapter, withSimulators bool, log zerolog.Logger) err
 	return nil
 }
 
-// lifetime returns the lifetime that each upload asks for; 0 means the provider's usual
-// one.
-func (a adapter) lifetime() (time.Duration, error) {
-	text := os.Getenv(a.variable("LIFETIME"))
+// duration returns a setting of the account; 0 means the provider's usual value.
+func (a adapter) duration(setting, example string) (time.Duration, error) {
+	text := os.Getenv(a.variable(setting))
 	if text == "" {
 		return 0, nil
 	}
-	lifetime, err := time.ParseDuration(text)
-	if err != nil || lifetime <= 0 {
-		return 0, fmt.Errorf("%s is %q; it must be a time such as 720h", a.variable("LIFETIME"), text)
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%s is %q; it must be a time such as %s", a.variable(setting), text, example)
 	}
-	return lifetime, nil
+	return d, nil
 }
 
 // readProviders reads a list of providers that are described in JSON, without an adapter

@@ -1,0 +1,344 @@
+package replicator_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"casgate/providers"
+	"casgate/providers/ledger"
+	"casgate/providers/replicator"
+)
+
+// settling is the settling time of the provider in these tests.
+const settling = 20 * time.Second
+
+// inBubble runs a test in its own time, with a provider that has that settling time,
+// and a replicator whose queue runs.
+func inBubble(t *testing.T, test func(t *testing.T, w *world, r *replicator.Replicator)) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.depot.description.Purposes[0].SettlingSeconds = settling.Seconds()
+		r := w.replicator(t, func(o *replicator.Options) { o.PollInterval = time.Second })
+		run(t, r)
+		test(t, w, r)
+	})
+}
+
+// wantFiles fails the test unless the provider has these files, after n uploads.
+func (w *world) wantFiles(t *testing.T, n int, ids ...string) {
+	t.Helper()
+	if got := w.depot.fileIDs(); !slices.Equal(got, ids) || w.depot.count(providers.OpUpload) != n {
+		t.Errorf("the provider has %v after %d uploads; want %v after %d", got, w.depot.count(providers.OpUpload), ids, n)
+	}
+}
+
+// lostReply is the error of an upload whose reply got lost.
+func lostReply() *providers.Error { return fail(providers.OpUpload, providers.KindUnknown, "lost", nil) }
+
+// A file whose reply was lost is listed late. It is adopted, and not uploaded again.
+func TestFileIsListedLate(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		w.depot.unlisted = 15 * time.Second
+		w.depot.hook(nil, times(1, providers.OpUpload, lostReply()))
+		c := ensure(t, r, want(w.put(t, "some text", "a.txt")))
+		w.wantFiles(t, 1, c.FileID)
+		time.Sleep(time.Hour)
+		w.wantFiles(t, 1, c.FileID)
+		if row := w.row(t, c.Key); len(row.Strays) > 0 {
+			t.Errorf("in the end the row is %+v", row)
+		}
+	})
+}
+
+// A lost upload is repeated after the settling time, and is looked for until it is
+// forgotten.
+func TestNothingTurnsUp(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		w.depot.hook(times(1, providers.OpUpload, lostReply()), nil)
+		began := time.Now()
+		c := ensure(t, r, want(w.put(t, "some text", "a.txt")))
+		if took := time.Since(began); took < settling || took > settling+2*time.Second {
+			t.Errorf("the second upload came after %v", took)
+		}
+		w.wantFiles(t, 2, c.FileID)
+		if row := w.row(t, c.Key); len(row.Strays) != 1 {
+			t.Errorf("the first upload is forgotten: %+v", row)
+		}
+		time.Sleep(time.Hour)
+		w.wantFiles(t, 2, c.FileID)
+		if row := w.row(t, c.Key); len(row.Strays) > 0 || row.State != ledger.StateReady {
+			t.Errorf("in the end the row is %+v", row)
+		}
+		if n := w.depot.count(providers.OpList); n > 30 {
+			t.Errorf("it was looked for %d times", n)
+		}
+	})
+}
+
+// A file that turns up after the settling time is deleted.
+func TestFileTurnsUpAfterAll(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		w.depot.unlisted = 3 * settling
+		w.depot.hook(nil, times(1, providers.OpUpload, lostReply()))
+		c := ensure(t, r, want(w.put(t, "some text", "a.txt")))
+		if n := len(w.depot.fileIDs()); n != 2 {
+			t.Fatalf("%d files", n)
+		}
+		time.Sleep(time.Hour)
+		w.wantFiles(t, 2, c.FileID)
+	})
+}
+
+// An upload of which the provider did not get the whole content leaves nothing.
+func TestPartOfAnUploadLeavesNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		partly := &partReader{depot: w.depot, failures: 1}
+		r = w.replicator(t, func(o *replicator.Options) { o.Providers = []providers.Guarded{partly} })
+		began := time.Now()
+		c := ensure(t, r, want(w.put(t, "some text", "a.txt")))
+		if took := time.Since(began); took > 2*time.Second || w.depot.count(providers.OpList) > 0 {
+			t.Errorf("the second upload came after %v", took)
+		}
+		w.wantFiles(t, 1, c.FileID)
+	})
+}
+
+// partReader is a provider whose connection breaks in the middle of an upload.
+type partReader struct {
+	*depot
+	failures int
+}
+
+func (p *partReader) Upload(ctx context.Context, u providers.Upload) (providers.RemoteFile, error) {
+	if p.failures--; p.failures < 0 {
+		return p.depot.Upload(ctx, u)
+	}
+	body, err := u.Open(ctx)
+	if err != nil {
+		return providers.RemoteFile{}, err
+	}
+	defer body.Close()
+	if _, err := body.Read(make([]byte, 3)); err != nil {
+		return providers.RemoteFile{}, err
+	}
+	return providers.RemoteFile{}, lostReply()
+}
+
+// A copy is deleted whose gateway was killed during the upload. The provider stores the
+// file later, and lists it later still. The delete is confirmed when it is gone.
+func TestDeleteAfterAKilledUpload(t *testing.T) {
+	for name, stored := range map[string]bool{"the file is stored": true, "nothing is stored": false} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+				w.depot.unlisted = 10 * time.Second
+				q := want(w.put(t, "some text", "a.txt"))
+				k := ensure(t, r, q).Key
+				if _, err := r.Remove(t.Context(), q); err != nil {
+					t.Fatal(err)
+				}
+				const lease = 30 * time.Second
+				c, won, err := w.ledger.Change(t.Context(), ledger.Claim(ledger.Wanted{Key: k, Name: "a.txt", Size: 9}, lease))
+				if err != nil || !won {
+					t.Fatalf("won %v, error %v", won, err)
+				}
+				began := time.Now()
+				time.Sleep(time.Second)
+				q.OperationID = "removal"
+				if rows, err := r.Remove(t.Context(), q); err != nil || rows[0].State != ledger.StateDeleting {
+					t.Fatalf("%+v, %v", rows, err)
+				}
+				if stored {
+					time.Sleep(5 * time.Second)
+					w.depot.store(providers.RemoteName(w.mark(t), "a.txt", k.Digest, ".txt", c.Fence), "docs", []byte("some text"))
+				}
+				for {
+					row, err := r.Operation(t.Context(), "removal")
+					if err != nil {
+						t.Fatal(err)
+					}
+					if row.State == ledger.StateDeleted {
+						break
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				if took := time.Since(began); !stored && took < lease+settling || took > lease+settling+6*time.Second {
+					t.Errorf("the delete was confirmed after %v", took)
+				}
+				w.wantFiles(t, 1)
+				time.Sleep(time.Hour)
+				w.wantFiles(t, 1)
+			})
+		})
+	}
+}
+
+// A copy is deleted during its upload. The provider stores the file after the client
+// has left. The caller that had asked for the copy gets an error; one that asks later
+// gets a new copy.
+func TestDeleteDuringAnUpload(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		w.depot.unlisted = 5 * time.Second
+		nap := only(providers.OpUpload, func(context.Context, string) error { time.Sleep(10 * time.Second); return nil })
+		w.depot.hook(nap, nil)
+		q := want(w.put(t, "some text", "a.txt"))
+		done := make(chan error, 1)
+		go func() { _, _, err := r.Ensure(t.Context(), q); done <- err }()
+		time.Sleep(time.Second)
+		removal := q
+		removal.OperationID = "removal"
+		if rows, err := r.Remove(t.Context(), removal); err != nil || rows[0].State != ledger.StateDeleting {
+			t.Fatalf("%+v, %v", rows, err)
+		}
+		w.depot.hook(nil, nil)
+		late := make(chan ledger.Copy, 1)
+		go func() {
+			c, _, err := r.Ensure(t.Context(), q)
+			if err != nil {
+				t.Errorf("asked after the delete: %v", err)
+			}
+			late <- c
+		}()
+		if err := <-done; !errors.Is(err, providers.ErrCopyDeleted) {
+			t.Errorf("asked before the delete: %v", err)
+		}
+		c := <-late
+		w.wantFiles(t, 2, c.FileID)
+		time.Sleep(time.Hour)
+		w.wantFiles(t, 2, c.FileID)
+	})
+}
+
+// The queue doesn't make a copy again that was requested in the background, and deleted
+// before.
+func TestDeleteEndsARequestInTheBackground(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		reply := lostReply()
+		reply.RetryAfter = 30 * time.Second
+		w.depot.hook(times(1, providers.OpUpload, reply), nil)
+		q := want(w.put(t, "some text", "a.txt"))
+		if _, err := r.Begin(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second) // it has failed, and waits
+		q.OperationID = "removal"
+		if _, err := r.Remove(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		w.wantFiles(t, 1)
+		if _, err := r.Copy(t.Context(), q); !errors.Is(err, ledger.ErrNotFound) {
+			t.Errorf("the copy: %v", err)
+		}
+	})
+}
+
+// While a file is fresh, a 404 means "not yet".
+func TestFreshFileIsUnknown(t *testing.T) {
+	t.Run("while it is processed", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+			w.depot.unknown, w.depot.status, w.depot.later = 2*time.Second, providers.StatusProcessing, providers.StatusReady
+			c := ensure(t, r, want(w.put(t, "some text", "a.txt")))
+			w.wantFiles(t, 1, c.FileID)
+		})
+	})
+	t.Run("to its text", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+			w.depot.noText = 5 * time.Second
+			q := want(w.put(t, "some text", "a.txt"))
+			if text := w.text(t, r, q); text != "the text of it" {
+				t.Errorf("text %q", text)
+			}
+			w.wantFiles(t, 1, "file_1")
+		})
+	})
+	t.Run("to a caller", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+			w.depot.unknown = 5 * time.Second
+			q := want(w.put(t, "some text", "a.txt"))
+			c := ensure(t, r, q)
+			if again, created, err := r.ReportLost(t.Context(), q, c.FileID); err != nil || created || again.FileID != c.FileID {
+				t.Errorf("%+v, created %v, error %v", again, created, err)
+			}
+			w.wantFiles(t, 1, c.FileID)
+		})
+	})
+	t.Run("to its delete", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+			w.depot.unknown = 5 * time.Second
+			q := want(w.put(t, "some text", "a.txt"))
+			ensure(t, r, q)
+			if rows, err := r.Remove(t.Context(), q); err != nil || rows[0].State != ledger.StateDeleting {
+				t.Errorf("%+v, %v", rows, err)
+			}
+			time.Sleep(10 * time.Second)
+			w.wantFiles(t, 1)
+			if _, err := r.Copy(t.Context(), q); !errors.Is(err, ledger.ErrNotFound) {
+				t.Errorf("the copy: %v", err)
+			}
+		})
+	})
+	t.Run("to a reconcile", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+			w.depot.unlisted = 5 * time.Second
+			c := ensure(t, r, want(w.put(t, "some text", "a.txt")))
+			report, err := r.Reconcile(t.Context(), "depot", replicator.ReconcileOptions{Apply: true})
+			if err != nil || len(report.Gone) > 0 {
+				t.Errorf("%+v, %v", report, err)
+			}
+			if row := w.row(t, c.Key); row.State != ledger.StateReady {
+				t.Errorf("the copy is %s", row.State)
+			}
+		})
+	})
+}
+
+// The provider answers a delete with "deleted": false. The copy is deleted if, and only
+// if, the file is gone.
+func TestDeleteThatDeletesNothing(t *testing.T) {
+	for name, staying := range map[string]bool{"the file stays": true, "the file goes": false} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+				q := want(w.put(t, "some text", "a.txt"))
+				c := ensure(t, r, q)
+				time.Sleep(settling)
+				w.depot.notDeleted, w.depot.staying = 1, staying
+				confirmed := ledger.StateDeleted
+				if staying {
+					confirmed = ledger.StateDeleting
+				}
+				rows, err := r.Remove(t.Context(), q)
+				if err != nil || rows[0].State != confirmed || (len(w.depot.fileIDs()) > 0) != staying {
+					t.Errorf("%+v, %v; files %v", rows, err, w.depot.fileIDs())
+				}
+				if staying && (rows[0].Error == nil || rows[0].Error.Code != providers.CodeNotDeleted || rows[0].FileID != c.FileID) {
+					t.Errorf("%+v", rows[0])
+				}
+				time.Sleep(time.Minute)
+				w.wantFiles(t, 1)
+				if _, err := r.Copy(t.Context(), q); !errors.Is(err, ledger.ErrNotFound) {
+					t.Errorf("the copy: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A file that is given up is deleted later if that fails at first.
+func TestGivenUpFileIsDeletedLater(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		w.depot.status, w.depot.later = providers.StatusProcessing, providers.StatusFailed
+		w.depot.hook(times(3, providers.OpDelete, fail(providers.OpDelete, providers.KindTransient, "busy", nil)), nil)
+		q := want(w.put(t, "some text", "a.txt"))
+		if _, _, err := r.Ensure(t.Context(), q); providers.KindOf(err) != providers.KindPermanent {
+			t.Errorf("error %v", err)
+		}
+		w.wantFiles(t, 1, "file_1")
+		time.Sleep(time.Hour)
+		w.wantFiles(t, 1)
+	})
+}
