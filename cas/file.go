@@ -36,6 +36,8 @@ type File struct {
 	CreatedAt  time.Time
 	AccessedAt time.Time // zero: never read
 	ExpiresAt  time.Time // zero: never
+	// OnExpiry says what goes when the file expires: OnExpiryFile or OnExpiryEverywhere.
+	OnExpiry string
 
 	// Origin says where an imported file came from; nil for all other files.
 	Origin *Origin
@@ -89,6 +91,12 @@ var Purposes = []string{
 	"assistants", "batch", "evals", "fine-tune", "user_data", "vision",
 	"agent", "code-interpreter", "file-extract", "image", "retrieval", "video", "voice-clone-input",
 }
+
+// The values of File.OnExpiry.
+const (
+	OnExpiryFile       = ""           // the file alone
+	OnExpiryEverywhere = "everywhere" // also its blob, unless other files refer to it, with the blob's copies and texts
+)
 
 // The limits of a file's fields.
 const (
@@ -144,6 +152,9 @@ func (f File) CheckImport() error {
 
 // checkDescription checks the fields that the file's creator chooses.
 func (f File) checkDescription() error {
+	if f.OnExpiry != OnExpiryFile && f.OnExpiry != OnExpiryEverywhere {
+		return &InvalidField{"on_expiry", fmt.Sprintf("%.100q is not %s", f.OnExpiry, OnExpiryEverywhere)}
+	}
 	if err := checkFileName(f.Name); err != nil {
 		return err
 	}

@@ -46,7 +46,11 @@ func (f *Files) expire(ctx context.Context) {
 			return
 		}
 		for _, file := range gone {
-			f.expired(file)
+			if file.Condemned {
+				f.store.forget(file.Digest)
+				f.condemned(ctx, file.File)
+			}
+			f.expired(file.File)
 		}
 		if len(gone) > 0 {
 			f.log.Info().Int("files", len(gone)).Msg("removed expired files")

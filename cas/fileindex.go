@@ -47,8 +47,9 @@ type FileIndex interface {
 	TouchFiles(ctx context.Context, read map[string]time.Time) error
 
 	// ExpireFiles removes at most limit expired files, the longest expired first, and
-	// returns them.
-	ExpireFiles(ctx context.Context, limit int) ([]File, error)
+	// returns them. If a file has OnExpiryEverywhere and no other file refers to its blob,
+	// the blob is condemned in the same step.
+	ExpireFiles(ctx context.Context, limit int) ([]ExpiredFile, error)
 
 	// ImportFiles stores files that have an Origin and no digest, all or none. It keeps
 	// CreatedAt, leaves existing ids as they are, and returns the ids that it stored.
@@ -69,6 +70,12 @@ type FileIndex interface {
 	// FailFile records why a pending file's bytes could not be taken in. It changes no
 	// other file.
 	FailFile(ctx context.Context, id, reason string) error
+}
+
+// ExpiredFile is a file that ExpireFiles has removed.
+type ExpiredFile struct {
+	File
+	Condemned bool // its blob was condemned with it
 }
 
 // FileCommit is the result of a commit of a blob together with a file.

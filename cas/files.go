@@ -23,6 +23,8 @@ type Files struct {
 	adopt   func(context.Context, File) error
 	tookIn  func(File, time.Time, error)
 	expired func(File)
+
+	condemned func(context.Context, File)
 }
 
 // FilesOptions configures Files.
@@ -39,13 +41,16 @@ type FilesOptions struct {
 	TookIn func(f File, began time.Time, err error)
 	// Expired is called with each file that Run removes. Optional.
 	Expired func(File)
-	Log     zerolog.Logger
+	// Condemned is called with each file whose blob Run condemns with the file. It deletes
+	// what belongs to the blob. The collector does so later, too. Optional.
+	Condemned func(context.Context, File)
+	Log       zerolog.Logger
 }
 
 // NewFiles returns Files with the given parts.
 func NewFiles(o FilesOptions) *Files {
 	f := &Files{
-		FileIndex: o.Index, store: o.Store, log: o.Log, adopt: o.Adopt, tookIn: o.TookIn, expired: o.Expired,
+		FileIndex: o.Index, store: o.Store, log: o.Log, adopt: o.Adopt, tookIn: o.TookIn, expired: o.Expired, condemned: o.Condemned,
 		sources: make(map[string]Source), read: make(map[string]time.Time),
 	}
 	for _, s := range o.Sources {
@@ -53,6 +58,9 @@ func NewFiles(o FilesOptions) *Files {
 	}
 	if f.tookIn == nil {
 		f.tookIn = func(File, time.Time, error) {}
+	}
+	if f.condemned == nil {
+		f.condemned = func(context.Context, File) {}
 	}
 	if f.expired == nil {
 		f.expired = func(File) {}

@@ -434,6 +434,35 @@ func TestFilesRun(t *testing.T) {
 	}
 }
 
+// A file with OnExpiryEverywhere takes its blob along, and its copies and texts are deleted
+// at once.
+func TestFilesRunCondemns(t *testing.T) {
+	t.Parallel()
+	condemned := make(chan cas.File, 10)
+	s := newStudy(t, cas.FilesOptions{Condemned: func(_ context.Context, f cas.File) { condemned <- f }})
+	soon := newFile("goes")
+	soon.ExpiresAt, soon.OnExpiry = time.Now().Add(100*time.Millisecond), cas.OnExpiryEverywhere
+	goes, _, err := s.create(strings.NewReader("x"), cas.Upload{}, soon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the file expires", func() bool {
+		_, err := s.File(t.Context(), goes.ID)
+		return errors.Is(err, cas.ErrFileNotFound)
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- s.Run(ctx) }()
+	if f := <-condemned; f.ID != goes.ID || f.Digest != goes.Digest {
+		t.Errorf("the blob of %+v was condemned", f)
+	}
+	stop()
+	<-ended
+	if files, blobs := s.counts(t); files != 0 || blobs != 0 {
+		t.Errorf("%d files of %d blobs", files, blobs)
+	}
+}
+
 func TestFileChecks(t *testing.T) {
 	t.Parallel()
 	valid := cas.File{ID: cas.NewFileID(), Name: "a.txt", Purpose: "batch", MediaType: "text/plain; charset=utf-8", Context: "c", Tags: []string{"a", "b"}, Metadata: []byte(` {"a": 1}`)}

@@ -288,6 +288,29 @@ func TestDeleteEverywhereNeedsBothScopes(t *testing.T) {
 	})
 }
 
+// A file that takes its blob along when it expires needs the scopes of such a delete.
+func TestOnExpiryNeedsBothScopes(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, _ := startCopier(t, p, nil, nil)
+		form := func(scopes ...access.Scope) answer {
+			body, mediaType := formOf(t, field("purpose", "batch"), field("expires_after[seconds]", "3600"), field("on_expiry", "everywhere"), filePart("a.txt", "x"))
+			return s.do("POST", "/v1/files", body, "Content-Type", mediaType, "Authorization", "Bearer "+s.newToken(append(scopes, access.ScopeWrite)...))
+		}
+		form().wantFileError(t, 403, problem.Forbidden, "on_expiry")
+		form(access.ScopeDelete).wantFileError(t, 403, problem.Forbidden, "on_expiry")
+		a := form(access.ScopeDelete, access.ScopeSync)
+		if made := decode[api.File](t, a); a.StatusCode != 200 || made.OnExpiry != cas.OnExpiryEverywhere {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+		made, err := s.client().CreateFile(t.Context(), strings.NewReader("y"), client.NewFile{
+			Name: "b.txt", Purpose: "batch", Life: time.Hour, OnExpiry: cas.OnExpiryEverywhere,
+		})
+		if err != nil || made.OnExpiry != cas.OnExpiryEverywhere {
+			t.Errorf("%+v, %v", made, err)
+		}
+	})
+}
+
 // An index fails in the middle: the steps that had begun are finished, and the other
 // steps can be requested again.
 func TestDeleteEverywhereIsCutShort(t *testing.T) {

@@ -73,6 +73,8 @@ func TestWrongInputForFiles(t *testing.T) {
 			{"expiry in words", []formPart{field("expires_after[seconds]", "soon"), purpose, file}, 400, "", "expires_after[seconds]", "soon"},
 			{"unknown anchor", []formPart{field("expires_after[anchor]", "last_active_at"), purpose, file}, 400, "", "expires_after[anchor]", "created_at"},
 			{"an anchor alone", []formPart{field("expires_after[anchor]", "created_at"), purpose, file}, 400, "", "expires_after[seconds]", "missing"},
+			{"what goes without an expiry", []formPart{field("on_expiry", "everywhere"), purpose, file}, 400, "", "expires_after[seconds]", "missing"},
+			{"an unknown thing to go", []formPart{field("on_expiry", "nowhere"), field("expires_after[seconds]", "3600"), purpose, file}, 400, "", "on_expiry", "nowhere"},
 			{"a third kind of duplicates", []formPart{field("allow_duplicates", "maybe"), purpose, file}, 400, "", "allow_duplicates", "maybe"},
 			{"unknown provider", []formPart{purpose, file, field("providers", "kimi,absent")}, 404, problem.ProviderNotFound, "providers", "nothing was stored"},
 			{"too large", []formPart{purpose, filePart("x.txt", big+big[:2<<20+1])}, 413, problem.BlobTooLarge, "", ""},

@@ -216,6 +216,9 @@ func (s *server) openGateway(context.Context) error {
 		Store: s.store, Index: s.index, Sources: s.sources.List(), Adopt: imported.Enter, Log: s.log,
 		TookIn:  func(f cas.File, began time.Time, err error) { s.gateway.FileTakenIn(f, began, err) },
 		Expired: func(f cas.File) { s.gateway.FileExpired(f) },
+		Condemned: wiring.ExpiredBlobs{
+			Copies: wiring.CollectedCopies{Replicator: s.copies.Replicator, Actor: journal.ActorGateway}, Texts: s.texts(), Log: s.log,
+		}.Condemned,
 	})
 	var err error
 	s.gateway, err = gateway.New(gateway.Options{

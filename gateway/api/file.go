@@ -13,11 +13,14 @@ type File struct {
 	ID     string `json:"id"`
 	Object string `json:"object"` // ObjectFile
 	// Bytes is the size; 0 while the size of an imported file isn't known.
-	Bytes     int64  `json:"bytes"`
-	CreatedAt int64  `json:"created_at"`
-	ExpiresAt int64  `json:"expires_at,omitempty"` // absent: never
-	Filename  string `json:"filename"`
-	Purpose   string `json:"purpose"`
+	Bytes     int64 `json:"bytes"`
+	CreatedAt int64 `json:"created_at"`
+	ExpiresAt int64 `json:"expires_at,omitempty"` // absent: never
+	// OnExpiry is cas.OnExpiryEverywhere if the file's blob is deleted with the file when it
+	// expires, unless other files refer to the blob. Absent: only the file is deleted.
+	OnExpiry string `json:"on_expiry,omitempty"`
+	Filename string `json:"filename"`
+	Purpose  string `json:"purpose"`
 	// Status is FileProcessed or FileFailed. FileFailed means that the bytes of an
 	// imported file could not be taken in; StatusDetails says why.
 	Status        string `json:"status"`

@@ -43,6 +43,10 @@ type NewFile struct {
 	Metadata json.RawMessage
 	// Life is the time after which the file expires; 0: never.
 	Life time.Duration
+	// OnExpiry is cas.OnExpiryEverywhere to delete the file's blob, its copies and its texts
+	// with the file when it expires, unless other files refer to the blob. It needs a Life,
+	// and a token with the scopes delete and sync.
+	OnExpiry string
 	// Providers are where the gateway makes copies, in the background. The File's Asked
 	// has the results.
 	Providers []string
@@ -53,7 +57,7 @@ type NewFile struct {
 
 // fields writes all fields of the form, and the header of the part with the bytes.
 func (n NewFile) fields(w *multipart.Writer) error {
-	fields := [][2]string{{"purpose", n.Purpose}, {"media_type", n.MediaType}, {"context", n.Context}, {"metadata", string(n.Metadata)}}
+	fields := [][2]string{{"purpose", n.Purpose}, {"media_type", n.MediaType}, {"context", n.Context}, {"metadata", string(n.Metadata)}, {"on_expiry", n.OnExpiry}}
 	for _, tag := range n.Tags {
 		fields = append(fields, [2]string{"tags", tag})
 	}

@@ -63,6 +63,7 @@ var setters = map[string]func(*fields, string) error{
 	"allow_duplicates":       (*fields).setDuplicates,
 	"expires_after[anchor]":  (*fields).setAnchor,
 	"expires_after[seconds]": (*fields).setLife,
+	"on_expiry":              (*fields).setOnExpiry,
 }
 
 // isRepeated reports whether a field may be there more than once.
@@ -210,6 +211,20 @@ func (f *fields) setLife(text string) error {
 	return nil
 }
 
+// setOnExpiry needs the scopes of a delete everywhere: the file's expiry may be one.
+func (f *fields) setOnExpiry(text string) error {
+	f.file.OnExpiry = text
+	if text != cas.OnExpiryEverywhere {
+		return nil // check refuses it, unless it is empty
+	}
+	for _, scope := range []access.Scope{access.ScopeDelete, access.ScopeSync} {
+		if err := f.handlers.Authorizer.Require(f.c, scope); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // setName sets the name that the file came with. If it is a path, as some clients send
 // it, the name is the last element. Clients that follow the HTML standard
 // (multipart/form-data encoding algorithm), such as browsers and Node, send a quote as
@@ -254,6 +269,8 @@ func (f *fields) checkComplete() error {
 	switch {
 	case !f.seen["purpose"]:
 		return problem.WithParam("purpose", problem.BadRequest("purpose is missing; it is one of "+strings.Join(cas.Purposes, ", ")))
+	case f.file.OnExpiry != cas.OnExpiryFile && f.life == 0:
+		return problem.WithParam("expires_after[seconds]", problem.BadRequest("on_expiry is given, and expires_after[seconds] is missing"))
 	case f.anchor != "" && f.life == 0:
 		return problem.WithParam("expires_after[seconds]", problem.BadRequest("expires_after[anchor] is given, and expires_after[seconds] is missing"))
 	}

@@ -20,6 +20,7 @@ func File(f cas.File, urls URLs) api.File {
 		Status:    api.FileProcessed,
 		MediaType: cas.ShownMediaType(f.MediaType),
 		Context:   f.Context,
+		OnExpiry:  f.OnExpiry,
 		Tags:      f.Tags,
 		Metadata:  f.Metadata,
 	}

@@ -99,8 +99,8 @@ func (f *FaultyFiles) TouchFiles(ctx context.Context, read map[string]time.Time)
 }
 
 // ExpireFiles implements cas.FileIndex.
-func (f *FaultyFiles) ExpireFiles(ctx context.Context, limit int) ([]cas.File, error) {
-	return passFiles(f, OpExpireFiles, cas.Digest{}, func() ([]cas.File, error) { return f.inner.ExpireFiles(ctx, limit) })
+func (f *FaultyFiles) ExpireFiles(ctx context.Context, limit int) ([]cas.ExpiredFile, error) {
+	return passFiles(f, OpExpireFiles, cas.Digest{}, func() ([]cas.ExpiredFile, error) { return f.inner.ExpireFiles(ctx, limit) })
 }
 
 // ImportFiles implements cas.FileIndex.

@@ -55,7 +55,7 @@ func fullFile(t testing.TB, n int, d cas.Digest) cas.File {
 	f.Name, f.MediaType, f.Purpose, f.Context = "Größe 文件 😀.pdf", "text/plain; charset=utf-8", "file-extract", "conversation 7"
 	f.Tags = []string{"b", "a", "«ü»"}
 	f.Metadata = json.RawMessage(`{"user":"7","n":1.50,"list":[1,null,true],"nested":{"<a>":"b & c\u2028"}}`)
-	f.ExpiresAt = expiry
+	f.ExpiresAt, f.OnExpiry = expiry, cas.OnExpiryEverywhere
 	return f
 }
 

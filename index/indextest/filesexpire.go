@@ -68,7 +68,65 @@ var touchFilesTests = []test{
 	}},
 }
 
+// wantExpired fails the test unless ExpireFiles removes these files, and condemns the
+// blobs of those for which the value is true.
+func wantExpired(t *testing.T, x Index, want map[string]bool) {
+	t.Helper()
+	gone, err := x.ExpireFiles(t.Context(), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, f := range gone {
+		got[f.ID] = f.Condemned
+	}
+	same(t, "the expired files, and whether their blobs are condemned", got, want)
+}
+
 var expireFilesTests = []test{
+	{"condemns the blob of a file that takes it along", func(t *testing.T, x Index) {
+		everywhere := func(n int, d cas.Digest) cas.File {
+			f := fileOf(t, n, d)
+			f.OnExpiry = cas.OnExpiryEverywhere
+			return f
+		}
+		alone, shared, plain, both, suspected := live(t, x, 0), live(t, x, 1), live(t, x, 2), live(t, x, 3), live(t, x, 4)
+		suspect(t, x, cas.ObjectRef{Digest: suspected})
+		expired(t, x, everywhere(1, alone))
+		expired(t, x, everywhere(2, shared))
+		other := createFile(t, x, fileOf(t, 3, shared))
+		expired(t, x, fileOf(t, 4, plain))
+		expired(t, x, everywhere(5, both))
+		expired(t, x, fileOf(t, 6, both))
+		expired(t, x, everywhere(7, suspected))
+		wantExpired(t, x, map[string]bool{
+			fileID(t, 1): true, fileID(t, 2): false, fileID(t, 4): false, fileID(t, 5): true, fileID(t, 6): false, fileID(t, 7): true,
+		})
+		for d, state := range map[cas.Digest]cas.State{
+			alone: cas.StateCondemned, shared: cas.StateLive, plain: cas.StateLive, both: cas.StateCondemned, suspected: cas.StateCondemned,
+		} {
+			expect(t, x, d, state, 0)
+		}
+		// The other file is deleted, and does not take the blob along.
+		if _, err := x.DeleteFile(t.Context(), other.ID); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, x, shared, cas.StateLive, 0)
+	}},
+	{"counts other expired files as gone", func(t *testing.T, x Index) {
+		d := live(t, x, 0)
+		first, second := fileOf(t, 1, d), fileOf(t, 2, d)
+		first.OnExpiry = cas.OnExpiryEverywhere
+		expired(t, x, first)
+		expired(t, x, second)
+		gone, err := x.ExpireFiles(t.Context(), 1)
+		if err != nil || len(gone) != 1 || gone[0].ID != first.ID || !gone[0].Condemned {
+			t.Errorf("ExpireFiles returned %+v, error %v", gone, err)
+		}
+		expect(t, x, d, cas.StateCondemned, 0)
+		wantExpired(t, x, map[string]bool{second.ID: false})
+		expect(t, x, d, cas.StateCondemned, 0)
+	}},
 	{"removes expired files, and no others", func(t *testing.T, x Index) {
 		d := live(t, x, 0)
 		stays := createFile(t, x, fullFile(t, 1, d))
@@ -80,7 +138,7 @@ var expireFilesTests = []test{
 		}
 		want := fullFile(t, 3, d)
 		want.CreatedAt, want.ExpiresAt = gone[0].CreatedAt, gone[0].ExpiresAt
-		sameFile(t, "the file", gone[0], want)
+		sameFile(t, "the file", gone[0].File, want)
 		if again, err := x.ExpireFiles(t.Context(), 10); err != nil || len(again) != 0 {
 			t.Errorf("ExpireFiles returned %+v again, error %v", again, err)
 		}

@@ -108,7 +108,10 @@ func ledgerCalls(x Index, w ledger.Wanted) map[string]func(ctx context.Context) 
 			_, _, err := x.Change(ctx, ledger.FinishDelete(k, 1, ledger.StateDeleted, 0))
 			return err
 		},
-		"NoteLook": func(ctx context.Context) error { _, _, err := x.Change(ctx, ledger.NoteLook(k, 0, ledger.Look{})); return err },
+		"NoteLook": func(ctx context.Context) error {
+			_, _, err := x.Change(ctx, ledger.NoteLook(k, 0, ledger.Look{}))
+			return err
+		},
 		"FailDelete": func(ctx context.Context) error {
 			_, _, err := x.Change(ctx, ledger.FailDelete(k, 1, failure))
 			return err

@@ -122,7 +122,7 @@ func isTaken(err error) bool {
 // used again.
 var sqlClearFile = `
 with due as materialized (
-    select f.id, f.digest from files f where f.id = $1 and f.expires_at <= now() for update
+    select f.id, f.digest, false as everywhere from files f where f.id = $1 and f.expires_at <= now() for update
 ), ` + freeFiles + `select from gone`
 
 var sqlFile = `select ` + fileTable.Select() + ` from files f where f.id = $1 and ` + aliveFile
@@ -145,7 +145,7 @@ func (x *Index) File(ctx context.Context, id string) (cas.File, error) {
 // of them deadlock.
 var sqlDeleteFile = `
 with due as materialized (
-    select f.id, f.digest from files f where f.id = $1 and ` + aliveFile + ` for update
+    select f.id, f.digest, false as everywhere from files f where f.id = $1 and ` + aliveFile + ` for update
 ), ` + freeFiles + `select ` + fileTable.Select() + ` from gone`
 
 // deleteFile removes a file. If sqlDeleteFile skips the file, see freeFiles, it tries

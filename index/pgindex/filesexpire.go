@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"casgate/cas"
 )
 
@@ -19,14 +21,28 @@ import (
 //
 // A file may have got its blob, and the blob its row, after the statement began. The
 // statement then sees only one of the two, and skips the file.
+//
+// If "due" says that the blob goes too, it is condemned if no other file refers to it. Other
+// files that have expired don't count, though the blob's row still counts them.
 var freeFiles = `counts as materialized (
-    select b.digest, b.files, g.n
-    from (select digest, count(*)::integer as n from due where digest is not null group by digest) as g
+    select b.digest, b.files, g.n,
+        g.everywhere and b.state in ('live', 'suspect') and b.files - g.n = (
+            select count(*) from files f
+            where f.digest = b.digest and f.expires_at <= now() and f.id not in (select id from due)
+        ) as condemned
+    from (
+        select digest, count(*)::integer as n, bool_or(everywhere) as everywhere
+        from due where digest is not null group by digest
+    ) as g
     join blobs b on b.digest = g.digest
     order by b.digest
     for update of b
 ), freed as (
-    update blobs b set files = c.files - c.n from counts c where b.digest = c.digest
+    update blobs b set
+        files = c.files - c.n,
+        state = case when c.condemned then 'condemned' else b.state end,
+        condemned_at = case when c.condemned then now() else b.condemned_at end
+    from counts c where b.digest = c.digest
 ), gone as (
     delete from files f using due
     where f.id = due.id and (due.digest is null or due.digest in (select digest from counts))
@@ -38,19 +54,29 @@ var freeFiles = `counts as materialized (
 // statement never waits.
 var sqlExpireFiles = `
 with due as materialized (
-    select f.id, f.digest from files f
+    select f.id, f.digest, f.on_expiry = 'everywhere' as everywhere from files f
     where f.expires_at <= now()
     order by f.expires_at, f.id
     limit $1
     for update skip locked
-), ` + freeFiles + `select ` + fileTable.Select() + ` from gone order by expires_at, id`
+), ` + freeFiles + `
+select ` + fileTable.NamesOf("gone") + `, coalesce(c.condemned and gone.on_expiry = 'everywhere', false), case when c.condemned then pg_notify($2, encode(gone.digest, 'hex')) end::text
+from gone
+left join counts c on c.digest = gone.digest
+order by gone.expires_at, gone.id`
 
 // ExpireFiles implements cas.FileIndex.
-func (x *Index) ExpireFiles(ctx context.Context, limit int) ([]cas.File, error) {
+func (x *Index) ExpireFiles(ctx context.Context, limit int) ([]cas.ExpiredFile, error) {
 	if limit < 1 {
 		return nil, fmt.Errorf("expire files: a limit of %d; it must be at least 1", limit)
 	}
-	gone, err := list(ctx, x, fileTable, sqlExpireFiles, int64(limit))
+	call, cancel := bounded(ctx)
+	defer cancel()
+	rows, _ := x.pool.Query(call, sqlExpireFiles, int64(limit), channel) // its error comes out of CollectRows
+	gone, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f cas.ExpiredFile, err error) {
+		f.File, err = fileTable.Scan(row, &f.Condemned, nil)
+		return f, err
+	})
 	if err != nil {
 		return nil, fault(ctx, fmt.Sprintf("expire up to %d files", limit), err)
 	}

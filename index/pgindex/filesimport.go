@@ -20,7 +20,7 @@ var sqlImportFiles = `
 with batch as materialized (
     select * from jsonb_to_recordset($1::jsonb) as r(` + fileTable.Definitions() + `)
 ), due as materialized (
-    select f.id, f.digest from files f join batch r on r.id = f.id
+    select f.id, f.digest, false as everywhere from files f join batch r on r.id = f.id
     where f.expires_at <= now()
     order by f.id
     for update of f

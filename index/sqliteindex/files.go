@@ -142,12 +142,13 @@ func condemnUnused(ctx context.Context, tx *sql.Tx, d cas.Digest, at int64) (con
 const sqlDueFiles = `select id from files where expires_at <= ? order by expires_at, id limit ?`
 
 // ExpireFiles implements cas.FileIndex.
-func (x *Index) ExpireFiles(ctx context.Context, limit int) (gone []cas.File, err error) {
+func (x *Index) ExpireFiles(ctx context.Context, limit int) (gone []cas.ExpiredFile, err error) {
 	if limit < 1 {
 		return nil, fmt.Errorf("expire files: a limit of %d; it must be at least 1", limit)
 	}
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		due, err := rowsOf(ctx, tx, scanText, sqlDueFiles, now(), limit)
+		at := now()
+		due, err := rowsOf(ctx, tx, scanText, sqlDueFiles, at, limit)
 		if err != nil {
 			return err
 		}
@@ -156,7 +157,15 @@ func (x *Index) ExpireFiles(ctx context.Context, limit int) (gone []cas.File, er
 			if err != nil {
 				return err
 			}
-			gone = append(gone, f)
+			gone = append(gone, cas.ExpiredFile{File: f})
+		}
+		for i, f := range gone {
+			if f.OnExpiry != cas.OnExpiryEverywhere || f.IsPending() {
+				continue
+			}
+			if gone[i].Condemned, err = condemnUnused(ctx, tx, f.Digest, at); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

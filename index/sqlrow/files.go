@@ -24,6 +24,7 @@ func Files(d *Dialect) Table[cas.File] {
 		NullTime("created_at", func(f *row) *time.Time { return &f.CreatedAt }),
 		NullTime("accessed_at", func(f *row) *time.Time { return &f.AccessedAt }),
 		NullTime("expires_at", func(f *row) *time.Time { return &f.ExpiresAt }),
+		Text("on_expiry", func(f *row) *string { return &f.OnExpiry }),
 		originSource("origin_source"),
 		Text("origin_key", func(f *row) *string { return &origin(f).Key }),
 		NullDigest("origin_digest", func(f *row) *cas.Digest { return &origin(f).Digest }),

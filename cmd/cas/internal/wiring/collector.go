@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
 
 	"casgate/cas"
 	"casgate/cas/collector"
@@ -133,5 +134,25 @@ func (u Unreferenced) Condemned(d cas.Digest) {
 	u.Forget(d)
 	if u.Journal != nil {
 		u.Journal.Add(endedNow(journal.Record{Kind: journal.KindDelete, Actor: journal.ActorGateway, Digest: d}, time.Now(), nil))
+	}
+}
+
+// ExpiredBlobs deletes what belongs to blobs that were condemned with an expired file.
+type ExpiredBlobs struct {
+	Copies CollectedCopies
+	Texts  cas.Texts
+	Log    zerolog.Logger
+}
+
+// Condemned deletes the copies and the texts of a file's blob. If that fails, the
+// collector does it when it removes the blob.
+func (e ExpiredBlobs) Condemned(ctx context.Context, f cas.File) {
+	err := e.Copies.DeleteCopies(ctx, f.Digest)
+	if err == nil {
+		_, err = e.Texts.Condemn(ctx, f.Digest)
+	}
+	if err != nil && ctx.Err() == nil {
+		e.Log.Warn().Err(err).Str("file", f.ID).Stringer("digest", f.Digest).
+			Msg("could not delete the copies and texts of an expired file yet; the collector does it")
 	}
 }
