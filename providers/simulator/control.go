@@ -41,7 +41,18 @@ func (c Control) Requests(op providers.Op) int {
 func (c Control) Uploads() int {
 	c.core.mu.Lock()
 	defer c.core.mu.Unlock()
-	return c.core.uploads
+	var sum int
+	for _, n := range c.core.uploads {
+		sum += n
+	}
+	return sum
+}
+
+// UploadsOf is Uploads of files with these bytes.
+func (c Control) UploadsOf(d cas.Digest) int {
+	c.core.mu.Lock()
+	defer c.core.mu.Unlock()
+	return c.core.uploads[d]
 }
 
 // MostAtOnce returns the maximum number of concurrent requests so far.

@@ -98,7 +98,7 @@ type Core struct {
 	random   *rand.Rand // of Fault.Chance
 	gates    map[Point][]*Gate
 	requests map[providers.Op]int
-	uploads  int
+	uploads  map[cas.Digest]int
 	lose     int
 	lateness Lateness
 	denials  int
@@ -116,7 +116,7 @@ func NewCore(c Config) *Core {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Core{config: c, random: seeded(0), gates: map[Point][]*Gate{}, requests: map[providers.Op]int{}}
+	return &Core{config: c, random: seeded(0), gates: map[Point][]*Gate{}, requests: map[providers.Op]int{}, uploads: map[cas.Digest]int{}}
 }
 
 func seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
@@ -137,7 +137,7 @@ func (c *Core) Store(f RemoteFile, admit func(kept []*RemoteFile, f *RemoteFile)
 	if refusal := admit(c.files, &f); refusal != nil {
 		return RemoteFile{}, refusal
 	}
-	c.uploads++
+	c.uploads[f.Digest]++
 	if c.lose > 0 {
 		c.lose--
 		return f, nil
