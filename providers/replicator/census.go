@@ -114,6 +114,14 @@ func (s *censuses) isStuck(p pool, c Census) bool {
 	return known && !c.At.IsZero() && c.inPool(p).Files >= files
 }
 
+// clearStuck forgets that an account's pools refuse uploads: it has taken a file.
+func (s *censuses) clearStuck(account, purpose string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.stuck, [2]string{account, purpose})
+	delete(s.stuck, [2]string{account, ""})
+}
+
 func (s *censuses) setStuck(p pool, files int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -86,6 +86,20 @@ func TestFullOfOthers(t *testing.T) {
 	if n := server.Requests(providers.OpUpload) - sent; n > 16 {
 		t.Errorf("15 bodies were sent %d times", n)
 	}
+	// Others' files go. The account fills up with ours, and then evictions help again.
+	for _, f := range server.Files() {
+		if strings.HasPrefix(f.ID, "foreign_") {
+			server.Forget(f.ID)
+		}
+	}
+	for i := range 14 {
+		q := at("kimi", w.put(t, fmt.Sprint("fits ", i), "a.txt"))
+		q.Retry = true
+		mustEnsure(t, r, q)
+	}
+	if n := len(server.Files()); n != 12 {
+		t.Errorf("there are %d files, of 12", n)
+	}
 }
 
 // With a limit that is known, the numbers of the list tell that evictions can't help.
@@ -222,4 +236,38 @@ func mustEnsure(t *testing.T, r *replicator.Replicator, q replicator.Request) le
 		t.Fatal(err)
 	}
 	return c
+}
+
+// Two casgates with indexes of their own share an account and its blobs. Each reconcile
+// with Apply deletes only what its own installation has left, and a lost reply adopts
+// only the own file.
+func TestTwoInstallationsShareAnAccount(t *testing.T) {
+	t.Parallel()
+	server := kimisim.New(kimisim.Options{Key: kimiKey})
+	type installation struct {
+		w *world
+		r *replicator.Replicator
+		c ledger.Copy
+	}
+	var both [2]installation
+	for i := range both {
+		w := newWorld(t)
+		r := w.through(t, connect(t, server, kimisim.Prefix, kimi.Open, kimiKey, guard.Options{}))
+		server.Fail(simulator.Fault{Op: providers.OpUpload, Times: 1, Kind: simulator.Cut, Applied: true})
+		both[i] = installation{w, r, mustEnsure(t, r, at("kimi", w.put(t, "the same text", "a.txt")))}
+	}
+	if n := len(server.Files()); n != 2 || both[0].c.FileID == both[1].c.FileID {
+		t.Fatalf("the copies are %s and %s, of %d files", both[0].c.FileID, both[1].c.FileID, n)
+	}
+	left := providers.RemoteName(both[0].w.mark(t), "left.txt", both[0].c.Digest, ".md", 7)
+	server.Put(simulator.RemoteFile{ID: "left", Name: left, Purpose: "file-extract", Head: []byte("left")})
+	for _, i := range []int{1, 0} {
+		report, err := both[i].r.Reconcile(t.Context(), "kimi", replicator.ReconcileOptions{Apply: true})
+		if err != nil || len(report.Failures)+len(report.Gone) > 0 || len(report.Unknown) != 1-i || report.Others.Files != 1+i {
+			t.Errorf("the reconcile of %d: %+v, error %v", i, report, err)
+		}
+	}
+	if files := server.Files(); len(files) != 2 || files[0].ID != both[0].c.FileID || files[1].ID != both[1].c.FileID {
+		t.Errorf("the files are %+v", files)
+	}
 }

@@ -42,6 +42,7 @@ func (r *Replicator) findOrUpload(ctx context.Context, j job, o *outcome) error 
 	if err := r.uploadWithRoom(ctx, j, o); err != nil {
 		return err
 	}
+	r.censuses.clearStuck(j.description.Account, j.purpose.Name)
 	r.metrics.count(c.Provider, outcomeUploaded)
 	r.o.OnStep(StepUploaded)
 	return nil
