@@ -114,3 +114,25 @@ func testListPurposes(t *testing.T, r *run) {
 		t.Errorf("of all files these were not listed: %v", want)
 	}
 }
+
+// testListWithoutSizes: a list may lack sizes. The files are there all the same, since a
+// lost upload is found by its name.
+func testListWithoutSizes(t *testing.T, r *run) {
+	f := r.mustUpload(t, r.listed())
+	r.remote.EditLists(simulator.WithoutSizes)
+	if files := r.mustList(t, ""); len(files) != 1 || files[0].ID != f.ID || files[0].Name != f.Name || files[0].Size != 0 {
+		t.Errorf("%+v is listed as %+v", f, files)
+	}
+}
+
+// testListWithOtherPurposes: a list may give a file another purpose than its upload had.
+// A list of all purposes has the file all the same.
+func testListWithOtherPurposes(t *testing.T, r *run) {
+	f := r.mustUpload(t, r.listed())
+	for _, purpose := range []string{"some_other", r.description.Purposes[len(r.description.Purposes)-1].Name} {
+		r.remote.EditLists(simulator.WithPurpose(purpose))
+		if files := r.mustList(t, ""); len(files) != 1 || files[0].ID != f.ID || files[0].Name != f.Name {
+			t.Errorf("with the purpose %s %+v is listed as %+v", purpose, f, files)
+		}
+	}
+}

@@ -23,6 +23,7 @@ type Remote interface {
 	Forget(id string) bool
 	Fail(simulator.Fault)
 	Clear()
+	EditLists(...simulator.ListEdit)
 	Hold(simulator.Point) *simulator.Gate
 	Requests(providers.Op) int
 	Uploads() int
@@ -104,6 +105,8 @@ func Run(t *testing.T, h Harness) {
 			"ListFails":                   testListFails,
 			"ListOfAPageThatRepeats":      testListRepeats,
 			"ListOfEachPurpose":           testListPurposes,
+			"ListWithoutSizes":            testListWithoutSizes,
+			"ListWithOtherPurposes":       testListWithOtherPurposes,
 			"OddIDs":                      testOddIDs,
 			"Retrieve":                    testRetrieve,
 			"Poll":                        testPoll,
