@@ -35,6 +35,8 @@ type depot struct {
 	// status is the status of new files; later is the status that Poll returns.
 	status, later providers.Status
 	laterCode     string // of the file that Poll returns
+	// edit changes the entries of lists. Optional.
+	edit func(*providers.RemoteFile)
 	// missing is the number of bytes that new files lack.
 	missing int64
 
@@ -195,6 +197,11 @@ func (d *depot) List(ctx context.Context, purpose string) iter.Seq2[providers.Re
 		}
 		d.mu.Lock()
 		files := slices.DeleteFunc(slices.Collect(maps.Values(d.files)), func(f providers.RemoteFile) bool { return d.isNew(f, d.unlisted) })
+		if d.edit != nil {
+			for i := range files {
+				d.edit(&files[i])
+			}
+		}
 		d.mu.Unlock()
 		for _, f := range files {
 			if (purpose == "" || f.Purpose == purpose) && !yield(f, nil) {
@@ -293,4 +300,11 @@ func (d *depot) listAll() map[string]providers.RemoteFile {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return maps.Clone(d.files)
+}
+
+// editLists changes the entries of later lists.
+func (d *depot) editLists(edit func(*providers.RemoteFile)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.edit = edit
 }

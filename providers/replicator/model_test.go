@@ -41,6 +41,7 @@ var (
 	gentle = []string{
 		"ensure", "ensure", "ensure", "begin", "remove", "report", "forget", "reconcile",
 		"lose replies", "refuse uploads", "break uploads", "slow", "slow", "deafen",
+		"others' files", "say full", "edit lists",
 	}
 	rough = []string{"kill", "stop", "refuse deletes", "lose delete replies"}
 )
@@ -82,6 +83,7 @@ type town struct {
 	gateways [2]*mortal
 	failures []string
 	vanished map[string]bool // ids of files that a foreign client removed
+	others   []string        // ids of the files of other clients and other casgates
 	asked    []chan struct{} // closed when background work has ended
 }
 
@@ -232,10 +234,25 @@ func (to *town) make(t *testing.T, m move) {
 		g.end()
 		to.gateways[m.gateway] = to.start(t)
 	case "forget":
-		if ids := to.depot.fileIDs(); len(ids) > 0 {
+		if ids := to.ourIDs(); len(ids) > 0 {
 			to.vanished[ids[m.blob%len(ids)]] = true
 			to.depot.forget(ids[m.blob%len(ids)])
 		}
+	case "others' files":
+		to.others = append(to.others,
+			to.depot.store("trace-4bf92f3577b34da6-1.json", "docs", []byte("foreign")).ID,
+			to.depot.store(providers.RemoteName("cas0123456789", "a.txt", q.Digest, ".txt", 1), "docs", []byte("another casgate's")).ID)
+	case "say full":
+		full := fail(providers.OpUpload, providers.KindQuota, "full", nil)
+		full.TooMany = true
+		to.depot.hook(times(2, providers.OpUpload, full), nil)
+	case "edit lists":
+		to.depot.editLists(func(f *providers.RemoteFile) {
+			f.Size = 0
+			if m.wait {
+				f.Purpose = "some_other"
+			}
+		})
 	case "reconcile":
 		_, _ = g.Reconcile(t.Context(), "depot", replicator.ReconcileOptions{Apply: m.wait})
 	case "lose replies":
@@ -259,6 +276,11 @@ func (to *town) make(t *testing.T, m move) {
 			to.depot.hook(nil, nap)
 		}
 	}
+}
+
+// ourIDs returns the ids of the files that the gateways made.
+func (to *town) ourIDs() []string {
+	return slices.DeleteFunc(to.depot.fileIDs(), func(id string) bool { return slices.Contains(to.others, id) })
 }
 
 func (to *town) ask(wait bool, f func()) {
@@ -300,8 +322,13 @@ func (to *town) inspect(t *testing.T) {
 		}
 	}
 	slices.Sort(named)
-	if ids := to.depot.fileIDs(); !slices.Equal(ids, named) {
+	if ids := to.ourIDs(); !slices.Equal(ids, named) {
 		to.fail("the provider has %v, and the ledger names %v", ids, named)
+	}
+	for _, id := range to.others {
+		if !slices.Contains(to.depot.fileIDs(), id) {
+			to.fail("another client's file %s is gone", id)
+		}
 	}
 	for _, d := range to.blobs {
 		c, _, err := to.gateways[1].Ensure(t.Context(), want(d))
