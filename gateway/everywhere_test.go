@@ -159,6 +159,10 @@ func TestDeleteEverywhereWithoutAKey(t *testing.T) {
 		if _, _, err := p.index.Change(t.Context(), ledger.Enter(wanted, "file_1")); err != nil {
 			t.Fatal(err)
 		}
+		// A delete of the copy alone finds it as well as the list does.
+		if a := s.do("DELETE", s.copyPath(file.Digest(), "kimi"), nil); a.StatusCode != 202 || !strings.Contains(string(a.body), "cas copies move-account kimi --from "+wanted.Account) {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
 		a := s.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil)
 		gone := decode[api.FileDeletedEverywhere](t, a)
 		if a.StatusCode != 202 || states(gone.Copies) != "kimi deleting" || gone.Copies[0].Error == nil || gone.Copies[0].Error.Hint == "" {

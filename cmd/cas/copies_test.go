@@ -186,6 +186,8 @@ func TestSyncPrintsInOrder(t *testing.T) {
 func TestDeleteIsSaidOnlyOnceItIsConfirmed(t *testing.T) {
 	failed := aCopy("deleting", "file_1")
 	failed.Error = &api.ProviderError{Kind: "transient", Status: 503, Message: "busy"}
+	noKey := aCopy("deleting", "file_1")
+	noKey.Error = &api.ProviderError{Kind: "auth", Code: "not_configured", Message: "there is no key", Hint: "configure it"}
 	name := wantedDigest.String() + " at kimi (file-extract)"
 	for title, tt := range map[string]struct {
 		copies []api.Copy
@@ -195,6 +197,7 @@ func TestDeleteIsSaidOnlyOnceItIsConfirmed(t *testing.T) {
 	}{
 		"confirmed":   {[]api.Copy{aCopy("deleted", "")}, exit.OK, name + " deleted\n", ""},
 		"being tried": {[]api.Copy{failed}, exit.UnderWay, "", "cas: " + name + ": kimi has not confirmed the delete yet (503 transient: busy); the gateway keeps trying\n"},
+		"no key":      {[]api.Copy{noKey}, exit.UnderWay, "", "there is no key); configure it; the gateway keeps trying\n"},
 		"one of both": {[]api.Copy{aCopy("deleting", "file_1"), aCopy("deleted", "")}, exit.Partly, name + " deleted\n", "has not confirmed the delete yet; the gateway"},
 	} {
 		o := runWith(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {

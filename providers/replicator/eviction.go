@@ -64,6 +64,9 @@ func (r *Replicator) pools(ctx context.Context, j job) (purpose, account pool, e
 // no room, it evicts nothing. The refusal is the provider's, or nil if nothing was sent
 // yet.
 func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Error) error {
+	if j.description.MaxFiles == 0 && j.description.MaxBytes == 0 && j.purpose.MaxFiles == 0 && j.purpose.MaxBytes == 0 {
+		return nil
+	}
 	for {
 		full, account, err := r.pools(ctx, j)
 		if err != nil {
