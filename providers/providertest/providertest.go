@@ -22,6 +22,8 @@ type Remote interface {
 	Put(simulator.RemoteFile) simulator.RemoteFile
 	Forget(id string) bool
 	Fail(simulator.Fault)
+	Delay(simulator.Lateness)
+	Deny(n int, d simulator.Denial)
 	Clear()
 	EditLists(...simulator.ListEdit)
 	Hold(simulator.Point) *simulator.Gate
@@ -100,6 +102,8 @@ func Run(t *testing.T, h Harness) {
 			"ContentCannotBeOpened":       testOpenFails,
 			"DeleteTwice":                 testDeleteTwice,
 			"DeleteAfterLostReply":        testDeleteAfterLostReply,
+			"DeleteThatDeletesNothing":    testDeniedDelete,
+			"FileIsSeenLate":              testLateFile,
 			"ListPages":                   testListPages,
 			"ListStopsEarly":              testListStops,
 			"ListFails":                   testListFails,

@@ -277,6 +277,13 @@ func (d *depot) count(op providers.Op) int {
 	return d.calls[op]
 }
 
+// change changes the depot under its lock.
+func (d *depot) change(f func(d *depot)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f(d)
+}
+
 // forget removes a file behind everybody's back.
 func (d *depot) forget(id string) {
 	d.mu.Lock()

@@ -38,7 +38,9 @@ func (w *world) wantFiles(t *testing.T, n int, ids ...string) {
 }
 
 // lostReply is the error of an upload whose reply got lost.
-func lostReply() *providers.Error { return fail(providers.OpUpload, providers.KindUnknown, "lost", nil) }
+func lostReply() *providers.Error {
+	return fail(providers.OpUpload, providers.KindUnknown, "lost", nil)
+}
 
 // A file whose reply was lost is listed late. It is adopted, and not uploaded again.
 func TestFileIsListedLate(t *testing.T) {

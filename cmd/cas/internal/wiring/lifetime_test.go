@@ -10,6 +10,30 @@ import (
 	"casgate/cmd/cas/internal/settings"
 )
 
+// TestSettlingSetting: CAS_<NAME>_SETTLING reaches all purposes, and a wrong one is an
+// error that names it.
+func TestSettlingSetting(t *testing.T) {
+	t.Setenv("CAS_DEEPSEEK_API_KEY", "sk-0123456789")
+	for text, want := range map[string][]time.Duration{
+		"": {5 * time.Minute, 5 * time.Minute, 20 * time.Second}, "1m30s": {90 * time.Second, 90 * time.Second, 90 * time.Second},
+	} {
+		t.Setenv("CAS_DEEPSEEK_SETTLING", text)
+		all, err := openAccounts(settings.Providers{}, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range all.open[0].adapter.Describe().Purposes {
+			if p.Settling() != want[i] {
+				t.Errorf("%q: %s settles in %v; want %v", text, p.Name, p.Settling(), want[i])
+			}
+		}
+	}
+	t.Setenv("CAS_DEEPSEEK_SETTLING", "soon")
+	if _, err := openAccounts(settings.Providers{}, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "CAS_DEEPSEEK_SETTLING") {
+		t.Errorf("got %v; want an error that names the setting", err)
+	}
+}
+
 // TestLifetimeSetting: CAS_<NAME>_LIFETIME reaches the adapter, and a wrong one is an
 // error that names it.
 func TestLifetimeSetting(t *testing.T) {
