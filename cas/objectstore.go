@@ -3,6 +3,7 @@ package cas
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // ObjectStore holds the bytes. Implementations are safe for concurrent use, by
@@ -34,6 +35,13 @@ type ObjectStore interface {
 	// Check returns an error if the store does not answer. It is cheap enough for health
 	// checks.
 	Check(ctx context.Context) error
+}
+
+// ObjectInfo describes an object in a listing.
+type ObjectInfo struct {
+	ObjectRef
+	Size       int64     // bytes
+	ModifiedAt time.Time // when it was written, by the store's clock
 }
 
 // Object is an open object, or a range of it.

@@ -37,7 +37,7 @@ func TestCachedIsAnIndex(t *testing.T) {
 		inner := openSQLite(t)
 		return eager{
 			blobs: newCached(t, inner, index.CacheOptions{}), cachedCopies: newCachedLedger(t, inner, index.LedgerOptions{}),
-			collections: inner, RetentionIndex: inner, TextIndex: inner, TokenStore: inner, KeyStore: inner, FileIndex: inner, Store: inner,
+			collections: inner, RetentionIndex: inner, OrphanIndex: inner, TextIndex: inner, TokenStore: inner, KeyStore: inner, FileIndex: inner, Store: inner,
 		}
 	})
 }
@@ -54,6 +54,7 @@ type eager struct {
 	*cachedCopies
 	collections
 	collector.RetentionIndex
+	collector.OrphanIndex
 	cas.TextIndex
 	indextest.TokenStore
 	indextest.KeyStore

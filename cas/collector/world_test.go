@@ -26,6 +26,7 @@ type index interface {
 	cas.Index
 	cas.TextIndex
 	collector.Index
+	collector.OrphanIndex
 	ledger.Store
 	Migrate(ctx context.Context) error
 	Close()
@@ -33,9 +34,10 @@ type index interface {
 
 // world is a store on real drivers, whose calls can fail.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	index   *faultyIndex
 	objects *castest.Faulty
+	lister  collector.Lister
 	store   *cas.Store
 	copies  *copies
 }
@@ -46,7 +48,7 @@ func setups(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Run("served", func(t *testing.T) { t.Parallel(); test(t, served(t)) })
 }
 
-func embedded(t *testing.T) *world {
+func embedded(t testing.TB) *world {
 	dir := t.TempDir()
 	objects, err := folderstore.Open(filepath.Join(dir, "objects"))
 	if err != nil {
@@ -63,7 +65,7 @@ func embedded(t *testing.T) *world {
 	return newWorld(t, x, objects)
 }
 
-func served(t *testing.T) *world {
+func served(t testing.TB) *world {
 	objects, err := s3store.New(s3test.NewBucket(t))
 	if err != nil {
 		t.Fatal(err)
@@ -76,9 +78,15 @@ func served(t *testing.T) *world {
 	return newWorld(t, x, objects)
 }
 
-func newWorld(t *testing.T, x index, objects cas.ObjectStore) *world {
+// objectStore is an object store that lists its objects.
+type objectStore interface {
+	cas.ObjectStore
+	collector.Lister
+}
+
+func newWorld(t testing.TB, x index, objects objectStore) *world {
 	t.Cleanup(x.Close)
-	w := &world{t: t, index: &faultyIndex{index: x}, objects: castest.NewFaulty(objects), copies: &copies{}}
+	w := &world{t: t, index: &faultyIndex{index: x}, objects: castest.NewFaulty(objects), lister: objects, copies: &copies{}}
 	var err error
 	if w.store, err = cas.NewStore(w.objects, x, cas.Options{SpoolDir: t.TempDir(), HotBlobSize: -1}); err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path"
 	"sync"
@@ -223,6 +224,43 @@ func (s *Store) Delete(ctx context.Context, ref cas.ObjectRef) error {
 		return storeError("fsync folder", ref, err)
 	}
 	return nil
+}
+
+// List returns all objects, in the order of their keys. Other disk files are left out. An
+// object that is written or removed meanwhile may be left out, too.
+func (s *Store) List(ctx context.Context) iter.Seq2[cas.ObjectInfo, error] {
+	return func(yield func(cas.ObjectInfo, error) bool) {
+		err := fs.WalkDir(s.root.FS(), "sha256", func(key string, d fs.DirEntry, err error) error {
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case errors.Is(err, fs.ErrNotExist):
+				return nil
+			case err != nil:
+				return fmt.Errorf("%w: list %s: %w", cas.ErrStoreUnavailable, key, err)
+			case d.IsDir():
+				return nil
+			}
+			ref, err := cas.ParseKey(key)
+			if err != nil {
+				return nil // not ours
+			}
+			info, err := d.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err != nil {
+				return storeError("list", ref, err)
+			}
+			if !yield(cas.ObjectInfo{ObjectRef: ref, Size: info.Size(), ModifiedAt: info.ModTime()}, nil) {
+				return fs.SkipAll
+			}
+			return nil
+		})
+		if err != nil {
+			yield(cas.ObjectInfo{}, err)
+		}
+	}
 }
 
 // Check implements cas.ObjectStore: the folder must exist and be writable.

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"mime"
 	"net"
 	"net/http"
@@ -259,6 +260,28 @@ func (s *Store) Delete(ctx context.Context, ref cas.ObjectRef) error {
 		}
 	}
 	return err
+}
+
+// List returns all objects, in the order of their keys. Other objects of the bucket are
+// left out. It takes a request for each thousand objects.
+func (s *Store) List(ctx context.Context) iter.Seq2[cas.ObjectInfo, error] {
+	return func(yield func(cas.ObjectInfo, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel() // ends the listing
+		for found := range s.client.Client.ListObjects(ctx, s.bucket, minio.ListObjectsOptions{Prefix: "sha256/", Recursive: true}) {
+			if found.Err != nil {
+				yield(cas.ObjectInfo{}, fmt.Errorf("%w: list bucket %q at %s: %w", cas.ErrStoreUnavailable, s.bucket, s.endpoint, found.Err))
+				return
+			}
+			ref, err := cas.ParseKey(found.Key)
+			if err != nil {
+				continue // not ours
+			}
+			if !yield(cas.ObjectInfo{ObjectRef: ref, Size: found.Size, ModifiedAt: found.LastModified}, nil) {
+				return
+			}
+		}
+	}
 }
 
 // Check implements cas.ObjectStore: the bucket must exist and be accessible.

@@ -29,12 +29,14 @@ type gcCmd struct {
 	settings.Collection
 	settings.Providers
 
-	Concurrency int  `name:"concurrency" default:"16" help:"How many objects to remove at the same time."`
-	DryRun      bool `name:"dry-run" help:"Remove nothing: count what would be removed, and list the largest blobs."`
-	Largest     int  `name:"largest" default:"10" help:"How many of the largest blobs --dry-run lists." placeholder:"N"`
-	Status      bool `name:"status" help:"Show the last collection, or the one that is running, and remove nothing."`
-	JSON        bool `name:"json" help:"Print the result as a JSON object."`
-	Quiet       bool `short:"q" help:"Print no progress, only the result and errors."`
+	Concurrency int           `name:"concurrency" default:"16" help:"How many objects to remove at the same time."`
+	Orphans     bool          `name:"orphans" help:"First look for objects that no row of the index names, such as those of uploads whose commit failed, by listing the whole store. They are removed after the grace period, too."`
+	OrphanAge   time.Duration `name:"orphan-age" default:"24h" help:"How old an object must be for --orphans: older than any upload can be under way between its object and its row."`
+	DryRun      bool          `name:"dry-run" help:"Remove nothing: count what would be removed, and list the largest blobs."`
+	Largest     int           `name:"largest" default:"10" help:"How many of the largest blobs --dry-run lists." placeholder:"N"`
+	Status      bool          `name:"status" help:"Show the last collection, or the one that is running, and remove nothing."`
+	JSON        bool          `name:"json" help:"Print the result as a JSON object."`
+	Quiet       bool          `short:"q" help:"Print no progress, only the result and errors."`
 }
 
 // Help returns the text that --help adds.
@@ -53,8 +55,8 @@ func (c *gcCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if c.Concurrency < 1 || c.Largest < 0 {
 		return exit.Usagef("--concurrency must be at least 1, and --largest can't be negative")
 	}
-	if c.DryRun && c.Status {
-		return exit.Usagef("--dry-run and --status exclude each other")
+	if c.DryRun && c.Status || c.Orphans && (c.DryRun || c.Status) {
+		return exit.Usagef("--dry-run, --status and --orphans exclude each other")
 	}
 	x, err := c.LocalIndex.Open(ctx)
 	if err != nil {
@@ -174,6 +176,11 @@ func (c *gcCmd) collect(ctx context.Context, x wiring.Index, shown *terminal.Pro
 	if err := objects.Check(ctx); err != nil {
 		return err
 	}
+	if c.Orphans {
+		if err := c.sweep(ctx, x, objects, shown); err != nil {
+			return err
+		}
+	}
 	log := zerolog.New(shown.Stderr()).Level(zerolog.WarnLevel)
 	copies, closeCopies, err := c.openCopies(x, objects, log)
 	if err != nil {
@@ -204,6 +211,21 @@ func (c *gcCmd) collect(ctx context.Context, x wiring.Index, shown *terminal.Pro
 	run, err := all.Collect(ctx)
 	counter.Done()
 	return c.report(run, err, shown.Stdout())
+}
+
+// sweep condemns objects that no row names.
+func (c *gcCmd) sweep(ctx context.Context, x wiring.Index, objects wiring.ObjectStore, shown *terminal.Progress) error {
+	var found atomic.Int64
+	counter := shown.Counting("looking", 0, func() string { return fmt.Sprintf("%d orphans", found.Load()) })
+	swept, err := collector.Sweep(ctx, collector.SweepOptions{
+		Lister: objects.Lister(), Index: x, Objects: objects, Age: c.OrphanAge,
+		Progress: func(s collector.Swept) { found.Store(s.Condemned + s.Stale); counter.Set(s.Objects) },
+	})
+	counter.Done()
+	if err == nil {
+		shown.Note("%d objects: %d without a row, %d of old generations removed", swept.Objects, swept.Condemned, swept.Stale)
+	}
+	return err
 }
 
 // openCopies opens what deletes the copies of collected blobs.

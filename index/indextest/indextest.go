@@ -51,6 +51,7 @@ type Index interface {
 	cas.Index
 	collector.Index
 	collector.RetentionIndex
+	collector.OrphanIndex
 	cas.TextIndex
 	TokenStore
 	KeyStore
@@ -84,6 +85,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"Collection", collectionTests},
 		{"Texts", textsTests},
 		{"Retention", retentionTests},
+		{"Orphans", orphansTests},
 		{"Missing", missingTests},
 		{"List", listTests},
 		{"Text", textTests},

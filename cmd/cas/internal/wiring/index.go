@@ -30,6 +30,7 @@ type Index interface {
 	cas.TextIndex
 	collector.Index
 	collector.RetentionIndex
+	collector.OrphanIndex
 	journal.Store
 	gateway.AccessIndex
 	ledger.Store

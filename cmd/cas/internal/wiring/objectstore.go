@@ -2,6 +2,7 @@ package wiring
 
 import (
 	"casgate/cas"
+	"casgate/cas/collector"
 	"casgate/cas/folderstore"
 	"casgate/cas/s3store"
 	"casgate/cmd/cas/internal/exit"
@@ -15,6 +16,14 @@ type ObjectStore struct {
 	S3     *s3store.Store     // if it is a bucket
 	Folder *folderstore.Store // if it is a folder
 	Text   string             // its name for logs
+}
+
+// Lister returns what lists the objects.
+func (s ObjectStore) Lister() collector.Lister {
+	if s.S3 != nil {
+		return s.S3
+	}
+	return s.Folder
 }
 
 // OpenObjectStore opens the object store that the settings choose. It sends nothing.
