@@ -98,9 +98,9 @@ func TestFileTurnsUpAfterAll(t *testing.T) {
 
 // An upload of which the provider did not get the whole content leaves nothing.
 func TestPartOfAnUploadLeavesNothing(t *testing.T) {
-	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+	inBubble(t, func(t *testing.T, w *world, _ *replicator.Replicator) {
 		partly := &partReader{depot: w.depot, failures: 1}
-		r = w.replicator(t, func(o *replicator.Options) { o.Providers = []providers.Guarded{partly} })
+		r := w.replicator(t, func(o *replicator.Options) { o.Providers = []providers.Guarded{partly} })
 		began := time.Now()
 		c := ensure(t, r, want(w.put(t, "some text", "a.txt")))
 		if took := time.Since(began); took > 2*time.Second || w.depot.count(providers.OpList) > 0 {
