@@ -10,8 +10,9 @@ import (
 // any number of goroutines and processes; castest is their conformance kit.
 //
 // Errors of the store itself wrap ErrStoreUnavailable, ErrNoSpace if the disk or bucket
-// is full, and ErrObjectMissing if there is no such object. When the context is done,
-// every call returns soon, with an error.
+// is full, and ErrObjectMissing if there is no such object. If the store works, but can't
+// read one object, the error wraps ErrObjectCorrupt. The errors of an *os.File are those
+// of package os. When the context is done, every call returns soon, with an error.
 type ObjectStore interface {
 	// Put writes the object ref from body and replaces an existing one. If it returns
 	// nil, the object is durable and complete. If body fails (its source broke off, or

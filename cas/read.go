@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"syscall"
 	"time"
 )
 
@@ -85,6 +87,8 @@ func (s *Store) Open(ctx context.Context, b Blob, offset, length int64) (*Conten
 	c := &Content{Blob: b, Length: length, Body: object.Body}
 	if whole && (b.State == StateSuspect || !s.memory.isVerified(b.Object())) {
 		c.Body = s.verified(object, b)
+	} else if _, isFile := object.Body.(*os.File); !isFile {
+		c.Body = &unverifiedBody{object.Body, s, b.Object()}
 	}
 	return c, nil
 }
@@ -127,9 +131,8 @@ func (s *Store) openSmall(ctx context.Context, b Blob, offset, length int64) (*C
 		body := NewVerifyingReader(object.Body, b.Digest, b.Size)
 		bytes = make([]byte, b.Size)
 		if err := readWhole(body, bytes); err != nil {
-			if errors.Is(err, ErrDigestMismatch) {
-				s.suspect(b.Object(), err)
-				return nil, fmt.Errorf("%w: %w", ErrObjectCorrupt, err)
+			if err = s.readError(b.Object(), err); errors.Is(err, ErrObjectCorrupt) {
+				return nil, err
 			}
 			return nil, fmt.Errorf("%w: reading %s: %w", ErrStoreUnavailable, b.Digest, err)
 		}
@@ -171,6 +174,10 @@ func (s *Store) openObject(ctx context.Context, b Blob, offset, length int64) (O
 			object.Body.Close()
 			return Object{}, b, fmt.Errorf("%w: %s changed its size from %d to %d bytes", ErrObjectCorrupt, b.Digest, stale.Size, b.Size)
 		}
+	}
+	if errors.Is(err, ErrObjectCorrupt) {
+		s.suspect(b.Object(), err)
+		return Object{}, b, err
 	}
 	if errors.Is(err, ErrRangeNotSatisfiable) || err == nil && object.Size != b.Size {
 		// The range is within the blob, so the object is too short.
@@ -241,12 +248,47 @@ func (v *verifiedBody) Read(p []byte) (int, error) {
 		return n, err
 	}
 	v.done = true
-	switch {
-	case err == io.EOF:
+	if err == io.EOF {
 		v.store.memory.setVerified(v.ref)
-	case errors.Is(err, ErrDigestMismatch):
-		v.store.suspect(v.ref, err)
-		err = fmt.Errorf("%w: %w", ErrObjectCorrupt, err)
+		return n, err
+	}
+	return n, v.store.readError(v.ref, err)
+}
+
+// unverifiedBody streams a part of an object, or an object that was verified lately. It
+// records damage that the object store reports.
+type unverifiedBody struct {
+	io.ReadCloser
+	store *Store
+	ref   ObjectRef
+}
+
+func (u *unverifiedBody) Read(p []byte) (int, error) {
+	n, err := u.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = u.store.readError(u.ref, err)
 	}
 	return n, err
+}
+
+// readError returns the error of a read. If it is damage of this object, readError marks
+// the blob suspect, and the result wraps ErrObjectCorrupt.
+func (s *Store) readError(ref ObjectRef, err error) error {
+	if errors.Is(err, ErrDigestMismatch) || s.isBadSector(err) {
+		err = fmt.Errorf("%w: %w", ErrObjectCorrupt, err)
+	}
+	if errors.Is(err, ErrObjectCorrupt) {
+		s.suspect(ref, err)
+	}
+	return err
+}
+
+// isBadSector reports whether a disk could not read a disk file, but works otherwise.
+func (s *Store) isBadSector(err error) bool {
+	if !errors.Is(err, syscall.EIO) && !errors.Is(err, syscall.EBADMSG) && !errors.Is(err, syscall.EUCLEAN) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), bookkeepingTimeout)
+	defer cancel()
+	return s.objects.Check(ctx) == nil
 }

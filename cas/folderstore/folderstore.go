@@ -128,7 +128,7 @@ func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingR
 	if err := s.makeDirs(path.Dir(key)); err != nil {
 		return storeError("make folder", ref, err)
 	}
-	if err := s.root.Rename(tmp, key); err != nil {
+	if err := s.replace(tmp, key); err != nil {
 		return storeError("rename", ref, err)
 	}
 	renamed = true
@@ -136,6 +136,18 @@ func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingR
 		return storeError("fsync folder", ref, err)
 	}
 	return nil
+}
+
+// replace renames a disk file. A directory in place of an object is damage, and goes.
+func (s *Store) replace(from, to string) error {
+	err := s.root.Rename(from, to)
+	if info, statErr := s.root.Lstat(to); err == nil || statErr != nil || !info.IsDir() {
+		return err
+	}
+	if err := s.root.RemoveAll(to); err != nil {
+		return err
+	}
+	return s.root.Rename(from, to)
 }
 
 // makeDirs creates dir and its parents, and makes each new folder durable in its parent.
@@ -177,12 +189,15 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 		return cas.Object{}, fmt.Errorf("%w: %s", cas.ErrObjectMissing, ref.Key())
 	}
 	if err != nil {
-		return cas.Object{}, storeError("open", ref, err)
+		return cas.Object{}, s.openError(ctx, ref, err)
 	}
 	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNotRegular
+	}
 	if err != nil {
 		f.Close()
-		return cas.Object{}, storeError("stat", ref, err)
+		return cas.Object{}, s.openError(ctx, ref, err)
 	}
 	size := info.Size()
 	if offset < 0 || offset > size || offset == size && size > 0 {
@@ -200,6 +215,17 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 		object.Body = section{io.LimitReader(f, length), f}
 	}
 	return object, nil
+}
+
+var errNotRegular = errors.New("it is not a regular disk file")
+
+// openError wraps the error of an open. If the folder works otherwise, the object itself
+// is damaged: a bad sector, a directory or a link in its place, lost permissions.
+func (s *Store) openError(ctx context.Context, ref cas.ObjectRef, err error) error {
+	if isExhausted := errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM); !isExhausted && s.Check(ctx) == nil {
+		return fmt.Errorf("%w: open %s: %w", cas.ErrObjectCorrupt, ref.Key(), err)
+	}
+	return storeError("open", ref, err)
 }
 
 // section is a part of a disk file that ends before the end of the disk file.

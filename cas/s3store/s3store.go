@@ -217,7 +217,7 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 	}
 	body, info, header, err := s.client.GetObject(ctx, s.bucket, ref.Key(), opts)
 	if err != nil {
-		return cas.Object{}, s.wrap("get", ref, err)
+		return cas.Object{}, s.openError(ctx, ref, err)
 	}
 	answered, err := answeredRange(header.Get("Content-Range"), info.Size)
 	if err == nil {
@@ -227,7 +227,7 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 		body.Close()
 		return cas.Object{}, fmt.Errorf("%w: get %s at %s: %w", cas.ErrStoreUnavailable, ref.Key(), s.endpoint, err)
 	}
-	part := &partOf{ReadCloser: &objectBody{body, s, ref}, skip: offset - answered.first, left: answered.last + 1 - offset}
+	part := &partOf{ReadCloser: &objectBody{body, s, ctx, ref, answered.first}, skip: offset - answered.first, left: answered.last + 1 - offset}
 	if length >= 0 {
 		part.left = min(part.left, length)
 	}
@@ -238,13 +238,16 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 type objectBody struct {
 	io.ReadCloser
 	store *Store
+	ctx   context.Context
 	ref   cas.ObjectRef
+	pos   int64 // in the object
 }
 
 func (b *objectBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	b.pos += int64(n)
 	if err != nil && err != io.EOF {
-		err = b.store.wrap("get", b.ref, err)
+		err = b.store.readError(b.ctx, b.ref, b.pos, err)
 	}
 	return n, err
 }

@@ -1,0 +1,98 @@
+package s3store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/minio/minio-go/v7"
+
+	"casgate/cas"
+)
+
+// A store has no error code for a damaged object. MinIO answers "503 SlowDownRead" or
+// "500 InternalError" when the bytes on its drive are wrong, and breaks the response off
+// if it finds that too late. An overloaded store and a broken network look the same. So
+// the Store compares: if the same object fails again while another object can be read,
+// the object is damaged.
+
+const (
+	// probeKey names the small object that is read for comparison.
+	probeKey  = "casgate-probe/readable"
+	probeText = "this object shows that the store can be read\n"
+	// codeUnreadable is MinIO's code for an object that it can't read from enough drives.
+	codeUnreadable = "SlowDownRead"
+)
+
+// openError wraps the error of a GET. minio-go has already repeated the request if that
+// can help.
+func (s *Store) openError(ctx context.Context, ref cas.ObjectRef, err error) error {
+	if isAboutObject(err) && s.isReadable(ctx) {
+		return s.corrupt(ref, err)
+	}
+	return s.wrap("get", ref, err)
+}
+
+// readError wraps the error of a response that broke off at a position.
+func (s *Store) readError(ctx context.Context, ref cas.ObjectRef, pos int64, err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) && s.breaksOffAt(ctx, ref, pos) && s.isReadable(ctx) {
+		return s.corrupt(ref, err)
+	}
+	return s.wrap("get", ref, err)
+}
+
+// corrupt returns the error for a damaged object.
+func (s *Store) corrupt(ref cas.ObjectRef, err error) error {
+	return fmt.Errorf("%w: get %s at %s: the store can't read this object, but can read another: %w", cas.ErrObjectCorrupt, ref.Key(), s.endpoint, err)
+}
+
+// isAboutObject reports whether a response's error may be about one object. "SlowDown"
+// and "ServiceUnavailable" are about the store's load.
+func isAboutObject(err error) bool {
+	response := minio.ToErrorResponse(err)
+	return response.Code == codeUnreadable || response.StatusCode == http.StatusInternalServerError
+}
+
+// breaksOffAt reports whether a new read from a position fails at its first byte too.
+func (s *Store) breaksOffAt(ctx context.Context, ref cas.ObjectRef, pos int64) bool {
+	var opts minio.GetObjectOptions
+	if pos > 0 {
+		if err := opts.SetRange(pos, 0); err != nil {
+			return false
+		}
+	}
+	body, _, _, err := s.client.GetObject(ctx, s.bucket, ref.Key(), opts)
+	if err != nil {
+		return isAboutObject(err)
+	}
+	defer body.Close()
+	var one [1]byte
+	_, err = io.ReadFull(body, one[:])
+	return errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// isReadable reports whether the store can read the probe. It writes the probe if there
+// is none.
+func (s *Store) isReadable(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	err := s.readProbe(ctx)
+	if minio.ToErrorResponse(err).Code != minio.NoSuchKey {
+		return err == nil
+	}
+	_, err = s.client.Client.PutObject(ctx, s.bucket, probeKey, strings.NewReader(probeText), int64(len(probeText)), putOptions(cas.DigestOf([]byte(probeText))))
+	return err == nil && s.readProbe(ctx) == nil
+}
+
+func (s *Store) readProbe(ctx context.Context) error {
+	body, _, _, err := s.client.GetObject(ctx, s.bucket, probeKey, minio.GetObjectOptions{})
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	_, err = io.Copy(io.Discard, body)
+	return err
+}
