@@ -35,7 +35,7 @@ import (
 const (
 	DefaultGrace       = 24 * time.Hour
 	DefaultInterval    = time.Minute
-	DefaultConcurrency = 4
+	DefaultConcurrency = 1
 	defaultLease       = time.Minute
 )
 
@@ -102,7 +102,8 @@ type Options struct {
 	Brake Brake
 	// Interval is the time between two collections of Run.
 	Interval time.Duration
-	// Concurrency is how many objects are removed at the same time.
+	// Concurrency is how many objects are removed at the same time. The default leaves
+	// the store to the requests of clients.
 	Concurrency int
 	// Rate limits the blobs removed per second; 0 means no limit.
 	Rate float64

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +17,7 @@ import (
 
 // retentionIndex is an index in memory that condemns what is not kept.
 type retentionIndex struct {
+	mu      sync.Mutex
 	since   time.Duration
 	gap     time.Duration
 	blobs   []cas.Digest
@@ -24,6 +27,8 @@ type retentionIndex struct {
 }
 
 func (x *retentionIndex) TouchBlobs(_ context.Context, ds []cas.Digest, _ time.Duration) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	x.touched = append(x.touched, ds...)
 	return x.fail
 }
@@ -42,6 +47,13 @@ func (x *retentionIndex) CondemnUnreferenced(_ context.Context, q collector.Rete
 	}
 	x.blobs = x.blobs[n:]
 	return page, nil
+}
+
+// seen returns what was touched.
+func (x *retentionIndex) seen() []cas.Digest {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Clone(x.touched)
 }
 
 // Nothing is condemned before uses have been recorded for the whole retention.
@@ -76,31 +88,38 @@ func TestRetentionRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		x := &retentionIndex{since: 1000 * time.Hour, blobs: []cas.Digest{{1}}}
-		var uses []cas.Digest
-		var condemned []cas.Digest
+		uses := make(chan []cas.Digest, 1)
+		var condemned atomic.Int64
 		r := collector.NewRetention(collector.RetentionOptions{
 			Index: x, Idle: 100 * time.Hour,
-			Uses:      func() []cas.Digest { used := uses; uses = nil; return used },
-			Condemned: func(d cas.Digest) { condemned = append(condemned, d) },
+			Uses: func() []cas.Digest {
+				select {
+				case used := <-uses:
+					return used
+				default:
+					return nil
+				}
+			},
+			Condemned: func(cas.Digest) { condemned.Add(1) },
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- r.Run(ctx) }()
-		uses = []cas.Digest{{2}}
+		uses <- []cas.Digest{{2}}
 		time.Sleep(31 * time.Second)
 		synctest.Wait()
-		if !slices.Equal(x.touched, []cas.Digest{{2}}) || len(condemned) != 0 {
-			t.Errorf("after half a minute %v are touched, and %v are condemned", x.touched, condemned)
+		if got := x.seen(); !slices.Equal(got, []cas.Digest{{2}}) || condemned.Load() != 0 {
+			t.Errorf("after half a minute %v are touched, and %d are condemned", got, condemned.Load())
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if !slices.Equal(condemned, []cas.Digest{{1}}) {
-			t.Errorf("after an hour %v are condemned", condemned)
+		if condemned.Load() != 1 {
+			t.Errorf("after an hour %d are condemned", condemned.Load())
 		}
-		uses = []cas.Digest{{3}}
+		uses <- []cas.Digest{{3}}
 		stop()
-		if err := <-ended; !errors.Is(err, context.Canceled) || !slices.Equal(x.touched, []cas.Digest{{2}, {3}}) {
-			t.Errorf("Run ended with %v; %v are touched", err, x.touched)
+		if err := <-ended; !errors.Is(err, context.Canceled) || !slices.Equal(x.seen(), []cas.Digest{{2}, {3}}) {
+			t.Errorf("Run ended with %v; %v are touched", err, x.seen())
 		}
 	})
 }
