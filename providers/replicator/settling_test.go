@@ -23,7 +23,7 @@ func inBubble(t *testing.T, test func(t *testing.T, w *world, r *replicator.Repl
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.depot.description.Purposes[0].SettlingSeconds = settling.Seconds()
-		r := w.replicator(t, func(o *replicator.Options) { o.PollInterval = time.Second })
+		r := w.replicator(t, func(o *replicator.Options) { o.PollInterval = 2 * time.Second })
 		run(t, r)
 		test(t, w, r)
 	})
@@ -49,7 +49,7 @@ func TestFileIsListedLate(t *testing.T) {
 		w.depot.hook(nil, times(1, providers.OpUpload, lostReply()))
 		c := ensure(t, r, want(w.put(t, "some text", "a.txt")))
 		w.wantFiles(t, 1, c.FileID)
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		w.wantFiles(t, 1, c.FileID)
 		if row := w.row(t, c.Key); len(row.Strays) > 0 {
 			t.Errorf("in the end the row is %+v", row)
@@ -71,7 +71,7 @@ func TestNothingTurnsUp(t *testing.T) {
 		if row := w.row(t, c.Key); len(row.Strays) != 1 {
 			t.Errorf("the first upload is forgotten: %+v", row)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		w.wantFiles(t, 2, c.FileID)
 		if row := w.row(t, c.Key); len(row.Strays) > 0 || row.State != ledger.StateReady {
 			t.Errorf("in the end the row is %+v", row)
@@ -91,7 +91,7 @@ func TestFileTurnsUpAfterAll(t *testing.T) {
 		if n := len(w.depot.fileIDs()); n != 2 {
 			t.Fatalf("%d files", n)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		w.wantFiles(t, 2, c.FileID)
 	})
 }
@@ -172,7 +172,7 @@ func TestDeleteAfterAKilledUpload(t *testing.T) {
 					t.Errorf("the delete was confirmed after %v", took)
 				}
 				w.wantFiles(t, 1)
-				time.Sleep(time.Hour)
+				time.Sleep(10 * time.Minute)
 				w.wantFiles(t, 1)
 			})
 		})
@@ -210,7 +210,7 @@ func TestDeleteDuringAnUpload(t *testing.T) {
 		}
 		c := <-late
 		w.wantFiles(t, 2, c.FileID)
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		w.wantFiles(t, 2, c.FileID)
 	})
 }
@@ -231,7 +231,7 @@ func TestDeleteEndsARequestInTheBackground(t *testing.T) {
 		if _, err := r.Remove(t.Context(), q); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		w.wantFiles(t, 1)
 		if _, err := r.Copy(t.Context(), q); !errors.Is(err, ledger.ErrNotFound) {
 			t.Errorf("the copy: %v", err)
@@ -340,7 +340,7 @@ func TestGivenUpFileIsDeletedLater(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 		w.wantFiles(t, 1, "file_1")
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		w.wantFiles(t, 1)
 	})
 }
