@@ -110,7 +110,7 @@ func TestSyncGivesUpWaitingAndSaysHowFarItIs(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	// What was to be tried again is so once.
-	if got := strings.Join(asked, " "); got != "retry=true respond-async" {
+	if got := strings.Join(asked, " "); got != "wait=20retry=true respond-async" {
 		t.Errorf("it asked %q", got)
 	}
 }
