@@ -165,6 +165,8 @@ func (r *Replicator) resume(ctx context.Context, p providers.Guarded, c ledger.C
 		wanted: ledger.Wanted{
 			Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: blob.Size,
 			OperationID: c.OperationID, Margin: margin(purpose.Lifetime()), Existing: true,
+			// A file of a copy that had failed has turned up.
+			Retry: c.State == ledger.StateFailed,
 		},
 	})
 	return err

@@ -344,3 +344,26 @@ func TestGivenUpFileIsDeletedLater(t *testing.T) {
 		w.wantFiles(t, 1)
 	})
 }
+
+// A copy failed, and then the file of its last attempt turns up: it is the copy's file.
+func TestFailedCopyIsMadeOfALateFile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.depot.description.Purposes[0].SettlingSeconds = settling.Seconds()
+		w.depot.unlisted = 15 * time.Second
+		r := w.replicator(t, func(o *replicator.Options) { o.PollInterval, o.MaxAttempts = time.Second, 1 })
+		run(t, r)
+		w.depot.hook(nil, times(1, providers.OpUpload, lostReply()))
+		q := want(w.put(t, "some text", "a.txt"))
+		if _, _, err := r.Ensure(t.Context(), q); err == nil {
+			t.Fatal("the attempt did not fail")
+		}
+		time.Sleep(time.Hour)
+		copies, err := w.ledger.Copies(t.Context(), q.Digest)
+		if err != nil || len(copies) != 1 || copies[0].State != ledger.StateReady {
+			t.Fatalf("%+v, %v", copies, err)
+		}
+		w.wantFiles(t, 1, copies[0].FileID)
+	})
+}

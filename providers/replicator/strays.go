@@ -105,8 +105,9 @@ func (r *Replicator) deleteGivenUp(p providers.Provider, c ledger.Copy) ledger.C
 }
 
 // sweep looks for the strays of a row on which no other work is due: it deletes them, or
-// forgets those that can't turn up any more.
-func (r *Replicator) sweep(ctx context.Context, p providers.Provider, c ledger.Copy) error {
+// forgets those that can't turn up any more. A copy that had failed is made of one that
+// turned up.
+func (r *Replicator) sweep(ctx context.Context, p providers.Guarded, c ledger.Copy) error {
 	began := time.Now()
 	about := p.Describe()
 	settling := about.SettlingOf(c.Purpose)
@@ -124,7 +125,11 @@ func (r *Replicator) sweep(ctx context.Context, p providers.Provider, c ledger.C
 			failure = err
 			break
 		}
-		if extra := strangers(c, found); len(extra) > 0 {
+		extra := strangers(c, found)
+		if c.State == ledger.StateFailed && newest(extra).ID != "" {
+			return r.resume(ctx, p, c)
+		}
+		if len(extra) > 0 {
 			row, done := r.noteLook(c, 0, giveUp(extra))
 			if !done {
 				return nil // a client works on the row, and looks itself
