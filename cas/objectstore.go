@@ -28,6 +28,10 @@ type ObjectStore interface {
 	// object. A length beyond the end is shortened. The caller closes the body.
 	Open(ctx context.Context, ref ObjectRef, offset, length int64) (Object, error)
 
+	// Stat looks at the object without reading it. Errors: ErrObjectMissing, and
+	// ErrObjectCorrupt if the store knows that it can't read the object.
+	Stat(ctx context.Context, ref ObjectRef) (ObjectStat, error)
+
 	// Delete removes the object. It returns nil if there is no such object. It gives up
 	// after a short time, since a store may block a delete behind a slow read, and a
 	// delete can be repeated.
@@ -43,6 +47,12 @@ type ObjectInfo struct {
 	ObjectRef
 	Size       int64     // bytes
 	ModifiedAt time.Time // when it was written, by the store's clock
+}
+
+// ObjectStat is what a store knows about an object without reading it.
+type ObjectStat struct {
+	Size   int64  // bytes
+	Digest Digest // of the bytes when they were written; zero if the store keeps none
 }
 
 // Object is an open object, or a range of it.

@@ -217,6 +217,30 @@ func (s *Store) touch(ctx context.Context, d Digest, size int64) (Blob, error) {
 	case row.State == StateLive && size >= 0 && row.Size != size:
 		return Blob{}, fmt.Errorf("%w: %s has %d bytes, but the client declared %d", ErrDigestMismatch, d, row.Size, size)
 	}
+	return s.look(ctx, row)
+}
+
+// look makes sure that the object of a live row is there, unless it was seen lately. If
+// the object is missing, or its size or checksum is wrong, look marks the blob suspect
+// and returns it so.
+func (s *Store) look(ctx context.Context, row Blob) (Blob, error) {
+	ref := row.Object()
+	if row.State != StateLive || s.memory.isSeen(ref) {
+		return row, nil
+	}
+	stat, err := s.objects.Stat(ctx, ref)
+	if err == nil && (stat.Size != row.Size || !stat.Digest.IsZero() && stat.Digest != row.Digest) {
+		err = fmt.Errorf("%w: %s has %d bytes and checksum %s, but should have %d", ErrObjectCorrupt, ref.Key(), stat.Size, stat.Digest, row.Size)
+	}
+	switch {
+	case err == nil:
+		s.memory.setSeen(ref)
+	case errors.Is(err, ErrObjectMissing) || errors.Is(err, ErrObjectCorrupt):
+		s.suspect(ref, err)
+		row.State = StateSuspect
+	default:
+		return Blob{}, err
+	}
 	return row, nil
 }
 
@@ -297,6 +321,9 @@ func (s *Store) commit(ctx context.Context, u Upload, target ObjectRef, size int
 		// next upload corrects it.
 		err = fmt.Errorf("%w: the index has %d bytes for %s, but it has %d; send it again", ErrObjectCorrupt, row.Size, target.Digest, size)
 		s.suspect(row.Object(), err)
+	}
+	if err == nil && row.State == StateLive && row.Object() == target {
+		s.memory.setSeen(target)
 	}
 	if err == nil && row.State == StateLive {
 		row = s.correctType(ctx, row, u, seen)

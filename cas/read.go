@@ -192,6 +192,9 @@ func (s *Store) openObject(ctx context.Context, b Blob, offset, length int64) (O
 		s.suspect(b.Object(), wrong)
 		return Object{}, b, wrong
 	}
+	if err == nil {
+		s.memory.setSeen(b.Object())
+	}
 	return object, b, err
 }
 
@@ -223,7 +226,7 @@ func (s *Store) forget(d Digest) {
 // suspect records that an object is missing or damaged. If that fails, suspect logs the
 // failure, and the next read finds the damage again.
 func (s *Store) suspect(ref ObjectRef, cause error) {
-	s.memory.forgetVerified(ref)
+	s.memory.forgetObject(ref)
 	s.log.Error().Err(cause).Str("digest", ref.Digest.String()).Str("object", ref.Key()).
 		Msg("object is missing or damaged; uploading the blob again repairs it")
 	ctx, cancel := context.WithTimeout(context.Background(), bookkeepingTimeout)

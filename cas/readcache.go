@@ -11,9 +11,10 @@ import (
 const (
 	defaultHotBlobSize = 256 << 10
 	defaultHotBytes    = 256 << 20
-	// verifiedEntries bounds how many verifications are remembered; one costs about
-	// 100 bytes.
-	verifiedEntries = 100_000
+	defaultSeenFor     = time.Hour
+	// objectEntries bounds how many facts of a kind about objects are remembered; one
+	// costs about 100 bytes.
+	objectEntries = 100_000
 )
 
 // memory is the cache of a Store: the bytes of small hot blobs, and the objects that
@@ -27,10 +28,12 @@ type memory struct {
 	verified    *ristretto.Cache[string, struct{}] // by object key
 	hits        atomic.Int64
 	misses      atomic.Int64
+	seenFor     time.Duration
+	seen        *ristretto.Cache[string, struct{}] // by object key
 }
 
 func newMemory(o Options) (*memory, error) {
-	m := &memory{hotBlobSize: cmp.Or(o.HotBlobSize, defaultHotBlobSize), verifiedFor: o.VerifiedFor}
+	m := &memory{hotBlobSize: cmp.Or(o.HotBlobSize, defaultHotBlobSize), verifiedFor: o.VerifiedFor, seenFor: cmp.Or(o.SeenFor, defaultSeenFor)}
 	hotBytes := cmp.Or(o.HotBytes, defaultHotBytes)
 	var err error
 	if m.hotBlobSize > 0 {
@@ -46,24 +49,33 @@ func newMemory(o Options) (*memory, error) {
 		}
 	}
 	if m.verifiedFor > 0 {
-		m.verified, err = ristretto.NewCache(&ristretto.Config[string, struct{}]{
-			NumCounters:        10 * verifiedEntries,
-			MaxCost:            verifiedEntries,
-			BufferItems:        64,
-			IgnoreInternalCost: true,
-		})
-		if err != nil {
-			m.close()
-			return nil, err
-		}
+		m.verified, err = newObjectCache[struct{}]()
+	}
+	if err == nil && m.seenFor > 0 {
+		m.seen, err = newObjectCache[struct{}]()
+	}
+	if err != nil {
+		m.close()
+		return nil, err
 	}
 	return m, nil
 }
 
-// close releases both caches; a nil cache's Close does nothing.
+// newObjectCache returns a cache of facts about objects.
+func newObjectCache[V any]() (*ristretto.Cache[string, V], error) {
+	return ristretto.NewCache(&ristretto.Config[string, V]{
+		NumCounters:        10 * objectEntries,
+		MaxCost:            objectEntries,
+		BufferItems:        64,
+		IgnoreInternalCost: true,
+	})
+}
+
+// close releases the caches; a nil cache's Close does nothing.
 func (m *memory) close() {
 	m.hot.Close()
 	m.verified.Close()
+	m.seen.Close()
 }
 
 // isSmall reports whether a blob of this size is kept in memory.
@@ -93,7 +105,20 @@ func (m *memory) setVerified(ref ObjectRef) {
 	m.verified.SetWithTTL(ref.Key(), struct{}{}, 1, m.verifiedFor)
 }
 
-func (m *memory) forgetVerified(ref ObjectRef) { m.verified.Del(ref.Key()) }
+// isSeen reports whether the object was written, read or looked at lately.
+func (m *memory) isSeen(ref ObjectRef) bool {
+	_, ok := m.seen.Get(ref.Key())
+	return ok
+}
+
+func (m *memory) setSeen(ref ObjectRef) { m.seen.SetWithTTL(ref.Key(), struct{}{}, 1, m.seenFor) }
+
+// forgetObject forgets all facts about an object.
+func (m *memory) forgetObject(ref ObjectRef) {
+	key := ref.Key()
+	m.verified.Del(key)
+	m.seen.Del(key)
+}
 
 // MemoryStats counts the reads of small blobs that memory answered (Hits), and the
 // others (Misses).

@@ -3,11 +3,16 @@ package cas
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 )
 
 // MaxBlobSize is the largest blob any store takes, in bytes: S3's limit for a
@@ -32,6 +37,10 @@ type Options struct {
 	// VerifiedFor is the time for which a verification by a full read is trusted; 0 means
 	// that every full read verifies.
 	VerifiedFor time.Duration
+	// SeenFor is the time for which an object that was written, read or looked at counts
+	// as present, so that an upload of its bytes is answered without a new look; 0 means
+	// one hour, and a negative value that every such upload looks.
+	SeenFor time.Duration
 	// RecordUses makes TakeUses return the blobs that were read.
 	RecordUses bool
 	// Log receives what no caller gets as an error: damage found, and failed bookkeeping.
@@ -102,10 +111,49 @@ func (s *Store) Confirm(ctx context.Context, d Digest) error {
 }
 
 // Missing returns the digests whose bytes an upload would have to bring, in the order
-// of ds.
+// of ds. It looks at the objects of the others, unless they were seen lately. Errors:
+// ErrIndexUnavailable, ErrStoreUnavailable.
 func (s *Store) Missing(ctx context.Context, ds []Digest) ([]Digest, error) {
-	return s.index.Missing(ctx, ds)
+	unknown, err := s.index.Missing(ctx, ds)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[Digest]bool, len(ds)) // whether the object is missing
+	for _, d := range ds {
+		known[d] = false
+	}
+	for _, d := range unknown {
+		delete(known, d)
+	}
+	var mu sync.Mutex
+	looks, ctx := errgroup.WithContext(ctx)
+	looks.SetLimit(parallelLooks)
+	for d := range maps.Clone(known) {
+		looks.Go(func() error {
+			b, err := s.index.Blob(ctx, d)
+			if err == nil {
+				b, err = s.look(ctx, b)
+			}
+			if err != nil && !errors.Is(err, ErrBlobNotFound) {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			known[d] = err != nil || b.State != StateLive
+			return nil
+		})
+	}
+	if err := looks.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(ds), func(d Digest) bool {
+		missing, isKnown := known[d]
+		return isKnown && !missing
+	}), nil
 }
+
+// parallelLooks limits the objects that one call of Missing looks at together.
+const parallelLooks = 16
 
 // List returns a page of blobs, oldest first.
 func (s *Store) List(ctx context.Context, q Query) ([]Blob, error) { return s.index.List(ctx, q) }

@@ -41,10 +41,11 @@ type parts struct {
 	shared bool
 	// outages cut the gateway off from its servers; nil where there are none.
 	storeOutage, indexOutage *outage
-	// damage changes the stored bytes of a blob; remove takes them away. Both act
-	// behind the gateway's back.
-	damage func(t *testing.T, d cas.Digest)
-	remove func(t *testing.T, d cas.Digest)
+	// damage changes one of the stored bytes of a blob, replace changes them all, and
+	// remove takes them away. All act behind the gateway's back.
+	damage  func(t *testing.T, d cas.Digest)
+	replace func(t *testing.T, d cas.Digest, b []byte)
+	remove  func(t *testing.T, d cas.Digest)
 	// sources are where the bytes of imported files lie.
 	sources []cas.Source
 	// adopt is called with each imported file whose bytes were stored. Optional.
@@ -121,21 +122,26 @@ func embedded(t *testing.T, dir string) *parts {
 	file := func(d cas.Digest) string {
 		return filepath.Join(dir, filepath.FromSlash(cas.ObjectRef{Digest: d}.Key()))
 	}
+	replace := func(t *testing.T, d cas.Digest, b []byte) {
+		err := os.Chmod(file(d), 0o644)
+		if err == nil {
+			err = os.WriteFile(file(d), b, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	return &parts{
 		objects: objects,
 		index:   x,
+		replace: replace,
 		damage: func(t *testing.T, d cas.Digest) {
 			b, err := os.ReadFile(file(d))
-			if err == nil {
-				b[len(b)/2] ^= 1
-				err = os.Chmod(file(d), 0o644)
-			}
-			if err == nil {
-				err = os.WriteFile(file(d), b, 0o644)
-			}
 			if err != nil {
 				t.Fatal(err)
 			}
+			b[len(b)/2] ^= 1
+			replace(t, d, b)
 		},
 		remove: func(t *testing.T, d cas.Digest) {
 			if err := os.Remove(file(d)); err != nil {
@@ -168,8 +174,13 @@ func served(t *testing.T) *parts {
 		t.Fatal(err)
 	}
 	t.Cleanup(x.Close)
+	replace := func(t *testing.T, d cas.Digest, b []byte) {
+		if _, err := behind.PutObject(t.Context(), o.Bucket, cas.ObjectRef{Digest: d}.Key(), bytes.NewReader(b), int64(len(b)), putOptions); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return &parts{
-		objects: objects, index: x, shared: true,
+		objects: objects, index: x, shared: true, replace: replace,
 		storeOutage: storeOutage, indexOutage: indexOutage,
 		damage: func(t *testing.T, d cas.Digest) {
 			ref := cas.ObjectRef{Digest: d}
@@ -182,9 +193,7 @@ func served(t *testing.T) *parts {
 				t.Fatal(err)
 			}
 			b[len(b)/2] ^= 1
-			if _, err := behind.PutObject(t.Context(), o.Bucket, ref.Key(), bytes.NewReader(b), int64(len(b)), putOptions); err != nil {
-				t.Fatal(err)
-			}
+			replace(t, d, b)
 		},
 		remove: func(t *testing.T, d cas.Digest) {
 			if err := behind.RemoveObject(t.Context(), o.Bucket, cas.ObjectRef{Digest: d}.Key(), removeOptions); err != nil {

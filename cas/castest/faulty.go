@@ -14,6 +14,7 @@ type Op string
 const (
 	OpPut    Op = "put"
 	OpOpen   Op = "open"
+	OpStat   Op = "stat"
 	OpDelete Op = "delete"
 	OpCheck  Op = "check"
 )
@@ -74,6 +75,14 @@ func (f *Faulty) Open(ctx context.Context, ref cas.ObjectRef, offset, length int
 		return cas.Object{}, fault.Err
 	}
 	return f.ObjectStore.Open(ctx, ref, offset, length)
+}
+
+// Stat implements cas.ObjectStore.
+func (f *Faulty) Stat(ctx context.Context, ref cas.ObjectRef) (cas.ObjectStat, error) {
+	if fault := f.ask(OpStat, ref); fault.Err != nil {
+		return cas.ObjectStat{}, fault.Err
+	}
+	return f.ObjectStore.Stat(ctx, ref)
 }
 
 // Delete implements cas.ObjectStore.

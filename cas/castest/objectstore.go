@@ -41,6 +41,7 @@ func RunObjectStore(t *testing.T, newStore func(t *testing.T) cas.ObjectStore) {
 		{"ParallelPutsOfOneObject", testParallelSame},
 		{"ParallelPutsOfMany", testParallelMany},
 		{"OpenBodySurvivesDelete", testReadDuringDelete},
+		{"Stat", testStat},
 		{"Check", testCheck},
 	}
 	for _, tt := range tests {
@@ -338,6 +339,26 @@ func testReadDuringDelete(t *testing.T, s cas.ObjectStore) {
 	o.Body.Close()
 	if err := <-deleted; err != nil {
 		t.Logf("a delete beside a slow read: %v (allowed: it is repeated)", err)
+	}
+}
+
+func testStat(t *testing.T, s cas.ObjectStore) {
+	for _, n := range []int{0, 1000, 2 << 20} {
+		b := RandomBytes(n)
+		ref := refOf(b)
+		if _, err := s.Stat(t.Context(), ref); n > 0 && !errors.Is(err, cas.ErrObjectMissing) {
+			t.Errorf("before the put: %v", err)
+		}
+		mustPut(t, s, b)
+		info, err := s.Stat(t.Context(), ref)
+		if err != nil || info.Size != int64(n) || !info.Digest.IsZero() && info.Digest != ref.Digest {
+			t.Errorf("%d bytes: size %d, digest %s, error %v", n, info.Size, info.Digest, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Stat(ctx, mustPut(t, s, RandomBytes(10))); err == nil || errors.Is(err, cas.ErrObjectMissing) {
+		t.Errorf("with a cancelled context: %v", err)
 	}
 }
 

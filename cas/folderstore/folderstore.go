@@ -217,6 +217,24 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 	return object, nil
 }
 
+// Stat implements cas.ObjectStore. A folder keeps no digests.
+func (s *Store) Stat(ctx context.Context, ref cas.ObjectRef) (cas.ObjectStat, error) {
+	if err := ctx.Err(); err != nil {
+		return cas.ObjectStat{}, err
+	}
+	info, err := s.root.Lstat(ref.Key())
+	if errors.Is(err, fs.ErrNotExist) {
+		return cas.ObjectStat{}, fmt.Errorf("%w: %s", cas.ErrObjectMissing, ref.Key())
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNotRegular
+	}
+	if err != nil {
+		return cas.ObjectStat{}, s.openError(ctx, ref, err)
+	}
+	return cas.ObjectStat{Size: info.Size()}, nil
+}
+
 var errNotRegular = errors.New("it is not a regular disk file")
 
 // openError wraps the error of an open. If the folder works otherwise, the object itself

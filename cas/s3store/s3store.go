@@ -234,6 +234,29 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 	return cas.Object{Body: part, Size: answered.size}, nil
 }
 
+// Stat implements cas.ObjectStore with a HEAD. The digest is the checksum that the store
+// keeps.
+func (s *Store) Stat(ctx context.Context, ref cas.ObjectRef) (cas.ObjectStat, error) {
+	info, err := s.client.StatObject(ctx, s.bucket, ref.Key(), minio.StatObjectOptions{Checksum: true})
+	if minio.ToErrorResponse(err).StatusCode >= http.StatusInternalServerError {
+		// The answer to a HEAD has no error code. That to a GET has.
+		object, err := s.Open(ctx, ref, 0, -1)
+		if err != nil {
+			return cas.ObjectStat{}, err
+		}
+		object.Body.Close()
+		return cas.ObjectStat{Size: object.Size}, nil
+	}
+	if err != nil {
+		return cas.ObjectStat{}, s.wrap("head", ref, err)
+	}
+	stat := cas.ObjectStat{Size: info.Size}
+	if sum, err := base64.StdEncoding.DecodeString(info.ChecksumSHA256); err == nil && len(sum) == len(stat.Digest) {
+		copy(stat.Digest[:], sum)
+	}
+	return stat, nil
+}
+
 // objectBody wraps the errors of a read while the object streams in.
 type objectBody struct {
 	io.ReadCloser

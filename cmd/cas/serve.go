@@ -55,6 +55,7 @@ type serveCmd struct {
 	HotBytes    settings.ByteSize `name:"hot-bytes" env:"CAS_HOT_BYTES" default:"256MiB" help:"Memory for small blobs that are read often. 0: none." placeholder:"SIZE"`
 	HotBlobSize settings.ByteSize `name:"hot-blob-size" env:"CAS_HOT_BLOB_SIZE" default:"256KiB" help:"Largest blob kept in memory." placeholder:"SIZE"`
 	VerifiedFor time.Duration     `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long a verified object is read without verifying it again. 0: verify every full read."`
+	SeenFor     time.Duration     `name:"seen-for" env:"CAS_SEEN_FOR" default:"1h" help:"How long an object that was written, read or looked at counts as present. After that, an upload of its bytes looks again. 0: look at every upload."`
 
 	LogLevel  string `name:"log-level" env:"CAS_LOG_LEVEL" default:"info" enum:"trace,debug,info,warn,error" help:"trace, debug, info, warn or error."`
 	LogFormat string `name:"log-format" env:"CAS_LOG_FORMAT" default:"" enum:",console,json" help:"console or json; console on a terminal, else json."`
@@ -161,6 +162,7 @@ func (c *serveCmd) newStore(objects cas.ObjectStore, x cas.Index, log zerolog.Lo
 		HotBlobSize: hotBlobSize,
 		HotBytes:    int64(c.HotBytes),
 		VerifiedFor: c.VerifiedFor,
+		SeenFor:     cmp.Or(c.SeenFor, -1),
 		RecordUses:  c.RetainUnreferenced > 0,
 		Log:         log,
 	})

@@ -1,0 +1,80 @@
+package gateway_test
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+	"testing"
+
+	"casgate/cas"
+	"casgate/cas/castest"
+	"casgate/gateway/api"
+)
+
+// A gateway that has not seen an object lately looks at it before it answers that the
+// blob exists.
+func TestUploadOfABlobWithoutItsObject(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		writer := start(t, p, nil)
+		harm := map[string]func(*testing.T, cas.Digest){
+			"missing":   p.remove,
+			"truncated": func(t *testing.T, d cas.Digest) { p.replace(t, d, []byte("short")) },
+		}
+		upload := map[string]func(s *server, d cas.Digest, b []byte) answer{
+			"PUT":  func(s *server, d cas.Digest, b []byte) answer { return s.do("PUT", s.path(d), bytes.NewReader(b)) },
+			"POST": func(s *server, _ cas.Digest, b []byte) answer { return s.do("POST", "/v1/blobs", bytes.NewReader(b)) },
+		}
+		for how, damage := range harm {
+			for method, send := range upload {
+				for _, n := range []int{1000, 2 << 20} {
+					b := random(n)
+					d := writer.put(b)
+					damage(t, d)
+					s := start(t, p, nil) // has not seen the object
+					if a := send(s, d, b); a.StatusCode != http.StatusCreated {
+						t.Errorf("%s of %d bytes with the object %s: %d %s", method, n, how, a.StatusCode, a.body)
+					}
+					s.wantBlob(b)
+				}
+			}
+			whole, b := random(1000), random(1000)
+			writer.put(whole)
+			damage(t, writer.put(b))
+			s := start(t, p, nil)
+			ask := `{"digests":["` + cas.DigestOf(b).String() + `","` + cas.DigestOf(whole).String() + `"]}`
+			got := decode[api.Missing](t, s.do("POST", "/v1/blobs/find-missing", strings.NewReader(ask), "Content-Type", "application/json")).Missing
+			if len(got) != 1 || got[0] != cas.DigestOf(b) {
+				t.Errorf("with the object %s, find-missing finds %v, want only %s", how, got, cas.DigestOf(b))
+			}
+		}
+	})
+}
+
+// An object that was seen lately is not looked at.
+func TestSeenObjectIsNotLookedAt(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		faulty := castest.NewFaulty(p.objects)
+		p.objects = faulty
+		b := random(1000)
+		start(t, p, nil).put(b)
+		looks := make(chan struct{}, 1000)
+		faulty.SetHook(func(op castest.Op, _ cas.ObjectRef) castest.Fault {
+			if op == castest.OpStat {
+				looks <- struct{}{}
+			}
+			return castest.Fault{}
+		})
+		s := start(t, p, nil)
+		put := func() int {
+			before := len(looks)
+			if a := s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)); a.StatusCode != http.StatusOK {
+				t.Fatalf("%d %s", a.StatusCode, a.body)
+			}
+			return len(looks) - before
+		}
+		if n := put(); n != 1 {
+			t.Errorf("the first upload looked %d times, want once", n)
+		}
+		eventually(t, "an upload without a look", func() bool { return put() == 0 })
+	})
+}
