@@ -62,4 +62,7 @@ type Object struct {
 	Body io.ReadCloser
 	// Size is the size of the whole object in bytes.
 	Size int64
+	// Version names this version of the object: a write of other bytes gives it another
+	// one. Empty means that the store has no versions.
+	Version string
 }

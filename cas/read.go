@@ -48,6 +48,12 @@ type Content struct {
 	Body io.ReadCloser
 }
 
+// Verifies reports whether a read of Body checks the digest.
+func (c *Content) Verifies() bool {
+	_, ok := c.Body.(*verifiedBody)
+	return ok
+}
+
 // Close releases the content.
 func (c *Content) Close() error {
 	if c.Body == nil {
@@ -85,7 +91,7 @@ func (s *Store) Open(ctx context.Context, b Blob, offset, length int64) (*Conten
 		return nil, err
 	}
 	c := &Content{Blob: b, Length: length, Body: object.Body}
-	if whole && (b.State == StateSuspect || !s.memory.isVerified(b.Object())) {
+	if whole && (b.State == StateSuspect || !s.memory.isVerified(b.Object(), object.Version)) {
 		c.Body = s.verified(object, b)
 	} else if _, isFile := object.Body.(*os.File); !isFile {
 		c.Body = &unverifiedBody{object.Body, s, b.Object()}
@@ -114,6 +120,7 @@ func (s *Store) verified(object Object, b Blob) io.ReadCloser {
 		Closer:          object.Body,
 		store:           s,
 		ref:             b.Object(),
+		version:         object.Version,
 	}
 }
 
@@ -242,7 +249,9 @@ type verifiedBody struct {
 	io.Closer
 	store *Store
 	ref   ObjectRef
-	done  bool
+	// version is the object's.
+	version string
+	done    bool
 }
 
 func (v *verifiedBody) Read(p []byte) (int, error) {
@@ -252,7 +261,7 @@ func (v *verifiedBody) Read(p []byte) (int, error) {
 	}
 	v.done = true
 	if err == io.EOF {
-		v.store.memory.setVerified(v.ref)
+		v.store.memory.setVerified(v.ref, v.version)
 		return n, err
 	}
 	return n, v.store.readError(v.ref, err)
@@ -286,9 +295,12 @@ func (s *Store) readError(ref ObjectRef, err error) error {
 	return err
 }
 
+// damagedFileSystem is Linux's EUCLEAN. Package syscall doesn't have it everywhere.
+const damagedFileSystem = syscall.Errno(117)
+
 // isBadSector reports whether a disk could not read a disk file, but works otherwise.
 func (s *Store) isBadSector(err error) bool {
-	if !errors.Is(err, syscall.EIO) && !errors.Is(err, syscall.EBADMSG) && !errors.Is(err, syscall.EUCLEAN) {
+	if !errors.Is(err, syscall.EIO) && !errors.Is(err, syscall.EBADMSG) && !errors.Is(err, damagedFileSystem) {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), bookkeepingTimeout)

@@ -24,8 +24,8 @@ const (
 type memory struct {
 	hotBlobSize int64
 	verifiedFor time.Duration
-	hot         *ristretto.Cache[string, []byte]   // by digest
-	verified    *ristretto.Cache[string, struct{}] // by object key
+	hot         *ristretto.Cache[string, []byte] // by digest
+	verified    *ristretto.Cache[string, string] // the object's version, by its key
 	hits        atomic.Int64
 	misses      atomic.Int64
 	seenFor     time.Duration
@@ -49,7 +49,7 @@ func newMemory(o Options) (*memory, error) {
 		}
 	}
 	if m.verifiedFor > 0 {
-		m.verified, err = newObjectCache[struct{}]()
+		m.verified, err = newObjectCache[string]()
 	}
 	if err == nil && m.seenFor > 0 {
 		m.seen, err = newObjectCache[struct{}]()
@@ -95,14 +95,17 @@ func (m *memory) bytes(d Digest) ([]byte, bool) {
 // keep caches verified bytes. The cache may drop them.
 func (m *memory) keep(d Digest, b []byte) { m.hot.Set(string(d[:]), b, 0) }
 
-// isVerified reports whether the object was verified lately.
-func (m *memory) isVerified(ref ObjectRef) bool {
-	_, ok := m.verified.Get(ref.Key())
-	return ok
+// isVerified reports whether this version of the object was verified lately.
+func (m *memory) isVerified(ref ObjectRef, version string) bool {
+	if version == "" {
+		return false
+	}
+	verified, ok := m.verified.Get(ref.Key())
+	return ok && verified == version
 }
 
-func (m *memory) setVerified(ref ObjectRef) {
-	m.verified.SetWithTTL(ref.Key(), struct{}{}, 1, m.verifiedFor)
+func (m *memory) setVerified(ref ObjectRef, version string) {
+	m.verified.SetWithTTL(ref.Key(), version, 1, m.verifiedFor)
 }
 
 // isSeen reports whether the object was written, read or looked at lately.

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -77,4 +78,44 @@ func TestSeenObjectIsNotLookedAt(t *testing.T) {
 		}
 		eventually(t, "an upload without a look", func() bool { return put() == 0 })
 	})
+}
+
+// A verification counts for the object that was read, not for one that takes its place.
+func TestVerificationEndsWithItsObject(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, func(_ *gatewayOptions, o *cas.Options) { o.HotBlobSize = -1 })
+		b, other := random(1<<20), random(1<<20)
+		d := s.put(b)
+		s.wantBlob(b)
+		eventually(t, "a read without verification", func() bool { return isUnverified(t, s, d) })
+		p.replace(t, d, other)
+		if a, err := s.try("GET", s.path(d), nil); err == nil && len(a.body) == len(b) {
+			t.Errorf("a replaced object came as %d, complete", a.StatusCode)
+		}
+		if meta := decode[api.BlobMeta](t, s.do("GET", s.path(d)+"/meta", nil)); meta.State != cas.StateSuspect {
+			t.Errorf("the blob is %s", meta.State)
+		}
+		// The same bytes written again are another version; it is verified, and right.
+		s.put(b)
+		s.wantBlob(b)
+		eventually(t, "a read without verification", func() bool { return isUnverified(t, s, d) })
+	})
+}
+
+// isUnverified reports whether a read of the whole blob trusts an earlier verification.
+func isUnverified(t *testing.T, s *server, d cas.Digest) bool {
+	t.Helper()
+	blob, err := s.store.Blob(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := s.store.Open(t.Context(), blob, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer content.Close()
+	if _, err := io.Copy(io.Discard, content.Body); err != nil {
+		t.Fatal(err)
+	}
+	return !content.Verifies()
 }

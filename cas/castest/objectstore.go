@@ -42,6 +42,7 @@ func RunObjectStore(t *testing.T, newStore func(t *testing.T) cas.ObjectStore) {
 		{"ParallelPutsOfMany", testParallelMany},
 		{"OpenBodySurvivesDelete", testReadDuringDelete},
 		{"Stat", testStat},
+		{"Versions", testVersions},
 		{"Check", testCheck},
 	}
 	for _, tt := range tests {
@@ -339,6 +340,39 @@ func testReadDuringDelete(t *testing.T, s cas.ObjectStore) {
 	o.Body.Close()
 	if err := <-deleted; err != nil {
 		t.Logf("a delete beside a slow read: %v (allowed: it is repeated)", err)
+	}
+}
+
+// testVersions: a version is the same at each read, whole or in part, until the next
+// write.
+func testVersions(t *testing.T, s cas.ObjectStore) {
+	b := RandomBytes(1000)
+	ref := mustPut(t, s, b)
+	version := func(offset, length int64) string {
+		o, err := s.Open(t.Context(), ref, offset, length)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Body.Close()
+		return o.Version
+	}
+	first := version(0, -1)
+	if first == "" {
+		t.Fatal("the object has no version")
+	}
+	for range 2 {
+		if whole, part := version(0, -1), version(10, 20); whole != first || part != first {
+			t.Errorf("versions %q and %q of one write, want %q", whole, part, first)
+		}
+	}
+	other := mustPut(t, s, RandomBytes(1000))
+	o, err := s.Open(t.Context(), other, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Body.Close()
+	if o.Version == first {
+		t.Errorf("two objects have version %q", first)
 	}
 }
 

@@ -210,7 +210,7 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 			return cas.Object{}, storeError("seek", ref, err)
 		}
 	}
-	object := cas.Object{Body: f, Size: size}
+	object := cas.Object{Body: f, Size: size, Version: version(info)}
 	if length >= 0 && offset+length < size {
 		object.Body = section{io.LimitReader(f, length), f}
 	}

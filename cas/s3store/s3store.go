@@ -231,7 +231,13 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 	if length >= 0 {
 		part.left = min(part.left, length)
 	}
-	return cas.Object{Body: part, Size: answered.size}, nil
+	return cas.Object{Body: part, Size: answered.size, Version: version(info)}, nil
+}
+
+// version returns an object's version. A store without a version id has the ETag, which
+// is the same for the same bytes, and the time of the write, in seconds.
+func version(info minio.ObjectInfo) string {
+	return fmt.Sprintf("%s %s %d", info.VersionID, info.ETag, info.LastModified.UnixNano())
 }
 
 // Stat implements cas.ObjectStore with a HEAD. The digest is the checksum that the store

@@ -1,0 +1,17 @@
+package folderstore
+
+import (
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// identity returns a disk file's inode and the time of its last change, which no program
+// can set, unlike the time of the last write.
+func identity(info fs.FileInfo) string {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("%d %d %d.%d", stat.Dev, stat.Ino, stat.Ctim.Sec, stat.Ctim.Nsec)
+}
