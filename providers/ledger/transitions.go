@@ -92,6 +92,9 @@ type Wanted struct {
 	// Existing: the caller has seen the copy. A copy that was deleted since is not made
 	// again.
 	Existing bool
+	// AfterDelete is the operation of the delete that the caller has waited for. If a later
+	// one has deleted the copy, it is not made again. Empty: the caller has seen none.
+	AfterDelete string
 }
 
 // check returns an error if the row of w can't be stored.
@@ -113,7 +116,7 @@ func (w Wanted) transition(verb string, invalid error, apply func(c *Copy, now t
 // claimable reports whether the row may be claimed for w:
 //
 //	no row, StateEvicted                  always
-//	StateDeleted                          unless w.Existing
+//	StateDeleted                          unless w.Existing, or another delete than w.AfterDelete came
 //	StatePending, StateFailed, StateLost  if it is due, or w.Retry
 //	StateUploading, StateProcessing       if no lease runs
 //	StateUnverified                       if no lease runs
@@ -126,7 +129,7 @@ func (w Wanted) claimable(c *Copy, now time.Time) bool {
 	case "", StateEvicted:
 		return true
 	case StateDeleted:
-		return !w.Existing
+		return !w.Existing && (w.AfterDelete == "" || w.AfterDelete == c.OperationID)
 	case StatePending, StateFailed, StateLost:
 		return w.Retry || hasPassed(c.NextAttemptAt, now)
 	case StateUploading, StateProcessing, StateUnverified:
@@ -370,6 +373,22 @@ func Delete(k Key, operationID string, lease time.Duration) Transition {
 		if operationID != "" {
 			c.OperationID = operationID
 		}
+		return Changed, nil
+	}}
+}
+
+// RepeatDelete makes a delete that is under way that of another operation: of a later
+// request to delete the copy.
+func RepeatDelete(k Key, operationID string) Transition {
+	invalid := checkTexts("operation", operationID)
+	return Transition{Key: k, Verb: "repeat the delete of", invalid: invalid, apply: func(c *Copy, _ time.Time) (Outcome, error) {
+		if c.State != StateDeleting || operationID == "" {
+			return Refused, nil
+		}
+		if c.OperationID == operationID && !c.Evicting {
+			return Repeated, nil
+		}
+		c.OperationID, c.Evicting = operationID, false
 		return Changed, nil
 	}}
 }

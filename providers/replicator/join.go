@@ -20,7 +20,10 @@ func (r *Replicator) join(ctx context.Context, j job) (ledger.Copy, bool, error)
 	for {
 		result, err := r.joinFlight(ctx, j)
 		askedBefore := j.wanted.Existing || !j.asked.After(result.alive)
-		if !errors.Is(err, providers.ErrCopyDeleted) || askedBefore {
+		switch {
+		case errors.Is(err, errAbandoned): // by other callers, before this one came
+		case errors.Is(err, providers.ErrCopyDeleted) && !askedBefore:
+		default:
 			return result.copy, result.made, err
 		}
 	}
@@ -30,6 +33,8 @@ func (r *Replicator) join(ctx context.Context, j job) (ledger.Copy, bool, error)
 func (r *Replicator) joinFlight(ctx context.Context, j job) (copyResult, error) {
 	key := j.wanted.Key
 	flight := fmt.Sprintf("%x %s %s %q %q %t", key.Digest[:], key.Provider, key.Account, key.Purpose, key.Extension, j.wanted.Retry)
+	others := r.callers.enter(flight)
+	defer r.callers.leave(flight, others)
 	r.requesters.add(j.request, true)
 	var leads bool // set by the caller whose function runs, before it sends the result
 	done := r.flights.DoChan(flight, func() (any, error) {
@@ -39,7 +44,7 @@ func (r *Replicator) joinFlight(ctx context.Context, j job) (copyResult, error) 
 			return nil, err
 		}
 		defer end()
-		return r.makeOrWait(r.working, j)
+		return r.makeOrWait(r.working, j, others.gone)
 	})
 	take := func(result singleflight.Result) (copyResult, error) {
 		r.requesters.remove(j.wanted.OperationID)

@@ -14,7 +14,8 @@ import (
 type copyResult struct {
 	copy ledger.Copy
 	made bool // this process has just made it
-	// alive is when this process last saw that the copy was not deleted.
+	// alive is when this process last saw that the copy was not deleted, or not by a
+	// delete that came later than the work.
 	alive time.Time
 }
 
@@ -22,9 +23,12 @@ type copyResult struct {
 // claim; otherwise it waits for the gateway that has the claim. A copy that was deleted
 // after makeOrWait has seen it, or its caller (Wanted.Existing), is not made again.
 //
+// While the copy is being deleted, makeOrWait waits for the end of that only as long as
+// a caller waits, which is until gone is closed. A further delete ends it too.
+//
 // The breaker of a provider, or its limits, may refuse every call. After as many refusals as a copy
 // has attempts, makeOrWait returns the error, and the copy stays pending.
-func (r *Replicator) makeOrWait(ctx context.Context, j job) (copyResult, error) {
+func (r *Replicator) makeOrWait(ctx context.Context, j job, gone <-chan struct{}) (copyResult, error) {
 	refusals, started := 0, time.Now()
 	var alive time.Time
 	for first := true; ; first = false {
@@ -41,14 +45,17 @@ func (r *Replicator) makeOrWait(ctx context.Context, j job) (copyResult, error) 
 			release()
 			return copyResult{}, err
 		}
-		if !won && j.wanted.Existing && isDeleted(c) {
+		if !won && isDeleted(c) && isDeletedLater(j.wanted, c) {
 			release()
 			err := deletedError(c)
 			r.report(Event{Kind: EventSynced, OperationID: j.wanted.OperationID, Copy: c, Start: started, Err: err})
 			return copyResult{copy: c, alive: alive}, err
 		}
+		alive = time.Now()
 		if won || !isDeleted(c) {
-			j.wanted.Existing, alive = true, time.Now()
+			j.wanted.Existing = true
+		} else {
+			j.wanted.AfterDelete = c.OperationID
 		}
 		if won {
 			release()
@@ -84,12 +91,36 @@ func (r *Replicator) makeOrWait(ctx context.Context, j job) (copyResult, error) 
 			release()
 			return copyResult{copy: c}, err
 		}
-		err = r.await(ctx, c, changed)
+		waits, end := ctx, func() {}
+		if !won && isDeleted(c) {
+			waits, end = endsWith(ctx, gone)
+		}
+		err = r.await(waits, c, changed)
+		end()
 		release()
 		if err != nil {
 			return copyResult{copy: c}, err
 		}
 	}
+}
+
+// endsWith returns a context that also ends, with errAbandoned, when gone is closed. The
+// caller ends it.
+func endsWith(ctx context.Context, gone <-chan struct{}) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-gone:
+			cancel(errAbandoned)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// isDeletedLater reports whether a deleted copy was deleted after it was asked for.
+func isDeletedLater(w ledger.Wanted, c ledger.Copy) bool {
+	return w.Existing || w.AfterDelete != "" && c.OperationID != w.AfterDelete
 }
 
 // isDeleted reports whether a copy was deleted on request, or is being deleted.

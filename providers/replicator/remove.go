@@ -47,8 +47,13 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 			return nil, err
 		case won:
 			mine = append(mine, i)
+		default: // another client deletes it
+			if claimed, _, err = r.ledger.Change(ctx, ledger.RepeatDelete(c.Key, q.OperationID)); err != nil {
+				return nil, err
+			}
+			goesOn = goesOn || claimed.State == ledger.StateDeleting
 		}
-		copies[i] = claimed // or another gateway has claimed it
+		copies[i] = claimed
 	}
 	r.changes.signal(q.Digest) // ends uploads here
 	for _, i := range mine {

@@ -41,6 +41,7 @@ type Replicator struct {
 	metrics  *metrics
 
 	flights    singleflight.Group
+	callers    callers
 	changes    *changes
 	uses       *uses
 	budget     *sendBudget
@@ -81,6 +82,7 @@ func New(o Options) (*Replicator, error) {
 		budget:     newSendBudget(),
 		censuses:   newCensuses(),
 		requesters: newRequesters(),
+		callers:    callers{at: make(map[string]*waiting)},
 		nudge:      make(chan struct{}, 1),
 	}
 	for _, p := range o.Providers {

@@ -367,3 +367,69 @@ func TestFailedCopyIsMadeOfALateFile(t *testing.T) {
 		w.wantFiles(t, 1, copies[0].FileID)
 	})
 }
+
+// A delete ends the requests that came before it, also those that came after an earlier
+// delete and wait for its end.
+func TestSecondDeleteEndsOlderRequests(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		w.depot.unlisted = 8 * time.Second
+		w.depot.hook(nil, times(1, providers.OpUpload, lostReply()))
+		q := want(w.put(t, "some text", "a.txt"))
+		ask := func(operation string) <-chan error {
+			q := q
+			q.OperationID = operation
+			end := make(chan error, 1)
+			go func() { _, _, err := r.Ensure(t.Context(), q); end <- err }()
+			synctest.Wait()
+			return end
+		}
+		remove := func(operation string) {
+			t.Helper()
+			q := q
+			q.OperationID = operation
+			if rows, err := r.Remove(t.Context(), q); err != nil || rows[0].State != ledger.StateDeleting {
+				t.Fatalf("%+v, %v", rows, err)
+			}
+		}
+		first := ask("first")
+		remove("delete 1")
+		second := ask("second")
+		remove("delete 2")
+		for name, end := range map[string]<-chan error{"first": first, "second": second} {
+			if err := <-end; !errors.Is(err, providers.ErrCopyDeleted) {
+				t.Errorf("the %s request: %v", name, err)
+			}
+		}
+		time.Sleep(time.Hour)
+		w.wantFiles(t, 1)
+		third := ask("third") // it came after both
+		if err := <-third; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A request that waits for the end of a delete ends with its caller.
+func TestRequestDuringADeleteEndsWithItsCaller(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		w.depot.unlisted = 8 * time.Second
+		w.depot.hook(nil, times(1, providers.OpUpload, lostReply()))
+		q := want(w.put(t, "some text", "a.txt"))
+		go func() { _, _, _ = r.Ensure(t.Context(), q) }() // the delete ends it
+		synctest.Wait()
+		if rows, err := r.Remove(t.Context(), q); err != nil || rows[0].State != ledger.StateDeleting {
+			t.Fatalf("%+v, %v", rows, err)
+		}
+		time.Sleep(time.Second)
+		for range 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_, _, err := r.Ensure(ctx, q)
+			cancel()
+			if !errors.Is(err, providers.ErrCopyInProgress) {
+				t.Errorf("the impatient caller: %v", err)
+			}
+		}
+		time.Sleep(time.Hour)
+		w.wantFiles(t, 1)
+	})
+}
