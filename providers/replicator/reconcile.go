@@ -121,7 +121,12 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 		}
 		switch c.State {
 		case ledger.StateReady:
-			report.Gone = append(report.Gone, c)
+			gone, err := isUnknown(ctx, p, c.FileID)
+			if err != nil {
+				report.Failures = append(report.Failures, err)
+			} else if gone {
+				report.Gone = append(report.Gone, c)
+			}
 		case ledger.StateDeleting:
 			report.Deletes = append(report.Deletes, c)
 		}
@@ -145,6 +150,20 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 		r.apply(ctx, p, &report)
 	}
 	return report, ctx.Err()
+}
+
+// isUnknown reports whether a provider doesn't know a file that its list lacks. A list may
+// be late, or shortened; so the provider is asked for the file itself where it can be.
+func isUnknown(ctx context.Context, p providers.Provider, id string) (bool, error) {
+	retriever, ok := providers.Ability[providers.Retriever](p)
+	if !ok {
+		return true, nil
+	}
+	_, err := retriever.Retrieve(ctx, id)
+	if providers.KindOf(err) == providers.KindLost {
+		return true, nil
+	}
+	return false, err
 }
 
 // apply deletes the unknown files, marks the missing ones as lost, and finishes deletes.

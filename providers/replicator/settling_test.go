@@ -433,3 +433,19 @@ func TestRequestDuringADeleteEndsWithItsCaller(t *testing.T) {
 		w.wantFiles(t, 1)
 	})
 }
+
+// A list that lacks a file is no proof that the provider has lost it.
+func TestReconcileAsksForAFileThatIsNotListed(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		w.depot.unlisted = 24 * time.Hour
+		c := ensure(t, r, want(w.put(t, "some text", "a.txt")))
+		time.Sleep(time.Hour)
+		report, err := r.Reconcile(t.Context(), "depot", replicator.ReconcileOptions{Apply: true})
+		if err != nil || len(report.Gone)+len(report.Failures) > 0 {
+			t.Errorf("%+v, %v", report, err)
+		}
+		if row := w.row(t, c.Key); row.State != ledger.StateReady || row.FileID != c.FileID {
+			t.Errorf("the row is %+v", row)
+		}
+	})
+}
