@@ -59,16 +59,50 @@ func ShownMediaType(stored string) string {
 	return stored
 }
 
-// RefineMediaType returns the declared media type, in its normal form, if bytes of the
-// known type can have it, and else the known type. Known is the type of a blob: what
-// its bytes say. So a text that is declared as text/markdown is text/markdown, and a
-// PDF that is declared as image/png is a PDF.
+// RefineMediaType returns the declared media type, in its normal form and its usual
+// spelling, if bytes of the known type can have it, and else the known type. Known is the
+// type of a blob: what its bytes say. So a text that is declared as text/markdown is
+// text/markdown, and a PDF that is declared as image/png is a PDF.
 func RefineMediaType(known, declared string) string {
-	declared = NormalMediaType(declared)
-	if declared == "" || !CanBe(known, declared) {
+	base, parameters, err := mime.ParseMediaType(NormalMediaType(declared))
+	if err != nil {
 		return known
 	}
-	return declared
+	base = UsualType(base)
+	if !CanBe(known, base) {
+		return known
+	}
+	if !IsText(base) {
+		delete(parameters, "charset") // such as charset=binary
+		if format := mimetype.Lookup(baseType(known)); format != nil && format.Is(base) && !isSameMedia(known, base) {
+			base = baseType(known)
+		}
+	}
+	return mime.FormatMediaType(base, parameters)
+}
+
+// UsualType returns a media type in its usual spelling. The type has no parameters, and is
+// lower-case.
+func UsualType(base string) string {
+	if usual := usualSpellings[base]; usual != "" {
+		return usual
+	}
+	return base
+}
+
+// usualSpellings are the usual spellings of media types that have several.
+var usualSpellings = map[string]string{
+	"application/x-pdf": "application/pdf", "application/acrobat": "application/pdf", "text/pdf": "application/pdf",
+	"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/jfif": "image/jpeg",
+	"image/x-png":     "image/png",
+	"text/x-markdown": "text/markdown", "application/markdown": "text/markdown",
+	"text/json": "application/json", "application/x-json": "application/json",
+	"application/x-yaml": "application/yaml", "text/yaml": "application/yaml", "text/x-yaml": "application/yaml",
+	"application/csv": "text/csv", "text/x-csv": "text/csv",
+	"audio/x-wav": "audio/wav", "audio/wave": "audio/wav", "audio/vnd.wave": "audio/wav",
+	"audio/mp3":                "audio/mpeg",
+	"video/matroska":           "video/x-matroska", // its registered name; the older one is more widely known
+	"application/x-javascript": "text/javascript", "application/javascript": "text/javascript",
 }
 
 // CanBe reports whether bytes of the known type can have the declared type. Parameters

@@ -51,6 +51,17 @@ func TestRefineMediaType(t *testing.T) {
 		{"image/*", "image/png", "image/png"},
 		{"", "image/png", "image/png"},
 		{DefaultMediaType, "", DefaultMediaType},
+		// The usual spelling.
+		{"application/pdf", "application/x-pdf", "application/pdf"},
+		{"application/pdf", "application/PDF; charset=binary", "application/pdf"},
+		{"application/pdf", "application/acrobat", "application/pdf"},
+		{"image/jpeg", "image/jpg", "image/jpeg"},
+		{"image/png", "image/x-png", "image/png"},
+		{"application/zip", "application/x-zip-compressed", "application/zip"},
+		{"audio/wav", "audio/x-wav", "audio/wav"},
+		{"text/plain; charset=utf-8", "text/x-markdown; charset=utf-8", "text/markdown; charset=utf-8"},
+		{"text/plain; charset=utf-8", "text/pdf", "text/plain; charset=utf-8"},
+		{DefaultMediaType, "application/x-pdf", "application/pdf"},
 	} {
 		if got := RefineMediaType(tt.known, tt.declared); got != tt.want {
 			t.Errorf("%s declared as %s is %s, want %s", tt.known, tt.declared, got, tt.want)
@@ -112,6 +123,9 @@ func TestCorrectMediaType(t *testing.T) {
 		{"\x00\x01\x02\xff", "application/x-thing", "image/png", "", "application/x-thing"},
 		{"\x00\x01\x02\xff", DefaultMediaType, "application/x-thing", "", "application/x-thing"},
 		{"PK\x03\x04\x00\x00", "application/zip", "application/x-thing", "", "application/x-thing"},
+		{"%PDF-1.7\n\x00", "application/x-pdf", "", "", "application/pdf"},
+		{"%PDF-1.7\n\x00", "application/pdf", "application/x-pdf", "", "application/pdf"},
+		{"%PDF-1.7\n\x00", "application/pdf; charset=binary", "application/x-pdf", "", "application/pdf"},
 	} {
 		seen := sniff([]byte(tt.body))
 		if got := seen.correct(tt.current, seen.mediaType(tt.declared, tt.name)); got != tt.want {

@@ -65,31 +65,7 @@ func BaseType(mediaType string) string {
 	if !isToken(major) || !isToken(minor) || cas.SaysNothing(base) {
 		return ""
 	}
-	switch base {
-	case "application/x-pdf", "application/acrobat", "text/pdf":
-		return "application/pdf"
-	case "image/jpg", "image/pjpeg", "image/jfif":
-		return "image/jpeg"
-	case "image/x-png":
-		return "image/png"
-	case "text/x-markdown", "application/markdown":
-		return "text/markdown"
-	case "text/json", "application/x-json":
-		return "application/json"
-	case "application/x-yaml", "text/yaml", "text/x-yaml":
-		return "application/yaml"
-	case "application/csv", "text/x-csv":
-		return "text/csv"
-	case "audio/x-wav", "audio/wave", "audio/vnd.wave":
-		return "audio/wav"
-	case "video/matroska": // its registered name; the older one is more widely known
-		return "video/x-matroska"
-	case "audio/mp3":
-		return "audio/mpeg"
-	case "application/x-javascript", "application/javascript":
-		return "text/javascript"
-	}
-	return base
+	return cas.UsualType(base)
 }
 
 // withoutParameters returns the type and subtype of a media type, in lower case. Unlike
