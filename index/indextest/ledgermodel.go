@@ -439,7 +439,7 @@ func (m *ledgerModel) lose(t *rapid.T) {
 func deleting(c ledger.Copy, lease time.Duration) ledger.Copy {
 	c = afterUpload(c)
 	if c.State != ledger.StateDeleting {
-		c.Error = nil
+		c.Error, c.Attempts = nil, 0
 	}
 	c.State, c.Fence = ledger.StateDeleting, c.Fence+1
 	c.LeaseUntil, c.NextAttemptAt = after(lease), after(lease)
@@ -500,9 +500,13 @@ func (m *ledgerModel) finishDelete(t *rapid.T) {
 func (m *ledgerModel) failDelete(t *rapid.T) {
 	k, row, found, fence := m.pick(t)
 	f := m.failure(t, ledger.StateDeleting)
+	f.Attempted = rapid.Bool().Draw(t, "attempted")
 	holds := found && row.Fence == fence && row.State == ledger.StateDeleting
 	if holds {
 		row = failed(row, f)
+		if f.Attempted {
+			row.Attempts++
+		}
 	}
 	got, held, err := m.x.Change(m.t.Context(), ledger.FailDelete(k, fence, f))
 	m.settle(t, "FailDelete", got, held, err, row, found, holds)

@@ -95,7 +95,8 @@ type Copy struct {
 	// Evicting: StateDeleting makes room for another copy. Otherwise a caller asked for
 	// the delete.
 	Evicting bool
-	// Attempts counts the uploads tried since the copy was last requested.
+	// Attempts counts the uploads tried since the copy was last requested. In
+	// StateDeleting it counts the deletes that the provider refused.
 	Attempts int
 	// Losses counts how often the provider has lost the file lately.
 	Losses int

@@ -274,6 +274,8 @@ type Failure struct {
 	// GivenUp is the id of a remote file that the attempt made and that must be deleted.
 	// Empty means that there is none.
 	GivenUp string
+	// Attempted: the provider refused a delete, which FailDelete counts in Attempts.
+	Attempted bool
 	// Again: the row is due After from now. Otherwise it never becomes due by itself.
 	Again bool
 	After time.Duration
@@ -356,7 +358,7 @@ func Lose(k Key, fileID string, allowed int, window time.Duration) Transition {
 // Delete claims a row in order to delete the remote file: it becomes StateDeleting
 // with the next fence, even if another client holds a lease, and is due when this lease
 // runs out. If it was StateUploading, that attempt leaves a stray. The row loses the
-// error of an upload. The caller then ends the deletion with FinishDelete or FailDelete. A row in
+// error and the attempts of an upload. The caller then ends the deletion with FinishDelete or FailDelete. A row in
 // StateDeleting is claimed only if no lease runs. A non-empty operationID replaces the
 // row's, and makes an eviction a delete that a caller asked for.
 func Delete(k Key, operationID string, lease time.Duration) Transition {
@@ -409,7 +411,7 @@ func Evict(k Key, lease time.Duration) Transition {
 func claimDelete(c *Copy, now time.Time, lease time.Duration) {
 	noteUpload(c)
 	if c.State != StateDeleting {
-		c.Error = nil
+		c.Error, c.Attempts = nil, 0
 	}
 	c.State = StateDeleting
 	c.Fence++
@@ -457,6 +459,9 @@ func FailDelete(k Key, fence int64, f Failure) Transition {
 			return Refused, nil
 		}
 		f.record(c, now)
+		if f.Attempted {
+			c.Attempts++
+		}
 		return Changed, nil
 	}}
 	switch {

@@ -148,7 +148,7 @@ func failed(state ledger.State, next time.Time) func(c *ledger.Copy) {
 // deleting is how Delete and Evict change a row.
 func deleting(c *ledger.Copy) {
 	if c.State != ledger.StateDeleting {
-		c.Error = nil
+		c.Error, c.Attempts = nil, 0
 	}
 	c.State, c.Fence, c.LeaseUntil, c.NextAttemptAt = ledger.StateDeleting, c.Fence+1, now.Add(lease), now.Add(lease)
 }
@@ -514,7 +514,10 @@ func TestFinishDelete(t *testing.T) {
 func TestFailDelete(t *testing.T) {
 	t.Parallel()
 	f := ledger.Failure{Error: reason, Again: true, After: time.Minute}
+	attempted := ledger.Failure{Error: reason, Attempted: true}
 	check(t, []step{
+		{name: "attempted", row: row(ledger.StateDeleting), by: ledger.FailDelete(key, fence, attempted),
+			want: becomes(row(ledger.StateDeleting), failed(ledger.StateDeleting, never), func(c *ledger.Copy) { c.Attempts++ })},
 		{name: "no row", by: ledger.FailDelete(key, fence, f), err: notFound},
 		{name: "deleting", row: row(ledger.StateDeleting), by: ledger.FailDelete(key, fence, f),
 			want: becomes(row(ledger.StateDeleting), failed(ledger.StateDeleting, now.Add(time.Minute)))},

@@ -144,9 +144,13 @@ func (r *Replicator) postpone(ctx context.Context, c ledger.Copy, cause error) l
 	e := asError(cause, c.Provider, providers.OpDelete)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
+	attempted := !notMade(e) && e.Code != providers.CodeUnconfirmed
 	after := cmp.Or(e.RetryAfter, backoffDelay(c.Attempts+1))
+	if attempted {
+		after = max(after, backoffDelay(c.Attempts+1))
+	}
 	row, held, err := r.ledger.Change(ctx, ledger.FailDelete(c.Key, c.Fence, ledger.Failure{
-		State: ledger.StateDeleting, Error: e, Again: true, After: after,
+		State: ledger.StateDeleting, Error: e, Attempted: attempted, Again: true, After: after,
 	}))
 	if err == nil && !held {
 		return row // another gateway has claimed it
