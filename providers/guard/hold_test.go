@@ -44,6 +44,68 @@ func TestRefusedUploadsAreHeldBack(t *testing.T) {
 	})
 }
 
+// TestRefusedDeletesAreHeldBack: a refused delete holds back the other deletes of the
+// account, longer each time, and no upload. A delete waits for a second at most.
+func TestRefusedDeletesAreHeldBack(t *testing.T) {
+	t.Parallel()
+	inArrears := fail(providers.KindQuota, 429, "exceeded_current_quota_error")
+	for name, refusal := range map[string]*providers.Error{"a rate limit": tooMany(0), "a quota": inArrears, "an overload": fail(providers.KindTransient, 429, "engine_overloaded_error")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				inner := newFake(func(_ context.Context, op providers.Op, _ int) error {
+					if op == providers.OpDelete {
+						return refusal
+					}
+					return nil
+				})
+				p := guard.New(inner, guard.Options{})
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				var all sync.WaitGroup
+				for range 30 {
+					all.Go(func() {
+						for ctx.Err() == nil {
+							began := time.Now()
+							err := call(ctx, p, providers.OpDelete)
+							if e := errorOf(t, err); e.Kind != providers.KindTransient && e.Kind != refusal.Kind || time.Since(began) > 5*time.Second {
+								t.Errorf("after %s: %v", time.Since(began), e)
+							}
+							time.Sleep(100 * time.Millisecond)
+						}
+					})
+				}
+				all.Wait()
+				if n := inner.count(); n > 16 { // as many at first as there are slots
+					t.Errorf("%d deletes reached the provider in 30 s", n)
+				}
+				before := time.Now()
+				if err := call(t.Context(), p, providers.OpUpload); (err != nil || time.Since(before) > 0) && !refusal.TooMany {
+					t.Errorf("an upload took %v: %v", time.Since(before), err)
+				}
+			})
+		})
+	}
+}
+
+// TestHeldDelete: a delete that is held back for long fails at once, and the first delete
+// after the hold ends it.
+func TestHeldDelete(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inner := inOrder(tooMany(20 * time.Second))
+		p := guard.New(inner, guard.Options{})
+		_ = call(t.Context(), p, providers.OpDelete) // refused
+		start := time.Now()
+		e := errorOf(t, call(t.Context(), p, providers.OpDelete))
+		if e.Code != guard.CodeLimited || e.Op != providers.OpDelete || e.RetryAfter != 20*time.Second || time.Since(start) > 0 || inner.count() != 1 {
+			t.Errorf("after %v: %+v, %d calls", time.Since(start), e, inner.count())
+		}
+		time.Sleep(20 * time.Second)
+		calls(t.Context(), t, p, providers.OpDelete, 10)
+	})
+}
+
 // TestLongHold: an upload doesn't wait for long.
 func TestLongHold(t *testing.T) {
 	t.Parallel()
