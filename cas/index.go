@@ -43,6 +43,10 @@ type Index interface {
 	// row as it is, and returns nil.
 	Suspect(ctx context.Context, ref ObjectRef) error
 
+	// Trust makes a suspect row of exactly this generation live again, after its object
+	// was verified. It leaves any other row as it is, and returns nil.
+	Trust(ctx context.Context, ref ObjectRef) error
+
 	// SetMediaType changes the media type of a visible blob. It leaves a blob that no
 	// longer has the media type from as it is, and returns nil.
 	SetMediaType(ctx context.Context, d Digest, from, to string) error

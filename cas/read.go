@@ -119,7 +119,7 @@ func (s *Store) verified(object Object, b Blob) io.ReadCloser {
 		VerifyingReader: NewVerifyingReader(object.Body, b.Digest, b.Size),
 		Closer:          object.Body,
 		store:           s,
-		ref:             b.Object(),
+		blob:            b,
 		version:         object.Version,
 	}
 }
@@ -144,6 +144,7 @@ func (s *Store) openSmall(ctx context.Context, b Blob, offset, length int64) (*C
 			return nil, fmt.Errorf("%w: reading %s: %w", ErrStoreUnavailable, b.Digest, err)
 		}
 		s.memory.keep(b.Digest, bytes)
+		s.trust(b)
 	}
 	return &Content{Blob: b, Length: length, Bytes: bytes[offset : offset+length : offset+length]}, nil
 }
@@ -243,12 +244,27 @@ func (s *Store) suspect(ref ObjectRef, cause error) {
 	}
 }
 
+// trust makes a suspect blob live again, after a read that found its object right. If
+// that fails, the next full read tries again.
+func (s *Store) trust(b Blob) {
+	if b.State != StateSuspect {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), bookkeepingTimeout)
+	defer cancel()
+	if err := s.index.Trust(ctx, b.Object()); err != nil {
+		s.log.Error().Err(err).Str("digest", b.Digest.String()).Msg("could not mark a verified blob live")
+		return
+	}
+	s.log.Info().Str("digest", b.Digest.String()).Msg("the object of a suspect blob was verified; the blob is live")
+}
+
 // verifiedBody streams a whole object and records the result of the verification.
 type verifiedBody struct {
 	*VerifyingReader
 	io.Closer
 	store *Store
-	ref   ObjectRef
+	blob  Blob
 	// version is the object's.
 	version string
 	done    bool
@@ -261,10 +277,11 @@ func (v *verifiedBody) Read(p []byte) (int, error) {
 	}
 	v.done = true
 	if err == io.EOF {
-		v.store.memory.setVerified(v.ref, v.version)
+		v.store.memory.setVerified(v.blob.Object(), v.version)
+		v.store.trust(v.blob)
 		return n, err
 	}
-	return n, v.store.readError(v.ref, err)
+	return n, v.store.readError(v.blob.Object(), err)
 }
 
 // unverifiedBody streams a part of an object, or an object that was verified lately. It

@@ -10,6 +10,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/castest"
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 )
 
 // A gateway that has not seen an object lately looks at it before it answers that the
@@ -118,4 +119,32 @@ func isUnverified(t *testing.T, s *server, d cas.Digest) bool {
 		t.Fatal(err)
 	}
 	return !content.Verifies()
+}
+
+// A suspect blob whose object is right after all becomes live by a full read, and HEAD
+// has the answer of GET.
+func TestSuspectBlobBecomesLive(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, func(_ *gatewayOptions, o *cas.Options) { o.HotBlobSize = 1 << 10 })
+		for _, n := range []int{1000, 2 << 20} {
+			for _, method := range []string{"GET", "HEAD"} {
+				b := random(n)
+				d := s.put(b)
+				p.remove(t, d)
+				s.do("GET", s.path(d), nil).wantProblem(t, 502, problem.ObjectMissing)
+				if a := s.do("HEAD", s.path(d), nil); a.StatusCode != 502 {
+					t.Errorf("HEAD of a blob without its object: %d", a.StatusCode)
+				}
+				if err := p.objects.Put(t.Context(), cas.ObjectRef{Digest: d}, cas.NewVerifyingReader(bytes.NewReader(b), d, int64(n))); err != nil {
+					t.Fatal(err)
+				}
+				if a := s.do(method, s.path(d), nil); a.StatusCode != 200 {
+					t.Errorf("%s with the object there again: %d %s", method, a.StatusCode, a.body)
+				}
+				if meta := decode[api.BlobMeta](t, s.do("GET", s.path(d)+"/meta", nil)); meta.State != cas.StateLive {
+					t.Errorf("after a right %s of %d bytes the blob is %s", method, n, meta.State)
+				}
+			}
+		}
+	})
 }

@@ -161,6 +161,9 @@ func (c *Cached) Suspect(ctx context.Context, ref cas.ObjectRef) error {
 	return c.inner.Suspect(ctx, ref)
 }
 
+// Trust implements cas.Index. The cache keeps no suspect blob.
+func (c *Cached) Trust(ctx context.Context, ref cas.ObjectRef) error { return c.inner.Trust(ctx, ref) }
+
 // SetMediaType implements cas.Index. It forgets the blob as Condemn does.
 func (c *Cached) SetMediaType(ctx context.Context, d cas.Digest, from, to string) error {
 	c.Forget(d)

@@ -65,6 +65,9 @@ func (r *rows) Condemn(_ context.Context, d cas.Digest, _ cas.CondemnOptions) er
 	return nil
 }
 
+// Trust implements cas.Index.
+func (r *rows) Trust(context.Context, cas.ObjectRef) error { return nil }
+
 // Suspect implements cas.Index. A suspect blob isn't live.
 func (r *rows) Suspect(_ context.Context, ref cas.ObjectRef) error {
 	r.set(ref.Digest, false)

@@ -60,6 +60,11 @@ func Blob(c echo.Context, store Opener, blob cas.Blob, o BlobOptions) error {
 	if !partial {
 		part = request.ByteRange{Length: blob.Size}
 	}
+	if req.Method == http.MethodHead && blob.State == cas.StateSuspect {
+		if err := verify(req.Context(), store, blob); err != nil {
+			return err
+		}
+	}
 	if req.Method == http.MethodHead {
 		fields.AddTo(h)
 		h[echo.HeaderContentLength] = []string{strconv.FormatInt(blob.Size, 10)}
@@ -77,6 +82,22 @@ func Blob(c echo.Context, store Opener, blob cas.Blob, o BlobOptions) error {
 		h.Set("Content-Range", part.ContentRange(blob.Size))
 	}
 	return send.Blob(req.Context(), writer{c.Response()}, send.Answer{Status: status, Header: fields, Content: content, Shared: req.ProtoMajor > 1})
+}
+
+// verify reads a suspect blob, so that HEAD has the same answer as GET.
+func verify(ctx context.Context, store Opener, blob cas.Blob) error {
+	content, err := store.Open(ctx, blob, 0, -1)
+	if err != nil {
+		return problem.WithBlob(err, blob.Digest)
+	}
+	defer content.Close()
+	if content.Body == nil {
+		return nil
+	}
+	if _, err := io.Copy(io.Discard, content.Body); err != nil {
+		return problem.WithBlob(err, blob.Digest)
+	}
+	return nil
 }
 
 // isCurrent reports whether the client has the blob already, by If-None-Match or, if

@@ -304,4 +304,23 @@ var suspectTests = []test{
 			}
 		}
 	}},
+
+	{"trusts a suspect row of exactly this generation again", func(t *testing.T, x Index) {
+		n := 0
+		for _, state := range states {
+			for generation := int32(3); generation <= 5; generation++ {
+				n++
+				b := blob(digest(t, n), 4)
+				arrange(t, x, b, state)
+				if err := x.Trust(t.Context(), cas.ObjectRef{Digest: b.Digest, Generation: generation}); err != nil {
+					t.Fatalf("Trust: %v", err)
+				}
+				want := state
+				if state == cas.StateSuspect && generation == 4 {
+					want = cas.StateLive
+				}
+				expect(t, x, b.Digest, want, 4)
+			}
+		}
+	}},
 }

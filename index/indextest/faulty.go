@@ -13,6 +13,7 @@ const (
 	OpCommit       = "commit"
 	OpCondemn      = "condemn"
 	OpSuspect      = "suspect"
+	OpTrust        = "trust"
 	OpSetMediaType = "set media type"
 	OpMissing      = "missing"
 	OpList         = "list"
@@ -87,6 +88,14 @@ func (f *Faulty) Suspect(ctx context.Context, ref cas.ObjectRef) error {
 		return err
 	}
 	return f.inner.Suspect(ctx, ref)
+}
+
+// Trust implements cas.Index.
+func (f *Faulty) Trust(ctx context.Context, ref cas.ObjectRef) error {
+	if err := f.fail(OpTrust, ref.Digest, func() { f.inner.Trust(ctx, ref) }); err != nil {
+		return err
+	}
+	return f.inner.Trust(ctx, ref)
 }
 
 // SetMediaType implements cas.Index.

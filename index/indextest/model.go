@@ -28,6 +28,7 @@ var modelTests = []test{
 				"upload":        m.upload,
 				"condemn":       m.condemn,
 				"suspect":       m.suspect,
+				"trust":         m.trust,
 				"startDeleting": m.startDeleting,
 				"finish":        m.finishDeleting,
 				"createFile":    m.createFile,
@@ -209,6 +210,17 @@ func (m *model) suspect(t *rapid.T) {
 	}
 	if err := m.x.Suspect(m.t.Context(), ref); err != nil {
 		t.Fatalf("Suspect: %v", err)
+	}
+}
+
+func (m *model) trust(t *rapid.T) {
+	ref := m.pickRef(t)
+	if row, found := m.rows[ref.Digest]; found && row.Object() == ref && row.State == cas.StateSuspect {
+		row.State = cas.StateLive
+		m.rows[ref.Digest] = row
+	}
+	if err := m.x.Trust(m.t.Context(), ref); err != nil {
+		t.Fatalf("Trust: %v", err)
 	}
 }
 

@@ -187,6 +187,19 @@ func (x *Index) Suspect(ctx context.Context, ref cas.ObjectRef) error {
 	return nil
 }
 
+const sqlTrust = `
+update blobs set state = 'live', verified_at = ?
+where digest = ? and generation = ? and state = 'suspect'`
+
+// Trust implements cas.Index.
+func (x *Index) Trust(ctx context.Context, ref cas.ObjectRef) error {
+	err := x.exec(ctx, sqlTrust, now(), ref.Digest[:], ref.Generation)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return blobFault(ctx, "mark live", ref.Digest, err)
+	}
+	return nil
+}
+
 const sqlSetMediaType = `
 update blobs set media_type = ?3
 where digest = ?1 and media_type = ?2 and state in ('live', 'suspect')`
