@@ -52,6 +52,8 @@ func kindsOfFiles() []file {
 		{"data.json", "", `{"a":1}`}, {"batch.jsonl", "", "{\"a\":1}\n{\"a\":2}\n"}, {"main.go", "", text}, {"main.rs", "", text}, {"build.sh", "", "#!/bin/sh\n"},
 		{"config.toml", "", text}, {"feed.xml", "", "<?xml version=\"1.0\"?><a/>"}, {"analysis.ipynb", "", `{"cells":[]}`}, {".gitignore", "", text},
 		{"archive.zip", "", zipOf("a.txt")}, {"program.exe", "", "MZ" + binary}, {"data.parquet", "", binary},
+		{"report.jpg", "", pdf}, {"report.docx", "", pdf}, {"report.txt", "", pdf}, {"v1.2.md", "", pdf}, {"résumé.tar", "", pdf},
+		{"photo.pdf", "", jpeg}, {"IMG_1.HEIC", "", jpeg}, {"", "text/x-python", text}, {"", "text/x-rst", text}, {"", "application/x-sh", text},
 	}
 }
 
@@ -103,6 +105,53 @@ func TestTableOfFiles(t *testing.T) {
 			}
 		}
 		t.Fatal("the tables have more lines than they should")
+	}
+}
+
+// A name with the extension of another format changes nothing for bytes that have a
+// format of their own: every provider gets the right extension, under the same purpose,
+// with the same references.
+func TestWrongExtensionChangesNothing(t *testing.T) {
+	t.Parallel()
+	const pdf, jpeg = "application/pdf", "image/jpeg"
+	docx := mimetype.Detect([]byte(office("word/document.xml"))).String()
+	for _, p := range allProviders(t) {
+		for _, c := range []struct{ name, bytes, right string }{
+			{"report.jpg", pdf, "a.pdf"}, {"x.docx", pdf, "a.pdf"}, {"report.txt", pdf, "a.pdf"}, {"v1.2.md", pdf, "a.pdf"}, {"résumé.tar", pdf, "a.pdf"},
+			{"evil.html", pdf, "a.pdf"}, {"data.jsonl", pdf, "a.pdf"}, {"a.exe", pdf, "a.pdf"},
+			{"photo.pdf", jpeg, "a.jpg"}, {"IMG_1.HEIC", jpeg, "a.jpg"}, {"film.mp4", jpeg, "a.jpg"}, {"notes.txt", jpeg, "a.jpg"},
+			{"photo.jpg", "image/png", "a.png"}, {"letter.pdf", docx, "a.docx"}, {"film.pdf", "video/mp4", "a.mp4"},
+		} {
+			got, want := placeOf(t, p, providers.TypeOf(c.name, "", c.bytes)), placeOf(t, p, providers.TypeOf(c.right, "", c.bytes))
+			if got != want {
+				t.Errorf("%s with bytes of %s: %s; want %s", c.name, c.bytes, got, want)
+			}
+		}
+	}
+}
+
+// placeOf tells the purpose, the extension and the references of a file.
+func placeOf(t *testing.T, p providers.Provider, fileType providers.FileType) string {
+	t.Helper()
+	d := p.Describe()
+	placed, err := d.Place(fileType, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%s %s %s, taken: %t, %s", d.Provider, placed.Purpose.Name, placed.Extension, d.Check(placed.Purpose, placed.Extension, 1) == nil, references(t, p, fileType))
+}
+
+// Text without a name gets an extension at every provider that takes any, also where its
+// declared type has no usual one.
+func TestUnnamedTextGetsAnExtension(t *testing.T) {
+	t.Parallel()
+	for _, p := range allProviders(t) {
+		for _, declared := range []string{"text/x-python", "text/x-rst", "application/x-sh", "text/plain", "text/x-c++"} {
+			placed, err := p.Describe().Place(providers.TypeOf("", declared, "text/plain; charset=utf-8"), "")
+			if err != nil || placed.Extension != ".txt" {
+				t.Errorf("%s, %s: the extension is %q, %v", p.Describe().Provider, declared, placed.Extension, err)
+			}
+		}
 	}
 }
 

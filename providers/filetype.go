@@ -19,7 +19,8 @@ type FileType struct {
 	// there is none.
 	MediaType string
 	// Extension is the extension of the file's name, lower-case with its dot. It is empty
-	// if the name has none that can tell a type: the end of "Report v1.2" is not one.
+	// if the name has none that can tell a type: the end of "Report v1.2" is not one. If
+	// the bytes are certainly of another format than the name says, it is that format's.
 	Extension string
 }
 
@@ -27,11 +28,11 @@ type FileType struct {
 // declared, which may both be empty. Detected is the media type of the bytes.
 //
 // The bytes decide: the declared type and the name's extension count only if the bytes
-// can have them, see cas.CanBe. Among the formats of text the extension knows more than
+// can have them, see cas.CanBe and rightExtension. Among the formats of text the extension knows more than
 // the declared type, and a type that is no text says nothing to a provider.
 func TypeOf(name, declared, detected string) FileType {
-	t := FileType{MediaType: UnknownType, Extension: nameExtension(name)}
 	bytesType := BaseType(detected)
+	t := FileType{MediaType: UnknownType, Extension: rightExtension(nameExtension(name), bytesType)}
 	candidates := []string{declared, extensionTypes[t.Extension], detected}
 	if cas.IsText(bytesType) {
 		candidates[0], candidates[1] = candidates[1], candidates[0]
@@ -55,6 +56,46 @@ func TypeOf(name, declared, detected string) FileType {
 		break
 	}
 	return t
+}
+
+// rightExtension returns the usual extension of the bytes' type if a name's extension is
+// that of another format, which the bytes certainly don't have: a PDF whose name is
+// report.jpg gets .pdf. Otherwise it returns the name's extension. The name knows more
+// among text formats, among container formats, and among those of audio and video.
+func rightExtension(named, bytesType string) string {
+	known := extensionTypes[named]
+	switch {
+	case known == "", known == bytesType, !slices.Contains(certainTypes, bytesType):
+	case slices.Contains(containerTypes, known) && slices.Contains(containerTypes, bytesType):
+	case isTimed(known) && isTimed(bytesType):
+	default:
+		return usualExtensions[bytesType]
+	}
+	return named
+}
+
+// certainTypes are the media types of which the first bytes leave no doubt. ZIP and OLE
+// are not among them: many formats have these bytes.
+var certainTypes = []string{
+	"application/pdf", "image/jpeg", "image/png", "image/gif", "image/webp", "image/tiff", "image/heic", "image/bmp",
+	"video/mp4", "video/quicktime", "video/webm", "video/x-matroska", "video/x-msvideo", "audio/wav", mediaDocx, mediaXlsx, mediaPptx, mediaEpub,
+}
+
+// containerTypes are the media types of ZIP and OLE files.
+var containerTypes = []string{
+	"application/zip", mediaDocx, mediaXlsx, mediaPptx, mediaEpub, "application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint",
+}
+
+const (
+	mediaDocx = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+	mediaXlsx = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+	mediaPptx = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+	mediaEpub = "application/epub+zip"
+)
+
+// isTimed reports whether a media type is of audio or video.
+func isTimed(base string) bool {
+	return strings.HasPrefix(base, "audio/") || strings.HasPrefix(base, "video/")
 }
 
 // BaseType returns a media type in its usual spelling, without parameters. It is empty
@@ -109,10 +150,14 @@ func (t FileType) IsText() bool { return IsText(t.MediaType) }
 
 // ExtensionOf returns the extension of the remote name of a file of this type. It is
 // the name's own one if the purpose takes it. Otherwise it is the usual one of the
-// media type, and .txt for text if the purpose takes that. Ok is false if the purpose
+// media type. For text it is .txt if the type has no usual one, or the purpose doesn't
+// take that one. Ok is false if the purpose
 // takes none of them; the extension is then the one to name to the client.
 func (p Purpose) ExtensionOf(t FileType) (extension string, ok bool) {
 	usual := usualExtensions[BaseType(t.MediaType)]
+	if usual == "" && t.IsText() {
+		usual = ".txt"
+	}
 	known := extensionTypes[t.Extension]
 	if len(p.Extensions) == 0 {
 		if t.Extension != "" && (known != "" || usual == "" || t.IsText()) {
@@ -184,7 +229,7 @@ var spellings = map[string]string{
 // usualExtensions are those of media types that providers take. Go's own table
 // depends on the machine, and lists several for a type in no useful order.
 var usualExtensions = map[string]string{
-	"application/epub+zip":           ".epub",
+	mediaEpub:                        ".epub",
 	"application/json":               ".json",
 	"application/jsonl":              ".jsonl",
 	"application/x-ndjson":           ".jsonl",
@@ -224,9 +269,7 @@ var usualExtensions = map[string]string{
 	"video/x-matroska":               ".mkv",
 	"video/x-ms-wmv":                 ".wmv",
 	"video/x-msvideo":                ".avi",
-	"application/vnd.openxmlformats-officedocument.wordprocessingml.document":   ".docx",
-	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet":         ".xlsx",
-	"application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
+	mediaDocx:                        ".docx", mediaXlsx: ".xlsx", mediaPptx: ".pptx",
 }
 
 // extensionTypes are the media types of extensions. Source code is text/plain.
