@@ -32,17 +32,47 @@ func (p *Provider) TextPurpose() string { return purposeExtract }
 // Text implements providers.TextExtractor. It streams, since a text may have tens of
 // megabytes.
 func (p *Provider) Text(ctx context.Context, id string) (io.ReadCloser, error) {
-	body, err := p.Content(ctx, providers.OpText, id)
+	body, mediaType, err := p.TextContent(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	text, err := newTextReader(body)
+	a, err := readAnswer(body)
+	if err == nil {
+		err = p.checkPlain(ctx, id, mediaType, a.form)
+	}
 	if err != nil {
 		err = errors.Join(p.textFailure(err), body.Close())
 		return nil, err
 	}
-	return &textBody{text: text, body: body, p: p}, nil
+	return &textBody{text: a.text, body: body, p: p}, nil
 }
+
+// checkPlain returns an error if an answer is a page or a JSON value, such as that of a
+// proxy, in place of a text. The text of a file that is HTML or JSON itself may look like
+// that, so checkPlain then asks for the file's name.
+func (p *Provider) checkPlain(ctx context.Context, id, mediaType string, f form) error {
+	var own string // the extension of a file with such a text
+	switch {
+	case f == wrapped:
+		return nil
+	case mediaType == "text/html":
+		own = ".html"
+	case f == otherJSON:
+		own = ".json"
+	default:
+		return nil
+	}
+	file, err := p.Lookup(ctx, providers.OpText, id)
+	if err != nil {
+		return err
+	}
+	if providers.Extension(file.Name, "") != own {
+		return errNotText
+	}
+	return nil
+}
+
+var errNotText = errors.New("the provider answered something that is no text")
 
 // textBody is the stream of an extracted text.
 type textBody struct {
@@ -106,36 +136,64 @@ func (p *Provider) textFailure(err error) error {
 	return p.BadAnswer(providers.OpText, http.StatusOK, err.Error())
 }
 
-// newTextReader returns a reader of the text in the answer for an extracted
-// document, in UTF-8. The documentation promises plain text [D]; the real answer is
+// answer is an answer for an extracted document.
+type answer struct {
+	text io.Reader // in UTF-8
+	form form
+}
+
+// form is the form of an answer.
+type form int
+
+const (
+	plain     form = iota // text as it stands
+	wrapped               // Kimi's object
+	otherJSON             // another object or array, perhaps cut off
+)
+
+// formOf returns the form of an answer that is not wrapped.
+func formOf(head []byte) form {
+	if start := bytes.TrimLeft(head, " \t\r\n"); len(start) == 0 || start[0] != '{' && start[0] != '[' {
+		return plain
+	}
+	decoder := json.NewDecoder(bytes.NewReader(head))
+	var value json.RawMessage
+	err := decoder.Decode(&value)
+	if err == nil && len(bytes.TrimSpace(head[decoder.InputOffset():])) == 0 || errors.Is(err, io.ErrUnexpectedEOF) {
+		return otherJSON
+	}
+	return plain
+}
+
+// readAnswer reads the beginning of the answer for an extracted document. The documentation promises plain text [D]; the real answer is
 //
 //	{"content":"…","file_type":"application/pdf","filename":"…","title":"…","type":"file"}
 //
 // with the text in content [C][L]. The reader understands both. Invalid UTF-8 becomes
 // U+FFFD.
-func newTextReader(body io.Reader) (io.Reader, error) {
+func readAnswer(body io.Reader) (answer, error) {
 	src := bufio.NewReaderSize(body, textHead)
 	// A read error comes again with the next Peek.
 	if mark, err := src.Peek(len(byteOrderMark)); err == nil && string(mark) == byteOrderMark {
 		if _, err := src.Discard(len(mark)); err != nil {
-			return nil, err
+			return answer{}, err
 		}
 	}
 	head, err := src.Peek(textHead)
 	if err != nil && err != io.EOF {
-		return nil, err
+		return answer{}, err
 	}
 	if noContent(head) {
-		return strings.NewReader(""), nil
+		return answer{strings.NewReader(""), wrapped}, nil
 	}
-	start, wrapped := contentStart(head)
-	if !wrapped {
-		return &textReader{src: src, next: plainRune}, nil
+	start, found := contentStart(head)
+	if !found {
+		return answer{&textReader{src: src, next: plainRune}, formOf(head)}, nil
 	}
 	if _, err := src.Discard(start); err != nil {
-		return nil, err
+		return answer{}, err
 	}
-	return &textReader{src: src, next: quotedRune}, nil
+	return answer{&textReader{src: src, next: quotedRune}, wrapped}, nil
 }
 
 const byteOrderMark = "\uFEFF"
@@ -159,9 +217,9 @@ func noContent(head []byte) bool {
 var otherNames = []string{"file_type", "filename", "title", "type"}
 
 // contentStart returns the offset of the text, after the opening quote of the string
-// "content". Wrapped is false if the answer isn't such an object: only Kimi's names may
+// "content". Found is false if the answer isn't such an object: only Kimi's names may
 // come before the text.
-func contentStart(head []byte) (start int, wrapped bool) {
+func contentStart(head []byte) (start int, found bool) {
 	decoder := json.NewDecoder(bytes.NewReader(head))
 	if open, err := decoder.Token(); err != nil || open != json.Delim('{') {
 		return 0, false

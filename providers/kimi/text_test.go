@@ -11,11 +11,11 @@ import (
 )
 
 func read(body io.Reader) (string, error) {
-	r, err := newTextReader(body)
+	a, err := readAnswer(body)
 	if err != nil {
 		return "", err
 	}
-	text, err := io.ReadAll(r)
+	text, err := io.ReadAll(a.text)
 	return string(text), err
 }
 
@@ -91,11 +91,11 @@ func TestTextStreams(t *testing.T) {
 	go func() {
 		io.WriteString(piece, `{"content":"`+strings.Repeat("x", textHead))
 	}()
-	r, err := newTextReader(pieces)
+	a, err := readAnswer(pieces)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := r.Read(make([]byte, 10)); n != 10 || err != nil {
+	if n, err := a.text.Read(make([]byte, 10)); n != 10 || err != nil {
 		t.Errorf("read %d bytes, %v", n, err)
 	}
 	if err := pieces.Close(); err != nil {

@@ -20,6 +20,24 @@ const maxRefusal = 16 << 10
 // the answer declares. The caller closes the stream. Read fails if the provider sends
 // nothing for 30 s, or less than 1 KiB a second after the first 5 minutes.
 func (c *Client) Content(ctx context.Context, op providers.Op, id string) (io.ReadCloser, error) {
+	s, err := c.openStream(ctx, op, id)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// TextContent is Content for OpText. It returns the media type of the answer, too, without
+// parameters; it is empty if the answer has none.
+func (c *Client) TextContent(ctx context.Context, id string) (content io.ReadCloser, mediaType string, err error) {
+	s, err := c.openStream(ctx, providers.OpText, id)
+	if err != nil {
+		return nil, "", err
+	}
+	return s, s.mediaType, nil
+}
+
+func (c *Client) openStream(ctx context.Context, op providers.Op, id string) (*stream, error) {
 	if err := c.checkID(op, id); err != nil {
 		return nil, err
 	}
@@ -46,6 +64,9 @@ func (c *Client) Content(ctx context.Context, op providers.Op, id string) (io.Re
 	watch.stop(0)
 	s := &stream{client: c, op: op, caller: ctx, call: call, body: response.Body, watch: watch, end: end}
 	s.src = bufio.NewReaderSize(streamBody{s}, maxRefusal)
+	if mediaType, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err == nil {
+		s.mediaType = mediaType
+	}
 	if err := s.refused(response); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -60,6 +81,7 @@ func (c *Client) Content(ctx context.Context, op providers.Op, id string) (io.Re
 type stream struct {
 	client       *Client
 	op           providers.Op
+	mediaType    string // of the answer, without parameters
 	caller, call context.Context
 	body         io.ReadCloser
 	src          *bufio.Reader // of body
@@ -71,7 +93,7 @@ type stream struct {
 // refused returns the error that a provider sent in place of content: JSON with status
 // 200 that says that the call failed. Otherwise it returns nil.
 func (s *stream) refused(response *http.Response) error {
-	if mediaType, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+	if s.mediaType != "application/json" {
 		return nil
 	}
 	// A longer body, or one that breaks off, is not a refusal.
