@@ -13,12 +13,13 @@ import (
 // bookkeepingTimeout limits a write to the index after a read found damage.
 const bookkeepingTimeout = 5 * time.Second
 
-// Blob returns the blob, or ErrBlobNotFound. While the index is unavailable, Blob still
-// finds the blob by its object, since the digest gives the object's key. The blob then
-// has no name and the media type application/octet-stream.
+// Blob returns the blob, or ErrBlobNotFound. While the index is unavailable, and if
+// Options.ReadWithoutIndex is set, Blob still finds the blob by its object, since the
+// digest gives the object's key. The blob then has no name and the media type
+// application/octet-stream.
 func (s *Store) Blob(ctx context.Context, d Digest) (Blob, error) {
 	b, err := s.index.Blob(ctx, d)
-	if err == nil || !errors.Is(err, ErrIndexUnavailable) {
+	if err == nil || !s.readWithoutIndex || !errors.Is(err, ErrIndexUnavailable) {
 		return b, err
 	}
 	// Blob tries generation 0 only: the others are rare, and only the index knows them.

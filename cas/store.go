@@ -41,6 +41,9 @@ type Options struct {
 	// as present, so that an upload of its bytes is answered without a new look; 0 means
 	// one hour, and a negative value that every such upload looks.
 	SeenFor time.Duration
+	// ReadWithoutIndex makes Blob find a blob by its object while the index is
+	// unavailable. A deleted blob can then be read again until its object is removed.
+	ReadWithoutIndex bool
 	// RecordUses makes TakeUses return the blobs that were read.
 	RecordUses bool
 	// Log receives what no caller gets as an error: damage found, and failed bookkeeping.
@@ -55,8 +58,10 @@ type Store struct {
 	maxBlobSize int64
 	spool       *spool
 	memory      *memory
-	uses        *uses // nil: not recorded
-	log         zerolog.Logger
+	// readWithoutIndex is Options.ReadWithoutIndex.
+	readWithoutIndex bool
+	uses             *uses // nil: not recorded
+	log              zerolog.Logger
 }
 
 // NewStore returns a Store on an object store and an index. It returns an error if the
@@ -80,7 +85,10 @@ func NewStore(objects ObjectStore, index Index, o Options) (*Store, error) {
 		maxBlobSize: cmp.Or(o.MaxBlobSize, MaxBlobSize),
 		spool:       newSpool(o.SpoolDir, o.SpoolLimit),
 		memory:      memory,
-		log:         o.Log,
+
+		readWithoutIndex: o.ReadWithoutIndex,
+
+		log: o.Log,
 	}
 	if o.RecordUses {
 		s.uses = &uses{seen: make(map[Digest]struct{})}

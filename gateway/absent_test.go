@@ -11,6 +11,7 @@ import (
 	"casgate/cas/castest"
 	"casgate/gateway/api"
 	"casgate/gateway/problem"
+	"casgate/index/indextest"
 )
 
 // A gateway that has not seen an object lately looks at it before it answers that the
@@ -144,6 +145,44 @@ func TestSuspectBlobBecomesLive(t *testing.T) {
 				if meta := decode[api.BlobMeta](t, s.do("GET", s.path(d)+"/meta", nil)); meta.State != cas.StateLive {
 					t.Errorf("after a right %s of %d bytes the blob is %s", method, n, meta.State)
 				}
+			}
+		}
+	})
+}
+
+// While the index is down, a deleted blob does not come back: not from memory, not from
+// the object store, and not by a signed URL.
+func TestDeletedBlobStaysDeletedWithoutTheIndex(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		down := make(chan struct{})
+		inner := p.index
+		p.index = over(inner, indextest.NewFaulty(inner, func(string, cas.Digest) (bool, error) {
+			select {
+			case <-down:
+				return false, cas.ErrIndexUnavailable
+			default:
+				return false, nil
+			}
+		}))
+		s := start(t, p, nil)
+		var deleted []cas.Digest
+		var urls []string
+		for _, n := range []int{1000, 2 << 20} {
+			b := random(n)
+			d := s.put(b)
+			s.wantBlob(b)
+			signed := decode[api.SignedURL](t, s.do("POST", s.path(d)+"/url", strings.NewReader(`{"expires_in":60}`)))
+			if a := s.do("DELETE", s.path(d), nil); a.StatusCode >= 300 {
+				t.Fatalf("delete: %d %s", a.StatusCode, a.body)
+			}
+			deleted, urls = append(deleted, d), append(urls, signed.URL)
+		}
+		close(down)
+		for i, d := range deleted {
+			s.do("GET", s.path(d), nil).wantProblem(t, 503, problem.IndexUnavailable)
+			s.do("HEAD", s.path(d), nil)
+			if a := s.do("GET", urls[i], nil, "Authorization", "-"); a.StatusCode != 503 {
+				t.Errorf("by a signed URL: %d", a.StatusCode)
 			}
 		}
 	})

@@ -148,7 +148,7 @@ func TestIndexDown(t *testing.T) {
 			}
 			p.index = over(inner, indextest.NewFaulty(inner, hook))
 		}
-		s := start(t, p, nil)
+		s := start(t, p, func(_ *gatewayOptions, o *cas.Options) { o.ReadWithoutIndex = true })
 		small, large := random(1000), random(2<<20)
 		s.put(small)
 		s.put(large)

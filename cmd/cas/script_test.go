@@ -88,7 +88,7 @@ func cmdGateway(ts *testscript.TestScript, neg bool, args []string) {
 // passedOn are the variables of a script that its gateway gets.
 var passedOn = []string{
 	"HOME", "PATH", "TMPDIR", "CAS_DATA_DIR", "CAS_LISTEN", "CAS_ADMIN_LISTEN",
-	"CAS_HOT_BYTES", "CAS_VERIFIED_FOR", "CAS_SEEN_FOR", "CAS_MAX_BLOB_SIZE", "CAS_KIMI_API_KEY", "CAS_KIMI_BASE_URL",
+	"CAS_HOT_BYTES", "CAS_VERIFIED_FOR", "CAS_SEEN_FOR", "CAS_READ_WITHOUT_INDEX", "CAS_MAX_BLOB_SIZE", "CAS_KIMI_API_KEY", "CAS_KIMI_BASE_URL",
 }
 
 func (g *scriptGateway) start(ts *testscript.TestScript, flags []string) {

@@ -57,6 +57,8 @@ type serveCmd struct {
 	VerifiedFor time.Duration     `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long a verified object is read without verifying it again. 0: verify every full read."`
 	SeenFor     time.Duration     `name:"seen-for" env:"CAS_SEEN_FOR" default:"1h" help:"How long an object that was written, read or looked at counts as present. After that, an upload of its bytes looks again. 0: look at every upload."`
 
+	ReadWithoutIndex bool `name:"read-without-index" env:"CAS_READ_WITHOUT_INDEX" help:"While the index is down, read blobs by their objects alone. Deleted blobs can then be read until their bytes are removed."`
+
 	LogLevel  string `name:"log-level" env:"CAS_LOG_LEVEL" default:"info" enum:"trace,debug,info,warn,error" help:"trace, debug, info, warn or error."`
 	LogFormat string `name:"log-format" env:"CAS_LOG_FORMAT" default:"" enum:",console,json" help:"console or json; console on a terminal, else json."`
 }
@@ -156,15 +158,17 @@ func (c *serveCmd) newStore(objects cas.ObjectStore, x cas.Index, log zerolog.Lo
 		hotBlobSize = -1
 	}
 	return cas.NewStore(objects, x, cas.Options{
-		SpoolDir:    c.Path(settings.SpoolDir),
-		SpoolLimit:  int64(c.SpoolLimit),
-		MaxBlobSize: int64(c.MaxBlobSize),
-		HotBlobSize: hotBlobSize,
-		HotBytes:    int64(c.HotBytes),
-		VerifiedFor: c.VerifiedFor,
-		SeenFor:     cmp.Or(c.SeenFor, -1),
-		RecordUses:  c.RetainUnreferenced > 0,
-		Log:         log,
+		SpoolDir:         c.Path(settings.SpoolDir),
+		SpoolLimit:       int64(c.SpoolLimit),
+		MaxBlobSize:      int64(c.MaxBlobSize),
+		HotBlobSize:      hotBlobSize,
+		HotBytes:         int64(c.HotBytes),
+		VerifiedFor:      c.VerifiedFor,
+		SeenFor:          cmp.Or(c.SeenFor, -1),
+		ReadWithoutIndex: c.ReadWithoutIndex,
+
+		RecordUses: c.RetainUnreferenced > 0,
+		Log:        log,
 	})
 }
 
