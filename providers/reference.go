@@ -13,6 +13,9 @@ type ReferenceKind struct {
 	// MaxSize is the maximum size of the blob in bytes, where Needs is NeedURL; 0 means
 	// that the provider states none. A purpose has the limits of copies.
 	MaxSize int64
+	// MaxSide is the maximum width and height of a picture in pixels, where Needs is
+	// NeedURL; 0 means that the provider states none.
+	MaxSide int
 }
 
 // Need is the material of a reference.

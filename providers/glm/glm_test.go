@@ -308,6 +308,13 @@ func TestSizesByURL(t *testing.T) {
 		if got := p.References("", extension)[0].MaxSize; got != want {
 			t.Errorf("%s: %d bytes, want %d", extension, got, want)
 		}
+		wantSide := 0
+		if extension == ".png" {
+			wantSide = 6000
+		}
+		if got := p.References("", extension)[0].MaxSide; got != wantSide {
+			t.Errorf("%s: %d pixels, want %d", extension, got, wantSide)
+		}
 	}
 }
 

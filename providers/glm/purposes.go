@@ -58,6 +58,7 @@ func purposes(zai bool) []providers.Purpose {
 const (
 	maxImage = 5 * mib
 	maxVideo = 200 * mib
+	maxSide  = 6000 // pixels
 )
 
 const inVision = "an element of a user message's content in POST /chat/completions, for vision models"
@@ -85,15 +86,16 @@ func makeURLKinds() []urlKind {
 		name, part, where string
 		flat              bool
 		maxSize           int64
+		maxSide           int
 		extensions        []string
 	}{
-		{"image_url", "image_url", inVision + "; at most 6000 × 6000 pixels", false, maxImage, images},
-		{"video_url", "video_url", inVision, false, maxVideo, []string{".mp4", ".mkv", ".mov"}},
-		{"file_url", "file_url", inVision, false, 0, documents},
-		{"agent_image_url", "image_url", inAgents, true, maxImage, images},
-		{"agent_file_url", "file_url", inAgents, true, 0, documents},
+		{"image_url", "image_url", inVision + "; at most 6000 × 6000 pixels", false, maxImage, maxSide, images},
+		{"video_url", "video_url", inVision, false, maxVideo, 0, []string{".mp4", ".mkv", ".mov"}},
+		{"file_url", "file_url", inVision, false, 0, 0, documents},
+		{"agent_image_url", "image_url", inAgents, true, maxImage, maxSide, images},
+		{"agent_file_url", "file_url", inAgents, true, 0, 0, documents},
 	} {
-		kinds = append(kinds, urlKind{providers.ReferenceKind{Name: k.name, Needs: providers.NeedURL, Where: k.where, MaxSize: k.maxSize}, k.part, k.flat, k.extensions})
+		kinds = append(kinds, urlKind{providers.ReferenceKind{Name: k.name, Needs: providers.NeedURL, Where: k.where, MaxSize: k.maxSize, MaxSide: k.maxSide}, k.part, k.flat, k.extensions})
 	}
 	return kinds
 }

@@ -255,7 +255,7 @@ func (d *depot) References(mediaType, extension string) []providers.ReferenceKin
 	return []providers.ReferenceKind{
 		{Name: "file_id", Needs: providers.NeedCopy, Purpose: "docs"},
 		{Name: "text", Needs: providers.NeedText, Purpose: "docs"},
-		{Name: "url", Needs: providers.NeedURL},
+		{Name: "url", Needs: providers.NeedURL, MaxSide: 6000},
 	}
 }
 

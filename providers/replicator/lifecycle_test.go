@@ -1,9 +1,13 @@
 package replicator_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"image"
+	"image/jpeg"
+	"image/png"
 	"io"
 	"slices"
 	"strings"
@@ -479,6 +483,33 @@ func TestReferences(t *testing.T) {
 	}
 	if _, err := r.Reference(t.Context(), q, "smoke"); !errors.Is(err, providers.ErrNoReference) || !strings.Contains(err.Error(), "file_id, text, url") {
 		t.Errorf("unknown kind: %v", err)
+	}
+}
+
+// A provider that reads a picture at a URL may limit its width and height.
+func TestReferenceToLargePicture(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	for _, c := range []struct {
+		width, height int
+		refused       bool
+	}{{6001, 1, true}, {1, 6001, true}, {6000, 1, false}} {
+		picture := image.NewGray(image.Rect(0, 0, c.width, c.height))
+		var asPNG, asJPEG bytes.Buffer
+		if err := errors.Join(png.Encode(&asPNG, picture), jpeg.Encode(&asJPEG, picture, nil)); err != nil {
+			t.Fatal(err)
+		}
+		for name, content := range map[string]string{"a.png": asPNG.String(), "a.jpg": asJPEG.String()} {
+			_, err := r.Reference(t.Context(), want(w.put(t, content, name)), "url")
+			e, ok := errors.AsType[*providers.Error](err)
+			if refused := ok && e.Code == "picture_too_large" && e.Kind == providers.KindPermanent; refused != c.refused || !refused && err != nil {
+				t.Errorf("%s of %d × %d pixels: %v", name, c.width, c.height, err)
+			}
+		}
+	}
+	if _, err := r.Reference(t.Context(), want(w.put(t, "\x89PNG\r\n\x1a\ncut", "a.png")), "url"); err != nil {
+		t.Errorf("a picture without a whole header: %v", err)
 	}
 }
 

@@ -1,8 +1,13 @@
 package replicator
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"image"
+	_ "image/jpeg" // for image.DecodeConfig
+	_ "image/png"
+	"io"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -47,6 +52,9 @@ func (r *Replicator) urlFor(ctx context.Context, j job, kind providers.Reference
 			fmt.Sprintf("%s takes at most %s (%d bytes) as %s, and the blob has %d bytes", j.description.Provider, humanize.IBytes(uint64(kind.MaxSize)), kind.MaxSize, kind.Name, j.blob.Size),
 			"make the file smaller")
 	}
+	if err := r.checkSides(ctx, j, kind); err != nil {
+		return "", "", err
+	}
 	if address, err = r.o.SignURL(ctx, j.urlRequest()); err != nil {
 		return "", "", err
 	}
@@ -66,6 +74,31 @@ func (r *Replicator) urlFor(ctx context.Context, j job, kind providers.Reference
 		return "", "", refuseReference(j, "url_unreachable", warning, remedy)
 	}
 	return address, warning + ": " + remedy, nil
+}
+
+// checkSides returns an *Error if the blob is a picture with too many pixels for the kind.
+// The header of a JPEG or PNG has its width and height; a picture whose header can't be
+// read is not refused.
+func (r *Replicator) checkSides(ctx context.Context, j job, kind providers.ReferenceKind) error {
+	if base := providers.BaseType(j.fileType.MediaType); kind.MaxSide == 0 || base != "image/jpeg" && base != "image/png" {
+		return nil
+	}
+	content, err := r.blobs.OpenVerified(ctx, j.blob)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	var picture io.Reader = content.Body
+	if content.Body == nil {
+		picture = bytes.NewReader(content.Bytes)
+	}
+	header, _, err := image.DecodeConfig(picture)
+	if err != nil || max(header.Width, header.Height) <= kind.MaxSide {
+		return nil
+	}
+	return refuseReference(j, "picture_too_large",
+		fmt.Sprintf("%s takes pictures of at most %d × %d pixels as %s, and the blob has %d × %d", j.description.Provider, kind.MaxSide, kind.MaxSide, kind.Name, header.Width, header.Height),
+		"make the picture smaller")
 }
 
 // refuseReference returns the error for a reference that can't work.
