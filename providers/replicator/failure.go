@@ -61,6 +61,11 @@ func (r *Replicator) classifyFailure(ctx context.Context, o outcome, cause error
 			Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindTransient, Code: fault,
 			Message: "the gateway's index did not answer",
 		}
+	case fault == providers.CodeStoreUnavailable: // the copy waits for the store, however long
+		f.Error = &providers.Error{
+			Provider: c.Provider, Op: providers.OpUpload, Kind: providers.KindTransient, Code: fault,
+			Message: "the gateway's object store did not answer",
+		}
 	case own:
 		f.State, f.After = ledger.StateFailed, time.Second
 		f.Error = &providers.Error{
