@@ -62,6 +62,9 @@ type Error struct {
 	// TooMany: with KindTransient, the rate limit is reached. With KindQuota, the limit of
 	// stored files or bytes is reached, and deleting files helps.
 	TooMany bool `json:"too_many,omitempty"`
+	// MaxFiles is the limit of stored files that the provider's message names, or 0. It is
+	// not stored.
+	MaxFiles int64 `json:"-"`
 	// Hint is the next step for the user.
 	Hint string `json:"hint,omitempty"`
 	// Cause is the wrapped error, for errors.Is. It is not stored.

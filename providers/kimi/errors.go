@@ -15,6 +15,9 @@ import (
 // waitHint matches the wait in Kimi's message about a rate limit [D].
 var waitHint = regexp.MustCompile(`after (\d+(?:\.\d+)?) ?s`)
 
+// countHint matches the limit in Kimi's message about the number of files [D].
+var countHint = regexp.MustCompile(`max file count:? ?(\d+)`)
+
 // classifyError refines an error by Kimi's types and messages. An error has a type; a
 // code is optional, and rare [D].
 func (p *Provider) classifyError(e *providers.Error, body openaicompat.ErrorBody) {
@@ -76,7 +79,8 @@ func classifyInvalidRequest(e *providers.Error, message string) {
 		e.Kind = providers.KindTransient
 	case has("max file count"):
 		e.Kind, e.TooMany = providers.KindQuota, true
-		e.Hint = "delete files at Kimi, which keeps " + strconv.Itoa(maxFiles) + " for a user"
+		e.MaxFiles = maxFilesFrom(message)
+		e.Hint = "delete files at Kimi, which keeps " + strconv.FormatInt(cmp.Or(e.MaxFiles, maxFiles), 10) + " for a user"
 	case has("please delete previous uploaded files"):
 		// "The size of files you have uploaded exceeded the max file size, please delete
 		// previous uploaded files" [L]. The same end has the message about the count [D].
@@ -106,6 +110,20 @@ func failureCode(message string) string {
 		return providers.CodeNoText
 	}
 	return ""
+}
+
+// maxFilesFrom reads "exceeded the max file count 1000" [D]. It returns 0 if there is no
+// number.
+func maxFilesFrom(message string) int64 {
+	found := countHint.FindStringSubmatch(message)
+	if found == nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(found[1], 10, 64)
+	if err != nil {
+		return 0 // the number is out of range
+	}
+	return n
 }
 
 // waitFrom reads "please try again after 3 seconds".

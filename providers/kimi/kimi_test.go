@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -21,6 +22,20 @@ func upload(name, purpose, text string) providers.Upload {
 	return providers.Upload{
 		Name: name, Purpose: purpose, MediaType: "text/plain", Size: int64(len(text)),
 		Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil },
+	}
+}
+
+// TestLimitInTheMessage: the message about the number of files names the account's limit.
+func TestLimitInTheMessage(t *testing.T) {
+	t.Parallel()
+	p, server := open(t, kimisim.Options{MaxFiles: 20})
+	for i := range 20 {
+		server.Put(simulator.RemoteFile{ID: fmt.Sprint("f", i), Name: "a.txt", Purpose: "file-extract"})
+	}
+	_, err := p.Upload(t.Context(), upload("b.txt", "file-extract", "a text"))
+	e, ok := errors.AsType[*providers.Error](err)
+	if !ok || e.MaxFiles != 20 || !strings.Contains(e.Hint, "keeps 20") {
+		t.Errorf("error %+v", e)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 
 // Census counts the files in the list of an account.
 type Census struct {
-	At time.Time
+	At time.Time // when the list began
 	// Ours are the files of this installation: those that a row names, and those with the
 	// installation's mark. Others are all other files. The keys are purposes.
 	Ours, Others map[string]FileCount
@@ -68,13 +68,62 @@ type censuses struct {
 
 	mu   sync.Mutex
 	last map[string]Census // by account
-	// stuck has the pools that refused an upload although a copy had been evicted, and the
-	// number of files that they had then. The key is the account and the purpose.
-	stuck map[[2]string]int64
+	// stuck has the pools that refused an upload although a copy had been evicted. The key
+	// is the account and the purpose.
+	stuck map[[2]string]stuckPool
+	// limits has the limits of files that refusals have named, by account.
+	limits map[string]toldLimit
+	rooms  map[string]*room // by account
 }
 
+// stuckPool has the numbers of a pool that refused an upload.
+type stuckPool struct{ all, others FileCount }
+
+// toldLimit is a limit of files that a provider has named in a refusal.
+type toldLimit struct {
+	files int64
+	at    time.Time
+}
+
+// limitLife is how long such a limit counts. Then the provider is asked again, since it
+// may have raised the limit.
+const limitLife = time.Hour
+
 func newCensuses() *censuses {
-	return &censuses{last: make(map[string]Census), stuck: make(map[[2]string]int64)}
+	return &censuses{
+		last: make(map[string]Census), stuck: make(map[[2]string]stuckPool),
+		limits: make(map[string]toldLimit), rooms: make(map[string]*room),
+	}
+}
+
+// limitOf returns the limit of files that the provider has named for an account, or 0.
+func (s *censuses) limitOf(account string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.limits[account]; time.Since(l.at) < limitLife {
+		return l.files
+	}
+	return 0
+}
+
+// noteLimit remembers the limit of files that a refusal names, if it does.
+func (s *censuses) noteLimit(account string, refusal *providers.Error) {
+	if refusal.MaxFiles <= 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limits[account] = toldLimit{refusal.MaxFiles, time.Now()}
+}
+
+// room returns the room of an account.
+func (s *censuses) room(account string) *room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rooms[account] == nil {
+		s.rooms[account] = newRoom()
+	}
+	return s.rooms[account]
 }
 
 // lastOf returns the last census of an account, however old. At is zero if there is none.
@@ -99,19 +148,23 @@ func (s *censuses) set(account string, c Census) {
 	s.last[account] = c
 }
 
-// forget makes the next refusal take a new census.
+// forget makes the next upload trust no number.
 func (s *censuses) forget(account string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.last, account)
+	delete(s.limits, account)
 }
 
-// isStuck reports whether a pool with so many files is known to refuse uploads.
+// isStuck reports whether a pool with these numbers is known to refuse uploads. If files
+// of others have gone, that is not known.
 func (s *censuses) isStuck(p pool, c Census) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	files, known := s.stuck[[2]string{p.account, p.purpose}]
-	return known && !c.At.IsZero() && c.inPool(p).Files >= files
+	then, known := s.stuck[[2]string{p.account, p.purpose}]
+	_, others := c.InPurpose(p.purpose)
+	return known && !c.At.IsZero() && c.inPool(p).Files >= then.all.Files &&
+		others.Files >= then.others.Files && others.Bytes >= then.others.Bytes
 }
 
 // clearStuck forgets that an account's pools refuse uploads: it has taken a file.
@@ -122,19 +175,33 @@ func (s *censuses) clearStuck(account, purpose string) {
 	delete(s.stuck, [2]string{account, ""})
 }
 
-func (s *censuses) setStuck(p pool, files int64) {
+func (s *censuses) setStuck(p pool, c Census) {
+	_, others := c.InPurpose(p.purpose)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stuck[[2]string{p.account, p.purpose}] = files
+	s.stuck[[2]string{p.account, p.purpose}] = stuckPool{c.inPool(p), others}
 }
 
-// census returns a recent census of an account. If there is none, it reads the account's
-// list; concurrent callers share that.
-func (r *Replicator) census(ctx context.Context, p providers.Provider) (Census, error) {
-	account := p.Describe().Account
-	if c := r.censuses.recent(account); !c.At.IsZero() {
-		return c, nil
+// census returns a census of an account whose list began after a time, such as that of a
+// refusal. If there is none, it reads the account's list; concurrent callers share that.
+func (r *Replicator) census(ctx context.Context, p providers.Provider, after time.Time) (Census, error) {
+	for {
+		c := r.censuses.lastOf(p.Describe().Account)
+		if c.At.IsZero() || c.At.Before(after) {
+			var err error
+			if c, err = r.joinCensus(ctx, p); err != nil {
+				return Census{}, err
+			}
+		}
+		if !c.At.Before(after) { // otherwise the list had begun before
+			return c, nil
+		}
 	}
+}
+
+// joinCensus takes a census, or waits for the one that is being taken.
+func (r *Replicator) joinCensus(ctx context.Context, p providers.Provider) (Census, error) {
+	account := p.Describe().Account
 	shared := r.censuses.flights.DoChan(account, func() (any, error) {
 		c, err := r.takeCensus(r.working, p)
 		if err == nil {
@@ -156,6 +223,7 @@ func (r *Replicator) takeCensus(ctx context.Context, p providers.Provider) (Cens
 	if err != nil {
 		return Census{}, err
 	}
+	began := time.Now()
 	remote, err := listed(ctx, p)
 	if err != nil {
 		return Census{}, err
@@ -167,7 +235,7 @@ func (r *Replicator) takeCensus(ctx context.Context, p providers.Provider) (Cens
 		}
 		named[c.FileID] = true
 	}
-	return count(remote, mark, named), nil
+	return count(remote, mark, named, began), nil
 }
 
 // listed returns the files in the list of an account, by id.
@@ -182,9 +250,10 @@ func listed(ctx context.Context, p providers.Provider) (map[string]providers.Rem
 	return files, nil
 }
 
-// count makes a census of listed files. Named has the ids that rows name.
-func count(remote map[string]providers.RemoteFile, mark providers.Mark, named map[string]bool) Census {
-	c := Census{At: time.Now(), Ours: make(map[string]FileCount), Others: make(map[string]FileCount)}
+// count makes a census of files whose list began at a time. Named has the ids that rows
+// name.
+func count(remote map[string]providers.RemoteFile, mark providers.Mark, named map[string]bool, at time.Time) Census {
+	c := Census{At: at, Ours: make(map[string]FileCount), Others: make(map[string]FileCount)}
 	for id, f := range remote {
 		counts := c.Others
 		if name, marked := providers.ParseRemoteName(f.Name); named[id] || marked && name.Mark == mark {

@@ -43,6 +43,10 @@ type depot struct {
 	// A new file is not listed, not looked up and not deleted, or has no text, for these
 	// times.
 	unlisted, unknown, noText time.Duration
+	// room is how many files the depot takes, and refusal the error of an upload beyond.
+	// 0 means any number.
+	room    int
+	refusal *providers.Error
 	// notDeleted are the next deletes that are answered with "deleted": false. The file
 	// stays if staying.
 	notDeleted int
@@ -142,11 +146,24 @@ func (d *depot) Upload(ctx context.Context, u providers.Upload) (providers.Remot
 	if err := d.call(ctx, providers.OpUpload, u.Name); err != nil {
 		return providers.RemoteFile{}, err
 	}
+	if err := d.full(); err != nil {
+		return providers.RemoteFile{}, err
+	}
 	f := d.store(u.Name, u.Purpose, content)
 	if err := d.reply(ctx, providers.OpUpload, u.Name); err != nil {
 		return providers.RemoteFile{}, err
 	}
 	return f, nil
+}
+
+// full returns the refusal if there is no room for a file.
+func (d *depot) full() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.room > 0 && len(d.files) >= d.room {
+		return d.refusal
+	}
+	return nil
 }
 
 // store adds a file, like an upload or a foreign client.

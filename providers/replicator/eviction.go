@@ -18,6 +18,8 @@ type pool struct {
 	// purpose is empty if the pool is the whole account.
 	purpose            string
 	maxFiles, maxBytes int64 // 0: no known limit
+	// told: the provider itself has named maxFiles in a refusal.
+	told bool
 	// ours are the files that the ledger counts, with the one to be uploaded. others are
 	// the files of others in the recent census.
 	ours, others FileCount
@@ -54,6 +56,9 @@ func (r *Replicator) pools(ctx context.Context, j job) (purpose, account pool, e
 			purpose.ours = n
 		}
 	}
+	if told := r.censuses.limitOf(d.Account); told > 0 {
+		account.maxFiles, account.told = told, true
+	}
 	recent := r.censuses.recent(d.Account)
 	purpose.others, account.others = total(recent.Others, j.purpose.Name), total(recent.Others, "")
 	return purpose, account, nil
@@ -64,10 +69,10 @@ func (r *Replicator) pools(ctx context.Context, j job) (purpose, account pool, e
 // no room, it evicts nothing. The refusal is the provider's, or nil if nothing was sent
 // yet.
 func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Error) error {
-	if j.description.MaxFiles == 0 && j.description.MaxBytes == 0 && j.purpose.MaxFiles == 0 && j.purpose.MaxBytes == 0 {
+	if j.description.MaxFiles == 0 && j.description.MaxBytes == 0 && j.purpose.MaxFiles == 0 && j.purpose.MaxBytes == 0 && r.censuses.limitOf(j.description.Account) == 0 {
 		return nil
 	}
-	for {
+	for making := false; ; {
 		full, account, err := r.pools(ctx, j)
 		if err != nil {
 			return err
@@ -81,6 +86,15 @@ func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Err
 		if r.o.NoEviction || !full.fitsAlone(j.wanted.Size) {
 			return r.accountFull(j, full, refusal)
 		}
+		if !making { // one at a time: otherwise several evict a copy for the same place
+			done, err := r.censuses.room(full.account).make(ctx)
+			if err != nil {
+				return err
+			}
+			defer done()
+			making = true
+			continue
+		}
 		evicted, err := r.evict(ctx, j, full.purpose)
 		if err != nil {
 			return err
@@ -93,50 +107,60 @@ func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Err
 
 // makeRoomAfter makes room after the provider has refused an upload because the account
 // is full. It returns an error if another upload would be in vain. The account may have
-// files that the ledger doesn't know, so the list is counted first. If a known limit is
-// reached, makeRoom evicts as many copies as are needed. Otherwise one is evicted: then
-// one more upload shows whether that helps.
-func (r *Replicator) makeRoomAfter(ctx context.Context, j job, refusal *providers.Error) error {
-	census, err := r.census(ctx, j.provider)
+// files that the ledger doesn't know, so the list is counted first, if it was not counted
+// since the refusal. If a known limit is reached, makeRoom evicts as many copies as are
+// needed. Otherwise one is evicted: then one more upload shows whether that helps.
+// Nothing is evicted if the refusal names the limit, and the account has room by now.
+//
+// No other upload to the account has run since the time alone. The result has the numbers
+// with which makeRoomAfter decided.
+func (r *Replicator) makeRoomAfter(ctx context.Context, j job, refusal *providers.Error, refused, alone time.Time) (Census, error) {
+	census, err := r.census(ctx, j.provider, refused)
 	if err != nil {
 		r.log.Warn().Err(err).Str("operation_id", j.wanted.OperationID).Stringer("copy", j.wanted.Key).Msg("the account is full, and its files could not be counted")
 		if ctx.Err() != nil {
-			return err
+			return census, err
 		}
 	}
 	purpose, account, err := r.pools(ctx, j)
 	if err != nil {
-		return err
+		return census, err
 	}
 	limited := limitedPool(purpose, account)
-	if r.o.NoEviction {
-		return r.accountFull(j, limited, refusal)
-	}
-	if purpose.isFull() || account.isFull() {
-		return r.makeRoom(ctx, j, refusal)
-	}
-	if r.censuses.isStuck(limited, census) {
-		return r.accountFull(j, limited, refusal)
+	switch {
+	case r.o.NoEviction:
+		return census, r.accountFull(j, limited, refusal)
+	case purpose.isFull() || account.isFull():
+		return census, r.makeRoom(ctx, j, refusal)
+	case limited.told && !census.At.IsZero() && (census.At.Before(alone) || census.inPool(limited).Files < limited.maxFiles):
+		return census, nil // another caller has made room for this one, too
+	case r.censuses.isStuck(limited, census):
+		return census, r.accountFull(j, limited, refusal)
 	}
 	evicted, err := r.evict(ctx, j, limited.purpose)
 	if err == nil && !evicted {
 		err = r.accountFull(j, limited, refusal)
 	}
-	return err
+	return census, err
 }
 
-// stayedFull returns the error of an upload that was refused although copies were
-// evicted. It remembers how full the account is, so that later refusals evict nothing.
-func (r *Replicator) stayedFull(ctx context.Context, j job, refusal *providers.Error) error {
+// stayedFull returns the error of an upload that was refused although there was room, or
+// copies were evicted. Before has the numbers from before the evictions. If the account
+// has fewer files now, evictions don't help, and stayedFull remembers that, so that later
+// refusals evict nothing. Otherwise a client outside of this process has taken the place.
+func (r *Replicator) stayedFull(ctx context.Context, j job, refusal *providers.Error, before Census) error {
+	now, err := r.census(ctx, j.provider, time.Now())
+	if err != nil {
+		r.log.Warn().Err(err).Str("operation_id", j.wanted.OperationID).Stringer("copy", j.wanted.Key).Msg("the account is still full, and its files could not be counted")
+	}
 	purpose, account, err := r.pools(ctx, j)
 	if err != nil {
 		return err
 	}
 	limited := limitedPool(purpose, account)
-	census := r.censuses.recent(limited.account)
-	if !census.At.IsZero() && !limited.isFull() {
-		// The evicted copy is counted in the census, and its size is not known here.
-		r.censuses.setStuck(limited, max(census.inPool(limited).Files-1, 0))
+	fewer := now.inPool(limited).Files < before.inPool(limited).Files && now.inPool(account).Files < before.inPool(account).Files
+	if !now.At.IsZero() && fewer && !limited.isFull() {
+		r.censuses.setStuck(limited, now)
 	}
 	return r.accountFull(j, limited, refusal)
 }
@@ -175,6 +199,9 @@ func (r *Replicator) accountFull(j job, full pool, refusal *providers.Error) *pr
 		e.Message = fmt.Sprintf("the account is full: the ledger counts %s, this one included", full.ours)
 	} else {
 		e.Message = "the account is full: " + census.describe(full.purpose)
+	}
+	if refusal != nil && refusal.MaxFiles > 0 {
+		full.maxFiles = 0 // the provider's message says it
 	}
 	if limits := full.limits(); limits != "" {
 		e.Message += "; it takes " + limits

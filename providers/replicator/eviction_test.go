@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"casgate/providers"
 	"casgate/providers/glm"
@@ -178,6 +180,141 @@ func TestEvictionCountsOthersFiles(t *testing.T) {
 	ensure(t, r, want(w.put(t, "and one more", "a.txt")))
 	if n, sends := w.countEvicted(t, ours), w.depot.count(providers.OpUpload)-sent; n != 2 || sends != 3 {
 		t.Errorf("%d were evicted, and 2 bodies were sent %d times", n, sends)
+	}
+}
+
+// Six uploads at once to an account that takes 20 files, and has 12 of others and 8 of
+// ours: each gets a place, and later uploads, too. The provider's message may name the
+// limit, or not.
+func TestParallelUploadsToAFullAccount(t *testing.T) {
+	t.Parallel()
+	for name, limit := range map[string]int64{"a limit that the message names": 20, "an unknown limit": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r := w.replicator(t, nil)
+			var ours []ledger.Copy
+			for i := range 8 {
+				ours = append(ours, ensure(t, r, want(w.put(t, fmt.Sprint("document ", i), "a.txt"))))
+			}
+			for i := range 12 {
+				w.depot.store(fmt.Sprint("holiday ", i), "image", []byte("foreign"))
+			}
+			refusal := fail(providers.OpUpload, providers.KindQuota, "full", nil)
+			refusal.TooMany, refusal.MaxFiles = true, limit
+			w.depot.change(func(d *depot) { d.room, d.refusal = 20, refusal })
+			first := newGate() // the first upload of each caller waits for all others
+			w.depot.hook(only(providers.OpUpload, func(ctx context.Context, _ string) error { return first.pass(ctx) }), nil)
+			sent := w.depot.count(providers.OpUpload)
+			results := make(chan error)
+			for i := range 6 {
+				q := want(w.put(t, fmt.Sprint("one more ", i), "a.txt"))
+				go func() { _, _, err := r.Ensure(t.Context(), q); results <- err }()
+			}
+			for range 6 {
+				<-first.reached
+			}
+			first.open()
+			for range 6 {
+				if err := <-results; err != nil {
+					t.Errorf("one of six: %v", err)
+				}
+			}
+			if n, sends := w.countEvicted(t, ours), w.depot.count(providers.OpUpload)-sent; n != 6 || sends != 12 || len(w.depot.fileIDs()) != 20 {
+				t.Errorf("%d copies were evicted, 6 bodies were sent %d times, and there are %d files", n, sends, len(w.depot.fileIDs()))
+			}
+			ensure(t, r, want(w.put(t, "a later one", "a.txt")))
+		})
+	}
+}
+
+// The place that one caller has made is not taken by another caller of this gateway.
+func TestMadePlaceIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	for i := range 8 {
+		ensure(t, r, want(w.put(t, fmt.Sprint("document ", i), "a.txt")))
+	}
+	refusal := fail(providers.OpUpload, providers.KindQuota, "full", nil)
+	refusal.TooMany = true
+	w.depot.change(func(d *depot) { d.room, d.refusal = 8, refusal })
+	slow, quick := want(w.put(t, "slow", "slow.txt")), want(w.put(t, "quick", "quick.txt"))
+	ended := make(chan error, 1)
+	var sent atomic.Int32
+	w.depot.hook(only(providers.OpUpload, func(_ context.Context, name string) error {
+		if strings.HasPrefix(name, "slow") && sent.Add(1) == 2 { // after the eviction
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				_, _, err := r.Ensure(t.Context(), quick)
+				ended <- err
+			}()
+			select {
+			case <-done: // it has taken the place
+			case <-time.After(200 * time.Millisecond): // it waits for this upload
+			}
+		}
+		return nil
+	}), nil)
+	ensure(t, r, slow)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if n := sent.Load(); n != 2 {
+		t.Errorf("the slow body was sent %d times", n)
+	}
+}
+
+// A client outside takes the place that an eviction has made. The upload fails, and
+// others are not told that evictions don't help.
+func TestLostPlaceIsNoConclusion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	for i := range 8 {
+		ensure(t, r, want(w.put(t, fmt.Sprint("document ", i), "a.txt")))
+	}
+	for i := range 12 {
+		w.depot.store(fmt.Sprint("holiday ", i), "image", []byte("foreign"))
+	}
+	refusal := fail(providers.OpUpload, providers.KindQuota, "full", nil)
+	refusal.TooMany = true
+	w.depot.change(func(d *depot) { d.room, d.refusal = 20, refusal })
+	w.depot.hook(nil, func(_ context.Context, op providers.Op, _ string) error {
+		if op == providers.OpDelete {
+			w.depot.store("quick", "image", []byte("foreign"))
+		}
+		return nil
+	})
+	_, _, err := r.Ensure(t.Context(), want(w.put(t, "too slow", "a.txt")))
+	fullError(t, err)
+	w.depot.hook(nil, nil)
+	ensure(t, r, want(w.put(t, "in time", "a.txt")))
+}
+
+// Others fill the account after its list was counted: nothing of ours is evicted in vain,
+// and the body is sent once. The message has the limit of the provider only.
+func TestRefusalCountsAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server := kimisim.New(kimisim.Options{Key: kimiKey, MaxFiles: 20})
+	r := w.through(t, connect(t, server, kimisim.Prefix, kimi.Open, kimiKey, guard.Options{}))
+	var ours []ledger.Copy
+	for i := range 8 {
+		ours = append(ours, mustEnsure(t, r, at("kimi", w.put(t, fmt.Sprint("document ", i), "a.txt"))))
+	}
+	if _, err := r.Reconcile(t.Context(), "kimi", replicator.ReconcileOptions{}); err != nil { // counts
+		t.Fatal(err)
+	}
+	fillUp(server, 20, "image")
+	sent := server.Requests(providers.OpUpload)
+	_, _, err := r.Ensure(t.Context(), at("kimi", w.put(t, "in vain", "a.txt")))
+	if e := fullError(t, err); !strings.Contains(e.Message, "count 20") || strings.Contains(e.Message, "1000") || !strings.Contains(e.Message, "20 files with") {
+		t.Errorf("the message is %q", e.Message)
+	}
+	if n, sends := w.countEvicted(t, ours), server.Requests(providers.OpUpload)-sent; n != 0 || sends != 1 {
+		t.Errorf("%d were evicted, and the body was sent %d times", n, sends)
 	}
 }
 

@@ -145,7 +145,7 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 			report.Unknown = append(report.Unknown, f)
 		}
 	}
-	r.censuses.set(about.Account, count(remote, mark, named))
+	r.censuses.set(about.Account, count(remote, mark, named, began))
 	if o.Apply {
 		r.apply(ctx, p, &report)
 	}

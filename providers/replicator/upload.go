@@ -49,26 +49,55 @@ func (r *Replicator) findOrUpload(ctx context.Context, j job, o *outcome) error 
 }
 
 // uploadWithRoom makes room and uploads. If the provider refuses the upload because the
-// account is full, it makes room and uploads once more.
+// account is full, it makes room and uploads once more, while no other upload to the
+// account runs: otherwise that could take the place.
 func (r *Replicator) uploadWithRoom(ctx context.Context, j job, o *outcome) error {
 	if err := r.makeRoom(ctx, j, nil); err != nil {
 		return err
 	}
 	r.o.OnStep(StepRoomMade)
-	err := r.upload(ctx, j, o)
+	room := r.censuses.room(j.description.Account)
+	leave, err := room.share(ctx)
+	if err != nil {
+		return err
+	}
+	err = r.upload(ctx, j, o)
+	refused := time.Now()
+	leave()
 	refusal, full := saysFull(err)
 	if !full {
 		return err
 	}
-	if err := r.makeRoomAfter(ctx, j, refusal); err != nil {
+	r.censuses.noteLimit(j.description.Account, refusal)
+	if leave, err = room.takeAll(ctx); err != nil {
 		return err
 	}
-	r.o.OnStep(StepRoomMade)
-	err = r.upload(ctx, j, o)
-	if refusal, full := saysFull(err); full {
-		return r.stayedFull(ctx, j, refusal)
+	defer leave()
+	return r.uploadAlone(ctx, j, o, refusal, refused)
+}
+
+// uploadAlone makes room after a refusal, and uploads once more. No other upload to the
+// account runs. If it made room by numbers that are older than this time alone, and is
+// refused, it tries again with new ones.
+func (r *Replicator) uploadAlone(ctx context.Context, j job, o *outcome, refusal *providers.Error, refused time.Time) error {
+	alone := time.Now()
+	for {
+		before, err := r.makeRoomAfter(ctx, j, refusal, refused, alone)
+		if err != nil {
+			return err
+		}
+		r.o.OnStep(StepRoomMade)
+		err = r.upload(ctx, j, o)
+		again, full := saysFull(err)
+		if !full {
+			return err
+		}
+		r.censuses.noteLimit(j.description.Account, again)
+		if before.At.IsZero() || !before.At.Before(alone) {
+			return r.stayedFull(ctx, j, again, before)
+		}
+		refusal, refused = again, time.Now()
 	}
-	return err
 }
 
 // saysFull reports whether a provider refused an upload because the account has too many
