@@ -315,6 +315,14 @@ var claimCopyTests = []test{
 					}
 					if won {
 						got(c)
+						// The files that were lost before must be gone first.
+						var gone ledger.Look
+						for _, s := range c.GivenUp() {
+							gone.Gone = append(gone.Gone, s.FileID)
+						}
+						if _, _, err := x.Change(t.Context(), ledger.NoteLook(w.Key, c.Fence, gone)); err != nil {
+							t.Errorf("NoteLook: %v", err)
+						}
 						if _, held, err := x.Change(t.Context(), ledger.FinishDelete(w.Key, c.Fence, ledger.StateDeleted, -2*long)); err != nil || !held {
 							t.Errorf("FinishDelete: held %v, error %v", held, err)
 						}
