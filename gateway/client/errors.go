@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -80,7 +81,8 @@ func answerError(r *request, base string, res *http.Response) error {
 	p := &e.Problem
 	switch {
 	case r.method == http.MethodHead:
-		p.Code = problem.OfBodyless(res.StatusCode)
+		// Gateways of earlier versions, and proxies, send no code.
+		p.Code = cmp.Or(problem.Code(res.Header.Get(api.HeaderProblemCode)), problem.OfBodyless(res.StatusCode))
 		p.Title = "the gateway answered " + statusText(res.StatusCode)
 		if p.Code == problem.BlobNotFound {
 			p.Title = cas.ErrBlobNotFound.Error()

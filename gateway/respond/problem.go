@@ -63,6 +63,9 @@ func (e Errors) Handle(err error, c echo.Context) {
 		panic(err) // a struct of strings and numbers can be marshalled
 	}
 	h.Set(echo.HeaderContentLength, strconv.Itoa(len(body)))
+	if c.Request().Method == http.MethodHead {
+		h.Set(api.HeaderProblemCode, string(p.Code))
+	}
 	r.WriteHeader(p.Status)
 	if c.Request().Method != http.MethodHead {
 		_, _ = r.Write(body) // a client that is gone has no use for an error
