@@ -130,53 +130,6 @@ func TestAnswerThatIsNoText(t *testing.T) {
 	}
 }
 
-// An answer that is a page or JSON of another shape is no text: it would be kept as the
-// document's text. A later answer may be right, so the call can be repeated.
-func TestAnswerThatIsNoText(t *testing.T) {
-	t.Parallel()
-	const page, plain, object = "text/html; charset=utf-8", "text/plain; charset=utf-8", "application/json"
-	for _, c := range []struct{ file, contentType, body, want string }{
-		{"a.pdf", page, "<html>Gateway</html>", ""},
-		{"a.pdf", page, "Gateway", ""},
-		{"a.pdf", plain, `{"foo":"bar"}`, ""},
-		{"a.pdf", object, `{"foo":"bar"}`, ""},
-		{"a.pdf", object, `{"content":5}`, ""},
-		{"a.pdf", plain, "\uFEFF [{\"content\":\"y\"}]\n", ""},
-		{"a.pdf", plain, `{"con`, ""},
-		{"a.pdf", object, `{"foo":"` + strings.Repeat("x", 1<<20) + `"}`, ""},
-		{"a.html", plain, `{"foo":"bar"}`, ""},
-		{"a.json", page, "<html>Gateway</html>", ""},
-		{"a.html", page, "<html>text</html>", "<html>text</html>"},
-		{"a.json", plain, `{"foo":"bar"}`, `{"foo":"bar"}`},
-		{"a.pdf", page, `{"content":"text"}`, "text"},
-		{"a.pdf", plain, "<html>text</html>", "<html>text</html>"},
-		{"a.pdf", plain, "{\"a\":1}\n{\"a\":2}\n", "{\"a\":1}\n{\"a\":2}\n"},
-		{"a.pdf", plain, "[Music] plain", "[Music] plain"},
-		{"a.pdf", plain, "{ not JSON }", "{ not JSON }"},
-	} {
-		p := at(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !strings.HasSuffix(r.URL.Path, "/content") {
-				w.Header().Set("Content-Type", object)
-				_, _ = io.WriteString(w, `{"id":"file-1","object":"file","bytes":3,"created_at":1,"filename":"`+c.file+`","purpose":"file-extract","status":"ok"}`)
-				return
-			}
-			w.Header().Set("Content-Type", c.contentType)
-			_, _ = io.WriteString(w, c.body)
-		})))
-		got, err := textOf(t, p, "file-1")
-		if c.want != "" {
-			if err != nil || got != c.want {
-				t.Errorf("%s, %s, %.40s: %.40q, %v; want %q", c.file, c.contentType, c.body, got, err, c.want)
-			}
-			continue
-		}
-		e, ok := errors.AsType[*providers.Error](err)
-		if !ok || e.Kind != providers.KindTransient || e.Code != providers.CodeBadAnswer || !strings.Contains(e.Message, "no text") {
-			t.Errorf("%s, %s, %.40s: %.40q, %v", c.file, c.contentType, c.body, got, err)
-		}
-	}
-}
-
 func wantNoText(t *testing.T, err error) {
 	t.Helper()
 	e, ok := errors.AsType[*providers.Error](err)
