@@ -67,9 +67,6 @@ func (c *Client) openStream(ctx context.Context, op providers.Op, id string) (*s
 	if mediaType, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err == nil {
 		s.mediaType = mediaType
 	}
-	if mediaType, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err == nil {
-		s.mediaType = mediaType
-	}
 	if err := s.refused(response); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
