@@ -176,6 +176,9 @@ func (c *gcCmd) collect(ctx context.Context, x wiring.Index, shown *terminal.Pro
 	if err := objects.Check(ctx); err != nil {
 		return err
 	}
+	if err := wiring.CheckStoreMark(ctx, x, objects); err != nil {
+		return err
+	}
 	if c.Orphans {
 		if err := c.sweep(ctx, x, objects, shown); err != nil {
 			return err

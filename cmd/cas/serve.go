@@ -36,6 +36,7 @@ type serveCmd struct {
 	Listen       string `name:"listen" env:"CAS_LISTEN" default:"127.0.0.1:8080" help:"Address of the API. Port 0 picks a free port; the file listen in the data folder has it." placeholder:"HOST:PORT"`
 	AdminListen  string `name:"admin-listen" env:"CAS_ADMIN_LISTEN" default:"127.0.0.1:8081" help:"Address of metrics and pprof. Empty turns them off." placeholder:"HOST:PORT"`
 	PublicURL    string `name:"public-url" env:"CAS_PUBLIC_URL" help:"Base of hash URLs; the listen address if empty." placeholder:"URL"`
+	AdoptStore   bool   `name:"adopt-store" help:"Use the object store even if it has the mark of another index, or lacks the index's blobs, and mark it as this index's."`
 	CreateBucket bool   `name:"create-bucket" help:"Create the bucket if it is missing."`
 
 	Auth       string `name:"auth" env:"CAS_AUTH" default:"tokens" enum:"tokens,none" help:"tokens, or none, which is allowed only on a loopback address."`

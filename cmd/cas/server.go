@@ -105,6 +105,13 @@ func (s *server) openStore(ctx context.Context) error {
 		return err
 	}
 	s.atClose(func() { s.objects.Close() })
+	check := wiring.CheckStoreMark
+	if s.AdoptStore {
+		check = wiring.AdoptStore
+	}
+	if err := check(ctx, s.index, s.objects); err != nil {
+		return err
+	}
 	if err := s.prepareAccess(ctx, s.index, s.records, s.log); err != nil {
 		return err
 	}

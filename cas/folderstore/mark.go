@@ -1,0 +1,57 @@
+package folderstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+
+	"casgate/cas"
+)
+
+// markName names the disk file that says which index the folder belongs to.
+const markName = "casgate-store"
+
+// Mark returns the mark of the folder, or "" if it has none.
+func (s *Store) Mark(context.Context) (string, error) {
+	mark, err := s.root.ReadFile(markName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w: read the folder's mark: %w", cas.ErrStoreUnavailable, err)
+	}
+	return string(mark), nil
+}
+
+// SetMark replaces the mark of the folder.
+func (s *Store) SetMark(_ context.Context, mark string) error {
+	if err := s.writeMark(mark); err != nil {
+		return fmt.Errorf("%w: write the folder's mark: %w", cas.ErrStoreUnavailable, err)
+	}
+	return nil
+}
+
+func (s *Store) writeMark(mark string) error {
+	tmp := path.Join(tmpDir, randomName())
+	f, err := s.root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, objectMode)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // a second close is harmless
+	if _, err := f.WriteString(mark); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := s.root.Rename(tmp, markName); err != nil {
+		return err
+	}
+	return s.syncDir(".")
+}

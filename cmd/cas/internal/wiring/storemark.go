@@ -1,0 +1,80 @@
+package wiring
+
+import (
+	"context"
+	"errors"
+
+	"casgate/cas"
+	"casgate/cmd/cas/internal/exit"
+)
+
+// markedStore is an object store that knows which index it belongs to.
+type markedStore interface {
+	Mark(ctx context.Context) (string, error)
+	SetMark(ctx context.Context, mark string) error
+}
+
+func (s ObjectStore) marked() markedStore {
+	if s.S3 != nil {
+		return s.S3
+	}
+	return s.Folder
+}
+
+// sampleBlobs is the number of blobs that decide whether a store without a mark belongs
+// to the index.
+const sampleBlobs = 20
+
+// CheckStoreMark returns an error if the object store is not the one that the index
+// belongs to: it has the mark of another index, or it has no mark and none of the index's
+// oldest blobs, as a folder has whose disk is not mounted. A store without a mark that
+// does belong to the index gets its mark.
+func CheckStoreMark(ctx context.Context, x Index, objects ObjectStore) error {
+	want, err := x.Mark(ctx)
+	if err != nil {
+		return err
+	}
+	got, err := objects.marked().Mark(ctx)
+	if err != nil || got == string(want) {
+		return err
+	}
+	if got != "" {
+		return exit.Usagef("the object store (%s) belongs to another index: it has the mark %q, and the index has %q; correct the settings, or use --adopt-store once if the store is the right one", objects.Text, got, want)
+	}
+	isOurs, err := hasBlobs(ctx, x, objects)
+	if err != nil {
+		return err
+	}
+	if !isOurs {
+		return exit.Usagef("the object store (%s) has no mark and none of the index's blobs; is its disk mounted, and the bucket the right one? Use --adopt-store once if the bytes are really lost", objects.Text)
+	}
+	return objects.marked().SetMark(ctx, string(want))
+}
+
+// AdoptStore marks the object store as the index's.
+func AdoptStore(ctx context.Context, x Index, objects ObjectStore) error {
+	mark, err := x.Mark(ctx)
+	if err != nil {
+		return err
+	}
+	return objects.marked().SetMark(ctx, string(mark))
+}
+
+// hasBlobs reports whether the store has one of the index's oldest blobs, or the index
+// has none.
+func hasBlobs(ctx context.Context, x Index, objects ObjectStore) (bool, error) {
+	blobs, err := x.List(ctx, cas.Query{Limit: sampleBlobs})
+	if err != nil || len(blobs) == 0 {
+		return err == nil, err
+	}
+	for _, b := range blobs {
+		_, err := objects.Stat(ctx, b.Object())
+		if err == nil || errors.Is(err, cas.ErrObjectCorrupt) {
+			return true, nil
+		}
+		if !errors.Is(err, cas.ErrObjectMissing) {
+			return false, err
+		}
+	}
+	return false, nil
+}
