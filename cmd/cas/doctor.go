@@ -174,6 +174,11 @@ func (c *doctorCmd) checkIndex(ctx context.Context, e *examination) {
 	default:
 		e.fail("schema", err, "run `cas migrate up`, with a cas of the same version as the gateways")
 	}
+	if err := wiring.CheckPages(ctx, x); err != nil {
+		e.fail("index file", err, wiring.RestoreIndex)
+	} else if c.Index.Embedded() {
+		e.ok("index file", "no page is damaged")
+	}
 	c.checkClock(ctx, e, x)
 }
 

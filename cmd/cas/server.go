@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -91,10 +92,30 @@ func (s *server) openIndex(ctx context.Context) error {
 		return err
 	}
 	s.atClose(s.index.Close)
+	if err := s.checkPages(ctx); err != nil {
+		return err
+	}
 	// The journal closes after everything that adds records.
 	records, stop := wiring.OpenJournal(s.Journal, s.index, s.registry, s.log)
 	s.records = records
 	s.atClose(stop)
+	return nil
+}
+
+// pagesTimeout limits the check of an embedded index at the start.
+const pagesTimeout = 10 * time.Second
+
+// checkPages refuses a damaged file of an embedded index. A large file is not checked to
+// its end; `cas doctor` does that.
+func (s *server) checkPages(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pagesTimeout)
+	defer cancel()
+	switch err := wiring.CheckPages(ctx, s.index); {
+	case errors.Is(err, wiring.ErrIndexDamaged):
+		return fmt.Errorf("%w; %s", err, wiring.RestoreIndex)
+	case err != nil:
+		s.log.Warn().Err(err).Msg("the index's file was not checked to its end; `cas doctor` does it")
+	}
 	return nil
 }
 

@@ -108,6 +108,23 @@ func (c LocalIndex) OpenAnySchema(ctx context.Context) (Index, error) {
 // Describe names the index, without its password.
 func (c LocalIndex) Describe() string { return c.Index.Describe(c.Data) }
 
+// CheckPages returns an error that wraps ErrIndexDamaged if the file of an embedded index
+// is damaged. It reads the whole file. For Postgres it returns nil: its server checks
+// its pages itself.
+func CheckPages(ctx context.Context, x Index) error {
+	embedded, ok := x.(*sqliteindex.Index)
+	if !ok {
+		return nil
+	}
+	return embedded.CheckPages(ctx)
+}
+
+// ErrIndexDamaged: the file of an embedded index is damaged.
+var ErrIndexDamaged = sqliteindex.ErrDamaged
+
+// RestoreIndex is the advice for ErrIndexDamaged.
+const RestoreIndex = "stop the gateway and restore the index's file from a backup; the blobs' bytes in the object store are not affected"
+
 // Listen reports the changes that other gateways make, until ctx is done. An embedded
 // index has no other gateways; for it Listen returns nil at once.
 func Listen(ctx context.Context, x Index, changes index.Listener) error {
