@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"casgate/cas"
 	"casgate/cas/castest"
 	"casgate/cas/journal"
+	"casgate/gateway"
 	"casgate/gateway/api"
 )
 
@@ -17,7 +19,7 @@ func TestIndexAwayAndTheJournal(t *testing.T) {
 	t.Parallel()
 	p := served(t)
 	p.journal = journal.WriterOptions{Queue: 50}
-	s := start(t, p, nil)
+	s := start(t, p, func(_ *gateway.Options, o *cas.Options) { o.ReadWithoutIndex = true })
 	b := random(100)
 	d := s.put(b)
 	s.wantBlob(b)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,11 @@ type cache[T any] struct {
 	shards    [epochShards]atomic.Uint64
 	global    atomic.Uint64
 	listening atomic.Bool // used only if options.Shared
+
+	working context.Context // ends when the cache closes
+	stop    context.CancelFunc
+	mu      sync.Mutex // orders begin and close
+	loads   sync.WaitGroup
 
 	hits, misses atomic.Uint64 // counted by the owner, which knows whether an entry was the one it asked for
 }
@@ -67,11 +73,30 @@ func newCache[T any](o CacheOptions) (*cache[T], error) {
 	if err != nil {
 		return nil, fmt.Errorf("index cache: %w", err)
 	}
-	return &cache[T]{options: o, entries: entries}, nil
+	c := &cache[T]{options: o, entries: entries}
+	c.working, c.stop = context.WithCancel(context.Background())
+	return c, nil
 }
 
-// close ends the cache.
-func (c *cache[T]) close() { c.entries.Close() }
+// close ends the cache, after the loads that no caller waits for any more.
+func (c *cache[T]) close() {
+	c.mu.Lock()
+	c.stop()
+	c.mu.Unlock()
+	c.loads.Wait()
+	c.entries.Close()
+}
+
+// begin registers a load that close waits for. It returns an error after close.
+func (c *cache[T]) begin() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.working.Err() != nil {
+		return fmt.Errorf("%w: its cache is closed", cas.ErrIndexUnavailable)
+	}
+	c.loads.Add(1)
+	return nil
+}
 
 // epoch returns a digest's epoch: the sum of two numbers that only grow, so it stays
 // the same only while both stay the same.
@@ -151,8 +176,13 @@ func (c *cache[T]) load(ctx context.Context, flight, doing string, ask func(ctx 
 	}
 	done := c.flights.DoChan(flight, func() (any, error) {
 		// The first caller may leave while other callers still wait.
+		if err := c.begin(); err != nil {
+			return none, fmt.Errorf("%s: %w", doing, err)
+		}
+		defer c.loads.Done()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
+		defer context.AfterFunc(c.working, cancel)()
 		return ask(ctx)
 	})
 	select {

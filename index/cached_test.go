@@ -442,3 +442,34 @@ func BenchmarkCachedBlobHit(b *testing.B) {
 		}
 	})
 }
+
+// A load whose caller has left ends before the cache is closed.
+func TestCachedCloseWaitsForLoads(t *testing.T) {
+	t.Parallel()
+	d := cas.DigestOf([]byte("a"))
+	inner := newRows(d)
+	reached, release := make(chan struct{}), make(chan struct{})
+	inner.hold = func() { close(reached); <-release }
+	c, err := index.NewCached(inner, index.CacheOptions{Entries: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan struct{})
+	go func() { defer close(left); _, _ = c.Blob(ctx, d) }() // the error is ctx's
+	<-reached
+	leave()
+	<-left
+	closed := make(chan struct{})
+	go func() { defer close(closed); c.Close() }()
+	select {
+	case <-closed:
+		t.Error("the cache was closed under the load")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(release)
+	<-closed
+	if _, err := c.Blob(t.Context(), d); !errors.Is(err, cas.ErrIndexUnavailable) {
+		t.Errorf("a load after that: %v", err)
+	}
+}

@@ -1,0 +1,6 @@
+//go:build !race
+
+package gateway_test
+
+// raceAllocations is explained where the race detector is on.
+const raceAllocations = 0
