@@ -6,7 +6,7 @@ import (
 	"casgate/providers"
 )
 
-// The update changes nothing, but makes the statement return the row that is there. It
+// The update changes nothing, but makes the statement return the existing row. It
 // also waits for the row of a concurrent first call.
 const sqlMark = `
 insert into installation as i (mark) values ($1)

@@ -31,7 +31,7 @@ func TestAdoptionByName(t *testing.T) {
 	for name, edits := range map[string][]simulator.ListEdit{
 		"without sizes":                      {simulator.WithoutSizes},
 		"with another purpose":               {simulator.WithPurpose("batch")},
-		"with a purpose that nobody knows":   {simulator.WithPurpose("user_upload")},
+		"with an unknown purpose":            {simulator.WithPurpose("user_upload")},
 		"without sizes, and a wrong purpose": {simulator.WithoutSizes, simulator.WithPurpose("batch")},
 	} {
 		for provider, account := range map[string]struct {

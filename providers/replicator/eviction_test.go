@@ -397,7 +397,7 @@ func TestTwoInstallationsShareAnAccount(t *testing.T) {
 		t.Fatalf("the copies are %s and %s, of %d files", both[0].c.FileID, both[1].c.FileID, n)
 	}
 	left := providers.RemoteName(both[0].w.mark(t), "left.txt", both[0].c.Digest, ".md", 7)
-	server.Put(simulator.RemoteFile{ID: "left", Name: left, Purpose: "file-extract", Head: []byte("left")})
+	server.Put(simulator.RemoteFile{ID: "left", Name: left, Purpose: "file-extract", Head: []byte("the same text")})
 	for _, i := range []int{1, 0} {
 		report, err := both[i].r.Reconcile(t.Context(), "kimi", replicator.ReconcileOptions{Apply: true})
 		if err != nil || len(report.Failures)+len(report.Gone) > 0 || len(report.Unknown) != 1-i || report.Others.Files != 1+i {

@@ -98,7 +98,11 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 
 	named := make(map[string]bool)
 	inWork := make(map[providers.ParsedRemoteName]bool)
+	sizes := make(map[string]int64) // of blobs, by the digits of their digest
 	for _, c := range after {
+		if purpose, err := about.Purpose(c.Purpose, ""); err == nil && !purpose.Rewritten {
+			sizes[providers.RemoteNameDigest(c.Digest)] = c.Size
+		}
 		switch {
 		case c.Account != about.Account:
 			if _, here := remote[c.FileID]; here {
@@ -137,6 +141,8 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 		case named[f.ID]:
 		case !marked:
 			report.Foreign++
+		case name.Mark == mark && hasOtherSize(f, name.DigestHex, sizes): // somebody has changed a file of ours
+			report.Foreign++
 		case name.Mark != mark:
 			report.Others.add(f)
 		case inWork[providers.ParsedRemoteName{Mark: mark, DigestHex: name.DigestHex, Extension: name.Extension}]:
@@ -150,6 +156,13 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 		r.apply(ctx, p, &report)
 	}
 	return report, ctx.Err()
+}
+
+// hasOtherSize reports whether a file certainly has not the bytes of the blob that its name
+// is of.
+func hasOtherSize(f providers.RemoteFile, digestHex string, sizes map[string]int64) bool {
+	size, known := sizes[digestHex]
+	return known && f.Size != 0 && f.Size != size
 }
 
 // isUnknown reports whether a provider doesn't know a file that its list lacks. A list may

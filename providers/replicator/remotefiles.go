@@ -32,16 +32,22 @@ func (r *Replicator) leftovers(ctx context.Context, p providers.Provider, c ledg
 		if err != nil {
 			return nil, err
 		}
-		if isOurs(f) {
+		if isOurs(f) && mayHaveSize(f, c.Size, purpose) {
 			files = append(files, f)
 		}
 	}
 	return files, nil
 }
 
-// matcher returns the test whether a listed file belongs to a copy. The name decides:
-// mark, digest, extension, and the fence of an attempt that the row has seen. A list may
-// lack sizes, or give others, and other purposes than the upload's. Only if the blob has
+// mayHaveSize reports whether a file can have the bytes of a blob of this size. A list may
+// lack sizes. A file with our name and another size is somebody's who has changed it.
+func mayHaveSize(f providers.RemoteFile, size int64, p providers.Purpose) bool {
+	return f.Size == 0 || f.Size == size || p.Rewritten
+}
+
+// matcher returns the test whether a listed file has a copy's name: mark, digest,
+// extension, and the fence of an attempt that the row has seen. A list may give other
+// purposes than the upload's. Only if the blob has
 // copies with other purposes, whose names may be the same, the purpose must be the
 // copy's.
 func (r *Replicator) matcher(ctx context.Context, c ledger.Copy) (func(providers.RemoteFile) bool, error) {

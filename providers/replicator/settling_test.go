@@ -449,3 +449,29 @@ func TestReconcileAsksForAFileThatIsNotListed(t *testing.T) {
 		}
 	})
 }
+
+// A file of another size that has a name of ours is somebody's who has changed it. It is
+// neither adopted nor deleted.
+func TestFileOfAnotherSizeIsNotOurs(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		q := want(w.put(t, "some text", "a.txt"))
+		c := ensure(t, r, q)
+		changed := w.depot.store("copy of "+c.RemoteName, c.Purpose, []byte("somebody's other text"))
+		time.Sleep(time.Hour)
+		report, err := r.Reconcile(t.Context(), "depot", replicator.ReconcileOptions{Apply: true})
+		if err != nil || report.Foreign != 1 || len(report.Unknown) > 0 {
+			t.Errorf("%+v, %v", report, err)
+		}
+		w.depot.forget(c.FileID)
+		w.depot.hook(times(1, providers.OpUpload, lostReply()), nil)
+		again, _, err := r.ReportLost(t.Context(), q, c.FileID)
+		if err != nil || again.FileID == changed.ID {
+			t.Fatalf("%+v, %v", again, err)
+		}
+		time.Sleep(time.Hour)
+		ids := w.depot.fileIDs()
+		if !slices.Contains(ids, changed.ID) || !slices.Contains(ids, again.FileID) || len(ids) != 2 {
+			t.Errorf("the provider has %v", ids)
+		}
+	})
+}
