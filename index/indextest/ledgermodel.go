@@ -271,8 +271,8 @@ func (m *ledgerModel) claim(t *rapid.T) {
 		row = afterUpload(row)
 		row.OperationID = operationOf(row, w)
 		switch row.State {
-		case ledger.StateProcessing, ledger.StateUnverified:
-		case ledger.StatePending, ledger.StateUploading:
+		case ledger.StateProcessing, ledger.StateUnverified, ledger.StateUploading:
+		case ledger.StatePending:
 			row.Attempts++
 			row.State = ledger.StateUploading
 		default:

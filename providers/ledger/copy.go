@@ -95,8 +95,9 @@ type Copy struct {
 	// Evicting: StateDeleting makes room for another copy. Otherwise a caller asked for
 	// the delete.
 	Evicting bool
-	// Attempts counts the uploads tried since the copy was last requested. In
-	// StateDeleting it counts the deletes that the provider refused.
+	// Attempts counts the uploads tried since the copy was last requested. One whose
+	// gateway died counts as one with the next. In StateDeleting Attempts counts the
+	// deletes that the provider refused.
 	Attempts int
 	// Losses counts how often the provider has lost the file lately.
 	Losses int

@@ -175,8 +175,8 @@ func Request(w Wanted) Transition {
 // Claim gives the caller the row, to work on until the lease runs out, if it may be
 // claimed (see claimable). The row gets the next fence, w's description, and becomes
 // StateUploading (StateProcessing and StateUnverified stay so). If it was
-// StateUploading, that attempt leaves a stray. Attempts start over, unless the row was
-// pending or in work.
+// StateUploading, that attempt leaves a stray, and is not counted. Attempts start over,
+// unless the row was pending or in work.
 func Claim(w Wanted, lease time.Duration) Transition {
 	return w.transition("claim", nil, func(c *Copy, now time.Time) (Outcome, error) {
 		if !w.claimable(c, now) {
@@ -185,7 +185,8 @@ func Claim(w Wanted, lease time.Duration) Transition {
 		w.describe(c, now)
 		switch c.State {
 		case StateProcessing, StateUnverified:
-		case StatePending, StateUploading:
+		case StateUploading: // its gateway died, which says nothing about the provider
+		case StatePending:
 			c.State = StateUploading
 			c.Attempts++
 		default:

@@ -245,7 +245,7 @@ func TestClaim(t *testing.T) {
 			want: begun(is(ledger.StatePending), ledger.StateUploading, 4)},
 		{name: "uploading", row: is(ledger.StateUploading), by: again},
 		{name: "uploading, the lease ran out", row: is(ledger.StateUploading, leaseUntil(now)), by: claim,
-			want: begun(is(ledger.StateUploading), ledger.StateUploading, 4, stray(fence, now))},
+			want: begun(is(ledger.StateUploading), ledger.StateUploading, 3, stray(fence, now))},
 		{name: "processing", row: is(ledger.StateProcessing), by: again},
 		{name: "processing, the lease ran out", row: is(ledger.StateProcessing, leaseUntil(before)), by: claim,
 			want: begun(is(ledger.StateProcessing), ledger.StateProcessing, 3)},
