@@ -23,7 +23,7 @@ func inBubble(t *testing.T, test func(t *testing.T, w *world, r *replicator.Repl
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.depot.description.Purposes[0].SettlingSeconds = settling.Seconds()
-		r := w.replicator(t, func(o *replicator.Options) { o.PollInterval = 2 * time.Second })
+		r := w.replicator(t, func(o *replicator.Options) { o.PollInterval = 15 * time.Second })
 		run(t, r)
 		test(t, w, r)
 	})
