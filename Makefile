@@ -54,6 +54,10 @@ pgo: ## profile the hot paths into cmd/cas/default.pgo; `make bench FLAGS=--pgo`
 	GOFLAGS=-pgo=off SERVICES_FSYNC=on scripts/services run go run ./scripts/bench --rounds 1 --duration 10s --profiles .cache/pgo --only '$(PGO_CASES)'
 	go tool pprof -proto -output cmd/cas/default.pgo .cache/pgo/*.pprof
 
+.PHONY: chaos
+chaos: ## break three gateways and their servers, and check that nothing is lost (CHAOS_TIME=3m, CHAOS_SEED=…)
+	scripts/services programs go run ./scripts/chaos
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	FUZZTIME=$(FUZZTIME) scripts/fuzz

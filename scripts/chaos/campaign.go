@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// The size of a campaign.
+const (
+	gatewayCount = 3
+	clientCount  = 8
+	blobCount    = 14                      // of a round
+	roundLength  = 20 * time.Second        // at most
+	settling     = staleness + time.Second // after a round
+)
+
+// config says what a campaign does, and with which programs.
+type config struct {
+	seed     uint64
+	time     time.Duration // how long faults are made
+	dir      string
+	gateway  string // the program
+	services services
+	progress io.Writer
+	settings []string // more settings of the gateways
+}
+
+// campaign is a running campaign.
+type campaign struct {
+	config   config
+	history  *history
+	postgres *server
+	minio    *server
+	gateways []*gateway
+	settings []string // of each gateway and command
+
+	mu       sync.Mutex
+	findings []finding
+	figures  map[string]int
+	kept     []expectation
+}
+
+// expectation is how a blob was left.
+type expectation struct {
+	content content
+	outcome outcome // present or absent
+}
+
+// runCampaign runs a campaign to its end. An error means that it could not be run.
+func runCampaign(ctx context.Context, o config) (*report, error) {
+	c := &campaign{config: o, history: newHistory(), figures: map[string]int{}}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer c.tearDown()
+	if err := c.setUp(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.startGateways(ctx); err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	for round := 0; ctx.Err() == nil; round++ {
+		left := c.config.time - c.faultTime(round)
+		if left <= 0 {
+			break
+		}
+		if err := c.round(ctx, round, min(left, roundLength)); err != nil {
+			return nil, err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.checkKept(ctx)
+	c.checkGateways()
+	return c.report(time.Since(begin)), nil
+}
+
+// faultTime is how long faults were made in the rounds before this one.
+func (c *campaign) faultTime(round int) time.Duration { return time.Duration(round) * roundLength }
+
+// setUp starts Postgres and MinIO, and prepares the gateways.
+func (c *campaign) setUp(ctx context.Context) (err error) {
+	if c.postgres, err = newPostgres(ctx, c.config.services.postgresBin, c.config.dir); err != nil {
+		return err
+	}
+	if c.minio, err = newMinIO(c.config.services.minio, c.config.dir); err != nil {
+		return err
+	}
+	for _, s := range []*server{c.postgres, c.minio} {
+		if err := s.start(ctx); err != nil {
+			return err
+		}
+	}
+	c.settings = append([]string{
+		"CAS_DATABASE_URL=" + postgresURL(c.postgres.port),
+		"CAS_S3_ENDPOINT=http://" + address(c.minio.port), "CAS_S3_BUCKET=" + bucket,
+		"CAS_S3_ACCESS_KEY=" + accessKey, "CAS_S3_SECRET_KEY=" + secretKey,
+		"CAS_GC_GRACE=1s", "CAS_GC_INTERVAL=200ms", "CAS_GC_MAX_SHARE=100", "CAS_TEST_LEASE=1s",
+	}, c.config.settings...)
+	_, err = runCas(ctx, c.config.gateway, append(c.settings, "CAS_DATA_DIR="+filepath.Join(c.config.dir, "commands")), "migrate", "up")
+	return err
+}
+
+func (c *campaign) startGateways(ctx context.Context) error {
+	for number := range gatewayCount {
+		g, err := newGateway(number, c.config.gateway, c.config.dir, c.settings)
+		if err != nil {
+			return err
+		}
+		c.gateways = append(c.gateways, g)
+		go func() {
+			if err := g.keepRunning(ctx); err != nil {
+				c.find(finding{promise: "campaign", text: err.Error()})
+			}
+		}()
+		// The first one makes the bucket.
+		if err := c.waitReady(ctx, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitReady waits until a gateway is ready.
+func (c *campaign) waitReady(ctx context.Context, g *gateway) error {
+	limit, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for {
+		err := g.ready(limit)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-limit.Done():
+			return fmt.Errorf("gateway %d does not get ready: %w; the end of its log: %s", g.number, err, tail(g.program.log, 2000))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (c *campaign) tearDown() {
+	for _, g := range c.gateways {
+		g.stop()
+	}
+	for _, s := range []*server{c.postgres, c.minio} {
+		if s != nil && s.process != nil {
+			s.process.kill()
+		}
+	}
+}
+
+// round lets clients work on new blobs while faults are made. Then it waits until all is
+// quiet, reads each blob once more through each gateway, and checks the history.
+func (c *campaign) round(ctx context.Context, round int, length time.Duration) error {
+	contents := roundContents(c.config.seed, round, blobCount)
+	working, stop := context.WithTimeout(ctx, length)
+	defer stop()
+	var clients sync.WaitGroup
+	for number := range clientCount {
+		client := c.newClient(number, round, contents)
+		clients.Go(func() { client.work(working) })
+	}
+	c.breakThings(working, schedule(c.config.seed, round, length))
+	clients.Wait()
+	for _, g := range c.gateways {
+		if err := c.waitReady(ctx, g); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(settling):
+	}
+	c.lastReads(ctx, round, contents)
+	if c.config.progress != nil {
+		fmt.Fprintf(c.config.progress, "round %d: %d kills, %d findings\n", round+1, c.figure(string(killGateway)), c.findingCount())
+	}
+	return ctx.Err()
+}
+
+// lastReads reads each blob through each gateway, and remembers how it was left.
+func (c *campaign) lastReads(ctx context.Context, round int, contents []content) {
+	reader := c.newClient(clientCount, round, contents)
+	for _, what := range contents {
+		for i, g := range c.gateways {
+			read := c.conclusiveRead(ctx, reader, g, what)
+			if i == 0 && read != "" {
+				c.kept = append(c.kept, expectation{what, read})
+			}
+		}
+	}
+}
+
+// readLimit bounds the attempts to read a blob while nothing is broken.
+const readLimit = 30 * time.Second
+
+// conclusiveRead reads a blob until the answer tells whether it is there.
+func (c *campaign) conclusiveRead(ctx context.Context, reader *client, g *gateway, what content) outcome {
+	for deadline := time.Now().Add(readLimit); ; {
+		a := reader.get(g, what)
+		switch {
+		case a.err == nil && a.status == 200:
+			return present
+		case a.err == nil && a.status == 404:
+			return absent
+		case ctx.Err() != nil:
+			return ""
+		case time.Now().After(deadline):
+			c.find(finding{"readable", fmt.Sprintf("gateway %d answers %v although nothing is broken", g.number, a), what.digest})
+			return ""
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+}

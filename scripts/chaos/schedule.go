@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// kind is a way in which a campaign breaks something.
+type kind string
+
+const (
+	killGateway kind = "kill gateway"
+	stopGateway kind = "stop gateway" // SIGSTOP, and SIGCONT after the time
+)
+
+// fault is an entry of the schedule.
+type fault struct {
+	kind   kind
+	target int           // the number of a gateway
+	at     time.Duration // since the beginning of the round
+	lasts  time.Duration // 0 if it is over at once
+}
+
+func (f fault) String() string {
+	return fmt.Sprintf("%.3f s: %s %d for %v", f.at.Seconds(), f.kind, f.target, f.lasts.Round(time.Millisecond))
+}
+
+// habits says how often a round has the faults of a kind, and how long they last.
+var habits = []struct {
+	kind     kind
+	every    time.Duration // on average
+	shortest time.Duration
+	longest  time.Duration
+}{
+	{kind: killGateway, every: 1200 * time.Millisecond},
+	{kind: stopGateway, every: 8 * time.Second, shortest: 300 * time.Millisecond, longest: 5 * time.Second},
+}
+
+// schedule returns the faults of a round, in the order of their times. It depends on the
+// seed, the round and its length only.
+func schedule(seed uint64, round int, length time.Duration) []fault {
+	var faults []fault
+	for i, h := range habits {
+		// Each kind has numbers of its own, so that a new kind leaves the others as they were.
+		random := rand.New(rand.NewPCG(seed, uint64(round)<<8|uint64(i)))
+		next := func() time.Duration { return time.Duration(random.ExpFloat64() * float64(h.every)) }
+		for at := next(); at < length; at += next() {
+			f := fault{kind: h.kind, target: random.IntN(gatewayCount), at: at}
+			if h.longest > 0 {
+				f.lasts = min(h.shortest+time.Duration(random.Int64N(int64(h.longest-h.shortest))), length-at)
+			}
+			faults = append(faults, f)
+		}
+	}
+	slices.SortStableFunc(faults, func(a, b fault) int { return int(a.at - b.at) })
+	return faults
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestScheduleFollowsFromTheSeed(t *testing.T) {
+	t.Parallel()
+	const length = time.Minute
+	faults := schedule(7, 3, length)
+	if !slices.Equal(faults, schedule(7, 3, length)) {
+		t.Error("the same seed has two schedules")
+	}
+	if slices.Equal(faults, schedule(8, 3, length)) || slices.Equal(faults, schedule(7, 4, length)) {
+		t.Error("another seed or round has the same schedule")
+	}
+	counts := map[kind]int{}
+	for _, f := range faults {
+		counts[f.kind]++
+		if f.at+f.lasts > length {
+			t.Errorf("%v lasts longer than the round", f)
+		}
+	}
+	for _, h := range habits {
+		if counts[h.kind] == 0 {
+			t.Errorf("no %s in a minute", h.kind)
+		}
+	}
+}
+
+func TestContentsFollowFromTheSeed(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for round := range 2 {
+		again := roundContents(1, round, blobCount)
+		for i, c := range roundContents(1, round, blobCount) {
+			if again[i].digest != c.digest {
+				t.Error("the same seed has two contents")
+			}
+			if seen[c.digest.Hex()] {
+				t.Error("two blobs are the same")
+			}
+			seen[c.digest.Hex()] = true
+		}
+	}
+}
