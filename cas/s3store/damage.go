@@ -46,7 +46,7 @@ func (s *Store) readError(ctx context.Context, ref cas.ObjectRef, pos int64, err
 
 // corrupt returns the error for a damaged object.
 func (s *Store) corrupt(ref cas.ObjectRef, err error) error {
-	return fmt.Errorf("%w: get %s at %s: the store can't read this object, but can read another: %w", cas.ErrObjectCorrupt, ref.Key(), s.endpoint, err)
+	return fmt.Errorf("%w: get %s at %s: the store can't read this object, but can read another: %w", cas.ErrObjectCorrupt, ref.Key(), s.client.Endpoint, err)
 }
 
 // isAboutObject reports whether a response's error may be about one object. "SlowDown"

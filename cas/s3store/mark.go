@@ -24,12 +24,12 @@ func (s *Store) Mark(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("%w: get %s at %s: %w", cas.ErrStoreUnavailable, markKey, s.endpoint, err)
+		return "", fmt.Errorf("%w: get %s at %s: %w", cas.ErrStoreUnavailable, markKey, s.client.Endpoint, err)
 	}
 	defer body.Close()
 	mark, err := io.ReadAll(io.LimitReader(body, maxMarkSize))
 	if err != nil {
-		return "", fmt.Errorf("%w: get %s at %s: %w", cas.ErrStoreUnavailable, markKey, s.endpoint, err)
+		return "", fmt.Errorf("%w: get %s at %s: %w", cas.ErrStoreUnavailable, markKey, s.client.Endpoint, err)
 	}
 	return string(mark), nil
 }
@@ -38,7 +38,7 @@ func (s *Store) Mark(ctx context.Context) (string, error) {
 func (s *Store) SetMark(ctx context.Context, mark string) error {
 	_, err := s.client.Client.PutObject(ctx, s.bucket, markKey, strings.NewReader(mark), int64(len(mark)), putOptions(cas.DigestOf([]byte(mark))))
 	if err != nil {
-		return fmt.Errorf("%w: put %s at %s: %w", cas.ErrStoreUnavailable, markKey, s.endpoint, err)
+		return fmt.Errorf("%w: put %s at %s: %w", cas.ErrStoreUnavailable, markKey, s.client.Endpoint, err)
 	}
 	return nil
 }

@@ -8,23 +8,22 @@ package s3store
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/rs/zerolog"
 
 	"casgate/cas"
+	"casgate/cas/s3store/s3client"
 )
 
 const (
@@ -32,9 +31,6 @@ const (
 	// same object, and the collector tries again anyway.
 	deleteTimeout = 5 * time.Second
 	checkTimeout  = 3 * time.Second
-	// headerTimeout limits the wait for the headers of a response. The response to a PUT
-	// comes after the store has written and flushed everything.
-	headerTimeout = 60 * time.Second
 	// checksumHeader is passed to minio-go as user metadata, in lower case. minio-go then
 	// sends the header unchanged.
 	checksumHeader = "x-amz-checksum-sha256"
@@ -45,7 +41,7 @@ const (
 
 // Options names a bucket and its credentials.
 type Options struct {
-	// Endpoint is a URL; http:// means without TLS.
+	// Endpoint is a URL; http:// means without TLS. It may have a path.
 	Endpoint string
 	Bucket   string
 	// Region is the bucket's; empty means us-east-1. With it, the first use needs one
@@ -53,82 +49,39 @@ type Options struct {
 	Region    string
 	AccessKey string
 	SecretKey string
+	// Timeout limits each wait for the store: for the first byte of an answer, and for
+	// the next byte of a transfer. 0 means s3client.DefaultTimeout.
+	Timeout time.Duration
+	// Log gets a line if the store lets requests wait too long. Its zero value discards
+	// it.
+	Log zerolog.Logger
 }
 
 // Store is an object store in a bucket.
 type Store struct {
-	client    *minio.Core
-	transport *http.Transport
-	bucket    string
-	region    string
-	endpoint  string
+	client *s3client.Client
+	bucket string
 }
 
 var _ cas.ObjectStore = (*Store)(nil)
 
 // New returns a store on the bucket. It checks the options and sends no request.
 func New(o Options) (*Store, error) {
-	u, err := url.Parse(o.Endpoint)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("S3 endpoint %q is not a URL such as https://s3.example.com or http://127.0.0.1:9000", redact(o.Endpoint))
-	}
-	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil {
-		return nil, fmt.Errorf("S3 endpoint %q must be a scheme and a host alone; set bucket and keys separately", redact(o.Endpoint))
-	}
 	if len(o.Bucket) < 3 {
 		return nil, fmt.Errorf("S3 bucket %q: a bucket's name has at least 3 characters", o.Bucket)
 	}
-	if o.AccessKey == "" || o.SecretKey == "" {
-		return nil, errors.New("S3 access key and secret key are both needed")
-	}
-	region := o.Region
-	if region == "" {
-		region = "us-east-1"
-	}
-	transport := newTransport()
-	client, err := minio.NewCore(u.Host, &minio.Options{
-		Creds:           credentials.NewStaticV4(o.AccessKey, o.SecretKey, ""),
-		Secure:          u.Scheme == "https",
-		Region:          region,
-		Transport:       transport,
-		TrailingHeaders: true, // minio-go refuses a checksum header without it
-		MaxRetries:      3,
+	client, err := s3client.New(s3client.Options{
+		Endpoint: o.Endpoint, Region: o.Region, AccessKey: o.AccessKey, SecretKey: o.SecretKey,
+		Timeout: o.Timeout, Log: o.Log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("S3 client for %s: %w", u.Host, err)
+		return nil, err
 	}
-	return &Store{client: client, transport: transport, bucket: o.Bucket, region: region, endpoint: u.Host}, nil
-}
-
-// redact removes the password from an endpoint.
-func redact(endpoint string) string {
-	if u, err := url.Parse(endpoint); err == nil {
-		return u.Redacted()
-	}
-	return "(not a URL)"
-}
-
-// newTransport returns a transport with enough idle connections for many parallel
-// transfers, without content codings, and with buffers for large bodies.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		MaxIdleConns:          256,
-		MaxIdleConnsPerHost:   256,
-		IdleConnTimeout:       time.Minute,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: headerTimeout,
-		ExpectContinueTimeout: 10 * time.Second,
-		DisableCompression:    true,
-		WriteBufferSize:       64 << 10,
-		ReadBufferSize:        64 << 10,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
-	}
+	return &Store{client: client, bucket: o.Bucket}, nil
 }
 
 // Close drops idle connections.
-func (s *Store) Close() { s.transport.CloseIdleConnections() }
+func (s *Store) Close() { s.client.Close() }
 
 // PresignGet returns a URL at which any client can read the blob's object for the given
 // time, at most seven days, with the blob's media type and name. It sends no request.
@@ -146,6 +99,8 @@ func (s *Store) PresignGet(ctx context.Context, b cas.Blob, life time.Duration) 
 
 // Put implements cas.ObjectStore.
 func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingReader) error {
+	ctx, call := s.client.Begin(ctx)
+	defer call.End()
 	_, err := s.client.Client.PutObject(ctx, s.bucket, ref.Key(), source(body), body.Size(), putOptions(body.Digest()))
 	if err == nil {
 		return nil
@@ -153,7 +108,7 @@ func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingR
 	if body.Err() != nil {
 		return body.Err()
 	}
-	return s.wrap("put", ref, err)
+	return s.wrap("put", ref, call.Err(err))
 }
 
 // putOptions requests a single PUT whose bytes the store verifies.
@@ -215,8 +170,11 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 			return cas.Object{}, fmt.Errorf("range from %d: %w", offset, err)
 		}
 	}
-	body, info, header, err := s.client.GetObject(ctx, s.bucket, ref.Key(), opts)
+	started, call := s.client.Begin(ctx)
+	body, info, header, err := s.client.GetObject(started, s.bucket, ref.Key(), opts)
 	if err != nil {
+		err = call.Err(err)
+		call.End()
 		return cas.Object{}, s.openError(ctx, ref, err)
 	}
 	answered, err := answeredRange(header.Get("Content-Range"), info.Size)
@@ -225,9 +183,10 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 	}
 	if err != nil {
 		body.Close()
-		return cas.Object{}, fmt.Errorf("%w: get %s at %s: %w", cas.ErrStoreUnavailable, ref.Key(), s.endpoint, err)
+		call.End()
+		return cas.Object{}, fmt.Errorf("%w: get %s at %s: %w", cas.ErrStoreUnavailable, ref.Key(), s.client.Endpoint, err)
 	}
-	part := &partOf{ReadCloser: &objectBody{body, s, ctx, ref, answered.first}, skip: offset - answered.first, left: answered.last + 1 - offset}
+	part := &partOf{ReadCloser: &objectBody{body, s, ctx, call, ref, answered.first}, skip: offset - answered.first, left: answered.last + 1 - offset}
 	if length >= 0 {
 		part.left = min(part.left, length)
 	}
@@ -243,7 +202,9 @@ func version(info minio.ObjectInfo) string {
 // Stat implements cas.ObjectStore with a HEAD. The digest is the checksum that the store
 // keeps.
 func (s *Store) Stat(ctx context.Context, ref cas.ObjectRef) (cas.ObjectStat, error) {
-	info, err := s.client.StatObject(ctx, s.bucket, ref.Key(), minio.StatObjectOptions{Checksum: true})
+	started, call := s.client.Begin(ctx)
+	defer call.End()
+	info, err := s.client.StatObject(started, s.bucket, ref.Key(), minio.StatObjectOptions{Checksum: true})
 	if minio.ToErrorResponse(err).StatusCode >= http.StatusInternalServerError {
 		// The answer to a HEAD has no error code. That to a GET has.
 		object, err := s.Open(ctx, ref, 0, -1)
@@ -254,7 +215,7 @@ func (s *Store) Stat(ctx context.Context, ref cas.ObjectRef) (cas.ObjectStat, er
 		return cas.ObjectStat{Size: object.Size}, nil
 	}
 	if err != nil {
-		return cas.ObjectStat{}, s.wrap("head", ref, err)
+		return cas.ObjectStat{}, s.wrap("head", ref, call.Err(err))
 	}
 	stat := cas.ObjectStat{Size: info.Size}
 	if sum, err := base64.StdEncoding.DecodeString(info.ChecksumSHA256); err == nil && len(sum) == len(stat.Digest) {
@@ -267,7 +228,8 @@ func (s *Store) Stat(ctx context.Context, ref cas.ObjectRef) (cas.ObjectStat, er
 type objectBody struct {
 	io.ReadCloser
 	store *Store
-	ctx   context.Context
+	ctx   context.Context // the caller's
+	call  *s3client.Call
 	ref   cas.ObjectRef
 	pos   int64 // in the object
 }
@@ -276,9 +238,15 @@ func (b *objectBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.pos += int64(n)
 	if err != nil && err != io.EOF {
-		err = b.store.readError(b.ctx, b.ref, b.pos, err)
+		err = b.store.readError(b.ctx, b.ref, b.pos, b.call.Err(err))
 	}
 	return n, err
+}
+
+func (b *objectBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.call.End()
+	return err
 }
 
 // Delete implements cas.ObjectStore.
@@ -302,7 +270,7 @@ func (s *Store) List(ctx context.Context) iter.Seq2[cas.ObjectInfo, error] {
 		defer cancel() // ends the listing
 		for found := range s.client.Client.ListObjects(ctx, s.bucket, minio.ListObjectsOptions{Prefix: "sha256/", Recursive: true}) {
 			if found.Err != nil {
-				yield(cas.ObjectInfo{}, fmt.Errorf("%w: list bucket %q at %s: %w", cas.ErrStoreUnavailable, s.bucket, s.endpoint, found.Err))
+				yield(cas.ObjectInfo{}, fmt.Errorf("%w: list bucket %q at %s: %w", cas.ErrStoreUnavailable, s.bucket, s.client.Endpoint, found.Err))
 				return
 			}
 			ref, err := cas.ParseKey(found.Key)
@@ -322,10 +290,10 @@ func (s *Store) Check(ctx context.Context) error {
 	defer cancel()
 	exists, err := s.client.BucketExists(ctx, s.bucket)
 	if err != nil {
-		return fmt.Errorf("%w: bucket %q at %s: %w", cas.ErrStoreUnavailable, s.bucket, s.endpoint, err)
+		return fmt.Errorf("%w: bucket %q at %s: %w", cas.ErrStoreUnavailable, s.bucket, s.client.Endpoint, err)
 	}
 	if !exists {
-		return fmt.Errorf("%w: there is no bucket %q at %s", cas.ErrStoreUnavailable, s.bucket, s.endpoint)
+		return fmt.Errorf("%w: there is no bucket %q at %s", cas.ErrStoreUnavailable, s.bucket, s.client.Endpoint)
 	}
 	return nil
 }
@@ -336,13 +304,13 @@ func (s *Store) CreateBucket(ctx context.Context) error {
 	if err == nil && exists {
 		return nil
 	}
-	err = s.client.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{Region: s.region})
+	err = s.client.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{Region: s.client.Region})
 	switch minio.ToErrorResponse(err).Code {
 	case minio.BucketAlreadyOwnedByYou, minio.BucketAlreadyExists:
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%w: make bucket %q at %s: %w", cas.ErrStoreUnavailable, s.bucket, s.endpoint, err)
+		return fmt.Errorf("%w: make bucket %q at %s: %w", cas.ErrStoreUnavailable, s.bucket, s.client.Endpoint, err)
 	}
 	return nil
 }
@@ -356,7 +324,7 @@ func (s *Store) EnforcesChecksums(ctx context.Context) (bool, error) {
 	_, err := s.client.Client.PutObject(ctx, s.bucket, key, strings.NewReader(probe), int64(len(probe)), putOptions(wrong))
 	if err == nil {
 		if err := s.client.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{}); err != nil {
-			return false, fmt.Errorf("%w: remove %s at %s: %w", cas.ErrStoreUnavailable, key, s.endpoint, err)
+			return false, fmt.Errorf("%w: remove %s at %s: %w", cas.ErrStoreUnavailable, key, s.client.Endpoint, err)
 		}
 		return false, nil
 	}
@@ -364,13 +332,13 @@ func (s *Store) EnforcesChecksums(ctx context.Context) (bool, error) {
 	case codeChecksumMismatch, codeBadDigest:
 		return true, nil
 	}
-	return false, fmt.Errorf("%w: put %s at %s: %w", cas.ErrStoreUnavailable, key, s.endpoint, err)
+	return false, fmt.Errorf("%w: put %s at %s: %w", cas.ErrStoreUnavailable, key, s.client.Endpoint, err)
 }
 
 // wrap gives an error of the store its kind, the operation, the key and the endpoint.
 func (s *Store) wrap(op string, ref cas.ObjectRef, err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %s %s at %s: %w", cas.ErrStoreUnavailable, op, ref.Key(), s.endpoint, err)
+		return fmt.Errorf("%w: %s %s at %s: %w", cas.ErrStoreUnavailable, op, ref.Key(), s.client.Endpoint, err)
 	}
 	response := minio.ToErrorResponse(err)
 	kind := cas.ErrStoreUnavailable
@@ -384,5 +352,5 @@ func (s *Store) wrap(op string, ref cas.ObjectRef, err error) error {
 	}
 	// codeChecksumMismatch and codeBadDigest are not the caller's fault: the verifying
 	// reader found the bytes right, so they were damaged on the way to the store.
-	return fmt.Errorf("%w: %s %s at %s: %w", kind, op, ref.Key(), s.endpoint, err)
+	return fmt.Errorf("%w: %s %s at %s: %w", kind, op, ref.Key(), s.client.Endpoint, err)
 }

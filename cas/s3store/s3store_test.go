@@ -89,7 +89,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"no scheme":         func(o *s3store.Options) { o.Endpoint = "127.0.0.1:9000" },
 		"no host":           func(o *s3store.Options) { o.Endpoint = "http://" },
 		"other scheme":      func(o *s3store.Options) { o.Endpoint = "s3://host" },
-		"path":              func(o *s3store.Options) { o.Endpoint = "http://host/bucket" },
+		"query":             func(o *s3store.Options) { o.Endpoint = "http://host/path?a=b" },
 		"keys in the URL":   func(o *s3store.Options) { o.Endpoint = "http://key:secretword@host" },
 		"short bucket name": func(o *s3store.Options) { o.Bucket = "ab" },
 		"no secret key":     func(o *s3store.Options) { o.SecretKey = "" },

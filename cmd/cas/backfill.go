@@ -144,7 +144,7 @@ func (c *backfillCmd) backfill(ctx context.Context, x wiring.Index, sources wiri
 
 // takeIn stores the files.
 func (c *backfillCmd) takeIn(ctx context.Context, x wiring.Index, sources wiring.Sources, report *importing.Report) (counts importer.BackfillCounts, err error) {
-	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data)
+	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
 	if err != nil {
 		return counts, err
 	}

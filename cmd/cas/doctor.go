@@ -34,7 +34,7 @@ type doctorCmd struct {
 // likely a typing error.
 var knownVariables = []string{
 	"CAS_LISTEN", "CAS_ADMIN_LISTEN", "CAS_DATA_DIR", "CAS_DATABASE_URL", "CAS_DATABASE_LISTEN_URL",
-	"CAS_S3_ENDPOINT", "CAS_S3_BUCKET", "CAS_S3_REGION", "CAS_S3_ACCESS_KEY", "CAS_S3_SECRET_KEY",
+	"CAS_S3_ENDPOINT", "CAS_S3_BUCKET", "CAS_S3_REGION", "CAS_S3_ACCESS_KEY", "CAS_S3_SECRET_KEY", "CAS_S3_TIMEOUT",
 	"CAS_MAX_BLOB_SIZE", "CAS_AUTH", "CAS_PUBLIC_READ", "CAS_PUBLIC_URL",
 	"CAS_SOURCE_DIR", "CAS_SOURCE_DATABASE_URL", "CAS_SOURCE_S3_ENDPOINT", "CAS_SOURCE_S3_BUCKET", "CAS_SOURCE_S3_REGION",
 	"CAS_SOURCE_S3_PREFIX", "CAS_SOURCE_S3_ACCESS_KEY", "CAS_SOURCE_S3_SECRET_KEY",
@@ -199,7 +199,7 @@ func (c *doctorCmd) checkClock(ctx context.Context, e *examination, x wiring.Ind
 
 func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 	const subject = "store"
-	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data)
+	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
 	if err != nil {
 		e.fail(subject, err, "correct the settings it names")
 		return

@@ -168,7 +168,7 @@ func (p gcPlan) print(out io.Writer) error {
 
 // collect removes what is due.
 func (c *gcCmd) collect(ctx context.Context, x wiring.Index, shown *terminal.Progress) error {
-	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data)
+	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
 	if err != nil {
 		return err
 	}

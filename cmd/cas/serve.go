@@ -89,7 +89,7 @@ func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 
 // openObjects opens the object store and makes sure that it answers.
 func (c *serveCmd) openObjects(ctx context.Context, log zerolog.Logger) (wiring.ObjectStore, error) {
-	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data)
+	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, log)
 	if err != nil {
 		return objects, err
 	}

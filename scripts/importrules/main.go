@@ -32,7 +32,9 @@ var ours = []struct {
 }{
 	{"cas", nil, "cas is the core, and imports nothing of ours"},
 	{"cas/s3store/s3test", []string{"cas", "cas/castest", "cas/s3store"}, "test support for s3store knows what s3store knows, and the kit"},
-	{"cas/s3store/s3source", []string{"cas", "cas/importer"}, "a source knows cas, and the rows that it lists its objects as"},
+	{"cas/s3store/s3client", nil, "a client of S3 knows nothing of blobs"},
+	{"cas/s3store", []string{"cas", "cas/s3store/s3client"}, "an object store knows cas, and the client that it shares with the source"},
+	{"cas/s3store/s3source", []string{"cas", "cas/importer", "cas/s3store/s3client"}, "a source knows cas, and the rows that it lists its objects as"},
 	{"cas/folderstore/foldersource", []string{"cas", "cas/importer"}, "a source knows cas, and the rows that it lists its files as"},
 	{"cas/...", []string{"cas"}, "what lies below cas knows cas alone"},
 	{"providers", []string{"cas"}, "providers knows blobs, and nothing of indexes and HTTP"},

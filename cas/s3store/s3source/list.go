@@ -25,7 +25,7 @@ func (s *Source) Rows(ctx context.Context) iter.Seq2[importer.Row, error] {
 		defer cancel()
 		for object := range s.client.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix, Recursive: true}) {
 			if object.Err != nil {
-				yield(importer.Row{}, fmt.Errorf("%w: list bucket %q at %s: %w", cas.ErrOriginUnavailable, s.bucket, s.endpoint, object.Err))
+				yield(importer.Row{}, fmt.Errorf("%w: list bucket %q at %s: %w", cas.ErrOriginUnavailable, s.bucket, s.client.Endpoint, object.Err))
 				return
 			}
 			key := strings.TrimPrefix(object.Key, s.prefix)

@@ -217,8 +217,7 @@ func TestServersThatFail(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(stalled)
-	s := newSource(t, s3source.Options{Endpoint: server.URL, Bucket: "old", AccessKey: "someone", SecretKey: "hunter2secret"})
-	s3source.SetStall(s, 50*time.Millisecond)
+	s := newSource(t, s3source.Options{Endpoint: server.URL, Bucket: "old", AccessKey: "someone", SecretKey: "hunter2secret", Timeout: 50 * time.Millisecond})
 	if _, err := s.Open(t.Context(), "refused"); !errors.Is(err, cas.ErrOriginUnavailable) {
 		t.Errorf("refused: %v", err)
 	}

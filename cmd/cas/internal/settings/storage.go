@@ -1,5 +1,7 @@
 package settings
 
+import "time"
+
 // Index chooses the index: Postgres if a URL is set, else SQLite in the data folder.
 type Index struct {
 	DatabaseURL Secret `kong:"-" secret:"CAS_DATABASE_URL" help:"postgres://… of the index; without it, SQLite in the data folder"`
@@ -20,11 +22,12 @@ func (x Index) Describe(data Data) string {
 // ObjectStore chooses the object store: a bucket if an endpoint is set, else a folder
 // in the data folder.
 type ObjectStore struct {
-	S3Endpoint  string `name:"s3-endpoint" env:"CAS_S3_ENDPOINT" help:"URL of an S3-compatible store (http:// means no TLS); without it, a folder in the data folder." placeholder:"URL"`
-	S3Bucket    string `name:"s3-bucket" env:"CAS_S3_BUCKET" help:"Bucket for the objects." placeholder:"NAME"`
-	S3Region    string `name:"s3-region" env:"CAS_S3_REGION" help:"The bucket's region; us-east-1 if empty." placeholder:"NAME"`
-	S3AccessKey Secret `kong:"-" secret:"CAS_S3_ACCESS_KEY" help:"access key for the bucket"`
-	S3SecretKey Secret `kong:"-" secret:"CAS_S3_SECRET_KEY" help:"secret key for the bucket"`
+	S3Endpoint  string        `name:"s3-endpoint" env:"CAS_S3_ENDPOINT" help:"URL of an S3-compatible store (http:// means no TLS); without it, a folder in the data folder." placeholder:"URL"`
+	S3Bucket    string        `name:"s3-bucket" env:"CAS_S3_BUCKET" help:"Bucket for the objects." placeholder:"NAME"`
+	S3Region    string        `name:"s3-region" env:"CAS_S3_REGION" help:"The bucket's region; us-east-1 if empty." placeholder:"NAME"`
+	S3Timeout   time.Duration `name:"s3-timeout" env:"CAS_S3_TIMEOUT" default:"10s" help:"How long the bucket's store may take for an answer, or for the next byte of a transfer. A request with retries takes 3s more at most."`
+	S3AccessKey Secret        `kong:"-" secret:"CAS_S3_ACCESS_KEY" help:"access key for the bucket"`
+	S3SecretKey Secret        `kong:"-" secret:"CAS_S3_SECRET_KEY" help:"secret key for the bucket"`
 }
 
 // Embedded reports whether the object store is a folder in the data folder.

@@ -1,6 +1,8 @@
 package wiring
 
 import (
+	"github.com/rs/zerolog"
+
 	"casgate/cas"
 	"casgate/cas/collector"
 	"casgate/cas/folderstore"
@@ -26,8 +28,9 @@ func (s ObjectStore) Lister() collector.Lister {
 	return s.Folder
 }
 
-// OpenObjectStore opens the object store that the settings choose. It sends nothing.
-func OpenObjectStore(c settings.ObjectStore, data settings.Data) (ObjectStore, error) {
+// OpenObjectStore opens the object store that the settings choose. It sends nothing. The
+// log gets a line if a bucket's store lets requests wait too long.
+func OpenObjectStore(c settings.ObjectStore, data settings.Data, log zerolog.Logger) (ObjectStore, error) {
 	if !c.Embedded() {
 		s, err := s3store.New(s3store.Options{
 			Endpoint:  c.S3Endpoint,
@@ -35,6 +38,8 @@ func OpenObjectStore(c settings.ObjectStore, data settings.Data) (ObjectStore, e
 			Region:    c.S3Region,
 			AccessKey: c.S3AccessKey.Reveal(),
 			SecretKey: c.S3SecretKey.Reveal(),
+			Timeout:   c.S3Timeout,
+			Log:       log,
 		})
 		if err != nil {
 			return ObjectStore{}, exit.Usagef("%w (see CAS_S3_ENDPOINT, CAS_S3_BUCKET, CAS_S3_ACCESS_KEY and CAS_S3_SECRET_KEY)", err)

@@ -1,0 +1,123 @@
+// Package s3client has a client of an S3-compatible store: minio-go's, with limits for
+// every wait, and for endpoints below a path.
+//
+// Supabase Storage has its S3 API below a path, https://<project>.supabase.co/storage/v1/s3,
+// and the signature of a request covers that path
+// (supabase.com/docs/guides/storage/s3/authentication). minio-go does not support such an
+// endpoint, so this package moves requests below the path and signs them.
+package s3client
+
+import (
+	"cmp"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/rs/zerolog"
+)
+
+// DefaultTimeout is the default of Options.Timeout.
+const DefaultTimeout = 10 * time.Second
+
+// Options names a store and the credentials for it.
+type Options struct {
+	// Endpoint is a URL; http:// means without TLS. It may have a path.
+	Endpoint string
+	// Region is the region in signatures; empty means us-east-1.
+	Region    string
+	AccessKey string
+	SecretKey string
+	// Timeout limits each wait for the store: for the first byte of an answer, and for
+	// the next byte of a transfer. 0 means DefaultTimeout.
+	Timeout time.Duration
+	// Log gets a line if the store lets a request wait too long. Its zero value discards
+	// it.
+	Log zerolog.Logger
+}
+
+// Client is a client of a store. It is safe for concurrent use.
+type Client struct {
+	*minio.Core
+	// Endpoint is the store's host with the endpoint's path, for errors.
+	Endpoint string
+	// Region is the region in signatures.
+	Region string
+
+	limits    limits
+	transport *http.Transport
+}
+
+// New returns a client. It checks the options and sends no request.
+func New(o Options) (*Client, error) {
+	u, err := url.Parse(o.Endpoint)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("S3 endpoint %q is not a URL such as https://s3.example.com, https://project.supabase.co/storage/v1/s3 or http://127.0.0.1:9000", redact(o.Endpoint))
+	}
+	if u.RawQuery != "" || u.User != nil {
+		return nil, fmt.Errorf("S3 endpoint %q must be a scheme, a host and perhaps a path; set the keys separately", redact(o.Endpoint))
+	}
+	if o.AccessKey == "" || o.SecretKey == "" {
+		return nil, errors.New("S3 access key and secret key are both needed")
+	}
+	c := &Client{
+		Endpoint:  u.Host + strings.TrimRight(u.EscapedPath(), "/"),
+		Region:    cmp.Or(o.Region, "us-east-1"),
+		transport: newTransport(),
+	}
+	c.limits = newLimits(c.transport, cmp.Or(o.Timeout, DefaultTimeout), c.Endpoint, o.Log)
+	options := &minio.Options{
+		Creds:           credentials.NewStaticV4(o.AccessKey, o.SecretKey, ""),
+		Secure:          u.Scheme == "https",
+		Region:          c.Region,
+		Transport:       &c.limits,
+		TrailingHeaders: true, // minio-go refuses a checksum header without it
+		MaxRetries:      3,
+	}
+	if path := strings.TrimRight(u.EscapedPath(), "/"); path != "" {
+		options.Transport = &signer{base: &c.limits, path: path, credentials: options.Creds, region: c.Region}
+		// minio-go sends unsigned requests; the signer adds the path and the signature.
+		options.Creds = credentials.NewStatic("", "", "", credentials.SignatureAnonymous)
+		options.BucketLookup = minio.BucketLookupPath
+	}
+	if c.Core, err = minio.NewCore(u.Host, options); err != nil {
+		return nil, fmt.Errorf("S3 client for %s: %w", c.Endpoint, err)
+	}
+	return c, nil
+}
+
+// redact removes the password from an endpoint.
+func redact(endpoint string) string {
+	if u, err := url.Parse(endpoint); err == nil {
+		return u.Redacted()
+	}
+	return "(not a URL)"
+}
+
+// newTransport returns a transport with enough idle connections for many parallel
+// transfers, without content codings, and with buffers for large bodies. It has no limit
+// for the wait for an answer: see limits.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		MaxIdleConns:          256,
+		MaxIdleConnsPerHost:   256,
+		IdleConnTimeout:       time.Minute,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ExpectContinueTimeout: 10 * time.Second,
+		DisableCompression:    true,
+		WriteBufferSize:       64 << 10,
+		ReadBufferSize:        64 << 10,
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+}
+
+// Close drops idle connections.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
