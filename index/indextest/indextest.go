@@ -17,6 +17,7 @@ import (
 	"casgate/cas/access"
 	"casgate/cas/collector"
 	"casgate/cas/journal"
+	"casgate/cas/scrubber"
 	"casgate/migrations"
 	"casgate/providers/ledger"
 )
@@ -52,6 +53,7 @@ type Index interface {
 	collector.Index
 	collector.RetentionIndex
 	collector.OrphanIndex
+	scrubber.Index
 	cas.TextIndex
 	TokenStore
 	KeyStore
@@ -83,6 +85,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"SetMediaType", mediaTypeTests},
 		{"Collect", collectTests},
 		{"Collection", collectionTests},
+		{"Scrub", scrubTests},
 		{"Texts", textsTests},
 		{"Retention", retentionTests},
 		{"Orphans", orphansTests},

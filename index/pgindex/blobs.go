@@ -75,7 +75,7 @@ insert into blobs as b (digest, size, media_type, name, generation, state, commi
 values ($1, $2, $3, $4, $5, 'live', $6)
 on conflict (digest) do update set
     (size, media_type, name, generation, state, created_at, touched_at,
-     condemned_at, deleting_at, verified_at, commit_id) = (
+     condemned_at, deleting_at, verified_at, scrub_claim, commit_id) = (
         select
             case when verdict in ('renew', 'repair') then excluded.size else b.size end,
             case verdict when 'renew' then excluded.media_type else b.media_type end,
@@ -87,6 +87,7 @@ on conflict (digest) do update set
             case verdict when 'leave' then b.condemned_at end,
             case verdict when 'leave' then b.deleting_at end,
             case when verdict in ('renew', 'repair') then null else b.verified_at end,
+            case verdict when 'leave' then b.scrub_claim end,
             case when verdict in ('renew', 'repair') then excluded.commit_id else b.commit_id end
         from (select case
             when b.state in ('deleting', 'gone') then

@@ -2,7 +2,6 @@ package pgindex
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -126,43 +125,16 @@ func (x *Index) FinishDeleting(ctx context.Context, refs ...cas.ObjectRef) error
 	return nil
 }
 
-const sqlSaveRun = `
-insert into collection as c (holder, lease_until, run)
-values ($1, case when $2::interval > interval '0' then now() + $2::interval end, $3)
-on conflict (only_row) do update set holder = excluded.holder, lease_until = excluded.lease_until, run = excluded.run
-where c.holder = excluded.holder or c.lease_until is null or c.lease_until <= now()`
-
 // SaveRun implements collector.Index.
 func (x *Index) SaveRun(ctx context.Context, run collector.Run, lease time.Duration) (held bool, err error) {
-	text, err := json.Marshal(run)
-	if err != nil {
-		return false, fmt.Errorf("encode the state of a collection: %w", err)
-	}
-	call, cancel := bounded(ctx)
-	defer cancel()
-	tag, err := x.pool.Exec(call, sqlSaveRun, run.ID, lease, string(text))
-	if err != nil {
-		return false, fault(ctx, "save the state of a collection", err)
-	}
-	return tag.RowsAffected() > 0, nil
+	return x.saveLeased(ctx, collectorRuns, run.ID, run, lease)
 }
-
-const sqlLastRun = `select run, coalesce(lease_until > now(), false) from collection`
 
 // LastRun implements collector.Index.
 func (x *Index) LastRun(ctx context.Context) (run collector.Run, running bool, err error) {
-	call, cancel := bounded(ctx)
-	defer cancel()
-	var text string
-	err = x.pool.QueryRow(call, sqlLastRun).Scan(&text, &running)
+	running, err = x.lastLeased(ctx, collectorRuns, &run)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return collector.Run{}, false, nil
 	}
-	if err != nil {
-		return collector.Run{}, false, fault(ctx, "look up the last collection", err)
-	}
-	if err := json.Unmarshal([]byte(text), &run); err != nil {
-		return collector.Run{}, false, fmt.Errorf("decode the state of a collection: %w", err)
-	}
-	return run, running, nil
+	return run, running, err
 }

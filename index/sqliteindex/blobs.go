@@ -75,7 +75,7 @@ returning ` + blobTable.Select()
 	// Live, or condemned and rescued.
 	sqlRefresh = `
 update blobs set
-    state = 'live', condemned_at = null, touched_at = max(touched_at, ?),
+    state = 'live', condemned_at = null, scrub_claim = null, touched_at = max(touched_at, ?),
     name = case name when '' then ? else name end
 where digest = ?
 returning ` + blobTable.Select()
@@ -83,7 +83,7 @@ returning ` + blobTable.Select()
 	// Suspect, and this object is not older.
 	sqlRepair = `
 update blobs set
-    state = 'live', size = ?, generation = ?, verified_at = null, touched_at = max(touched_at, ?),
+    state = 'live', size = ?, generation = ?, verified_at = null, scrub_claim = null, touched_at = max(touched_at, ?),
     name = case name when '' then ? else name end
 where digest = ?
 returning ` + blobTable.Select()
@@ -92,7 +92,7 @@ returning ` + blobTable.Select()
 	sqlRenew = `
 update blobs set
     state = 'live', size = ?, media_type = ?, name = ?, generation = ?, created_at = ?, touched_at = ?,
-    condemned_at = null, deleting_at = null, verified_at = null
+    condemned_at = null, deleting_at = null, verified_at = null, scrub_claim = null
 where digest = ?
 returning ` + blobTable.Select()
 )

@@ -3,7 +3,6 @@ package sqliteindex
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -123,51 +122,16 @@ func (x *Index) FinishDeleting(ctx context.Context, refs ...cas.ObjectRef) error
 	return nil
 }
 
-const sqlSaveRun = `
-insert into collection (only_row, holder, lease_until, run)
-values (1, ?1, ?2, ?3)
-on conflict (only_row) do update set holder = excluded.holder, lease_until = excluded.lease_until, run = excluded.run
-where collection.holder = excluded.holder or collection.lease_until is null or collection.lease_until <= ?4`
-
 // SaveRun implements collector.Index.
 func (x *Index) SaveRun(ctx context.Context, run collector.Run, lease time.Duration) (held bool, err error) {
-	text, err := json.Marshal(run)
-	if err != nil {
-		return false, fmt.Errorf("encode the state of a collection: %w", err)
-	}
-	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		at := now()
-		until := sql.NullInt64{Int64: at + lease.Microseconds(), Valid: lease > 0}
-		result, err := tx.ExecContext(ctx, sqlSaveRun, run.ID, until, string(text), at)
-		if err != nil {
-			return err
-		}
-		n, err := result.RowsAffected()
-		held = n > 0
-		return err
-	})
-	if err != nil {
-		return false, fault(ctx, "save the state of a collection", err)
-	}
-	return held, nil
+	return x.saveLeased(ctx, collectorRuns, run.ID, run, lease)
 }
-
-const sqlLastRun = `select run, coalesce(lease_until > ?, 0) from collection`
 
 // LastRun implements collector.Index.
 func (x *Index) LastRun(ctx context.Context) (run collector.Run, running bool, err error) {
-	call, cancel := bounded(ctx)
-	defer cancel()
-	var text string
-	err = x.reader.QueryRowContext(call, sqlLastRun, now()).Scan(&text, &running)
+	running, err = x.lastLeased(ctx, collectorRuns, &run)
 	if errors.Is(err, sql.ErrNoRows) {
 		return collector.Run{}, false, nil
 	}
-	if err != nil {
-		return collector.Run{}, false, fault(ctx, "look up the last collection", err)
-	}
-	if err := json.Unmarshal([]byte(text), &run); err != nil {
-		return collector.Run{}, false, fmt.Errorf("decode the state of a collection: %w", err)
-	}
-	return run, running, nil
+	return run, running, err
 }

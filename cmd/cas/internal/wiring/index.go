@@ -14,6 +14,7 @@ import (
 	"casgate/cas/access"
 	"casgate/cas/collector"
 	"casgate/cas/journal"
+	"casgate/cas/scrubber"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/gateway"
 	"casgate/index"
@@ -31,6 +32,7 @@ type Index interface {
 	collector.Index
 	collector.RetentionIndex
 	collector.OrphanIndex
+	scrubber.Index
 	journal.Store
 	gateway.AccessIndex
 	ledger.Store
