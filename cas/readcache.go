@@ -12,9 +12,7 @@ const (
 	defaultHotBlobSize = 256 << 10
 	defaultHotBytes    = 256 << 20
 	defaultSeenFor     = time.Hour
-	// objectEntries bounds how many facts of a kind about objects are remembered; one
-	// costs about 100 bytes.
-	objectEntries = 100_000
+	defaultRemembered  = 100_000
 )
 
 // memory is the cache of a Store: the bytes of small hot blobs, and the objects that
@@ -49,10 +47,10 @@ func newMemory(o Options) (*memory, error) {
 		}
 	}
 	if m.verifiedFor > 0 {
-		m.verified, err = newObjectCache[string]()
+		m.verified, err = newObjectCache[string](o)
 	}
 	if err == nil && m.seenFor > 0 {
-		m.seen, err = newObjectCache[struct{}]()
+		m.seen, err = newObjectCache[struct{}](o)
 	}
 	if err != nil {
 		m.close()
@@ -62,10 +60,11 @@ func newMemory(o Options) (*memory, error) {
 }
 
 // newObjectCache returns a cache of facts about objects.
-func newObjectCache[V any]() (*ristretto.Cache[string, V], error) {
+func newObjectCache[V any](o Options) (*ristretto.Cache[string, V], error) {
+	n := cmp.Or(o.Remembered, defaultRemembered)
 	return ristretto.NewCache(&ristretto.Config[string, V]{
-		NumCounters:        10 * objectEntries,
-		MaxCost:            objectEntries,
+		NumCounters:        10 * n,
+		MaxCost:            n,
 		BufferItems:        64,
 		IgnoreInternalCost: true,
 	})

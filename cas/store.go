@@ -41,6 +41,9 @@ type Options struct {
 	// as present, so that an upload of its bytes is answered without a new look; 0 means
 	// one hour, and a negative value that every such upload looks.
 	SeenFor time.Duration
+	// Remembered is the number of objects whose verification is remembered, and of those
+	// whose presence is. 0 means 100,000, which take about 10 MB each.
+	Remembered int64
 	// ReadWithoutIndex makes Blob find a blob by its object while the index is
 	// unavailable. A deleted blob can then be read again until its object is removed.
 	ReadWithoutIndex bool

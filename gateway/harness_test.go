@@ -329,9 +329,12 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// cacheEntries is enough for a test; the default, for each gateway of so many tests,
+// These caches are enough for a test; the defaults, for each gateway of so many tests,
 // would take gigabytes.
-const cacheEntries = 10_000
+const (
+	cacheEntries = 10_000
+	hotBytes     = 16 << 20
+)
 
 // start runs a gateway on the parts until the test ends. change may alter its
 // options.
@@ -355,7 +358,7 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 	}
 	s.url = "http://" + ln.Addr().String()
 	o := gateway.Options{Access: p.index, Journal: s.journal, Records: p.index, Texts: cas.Texts{Index: p.index, Blobs: cached}, PublicURL: s.url, Log: log}
-	so := cas.Options{SpoolDir: t.TempDir(), VerifiedFor: time.Hour, Log: log}
+	so := cas.Options{SpoolDir: t.TempDir(), HotBytes: hotBytes, Remembered: cacheEntries, VerifiedFor: time.Hour, Log: log}
 	if change != nil {
 		change(&o, &so)
 	}

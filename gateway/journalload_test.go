@@ -1,10 +1,13 @@
 package gateway_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"casgate/cas"
 	"casgate/cas/castest"
@@ -27,10 +30,19 @@ func TestIndexAwayAndTheJournal(t *testing.T) {
 	p.indexOutage.cut()
 	const reads = 1200 // more than a batch and the queue hold
 	began := time.Now()
-	for range reads {
-		if a := s.do("GET", s.path(d), nil); a.StatusCode != 200 {
-			t.Fatalf("%d %s", a.StatusCode, a.body)
-		}
+	var readers errgroup.Group
+	for range 8 {
+		readers.Go(func() error {
+			for range reads / 8 {
+				if a, err := s.try("GET", s.path(d), nil); err != nil || a.StatusCode != 200 {
+					return fmt.Errorf("%v, %v", a, err)
+				}
+			}
+			return nil
+		})
+	}
+	if err := readers.Wait(); err != nil {
+		t.Fatal(err)
 	}
 	t.Logf("%d reads while the index was away took %v", reads, time.Since(began))
 	p.indexOutage.end()

@@ -127,7 +127,11 @@ func TestThousandAndOneFiles(t *testing.T) {
 			}
 		})
 	}
-	for i := 1; i < kimisim.MaxFiles; i++ {
+	ours := castest.Thorough(kimisim.MaxFiles, 100) // the others are somebody's
+	for i := ours; i < kimisim.MaxFiles; i++ {
+		server.Put(simulator.RemoteFile{ID: fmt.Sprint("others-", i), Name: fmt.Sprint(i, ".txt"), Purpose: "file-extract"})
+	}
+	for i := 1; i < ours; i++ {
 		work <- i
 	}
 	close(work)

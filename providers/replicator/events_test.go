@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/providers"
 	"casgate/providers/ledger"
 	"casgate/providers/replicator"
@@ -285,8 +286,8 @@ func TestEndAndLeavingAtOnce(t *testing.T) {
 	w, told := newWorld(t), &events{}
 	r := w.replicator(t, func(o *replicator.Options) { o.OnEvent = told.take })
 	run(t, r)
-	left := 0
-	for i := range 200 {
+	left, rounds := 0, castest.Thorough(200, 40)
+	for i := range rounds {
 		operation := fmt.Sprint("operation ", i)
 		q := asks(w, t, operation)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(6000))*time.Microsecond)
@@ -313,5 +314,5 @@ func TestEndAndLeavingAtOnce(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d of 200 left their work", left)
+	t.Logf("%d of %d left their work", left, rounds)
 }

@@ -110,7 +110,7 @@ func play(t *testing.T, history []move) []string {
 	if err := x.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	store, err := cas.NewStore(files, x, cas.Options{SpoolDir: dir})
+	store, err := cas.NewStore(files, x, cas.Options{SpoolDir: dir, HotBytes: 1 << 20, Remembered: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

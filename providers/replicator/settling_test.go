@@ -352,7 +352,7 @@ func TestFailedCopyIsMadeOfALateFile(t *testing.T) {
 		w := newWorld(t)
 		w.depot.description.Purposes[0].SettlingSeconds = settling.Seconds()
 		w.depot.unlisted = 15 * time.Second
-		r := w.replicator(t, func(o *replicator.Options) { o.PollInterval, o.MaxAttempts = time.Second, 1 })
+		r := w.replicator(t, func(o *replicator.Options) { o.PollInterval, o.MaxAttempts = 15*time.Second, 1 })
 		run(t, r)
 		w.depot.hook(nil, times(1, providers.OpUpload, lostReply()))
 		q := want(w.put(t, "some text", "a.txt"))

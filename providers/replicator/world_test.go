@@ -50,7 +50,7 @@ func newWorld(t testing.TB) *world {
 	if err := x.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	store, err := cas.NewStore(files, x, cas.Options{SpoolDir: dir})
+	store, err := cas.NewStore(files, x, cas.Options{SpoolDir: dir, HotBytes: 1 << 20, Remembered: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 func TestExample(t *testing.T) {
 	castest.Service(t, pgtest.DatabaseVariable)
 	castest.Service(t, s3test.EndpointVariable)
-	if err := run(t.Context(), castest.Thorough(1000, 300), false); err != nil {
+	if err := run(t.Context(), castest.Thorough(1000, 100), false); err != nil {
 		t.Error(err)
 	}
 }
