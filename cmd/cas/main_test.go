@@ -31,11 +31,15 @@ func TestMain(m *testing.M) {
 const (
 	killAtVariable = "CAS_TEST_KILL_AT" // a replicator.Step or a collector.Step
 	leaseVariable  = "CAS_TEST_LEASE"
+	probeVariable  = "CAS_TEST_PROBE"
 )
 
 func setHooks() {
 	if lease, err := time.ParseDuration(os.Getenv(leaseVariable)); err == nil {
 		hooks.lease, hooks.pollInterval = lease, lease/10
+	}
+	if probe, err := time.ParseDuration(os.Getenv(probeVariable)); err == nil {
+		hooks.probeInterval = probe
 	}
 	if step := os.Getenv(killAtVariable); step != "" {
 		at := func(s string) {

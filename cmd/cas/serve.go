@@ -65,10 +65,12 @@ type serveCmd struct {
 }
 
 // hooks are set by tests only: they kill the process at a step of making a copy or of
-// collecting a blob, and shorten the wait until another process takes the work over.
+// collecting a blob, and shorten the waits until another process takes the work over, and
+// until a gateway notices that it hears of no changes.
 var hooks struct {
 	onStep              func(replicator.Step)
 	lease, pollInterval time.Duration
+	probeInterval       time.Duration
 	onCollectorStep     func(collector.Step, cas.ObjectRef)
 }
 

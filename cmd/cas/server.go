@@ -87,6 +87,7 @@ func (s *server) openIndex(ctx context.Context) error {
 		}
 		s.atClose(unlock)
 	}
+	s.Index.ProbeInterval = hooks.probeInterval
 	var err error
 	if s.index, err = wiring.OpenCurrentIndex(ctx, s.Index, s.Data, s.log); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 // The size of a campaign.
 const (
 	gatewayCount = 3
+	linkCount    = gatewayCount * linksOfGateway
 	clientCount  = 8
 	blobCount    = 14                      // of a round
 	roundLength  = 20 * time.Second        // at most
@@ -36,6 +37,8 @@ type campaign struct {
 	postgres *server
 	minio    *server
 	gateways []*gateway
+	network  network
+	links    []*link  // linksOfGateway for each gateway
 	settings []string // of each gateway and command
 
 	mu       sync.Mutex
@@ -96,19 +99,50 @@ func (c *campaign) setUp(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	c.network = newNetwork()
 	c.settings = append([]string{
-		"CAS_DATABASE_URL=" + postgresURL(c.postgres.port),
-		"CAS_S3_ENDPOINT=http://" + address(c.minio.port), "CAS_S3_BUCKET=" + bucket,
+		"CAS_S3_BUCKET=" + bucket,
 		"CAS_S3_ACCESS_KEY=" + accessKey, "CAS_S3_SECRET_KEY=" + secretKey,
-		"CAS_GC_GRACE=1s", "CAS_GC_INTERVAL=200ms", "CAS_GC_MAX_SHARE=100", "CAS_TEST_LEASE=1s",
+		"CAS_GC_GRACE=1s", "CAS_GC_INTERVAL=200ms", "CAS_GC_MAX_SHARE=100", "CAS_TEST_LEASE=1s", "CAS_TEST_PROBE=" + probeInterval.String(),
 	}, c.config.settings...)
-	_, err = runCas(ctx, c.config.gateway, append(c.settings, "CAS_DATA_DIR="+filepath.Join(c.config.dir, "commands")), "migrate", "up")
+	_, err = c.command(ctx, "migrate", "up")
 	return err
+}
+
+// command runs a command of cas on the servers themselves, and returns its output.
+func (c *campaign) command(ctx context.Context, args ...string) (string, error) {
+	settings := append(serverSettings(c.postgres.port, c.minio.port), "CAS_DATA_DIR="+filepath.Join(c.config.dir, "commands"))
+	return runCas(ctx, c.config.gateway, append(settings, c.settings...), args...)
+}
+
+// serverSettings says at which ports the servers are.
+func serverSettings(postgres, minio int) []string {
+	return []string{"CAS_DATABASE_URL=" + postgresURL(postgres), "CAS_S3_ENDPOINT=http://" + address(minio)}
+}
+
+// linksOfGateway is how many servers a gateway has links to: Postgres and MinIO.
+const linksOfGateway = 2
+
+// linkGateway makes the links of a gateway, and returns its settings.
+func (c *campaign) linkGateway(number int) ([]string, error) {
+	var ports []int
+	for _, s := range []*server{c.postgres, c.minio} {
+		l, err := c.network.link(fmt.Sprintf("gateway %d to %s", number, s.name), s.port)
+		if err != nil {
+			return nil, err
+		}
+		c.links, ports = append(c.links, l), append(ports, l.port)
+	}
+	return append(serverSettings(ports[0], ports[1]), c.settings...), nil
 }
 
 func (c *campaign) startGateways(ctx context.Context) error {
 	for number := range gatewayCount {
-		g, err := newGateway(number, c.config.gateway, c.config.dir, c.settings)
+		settings, err := c.linkGateway(number)
+		if err != nil {
+			return err
+		}
+		g, err := newGateway(number, c.config.gateway, c.config.dir, settings)
 		if err != nil {
 			return err
 		}

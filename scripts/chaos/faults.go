@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -31,12 +31,51 @@ func (c *campaign) make(ctx context.Context, f fault) {
 		case <-time.After(f.lasts):
 		}
 	}
+	if err := c.makeUntil(ctx, f, lasting); err != nil && ctx.Err() == nil {
+		c.find(finding{promise: "campaign", text: fmt.Sprintf("%v: %v", f, err)})
+	}
+}
+
+// makeUntil makes a fault, and ends it when lasting has returned.
+func (c *campaign) makeUntil(ctx context.Context, f fault, lasting func()) error {
 	switch f.kind {
 	case killGateway:
 		c.gateways[f.target].kill()
 	case stopGateway:
 		c.gateways[f.target].pause(lasting)
+	case killPostgres:
+		return c.postgres.restart(ctx, lasting)
+	case stopPostgres:
+		c.postgres.pause(lasting)
+	case killMinIO:
+		return c.minio.restart(ctx, lasting)
+	case stopMinIO:
+		c.minio.pause(lasting)
+	default:
+		return c.spoilLink(f, lasting)
 	}
+	return nil
+}
+
+// spoilLink makes a fault of the network. A link has one at a time; a second one is left
+// out.
+func (c *campaign) spoilLink(f fault, lasting func()) error {
+	l := c.links[f.target]
+	if !l.spoiled.TryLock() {
+		return nil
+	}
+	defer l.spoiled.Unlock()
+	switch f.kind {
+	case cutLink:
+		return l.cut(lasting)
+	case slowLink:
+		return l.slow(lasting)
+	case loseRequests:
+		return l.halfOpen("upstream", lasting)
+	case loseAnswers:
+		return l.halfOpen("downstream", lasting)
+	}
+	return fmt.Errorf("nothing makes a %s", f.kind)
 }
 
 // pause stops the present process for a while.
@@ -44,10 +83,7 @@ func (g *gateway) pause(lasting func()) {
 	g.mu.Lock()
 	p := g.process
 	g.mu.Unlock()
-	if p == nil {
-		return
+	if p != nil {
+		p.pause(lasting)
 	}
-	p.signal(syscall.SIGSTOP)
-	lasting()
-	p.signal(syscall.SIGCONT)
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"casgate/index"
 )
 
 // blobModel is a blob as clients see it: readable or not. An event with an unknown
@@ -26,10 +28,16 @@ var blobModel = porcupine.Model{
 	},
 }
 
+// probeInterval is how often a gateway checks that it hears of changes. It is shorter than
+// usual, so that rounds can be short.
+const probeInterval = 2 * time.Second
+
 // staleness is how long a gateway may serve a blob that another gateway has deleted. The
-// announcement of a delete takes milliseconds, but gateways that just start, and do not
-// listen yet, keep an answer for index.DefaultDeafTTL.
-const staleness = 5 * time.Second
+// announcement of a delete takes milliseconds. If it gets lost, as on a half-open
+// connection, the gateway notices that with its next probe, which has as long as the
+// interval to arrive. From then on it keeps answers for index.DefaultDeafTTL. The last
+// second is for the processor, which is busy.
+const staleness = 2*probeInterval + index.DefaultDeafTTL + time.Second
 
 // operations translates the events of a blob for the checker. A read that may have been
 // answered from a cache begins as early as the cached answer may be.

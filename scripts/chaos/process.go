@@ -75,6 +75,13 @@ func (p *process) kill() {
 	<-p.ended
 }
 
+// pause stops the process for a while.
+func (p *process) pause(lasting func()) {
+	p.signal(syscall.SIGSTOP)
+	lasting()
+	p.signal(syscall.SIGCONT)
+}
+
 // descendants returns a process and all below it.
 func descendants(pid int) []int {
 	children := map[int][]int{}

@@ -13,12 +13,22 @@ type kind string
 const (
 	killGateway kind = "kill gateway"
 	stopGateway kind = "stop gateway" // SIGSTOP, and SIGCONT after the time
+
+	killPostgres kind = "kill Postgres"
+	stopPostgres kind = "stop Postgres"
+	killMinIO    kind = "kill MinIO"
+	stopMinIO    kind = "stop MinIO"
+
+	cutLink      kind = "cut link"
+	slowLink     kind = "slow link"
+	loseRequests kind = "half-open link, no requests"
+	loseAnswers  kind = "half-open link, no answers"
 )
 
 // fault is an entry of the schedule.
 type fault struct {
 	kind   kind
-	target int           // the number of a gateway
+	target int           // the number of a gateway or of a link
 	at     time.Duration // since the beginning of the round
 	lasts  time.Duration // 0 if it is over at once
 }
@@ -27,15 +37,25 @@ func (f fault) String() string {
 	return fmt.Sprintf("%.3f s: %s %d for %v", f.at.Seconds(), f.kind, f.target, f.lasts.Round(time.Millisecond))
 }
 
-// habits says how often a round has the faults of a kind, and how long they last.
+// habits says how often a round has the faults of a kind, and how long they last. The last
+// gateway is never killed, so that it would show what leaks.
 var habits = []struct {
 	kind     kind
+	targets  int           // how many things can have it
 	every    time.Duration // on average
 	shortest time.Duration
 	longest  time.Duration
 }{
-	{kind: killGateway, every: 1200 * time.Millisecond},
-	{kind: stopGateway, every: 8 * time.Second, shortest: 300 * time.Millisecond, longest: 5 * time.Second},
+	{kind: killGateway, targets: gatewayCount - 1, every: 1200 * time.Millisecond},
+	{kind: stopGateway, targets: gatewayCount, every: 8 * time.Second, shortest: 300 * time.Millisecond, longest: 5 * time.Second},
+	{kind: killPostgres, targets: 1, every: 15 * time.Second, longest: time.Second},
+	{kind: stopPostgres, targets: 1, every: 15 * time.Second, shortest: 500 * time.Millisecond, longest: 7 * time.Second},
+	{kind: killMinIO, targets: 1, every: 15 * time.Second, longest: time.Second},
+	{kind: stopMinIO, targets: 1, every: 15 * time.Second, shortest: 500 * time.Millisecond, longest: 7 * time.Second},
+	{kind: cutLink, targets: linkCount, every: 5 * time.Second, longest: 2 * time.Second},
+	{kind: slowLink, targets: linkCount, every: 8 * time.Second, shortest: time.Second, longest: 5 * time.Second},
+	{kind: loseRequests, targets: linkCount, every: 12 * time.Second, shortest: time.Second, longest: 8 * time.Second},
+	{kind: loseAnswers, targets: linkCount, every: 12 * time.Second, shortest: time.Second, longest: 8 * time.Second},
 }
 
 // schedule returns the faults of a round, in the order of their times. It depends on the
@@ -47,7 +67,7 @@ func schedule(seed uint64, round int, length time.Duration) []fault {
 		random := rand.New(rand.NewPCG(seed, uint64(round)<<8|uint64(i)))
 		next := func() time.Duration { return time.Duration(random.ExpFloat64() * float64(h.every)) }
 		for at := next(); at < length; at += next() {
-			f := fault{kind: h.kind, target: random.IntN(gatewayCount), at: at}
+			f := fault{kind: h.kind, target: random.IntN(h.targets), at: at}
 			if h.longest > 0 {
 				f.lasts = min(h.shortest+time.Duration(random.Int64N(int64(h.longest-h.shortest))), length-at)
 			}

@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -36,6 +37,25 @@ type server struct {
 	program program
 	answers func(context.Context) error
 	process *process
+
+	// breaking lets one fault at a time work on the process.
+	breaking sync.Mutex
+}
+
+// restart kills the server, and starts it again after a while.
+func (s *server) restart(ctx context.Context, lasting func()) error {
+	s.breaking.Lock()
+	defer s.breaking.Unlock()
+	s.process.kill()
+	lasting()
+	return s.start(ctx)
+}
+
+// pause stops the server for a while.
+func (s *server) pause(lasting func()) {
+	s.breaking.Lock()
+	defer s.breaking.Unlock()
+	s.process.pause(lasting)
 }
 
 // start starts the server and waits until it answers.

@@ -6,6 +6,10 @@ import "time"
 type Index struct {
 	DatabaseURL Secret `kong:"-" secret:"CAS_DATABASE_URL" help:"postgres://… of the index; without it, SQLite in the data folder"`
 	ListenURL   Secret `kong:"-" secret:"CAS_DATABASE_LISTEN_URL" help:"direct postgres://… for LISTEN, if CAS_DATABASE_URL is a pooler's"`
+
+	// ProbeInterval is how often a gateway checks that it still hears of changes; 0 means
+	// the usual time. Only tests set it.
+	ProbeInterval time.Duration `kong:"-"`
 }
 
 // Embedded reports whether the index is SQLite in the data folder.

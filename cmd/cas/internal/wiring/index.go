@@ -55,7 +55,7 @@ type Index interface {
 // a Postgres that can't be reached is an error.
 func OpenIndex(ctx context.Context, c settings.Index, data settings.Data, log zerolog.Logger) (Index, error) {
 	if !c.Embedded() {
-		x, err := pgindex.Open(ctx, pgindex.Options{URL: c.DatabaseURL.Reveal(), ListenURL: c.ListenURL.Reveal(), Log: log})
+		x, err := pgindex.Open(ctx, pgindex.Options{URL: c.DatabaseURL.Reveal(), ListenURL: c.ListenURL.Reveal(), ProbeInterval: c.ProbeInterval, Log: log})
 		if err != nil {
 			return nil, fmt.Errorf("%w (from CAS_DATABASE_URL; unset it to use SQLite in the data folder)", err)
 		}
