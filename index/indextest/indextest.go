@@ -17,6 +17,7 @@ import (
 	"casgate/cas/access"
 	"casgate/cas/collector"
 	"casgate/cas/journal"
+	"casgate/cas/reindexer"
 	"casgate/cas/scrubber"
 	"casgate/migrations"
 	"casgate/providers/ledger"
@@ -54,6 +55,7 @@ type Index interface {
 	collector.RetentionIndex
 	collector.OrphanIndex
 	scrubber.Index
+	reindexer.Index
 	cas.TextIndex
 	TokenStore
 	KeyStore
@@ -89,6 +91,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"Texts", textsTests},
 		{"Retention", retentionTests},
 		{"Orphans", orphansTests},
+		{"Adopt", adoptTests},
 		{"Missing", missingTests},
 		{"List", listTests},
 		{"Text", textTests},

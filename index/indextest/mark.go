@@ -27,6 +27,24 @@ var markTests = []test{
 			}
 		}
 	}},
+	{"is restored as long as the index is empty", func(t *testing.T, x Index) {
+		for _, mark := range []string{"cas0123456789", "casabcdefghij"} {
+			got, err := x.RestoreMark(t.Context(), mark)
+			if err != nil || got != mark {
+				t.Errorf("RestoreMark(%q): %q, error %v", mark, got, err)
+			}
+			if got, err := x.Mark(t.Context()); err != nil || string(got) != mark {
+				t.Errorf("Mark: %q, error %v; want %q", got, err, mark)
+			}
+		}
+		commit(t, x, blob(digest(t, 0), 0))
+		if got, err := x.RestoreMark(t.Context(), "cas0123456789"); err != nil || got != "casabcdefghij" {
+			t.Errorf("RestoreMark of an index with blobs: %q, error %v", got, err)
+		}
+		if got, err := x.RestoreMark(t.Context(), "other"); err == nil {
+			t.Errorf("RestoreMark of a text that is no mark: %q", got)
+		}
+	}},
 }
 
 // runTwoMarks tests that each index has a mark of its own.

@@ -1,4 +1,4 @@
-// Package importing has the parts that cas import and cas backfill share.
+// Package importing has the parts that cas import, cas backfill and cas reindex share.
 package importing
 
 import (
@@ -17,7 +17,7 @@ import (
 // maxShown is the number of problems that are printed if no file gets them all.
 const maxShown = 20
 
-// Report collects the problems of an import or a backfill: in a file if one is given, else
+// Report collects the problems of a long command: in a file if one is given, else
 // it prints the first of them to standard error.
 type Report struct {
 	Shown   *terminal.Progress
@@ -53,14 +53,20 @@ func NewReport(shown *terminal.Progress, o ReportOptions) (*Report, error) {
 
 // Add reports one problem.
 func (r *Report) Add(p importer.Problem) {
+	r.Print(p, cmp.Or(p.Row, p.Key), fmt.Errorf("%s: %s", p.Outcome, p.Reason))
+}
+
+// Print reports one problem: the file gets it as JSON, standard error a name and a reason.
+// It is not safe for concurrent use.
+func (r *Report) Print(problem any, name string, reason error) {
 	r.count++
 	switch {
 	case r.file != nil:
 		if r.err == nil {
-			r.err = r.encoder.Encode(p)
+			r.err = r.encoder.Encode(problem)
 		}
 	case r.count <= maxShown:
-		terminal.PrintError(r.Shown.Stderr(), cmp.Or(p.Row, p.Key), fmt.Errorf("%s: %s", p.Outcome, p.Reason))
+		terminal.PrintError(r.Shown.Stderr(), name, reason)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"casgate/cas/access"
 	"casgate/cas/collector"
 	"casgate/cas/journal"
+	"casgate/cas/reindexer"
 	"casgate/cas/scrubber"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/gateway"
@@ -33,6 +34,7 @@ type Index interface {
 	collector.RetentionIndex
 	collector.OrphanIndex
 	scrubber.Index
+	reindexer.Index
 	journal.Store
 	gateway.AccessIndex
 	ledger.Store
@@ -125,7 +127,7 @@ func CheckPages(ctx context.Context, x Index) error {
 var ErrIndexDamaged = sqliteindex.ErrDamaged
 
 // RestoreIndex is the advice for ErrIndexDamaged.
-const RestoreIndex = "stop the gateway and restore the index's file from a backup; the blobs' bytes in the object store are not affected"
+const RestoreIndex = "stop the gateway, and restore the index's file from a backup, or move it and its -wal and -shm files away and run `cas reindex`, with --from if there is a file of `cas export`; the blobs' bytes in the object store are not affected"
 
 // Listen reports the changes that other gateways make, until ctx is done. An embedded
 // index has no other gateways; for it Listen returns nil at once.

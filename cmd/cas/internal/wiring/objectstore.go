@@ -1,10 +1,12 @@
 package wiring
 
 import (
+	"context"
+	"iter"
+
 	"github.com/rs/zerolog"
 
 	"casgate/cas"
-	"casgate/cas/collector"
 	"casgate/cas/folderstore"
 	"casgate/cas/s3store"
 	"casgate/cmd/cas/internal/exit"
@@ -20,8 +22,14 @@ type ObjectStore struct {
 	Text   string             // its name for logs
 }
 
-// Lister returns what lists the objects.
-func (s ObjectStore) Lister() collector.Lister {
+// ListedStore is an object store that lists its objects.
+type ListedStore interface {
+	cas.ObjectStore
+	List(ctx context.Context) iter.Seq2[cas.ObjectInfo, error]
+}
+
+// Lister returns the store with its list of objects.
+func (s ObjectStore) Lister() ListedStore {
 	if s.S3 != nil {
 		return s.S3
 	}

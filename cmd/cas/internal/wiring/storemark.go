@@ -1,11 +1,13 @@
 package wiring
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
 	"casgate/cas"
 	"casgate/cmd/cas/internal/exit"
+	"casgate/providers"
 )
 
 // markedStore is an object store that knows which index it belongs to.
@@ -39,7 +41,7 @@ func CheckStoreMark(ctx context.Context, x Index, objects ObjectStore) error {
 		return err
 	}
 	if got != "" {
-		return exit.Usagef("the object store (%s) belongs to another index: it has the mark %q, and the index has %q; correct the settings, or use --adopt-store once if the store is the right one", objects.Text, got, want)
+		return exit.Usagef("the object store (%s) belongs to another index: it has the mark %q, and the index has %q; correct the settings; if the index was lost, `cas reindex` makes it again; use --adopt-store once if the store is the right one", objects.Text, got, want)
 	}
 	isOurs, err := hasBlobs(ctx, x, objects)
 	if err != nil {
@@ -49,6 +51,25 @@ func CheckStoreMark(ctx context.Context, x Index, objects ObjectStore) error {
 		return exit.Usagef("the object store (%s) has no mark and none of the index's blobs; is its disk mounted, and the bucket the right one? Use --adopt-store once if the bytes are really lost", objects.Text)
 	}
 	return objects.marked().SetMark(ctx, string(want))
+}
+
+// TakeOverMark gives an empty index the mark of the object store, since the store belongs
+// to the index that was lost. If the store has none, the index gets the exported mark, if
+// that is not empty.
+func TakeOverMark(ctx context.Context, x Index, objects ObjectStore, exported string) error {
+	stored, err := objects.marked().Mark(ctx)
+	if err != nil {
+		return err
+	}
+	mark := cmp.Or(stored, exported)
+	if mark == "" {
+		return nil
+	}
+	if err := providers.Mark(mark).Check(); err != nil {
+		return exit.Usagef("the object store (%s) has a damaged mark: %w", objects.Text, err)
+	}
+	_, err = x.RestoreMark(ctx, mark)
+	return err
 }
 
 // AdoptStore marks the object store as the index's.
