@@ -75,6 +75,14 @@ func (b Blob) NextObject() ObjectRef {
 	return b.Object()
 }
 
+// Supersedes reports whether no commit can ever make an object of this blob readable
+// again, as its row in any state shows: the removal of its generation has begun, or the
+// row has a higher one.
+func (b Blob) Supersedes(ref ObjectRef) bool {
+	isRemoved := b.State == StateDeleting || b.State == StateGone
+	return ref.Generation < b.Generation || isRemoved && ref.Generation == b.Generation
+}
+
 // ObjectRef names one object in an object store. Generation 0 is the usual one. A
 // higher generation exists only if an upload met the deletion of the same digest.
 type ObjectRef struct {

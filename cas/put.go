@@ -308,7 +308,7 @@ func (s *Store) commit(ctx context.Context, u Upload, target ObjectRef, size int
 	})
 	switch {
 	case err != nil:
-	case supersedes(row, target):
+	case row.Supersedes(target):
 		// The collector may have removed this generation before the upload wrote it.
 		s.removeSuperseded(ctx, target)
 	case created && target.Generation > 0:
@@ -329,13 +329,6 @@ func (s *Store) commit(ctx context.Context, u Upload, target ObjectRef, size int
 		row = s.correctType(ctx, row, u, seen)
 	}
 	return row, created, err
-}
-
-// supersedes reports whether no commit can ever make the object target readable again,
-// as the row of a refused commit shows.
-func supersedes(row Blob, target ObjectRef) bool {
-	isRemoved := row.State == StateDeleting || row.State == StateGone
-	return target.Generation < row.Generation || isRemoved && target.Generation == row.Generation
 }
 
 // removeSuperseded removes an object of a generation that no row names any more. If it

@@ -232,6 +232,14 @@ func (s *Store) forget(d Digest) {
 	}
 }
 
+// ForgetObject forgets what the store knows about an object that was found damaged: it is
+// verified at its next full read, and looked at before an upload of its bytes counts as
+// present.
+func (s *Store) ForgetObject(ref ObjectRef) {
+	s.forget(ref.Digest)
+	s.memory.forgetObject(ref)
+}
+
 // suspect records that an object is missing or damaged. If that fails, suspect logs the
 // failure, and the next read finds the damage again.
 func (s *Store) suspect(ref ObjectRef, cause error) {
@@ -304,11 +312,18 @@ func (u *unverifiedBody) Read(p []byte) (int, error) {
 // readError returns the error of a read. If it is damage of this object, readError marks
 // the blob suspect, and the result wraps ErrObjectCorrupt.
 func (s *Store) readError(ref ObjectRef, err error) error {
-	if errors.Is(err, ErrDigestMismatch) || s.isBadSector(err) {
-		err = fmt.Errorf("%w: %w", ErrObjectCorrupt, err)
-	}
+	err = ReadDamage(s.objects, err)
 	if errors.Is(err, ErrObjectCorrupt) {
 		s.suspect(ref, err)
+	}
+	return err
+}
+
+// ReadDamage returns the error of a read of an object, such as a VerifyingReader's. If
+// the object is damaged, the result wraps ErrObjectCorrupt.
+func ReadDamage(objects ObjectStore, err error) error {
+	if errors.Is(err, ErrDigestMismatch) || isBadSector(objects, err) {
+		return fmt.Errorf("%w: %w", ErrObjectCorrupt, err)
 	}
 	return err
 }
@@ -317,11 +332,11 @@ func (s *Store) readError(ref ObjectRef, err error) error {
 const damagedFileSystem = syscall.Errno(117)
 
 // isBadSector reports whether a disk could not read a disk file, but works otherwise.
-func (s *Store) isBadSector(err error) bool {
+func isBadSector(objects ObjectStore, err error) bool {
 	if !errors.Is(err, syscall.EIO) && !errors.Is(err, syscall.EBADMSG) && !errors.Is(err, damagedFileSystem) {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), bookkeepingTimeout)
 	defer cancel()
-	return s.objects.Check(ctx) == nil
+	return objects.Check(ctx) == nil
 }

@@ -1,5 +1,3 @@
-// Package scrubber checks stored objects: it reads their bytes again and compares the
-// digests.
 package scrubber
 
 import (
