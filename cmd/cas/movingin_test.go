@@ -32,7 +32,7 @@ import (
 )
 
 // oldRows is how many files the old manager had.
-var oldRows = castest.Thorough(10_000, 600)
+var oldRows = castest.Thorough(10_000, 1000)
 
 // movingIn is an old manager, and the gateway that takes over from it.
 type movingIn struct {
