@@ -215,7 +215,7 @@ func (s *Store) touch(ctx context.Context, d Digest, size int64) (Blob, error) {
 	case err != nil:
 		return Blob{}, err
 	case row.State == StateLive && size >= 0 && row.Size != size:
-		return Blob{}, fmt.Errorf("%w: %s has %d bytes, but the client declared %d", ErrDigestMismatch, d, row.Size, size)
+		return Blob{}, fmt.Errorf("%w: the client declared %d bytes, which is not the size of %s", ErrDigestMismatch, size, d)
 	}
 	return s.look(ctx, row)
 }

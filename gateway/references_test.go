@@ -259,7 +259,7 @@ func TestReconcile(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}
-		check(reconcile("", "Authorization", "Bearer "+s.newToken(access.ScopeSync)), false)
+		check(reconcile("", "Authorization", "Bearer "+s.newToken(access.ScopeSync, access.ScopeRead)), false)
 		if ids := kimi.ids(); len(ids) != 4 {
 			t.Fatalf("a dry run has left %v", ids)
 		}

@@ -272,5 +272,5 @@ func (s *syncer) note(j *syncJob) {
 			what = "ready"
 		}
 	}
-	s.shown.Note("%-13s  %9s  %s → %s (%s)", what, terminal.Size(j.copy.Size), terminal.Printable(j.item.Path), j.provider, j.copy.Purpose)
+	s.shown.Note("%-13s  %9s  %s → %s (%s)", what, terminal.SizeAt(j.copy.Size, j.copy.CreatedAt), terminal.Printable(j.item.Path), j.provider, j.copy.Purpose)
 }

@@ -8,19 +8,19 @@ import (
 
 // Blob describes a blob.
 type Blob struct {
-	Digest    cas.Digest `json:"digest"`
+	Digest    cas.Digest `json:"digest" see:"any"`
 	Size      int64      `json:"size"` // bytes
 	MediaType string     `json:"media_type"`
 	Name      string     `json:"name,omitempty"`
 	CreatedAt time.Time  `json:"created_at"`
 	// Deduplicated is only in the answer to an upload. It is true if the bytes existed
 	// and were not stored again.
-	Deduplicated *bool `json:"deduplicated,omitempty"`
+	Deduplicated *bool `json:"deduplicated,omitempty" see:"any"`
 	// Asked is only in the answer to an upload with providers=: the state of each
 	// requested copy. The blob is stored in any case.
-	Asked []AskedCopy `json:"copies,omitempty"`
+	Asked []AskedCopy `json:"copies,omitempty" see:"any"`
 	// URL is the blob's hash URL.
-	URL string `json:"url"`
+	URL string `json:"url" see:"any"`
 }
 
 // BlobMeta is a Blob with its files and copies.
@@ -54,7 +54,7 @@ const MaxFindMissing = 1000
 
 // Missing is the answer of POST /v1/blobs/find-missing.
 type Missing struct {
-	Missing []cas.Digest `json:"missing"`
+	Missing []cas.Digest `json:"missing" see:"any"`
 }
 
 // SignURL is the request of POST /v1/blobs/{digest}/url.
@@ -74,6 +74,6 @@ type SignedURL struct {
 
 // Deleted is the answer of DELETE /v1/blobs/{digest}.
 type Deleted struct {
-	Digest cas.Digest `json:"digest"`
-	State  cas.State  `json:"state"` // condemned
+	Digest cas.Digest `json:"digest" see:"any"`
+	State  cas.State  `json:"state" see:"any"` // condemned
 }

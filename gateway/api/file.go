@@ -10,8 +10,8 @@ import (
 // File is a named reference to a blob. It has the form of OpenAI's API, with more
 // fields. Times are in seconds since 1970.
 type File struct {
-	ID     string `json:"id"`
-	Object string `json:"object"` // ObjectFile
+	ID     string `json:"id" see:"any"`
+	Object string `json:"object" see:"any"` // ObjectFile
 	// Bytes is the size; 0 while the size of an imported file isn't known.
 	Bytes     int64 `json:"bytes"`
 	CreatedAt int64 `json:"created_at"`
@@ -77,29 +77,29 @@ const MaxFilePage = 10_000
 
 // FileDeleted is the answer of DELETE /v1/files/{id}.
 type FileDeleted struct {
-	ID      string `json:"id"`
-	Object  string `json:"object"` // ObjectFile
-	Deleted bool   `json:"deleted"`
+	ID      string `json:"id" see:"any"`
+	Object  string `json:"object" see:"any"` // ObjectFile
+	Deleted bool   `json:"deleted" see:"any"`
 }
 
 // FileError is an error answer of all routes below /v1/files: a problem in the form of
 // OpenAI's API.
 type FileError struct {
-	Error ErrorBody `json:"error"`
+	Error ErrorBody `json:"error" see:"any"`
 }
 
 // ErrorBody is the content of a FileError.
 type ErrorBody struct {
-	Message string `json:"message"`
-	Type    string `json:"type"`
+	Message string `json:"message" see:"any"`
+	Type    string `json:"type" see:"any"`
 	// Param names the field or parameter that is wrong; null if the error is another one.
-	Param *string      `json:"param"`
-	Code  problem.Code `json:"code"`
+	Param *string      `json:"param" see:"any"`
+	Code  problem.Code `json:"code" see:"any"`
 	// File is the existing file if the code is problem.DuplicateFile.
-	File *File `json:"file,omitempty"`
+	File *File `json:"file,omitempty" see:"any"`
 	// The provider's own name for the error and its own words, if a provider failed.
-	Provider        string `json:"provider,omitempty"`
-	ProviderCode    string `json:"provider_code,omitempty"`
+	Provider        string `json:"provider,omitempty" see:"any"`
+	ProviderCode    string `json:"provider_code,omitempty" see:"any"`
 	ProviderMessage string `json:"provider_message,omitempty"`
 }
 

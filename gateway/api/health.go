@@ -2,11 +2,11 @@ package api
 
 // Health is the answer of GET /healthz and GET /readyz.
 type Health struct {
-	Status string            `json:"status"`           // ok or unavailable
-	Checks map[string]string `json:"checks,omitempty"` // part → ok, or what is wrong
+	Status string            `json:"status" see:"any"`           // ok or unavailable
+	Checks map[string]string `json:"checks,omitempty" see:"any"` // part → ok, or what is wrong
 	// Providers has the state of each configured provider: ok, simulated, or what is
 	// wrong. It doesn't change Status, because a gateway is useful without providers.
-	Providers map[string]string `json:"providers,omitempty"`
+	Providers map[string]string `json:"providers,omitempty" see:"any"`
 	// Warning says so if providers are simulated.
-	Warning string `json:"warning,omitempty"`
+	Warning string `json:"warning,omitempty" see:"any"`
 }

@@ -61,42 +61,42 @@ type ProviderList struct {
 
 // Reconciliation is the answer of POST /v1/providers/{provider}/reconcile.
 type Reconciliation struct {
-	Provider string `json:"provider"`
-	Account  string `json:"account"`
-	Applied  bool   `json:"applied"`
+	Provider string `json:"provider" see:"any"`
+	Account  string `json:"account" see:"any"`
+	Applied  bool   `json:"applied" see:"any"`
 	// Remote and Rows count the compared remote files and rows of the ledger.
-	Remote int `json:"remote"`
-	Rows   int `json:"rows"`
+	Remote int `json:"remote" see:"any"`
+	Rows   int `json:"rows" see:"any"`
 	// Unknown are remote files that this installation made, and that no row names. Others
 	// are the remote files of other installations of casgate. Gone are copies whose remote
 	// file doesn't exist. Elsewhere are copies at other accounts. Foreign counts the remote
 	// files of other programs.
-	Unknown []RemoteFile `json:"unknown"`
-	Others  OthersFiles  `json:"others"`
-	Gone    []Copy       `json:"gone"`
+	Unknown []RemoteFile `json:"unknown" see:"any"`
+	Others  OthersFiles  `json:"others" see:"any"`
+	Gone    []Copy       `json:"gone" see:"any"`
 	// Deletes are copies that wait for their delete, although their remote file doesn't
 	// exist. Misplaced are copies at other accounts whose remote files are in this
 	// account's list: it is the same account with another key or name.
-	Deletes   []Copy `json:"deletes"`
-	Misplaced []Copy `json:"misplaced"`
-	Elsewhere []Copy `json:"elsewhere"`
-	Foreign   int    `json:"foreign"`
+	Deletes   []Copy `json:"deletes" see:"any"`
+	Misplaced []Copy `json:"misplaced" see:"any"`
+	Elsewhere []Copy `json:"elsewhere" see:"any"`
+	Foreign   int    `json:"foreign" see:"any"`
 	// Failures are the differences that could not be repaired.
 	Failures []string `json:"failures,omitempty"`
 }
 
 // OthersFiles counts the remote files of other installations of casgate.
 type OthersFiles struct {
-	Files    int          `json:"files"`
+	Files    int          `json:"files" see:"any"`
 	Bytes    int64        `json:"bytes"`
-	Examples []RemoteFile `json:"examples"` // a few of them
+	Examples []RemoteFile `json:"examples" see:"any"` // a few of them
 }
 
 // RemoteFile is a file as a provider lists it.
 type RemoteFile struct {
-	ID        string     `json:"id"`
+	ID        string     `json:"id" see:"any"`
 	Name      string     `json:"name,omitempty"`
 	Size      int64      `json:"size"`
-	Purpose   string     `json:"purpose,omitempty"`
+	Purpose   string     `json:"purpose,omitempty" see:"any"`
 	CreatedAt *time.Time `json:"created_at,omitempty"`
 }

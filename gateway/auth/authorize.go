@@ -111,7 +111,8 @@ func (a *Authorizer) authorizeHashURL(c echo.Context) error {
 		if signed {
 			_ = a.checkSignature(c) // a bad one only loses the name and type that it would show
 		}
-		request.StateOf(c).Record.Actor = journal.ActorPublic
+		state := request.StateOf(c)
+		state.Record.Actor, state.MayRead = journal.ActorPublic, true
 		return nil
 	}
 	if signed {
@@ -135,7 +136,7 @@ func (a *Authorizer) checkSignature(c echo.Context) error {
 		return err
 	}
 	state := request.StateOf(c)
-	state.Record.Actor = journal.ActorURL
+	state.Record.Actor, state.MayRead = journal.ActorURL, true
 	state.ShownName, state.ShownType = signature.Shown.Name, signature.Shown.MediaType
 	return nil
 }
@@ -143,16 +144,17 @@ func (a *Authorizer) checkSignature(c echo.Context) error {
 // authorize checks the token of a request. Wrong ids and wrong secrets take the same
 // time and get the same answer.
 func (a *Authorizer) authorize(c echo.Context, scopes []access.Scope) error {
-	actor := &request.StateOf(c).Record.Actor
+	state := request.StateOf(c)
+	actor := &state.Record.Actor
 	if a.o.NoAuth {
-		*actor = journal.ActorNone
+		*actor, state.MayRead = journal.ActorNone, true
 		return nil
 	}
 	known, err := a.tokenOf(c)
 	if err != nil {
 		return err
 	}
-	*actor = known.actor
+	*actor, state.MayRead = known.actor, known.token.Allows(access.ScopeRead)
 	if !a.rates.allow(known.token.ID) {
 		return errTooManyRequests
 	}

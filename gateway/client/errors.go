@@ -35,7 +35,8 @@ type Error struct {
 	// Problem is the answer. Its Code is empty if the answer was not from a gateway, but
 	// for example from a proxy.
 	Problem problem.Details
-	// File is the existing file if the error is cas.ErrDuplicateFile.
+	// File is the existing file if the error is cas.ErrDuplicateFile. It has only its id if
+	// the token lacks the scope read.
 	File *api.File
 
 	retryAfter time.Duration

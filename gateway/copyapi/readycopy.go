@@ -11,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
 	"casgate/providers/ledger"
@@ -25,7 +26,8 @@ var copyBuffers = sync.Pool{New: func() any { return new(make([]byte, 0, 1<<10))
 
 // sendReady answers 200 with a copy that is ready.
 func sendReady(c echo.Context, made ledger.Copy, created bool) error {
-	if made.Error != nil { // an attempt to renew it has failed, which is rare
+	// Rare: an attempt to renew it has failed, or the token does not see all of it.
+	if made.Error != nil || !request.StateOf(c).MayRead {
 		answer := view.Copy(made)
 		answer.Created = &created
 		return respond.JSON(c, http.StatusOK, answer)

@@ -50,5 +50,5 @@ func (h *Handlers) Create(c echo.Context) error {
 	answer := view.File(file, h.URLs)
 	answer.Asked = h.UploadCopies.Begin(c, blobtarget.OfFile(file, file.Digest), fields.copiesAt)
 	c.Response().Header().Set(echo.HeaderLocation, h.URLs.File(file.ID))
-	return respond.JSON(c, http.StatusOK, answer)
+	return respond.OwnJSON(c, http.StatusOK, answer)
 }

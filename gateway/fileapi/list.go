@@ -2,6 +2,7 @@ package fileapi
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -117,11 +118,11 @@ func (p *pageWriter) add(files []cas.File) error {
 			p.out.WriteByte(',')
 		}
 		p.last = f.ID
-		text, err := json.Marshal(view.File(f, p.urls))
+		text, err := respond.Marshal(p.c, view.File(f, p.urls))
 		if err != nil {
 			return err
 		}
-		p.out.Write(text)
+		p.out.Write(bytes.TrimSuffix(text, []byte("\n")))
 	}
 	return nil
 }

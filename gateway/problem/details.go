@@ -3,19 +3,19 @@ package problem
 // Details is an error answer: the problem details of RFC 9457,
 // application/problem+json.
 type Details struct {
-	Type        string `json:"type"`
-	Title       string `json:"title"`
-	Status      int    `json:"status"`
+	Type        string `json:"type" see:"any"`
+	Title       string `json:"title" see:"any"`
+	Status      int    `json:"status" see:"any"`
 	Detail      string `json:"detail,omitempty"`
-	Code        Code   `json:"code"`
-	OperationID string `json:"operation_id,omitempty"`
+	Code        Code   `json:"code" see:"any"`
+	OperationID string `json:"operation_id,omitempty" see:"any"`
 	// Retryable: the same request may succeed later, unchanged.
-	Retryable bool `json:"retryable"`
+	Retryable bool `json:"retryable" see:"any"`
 	// RetryAfter is the number of seconds to wait before that; 0 if it is not known.
-	RetryAfter int `json:"retry_after,omitempty"`
+	RetryAfter int `json:"retry_after,omitempty" see:"any"`
 	// The provider's own words, where a provider failed.
-	Provider        string `json:"provider,omitempty"`
-	ProviderCode    string `json:"provider_code,omitempty"`
+	Provider        string `json:"provider,omitempty" see:"any"`
+	ProviderCode    string `json:"provider_code,omitempty" see:"any"`
 	ProviderMessage string `json:"provider_message,omitempty"`
 	// Param names the field or parameter that is wrong. Only answers about files
 	// have room for it, in the shape of OpenAI's API.

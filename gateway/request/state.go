@@ -30,6 +30,9 @@ type State struct {
 	// ShownName and ShownType are the name and the media type that the request's signed URL
 	// shows for the blob. Empty means the blob's own.
 	ShownName, ShownType string
+	// MayRead: the token of the request, or its URL, may read. Without it, answers show
+	// nothing of what others stored but ids and states. Package auth sets it.
+	MayRead bool
 	// Failure is the error that the handler returned, whatever the client got.
 	Failure error
 	// LogError is an error that the answer hides from the client, for the log.

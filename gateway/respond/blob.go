@@ -40,6 +40,9 @@ func Blob(c echo.Context, store Opener, blob cas.Blob, o BlobOptions) error {
 	if state.Record.Digest.IsZero() { // of a text, the record has the digest of the blob it was extracted from
 		state.Record.Digest = blob.Digest
 	}
+	if !state.MayRead { // of a text, whose bytes the scope sync is enough for
+		blob.Name, blob.CreatedAt = "", time.Time{}
+	}
 	etag := request.ETag(blob.Digest)
 	h := state.Header()
 	if err := request.CheckMatch(req.Header, etag); err != nil {

@@ -3,9 +3,6 @@
 package respond
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
 
@@ -14,17 +11,30 @@ import (
 	"casgate/gateway/view"
 )
 
-// JSON answers with JSON that no cache may keep.
+// JSON answers with JSON that no cache may keep: with the part of v that the token of the
+// request may see.
 func JSON(c echo.Context, status int, v any) error {
-	var body bytes.Buffer
-	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false) // so that URLs can be copied from the text
-	if err := encoder.Encode(v); err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
+	body, err := Marshal(c, v)
+	if err != nil {
+		return err
 	}
+	return sendJSON(c, status, body)
+}
+
+// OwnJSON is JSON for an answer that has only what the request itself brought, so that
+// every token may see all of it.
+func OwnJSON(c echo.Context, status int, v any) error {
+	body, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	return sendJSON(c, status, body)
+}
+
+func sendJSON(c echo.Context, status int, body []byte) error {
 	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
-	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(body.Len())) // or a long one would go out in chunks
-	return c.Blob(status, echo.MIMEApplicationJSON, body.Bytes())
+	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(len(body))) // or a long one would go out in chunks
+	return c.Blob(status, echo.MIMEApplicationJSON, body)
 }
 
 // The values that these fields have in each answer of JSON that is written piece by

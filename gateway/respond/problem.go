@@ -37,7 +37,7 @@ func (e Errors) Handle(err error, c echo.Context) {
 		r.Status = StatusClientGone
 		panic(http.ErrAbortHandler)
 	}
-	p := problem.Of(routingError(err), request.OperationID(c))
+	p := VisibleProblem(c, problem.Of(routingError(err), request.OperationID(c)))
 	if p.Status >= 500 {
 		request.StateOf(c).LogError = err
 	}
@@ -54,7 +54,9 @@ func (e Errors) Handle(err error, c echo.Context) {
 	var shown any = p
 	h.Set(echo.HeaderContentType, "application/problem+json")
 	if isFilesPath(c.Request().URL.Path) {
-		shown = e.fileError(err, p)
+		if shown, err = visible(c, e.fileError(err, p)); err != nil {
+			panic(err) // a struct of strings and numbers can be marshalled
+		}
 		h.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 		h.Set(api.HeaderShouldRetry, strconv.FormatBool(p.Retryable))
 	}

@@ -17,6 +17,7 @@ import (
 	"casgate/gateway/problem"
 	"casgate/gateway/record"
 	"casgate/gateway/request"
+	"casgate/gateway/respond"
 	"casgate/providers"
 	"casgate/providers/ledger"
 	"casgate/providers/replicator"
@@ -94,7 +95,7 @@ func (r *Requester) begin(c echo.Context, of blobtarget.Target, provider string)
 	if err == nil {
 		return answer
 	}
-	p := problem.Of(err, id)
+	p := respond.VisibleProblem(c, problem.Of(err, id))
 	answer.Error = &p
 	if row.State == "" {
 		answer.State = string(ledger.StateFailed)

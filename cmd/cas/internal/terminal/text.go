@@ -32,6 +32,15 @@ func Shorten(text string, most int) string {
 // Size formats a number of bytes for people, such as 5.0 MiB.
 func Size(n int64) string { return humanize.IBytes(uint64(max(0, n))) }
 
+// SizeAt is Size for what was created at this time. Without a time, the gateway didn't
+// show the size, since the token lacks the scope read.
+func SizeAt(n int64, created time.Time) string {
+	if created.IsZero() {
+		return "-"
+	}
+	return Size(n)
+}
+
 // YesNo formats a boolean for people.
 func YesNo(yes bool) string {
 	if yes {

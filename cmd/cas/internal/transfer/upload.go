@@ -197,7 +197,7 @@ func (u *Uploader) finish(item *Item, blob api.Blob) {
 	if blob.Deduplicated != nil && *blob.Deduplicated {
 		result = "already there"
 	}
-	u.Shown.Note("%-13s  %9s  %s", result, terminal.Size(blob.Size), terminal.Printable(item.Path))
+	u.Shown.Note("%-13s  %9s  %s", result, terminal.SizeAt(blob.Size, blob.CreatedAt), terminal.Printable(item.Path))
 	item.Finish(blob, nil)
 }
 
