@@ -1,6 +1,9 @@
 package cas
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // The errors that callers act on. This package and its drivers wrap one of them where
 // it applies, so callers use errors.Is. The wrapping text names the blob, the server
@@ -26,6 +29,10 @@ var (
 	ErrIndexUnavailable = errors.New("index unavailable")
 	// ErrStoreUnavailable: the object store can't be reached or failed to answer.
 	ErrStoreUnavailable = errors.New("object store unavailable")
+	// ErrStoreRefused: the object store refused the request, such as for its credentials.
+	// It wraps ErrStoreUnavailable. To repeat the request is of no use until an operator
+	// has corrected the settings.
+	ErrStoreRefused = fmt.Errorf("%w: it refused the request", ErrStoreUnavailable)
 	// ErrNoSpace: the disk or bucket for the bytes is full.
 	ErrNoSpace = errors.New("no space left")
 	// ErrUploadRaced: the collector removed the blob during the upload, and the body

@@ -9,7 +9,7 @@ import (
 // ObjectStore holds the bytes. Implementations are safe for concurrent use, by
 // any number of goroutines and processes; castest is their conformance kit.
 //
-// Errors of the store itself wrap ErrStoreUnavailable, ErrNoSpace if the disk or bucket
+// Errors of the store itself wrap ErrStoreUnavailable (ErrStoreRefused if they last), ErrNoSpace if the disk or bucket
 // is full, and ErrObjectMissing if there is no such object. If the store works, but can't
 // read one object, the error wraps ErrObjectCorrupt. The errors of an *os.File are those
 // of package os. When the context is done, every call returns soon, with an error.

@@ -31,6 +31,9 @@ func patiently[T any](ctx context.Context, patience time.Duration, do func() (T,
 
 // isTransient reports whether a server caused the error, and a retry may succeed.
 func isTransient(err error) bool {
+	if errors.Is(err, cas.ErrStoreRefused) {
+		return false
+	}
 	return errors.Is(err, cas.ErrOriginUnavailable) || errors.Is(err, cas.ErrIndexUnavailable) ||
 		errors.Is(err, cas.ErrStoreUnavailable) || errors.Is(err, cas.ErrUploadRaced)
 }

@@ -83,7 +83,7 @@ func (s *Store) isReadable(ctx context.Context) bool {
 	if minio.ToErrorResponse(err).Code != minio.NoSuchKey {
 		return err == nil
 	}
-	_, err = s.client.Client.PutObject(ctx, s.bucket, probeKey, strings.NewReader(probeText), int64(len(probeText)), putOptions(cas.DigestOf([]byte(probeText))))
+	_, err = s.client.Client.PutObject(ctx, s.bucket, probeKey, strings.NewReader(probeText), int64(len(probeText)), s.putOptions(cas.DigestOf([]byte(probeText))))
 	return err == nil && s.readProbe(ctx) == nil
 }
 

@@ -2,7 +2,6 @@ package s3store
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"strings"
 
@@ -24,21 +23,21 @@ func (s *Store) Mark(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("%w: get %s at %s: %w", cas.ErrStoreUnavailable, markKey, s.client.Endpoint, err)
+		return "", s.failed("get "+markKey, err)
 	}
 	defer body.Close()
 	mark, err := io.ReadAll(io.LimitReader(body, maxMarkSize))
 	if err != nil {
-		return "", fmt.Errorf("%w: get %s at %s: %w", cas.ErrStoreUnavailable, markKey, s.client.Endpoint, err)
+		return "", s.failed("get "+markKey, err)
 	}
 	return string(mark), nil
 }
 
 // SetMark replaces the mark of the bucket.
 func (s *Store) SetMark(ctx context.Context, mark string) error {
-	_, err := s.client.Client.PutObject(ctx, s.bucket, markKey, strings.NewReader(mark), int64(len(mark)), putOptions(cas.DigestOf([]byte(mark))))
+	_, err := s.client.Client.PutObject(ctx, s.bucket, markKey, strings.NewReader(mark), int64(len(mark)), s.putOptions(cas.DigestOf([]byte(mark))))
 	if err != nil {
-		return fmt.Errorf("%w: put %s at %s: %w", cas.ErrStoreUnavailable, markKey, s.client.Endpoint, err)
+		return s.failed("put "+markKey, err)
 	}
 	return nil
 }

@@ -16,7 +16,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -31,12 +30,6 @@ const (
 	// same object, and the collector tries again anyway.
 	deleteTimeout = 5 * time.Second
 	checkTimeout  = 3 * time.Second
-	// checksumHeader is passed to minio-go as user metadata, in lower case. minio-go then
-	// sends the header unchanged.
-	checksumHeader = "x-amz-checksum-sha256"
-	// The error codes for a wrong checksum: that of MinIO, and that of other stores.
-	codeChecksumMismatch = "XAmzContentChecksumMismatch"
-	codeBadDigest        = "BadDigest"
 )
 
 // Options names a bucket and its credentials.
@@ -52,6 +45,9 @@ type Options struct {
 	// Timeout limits each wait for the store: for the first byte of an answer, and for
 	// the next byte of a transfer. 0 means s3client.DefaultTimeout.
 	Timeout time.Duration
+	// Checksums is "off" for a store that refuses uploads with x-amz-checksum-sha256. Then
+	// only the verifying reader protects uploads.
+	Checksums ChecksumMode
 	// Log gets a line if the store lets requests wait too long. Its zero value discards
 	// it.
 	Log zerolog.Logger
@@ -59,8 +55,9 @@ type Options struct {
 
 // Store is an object store in a bucket.
 type Store struct {
-	client *s3client.Client
-	bucket string
+	client    *s3client.Client
+	bucket    string
+	checksums ChecksumMode
 }
 
 var _ cas.ObjectStore = (*Store)(nil)
@@ -72,12 +69,12 @@ func New(o Options) (*Store, error) {
 	}
 	client, err := s3client.New(s3client.Options{
 		Endpoint: o.Endpoint, Region: o.Region, AccessKey: o.AccessKey, SecretKey: o.SecretKey,
-		Timeout: o.Timeout, Log: o.Log,
+		Timeout: o.Timeout, Log: o.Log, WithoutTrailers: o.Checksums == ChecksumsOff,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Store{client: client, bucket: o.Bucket}, nil
+	return &Store{client: client, bucket: o.Bucket, checksums: o.Checksums}, nil
 }
 
 // Close drops idle connections.
@@ -101,7 +98,7 @@ func (s *Store) PresignGet(ctx context.Context, b cas.Blob, life time.Duration) 
 func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingReader) error {
 	ctx, call := s.client.Begin(ctx)
 	defer call.End()
-	_, err := s.client.Client.PutObject(ctx, s.bucket, ref.Key(), source(body), body.Size(), putOptions(body.Digest()))
+	_, err := s.client.Client.PutObject(ctx, s.bucket, ref.Key(), source(body), body.Size(), s.putOptions(body.Digest()))
 	if err == nil {
 		return nil
 	}
@@ -109,16 +106,6 @@ func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingR
 		return body.Err()
 	}
 	return s.wrap("put", ref, call.Err(err))
-}
-
-// putOptions requests a single PUT whose bytes the store verifies.
-func putOptions(d cas.Digest) minio.PutObjectOptions {
-	return minio.PutObjectOptions{
-		ContentType:          cas.DefaultMediaType,
-		DisableMultipart:     true,
-		DisableContentSha256: true, // the checksum header covers the payload
-		UserMetadata:         map[string]string{checksumHeader: base64.StdEncoding.EncodeToString(d[:])},
-	}
 }
 
 // source returns a Seeker only if the body can be rewound, since minio-go sends a
@@ -266,11 +253,11 @@ func (s *Store) Delete(ctx context.Context, ref cas.ObjectRef) error {
 // left out. It takes a request for each thousand objects.
 func (s *Store) List(ctx context.Context) iter.Seq2[cas.ObjectInfo, error] {
 	return func(yield func(cas.ObjectInfo, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel() // ends the listing
+		ctx, call := s.client.Begin(ctx)
+		defer call.End() // ends the listing
 		for found := range s.client.Client.ListObjects(ctx, s.bucket, minio.ListObjectsOptions{Prefix: "sha256/", Recursive: true}) {
 			if found.Err != nil {
-				yield(cas.ObjectInfo{}, fmt.Errorf("%w: list bucket %q at %s: %w", cas.ErrStoreUnavailable, s.bucket, s.client.Endpoint, found.Err))
+				yield(cas.ObjectInfo{}, s.failed(fmt.Sprintf("list bucket %q", s.bucket), call.Err(found.Err)))
 				return
 			}
 			ref, err := cas.ParseKey(found.Key)
@@ -290,10 +277,10 @@ func (s *Store) Check(ctx context.Context) error {
 	defer cancel()
 	exists, err := s.client.BucketExists(ctx, s.bucket)
 	if err != nil {
-		return fmt.Errorf("%w: bucket %q at %s: %w", cas.ErrStoreUnavailable, s.bucket, s.client.Endpoint, err)
+		return s.failed(fmt.Sprintf("bucket %q", s.bucket), err)
 	}
 	if !exists {
-		return fmt.Errorf("%w: there is no bucket %q at %s", cas.ErrStoreUnavailable, s.bucket, s.client.Endpoint)
+		return fmt.Errorf("%w: %w %q at %s", cas.ErrStoreRefused, ErrNoBucket, s.bucket, s.client.Endpoint)
 	}
 	return nil
 }
@@ -310,47 +297,7 @@ func (s *Store) CreateBucket(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%w: make bucket %q at %s: %w", cas.ErrStoreUnavailable, s.bucket, s.client.Endpoint, err)
+		return s.failed(fmt.Sprintf("make bucket %q", s.bucket), err)
 	}
 	return nil
-}
-
-// EnforcesChecksums reports whether the store refuses wrong bytes. It tries a small
-// upload with a wrong checksum. If the store accepts it, only the verifying reader
-// protects uploads.
-func (s *Store) EnforcesChecksums(ctx context.Context) (bool, error) {
-	const key, probe = "casgate-probe/checksum", "the probe's bytes"
-	wrong := cas.DigestOf([]byte("other bytes"))
-	_, err := s.client.Client.PutObject(ctx, s.bucket, key, strings.NewReader(probe), int64(len(probe)), putOptions(wrong))
-	if err == nil {
-		if err := s.client.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{}); err != nil {
-			return false, fmt.Errorf("%w: remove %s at %s: %w", cas.ErrStoreUnavailable, key, s.client.Endpoint, err)
-		}
-		return false, nil
-	}
-	switch minio.ToErrorResponse(err).Code {
-	case codeChecksumMismatch, codeBadDigest:
-		return true, nil
-	}
-	return false, fmt.Errorf("%w: put %s at %s: %w", cas.ErrStoreUnavailable, key, s.client.Endpoint, err)
-}
-
-// wrap gives an error of the store its kind, the operation, the key and the endpoint.
-func (s *Store) wrap(op string, ref cas.ObjectRef, err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %s %s at %s: %w", cas.ErrStoreUnavailable, op, ref.Key(), s.client.Endpoint, err)
-	}
-	response := minio.ToErrorResponse(err)
-	kind := cas.ErrStoreUnavailable
-	switch response.Code {
-	case minio.NoSuchKey:
-		kind = cas.ErrObjectMissing
-	case minio.InvalidRange:
-		kind = cas.ErrRangeNotSatisfiable
-	case "XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded":
-		kind = cas.ErrNoSpace
-	}
-	// codeChecksumMismatch and codeBadDigest are not the caller's fault: the verifying
-	// reader found the bytes right, so they were damaged on the way to the store.
-	return fmt.Errorf("%w: %s %s at %s: %w", kind, op, ref.Key(), s.client.Endpoint, err)
 }

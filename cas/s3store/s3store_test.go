@@ -57,9 +57,9 @@ func TestServerKeepsTheChecksum(t *testing.T) {
 
 func TestProbeChecksumEnforcement(t *testing.T) {
 	s := open(t, s3test.NewBucket(t))
-	enforced, err := s.EnforcesChecksums(t.Context())
-	if err != nil || !enforced {
-		t.Fatalf("EnforcesChecksums: %t, %v; MinIO does", enforced, err)
+	support, err := s.ChecksumSupport(t.Context())
+	if err != nil || support != s3store.ChecksumsEnforced {
+		t.Fatalf("ChecksumSupport: %s, %v; MinIO enforces them", support, err)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casgate/cas"
+	"casgate/cas/s3store"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
@@ -34,7 +35,7 @@ type doctorCmd struct {
 // likely a typing error.
 var knownVariables = []string{
 	"CAS_LISTEN", "CAS_ADMIN_LISTEN", "CAS_DATA_DIR", "CAS_DATABASE_URL", "CAS_DATABASE_LISTEN_URL",
-	"CAS_S3_ENDPOINT", "CAS_S3_BUCKET", "CAS_S3_REGION", "CAS_S3_ACCESS_KEY", "CAS_S3_SECRET_KEY", "CAS_S3_TIMEOUT",
+	"CAS_S3_ENDPOINT", "CAS_S3_BUCKET", "CAS_S3_REGION", "CAS_S3_ACCESS_KEY", "CAS_S3_SECRET_KEY", "CAS_S3_TIMEOUT", "CAS_S3_CHECKSUMS",
 	"CAS_MAX_BLOB_SIZE", "CAS_AUTH", "CAS_PUBLIC_READ", "CAS_PUBLIC_URL",
 	"CAS_SOURCE_DIR", "CAS_SOURCE_DATABASE_URL", "CAS_SOURCE_S3_ENDPOINT", "CAS_SOURCE_S3_BUCKET", "CAS_SOURCE_S3_REGION",
 	"CAS_SOURCE_S3_PREFIX", "CAS_SOURCE_S3_ACCESS_KEY", "CAS_SOURCE_S3_SECRET_KEY",
@@ -218,15 +219,33 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 	if objects.S3 == nil {
 		return
 	}
-	enforced, err := objects.S3.EnforcesChecksums(ctx)
+	const ownOnly = "the gateway verifies every upload itself; use a store that enforces checksums to be safe from damage on the way there"
+	support, err := objects.S3.ChecksumSupport(ctx)
 	switch {
+	case support == s3store.ChecksumsRefused:
+		e.fail("checksums", err, "set CAS_S3_CHECKSUMS=off: this store takes uploads without x-amz-checksum-sha256")
 	case err != nil:
 		e.fail("checksums", err, storeRemedy(objects, err))
-	case enforced:
+	case support == s3store.ChecksumsUnsent:
+		e.warn("checksums", "uploads have no x-amz-checksum-sha256, by CAS_S3_CHECKSUMS=off", ownOnly)
+	case support == s3store.ChecksumsEnforced:
 		e.ok("checksums", "the store refuses bytes that don't match x-amz-checksum-sha256")
 	default:
-		e.warn("checksums", "the store ignores x-amz-checksum-sha256", "the gateway verifies every upload itself; use a store that enforces it to be safe from damage on the way there")
+		e.warn("checksums", "the store ignores x-amz-checksum-sha256", ownOnly)
 	}
+}
+
+// storeRemedies has what to do about the error codes of S3.
+var storeRemedies = map[string]string{
+	"RequestTimeTooSkewed":         "set this machine's clock by NTP",
+	"InvalidAccessKeyId":           "the store does not know CAS_S3_ACCESS_KEY: correct it",
+	"SignatureDoesNotMatch":        "CAS_S3_SECRET_KEY does not belong to CAS_S3_ACCESS_KEY: correct it",
+	"InvalidToken":                 "the session token is wrong: correct CAS_S3_SESSION_TOKEN",
+	"ExpiredToken":                 "the session token has expired: set a new CAS_S3_SESSION_TOKEN and new keys, or use CAS_S3_CREDENTIALS=iam",
+	"AccessDenied":                 "give the keys a policy that allows to get, put, delete and list in the bucket",
+	"NoSuchBucket":                 "make the bucket, or start with `cas serve --create-bucket`",
+	"AuthorizationHeaderMalformed": "set CAS_S3_REGION to the bucket's region",
+	"PermanentRedirect":            "set CAS_S3_REGION to the bucket's region",
 }
 
 func storeRemedy(objects wiring.ObjectStore, err error) string {
@@ -235,12 +254,11 @@ func storeRemedy(objects wiring.ObjectStore, err error) string {
 		return "make room"
 	case objects.S3 == nil:
 		return "give " + userName() + " the right to write in the data folder"
-	case strings.Contains(err.Error(), "RequestTimeTooSkewed"):
-		return "set this machine's clock by NTP"
-	case strings.Contains(err.Error(), "AccessDenied"), strings.Contains(err.Error(), "InvalidAccessKeyId"), strings.Contains(err.Error(), "SignatureDoesNotMatch"):
-		return "check CAS_S3_ACCESS_KEY and CAS_S3_SECRET_KEY, and that their policy allows to get, put, delete and list in the bucket"
-	case strings.Contains(err.Error(), "there is no bucket"):
-		return "make the bucket, or start with `cas serve --create-bucket`"
+	case errors.Is(err, s3store.ErrNoBucket):
+		return storeRemedies["NoSuchBucket"]
+	}
+	if remedy := storeRemedies[s3store.CodeOf(err)]; remedy != "" {
+		return remedy
 	}
 	return "check that the store runs and that CAS_S3_ENDPOINT, CAS_S3_BUCKET and CAS_S3_REGION are right"
 }

@@ -14,6 +14,8 @@ import (
 	"casgate/cas"
 	"casgate/cas/collector"
 	"casgate/cas/journal"
+	"casgate/cas/s3store"
+	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/service"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
@@ -120,13 +122,17 @@ func (c *serveCmd) probeBucket(ctx context.Context, objects wiring.ObjectStore, 
 	if err := objects.Check(ctx); err != nil {
 		return fmt.Errorf("%w; check CAS_S3_ENDPOINT, CAS_S3_BUCKET and the keys, or let --create-bucket make the bucket", err)
 	}
-	enforced, err := objects.S3.EnforcesChecksums(ctx)
-	if err != nil {
+	support, err := objects.S3.ChecksumSupport(ctx)
+	switch {
+	case support == s3store.ChecksumsRefused:
+		return exit.Usagef("%w; the store takes uploads without that header: to use it so, set CAS_S3_CHECKSUMS=off. The gateway's own verification alone then protects uploads", err)
+	case err != nil:
 		return err
-	}
-	if enforced {
+	case support == s3store.ChecksumsEnforced:
 		log.Info().Str("store", objects.Text).Msg("the object store enforces checksums")
-	} else {
+	case support == s3store.ChecksumsUnsent:
+		log.Warn().Str("store", objects.Text).Msg("uploads have no checksum (CAS_S3_CHECKSUMS=off); the gateway's own verification alone protects them")
+	default:
 		log.Warn().Str("store", objects.Text).Msg("the object store ignores checksums; the gateway's own verification alone protects uploads")
 	}
 	return nil

@@ -37,6 +37,8 @@ type Options struct {
 	// Timeout limits each wait for the store: for the first byte of an answer, and for
 	// the next byte of a transfer. 0 means DefaultTimeout.
 	Timeout time.Duration
+	// WithoutTrailers is for stores that know no checksums: minio-go then adds none.
+	WithoutTrailers bool
 	// Log gets a line if the store lets a request wait too long. Its zero value discards
 	// it.
 	Log zerolog.Logger
@@ -77,7 +79,7 @@ func New(o Options) (*Client, error) {
 		Secure:          u.Scheme == "https",
 		Region:          c.Region,
 		Transport:       &c.limits,
-		TrailingHeaders: true, // minio-go refuses a checksum header without it
+		TrailingHeaders: !o.WithoutTrailers, // minio-go refuses a checksum header without them
 		MaxRetries:      3,
 	}
 	if path := strings.TrimRight(u.EscapedPath(), "/"); path != "" {

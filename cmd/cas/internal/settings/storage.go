@@ -30,6 +30,7 @@ type ObjectStore struct {
 	S3Bucket    string        `name:"s3-bucket" env:"CAS_S3_BUCKET" help:"Bucket for the objects." placeholder:"NAME"`
 	S3Region    string        `name:"s3-region" env:"CAS_S3_REGION" help:"The bucket's region; us-east-1 if empty." placeholder:"NAME"`
 	S3Timeout   time.Duration `name:"s3-timeout" env:"CAS_S3_TIMEOUT" default:"10s" help:"How long the bucket's store may take for an answer, or for the next byte of a transfer. A request with retries takes 3s more at most."`
+	S3Checksums string        `name:"s3-checksums" env:"CAS_S3_CHECKSUMS" default:"on" enum:"on,off" help:"off uploads without x-amz-checksum-sha256, for a store that refuses uploads with it."`
 	S3AccessKey Secret        `kong:"-" secret:"CAS_S3_ACCESS_KEY" help:"access key for the bucket"`
 	S3SecretKey Secret        `kong:"-" secret:"CAS_S3_SECRET_KEY" help:"secret key for the bucket"`
 }

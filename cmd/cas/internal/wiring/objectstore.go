@@ -47,6 +47,7 @@ func OpenObjectStore(c settings.ObjectStore, data settings.Data, log zerolog.Log
 			AccessKey: c.S3AccessKey.Reveal(),
 			SecretKey: c.S3SecretKey.Reveal(),
 			Timeout:   c.S3Timeout,
+			Checksums: s3store.ChecksumMode(c.S3Checksums),
 			Log:       log,
 		})
 		if err != nil {

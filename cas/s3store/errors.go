@@ -1,0 +1,84 @@
+package s3store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/minio/minio-go/v7"
+
+	"casgate/cas"
+)
+
+// ErrNoBucket is the error of Check for a bucket that does not exist.
+var ErrNoBucket = errors.New("there is no bucket")
+
+// mismatchCodes are the error codes of stores for bytes that have another checksum: of
+// MinIO, of AWS and versitygw, and of Garage.
+var mismatchCodes = []string{"XAmzContentChecksumMismatch", "BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch"}
+
+// fullCodes are the error codes for a store or a bucket without space.
+var fullCodes = []string{"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}
+
+// refusals are the statuses with which a store refuses a request for good: for its
+// credentials, for a bucket that is not there, or for a part of S3 that it does not
+// have. minio-go repeats requests with other statuses, or they have a meaning of their
+// own.
+var refusals = []int{
+	http.StatusMovedPermanently, http.StatusTemporaryRedirect, // a bucket of another region
+	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
+	http.StatusMethodNotAllowed, http.StatusLengthRequired, http.StatusNotImplemented,
+}
+
+// isRefusal reports whether a store's error lasts until an operator does something.
+func isRefusal(response minio.ErrorResponse) bool {
+	return slices.Contains(refusals, response.StatusCode) && !slices.Contains(mismatchCodes, response.Code)
+}
+
+// CodeOf returns the error code of the store, such as AccessDenied; "" if the error is
+// not the store's.
+func CodeOf(err error) string {
+	response, ok := errors.AsType[minio.ErrorResponse](err)
+	if !ok {
+		return ""
+	}
+	return response.Code
+}
+
+// failed gives an error of the store its kind, what was done, and the endpoint.
+func (s *Store) failed(doing string, err error) error {
+	kind := cas.ErrStoreUnavailable
+	if !isAbandoned(err) && isRefusal(minio.ToErrorResponse(err)) {
+		kind = cas.ErrStoreRefused
+	}
+	return fmt.Errorf("%w: %s at %s: %w", kind, doing, s.client.Endpoint, err)
+}
+
+// isAbandoned reports whether the caller ended the call.
+func isAbandoned(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// wrap is failed for a call about an object, whose errors may be the object's.
+func (s *Store) wrap(op string, ref cas.ObjectRef, err error) error {
+	doing := op + " " + ref.Key()
+	if isAbandoned(err) {
+		return s.failed(doing, err)
+	}
+	var kind error
+	switch code := minio.ToErrorResponse(err).Code; {
+	case code == minio.NoSuchKey:
+		kind = cas.ErrObjectMissing
+	case code == minio.InvalidRange:
+		kind = cas.ErrRangeNotSatisfiable
+	case slices.Contains(fullCodes, code):
+		kind = cas.ErrNoSpace
+	default:
+		// A wrong checksum is not the caller's fault: the verifying reader found the bytes
+		// right, so they were damaged on the way to the store.
+		return s.failed(doing, err)
+	}
+	return fmt.Errorf("%w: %s at %s: %w", kind, doing, s.client.Endpoint, err)
+}
