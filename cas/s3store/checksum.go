@@ -50,7 +50,8 @@ func (s *Store) putOptions(d cas.Digest) minio.PutObjectOptions {
 // different words, so only the comparison tells. For ChecksumsRefused the error has the
 // store's words; it is nil for the others.
 func (s *Store) ChecksumSupport(ctx context.Context) (ChecksumSupport, error) {
-	const key, probe = "casgate-probe/checksum", "the probe's bytes"
+	const probe = "the probe's bytes"
+	key := s.prefix + "casgate-probe/checksum"
 	if s.checksums == ChecksumsOff {
 		return ChecksumsUnsent, nil
 	}

@@ -13,9 +13,7 @@ import (
 	"testing"
 
 	"casgate/cas"
-	"casgate/cas/castest"
 	"casgate/cas/s3store"
-	"casgate/cas/s3store/s3test"
 )
 
 // refuse answers with an error as S3 has it.
@@ -100,15 +98,6 @@ func TestChecksumSupport(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A store without checksums passes the kit.
-func TestWithoutChecksums(t *testing.T) {
-	castest.RunObjectStore(t, func(t *testing.T) cas.ObjectStore {
-		o := s3test.NewBucket(t)
-		o.Checksums = s3store.ChecksumsOff
-		return open(t, o)
-	})
 }
 
 // What lasts until an operator acts is told apart from what passes by itself.

@@ -64,7 +64,7 @@ func (s *Store) breaksOffAt(ctx context.Context, ref cas.ObjectRef, pos int64) b
 			return false
 		}
 	}
-	body, _, _, err := s.client.GetObject(ctx, s.bucket, ref.Key(), opts)
+	body, _, _, err := s.client.GetObject(ctx, s.bucket, s.key(ref), opts)
 	if err != nil {
 		return isAboutObject(err)
 	}
@@ -83,12 +83,12 @@ func (s *Store) isReadable(ctx context.Context) bool {
 	if minio.ToErrorResponse(err).Code != minio.NoSuchKey {
 		return err == nil
 	}
-	_, err = s.client.Client.PutObject(ctx, s.bucket, probeKey, strings.NewReader(probeText), int64(len(probeText)), s.putOptions(cas.DigestOf([]byte(probeText))))
+	_, err = s.client.Client.PutObject(ctx, s.bucket, s.prefix+probeKey, strings.NewReader(probeText), int64(len(probeText)), s.putOptions(cas.DigestOf([]byte(probeText))))
 	return err == nil && s.readProbe(ctx) == nil
 }
 
 func (s *Store) readProbe(ctx context.Context) error {
-	body, _, _, err := s.client.GetObject(ctx, s.bucket, probeKey, minio.GetObjectOptions{})
+	body, _, _, err := s.client.GetObject(ctx, s.bucket, s.prefix+probeKey, minio.GetObjectOptions{})
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func isAbandoned(err error) bool {
 
 // wrap is failed for a call about an object, whose errors may be the object's.
 func (s *Store) wrap(op string, ref cas.ObjectRef, err error) error {
-	doing := op + " " + ref.Key()
+	doing := op + " " + s.key(ref)
 	if isAbandoned(err) {
 		return s.failed(doing, err)
 	}

@@ -18,7 +18,7 @@ const (
 
 // Mark returns the mark of the bucket, or "" if it has none.
 func (s *Store) Mark(ctx context.Context) (string, error) {
-	body, _, _, err := s.client.GetObject(ctx, s.bucket, markKey, minio.GetObjectOptions{})
+	body, _, _, err := s.client.GetObject(ctx, s.bucket, s.prefix+markKey, minio.GetObjectOptions{})
 	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
 		return "", nil
 	}
@@ -35,7 +35,7 @@ func (s *Store) Mark(ctx context.Context) (string, error) {
 
 // SetMark replaces the mark of the bucket.
 func (s *Store) SetMark(ctx context.Context, mark string) error {
-	_, err := s.client.Client.PutObject(ctx, s.bucket, markKey, strings.NewReader(mark), int64(len(mark)), s.putOptions(cas.DigestOf([]byte(mark))))
+	_, err := s.client.Client.PutObject(ctx, s.bucket, s.prefix+markKey, strings.NewReader(mark), int64(len(mark)), s.putOptions(cas.DigestOf([]byte(mark))))
 	if err != nil {
 		return s.failed("put "+markKey, err)
 	}

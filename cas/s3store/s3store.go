@@ -16,6 +16,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -42,6 +43,14 @@ type Options struct {
 	Region    string
 	AccessKey string
 	SecretKey string
+	// SessionToken belongs to temporary keys; else it is empty.
+	SessionToken string
+	// Role means that the machine's or the container's role has the credentials: see
+	// s3client.Credentials.
+	Role bool
+	// Prefix is the folder in the bucket for all objects; empty: they lie at its top.
+	// Different stores may share a bucket below different prefixes.
+	Prefix string
 	// Timeout limits each wait for the store: for the first byte of an answer, and for
 	// the next byte of a transfer. 0 means s3client.DefaultTimeout.
 	Timeout time.Duration
@@ -57,6 +66,7 @@ type Options struct {
 type Store struct {
 	client    *s3client.Client
 	bucket    string
+	prefix    string // empty, or with a slash at its end
 	checksums ChecksumMode
 }
 
@@ -68,14 +78,22 @@ func New(o Options) (*Store, error) {
 		return nil, fmt.Errorf("S3 bucket %q: a bucket's name has at least 3 characters", o.Bucket)
 	}
 	client, err := s3client.New(s3client.Options{
-		Endpoint: o.Endpoint, Region: o.Region, AccessKey: o.AccessKey, SecretKey: o.SecretKey,
-		Timeout: o.Timeout, Log: o.Log, WithoutTrailers: o.Checksums == ChecksumsOff,
+		Endpoint: o.Endpoint, Region: o.Region,
+		Credentials: s3client.Credentials{AccessKey: o.AccessKey, SecretKey: o.SecretKey, SessionToken: o.SessionToken, Role: o.Role},
+		Timeout:     o.Timeout, Log: o.Log, WithoutTrailers: o.Checksums == ChecksumsOff,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Store{client: client, bucket: o.Bucket, checksums: o.Checksums}, nil
+	prefix := strings.Trim(o.Prefix, "/")
+	if prefix != "" {
+		prefix += "/"
+	}
+	return &Store{client: client, bucket: o.Bucket, prefix: prefix, checksums: o.Checksums}, nil
 }
+
+// key returns the key of an object.
+func (s *Store) key(ref cas.ObjectRef) string { return s.prefix + ref.Key() }
 
 // Close drops idle connections.
 func (s *Store) Close() { s.client.Close() }
@@ -87,18 +105,18 @@ func (s *Store) PresignGet(ctx context.Context, b cas.Blob, life time.Duration) 
 	if b.Name != "" {
 		query.Set("response-content-disposition", mime.FormatMediaType("inline", map[string]string{"filename": b.Name}))
 	}
-	u, err := s.client.PresignedGetObject(ctx, s.bucket, ref.Key(), life, query)
+	u, err := s.client.PresignGet(ctx, s.bucket, s.key(ref), life, query)
 	if err != nil {
 		return "", fmt.Errorf("make a URL for %s: %w", ref.Key(), err)
 	}
-	return u.String(), nil
+	return u, nil
 }
 
 // Put implements cas.ObjectStore.
 func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingReader) error {
 	ctx, call := s.client.Begin(ctx)
 	defer call.End()
-	_, err := s.client.Client.PutObject(ctx, s.bucket, ref.Key(), source(body), body.Size(), s.putOptions(body.Digest()))
+	_, err := s.client.Client.PutObject(ctx, s.bucket, s.key(ref), source(body), body.Size(), s.putOptions(body.Digest()))
 	if err == nil {
 		return nil
 	}
@@ -158,7 +176,7 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 		}
 	}
 	started, call := s.client.Begin(ctx)
-	body, info, header, err := s.client.GetObject(started, s.bucket, ref.Key(), opts)
+	body, info, header, err := s.client.GetObject(started, s.bucket, s.key(ref), opts)
 	if err != nil {
 		err = call.Err(err)
 		call.End()
@@ -171,7 +189,7 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 	if err != nil {
 		body.Close()
 		call.End()
-		return cas.Object{}, fmt.Errorf("%w: get %s at %s: %w", cas.ErrStoreUnavailable, ref.Key(), s.client.Endpoint, err)
+		return cas.Object{}, fmt.Errorf("%w: get %s at %s: %w", cas.ErrStoreUnavailable, s.key(ref), s.client.Endpoint, err)
 	}
 	part := &partOf{ReadCloser: &objectBody{body, s, ctx, call, ref, answered.first}, skip: offset - answered.first, left: answered.last + 1 - offset}
 	if length >= 0 {
@@ -191,7 +209,7 @@ func version(info minio.ObjectInfo) string {
 func (s *Store) Stat(ctx context.Context, ref cas.ObjectRef) (cas.ObjectStat, error) {
 	started, call := s.client.Begin(ctx)
 	defer call.End()
-	info, err := s.client.StatObject(started, s.bucket, ref.Key(), minio.StatObjectOptions{Checksum: true})
+	info, err := s.client.StatObject(started, s.bucket, s.key(ref), minio.StatObjectOptions{Checksum: true})
 	if minio.ToErrorResponse(err).StatusCode >= http.StatusInternalServerError {
 		// The answer to a HEAD has no error code. That to a GET has.
 		object, err := s.Open(ctx, ref, 0, -1)
@@ -240,7 +258,7 @@ func (b *objectBody) Close() error {
 func (s *Store) Delete(ctx context.Context, ref cas.ObjectRef) error {
 	ctx, cancel := context.WithTimeout(ctx, deleteTimeout)
 	defer cancel()
-	err := s.client.RemoveObject(ctx, s.bucket, ref.Key(), minio.RemoveObjectOptions{})
+	err := s.client.RemoveObject(ctx, s.bucket, s.key(ref), minio.RemoveObjectOptions{})
 	if err != nil {
 		if err = s.wrap("delete", ref, err); errors.Is(err, cas.ErrObjectMissing) {
 			return nil
@@ -255,12 +273,12 @@ func (s *Store) List(ctx context.Context) iter.Seq2[cas.ObjectInfo, error] {
 	return func(yield func(cas.ObjectInfo, error) bool) {
 		ctx, call := s.client.Begin(ctx)
 		defer call.End() // ends the listing
-		for found := range s.client.Client.ListObjects(ctx, s.bucket, minio.ListObjectsOptions{Prefix: "sha256/", Recursive: true}) {
+		for found := range s.client.Client.ListObjects(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix + "sha256/", Recursive: true}) {
 			if found.Err != nil {
 				yield(cas.ObjectInfo{}, s.failed(fmt.Sprintf("list bucket %q", s.bucket), call.Err(found.Err)))
 				return
 			}
-			ref, err := cas.ParseKey(found.Key)
+			ref, err := cas.ParseKey(strings.TrimPrefix(found.Key, s.prefix))
 			if err != nil {
 				continue // not ours
 			}
@@ -283,6 +301,18 @@ func (s *Store) Check(ctx context.Context) error {
 		return fmt.Errorf("%w: %w %q at %s", cas.ErrStoreRefused, ErrNoBucket, s.bucket, s.client.Endpoint)
 	}
 	return nil
+}
+
+// IsVersioned reports whether the bucket keeps the versions of objects that were deleted
+// or replaced.
+func (s *Store) IsVersioned(ctx context.Context) (bool, error) {
+	ctx, call := s.client.Begin(ctx)
+	defer call.End()
+	versioning, err := s.client.GetBucketVersioning(ctx, s.bucket)
+	if err != nil {
+		return false, s.failed(fmt.Sprintf("get versioning of bucket %q", s.bucket), call.Err(err))
+	}
+	return versioning.Enabled(), nil
 }
 
 // CreateBucket creates the bucket if it does not exist.

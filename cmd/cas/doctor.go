@@ -35,10 +35,10 @@ type doctorCmd struct {
 // likely a typing error.
 var knownVariables = []string{
 	"CAS_LISTEN", "CAS_ADMIN_LISTEN", "CAS_DATA_DIR", "CAS_DATABASE_URL", "CAS_DATABASE_LISTEN_URL",
-	"CAS_S3_ENDPOINT", "CAS_S3_BUCKET", "CAS_S3_REGION", "CAS_S3_ACCESS_KEY", "CAS_S3_SECRET_KEY", "CAS_S3_TIMEOUT", "CAS_S3_CHECKSUMS",
+	"CAS_S3_ENDPOINT", "CAS_S3_BUCKET", "CAS_S3_REGION", "CAS_S3_ACCESS_KEY", "CAS_S3_SECRET_KEY", "CAS_S3_TIMEOUT", "CAS_S3_CHECKSUMS", "CAS_S3_PREFIX", "CAS_S3_CREDENTIALS", "CAS_S3_SESSION_TOKEN",
 	"CAS_MAX_BLOB_SIZE", "CAS_AUTH", "CAS_PUBLIC_READ", "CAS_PUBLIC_URL",
 	"CAS_SOURCE_DIR", "CAS_SOURCE_DATABASE_URL", "CAS_SOURCE_S3_ENDPOINT", "CAS_SOURCE_S3_BUCKET", "CAS_SOURCE_S3_REGION",
-	"CAS_SOURCE_S3_PREFIX", "CAS_SOURCE_S3_ACCESS_KEY", "CAS_SOURCE_S3_SECRET_KEY",
+	"CAS_SOURCE_S3_PREFIX", "CAS_SOURCE_S3_ACCESS_KEY", "CAS_SOURCE_S3_SECRET_KEY", "CAS_SOURCE_S3_CREDENTIALS", "CAS_SOURCE_S3_SESSION_TOKEN",
 	"CAS_JOURNAL", "CAS_JOURNAL_RETAIN",
 	"CAS_PROVIDERS_FILE", "CAS_COPY_EVICTION", "CAS_COPY_WAIT", "CAS_REFERENCE_URLS",
 	"CAS_LOG_LEVEL", "CAS_LOG_FORMAT", "CAS_URL", "CAS_TOKEN",
@@ -218,6 +218,9 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 	e.ok(subject, "%s: wrote, read and removed an object in %s", objects.Text, time.Since(start).Round(100*time.Microsecond))
 	if objects.S3 == nil {
 		return
+	}
+	if isVersioned, err := objects.S3.IsVersioned(ctx); err == nil && isVersioned {
+		e.warn("versions", "the bucket keeps old versions, so the bytes of removed blobs stay", "turn versioning off, or let a lifecycle rule remove old versions (and only those)")
 	}
 	const ownOnly = "the gateway verifies every upload itself; use a store that enforces checksums to be safe from damage on the way there"
 	support, err := objects.S3.ChecksumSupport(ctx)

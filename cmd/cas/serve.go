@@ -122,6 +122,10 @@ func (c *serveCmd) probeBucket(ctx context.Context, objects wiring.ObjectStore, 
 	if err := objects.Check(ctx); err != nil {
 		return fmt.Errorf("%w; check CAS_S3_ENDPOINT, CAS_S3_BUCKET and the keys, or let --create-bucket make the bucket", err)
 	}
+	// Many policies don't allow to ask for versioning, and some stores don't have it.
+	if isVersioned, err := objects.S3.IsVersioned(ctx); err == nil && isVersioned {
+		log.Warn().Str("store", objects.Text).Msg("the bucket keeps old versions: the bytes of removed blobs stay until a lifecycle rule removes old versions")
+	}
 	support, err := objects.S3.ChecksumSupport(ctx)
 	switch {
 	case support == s3store.ChecksumsRefused:

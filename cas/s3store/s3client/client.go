@@ -31,9 +31,8 @@ type Options struct {
 	// Endpoint is a URL; http:// means without TLS. It may have a path.
 	Endpoint string
 	// Region is the region in signatures; empty means us-east-1.
-	Region    string
-	AccessKey string
-	SecretKey string
+	Region string
+	Credentials
 	// Timeout limits each wait for the store: for the first byte of an answer, and for
 	// the next byte of a transfer. 0 means DefaultTimeout.
 	Timeout time.Duration
@@ -42,6 +41,32 @@ type Options struct {
 	// Log gets a line if the store lets a request wait too long. Its zero value discards
 	// it.
 	Log zerolog.Logger
+}
+
+// Credentials sign requests.
+type Credentials struct {
+	AccessKey string
+	SecretKey string
+	// SessionToken belongs to temporary keys; else it is empty.
+	SessionToken string
+	// Role means that the machine's or the container's role has the credentials, and no
+	// keys are set. They are asked for as the AWS SDKs do: with a web identity
+	// (AWS_WEB_IDENTITY_TOKEN_FILE), from a container's endpoint
+	// (AWS_CONTAINER_CREDENTIALS_FULL_URI), or from the instance's metadata.
+	Role bool
+}
+
+// provider returns minio-go's form of the credentials.
+func (c Credentials) provider() (*credentials.Credentials, error) {
+	switch {
+	case c.Role && (c.AccessKey != "" || c.SecretKey != "" || c.SessionToken != ""):
+		return nil, errors.New("S3 credentials of a role and S3 keys are both set; unset one")
+	case c.Role:
+		return credentials.NewIAM(""), nil
+	case c.AccessKey == "" || c.SecretKey == "":
+		return nil, errors.New("S3 access key and secret key are both needed")
+	}
+	return credentials.NewStaticV4(c.AccessKey, c.SecretKey, c.SessionToken), nil
 }
 
 // Client is a client of a store. It is safe for concurrent use.
@@ -53,6 +78,7 @@ type Client struct {
 	Region string
 
 	limits    limits
+	signer    *signer // nil: minio-go signs
 	transport *http.Transport
 }
 
@@ -65,8 +91,9 @@ func New(o Options) (*Client, error) {
 	if u.RawQuery != "" || u.User != nil {
 		return nil, fmt.Errorf("S3 endpoint %q must be a scheme, a host and perhaps a path; set the keys separately", redact(o.Endpoint))
 	}
-	if o.AccessKey == "" || o.SecretKey == "" {
-		return nil, errors.New("S3 access key and secret key are both needed")
+	keys, err := o.Credentials.provider()
+	if err != nil {
+		return nil, err
 	}
 	c := &Client{
 		Endpoint:  u.Host + strings.TrimRight(u.EscapedPath(), "/"),
@@ -75,7 +102,7 @@ func New(o Options) (*Client, error) {
 	}
 	c.limits = newLimits(c.transport, cmp.Or(o.Timeout, DefaultTimeout), c.Endpoint, o.Log)
 	options := &minio.Options{
-		Creds:           credentials.NewStaticV4(o.AccessKey, o.SecretKey, ""),
+		Creds:           keys,
 		Secure:          u.Scheme == "https",
 		Region:          c.Region,
 		Transport:       &c.limits,
@@ -83,7 +110,8 @@ func New(o Options) (*Client, error) {
 		MaxRetries:      3,
 	}
 	if path := strings.TrimRight(u.EscapedPath(), "/"); path != "" {
-		options.Transport = &signer{base: &c.limits, path: path, credentials: options.Creds, region: c.Region}
+		c.signer = &signer{base: &c.limits, endpoint: u, path: path, credentials: keys, region: c.Region}
+		options.Transport = c.signer
 		// minio-go sends unsigned requests; the signer adds the path and the signature.
 		options.Creds = credentials.NewStatic("", "", "", credentials.SignatureAnonymous)
 		options.BucketLookup = minio.BucketLookupPath

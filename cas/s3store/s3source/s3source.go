@@ -25,6 +25,11 @@ type Options struct {
 	Region    string
 	AccessKey string
 	SecretKey string
+	// SessionToken belongs to temporary keys; else it is empty.
+	SessionToken string
+	// Role means that the machine's or the container's role has the credentials: see
+	// s3client.Credentials.
+	Role bool
 	// Prefix is the folder in the bucket for all keys; it may be empty.
 	Prefix string
 	// Timeout limits each wait for the store: for the first byte of an answer, and for
@@ -50,8 +55,9 @@ func New(o Options) (*Source, error) {
 		return nil, fmt.Errorf("bucket %q of the source: a bucket's name has at least 3 characters", o.Bucket)
 	}
 	client, err := s3client.New(s3client.Options{
-		Endpoint: o.Endpoint, Region: o.Region, AccessKey: o.AccessKey, SecretKey: o.SecretKey,
-		Timeout: cmp.Or(o.Timeout, defaultTimeout),
+		Endpoint: o.Endpoint, Region: o.Region,
+		Credentials: s3client.Credentials{AccessKey: o.AccessKey, SecretKey: o.SecretKey, SessionToken: o.SessionToken, Role: o.Role},
+		Timeout:     cmp.Or(o.Timeout, defaultTimeout),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("source of imported files: %w", err)

@@ -2,16 +2,11 @@ package s3source_test
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -19,10 +14,9 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/s3utils"
-	sigv4 "github.com/minio/minio-go/v7/pkg/signer"
 
 	"casgate/cas"
+	"casgate/cas/s3store"
 	"casgate/cas/s3store/s3source"
 	"casgate/cas/s3store/s3test"
 )
@@ -111,80 +105,12 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// signature returns the signature that a server expects of request r, by the
-// specification of Signature Version 4.
-func signature(r *http.Request, secretKey string) string {
-	_, signedHeaders, _ := strings.Cut(r.Header.Get("Authorization"), "SignedHeaders=")
-	signedHeaders, _, _ = strings.Cut(signedHeaders, ",")
-	var headers strings.Builder
-	for name := range strings.SplitSeq(signedHeaders, ";") {
-		value := r.Header.Get(name)
-		if name == "host" {
-			value = r.Host
-		}
-		headers.WriteString(name + ":" + strings.TrimSpace(value) + "\n")
-	}
-	request := strings.Join([]string{
-		r.Method, s3utils.EncodePath(r.URL.Path), strings.ReplaceAll(r.URL.Query().Encode(), "+", "%20"),
-		headers.String(), signedHeaders, r.Header.Get("X-Amz-Content-Sha256"),
-	}, "\n")
-	date := r.Header.Get("X-Amz-Date")
-	day := date[:min(8, len(date))]
-	const region = "eu-central-7"
-	toSign := strings.Join([]string{
-		"AWS4-HMAC-SHA256", date, day + "/" + region + "/s3/aws4_request", cas.DigestOf([]byte(request)).Hex(),
-	}, "\n")
-	key := []byte("AWS4" + secretKey)
-	for _, part := range []string{day, region, "s3", "aws4_request", toSign} {
-		mac := hmac.New(sha256.New, key)
-		mac.Write([]byte(part))
-		key = mac.Sum(nil)
-	}
-	return hex.EncodeToString(key)
-}
-
-// forward sends a request to a server without a path of its own.
-func forward(w http.ResponseWriter, r *http.Request, server *url.URL, path string, o s3source.Options) {
-	target := server.Scheme + "://" + server.Host + path
-	if r.URL.RawQuery != "" {
-		target += "?" + r.URL.RawQuery
-	}
-	request, err := http.NewRequestWithContext(r.Context(), r.Method, target, nil)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
-		return
-	}
-	request.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
-	answer, err := http.DefaultClient.Do(sigv4.SignV4(*request, o.AccessKey, o.SecretKey, "", "us-east-1"))
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
-		return
-	}
-	defer answer.Body.Close()
-	maps.Copy(w.Header(), answer.Header)
-	w.WriteHeader(answer.StatusCode)
-	_, _ = io.Copy(w, answer.Body) // the client notices an incomplete body
-}
-
 // Supabase has its endpoint below a path, and signatures that cover the path.
 func TestEndpointWithAPath(t *testing.T) {
 	t.Parallel()
-	const below = "/storage/v1/s3"
 	o := newBucket(t)
-	behind, err := url.Parse(o.Endpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rest, ok := strings.CutPrefix(r.URL.EscapedPath(), below)
-		if !ok || !strings.HasSuffix(r.Header.Get("Authorization"), "Signature="+signature(r, o.SecretKey)) {
-			http.Error(w, "the signature does not match", http.StatusForbidden)
-			return
-		}
-		forward(w, r, behind, rest, o)
-	}))
-	defer front.Close()
-	o.Endpoint, o.Region = front.URL+below+"/", "eu-central-7"
+	moved := s3test.NewBelowPath(t, s3store.Options{Endpoint: o.Endpoint, AccessKey: o.AccessKey, SecretKey: o.SecretKey})
+	o.Endpoint, o.Region = moved.Endpoint, moved.Region
 	s := newSource(t, o)
 	if !strings.HasPrefix(s.Name(), "s3://"+o.Bucket+"/old") {
 		t.Error(s.Name())

@@ -4,13 +4,14 @@ package s3test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
-	"net/url"
 
 	"casgate/cas/castest"
 	"casgate/cas/s3store"
@@ -62,4 +63,22 @@ func Client(t testing.TB, o s3store.Options) *minio.Client {
 		t.Fatal(err)
 	}
 	return client
+}
+
+// TemporaryKeys returns the options with keys that are valid for an hour, and that come
+// with a session token.
+func TemporaryKeys(t testing.TB, o s3store.Options) s3store.Options {
+	t.Helper()
+	role, err := credentials.NewSTSAssumeRole(o.Endpoint, credentials.STSAssumeRoleOptions{
+		AccessKey: o.AccessKey, SecretKey: o.SecretKey, Location: "us-east-1", DurationSeconds: 3600,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := role.GetWithContext(&credentials.CredContext{Client: http.DefaultClient})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.AccessKey, o.SecretKey, o.SessionToken = keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken
+	return o
 }

@@ -41,14 +41,17 @@ func (s ObjectStore) Lister() ListedStore {
 func OpenObjectStore(c settings.ObjectStore, data settings.Data, log zerolog.Logger) (ObjectStore, error) {
 	if !c.Embedded() {
 		s, err := s3store.New(s3store.Options{
-			Endpoint:  c.S3Endpoint,
-			Bucket:    c.S3Bucket,
-			Region:    c.S3Region,
-			AccessKey: c.S3AccessKey.Reveal(),
-			SecretKey: c.S3SecretKey.Reveal(),
-			Timeout:   c.S3Timeout,
-			Checksums: s3store.ChecksumMode(c.S3Checksums),
-			Log:       log,
+			Endpoint:     c.S3Endpoint,
+			Bucket:       c.S3Bucket,
+			Region:       c.S3Region,
+			AccessKey:    c.S3AccessKey.Reveal(),
+			SecretKey:    c.S3SecretKey.Reveal(),
+			Timeout:      c.S3Timeout,
+			SessionToken: c.S3SessionToken.Reveal(),
+			Role:         c.S3Credentials == "iam",
+			Prefix:       c.S3Prefix,
+			Checksums:    s3store.ChecksumMode(c.S3Checksums),
+			Log:          log,
 		})
 		if err != nil {
 			return ObjectStore{}, exit.Usagef("%w (see CAS_S3_ENDPOINT, CAS_S3_BUCKET, CAS_S3_ACCESS_KEY and CAS_S3_SECRET_KEY)", err)

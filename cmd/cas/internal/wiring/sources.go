@@ -34,6 +34,7 @@ func OpenSources(c settings.Sources) (Sources, error) {
 		s.Bucket, err = s3source.New(s3source.Options{
 			Endpoint: c.SourceS3Endpoint, Bucket: c.SourceS3Bucket, Region: c.SourceS3Region, Prefix: c.SourceS3Prefix,
 			AccessKey: c.SourceS3AccessKey.Reveal(), SecretKey: c.SourceS3SecretKey.Reveal(),
+			SessionToken: c.SourceS3SessionToken.Reveal(), Role: c.SourceS3Credentials == "iam",
 		})
 		if err != nil {
 			return s, exit.Usagef("%w (see CAS_SOURCE_S3_ENDPOINT, CAS_SOURCE_S3_BUCKET, CAS_SOURCE_S3_ACCESS_KEY and CAS_SOURCE_S3_SECRET_KEY)", err)
