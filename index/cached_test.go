@@ -18,6 +18,8 @@ import (
 	"casgate/cas/castest"
 	"casgate/cas/collector"
 	"casgate/cas/journal"
+	"casgate/cas/reindexer"
+	"casgate/cas/scrubber"
 	"casgate/index"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
@@ -37,7 +39,7 @@ func TestCachedIsAnIndex(t *testing.T) {
 		inner := openSQLite(t)
 		return eager{
 			blobs: newCached(t, inner, index.CacheOptions{}), cachedCopies: newCachedLedger(t, inner, index.LedgerOptions{}),
-			collections: inner, RetentionIndex: inner, OrphanIndex: inner, TextIndex: inner, TokenStore: inner, KeyStore: inner, FileIndex: inner, Store: inner,
+			collections: inner, checks: inner, recoveries: inner, RetentionIndex: inner, OrphanIndex: inner, TextIndex: inner, TokenStore: inner, KeyStore: inner, FileIndex: inner, Store: inner,
 		}
 	})
 }
@@ -46,6 +48,8 @@ type (
 	blobs        = index.Cached
 	cachedCopies = index.CachedLedger
 	collections  = collector.Index
+	checks       = scrubber.Index
+	recoveries   = reindexer.Index
 )
 
 // eager has the caches around an index. They apply each write at once.
@@ -53,6 +57,8 @@ type eager struct {
 	*blobs
 	*cachedCopies
 	collections
+	checks
+	recoveries
 	collector.RetentionIndex
 	collector.OrphanIndex
 	cas.TextIndex
