@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"casgate/cas"
-	"casgate/cas/s3store"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
@@ -225,30 +224,17 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 	const ownOnly = "the gateway verifies every upload itself; use a store that enforces checksums to be safe from damage on the way there"
 	support, err := objects.S3.ChecksumSupport(ctx)
 	switch {
-	case support == s3store.ChecksumsRefused:
+	case support == wiring.ChecksumsRefused:
 		e.fail("checksums", err, "set CAS_S3_CHECKSUMS=off: this store takes uploads without x-amz-checksum-sha256")
 	case err != nil:
 		e.fail("checksums", err, storeRemedy(objects, err))
-	case support == s3store.ChecksumsUnsent:
+	case support == wiring.ChecksumsUnsent:
 		e.warn("checksums", "uploads have no x-amz-checksum-sha256, by CAS_S3_CHECKSUMS=off", ownOnly)
-	case support == s3store.ChecksumsEnforced:
+	case support == wiring.ChecksumsEnforced:
 		e.ok("checksums", "the store refuses bytes that don't match x-amz-checksum-sha256")
 	default:
 		e.warn("checksums", "the store ignores x-amz-checksum-sha256", ownOnly)
 	}
-}
-
-// storeRemedies has what to do about the error codes of S3.
-var storeRemedies = map[string]string{
-	"RequestTimeTooSkewed":         "set this machine's clock by NTP",
-	"InvalidAccessKeyId":           "the store does not know CAS_S3_ACCESS_KEY: correct it",
-	"SignatureDoesNotMatch":        "CAS_S3_SECRET_KEY does not belong to CAS_S3_ACCESS_KEY: correct it",
-	"InvalidToken":                 "the session token is wrong: correct CAS_S3_SESSION_TOKEN",
-	"ExpiredToken":                 "the session token has expired: set a new CAS_S3_SESSION_TOKEN and new keys, or use CAS_S3_CREDENTIALS=iam",
-	"AccessDenied":                 "give the keys a policy that allows to get, put, delete and list in the bucket",
-	"NoSuchBucket":                 "make the bucket, or start with `cas serve --create-bucket`",
-	"AuthorizationHeaderMalformed": "set CAS_S3_REGION to the bucket's region",
-	"PermanentRedirect":            "set CAS_S3_REGION to the bucket's region",
 }
 
 func storeRemedy(objects wiring.ObjectStore, err error) string {
@@ -257,10 +243,8 @@ func storeRemedy(objects wiring.ObjectStore, err error) string {
 		return "make room"
 	case objects.S3 == nil:
 		return "give " + userName() + " the right to write in the data folder"
-	case errors.Is(err, s3store.ErrNoBucket):
-		return storeRemedies["NoSuchBucket"]
 	}
-	if remedy := storeRemedies[s3store.CodeOf(err)]; remedy != "" {
+	if remedy := wiring.BucketRemedy(err); remedy != "" {
 		return remedy
 	}
 	return "check that the store runs and that CAS_S3_ENDPOINT, CAS_S3_BUCKET and CAS_S3_REGION are right"

@@ -14,7 +14,6 @@ import (
 	"casgate/cas"
 	"casgate/cas/collector"
 	"casgate/cas/journal"
-	"casgate/cas/s3store"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/service"
 	"casgate/cmd/cas/internal/settings"
@@ -128,13 +127,13 @@ func (c *serveCmd) probeBucket(ctx context.Context, objects wiring.ObjectStore, 
 	}
 	support, err := objects.S3.ChecksumSupport(ctx)
 	switch {
-	case support == s3store.ChecksumsRefused:
+	case support == wiring.ChecksumsRefused:
 		return exit.Usagef("%w; the store takes uploads without that header: to use it so, set CAS_S3_CHECKSUMS=off. The gateway's own verification alone then protects uploads", err)
 	case err != nil:
 		return err
-	case support == s3store.ChecksumsEnforced:
+	case support == wiring.ChecksumsEnforced:
 		log.Info().Str("store", objects.Text).Msg("the object store enforces checksums")
-	case support == s3store.ChecksumsUnsent:
+	case support == wiring.ChecksumsUnsent:
 		log.Warn().Str("store", objects.Text).Msg("uploads have no checksum (CAS_S3_CHECKSUMS=off); the gateway's own verification alone protects them")
 	default:
 		log.Warn().Str("store", objects.Text).Msg("the object store ignores checksums; the gateway's own verification alone protects uploads")
