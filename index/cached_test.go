@@ -74,6 +74,18 @@ func (e eager) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 	return e.blobs.Blob(ctx, d)
 }
 
+// List, Touch and Trust are those of the cache, which the interface of the scrub also
+// names.
+func (e eager) List(ctx context.Context, q cas.Query) ([]cas.Blob, error) {
+	return e.blobs.List(ctx, q)
+}
+
+func (e eager) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
+	return e.blobs.Touch(ctx, d)
+}
+
+func (e eager) Trust(ctx context.Context, ref cas.ObjectRef) error { return e.blobs.Trust(ctx, ref) }
+
 // Copy implements ledger.Store.
 func (e eager) Copy(ctx context.Context, k ledger.Key) (ledger.Copy, error) {
 	e.cachedCopies.Settle()
