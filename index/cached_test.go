@@ -86,6 +86,13 @@ func (e eager) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 
 func (e eager) Trust(ctx context.Context, ref cas.ObjectRef) error { return e.blobs.Trust(ctx, ref) }
 
+// FinishChecks implements scrubber.Index. It is the scrub that has damaged blobs
+// forgotten.
+func (e eager) FinishChecks(ctx context.Context, claim string, done ...scrubber.Check) ([]cas.ObjectRef, error) {
+	defer e.blobs.ForgetAll()
+	return e.checks.FinishChecks(ctx, claim, done...)
+}
+
 // Copy implements ledger.Store.
 func (e eager) Copy(ctx context.Context, k ledger.Key) (ledger.Copy, error) {
 	e.cachedCopies.Settle()
