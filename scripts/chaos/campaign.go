@@ -12,7 +12,7 @@ import (
 // The size of a campaign.
 const (
 	gatewayCount = 3
-	linkCount    = gatewayCount * linksOfGateway
+	linkCount    = gatewayCount*linksOfGateway + 1
 	clientCount  = 8
 	blobCount    = 14                      // of a round
 	roundLength  = 20 * time.Second        // at most
@@ -36,26 +36,36 @@ type campaign struct {
 	history  *history
 	postgres *server
 	minio    *server
+	accounts *accounts
 	gateways []*gateway
 	network  network
-	links    []*link  // linksOfGateway for each gateway
+	links    []*link  // the one to the providers, and linksOfGateway for each gateway
 	settings []string // of each gateway and command
 
 	mu       sync.Mutex
 	findings []finding
 	figures  map[string]int
 	kept     []expectation
+	names    map[string]bool // of all files that may have been made
 }
 
-// expectation is how a blob was left.
+// expectation is how a blob or a file was left.
 type expectation struct {
-	content content
+	subject string
+	read    func(c *client, g *gateway) answer
 	outcome outcome // present or absent
+}
+
+// named notes the name of a file that may have been made.
+func (c *campaign) named(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.names[name] = true
 }
 
 // runCampaign runs a campaign to its end. An error means that it could not be run.
 func runCampaign(ctx context.Context, o config) (*report, error) {
-	c := &campaign{config: o, history: newHistory(), figures: map[string]int{}}
+	c := &campaign{config: o, history: newHistory(), figures: map[string]int{}, names: map[string]bool{}}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer c.tearDown()
@@ -63,6 +73,10 @@ func runCampaign(ctx context.Context, o config) (*report, error) {
 		return nil, err
 	}
 	if err := c.startGateways(ctx); err != nil {
+		return nil, err
+	}
+	atStart, err := c.usage(ctx)
+	if err != nil {
 		return nil, err
 	}
 	begin := time.Now()
@@ -78,8 +92,9 @@ func runCampaign(ctx context.Context, o config) (*report, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c.checkKept(ctx)
-	c.checkGateways()
+	if err := c.checkAll(ctx, atStart); err != nil {
+		return nil, err
+	}
 	return c.report(time.Since(begin)), nil
 }
 
@@ -99,7 +114,15 @@ func (c *campaign) setUp(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if c.accounts, err = newAccounts(); err != nil {
+		return err
+	}
 	c.network = newNetwork()
+	toProviders, err := c.network.link("all gateways to the providers", c.accounts.port)
+	if err != nil {
+		return err
+	}
+	c.links = append(c.links, toProviders)
 	c.settings = append([]string{
 		"CAS_S3_BUCKET=" + bucket,
 		"CAS_S3_ACCESS_KEY=" + accessKey, "CAS_S3_SECRET_KEY=" + secretKey,
@@ -111,16 +134,17 @@ func (c *campaign) setUp(ctx context.Context) (err error) {
 
 // command runs a command of cas on the servers themselves, and returns its output.
 func (c *campaign) command(ctx context.Context, args ...string) (string, error) {
-	settings := append(serverSettings(c.postgres.port, c.minio.port), "CAS_DATA_DIR="+filepath.Join(c.config.dir, "commands"))
+	settings := append(serverSettings(c.postgres.port, c.minio.port, c.links[0].port), "CAS_DATA_DIR="+filepath.Join(c.config.dir, "commands"))
 	return runCas(ctx, c.config.gateway, append(settings, c.settings...), args...)
 }
 
 // serverSettings says at which ports the servers are.
-func serverSettings(postgres, minio int) []string {
-	return []string{"CAS_DATABASE_URL=" + postgresURL(postgres), "CAS_S3_ENDPOINT=http://" + address(minio)}
+func serverSettings(postgres, minio, providers int) []string {
+	return append(providerSettings(providers), "CAS_DATABASE_URL="+postgresURL(postgres), "CAS_S3_ENDPOINT=http://"+address(minio))
 }
 
-// linksOfGateway is how many servers a gateway has links to: Postgres and MinIO.
+// linksOfGateway is how many links a gateway has: to Postgres and MinIO. All gateways share
+// the one to the providers, since a provider's host and port are part of its account.
 const linksOfGateway = 2
 
 // linkGateway makes the links of a gateway, and returns its settings.
@@ -133,7 +157,7 @@ func (c *campaign) linkGateway(number int) ([]string, error) {
 		}
 		c.links, ports = append(c.links, l), append(ports, l.port)
 	}
-	return append(serverSettings(ports[0], ports[1]), c.settings...), nil
+	return append(serverSettings(ports[0], ports[1], c.links[0].port), c.settings...), nil
 }
 
 func (c *campaign) startGateways(ctx context.Context) error {
@@ -178,6 +202,9 @@ func (c *campaign) waitReady(ctx context.Context, g *gateway) error {
 }
 
 func (c *campaign) tearDown() {
+	if c.accounts != nil {
+		c.accounts.close()
+	}
 	for _, g := range c.gateways {
 		g.stop()
 	}
@@ -189,18 +216,30 @@ func (c *campaign) tearDown() {
 }
 
 // round lets clients work on new blobs while faults are made. Then it waits until all is
-// quiet, reads each blob once more through each gateway, and checks the history.
-func (c *campaign) round(ctx context.Context, round int, length time.Duration) error {
-	contents := roundContents(c.config.seed, round, blobCount)
+// quiet, and reads each blob and file once more through each gateway.
+func (c *campaign) round(ctx context.Context, number int, length time.Duration) error {
+	r := c.newRound(number)
 	working, stop := context.WithTimeout(ctx, length)
 	defer stop()
 	var clients sync.WaitGroup
 	for number := range clientCount {
-		client := c.newClient(number, round, contents)
+		client := c.newClient(number, r)
 		clients.Go(func() { client.work(working) })
 	}
-	c.breakThings(working, schedule(c.config.seed, round, length))
+	c.breakThings(working, schedule(c.config.seed, number, length))
 	clients.Wait()
+	if err := c.calm(ctx); err != nil {
+		return err
+	}
+	c.lastReads(ctx, r)
+	if c.config.progress != nil {
+		fmt.Fprintf(c.config.progress, "round %d: %d kills, %d findings\n", number+1, c.figure(string(killGateway)), c.findingCount())
+	}
+	return ctx.Err()
+}
+
+// calm waits until all gateways are ready, and until nothing is stale.
+func (c *campaign) calm(ctx context.Context) error {
 	for _, g := range c.gateways {
 		if err := c.waitReady(ctx, g); err != nil {
 			return err
@@ -210,34 +249,37 @@ func (c *campaign) round(ctx context.Context, round int, length time.Duration) e
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-time.After(settling):
+		return nil
 	}
-	c.lastReads(ctx, round, contents)
-	if c.config.progress != nil {
-		fmt.Fprintf(c.config.progress, "round %d: %d kills, %d findings\n", round+1, c.figure(string(killGateway)), c.findingCount())
-	}
-	return ctx.Err()
 }
 
-// lastReads reads each blob through each gateway, and remembers how it was left.
-func (c *campaign) lastReads(ctx context.Context, round int, contents []content) {
-	reader := c.newClient(clientCount, round, contents)
-	for _, what := range contents {
-		for i, g := range c.gateways {
-			read := c.conclusiveRead(ctx, reader, g, what)
-			if i == 0 && read != "" {
-				c.kept = append(c.kept, expectation{what, read})
-			}
+// lastReads reads each blob and file through each gateway, and remembers how it was left.
+func (c *campaign) lastReads(ctx context.Context, r *round) {
+	var all []expectation
+	for _, what := range r.contents {
+		all = append(all, expectation{subject: what.String(), read: func(c *client, g *gateway) answer { return c.get(g, what) }})
+	}
+	for _, f := range r.files.list() {
+		all = append(all, expectation{subject: f.id, read: func(c *client, g *gateway) answer { return c.getFile(g, f) }})
+	}
+	reader := c.newClient(clientCount, r)
+	for _, one := range all {
+		for _, g := range c.gateways {
+			one.outcome = c.conclusiveRead(ctx, g, one.subject, func() answer { return one.read(reader, g) })
+		}
+		if one.outcome != "" {
+			c.kept = append(c.kept, one)
 		}
 	}
 }
 
-// readLimit bounds the attempts to read a blob while nothing is broken.
+// readLimit bounds the attempts to read while nothing is broken.
 const readLimit = 30 * time.Second
 
-// conclusiveRead reads a blob until the answer tells whether it is there.
-func (c *campaign) conclusiveRead(ctx context.Context, reader *client, g *gateway, what content) outcome {
+// conclusiveRead reads until the answer tells whether the subject is there.
+func (c *campaign) conclusiveRead(ctx context.Context, g *gateway, subject string, read func() answer) outcome {
 	for deadline := time.Now().Add(readLimit); ; {
-		a := reader.get(g, what)
+		a := read()
 		switch {
 		case a.err == nil && a.status == 200:
 			return present
@@ -246,7 +288,7 @@ func (c *campaign) conclusiveRead(ctx context.Context, reader *client, g *gatewa
 		case ctx.Err() != nil:
 			return ""
 		case time.Now().After(deadline):
-			c.find(finding{"readable", fmt.Sprintf("gateway %d answers %v although nothing is broken", g.number, a), what.digest})
+			c.find(finding{"readable", fmt.Sprintf("gateway %d answers %v although nothing is broken", g.number, a), subject})
 			return ""
 		}
 		<-time.After(100 * time.Millisecond)

@@ -8,13 +8,28 @@ import (
 	"time"
 )
 
-// checkKept reads the blobs of all rounds once more: none may be lost, or come back.
+// checkAll makes all checks at the end of a campaign.
+func (c *campaign) checkAll(ctx context.Context, atStart usage) error {
+	c.checkKept(ctx)
+	for _, check := range []func(context.Context) error{c.waitSettled, c.checkStore, c.checkFiles, c.checkCopies} {
+		if err := check(ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.checkLeaks(ctx, atStart); err != nil {
+		return err
+	}
+	c.checkGateways()
+	return nil
+}
+
+// checkKept reads the blobs and files of all rounds once more: none may be lost, or come back.
 func (c *campaign) checkKept(ctx context.Context) {
 	for i, k := range c.kept {
-		reader := c.newClient(clientCount, 0, nil)
+		reader := c.newClient(clientCount, &round{})
 		g := c.gateways[i%gatewayCount]
-		if got := c.conclusiveRead(ctx, reader, g, k.content); got != "" && got != k.outcome {
-			c.find(finding{"kept", fmt.Sprintf("the blob was %s after its round, and is %s at the end", k.outcome, got), k.content.digest})
+		if got := c.conclusiveRead(ctx, g, k.subject, func() answer { return k.read(reader, g) }); got != "" && got != k.outcome {
+			c.find(finding{"kept", fmt.Sprintf("it was %s after its round, and is %s at the end", k.outcome, got), k.subject})
 		}
 	}
 	for _, f := range checkHistory(c.history) {
@@ -38,6 +53,13 @@ func (c *campaign) checkGateways() {
 			}
 		}
 	}
+}
+
+// set sets a figure of the report.
+func (c *campaign) set(figure string, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.figures[figure] = n
 }
 
 // find records a finding.
@@ -70,7 +92,7 @@ func (c *campaign) report(lasted time.Duration) *report {
 		c.figures[name] = n
 	}
 	for _, k := range c.kept {
-		c.figures["blobs left "+string(k.outcome)]++
+		c.figures["left "+string(k.outcome)]++
 	}
 	return &report{seed: c.config.seed, lasted: lasted, findings: c.findings, figures: c.figures, history: c.history}
 }

@@ -15,25 +15,57 @@ import (
 // requestLimit is how long a client waits for an answer.
 const requestLimit = 10 * time.Second
 
-// client sends requests about the blobs of a round, one after another.
+// client sends requests about the blobs and files of a round, one after another.
 type client struct {
 	campaign *campaign
 	number   int
 	random   *rand.Rand
 	http     *http.Client
-	contents []content
+	round    *round
 }
 
-func (c *campaign) newClient(number, round int, contents []content) *client {
+// round is what the clients of a round share.
+type round struct {
+	number   int
+	contents []content // of blobs
+	files    files
+}
+
+func (c *campaign) newRound(number int) *round {
+	all := roundContents(c.config.seed, number, blobCount+fileBlobCount)
+	return &round{number: number, contents: all[:blobCount], files: files{contents: all[blobCount:]}}
+}
+
+func (c *campaign) newClient(number int, r *round) *client {
 	return &client{
-		campaign: c, number: number, contents: contents,
-		random: rand.New(rand.NewPCG(c.config.seed, uint64(round)<<16|uint64(number))),
+		campaign: c, number: number, round: r,
+		random: rand.New(rand.NewPCG(c.config.seed, uint64(r.number)<<16|uint64(number))),
 		http:   &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Second, DisableCompression: true}},
 	}
 }
 
 // thinking is the longest pause of a client between two requests.
 const thinking = 60 * time.Millisecond
+
+// requests are the requests of clients, with their shares.
+var requests = []struct {
+	share int
+	send  func(c *client, g *gateway, what content)
+}{
+	{25, (*client).put},
+	{12, (*client).delete},
+	{3, (*client).deleteEverywhere},
+	{12, func(c *client, g *gateway, what content) { c.get(g, what) }},
+	{10, (*client).getRange},
+	{6, (*client).head},
+	{2, func(c *client, g *gateway, _ content) { c.findMissing(g) }},
+	{10, (*client).ensure},
+	{2, (*client).removeCopies},
+	{6, func(c *client, g *gateway, _ content) { c.createFile(g) }},
+	{8, func(c *client, g *gateway, _ content) { c.readFile(g) }},
+	{2, func(c *client, g *gateway, _ content) { c.deleteFile(g) }},
+	{2, func(c *client, g *gateway, _ content) { c.deleteFileBlob(g) }},
+}
 
 // work sends requests until ctx is done. It ends the last request orderly.
 func (c *client) work(ctx context.Context) {
@@ -44,19 +76,14 @@ func (c *client) work(ctx context.Context) {
 			return
 		case <-time.After(rand.N(thinking)):
 		}
-		what := c.contents[c.random.IntN(len(c.contents))]
+		what := c.round.contents[c.random.IntN(len(c.round.contents))]
 		g := c.campaign.gateways[c.random.IntN(len(c.campaign.gateways))]
-		switch n := c.random.IntN(100); {
-		case n < 35:
-			c.put(g, what)
-		case n < 55:
-			c.delete(g, what)
-		case n < 75:
-			c.get(g, what)
-		case n < 90:
-			c.getRange(g, what)
-		default:
-			c.head(g, what)
+		left := c.random.IntN(100)
+		for _, r := range requests {
+			if left -= r.share; left < 0 {
+				r.send(c, g, what)
+				break
+			}
 		}
 	}
 }
@@ -83,22 +110,36 @@ func (a answer) wasSent() bool {
 	return !ok || e.Op != "dial"
 }
 
-// send sends a request and records it as an event, of which meaning gives the outcome. No
+// send sends a request and records it as an event, whose outcome meaning gives. No
 // outcome means that nothing was learned, and nothing done.
-func (c *client) send(g *gateway, r *http.Request, what content, e event, meaning func(answer) outcome) answer {
-	e.blob, e.client, e.gateway, e.life = what.digest, c.number, g.number, g.lives.Load()
-	e.begin = c.campaign.history.now()
-	a := c.do(r)
-	e.end = c.campaign.history.now()
-	e.outcome, e.detail = meaning(a), r.Method+" "+a.String()
-	if e.outcome != "" && a.wasSent() {
-		c.campaign.history.add(e)
-	}
+func (c *client) send(g *gateway, r *http.Request, e event, meaning func(answer) outcome) answer {
+	e, a := c.ask(g, r, e)
+	e.outcome = meaning(a)
+	c.record(e, a)
 	return a
 }
 
+// ask sends a request, and returns the event without its outcome.
+func (c *client) ask(g *gateway, r *http.Request, e event) (event, answer) {
+	e.client, e.gateway, e.life = c.number, g.number, g.lives.Load()
+	e.begin = c.campaign.history.now()
+	a := c.do(r)
+	e.end, e.detail = c.campaign.history.now(), r.Method+" "+a.String()
+	return e, a
+}
+
+func (c *client) record(e event, a answer) {
+	if e.outcome != "" && a.wasSent() {
+		c.campaign.history.add(e)
+	}
+}
+
 func (c *client) do(r *http.Request) (a answer) {
-	ctx, cancel := context.WithTimeout(context.Background(), requestLimit)
+	limit := requestLimit
+	if c.random.IntN(40) == 0 { // a client that hangs up
+		limit = time.Duration(1+c.random.IntN(50)) * time.Millisecond
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	response, err := c.http.Do(r.WithContext(ctx))
 	if err != nil {
@@ -122,64 +163,33 @@ func newRequest(method, url string, body []byte) *http.Request {
 	return r
 }
 
-func (g *gateway) blobURL(what content) string { return g.url + "/v1/blobs/" + what.digest.String() }
+// isRefusal reports whether the gateway has answered that it did nothing.
+func (a answer) isRefusal() bool { return a.err == nil && a.status/100 == 4 }
 
-func (c *client) put(g *gateway, what content) answer {
-	r := newRequest(http.MethodPut, g.blobURL(what), what.bytes)
-	switch c.random.IntN(4) {
-	case 0:
-		r = newRequest(http.MethodPost, g.url+"/v1/blobs", what.bytes)
-	case 1:
-		r.Header.Set("Expect", "100-continue")
-	}
-	return c.send(g, r, what, event{action: actionPut}, meaningOfPut)
-}
+// isDone reports whether the gateway has acknowledged.
+func (a answer) isDone() bool { return a.err == nil && a.status/100 == 2 }
 
-func meaningOfPut(a answer) outcome {
+// meaningOfWrite is the meaning of an answer to a write, other than a delete.
+func meaningOfWrite(a answer) outcome {
 	switch {
-	case a.err == nil && a.status/100 == 2:
+	case a.isDone():
 		return done
-	case a.err == nil && a.status/100 == 4:
-		return "" // refused
-	}
-	return unknown
-}
-
-func (c *client) delete(g *gateway, what content) answer {
-	return c.send(g, newRequest(http.MethodDelete, g.blobURL(what), nil), what, event{action: actionDelete}, meaningOfDelete)
-}
-
-func meaningOfDelete(a answer) outcome {
-	switch {
-	case a.err == nil && a.status/100 == 2:
-		return done
-	case a.err == nil && a.status == http.StatusNotFound:
-		return absent
-	case a.err == nil && a.status/100 == 4:
+	case a.isRefusal():
 		return ""
 	}
 	return unknown
 }
 
-// get reads a blob, and compares what comes with the bytes.
-func (c *client) get(g *gateway, what content) answer {
-	return c.read(g, what, newRequest(http.MethodGet, g.blobURL(what), nil), what.bytes)
+func meaningOfDelete(a answer) outcome {
+	if a.err == nil && a.status == http.StatusNotFound {
+		return absent
+	}
+	return meaningOfWrite(a)
 }
 
-func (c *client) getRange(g *gateway, what content) answer {
-	begin := c.random.IntN(len(what.bytes))
-	end := begin + 1 + c.random.IntN(len(what.bytes)-begin)
-	r := newRequest(http.MethodGet, g.blobURL(what), nil)
-	r.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", begin, end-1))
-	return c.read(g, what, r, what.bytes[begin:end])
-}
-
-func (c *client) head(g *gateway, what content) answer {
-	return c.read(g, what, newRequest(http.MethodHead, g.blobURL(what), nil), nil)
-}
-
-func (c *client) read(g *gateway, what content, r *http.Request, want []byte) answer {
-	return c.send(g, r, what, event{action: actionRead}, func(a answer) outcome {
+// read sends a request for bytes, and compares what comes with those wanted.
+func (c *client) read(g *gateway, r *http.Request, subject string, what content, want []byte) answer {
+	return c.send(g, r, event{subject: subject, action: actionRead}, func(a answer) outcome {
 		switch {
 		case a.status == http.StatusNotFound && a.err == nil:
 			return absent
@@ -189,7 +199,7 @@ func (c *client) read(g *gateway, what content, r *http.Request, want []byte) an
 			return ""
 		}
 		if !bytes.HasPrefix(want, a.body) || a.err == nil && len(a.body) != len(want) {
-			c.campaign.find(finding{"wrong bytes", fmt.Sprintf("gateway %d served wrong bytes to a %s", g.number, r.Method), what.digest})
+			c.campaign.find(finding{"wrong bytes", fmt.Sprintf("gateway %d served wrong bytes to a %s", g.number, r.Method), subject})
 		}
 		if a.err != nil {
 			return "" // it broke off

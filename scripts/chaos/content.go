@@ -13,6 +13,9 @@ type content struct {
 	digest cas.Digest
 }
 
+// String returns the digest, the subject of events about the blob.
+func (c content) String() string { return c.digest.String() }
+
 // sizes are those of the blobs of a round, in bytes. They are on both sides of the limits
 // for blobs that are kept in memory and for uploads that are spooled to disk.
 var sizes = []int{1, 5_000, 90_000, 250_000, 300_000, 1 << 20, 2 << 20}

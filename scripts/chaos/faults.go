@@ -51,6 +51,8 @@ func (c *campaign) makeUntil(ctx context.Context, f fault, lasting func()) error
 		return c.minio.restart(ctx, lasting)
 	case stopMinIO:
 		c.minio.pause(lasting)
+	case spoilProvider:
+		return c.spoilProvider(f, lasting)
 	default:
 		return c.spoilLink(f, lasting)
 	}

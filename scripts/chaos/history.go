@@ -2,12 +2,11 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"casgate/cas"
 )
 
 // action is what a client asked for.
@@ -17,6 +16,12 @@ const (
 	actionPut    action = "put"
 	actionDelete action = "delete"
 	actionRead   action = "read"
+)
+
+// On copies. No order of them is checked; see checkCopies.
+const (
+	actionEnsure action = "ensure"
+	actionRemove action = "remove"
 )
 
 // outcome is what a client learned from the answer.
@@ -29,10 +34,10 @@ const (
 	unknown outcome = "unknown" // a write without an answer, or with an error: done or not, or done later
 )
 
-// event is a request of a client about a blob. A request that certainly had no effect,
-// and told nothing, is not recorded.
+// event is a request of a client. A request that certainly had no effect, and told
+// nothing, is not recorded.
 type event struct {
-	blob    cas.Digest
+	subject string // a blob's digest, a file's id, or a copy: digest@provider
 	client  int
 	gateway int
 	life    int64 // of the gateway, when the request was sent
@@ -52,12 +57,12 @@ func (e event) String() string {
 type history struct {
 	started time.Time
 	mu      sync.Mutex
-	events  map[cas.Digest][]event
+	events  map[string][]event
 	counts  map[string]int // by action and outcome
 }
 
 func newHistory() *history {
-	return &history{started: time.Now(), events: map[cas.Digest][]event{}, counts: map[string]int{}}
+	return &history{started: time.Now(), events: map[string][]event{}, counts: map[string]int{}}
 }
 
 func (h *history) now() time.Duration { return time.Since(h.started) }
@@ -65,23 +70,30 @@ func (h *history) now() time.Duration { return time.Since(h.started) }
 func (h *history) add(e event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.events[e.blob] = append(h.events[e.blob], e)
+	h.events[e.subject] = append(h.events[e.subject], e)
 	h.counts[fmt.Sprintf("%s %s", e.action, e.outcome)]++
 }
 
-// of returns the events of a blob in the order of their beginnings.
-func (h *history) of(d cas.Digest) []event {
+// of returns the events of a subject in the order of their beginnings.
+func (h *history) of(subject string) []event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	events := slices.Clone(h.events[d])
+	events := slices.Clone(h.events[subject])
 	slices.SortStableFunc(events, func(a, b event) int { return int(a.begin - b.begin) })
 	return events
 }
 
-// describe returns the events of a blob, one on a line.
-func (h *history) describe(d cas.Digest) string {
+// subjects returns all subjects, sorted.
+func (h *history) subjects() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Sorted(maps.Keys(h.events))
+}
+
+// describe returns the events of a subject, one on a line.
+func (h *history) describe(subject string) string {
 	var b strings.Builder
-	for _, e := range h.of(d) {
+	for _, e := range h.of(subject) {
 		fmt.Fprintf(&b, "    %v\n", e)
 	}
 	return b.String()

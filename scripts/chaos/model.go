@@ -9,9 +9,9 @@ import (
 	"casgate/index"
 )
 
-// blobModel is a blob as clients see it: readable or not. An event with an unknown
+// readable is a blob or a file as clients see it: readable or not. An event with an unknown
 // outcome never ends, so it may have its effect at any later time, or never.
-var blobModel = porcupine.Model{
+var readable = porcupine.Model{
 	Init: func() any { return false },
 	Step: func(state, input, _ any) (bool, any) {
 		e := input.(event)
@@ -39,7 +39,7 @@ const probeInterval = 2 * time.Second
 // second is for the processor, which is busy.
 const staleness = 2*probeInterval + index.DefaultDeafTTL + time.Second
 
-// operations translates the events of a blob for the checker. A read that may have been
+// operations translates the events of a blob or a file for the checker. A read that may have been
 // answered from a cache begins as early as the cached answer may be.
 func operations(events []event) []porcupine.Operation {
 	var all []porcupine.Operation
@@ -69,13 +69,17 @@ func earliest(read event, events []event) time.Duration {
 	return begin
 }
 
-// checkLimit bounds the check of one blob's history.
+// checkLimit bounds the check of one subject's history.
 const checkLimit = 20 * time.Second
 
-// checkHistory returns a finding for each blob whose history no correct store allows.
+// checkHistory returns a finding for each blob and file whose history no correct store
+// allows.
 func checkHistory(h *history) (findings []finding) {
-	for d := range h.events {
-		switch porcupine.CheckOperationsTimeout(blobModel, operations(h.of(d)), checkLimit) {
+	for _, d := range h.subjects() {
+		if isCopy(d) {
+			continue
+		}
+		switch porcupine.CheckOperationsTimeout(readable, operations(h.of(d)), checkLimit) {
 		case porcupine.Illegal:
 			findings = append(findings, finding{"history", "no order of these requests explains their answers", d})
 		case porcupine.Unknown:

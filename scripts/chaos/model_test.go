@@ -3,8 +3,6 @@ package main
 import (
 	"testing"
 	"time"
-
-	"casgate/cas"
 )
 
 // TestHistories checks which histories the model allows.
@@ -44,7 +42,7 @@ func TestHistories(t *testing.T) {
 			}
 			findings := checkHistory(h)
 			if (len(findings) > 0) != tt.illegal {
-				t.Errorf("findings: %v\n%s", findings, h.describe(cas.Digest{}))
+				t.Errorf("findings: %v\n%s", findings, h.describe(""))
 			}
 		})
 	}

@@ -6,15 +6,13 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"casgate/cas"
 )
 
 // finding is a broken promise.
 type finding struct {
 	promise string
 	text    string
-	blob    cas.Digest // zero if it is about no blob
+	subject string // of events; empty if it is about none
 }
 
 // report is the result of a campaign.
@@ -38,10 +36,10 @@ func (r report) String() string {
 	fmt.Fprintf(&b, "findings: %d\n", len(r.findings))
 	for i, f := range r.findings {
 		fmt.Fprintf(&b, "%s: %s\n", f.promise, f.text)
-		if !f.blob.IsZero() {
-			fmt.Fprintf(&b, "  %v\n", f.blob)
+		if f.subject != "" {
+			fmt.Fprintf(&b, "  %v\n", f.subject)
 			if i < shown {
-				b.WriteString(r.history.describe(f.blob))
+				b.WriteString(r.history.describe(f.subject))
 			}
 		}
 	}

@@ -23,6 +23,8 @@ const (
 	slowLink     kind = "slow link"
 	loseRequests kind = "half-open link, no requests"
 	loseAnswers  kind = "half-open link, no answers"
+
+	spoilProvider kind = "spoil provider" // see providerFaults
 )
 
 // fault is an entry of the schedule.
@@ -55,6 +57,7 @@ var habits = []struct {
 	{kind: cutLink, targets: linkCount, every: 5 * time.Second, longest: 2 * time.Second},
 	{kind: slowLink, targets: linkCount, every: 8 * time.Second, shortest: time.Second, longest: 5 * time.Second},
 	{kind: loseRequests, targets: linkCount, every: 12 * time.Second, shortest: time.Second, longest: 8 * time.Second},
+	{kind: spoilProvider, targets: len(providerNames), every: 4 * time.Second, shortest: time.Second, longest: 5 * time.Second},
 	{kind: loseAnswers, targets: linkCount, every: 12 * time.Second, shortest: time.Second, longest: 8 * time.Second},
 }
 
