@@ -77,6 +77,8 @@ type Purpose struct {
 	SpareSeconds int64 `json:"spare_seconds,omitempty"`
 	// Rewritten: the provider may change a file's bytes, so its size proves nothing.
 	Rewritten bool `json:"rewritten,omitempty"`
+	// Withheld: the provider returns no bytes of uploaded files, though it has downloads.
+	Withheld bool `json:"withheld,omitempty"`
 	// Unlisted: lists don't contain files of this purpose.
 	Unlisted bool `json:"unlisted,omitempty"`
 	// SettlingSeconds is the settling time, in seconds; 0 means DefaultSettling. During

@@ -97,17 +97,12 @@ func (s *Scrubber) dropSuperseded(ctx context.Context, ref cas.ObjectRef) error 
 	return fmt.Errorf("%w: %s was deleted meanwhile", cas.ErrBlobNotFound, ref.Digest.Short())
 }
 
-// ObjectSource is a Source that is an object store, such as the folder of an earlier
-// set-up, or a backup of the bucket.
-type ObjectSource struct {
-	Name    string
-	Objects interface {
-		Open(ctx context.Context, ref cas.ObjectRef, offset, length int64) (cas.Object, error)
-	}
-}
+// ObjectSource is a Source with objects under their keys, such as the folder of an
+// earlier set-up, or a copy of the bucket.
+type ObjectSource struct{ cas.Source }
 
-// Candidates implements Source. The other store may have the bytes under another
-// generation; those of a blob without deletes are under generation 0.
+// Candidates implements Source. The source may have the bytes under another generation;
+// those of a blob that was never deleted are under generation 0.
 func (o ObjectSource) Candidates(_ context.Context, b cas.Blob) ([]Candidate, error) {
 	refs := []cas.ObjectRef{b.Object()}
 	if b.Generation != 0 {
@@ -115,8 +110,8 @@ func (o ObjectSource) Candidates(_ context.Context, b cas.Blob) ([]Candidate, er
 	}
 	candidates := make([]Candidate, len(refs))
 	for i, ref := range refs {
-		candidates[i] = Candidate{o.Name, func(ctx context.Context) (io.ReadCloser, error) {
-			object, err := o.Objects.Open(ctx, ref, 0, -1)
+		candidates[i] = Candidate{o.Name(), func(ctx context.Context) (io.ReadCloser, error) {
+			object, err := o.Open(ctx, ref.Key())
 			return object.Body, err
 		}}
 	}

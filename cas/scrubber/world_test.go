@@ -19,6 +19,7 @@ import (
 	"casgate/cas/castest"
 	"casgate/cas/collector"
 	"casgate/cas/folderstore"
+	"casgate/cas/folderstore/foldersource"
 	"casgate/cas/s3store"
 	"casgate/cas/s3store/s3test"
 	"casgate/cas/scrubber"
@@ -247,21 +248,27 @@ func (w *world) wantBlob(b []byte) {
 	}
 }
 
-// backup is a source with the bytes of blobs.
+// backup is a folder with the objects of blobs.
 func backup(t *testing.T, blobs ...[]byte) scrubber.Source {
 	t.Helper()
-	s, err := folderstore.Open(t.TempDir())
+	dir := t.TempDir()
+	s, err := folderstore.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() })
+	defer s.Close()
 	for _, b := range blobs {
 		d := cas.DigestOf(b)
 		if err := s.Put(t.Context(), cas.ObjectRef{Digest: d}, cas.NewVerifyingReader(bytes.NewReader(b), d, int64(len(b)))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return scrubber.ObjectSource{Name: "backup", Objects: s}
+	source, err := foldersource.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { source.Close() })
+	return scrubber.ObjectSource{Source: source}
 }
 
 // liar is a source with wrong bytes.

@@ -49,6 +49,8 @@ type cli struct {
 	Healthcheck healthcheckCmd `cmd:"" help:"Check whether the gateway is ready. For containers."`
 
 	GC       gcCmd       `cmd:"" name:"gc" help:"Remove the bytes of deleted blobs directly from index and store, after their grace period."`
+	Scrub    scrubCmd    `cmd:"" help:"Read stored objects again, compare their digests, and repair damaged ones, directly in index and store."`
+	Verify   verifyCmd   `cmd:"" help:"Read the objects of some blobs again, and compare their digests."`
 	Reindex  reindexCmd  `cmd:"" help:"Make the rows of objects that the index does not know, directly from the store."`
 	Import   importCmd   `cmd:"" help:"Register the files of an old file manager directly in the index. Their bytes stay where they are."`
 	Backfill backfillCmd `cmd:"" help:"Copy the bytes of imported files directly into index and store."`

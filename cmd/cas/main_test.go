@@ -12,6 +12,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/castest"
 	"casgate/cas/collector"
+	"casgate/cas/scrubber"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/providers/replicator"
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 
 // The variables by which a test asks a process of its own for hooks.
 const (
-	killAtVariable = "CAS_TEST_KILL_AT" // a replicator.Step or a collector.Step
+	killAtVariable = "CAS_TEST_KILL_AT" // a replicator.Step, a collector.Step or a scrubber.Step
 	leaseVariable  = "CAS_TEST_LEASE"
 	probeVariable  = "CAS_TEST_PROBE"
 )
@@ -50,6 +51,7 @@ func setHooks() {
 		}
 		hooks.onStep = func(s replicator.Step) { at(string(s)) }
 		hooks.onCollectorStep = func(s collector.Step, _ cas.ObjectRef) { at(string(s)) }
+		hooks.onScrubStep = func(s scrubber.Step, _ cas.ObjectRef) { at(string(s)) }
 	}
 }
 

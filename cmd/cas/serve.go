@@ -14,6 +14,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/collector"
 	"casgate/cas/journal"
+	"casgate/cas/scrubber"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/service"
 	"casgate/cmd/cas/internal/settings"
@@ -31,6 +32,7 @@ type serveCmd struct {
 	settings.Journal
 	settings.Collection
 	settings.Retention
+	settings.BackgroundScrub
 	settings.Sources
 	settings.Providers
 
@@ -73,6 +75,7 @@ var hooks struct {
 	lease, pollInterval time.Duration
 	probeInterval       time.Duration
 	onCollectorStep     func(collector.Step, cas.ObjectRef)
+	onScrubStep         func(scrubber.Step, cas.ObjectRef)
 }
 
 // startTimeout bounds all requests to servers before the gateway serves.

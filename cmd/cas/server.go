@@ -15,6 +15,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/collector"
 	"casgate/cas/journal"
+	"casgate/cas/scrubber"
 	"casgate/cmd/cas/internal/build"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/service"
@@ -44,6 +45,7 @@ type server struct {
 	files     *cas.Files
 	collector *collector.Collector
 	retention *collector.Retention // nil: blobs stay until they are deleted
+	scrubber  *scrubber.Scrubber   // nil: objects are checked by command only
 	gateway   *gateway.Gateway
 	admin     net.Listener // nil if turned off
 
@@ -55,7 +57,7 @@ func (s *server) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for _, step := range []func(context.Context) error{
-		s.openIndex, s.openStore, s.openCaches, s.listen, s.openCopies, s.openCollector, s.openGateway, s.listenAdmin,
+		s.openIndex, s.openStore, s.openCaches, s.listen, s.openCopies, s.openCollector, s.openScrubber, s.openGateway, s.listenAdmin,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -235,6 +237,38 @@ func (s *server) openCollector(context.Context) error {
 	return err
 }
 
+// openScrubber opens what checks stored objects in the background.
+func (s *server) openScrubber(context.Context) error {
+	if s.ScrubEvery == 0 {
+		return nil
+	}
+	o := scrubber.Options{
+		Every: s.ScrubEvery, Rate: int64(s.ScrubRate), Lease: hooks.lease, OnStep: hooks.onScrubStep, Log: s.log,
+		Notify: s.scrubbed(wiring.RecordScrubbed(s.records)),
+	}
+	if s.ScrubRepair {
+		sources, err := wiring.OpenRepairSources(s.Scrub, s.objects, s.Data, s.copies.Replicator)
+		if err != nil {
+			return err
+		}
+		s.atClose(sources.Close)
+		o.Sources = sources.All
+	}
+	var err error
+	s.scrubber, err = wiring.OpenScrubber(s.Scrub, s.index, s.objects, o, s.registry)
+	return err
+}
+
+// scrubbed makes the gateway forget objects that are not right, and records them.
+func (s *server) scrubbed(record func(scrubber.Result)) func(scrubber.Result) {
+	return func(r scrubber.Result) {
+		if r.Outcome == scrubber.OutcomeDamaged || r.Outcome == scrubber.OutcomeRepaired {
+			s.store.ForgetObject(r.Blob.Object())
+		}
+		record(r)
+	}
+}
+
 // texts deletes the texts extracted from deleted blobs.
 func (s *server) texts() cas.Texts { return cas.Texts{Index: s.index, Blobs: s.blobs} }
 
@@ -287,6 +321,9 @@ func (s *server) run(ctx context.Context) error {
 	services.Go(func() error { return service.UntilDone(ctx, s.files.Run(ctx)) })
 	if s.GCInterval > 0 {
 		services.Go(func() error { return service.UntilDone(ctx, s.collector.Run(ctx)) })
+	}
+	if s.scrubber != nil {
+		services.Go(func() error { return service.UntilDone(ctx, s.scrubber.Run(ctx)) })
 	}
 	if s.retention != nil {
 		services.Go(func() error { return service.UntilDone(ctx, s.retention.Run(ctx)) })

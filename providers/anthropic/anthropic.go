@@ -74,7 +74,8 @@ func New(s providers.Settings) (*Provider, error) {
 	client, err := openaicompat.NewClient(openaicompat.API{
 		Name: "anthropic", BaseURL: BaseURL,
 		// Assumed: empty files are refused.
-		Purposes:   []providers.Purpose{{Name: general, MaxSize: maxFile}},
+		// Only files that Anthropic made are downloadable [D].
+		Purposes:   []providers.Purpose{{Name: general, MaxSize: maxFile, Withheld: true}},
 		Limits:     providers.Limits{MaxBytes: maxStorage, PerMinute: perMinute, Concurrency: concurrency},
 		NoPurposes: true,
 		Expiry:     &openaicompat.Expiry{Fields: map[string]string{"expires_in_seconds": "{seconds}"}},

@@ -55,3 +55,18 @@ func (r *Replicator) Download(ctx context.Context, c ledger.Copy) (io.ReadCloser
 	}
 	return nil, err
 }
+
+// ReturnsBytes reports whether Download can return the bytes that were uploaded: the copy
+// is ready at the configured account, and the provider neither rewrites nor withholds
+// files of this purpose.
+func (r *Replicator) ReturnsBytes(c ledger.Copy) bool {
+	p, err := r.account(c.Provider)
+	if err != nil || p.Describe().Account != c.Account || c.State != ledger.StateReady && c.State != ledger.StateUnverified {
+		return false
+	}
+	if _, ok := providers.Ability[providers.Downloader](p); !ok {
+		return false
+	}
+	purpose, err := p.Describe().Purpose(c.Purpose, "")
+	return err == nil && !purpose.Rewritten && !purpose.Withheld
+}
