@@ -30,10 +30,10 @@ func TestUploadCorrectsTheMediaType(t *testing.T) {
 			}
 			return b
 		}
-		if b := put(cas.Upload{MediaType: "image/png", Digest: d}); b.MediaType != "text/plain; charset=utf-8" {
+		if b := put(cas.Upload{MediaType: "image/png", Digest: &d}); b.MediaType != "text/plain; charset=utf-8" {
 			t.Errorf("%s: a text declared as a picture is %s", name, b.MediaType)
 		}
-		if b := put(cas.Upload{MediaType: "text/markdown", Digest: d}); b.MediaType != "text/markdown" {
+		if b := put(cas.Upload{MediaType: "text/markdown", Digest: &d}); b.MediaType != "text/markdown" {
 			t.Errorf("%s: after an upload as Markdown it is %s", name, b.MediaType)
 		}
 		if b := put(cas.Upload{MediaType: "text/csv"}); b.MediaType != "text/markdown" {
@@ -82,7 +82,7 @@ func TestUnsentUploadCorrectsTheMediaType(t *testing.T) {
 		"small": "a text\n", "large": strings.Repeat("a text\n", 300000), "other charset": strings.Repeat("caf\xe9, a text. ", 1000),
 	} {
 		d, size := cas.DigestOf([]byte(content)), int64(len(content))
-		if _, _, err := s.store.Put(t.Context(), cas.Upload{Body: strings.NewReader(content), Size: size, Digest: d}); err != nil {
+		if _, _, err := s.store.Put(t.Context(), cas.Upload{Body: strings.NewReader(content), Size: size, Digest: &d}); err != nil {
 			t.Fatal(err)
 		}
 		charset := "; charset=utf-8"
@@ -96,7 +96,7 @@ func TestUnsentUploadCorrectsTheMediaType(t *testing.T) {
 			{"text/csv", "", "text/markdown" + charset},
 		} {
 			unread := iotest.ErrReader(errors.New("the bytes were read"))
-			b, stored, err := s.store.Put(t.Context(), cas.Upload{Body: unread, Size: size, Digest: d, MediaType: tt.declared, Name: tt.name})
+			b, stored, err := s.store.Put(t.Context(), cas.Upload{Body: unread, Size: size, Digest: &d, MediaType: tt.declared, Name: tt.name})
 			if err != nil || stored || b.MediaType != tt.want {
 				t.Errorf("%s, declared as %q, named %q: %s, %t, %v", name, tt.declared, tt.name, b.MediaType, stored, err)
 			}
@@ -107,7 +107,7 @@ func TestUnsentUploadCorrectsTheMediaType(t *testing.T) {
 	}
 	page := "<!DOCTYPE html><html></html>"
 	d := cas.DigestOf([]byte(page))
-	for _, u := range []cas.Upload{{Body: strings.NewReader(page)}, {Body: iotest.ErrReader(errors.New("read")), Name: "README.md", Digest: d}} {
+	for _, u := range []cas.Upload{{Body: strings.NewReader(page)}, {Body: iotest.ErrReader(errors.New("read")), Name: "README.md", Digest: &d}} {
 		u.Size = int64(len(page))
 		if _, _, err := s.store.Put(t.Context(), u); err != nil {
 			t.Fatal(err)

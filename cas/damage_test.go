@@ -25,7 +25,7 @@ func wantHealed(t *testing.T, s *cas.Store, content []byte) {
 	if b, err := s.Blob(t.Context(), d); err != nil || b.State != cas.StateSuspect {
 		t.Fatalf("the damaged blob is %q, error %v", b.State, err)
 	}
-	b, stored, err := s.Put(t.Context(), cas.Upload{Body: bytes.NewReader(content), Size: int64(len(content)), Digest: d})
+	b, stored, err := s.Put(t.Context(), cas.Upload{Body: bytes.NewReader(content), Size: int64(len(content)), Digest: &d})
 	if err != nil || !stored || b.State != cas.StateLive {
 		t.Fatalf("the repair: stored %t, state %q, error %v", stored, b.State, err)
 	}
@@ -85,7 +85,7 @@ func TestDamageThatMinIOReports(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			content := castest.RandomBytes(c.size)
 			d := cas.DigestOf(content)
-			if _, _, err := s.Put(t.Context(), cas.Upload{Body: bytes.NewReader(content), Size: int64(c.size), Digest: d}); err != nil {
+			if _, _, err := s.Put(t.Context(), cas.Upload{Body: bytes.NewReader(content), Size: int64(c.size), Digest: &d}); err != nil {
 				t.Fatal(err)
 			}
 			server.Damage(t, cas.ObjectRef{Digest: d}, c.damage)

@@ -81,7 +81,9 @@ func (d Digest) Hex() string { return hex.EncodeToString(d[:]) }
 // but can't address a blob.
 func (d Digest) Short() string { return hex.EncodeToString(d[:6]) }
 
-// IsZero reports whether d is the zero value, which means "not known".
+// IsZero reports whether d is the zero value. No bytes are known that have this digest, so
+// no row has it: in a row it means "not known". A digest that comes from outside may be
+// zero; where it may be missing, its type is *Digest.
 func (d Digest) IsZero() bool { return d == Digest{} }
 
 // MarshalText implements encoding.TextMarshaler, and with it JSON.

@@ -128,7 +128,7 @@ func TestFilesCreateOfADeclaredDigest(t *testing.T) {
 	content := castest.RandomBytes(3 << 20)
 	d := cas.DigestOf(content)
 	for i := range 2 {
-		f, stored, err := s.create(bytes.NewReader(content), cas.Upload{Digest: d}, newFile("x"))
+		f, stored, err := s.create(bytes.NewReader(content), cas.Upload{Digest: &d}, newFile("x"))
 		if err != nil || stored != (i == 0) || f.Digest != d {
 			t.Errorf("%+v, stored %t, %v", f, stored, err)
 		}
@@ -143,7 +143,7 @@ func TestFilesCreateOfADeclaredDigest(t *testing.T) {
 		"extra bytes":   io.MultiReader(bytes.NewReader(content), strings.NewReader("x")),
 		"refused after": io.MultiReader(bytes.NewReader(content), iotest.ErrReader(errors.New("two files"))),
 	} {
-		if f, _, err := s.create(body, cas.Upload{Digest: d}, newFile("x")); err == nil {
+		if f, _, err := s.create(body, cas.Upload{Digest: &d}, newFile("x")); err == nil {
 			t.Errorf("%s: %+v", name, f)
 		}
 	}

@@ -28,8 +28,8 @@ type Upload struct {
 	Body io.Reader
 	// Size is in bytes; -1 if it isn't known.
 	Size int64
-	// Digest is the digest that Body must have; zero if it isn't known.
-	Digest Digest
+	// Digest is the digest that Body must have; nil if it isn't known.
+	Digest *Digest
 	// MediaType is the declared one. The bytes decide whether it can be true, see
 	// RefineMediaType.
 	MediaType string
@@ -94,8 +94,8 @@ func (s *Store) put(ctx context.Context, u Upload) (b Blob, stored bool, err err
 		return Blob{}, false, tooLarge(s.maxBlobSize)
 	}
 	var row Blob
-	if !u.Digest.IsZero() {
-		if row, err = s.touch(ctx, u.Digest, u.Size); err != nil || row.State == StateLive {
+	if u.Digest != nil {
+		if row, err = s.touch(ctx, *u.Digest, u.Size); err != nil || row.State == StateLive {
 			return row, false, err
 		}
 		if u.Size > SpoolMemory {
@@ -112,14 +112,14 @@ func (s *Store) put(ctx context.Context, u Upload) (b Blob, stored bool, err err
 		return Blob{}, false, fmt.Errorf("%w: the body has %d bytes, but the client declared %d", ErrDigestMismatch, body.size, u.Size)
 	}
 	switch {
-	case u.Digest.IsZero():
+	case u.Digest == nil:
 		if row, err = s.touch(ctx, body.digest, body.size); err != nil {
 			return row, false, err
 		}
 		if row.State == StateLive {
 			return s.correctType(ctx, row, u, body.sniffed()), false, nil
 		}
-	case body.digest != u.Digest:
+	case body.digest != *u.Digest:
 		return Blob{}, false, fmt.Errorf("%w: the bytes have digest %s, not %s", ErrDigestMismatch, body.digest, u.Digest)
 	}
 	return s.putSpooled(ctx, u, row.NextObject(), body)
@@ -247,7 +247,7 @@ func (s *Store) look(ctx context.Context, row Blob) (Blob, error) {
 // putStreamed streams the body to the object store. It can't be repeated.
 func (s *Store) putStreamed(ctx context.Context, u Upload, target ObjectRef) (Blob, bool, error) {
 	var seen sniffer
-	body := NewVerifyingReader(io.TeeReader(u.Body, &seen), u.Digest, u.Size)
+	body := NewVerifyingReader(io.TeeReader(u.Body, &seen), *u.Digest, u.Size)
 	if err := s.putObject(ctx, target, body); err != nil {
 		return Blob{}, false, err
 	}

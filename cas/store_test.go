@@ -147,10 +147,10 @@ func TestStoreAgainstAModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"upload": func(t *rapid.T) {
 				i, b, d := pick(t)
-				u := cas.Upload{Body: bytes.NewReader(b), Size: int64(len(b)), Digest: d}
+				u := cas.Upload{Body: bytes.NewReader(b), Size: int64(len(b)), Digest: &d}
 				switch rapid.SampledFrom([]string{"known", "unknown", "unsized"}).Draw(t, "form") {
 				case "unknown":
-					u.Digest = cas.Digest{}
+					u.Digest = nil
 				case "unsized":
 					u.Size = -1
 				}
@@ -166,7 +166,7 @@ func TestStoreAgainstAModel(t *testing.T) {
 			},
 			"upload of wrong bytes": func(t *rapid.T) {
 				_, b, d := pick(t)
-				_, stored, err := h.store.Put(ctx, cas.Upload{Body: bytes.NewReader(append(bytes.Clone(b), 0)), Size: int64(len(b)) + 1, Digest: d})
+				_, stored, err := h.store.Put(ctx, cas.Upload{Body: bytes.NewReader(append(bytes.Clone(b), 0)), Size: int64(len(b)) + 1, Digest: &d})
 				if !errors.Is(err, cas.ErrDigestMismatch) {
 					t.Fatalf("stored %t, %v", stored, err)
 				}
@@ -255,7 +255,7 @@ func TestStoreAgainstAModel(t *testing.T) {
 func put(t *testing.T, h *house, b []byte) cas.Digest {
 	t.Helper()
 	d := cas.DigestOf(b)
-	if _, _, err := h.store.Put(t.Context(), cas.Upload{Body: bytes.NewReader(b), Size: int64(len(b)), Digest: d}); err != nil {
+	if _, _, err := h.store.Put(t.Context(), cas.Upload{Body: bytes.NewReader(b), Size: int64(len(b)), Digest: &d}); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -270,14 +270,14 @@ func TestUploadThatFailsTakesNothingFromOneThatSucceeds(t *testing.T) {
 	for i := range 16 {
 		wg.Go(func() {
 			if i%2 == 0 {
-				if _, _, err := h.store.Put(t.Context(), cas.Upload{Body: bytes.NewReader(b), Size: int64(len(b)), Digest: d}); err != nil {
+				if _, _, err := h.store.Put(t.Context(), cas.Upload{Body: bytes.NewReader(b), Size: int64(len(b)), Digest: &d}); err != nil {
 					t.Errorf("upload %d: %v", i, err)
 				}
 				return
 			}
 			// A body that breaks off, unless it isn't read because the blob is there.
 			src := io.MultiReader(bytes.NewReader(b[:i<<16]), iotest.ErrReader(broken))
-			if _, _, err := h.store.Put(t.Context(), cas.Upload{Body: src, Size: int64(len(b)), Digest: d}); err != nil && !errors.Is(err, broken) {
+			if _, _, err := h.store.Put(t.Context(), cas.Upload{Body: src, Size: int64(len(b)), Digest: &d}); err != nil && !errors.Is(err, broken) {
 				t.Errorf("broken upload %d: %v", i, err)
 			}
 		})
@@ -460,7 +460,7 @@ func BenchmarkPut(b *testing.B) {
 					u := cas.Upload{Body: bytes.NewReader(data), Size: int64(size)}
 					if known {
 						b.StopTimer()
-						u.Digest = cas.DigestOf(data)
+						u.Digest = new(cas.DigestOf(data))
 						b.StartTimer()
 					}
 					if _, _, err := h.store.Put(context.Background(), u); err != nil {

@@ -115,7 +115,7 @@ func TestFilesByTheGoClient(t *testing.T) {
 			}
 		}
 		count := 0
-		for f, err := range c.Files(ctx, client.FileListOptions{Tag: "b", Context: "here", NamePrefix: "Gr", Digest: made.Digest(), Metadata: json.RawMessage(`{"k":[1]}`)}) {
+		for f, err := range c.Files(ctx, client.FileListOptions{Tag: "b", Context: "here", NamePrefix: "Gr", Digest: new(made.Digest()), Metadata: json.RawMessage(`{"k":[1]}`)}) {
 			if err != nil || f.ID != made.ID {
 				t.Errorf("%+v, %v", f, err)
 			}

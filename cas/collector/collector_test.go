@@ -146,7 +146,7 @@ func TestACollectionDuringAnUpload(t *testing.T) {
 						})
 						body.atEnd = func() {}
 					}
-					_, _, err := w.store.Put(t.Context(), cas.Upload{Body: body, Size: int64(size), Digest: d})
+					_, _, err := w.store.Put(t.Context(), cas.Upload{Body: body, Size: int64(size), Digest: &d})
 					w.objects.SetHook(nil)
 					if !met {
 						t.Fatal("the upload did not meet the collection")

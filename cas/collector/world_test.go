@@ -129,7 +129,7 @@ func (w *world) collect() {
 func (w *world) put(b []byte) cas.Digest {
 	w.t.Helper()
 	d := cas.DigestOf(b)
-	if _, _, err := w.store.Put(w.t.Context(), cas.Upload{Body: bytes.NewReader(b), Size: int64(len(b)), Digest: d}); err != nil {
+	if _, _, err := w.store.Put(w.t.Context(), cas.Upload{Body: bytes.NewReader(b), Size: int64(len(b)), Digest: &d}); err != nil {
 		w.t.Fatal(err)
 	}
 	return d

@@ -178,7 +178,7 @@ func (w *world) scrub(change func(o *scrubber.Options)) scrubber.Run {
 // put stores bytes.
 func (w *world) put(b []byte) cas.ObjectRef {
 	w.t.Helper()
-	row, _, err := w.store.Put(w.t.Context(), cas.Upload{Body: bytes.NewReader(b), Size: int64(len(b)), Digest: cas.DigestOf(b)})
+	row, _, err := w.store.Put(w.t.Context(), cas.Upload{Body: bytes.NewReader(b), Size: int64(len(b)), Digest: new(cas.DigestOf(b))})
 	if err != nil {
 		w.t.Fatal(err)
 	}

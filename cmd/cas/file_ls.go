@@ -74,10 +74,11 @@ func (c *fileLsCmd) options() (client.FileListOptions, error) {
 	if c.Limit > 0 {
 		o.PageSize = min(c.Limit, maxListPage)
 	}
-	var err error
-	if c.Digest != "" {
-		o.Digest, err = cas.ParseDigest(c.Digest)
+	if c.Digest == "" {
+		return o, nil
 	}
+	d, err := cas.ParseDigest(c.Digest)
+	o.Digest = &d
 	return o, err
 }
 

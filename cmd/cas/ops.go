@@ -28,7 +28,7 @@ type opsCmd struct {
 
 	Kind     string          `placeholder:"KIND" help:"Only operations of this kind: upload, download, delete, sync, unsync, evict, reconcile, import, backfill, token-created and others."`
 	Actor    string          `placeholder:"ACTOR" help:"Only operations of this actor: token:<id>, url, public, none, cli or gateway."`
-	Digest   cas.Digest      `placeholder:"DIGEST" help:"Only operations on this blob."`
+	Digest   *cas.Digest     `placeholder:"DIGEST" help:"Only operations on this blob."`
 	File     string          `placeholder:"ID" help:"Only operations on this file."`
 	Provider string          `placeholder:"NAME" help:"Only operations at this provider."`
 	Outcome  string          `placeholder:"OUTCOME" enum:",ok,failed,broken-off" default:"" help:"Only operations with this result: ok, failed, or broken-off if the client left or was cut off."`

@@ -29,10 +29,10 @@ func (h *Handlers) Put(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if !upload.Digest.IsZero() && upload.Digest != d {
+	if upload.Digest != nil && *upload.Digest != d {
 		return fmt.Errorf("%w: the digest field names %s, and the path %s", cas.ErrDigestMismatch, upload.Digest, d)
 	}
-	upload.Digest = d
+	upload.Digest = &d
 	exists := func() (bool, error) {
 		_, err := h.Store.Blob(c.Request().Context(), d)
 		if errors.Is(err, cas.ErrBlobNotFound) {

@@ -161,7 +161,7 @@ type FileListOptions struct {
 	Context    string
 	Tag        string // one of the file's tags
 	NamePrefix string
-	Digest     cas.Digest
+	Digest     *cas.Digest
 	// Metadata is a JSON object; the metadata of the file contains it.
 	Metadata json.RawMessage
 	// Descending lists the newest first.
@@ -180,7 +180,7 @@ func (o FileListOptions) query() url.Values {
 	setText(q, "tag", o.Tag)
 	setText(q, "name_prefix", o.NamePrefix)
 	setText(q, "metadata", string(o.Metadata))
-	if !o.Digest.IsZero() {
+	if o.Digest != nil {
 		q.Set("digest", o.Digest.String())
 	}
 	return q

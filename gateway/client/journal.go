@@ -18,7 +18,7 @@ import (
 type RecordOptions struct {
 	Kind     string
 	Actor    string
-	Digest   cas.Digest
+	Digest   *cas.Digest
 	FileID   string
 	Provider string
 	Outcome  string
@@ -36,7 +36,7 @@ func (o RecordOptions) query() url.Values {
 	q := url.Values{}
 	setText(q, "kind", o.Kind)
 	setText(q, "actor", o.Actor)
-	if !o.Digest.IsZero() {
+	if o.Digest != nil {
 		q.Set("digest", o.Digest.String())
 	}
 	setText(q, "file", o.FileID)

@@ -76,7 +76,7 @@ func (h *Handlers) fileQuery(c echo.Context) (cas.FileQuery, error) {
 	}
 	for param, prefix := range map[string]string{"sha256": "sha256:", "digest": ""} {
 		if text := c.QueryParam(param); text != "" {
-			d, err := cas.ParseDigest(prefix + text)
+			d, err := request.DigestFilter(prefix + text)
 			if err != nil {
 				return q, problem.WithParam(param, err)
 			}

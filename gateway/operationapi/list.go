@@ -12,7 +12,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"casgate/cas"
 	"casgate/cas/journal"
 	"casgate/gateway/api"
 	"casgate/gateway/problem"
@@ -96,7 +95,7 @@ func recordQuery(c echo.Context) (journal.Query, error) {
 		return q, problem.BadRequest(fmt.Sprintf("outcome: %q is none of %s", outcome, joined(journal.Outcomes)))
 	}
 	if text := c.QueryParam("digest"); text != "" {
-		if q.Digest, err = cas.ParseDigest(text); err != nil {
+		if q.Digest, err = request.DigestFilter(text); err != nil {
 			return q, err
 		}
 	}

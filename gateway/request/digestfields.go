@@ -18,66 +18,66 @@ const (
 	HeaderContentDigest = "Content-Digest"
 )
 
-// declaredDigest returns the SHA-256 that the digest fields declare, or the zero digest
-// if they declare none. A malformed field is an error, and so are two fields that
+// declaredDigest returns the SHA-256 that the digest fields declare, or nil if they declare
+// none. A malformed field is an error, and so are two fields that
 // contradict each other.
-func declaredDigest(h http.Header) (cas.Digest, error) {
+func declaredDigest(h http.Header) (*cas.Digest, error) {
 	repr, err := fieldDigest(h, HeaderReprDigest)
 	if err != nil {
-		return cas.Digest{}, err
+		return nil, err
 	}
 	content, err := fieldDigest(h, HeaderContentDigest)
 	if err != nil {
-		return cas.Digest{}, err
+		return nil, err
 	}
 	switch {
-	case repr.IsZero():
+	case repr == nil:
 		return content, nil
-	case !content.IsZero() && content != repr:
-		return cas.Digest{}, problem.BadRequest(HeaderReprDigest + " and " + HeaderContentDigest + " contradict each other")
+	case content != nil && *content != *repr:
+		return nil, problem.BadRequest(HeaderReprDigest + " and " + HeaderContentDigest + " contradict each other")
 	}
 	return repr, nil
 }
 
 // fieldDigest returns the SHA-256 that one digest field declares. Other
 // algorithms are ignored, as the RFC says.
-func fieldDigest(h http.Header, name string) (cas.Digest, error) {
+func fieldDigest(h http.Header, name string) (*cas.Digest, error) {
 	values := h.Values(name)
 	if len(values) == 0 {
-		return cas.Digest{}, nil
+		return nil, nil
 	}
 	d, err := parseDigest(values)
 	if err != nil {
-		return cas.Digest{}, problem.BadRequest(fmt.Sprintf("%s: %v", name, err))
+		return nil, problem.BadRequest(fmt.Sprintf("%s: %v", name, err))
 	}
 	return d, nil
 }
 
 // parseDigest reads a field's lines, a structured dictionary of byte
-// sequences by algorithm, and returns its sha-256 or the zero digest.
-func parseDigest(lines []string) (cas.Digest, error) {
-	var d cas.Digest
+// sequences by algorithm, and returns its sha-256, or nil if there is none.
+func parseDigest(lines []string) (*cas.Digest, error) {
 	dict, err := httpsfv.UnmarshalDictionary(lines)
 	if err != nil {
-		return d, fmt.Errorf("not a dictionary such as sha-256=:…: (%w)", err)
+		return nil, fmt.Errorf("not a dictionary such as sha-256=:…: (%w)", err)
 	}
 	member, ok := dict.Get("sha-256")
 	if !ok {
-		return d, nil
+		return nil, nil
 	}
 	item, ok := member.(httpsfv.Item)
 	if !ok {
-		return d, fmt.Errorf("sha-256 is a list, not one byte sequence")
+		return nil, fmt.Errorf("sha-256 is a list, not one byte sequence")
 	}
 	sum, ok := item.Value.([]byte)
 	if !ok {
-		return d, fmt.Errorf("sha-256 is not a byte sequence between colons")
+		return nil, fmt.Errorf("sha-256 is not a byte sequence between colons")
 	}
+	var d cas.Digest
 	if len(sum) != len(d) {
-		return d, fmt.Errorf("sha-256 has %d bytes, not %d", len(sum), len(d))
+		return nil, fmt.Errorf("sha-256 has %d bytes, not %d", len(sum), len(d))
 	}
 	copy(d[:], sum)
-	return d, nil
+	return &d, nil
 }
 
 // FormatDigest returns the value of a digest field.

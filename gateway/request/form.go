@@ -96,12 +96,12 @@ func formBody(c echo.Context, rate MinRate) (io.Reader, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case digest.IsZero():
+	case digest == nil:
 		return body, nil
 	case req.ContentLength < 0:
 		return nil, problem.BadRequest("the " + HeaderContentDigest + " of a form needs a Content-Length beside it")
 	}
-	return cas.NewVerifyingReader(body, digest, req.ContentLength), nil
+	return cas.NewVerifyingReader(body, *digest, req.ContentLength), nil
 }
 
 // FileName returns the filename of the form's file, as the client sent it.
@@ -119,9 +119,9 @@ func (f *Form) Upload(r *http.Request) (cas.Upload, error) {
 
 // fileDigest returns the digest declared for a form's file: by the part's own
 // fields, or by the request's Repr-Digest.
-func fileDigest(request, part http.Header) (cas.Digest, error) {
+func fileDigest(request, part http.Header) (*cas.Digest, error) {
 	digest, err := declaredDigest(part)
-	if err != nil || !digest.IsZero() {
+	if err != nil || digest != nil {
 		return digest, err
 	}
 	return fieldDigest(request, HeaderReprDigest)

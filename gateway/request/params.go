@@ -27,6 +27,16 @@ func Digest(c echo.Context) (cas.Digest, error) {
 	return cas.ParseDigest(text)
 }
 
+// DigestFilter reads a digest that a list is filtered by. It refuses the digest of zeros:
+// no bytes are known that have it, and queries take it for no filter.
+func DigestFilter(text string) (cas.Digest, error) {
+	d, err := cas.ParseDigest(text)
+	if err == nil && d.IsZero() {
+		err = fmt.Errorf("%w: %s is the digest of no blob", cas.ErrInvalidDigest, d)
+	}
+	return d, err
+}
+
 // PathParam reads a parameter of the path. A client may have percent-encoded it.
 func PathParam(c echo.Context, name string) (string, error) {
 	text := c.Param(name)

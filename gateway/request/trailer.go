@@ -45,11 +45,11 @@ func (b *trailedBody) Read(p []byte) (int, error) {
 
 func (b *trailedBody) verify() error {
 	declared, err := declaredDigest(b.request.Trailer)
-	if err != nil || declared.IsZero() {
+	if err != nil || declared == nil {
 		return err
 	}
-	if got := cas.Digest(b.sum.Sum(nil)); got != declared {
-		return fmt.Errorf("%w: the bytes have digest %s, and the trailer declares %s", cas.ErrDigestMismatch, got, declared)
+	if got := cas.Digest(b.sum.Sum(nil)); got != *declared {
+		return fmt.Errorf("%w: the bytes have digest %s, and the trailer declares %s", cas.ErrDigestMismatch, got, *declared)
 	}
 	return nil
 }
