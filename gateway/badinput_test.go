@@ -65,6 +65,14 @@ func TestWrongInputGetsItsProblemAndStoresNothing(t *testing.T) {
 			{"chunked body not of a digest there already", "PUT", s.path(d), chunked(random(999)), nil, 422, problem.DigestMismatch},
 			{"digest field not of the body", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Repr-Digest", reprDigest(cas.DigestOf(big))}, 422, problem.DigestMismatch},
 			{"digest field not of the path", "PUT", newPath, bytes.NewReader(other), []string{"Content-Digest", reprDigest(d)}, 422, problem.DigestMismatch},
+			{"zero digest in the path", "PUT", s.path(cas.Digest{}), bytes.NewReader(other), nil, 422, problem.DigestMismatch},
+			{"zero digest in the path, large", "PUT", s.path(cas.Digest{}), bytes.NewReader(big[:2<<20]), nil, 422, problem.DigestMismatch},
+			{"zero digest in the path, chunked", "PUT", s.path(cas.Digest{}), chunked(other), nil, 422, problem.DigestMismatch},
+			{"zero digest of a blob", "GET", s.path(cas.Digest{}), nil, nil, 404, problem.BlobNotFound},
+			{"zero Repr-Digest", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Repr-Digest", reprDigest(cas.Digest{})}, 422, problem.DigestMismatch},
+			{"zero Content-Digest", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Content-Digest", reprDigest(cas.Digest{})}, 422, problem.DigestMismatch},
+			{"zero Content-Digest of a form", "POST", "/v1/blobs", bytes.NewReader(one), []string{"Content-Type", oneType, "Content-Digest", reprDigest(cas.Digest{})}, 422, problem.DigestMismatch},
+			{"zero digest in a filter of operations", "GET", "/v1/operations?digest=" + cas.Digest{}.String(), nil, nil, 400, problem.InvalidDigest},
 			{"malformed digest field", "POST", "/v1/blobs", bytes.NewReader(other), []string{"Repr-Digest", "sha-256=abc"}, 400, problem.InvalidRequest},
 			{"too large, declared", "POST", "/v1/blobs", bytes.NewReader(big), nil, 413, problem.BlobTooLarge},
 			{"too large, declared, known", "PUT", s.path(cas.DigestOf(big)), bytes.NewReader(big), nil, 413, problem.BlobTooLarge},
@@ -191,6 +199,44 @@ func TestConnectionGoesOnAfterErrorsAndHits(t *testing.T) {
 			t.Fatalf("after all that: %d", a.StatusCode)
 		}
 	})
+}
+
+// A client that sends its whole request before it reads gets an answer that was given
+// early, and no reset.
+func TestEarlyAnswerReachesAClientThatDoesNotWait(t *testing.T) {
+	t.Parallel()
+	s := start(t, embedded(t, t.TempDir()), func(_ *gatewayOptions, o *cas.Options) { o.MaxBlobSize = 6 << 20 })
+	b := random(5 << 20)
+	d := s.put(b)
+	for name, tt := range map[string]struct {
+		head   string
+		token  string
+		size   int
+		status int
+	}{
+		"there already":  {fmt.Sprintf("PUT %s HTTP/1.1\r\nExpect: 100-continue\r\n", s.path(d)), s.token, len(b), 200},
+		"no token":       {fmt.Sprintf("PUT %s HTTP/1.1\r\n", s.path(d)), "x", len(b), 401},
+		"too large":      {"POST /v1/blobs HTTP/1.1\r\n", s.token, 7 << 20, 413},
+		"no such path":   {"POST /v1/nothing HTTP/1.1\r\n", s.token, len(b), 404},
+		"wrong digest":   {"PUT /v1/blobs/sha256:xyz HTTP/1.1\r\n", s.token, len(b), 400},
+		"malformed form": {"POST /v1/files HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\n", s.token, len(b), 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for range castest.Thorough(10, 4) {
+				w := s.dial(t)
+				w.send("%sHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", tt.head, tt.token, tt.size)
+				for sent := 0; sent < tt.size; sent += 1 << 20 {
+					if _, err := w.Write(b[:1<<20]); err != nil {
+						t.Fatalf("after %d bytes: %v", sent, err)
+					}
+				}
+				if a := w.answer("PUT"); a.StatusCode != tt.status {
+					t.Errorf("%d %.200s", a.StatusCode, a.body)
+				}
+			}
+		})
+	}
 }
 
 func TestNoBodyAtAllIsNotTheEmptyBlob(t *testing.T) {

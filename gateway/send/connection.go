@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,12 +16,14 @@ const writeChunk = 256 << 10
 // longer than the timeout for 256 KiB, and that send answers from memory in one
 // write. [ConnContext] must be the ConnContext of the http.Server.
 func Listener(ln net.Listener, timeout time.Duration) net.Listener {
-	return listener{ln, timeout}
+	return listener{ln, timeout, make(chan struct{}, maxLingering)}
 }
 
 type listener struct {
 	net.Listener
 	timeout time.Duration
+	// lingering has a value for each connection that is closed for writing only.
+	lingering chan struct{}
 }
 
 func (l listener) Accept() (net.Conn, error) {
@@ -29,7 +32,7 @@ func (l listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		return &connection{TCPConn: tcp, timeout: l.timeout}, nil
+		return &connection{TCPConn: tcp, timeout: l.timeout, lingering: l.lingering}, nil
 	}
 	return conn, nil
 }
@@ -37,8 +40,10 @@ func (l listener) Accept() (net.Conn, error) {
 // connection is a TCP connection to a client; see the package's documentation.
 type connection struct {
 	*net.TCPConn
-	timeout  time.Duration
-	extended time.Time // when the deadline was last set; one goroutine writes at a time
+	timeout   time.Duration
+	lingering chan struct{} // the listener's
+	closed    atomic.Bool
+	extended  time.Time // when the deadline was last set; one goroutine writes at a time
 
 	// An announced answer.
 	missing int    // bytes of the answer that net/http has not written yet; 0: none is announced
