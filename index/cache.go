@@ -29,7 +29,8 @@ type cache[T any] struct {
 
 	shards    [epochShards]atomic.Uint64
 	global    atomic.Uint64
-	listening atomic.Bool // used only if options.Shared
+	listening atomic.Bool               // used only if options.Shared
+	beat      atomic.Pointer[time.Time] // all changes before this time are known; nil: unknown
 
 	working context.Context // ends when the cache closes
 	stop    context.CancelFunc
@@ -46,7 +47,14 @@ const epochShards = 4096
 // entry is the value of a key. It never changes.
 type entry[T any] struct {
 	value T
+	asked asked
+}
+
+// asked is when the database was asked: an answer is as old as its question, however
+// late it comes.
+type asked struct {
 	epoch uint64
+	at    time.Time
 }
 
 // newCache makes an empty cache.
@@ -98,6 +106,9 @@ func (c *cache[T]) begin() error {
 	return nil
 }
 
+// ask returns a question about a digest that is asked now.
+func (c *cache[T]) ask(d cas.Digest) asked { return asked{c.epoch(d), time.Now()} }
+
 // epoch returns a digest's epoch: the sum of two numbers that only grow, so it stays
 // the same only while both stay the same.
 func (c *cache[T]) epoch(d cas.Digest) uint64 {
@@ -117,6 +128,9 @@ func (c *cache[T]) forgetAll() { c.global.Add(1) }
 
 // setListening records whether the feed reports changes by other processes.
 func (c *cache[T]) setListening(listening bool) {
+	if listening {
+		c.setBeat(time.Now())
+	}
 	c.listening.Store(listening)
 	if !listening {
 		// Entries with a long TTL could stay wrong for that long.
@@ -124,33 +138,54 @@ func (c *cache[T]) setListening(listening bool) {
 	}
 }
 
-// remember stores a value that was read after the epoch. The value expires at until
+// setBeat records that all changes are known that other processes made before a time.
+func (c *cache[T]) setBeat(at time.Time) {
+	c.beat.Store(&at)
+}
+
+// isFresh reports whether an answer may still be given. If the cache may have missed a
+// change, since the feed doesn't listen or has gone silent, only a young answer may.
+func (c *cache[T]) isFresh(answer, question asked) bool {
+	if answer.epoch != question.epoch {
+		return false
+	}
+	if !c.options.Shared || question.at.Sub(answer.at) <= c.options.DeafTTL {
+		return true
+	}
+	beat := c.beat.Load()
+	return c.listening.Load() && beat != nil && question.at.Sub(*beat) <= c.options.DeafTTL
+}
+
+// remember stores the answer to a question. The value expires at until
 // at the latest; zero means no such limit.
-func (c *cache[T]) remember(key uint64, value T, epoch uint64, until time.Time) {
+func (c *cache[T]) remember(key uint64, value T, question asked, until time.Time) {
 	ttl := c.options.TTL
 	if c.options.Shared && !c.listening.Load() {
 		ttl = min(ttl, c.options.DeafTTL)
 	}
-	ttl += time.Duration((rand.Float64() - 0.5) / 5 * float64(ttl))
+	ttl -= time.Duration(rand.Float64() / 10 * float64(ttl))
+	if ttl -= time.Since(question.at); ttl <= 0 {
+		return
+	}
 	if !until.IsZero() {
 		if ttl = min(ttl, time.Until(until)); ttl <= 0 {
 			return
 		}
 	}
-	c.entries.SetWithTTL(key, &entry[T]{value, epoch}, 1, ttl)
+	c.entries.SetWithTTL(key, &entry[T]{value, question}, 1, ttl)
 }
 
-// recall returns the value of a key if its epoch is this one, and nil otherwise. Two
+// recall returns the value of a key if it still answers the question, and nil otherwise. Two
 // digests may share a key, so the caller checks that the value is for its digest. The
 // caller must not change the value.
-func (c *cache[T]) recall(key, epoch uint64) *T {
-	if known, ok := c.entries.Get(key); ok && known.epoch == epoch {
+func (c *cache[T]) recall(key uint64, question asked) *T {
+	if known, ok := c.entries.Get(key); ok && c.isFresh(known.asked, question) {
 		return &known.value
 	}
 	return nil
 }
 
-// recallAny is recall without regard to the epoch.
+// recallAny is recall without regard to the answer's age.
 func (c *cache[T]) recallAny(key uint64) *T {
 	if known, ok := c.entries.Get(key); ok {
 		return &known.value
@@ -183,6 +218,10 @@ func (c *cache[T]) load(ctx context.Context, flight, doing string, ask func(ctx 
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
 		defer context.AfterFunc(c.working, cancel)()
+		if c.options.Shared {
+			// A later caller must not get an answer that was asked for long before.
+			defer time.AfterFunc(c.options.DeafTTL/2, func() { c.flights.Forget(flight) }).Stop()
+		}
 		return ask(ctx)
 	})
 	select {

@@ -26,13 +26,14 @@ type CacheOptions struct {
 	// Entries is the most answers to keep, blobs or copies; 0 means DefaultEntries. A
 	// blob takes about 300 bytes, a copy about 800.
 	Entries int64
-	// TTL is how long an answer is kept, plus or minus a tenth, so that answers that
-	// came together don't expire together; 0 means DefaultTTL.
+	// TTL is how long an answer is kept after its question, less up to a tenth, so that
+	// answers that came together don't expire together; 0 means DefaultTTL.
 	TTL time.Duration
 	// Shared means that other processes write to the same index. Then TTL applies only
-	// while a Feed reports their changes to the cache's Listener. At all other times
-	// DeafTTL applies: a change elsewhere goes unnoticed for at most that long; 0 means
-	// DefaultDeafTTL.
+	// while a Feed reports their changes to the cache's Listener, and its last beat is
+	// younger than DeafTTL. At all other times DeafTTL applies: a change elsewhere goes
+	// unnoticed for at most that long, also if neither the index nor the feed can be
+	// reached; 0 means DefaultDeafTTL.
 	Shared  bool
 	DeafTTL time.Duration
 }
@@ -80,33 +81,33 @@ func (c *Cached) ForgetAll() { c.cache.forgetAll() }
 // Listener returns the listener to which a feed reports changes by other processes, if
 // the index is shared. Answers are kept for the full TTL only while the feed listens.
 func (c *Cached) Listener() Listener {
-	return Listener{BlobChanged: c.Forget, Gap: c.ForgetAll, State: c.cache.setListening}
+	return Listener{BlobChanged: c.Forget, Gap: c.ForgetAll, State: c.cache.setListening, Beat: c.cache.setBeat}
 }
 
-// remember stores a blob that was read after the epoch.
-func (c *Cached) remember(b cas.Blob, epoch uint64) {
+// remember stores the blob that answers a question.
+func (c *Cached) remember(b cas.Blob, question asked) {
 	if b.State == cas.StateLive {
-		c.cache.remember(key(b.Digest), b, epoch, time.Time{})
+		c.cache.remember(key(b.Digest), b, question, time.Time{})
 	}
 }
 
 // Blob implements cas.Index.
 func (c *Cached) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
-	epoch := c.cache.epoch(d)
-	if b := c.cache.recall(key(d), epoch); b != nil && b.Digest == d {
+	question := c.cache.ask(d)
+	if b := c.cache.recall(key(d), question); b != nil && b.Digest == d {
 		c.cache.hits.Add(1)
 		return *b, nil
 	}
 	c.cache.misses.Add(1)
-	return c.load(ctx, d, epoch)
+	return c.load(ctx, d, question)
 }
 
 // load asks the index.
-func (c *Cached) load(ctx context.Context, d cas.Digest, epoch uint64) (cas.Blob, error) {
-	return c.cache.load(ctx, flightOf(d, epoch), "look up blob "+d.Short(), func(ctx context.Context) (cas.Blob, error) {
+func (c *Cached) load(ctx context.Context, d cas.Digest, question asked) (cas.Blob, error) {
+	return c.cache.load(ctx, flightOf(d, question.epoch), "look up blob "+d.Short(), func(ctx context.Context) (cas.Blob, error) {
 		b, err := c.inner.Blob(ctx, d)
 		if err == nil {
-			c.remember(b, epoch)
+			c.remember(b, question)
 		}
 		return b, err
 	})
@@ -114,10 +115,10 @@ func (c *Cached) load(ctx context.Context, d cas.Digest, epoch uint64) (cas.Blob
 
 // Touch implements cas.Index. It always asks the index.
 func (c *Cached) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
-	epoch := c.cache.epoch(d)
+	question := c.cache.ask(d)
 	b, err := c.inner.Touch(ctx, d)
 	if err == nil {
-		c.remember(b, epoch)
+		c.remember(b, question)
 	}
 	return b, err
 }
@@ -126,13 +127,13 @@ func (c *Cached) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 // nothing in a live blob but an empty name. So it forgets the blob only if that
 // happened; otherwise a thousand uploads would each forget their whole shard.
 func (c *Cached) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created bool, err error) {
-	epoch := c.cache.epoch(b.Digest)
+	question := c.cache.ask(b.Digest)
 	row, created, err = c.inner.Commit(ctx, b)
 	if err != nil {
 		return row, created, err
 	}
 	c.Committed(row)
-	c.remember(row, epoch)
+	c.remember(row, question)
 	return row, created, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -380,6 +381,7 @@ func TestCachedTTL(t *testing.T) {
 		{"as configured", index.CacheOptions{TTL: time.Hour}, false, 53 * time.Minute, 67 * time.Minute},
 		{"shared, hearing nothing", index.CacheOptions{Shared: true}, false, 1700 * time.Millisecond, 2300 * time.Millisecond},
 		{"shared and listening", index.CacheOptions{Shared: true}, true, 4 * time.Minute, 6 * time.Minute},
+		{"shared, and the feed is silent", index.CacheOptions{Shared: true}, true, 1700 * time.Millisecond, 2300 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -390,6 +392,9 @@ func TestCachedTTL(t *testing.T) {
 					go f.Listen(t.Context(), cache.Listener())
 					<-f.ready
 					f.to.State(true)
+					if !strings.Contains(c.name, "silent") {
+						go beat(t.Context(), f.to)
+					}
 				}
 				warm(t, cache, some)
 				began := time.Now()
@@ -403,6 +408,62 @@ func TestCachedTTL(t *testing.T) {
 			})
 		})
 	}
+}
+
+// beat is a feed that lives.
+func beat(ctx context.Context, to index.Listener) {
+	for ctx.Err() == nil {
+		to.Beat(time.Now())
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// A deleted blob is not read for longer than promised, though the answer of the index
+// came late: its age counts from the question.
+func TestCachedLateAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const late = 10 * time.Second
+		r := newRows(some)
+		c := newCached(t, lateIndex{r, late}, index.CacheOptions{Shared: true})
+		if _, err := c.Blob(t.Context(), some); err != nil {
+			t.Fatal(err)
+		}
+		r.set(some, false) // it was deleted while the answer was on its way
+		began := time.Now()
+		if b, err := c.Blob(t.Context(), some); !errors.Is(err, cas.ErrBlobNotFound) || time.Since(began) < late {
+			t.Errorf("a late answer was remembered: %+v, %v", b, err)
+		}
+		// Callers that come later don't wait for an answer that was asked for long before.
+		r.set(some, true)
+		var first sync.WaitGroup
+		first.Go(func() {
+			if _, err := c.Blob(t.Context(), some); err != nil {
+				t.Error(err)
+			}
+		})
+		<-time.After(index.DefaultDeafTTL)
+		r.set(some, false)
+		if b, err := c.Blob(t.Context(), some); !errors.Is(err, cas.ErrBlobNotFound) {
+			t.Errorf("an old question was joined: %+v, %v", b, err)
+		}
+		first.Wait()
+	})
+}
+
+// lateIndex answers from a table as it was when it was asked.
+type lateIndex struct {
+	*rows
+	late time.Duration
+}
+
+func (l lateIndex) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
+	b, err := l.rows.Blob(ctx, d)
+	<-time.After(l.late)
+	return b, err
 }
 
 func TestCachedCounts(t *testing.T) {

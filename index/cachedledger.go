@@ -91,23 +91,26 @@ func (c *CachedLedger) Listener() Listener {
 	return Listener{CopiesChanged: c.Forget, Gap: c.ForgetAll, State: func(listening bool) {
 		c.copies.setListening(listening)
 		c.texts.setListening(listening)
+	}, Beat: func(sent time.Time) {
+		c.copies.setBeat(sent)
+		c.texts.setBeat(sent)
 	}}
 }
 
 // Copy implements ledger.Store.
 func (c *CachedLedger) Copy(ctx context.Context, k ledger.Key) (ledger.Copy, error) {
-	key, epoch := maphash.Comparable(c.seed, k), c.copies.epoch(k.Digest)
-	if known := c.copies.recall(key, epoch); known != nil && known.Key == k {
+	key, question := maphash.Comparable(c.seed, k), c.copies.ask(k.Digest)
+	if known := c.copies.recall(key, question); known != nil && known.Key == k {
 		c.copies.hits.Add(1)
 		return *known, nil
 	}
 	c.copies.misses.Add(1)
-	return c.loadCopy(ctx, k, key, epoch)
+	return c.loadCopy(ctx, k, key, question)
 }
 
 // loadCopy asks the ledger.
-func (c *CachedLedger) loadCopy(ctx context.Context, k ledger.Key, key, epoch uint64) (ledger.Copy, error) {
-	flight := flightOf(k.Digest, epoch, k.Provider, k.Account, k.Purpose, k.Extension)
+func (c *CachedLedger) loadCopy(ctx context.Context, k ledger.Key, key uint64, question asked) (ledger.Copy, error) {
+	flight := flightOf(k.Digest, question.epoch, k.Provider, k.Account, k.Purpose, k.Extension)
 	return c.copies.load(ctx, flight, "look up copy "+k.String(), func(ctx context.Context) (ledger.Copy, error) {
 		known, err := c.inner.Copy(ctx, k)
 		if err == nil && known.State == ledger.StateReady {
@@ -115,7 +118,7 @@ func (c *CachedLedger) loadCopy(ctx context.Context, k ledger.Key, key, epoch ui
 			if !until.IsZero() {
 				until = until.Add(-c.margin)
 			}
-			c.copies.remember(key, known, epoch, until)
+			c.copies.remember(key, known, question, until)
 		}
 		return known, err
 	})
@@ -123,24 +126,24 @@ func (c *CachedLedger) loadCopy(ctx context.Context, k ledger.Key, key, epoch ui
 
 // ExtractedText implements ledger.Store.
 func (c *CachedLedger) ExtractedText(ctx context.Context, k ledger.TextKey) (cas.Digest, error) {
-	key, epoch := maphash.Comparable(c.seed, k), c.texts.epoch(k.Digest)
-	if known := c.texts.recall(key, epoch); known != nil && known.key == k {
+	key, question := maphash.Comparable(c.seed, k), c.texts.ask(k.Digest)
+	if known := c.texts.recall(key, question); known != nil && known.key == k {
 		c.texts.hits.Add(1)
 		return known.text, nil
 	}
 	c.texts.misses.Add(1)
-	return c.loadText(ctx, k, key, epoch)
+	return c.loadText(ctx, k, key, question)
 }
 
 // loadText asks the ledger.
-func (c *CachedLedger) loadText(ctx context.Context, k ledger.TextKey, key, epoch uint64) (cas.Digest, error) {
-	flight := flightOf(k.Digest, epoch, k.Provider, k.Extension)
+func (c *CachedLedger) loadText(ctx context.Context, k ledger.TextKey, key uint64, question asked) (cas.Digest, error) {
+	flight := flightOf(k.Digest, question.epoch, k.Provider, k.Extension)
 	doing := fmt.Sprintf("look up the text of %s at %s", k.Digest.Short(), k.Provider)
 	known, err := c.texts.load(ctx, flight, doing, func(ctx context.Context) (knownText, error) {
 		text, err := c.inner.ExtractedText(ctx, k)
 		known := knownText{k, text}
 		if err == nil {
-			c.texts.remember(key, known, epoch, time.Time{})
+			c.texts.remember(key, known, question, time.Time{})
 		}
 		return known, err
 	})

@@ -244,6 +244,7 @@ func TestCachedLedgerTTL(t *testing.T) {
 				cache := newCachedLedger(t, r, c.options)
 				if c.listening {
 					cache.Listener().State(true)
+					go beat(t.Context(), cache.Listener())
 				}
 				warmLedger(t, cache)
 				r.clear()

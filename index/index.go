@@ -7,6 +7,7 @@ package index
 
 import (
 	"context"
+	"time"
 
 	"casgate/cas"
 )
@@ -33,6 +34,9 @@ type Listener struct {
 	// State is called when the feed starts and stops listening. After State(false) no
 	// change is reported until the next Gap, which comes before State(true).
 	State func(listening bool)
+	// Beat is called every few moments while the feed listens: all changes before sent
+	// have been reported. Without a beat the feed may have gone silent.
+	Beat func(sent time.Time)
 }
 
 // FanOut returns a listener that calls several listeners in their order, so that one
@@ -64,6 +68,13 @@ func FanOut(ls ...Listener) Listener {
 			for _, l := range ls {
 				if l.State != nil {
 					l.State(listening)
+				}
+			}
+		},
+		Beat: func(sent time.Time) {
+			for _, l := range ls {
+				if l.Beat != nil {
+					l.Beat(sent)
 				}
 			}
 		},

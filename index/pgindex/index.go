@@ -45,7 +45,7 @@ type Options struct {
 	// URL.
 	ListenURL string
 	// ProbeInterval is how often Listen checks that notifications still arrive; 0 means
-	// 15 s.
+	// 1 s.
 	ProbeInterval time.Duration
 	// Log gets the events of the feed, which no caller sees. Its zero value discards
 	// them.
@@ -77,7 +77,7 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 		listenConfig = direct.ConnConfig
 	}
 	if o.ProbeInterval <= 0 {
-		o.ProbeInterval = 15 * time.Second
+		o.ProbeInterval = time.Second
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {

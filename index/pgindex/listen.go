@@ -23,6 +23,9 @@ const channel = "casgate_blobs"
 // probePrefix begins a notification that a listener sends itself.
 const probePrefix = "probe "
 
+// probePatience is how many probe intervals a probe may take.
+const probePatience = 5
+
 // How long Listen waits before it tries again. The time doubles from the first to the
 // last, with jitter.
 const (
@@ -35,7 +38,7 @@ const (
 // another database does the same. Therefore Listen sends itself a probe: a
 // notification over the pool, as all others are sent. It counts as listening once the
 // probe arrives. It repeats the probe every probe interval, which limits how long a
-// dead connection goes unnoticed.
+// dead connection goes unnoticed. Each probe that arrives is a beat of the feed.
 func (x *Index) Listen(ctx context.Context, to index.Listener) error {
 	l := &listener{index: x, to: index.FanOut(to)}
 	var listening, reported bool
@@ -100,6 +103,7 @@ func (l *listener) session(ctx context.Context) error {
 		if !proven {
 			l.onProven()
 		}
+		l.to.Beat(began)
 		if _, err := l.receive(ctx, began.Add(l.index.probeInterval), ""); err != nil {
 			return err
 		}
@@ -130,7 +134,9 @@ var errDeaf = errors.New("a notification that was sent over the database URL did
 // probe sends a notification over the pool and waits until it arrives. It delivers
 // other notifications that arrive before.
 func (l *listener) probe(ctx context.Context) error {
-	limit := min(l.index.probeInterval, callTimeout)
+	// A busy database answers late. The caches know that by the missing beat, and must not
+	// forget everything for it.
+	limit := min(probePatience*l.index.probeInterval, callTimeout)
 	until := time.Now().Add(limit)
 	payload := probePrefix + rand.Text()
 	sending, cancel := context.WithDeadline(ctx, until)

@@ -20,8 +20,26 @@ import (
 type events struct {
 	t      *testing.T
 	heard  chan string
+	beats  chan time.Time
 	cancel context.CancelFunc
 	ended  chan error
+}
+
+// wantBeats waits for beats, each of a later time.
+func (e *events) wantBeats(n int) {
+	e.t.Helper()
+	var last time.Time
+	for range n {
+		select {
+		case at := <-e.beats:
+			if !at.After(last) {
+				e.t.Errorf("a beat of %v after that of %v", at, last)
+			}
+			last = at
+		case <-time.After(castest.WaitLimit):
+			e.t.Fatal("no beat came")
+		}
+	}
 }
 
 // listen listens until the test ends.
@@ -30,13 +48,19 @@ func listen(t *testing.T, o pgindex.Options) *events {
 	o.Log = zerolog.New(zerolog.NewTestWriter(t))
 	x := open(t, o)
 	ctx, cancel := context.WithCancel(t.Context())
-	e := &events{t: t, heard: make(chan string, 1000), cancel: cancel, ended: make(chan error, 1)}
+	e := &events{t: t, heard: make(chan string, 1000), beats: make(chan time.Time, 1000), cancel: cancel, ended: make(chan error, 1)}
 	go func() {
 		e.ended <- x.Listen(ctx, index.Listener{
 			BlobChanged:   func(d cas.Digest) { e.heard <- "change " + d.Short() },
 			CopiesChanged: func(d cas.Digest) { e.heard <- "copies " + d.Short() },
 			Gap:           func() { e.heard <- "gap" },
 			State:         func(listening bool) { e.heard <- fmt.Sprint("listening ", listening) },
+			Beat: func(at time.Time) {
+				select {
+				case e.beats <- at:
+				default: // a test that runs for long
+				}
+			},
 		})
 	}()
 	t.Cleanup(func() {
@@ -153,6 +177,7 @@ func TestListenProbes(t *testing.T) {
 	proxied, server := throughProxy(t, direct)
 	e := listen(t, pgindex.Options{URL: direct, ListenURL: proxied, ProbeInterval: time.Second})
 	e.expect("gap", "listening true")
+	e.wantBeats(2)
 	server.silence()
 	e.expect("listening false")
 	server.serve()
@@ -181,4 +206,55 @@ func TestListenProbes(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.expect("change " + some.Digest.Short())
+}
+
+// A gateway whose connections have all gone silent serves a blob that another gateway
+// deleted for as long as promised, and no longer.
+func TestSilenceBoundsStaleness(t *testing.T) {
+	t.Parallel()
+	direct := pgtest.New(t)
+	other := newTestIndex(t, direct)
+	proxied, server := throughProxy(t, direct)
+	x := open(t, pgindex.Options{URL: proxied})
+	cached, err := index.NewCached(x, index.CacheOptions{Shared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cached.Close)
+	ctx, stop := context.WithCancel(t.Context())
+	ended, listening := make(chan error, 1), make(chan struct{}, 1)
+	go func() {
+		ended <- x.Listen(ctx, index.FanOut(cached.Listener(), index.Listener{Beat: func(time.Time) {
+			select {
+			case listening <- struct{}{}:
+			default:
+			}
+		}}))
+	}()
+	defer func() { stop(); <-ended }()
+	put(t, other.Index)
+	<-listening
+	castest.Eventually(t, "the blob is remembered", func() bool {
+		if _, err := cached.Blob(t.Context(), some.Digest); err != nil {
+			t.Fatal(err)
+		}
+		return cached.Hits() > 0
+	})
+	server.silence()
+	if err := other.Condemn(t.Context(), some.Digest, cas.CondemnOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	deleted, served := time.Now(), 0
+	for err == nil {
+		before := time.Now()
+		if _, err = cached.Blob(t.Context(), some.Digest); err == nil {
+			if served++; before.Sub(deleted) > index.DefaultDeafTTL+100*time.Millisecond {
+				t.Fatalf("the deleted blob was served %v after the delete", before.Sub(deleted))
+			}
+			<-time.After(5 * time.Millisecond)
+		}
+	}
+	if !errors.Is(err, cas.ErrIndexUnavailable) || served == 0 {
+		t.Errorf("served %d times, then %v", served, err)
+	}
 }
