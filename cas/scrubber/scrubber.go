@@ -149,6 +149,7 @@ func New(o Options) *Scrubber {
 		// A burst is 20 ms long: longer than a timer is late, and too short to count.
 		burst := max(1, int(min(o.Rate/50, 64<<20)))
 		s.limiter, s.chunk = rate.NewLimiter(rate.Limit(o.Rate), burst), min(burst, maxChunk)
+		s.limiter.AllowN(time.Now(), burst) // it begins without one
 	}
 	return s
 }

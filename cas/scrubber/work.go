@@ -67,7 +67,7 @@ type batch struct {
 
 // check checks claimed blobs and records the results. The errors are those of the index
 // and the context, *BrakeError, errOutage, and those of Options.CheckStore; the blobs
-// that are not recorded are then given back.
+// that are not recorded are then free for the next scrub.
 func (w *work) check(ctx context.Context, blobs []cas.Blob, looked int) error {
 	b := &batch{work: w, looked: looked, open: map[cas.Digest]cas.Blob{}, flushed: time.Now()}
 	for _, blob := range blobs {
@@ -96,7 +96,7 @@ func (w *work) check(ctx context.Context, blobs []cas.Blob, looked int) error {
 	stop(nil)
 	keeping.Wait()
 	if err != nil {
-		b.giveBack(ctx)
+		b.giveUp(ctx)
 	}
 	return err
 }
@@ -263,21 +263,22 @@ func (b *batch) settle(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// giveBack ends the claim of the blobs that are not recorded, so that the next scrub
-// need not wait for its end.
-func (b *batch) giveBack(ctx context.Context) {
+// giveUp records the right objects of a batch that ends early, and ends the claim of the
+// other blobs, so that the next scrub need not wait until it runs out.
+func (b *batch) giveUp(ctx context.Context) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.open) == 0 {
-		return
-	}
-	var checks []Check
-	for _, blob := range b.open {
-		checks = append(checks, Check{ObjectRef: blob.Object(), Verdict: VerdictNone})
-	}
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
-	if _, err := b.finish(call, checks); err != nil {
+	err := b.flush(call)
+	if err == nil && len(b.open) > 0 {
+		var checks []Check
+		for _, blob := range b.open {
+			checks = append(checks, Check{ObjectRef: blob.Object(), Verdict: VerdictNone})
+		}
+		_, err = b.finish(call, checks)
+	}
+	if err != nil {
 		b.s.o.Log.Warn().Err(err).Msg("could not end the claim of a scrub; it runs out")
 	}
 }
