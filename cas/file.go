@@ -46,17 +46,17 @@ type File struct {
 // Origin says where an imported file's bytes are until they are taken in.
 type Origin struct {
 	// Source names the bucket or folder, and Key the object or file in it.
-	Source string
-	Key    string
+	Source string `json:"source"`
+	Key    string `json:"key"`
 	// Digest is the one that the old manager recorded; zero if it recorded none. It is
 	// not trusted.
-	Digest Digest
+	Digest Digest `json:"digest,omitzero"`
 	// Provider and ProviderFileID are the copy that the old manager recorded; empty if
 	// it recorded none. The copy is verified before its first use.
-	Provider       string
-	ProviderFileID string
+	Provider       string `json:"provider,omitempty"`
+	ProviderFileID string `json:"provider_file_id,omitempty"`
 	// Error says why the last attempt to take the bytes in failed; empty if none failed.
-	Error string
+	Error string `json:"error,omitempty"`
 }
 
 // IsPending reports whether the file's bytes have yet to be taken in.

@@ -51,7 +51,8 @@ type cli struct {
 	GC       gcCmd       `cmd:"" name:"gc" help:"Remove the bytes of deleted blobs directly from index and store, after their grace period."`
 	Scrub    scrubCmd    `cmd:"" help:"Read stored objects again, compare their digests, and repair damaged ones, directly in index and store."`
 	Verify   verifyCmd   `cmd:"" help:"Read the objects of some blobs again, and compare their digests."`
-	Reindex  reindexCmd  `cmd:"" help:"Make the rows of objects that the index does not know, directly from the store."`
+	Export   exportCmd   `cmd:"" help:"Write everything that the index knows, as JSON lines, directly from the index."`
+	Reindex  reindexCmd  `cmd:"" help:"Make a lost index again, directly from the store and a file of cas export."`
 	Import   importCmd   `cmd:"" help:"Register the files of an old file manager directly in the index. Their bytes stay where they are."`
 	Backfill backfillCmd `cmd:"" help:"Copy the bytes of imported files directly into index and store."`
 

@@ -19,6 +19,7 @@ import (
 	"casgate/cas/journal"
 	"casgate/cas/reindexer"
 	"casgate/cas/scrubber"
+	"casgate/index/export"
 	"casgate/migrations"
 	"casgate/providers/ledger"
 )
@@ -56,6 +57,8 @@ type Index interface {
 	collector.OrphanIndex
 	scrubber.Index
 	reindexer.Index
+	export.Source
+	export.Target
 	cas.TextIndex
 	TokenStore
 	KeyStore
@@ -92,6 +95,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"Retention", retentionTests},
 		{"Orphans", orphansTests},
 		{"Adopt", adoptTests},
+		{"Export", exportTests},
 		{"Missing", missingTests},
 		{"List", listTests},
 		{"Text", textTests},

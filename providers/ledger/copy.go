@@ -15,11 +15,11 @@ import (
 // Key identifies a copy. The same bytes under another account, purpose or extension
 // are another file to a provider.
 type Key struct {
-	Digest    cas.Digest
-	Provider  string
-	Account   string
-	Purpose   string
-	Extension string // of the remote name: lower-case with its dot, or empty
+	Digest    cas.Digest `json:"digest"`
+	Provider  string     `json:"provider"`
+	Account   string     `json:"account"`
+	Purpose   string     `json:"purpose"`
+	Extension string     `json:"extension,omitempty"` // of the remote name: lower-case with its dot, or empty
 }
 
 // String returns the key for logs.
@@ -135,9 +135,9 @@ func (c Copy) IsAskedFor() bool {
 // TextKey identifies an extracted text. The extension decides how a provider reads the
 // file.
 type TextKey struct {
-	Digest    cas.Digest
-	Provider  string
-	Extension string
+	Digest    cas.Digest `json:"digest"`
+	Provider  string     `json:"provider"`
+	Extension string     `json:"extension,omitempty"`
 }
 
 // Check returns an error that wraps cas.ErrInvalidText if no text can have this key.

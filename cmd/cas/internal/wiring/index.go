@@ -19,6 +19,7 @@ import (
 	"casgate/cmd/cas/internal/settings"
 	"casgate/gateway"
 	"casgate/index"
+	"casgate/index/export"
 	"casgate/index/pgindex"
 	"casgate/index/sqliteindex"
 	"casgate/migrations"
@@ -35,6 +36,8 @@ type Index interface {
 	collector.OrphanIndex
 	scrubber.Index
 	reindexer.Index
+	export.Source
+	export.Target
 	journal.Store
 	gateway.AccessIndex
 	ledger.Store

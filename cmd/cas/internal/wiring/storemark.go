@@ -23,6 +23,9 @@ func (s ObjectStore) marked() markedStore {
 	return s.Folder
 }
 
+// Mark returns the mark of the store, or "" if it has none.
+func (s ObjectStore) Mark(ctx context.Context) (string, error) { return s.marked().Mark(ctx) }
+
 // sampleBlobs is the number of blobs that decide whether a store without a mark belongs
 // to the index.
 const sampleBlobs = 20

@@ -1,0 +1,240 @@
+package export
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"casgate/cas"
+	"casgate/providers/ledger"
+)
+
+// defaultConcurrency is how many objects are looked at together.
+const defaultConcurrency = 8
+
+// ErrOtherStore: the object store has none of the export's first blobs.
+var ErrOtherStore = errors.New("the object store has none of the first blobs of the export")
+
+// Objects is what the way back needs of an object store.
+type Objects interface {
+	// Stat is described at cas.ObjectStore.
+	Stat(ctx context.Context, ref cas.ObjectRef) (cas.ObjectStat, error)
+}
+
+// Problem is a row that was not restored as it is in the export.
+type Problem struct {
+	Kind   string `json:"kind"` // blob, file, copy or text
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+	Err    error  `json:"-"`
+}
+
+// Tally counts the outcomes of one kind of rows.
+type Tally struct {
+	Restored int64 `json:"restored"`
+	Kept     int64 `json:"kept"`    // there already
+	Differs  int64 `json:"differs"` // another row is in the place, and stays
+}
+
+// Total returns the number of rows.
+func (t Tally) Total() int64 { return t.Restored + t.Kept + t.Differs }
+
+// Result is the state of the way back.
+type Result struct {
+	Blobs  Tally `json:"blobs"`
+	Files  Tally `json:"files"`
+	Copies Tally `json:"copies"`
+	Texts  Tally `json:"texts"`
+	// Missing counts the blobs whose object is missing or wrong. They are suspect: the
+	// next upload brings their bytes.
+	Missing int64 `json:"missing"`
+}
+
+// RestoreOptions configures the way back.
+type RestoreOptions struct {
+	Export      *Export
+	Index       Target
+	Objects     Objects
+	Concurrency int // 0 means 8
+	// AnyStore continues also if the store has none of the export's first blobs.
+	AnyStore bool
+	Report   func(Problem) // called with each problem
+	Progress func(Result)  // called after each page; optional
+}
+
+// Restore reads an export back into an index. It may be repeated, also after it was
+// interrupted, and run while gateways serve: a row that exists stays as it is. It calls
+// between after the rows of blobs and before all others, so that more blobs can be found
+// in the object store.
+func Restore(ctx context.Context, o RestoreOptions, between func() error) (Result, error) {
+	o.Concurrency = cmp.Or(o.Concurrency, defaultConcurrency)
+	if o.Progress == nil {
+		o.Progress = func(Result) {}
+	}
+	r := restoring{o: o}
+	err := r.pass(ctx, r.blobs)
+	if err == nil {
+		err = between()
+	}
+	if err == nil {
+		err = r.pass(ctx, r.others)
+	}
+	return r.result, err
+}
+
+type restoring struct {
+	o      RestoreOptions
+	result Result
+	seen   bool // an object of the export is in the store
+}
+
+// page is a number of rows to restore.
+type page struct {
+	blobs  []Blob
+	files  []cas.File
+	copies []ledger.Copy
+	texts  []Text
+}
+
+func (p *page) len() int { return len(p.blobs) + len(p.files) + len(p.copies) + len(p.texts) }
+
+func (p *page) add(l line) {
+	switch {
+	case l.Blob != nil:
+		p.blobs = append(p.blobs, l.Blob.row())
+	case l.File != nil:
+		p.files = append(p.files, cas.File(*l.File))
+	case l.Copy != nil:
+		p.copies = append(p.copies, ledger.Copy(*l.Copy))
+	case l.Text != nil:
+		p.texts = append(p.texts, Text(*l.Text))
+	}
+}
+
+// pass reads the whole export, and restores it page by page.
+func (r *restoring) pass(ctx context.Context, restore func(context.Context, page) error) error {
+	var p page
+	for l, err := range r.o.Export.lines() {
+		if err != nil {
+			return err
+		}
+		if p.add(l); p.len() == pageSize {
+			if err := restore(ctx, p); err != nil {
+				return err
+			}
+			r.o.Progress(r.result)
+			p = page{}
+		}
+	}
+	return restore(ctx, p)
+}
+
+// blobs restores the rows of blobs in a page.
+func (r *restoring) blobs(ctx context.Context, p page) error {
+	if len(p.blobs) == 0 {
+		return nil
+	}
+	missing, err := r.look(ctx, p.blobs)
+	if err != nil {
+		return err
+	}
+	outcomes, err := r.o.Index.RestoreBlobs(ctx, p.blobs)
+	if err != nil {
+		return err
+	}
+	for i, b := range p.blobs {
+		r.tally(&r.result.Blobs, outcomes[i], "blob", b.Digest.String())
+		if missing[i] != nil && outcomes[i] == Restored {
+			r.result.Missing++
+			r.report("blob", b.Digest.String(), missing[i])
+		}
+	}
+	return nil
+}
+
+// look makes the rows suspect whose objects are missing or wrong, and returns why, for
+// each row. It returns ErrOtherStore if no object of the export was seen so far.
+func (r *restoring) look(ctx context.Context, blobs []Blob) ([]error, error) {
+	problems := make([]error, len(blobs))
+	var readable, missing int
+	workers, call := errgroup.WithContext(ctx)
+	workers.SetLimit(r.o.Concurrency)
+	for i, b := range blobs {
+		if !b.State.Visible() {
+			continue
+		}
+		readable++
+		workers.Go(func() error {
+			stat, err := r.o.Objects.Stat(call, b.Object())
+			if err == nil && (stat.Size != b.Size || !stat.Digest.IsZero() && stat.Digest != b.Digest) {
+				err = fmt.Errorf("%w: it has %d bytes and checksum %s; want %d bytes", cas.ErrObjectCorrupt, stat.Size, stat.Digest, b.Size)
+			}
+			if errors.Is(err, cas.ErrObjectMissing) || errors.Is(err, cas.ErrObjectCorrupt) {
+				problems[i], err = err, nil
+			}
+			return err
+		})
+	}
+	if err := workers.Wait(); err != nil {
+		return nil, err
+	}
+	for i, problem := range problems {
+		if problem != nil {
+			blobs[i].State = cas.StateSuspect
+			if errors.Is(problem, cas.ErrObjectMissing) {
+				missing++
+			}
+		}
+	}
+	if r.seen = r.seen || missing < readable; !r.seen && readable > 0 && !r.o.AnyStore {
+		return nil, ErrOtherStore
+	}
+	return problems, nil
+}
+
+// others restores all other rows of a page.
+func (r *restoring) others(ctx context.Context, p page) error {
+	if err := restoreRows(ctx, r, "file", &r.result.Files, p.files, r.o.Index.RestoreFiles, func(f cas.File) string { return f.ID }); err != nil {
+		return err
+	}
+	if err := restoreRows(ctx, r, "copy", &r.result.Copies, p.copies, r.o.Index.RestoreCopies, func(c ledger.Copy) string { return c.Key.String() }); err != nil {
+		return err
+	}
+	return restoreRows(ctx, r, "text", &r.result.Texts, p.texts, r.o.Index.RestoreTexts, func(t Text) string { return t.Digest.String() + " at " + t.Provider })
+}
+
+// restoreRows restores rows of one kind.
+func restoreRows[R any](ctx context.Context, r *restoring, kind string, t *Tally, rows []R, restore func(context.Context, []R) ([]Outcome, error), name func(R) string) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	outcomes, err := restore(ctx, rows)
+	if err != nil {
+		return err
+	}
+	for i, row := range rows {
+		r.tally(t, outcomes[i], kind, name(row))
+	}
+	return nil
+}
+
+var errDiffers = errors.New("the index has another row in its place, which stays")
+
+func (r *restoring) tally(t *Tally, outcome Outcome, kind, name string) {
+	switch outcome {
+	case Restored:
+		t.Restored++
+	case Kept:
+		t.Kept++
+	case Differs:
+		t.Differs++
+		r.report(kind, name, errDiffers)
+	}
+}
+
+func (r *restoring) report(kind, name string, err error) {
+	r.o.Report(Problem{Kind: kind, Name: name, Reason: err.Error(), Err: err})
+}
