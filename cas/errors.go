@@ -27,6 +27,9 @@ var (
 	ErrRangeNotSatisfiable = errors.New("range not satisfiable")
 	// ErrIndexUnavailable: the index can't be reached or failed to answer.
 	ErrIndexUnavailable = errors.New("index unavailable")
+	// ErrIndexReadOnly: the index can be read, but takes no writes. It wraps
+	// ErrIndexUnavailable.
+	ErrIndexReadOnly = fmt.Errorf("%w: it is read-only", ErrIndexUnavailable)
 	// ErrStoreUnavailable: the object store can't be reached or failed to answer.
 	ErrStoreUnavailable = errors.New("object store unavailable")
 	// ErrStoreRefused: the object store refused the request, such as for its credentials.

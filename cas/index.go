@@ -58,7 +58,8 @@ type Index interface {
 	// List returns at most q.Limit visible blobs, the oldest first.
 	List(ctx context.Context, q Query) ([]Blob, error)
 
-	// Check returns an error if the index does not answer. It is cheap enough for health
+	// Check returns an error if the index does not answer, and ErrIndexReadOnly if it takes
+	// no writes. It is cheap enough for health
 	// checks.
 	Check(ctx context.Context) error
 }

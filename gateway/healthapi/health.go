@@ -4,12 +4,14 @@ package healthapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/rs/zerolog"
 
+	"casgate/cas"
 	"casgate/gateway/api"
 	"casgate/gateway/respond"
 	"casgate/providers"
@@ -46,7 +48,8 @@ func (h *Handlers) Live(c echo.Context) error {
 	return respond.JSON(c, http.StatusOK, health)
 }
 
-// Ready answers GET /readyz: whether the index and the object store answer. A provider
+// Ready answers GET /readyz: whether the index and the object store answer, and the index
+// takes writes. A provider
 // that is down doesn't count: blobs and existing copies are served without it.
 func (h *Handlers) Ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
@@ -64,6 +67,9 @@ func (h *Handlers) Ready(c echo.Context) error {
 			// The log says why; an answer that needs no token names no hosts.
 			h.Log.Warn().Err(err).Str("part", part).Msg("not ready")
 			health.Status, health.Checks[part] = "unavailable", "unavailable"
+			if errors.Is(err, cas.ErrIndexReadOnly) {
+				health.Checks[part] = "read-only"
+			}
 			status = http.StatusServiceUnavailable
 		}
 	}

@@ -36,6 +36,25 @@ func TestConfigDefaults(t *testing.T) {
 	}
 }
 
+// Of several hosts that one is used that takes writes, unless the URL says otherwise.
+func TestConfigOfSeveralHosts(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]bool{
+		"postgres://user@one/db":                                 false,
+		"postgres://user@one,two/db":                             true,
+		"postgres://user@one,two:7/db?target_session_attrs=any":  false,
+		"postgres://user@one/db?target_session_attrs=read-write": true,
+	} {
+		config, err := poolConfig(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := config.ConnConfig.ValidateConnect != nil; got != want {
+			t.Errorf("%s: connections are validated: %t, want %t", url, got, want)
+		}
+	}
+}
+
 func TestErrorsKeepThePassword(t *testing.T) {
 	t.Parallel()
 	const good = "postgres://user:s3cr3t@127.0.0.1:1/db"

@@ -1,6 +1,12 @@
 package pgindex
 
-import "fmt"
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"golang.org/x/time/rate"
+)
 
 // The queries that tests explain.
 var (
@@ -10,3 +16,18 @@ var (
 
 // LockJournal is the first statement of a transaction that appends to the journal.
 var LockJournal = fmt.Sprintf("select pg_advisory_xact_lock(%d)", journalLock)
+
+// MakeReadOnly makes all connections of the pool read-only, as those to a primary that
+// became a standby are.
+func MakeReadOnly(t testing.TB, x *Index) {
+	t.Helper()
+	for _, conn := range x.pool.AcquireAllIdle(t.Context()) {
+		if _, err := conn.Exec(t.Context(), "set session characteristics as transaction read only"); err != nil {
+			t.Error(err)
+		}
+		conn.Release()
+	}
+}
+
+// AllowReset lets the next reset come at once.
+func AllowReset(x *Index) { x.watcher.seldom = rate.Sometimes{Interval: time.Second} }

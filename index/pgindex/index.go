@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"casgate/cas"
 	"casgate/cas/journal"
@@ -55,6 +56,7 @@ type Options struct {
 // Index is an index in Postgres. It is safe for concurrent use.
 type Index struct {
 	pool          *pgxpool.Pool
+	watcher       *writeWatcher
 	listenConfig  *pgx.ConnConfig
 	probeInterval time.Duration
 	log           zerolog.Logger
@@ -79,12 +81,19 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	if o.ProbeInterval <= 0 {
 		o.ProbeInterval = time.Second
 	}
+	watcher := &writeWatcher{seldom: rate.Sometimes{Interval: resetInterval}}
+	config.ConnConfig.Tracer = watcher
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fault(ctx, "open the database", err)
 	}
-	x := &Index{pool: pool, listenConfig: listenConfig, probeInterval: o.ProbeInterval, log: o.Log}
-	if err := x.Check(ctx); err != nil {
+	x := &Index{pool: pool, watcher: watcher, listenConfig: listenConfig, probeInterval: o.ProbeInterval, log: o.Log}
+	watcher.reset = func() {
+		x.log.Warn().Msg("the database takes no writes; connecting anew")
+		pool.Reset()
+	}
+	// A database that takes no writes can still be read.
+	if err := x.Check(ctx); err != nil && !errors.Is(err, cas.ErrIndexReadOnly) {
 		pool.Close()
 		return nil, err
 	}
@@ -95,14 +104,7 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 func (x *Index) Close() { x.pool.Close() }
 
 // Check implements cas.Index with a round trip that touches no table.
-func (x *Index) Check(ctx context.Context) error {
-	call, cancel := bounded(ctx)
-	defer cancel()
-	if _, err := x.pool.Exec(call, "select 1"); err != nil {
-		return fault(ctx, "reach the database", err)
-	}
-	return nil
-}
+func (x *Index) Check(ctx context.Context) error { return x.checkWritable(ctx) }
 
 // bounded returns a context with the time limit of a call. Errors are classified by
 // the caller's own context, not by this one.

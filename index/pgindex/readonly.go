@@ -1,0 +1,71 @@
+package pgindex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/time/rate"
+
+	"casgate/cas"
+)
+
+// readOnlyCodes are the SQLSTATEs of a server that takes no writes now, such as a primary
+// that became a standby. It need not close its connections, so they would stay in the
+// pool though the database's URL names another host that takes writes.
+var readOnlyCodes = []string{
+	"25006", // read_only_sql_transaction
+	"57P01", // admin_shutdown
+	"57P02", // crash_shutdown
+	"57P03", // cannot_connect_now
+}
+
+// isReadOnly reports whether an error is that of a server that takes no writes.
+func isReadOnly(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && slices.Contains(readOnlyCodes, pgErr.Code)
+}
+
+// resetInterval is the least time between two resets of the pool. A server that stays
+// read-only must not cost a new connection for each write.
+const resetInterval = time.Second
+
+// writeWatcher replaces all connections when the server of one takes no writes. It
+// implements pgx.QueryTracer.
+type writeWatcher struct {
+	reset  func()
+	seldom rate.Sometimes
+}
+
+var _ pgx.QueryTracer = (*writeWatcher)(nil)
+
+// TraceQueryStart implements pgx.QueryTracer.
+func (w *writeWatcher) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+
+// TraceQueryEnd implements pgx.QueryTracer.
+func (w *writeWatcher) TraceQueryEnd(_ context.Context, _ *pgx.Conn, end pgx.TraceQueryEndData) {
+	if end.Err != nil && isReadOnly(end.Err) {
+		w.seldom.Do(w.reset)
+	}
+}
+
+// checkWritable returns an error if the database takes no writes.
+func (x *Index) checkWritable(ctx context.Context) error {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	var isReadOnly bool
+	if err := x.pool.QueryRow(call, `select current_setting('transaction_read_only')::boolean`).Scan(&isReadOnly); err != nil {
+		return fault(ctx, "reach the database", err)
+	}
+	if isReadOnly {
+		x.watcher.seldom.Do(x.watcher.reset)
+		return fmt.Errorf("%w: a standby, or default_transaction_read_only is on", cas.ErrIndexReadOnly)
+	}
+	return nil
+}
