@@ -32,6 +32,10 @@ type FileIndex interface {
 	// File returns the file.
 	File(ctx context.Context, id string) (File, error)
 
+	// FilePosition returns the place of a file in listings. It knows files that were deleted
+	// or have expired in the last day, too.
+	FilePosition(ctx context.Context, id string) (FileCursor, error)
+
 	// ListFiles returns files in the order of creation, at most q.Limit of them.
 	ListFiles(ctx context.Context, q FileQuery) ([]File, error)
 

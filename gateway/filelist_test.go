@@ -128,27 +128,62 @@ func TestFiltersOfFiles(t *testing.T) {
 	})
 }
 
+// A client that deletes what it has listed goes on after a file that is gone.
+func TestPagingGoesOnAfterADeletedFile(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		for _, order := range []string{"asc", "desc"} {
+			var want, got []string
+			for n := range 25 {
+				want = append(want, s.newFile(fmt.Sprintf("%d.txt", n), "x").ID)
+			}
+			query := url.Values{"limit": {"10"}, "order": {order}}
+			for more := true; more; {
+				list := s.listFiles(query)
+				for i, f := range list.Data {
+					got = append(got, f.ID)
+					path := "/v1/files/" + f.ID
+					if i%2 == 0 {
+						path += "?everywhere=true"
+					}
+					if a := s.do("DELETE", path, nil); a.StatusCode != 200 {
+						t.Fatalf("%d %s", a.StatusCode, a.body)
+					}
+				}
+				if more = list.HasMore; more {
+					query.Set("after", *list.LastID)
+				}
+			}
+			if order == "desc" {
+				slices.Reverse(got)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %d files, not the %d that there were", order, len(got), len(want))
+			}
+		}
+	})
+}
+
 func TestWrongQueriesForFiles(t *testing.T) {
 	s := start(t, embedded(t, t.TempDir()), nil)
-	gone := s.newFile("x.txt", "x")
-	s.do("DELETE", "/v1/files/"+gone.ID, nil)
 	for query, param := range map[string]string{
-		"limit=0":                    "limit",
-		"limit=-1":                   "limit",
-		"limit=10001":                "limit",
-		"limit=1000000000":           "limit",
-		"limit=99999999999999999999": "limit",
-		"limit=ten":                  "limit",
-		"order=random":               "order",
-		"purpose=dance":              "purpose",
-		"after=" + gone.ID:           "after",
-		"after=file-absent":          "after",
-		"after=%00%F0%9F%99%82":      "after",
-		"sha256=12":                  "sha256",
-		"digest=12":                  "digest",
-		"metadata=%5B1%5D":           "metadata",
-		"metadata=%7B":               "metadata",
-		"metadata=%22x%22":           "metadata",
+		"limit=0":                           "limit",
+		"limit=-1":                          "limit",
+		"limit=10001":                       "limit",
+		"limit=1000000000":                  "limit",
+		"limit=99999999999999999999":        "limit",
+		"limit=ten":                         "limit",
+		"order=random":                      "order",
+		"purpose=dance":                     "purpose",
+		"after=file-absent":                 "after",
+		"after=%00%F0%9F%99%82":             "after",
+		"sha256=12":                         "sha256",
+		"digest=12":                         "digest",
+		"sha256=" + strings.Repeat("0", 64): "sha256",
+		"digest=sha256:" + strings.Repeat("0", 64): "digest",
+		"metadata=%5B1%5D":                         "metadata",
+		"metadata=%7B":                             "metadata",
+		"metadata=%22x%22":                         "metadata",
 	} {
 		code := problem.InvalidRequest
 		if param == "sha256" || param == "digest" {

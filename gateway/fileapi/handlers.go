@@ -21,6 +21,8 @@ import (
 // Files keeps files.
 type Files interface {
 	File(ctx context.Context, id string) (cas.File, error)
+	// FilePosition returns the place of a file in listings, also if it was deleted lately.
+	FilePosition(ctx context.Context, id string) (cas.FileCursor, error)
 	ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, error)
 	Create(ctx context.Context, u cas.Upload, describe func() cas.NewFile) (file cas.File, stored bool, err error)
 }

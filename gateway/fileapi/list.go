@@ -84,14 +84,14 @@ func (h *Handlers) fileQuery(c echo.Context) (cas.FileQuery, error) {
 		}
 	}
 	if after := c.QueryParam("after"); after != "" {
-		last, err := h.Files.File(c.Request().Context(), after)
+		var err error
+		q.After, err = h.Files.FilePosition(c.Request().Context(), after)
 		if errors.Is(err, cas.ErrFileNotFound) {
-			return q, problem.WithParam("after", problem.BadRequest(fmt.Sprintf("after: the file %.100q was deleted, has expired, or never was; begin again without it, or after another", after)))
+			return q, problem.WithParam("after", problem.BadRequest(fmt.Sprintf("after: there never was a file %.100q, or it was deleted more than a day ago; begin again without it, or after another", after)))
 		}
 		if err != nil {
 			return q, err
 		}
-		q.After = last.Cursor()
 	}
 	return q, nil
 }

@@ -92,6 +92,11 @@ func (f *FaultyFiles) ReleaseFile(ctx context.Context, id string) (file cas.File
 	return file, condemned && err == nil, err
 }
 
+// FilePosition implements cas.FileIndex.
+func (f *FaultyFiles) FilePosition(ctx context.Context, id string) (cas.FileCursor, error) {
+	return passFiles(f, OpFile, cas.Digest{}, func() (cas.FileCursor, error) { return f.inner.FilePosition(ctx, id) })
+}
+
 // TouchFiles implements cas.FileIndex.
 func (f *FaultyFiles) TouchFiles(ctx context.Context, read map[string]time.Time) error {
 	_, err := passFiles(f, OpTouchFiles, cas.Digest{}, func() (struct{}, error) { return struct{}{}, f.inner.TouchFiles(ctx, read) })

@@ -179,16 +179,17 @@ func inUse(t testing.TB, x Index, d cas.Digest) {
 // import, neither of which is there.
 func fileCalls(x Index, f, toImport cas.File) map[string]func(ctx context.Context) error {
 	return map[string]func(ctx context.Context) error{
-		"CreateFile":  func(ctx context.Context) error { _, err := x.CreateFile(ctx, cas.NewFile{File: f}); return err },
-		"File":        func(ctx context.Context) error { _, err := x.File(ctx, f.ID); return err },
-		"ListFiles":   func(ctx context.Context) error { _, err := x.ListFiles(ctx, cas.FileQuery{Limit: 1}); return err },
-		"DeleteFile":  func(ctx context.Context) error { _, err := x.DeleteFile(ctx, f.ID); return err },
-		"ReleaseFile": func(ctx context.Context) error { _, _, err := x.ReleaseFile(ctx, f.ID); return err },
-		"TouchFiles":  func(ctx context.Context) error { return x.TouchFiles(ctx, map[string]time.Time{f.ID: time.Now()}) },
-		"ExpireFiles": func(ctx context.Context) error { _, err := x.ExpireFiles(ctx, 1); return err },
-		"ImportFiles": func(ctx context.Context) error { _, err := x.ImportFiles(ctx, []cas.File{toImport}); return err },
-		"ResolveFile": func(ctx context.Context) error { _, err := x.ResolveFile(ctx, f.ID, blob(f.Digest, 0)); return err },
-		"FailFile":    func(ctx context.Context) error { return x.FailFile(ctx, f.ID, "no") },
+		"CreateFile":   func(ctx context.Context) error { _, err := x.CreateFile(ctx, cas.NewFile{File: f}); return err },
+		"File":         func(ctx context.Context) error { _, err := x.File(ctx, f.ID); return err },
+		"ListFiles":    func(ctx context.Context) error { _, err := x.ListFiles(ctx, cas.FileQuery{Limit: 1}); return err },
+		"DeleteFile":   func(ctx context.Context) error { _, err := x.DeleteFile(ctx, f.ID); return err },
+		"ReleaseFile":  func(ctx context.Context) error { _, _, err := x.ReleaseFile(ctx, f.ID); return err },
+		"FilePosition": func(ctx context.Context) error { _, err := x.FilePosition(ctx, f.ID); return err },
+		"TouchFiles":   func(ctx context.Context) error { return x.TouchFiles(ctx, map[string]time.Time{f.ID: time.Now()}) },
+		"ExpireFiles":  func(ctx context.Context) error { _, err := x.ExpireFiles(ctx, 1); return err },
+		"ImportFiles":  func(ctx context.Context) error { _, err := x.ImportFiles(ctx, []cas.File{toImport}); return err },
+		"ResolveFile":  func(ctx context.Context) error { _, err := x.ResolveFile(ctx, f.ID, blob(f.Digest, 0)); return err },
+		"FailFile":     func(ctx context.Context) error { return x.FailFile(ctx, f.ID, "no") },
 	}
 }
 

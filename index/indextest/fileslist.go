@@ -72,6 +72,7 @@ var listFilesTests = []test{
 		sameFile(t, "the listing, newest first", listFiles(t, x, cas.FileQuery{Limit: 100, Descending: true}), want)
 	}},
 	{"pages without loss or repeat while others come and go", pageFiles},
+	{"knows the place of a file that is gone", placeOfGoneFile},
 	{"goes on behind a file that was deleted meanwhile", func(t *testing.T, x Index) {
 		d := live(t, x, 0)
 		var files []cas.File

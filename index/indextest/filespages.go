@@ -1,12 +1,50 @@
 package indextest
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
 
 	"casgate/cas"
 )
+
+// placeOfGoneFile looks for places of files: present, deleted, released, expired, removed
+// after they have expired, and never there.
+func placeOfGoneFile(t *testing.T, x Index) {
+	d := live(t, x, 0)
+	present, deleted, released := createFile(t, x, fileOf(t, 1, d)), createFile(t, x, fileOf(t, 2, d)), createFile(t, x, fileOf(t, 3, d))
+	pending := plain(t, 4)
+	importFiles(t, x, pending)
+	expired(t, x, fileOf(t, 5, d))
+	for range 2 { // before and after they are removed
+		for _, f := range []cas.File{present, deleted, released, pending} {
+			at, err := x.FilePosition(t.Context(), f.ID)
+			if err != nil || at.ID != f.ID || !at.CreatedAt.Equal(f.CreatedAt) {
+				t.Errorf("%s: %+v, %v; want %v", f.ID, at, err, f.CreatedAt)
+			}
+		}
+		if at, err := x.FilePosition(t.Context(), fileID(t, 5)); err != nil || at.CreatedAt.IsZero() {
+			t.Errorf("an expired file: %+v, %v", at, err)
+		}
+		for _, f := range []cas.File{deleted, pending} {
+			if _, err := x.DeleteFile(t.Context(), f.ID); err != nil && !errors.Is(err, cas.ErrFileNotFound) {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := x.ReleaseFile(t.Context(), released.ID); err != nil && !errors.Is(err, cas.ErrFileNotFound) {
+			t.Fatal(err)
+		}
+		if _, err := x.ExpireFiles(t.Context(), 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{fileID(t, 6), "", "file-\x00", "\xff"} {
+		if at, err := x.FilePosition(t.Context(), id); !errors.Is(err, cas.ErrFileNotFound) {
+			t.Errorf("%q: %+v, %v", id, at, err)
+		}
+	}
+}
 
 // pageFiles goes through 5,000 files, three of each time, with limits small and large,
 // while others come and go among them. One by one, for the time it takes, it goes

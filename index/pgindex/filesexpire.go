@@ -47,6 +47,9 @@ var freeFiles = `counts as materialized (
     delete from files f using due
     where f.id = due.id and (due.digest is null or due.digest in (select digest from counts))
     returning ` + fileTable.NamesOf("f") + `
+), remembered as (
+    insert into deleted_files (id, created_at) select id, created_at from gone
+    on conflict (id) do update set created_at = excluded.created_at, deleted_at = excluded.deleted_at
 )
 `
 
@@ -80,7 +83,34 @@ func (x *Index) ExpireFiles(ctx context.Context, limit int) ([]cas.ExpiredFile, 
 	if err != nil {
 		return nil, fault(ctx, fmt.Sprintf("expire up to %d files", limit), err)
 	}
+	if _, err := x.pool.Exec(call, sqlForgetFiles); err != nil {
+		return gone, fault(ctx, "forget the places of deleted files", err)
+	}
 	return gone, nil
+}
+
+// sqlForgetFiles forgets where files stood that were deleted more than a day ago.
+const sqlForgetFiles = `delete from deleted_files where deleted_at < now() - interval '1 day'`
+
+// sqlFilePosition is the place of a file, which may be deleted.
+const sqlFilePosition = `
+select created_at from files where id = $1
+union all
+select created_at from deleted_files where id = $1
+limit 1`
+
+// FilePosition implements cas.FileIndex.
+func (x *Index) FilePosition(ctx context.Context, id string) (cas.FileCursor, error) {
+	if !cas.IsFileID(id) {
+		return cas.FileCursor{}, noFile("find the place of", id)
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	at := cas.FileCursor{ID: id}
+	if err := x.pool.QueryRow(call, sqlFilePosition, id).Scan(&at.CreatedAt); err != nil {
+		return cas.FileCursor{}, fileFault(ctx, "find the place of", id, err)
+	}
+	return at, nil
 }
 
 // All gateways write batches to the same rows. Locking the rows in one order prevents

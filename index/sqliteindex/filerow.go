@@ -98,11 +98,38 @@ var (
 // sql.ErrNoRows if there is no such file.
 func removeFile(ctx context.Context, tx *sql.Tx, id string) (cas.File, error) {
 	f, err := fileTable.Scan(tx.QueryRowContext(ctx, sqlRemoveFile, id))
-	if err != nil || f.IsPending() {
+	if err != nil {
+		return f, err
+	}
+	if _, err := tx.ExecContext(ctx, sqlRememberFile, id, f.CreatedAt.UnixMicro(), now()); err != nil || f.IsPending() {
 		return f, err
 	}
 	_, err = tx.ExecContext(ctx, sqlCountFile, f.Digest[:], -1)
 	return f, err
+}
+
+// sqlRememberFile remembers where a deleted file stood in listings.
+const sqlRememberFile = `insert or replace into deleted_files (id, created_at, deleted_at) values (?, ?, ?)`
+
+// sqlForgetFiles forgets where files stood that were deleted before a time.
+const sqlForgetFiles = `delete from deleted_files where deleted_at < ?`
+
+// sqlFilePosition is the place of a file, which may be deleted.
+const sqlFilePosition = `
+select created_at from files where id = ?1
+union all
+select created_at from deleted_files where id = ?1
+limit 1`
+
+// FilePosition implements cas.FileIndex.
+func (x *Index) FilePosition(ctx context.Context, id string) (cas.FileCursor, error) {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	var at int64
+	if err := x.reader.QueryRowContext(call, sqlFilePosition, id).Scan(&at); err != nil {
+		return cas.FileCursor{}, fileFault(ctx, "find the place of", id, err)
+	}
+	return cas.FileCursor{CreatedAt: time.UnixMicro(at).UTC(), ID: id}, nil
 }
 
 // replace is insert, but removes an expired file that has the id.

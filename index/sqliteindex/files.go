@@ -148,6 +148,9 @@ func (x *Index) ExpireFiles(ctx context.Context, limit int) (gone []cas.ExpiredF
 	}
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		at := now()
+		if _, err := tx.ExecContext(ctx, sqlForgetFiles, at-(24*time.Hour).Microseconds()); err != nil {
+			return err
+		}
 		due, err := rowsOf(ctx, tx, scanText, sqlDueFiles, at, limit)
 		if err != nil {
 			return err
