@@ -22,6 +22,7 @@ import (
 	"casgate/cas/reindexer"
 	"casgate/cas/scrubber"
 	"casgate/index"
+	"casgate/index/export"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
 	"casgate/providers/ledger"
@@ -40,7 +41,7 @@ func TestCachedIsAnIndex(t *testing.T) {
 		inner := openSQLite(t)
 		return eager{
 			blobs: newCached(t, inner, index.CacheOptions{}), cachedCopies: newCachedLedger(t, inner, index.LedgerOptions{}),
-			collections: inner, checks: inner, recoveries: inner, RetentionIndex: inner, OrphanIndex: inner, TextIndex: inner, TokenStore: inner, KeyStore: inner, FileIndex: inner, Store: inner,
+			collections: inner, checks: inner, recoveries: inner, Source: inner, Target: inner, RetentionIndex: inner, OrphanIndex: inner, TextIndex: inner, TokenStore: inner, KeyStore: inner, FileIndex: inner, Store: inner,
 		}
 	})
 }
@@ -60,6 +61,8 @@ type eager struct {
 	collections
 	checks
 	recoveries
+	export.Source
+	export.Target
 	collector.RetentionIndex
 	collector.OrphanIndex
 	cas.TextIndex
