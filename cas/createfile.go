@@ -69,3 +69,37 @@ func (f *Files) Create(ctx context.Context, u Upload, describe func() NewFile) (
 	}
 	return file, stored, err
 }
+
+// CreateFromBlob creates a file that refers to a blob that is there, without its bytes.
+// It sets what Create sets, and describes the file as Create would, had the bytes been
+// sent. Errors: ErrBlobNotFound if the blob's bytes are missing or damaged, so that they
+// must be sent; those of FileIndex.CreateFile, ErrIndexUnavailable, ErrStoreUnavailable.
+// With ErrDuplicateFile, the result is the other file.
+func (f *Files) CreateFromBlob(ctx context.Context, d Digest, n NewFile) (File, error) {
+	blob, err := f.store.touch(ctx, d, -1)
+	if err != nil {
+		return File{}, err
+	}
+	if blob.State != StateLive {
+		return File{}, fmt.Errorf("%w: %s", ErrBlobNotFound, d)
+	}
+	if n.MediaType == "" {
+		if n.MediaType, err = f.store.storedType(ctx, blob, n.Name); err != nil {
+			return File{}, err
+		}
+	}
+	n.ID, n.Digest, n.Size = NewFileID(), blob.Digest, blob.Size
+	return f.CreateFile(ctx, n)
+}
+
+// storedType returns the media type that the bytes of a blob have under a name.
+func (s *Store) storedType(ctx context.Context, blob Blob, name string) (string, error) {
+	seen, err := s.sniffStored(ctx, blob)
+	switch {
+	case errors.Is(err, ErrObjectMissing), errors.Is(err, ErrObjectCorrupt):
+		return "", fmt.Errorf("%w: %s", ErrBlobNotFound, blob.Digest) // the bytes are needed
+	case err != nil:
+		return "", err
+	}
+	return cmp.Or(seen.mediaType("", name), blob.MediaType), nil
+}

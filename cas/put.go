@@ -152,15 +152,24 @@ func (s *Store) correctUnsent(ctx context.Context, row Blob, u Upload) Blob {
 	if row.State != StateLive || row.Size == 0 || said == "" || said == baseType(row.MediaType) {
 		return row
 	}
-	head, err := s.head(ctx, row)
+	seen, err := s.sniffStored(ctx, row)
 	if err != nil {
 		s.log.Warn().Err(err).Stringer("digest", row.Digest).Msg("could not read the beginning of a blob, to correct its media type")
 		return row
 	}
+	return s.correctType(ctx, row, u, seen)
+}
+
+// sniffStored sniffs a stored blob by its first bytes.
+func (s *Store) sniffStored(ctx context.Context, row Blob) (sniffed, error) {
+	head, err := s.head(ctx, row)
+	if err != nil {
+		return sniffed{}, err
+	}
 	_, parameters, err := mime.ParseMediaType(row.MediaType)
 	// A row has charset=utf-8 only if the whole blob is UTF-8.
 	isUTF8 := err == nil && strings.EqualFold(parameters["charset"], "utf-8") || int64(len(head)) == row.Size && utf8.Valid(head)
-	return s.correctType(ctx, row, u, sniffed{format: mimetype.Detect(head), utf8: isUTF8})
+	return sniffed{format: mimetype.Detect(head), utf8: isUTF8}, nil
 }
 
 // head returns the first bytes of a blob, which decide its media type.

@@ -83,10 +83,13 @@ func (s *server) visits(thing secretThing) map[string][]visit {
 	}
 	unique := form(thing.content, field("allow_duplicates", "false"))
 	unique.own = false
+	byDigest := func(more string) visit {
+		return visit{body: `{"digest":"` + thing.digest.String() + `","filename":"mine.txt","purpose":"user_data"` + more + `}`, headers: []string{"Content-Type", "application/json"}}
+	}
 	one := []visit{{}}
 	return map[string][]visit{
 		"uploadBlob": {{body: thing.content, own: true}, {body: thing.content, query: "?providers=kimi", own: true}}, "putBlob": put,
-		"createFile": {form(thing.content), unique, form(thing.content, field("providers", "kimi"))},
+		"createFile": {form(thing.content), unique, form(thing.content, field("providers", "kimi")), byDigest(""), byDigest(`,"allow_duplicates":false`)},
 		"listBlobs":  one, "findMissing": {{body: digests}}, "getBlob": one, "headBlob": one,
 		"deleteBlob": {{headers: []string{"If-Match", `"x"`}}, {}, {query: "?force=true"}, {query: "?force=true&everywhere=true"}},
 		"blobMeta":   one, "signUrl": {{body: `{"expires_in":60}`}},

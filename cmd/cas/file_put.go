@@ -49,7 +49,7 @@ func (filePutCmd) Help() string {
 
 With --json it has an object for each: "path", and either the file as the gateway has it or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
 
-The same bytes are kept once, under any number of names. A file that fails doesn't stop the others; if some failed, the exit code is 7. An interrupted upload leaves nothing behind.`
+The same bytes are kept once, under any number of names. Bytes that the gateway has are not sent again. A file that fails doesn't stop the others; if some failed, the exit code is 7. An interrupted upload leaves nothing behind.`
 }
 
 // filePut is one file to store, and its result.
@@ -58,6 +58,7 @@ type filePut struct {
 	// Once made is closed the file is set, or the item's err.
 	made chan struct{}
 	file api.File
+	sent bool // the bytes were sent; otherwise the gateway had them
 }
 
 // Run stores the files.
@@ -115,7 +116,7 @@ func (c *filePutCmd) store(ctx context.Context, gateway *client.Client, shown *t
 			}
 			err := context.Cause(ctx)
 			if ctx.Err() == nil {
-				put.file, err = c.send(ctx, gateway, shown, put)
+				err = c.send(ctx, gateway, shown, put)
 			}
 			put.Err, put.Stopped = transfer.WithoutPath(err), report.StopsAll(ctx, err)
 			if put.Stopped {
@@ -127,27 +128,43 @@ func (c *filePutCmd) store(ctx context.Context, gateway *client.Client, shown *t
 	return group.Wait()
 }
 
-func (c *filePutCmd) send(ctx context.Context, gateway *client.Client, shown *terminal.Progress, put *filePut) (api.File, error) {
+// send stores one file. The gateway is sent no bytes that it has, unless they can be read
+// only once.
+func (c *filePutCmd) send(ctx context.Context, gateway *client.Client, shown *terminal.Progress, put *filePut) error {
 	describe := client.NewFile{
 		Name: c.Name, Purpose: c.Purpose, MediaType: c.MediaType, Context: c.Context, Tags: c.Tags,
-		Metadata: json.RawMessage(c.Metadata), Life: c.Expires, Unique: c.Unique, Providers: c.Providers,
+		Metadata: json.RawMessage(c.Metadata), Life: c.Expires, OnExpiry: c.OnExpiry, Unique: c.Unique, Providers: c.Providers,
 	}
 	if describe.Name == "" {
 		describe.Name = filepath.Base(put.Path)
 	}
-	src, size := io.NopCloser(shown.Streams().In), int64(-1)
+	var err error
+	if put.Streamed {
+		put.file, err = c.stream(ctx, gateway, shown, put, describe)
+		put.sent = true
+		return err
+	}
+	open := &transfer.Uploader{Gateway: gateway, Shown: shown}
+	source, err := client.NewSource(func() (io.ReadCloser, error) { return open.Open(ctx, put.Path, "reading") })
+	if err != nil {
+		return err
+	}
+	source.Open = func() (io.ReadCloser, error) { return open.Open(ctx, put.Path, "sending") }
+	put.file, put.sent, err = gateway.PutFile(ctx, source, describe)
+	return err
+}
+
+// stream stores what can be read only once: standard input, or a pipe.
+func (c *filePutCmd) stream(ctx context.Context, gateway *client.Client, shown *terminal.Progress, put *filePut, describe client.NewFile) (api.File, error) {
+	src := io.NopCloser(shown.Streams().In)
 	if put.Path != argument.StdinPath {
 		file, err := os.Open(put.Path)
 		if err != nil {
 			return api.File{}, err
 		}
-		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
-			size = info.Size()
-			describe.Size = size
-		}
 		src = file
 	}
-	src = shown.Reader(src, terminal.Transfer{Verb: "sending", Name: put.Path, Size: size})
+	src = shown.Reader(src, terminal.Transfer{Verb: "sending", Name: put.Path, Size: -1})
 	defer src.Close()
 	return gateway.CreateFile(ctx, src, describe)
 }
@@ -168,7 +185,11 @@ func (c *filePutCmd) print(ctx context.Context, puts []*filePut, shown *terminal
 			return err
 		}
 		if put.Err == nil {
-			shown.Note("%-13s  %9s  %s", "stored", terminal.Size(put.file.Bytes), terminal.Printable(put.Path))
+			result := "stored"
+			if !put.sent {
+				result = "already there"
+			}
+			shown.Note("%-13s  %9s  %s", result, terminal.Size(put.file.Bytes), terminal.Printable(put.Path))
 		}
 	}
 	return out.files.Err(ctx)

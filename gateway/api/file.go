@@ -41,6 +41,31 @@ type File struct {
 	Asked []AskedCopy `json:"copies,omitempty"`
 }
 
+// FileFromBlob is the request of POST /v1/files in JSON: it makes a file of a blob that
+// is there. The fields are those of the form.
+type FileFromBlob struct {
+	Digest          *cas.Digest     `json:"digest"`
+	Filename        string          `json:"filename"`
+	Purpose         string          `json:"purpose"`
+	MediaType       string          `json:"media_type,omitempty"`
+	Context         string          `json:"context,omitempty"`
+	Tags            []string        `json:"tags,omitempty"`
+	Metadata        json.RawMessage `json:"metadata,omitempty"` // an object
+	ExpiresAfter    *ExpiresAfter   `json:"expires_after,omitempty"`
+	OnExpiry        string          `json:"on_expiry,omitempty"`
+	Providers       []string        `json:"providers,omitempty"`
+	AllowDuplicates *bool           `json:"allow_duplicates,omitempty"` // absent: true
+}
+
+// ExpiresAfter says when a file expires.
+type ExpiresAfter struct {
+	Anchor  string `json:"anchor"` // AnchorCreatedAt
+	Seconds int64  `json:"seconds"`
+}
+
+// AnchorCreatedAt is the only anchor of ExpiresAfter.
+const AnchorCreatedAt = "created_at"
+
 // The values of Object and Status.
 const (
 	ObjectFile    = "file"

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,6 +54,8 @@ type NewFile struct {
 	// Unique refuses bytes that another file has. The error is then an *Error with that
 	// file, and matches cas.ErrDuplicateFile.
 	Unique bool
+
+	digest *cas.Digest // that the gateway checks the bytes against; nil: none
 }
 
 // fields writes all fields of the form, and the header of the part with the bytes.
@@ -79,10 +82,14 @@ func (n NewFile) fields(w *multipart.Writer) error {
 			return err
 		}
 	}
-	_, err := w.CreatePart(textproto.MIMEHeader{
+	part := textproto.MIMEHeader{
 		"Content-Disposition": {multipart.FileContentDisposition("file", n.Name)},
 		"Content-Type":        {cas.DefaultMediaType},
-	})
+	}
+	if n.digest != nil {
+		part.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(n.digest[:])+":")
+	}
+	_, err := w.CreatePart(part)
 	return err
 }
 
@@ -133,6 +140,56 @@ func (c *Client) CreateFile(ctx context.Context, r io.Reader, n NewFile) (api.Fi
 		return api.File{}, err
 	}
 	return file, stream.checkSent(file.Digest())
+}
+
+// CreateFileFromBlob creates a file of a blob that the gateway has, and sends no bytes;
+// n.Size has no meaning. The error matches cas.ErrBlobNotFound if the gateway needs the
+// bytes, or if the token lacks the scope read: to such a token, a digest alone tells
+// nothing.
+func (c *Client) CreateFileFromBlob(ctx context.Context, d cas.Digest, n NewFile) (api.File, error) {
+	body := api.FileFromBlob{
+		Digest: &d, Filename: n.Name, Purpose: n.Purpose, MediaType: n.MediaType, Context: n.Context, Tags: n.Tags,
+		Metadata: n.Metadata, OnExpiry: n.OnExpiry, Providers: n.Providers,
+	}
+	if n.Life != 0 {
+		body.ExpiresAfter = &api.ExpiresAfter{Anchor: api.AnchorCreatedAt, Seconds: int64(n.Life / time.Second)}
+	}
+	if n.Unique {
+		body.AllowDuplicates = new(false)
+	}
+	r := &request{method: http.MethodPost, path: filesPath, mayRetry: unapplied}
+	if err := r.jsonBody(body); err != nil {
+		return api.File{}, fmt.Errorf("describe the file: %w", err)
+	}
+	var file api.File
+	if err := c.doJSON(ctx, r, &file); err != nil {
+		return api.File{}, err
+	}
+	if file.Digest() != d {
+		return api.File{}, fmt.Errorf("the gateway says that it made a file of %s, and was asked for one of %s", file.Digest(), d)
+	}
+	return file, nil
+}
+
+// PutFile stores the content as a file. It asks first, and sends the bytes only if the
+// gateway needs them. If the content no longer has the digest of the source, the error
+// wraps cas.ErrDigestMismatch.
+func (c *Client) PutFile(ctx context.Context, s Source, n NewFile) (file api.File, sent bool, err error) {
+	file, err = c.CreateFileFromBlob(ctx, s.Digest, n)
+	if !errors.Is(err, cas.ErrBlobNotFound) {
+		return file, false, err
+	}
+	content, err := s.Open()
+	if err != nil {
+		return api.File{}, false, err
+	}
+	defer content.Close()
+	n.Size, n.digest = s.Size, &s.Digest
+	file, err = c.CreateFile(ctx, content, n)
+	if errors.Is(err, cas.ErrDigestMismatch) {
+		err = fmt.Errorf("the content changed while it was read, and was not stored; try again: %w", err)
+	}
+	return file, true, err
 }
 
 // sizedReader fails if src doesn't have exactly so many bytes.

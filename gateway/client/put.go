@@ -204,7 +204,7 @@ func (s *stream) open() (io.ReadCloser, error) {
 
 // abandon takes the stream away from the current attempt, and reports whether nothing
 // was read yet.
-func (s *stream) abandon() bool {
+func (s *stream) abandon(error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = nil

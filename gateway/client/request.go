@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -27,7 +28,7 @@ type request struct {
 	open   func() (io.ReadCloser, error)
 	length int64
 	// mayRetry decides about another attempt after a temporary error; nil means no.
-	mayRetry func() bool
+	mayRetry func(error) bool
 	// anonymous leaves out the token.
 	anonymous bool
 	// patient waits for the answer without a time limit, as after an upload.
@@ -42,7 +43,16 @@ func setText(q url.Values, name, value string) {
 	}
 }
 
-func always() bool { return true }
+func always(error) bool { return true }
+
+// unapplied reports whether an error proves that the request had no effect: it was not
+// sent, or was refused at the door.
+func unapplied(err error) bool {
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
+		return true
+	}
+	return errors.Is(err, problem.Overloaded) || errors.Is(err, problem.TooManyRequests)
+}
 
 // The first retry comes after firstWait, and each next one after twice that time, up to
 // longestWait. If the gateway asks for a wait above longestRetryAfter, the caller gets
@@ -61,7 +71,7 @@ func (c *Client) do(ctx context.Context, r *request) (*http.Response, error) {
 			return res, nil
 		}
 		wait, again := retryWait(err, attempt)
-		if !again || attempt >= c.retries || ctx.Err() != nil || r.mayRetry == nil || !r.mayRetry() {
+		if !again || attempt >= c.retries || ctx.Err() != nil || r.mayRetry == nil || !r.mayRetry(err) {
 			return nil, err
 		}
 		timer := time.NewTimer(wait)

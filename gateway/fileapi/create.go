@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"casgate/cas"
+	"casgate/gateway/api"
 	"casgate/gateway/blobtarget"
 	"casgate/gateway/problem"
 	"casgate/gateway/request"
@@ -16,10 +17,17 @@ import (
 
 // Create answers POST /v1/files.
 func (h *Handlers) Create(c echo.Context) error {
-	boundary, isForm := request.IsForm(c.Request())
-	if !isForm {
-		return problem.BadRequest("send multipart/form-data with a part file, which has a filename, and a field purpose")
+	if boundary, isForm := request.IsForm(c.Request()); isForm {
+		return h.createFromForm(c, boundary)
 	}
+	if request.IsJSON(c.Request()) {
+		return h.createFromBlob(c)
+	}
+	return problem.BadRequest("send multipart/form-data with a part file, which has a filename, and a field purpose; or application/json with the digest of a blob that is here")
+}
+
+// createFromForm stores the file in the form.
+func (h *Handlers) createFromForm(c echo.Context, boundary string) error {
 	fields, err := h.newFields(c)
 	if err != nil {
 		return err
@@ -38,17 +46,29 @@ func (h *Handlers) Create(c echo.Context) error {
 	upload.Name = fields.file.Name
 	defer request.StopBody(c)
 	file, _, err := h.Files.Create(c.Request().Context(), upload, func() cas.NewFile { return fields.newFile(upload.MediaType) })
+	answer, err := h.created(c, file, fields.copiesAt, err)
+	if err != nil {
+		return err
+	}
+	return respond.OwnJSON(c, http.StatusOK, answer)
+}
+
+// created records the result of an attempt to create a file, and begins the copies that
+// the request asks for.
+func (h *Handlers) created(c echo.Context, file cas.File, copiesAt []string, err error) (api.File, error) {
 	record := &request.StateOf(c).Record
-	record.Digest = file.Digest
+	if file.ID != "" {
+		record.Digest = file.Digest
+	}
 	switch {
 	case errors.Is(err, cas.ErrDuplicateFile):
-		return &respond.DuplicateFileError{File: file}
+		return api.File{}, &respond.DuplicateFileError{File: file}
 	case err != nil:
-		return err
+		return api.File{}, err
 	}
 	record.FileID = file.ID
 	answer := view.File(file, h.URLs)
-	answer.Asked = h.UploadCopies.Begin(c, blobtarget.OfFile(file, file.Digest), fields.copiesAt)
+	answer.Asked = h.UploadCopies.Begin(c, blobtarget.OfFile(file, file.Digest), copiesAt)
 	c.Response().Header().Set(echo.HeaderLocation, h.URLs.File(file.ID))
-	return respond.OwnJSON(c, http.StatusOK, answer)
+	return answer, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/gateway/api"
 	"casgate/gateway/problem"
 	"casgate/gateway/request"
 )
@@ -194,7 +195,7 @@ func (f *fields) setDuplicates(text string) error {
 }
 
 func (f *fields) setAnchor(text string) error {
-	if text != "created_at" {
+	if text != api.AnchorCreatedAt {
 		return problem.BadRequest(fmt.Sprintf("expires_after[anchor]: %.100q is not created_at, the only anchor there is", text))
 	}
 	f.anchor = text

@@ -25,6 +25,7 @@ type Files interface {
 	FilePosition(ctx context.Context, id string) (cas.FileCursor, error)
 	ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, error)
 	Create(ctx context.Context, u cas.Upload, describe func() cas.NewFile) (file cas.File, stored bool, err error)
+	CreateFromBlob(ctx context.Context, d cas.Digest, n cas.NewFile) (cas.File, error)
 }
 
 // UploadCopies begins the copies that uploads ask for.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"os"
 	"time"
@@ -18,6 +19,12 @@ import (
 
 // maxJSON bounds a JSON body; a full find-missing has about 80 KB.
 const maxJSON = 256 << 10
+
+// IsJSON reports whether the body of a request is declared to be JSON.
+func IsJSON(r *http.Request) bool {
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
+	return err == nil && mediaType == echo.MIMEApplicationJSON
+}
 
 // JSON reads a body of one JSON object and nothing else.
 func JSON(c echo.Context, v any) error {
