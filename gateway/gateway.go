@@ -86,11 +86,11 @@ func (g *Gateway) setUpEcho(urls view.URLs) {
 	}
 }
 
-// SignURL returns a URL at which a blob can be read without a token for that long, as
+// SignURL returns a URL at which a blob can be read without a token until then, as
 // POST /v1/blobs/{digest}/url does. It does not check that there is such a blob. A
 // replicator.Replicator uses it for references by URL.
 func (g *Gateway) SignURL(ctx context.Context, r replicator.URLRequest) (string, error) {
-	signed, err := g.auth.SignURL(ctx, r.Digest, access.Shown{Name: r.Name, MediaType: r.MediaType}, r.Life)
+	signed, err := g.auth.SignURL(ctx, r.Digest, access.Shown{Name: r.Name, MediaType: r.MediaType}, r.Expires)
 	return signed.URL, err
 }
 

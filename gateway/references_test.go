@@ -354,3 +354,30 @@ func TestReferenceByURLShowsTheFile(t *testing.T) {
 		}
 	})
 }
+
+// A blob has one URL for half a day, the same from every gateway.
+func TestReferenceURLIsTheSameFromEveryGateway(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		same := func(o *gatewayOptions, _ *cas.Options) { o.PublicURL = "http://127.0.0.1:1" }
+		one, _ := startCopier(t, p, nil, same)
+		two := start(t, p, same)
+		d := one.put([]byte("# the same"))
+		get := func(s *server) api.Reference {
+			a := s.do("GET", s.path(d)+"/references/glm?kind=url", nil)
+			if a.StatusCode != 200 {
+				t.Fatalf("%d %s", a.StatusCode, a.body)
+			}
+			return decode[api.Reference](t, a)
+		}
+		for {
+			first, second := get(one), get(two)
+			if !first.ExpiresAt.Equal(*second.ExpiresAt) {
+				continue // a step ended in between, as it does twice a day
+			}
+			if string(first.Value) != string(second.Value) || time.Until(*first.ExpiresAt) < 24*time.Hour-time.Minute {
+				t.Errorf("%s until %v, and from another gateway %s", first.Value, first.ExpiresAt, second.Value)
+			}
+			return
+		}
+	})
+}

@@ -187,17 +187,6 @@ func (c *serveCmd) newStore(objects cas.ObjectStore, x cas.Index, log zerolog.Lo
 	})
 }
 
-// presigned returns a URL that reads a blob from the bucket itself.
-func presigned(ctx context.Context, store *cas.Store, objects wiring.ObjectStore, r replicator.URLRequest) (string, error) {
-	b, err := store.Blob(ctx, r.Digest)
-	if err != nil {
-		return "", err
-	}
-	b.Name, b.MediaType = cmp.Or(r.Name, b.Name), cmp.Or(r.MediaType, b.MediaType)
-	store.MarkUsed(r.Digest)
-	return objects.S3.PresignGet(ctx, b, r.Life)
-}
-
 func registerCacheMetrics(registry *prometheus.Registry, cached *index.Cached) {
 	registry.MustRegister(
 		prometheus.NewCounterFunc(prometheus.CounterOpts{

@@ -42,6 +42,7 @@ type server struct {
 	publicURL string
 	ledger    *index.CachedLedger
 	copies    *wiring.Copies
+	presigner *wiring.Presigner // nil: the gateway's own URLs are for providers
 	files     *cas.Files
 	collector *collector.Collector
 	retention *collector.Retention // nil: blobs stay until they are deleted
@@ -194,6 +195,9 @@ func (s *server) openCopies(context.Context) error {
 		return err
 	}
 	s.atClose(s.ledger.Close)
+	if s.ReferenceURLs == "bucket" {
+		s.presigner = &wiring.Presigner{Store: s.store, Objects: s.objects.S3}
+	}
 	s.copies, err = wiring.OpenCopies(s.Providers, replicator.Options{
 		Blobs: s.store, Ledger: s.ledger, Log: s.log,
 		SignURL: s.signURL,
@@ -212,8 +216,8 @@ func (s *server) openCopies(context.Context) error {
 
 // signURL returns a URL that reads a blob without a token, for references.
 func (s *server) signURL(ctx context.Context, r replicator.URLRequest) (string, error) {
-	if s.ReferenceURLs == "bucket" {
-		return presigned(ctx, s.store, s.objects, r)
+	if s.presigner != nil {
+		return s.presigner.URL(ctx, r)
 	}
 	return s.gateway.SignURL(ctx, r)
 }

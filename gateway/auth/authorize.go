@@ -212,14 +212,14 @@ func checkScopes(token access.Token, scopes []access.Scope) error {
 	return nil
 }
 
-// SignURL returns a URL at which a blob can be read for that long without a token. It
-// does not check that there is such a blob.
-func (a *Authorizer) SignURL(ctx context.Context, d cas.Digest, shown access.Shown, life time.Duration) (api.SignedURL, error) {
+// SignURL returns a URL at which a blob can be read without a token until then. It does
+// not check that there is such a blob.
+func (a *Authorizer) SignURL(ctx context.Context, d cas.Digest, shown access.Shown, expires time.Time) (api.SignedURL, error) {
 	key, err := a.keys.signing(ctx)
 	if err != nil {
 		return api.SignedURL{}, err
 	}
-	signature := key.Sign(http.MethodGet, d, shown, time.Now().Add(life))
+	signature := key.Sign(http.MethodGet, d, shown, expires)
 	return api.SignedURL{
 		URL:       a.o.URLs.Blob(d) + "?" + signature.Query().Encode(),
 		ExpiresAt: signature.Expires,

@@ -48,7 +48,7 @@ type UploadCopies interface {
 
 // Signer signs hash URLs.
 type Signer interface {
-	SignURL(ctx context.Context, d cas.Digest, shown access.Shown, life time.Duration) (api.SignedURL, error)
+	SignURL(ctx context.Context, d cas.Digest, shown access.Shown, expires time.Time) (api.SignedURL, error)
 }
 
 // Handlers answers requests about blobs.

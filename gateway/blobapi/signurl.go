@@ -31,7 +31,7 @@ func (h *Handlers) SignURL(c echo.Context) error {
 	if _, err := h.Store.Blob(ctx, d); err != nil {
 		return problem.WithBlob(err, d)
 	}
-	signed, err := h.Signer.SignURL(ctx, d, access.Shown{}, time.Duration(req.ExpiresIn)*time.Second)
+	signed, err := h.Signer.SignURL(ctx, d, access.Shown{}, time.Now().Add(time.Duration(req.ExpiresIn)*time.Second))
 	if err != nil {
 		return err
 	}

@@ -28,14 +28,9 @@ type Reference struct {
 	Warning string
 }
 
-const (
-	// referenceLife is how long a URL for a provider is valid: long enough for a batch
-	// that starts late.
-	referenceLife = 24 * time.Hour
-	// maxReferenceText is the maximum size of the text in a reference, in bytes. A longer
-	// text fits no model.
-	maxReferenceText = 64 << 20
-)
+// maxReferenceText is the maximum size of the text in a reference, in bytes. A longer
+// text fits no model.
+const maxReferenceText = 64 << 20
 
 // Reference makes the copy, the text or the URL that a reference needs, and builds it.
 // An empty kind means the usual one for the blob, or for the request's purpose if it
@@ -69,10 +64,11 @@ func (r *Replicator) Reference(ctx context.Context, q Request, kind string) (Ref
 			return Reference{}, err
 		}
 	case providers.NeedURL:
-		if m.URL, ref.Warning, err = r.urlFor(ctx, j, chosen); err != nil {
+		signed, err := r.urlFor(ctx, j, chosen)
+		if err != nil {
 			return Reference{}, err
 		}
-		ref.ExpiresAt = time.Now().Add(referenceLife).UTC().Truncate(time.Second)
+		m.URL, ref.ExpiresAt, ref.Warning = signed.address, signed.expires, signed.warning
 	}
 	ref.Value, err = j.provider.Reference(chosen, m)
 	return ref, err

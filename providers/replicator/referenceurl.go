@@ -21,16 +21,30 @@ import (
 
 // URLRequest asks for a URL where a provider can read a blob.
 type URLRequest struct {
-	Digest cas.Digest
-	Life   time.Duration
+	Digest  cas.Digest
+	Expires time.Time // in UTC, the end of a referenceStep
 	// Name and MediaType are what the URL shows, if that differs from the blob's own:
 	// those of the file. Empty means the blob's own.
 	Name, MediaType string
 }
 
+const (
+	// referenceLife is how long a URL for a provider is valid at least: long enough for a
+	// batch that starts late.
+	referenceLife = 24 * time.Hour
+	// referenceStep is how long a blob keeps its URL, at all gateways. Providers cache
+	// prompts by the literal text of a request, and a new URL would be a miss.
+	referenceStep = 12 * time.Hour
+)
+
+// urlExpiry returns when a URL that is made at this time expires: at the end of a step.
+func urlExpiry(now time.Time) time.Time {
+	return now.UTC().Add(referenceLife + referenceStep - 1).Truncate(referenceStep)
+}
+
 // urlRequest returns the request for the URL of a job's blob.
 func (j job) urlRequest() URLRequest {
-	u := URLRequest{Digest: j.blob.Digest, Life: referenceLife}
+	u := URLRequest{Digest: j.blob.Digest, Expires: urlExpiry(time.Now())}
 	if j.request.Name != j.blob.Name {
 		u.Name = j.request.Name
 	}
@@ -40,40 +54,50 @@ func (j job) urlRequest() URLRequest {
 	return u
 }
 
-// urlFor returns the URL where a provider can read the blob, and a warning if the
-// provider may not reach it. It returns an *Error if the blob is too large for the kind,
-// or if the provider certainly can't reach the URL.
-func (r *Replicator) urlFor(ctx context.Context, j job, kind providers.ReferenceKind) (address, warning string, err error) {
+// signedURL is a URL where a provider can read a blob.
+type signedURL struct {
+	address string
+	expires time.Time
+	warning string // if the provider may not reach it
+}
+
+// urlFor returns the URL where a provider can read the blob. It returns an *Error if the
+// blob is too large for the kind, or if the provider certainly can't reach the URL.
+func (r *Replicator) urlFor(ctx context.Context, j job, kind providers.ReferenceKind) (signedURL, error) {
 	if r.o.SignURL == nil {
-		return "", "", fmt.Errorf("%w: this gateway gives out no URLs", providers.ErrNoReference)
+		return signedURL{}, fmt.Errorf("%w: this gateway gives out no URLs", providers.ErrNoReference)
 	}
 	if kind.MaxSize > 0 && j.blob.Size > kind.MaxSize {
-		return "", "", refuseReference(j, "file_too_large",
+		return signedURL{}, refuseReference(j, "file_too_large",
 			fmt.Sprintf("%s takes at most %s (%d bytes) as %s, and the blob has %d bytes", j.description.Provider, humanize.IBytes(uint64(kind.MaxSize)), kind.MaxSize, kind.Name, j.blob.Size),
 			"make the file smaller")
 	}
 	if err := r.checkSides(ctx, j, kind); err != nil {
-		return "", "", err
+		return signedURL{}, err
 	}
-	if address, err = r.o.SignURL(ctx, j.urlRequest()); err != nil {
-		return "", "", err
+	request := j.urlRequest()
+	address, err := r.o.SignURL(ctx, request)
+	if err != nil {
+		return signedURL{}, err
 	}
+	signed := signedURL{address: address, expires: request.Expires}
 	host, reach := reachOf(address)
 	if reach == reachAll {
-		return address, "", nil
+		return signed, nil
 	}
 	whose := "this machine's own"
 	if reach == reachPrivate {
 		whose = "in a private network"
 	}
-	warning = fmt.Sprintf("%s can't reach %s, which is %s", j.description.Provider, host, whose)
+	warning := fmt.Sprintf("%s can't reach %s, which is %s", j.description.Provider, host, whose)
 	const remedy = "set CAS_PUBLIC_URL at the gateway to a URL that works from outside (or the bucket's endpoint, if CAS_REFERENCE_URLS is bucket)"
 	// A provider's own host may be a proxy on this machine, which reaches the URL.
 	_, provider := reachOf("https://" + j.description.Host)
 	if reach == reachMachine && provider != reachMachine && !j.description.Simulated {
-		return "", "", refuseReference(j, "url_unreachable", warning, remedy)
+		return signedURL{}, refuseReference(j, "url_unreachable", warning, remedy)
 	}
-	return address, warning + ": " + remedy, nil
+	signed.warning = warning + ": " + remedy
+	return signed, nil
 }
 
 // checkSides returns an *Error if the blob is a picture with too many pixels for the kind.

@@ -1,6 +1,24 @@
 package replicator
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
+
+// A blob keeps its URL for half a day, at every gateway, and each URL lives a day at
+// least.
+func TestURLExpiryIsTheEndOfAStep(t *testing.T) {
+	t.Parallel()
+	day := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
+	for at, want := range map[time.Duration]time.Duration{
+		0: 24 * time.Hour, 1: 36 * time.Hour, time.Hour: 36 * time.Hour, 12 * time.Hour: 36 * time.Hour, 12*time.Hour + 1: 48 * time.Hour,
+	} {
+		now := day.Add(at).In(time.FixedZone("CST", 8*3600))
+		if got := urlExpiry(now); got != day.Add(want) {
+			t.Errorf("at %v: %v, want %v", now.UTC(), got, day.Add(want))
+		}
+	}
+}
 
 func TestURLsThatNoProviderReaches(t *testing.T) {
 	t.Parallel()
