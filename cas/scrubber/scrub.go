@@ -82,6 +82,11 @@ func (s *Scrubber) Resume(ctx context.Context) (Run, error) {
 		return Run{}, ErrNothingToResume
 	}
 	run.ID, run.EndedAt, run.Error, run.Unread = newID(), time.Time{}, "", 0
+	if !run.Quick {
+		// Suspect blobs are checked again, since the scrub may have ended before their repair.
+		run.Blobs -= run.Damaged - run.Repaired
+		run.Damaged = run.Repaired
+	}
 	return s.lead(ctx, run)
 }
 
@@ -155,8 +160,12 @@ func (w *work) keepLease(ctx context.Context, stop context.CancelCauseFunc, coun
 // full reads all objects that are due, those of suspect blobs first.
 func (w *work) full(ctx context.Context) error {
 	run := w.state()
+	now, err := w.s.o.Index.Clock(ctx)
+	if err != nil {
+		return err
+	}
 	for _, due := range []Due{
-		{State: cas.StateSuspect, Before: run.StartedAt, Window: run.Window, Limit: batchSize},
+		{State: cas.StateSuspect, Before: now, Window: run.Window, Limit: batchSize},
 		{State: cas.StateLive, Before: run.Before, Window: run.Window, Limit: batchSize},
 	} {
 		for {
