@@ -25,6 +25,7 @@ import (
 	"casgate/index/export"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
+	"casgate/providers"
 	"casgate/providers/ledger"
 )
 
@@ -96,6 +97,9 @@ func (e eager) FinishChecks(ctx context.Context, claim string, done ...scrubber.
 	defer e.blobs.ForgetAll()
 	return e.checks.FinishChecks(ctx, claim, done...)
 }
+
+// Mark is that of the cache, which the interface of exports also names.
+func (e eager) Mark(ctx context.Context) (providers.Mark, error) { return e.cachedCopies.Mark(ctx) }
 
 // Copy implements ledger.Store.
 func (e eager) Copy(ctx context.Context, k ledger.Key) (ledger.Copy, error) {
