@@ -42,6 +42,7 @@ func setHooks() {
 	if probe, err := time.ParseDuration(os.Getenv(probeVariable)); err == nil {
 		hooks.probeInterval = probe
 	}
+	setBroken(os.Getenv(brokenVariable))
 	if step := os.Getenv(killAtVariable); step != "" {
 		at := func(s string) {
 			if s == step {

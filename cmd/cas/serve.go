@@ -69,11 +69,14 @@ type serveCmd struct {
 
 // hooks are set by tests only: they kill the process at a step of making a copy or of
 // collecting a blob, and shorten the waits until another process takes the work over, and
-// until a gateway notices that it hears of no changes.
+// until a gateway notices that it hears of no changes. Some put a faulty index or object
+// store in place of the right one.
 var hooks struct {
 	onStep              func(replicator.Step)
 	lease, pollInterval time.Duration
 	probeInterval       time.Duration
+	index               func(wiring.Index) wiring.Index
+	objects             func(cas.ObjectStore) cas.ObjectStore
 	onCollectorStep     func(collector.Step, cas.ObjectRef)
 	onScrubStep         func(scrubber.Step, cas.ObjectRef)
 }

@@ -32,7 +32,8 @@ type server struct {
 	log      zerolog.Logger
 	registry *prometheus.Registry
 
-	index     wiring.Index
+	opened    wiring.Index // the driver's own
+	index     wiring.Index // what all parts but the listener use: the same, but in tests
 	records   *journal.Writer
 	objects   wiring.ObjectStore
 	blobs     *index.Cached
@@ -92,10 +93,14 @@ func (s *server) openIndex(ctx context.Context) error {
 	}
 	s.Index.ProbeInterval = hooks.probeInterval
 	var err error
-	if s.index, err = wiring.OpenCurrentIndex(ctx, s.Index, s.Data, s.log); err != nil {
+	if s.opened, err = wiring.OpenCurrentIndex(ctx, s.Index, s.Data, s.log); err != nil {
 		return err
 	}
-	s.atClose(s.index.Close)
+	s.index = s.opened
+	if hooks.index != nil {
+		s.index = hooks.index(s.opened)
+	}
+	s.atClose(s.opened.Close)
 	if err := s.checkPages(ctx); err != nil {
 		return err
 	}
@@ -114,7 +119,7 @@ const pagesTimeout = 10 * time.Second
 func (s *server) checkPages(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pagesTimeout)
 	defer cancel()
-	switch err := wiring.CheckPages(ctx, s.index); {
+	switch err := wiring.CheckPages(ctx, s.opened); {
 	case errors.Is(err, wiring.ErrIndexDamaged):
 		return fmt.Errorf("%w; %s", err, wiring.RestoreIndex)
 	case err != nil:
@@ -128,6 +133,9 @@ func (s *server) openStore(ctx context.Context) error {
 	var err error
 	if s.objects, err = s.openObjects(ctx, s.log); err != nil {
 		return err
+	}
+	if hooks.objects != nil {
+		s.objects.ObjectStore = hooks.objects(s.objects.ObjectStore)
 	}
 	s.atClose(func() { s.objects.Close() })
 	check := wiring.CheckStoreMark
@@ -320,7 +328,7 @@ func (s *server) listenAdmin(context.Context) error {
 func (s *server) run(ctx context.Context) error {
 	services, ctx := errgroup.WithContext(ctx)
 	changes := index.FanOut(s.blobs.Listener(), s.ledger.Listener(), s.copies.Listener())
-	services.Go(func() error { return service.UntilDone(ctx, wiring.Listen(ctx, s.index, changes)) })
+	services.Go(func() error { return service.UntilDone(ctx, wiring.Listen(ctx, s.opened, changes)) })
 	s.copies.Start(ctx, services.Go)
 	services.Go(func() error { return service.UntilDone(ctx, s.files.Run(ctx)) })
 	if s.GCInterval > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"time"
@@ -15,7 +16,7 @@ const (
 	linkCount    = gatewayCount*linksOfGateway + 1
 	clientCount  = 8
 	blobCount    = 14                      // of a round
-	roundLength  = 20 * time.Second        // at most
+	roundLength  = 20 * time.Second        // usually
 	settling     = staleness + time.Second // after a round
 )
 
@@ -28,6 +29,26 @@ type config struct {
 	services services
 	progress io.Writer
 	settings []string // more settings of the gateways
+
+	// untilFound ends the campaign after the first round with a finding, and makes all
+	// rounds and waits short.
+	untilFound bool
+}
+
+// roundLength is how long faults are made in a round.
+func (o config) roundLength() time.Duration {
+	if o.untilFound {
+		return roundLength / 3
+	}
+	return roundLength
+}
+
+// settleLimit bounds the wait for work that goes on in the background.
+func (o config) settleLimit() time.Duration {
+	if o.untilFound {
+		return settleLimit / 4
+	}
+	return settleLimit
 }
 
 // campaign is a running campaign.
@@ -85,8 +106,11 @@ func runCampaign(ctx context.Context, o config) (*report, error) {
 		if left <= 0 {
 			break
 		}
-		if err := c.round(ctx, round, min(left, roundLength)); err != nil {
+		if err := c.round(ctx, round, min(left, o.roundLength())); err != nil {
 			return nil, err
+		}
+		if o.untilFound && c.hasFound() {
+			return c.report(time.Since(begin)), nil
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -98,8 +122,18 @@ func runCampaign(ctx context.Context, o config) (*report, error) {
 	return c.report(time.Since(begin)), nil
 }
 
+// hasFound reports whether there are findings, also in the history so far.
+func (c *campaign) hasFound() bool {
+	for _, f := range checkHistory(c.history) {
+		c.find(f)
+	}
+	return c.findingCount() > 0
+}
+
 // faultTime is how long faults were made in the rounds before this one.
-func (c *campaign) faultTime(round int) time.Duration { return time.Duration(round) * roundLength }
+func (c *campaign) faultTime(round int) time.Duration {
+	return time.Duration(round) * c.config.roundLength()
+}
 
 // setUp starts Postgres and MinIO, and prepares the gateways.
 func (c *campaign) setUp(ctx context.Context) (err error) {
@@ -285,6 +319,9 @@ func (c *campaign) conclusiveRead(ctx context.Context, g *gateway, subject strin
 			return present
 		case a.err == nil && a.status == 404:
 			return absent
+		case a.err == nil && a.status == http.StatusBadGateway:
+			c.find(finding{"whole", fmt.Sprintf("gateway %d answers %v %s", g.number, a, a.body), subject})
+			return ""
 		case ctx.Err() != nil:
 			return ""
 		case time.Now().After(deadline):

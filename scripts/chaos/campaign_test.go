@@ -3,6 +3,7 @@ package main
 import (
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,19 +11,14 @@ import (
 	"casgate/cas/s3store/s3test"
 )
 
-// testTime is how long a test makes faults. A campaign is too slow for the edit loop.
-var testTime = time.Duration(castest.Thorough(20, 0)) * time.Second
-
-// testCampaign runs a short campaign.
-func testCampaign(t *testing.T, settings ...string) *report {
+// testCampaign runs a campaign. It is too slow for the edit loop.
+func testCampaign(t *testing.T, c config) *report {
 	t.Helper()
 	castest.Service(t, s3test.EndpointVariable) // where there is a store, there is its program
-	c := config{
-		seed: rand.Uint64(), time: testTime, settings: settings,
-		services: services{castest.Service(t, "CAS_TEST_POSTGRES_BIN"), castest.Service(t, "CAS_TEST_MINIO_BINARY")},
-	}
-	if testTime == 0 {
-		t.Skip("a campaign takes half a minute; CAS_TEST_THOROUGH=1 runs it")
+	c.services = services{castest.Service(t, "CAS_TEST_POSTGRES_BIN"), castest.Service(t, "CAS_TEST_MINIO_BINARY")}
+	c.seed = rand.Uint64()
+	if castest.Thorough(1, 0) == 0 {
+		t.Skip("a campaign takes a minute; CAS_TEST_THOROUGH=1 runs it")
 	}
 	var err error
 	if c.dir, err = campaignFolder(""); err != nil { // Postgres's user can't enter t.TempDir()
@@ -40,11 +36,34 @@ func testCampaign(t *testing.T, settings ...string) *report {
 }
 
 func TestCampaign(t *testing.T) {
-	r := testCampaign(t)
+	r := testCampaign(t, config{time: 20 * time.Second})
 	if len(r.findings) > 0 {
 		t.Errorf("%v", r)
 	}
 	if r.figures["kill gateway"] == 0 || r.figures["put done"] == 0 || r.figures["read present"] == 0 {
 		t.Errorf("the campaign shows little: %v", r)
+	}
+}
+
+// A step that is done wrong is noticed. See cmd/cas/broken_test.go for the steps.
+func TestCampaignFindsBrokenSteps(t *testing.T) {
+	for step, tt := range map[string]struct {
+		time     time.Duration // at most; what is found at the end only needs no more than a few rounds
+		settings []string
+		promises []string // one of these is found broken
+	}{
+		"upload":            {time.Minute, nil, []string{"history", "whole"}},
+		"rescue":            {time.Minute, nil, []string{"history"}},
+		"collect":           {time.Minute, []string{"CAS_GC_GRACE=0", "CAS_GC_INTERVAL=20ms"}, []string{"history", "whole"}},
+		"ensure":            {20 * time.Second, nil, []string{"no duplicates", "no unknown files"}},
+		"delete everywhere": {20 * time.Second, nil, []string{"deleted everywhere", "deleted"}},
+	} {
+		t.Run(step, func(t *testing.T) {
+			r := testCampaign(t, config{time: tt.time, untilFound: true, settings: append(tt.settings, "CAS_TEST_BROKEN="+step)})
+			if !slices.ContainsFunc(r.findings, func(f finding) bool { return slices.Contains(tt.promises, f.promise) }) {
+				t.Errorf("the campaign did not notice it: %v", r)
+			}
+			t.Logf("%v", r)
+		})
 	}
 }

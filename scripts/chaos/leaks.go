@@ -33,7 +33,7 @@ func (c *campaign) survivor() *gateway { return c.gateways[gatewayCount-1] }
 // end after a while, so it looks until the usage is low enough.
 func (c *campaign) checkLeaks(ctx context.Context, atStart usage) error {
 	var now usage
-	for deadline := time.Now().Add(settleLimit); ; {
+	for deadline := time.Now().Add(c.config.settleLimit()); ; {
 		var err error
 		if now, err = c.usage(ctx); err != nil {
 			return err
