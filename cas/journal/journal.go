@@ -27,9 +27,9 @@ const (
 	KindReconcile  Kind = "reconcile"
 	KindImport     Kind = "import"
 	KindBackfill   Kind = "backfill" // an imported file's bytes were taken in
-	KindScrub      Kind = "scrub"
-	KindExpire     Kind = "expire"  // a file expired
-	KindCollect    Kind = "collect" // the bytes of a deleted blob were removed
+	KindScrub      Kind = "scrub"    // an object was checked, and not simply right
+	KindExpire     Kind = "expire"   // a file expired
+	KindCollect    Kind = "collect"  // the bytes of a deleted blob were removed
 	KindTokenMade  Kind = "token-created"
 	KindTokenEnded Kind = "token-revoked"
 	KindKeyMade    Kind = "signing-key-created"
