@@ -83,14 +83,23 @@ func namesOf(list api.FileList) string {
 	return strings.Join(names, " ")
 }
 
-// wantFileError checks an answer that is an error in the shape of OpenAI's API.
+// wantFileError checks an error answer about files.
 func (a answer) wantFileError(t *testing.T, status int, code problem.Code, param string) api.ErrorBody {
 	t.Helper()
 	if a.Header.Get("Content-Type") != "application/json" {
 		t.Fatalf("want an error %d %s, got %d %s: %.300s", status, code, a.StatusCode, a.Header.Get("Content-Type"), a.body)
 	}
+	if a.StatusCode != status {
+		t.Fatalf("want %d %s, got %d %s", status, code, a.StatusCode, a.body)
+	}
+	return a.wantErrorObject(t, code, param)
+}
+
+// wantErrorObject checks the part of an error answer that SDKs for OpenAI's API read.
+func (a answer) wantErrorObject(t *testing.T, code problem.Code, param string) api.ErrorBody {
+	t.Helper()
 	var raw struct{ Error map[string]json.RawMessage }
-	var e api.FileError
+	var e api.ErrorAnswer
 	if err := json.Unmarshal(a.body, &raw); err != nil {
 		t.Fatalf("%d %s: %v", a.StatusCode, a.body, err)
 	}
@@ -102,8 +111,8 @@ func (a answer) wantFileError(t *testing.T, status int, code problem.Code, param
 	if err := json.Unmarshal(a.body, &e); err != nil {
 		t.Fatalf("%d %s: %v", a.StatusCode, a.body, err)
 	}
-	if a.StatusCode != status || e.Error.Code != code {
-		t.Fatalf("want %d %s, got %d %s", status, code, a.StatusCode, a.body)
+	if e.Error.Code != code || e.Details.Code != code || e.Details.Status != a.StatusCode || e.Details.OperationID != a.Header.Get("X-Request-Id") {
+		t.Fatalf("want %s, got %d %s", code, a.StatusCode, a.body)
 	}
 	got := ""
 	if e.Error.Param != nil {

@@ -108,7 +108,7 @@ func TestWrongInputForFiles(t *testing.T) {
 			"cut off in the file":      {bytes.NewReader(form[:len(form)-80]), mediaType, 400, problem.InvalidRequest},
 			"another boundary":         {bytes.NewReader(form), "multipart/form-data; boundary=xyz", 400, problem.InvalidRequest},
 			"no boundary":              {bytes.NewReader(form), "multipart/form-data", 400, problem.InvalidRequest},
-			"no form":                  {strings.NewReader(`{"purpose":"batch"}`), "application/json", 400, problem.InvalidRequest},
+			"no form":                  {strings.NewReader(`{"purpose":"batch"}`), "text/json", 400, problem.InvalidRequest},
 			"bytes alone":              {bytes.NewReader(form), "", 400, problem.InvalidRequest},
 			"no end to the first line": {strings.NewReader(big), mediaType, 400, problem.InvalidRequest},
 			"too large, declared":      {strings.NewReader(big + big), mediaType, 413, problem.BlobTooLarge},

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"casgate/cas/s3store"
 	"casgate/cas/s3store/s3test"
 	"casgate/gateway"
+	"casgate/gateway/api"
 	"casgate/gateway/problem"
 	"casgate/index"
 	"casgate/index/pgindex"
@@ -537,6 +539,10 @@ func (a answer) wantProblem(t *testing.T, status int, code problem.Code) problem
 	}
 	if p.Type == "" || p.Title == "" || p.Detail == "" || p.OperationID == "" || p.OperationID != a.Header.Get("X-Request-Id") {
 		t.Errorf("the problem lacks something: %s", a.body)
+	}
+	var sdk api.ErrorAnswer
+	if json.Unmarshal(a.body, &sdk) != nil || sdk.Error.Code != code || sdk.Error.Message == "" || sdk.Error.Type == "" || a.Header.Get("X-Should-Retry") != strconv.FormatBool(p.Retryable) {
+		t.Errorf("an SDK can't read the error: X-Should-Retry %q, %s", a.Header.Get("X-Should-Retry"), a.body)
 	}
 	if a.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("an error may be cached: %q", a.Header.Get("Cache-Control"))

@@ -99,6 +99,8 @@ func TestOpenAIsGoClient(t *testing.T) {
 		wantAPIError(t, err, 401, problem.Unauthenticated, "")
 		_, err = c.Files.Delete(ctx, more.ID, option.WithAPIKey(s.newToken(access.ScopeRead)))
 		wantAPIError(t, err, 403, problem.Forbidden, "")
+		_, err = c.FineTuning.Jobs.List(ctx, openai.FineTuningJobListParams{})
+		wantAPIError(t, err, 404, problem.NotFound, "")
 		duplicate := openai.FileNewParams{File: strings.NewReader("no name"), Purpose: openai.FilePurposeEvals}
 		duplicate.SetExtraFields(map[string]any{"allow_duplicates": "false"})
 		var answers atomic.Int64

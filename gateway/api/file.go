@@ -107,13 +107,14 @@ type FileDeleted struct {
 	Deleted bool   `json:"deleted" see:"any"`
 }
 
-// FileError is an error answer of all routes below /v1/files: a problem in the form of
-// OpenAI's API.
-type FileError struct {
+// ErrorAnswer is an error answer of any route: a problem, and beside its members the
+// object that SDKs for OpenAI's API read.
+type ErrorAnswer struct {
+	problem.Details
 	Error ErrorBody `json:"error" see:"any"`
 }
 
-// ErrorBody is the content of a FileError.
+// ErrorBody is an error in the form of OpenAI's API.
 type ErrorBody struct {
 	Message string `json:"message" see:"any"`
 	Type    string `json:"type" see:"any"`

@@ -107,41 +107,37 @@ func answerError(r *request, base string, res *http.Response) error {
 	return e
 }
 
-// read decodes an answer, and reports whether it has the form that a gateway uses: a
-// problem or, below /v1/files, an error of OpenAI's API.
+// read decodes an answer, and reports whether it has the form that a gateway uses.
 func (e *Error) read(res *http.Response) bool {
 	mediaType, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	if err != nil {
+	if err != nil || mediaType != "application/problem+json" && mediaType != "application/json" {
 		return false
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxProblem))
 	if err != nil {
 		return false
 	}
-	switch mediaType {
-	case "application/problem+json":
-		return json.Unmarshal(body, &e.Problem) == nil && e.Problem.Code != ""
-	case "application/json":
-		var answer api.FileError
-		if json.Unmarshal(body, &answer) != nil || answer.Error.Code == "" {
-			return false
-		}
-		e.takeFileError(answer.Error, res.Header)
-		return true
+	var answer api.ErrorAnswer
+	if json.Unmarshal(body, &answer) != nil {
+		return false
 	}
-	return false
+	e.Problem, e.File = answer.Details, answer.Error.File
+	if e.Problem.Code == "" {
+		e.takeErrorBody(answer.Error, res.Header)
+	}
+	if answer.Error.Param != nil {
+		e.Problem.Param = *answer.Error.Param
+	}
+	return e.Problem.Code != ""
 }
 
-// takeFileError converts an error of OpenAI's API to a problem.
-func (e *Error) takeFileError(body api.ErrorBody, h http.Header) {
+// takeErrorBody converts an error of OpenAI's API to a problem. Gateways of earlier
+// versions answer requests about files with nothing else.
+func (e *Error) takeErrorBody(body api.ErrorBody, h http.Header) {
 	e.Problem = problem.Details{
 		Title: body.Type, Detail: body.Message, Code: body.Code,
 		Retryable: h.Get(api.HeaderShouldRetry) == "true", RetryAfter: int(e.retryAfter / time.Second),
 		Provider: body.Provider, ProviderCode: body.ProviderCode, ProviderMessage: body.ProviderMessage,
-	}
-	e.File = body.File
-	if body.Param != nil {
-		e.Problem.Param = *body.Param
 	}
 }
 

@@ -17,8 +17,8 @@ type Details struct {
 	Provider        string `json:"provider,omitempty" see:"any"`
 	ProviderCode    string `json:"provider_code,omitempty" see:"any"`
 	ProviderMessage string `json:"provider_message,omitempty"`
-	// Param names the field or parameter that is wrong. Only answers about files
-	// have room for it, in the shape of OpenAI's API.
+	// Param names the field or parameter that is wrong. Answers have it in their error
+	// object, which has the shape of OpenAI's API.
 	Param string `json:"-"`
 }
 

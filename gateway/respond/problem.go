@@ -24,9 +24,10 @@ const StatusClientGone = 499
 // Errors answers requests that failed.
 type Errors struct{ URLs view.URLs }
 
-// Handle is an echo.HTTPErrorHandler. It answers with a problem, and about files with
-// an error in the shape of OpenAI's API. It does nothing if the answer has begun. If
-// the client hung up it panics with http.ErrAbortHandler.
+// Handle is an echo.HTTPErrorHandler. It answers with a problem, and beside its members
+// with the error object of OpenAI's API, since an SDK for that API may land anywhere, also
+// where there is nothing. It does nothing if the answer has begun. If the client hung up
+// it panics with http.ErrAbortHandler.
 func (e Errors) Handle(err error, c echo.Context) {
 	r := c.Response()
 	if r.Committed {
@@ -51,16 +52,19 @@ func (e Errors) Handle(err error, c echo.Context) {
 	if p.Status == http.StatusUnauthorized {
 		h.Set(echo.HeaderWWWAuthenticate, `Bearer realm="casgate"`)
 	}
-	var shown any = p
+	object, err := visible(c, e.errorObject(err, p))
+	if err != nil {
+		panic(err) // a struct of strings and numbers can be marshalled
+	}
 	h.Set(echo.HeaderContentType, "application/problem+json")
 	if isFilesPath(c.Request().URL.Path) {
-		if shown, err = visible(c, e.fileError(err, p)); err != nil {
-			panic(err) // a struct of strings and numbers can be marshalled
-		}
 		h.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
-		h.Set(api.HeaderShouldRetry, strconv.FormatBool(p.Retryable))
 	}
-	body, err := json.Marshal(shown)
+	h.Set(api.HeaderShouldRetry, strconv.FormatBool(p.Retryable))
+	body, err := json.Marshal(struct {
+		problem.Details
+		Error any `json:"error"`
+	}{p, object})
 	if err != nil {
 		panic(err) // a struct of strings and numbers can be marshalled
 	}
@@ -106,7 +110,7 @@ func IsClientGone(c echo.Context, err error) bool {
 	return c.Request().Context().Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, cas.ErrBodyRead)
 }
 
-// isFilesPath reports whether errors at a path have the shape of OpenAI's API.
+// isFilesPath reports whether errors at a path have the media type of OpenAI's API.
 func isFilesPath(path string) bool {
 	rest, ok := strings.CutPrefix(path, view.FilesPath)
 	return ok && (rest == "" || rest[0] == '/')
@@ -123,9 +127,9 @@ func (e *DuplicateFileError) Error() string {
 // Unwrap returns cas.ErrDuplicateFile.
 func (e *DuplicateFileError) Unwrap() error { return cas.ErrDuplicateFile }
 
-// fileError gives a problem the shape of OpenAI's API. That API tells a missing file,
+// errorObject gives a problem the shape of OpenAI's API. That API tells a missing file,
 // and a conflict, from other wrong requests by the status alone.
-func (e Errors) fileError(err error, p problem.Details) api.FileError {
+func (e Errors) errorObject(err error, p problem.Details) api.ErrorBody {
 	body := api.ErrorBody{
 		Message: p.Detail, Type: errorType(p.Status), Code: p.Code,
 		Provider: p.Provider, ProviderCode: p.ProviderCode, ProviderMessage: p.ProviderMessage,
@@ -140,7 +144,7 @@ func (e Errors) fileError(err error, p problem.Details) api.FileError {
 		file := view.File(duplicate.File, e.URLs)
 		body.File = &file
 	}
-	return api.FileError{Error: body}
+	return body
 }
 
 // errorType returns the type that OpenAI's API gives an error of this status.

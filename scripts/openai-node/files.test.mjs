@@ -41,6 +41,14 @@ async function refused(promise, kind, status, code, param) {
   return error;
 }
 
+test('an SDK reads the error of a route that is not there', async () => {
+  const error = await refused(client.fineTuning.jobs.list(), OpenAI.NotFoundError, 404, 'not_found', null);
+  assert.match(error.message, /The API lies under \/v1/);
+  const lost = client.withOptions({ baseURL: process.env.OPENAI_BASE_URL.replace(/\/v1$/, '') });
+  await refused(lost.fineTuning.jobs.list(), OpenAI.NotFoundError, 404, 'not_found', null);
+  await refused(client.withOptions({ apiKey: 'cas_wrong_key' }).get('/blobs'), OpenAI.AuthenticationError, 401, 'unauthenticated', null);
+});
+
 for (const order of ['file first', 'file last']) {
   test(`create, retrieve, content, delete, with the ${order}`, async () => {
     const bytes = randomBytes(300_000);
