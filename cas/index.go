@@ -58,6 +58,10 @@ type Index interface {
 	// List returns at most q.Limit visible blobs, the oldest first.
 	List(ctx context.Context, q Query) ([]Blob, error)
 
+	// Skip returns the position of the nth visible blob after a cursor; zero if there are
+	// fewer.
+	Skip(ctx context.Context, after Cursor, n int) (Cursor, error)
+
 	// Check returns an error if the index does not answer, and ErrIndexReadOnly if it takes
 	// no writes. It is cheap enough for health
 	// checks.
@@ -85,10 +89,14 @@ type CommitObserver interface {
 type Query struct {
 	Limit     int // at least 1
 	After     Cursor
+	Through   Cursor // the last position; zero means to the end
 	MediaType string // equal to
 	MinSize   int64  // bytes, inclusive
 	MaxSize   *int64 // bytes, inclusive; nil means no bound
 }
+
+// IsFiltered reports whether the query leaves out blobs.
+func (q Query) IsFiltered() bool { return q.MediaType != "" || q.MinSize > 0 || q.MaxSize != nil }
 
 // Cursor is a position in a listing: directly after the blob with this creation time
 // and digest. Zero means the beginning.

@@ -169,6 +169,26 @@ const parallelLooks = 16
 // List returns a page of blobs, oldest first.
 func (s *Store) List(ctx context.Context, q Query) ([]Blob, error) { return s.index.List(ctx, q) }
 
+// listWindow is the number of blobs that ListSome looks at.
+const listWindow = 10_000
+
+// ListSome is List for a query that may match little: it looks at a bounded number of
+// blobs. If there are more, and it did not find q.Limit, next says where to go on; else
+// next is zero.
+func (s *Store) ListSome(ctx context.Context, q Query) (blobs []Blob, next Cursor, err error) {
+	if q.IsFiltered() {
+		if next, err = s.index.Skip(ctx, q.After, max(listWindow, q.Limit)); err != nil {
+			return nil, Cursor{}, err
+		}
+		q.Through = next
+	}
+	blobs, err = s.index.List(ctx, q)
+	if err != nil || len(blobs) >= q.Limit {
+		next = Cursor{}
+	}
+	return blobs, next, err
+}
+
 // CheckIndex returns an error if the index does not answer.
 func (s *Store) CheckIndex(ctx context.Context) error { return s.index.Check(ctx) }
 

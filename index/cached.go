@@ -182,5 +182,10 @@ func (c *Cached) List(ctx context.Context, q cas.Query) ([]cas.Blob, error) {
 	return c.inner.List(ctx, q)
 }
 
+// Skip implements cas.Index.
+func (c *Cached) Skip(ctx context.Context, after cas.Cursor, n int) (cas.Cursor, error) {
+	return c.inner.Skip(ctx, after, n)
+}
+
 // Check implements cas.Index.
 func (c *Cached) Check(ctx context.Context) error { return c.inner.Check(ctx) }

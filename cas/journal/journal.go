@@ -101,6 +101,13 @@ type Query struct {
 	Until    time.Time // exclusive
 }
 
+// IsNarrow reports whether a condition has an index in the order of the list, so that few
+// records are looked at.
+func (q Query) IsNarrow() bool {
+	return q.Actor != "" || !q.Digest.IsZero() || q.FileID != "" || q.Provider != "" ||
+		q.Kind != "" && q.Kind != KindUpload && q.Kind != KindDownload || q.Outcome != "" && q.Outcome != OutcomeOK
+}
+
 // Cursor is the position of a record. Records are numbered when they are stored.
 type Cursor int64
 

@@ -27,7 +27,7 @@ type Store interface {
 	// PutVerified is Put that reads and verifies the body in any case.
 	PutVerified(ctx context.Context, u cas.Upload) (b cas.Blob, stored bool, err error)
 	Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, error)
-	List(ctx context.Context, q cas.Query) ([]cas.Blob, error)
+	ListSome(ctx context.Context, q cas.Query) (blobs []cas.Blob, next cas.Cursor, err error)
 }
 
 // Files lists files.

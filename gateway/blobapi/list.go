@@ -32,14 +32,18 @@ func (h *Handlers) List(c echo.Context) error {
 		return err
 	}
 	q.Limit = int(limit) + 1 // to know whether there is a next page
-	blobs, err := h.Store.List(c.Request().Context(), q)
+	blobs, next, err := h.Store.ListSome(c.Request().Context(), q)
 	if err != nil {
 		return err
 	}
 	page := api.BlobPage{Blobs: make([]api.Blob, 0, len(blobs))}
 	if int64(len(blobs)) > limit {
 		blobs = blobs[:limit]
-		page.Next = formatCursor(blobs[limit-1])
+		last := blobs[limit-1]
+		next = cas.Cursor{CreatedAt: last.CreatedAt, Digest: last.Digest}
+	}
+	if next != (cas.Cursor{}) {
+		page.Next = formatCursor(next)
 	}
 	for _, b := range blobs {
 		page.Blobs = append(page.Blobs, view.Blob(b, h.URLs))
@@ -70,7 +74,7 @@ func blobQuery(c echo.Context) (q cas.Query, err error) {
 // it.
 const cursorLen = 8 + len(cas.Digest{})
 
-func formatCursor(last cas.Blob) string {
+func formatCursor(last cas.Cursor) string {
 	b := binary.BigEndian.AppendUint64(nil, uint64(last.CreatedAt.UnixMicro()))
 	return base64.RawURLEncoding.EncodeToString(append(b, last.Digest[:]...))
 }

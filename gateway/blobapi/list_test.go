@@ -11,7 +11,7 @@ import (
 
 func TestCursorRoundTrips(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := cas.Blob{CreatedAt: time.UnixMicro(rapid.Int64Range(1, 1e16).Draw(t, "µs")).UTC(), Digest: cas.DigestOf(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))}
+		b := cas.Cursor{CreatedAt: time.UnixMicro(rapid.Int64Range(1, 1e16).Draw(t, "µs")).UTC(), Digest: cas.DigestOf(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))}
 		got, err := parseCursor(formatCursor(b))
 		if err != nil || !got.CreatedAt.Equal(b.CreatedAt) || got.Digest != b.Digest {
 			t.Fatalf("%+v, %v", got, err)
@@ -20,7 +20,7 @@ func TestCursorRoundTrips(t *testing.T) {
 }
 
 func FuzzParseCursor(f *testing.F) {
-	f.Add(formatCursor(cas.Blob{CreatedAt: time.UnixMicro(1)}))
+	f.Add(formatCursor(cas.Cursor{CreatedAt: time.UnixMicro(1)}))
 	f.Fuzz(func(t *testing.T, text string) {
 		cursor, err := parseCursor(text)
 		if err != nil && cursor != (cas.Cursor{}) {

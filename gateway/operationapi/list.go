@@ -1,6 +1,7 @@
 package operationapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -33,14 +34,22 @@ func (h *Handlers) List(c echo.Context) error {
 	}
 	limit := q.Limit
 	q.Limit++ // to know whether there is a next page
+	newest := q.After
+	next, err := h.bound(c.Request().Context(), &q)
+	if err != nil {
+		return err
+	}
 	entries, err := h.Journal.Records(c.Request().Context(), q)
 	if err != nil {
 		return err
 	}
-	page := api.RecordPage{Operations: make([]api.Record, 0, len(entries)), Newest: formatPlace(q.After), Lost: h.Lost()}
+	page := api.RecordPage{Operations: make([]api.Record, 0, len(entries)), Newest: formatPlace(newest), Lost: h.Lost()}
 	if len(entries) > limit {
 		entries = entries[:limit]
-		page.Next = formatPlace(entries[limit-1].Cursor)
+		next = entries[limit-1].Cursor
+	}
+	if next != 0 {
+		page.Next = formatPlace(next)
 	}
 	if len(entries) > 0 {
 		page.Newest = formatPlace(entries[0].Cursor)
@@ -49,6 +58,44 @@ func (h *Handlers) List(c echo.Context) error {
 		page.Operations = append(page.Operations, showRecord(entry.Record))
 	}
 	return respond.JSON(c, http.StatusOK, page)
+}
+
+// listWindow is the number of records that a page looks at, if its filter has no index in
+// the order of the list.
+const listWindow = 10_000
+
+// bound limits a query for records before a time to those of a window, from the newest
+// on, since those after that time may be very many. It returns where to go on after the
+// window; 0: there is nothing there.
+func (h *Handlers) bound(ctx context.Context, q *journal.Query) (next journal.Cursor, err error) {
+	if q.Until.IsZero() || !q.Since.IsZero() || q.IsNarrow() {
+		return 0, nil
+	}
+	first, err := h.newestBefore(ctx, *q, q.Before)
+	if err != nil || first <= listWindow {
+		return 0, err
+	}
+	window := first - listWindow
+	if window <= q.After {
+		return 0, nil
+	}
+	// There may be large gaps: the next page begins where there is a record.
+	last, err := h.newestBefore(ctx, *q, window+1)
+	q.Before, q.After = first+1, window
+	if err != nil || last == 0 {
+		return 0, err
+	}
+	return last + 1, nil
+}
+
+// newestBefore returns the place of the newest record before a place, after q.After; 0 if
+// there is none.
+func (h *Handlers) newestBefore(ctx context.Context, q journal.Query, before journal.Cursor) (journal.Cursor, error) {
+	entries, err := h.Journal.Records(ctx, journal.Query{Limit: 1, Before: before, After: q.After})
+	if err != nil || len(entries) == 0 {
+		return 0, err
+	}
+	return entries[0].Cursor, nil
 }
 
 // showRecord shapes a record.

@@ -122,6 +122,14 @@ func (f *Faulty) List(ctx context.Context, q cas.Query) ([]cas.Blob, error) {
 	return f.inner.List(ctx, q)
 }
 
+// Skip implements cas.Index. It has the faults of List.
+func (f *Faulty) Skip(ctx context.Context, after cas.Cursor, n int) (cas.Cursor, error) {
+	if err := f.fail(OpList, cas.Digest{}, func() { f.inner.Skip(ctx, after, n) }); err != nil {
+		return cas.Cursor{}, err
+	}
+	return f.inner.Skip(ctx, after, n)
+}
+
 // Check implements cas.Index.
 func (f *Faulty) Check(ctx context.Context) error {
 	if err := f.fail(OpCheck, cas.Digest{}, func() { f.inner.Check(ctx) }); err != nil {

@@ -170,6 +170,35 @@ var listTests = []test{
 			}
 		}
 	}},
+	{"skips, and ends a part of the listing", func(t *testing.T, x Index) {
+		var rows []cas.Blob
+		for i := range 6 {
+			row, _ := commit(t, x, blob(digest(t, i), 0))
+			rows = append(rows, row)
+		}
+		slices.SortFunc(rows, order)
+		condemn(t, x, rows[1].Digest)
+		rows = slices.Delete(rows, 1, 2)
+		var after cas.Cursor
+		for i := 0; i < len(rows); i += 2 {
+			end, err := x.Skip(t.Context(), after, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if isLast := i+2 > len(rows); (end == cas.Cursor{}) != isLast {
+				t.Fatalf("2 blobs after %d: the position is %+v", i, end)
+			}
+			got, err := x.List(t.Context(), cas.Query{Limit: 10, After: after, Through: end})
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, "a part of the listing", got, rows[i:min(i+2, len(rows))])
+			after = end
+		}
+		if end, err := x.Skip(t.Context(), cas.Cursor{CreatedAt: rows[4].CreatedAt, Digest: rows[4].Digest}, 1); err != nil || end != (cas.Cursor{}) {
+			t.Errorf("after the last blob there is %+v, %v", end, err)
+		}
+	}},
 	{"refuses a limit below one", func(t *testing.T, x Index) {
 		if _, err := x.List(t.Context(), cas.Query{}); err == nil {
 			t.Error("no error")

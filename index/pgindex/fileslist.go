@@ -55,7 +55,7 @@ func (x *Index) ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, err
 		return nil, nil
 	}
 	query, args := listFiles(q)
-	page, err := list(ctx, x, fileTable, query, args...)
+	page, err := search(ctx, x, fileTable, query, args...)
 	if err != nil {
 		return nil, fault(ctx, "list files", err)
 	}

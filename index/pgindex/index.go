@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"casgate/cas"
@@ -57,6 +58,7 @@ type Options struct {
 type Index struct {
 	pool          *pgxpool.Pool
 	watcher       *writeWatcher
+	searches      *semaphore.Weighted // leaves connections for other calls, see search
 	listenConfig  *pgx.ConnConfig
 	probeInterval time.Duration
 	log           zerolog.Logger
@@ -87,7 +89,7 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	if err != nil {
 		return nil, fault(ctx, "open the database", err)
 	}
-	x := &Index{pool: pool, watcher: watcher, listenConfig: listenConfig, probeInterval: o.ProbeInterval, log: o.Log}
+	x := &Index{pool: pool, watcher: watcher, searches: semaphore.NewWeighted(int64(max(1, config.MaxConns/4))), listenConfig: listenConfig, probeInterval: o.ProbeInterval, log: o.Log}
 	watcher.reset = func() {
 		x.log.Warn().Msg("the database takes no writes; connecting anew")
 		pool.Reset()

@@ -2,6 +2,7 @@ package pgindex
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -39,6 +40,7 @@ select ` + blobTable.Select() + `
 from blobs
 where state in ('live', 'suspect')
   and (created_at, digest) > ($1::timestamptz, $2::bytea)
+  and (created_at, digest) <= ($7::timestamptz, $8::bytea)
   and ($3::text = '' or media_type = $3)
   and size >= $4
   and ($5::bigint is null or size <= $5)
@@ -50,10 +52,33 @@ func (x *Index) List(ctx context.Context, q cas.Query) ([]cas.Blob, error) {
 	if q.Limit < 1 {
 		return nil, fmt.Errorf("list blobs: a limit of %d; it must be at least 1", q.Limit)
 	}
-	blobs, err := list(ctx, x, blobTable, sqlList,
-		q.After.CreatedAt.UTC(), q.After.Digest[:], q.MediaType, q.MinSize, q.MaxSize, int64(q.Limit))
+	through := index.Through(q)
+	blobs, err := search(ctx, x, blobTable, sqlList,
+		q.After.CreatedAt.UTC(), q.After.Digest[:], q.MediaType, q.MinSize, q.MaxSize, int64(q.Limit),
+		through.CreatedAt.UTC(), through.Digest[:])
 	if err != nil {
 		return nil, fault(ctx, "list blobs", err)
 	}
 	return blobs, nil
+}
+
+const sqlSkip = `
+select created_at, digest
+from blobs
+where state in ('live', 'suspect') and (created_at, digest) > ($1::timestamptz, $2::bytea)
+order by created_at, digest
+offset $3 limit 1`
+
+// Skip implements cas.Index.
+func (x *Index) Skip(ctx context.Context, after cas.Cursor, n int) (c cas.Cursor, err error) {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	err = x.pool.QueryRow(call, sqlSkip, after.CreatedAt.UTC(), after.Digest[:], int64(n-1)).Scan(&c.CreatedAt, &c.Digest)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return cas.Cursor{}, nil
+	}
+	if err != nil {
+		return cas.Cursor{}, fault(ctx, "list blobs", err)
+	}
+	return c, nil
 }

@@ -17,6 +17,18 @@ var (
 	signingKeyTable = sqlrow.SigningKeys(sqlrow.Postgres)
 )
 
+// search is list for a query that may look at many rows. Clients ask such queries: not
+// many run at the same time, so that they leave connections for look-ups and writes.
+func search[R any](ctx context.Context, x *Index, table sqlrow.Table[R], query string, args ...any) ([]R, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	if err := x.searches.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer x.searches.Release(1)
+	return list(ctx, x, table, query, args...)
+}
+
 // list reads all rows of a query.
 func list[R any](ctx context.Context, x *Index, table sqlrow.Table[R], query string, args ...any) ([]R, error) {
 	ctx, cancel := bounded(ctx)

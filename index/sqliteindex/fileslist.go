@@ -96,7 +96,7 @@ func (x *Index) ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, err
 	for limit := q.Limit; ; {
 		q.Limit = limit - len(passed)
 		query, args := listFiles(q, filter)
-		page, err := list(ctx, x, fileTable, query, args...)
+		page, err := search(ctx, x, fileTable, query, args...)
 		if err != nil {
 			return nil, fault(ctx, "list files", err)
 		}

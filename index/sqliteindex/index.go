@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -45,6 +46,8 @@ type Index struct {
 	path   string
 	writer *sql.DB // one connection; every transaction takes the write lock as it begins
 	reader *sql.DB // can't write
+
+	searches *semaphore.Weighted // leaves readers for other calls, see search
 
 	blob, seen, copyRow, file prepared // the reads of nearly every request
 }
@@ -75,6 +78,7 @@ func Open(ctx context.Context, path string) (*Index, error) {
 	readers := max(4, runtime.GOMAXPROCS(0))
 	x.reader.SetMaxOpenConns(readers)
 	x.reader.SetMaxIdleConns(readers)
+	x.searches = semaphore.NewWeighted(int64(max(1, readers/4)))
 	// The writer goes first: it is the one that can switch the file to WAL.
 	if err := x.writer.PingContext(ctx); err != nil {
 		x.Close()

@@ -55,7 +55,7 @@ func (x *Index) Records(ctx context.Context, q journal.Query) ([]journal.Entry, 
 		return nil, fmt.Errorf("list records: a limit of %d; it must be at least 1", q.Limit)
 	}
 	query, args := listRecords(q.Storable())
-	entries, err := list(ctx, x, journalTable, query, args...)
+	entries, err := search(ctx, x, journalTable, query, args...)
 	if err != nil {
 		return nil, fault(ctx, "list records", err)
 	}

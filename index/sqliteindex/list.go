@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"casgate/cas"
 	"casgate/index"
@@ -44,6 +45,7 @@ select ` + blobTable.Select() + `
 from blobs
 where state in ('live', 'suspect')
   and (created_at, digest) > (?1, ?2)
+  and (created_at, digest) <= (?7, ?8)
   and (?3 = '' or media_type = ?3)
   and size >= ?4
   and (?5 is null or size <= ?5)
@@ -61,10 +63,37 @@ func (x *Index) List(ctx context.Context, q cas.Query) ([]cas.Blob, error) {
 	}
 	// The zero time is long before 1970: its microseconds are negative, and thus before
 	// every row.
-	blobs, err := list(ctx, x, blobTable, sqlList,
-		q.After.CreatedAt.UnixMicro(), q.After.Digest[:], q.MediaType, q.MinSize, most, q.Limit)
+	through := index.Through(q)
+	blobs, err := search(ctx, x, blobTable, sqlList,
+		q.After.CreatedAt.UnixMicro(), q.After.Digest[:], q.MediaType, q.MinSize, most, q.Limit,
+		through.CreatedAt.UnixMicro(), through.Digest[:])
 	if err != nil {
 		return nil, fault(ctx, "list blobs", err)
 	}
 	return blobs, nil
+}
+
+const sqlSkip = `
+select created_at, digest
+from blobs
+where state in ('live', 'suspect') and (created_at, digest) > (?1, ?2)
+order by created_at, digest
+limit 1 offset ?3`
+
+// Skip implements cas.Index.
+func (x *Index) Skip(ctx context.Context, after cas.Cursor, n int) (cas.Cursor, error) {
+	scan := func(row scanner) (c cas.Cursor, err error) {
+		var at int64
+		err = row.Scan(&at, &c.Digest)
+		c.CreatedAt = time.UnixMicro(at).UTC()
+		return c, err
+	}
+	found, err := collect(ctx, x, scan, sqlSkip, after.CreatedAt.UnixMicro(), after.Digest[:], n-1)
+	if err != nil {
+		return cas.Cursor{}, fault(ctx, "list blobs", err)
+	}
+	if len(found) == 0 {
+		return cas.Cursor{}, nil
+	}
+	return found[0], nil
 }

@@ -19,6 +19,18 @@ var (
 // scanner is a *sql.Row or *sql.Rows.
 type scanner = sqlrow.Scanner
 
+// search is list for a query that may look at many rows. Clients ask such queries: not
+// many run at the same time, so that they leave connections for look-ups.
+func search[R any](ctx context.Context, x *Index, table sqlrow.Table[R], query string, args ...any) ([]R, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	if err := x.searches.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer x.searches.Release(1)
+	return list(ctx, x, table, query, args...)
+}
+
 // list reads all rows of a query, by the reader.
 func list[R any](ctx context.Context, x *Index, table sqlrow.Table[R], query string, args ...any) ([]R, error) {
 	scan := func(row scanner) (R, error) { return table.Scan(row) }
