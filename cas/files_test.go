@@ -19,6 +19,7 @@ import (
 	"casgate/index"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
+	"casgate/index/sqliteindex/sqlitetest"
 )
 
 // study is Files on real drivers, with a cache in between as a gateway has it.
@@ -36,14 +37,7 @@ func newStudy(t *testing.T, o cas.FilesOptions) study {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { objects.Close() })
-	x, err := sqliteindex.Open(t.Context(), filepath.Join(dir, "index.sqlite"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(x.Close)
-	if err := x.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	x := sqlitetest.Open(t, filepath.Join(dir, "index.sqlite"))
 	cached, err := index.NewCached(x, index.CacheOptions{})
 	if err != nil {
 		t.Fatal(err)

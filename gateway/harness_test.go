@@ -30,7 +30,7 @@ import (
 	"casgate/index"
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
-	"casgate/index/sqliteindex"
+	"casgate/index/sqliteindex/sqlitetest"
 	"casgate/providers/ledger"
 	"casgate/providers/replicator"
 )
@@ -113,14 +113,7 @@ func embedded(t *testing.T, dir string) *parts {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { objects.Close() })
-	x, err := sqliteindex.Open(t.Context(), filepath.Join(dir, "index.sqlite"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(x.Close)
-	if err := x.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	x := sqlitetest.Open(t, filepath.Join(dir, "index.sqlite"))
 	file := func(d cas.Digest) string {
 		return filepath.Join(dir, filepath.FromSlash(cas.ObjectRef{Digest: d}.Key()))
 	}

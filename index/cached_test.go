@@ -17,15 +17,11 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/castest"
-	"casgate/cas/collector"
-	"casgate/cas/journal"
-	"casgate/cas/reindexer"
 	"casgate/cas/scrubber"
 	"casgate/index"
-	"casgate/index/export"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
-	"casgate/providers"
+	"casgate/index/sqliteindex/sqlitetest"
 	"casgate/providers/ledger"
 )
 
@@ -42,7 +38,7 @@ func TestCachedIsAnIndex(t *testing.T) {
 		inner := openSQLite(t)
 		return eager{
 			blobs: newCached(t, inner, index.CacheOptions{}), cachedCopies: newCachedLedger(t, inner, index.LedgerOptions{}),
-			collections: inner, checks: inner, recoveries: inner, Source: inner, Target: inner, RetentionIndex: inner, OrphanIndex: inner, TextIndex: inner, TokenStore: inner, KeyStore: inner, FileIndex: inner, Store: inner,
+			beneath: beneath{uncached{inner}},
 		}
 	})
 }
@@ -50,28 +46,20 @@ func TestCachedIsAnIndex(t *testing.T) {
 type (
 	blobs        = index.Cached
 	cachedCopies = index.CachedLedger
-	collections  = collector.Index
-	checks       = scrubber.Index
-	recoveries   = reindexer.Index
 )
 
-// eager has the caches around an index. They apply each write at once.
+// eager has the caches around an index. They apply each write at once. The methods that
+// they lack are the index's: those lie deeper, and so the caches' methods come first.
 type eager struct {
 	*blobs
 	*cachedCopies
-	collections
-	checks
-	recoveries
-	export.Source
-	export.Target
-	collector.RetentionIndex
-	collector.OrphanIndex
-	cas.TextIndex
-	indextest.TokenStore
-	indextest.KeyStore
-	cas.FileIndex
-	journal.Store
+	beneath
 }
+
+type (
+	beneath  struct{ uncached }
+	uncached struct{ indextest.Index }
+)
 
 // Blob implements cas.Index.
 func (e eager) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
@@ -79,27 +67,12 @@ func (e eager) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 	return e.blobs.Blob(ctx, d)
 }
 
-// List, Touch and Trust are those of the cache, which the interface of the scrub also
-// names.
-func (e eager) List(ctx context.Context, q cas.Query) ([]cas.Blob, error) {
-	return e.blobs.List(ctx, q)
-}
-
-func (e eager) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
-	return e.blobs.Touch(ctx, d)
-}
-
-func (e eager) Trust(ctx context.Context, ref cas.ObjectRef) error { return e.blobs.Trust(ctx, ref) }
-
 // FinishChecks implements scrubber.Index. It is the scrub that has damaged blobs
 // forgotten.
 func (e eager) FinishChecks(ctx context.Context, claim string, done ...scrubber.Check) ([]cas.ObjectRef, error) {
 	defer e.blobs.ForgetAll()
-	return e.checks.FinishChecks(ctx, claim, done...)
+	return e.beneath.FinishChecks(ctx, claim, done...)
 }
-
-// Mark is that of the cache, which the interface of exports also names.
-func (e eager) Mark(ctx context.Context) (providers.Mark, error) { return e.cachedCopies.Mark(ctx) }
 
 // Copy implements ledger.Store.
 func (e eager) Copy(ctx context.Context, k ledger.Key) (ledger.Copy, error) {
@@ -111,7 +84,7 @@ func (e eager) Copy(ctx context.Context, k ledger.Key) (ledger.Copy, error) {
 // forgotten.
 func (e eager) ReleaseFile(ctx context.Context, id string) (cas.File, bool, error) {
 	defer e.blobs.ForgetAll()
-	return e.FileIndex.ReleaseFile(ctx, id)
+	return e.beneath.ReleaseFile(ctx, id)
 }
 
 // UseCopies implements ledger.Store. The cache keeps used copies, and a test checks
@@ -130,14 +103,7 @@ func (e eager) ExtractedText(ctx context.Context, k ledger.TextKey) (cas.Digest,
 // openSQLite opens an empty index for the time of a test.
 func openSQLite(t testing.TB) *sqliteindex.Index {
 	t.Helper()
-	x, err := sqliteindex.Open(t.Context(), filepath.Join(t.TempDir(), "index.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(x.Close)
-	if err := x.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	x := sqlitetest.Open(t, filepath.Join(t.TempDir(), "index.db"))
 	return x
 }
 

@@ -17,7 +17,7 @@ import (
 	"casgate/cas/s3store/s3test"
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
-	"casgate/index/sqliteindex"
+	"casgate/index/sqliteindex/sqlitetest"
 	"casgate/providers/ledger"
 )
 
@@ -55,13 +55,7 @@ func embedded(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { objects.Close() })
-	x, err := sqliteindex.Open(t.Context(), filepath.Join(dir, "index.sqlite"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := x.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	x := sqlitetest.Open(t, filepath.Join(dir, "index.sqlite"))
 	return newWorld(t, x, objects)
 }
 

@@ -25,7 +25,7 @@ import (
 	"casgate/cas/scrubber"
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
-	"casgate/index/sqliteindex"
+	"casgate/index/sqliteindex/sqlitetest"
 )
 
 func TestMain(m *testing.M) {
@@ -70,13 +70,7 @@ func embedded(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { objects.Close() })
-	x, err := sqliteindex.Open(t.Context(), filepath.Join(dir, "index.sqlite"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := x.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	x := sqlitetest.Open(t, filepath.Join(dir, "index.sqlite"))
 	w := newWorld(t, x, objects)
 	w.replace = func(t *testing.T, ref cas.ObjectRef, b []byte) {
 		t.Helper()

@@ -13,6 +13,7 @@ import (
 	"casgate/cas/castest"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
+	"casgate/index/sqliteindex/sqlitetest"
 	"casgate/providers/ledger"
 )
 
@@ -55,10 +56,7 @@ type testIndex struct {
 func newTestIndex(t testing.TB) testIndex {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "index.db")
-	x := open(t, path)
-	if err := x.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	x := sqlitetest.Open(t, path)
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(5000)&_txlock=immediate"}).String())
 	if err != nil {
 		t.Fatal(err)

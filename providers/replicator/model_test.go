@@ -18,6 +18,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/folderstore"
 	"casgate/index/sqliteindex"
+	"casgate/index/sqliteindex/sqlitetest"
 	"casgate/providers"
 	"casgate/providers/ledger"
 	"casgate/providers/replicator"
@@ -102,14 +103,15 @@ func play(t *testing.T, history []move) []string {
 		t.Fatal(err)
 	}
 	defer files.Close()
-	x, err := sqliteindex.Open(t.Context(), filepath.Join(dir, "index.sqlite"))
+	path := filepath.Join(dir, "index.sqlite")
+	if err := sqlitetest.Create(path); err != nil {
+		t.Fatal(err)
+	}
+	x, err := sqliteindex.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer x.Close()
-	if err := x.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	store, err := cas.NewStore(files, x, cas.Options{SpoolDir: dir, HotBytes: 1 << 20, Remembered: 1000})
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/castest"
 	"casgate/cas/folderstore"
-	"casgate/index/sqliteindex"
+	"casgate/index/sqliteindex/sqlitetest"
 	"casgate/providers"
 	"casgate/providers/ledger"
 	"casgate/providers/replicator"
@@ -42,14 +42,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { files.Close() })
-	x, err := sqliteindex.Open(t.Context(), filepath.Join(dir, "index.sqlite"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(x.Close)
-	if err := x.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	x := sqlitetest.Open(t, filepath.Join(dir, "index.sqlite"))
 	store, err := cas.NewStore(files, x, cas.Options{SpoolDir: dir, HotBytes: 1 << 20, Remembered: 1000})
 	if err != nil {
 		t.Fatal(err)
