@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -89,8 +90,20 @@ func TestOpenAIsGoClient(t *testing.T) {
 		wantAPIError(t, err, 404, problem.FileNotFound, "id")
 		_, err = c.Files.Content(ctx, made.ID)
 		wantAPIError(t, err, 404, problem.FileNotFound, "id")
-		_, err = c.Files.List(ctx, openai.FileListParams{After: openai.String(made.ID)})
+		_, err = c.Files.List(ctx, openai.FileListParams{After: openai.String("file-absent")})
 		wantAPIError(t, err, 400, problem.InvalidRequest, "after")
+		for n := range 7 {
+			s.newFile(fmt.Sprintf("evals%d.txt", n), "x")
+		}
+		deleted := 0
+		for pages := c.Files.ListAutoPaging(ctx, openai.FileListParams{Limit: openai.Int(3), Purpose: openai.String("user_data")}); pages.Next(); deleted++ {
+			if _, err := c.Files.Delete(ctx, pages.Current().ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if left, err := c.Files.List(ctx, openai.FileListParams{Purpose: openai.String("user_data")}); err != nil || len(left.Data) != 0 || deleted < 7 {
+			t.Errorf("deleted %d files while paging; left are %v, %v", deleted, left, err)
+		}
 		_, err = c.Files.List(ctx, openai.FileListParams{Limit: openai.Int(0)})
 		wantAPIError(t, err, 400, problem.InvalidRequest, "limit")
 		_, err = c.Files.New(ctx, openai.FileNewParams{File: strings.NewReader("x"), Purpose: "dance"})
