@@ -92,6 +92,8 @@ func TestWrongInputGetsItsProblemAndStoresNothing(t *testing.T) {
 			{"control characters in a name", "POST", "/v1/blobs?name=a%0Ab", bytes.NewReader(other), nil, 400, problem.InvalidRequest},
 			{"name too long", "POST", "/v1/blobs?name=" + strings.Repeat("n", 256), bytes.NewReader(other), nil, 400, problem.InvalidRequest},
 			{"name not UTF-8", "POST", "/v1/blobs?name=%ff", bytes.NewReader(other), nil, 400, problem.InvalidRequest},
+			{"media type with NUL", "GET", "/v1/blobs?media_type=%00", nil, nil, 400, problem.InvalidRequest},
+			{"media type not UTF-8", "GET", "/v1/blobs?media_type=%ff", nil, nil, 400, problem.InvalidRequest},
 			{"malformed query", "GET", "/v1/blobs?limit=%zz", nil, nil, 400, problem.InvalidRequest},
 			{"malformed query of a blob", "GET", s.path(d) + "?a;b", nil, nil, 400, problem.InvalidRequest},
 			{"wrong method", "PATCH", s.path(d), bytes.NewReader(other), nil, 405, problem.MethodNotAllowed},

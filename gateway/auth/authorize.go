@@ -55,11 +55,15 @@ type Authorizer struct {
 	tokens *tokenCache
 	keys   *keyRing
 	rates  *rateLimits
+	// publicHost is the host of the public URL.
+	publicHost string
 }
 
 // New returns an Authorizer.
 func New(o Options) *Authorizer {
-	return &Authorizer{o: o, tokens: newTokenCache(o.Index, o.Log), keys: newKeyRing(o.Index, o.KeyMade), rates: newRateLimits(o.RequestsPerSecond)}
+	_, host, _ := strings.Cut(o.URLs.Base, "://")
+	host, _, _ = strings.Cut(host, "/")
+	return &Authorizer{publicHost: host, o: o, tokens: newTokenCache(o.Index, o.Log), keys: newKeyRing(o.Index, o.KeyMade), rates: newRateLimits(o.RequestsPerSecond)}
 }
 
 // Run writes the last uses of tokens to the index until ctx is done, and then once
@@ -68,6 +72,7 @@ func (a *Authorizer) Run(ctx context.Context) { a.tokens.flushLoop(ctx) }
 
 var (
 	errUnauthenticated = problem.New(problem.Unauthenticated, "Send a valid token as `Authorization: Bearer cas_…`; `cas token create` makes one.")
+	errForeignHost     = problem.New(problem.Forbidden, "This gateway has no authentication, and answers only to its public URL, IP addresses and localhost.")
 	errTooManyRequests = problem.New(problem.TooManyRequests, "this token makes more requests a second than allowed")
 )
 
@@ -147,6 +152,9 @@ func (a *Authorizer) authorize(c echo.Context, scopes []access.Scope) error {
 	state := request.StateOf(c)
 	actor := &state.Record.Actor
 	if a.o.NoAuth {
+		if host := c.Request().Host; !access.IsLocalHost(host) && host != a.publicHost {
+			return errForeignHost
+		}
 		*actor, state.MayRead = journal.ActorNone, true
 		return nil
 	}

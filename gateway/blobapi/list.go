@@ -54,6 +54,9 @@ func (h *Handlers) List(c echo.Context) error {
 // blobQuery reads the filters of a list.
 func blobQuery(c echo.Context) (q cas.Query, err error) {
 	q.MediaType = c.QueryParam("media_type")
+	if err := cas.CheckText("media_type", q.MediaType); err != nil {
+		return q, problem.BadRequest(err.Error())
+	}
 	if q.After, err = parseCursor(c.QueryParam("after")); err != nil {
 		return q, err
 	}

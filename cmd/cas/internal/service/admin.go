@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"casgate/cas/access"
 	"casgate/cmd/cas/internal/build"
 )
 
@@ -25,13 +26,28 @@ func ServeAdmin(ctx context.Context, ln net.Listener, registry *prometheus.Regis
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: onlyLocalHosts(ln.Addr(), mux), ReadHeaderTimeout: 10 * time.Second}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve metrics on %s: %w", ln.Addr(), err)
 	}
 	return nil
+}
+
+// onlyLocalHosts refuses other names of hosts if the address is a loopback one: see
+// access.IsLocalHost.
+func onlyLocalHosts(addr net.Addr, next http.Handler) http.Handler {
+	if tcp, ok := addr.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !access.IsLocalHost(r.Host) {
+			http.Error(w, "this address is for local programs: use its IP address or localhost in the URL", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // NewRegistry returns a registry with the metrics of the Go runtime, of the process
