@@ -24,7 +24,7 @@ type File struct {
 
 	Name      string
 	MediaType string
-	// Purpose is what the file is for, one of Purposes.
+	// Purpose is what the file is for: one of Purposes, or one of a provider.
 	Purpose string
 	// Context is the caller's name for a group of files: a conversation, a project.
 	Context string
@@ -86,10 +86,24 @@ func (e *InvalidField) Error() string { return e.Field + " " + e.Problem }
 // Is makes an InvalidField an ErrInvalidFile.
 func (e *InvalidField) Is(target error) bool { return target == ErrInvalidFile }
 
-// Purposes are all purposes of files: OpenAI's and the providers'.
+// Purposes are the purposes that every gateway takes: OpenAI's, and those of providers. A
+// gateway also takes those of the providers that are configured.
 var Purposes = []string{
 	"assistants", "batch", "evals", "fine-tune", "user_data", "vision",
 	"agent", "code-interpreter", "file-extract", "image", "retrieval", "video", "voice-clone-input",
+}
+
+// OutputPurposes are the purposes of files that OpenAI's API makes itself. No file here
+// has them, but clients list files by them.
+var OutputPurposes = []string{"assistants_output", "batch_output", "fine-tune-results"}
+
+// isPurpose reports whether a text can be a purpose. A provider may have others than
+// those of Purposes, so that a file's purpose may be one of a provider that is not
+// configured any more.
+func isPurpose(text string) bool {
+	return text != "" && len(text) <= maxPurpose && !strings.ContainsFunc(text, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '-' && r != '_' && r != '.'
+	})
 }
 
 // The values of File.OnExpiry.
@@ -102,6 +116,7 @@ const (
 const (
 	maxFileName  = 255 // characters
 	maxContext   = 255 // bytes
+	maxPurpose   = 64  // bytes
 	maxTags      = 64
 	maxTag       = 64  // bytes
 	maxMediaType = 255 // bytes
@@ -158,8 +173,8 @@ func (f File) checkDescription() error {
 	if err := checkFileName(f.Name); err != nil {
 		return err
 	}
-	if !slices.Contains(Purposes, f.Purpose) {
-		return &InvalidField{"purpose", fmt.Sprintf("%q is not one of %s", f.Purpose, strings.Join(Purposes, ", "))}
+	if !isPurpose(f.Purpose) {
+		return &InvalidField{"purpose", fmt.Sprintf("%.100q can't be a purpose, such as %s", f.Purpose, strings.Join(Purposes, ", "))}
 	}
 	if err := checkMediaType(f.MediaType); err != nil {
 		return err

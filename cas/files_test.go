@@ -484,7 +484,7 @@ func TestFileChecks(t *testing.T) {
 		"name: control":         func(f *cas.File) { f.Name = "a\nb" },
 		"name: UTF-8":           func(f *cas.File) { f.Name = "\xff" },
 		"purpose: none":         func(f *cas.File) { f.Purpose = "" },
-		"purpose: unknown":      func(f *cas.File) { f.Purpose = "dance" },
+		"purpose: malformed":    func(f *cas.File) { f.Purpose = "a dance" },
 		"media_type: nonsense":  func(f *cas.File) { f.MediaType = "a b" },
 		"media_type: NUL":       func(f *cas.File) { f.MediaType = "text/plain; a=\"\x00\"" },
 		"media_type: UTF-8":     func(f *cas.File) { f.MediaType = "text/plain; a=\"\xff\"" },

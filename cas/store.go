@@ -121,6 +121,26 @@ func (s *Store) Confirm(ctx context.Context, d Digest) error {
 	return err
 }
 
+// Hidden returns those of the digests whose blobs readers can't see, such as deleted ones.
+// It asks the index without its cache. Errors: ErrIndexUnavailable.
+func (s *Store) Hidden(ctx context.Context, ds []Digest) (map[Digest]bool, error) {
+	missing, err := s.index.Missing(ctx, ds)
+	if err != nil {
+		return nil, err
+	}
+	hidden := make(map[Digest]bool, len(missing))
+	for _, d := range missing { // few, and a suspect one is missing for uploads only
+		_, err := s.refetch(ctx, d)
+		if err != nil && !errors.Is(err, ErrBlobNotFound) {
+			return nil, err
+		}
+		if err != nil {
+			hidden[d] = true
+		}
+	}
+	return hidden, nil
+}
+
 // Missing returns the digests whose bytes an upload would have to bring, in the order
 // of ds. It looks at the objects of the others, unless they were seen lately. Errors:
 // ErrIndexUnavailable, ErrStoreUnavailable.

@@ -101,15 +101,27 @@ func TestForcedDeletionOfABlob(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s := start(t, p, nil)
 		made := s.newFile("x.txt", "forced away")
+		other := s.newFile("y.txt", "stays")
+		wantStatus := func(want string) {
+			t.Helper()
+			if got := decode[api.File](t, s.do("GET", "/v1/files/"+made.ID, nil)); got.Status != want || (got.StatusDetails != "") != (want == api.FileFailed) {
+				t.Errorf("%+v", got)
+			}
+			for _, got := range s.listFiles(nil).Data {
+				if got.ID == made.ID && got.Status != want || got.ID == other.ID && got.Status != api.FileProcessed {
+					t.Errorf("in the list: %+v", got)
+				}
+			}
+		}
+		wantStatus(api.FileProcessed)
 		d := cas.DigestOf([]byte("forced away"))
 		if a := s.do("DELETE", s.path(d)+"?force=true", nil); a.StatusCode != 202 {
 			t.Fatalf("%d %s", a.StatusCode, a.body)
 		}
 		s.do("GET", "/v1/files/"+made.ID+"/content", nil).wantFileError(t, 404, problem.BlobNotFound, "")
-		if a := s.do("GET", "/v1/files/"+made.ID, nil); a.StatusCode != 200 {
-			t.Errorf("%d %s", a.StatusCode, a.body)
-		}
+		wantStatus(api.FileFailed)
 		s.put([]byte("forced away"))
+		wantStatus(api.FileProcessed)
 		if a := s.do("GET", "/v1/files/"+made.ID+"/content", nil); a.StatusCode != 200 || string(a.body) != "forced away" {
 			t.Errorf("%d %s", a.StatusCode, a.body)
 		}

@@ -57,7 +57,7 @@ func newHandlers(o Options, p parts) *handlers {
 		Uploads: uploads, URLs: urls, CacheControl: cacheControl(o.PublicRead),
 	}
 	h.files = &fileapi.Handlers{
-		Store: o.Store, Files: o.Files, UploadCopies: uploadCopies, Authorizer: p.auth,
+		Store: o.Store, Files: o.Files, UploadCopies: uploadCopies, Authorizer: p.auth, Copies: o.Copies,
 		Targets: targets, Uploads: uploads, URLs: urls,
 	}
 	h.copies = &copyapi.Handlers{Store: o.Store, Copies: o.Copies, Targets: targets, Waits: waits, URLs: urls}

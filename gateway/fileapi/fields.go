@@ -140,7 +140,7 @@ func (f *fields) setFilename(name string) error {
 
 func (f *fields) setPurpose(text string) error {
 	f.file.Purpose = text
-	return nil
+	return f.handlers.checkPurpose(text, nil)
 }
 
 func (f *fields) setContext(text string) error {
@@ -269,7 +269,7 @@ func (f *fields) check() error {
 func (f *fields) checkComplete() error {
 	switch {
 	case !f.seen["purpose"]:
-		return problem.WithParam("purpose", problem.BadRequest("purpose is missing; it is one of "+strings.Join(cas.Purposes, ", ")))
+		return problem.WithParam("purpose", problem.BadRequest("purpose is missing; it is one of "+strings.Join(f.handlers.purposes(), ", ")))
 	case f.file.OnExpiry != cas.OnExpiryFile && f.life == 0:
 		return problem.WithParam("expires_after[seconds]", problem.BadRequest("on_expiry is given, and expires_after[seconds] is missing"))
 	case f.anchor != "" && f.life == 0:

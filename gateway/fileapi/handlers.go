@@ -4,7 +4,11 @@ package fileapi
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -16,7 +20,16 @@ import (
 	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
+	"casgate/providers"
 )
+
+// Store keeps blobs.
+type Store interface {
+	respond.Opener
+	Blob(ctx context.Context, d cas.Digest) (cas.Blob, error)
+	// Hidden returns those of the digests whose blobs readers can't see.
+	Hidden(ctx context.Context, ds []cas.Digest) (map[cas.Digest]bool, error)
+}
 
 // Files keeps files.
 type Files interface {
@@ -39,15 +52,47 @@ type Authorizer interface {
 	Require(c echo.Context, scope access.Scope) error
 }
 
+// Copies knows the providers.
+type Copies interface {
+	// Accounts returns the accounts at the providers that are configured.
+	Accounts() []providers.Guarded
+}
+
 // Handlers answers requests about files.
 type Handlers struct {
-	Store        respond.Opener
+	Store        Store
 	Files        Files
 	UploadCopies UploadCopies
 	Authorizer   Authorizer
+	Copies       Copies
 	Targets      blobtarget.Finder
 	Uploads      request.Uploads
 	URLs         view.URLs
+}
+
+// purposes returns the purposes that new files may have: those of every gateway, and
+// those of the providers that are configured.
+func (h *Handlers) purposes() []string {
+	all := slices.Clone(cas.Purposes)
+	for _, account := range h.Copies.Accounts() {
+		for _, purpose := range account.Describe().Purposes {
+			if !slices.Contains(all, purpose.Name) {
+				all = append(all, purpose.Name)
+			}
+		}
+	}
+	return all
+}
+
+// checkPurpose refuses a purpose that is not among the known ones and these others.
+func (h *Handlers) checkPurpose(purpose string, others []string) error {
+	if slices.Contains(others, purpose) || slices.Contains(cas.Purposes, purpose) {
+		return nil
+	}
+	if known := h.purposes(); !slices.Contains(known, purpose) {
+		return problem.BadRequest(fmt.Sprintf("purpose: %.100q is not one of %s", purpose, strings.Join(known, ", ")))
+	}
+	return nil
 }
 
 // Get answers GET /v1/files/{id}.
@@ -60,7 +105,17 @@ func (h *Handlers) Get(c echo.Context) error {
 	if err != nil {
 		return problem.WithFile(err, id)
 	}
-	return respond.JSON(c, http.StatusOK, view.File(file, h.URLs))
+	shown := view.File(file, h.URLs)
+	if !file.IsPending() {
+		_, err := h.Store.Blob(c.Request().Context(), file.Digest)
+		switch {
+		case errors.Is(err, cas.ErrBlobNotFound):
+			view.MarkDeleted(&shown)
+		case err != nil:
+			return err
+		}
+	}
+	return respond.JSON(c, http.StatusOK, shown)
 }
 
 // Content answers GET and HEAD of /v1/files/{id}/content.

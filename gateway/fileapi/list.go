@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -45,7 +43,11 @@ func (h *Handlers) List(c echo.Context) error {
 		if more {
 			files = files[:q.Limit-1]
 		}
-		if err := page.add(files); err != nil {
+		hidden, err := h.Store.Hidden(c.Request().Context(), digestsOf(files))
+		if err != nil {
+			return err
+		}
+		if err := page.add(files, hidden); err != nil {
 			return err
 		}
 		if left -= len(files); !more || left == 0 {
@@ -53,6 +55,19 @@ func (h *Handlers) List(c echo.Context) error {
 		}
 		q.After = files[len(files)-1].Cursor()
 	}
+}
+
+// digestsOf returns the digests of the files that have bytes, each once.
+func digestsOf(files []cas.File) []cas.Digest {
+	digests := make([]cas.Digest, 0, len(files))
+	seen := make(map[cas.Digest]bool, len(files))
+	for _, f := range files {
+		if !f.IsPending() && !seen[f.Digest] {
+			seen[f.Digest] = true
+			digests = append(digests, f.Digest)
+		}
+	}
+	return digests
 }
 
 // fileQuery reads the filters and the order of a list.
@@ -68,8 +83,10 @@ func (h *Handlers) fileQuery(c echo.Context) (cas.FileQuery, error) {
 	default:
 		return q, problem.WithParam("order", problem.BadRequest(fmt.Sprintf("order: %.100q is neither asc nor desc", order)))
 	}
-	if q.Purpose != "" && !slices.Contains(cas.Purposes, q.Purpose) {
-		return q, problem.WithParam("purpose", problem.BadRequest(fmt.Sprintf("purpose: %.100q is not one of %s", q.Purpose, strings.Join(cas.Purposes, ", "))))
+	if q.Purpose != "" {
+		if err := h.checkPurpose(q.Purpose, cas.OutputPurposes); err != nil {
+			return q, problem.WithParam("purpose", err)
+		}
 	}
 	if metadata := c.QueryParam("metadata"); metadata != "" {
 		q.Metadata = json.RawMessage(metadata)
@@ -105,7 +122,8 @@ type pageWriter struct {
 	last  string
 }
 
-func (p *pageWriter) add(files []cas.File) error {
+// add writes files. The blobs of hidden digests were deleted.
+func (p *pageWriter) add(files []cas.File, hidden map[cas.Digest]bool) error {
 	if p.out == nil {
 		respond.BeginJSON(p.c)
 		p.out = bufio.NewWriterSize(p.c.Response(), 32<<10)
@@ -118,7 +136,11 @@ func (p *pageWriter) add(files []cas.File) error {
 			p.out.WriteByte(',')
 		}
 		p.last = f.ID
-		text, err := respond.Marshal(p.c, view.File(f, p.urls))
+		shown := view.File(f, p.urls)
+		if hidden[f.Digest] && !f.IsPending() {
+			view.MarkDeleted(&shown)
+		}
+		text, err := respond.Marshal(p.c, shown)
 		if err != nil {
 			return err
 		}

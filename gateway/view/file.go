@@ -8,6 +8,12 @@ import (
 	"casgate/gateway/api"
 )
 
+// BytesDeleted says what is wrong with a file whose blob was deleted.
+const BytesDeleted = "The bytes of this file were deleted. Uploading the same bytes again brings them back."
+
+// MarkDeleted gives a file the status of one whose blob was deleted.
+func MarkDeleted(file *api.File) { file.Status, file.StatusDetails = api.FileFailed, BytesDeleted }
+
 // File shapes a file.
 func File(f cas.File, urls URLs) api.File {
 	file := api.File{

@@ -66,7 +66,7 @@ var commitFileTests = []test{
 	}},
 	{"commits the blob even if the file is refused", func(t *testing.T, x Index) {
 		for i, spoil := range []func(*cas.File){
-			func(f *cas.File) { f.Purpose = "dance" },
+			func(f *cas.File) { f.Purpose = "a dance" },
 			func(f *cas.File) { f.ID = "not one" },
 			func(f *cas.File) { f.ExpiresAt = later(-time.Minute) },
 		} {
