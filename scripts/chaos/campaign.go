@@ -55,9 +55,11 @@ func (o config) settleLimit() time.Duration {
 type campaign struct {
 	config   config
 	history  *history
+	clock    clock // of Postgres
 	postgres *server
 	minio    *server
 	accounts *accounts
+	backfill *backfill
 	gateways []*gateway
 	network  network
 	links    []*link  // the one to the providers, and linksOfGateway for each gateway
@@ -100,6 +102,9 @@ func runCampaign(ctx context.Context, o config) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.prepareBackfill(ctx); err != nil {
+		return nil, err
+	}
 	begin := time.Now()
 	for round := 0; ctx.Err() == nil; round++ {
 		left := c.config.time - c.faultTime(round)
@@ -137,7 +142,13 @@ func (c *campaign) faultTime(round int) time.Duration {
 
 // setUp starts Postgres and MinIO, and prepares the gateways.
 func (c *campaign) setUp(ctx context.Context) (err error) {
-	if c.postgres, err = newPostgres(ctx, c.config.services.postgresBin, c.config.dir); err != nil {
+	if c.clock, err = newClock(c.config.dir); err != nil {
+		return err
+	}
+	if c.clock.library == "" && c.config.progress != nil {
+		fmt.Fprintln(c.config.progress, "no clock is stepped: libfaketime is not installed")
+	}
+	if c.postgres, err = newPostgres(ctx, c.config.services.postgresBin, c.config.dir, c.clock); err != nil {
 		return err
 	}
 	if c.minio, err = newMinIO(c.config.services.minio, c.config.dir); err != nil {
@@ -162,6 +173,10 @@ func (c *campaign) setUp(ctx context.Context) (err error) {
 		"CAS_S3_ACCESS_KEY=" + accessKey, "CAS_S3_SECRET_KEY=" + secretKey,
 		"CAS_GC_GRACE=1s", "CAS_GC_INTERVAL=200ms", "CAS_GC_MAX_SHARE=100", "CAS_TEST_LEASE=1s", "CAS_TEST_PROBE=" + probeInterval.String(),
 	}, c.config.settings...)
+	if c.backfill, err = newBackfill(c.config.seed, c.config.dir); err != nil {
+		return err
+	}
+	c.settings = append(c.settings, "CAS_SOURCE_DIR="+c.backfill.folder)
 	_, err = c.command(ctx, "migrate", "up")
 	return err
 }
@@ -260,6 +275,11 @@ func (c *campaign) round(ctx context.Context, number int, length time.Duration) 
 		client := c.newClient(number, r)
 		clients.Go(func() { client.work(working) })
 	}
+	clients.Go(func() {
+		if err := c.backfill.keepRunning(working); err != nil {
+			c.find(finding{promise: "campaign", text: err.Error()})
+		}
+	})
 	c.breakThings(working, schedule(c.config.seed, number, length))
 	clients.Wait()
 	if err := c.calm(ctx); err != nil {

@@ -11,7 +11,7 @@ import (
 // checkAll makes all checks at the end of a campaign.
 func (c *campaign) checkAll(ctx context.Context, atStart usage) error {
 	c.checkKept(ctx)
-	for _, check := range []func(context.Context) error{c.waitSettled, c.checkStore, c.checkFiles, c.checkCopies} {
+	for _, check := range []func(context.Context) error{c.waitSettled, c.checkBackfill, c.checkStore, c.checkFiles, c.checkCopies} {
 		if err := check(ctx); err != nil {
 			return err
 		}

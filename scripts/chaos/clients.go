@@ -148,6 +148,9 @@ func (c *client) do(r *http.Request) (a answer) {
 	defer response.Body.Close()
 	a.status, a.code = response.StatusCode, response.Header.Get("X-Problem-Code")
 	a.body, a.err = io.ReadAll(response.Body)
+	if a.status >= http.StatusInternalServerError {
+		c.campaign.count(fmt.Sprintf("answers with status %d", a.status))
+	}
 	return a
 }
 

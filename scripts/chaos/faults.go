@@ -41,6 +41,8 @@ func (c *campaign) makeUntil(ctx context.Context, f fault, lasting func()) error
 	switch f.kind {
 	case killGateway:
 		c.gateways[f.target].kill()
+	case killBackfill:
+		c.backfill.kill()
 	case stopGateway:
 		c.gateways[f.target].pause(lasting)
 	case killPostgres:
@@ -51,6 +53,12 @@ func (c *campaign) makeUntil(ctx context.Context, f fault, lasting func()) error
 		return c.minio.restart(ctx, lasting)
 	case stopMinIO:
 		c.minio.pause(lasting)
+	case stepForward:
+		return c.clock.step(clockStep, lasting)
+	case stepBack:
+		return c.clock.step(-clockStep, lasting)
+	case fillDisk:
+		return c.gateways[f.target].fillDisk(lasting)
 	case spoilProvider:
 		return c.spoilProvider(f, lasting)
 	default:

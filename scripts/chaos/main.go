@@ -1,7 +1,12 @@
-// Command chaos runs three gateways over one Postgres and one bucket, lets clients work
-// with them, and meanwhile breaks everything that can break. The recorded history must
-// be one that a correct store allows, and at the end nothing may be lost or left over.
-// `make chaos` runs it.
+// Command chaos runs three gateways over one Postgres and one bucket, with simulated
+// providers, and lets clients work with them. Meanwhile it kills and stops processes, cuts,
+// slows and half-opens links, fills disks, lets providers fail, and steps the clock of
+// Postgres. The recorded history must be one that a correct store allows, and at the end
+// nothing may be lost or left over. `make chaos` runs it.
+//
+// Where to look: schedule.go has the faults, and faults.go makes them; clients.go has the
+// requests; history.go records the answers, and model.go says which are allowed; checks.go
+// has the list of what is checked at the end.
 //
 // Environment:
 //

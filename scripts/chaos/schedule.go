@@ -11,8 +11,9 @@ import (
 type kind string
 
 const (
-	killGateway kind = "kill gateway"
-	stopGateway kind = "stop gateway" // SIGSTOP, and SIGCONT after the time
+	killGateway  kind = "kill gateway"
+	killBackfill kind = "kill backfill"
+	stopGateway  kind = "stop gateway" // SIGSTOP, and SIGCONT after the time
 
 	killPostgres kind = "kill Postgres"
 	stopPostgres kind = "stop Postgres"
@@ -25,6 +26,10 @@ const (
 	loseAnswers  kind = "half-open link, no answers"
 
 	spoilProvider kind = "spoil provider" // see providerFaults
+
+	stepForward kind = "step clock forward"
+	stepBack    kind = "step clock back"
+	fillDisk    kind = "fill disk"
 )
 
 // fault is an entry of the schedule.
@@ -49,6 +54,7 @@ var habits = []struct {
 	longest  time.Duration
 }{
 	{kind: killGateway, targets: gatewayCount - 1, every: 1200 * time.Millisecond},
+	{kind: killBackfill, targets: 1, every: 5 * time.Second},
 	{kind: stopGateway, targets: gatewayCount, every: 8 * time.Second, shortest: 300 * time.Millisecond, longest: 5 * time.Second},
 	{kind: killPostgres, targets: 1, every: 15 * time.Second, longest: time.Second},
 	{kind: stopPostgres, targets: 1, every: 15 * time.Second, shortest: 500 * time.Millisecond, longest: 7 * time.Second},
@@ -59,6 +65,9 @@ var habits = []struct {
 	{kind: loseRequests, targets: linkCount, every: 12 * time.Second, shortest: time.Second, longest: 8 * time.Second},
 	{kind: spoilProvider, targets: len(providerNames), every: 4 * time.Second, shortest: time.Second, longest: 5 * time.Second},
 	{kind: loseAnswers, targets: linkCount, every: 12 * time.Second, shortest: time.Second, longest: 8 * time.Second},
+	{kind: stepForward, targets: 1, every: 20 * time.Second, shortest: 2 * time.Second, longest: 6 * time.Second},
+	{kind: stepBack, targets: 1, every: 20 * time.Second, shortest: 2 * time.Second, longest: 6 * time.Second},
+	{kind: fillDisk, targets: gatewayCount, every: 10 * time.Second, shortest: time.Second, longest: 5 * time.Second},
 }
 
 // schedule returns the faults of a round, in the order of their times. It depends on the

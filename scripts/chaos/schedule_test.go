@@ -8,7 +8,7 @@ import (
 
 func TestScheduleFollowsFromTheSeed(t *testing.T) {
 	t.Parallel()
-	const length = time.Minute
+	const length = 3 * time.Minute
 	faults := schedule(7, 3, length)
 	if !slices.Equal(faults, schedule(7, 3, length)) {
 		t.Error("the same seed has two schedules")
@@ -25,7 +25,7 @@ func TestScheduleFollowsFromTheSeed(t *testing.T) {
 	}
 	for _, h := range habits {
 		if counts[h.kind] == 0 {
-			t.Errorf("no %s in a minute", h.kind)
+			t.Errorf("no %s in three minutes", h.kind)
 		}
 	}
 }

@@ -72,7 +72,7 @@ func (s *server) start(ctx context.Context) error {
 
 // newPostgres makes a database cluster. It doesn't fsync: processes are killed, but the
 // machine keeps its power.
-func newPostgres(ctx context.Context, bin, dir string) (*server, error) {
+func newPostgres(ctx context.Context, bin, dir string, time clock) (*server, error) {
 	home := filepath.Join(dir, "postgres")
 	if err := os.Mkdir(home, 0o700); err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func newPostgres(ctx context.Context, bin, dir string) (*server, error) {
 		name: "Postgres", port: port,
 		program: program{
 			path: postgres, dir: home, log: filepath.Join(dir, "postgres.log"), credential: credential,
-			env: []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")},
+			env: append(time.environment(), "LC_ALL=C", "PATH="+os.Getenv("PATH")),
 			args: []string{
 				"postgres", "-D", data, "-p", strconv.Itoa(port), "-k", "", "-c", "listen_addresses=127.0.0.1",
 				"-c", "max_connections=200", "-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "log_line_prefix=%m [%p] ",
