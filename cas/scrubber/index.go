@@ -22,8 +22,9 @@ type Index interface {
 	Clock(ctx context.Context) (time.Time, error)
 
 	// ClaimDue claims the blobs of a state that are due, the longest unverified first.
-	// It leaves out blobs that another claim holds. Busy reports whether it claimed none
-	// and blobs are due that another scrub has claimed.
+	// It leaves out blobs that another claim holds, or that are being changed. Busy
+	// reports whether it claimed none, and has left out any.
+	// Blobs that this claim holds already don't count.
 	ClaimDue(ctx context.Context, c Claim, due Due) (blobs []cas.Blob, busy bool, err error)
 
 	// ClaimBlobs claims visible blobs, also those that another scrub has claimed: its

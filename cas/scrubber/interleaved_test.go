@@ -1,8 +1,11 @@
 package scrubber_test
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"casgate/cas"
 	"casgate/cas/castest"
@@ -190,6 +193,50 @@ func TestScrubsShareTheWork(t *testing.T) {
 		}
 		if checked := len(slices.DeleteFunc(w.found, func(r scrubber.Result) bool { return r.Outcome != scrubber.OutcomeRight })); checked != blobs {
 			t.Errorf("%d of %d blobs were found right (%d by the command)", checked, blobs, run.Blobs)
+		}
+	})
+}
+
+// faultyIndex is an index whose records of checks fail.
+type faultyIndex struct {
+	index
+	applied bool
+	left    int // how many fail
+}
+
+func (x *faultyIndex) FinishChecks(ctx context.Context, claim string, checks ...scrubber.Check) ([]cas.ObjectRef, error) {
+	if x.left == 0 {
+		return x.index.FinishChecks(ctx, claim, checks...)
+	}
+	x.left--
+	if x.applied {
+		if _, err := x.index.FinishChecks(ctx, claim, checks...); err != nil {
+			return nil, err
+		}
+	}
+	return nil, cas.ErrIndexUnavailable
+}
+
+// Both outcomes of a failed record: the scrub ends with an error, and the resumed one
+// reports and repairs the damage.
+func TestScrubOutlivesFailedRecords(t *testing.T) {
+	setups(t, func(t *testing.T, w *world) {
+		for _, applied := range []bool{false, true} {
+			for left := range 3 {
+				all := w.putSome(3)
+				w.replace(t, cas.ObjectRef{Digest: cas.DigestOf(all[1])}, nil)
+				x := &faultyIndex{index: w.index, applied: applied, left: left + 1}
+				faulty := w.scrubber(func(o *scrubber.Options) { o.Index, o.Lease = x, 50*time.Millisecond })
+				if run, err := faulty.Scrub(t.Context(), scrubber.Plan{}); !errors.Is(err, cas.ErrIndexUnavailable) || run.Complete {
+					t.Errorf("the scrub %+v, error %v", run, err)
+				}
+				run, err := w.scrubber(func(o *scrubber.Options) { o.Sources = []scrubber.Source{backup(t, all[1])} }).Resume(t.Context())
+				if err != nil || run.Repaired != 1 || !run.Complete {
+					t.Errorf("applied %v, %d failures: the resumed scrub %+v, error %v", applied, left+1, run, err)
+				}
+				w.wantAllLive(all)
+				w.wantBlob(all[1])
+			}
 		}
 	})
 }

@@ -26,6 +26,7 @@ const (
 type scrubStatements struct{ claim, busy string }
 
 // Rows that are locked, by an upload or by another scrub that claims them, are skipped.
+// They count as busy.
 var scrubDue = func() map[cas.State]scrubStatements {
 	all := map[cas.State]scrubStatements{}
 	for _, state := range []cas.State{cas.StateLive, cas.StateSuspect} {
@@ -44,7 +45,7 @@ update blobs b set scrub_claim = $4, scrub_until = now() + $5::interval
 from due
 where b.digest = due.digest and b.state = '` + string(state) + `'
 returning ` + blobTable.NamesOf("b"),
-			busy: `select exists (select from blobs where ` + due + ` and scrub_claim <> $4 and scrub_until > now())`,
+			busy: `select exists (select from blobs where ` + due + ` and (scrub_claim is distinct from $4 or scrub_until <= now()))`,
 		}
 	}
 	return all

@@ -39,7 +39,7 @@ where digest in (
     limit ?7
 )
 returning ` + blobTable.Select(),
-			busy: `select exists (select 1 from blobs where ` + due + ` and scrub_claim <> ?4 and scrub_until > ?5)`,
+			busy: `select exists (select 1 from blobs where ` + due + ` and (scrub_claim is not ?4 or scrub_until <= ?5))`,
 		}
 	}
 	return all
