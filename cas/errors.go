@@ -41,6 +41,9 @@ var (
 	// ErrUploadRaced: the collector removed the blob during the upload, and the body
 	// can't be read a second time. The same upload succeeds when it is repeated.
 	ErrUploadRaced = errors.New("upload raced with a deletion")
+	// ErrUnconfirmed: the object of an upload is stored, but the index has not confirmed the
+	// blob's row, which may exist or not. Repeating the upload is safe.
+	ErrUnconfirmed = errors.New("upload not confirmed")
 	// ErrBodyRead: the source of an upload failed: the client hung up, was too
 	// slow, or sent less than it declared.
 	ErrBodyRead = errors.New("reading the upload failed")

@@ -78,7 +78,7 @@ func (u Upload) typeName() string { return cmp.Or(u.file.name, u.Name) }
 // index. Errors: ErrBlobTooLarge, ErrDigestMismatch, those of Body, ErrNoSpace,
 // ErrIndexUnavailable, ErrStoreUnavailable, ErrUploadRaced. After an error the blob may
 // exist nevertheless, since the last write may have been applied without its
-// acknowledgement. Repeating an upload is always safe.
+// acknowledgement; the error then wraps ErrUnconfirmed if the object is stored. Repeating an upload is always safe.
 func (s *Store) Put(ctx context.Context, u Upload) (b Blob, stored bool, err error) {
 	body := &countingReader{src: u.Body}
 	u.Body = body
@@ -316,6 +316,8 @@ func (s *Store) commit(ctx context.Context, u Upload, target ObjectRef, size int
 		Name:       u.Name,
 	})
 	switch {
+	case errors.Is(err, ErrIndexUnavailable), errors.Is(err, ErrNoSpace):
+		err = fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	case err != nil:
 	case row.Supersedes(target):
 		// The collector may have removed this generation before the upload wrote it.

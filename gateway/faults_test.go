@@ -204,7 +204,10 @@ func TestCommitFails(t *testing.T) {
 				q.index = over(inner, indextest.NewFaulty(inner, hook))
 				s := start(t, &q, nil)
 				b := random(n)
-				s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b)).wantProblem(t, 503, problem.IndexUnavailable)
+				refused := s.do("PUT", s.path(cas.DigestOf(b)), bytes.NewReader(b))
+				if refused.wantProblem(t, 503, problem.IndexUnavailable); !strings.Contains(string(refused.body), "The bytes are stored, but the index did not confirm the blob") {
+					t.Errorf("the answer to a failed commit is %s", refused.body)
+				}
 				a := s.do("GET", s.path(cas.DigestOf(b)), nil)
 				if applied && a.StatusCode != 200 || !applied && a.StatusCode != 404 {
 					t.Errorf("applied %t: a read is answered %d", applied, a.StatusCode)

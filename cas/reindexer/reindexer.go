@@ -81,6 +81,9 @@ type Options struct {
 	Concurrency int // 0 means DefaultConcurrency
 	// DryRun verifies the objects, and writes nothing.
 	DryRun bool
+	// MinAge is how old an object must be, by the store's clock. Younger ones count as
+	// known.
+	MinAge time.Duration
 	// Skip, if set, reports whether an object counts as known without a look.
 	Skip func(cas.ObjectRef) bool
 	// Report is called with each problem, from several goroutines.
@@ -103,7 +106,7 @@ func Run(ctx context.Context, o Options) (Counts, error) {
 	if o.OnAdopt == nil {
 		o.OnAdopt = func([]cas.Blob) {}
 	}
-	r := run{o: o}
+	r := run{o: o, before: time.Now().Add(-o.MinAge)}
 	var batch []cas.ObjectInfo
 	for object, err := range o.Objects.List(ctx) {
 		if err != nil {
@@ -124,6 +127,7 @@ func Run(ctx context.Context, o Options) (Counts, error) {
 
 type run struct {
 	o      Options
+	before time.Time // objects that are not older count as known, if there is a least age
 	mu     sync.Mutex
 	counts Counts
 }
@@ -160,7 +164,8 @@ func (r *run) candidates(ctx context.Context, batch []cas.ObjectInfo) ([][]cas.O
 	infos := make(map[cas.ObjectRef]cas.ObjectInfo, len(batch))
 	var refs []cas.ObjectRef
 	for _, object := range batch {
-		if r.o.Skip == nil || !r.o.Skip(object.ObjectRef) {
+		isYoung := r.o.MinAge > 0 && object.ModifiedAt.After(r.before)
+		if !isYoung && (r.o.Skip == nil || !r.o.Skip(object.ObjectRef)) {
 			infos[object.ObjectRef] = object
 			refs = append(refs, object.ObjectRef)
 		}

@@ -10,9 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/cas/folderstore"
 	"casgate/cas/reindexer"
 	"casgate/cas/s3store"
@@ -357,4 +360,47 @@ type outage struct{ objectStore }
 
 func (outage) Stat(context.Context, cas.ObjectRef) (cas.ObjectStat, error) {
 	return cas.ObjectStat{}, cas.ErrStoreUnavailable
+}
+
+// In the background, orphans are adopted once they are old enough. Deleted blobs stay
+// deleted, and a wrong store is left alone.
+func TestBackground(t *testing.T) {
+	t.Parallel()
+	setups(t, func(t *testing.T, w *world) {
+		x := w.newIndex()
+		s := w.store(x)
+		orphan := w.putObject("orphan", 0)
+		deleted := put(t, s, "deleted")
+		if err := s.Delete(t.Context(), deleted, cas.CondemnOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		run := func(age time.Duration, wrongStore error, until func() bool) {
+			t.Helper()
+			ctx, stop := context.WithCancel(t.Context())
+			var looks atomic.Int64
+			ended := make(chan error)
+			go func() {
+				ended <- reindexer.Background{
+					Options: reindexer.Options{Objects: w.objects, Index: x, MinAge: age}, Every: time.Millisecond,
+					CheckStore: func(context.Context) error { looks.Add(1); return wrongStore },
+				}.Run(ctx)
+			}()
+			castest.Eventually(t, "the adoption", func() bool { return looks.Load() > 2 && until() })
+			stop()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("Run ended with %v", err)
+			}
+		}
+		isAdopted := func() bool { _, err := x.Blob(t.Context(), orphan.Digest); return err == nil }
+		run(time.Hour, nil, func() bool { return true })
+		run(0, errors.New("another store"), func() bool { return true })
+		if isAdopted() {
+			t.Error("an object is adopted that is young, or in another store")
+		}
+		run(0, nil, isAdopted)
+		wantReadable(t, s, orphan.Digest, "orphan")
+		if _, err := x.Blob(t.Context(), deleted); !errors.Is(err, cas.ErrBlobNotFound) {
+			t.Errorf("a deleted blob came back: error %v", err)
+		}
+	})
 }

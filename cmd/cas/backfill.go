@@ -152,6 +152,9 @@ func (c *backfillCmd) takeIn(ctx context.Context, x wiring.Index, sources wiring
 	if err := objects.Check(ctx); err != nil {
 		return counts, err
 	}
+	if err := wiring.CheckStoreMark(ctx, x, objects); err != nil {
+		return counts, err
+	}
 	if err := os.MkdirAll(c.Path(settings.SpoolDir), 0o700); err != nil {
 		return counts, err
 	}

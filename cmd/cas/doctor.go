@@ -42,7 +42,7 @@ var knownVariables = []string{
 	"CAS_PROVIDERS_FILE", "CAS_COPY_EVICTION", "CAS_COPY_WAIT", "CAS_REFERENCE_URLS",
 	"CAS_LOG_LEVEL", "CAS_LOG_FORMAT", "CAS_URL", "CAS_TOKEN",
 	"CAS_MAX_UPLOADS", "CAS_RATE_LIMIT", "CAS_SPOOL_LIMIT", "CAS_MIN_BODY_RATE", "CAS_BODY_WINDOW", "CAS_IDLE_TIMEOUT",
-	"CAS_GC_GRACE", "CAS_GC_MAX_SHARE", "CAS_GC_MAX_BLOBS", "CAS_GC_RATE", "CAS_GC_INTERVAL", "CAS_RETAIN_UNREFERENCED",
+	"CAS_GC_GRACE", "CAS_GC_MAX_SHARE", "CAS_GC_MAX_BLOBS", "CAS_GC_RATE", "CAS_GC_INTERVAL", "CAS_ORPHANS_EVERY", "CAS_RETAIN_UNREFERENCED",
 	"CAS_SCRUB_EVERY", "CAS_SCRUB_RATE", "CAS_SCRUB_REPAIR", "CAS_SCRUB_MAX_DAMAGED", "CAS_REPAIR_FROM",
 	"CAS_SHUTDOWN_GRACE", "CAS_HOT_BYTES", "CAS_HOT_BLOB_SIZE", "CAS_VERIFIED_FOR", "CAS_SEEN_FOR", "CAS_READ_WITHOUT_INDEX",
 }
@@ -216,6 +216,7 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 		return
 	}
 	e.ok(subject, "%s: wrote, read and removed an object in %s", objects.Text, time.Since(start).Round(100*time.Microsecond))
+	c.checkMark(ctx, e, objects)
 	if objects.S3 == nil {
 		return
 	}
@@ -235,6 +236,28 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 		e.ok("checksums", "the store refuses bytes that don't match x-amz-checksum-sha256")
 	default:
 		e.warn("checksums", "the store ignores x-amz-checksum-sha256", ownOnly)
+	}
+}
+
+// checkMark checks that the object store belongs to the index. Without a current index
+// there is nothing to compare, and checkIndex has said so.
+func (c *doctorCmd) checkMark(ctx context.Context, e *examination, objects wiring.ObjectStore) {
+	x, err := wiring.OpenIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	if err != nil {
+		return
+	}
+	defer x.Close()
+	if x.CheckSchema(ctx) != nil {
+		return
+	}
+	const subject = "store mark"
+	switch isMarked, err := wiring.BelongsTo(ctx, x, objects); {
+	case err != nil:
+		e.fail(subject, err, "set the index and the store that belong together, or follow the message")
+	case isMarked:
+		e.ok(subject, "the store belongs to the index")
+	default:
+		e.ok(subject, "the store has no mark yet; `cas serve` makes it")
 	}
 }
 

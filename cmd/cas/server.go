@@ -337,6 +337,11 @@ func (s *server) run(ctx context.Context) error {
 	if s.scrubber != nil {
 		services.Go(func() error { return service.UntilDone(ctx, s.scrubber.Run(ctx)) })
 	}
+	if s.OrphansEvery > 0 {
+		services.Go(func() error {
+			return service.UntilDone(ctx, wiring.Orphans(s.index, s.objects, s.OrphansEvery, s.log).Run(ctx))
+		})
+	}
 	if s.retention != nil {
 		services.Go(func() error { return service.UntilDone(ctx, s.retention.Run(ctx)) })
 	}

@@ -64,11 +64,18 @@ func classify(err error) (Details, bool) {
 // ofError returns the answer with this code for an error: with its text, unless that
 // must stay in the log.
 func (c Code) ofError(err error) Details {
-	if advice := rows[c].advice; advice != "" {
+	advice := rows[c].advice
+	if advice != "" && errors.Is(err, cas.ErrUnconfirmed) {
+		advice = unconfirmedAdvice
+	}
+	if advice != "" {
 		return c.Details(advice, "")
 	}
 	return c.Details(err.Error(), "")
 }
+
+// unconfirmedAdvice is the detail of the answer to an upload whose object is stored.
+const unconfirmedAdvice = "The bytes are stored, but the index did not confirm the blob, so it may exist or not. Send the upload again: that is always safe, and nothing is stored twice."
 
 func withParam(d Details, err error) Details {
 	if e, ok := errors.AsType[*paramError](err); ok {

@@ -195,3 +195,17 @@ func TestGatewayFaultsKeepTheirCode(t *testing.T) {
 		}
 	}
 }
+
+// An upload whose object is stored, but whose commit failed, is told so.
+func TestUnconfirmedUpload(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []error{cas.ErrIndexUnavailable, cas.ErrNoSpace} {
+		d := Of(fmt.Errorf("%w: %w: inner", cas.ErrUnconfirmed, cause), "")
+		if !strings.HasPrefix(d.Detail, "The bytes are stored, but the index did not confirm the blob") || strings.Contains(d.Detail, "inner") {
+			t.Errorf("%v: %+v", cause, d)
+		}
+		if plain := Of(cause, ""); plain.Code != d.Code || plain.Status != d.Status || plain.Detail == d.Detail {
+			t.Errorf("%v: %+v, and for an upload %+v", cause, plain, d)
+		}
+	}
+}

@@ -65,7 +65,7 @@ var (
 		advice: "The body broke off before its declared end, or its chunks are malformed. Nothing was stored; send it again."})
 
 	NoSpace = add("no_space", row{status: 507, title: "No space left", sentinel: cas.ErrNoSpace,
-		advice: "The gateway's disk, its bucket or its database is full. The upload is not acknowledged; send it again when there is room."})
+		advice: "The gateway's disk, its bucket or its database is full. The request was not acknowledged; send it again when there is room. Deleting makes room."})
 	IndexUnavailable = add("index_unavailable", row{status: 503, title: "Index unavailable", retryAfter: 2,
 		sentinel: cas.ErrIndexUnavailable, exit: ExitUnavailable,
 		advice: "The index can't be reached. Nothing is lost; try again shortly."})

@@ -35,25 +35,31 @@ const sampleBlobs = 20
 // oldest blobs, as a folder has whose disk is not mounted. A store without a mark that
 // does belong to the index gets its mark.
 func CheckStoreMark(ctx context.Context, x Index, objects ObjectStore) error {
+	isMarked, err := BelongsTo(ctx, x, objects)
+	if err != nil || isMarked {
+		return err
+	}
+	return AdoptStore(ctx, x, objects)
+}
+
+// BelongsTo is CheckStoreMark, but marks nothing. It reports whether the store has a mark.
+func BelongsTo(ctx context.Context, x Index, objects ObjectStore) (isMarked bool, err error) {
 	want, err := x.Mark(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	got, err := objects.marked().Mark(ctx)
 	if err != nil || got == string(want) {
-		return err
+		return got != "", err
 	}
 	if got != "" {
-		return exit.Usagef("the object store (%s) belongs to another index: it has the mark %q, and the index has %q; correct the settings; if the index was lost, `cas reindex` makes it again; use --adopt-store once if the store is the right one", objects.Text, got, want)
+		return true, exit.Usagef("the object store (%s) belongs to another index: it has the mark %q, and the index has %q; correct the settings; if the index was lost, `cas reindex` makes it again; start `cas serve --adopt-store` once if the store is the right one", objects.Text, got, want)
 	}
 	isOurs, err := hasBlobs(ctx, x, objects)
-	if err != nil {
-		return err
+	if err == nil && !isOurs {
+		err = exit.Usagef("the object store (%s) has no mark and none of the index's blobs; is its disk mounted, and the bucket the right one? Start `cas serve --adopt-store` once if the bytes are really lost", objects.Text)
 	}
-	if !isOurs {
-		return exit.Usagef("the object store (%s) has no mark and none of the index's blobs; is its disk mounted, and the bucket the right one? Use --adopt-store once if the bytes are really lost", objects.Text)
-	}
-	return objects.marked().SetMark(ctx, string(want))
+	return false, err
 }
 
 // TakeOverMark gives an empty index the mark of the object store, since the store belongs
