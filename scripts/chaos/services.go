@@ -58,16 +58,23 @@ func (s *server) pause(lasting func()) {
 	s.process.pause(lasting)
 }
 
-// start starts the server and waits until it answers.
+// start starts the server and waits until it answers. A server that ends at once is started
+// again: the children of a killed Postgres may still hold its shared memory.
 func (s *server) start(ctx context.Context) error {
-	var err error
-	if s.process, err = s.program.start(); err != nil {
-		return err
+	for deadline := time.Now().Add(startLimit); ; {
+		var err error
+		if s.process, err = s.program.start(); err != nil {
+			return err
+		}
+		err = s.process.until(ctx, s.answers)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil || !errors.Is(err, errEnded) || time.Now().After(deadline):
+			return fmt.Errorf("%s: %w; the end of its log: %s", s.name, err, tail(s.program.log, 1000))
+		}
+		<-time.After(restartDelay)
 	}
-	if err := s.process.until(ctx, s.answers); err != nil {
-		return fmt.Errorf("%s: %w; the end of its log: %s", s.name, err, tail(s.program.log, 1000))
-	}
-	return nil
 }
 
 // newPostgres makes a database cluster. It doesn't fsync: processes are killed, but the
