@@ -26,7 +26,7 @@ var openAPI []byte
 // handlers are what the route table needs.
 type handlers struct {
 	auth        *auth.Authorizer
-	uploadSlots uploadSlots
+	uploadSlots *uploadSlots
 
 	blobs      *blobapi.Handlers
 	files      *fileapi.Handlers
@@ -47,7 +47,7 @@ type parts struct {
 
 // newHandlers wires the handlers.
 func newHandlers(o Options, p parts) *handlers {
-	h, urls := &handlers{auth: p.auth, uploadSlots: make(uploadSlots, o.MaxUploads)}, p.urls
+	h, urls := &handlers{auth: p.auth, uploadSlots: newUploadSlots(o.MaxUploads)}, p.urls
 	waits := request.Waits{Usual: o.CopyWait, Stopping: p.stopping}
 	uploads := request.Uploads{MaxSize: o.Store.MaxBlobSize(), Rate: o.bodyRate()}
 	targets := blobtarget.Finder{Files: o.Files, Waits: waits}

@@ -58,13 +58,15 @@ type Options struct {
 	// Registry gets the metrics. Optional.
 	Registry *prometheus.Registry
 
-	// MaxUploads bounds the uploads under way; further ones get 503. Default 256.
+	// MaxUploads bounds the uploads under way; further ones get 503. One token may have three quarters
+	// of them; further ones of it get 429. Default 256.
 	MaxUploads int
 	// RequestsPerSecond bounds each token's requests, with bursts of twice as many;
 	// further ones get 429. 0 means no bound.
 	RequestsPerSecond float64
 	// MinBodyRate is the least rate, in bytes per second, at which an upload must come in
-	// over each BodyWindow. Default 1024 over 30 s.
+	// over each BodyWindow. Default 1024 over 30 s. An upload that takes longer than ten
+	// windows in all needs 16 times the rate for the rest.
 	MinBodyRate int64
 	BodyWindow  time.Duration
 	// WriteStall is how long a client may take to read the next 256 KiB. Default 1 min.

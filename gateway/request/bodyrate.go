@@ -25,9 +25,18 @@ type MinRate struct {
 	Window time.Duration
 }
 
+const (
+	// A body may take graceWindows windows, and in addition the time of its bytes at
+	// sustainedFactor times the least rate. So the average rate that it needs rises with its
+	// time, and the whole time of an upload is bounded by its size.
+	graceWindows    = 10
+	sustainedFactor = 16
+)
+
 // Body reads a request's body under a minimum rate. Each window must bring its share
 // of bytes; the next one begins when the share has come in. So a client that sends a
-// byte now and then is cut off like one that has stopped.
+// byte now and then is cut off like one that has stopped. A client that is just fast
+// enough for each window is cut off later: see graceWindows.
 //
 // Its errors wrap cas.ErrBodyRead; those of a body that was too slow also wrap
 // ErrSlowBody.
@@ -41,6 +50,9 @@ type Body struct {
 	got      int64
 	total    int64
 	returned time.Time // when the last Read came back
+	grace    time.Duration
+	second   int64         // bytes for which a second more is granted
+	waited   time.Duration // for the client, in all
 	sticky   error
 }
 
@@ -57,6 +69,8 @@ func (m MinRate) newBody(w http.ResponseWriter, r *http.Request) *Body {
 		control: http.NewResponseController(w),
 		window:  m.Window,
 		share:   max(1, m.BytesPerSecond*int64(m.Window/time.Second)),
+		grace:   graceWindows * m.Window,
+		second:  max(1, sustainedFactor*m.BytesPerSecond),
 	}
 }
 
@@ -76,6 +90,9 @@ func (b *Body) Read(p []byte) (int, error) {
 	if b.sticky != nil {
 		return 0, b.sticky
 	}
+	if b.waited > b.grace+time.Duration(float64(b.total)/float64(b.second)*float64(time.Second)) {
+		return 0, b.end(os.ErrDeadlineExceeded)
+	}
 	now := time.Now()
 	ours := now.Sub(b.returned) > b.window/8 // a slow store's time is not the client's
 	if b.began.IsZero() || ours || b.got >= b.share && now.Sub(b.began) > b.window/8 {
@@ -86,6 +103,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	}
 	n, err := b.body.Read(p)
 	b.returned = time.Now()
+	b.waited += b.returned.Sub(now)
 	b.got += int64(n)
 	b.total += int64(n)
 	if err != nil {
