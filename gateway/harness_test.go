@@ -105,6 +105,12 @@ func setups(t *testing.T, test func(t *testing.T, p *parts)) {
 		t.Parallel()
 		test(t, served(t))
 	})
+	if castest.Thorough(1, 0) == 1 {
+		t.Run("served, by another store", func(t *testing.T) {
+			t.Parallel()
+			test(t, servedBy(t, s3test.NewSecondBucket(t)))
+		})
+	}
 }
 
 func embedded(t *testing.T, dir string) *parts {
@@ -146,8 +152,10 @@ func embedded(t *testing.T, dir string) *parts {
 	}
 }
 
-func served(t *testing.T) *parts {
-	o := s3test.NewBucket(t)
+func served(t *testing.T) *parts { return servedBy(t, s3test.NewBucket(t)) }
+
+// servedBy is served by the store of a bucket.
+func servedBy(t *testing.T, o s3store.Options) *parts {
 	behind := s3test.Client(t, o)
 	storeOutage := newOutage(t, hostOf(t, o.Endpoint))
 	o.Endpoint = "http://" + storeOutage.addr()

@@ -31,6 +31,15 @@ func TestObjectStore(t *testing.T) {
 	castest.RunObjectStore(t, func(t *testing.T) cas.ObjectStore { return open(t, s3test.NewBucket(t)) })
 }
 
+// Another make of store passes the kit too, and enforces checksums.
+func TestObjectStoreOnVersitygw(t *testing.T) {
+	castest.RunObjectStore(t, func(t *testing.T) cas.ObjectStore { return open(t, s3test.NewSecondBucket(t)) })
+	support, err := open(t, s3test.NewSecondBucket(t)).ChecksumSupport(t.Context())
+	if err != nil || support != s3store.ChecksumsEnforced {
+		t.Errorf("ChecksumSupport: %s, %v", support, err)
+	}
+}
+
 func BenchmarkPut(b *testing.B) { castest.BenchmarkPut(b, open(b, s3test.NewBucket(b))) }
 
 // The server itself must keep and enforce the checksum: it protects what our own

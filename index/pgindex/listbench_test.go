@@ -16,8 +16,8 @@ import (
 func BenchmarkListThatMatchesNothing(b *testing.B) {
 	url := pgtest.New(b)
 	x := newTestIndex(b, url)
-	if _, err := x.db.Exec(b.Context(), `insert into blobs (digest, size, media_type, name, generation, state, created_at, touched_at)
-		select sha256(n::text::bytea), n, 'text/plain', '', 0, 'live', now() - n * interval '1 second', now() from generate_series(1, 1000000) n`); err != nil {
+	if _, err := x.db.Exec(b.Context(), `insert into blobs (digest, size, media_type, name, generation, state, created_at, touched_at, commit_id)
+		select sha256(n::text::bytea), n, 'text/plain', '', 0, 'live', now() - n * interval '1 second', now(), n from generate_series(1, 1000000) n`); err != nil {
 		b.Fatal(err)
 	}
 	if _, err := x.db.Exec(b.Context(), `vacuum analyze blobs`); err != nil {

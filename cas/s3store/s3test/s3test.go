@@ -29,8 +29,22 @@ const EndpointVariable = "CAS_TEST_S3_ENDPOINT"
 // castest.Service.
 func NewBucket(t testing.TB) s3store.Options {
 	t.Helper()
+	return newBucket(t, EndpointVariable)
+}
+
+// SecondEndpointVariable names another make of store: versitygw, which has the same keys.
+const SecondEndpointVariable = "CAS_TEST_VERSITYGW_ENDPOINT"
+
+// NewSecondBucket is NewBucket on the other make of store.
+func NewSecondBucket(t testing.TB) s3store.Options {
+	t.Helper()
+	return newBucket(t, SecondEndpointVariable)
+}
+
+func newBucket(t testing.TB, endpoint string) s3store.Options {
+	t.Helper()
 	o := s3store.Options{
-		Endpoint:  castest.Service(t, EndpointVariable),
+		Endpoint:  castest.Service(t, endpoint),
 		AccessKey: castest.Service(t, "CAS_TEST_S3_ACCESS_KEY"),
 		SecretKey: castest.Service(t, "CAS_TEST_S3_SECRET_KEY"),
 		Bucket:    fmt.Sprintf("test-%d-%d", time.Now().UnixNano(), counter.Add(1)),
