@@ -38,7 +38,7 @@ func TestReferences(t *testing.T) {
 			return ref, value
 		}
 		ref, value := get(s.path(d) + "/references/kimi")
-		if ref.Kind != "text" || ref.Where != "a system message" || value["text"] != "SOME TEXT" || ref.Copy != nil || ref.Provider != "kimi" {
+		if ref.Kind != "text" || ref.Place != "message" || value["text"] != "SOME TEXT" || ref.Copy != nil || ref.Provider != "kimi" {
 			t.Errorf("the usual one: %+v %v", ref, value)
 		}
 		ref, value = get(s.path(d) + "/references/kimi?kind=file_id")

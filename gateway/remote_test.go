@@ -190,12 +190,12 @@ func (r *remote) Retrieve(_ context.Context, id string) (providers.RemoteFile, e
 }
 
 func (r *remote) References(mediaType, _ string) []providers.ReferenceKind {
-	byURL := providers.ReferenceKind{Name: "url", Needs: providers.NeedURL, Where: "anywhere"}
+	byURL := providers.ReferenceKind{Name: "url", Needs: providers.NeedURL, Place: providers.PlacePart, Request: "POST /chat"}
 	if strings.HasPrefix(mediaType, "image/") {
-		return []providers.ReferenceKind{{Name: "image_url", Needs: providers.NeedCopy, Purpose: "image", Where: "a user message"}, byURL}
+		return []providers.ReferenceKind{{Name: "image_url", Needs: providers.NeedCopy, Purpose: "image", Place: providers.PlacePart}, byURL}
 	}
 	return []providers.ReferenceKind{
-		{Name: "text", Needs: providers.NeedText, Purpose: "file-extract", Where: "a system message"},
+		{Name: "text", Needs: providers.NeedText, Purpose: "file-extract", Place: providers.PlaceMessage},
 		{Name: "file_id", Needs: providers.NeedCopy, Purpose: "file-extract"}, byURL,
 	}
 }

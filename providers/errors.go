@@ -52,7 +52,7 @@ type Error struct {
 	// Status is the answer's HTTP status; 0 without an answer.
 	Status int `json:"status,omitempty"`
 	// Code is the provider's code. For an error without an answer it is one of the
-	// gateway's: unknown_purpose, unsupported_extension, empty_file, file_too_large, url_unreachable,
+	// gateway's: unknown_purpose, unsupported_extension, empty_file, file_too_large,
 	// unavailable, not_configured, timeout, connection, wrong_size, account_full.
 	Code string `json:"code,omitempty"`
 	// Message is the provider's message, shortened.
@@ -143,6 +143,9 @@ var (
 	ErrCopyDeleted = errors.New("the copy was deleted while it was being made")
 	// ErrNoReference: the provider has no such kind of reference for this file.
 	ErrNoReference = errors.New("no such reference")
+	// ErrReferenceUnreachable: the reference is a URL that the provider certainly can't
+	// reach.
+	ErrReferenceUnreachable = errors.New("the provider can't reach the URL")
 	// ErrNoDownload: the provider doesn't return the bytes of files.
 	ErrNoDownload = errors.New("the provider gives no files back")
 )

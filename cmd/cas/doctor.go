@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -21,6 +22,7 @@ import (
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/cmd/cas/internal/wiring"
 	"casgate/migrations"
+	"casgate/providers/replicator"
 )
 
 // doctorCmd checks everything a gateway with these settings would need.
@@ -28,6 +30,10 @@ type doctorCmd struct {
 	settings.Data
 	settings.Index
 	settings.ObjectStore
+	settings.Providers
+
+	Listen    string `env:"CAS_LISTEN" default:"127.0.0.1:8080" hidden:""`
+	PublicURL string `name:"public-url" env:"CAS_PUBLIC_URL" hidden:""`
 }
 
 // knownVariables are the environment variables of cas. Another CAS_ variable is
@@ -83,6 +89,7 @@ func (c *doctorCmd) Run(ctx context.Context, std terminal.Streams) error {
 	c.checkDataFolder(e)
 	c.checkIndex(ctx, e)
 	c.checkStore(ctx, e)
+	c.checkReferences(e)
 	switch {
 	case e.failed > 0:
 		fmt.Fprintf(std.Out, "\n%d to fix, %d to look at\n", e.failed, e.warned)
@@ -288,4 +295,19 @@ func roundTrip(ctx context.Context, objects cas.ObjectStore) error {
 		object.Body.Close()
 	}
 	return errors.Join(err, objects.Delete(ctx, ref))
+}
+
+// checkReferences warns if a provider reads files at a URL that it can't reach.
+func (c *doctorCmd) checkReferences(e *examination) {
+	base, remedy := cmp.Or(c.PublicURL, "http://"+c.Listen), "set CAS_PUBLIC_URL to a URL of the gateway that works from outside"
+	if c.ReferenceURLs == "bucket" {
+		base, remedy = c.S3Endpoint, "set CAS_S3_ENDPOINT to one that works from outside, or CAS_REFERENCE_URLS to gateway"
+	}
+	readers, err := wiring.ReadersOfURLs(c.Providers)
+	switch {
+	case err != nil:
+		e.fail("providers", err, "correct the setting that it names")
+	case len(readers) > 0 && replicator.IsOwnMachine(base):
+		e.warn("references", fmt.Sprintf("%s reads documents only at a URL, and %s is this machine's own", strings.Join(readers, ", "), base), remedy)
+	}
 }

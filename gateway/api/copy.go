@@ -84,7 +84,9 @@ type LostReport struct {
 type Reference struct {
 	Provider string `json:"provider" see:"any"`
 	Kind     string `json:"kind" see:"any"`
-	// Where says in which part of a request the value goes.
+	// Place is where in a request the value goes: part (an element of a message's content),
+	// message (an element of messages) or value (of a field). Where says it in words.
+	Place string `json:"place,omitempty" see:"any"`
 	Where string `json:"where,omitempty" see:"any"`
 	// Value is complete, ready to paste.
 	Value json.RawMessage `json:"value" see:"any"`

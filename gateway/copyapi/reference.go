@@ -30,13 +30,14 @@ func (h *Handlers) Reference(c echo.Context) error {
 	answer := api.Reference{
 		Provider:  q.Provider,
 		Kind:      ref.Kind.Name,
-		Where:     ref.Kind.Where,
+		Place:     string(ref.Kind.Place),
+		Where:     ref.Kind.Where(),
 		Value:     ref.Value,
 		ExpiresAt: view.OptionalTime(ref.ExpiresAt),
 		Simulated: h.isSimulated(q.Provider),
 		Warning:   ref.Warning,
 	}
-	request.StateOf(c).SkipRecord = ref.Kind.Needs == providers.NeedURL // to sign a URL is no operation
+	request.StateOf(c).SkipRecord = ref.Kind.Needs == providers.NeedURL || ref.Kind.Needs == providers.NeedBytes // no operation
 	if ref.Copy != nil {
 		shown := view.Copy(*ref.Copy)
 		answer.Copy = &shown

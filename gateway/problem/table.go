@@ -85,7 +85,10 @@ var (
 	CopyNotFound     = add("copy_not_found", row{status: 404, title: "No such copy", sentinel: ledger.ErrNotFound, exit: ExitNotFound})
 	CopyInProgress   = add("copy_in_progress", row{status: 409, title: "Copy in progress", retryAfter: 1,
 		sentinel: providers.ErrCopyInProgress, exit: ExitUnderWay})
-	CopyDeleted       = add("copy_deleted", row{status: 409, title: "Copy deleted", sentinel: providers.ErrCopyDeleted, exit: ExitRefused})
+	CopyDeleted = add("copy_deleted", row{status: 409, title: "Copy deleted", sentinel: providers.ErrCopyDeleted, exit: ExitRefused})
+	// ReferenceUnreachable is the gateway's own setting, and no fault of the provider.
+	ReferenceUnreachable = add("reference_unreachable", row{status: 409, title: "URL out of the provider's reach",
+		sentinel: providers.ErrReferenceUnreachable, exit: ExitRefused})
 	OperationNotFound = add("operation_not_found", row{status: 404, title: "No such operation", exit: ExitNotFound})
 
 	ProviderRejected = add("provider_rejected", row{status: 422, title: "Not for this provider",

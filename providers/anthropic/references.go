@@ -13,13 +13,13 @@ import (
 // The kinds of references: blocks of a message. The file's media type at Anthropic
 // decides which ones are true [D].
 var (
-	document  = block("document", "an element of a user message's content in POST /messages")
-	image     = block("image", "an element of a user message's content in POST /messages")
-	container = block("container_upload", "an element of a user message's content in POST /messages, with the code execution tool")
+	document  = block("document", "")
+	image     = block("image", "")
+	container = block("container_upload", "with the code execution tool")
 )
 
-func block(name, where string) providers.ReferenceKind {
-	return providers.ReferenceKind{Name: name, Needs: providers.NeedCopy, Purpose: general, Where: where}
+func block(name, note string) providers.ReferenceKind {
+	return providers.ReferenceKind{Name: name, Needs: providers.NeedCopy, Purpose: general, Place: providers.PlacePart, Request: "POST /messages", Note: note}
 }
 
 const (

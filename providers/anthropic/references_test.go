@@ -56,8 +56,8 @@ func TestReferences(t *testing.T) {
 		var names []string
 		for _, kind := range p.References(test.mediaType, test.extension) {
 			names = append(names, kind.Name)
-			if !strings.Contains(kind.Where, "POST /messages") || (kind.Name == container) != strings.Contains(kind.Where, "code execution") {
-				t.Errorf("%s goes to %q", kind.Name, kind.Where)
+			if !strings.Contains(kind.Where(), "POST /messages") || (kind.Name == container) != strings.Contains(kind.Where(), "code execution") {
+				t.Errorf("%s goes to %q", kind.Name, kind.Where())
 			}
 		}
 		if got := strings.Join(names, " "); got != test.kinds {

@@ -9,9 +9,9 @@ import (
 )
 
 // fileData is the usual reference. Interactions have a part for each sort of file [D].
-var fileData = reference("file_data", "an element of parts of a content in models/…:generateContent")
+var fileData = reference("file_data", "models/…:generateContent")
 
-const inInteractions = "an element of input in interactions.create"
+const inInteractions = "interactions.create"
 
 // interactionParts are the parts of interactions, by the first half of the media type.
 var interactionParts = map[string]providers.ReferenceKind{
@@ -19,8 +19,8 @@ var interactionParts = map[string]providers.ReferenceKind{
 	"document": reference("document", inInteractions),
 }
 
-func reference(name, where string) providers.ReferenceKind {
-	return providers.ReferenceKind{Name: name, Needs: providers.NeedCopy, Purpose: general, Where: where}
+func reference(name, request string) providers.ReferenceKind {
+	return providers.ReferenceKind{Name: name, Needs: providers.NeedCopy, Purpose: general, Place: providers.PlacePart, Request: request}
 }
 
 const (

@@ -254,7 +254,10 @@ func TestToken(t *testing.T) {
 
 func TestReferences(t *testing.T) {
 	t.Parallel()
-	m := providers.Material{FileID: "file-1", URL: "https://h.example/b?x=1&y=2"}
+	materials := map[providers.Need]providers.Material{
+		providers.NeedCopy: {FileID: "file-1"}, providers.NeedURL: {URL: "https://h.example/b?x=1&y=2"}, providers.NeedBytes: {Bytes: []byte("bytes")},
+	}
+	const inline = `image_base64 bytes  {"type":"image_url","image_url":{"url":"Ynl0ZXM="}}`
 	const file, agentFile = `file_url url  {"type":"file_url","file_url":{"url":"https://h.example/b?x=1&y=2"}}`, `agent_file_url url  {"type":"file_url","file_url":"https://h.example/b?x=1&y=2"}`
 	const image, agentImage = `image_url url  {"type":"image_url","image_url":{"url":"https://h.example/b?x=1&y=2"}}`, `agent_image_url url  {"type":"image_url","image_url":"https://h.example/b?x=1&y=2"}`
 	const video, batch = `video_url url  {"type":"video_url","video_url":{"url":"https://h.example/b?x=1&y=2"}}`, `input_file_id copy batch "file-1"`
@@ -268,8 +271,8 @@ func TestReferences(t *testing.T) {
 		{false, "application/pdf", "", []string{file, agent, code, agentFile}},
 		{false, "text/plain; charset=utf-8", ".txt", []string{file, agent, code, agentFile}},
 		{false, "text/plain", ".rs", []string{file, agent, code, agentFile}},
-		{false, "image/png", ".png", []string{image, agent, code, agentImage}},
-		{false, "image/jpeg", "", []string{image, agent, code, agentImage}},
+		{false, "image/png", ".png", []string{image, inline, agent, code, agentImage}},
+		{false, "image/jpeg", "", []string{image, inline, agent, code, agentImage}},
 		{false, "image/webp", ".webp", nil},
 		{false, "video/mp4", ".mp4", []string{video}},
 		{false, "video/x-matroska", ".mkv", []string{video}},
@@ -285,7 +288,7 @@ func TestReferences(t *testing.T) {
 		p := with(t, glm.Settings{Zai: test.zai})
 		var got []string
 		for _, kind := range p.References(test.mediaType, test.extension) {
-			value, err := p.Reference(kind, m)
+			value, err := p.Reference(kind, materials[kind.Needs])
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,7 @@
 package glm
 
 import (
+	"encoding/base64"
 	"fmt"
 	"slices"
 
@@ -61,9 +62,10 @@ const (
 	maxSide  = 6000 // pixels
 )
 
-const inVision = "an element of a user message's content in POST /chat/completions, for vision models"
+const vision = "for vision models"
 
-// urlKind is a kind of reference by URL: vision models take no ids [D].
+// urlKind is a kind of reference by URL, or with the bytes in place of the URL: vision
+// models take no ids [D].
 type urlKind struct {
 	providers.ReferenceKind
 	part string // the type of the part
@@ -83,19 +85,25 @@ func makeURLKinds() []urlKind {
 	documents := []string{".pdf", ".txt", ".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".jsonl"}
 	var kinds []urlKind
 	for _, k := range []struct {
-		name, part, where string
-		flat              bool
-		maxSize           int64
-		maxSide           int
-		extensions        []string
+		name, part string
+		needs      providers.Need
+		request    string
+		note       string
+		maxSize    int64
+		maxSide    int
+		extensions []string
 	}{
-		{"image_url", "image_url", inVision + "; at most 6000 × 6000 pixels", false, maxImage, maxSide, images},
-		{"video_url", "video_url", inVision, false, maxVideo, 0, []string{".mp4", ".mkv", ".mov"}},
-		{"file_url", "file_url", inVision, false, 0, 0, documents},
-		{"agent_image_url", "image_url", inAgents, true, maxImage, maxSide, images},
-		{"agent_file_url", "file_url", inAgents, true, 0, 0, documents},
+		{"image_url", "image_url", providers.NeedURL, providers.RequestChat, vision + "; at most 6000 × 6000 pixels", maxImage, maxSide, images},
+		// Plain base64 stands in place of the URL [3P]; a data: URL is refused.
+		{"image_base64", "image_url", providers.NeedBytes, providers.RequestChat, vision + "; at most 6000 × 6000 pixels", maxImage, maxSide, images},
+		{"video_url", "video_url", providers.NeedURL, providers.RequestChat, vision, maxVideo, 0, []string{".mp4", ".mkv", ".mov"}},
+		{"file_url", "file_url", providers.NeedURL, providers.RequestChat, vision, 0, 0, documents},
+		{"agent_image_url", "image_url", providers.NeedURL, requestAgents, "", maxImage, maxSide, images},
+		{"agent_file_url", "file_url", providers.NeedURL, requestAgents, "", 0, 0, documents},
 	} {
-		kinds = append(kinds, urlKind{providers.ReferenceKind{Name: k.name, Needs: providers.NeedURL, Where: k.where, MaxSize: k.maxSize, MaxSide: k.maxSide}, k.part, k.flat, k.extensions})
+		kinds = append(kinds, urlKind{providers.ReferenceKind{
+			Name: k.name, Needs: k.needs, Place: providers.PlacePart, Request: k.request, Note: k.note, MaxSize: k.maxSize, MaxSide: k.maxSide,
+		}, k.part, k.request == requestAgents, k.extensions})
 	}
 	return kinds
 }
@@ -120,14 +128,14 @@ func (k urlKind) build(address string) ([]byte, error) {
 	return fmt.Appendf(nil, `{"type":%q,%q:%s}`, k.part, k.part, url), err
 }
 
-const inAgents = "an element of a message's content in POST /agents"
+const requestAgents = "POST /agents"
 
 // byID are the kinds of references to a copy, by purpose.
 var byID = map[string]providers.ReferenceKind{
-	purposeAgent: {Name: "file_id", Needs: providers.NeedCopy, Purpose: purposeAgent, Where: inAgents},
-	purposeCode:  {Name: "code_interpreter", Needs: providers.NeedCopy, Purpose: purposeCode, Where: "a file id of the code interpreter"},
-	purposeBatch: {Name: "input_file_id", Needs: providers.NeedCopy, Purpose: purposeBatch, Where: "the value of input_file_id in POST /batches"},
-	purposeVoice: {Name: "voice_file_id", Needs: providers.NeedCopy, Purpose: purposeVoice, Where: "the value of file_id in POST /voice/clone"},
+	purposeAgent: {Name: "file_id", Needs: providers.NeedCopy, Purpose: purposeAgent, Place: providers.PlacePart, Request: requestAgents},
+	purposeCode:  {Name: "code_interpreter", Needs: providers.NeedCopy, Purpose: purposeCode, Place: providers.PlaceValue, Field: "a file id of the code interpreter"},
+	purposeBatch: {Name: "input_file_id", Needs: providers.NeedCopy, Purpose: purposeBatch, Place: providers.PlaceValue, Request: providers.RequestBatches, Field: "input_file_id"},
+	purposeVoice: {Name: "voice_file_id", Needs: providers.NeedCopy, Purpose: purposeVoice, Place: providers.PlaceValue, Request: "POST /voice/clone", Field: "file_id"},
 }
 
 // References implements providers.Provider. The usual one comes first: the input of a
@@ -166,6 +174,9 @@ func (p *Provider) Reference(kind providers.ReferenceKind, m providers.Material)
 	}
 	for _, k := range urlKinds {
 		if k.ReferenceKind == kind {
+			if kind.Needs == providers.NeedBytes {
+				return k.build(base64.StdEncoding.EncodeToString(m.Bytes))
+			}
 			return k.build(m.URL)
 		}
 	}

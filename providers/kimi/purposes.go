@@ -68,10 +68,10 @@ func purposes() []providers.Purpose {
 
 // The kinds of references.
 var (
-	imageURL = providers.ReferenceKind{Name: "image_url", Needs: providers.NeedCopy, Purpose: purposeImage, Where: "an element of a user message's content"}
-	videoURL = providers.ReferenceKind{Name: "video_url", Needs: providers.NeedCopy, Purpose: purposeVideo, Where: "an element of a user message's content"}
-	text     = providers.ReferenceKind{Name: "text", Needs: providers.NeedText, Purpose: purposeExtract, Where: "an element of messages, before the user's"}
-	batch    = providers.ReferenceKind{Name: "input_file_id", Needs: providers.NeedCopy, Purpose: purposeBatch, Where: "the value of input_file_id in POST /batches"}
+	imageURL = providers.ReferenceKind{Name: "image_url", Needs: providers.NeedCopy, Purpose: purposeImage, Place: providers.PlacePart, Request: providers.RequestChat}
+	videoURL = providers.ReferenceKind{Name: "video_url", Needs: providers.NeedCopy, Purpose: purposeVideo, Place: providers.PlacePart, Request: providers.RequestChat}
+	text     = providers.ReferenceKind{Name: "text", Needs: providers.NeedText, Purpose: purposeExtract, Place: providers.PlaceMessage, Request: providers.RequestChat}
+	batch    = providers.ReferenceKind{Name: "input_file_id", Needs: providers.NeedCopy, Purpose: purposeBatch, Place: providers.PlaceValue, Request: providers.RequestBatches, Field: "input_file_id"}
 )
 
 // References implements providers.Provider. Only the extension counts, as at Kimi. A

@@ -80,17 +80,28 @@ type Expiry struct {
 type Reference struct {
 	// Name is the name that callers choose it by, such as file_id.
 	Name string `json:"name"`
-	// Where says in a few words in which part of a request it belongs.
-	Where string `json:"where"`
+	// Place is where its value stands in a request: part, message or value. If it is empty,
+	// JSON decides: a string is a value, an object with a role is a message, and any other
+	// is a part.
+	Place providers.Place `json:"place,omitempty"`
+	// Request is the request that it is for, such as "POST /chat/completions", and Field the
+	// field of a value.
+	Request string `json:"request,omitempty"`
+	Field   string `json:"field,omitempty"`
+	// Note says in a few words what Place and Request don't, such as "PDF only".
+	Note string `json:"where,omitempty"`
 	// Purpose is the purpose that the copy must have. It is empty for a reference by
-	// URL, which needs no copy.
+	// URL or with the bytes, which needs no copy.
 	Purpose string `json:"purpose,omitempty"`
 	// MediaTypes are the media types that it is for: "image/*", or whole types. "text/*"
 	// includes text in other notations, such as application/json. An empty list means
 	// all. In addition, the purpose must accept the file.
 	MediaTypes []string `json:"media_types,omitempty"`
-	// JSON is the value for the request. In its strings, {file_id}, {url}, {name} and
-	// {media_type} are replaced by the values of the blob.
+	// MaxSize is the maximum size of the blob, in bytes, for a reference that needs no
+	// copy; 0 means that the provider states none.
+	MaxSize int64 `json:"max_size,omitempty"`
+	// JSON is the value for the request. In its strings, {file_id}, {url}, {base64}, {name}
+	// and {media_type} are replaced by the values of the blob.
 	JSON json.RawMessage `json:"json"`
 }
 

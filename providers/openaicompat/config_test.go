@@ -195,12 +195,12 @@ func TestSeveralReferences(t *testing.T) {
 		var got []string
 		for _, kind := range with(t, preset(t, test.preset), nil).References(test.mediaType, test.extension) {
 			switch {
-			case strings.Contains(kind.Where, "POST /chat/completions"):
+			case strings.Contains(kind.Where(), "POST /chat/completions"):
 				got = append(got, kind.Name+" in chat completions")
-			case strings.Contains(kind.Where, "POST /responses"):
+			case strings.Contains(kind.Where(), "POST /responses"):
 				got = append(got, kind.Name+" in responses")
 			default:
-				t.Errorf("%s: %s goes in %q", test.preset, kind.Name, kind.Where)
+				t.Errorf("%s: %s goes in %q", test.preset, kind.Name, kind.Where())
 			}
 		}
 		if got := strings.Join(slices.Compact(got), ", "); got != test.want {
@@ -212,7 +212,7 @@ func TestSeveralReferences(t *testing.T) {
 func TestReferenceByURL(t *testing.T) {
 	t.Parallel()
 	c := preset(t, "openai")
-	c.References = []openaicompat.Reference{{Name: "link", Where: "somewhere", JSON: json.RawMessage(`{"see":"<{url}>","name":"{name} ({media_type})"}`)}}
+	c.References = []openaicompat.Reference{{Name: "link", Note: "somewhere", JSON: json.RawMessage(`{"see":"<{url}>","name":"{name} ({media_type})"}`)}}
 	p := with(t, c, nil)
 	kinds := p.References("text/plain", ".txt")
 	if len(kinds) != 1 || kinds[0].Needs != providers.NeedURL {

@@ -37,9 +37,6 @@ var (
 	fileIDPart   = json.RawMessage(`{"type":"file","file":{"file_id":"{file_id}"}}`)
 	inputFileID  = json.RawMessage(`"{file_id}"`)
 	batchTypes   = []string{"application/jsonl", "application/x-ndjson"}
-	batchInput   = "the value of input_file_id in POST /batches"
-	inChat       = "an element of a user message's content in POST /chat/completions"
-	inResponses  = "an element of a user message's content in POST /responses"
 	flatPart     = json.RawMessage(`{"type":"file","file_id":"{file_id}"}`)
 	inputFile    = json.RawMessage(`{"type":"input_file","file_id":"{file_id}"}`)
 	inputImage   = json.RawMessage(`{"type":"input_image","file_id":"{file_id}"}`)
@@ -88,10 +85,10 @@ func openAI() Config {
 		},
 		Retrieve: true, Download: true,
 		References: []Reference{
-			{Name: "input_image", Where: inResponses, Purpose: "vision", MediaTypes: []string{"image/jpeg", "image/png", "image/gif", "image/webp"}, JSON: inputImage},
-			{Name: "input_file_id", Where: batchInput, Purpose: "batch", JSON: inputFileID},
-			{Name: "file_id", Where: inChat + "; PDF only", Purpose: "user_data", MediaTypes: []string{"application/pdf"}, JSON: fileIDPart},
-			{Name: "input_file", Where: inResponses, Purpose: "user_data", MediaTypes: documentType, JSON: inputFile},
+			{Name: "input_image", Request: providers.RequestResponses, Purpose: "vision", MediaTypes: []string{"image/jpeg", "image/png", "image/gif", "image/webp"}, JSON: inputImage},
+			{Name: "input_file_id", Request: providers.RequestBatches, Field: "input_file_id", Purpose: "batch", JSON: inputFileID},
+			{Name: "file_id", Request: providers.RequestChat, Note: "PDF only", Purpose: "user_data", MediaTypes: []string{"application/pdf"}, JSON: fileIDPart},
+			{Name: "input_file", Request: providers.RequestResponses, Purpose: "user_data", MediaTypes: documentType, JSON: inputFile},
 		},
 	}
 }
@@ -118,8 +115,8 @@ func qwen() Config {
 		},
 		Retrieve: true,
 		References: []Reference{
-			{Name: "input_file_id", Where: batchInput, Purpose: "batch", JSON: inputFileID},
-			{Name: "file_id", Where: "an element of messages, before the user's", Purpose: "file-extract",
+			{Name: "input_file_id", Request: providers.RequestBatches, Field: "input_file_id", Purpose: "batch", JSON: inputFileID},
+			{Name: "file_id", Request: providers.RequestChat, Purpose: "file-extract",
 				JSON: json.RawMessage(`{"role":"system","content":"fileid://{file_id}"}`)},
 		},
 	}
@@ -154,10 +151,10 @@ func deepSeek() Config {
 		},
 		Retrieve: true,
 		References: []Reference{
-			{Name: "file_id", Where: inChat, Purpose: "user_data", MediaTypes: []string{"image/*"}, JSON: flatPart},
-			{Name: "input_image", Where: inResponses, Purpose: "user_data", MediaTypes: []string{"image/*"}, JSON: inputImage},
-			{Name: "file_id", Where: inChat, Purpose: "text_recognition", MediaTypes: documentType, JSON: flatPart},
-			{Name: "file_id", Where: inChat, Purpose: "rich_layout_recognition", MediaTypes: documentType, JSON: flatPart},
+			{Name: "file_id", Request: providers.RequestChat, Purpose: "user_data", MediaTypes: []string{"image/*"}, JSON: flatPart},
+			{Name: "input_image", Request: providers.RequestResponses, Purpose: "user_data", MediaTypes: []string{"image/*"}, JSON: inputImage},
+			{Name: "file_id", Request: providers.RequestChat, Purpose: "text_recognition", MediaTypes: documentType, JSON: flatPart},
+			{Name: "file_id", Request: providers.RequestChat, Purpose: "rich_layout_recognition", MediaTypes: documentType, JSON: flatPart},
 		},
 	}
 }
@@ -182,8 +179,8 @@ func mistral() Config {
 		},
 		Retrieve: true, Download: true,
 		References: []Reference{
-			{Name: "input_file_id", Where: "an element of input_files in POST /batch/jobs", Purpose: "batch", JSON: inputFileID},
-			{Name: "file_id", Where: inChat + ", and the value of document in POST /ocr", Purpose: "ocr", MediaTypes: append([]string{"image/*"}, documentType...), JSON: flatPart},
+			{Name: "input_file_id", Request: "POST /batch/jobs", Field: "input_files[]", Purpose: "batch", JSON: inputFileID},
+			{Name: "file_id", Request: providers.RequestChat, Note: "also the value of document in POST /ocr", Purpose: "ocr", MediaTypes: append([]string{"image/*"}, documentType...), JSON: flatPart},
 		},
 	}
 }
@@ -207,8 +204,8 @@ func xAI() Config {
 		},
 		Retrieve: true, Download: true,
 		References: []Reference{
-			{Name: "file_id", Where: inChat, Purpose: "assistants", JSON: fileIDPart},
-			{Name: "input_file", Where: inResponses, Purpose: "assistants", JSON: inputFile},
+			{Name: "file_id", Request: providers.RequestChat, Purpose: "assistants", JSON: fileIDPart},
+			{Name: "input_file", Request: providers.RequestResponses, Purpose: "assistants", JSON: inputFile},
 		},
 	}
 }

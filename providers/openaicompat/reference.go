@@ -2,6 +2,7 @@ package openaicompat
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 )
 
 // placeholder matches the placeholders in a reference's JSON.
-var placeholder = regexp.MustCompile(`\{(file_id|url|name|media_type)\}`)
+var placeholder = regexp.MustCompile(`\{(file_id|url|base64|name|media_type)\}`)
 
 func (r Reference) validate() error {
 	switch {
@@ -23,20 +24,41 @@ func (r Reference) validate() error {
 	case r.needs() == providers.NeedCopy && !bytes.Contains(r.JSON, []byte("{file_id}")):
 		return errors.New("it has a purpose, and no {file_id} in its json")
 	case r.needs() == providers.NeedURL && !bytes.Contains(r.JSON, []byte("{url}")):
-		return errors.New("it has neither a purpose nor {url} in its json")
+		return errors.New("it has neither a purpose nor {url} nor {base64} in its json")
+	case !slices.Contains([]providers.Place{"", providers.PlacePart, providers.PlaceMessage, providers.PlaceValue}, r.Place):
+		return fmt.Errorf("its place %q is not part, message or value", r.Place)
+	case r.MaxSize < 0 || r.MaxSize > 0 && r.Purpose != "":
+		return errors.New("it has a max_size that is negative, or beside the purpose's own")
 	}
 	return nil
 }
 
-func (r Reference) needs() providers.Need {
-	if r.Purpose == "" {
-		return providers.NeedURL
+// place returns where the value stands in a request.
+func (r Reference) place() providers.Place {
+	var message struct{ Role string }
+	switch {
+	case r.Place != "":
+		return r.Place
+	case r.JSON[0] == '"':
+		return providers.PlaceValue
+	case json.Unmarshal(r.JSON, &message) == nil && message.Role != "":
+		return providers.PlaceMessage
 	}
-	return providers.NeedCopy
+	return providers.PlacePart
+}
+
+func (r Reference) needs() providers.Need {
+	switch {
+	case r.Purpose != "":
+		return providers.NeedCopy
+	case bytes.Contains(r.JSON, []byte("{base64}")):
+		return providers.NeedBytes
+	}
+	return providers.NeedURL
 }
 
 func (r Reference) kind() providers.ReferenceKind {
-	return providers.ReferenceKind{Name: r.Name, Needs: r.needs(), Purpose: r.Purpose, Where: r.Where}
+	return providers.ReferenceKind{Name: r.Name, Needs: r.needs(), Purpose: r.Purpose, Place: r.place(), Request: r.Request, Field: r.Field, Note: r.Note, MaxSize: r.MaxSize}
 }
 
 // fits reports whether the reference is for files of a type. The purpose p is the
@@ -51,7 +73,7 @@ func (r Reference) fits(p providers.Purpose, t providers.FileType) bool {
 // build replaces the placeholders. A placeholder in valid JSON is always part of a
 // string, so its value is escaped as in a string.
 func (r Reference) build(m providers.Material) ([]byte, error) {
-	values := map[string]string{"{file_id}": m.FileID, "{url}": m.URL, "{name}": m.Name, "{media_type}": m.MediaType}
+	values := map[string]string{"{file_id}": m.FileID, "{url}": m.URL, "{base64}": base64.StdEncoding.EncodeToString(m.Bytes), "{name}": m.Name, "{media_type}": m.MediaType}
 	var failed error
 	built := placeholder.ReplaceAllFunc(r.JSON, func(found []byte) []byte {
 		quoted, err := JSON(values[string(found)])
@@ -78,7 +100,7 @@ func JSON(value any) ([]byte, error) {
 // CheckMaterial returns an error if the material lacks what the kind of reference
 // needs.
 func (c *Client) CheckMaterial(kind providers.ReferenceKind, m providers.Material) error {
-	have, known := map[providers.Need]string{providers.NeedCopy: m.FileID, providers.NeedText: m.Text, providers.NeedURL: m.URL}[kind.Needs]
+	have, known := map[providers.Need]string{providers.NeedCopy: m.FileID, providers.NeedText: m.Text, providers.NeedURL: m.URL, providers.NeedBytes: string(m.Bytes)}[kind.Needs]
 	if !known {
 		return c.NoReference(kind)
 	}

@@ -3,6 +3,7 @@ package providertest
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -236,7 +237,7 @@ func (r *run) testDownloadOfGenerated(t *testing.T, downloader providers.Downloa
 
 func testReferences(t *testing.T, r *run) {
 	tricky := `id"with\odd` + "\n<&>'é😀"
-	m := providers.Material{FileID: "file-" + tricky, Text: trickyText, URL: "https://h.example/b?x=1&y=" + tricky, Name: "na" + tricky, MediaType: "text/plain"}
+	m := providers.Material{FileID: "file-" + tricky, Text: trickyText, URL: "https://h.example/b?x=1&y=" + tricky, Bytes: []byte(tricky), Name: "na" + tricky, MediaType: "text/plain"}
 	found := 0
 	for _, file := range []struct{ mediaType, extension string }{
 		{"application/pdf", ".pdf"}, {"text/plain", ".txt"}, {"image/png", ".png"}, {"video/mp4", ".mp4"},
@@ -250,14 +251,14 @@ func testReferences(t *testing.T, r *run) {
 				t.Errorf("%+v: kind %+v can't be told from others", file, kind)
 			}
 			seen[chosenBy] = true
-			if kind.Where == "" {
-				t.Errorf("%s doesn't say where it goes", kind.Name)
+			if kind.Place == "" || (kind.Place == providers.PlaceValue) != (kind.Field != "") || kind.Where() == "" {
+				t.Errorf("%s doesn't say where it goes: %+v", kind.Name, kind)
 			}
-			needed := map[providers.Need]string{providers.NeedCopy: m.FileID, providers.NeedText: m.Text, providers.NeedURL: m.URL}[kind.Needs]
+			needed := map[providers.Need]string{providers.NeedCopy: m.FileID, providers.NeedText: m.Text, providers.NeedURL: m.URL, providers.NeedBytes: base64.StdEncoding.EncodeToString(m.Bytes)}[kind.Needs]
 			if needed == "" {
 				t.Fatalf("%s needs %q", kind.Name, kind.Needs)
 			}
-			if kind.Needs != providers.NeedURL {
+			if kind.Needs == providers.NeedCopy || kind.Needs == providers.NeedText {
 				p, err := r.description.Purpose(kind.Purpose, file.mediaType)
 				if err != nil || kind.Purpose == "" {
 					t.Errorf("%s: purpose %q: %v", kind.Name, kind.Purpose, err)

@@ -28,13 +28,19 @@ type Reference struct {
 	Warning string
 }
 
-// maxReferenceText is the maximum size of the text in a reference, in bytes. A longer
-// text fits no model.
-const maxReferenceText = 64 << 20
+const (
+	// maxReferenceText is the maximum size of the text in a reference, in bytes. A longer
+	// text fits no model.
+	maxReferenceText = 64 << 20
+	// maxReferenceBytes is the maximum size of a blob whose bytes stand in a reference.
+	maxReferenceBytes = 20 << 20
+)
 
 // Reference makes the copy, the text or the URL that a reference needs, and builds it.
 // An empty kind means the usual one for the blob, or for the request's purpose if it
-// has one. Errors: ErrNoReference, and those of Ensure and Text.
+// has one. If the usual one is a URL that the provider certainly can't reach, Reference
+// takes another for the same request; a URL that was asked for by its kind comes with a
+// warning. Errors: ErrNoReference, ErrReferenceUnreachable, and those of Ensure and Text.
 func (r *Replicator) Reference(ctx context.Context, q Request, kind string) (Reference, error) {
 	j, err := r.plan(ctx, q)
 	if err != nil {
@@ -68,10 +74,38 @@ func (r *Replicator) Reference(ctx context.Context, q Request, kind string) (Ref
 		if err != nil {
 			return Reference{}, err
 		}
+		if signed.unreachable != nil && kind == "" {
+			return r.withoutURL(ctx, q, j, chosen, signed.unreachable)
+		}
 		m.URL, ref.ExpiresAt, ref.Warning = signed.address, signed.expires, signed.warning
+	case providers.NeedBytes:
+		if m.Bytes, err = r.bytesFor(ctx, j, chosen); err != nil {
+			return Reference{}, err
+		}
 	}
 	ref.Value, err = j.provider.Reference(chosen, m)
 	return ref, err
+}
+
+// withoutURL returns a reference for the same request that is no URL, or the error if there
+// is none.
+func (r *Replicator) withoutURL(ctx context.Context, q Request, j job, kind providers.ReferenceKind, unreachable error) (Reference, error) {
+	other, ok := kind.WithoutURL(j.provider.References(j.fileType.MediaType, j.fileType.Extension))
+	if !ok || q.Purpose != "" && other.Purpose != q.Purpose {
+		return Reference{}, unreachable
+	}
+	return r.Reference(ctx, q, other.Name)
+}
+
+// bytesFor returns the bytes of the blob, for a request that has them in it.
+func (r *Replicator) bytesFor(ctx context.Context, j job, kind providers.ReferenceKind) ([]byte, error) {
+	if kind.MaxSize <= 0 || kind.MaxSize > maxReferenceBytes {
+		kind.MaxSize = maxReferenceBytes
+	}
+	if err := r.checkBounds(ctx, j, kind); err != nil {
+		return nil, err
+	}
+	return r.readWhole(ctx, j.blob)
 }
 
 // chooseKind returns the kind of reference with this name and purpose. An empty name or
@@ -125,17 +159,23 @@ func (r *Replicator) readText(ctx context.Context, b cas.Blob) (string, error) {
 	if b.Size > maxReferenceText {
 		return "", fmt.Errorf("%w: the text has %d bytes, too many for a request; read it at its own URL", providers.ErrNoReference, b.Size)
 	}
+	text, err := r.readWhole(ctx, b)
+	return string(text), err
+}
+
+// readWhole reads a whole blob into memory.
+func (r *Replicator) readWhole(ctx context.Context, b cas.Blob) ([]byte, error) {
 	content, err := r.blobs.OpenVerified(ctx, b)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer content.Close()
 	if content.Body == nil {
-		return string(content.Bytes), nil
+		return content.Bytes, nil
 	}
-	text, err := io.ReadAll(content.Body)
+	all, err := io.ReadAll(content.Body)
 	if err != nil && !errors.Is(err, cas.ErrObjectCorrupt) {
 		err = fmt.Errorf("%w: %w", cas.ErrStoreUnavailable, err)
 	}
-	return string(text), err
+	return all, err
 }

@@ -59,20 +59,17 @@ type signedURL struct {
 	address string
 	expires time.Time
 	warning string // if the provider may not reach it
+	// unreachable is an *Error if the provider certainly can't reach the URL.
+	unreachable error
 }
 
 // urlFor returns the URL where a provider can read the blob. It returns an *Error if the
-// blob is too large for the kind, or if the provider certainly can't reach the URL.
+// blob is too large for the kind.
 func (r *Replicator) urlFor(ctx context.Context, j job, kind providers.ReferenceKind) (signedURL, error) {
 	if r.o.SignURL == nil {
 		return signedURL{}, fmt.Errorf("%w: this gateway gives out no URLs", providers.ErrNoReference)
 	}
-	if kind.MaxSize > 0 && j.blob.Size > kind.MaxSize {
-		return signedURL{}, refuseReference(j, "file_too_large",
-			fmt.Sprintf("%s takes at most %s (%d bytes) as %s, and the blob has %d bytes", j.description.Provider, humanize.IBytes(uint64(kind.MaxSize)), kind.MaxSize, kind.Name, j.blob.Size),
-			"make the file smaller")
-	}
-	if err := r.checkSides(ctx, j, kind); err != nil {
+	if err := r.checkBounds(ctx, j, kind); err != nil {
 		return signedURL{}, err
 	}
 	request := j.urlRequest()
@@ -94,10 +91,23 @@ func (r *Replicator) urlFor(ctx context.Context, j job, kind providers.Reference
 	// A provider's own host may be a proxy on this machine, which reaches the URL.
 	_, provider := reachOf("https://" + j.description.Host)
 	if reach == reachMachine && provider != reachMachine && !j.description.Simulated {
-		return signedURL{}, refuseReference(j, "url_unreachable", warning, remedy)
+		signed.unreachable = &providers.Error{
+			Provider: j.description.Provider, Op: providers.OpCheck, Kind: providers.KindPermanent, Code: "reference_unreachable",
+			Message: warning, Hint: remedy, Cause: providers.ErrReferenceUnreachable,
+		}
 	}
 	signed.warning = warning + ": " + remedy
 	return signed, nil
+}
+
+// checkBounds returns an *Error if the blob is too large for a kind that needs no copy.
+func (r *Replicator) checkBounds(ctx context.Context, j job, kind providers.ReferenceKind) error {
+	if kind.MaxSize > 0 && j.blob.Size > kind.MaxSize {
+		return refuseReference(j, "file_too_large",
+			fmt.Sprintf("%s takes at most %s (%d bytes) as %s, and the blob has %d bytes", j.description.Provider, humanize.IBytes(uint64(kind.MaxSize)), kind.MaxSize, kind.Name, j.blob.Size),
+			"make the file smaller")
+	}
+	return r.checkSides(ctx, j, kind)
 }
 
 // checkSides returns an *Error if the blob is a picture with too many pixels for the kind.
@@ -162,6 +172,13 @@ func reachOf(address string) (host string, from reach) {
 		return u.Host, reachPrivate
 	}
 	return u.Host, reachAll
+}
+
+// IsOwnMachine reports whether a URL can be read only on the machine that it is read on:
+// its host is a loopback address, or the like.
+func IsOwnMachine(address string) bool {
+	_, from := reachOf(address)
+	return from == reachMachine
 }
 
 // carrierNAT are the addresses behind a provider's translation, RFC 6598.

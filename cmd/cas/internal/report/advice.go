@@ -30,7 +30,7 @@ func AdviseFile(err error) error {
 }
 
 // notSent are the provider codes of files that the gateway did not send at all.
-var notSent = []string{"unknown_purpose", "unsupported_extension", "empty_file", "file_too_large", "url_unreachable", providers.CodeNotConfigured}
+var notSent = []string{"unknown_purpose", "unsupported_extension", "empty_file", "file_too_large", providers.CodeNotConfigured}
 
 // AdviseCopy adds the next step to an error about a copy.
 func AdviseCopy(err error) error {

@@ -23,6 +23,7 @@ import (
 	"casgate/providers/guard"
 	"casgate/providers/kimi"
 	"casgate/providers/openaicompat"
+	"casgate/providers/replicator"
 	"casgate/providers/simulator/anthropicsim"
 	"casgate/providers/simulator/geminisim"
 	"casgate/providers/simulator/glmsim"
@@ -226,4 +227,29 @@ func ProviderVariables() []string {
 		}
 	}
 	return names
+}
+
+// ReadersOfURLs returns the configured providers that read documents only at a URL, and
+// from outside.
+func ReadersOfURLs(c settings.Providers) ([]string, error) {
+	accounts, err := openAccounts(c, zerolog.Nop())
+	if err != nil {
+		return nil, err
+	}
+	defer accounts.stop()
+	var names []string
+	for _, p := range accounts.open {
+		d := p.adapter.Describe()
+		if d.Simulated || replicator.IsOwnMachine("https://"+d.Host) {
+			continue
+		}
+		kinds := p.adapter.References("application/pdf", ".pdf")
+		if len(kinds) == 0 || kinds[0].Needs != providers.NeedURL {
+			continue
+		}
+		if _, ok := kinds[0].WithoutURL(kinds); !ok {
+			names = append(names, d.Provider)
+		}
+	}
+	return names, nil
 }
