@@ -33,6 +33,7 @@ func (h *handlers) routes() []route {
 	read := h.auth.Token(auth.Scopes(access.ScopeRead))
 	sync := h.auth.Token(auth.Scopes(access.ScopeSync))
 	remove := h.auth.Token(auth.Scopes(access.ScopeSync, access.ScopeDelete))
+	write := h.auth.Token(auth.Scopes(access.ScopeWrite))
 	upload := h.auth.Token(uploadScopes)
 	deletion := h.auth.Token(deleteScopes)
 	reconcile := h.auth.Token(reconcileScopes)
@@ -59,6 +60,9 @@ func (h *handlers) routes() []route {
 		{"DELETE", view.FilesPath + "/:file", journal.KindDelete, deletion, h.deletes.File},
 		{"GET", view.FilesPath + "/:file/content", journal.KindDownload, read, h.files.Content},
 
+		{"POST", view.UploadURLsPath, looks, write, h.files.MakeUploadURL},
+		{"PUT", view.UploadURLsPath, journal.KindUpload, anyone, h.auth.UploadURL(h.putUploadURL)},
+
 		{"GET", "/v1/providers", looks, read, h.providers.List},
 		{"GET", "/v1/providers/:provider", looks, read, h.providers.Get},
 		{"POST", "/v1/providers/:provider/reconcile", journal.KindReconcile, reconcile, h.providers.Reconcile},
@@ -79,6 +83,11 @@ func (h *handlers) routes() []route {
 		)
 	}
 	return table
+}
+
+// putUploadURL answers PUT of an upload URL, with a slot as for each upload.
+func (h *handlers) putUploadURL(c echo.Context, grant access.UploadGrant) error {
+	return h.uploadSlots.limit(func(c echo.Context) error { return h.files.PutUploadURL(c, grant) })(c)
 }
 
 // addTo adds the route to Echo's router.

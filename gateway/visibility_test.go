@@ -95,6 +95,7 @@ func (s *server) visits(thing secretThing) map[string][]visit {
 		"blobMeta":   one, "signUrl": {{body: `{"expires_in":60}`}},
 		"listCopies": one, "ensureCopy": {{}, {digest: thing.large}, {query: "?purpose=image"}, {query: "?name=x.exe"}, {headers: []string{"Prefer", "respond-async"}}}, "getCopy": one, "deleteCopies": one,
 		"getCopyContent": one, "reportLost": {{}, {body: `{"provider_file_id":"x"}`}}, "getReference": {{own: true}, {query: "?kind=file-id"}, {query: "?kind=nothing"}}, "getText": {{own: true}}, "headText": {{own: true}}, "headFileContent": one, "headFileText": {{own: true}},
+		"createUploadUrl": {{body: `{"filename":"mine.txt","digest":"` + thing.digest.String() + `"}`}}, "putUploadUrl": {{body: thing.content}, {query: "?" + s.uploadQuery(thing.digest), body: thing.content, own: true}, {query: "?" + s.uploadQuery(thing.digest), body: "shorter"}},
 		"listFiles": {{}, {query: "?sha256=" + thing.digest.Hex()}}, "getFile": one, "deleteFile": {{headers: []string{"If-Match", `"x"`}}, {}, {query: "?everywhere=true"}}, "getFileContent": one,
 		"listFileCopies": one, "ensureFileCopy": {{}, {query: "?purpose=image"}}, "getFileCopy": one, "deleteFileCopies": one,
 		"getFileCopyContent": one, "reportFileCopyLost": one, "getFileReference": {{own: true}}, "getFileText": {{own: true}},

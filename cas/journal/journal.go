@@ -44,8 +44,12 @@ var Kinds = []Kind{
 
 // The actors. A token's id follows ActorToken.
 const (
-	ActorToken   = "token:"
-	ActorURL     = "url"     // a holder of a signed URL
+	ActorToken = "token:"
+	ActorURL   = "url" // a holder of a signed URL
+	// ActorUploadURL is before the id of the token that made the upload URL; it is empty
+	// where there is no authentication.
+	ActorUploadURL = "url:"
+
 	ActorPublic  = "public"  // a reader without a token, where reading is public
 	ActorNone    = "none"    // any client of a gateway without authentication
 	ActorCLI     = "cli"     // a command that uses the index directly

@@ -40,6 +40,7 @@ type cli struct {
 	Exists      existsCmd      `cmd:"" help:"Check whether the gateway has blobs, by digest or by local file."`
 	File        fileCmd        `cmd:"" help:"Store, fetch, list and delete files: named references to blobs."`
 	URL         urlCmd         `cmd:"" name:"url" help:"Print a URL that reads a blob without a token for a limited time."`
+	UploadURL   uploadURLCmd   `cmd:"" name:"upload-url" help:"Print a URL that uploads a file without a token for a limited time."`
 	Sync        syncCmd        `cmd:"" help:"Make sure that providers have copies of blobs, and print the file ids there."`
 	Copies      copiesCmd      `cmd:"" help:"List, delete and repair the copies at providers."`
 	Ref         refCmd         `cmd:"" help:"Print the part of a request to a provider that uses a blob."`

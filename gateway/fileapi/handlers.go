@@ -50,6 +50,7 @@ type UploadCopies interface {
 // Authorizer checks scopes.
 type Authorizer interface {
 	Require(c echo.Context, scope access.Scope) error
+	SignUpload(c echo.Context, g access.UploadGrant) (api.UploadURL, error)
 }
 
 // Copies knows the providers.

@@ -11,6 +11,9 @@ import (
 // FilesPath is the path of the list of files. Paths below it are about files too.
 const FilesPath = "/v1/files"
 
+// UploadURLsPath is the path of upload URLs.
+const UploadURLsPath = "/v1/upload-urls"
+
 // URLs makes the public URLs of things.
 type URLs struct {
 	Base string // such as https://files.example.com, without a slash at the end

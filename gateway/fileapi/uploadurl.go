@@ -1,0 +1,111 @@
+package fileapi
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"casgate/cas"
+	"casgate/cas/access"
+	"casgate/gateway/api"
+	"casgate/gateway/problem"
+	"casgate/gateway/request"
+	"casgate/gateway/respond"
+)
+
+// MakeUploadURL answers POST /v1/upload-urls.
+func (h *Handlers) MakeUploadURL(c echo.Context) error {
+	var asked api.NewUploadURL
+	if err := request.JSON(c, &asked); err != nil {
+		return err
+	}
+	life, err := boundedOr(asked.ExpiresIn, request.IntRange{Default: api.DefaultUploadURLLife, Min: 1, Max: api.MaxUploadURLLife})
+	if err != nil {
+		return problem.WithParam("expires_in", err)
+	}
+	most := h.Uploads.MaxSize
+	maxBytes, err := boundedOr(asked.MaxBytes, request.IntRange{Default: min(api.DefaultUploadURLBytes, most), Min: 1, Max: most})
+	if err != nil {
+		return problem.WithParam("max_bytes", err)
+	}
+	grant := access.UploadGrant{
+		Purpose: cmp.Or(asked.Purpose, "user_data"), MaxBytes: maxBytes, Digest: asked.Digest,
+		Expires: time.Now().Add(time.Duration(life) * time.Second),
+	}
+	if grant.Filename, err = request.CleanName(asked.Filename); err != nil {
+		return problem.WithParam("filename", err)
+	}
+	if err := (cas.NewFile{File: cas.File{Name: grant.Filename, Purpose: grant.Purpose}}).Check(); err != nil {
+		return err
+	}
+	if len(asked.Providers) > 0 {
+		if err := h.Authorizer.Require(c, access.ScopeSync); err != nil {
+			return problem.WithParam("providers", err)
+		}
+		if grant.Providers, err = h.UploadCopies.Parse(asked.Providers...); err != nil {
+			return problem.WithParam("providers", err)
+		}
+	}
+	signed, err := h.Authorizer.SignUpload(c, grant)
+	if err != nil {
+		return err
+	}
+	return respond.OwnJSON(c, http.StatusOK, signed)
+}
+
+// boundedOr returns a number that a request may leave out.
+func boundedOr(given *int64, allowed request.IntRange) (int64, error) {
+	switch {
+	case given == nil:
+		return allowed.Default, nil
+	case *given < allowed.Min || *given > allowed.Max:
+		return 0, problem.BadRequest(fmt.Sprintf("%d is not between %d and %d", *given, allowed.Min, allowed.Max))
+	}
+	return *given, nil
+}
+
+// PutUploadURL answers PUT of an upload URL: it stores the body as the file that the grant
+// describes.
+func (h *Handlers) PutUploadURL(c echo.Context, grant access.UploadGrant) error {
+	uploads := h.Uploads
+	uploads.MaxSize = min(uploads.MaxSize, grant.MaxBytes)
+	upload, err := uploads.Raw(c)
+	if err != nil {
+		return err
+	}
+	if grant.Digest != nil {
+		if upload.Digest != nil && *upload.Digest != *grant.Digest {
+			return fmt.Errorf("%w: the digest field names %s, and the URL is for %s", cas.ErrDigestMismatch, upload.Digest, grant.Digest)
+		}
+		upload.Digest = grant.Digest
+	}
+	upload.Name, upload.Body = grant.Filename, &boundedBody{src: upload.Body, left: uploads.MaxSize}
+	defer request.StopBody(c)
+	file, _, err := h.Files.Create(c.Request().Context(), upload, func() cas.NewFile {
+		return cas.NewFile{File: cas.File{Name: grant.Filename, Purpose: grant.Purpose, MediaType: upload.MediaType}}
+	})
+	answer, err := h.created(c, file, grant.Providers, err)
+	if err != nil {
+		return err
+	}
+	return respond.OwnJSON(c, http.StatusOK, answer)
+}
+
+// boundedBody fails after more than so many bytes. A body of unknown length has no other
+// bound than the store's.
+type boundedBody struct {
+	src  io.Reader
+	left int64
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.src.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, fmt.Errorf("%w: it has more bytes than the URL allows", cas.ErrBlobTooLarge)
+	}
+	return n, err
+}
