@@ -26,7 +26,7 @@ func TestFiltersOfRecordsAreSent(t *testing.T) {
 	d := cas.DigestOf([]byte("x"))
 	at := time.Date(2026, 11, 21, 20, 0, 0, 5000, time.UTC)
 	page, err := c.Records(t.Context(), client.RecordOptions{
-		Kind: "sync", Actor: "token:a", Digest: d, FileID: "file-1", Provider: "kimi", Outcome: "ok",
+		Kind: "sync", Actor: "token:a", Digest: &d, FileID: "file-1", Provider: "kimi", Outcome: "ok",
 		Since: at, Until: at.Add(time.Hour), Limit: 5, After: "a", Following: "f",
 	})
 	if err != nil || page.Lost != 3 || page.Newest != "7" || len(page.Operations) != 1 {
