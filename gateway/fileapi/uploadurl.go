@@ -42,6 +42,9 @@ func (h *Handlers) MakeUploadURL(c echo.Context) error {
 	if err := (cas.NewFile{File: cas.File{Name: grant.Filename, Purpose: grant.Purpose}}).Check(); err != nil {
 		return err
 	}
+	if err := h.checkPurpose(grant.Purpose, nil); err != nil {
+		return problem.WithParam("purpose", err)
+	}
 	if len(asked.Providers) > 0 {
 		if err := h.Authorizer.Require(c, access.ScopeSync); err != nil {
 			return problem.WithParam("providers", err)
