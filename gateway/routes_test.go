@@ -27,3 +27,12 @@ func TestRoutesAreOperationsOrLooks(t *testing.T) {
 		}
 	}
 }
+
+// An upload URL uses the share of its token, or a token could have two.
+func TestShareOfUploadURLs(t *testing.T) {
+	for actor, want := range map[string]string{"token:a": "token:a", "url:a": "token:a", "url:": journal.ActorNone, journal.ActorNone: journal.ActorNone} {
+		if got := shareholder(actor); got != want {
+			t.Errorf("%s uses the share of %s, want %s", actor, got, want)
+		}
+	}
+}

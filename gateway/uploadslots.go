@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/labstack/echo/v4"
@@ -35,12 +36,25 @@ func newUploadSlots(all int) *uploadSlots {
 // token, are used.
 func (s *uploadSlots) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		actor := request.StateOf(c).Record.Actor
+		actor := shareholder(request.StateOf(c).Record.Actor)
 		if err := s.take(actor); err != nil {
 			return err
 		}
 		defer s.free(actor)
 		return next(c)
+	}
+}
+
+// shareholder returns the actor whose share an upload uses: that of an upload URL uses the
+// share of the token that made the URL.
+func shareholder(actor string) string {
+	switch id, isURL := strings.CutPrefix(actor, journal.ActorUploadURL); {
+	case !isURL:
+		return actor
+	case id == "":
+		return journal.ActorNone
+	default:
+		return journal.ActorToken + id
 	}
 }
 
