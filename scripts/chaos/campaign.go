@@ -280,7 +280,7 @@ func (c *campaign) round(ctx context.Context, number int, length time.Duration) 
 			c.find(finding{promise: "campaign", text: err.Error()})
 		}
 	})
-	c.breakThings(working, schedule(c.config.seed, number, length))
+	c.breakThings(ctx, working, schedule(c.config.seed, number, length))
 	clients.Wait()
 	if err := c.calm(ctx); err != nil {
 		return err

@@ -7,27 +7,28 @@ import (
 	"time"
 )
 
-// breakThings makes the faults of a schedule. It returns when all of them are over.
-func (c *campaign) breakThings(ctx context.Context, faults []fault) {
+// breakThings makes the faults of a schedule while the clients are working. It returns when
+// all of them are over, and what was broken runs again, for which ctx must still be valid.
+func (c *campaign) breakThings(ctx, working context.Context, faults []fault) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	begin := time.Now()
 	for _, f := range faults {
 		select {
-		case <-ctx.Done():
+		case <-working.Done():
 			return
 		case <-time.After(f.at - time.Since(begin)):
 		}
 		c.count(string(f.kind))
-		running.Go(func() { c.make(ctx, f) })
+		running.Go(func() { c.make(ctx, working, f) })
 	}
 }
 
 // make makes one fault, and ends it.
-func (c *campaign) make(ctx context.Context, f fault) {
+func (c *campaign) make(ctx, working context.Context, f fault) {
 	lasting := func() {
 		select {
-		case <-ctx.Done():
+		case <-working.Done():
 		case <-time.After(f.lasts):
 		}
 	}
