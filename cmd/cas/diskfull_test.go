@@ -41,7 +41,7 @@ func onSmallDisk(t *testing.T, cmd *exec.Cmd, dir string) *exec.Cmd {
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	p := serveProcess(t, onSmallDisk(t, casCommand(t, []string{"CAS_DATA_DIR=" + dir}, "serve"), dir))
+	p := serveProcess(t, onSmallDisk(t, casCommand(t, []string{"CAS_DATA_DIR=" + dir, "CAS_GC_GRACE=0", "CAS_GC_INTERVAL=100ms"}, "serve"), dir))
 	var kept []cas.Digest
 	full := 0
 	for i := 0; full < 6; i++ {
@@ -80,6 +80,17 @@ func TestDiskFull(t *testing.T) {
 	for _, d := range kept {
 		checkBlob(t, p, d, 0, true)
 	}
+	// Deletes and the collector work, and make room for an upload.
+	for _, d := range kept[:len(kept)/2] {
+		if status, body, err := p.request("DELETE", "/v1/blobs/"+d.String(), nil); err != nil || status/100 != 2 {
+			t.Fatalf("a delete on a full disk is answered %d %s, %v\n%s", status, body, err, p.log())
+		}
+	}
+	b := castest.RandomBytes(700_000)
+	castest.Eventually(t, "room on the disk", func() bool {
+		status, _, err := p.request("PUT", "/v1/blobs/"+cas.DigestOf(b).String(), bytes.NewReader(b))
+		return err == nil && status == 201
+	})
 	if status, body, err := p.request("GET", "/healthz", nil); err != nil || status != 200 {
 		t.Errorf("healthz: %d %s, %v", status, body, err)
 	}

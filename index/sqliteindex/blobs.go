@@ -153,7 +153,7 @@ const (
 // any. The files stay, and have their bytes again after the next upload of the blob.
 func (x *Index) Condemn(ctx context.Context, d cas.Digest, o cas.CondemnOptions) error {
 	var used bool
-	err := x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := x.free(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		at := now()
 		if _, err := blobTable.Scan(tx.QueryRowContext(ctx, sqlBlob, d[:])); err != nil {
 			return err

@@ -77,7 +77,7 @@ func (x *Index) StartDeleting(ctx context.Context, b collector.Batch) (objects [
 		err = row.Scan(&o.Digest, &o.Generation, &o.Size, &o.HasCopies, &o.HasTexts)
 		return o, err
 	}
-	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = x.free(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		at := now()
 		objects, err = rowsOf(ctx, tx, scan, sqlStartDeleting, at, at-b.Grace.Microseconds(), at-b.Retry.Microseconds(), b.Limit)
 		return err
@@ -98,7 +98,7 @@ where digest = ? and generation = ? and state = 'deleting'`
 
 // FinishDeleting implements collector.Index.
 func (x *Index) FinishDeleting(ctx context.Context, refs ...cas.ObjectRef) error {
-	err := x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := x.free(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for _, ref := range refs {
 			result, err := tx.ExecContext(ctx, sqlFinishDeleting, ref.Digest[:], ref.Generation)
 			if err != nil {
@@ -119,6 +119,7 @@ func (x *Index) FinishDeleting(ctx context.Context, refs ...cas.ObjectRef) error
 	if err != nil {
 		return fault(ctx, fmt.Sprintf("finish deleting %d blobs", len(refs)), err)
 	}
+	x.reserve.fill() // there may be room again
 	return nil
 }
 

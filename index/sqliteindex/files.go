@@ -90,7 +90,7 @@ func (x *Index) File(ctx context.Context, id string) (cas.File, error) {
 
 // DeleteFile implements cas.FileIndex.
 func (x *Index) DeleteFile(ctx context.Context, id string) (f cas.File, err error) {
-	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = x.free(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if _, err = fileTable.Scan(tx.QueryRowContext(ctx, sqlAliveFile, id, now())); err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (x *Index) DeleteFile(ctx context.Context, id string) (f cas.File, err erro
 
 // ReleaseFile implements cas.FileIndex.
 func (x *Index) ReleaseFile(ctx context.Context, id string) (f cas.File, condemned bool, err error) {
-	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = x.free(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		at := now()
 		if _, err = fileTable.Scan(tx.QueryRowContext(ctx, sqlAliveFile, id, at)); err != nil {
 			return err
@@ -146,8 +146,9 @@ func (x *Index) ExpireFiles(ctx context.Context, limit int) (gone []cas.ExpiredF
 	if limit < 1 {
 		return nil, fmt.Errorf("expire files: a limit of %d; it must be at least 1", limit)
 	}
-	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = x.free(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		at := now()
+		gone = nil // of an earlier attempt
 		if _, err := tx.ExecContext(ctx, sqlForgetFiles, at-(24*time.Hour).Microseconds()); err != nil {
 			return err
 		}

@@ -22,8 +22,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	_ "modernc.org/sqlite" // the driver
 
 	"casgate/cas"
 	"casgate/cas/journal"
@@ -43,9 +42,10 @@ const callTimeout = 10 * time.Second
 
 // Index is an index in an SQLite file. It is safe for concurrent use.
 type Index struct {
-	path   string
-	writer *sql.DB // one connection; every transaction takes the write lock as it begins
-	reader *sql.DB // can't write
+	path    string
+	reserve reserve
+	writer  *sql.DB // one connection; every transaction takes the write lock as it begins
+	reader  *sql.DB // can't write
 
 	searches *semaphore.Weighted // leaves readers for other calls, see search
 
@@ -64,7 +64,7 @@ func Open(ctx context.Context, path string) (*Index, error) {
 		return nil, fmt.Errorf("open index %s: %w: %w", path, cas.ErrIndexUnavailable, err)
 	}
 	x := &Index{
-		path: path,
+		path: path, reserve: reserve(path + "-reserve"),
 		blob: prepared{text: sqlBlob}, seen: prepared{text: sqlSeen},
 		copyRow: prepared{text: sqlCopy}, file: prepared{text: sqlAliveFile},
 	}
@@ -80,7 +80,11 @@ func Open(ctx context.Context, path string) (*Index, error) {
 	x.reader.SetMaxIdleConns(readers)
 	x.searches = semaphore.NewWeighted(int64(max(1, readers/4)))
 	// The writer goes first: it is the one that can switch the file to WAL.
-	if err := x.writer.PingContext(ctx); err != nil {
+	err = x.writer.PingContext(ctx)
+	if isFull(err) && x.reserve.giveUp() {
+		err = x.writer.PingContext(ctx)
+	}
+	if err != nil {
 		x.Close()
 		return nil, fault(ctx, "open index "+path, err)
 	}
@@ -88,6 +92,7 @@ func Open(ctx context.Context, path string) (*Index, error) {
 		x.Close()
 		return nil, err
 	}
+	x.reserve.fill()
 	return x, nil
 }
 
@@ -153,6 +158,16 @@ func (x *Index) write(ctx context.Context, f func(ctx context.Context, tx *sql.T
 	return tx.Commit()
 }
 
+// free is write for work that makes room, or lets the collector make it. On a full disk it
+// gives up the reserve, and tries again.
+func (x *Index) free(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error {
+	err := x.write(ctx, f)
+	if isFull(err) && x.reserve.giveUp() {
+		err = x.write(ctx, f)
+	}
+	return err
+}
+
 // prepared is a query that is parsed once per connection, not once per call. It is
 // prepared at its first use, since the schema must exist.
 type prepared struct {
@@ -200,7 +215,7 @@ func fault(ctx context.Context, doing string, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return fmt.Errorf("%s: %w: %w", doing, cas.ErrIndexUnavailable, cause)
 	}
-	if dbErr, ok := errors.AsType[*sqlite.Error](err); ok && dbErr.Code()&0xff == sqlite3.SQLITE_FULL {
+	if isFull(err) {
 		return fmt.Errorf("%s: %w for the index: %v", doing, cas.ErrNoSpace, err)
 	}
 	return fmt.Errorf("%s: %w: %v", doing, cas.ErrIndexUnavailable, err)

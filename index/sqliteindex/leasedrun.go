@@ -34,7 +34,7 @@ func (x *Index) saveLeased(ctx context.Context, in leasedRuns, id string, run an
 	if err != nil {
 		return false, fmt.Errorf("encode the state of a %s: %w", in.kind, err)
 	}
-	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = x.free(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		at := now()
 		until := sql.NullInt64{Int64: at + lease.Microseconds(), Valid: lease > 0}
 		result, err := tx.ExecContext(ctx, fmt.Sprintf(sqlSaveLeased, in.table), id, until, string(text), at)
