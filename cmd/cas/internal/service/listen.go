@@ -4,23 +4,65 @@ package service
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
+	"strings"
 
 	"casgate/cmd/cas/internal/exit"
 )
 
-// Listen opens a TCP address. The name of the setting that has the address is part of
-// the error.
+// unixPrefix begins an address that is the path of a Unix socket.
+const unixPrefix = "unix:"
+
+// Listen opens a TCP address, or a Unix socket for an address such as unix:/run/cas.sock.
+// The name of the setting that has the address is part of the error.
 func Listen(address, setting string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", address)
+	path, isUnix := strings.CutPrefix(address, unixPrefix)
+	var ln net.Listener
+	var err error
+	if isUnix {
+		ln, err = listenUnix(path)
+	} else {
+		ln, err = net.Listen("tcp", address)
+	}
 	if err != nil {
 		return nil, exit.Usagef("can't listen on %q, set by %s: %w", address, setting, err)
 	}
 	return ln, nil
 }
 
+// socketMode lets the owner and the group of a Unix socket connect, such as a proxy.
+const socketMode = 0o660
+
+// listenUnix opens a Unix socket. It replaces one that a killed process left.
+func listenUnix(path string) (net.Listener, error) {
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
+		conn, err := net.Dial("unix", path)
+		if err == nil {
+			conn.Close()
+			return nil, errors.New("another process listens there")
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, socketMode); err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return ln, nil
+}
+
 // IsLoopback reports whether only this machine can reach an address.
 func IsLoopback(addr net.Addr) bool {
+	if _, isUnix := addr.(*net.UnixAddr); isUnix {
+		return true
+	}
 	tcp, ok := addr.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
 }
@@ -28,6 +70,9 @@ func IsLoopback(addr net.Addr) bool {
 // URLOf returns the URL of a listen address. If the service listens on all addresses,
 // the URL is the one to use on this machine.
 func URLOf(addr net.Addr) string {
+	if _, isUnix := addr.(*net.UnixAddr); isUnix {
+		return "http://localhost" // by a proxy; set CAS_PUBLIC_URL
+	}
 	host, port, err := net.SplitHostPort(addr.String())
 	if err != nil {
 		return "http://" + addr.String()
