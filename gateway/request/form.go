@@ -51,6 +51,9 @@ type Form struct {
 // IsForm reports whether the body of a request is a form, and returns its boundary.
 func IsForm(r *http.Request) (boundary string, ok bool) {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
+	if err != nil {
+		return unquotedBoundary(r.Header.Get(echo.HeaderContentType))
+	}
 	return params["boundary"], err == nil && mediaType == echo.MIMEMultipartForm
 }
 
@@ -105,7 +108,7 @@ func formBody(c echo.Context, rate MinRate) (io.Reader, error) {
 }
 
 // FileName returns the filename of the form's file, as the client sent it.
-func (f *Form) FileName() string { return f.part.FileName() }
+func (f *Form) FileName() string { return fileName(f.part) }
 
 // Upload describes the form's file; the caller gives it its name.
 func (f *Form) Upload(r *http.Request) (cas.Upload, error) {
@@ -139,6 +142,11 @@ func (f *Form) next() (*multipart.Part, error) {
 	if f.parts++; f.parts > maxFormParts {
 		return nil, problem.BadRequest(fmt.Sprintf("the form has more than %d parts", maxFormParts))
 	}
+	if err == nil {
+		if err := checkPart(part); err != nil {
+			return nil, err
+		}
+	}
 	return part, err
 }
 
@@ -169,12 +177,6 @@ func FormField(part *multipart.Part, maxBytes int) (string, error) {
 		return "", problem.WithParam(name, problem.BadRequest(fmt.Sprintf("%s has more than %d bytes", name, maxBytes)))
 	}
 	return string(value), nil
-}
-
-func isFilePart(part *multipart.Part) bool {
-	_, params, err := mime.ParseMediaType(part.Header.Get(echo.HeaderContentDisposition))
-	_, has := params["filename"]
-	return err == nil && has
 }
 
 // Read implements io.Reader: it yields the file.

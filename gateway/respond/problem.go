@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 
@@ -38,7 +40,7 @@ func (e Errors) Handle(err error, c echo.Context) {
 		r.Status = StatusClientGone
 		panic(http.ErrAbortHandler)
 	}
-	p := VisibleProblem(c, problem.Of(routingError(err), request.OperationID(c)))
+	p := VisibleProblem(c, problem.Of(routingError(c.Request().URL.Path, err), request.OperationID(c)))
 	if p.Status >= 500 {
 		request.StateOf(c).LogError = err
 	}
@@ -91,16 +93,27 @@ func clearHeader(h http.Header) {
 }
 
 // routingError gives an error of Echo's router its problem code.
-func routingError(err error) error {
+func routingError(asked string, err error) error {
 	if e, ok := errors.AsType[*echo.HTTPError](err); ok {
 		switch e.Code {
 		case http.StatusNotFound:
-			return problem.New(problem.NotFound, "There is nothing at this path. The API lies under /v1.")
+			return problem.New(problem.NotFound, "There is nothing at this path. "+pathAdvice(asked))
 		case http.StatusMethodNotAllowed:
 			return problem.New(problem.MethodNotAllowed, "This path does not take this method; the Allow header lists those it takes.")
 		}
 	}
 	return err
+}
+
+// pathAdvice says which path a client may have meant.
+func pathAdvice(asked string) string {
+	switch clean := path.Clean("/" + asked); {
+	case !strings.HasPrefix(clean, "/v1"):
+		return "The API lies under /v1."
+	case clean != asked:
+		return fmt.Sprintf("Did you mean %.200q, without empty or relative parts?", clean)
+	}
+	return "GET /openapi.yaml describes all paths."
 }
 
 // IsClientGone reports whether the request failed because its client hung up. A body
