@@ -317,6 +317,7 @@ func (c *campaign) lastReads(ctx context.Context, r *round) {
 		all = append(all, expectation{subject: f.id, read: func(c *client, g *gateway) answer { return c.getFile(g, f) }})
 	}
 	reader := c.newClient(clientCount, r)
+	defer reader.http.CloseIdleConnections()
 	for _, one := range all {
 		for _, g := range c.gateways {
 			one.outcome = c.conclusiveRead(ctx, g, one.subject, func() answer { return one.read(reader, g) })

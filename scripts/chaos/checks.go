@@ -25,8 +25,9 @@ func (c *campaign) checkAll(ctx context.Context, atStart usage) error {
 
 // checkKept reads the blobs and files of all rounds once more: none may be lost, or come back.
 func (c *campaign) checkKept(ctx context.Context) {
+	reader := c.newClient(clientCount, &round{})
+	defer reader.http.CloseIdleConnections()
 	for i, k := range c.kept {
-		reader := c.newClient(clientCount, &round{})
 		g := c.gateways[i%gatewayCount]
 		if got := c.conclusiveRead(ctx, g, k.subject, func() answer { return k.read(reader, g) }); got != "" && got != k.outcome {
 			c.find(finding{"kept", fmt.Sprintf("it was %s after its round, and is %s at the end", k.outcome, got), k.subject})

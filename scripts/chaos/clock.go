@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
 // clock is the clock of Postgres, which decides about leases and grace periods. libfaketime
@@ -13,6 +14,9 @@ import (
 type clock struct {
 	file    string // has the difference, in seconds
 	library string // empty: there is no libfaketime, and the clock stays right
+
+	// stepped lets one step at a time be made.
+	stepped *sync.Mutex
 }
 
 // clockStep is how far the clock is stepped, in seconds. It is much more than a lease.
@@ -23,7 +27,7 @@ func newClock(dir string) (clock, error) {
 	if err != nil || len(found) == 0 {
 		return clock{}, err
 	}
-	c := clock{filepath.Join(dir, "clock"), found[0]}
+	c := clock{filepath.Join(dir, "clock"), found[0], new(sync.Mutex)}
 	return c, c.set(0)
 }
 
@@ -47,11 +51,13 @@ func (c clock) set(seconds int) error {
 	return os.Rename(next, c.file)
 }
 
-// step steps the clock, forward or back, and back to right after a while.
+// step steps the clock, forward or back, and back to right after a while. While it is
+// stepped, a second step is left out.
 func (c clock) step(seconds int, lasting func()) error {
-	if c.library == "" {
+	if c.library == "" || !c.stepped.TryLock() {
 		return nil
 	}
+	defer c.stepped.Unlock()
 	err := c.set(seconds)
 	lasting()
 	return errors.Join(err, c.set(0))
