@@ -39,7 +39,7 @@ type reindexCmd struct {
 func (reindexCmd) Help() string {
 	return `Looks at every object of the bucket or folder, and makes a row for each one that the index doesn't know. Key, size and checksum of the object must agree; else it is reported, and left as it is. The checksum is the one that the store keeps. Without one, as in a folder, the object is read.
 
-The store has no names, no media types and no files. It doesn't know either which blobs were deleted and not yet removed: they come back. Copies at providers are unknown too: the next request uploads the blob again, and ` + "`cas copies reconcile`" + ` finds the old ones.
+The store has no names, no media types and no files. It doesn't know either which blobs were deleted and not yet removed: they come back. Copies at providers are unknown too: the next request uploads the blob again, and ` + "`cas copies reconcile`" + ` finds the old ones, and deletes them with --apply. CAS_RETAIN_UNREFERENCED, if it is set, later condemns blobs that no file names.
 
 All this is in a file of ` + "`cas export`" + `, which --from reads back, as it was when it was written. A blob whose object is missing or wrong becomes suspect: the next upload brings its bytes. Tokens and signing keys are in no export: make new ones.
 
