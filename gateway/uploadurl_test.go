@@ -127,6 +127,9 @@ func TestWrongUploadURL(t *testing.T) {
 		a := s.uploadURL(s.token, body)
 		a.wantProblem(t, 400, problem.InvalidRequest)
 		a.wantErrorObject(t, problem.InvalidRequest, param)
+		if !strings.Contains(string(a.body), param) {
+			t.Errorf("%s: %s doesn't name %s", body, a.body, param)
+		}
 	}
 	s.uploadURL(s.token, `{"filename":"x","providers":["nowhere"]}`).wantProblem(t, 404, problem.ProviderNotFound)
 	s.uploadURL(s.newToken(access.ScopeRead), `{"filename":"x"}`).wantProblem(t, 403, problem.Forbidden)

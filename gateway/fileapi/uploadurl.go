@@ -23,14 +23,14 @@ func (h *Handlers) MakeUploadURL(c echo.Context) error {
 	if err := request.JSON(c, &asked); err != nil {
 		return err
 	}
-	life, err := boundedOr(asked.ExpiresIn, request.IntRange{Default: api.DefaultUploadURLLife, Min: 1, Max: api.MaxUploadURLLife})
+	life, err := boundedOr("expires_in", asked.ExpiresIn, request.IntRange{Default: api.DefaultUploadURLLife, Min: 1, Max: api.MaxUploadURLLife})
 	if err != nil {
-		return problem.WithParam("expires_in", err)
+		return err
 	}
 	most := h.Uploads.MaxSize
-	maxBytes, err := boundedOr(asked.MaxBytes, request.IntRange{Default: min(api.DefaultUploadURLBytes, most), Min: 1, Max: most})
+	maxBytes, err := boundedOr("max_bytes", asked.MaxBytes, request.IntRange{Default: min(api.DefaultUploadURLBytes, most), Min: 1, Max: most})
 	if err != nil {
-		return problem.WithParam("max_bytes", err)
+		return err
 	}
 	grant := access.UploadGrant{
 		Purpose: cmp.Or(asked.Purpose, "user_data"), MaxBytes: maxBytes, Digest: asked.Digest,
@@ -60,13 +60,13 @@ func (h *Handlers) MakeUploadURL(c echo.Context) error {
 	return respond.OwnJSON(c, http.StatusOK, signed)
 }
 
-// boundedOr returns a number that a request may leave out.
-func boundedOr(given *int64, allowed request.IntRange) (int64, error) {
+// boundedOr returns the number of a field that a request may leave out.
+func boundedOr(field string, given *int64, allowed request.IntRange) (int64, error) {
 	switch {
 	case given == nil:
 		return allowed.Default, nil
 	case *given < allowed.Min || *given > allowed.Max:
-		return 0, problem.BadRequest(fmt.Sprintf("%d is not between %d and %d", *given, allowed.Min, allowed.Max))
+		return 0, problem.WithParam(field, problem.BadRequest(fmt.Sprintf("%s: %d is not between %d and %d", field, *given, allowed.Min, allowed.Max)))
 	}
 	return *given, nil
 }
