@@ -92,6 +92,10 @@ func (c *exportCmd) write(ctx context.Context, std terminal.Streams, x export.So
 // writeWhole writes a disk file that only its owner can read, and that appears under its
 // name once it is complete.
 func writeWhole[R any](path string, write func(io.Writer) (R, error)) (result R, err error) {
+	if there, err := os.Stat(path); err == nil && !there.Mode().IsRegular() {
+		// The whole file would take the place of a device or a pipe.
+		return result, exit.Usagef("--output: %s is not a regular file; leave --output out, and redirect", path)
+	}
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.partial")
 	if err != nil {
 		return result, exit.Usagef("--output: %w", err)
