@@ -54,8 +54,11 @@ func writeWhole(r io.Reader, path string, replace bool) (n int64, err error) {
 	return n, err
 }
 
-// place gives a file its final name.
+// place gives a file its final name. It never takes the place of a device or a pipe.
 func place(from, to string, replace bool) error {
+	if there, err := os.Stat(to); err == nil && !there.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file, and is not replaced; -o FILE gives another name", terminal.Printable(to))
+	}
 	if !replace {
 		// Unlike a rename, a link never replaces a file that has appeared meanwhile.
 		err := os.Link(from, to)
