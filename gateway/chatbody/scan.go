@@ -1,0 +1,342 @@
+package chatbody
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Body is a request that was read. It keeps the bytes, which must not change.
+type Body struct {
+	raw    []byte
+	format *Format
+	model  span
+	// Model is the model's name; HasModel is false if there is no string in its place.
+	Model    string
+	HasModel bool
+	// Parts are the parts that name or contain a file, in the order of the request.
+	Parts    []Part
+	messages []message
+}
+
+// Error says that a body is not JSON that can be passed on.
+type Error struct {
+	// Param is the place, as messages[3].content[1]; empty is the whole body.
+	Param  string
+	Reason string
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.Reason }
+
+// span is a range of the body's bytes.
+type span struct{ start, end int }
+
+// message is a message of the request.
+type message struct {
+	span
+	role      string
+	toolCalls bool
+}
+
+// member is a member of an object. Its span begins with its name.
+type member struct {
+	span
+	name    string
+	value   span
+	kind    jsontext.Kind
+	members []member // of a value that is an object
+}
+
+// Part is a part that names or contains a file.
+type Part struct {
+	// Param is its place, as messages[3].content[1].
+	Param string
+	// Type is the value of its member type.
+	Type string
+
+	span
+	message int
+	rule    PartType
+	members []member
+	raw     []byte // the body
+}
+
+// Value is the string of a source.
+type Value struct {
+	// Text is the string without quotes and escapes. It may share its bytes with the body.
+	Text []byte
+	// Param is its place, as messages[3].content[1].file.file_id.
+	Param string
+}
+
+// Value returns the string of the first source of the part with this meaning. An empty
+// string counts as none.
+func (p Part) Value(meaning Meaning) (Value, bool) {
+	for _, source := range p.rule.Sources {
+		if source.Meaning != meaning {
+			continue
+		}
+		if text, ok := p.text(source.Path); ok && len(text) > 0 {
+			return Value{Text: text, Param: p.Param + "." + strings.ReplaceAll(source.Path, "/", ".")}, true
+		}
+	}
+	return Value{}, false
+}
+
+// text returns the string at a path of the part.
+func (p Part) text(path string) ([]byte, bool) {
+	members := p.members
+	for name := range strings.SplitSeq(path, "/") {
+		found, ok := memberOf(members, name)
+		if !ok {
+			return nil, false
+		}
+		if found.kind == '"' {
+			return unquote(p.raw[found.value.start:found.value.end]), !strings.HasPrefix(path, name+"/")
+		}
+		members = found.members
+	}
+	return nil, false
+}
+
+func memberOf(members []member, name string) (member, bool) {
+	for _, m := range members {
+		if m.name == name {
+			return m, true
+		}
+	}
+	return member{}, false
+}
+
+// unquote returns the text of a JSON string. Most have no escapes, and need no copy.
+func unquote(quoted []byte) []byte {
+	inner := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(inner, '\\') < 0 {
+		return inner
+	}
+	text, _ := jsontext.AppendUnquote(nil, quoted) // the decoder has checked it; lone surrogates become U+FFFD
+	return text
+}
+
+// Scan reads a body. The error is an *Error if it is not one JSON object with unique
+// names, and nothing after it.
+//
+// Names must be unique because parsers differ in which of two members counts: the gateway
+// would choose the provider by one model, and the provider would bill the other.
+func Scan(raw []byte, format *Format) (*Body, error) {
+	s := &scanner{
+		body: &Body{raw: raw, format: format},
+		decoder: jsontext.NewDecoder(bytes.NewBuffer(raw),
+			// A cut emoji leaves half a surrogate pair, which occurs in real chats.
+			jsontext.AllowInvalidUTF8(true)),
+	}
+	if s.decoder.PeekKind() != '{' {
+		return nil, &Error{Reason: "the body is not a JSON object"}
+	}
+	if err := s.value(format.tree()); err != nil {
+		return nil, s.failure(err)
+	}
+	if _, err := s.decoder.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, &Error{Reason: "the body has something after the JSON object"}
+	}
+	return s.body, nil
+}
+
+// scanner reads a body.
+type scanner struct {
+	body    *Body
+	decoder *jsontext.Decoder
+}
+
+// failure returns the error for clients.
+func (s *scanner) failure(err error) error {
+	e := &Error{Reason: "the body is not JSON"}
+	syntax, ok := errors.AsType[*jsontext.SyntacticError](err)
+	switch {
+	case !ok, errors.Is(err, io.ErrUnexpectedEOF):
+		e.Reason = "the body ends within a JSON value"
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		e.Param = param(syntax.JSONPointer)
+		e.Reason = fmt.Sprintf("%.200s is there more than once; parsers differ in which one counts", e.Param)
+	default:
+		e.Param = param(syntax.JSONPointer)
+		e.Reason = fmt.Sprintf("the body is not JSON that can be passed on: at byte %d, %.200s", syntax.ByteOffset, syntax.Err)
+	}
+	return e
+}
+
+// maxParam bounds the length of a place in an error, in bytes.
+const maxParam = 200
+
+// param returns a pointer in the form of OpenAI's errors.
+func param(p jsontext.Pointer) string {
+	var b strings.Builder
+	for token := range p.Tokens() {
+		switch {
+		case b.Len() > maxParam:
+			return b.String() + "…"
+		case token != "" && strings.Trim(token, "0123456789") == "":
+			fmt.Fprintf(&b, "[%s]", token)
+		case b.Len() > 0:
+			b.WriteString("." + token)
+		default:
+			b.WriteString(token)
+		}
+	}
+	return b.String()
+}
+
+// value reads the next value, and looks into it as far as the node says.
+func (s *scanner) value(n *node) error {
+	kind := s.decoder.PeekKind()
+	switch {
+	case n.is == markModel && kind == '"':
+		raw, at, err := s.raw()
+		s.body.Model, s.body.HasModel, s.body.model = string(unquote(raw)), err == nil, at
+		return err
+	case n.is == markMessage && kind == '{':
+		return s.message(n)
+	case n.is == markPart && kind == '{':
+		return s.part()
+	case n.is == markRole && kind == '"':
+		raw, _, err := s.raw()
+		s.last().role = string(unquote(raw))
+		return err
+	case n.is == markToolCalls && kind == '[':
+		s.last().toolCalls = true
+		return s.decoder.SkipValue()
+	case kind == '{' && n.members != nil:
+		return s.object(func(name string, _ span) error {
+			if next := n.members[name]; next != nil {
+				return s.value(next)
+			}
+			return s.decoder.SkipValue()
+		})
+	case kind == '[' && n.element != nil:
+		return s.list(n.element)
+	}
+	return s.decoder.SkipValue()
+}
+
+// last returns the message that is being read.
+func (s *scanner) last() *message { return &s.body.messages[len(s.body.messages)-1] }
+
+// raw reads the next value or name as it stands.
+func (s *scanner) raw() (jsontext.Value, span, error) {
+	raw, err := s.decoder.ReadValue()
+	end := int(s.decoder.InputOffset())
+	if err != nil {
+		return jsontext.Value(`""`), span{}, err
+	}
+	return raw, span{end - len(raw), end}, nil
+}
+
+// object reads an object. It calls read for each member, which reads the value.
+func (s *scanner) object(read func(name string, at span) error) error {
+	if _, err := s.decoder.ReadToken(); err != nil {
+		return err
+	}
+	for s.decoder.PeekKind() != '}' {
+		name, at, err := s.raw()
+		if err != nil {
+			return err
+		}
+		if err := read(string(unquote(name)), at); err != nil {
+			return err
+		}
+	}
+	_, err := s.decoder.ReadToken()
+	return err
+}
+
+func (s *scanner) list(element *node) error {
+	if _, err := s.decoder.ReadToken(); err != nil {
+		return err
+	}
+	for s.decoder.PeekKind() != ']' {
+		if err := s.value(element); err != nil {
+			return err
+		}
+	}
+	_, err := s.decoder.ReadToken()
+	return err
+}
+
+// message reads a message.
+func (s *scanner) message(n *node) error {
+	index := len(s.body.messages)
+	s.body.messages = append(s.body.messages, message{})
+	begun := false
+	err := s.object(func(name string, at span) error {
+		if !begun {
+			begun = true
+			s.body.messages[index].start = s.before(at.start)
+		}
+		if next := n.members[name]; next != nil {
+			return s.value(next)
+		}
+		return s.decoder.SkipValue()
+	})
+	end := int(s.decoder.InputOffset())
+	if !begun {
+		s.body.messages[index].start = s.before(end - 1)
+	}
+	s.body.messages[index].end = end
+	return err
+}
+
+// before returns the position of the brace that opens the object whose first name, or
+// whose end, is at a position.
+func (s *scanner) before(at int) int { return bytes.LastIndexByte(s.body.raw[:at], '{') }
+
+// part reads an element that may be a part, and keeps it if it names or contains a file.
+func (s *scanner) part() error {
+	members, at, err := s.members(2)
+	if err != nil {
+		return err
+	}
+	kind, ok := memberOf(members, "type")
+	if !ok || kind.kind != '"' {
+		return nil
+	}
+	rule, ok := s.body.format.typeOf(string(unquote(s.body.raw[kind.value.start:kind.value.end])))
+	if !ok {
+		return nil
+	}
+	s.body.Parts = append(s.body.Parts, Part{
+		Param: param(s.decoder.StackPointer()), Type: rule.Type,
+		span: at, message: len(s.body.messages) - 1, rule: rule, members: members, raw: s.body.raw,
+	})
+	return nil
+}
+
+// members reads an object, and those of its members that are objects down to a depth.
+func (s *scanner) members(depth int) ([]member, span, error) {
+	var members []member
+	at := span{start: -1}
+	err := s.object(func(name string, of span) error {
+		if at.start < 0 {
+			at.start = s.before(of.start)
+		}
+		m := member{name: name, kind: s.decoder.PeekKind()}
+		var err error
+		if m.kind == '{' && depth > 1 {
+			m.members, m.value, err = s.members(depth - 1)
+		} else {
+			_, m.value, err = s.raw()
+		}
+		m.span = span{of.start, m.value.end}
+		members = append(members, m)
+		return err
+	})
+	at.end = int(s.decoder.InputOffset())
+	if at.start < 0 {
+		at.start = s.before(at.end - 1)
+	}
+	return members, at, err
+}
