@@ -41,6 +41,7 @@ const (
 	OpPoll     Op = "poll"
 	OpText     Op = "text"
 	OpDownload Op = "download"
+	OpChat     Op = "chat"
 )
 
 // Error is a failed call to a provider. It goes to logs, to clients and into the

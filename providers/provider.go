@@ -16,7 +16,7 @@ import (
 
 // Provider is one account at a provider's file API. Adapters implement it;
 // providertest is their conformance kit. The optional abilities are Retriever,
-// Poller, TextExtractor and Downloader; the function Ability returns them.
+// Poller, TextExtractor, Downloader and Chatter; the function Ability returns them.
 //
 // Every error is, or wraps, an *Error, which classifies the outcome of the call. An
 // adapter does not retry, limit, log or measure: decorators do (package guard).

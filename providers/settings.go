@@ -17,6 +17,9 @@ type Settings struct {
 	// BaseURL is the URL of the API; empty means the provider's usual one. It must be
 	// https, except for a loopback address.
 	BaseURL string
+	// ChatURL is the URL of chats; empty means /chat/completions below BaseURL. Its host
+	// gets the credential, too.
+	ChatURL string
 	// Lifetime asks the provider to delete each file after this time, in whole seconds.
 	// 0 means the provider's usual lifetime. Where an upload can't ask for it, any other
 	// value is an error.

@@ -41,7 +41,10 @@ type Provider struct {
 	*openaicompat.Client
 }
 
-var _ providers.Provider = (*Provider)(nil)
+var (
+	_ providers.Provider = (*Provider)(nil)
+	_ providers.Chatter  = (*Provider)(nil)
+)
 
 // Open is New with the common settings only. It returns the interface.
 func Open(s providers.Settings) (providers.Provider, error) {
@@ -83,5 +86,8 @@ func New(s Settings) (*Provider, error) {
 	p.Client = client
 	return p, nil
 }
+
+// Chat implements providers.Chatter.
+func (p *Provider) Chat() providers.ChatAPI { return p.ChatAPI() }
 
 var errNotAPair = errors.New("the API key isn't an id and a secret with a dot between, which signing needs")

@@ -8,6 +8,8 @@
 // attempts, or while it is held back. The breaker counts the outcome after all attempts. Metrics and the log
 // show the outcome that the caller gets.
 //
+// Calls for chat pass only a limiter of their own; see Guard.Chat.
+//
 // A decorator implements all abilities; providers.Ability returns those that the
 // adapter has.
 package guard
@@ -26,12 +28,14 @@ type Options struct {
 	Break   BreakOptions
 	Watch   WatchOptions
 	Observe ObserveOptions
+	Chat    ChatOptions
 }
 
 // Guard is a provider with all decorators. It is safe for concurrent use.
 type Guard struct {
 	*Observer
 	watcher *Watcher
+	chat    *Limiter
 }
 
 // New wraps an adapter in the decorators. An account must have only one Guard, since
@@ -46,7 +50,7 @@ func New(p providers.Provider, o Options) *Guard {
 	holder.next = Limit(p, o.Limit)
 	watcher := Watch(Break(Retry(holder, o.Retry), o.Break), o.Watch)
 	observer.next = watcher
-	return &Guard{Observer: observer, watcher: watcher}
+	return &Guard{Observer: observer, watcher: watcher, chat: newChatLimiter(p, o.Chat)}
 }
 
 // Health implements providers.Guarded.
@@ -64,4 +68,5 @@ var (
 	_ providers.Poller        = (*Guard)(nil)
 	_ providers.TextExtractor = (*Guard)(nil)
 	_ providers.Downloader    = (*Guard)(nil)
+	_ providers.Chatter       = (*Guard)(nil)
 )

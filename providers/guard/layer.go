@@ -192,6 +192,14 @@ func (l *layer) Download(ctx context.Context, id string) (io.ReadCloser, error) 
 	return l.open(ctx, &call{op: providers.OpDownload, id: id}, func() (io.ReadCloser, error) { return able.Download(ctx, id) })
 }
 
+// Chat implements providers.Chatter. It is zero if the adapter has no chat.
+func (l *layer) Chat() providers.ChatAPI {
+	if able, ok := l.next.(providers.Chatter); ok {
+		return able.Chat()
+	}
+	return providers.ChatAPI{}
+}
+
 // unable is the error of an ability that the adapter lacks. A caller that uses
 // providers.Ability never gets it.
 func (l *layer) unable(op providers.Op) error {

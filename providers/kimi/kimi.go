@@ -30,6 +30,7 @@ var (
 	_ providers.Retriever     = (*Provider)(nil)
 	_ providers.Poller        = (*Provider)(nil)
 	_ providers.TextExtractor = (*Provider)(nil)
+	_ providers.Chatter       = (*Provider)(nil)
 )
 
 // accessKey matches the access key in Kimi's messages about limits:
@@ -81,6 +82,9 @@ func status(word string) providers.Status {
 	}
 	return providers.StatusProcessing
 }
+
+// Chat implements providers.Chatter.
+func (p *Provider) Chat() providers.ChatAPI { return p.ChatAPI() }
 
 // Retrieve implements providers.Retriever.
 func (p *Provider) Retrieve(ctx context.Context, id string) (providers.RemoteFile, error) {

@@ -50,6 +50,7 @@ type Client struct {
 	dialect     Dialect
 	description providers.Description
 	base        string // without a slash at the end
+	chatURL     string
 	http        *http.Client
 	redactor    redactor
 }
@@ -95,6 +96,11 @@ func NewClient(api API, dialect Dialect, s providers.Settings) (*Client, error) 
 	if dialect.ParseErrorBody == nil {
 		dialect.ParseErrorBody = ParseErrorBody
 	}
+	baseURL := base.Scheme + "://" + base.Host + strings.TrimRight(base.EscapedPath(), "/")
+	chatURL, err := parseChatURL(cmp.Or(s.ChatURL, api.ChatURL), baseURL)
+	if err != nil {
+		return nil, fmt.Errorf("%s: the URL of chats (%s) %w", name, variable(name, "CHAT_URL"), err)
+	}
 	transport := s.Transport
 	if transport == nil {
 		transport = newTransport()
@@ -115,7 +121,8 @@ func NewClient(api API, dialect Dialect, s providers.Settings) (*Client, error) 
 			Provider: name, Account: account, Host: host, Simulated: s.Simulated, IDPrefix: api.IDPrefix,
 			Purposes: api.Purposes, Limits: api.Limits,
 		},
-		base:     base.Scheme + "://" + base.Host + strings.TrimRight(base.EscapedPath(), "/"),
+		base:     baseURL,
+		chatURL:  chatURL,
 		http:     &http.Client{Transport: transport, CheckRedirect: checkRedirect},
 		redactor: newRedactor(append(slices.Clone(dialect.Secrets), s.APIKey), dialect.Private),
 	}, nil

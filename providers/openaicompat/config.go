@@ -35,6 +35,9 @@ type API struct {
 	// BaseURL is the URL before /files, such as https://api.openai.com/v1. Settings can
 	// replace it.
 	BaseURL string `json:"base_url"`
+	// ChatURL is the URL of chats in OpenAI's shape. Empty means /chat/completions below
+	// BaseURL. Settings can replace it.
+	ChatURL string `json:"chat_url,omitempty"`
 	// Purposes lists the purposes of files. The first one is the default.
 	Purposes []providers.Purpose `json:"purposes"`
 	providers.Limits
@@ -157,6 +160,9 @@ func (a API) validate() error {
 	}
 	if _, err := parseBase(a.BaseURL); err != nil {
 		return fmt.Errorf("base_url %w", err)
+	}
+	if _, err := parseChatURL(a.ChatURL, a.BaseURL); err != nil {
+		return fmt.Errorf("chat_url %w", err)
 	}
 	switch a.Listing {
 	case PagingAfter, PagingAfterID, PagingNumber, PagingNone:

@@ -61,7 +61,7 @@ func (a adapter) variable(setting string) string {
 }
 
 // The settings of each provider.
-var providerSettings = []string{"API_KEY", "BASE_URL", "ACCOUNT", "LIFETIME", "SETTLING", "CONCURRENCY", "PER_MINUTE"}
+var providerSettings = []string{"API_KEY", "BASE_URL", "CHAT_URL", "ACCOUNT", "LIFETIME", "SETTLING", "CONCURRENCY", "PER_MINUTE", "CHAT_CONCURRENCY", "CHAT_PER_MINUTE"}
 
 // openProvider is an account that is configured.
 type openProvider struct {
@@ -131,9 +131,12 @@ func (a *accounts) add(one adapter, withSimulators bool, log zerolog.Logger) err
 		if err != nil {
 			return err
 		}
-		p, err := one.open(providers.Settings{Name: one.name, APIKey: key, BaseURL: os.Getenv(one.variable("BASE_URL")), Account: os.Getenv(one.variable("ACCOUNT")), Lifetime: lifetime, Settling: settling})
+		p, err := one.open(providers.Settings{Name: one.name, APIKey: key, BaseURL: os.Getenv(one.variable("BASE_URL")), ChatURL: os.Getenv(one.variable("CHAT_URL")), Account: os.Getenv(one.variable("ACCOUNT")), Lifetime: lifetime, Settling: settling})
 		if err != nil {
 			return fmt.Errorf("%w (see %s and %s)", err, one.variable("API_KEY"), one.variable("BASE_URL"))
+		}
+		if _, ok := providers.Ability[providers.Chatter](p); !ok && os.Getenv(one.variable("CHAT_URL")) != "" {
+			return fmt.Errorf("%s is set, and casgate has no chat with %s; remove it", one.variable("CHAT_URL"), one.name)
 		}
 		a.open = append(a.open, openProvider{p, one})
 	}
@@ -203,7 +206,10 @@ func simulate(a adapter) (providers.Provider, net.Listener, error) {
 // guarded puts the decorators around an account.
 func (p openProvider) guarded(registry prometheus.Registerer, log zerolog.Logger) (*guard.Guard, error) {
 	o := guard.Options{Observe: guard.ObserveOptions{Registry: registry, Log: log}}
-	for setting, into := range map[string]*int{"CONCURRENCY": &o.Limit.Concurrency, "PER_MINUTE": &o.Limit.PerMinute} {
+	for setting, into := range map[string]*int{
+		"CONCURRENCY": &o.Limit.Concurrency, "PER_MINUTE": &o.Limit.PerMinute,
+		"CHAT_CONCURRENCY": &o.Chat.Concurrency, "CHAT_PER_MINUTE": &o.Chat.PerMinute,
+	} {
 		text := os.Getenv(p.settings.variable(setting))
 		if text == "" {
 			continue
