@@ -1,6 +1,10 @@
 package providers
 
-import "slices"
+import (
+	"slices"
+
+	"casgate/cas"
+)
 
 // ReferenceKind is a way to use a blob in a request to a provider.
 type ReferenceKind struct {
@@ -84,7 +88,8 @@ const (
 	NeedBytes Need = "bytes"
 )
 
-// Material has the values for a reference. Only the value that its kind needs is set.
+// Material has the values for a reference. Of the first four values only the one
+// that its kind needs is set.
 type Material struct {
 	FileID    string
 	Text      string
@@ -92,4 +97,6 @@ type Material struct {
 	Bytes     []byte
 	Name      string
 	MediaType string
+	// Digest is the blob's.
+	Digest cas.Digest
 }

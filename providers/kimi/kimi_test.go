@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"casgate/cas"
 	"casgate/providers"
 	"casgate/providers/kimi"
 	"casgate/providers/simulator"
@@ -265,19 +266,22 @@ func TestDescription(t *testing.T) {
 func TestReferences(t *testing.T) {
 	t.Parallel()
 	p := at(t, "")
-	m := providers.Material{FileID: "file_1", Text: "a \"text\"\n<b>"}
+	m := providers.Material{FileID: "file_1", Text: "a \"text\"\n<b>", Name: "re\"port>\n.pdf", Digest: cas.DigestOf([]byte("bytes"))}
+	id := m.Digest.String()[len("sha256:"):][:16]
+	asText := `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}` +
+		`text_part text file-extract {"type":"text","text":"<file name=\"re&#34;port&gt; .pdf\" id=\"` + id + `\">\na \"text\"\n<b>\n</file id=\"` + id + `\">"}`
 	for _, test := range []struct{ mediaType, extension, want string }{
 		{"image/png", ".png", `image_url copy image {"type":"image_url","image_url":{"url":"ms://file_1"}}`},
 		{"image/png", "", `image_url copy image {"type":"image_url","image_url":{"url":"ms://file_1"}}`},
 		{"application/octet-stream", ".webp", `image_url copy image {"type":"image_url","image_url":{"url":"ms://file_1"}}`},
 		{"video/mp4", ".mp4", `video_url copy video {"type":"video_url","video_url":{"url":"ms://file_1"}}`},
-		{"application/pdf", ".pdf", `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}`},
-		{"video/mp2t", ".ts", `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}`},
-		{"application/jsonl", ".jsonl", `input_file_id copy batch "file_1"` + `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}`},
-		{"text/plain", ".rs", `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}`},
+		{"application/pdf", ".pdf", asText},
+		{"video/mp2t", ".ts", asText},
+		{"application/jsonl", ".jsonl", `input_file_id copy batch "file_1"` + asText},
+		{"text/plain", ".rs", asText},
 		{"text/plain", ".exe", ""},
-		{"application/pdf", ".v2", `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}`},
-		{"image/svg+xml", ".svg", `text text file-extract {"role":"system","content":"a \"text\"\n<b>"}`},
+		{"application/pdf", ".v2", asText},
+		{"image/svg+xml", ".svg", asText},
 		{"application/zip", ".zip", ""},
 	} {
 		got := ""

@@ -71,6 +71,7 @@ var (
 	imageURL = providers.ReferenceKind{Name: "image_url", Needs: providers.NeedCopy, Purpose: purposeImage, Place: providers.PlacePart, Request: providers.RequestChat}
 	videoURL = providers.ReferenceKind{Name: "video_url", Needs: providers.NeedCopy, Purpose: purposeVideo, Place: providers.PlacePart, Request: providers.RequestChat}
 	text     = providers.ReferenceKind{Name: "text", Needs: providers.NeedText, Purpose: purposeExtract, Place: providers.PlaceMessage, Request: providers.RequestChat}
+	inPlace  = providers.ReferenceKind{Name: "text_part", Needs: providers.NeedText, Purpose: purposeExtract, Place: providers.PlacePart, Request: providers.RequestChat}
 	batch    = providers.ReferenceKind{Name: "input_file_id", Needs: providers.NeedCopy, Purpose: purposeBatch, Place: providers.PlaceValue, Request: providers.RequestBatches, Field: "input_file_id"}
 )
 
@@ -78,12 +79,12 @@ var (
 // text of another purpose, such as the input of a batch, can be read as text, too.
 func (p *Provider) References(mediaType, extension string) []providers.ReferenceKind {
 	t := providers.FileType{MediaType: mediaType, Extension: extension}
-	of := map[string]providers.ReferenceKind{purposeExtract: text, purposeImage: imageURL, purposeVideo: videoURL, purposeBatch: batch}
+	of := map[string][]providers.ReferenceKind{purposeExtract: {text, inPlace}, purposeImage: {imageURL}, purposeVideo: {videoURL}, purposeBatch: {batch}}
 	var kinds []providers.ReferenceKind
 	usual := p.Describe().DefaultPurpose(mediaType, extension)
 	for _, purpose := range slices.Concat([]providers.Purpose{usual}, p.Describe().Purposes) {
-		if _, ok := purpose.ExtensionOf(t); ok && !slices.Contains(kinds, of[purpose.Name]) {
-			kinds = append(kinds, of[purpose.Name])
+		if _, ok := purpose.ExtensionOf(t); ok && !slices.Contains(kinds, of[purpose.Name][0]) {
+			kinds = append(kinds, of[purpose.Name]...)
 		}
 	}
 	return kinds
@@ -91,7 +92,7 @@ func (p *Provider) References(mediaType, extension string) []providers.Reference
 
 // Reference implements providers.Provider. Images and videos are referenced by id [D,
 // seen live for images]. A document can't be referenced: its text goes into a message
-// of its own [D].
+// of its own [D], or into a part of the message that names it.
 func (p *Provider) Reference(kind providers.ReferenceKind, m providers.Material) ([]byte, error) {
 	if err := p.CheckMaterial(kind, m); err != nil {
 		return nil, err
@@ -115,6 +116,8 @@ func (p *Provider) Reference(kind providers.ReferenceKind, m providers.Material)
 			Role    string `json:"role"`
 			Content string `json:"content"`
 		}{"system", m.Text})
+	case inPlace:
+		return textPart(m)
 	case batch:
 		return openaicompat.JSON(m.FileID)
 	}

@@ -188,6 +188,9 @@ func TestSeveralReferences(t *testing.T) {
 	for _, test := range []struct{ preset, mediaType, extension, want string }{
 		{"openai", "application/pdf", ".pdf", "file_id in chat completions, input_file in responses"},
 		{"openai", "text/markdown", ".md", "input_file in responses"},
+		{"openai", "image/png", ".png", "input_image in responses, image_url in chat completions, image_base64 in chat completions"},
+		{"qwen", "image/png", ".png", "file_id in chat completions, image_url in chat completions, image_base64 in chat completions"},
+		{"qwen", "video/mp4", ".mp4", "file_id in chat completions, video_url in chat completions"},
 		{"deepseek", "image/png", ".png", "file_id in chat completions, input_image in responses"},
 		{"mistral", "application/pdf", ".pdf", "file_id in chat completions"},
 		{"xai", "application/pdf", ".pdf", "file_id in chat completions, input_file in responses"},

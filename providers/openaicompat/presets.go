@@ -40,6 +40,10 @@ var (
 	flatPart     = json.RawMessage(`{"type":"file","file_id":"{file_id}"}`)
 	inputFile    = json.RawMessage(`{"type":"input_file","file_id":"{file_id}"}`)
 	inputImage   = json.RawMessage(`{"type":"input_image","file_id":"{file_id}"}`)
+	imageURL     = json.RawMessage(`{"type":"image_url","image_url":{"url":"{url}"}}`)
+	imageDataURL = json.RawMessage(`{"type":"image_url","image_url":{"url":"data:{media_type};base64,{base64}"}}`)
+	videoURL     = json.RawMessage(`{"type":"video_url","video_url":{"url":"{url}"}}`)
+	pictures     = []string{"image/jpeg", "image/png", "image/gif", "image/webp"}
 	documentType = []string{
 		"application/pdf", "text/*", "application/rtf", "application/epub+zip", "application/x-mobipocket-ebook",
 		"application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint",
@@ -66,6 +70,7 @@ var expiresAfter = &Expiry{
 //   - Chat Completions take only PDF in the part file; all other documents, and PDF,
 //     too, go into input_file in the Responses API [D]. Images go by id into input_image
 //     in the Responses API only [C].
+//   - Chat Completions take an image as a URL, or as a data: URL [D].
 //   - Assumed: images are files of the purpose vision there.
 func openAI() Config {
 	return Config{
@@ -85,7 +90,9 @@ func openAI() Config {
 		},
 		Retrieve: true, Download: true,
 		References: []Reference{
-			{Name: "input_image", Request: providers.RequestResponses, Purpose: "vision", MediaTypes: []string{"image/jpeg", "image/png", "image/gif", "image/webp"}, JSON: inputImage},
+			{Name: "input_image", Request: providers.RequestResponses, Purpose: "vision", MediaTypes: pictures, JSON: inputImage},
+			{Name: "image_url", Request: providers.RequestChat, MediaTypes: pictures, JSON: imageURL},
+			{Name: "image_base64", Request: providers.RequestChat, MediaTypes: pictures, JSON: imageDataURL},
 			{Name: "input_file_id", Request: providers.RequestBatches, Field: "input_file_id", Purpose: "batch", JSON: inputFileID},
 			{Name: "file_id", Request: providers.RequestChat, Note: "PDF only", Purpose: "user_data", MediaTypes: []string{"application/pdf"}, JSON: fileIDPart},
 			{Name: "input_file", Request: providers.RequestResponses, Purpose: "user_data", MediaTypes: documentType, JSON: inputFile},
@@ -98,8 +105,9 @@ func openAI() Config {
 //
 //   - The hosts dashscope and dashscope-intl; file-extract up to 150 MB, batch up to
 //     500 MB; 10,000 files and 100 GB; no expiry; ids are used as fileid://id in a
-//     system message [D].
-//   - Assumed: that listing pages by after and has_more; that retrieving works; the
+//     system message [D], which the qwen-long models take [3P].
+//   - The vision models take an image as a URL, or as a data: URL [D].
+//   - Assumed: that they take a video as a URL in video_url; that listing pages by after and has_more; that retrieving works; the
 //     codes of errors (InvalidApiKey, Throttling…, Arrearage), which are those of
 //     DashScope's own API.
 func qwen() Config {
@@ -118,6 +126,9 @@ func qwen() Config {
 			{Name: "input_file_id", Request: providers.RequestBatches, Field: "input_file_id", Purpose: "batch", JSON: inputFileID},
 			{Name: "file_id", Request: providers.RequestChat, Purpose: "file-extract",
 				JSON: json.RawMessage(`{"role":"system","content":"fileid://{file_id}"}`)},
+			{Name: "image_url", Request: providers.RequestChat, Note: "for vision models", MediaTypes: pictures, JSON: imageURL},
+			{Name: "image_base64", Request: providers.RequestChat, Note: "for vision models", MediaTypes: pictures, JSON: imageDataURL},
+			{Name: "video_url", Request: providers.RequestChat, Note: "for vision models", MediaTypes: []string{"video/*"}, JSON: videoURL},
 		},
 	}
 }

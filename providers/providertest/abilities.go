@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"casgate/cas"
 	"casgate/providers"
 )
 
@@ -237,7 +238,7 @@ func (r *run) testDownloadOfGenerated(t *testing.T, downloader providers.Downloa
 
 func testReferences(t *testing.T, r *run) {
 	tricky := `id"with\odd` + "\n<&>'é😀"
-	m := providers.Material{FileID: "file-" + tricky, Text: trickyText, URL: "https://h.example/b?x=1&y=" + tricky, Bytes: []byte(tricky), Name: "na" + tricky, MediaType: "text/plain"}
+	m := providers.Material{FileID: "file-" + tricky, Text: trickyText, URL: "https://h.example/b?x=1&y=" + tricky, Bytes: []byte(tricky), Name: "na" + tricky, MediaType: "text/plain", Digest: cas.DigestOf([]byte(tricky))}
 	found := 0
 	for _, file := range []struct{ mediaType, extension string }{
 		{"application/pdf", ".pdf"}, {"text/plain", ".txt"}, {"image/png", ".png"}, {"video/mp4", ".mp4"},

@@ -51,7 +51,7 @@ func (r *Replicator) Reference(ctx context.Context, q Request, kind string) (Ref
 		return Reference{}, err
 	}
 	ref := Reference{Kind: chosen}
-	m := providers.Material{Name: j.wanted.Name, MediaType: j.fileType.MediaType}
+	m := providers.Material{Name: j.wanted.Name, MediaType: j.fileType.MediaType, Digest: j.blob.Digest}
 	switch chosen.Needs {
 	case providers.NeedCopy:
 		q.Purpose = chosen.Purpose
