@@ -119,6 +119,8 @@ func Run(t *testing.T, h Harness) {
 			"NoText":                      testNoText,
 			"Download":                    testDownload,
 			"References":                  testReferences,
+			"Chat":                        testChat,
+			"ChatWithCopies":              testChatWithCopies,
 			"CancelledBefore":             testCancelledBefore,
 			"CancelledUpload":             testCancelledUpload,
 			"CancelledContent":            testCancelledContent,

@@ -69,6 +69,20 @@ func (c Control) LastUpload() Received {
 	return c.core.last
 }
 
+// Behave changes the answers of further chats.
+func (c Control) Behave(b ChatBehaviour) {
+	c.core.mu.Lock()
+	defer c.core.mu.Unlock()
+	c.core.behaviour = b
+}
+
+// LastChat returns the request of the last chat that was read to its end.
+func (c Control) LastChat() ReceivedChat {
+	c.core.mu.Lock()
+	defer c.core.mu.Unlock()
+	return c.core.lastChat
+}
+
 // Forget removes a file, and reports whether it existed.
 func (c Control) Forget(id string) bool { return c.core.Remove(id) }
 

@@ -17,6 +17,8 @@ type Answer struct {
 	ContentType string // empty means application/json
 	Header      http.Header
 	Body        []byte
+	// send writes the answer instead; nil means that it is written at once.
+	send func(w http.ResponseWriter, r *http.Request)
 }
 
 // JSON returns an answer with a value's JSON.
@@ -85,6 +87,10 @@ func (c *Core) Handle(op providers.Op, answer func(r *http.Request) Answer) http
 			return
 		}
 		drain(r)
+		if a.send != nil {
+			a.send(w, r)
+			return
+		}
 		a.write(w)
 	})
 }

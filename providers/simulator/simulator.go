@@ -106,6 +106,9 @@ type Core struct {
 	// listEdits change the entries of lists.
 	listEdits []ListEdit
 	last      Received
+	lastChat  ReceivedChat
+	behaviour ChatBehaviour
+	prompts   [][]byte // the last chats, for the cache
 	inFlight  int
 	most      int
 	recent    []time.Time // when the requests of the last minute came

@@ -98,6 +98,8 @@ var Assumptions = []string{
 	"the content of any other purpose than batch answers 400 with code 1214",
 	"the account errors 1110 to 1112, 1120 and 1121 come with status 401, and 1300 with 400",
 	"an error within a 200 has the body it would have had with its own status",
+	"a chat with a URL that can't be read, or with bytes that are no base64, answers 400 with code 1210",
+	"a text model refuses every part but text, with 400 and code 1210",
 	"the file parser extracts a text as it is, and of all else one line",
 }
 
@@ -130,6 +132,8 @@ func New(o Options) *Server {
 		s.handle("POST "+prefix+"/files/parser/create", opParse, s.parse)
 		s.handle("POST "+prefix+"/files/parser/sync", opParse, s.parseSync)
 		s.handle("GET "+prefix+"/files/parser/result/{task}/{format}", opParse, s.parsed)
+		s.mux.Handle("GET "+prefix+"/models", s.core.HandleModels(s.chat()))
+		s.mux.Handle("POST "+prefix+"/chat/completions", s.core.HandleChat(s.chat()))
 	}
 	s.handle("/", "", s.noSuchAPI)
 	return s

@@ -70,6 +70,9 @@ type Options struct {
 	// UTF-8. The answer declares it, unless CharsetUnsaid.
 	Charset       string
 	CharsetUnsaid bool
+	// StaleChat is the status of a chat with the id of a file that isn't there; 0 means 404
+	// resource_not_found_error, as looking one up. Which one Kimi sends is not published.
+	StaleChat int
 	// CheckVideo answers 500 where a .mp4 of purpose video doesn't look like one.
 	CheckVideo bool
 	// Rollout refuses every n-th request for want of the header Kimi-Api-Version, as
@@ -100,6 +103,10 @@ var Assumptions = []string{
 	"a repeated name is looked for among all files of the account, of whatever purpose",
 	"a file whose parsing failed says so in status_details",
 	"a video is looked at only as far as the first bytes of an MP4 (Options.CheckVideo)",
+	"a chat with the id of a file that isn't there answers as looking one up does (Options.StaleChat)",
+	"a chat takes images and videos as data: URLs and by ms:// only, and refuses a file of another purpose",
+	"a chat whose tool calls and answers don't match is refused with 400 invalid_request_error",
+	"prompts are cached by their literal prefix, in chunks of 256 tokens of 4 bytes, without an end",
 	"a batch file's content comes back as it was, although the service may normalise it",
 }
 
@@ -132,6 +139,8 @@ func New(o Options) *Server {
 	s.mux.Handle("GET "+Prefix+"/files/{id}", s.core.Handle(providers.OpRetrieve, s.retrieve))
 	s.mux.Handle("DELETE "+Prefix+"/files/{id}", s.core.Handle(providers.OpDelete, s.remove))
 	s.mux.Handle("GET "+Prefix+"/files/{id}/content", s.core.Handle(providers.OpDownload, s.content))
+	s.mux.Handle("GET "+Prefix+"/models", s.core.HandleModels(s.chat()))
+	s.mux.Handle("POST "+Prefix+"/chat/completions", s.core.HandleChat(s.chat()))
 	s.mux.Handle("/", s.core.Handle("", func(*http.Request) simulator.Answer { return s.notFound() }))
 	return s
 }

@@ -27,6 +27,8 @@ type Options struct {
 
 	// Purposes are those taken; empty means OpenAI's.
 	Purposes []string
+	// Models are those that chat; empty means OpenAI's.
+	Models []string
 	// MaxFileSize bounds a file, in bytes; 0 means 512 MiB.
 	MaxFileSize int64
 	// MaxFiles and MaxBytes bound the account; 0 means unbounded.
@@ -65,6 +67,7 @@ var Assumptions = []string{
 	"a form whose parts are in the wrong order answers 400 invalid_request_error",
 	"an account that is full by number answers as Azure's does, one that is full by bytes as OpenAI's",
 	"a request without a key is answered like one with a wrong key",
+	"a chat with the id of a file that isn't there answers 404, as looking one up does",
 	"deleting a file that isn't there answers 404, as looking one up does",
 	"numbered pages begin with 0, and a page beyond the end is empty",
 }
@@ -88,6 +91,9 @@ func New(o Options) *Server {
 	if len(o.Purposes) == 0 {
 		o.Purposes = []string{"assistants", "batch", "fine-tune", "vision", "user_data", "evals"}
 	}
+	if len(o.Models) == 0 {
+		o.Models = models
+	}
 	s := &Server{options: o}
 	s.core = simulator.NewCore(simulator.Config{
 		Now: o.Now, PerMinute: o.PerMinute, Concurrency: o.Concurrency,
@@ -100,6 +106,8 @@ func New(o Options) *Server {
 	s.mux.Handle("GET "+Prefix+"/files/{id}", s.core.Handle(providers.OpRetrieve, s.retrieve))
 	s.mux.Handle("DELETE "+Prefix+"/files/{id}", s.core.Handle(providers.OpDelete, s.remove))
 	s.mux.Handle("GET "+Prefix+"/files/{id}/content", s.core.Handle(providers.OpDownload, s.content))
+	s.mux.Handle("GET "+Prefix+"/models", s.core.HandleModels(s.chat()))
+	s.mux.Handle("POST "+Prefix+"/chat/completions", s.core.HandleChat(s.chat()))
 	s.mux.Handle("/", s.core.Handle("", func(r *http.Request) simulator.Answer {
 		return s.core.Error(http.StatusNotFound, "unknown_url", "Invalid URL ("+r.Method+" "+r.URL.Path+")")
 	}))
