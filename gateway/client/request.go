@@ -33,6 +33,8 @@ type request struct {
 	anonymous bool
 	// patient waits for the answer without a time limit, as after an upload.
 	patient bool
+	// provider reports whether an error is a provider's own answer; nil means never.
+	provider func(http.Header) bool
 	// accept is a status that is no error, in addition to 2xx.
 	accept int
 }
@@ -142,6 +144,9 @@ func (c *Client) try(ctx context.Context, r *request) (*http.Response, error) {
 	if res.StatusCode/100 != 2 && res.StatusCode != r.accept {
 		defer cancel(nil)
 		defer closeDrained(res.Body)
+		if r.provider != nil && r.provider(res.Header) {
+			return nil, providersError(res)
+		}
 		return nil, answerError(r, c.base, res)
 	}
 	res.Body = &answerBody{res.Body, cancel}

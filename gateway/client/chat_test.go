@@ -1,0 +1,141 @@
+package client_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"casgate/cas"
+	"casgate/gateway/client"
+	"casgate/gateway/problem"
+)
+
+// chatServer answers chats with these, one after the other, and the last one for ever.
+func chatServer(t *testing.T, answers ...func(http.ResponseWriter)) (*client.Client, *[]string) {
+	t.Helper()
+	var bodies []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || r.URL.Path != "/v1/chat/completions" || r.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s, %v, %v", r.URL, r.Header, err)
+		}
+		bodies = append(bodies, string(body))
+		answers[min(len(bodies), len(answers))-1](w)
+	}))
+	t.Cleanup(server.Close)
+	c, err := client.New(server.URL, client.Options{Token: "cas_token"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c, &bodies
+}
+
+// answerWith returns an answer with headers, given as "name: value".
+func answerWith(status int, body string, header ...string) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) {
+		w.Header().Set("Content-Type", "application/json")
+		for _, line := range header {
+			name, value, _ := strings.Cut(line, ": ")
+			w.Header().Set(name, value)
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// texts sends a chat, and returns the pieces of its answer.
+func texts(t *testing.T, c *client.Client) (pieces []string, err error) {
+	t.Helper()
+	answer, err := c.Chat(t.Context(), []byte(`{"a":1}`))
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Close()
+	for text, err := range answer.Texts() {
+		if err != nil {
+			return pieces, err
+		}
+		pieces = append(pieces, text)
+	}
+	return pieces, nil
+}
+
+const stream, ofKimi = "Content-Type: text/event-stream", "X-Casgate-Provider: kimi"
+
+func TestTextsOfChats(t *testing.T) {
+	t.Parallel()
+	const role, hello, world, usage, done = `data: {"choices":[{"delta":{"role":"assistant","content":""}}]}` + "\n\n", `data:{"choices":[{"delta":{"content":"hello "}}]}` + "\r\n\r\n",
+		`data: {"choices":[{"delta":{"content":"world"},"finish_reason":"stop"}]}` + "\n\n", `data: {"choices":[],"usage":{}}` + "\n\n", "data: [DONE]\n\n"
+	for name, test := range map[string]struct {
+		answer func(http.ResponseWriter)
+		want   string
+		err    error
+	}{
+		"streamed":      {answerWith(200, role+": a comment\n\n"+hello+world+usage+done, stream, ofKimi), "hello |world", nil},
+		"at once":       {answerWith(200, `{"choices":[{"message":{"role":"assistant","content":"hello"}}]}`, ofKimi), "hello", nil},
+		"broken off":    {answerWith(200, role+hello, stream, ofKimi), "hello ", client.ErrChatBroke},
+		"half an event": {answerWith(200, hello+`data: {"choi`, stream, ofKimi), "hello ", client.ErrChatBroke},
+		"error within":  {answerWith(200, hello+`data: {"error":{"message":"too long"}}`+"\n\n", stream, ofKimi), "hello ", client.ErrProvider},
+		"error in 200":  {answerWith(200, `{"error":{"code":"1113","message":"no money"}}`, ofKimi), "", client.ErrProvider},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, bodies := chatServer(t, test.answer)
+			pieces, err := texts(t, c)
+			if got := strings.Join(pieces, "|"); got != test.want || !errors.Is(err, test.err) || (err == nil) != (test.err == nil) {
+				t.Errorf("%q, %v; want %q, %v", got, err, test.want, test.err)
+			}
+			if len(*bodies) != 1 || (*bodies)[0] != `{"a":1}` {
+				t.Errorf("sent %q", *bodies)
+			}
+		})
+	}
+}
+
+// A provider's own error has its words; a gateway's has its code.
+func TestErrorsOfChats(t *testing.T) {
+	t.Parallel()
+	const busy = `{"error":{"message":"slow down","type":"rate_limit_reached_error"}}`
+	for name, test := range map[string]struct {
+		answer       func(http.ResponseWriter)
+		is           error
+		exit         int
+		providerCode string
+	}{
+		"refused":     {answerWith(400, `{"error":{"message":"no","type":"invalid_request_error"}}`, ofKimi), client.ErrProvider, problem.ExitRefused, "invalid_request_error"},
+		"of GLM":      {answerWith(400, `{"error":{"message":"no","code":"1210"}}`, "X-Casgate-Provider: glm"), client.ErrProvider, problem.ExitRefused, "1210"},
+		"busy":        {answerWith(429, busy, ofKimi), problem.ProviderRateLimited, problem.ExitUnavailable, "rate_limit_reached_error"},
+		"no JSON":     {answerWith(504, "<html>", ofKimi), problem.ProviderFailed, problem.ExitUnavailable, ""},
+		"the gateway": {answerWith(404, `{"code":"file_not_found","status":404,"title":"t","detail":"d","error":{"message":"d","param":"messages[0]"}}`, ofKimi, "X-Casgate-Error: true"), cas.ErrFileNotFound, problem.ExitNotFound, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, bodies := chatServer(t, test.answer)
+			_, err := texts(t, c)
+			e, ok := errors.AsType[*client.Error](err)
+			if !ok || !errors.Is(err, test.is) || e.Problem.ExitCode() != test.exit || e.Problem.ProviderCode != test.providerCode {
+				t.Errorf("got %v: %+v", err, e)
+			}
+			if len(*bodies) != 1 {
+				t.Errorf("it was sent %d times", len(*bodies))
+			}
+		})
+	}
+}
+
+// What the gateway has not forwarded is sent again.
+func TestChatsAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	const own = "X-Casgate-Error: true"
+	c, bodies := chatServer(t,
+		answerWith(503, `{"code":"overloaded","status":503,"retryable":true}`, own),
+		answerWith(409, `{"code":"copy_in_progress","status":409,"retryable":true}`, own),
+		answerWith(200, `{"choices":[{"message":{"content":"hello"}}]}`, ofKimi))
+	if pieces, err := texts(t, c); err != nil || strings.Join(pieces, "") != "hello" || len(*bodies) != 3 {
+		t.Errorf("%q, %v after %d attempts", pieces, err, len(*bodies))
+	}
+}
