@@ -44,7 +44,7 @@ func (s hastyStore) Put(ctx context.Context, ref cas.ObjectRef, body *cas.Verify
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
-	time.AfterFunc(time.Second, func() {
+	time.AfterFunc(2*time.Second, func() {
 		again := cas.NewVerifyingReader(bytes.NewReader(content), ref.Digest, int64(len(content)))
 		_ = s.ObjectStore.Put(ctx, ref, again) // an error is one more loss
 	})
@@ -71,7 +71,7 @@ func (x hastyCollection) StartDeleting(ctx context.Context, b collector.Batch) (
 	due, err := x.Due(ctx, collector.DueQuery{Grace: b.Grace, Largest: b.Limit})
 	select {
 	case <-ctx.Done():
-	case <-time.After(200 * time.Millisecond): // a busy machine
+	case <-time.After(500 * time.Millisecond): // a busy machine
 	}
 	return due.Largest, err
 }

@@ -12,7 +12,9 @@ import (
 func (g *gateway) blobURL(what content) string { return g.url + "/v1/blobs/" + what.String() }
 
 // put stores a blob, in one of the ways.
-func (c *client) put(g *gateway, what content) {
+func (c *client) put(g *gateway, what content) { c.upload(g, what) }
+
+func (c *client) upload(g *gateway, what content) answer {
 	r := newRequest(http.MethodPut, g.blobURL(what), what.bytes)
 	switch c.random.IntN(4) {
 	case 0:
@@ -20,7 +22,7 @@ func (c *client) put(g *gateway, what content) {
 	case 1:
 		r.Header.Set("Expect", "100-continue")
 	}
-	c.send(g, r, event{subject: what.String(), action: actionPut}, meaningOfWrite)
+	return c.send(g, r, event{subject: what.String(), action: actionPut}, meaningOfWrite)
 }
 
 func (c *client) delete(g *gateway, what content) {
@@ -28,7 +30,7 @@ func (c *client) delete(g *gateway, what content) {
 }
 
 // deleteEverywhere deletes a blob and its copies. If the answer says that all copies are
-// gone, those are that were there before the request.
+// gone, then each copy from before the request must be gone.
 func (c *client) deleteEverywhere(g *gateway, what content) {
 	before := c.campaign.remoteFiles(what.digest)
 	r := newRequest(http.MethodDelete, g.blobURL(what)+"?everywhere=true", nil)
@@ -48,6 +50,8 @@ func (c *client) deleteEverywhere(g *gateway, what content) {
 func (c *client) get(g *gateway, what content) answer {
 	return c.read(g, newRequest(http.MethodGet, g.blobURL(what), nil), what.String(), what, what.bytes)
 }
+
+func (c *client) readBlob(g *gateway, what content) { c.get(g, what) }
 
 func (c *client) getRange(g *gateway, what content) {
 	begin := c.random.IntN(len(what.bytes))

@@ -15,8 +15,8 @@ const (
 	gatewayCount = 3
 	linkCount    = gatewayCount*linksOfGateway + 1
 	clientCount  = 8
-	blobCount    = 14                      // of a round
-	roundLength  = 20 * time.Second        // usually
+	blobCount    = 14 // of a round
+	roundLength  = 20 * time.Second
 	settling     = staleness + time.Second // after a round
 )
 
@@ -29,26 +29,7 @@ type config struct {
 	services services
 	progress io.Writer
 	settings []string // more settings of the gateways
-
-	// untilFound ends the campaign after the first round with a finding, and makes all
-	// rounds and waits short.
-	untilFound bool
-}
-
-// roundLength is how long faults are made in a round.
-func (o config) roundLength() time.Duration {
-	if o.untilFound {
-		return roundLength / 3
-	}
-	return roundLength
-}
-
-// settleLimit bounds the wait for work that goes on in the background.
-func (o config) settleLimit() time.Duration {
-	if o.untilFound {
-		return settleLimit / 4
-	}
-	return settleLimit
+	focus    *focus   // optional; in place of the time
 }
 
 // campaign is a running campaign.
@@ -102,20 +83,24 @@ func runCampaign(ctx context.Context, o config) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
+	begin := time.Now()
+	if o.focus != nil {
+		err := c.focusedRounds(ctx)
+		return c.report(time.Since(begin)), err
+	}
+	if err := c.firstRequests(ctx); err != nil {
+		return nil, err
+	}
 	if err := c.prepareBackfill(ctx); err != nil {
 		return nil, err
 	}
-	begin := time.Now()
 	for round := 0; ctx.Err() == nil; round++ {
 		left := c.config.time - c.faultTime(round)
 		if left <= 0 {
 			break
 		}
-		if err := c.round(ctx, round, min(left, o.roundLength())); err != nil {
+		if err := c.round(ctx, round, min(left, roundLength)); err != nil {
 			return nil, err
-		}
-		if o.untilFound && c.hasFound() {
-			return c.report(time.Since(begin)), nil
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -127,17 +112,9 @@ func runCampaign(ctx context.Context, o config) (*report, error) {
 	return c.report(time.Since(begin)), nil
 }
 
-// hasFound reports whether there are findings, also in the history so far.
-func (c *campaign) hasFound() bool {
-	for _, f := range checkHistory(c.history) {
-		c.find(f)
-	}
-	return c.findingCount() > 0
-}
-
 // faultTime is how long faults were made in the rounds before this one.
 func (c *campaign) faultTime(round int) time.Duration {
-	return time.Duration(round) * c.config.roundLength()
+	return time.Duration(round) * roundLength
 }
 
 // setUp starts Postgres and MinIO, and prepares the gateways.
@@ -173,6 +150,9 @@ func (c *campaign) setUp(ctx context.Context) (err error) {
 		"CAS_S3_ACCESS_KEY=" + accessKey, "CAS_S3_SECRET_KEY=" + secretKey,
 		"CAS_GC_GRACE=1s", "CAS_GC_INTERVAL=200ms", "CAS_GC_MAX_SHARE=100", "CAS_TEST_LEASE=1s", "CAS_TEST_PROBE=" + probeInterval.String(),
 	}, c.config.settings...)
+	if c.config.focus == nil { // a scrub might repair what a broken step has lost
+		c.settings = append(c.settings, "CAS_SCRUB_EVERY=5s", "CAS_SCRUB_RATE=50MiB")
+	}
 	if c.backfill, err = newBackfill(c.config.seed, c.config.dir); err != nil {
 		return err
 	}
@@ -273,16 +253,16 @@ func (c *campaign) round(ctx context.Context, number int, length time.Duration) 
 	var clients sync.WaitGroup
 	for number := range clientCount {
 		client := c.newClient(number, r)
-		clients.Go(func() { client.work(working) })
+		clients.Go(func() { client.work(working, requests) })
 	}
 	clients.Go(func() {
 		if err := c.backfill.keepRunning(working); err != nil {
 			c.find(finding{promise: "campaign", text: err.Error()})
 		}
 	})
-	c.breakThings(ctx, working, schedule(c.config.seed, number, length))
+	c.breakThings(ctx, working, schedule(habits, c.config.seed, number, length))
 	clients.Wait()
-	if err := c.calm(ctx); err != nil {
+	if err := c.calm(ctx, settling); err != nil {
 		return err
 	}
 	c.lastReads(ctx, r)
@@ -292,8 +272,8 @@ func (c *campaign) round(ctx context.Context, number int, length time.Duration) 
 	return ctx.Err()
 }
 
-// calm waits until all gateways are ready, and until nothing is stale.
-func (c *campaign) calm(ctx context.Context) error {
+// calm waits until all gateways are ready, and then for a while.
+func (c *campaign) calm(ctx context.Context, settling time.Duration) error {
 	for _, g := range c.gateways {
 		if err := c.waitReady(ctx, g); err != nil {
 			return err
@@ -328,8 +308,31 @@ func (c *campaign) lastReads(ctx context.Context, r *round) {
 	}
 }
 
+// firstRequests stores and reads a blob before anything is broken, so that each campaign
+// has shown a little.
+func (c *campaign) firstRequests(ctx context.Context) error {
+	r := c.newRound(0)
+	first := c.newClient(clientCount, r)
+	defer first.http.CloseIdleConnections()
+	for deadline := time.Now().Add(readLimit); ; {
+		a := first.upload(c.survivor(), r.contents[0])
+		if a.isDone() {
+			break
+		}
+		if ctx.Err() != nil || time.Now().After(deadline) {
+			return fmt.Errorf("the first upload is answered %v", a)
+		}
+	}
+	what := r.contents[0]
+	got := c.conclusiveRead(ctx, c.survivor(), what.String(), func() answer { return first.get(c.survivor(), what) })
+	if got != present {
+		c.find(finding{"readable", "the first blob is not there", what.String()})
+	}
+	return nil
+}
+
 // readLimit bounds the attempts to read while nothing is broken.
-const readLimit = 30 * time.Second
+const readLimit = time.Minute
 
 // conclusiveRead reads until the answer tells whether the subject is there.
 func (c *campaign) conclusiveRead(ctx context.Context, g *gateway, subject string, read func() answer) outcome {

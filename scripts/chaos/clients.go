@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,6 +30,10 @@ type round struct {
 	number   int
 	contents []content // of blobs
 	files    files
+
+	// The round ends when enough answers have come. A round without a focus ends by time.
+	answersLeft atomic.Int64
+	enough      func()
 }
 
 func (c *campaign) newRound(number int) *round {
@@ -47,15 +52,18 @@ func (c *campaign) newClient(number int, r *round) *client {
 // thinking is the longest pause of a client between two requests.
 const thinking = 60 * time.Millisecond
 
-// requests are the requests of clients, with their shares.
-var requests = []struct {
+// request is a request of clients, with its share of all.
+type request struct {
 	share int
 	send  func(c *client, g *gateway, what content)
-}{
+}
+
+// requests are those of a campaign without a focus.
+var requests = []request{
 	{25, (*client).put},
 	{12, (*client).delete},
 	{3, (*client).deleteEverywhere},
-	{12, func(c *client, g *gateway, what content) { c.get(g, what) }},
+	{12, (*client).readBlob},
 	{10, (*client).getRange},
 	{6, (*client).head},
 	{2, func(c *client, g *gateway, _ content) { c.findMissing(g) }},
@@ -68,8 +76,12 @@ var requests = []struct {
 }
 
 // work sends requests until ctx is done. It ends the last request orderly.
-func (c *client) work(ctx context.Context) {
+func (c *client) work(ctx context.Context, requests []request) {
 	defer c.http.CloseIdleConnections()
+	shares := 0
+	for _, r := range requests {
+		shares += r.share
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -78,7 +90,7 @@ func (c *client) work(ctx context.Context) {
 		}
 		what := c.round.contents[c.random.IntN(len(c.round.contents))]
 		g := c.campaign.gateways[c.random.IntN(len(c.campaign.gateways))]
-		left := c.random.IntN(100)
+		left := c.random.IntN(shares)
 		for _, r := range requests {
 			if left -= r.share; left < 0 {
 				r.send(c, g, what)
@@ -131,6 +143,9 @@ func (c *client) ask(g *gateway, r *http.Request, e event) (event, answer) {
 func (c *client) record(e event, a answer) {
 	if e.outcome != "" && a.wasSent() {
 		c.campaign.history.add(e)
+		if e.outcome != unknown && c.round.answersLeft.Add(-1) == 0 {
+			c.round.enough()
+		}
 	}
 }
 

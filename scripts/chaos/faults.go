@@ -62,6 +62,8 @@ func (c *campaign) makeUntil(ctx context.Context, f fault, lasting func()) error
 		return c.gateways[f.target].fillDisk(lasting)
 	case spoilProvider:
 		return c.spoilProvider(f, lasting)
+	case loseReplies:
+		c.loseReplies(f, lasting)
 	default:
 		return c.spoilLink(f, lasting)
 	}

@@ -17,6 +17,7 @@ import (
 type usage struct {
 	goroutines int
 	heap       int // bytes in use after a collection of garbage
+	scrubbed   int // blobs since its start
 }
 
 // The last gateway is never killed. What it may hold more than at its start, when it is idle
@@ -33,7 +34,7 @@ func (c *campaign) survivor() *gateway { return c.gateways[gatewayCount-1] }
 // end after a while, so it looks until the usage is low enough.
 func (c *campaign) checkLeaks(ctx context.Context, atStart usage) error {
 	var now usage
-	for deadline := time.Now().Add(c.config.settleLimit()); ; {
+	for deadline := time.Now().Add(settleLimit); ; {
 		var err error
 		if now, err = c.usage(ctx); err != nil {
 			return err
@@ -47,6 +48,7 @@ func (c *campaign) checkLeaks(ctx context.Context, atStart usage) error {
 		case <-time.After(time.Second):
 		}
 	}
+	c.set("scrubbed by the last gateway", now.scrubbed)
 	c.set("goroutines at the start", atStart.goroutines)
 	c.set("goroutines at the end", now.goroutines)
 	c.set("heap at the start, KiB", atStart.heap>>10)
@@ -80,6 +82,8 @@ func (c *campaign) usage(ctx context.Context) (u usage, err error) {
 			u.goroutines = int(n)
 		case name == "go_memstats_heap_alloc_bytes":
 			u.heap = int(n)
+		case name == "casgate_scrub_blobs_total":
+			u.scrubbed = int(n)
 		}
 	}
 	if u.goroutines == 0 || u.heap == 0 {

@@ -36,8 +36,8 @@ const probeInterval = 2 * time.Second
 // announcement of a delete takes milliseconds. If it gets lost, as on a half-open
 // connection, the gateway notices that with its next probe, which has as long as the
 // interval to arrive. From then on it keeps answers for index.DefaultDeafTTL. The last
-// second is for the processor, which is busy.
-const staleness = 2*probeInterval + index.DefaultDeafTTL + time.Second
+// seconds are for the processor, which is busy.
+const staleness = 2*probeInterval + index.DefaultDeafTTL + 4*time.Second
 
 // operations translates the events of a blob or a file for the checker. The begin of an
 // event is the earliest time at which it may have had its effect, or its answer.

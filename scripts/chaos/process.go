@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -135,6 +136,8 @@ func (p *process) until(ctx context.Context, answers func(context.Context) error
 // freePort returns a free port below the range of outgoing connections, so that no
 // connection takes it while its server is down.
 func freePort() (int, error) {
+	claiming.Lock()
+	defer claiming.Unlock()
 	for port := 10000 + os.Getpid()%10000; port < 32000; port++ {
 		ln, err := net.Listen("tcp", address(port))
 		if err == nil {
@@ -150,7 +153,10 @@ func freePort() (int, error) {
 }
 
 // claimed has the ports that freePort has returned.
-var claimed = map[int]bool{}
+var (
+	claiming sync.Mutex
+	claimed  = map[int]bool{}
+)
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 

@@ -119,3 +119,16 @@ func (c *campaign) spoilProvider(f fault, lasting func()) error {
 	close(ended)
 	return nil
 }
+
+// loseReplies makes a provider keep the files of every second upload without a reply, for a
+// while.
+func (c *campaign) loseReplies(f fault, lasting func()) {
+	if !c.accounts.spoiled[f.target].TryLock() {
+		return
+	}
+	defer c.accounts.spoiled[f.target].Unlock()
+	control := c.accounts.controls[f.target]
+	control.Fail(simulator.Fault{Op: providers.OpUpload, Kind: simulator.Cut, Applied: true, Chance: 0.5})
+	lasting()
+	control.Clear()
+}

@@ -26,6 +26,7 @@ const (
 	loseAnswers  kind = "half-open link, no answers"
 
 	spoilProvider kind = "spoil provider" // see providerFaults
+	loseReplies   kind = "lose replies of provider"
 
 	stepForward kind = "step clock forward"
 	stepBack    kind = "step clock back"
@@ -44,16 +45,20 @@ func (f fault) String() string {
 	return fmt.Sprintf("%.3f s: %s %d for %v", f.at.Seconds(), f.kind, f.target, f.lasts.Round(time.Millisecond))
 }
 
-// habits says how often a round has the faults of a kind, and how long they last. The last
-// gateway is never killed, so that it would show what leaks.
-var habits = []struct {
+// habit says how often a round has the faults of a kind, and how long they last.
+type habit struct {
 	kind     kind
 	targets  int           // how many things can have it
 	every    time.Duration // on average
+	sure     bool          // each round has at least one
 	shortest time.Duration
 	longest  time.Duration
-}{
-	{kind: killGateway, targets: gatewayCount - 1, every: 1200 * time.Millisecond},
+}
+
+// habits are those of a campaign without a focus. The last gateway is never killed, so that
+// it would show what leaks.
+var habits = []habit{
+	{kind: killGateway, targets: gatewayCount - 1, every: 1200 * time.Millisecond, sure: true},
 	{kind: killBackfill, targets: 1, every: 5 * time.Second},
 	{kind: stopGateway, targets: gatewayCount, every: 8 * time.Second, shortest: 300 * time.Millisecond, longest: 5 * time.Second},
 	{kind: killPostgres, targets: 1, every: 15 * time.Second, longest: time.Second},
@@ -71,14 +76,18 @@ var habits = []struct {
 }
 
 // schedule returns the faults of a round, in the order of their times. It depends on the
-// seed, the round and its length only.
-func schedule(seed uint64, round int, length time.Duration) []fault {
+// arguments only.
+func schedule(habits []habit, seed uint64, round int, length time.Duration) []fault {
 	var faults []fault
 	for i, h := range habits {
 		// Each kind has numbers of its own, so that a new kind leaves the others as they were.
 		random := rand.New(rand.NewPCG(seed, uint64(round)<<8|uint64(i)))
 		next := func() time.Duration { return time.Duration(random.ExpFloat64() * float64(h.every)) }
-		for at := next(); at < length; at += next() {
+		first := next()
+		if h.sure {
+			first = min(first, length/2)
+		}
+		for at := first; at < length; at += next() {
 			f := fault{kind: h.kind, target: random.IntN(h.targets), at: at}
 			if h.longest > 0 {
 				f.lasts = min(h.shortest+time.Duration(random.Int64N(int64(h.longest-h.shortest))), length-at)

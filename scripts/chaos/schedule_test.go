@@ -9,11 +9,11 @@ import (
 func TestScheduleFollowsFromTheSeed(t *testing.T) {
 	t.Parallel()
 	const length = 3 * time.Minute
-	faults := schedule(7, 3, length)
-	if !slices.Equal(faults, schedule(7, 3, length)) {
+	faults := schedule(habits, 7, 3, length)
+	if !slices.Equal(faults, schedule(habits, 7, 3, length)) {
 		t.Error("the same seed has two schedules")
 	}
-	if slices.Equal(faults, schedule(8, 3, length)) || slices.Equal(faults, schedule(7, 4, length)) {
+	if slices.Equal(faults, schedule(habits, 8, 3, length)) || slices.Equal(faults, schedule(habits, 7, 4, length)) {
 		t.Error("another seed or round has the same schedule")
 	}
 	counts := map[kind]int{}
@@ -26,6 +26,16 @@ func TestScheduleFollowsFromTheSeed(t *testing.T) {
 	for _, h := range habits {
 		if counts[h.kind] == 0 {
 			t.Errorf("no %s in three minutes", h.kind)
+		}
+	}
+}
+
+func TestEachRoundHasAKill(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(100) {
+		faults := schedule(habits, seed, 0, time.Second)
+		if !slices.ContainsFunc(faults, func(f fault) bool { return f.kind == killGateway }) {
+			t.Errorf("the first round of seed %d kills no gateway", seed)
 		}
 	}
 }

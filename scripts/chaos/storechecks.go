@@ -9,13 +9,13 @@ import (
 	"casgate/cas/s3store"
 )
 
-// settleLimit is usually how long work that goes on in the background may take.
+// settleLimit is how long work that goes on in the background may take.
 const settleLimit = 90 * time.Second
 
 // waitSettled waits until no blob waits for the collector, and no copy for its work. What
 // still waits at the end is stuck.
 func (c *campaign) waitSettled(ctx context.Context) error {
-	for deadline := time.Now().Add(c.config.settleLimit()); ; {
+	for deadline := time.Now().Add(settleLimit); ; {
 		blobs, err := c.blobRows(ctx)
 		if err != nil {
 			return err
