@@ -76,7 +76,7 @@ func (f *Files) Create(ctx context.Context, u Upload, describe func() NewFile) (
 // must be sent; those of FileIndex.CreateFile, ErrIndexUnavailable, ErrStoreUnavailable.
 // With ErrDuplicateFile, the result is the other file.
 func (f *Files) CreateFromBlob(ctx context.Context, d Digest, n NewFile) (File, error) {
-	blob, err := f.store.touch(ctx, d, -1)
+	blob, err := f.store.touch(ctx, d)
 	if err != nil {
 		return File{}, err
 	}

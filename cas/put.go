@@ -3,6 +3,7 @@ package cas
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -83,19 +84,23 @@ func (s *Store) Put(ctx context.Context, u Upload) (b Blob, stored bool, err err
 	body := &countingReader{src: u.Body}
 	u.Body = body
 	b, stored, err = s.put(ctx, u)
-	if err == nil && !stored && body.n == 0 {
-		b = s.correctUnsent(ctx, b, u)
+	switch {
+	case err != nil || stored || body.n > 0:
+		return b, stored, err
+	case u.Size >= 0 && u.Size != b.Size:
+		return Blob{}, false, fmt.Errorf("%w: the client declared %d bytes, which is not the size of %s", ErrDigestMismatch, u.Size, b.Digest)
 	}
-	return b, stored, err
+	return s.correctUnsent(ctx, b, u), false, nil
 }
 
+// put is Put, but does not compare the declared size with that of an existing blob.
 func (s *Store) put(ctx context.Context, u Upload) (b Blob, stored bool, err error) {
 	if u.Size > s.maxBlobSize {
 		return Blob{}, false, tooLarge(s.maxBlobSize)
 	}
 	var row Blob
 	if u.Digest != nil {
-		if row, err = s.touch(ctx, *u.Digest, u.Size); err != nil || row.State == StateLive {
+		if row, err = s.touch(ctx, *u.Digest); err != nil || row.State == StateLive {
 			return row, false, err
 		}
 		if u.Size > SpoolMemory {
@@ -108,19 +113,19 @@ func (s *Store) put(ctx context.Context, u Upload) (b Blob, stored bool, err err
 		return Blob{}, false, err
 	}
 	defer body.Close()
-	if u.Size >= 0 && body.size != u.Size {
-		return Blob{}, false, fmt.Errorf("%w: the body has %d bytes, but the client declared %d", ErrDigestMismatch, body.size, u.Size)
+	if err := checkBody(u, body.size, body.digest); err != nil {
+		return Blob{}, false, err
 	}
-	switch {
-	case u.Digest == nil:
-		if row, err = s.touch(ctx, body.digest, body.size); err != nil {
+	if u.Digest == nil {
+		if row, err = s.touch(ctx, body.digest); err != nil {
 			return row, false, err
 		}
-		if row.State == StateLive {
+		switch {
+		case row.State == StateLive && row.Size != body.size:
+			return Blob{}, false, s.wrongSize(row, body.size)
+		case row.State == StateLive:
 			return s.correctType(ctx, row, u, body.sniffed()), false, nil
 		}
-	case body.digest != *u.Digest:
-		return Blob{}, false, fmt.Errorf("%w: the bytes have digest %s, not %s", ErrDigestMismatch, body.digest, u.Digest)
 	}
 	return s.putSpooled(ctx, u, row.NextObject(), body)
 }
@@ -137,12 +142,53 @@ func (s *Store) PutVerified(ctx context.Context, u Upload) (b Blob, stored bool,
 	if err != nil || stored || body.n > 0 {
 		return b, stored, err
 	}
-	var seen sniffer
-	_, err = io.Copy(io.Discard, io.TeeReader(NewVerifyingReader(body, b.Digest, b.Size), &seen))
+	seen, err := s.verifyUnneeded(u, b)
 	if err == nil {
-		b = s.correctType(ctx, b, u, seen.sniffed())
+		b = s.correctType(ctx, b, u, seen)
 	}
 	return b, false, err
+}
+
+// verifyUnneeded reads and verifies a body whose blob exists. Its errors are those for a blob
+// that doesn't exist: a client without the right bytes learns nothing from them.
+func (s *Store) verifyUnneeded(u Upload, row Blob) (sniffed, error) {
+	var seen sniffer
+	hash := sha256.New()
+	n, err := io.Copy(io.MultiWriter(hash, &seen), io.LimitReader(u.Body, s.maxBlobSize+1))
+	switch {
+	case err != nil:
+		return sniffed{}, err
+	case n > s.maxBlobSize:
+		return sniffed{}, tooLarge(s.maxBlobSize)
+	}
+	var got Digest
+	hash.Sum(got[:0])
+	if err := checkBody(u, n, got); err != nil {
+		return sniffed{}, err
+	}
+	if n != row.Size {
+		return sniffed{}, s.wrongSize(row, n)
+	}
+	return seen.sniffed(), nil
+}
+
+// checkBody compares the size and the digest of a body with those that the client declared.
+func checkBody(u Upload, size int64, digest Digest) error {
+	switch {
+	case u.Size >= 0 && size != u.Size:
+		return fmt.Errorf("%w: the body has %d bytes, but the client declared %d", ErrDigestMismatch, size, u.Size)
+	case u.Digest != nil && digest != *u.Digest:
+		return fmt.Errorf("%w: the bytes have digest %s, not %s", ErrDigestMismatch, digest, u.Digest)
+	}
+	return nil
+}
+
+// wrongSize returns the error for a row that has another size than the verified bytes. It
+// marks the blob suspect, so the next upload corrects the row.
+func (s *Store) wrongSize(row Blob, size int64) error {
+	err := fmt.Errorf("%w: the index has %d bytes for %s, but it has %d; send it again", ErrObjectCorrupt, row.Size, row.Digest, size)
+	s.suspect(row.Object(), err)
+	return err
 }
 
 // correctUnsent is correctType for an upload that sent no bytes. It reads the beginning of
@@ -215,16 +261,14 @@ func (r *countingReader) Read(p []byte) (int, error) {
 }
 
 // touch asks the index for the row of an upload. Without a row it returns one that
-// means: write generation 0. A declared size that differs from a live row's is an error.
-func (s *Store) touch(ctx context.Context, d Digest, size int64) (Blob, error) {
+// means: write generation 0.
+func (s *Store) touch(ctx context.Context, d Digest) (Blob, error) {
 	row, err := s.index.Touch(ctx, d)
 	switch {
 	case errors.Is(err, ErrBlobNotFound):
 		return Blob{Digest: d}, nil
 	case err != nil:
 		return Blob{}, err
-	case row.State == StateLive && size >= 0 && row.Size != size:
-		return Blob{}, fmt.Errorf("%w: the client declared %d bytes, which is not the size of %s", ErrDigestMismatch, size, d)
 	}
 	return s.look(ctx, row)
 }
@@ -328,10 +372,7 @@ func (s *Store) commit(ctx context.Context, u Upload, target ObjectRef, size int
 		s.removeSuperseded(ctx, ObjectRef{target.Digest, target.Generation - 1})
 	}
 	if err == nil && row.State == StateLive && row.Size != size {
-		// The bytes are verified, so the row's size is wrong. Once the row is suspect, the
-		// next upload corrects it.
-		err = fmt.Errorf("%w: the index has %d bytes for %s, but it has %d; send it again", ErrObjectCorrupt, row.Size, target.Digest, size)
-		s.suspect(row.Object(), err)
+		err = s.wrongSize(row, size)
 	}
 	if err == nil && row.State == StateLive && row.Object() == target {
 		s.memory.setSeen(target)

@@ -115,6 +115,32 @@ func TestDigestAloneTellsNothingWithoutRead(t *testing.T) {
 	})
 }
 
+// A token without the scope read can't find out by guesses whether there is a blob, nor how
+// large it is: an upload of wrong bytes is refused with the same words.
+func TestGuessesTellNothingWithoutRead(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		token := "Bearer " + s.newToken(access.ScopeWrite)
+		secret := strings.Repeat("secret", 4<<10)
+		there, absent := s.put([]byte(secret)), cas.DigestOf([]byte("never stored"))
+		refusal := func(d cas.Digest, guess string, headers ...string) string {
+			a := s.do("PUT", s.path(d), strings.NewReader(guess), append(headers, "Authorization", token)...)
+			return strings.ReplaceAll(a.wantProblem(t, 422, problem.DigestMismatch).Detail, d.String(), "")
+		}
+		for _, guess := range []string{"shorter", strings.Repeat("wrong!", 4<<10)} {
+			for _, headers := range [][]string{nil, {"Expect", "100-continue"}} {
+				if there, absent := refusal(there, guess, headers...), refusal(absent, guess, headers...); there != absent {
+					t.Errorf("%d bytes, %q: there: %q, absent: %q", len(guess), headers, there, absent)
+				}
+			}
+		}
+		if a := s.do("PUT", s.path(there), strings.NewReader(secret), "Authorization", token, "Expect", "100-continue"); a.StatusCode != 200 {
+			t.Errorf("the right bytes: %d %s", a.StatusCode, a.body)
+		}
+		s.do("PUT", s.path(there), strings.NewReader("shorter"), "Expect", "100-continue").wantProblem(t, 422, problem.DigestMismatch)
+	})
+}
+
 // An object that was not seen lately is looked at before the gateway says that it has
 // the bytes.
 func TestFileOfABlobWhoseObjectIsGone(t *testing.T) {

@@ -96,11 +96,12 @@ func (h *Handlers) take(c echo.Context, upload cas.Upload, copiesAt []string) er
 // store stores an upload. If the blob exists already, the body is read and verified all
 // the same, which also keeps the connection usable. A client that waits for 100
 // Continue has sent no body yet, and need not send it, unless the body is a form, of
-// which the beginning has been read.
+// which the beginning has been read. A token that may not read has to send the bytes: it
+// must not learn of a blob, nor of its size, by guessing.
 func (h *Handlers) store(c echo.Context, upload cas.Upload) (blob cas.Blob, stored bool, err error) {
 	defer request.StopBody(c)
 	put := h.Store.PutVerified
-	if _, isForm := upload.Body.(*request.Form); !isForm && request.WaitsForContinue(c.Request()) {
+	if _, isForm := upload.Body.(*request.Form); !isForm && request.WaitsForContinue(c.Request()) && request.StateOf(c).MayRead {
 		put = h.Store.Put
 	}
 	blob, stored, err = put(c.Request().Context(), upload)
