@@ -12,6 +12,8 @@ type NewFile struct {
 	File
 	// Unique refuses the file if another file refers to the same bytes.
 	Unique bool
+	// Key is the idempotency key of the upload; nil: none.
+	Key *IdempotencyKey
 }
 
 // Check returns an *InvalidField for the first field that can't be stored. It does not

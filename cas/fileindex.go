@@ -21,6 +21,11 @@ type FileIndex interface {
 	// returns the oldest of them and an error that wraps ErrDuplicateFile. n.CreatedAt is
 	// ignored. n.ExpiresAt must be in the future, else the error is an *InvalidField. If
 	// the id exists, CreateFile returns the existing file.
+	//
+	// If n.Key is set, CreateFile records the key with the file. If the key was recorded in
+	// the last IdempotencyKeyLife, CreateFile creates nothing: it returns the file of the
+	// same request for the same blob, or ErrFileNotFound if that file is gone. For any other
+	// request or blob the error wraps ErrKeyReused.
 	CreateFile(ctx context.Context, n NewFile) (File, error)
 
 	// CommitFile is Index.Commit, and CreateFile of a file of that blob, in one step. If
@@ -28,6 +33,13 @@ type FileIndex interface {
 	// If the file is refused, the blob is committed all the same, and the error is
 	// CreateFile's.
 	CommitFile(ctx context.Context, b Blob, n NewFile) (FileCommit, error)
+
+	// KeepUpload records the idempotency key of an upload that created no file: the upload's
+	// blob, and whether it brought the bytes. If the key was recorded in the last
+	// IdempotencyKeyLife, KeepUpload changes nothing: it returns whether the first upload
+	// brought the bytes, if that was the same request for the same blob. Otherwise the error
+	// wraps ErrKeyReused.
+	KeepUpload(ctx context.Context, key IdempotencyKey, d Digest, stored bool) (first bool, err error)
 
 	// File returns the file.
 	File(ctx context.Context, id string) (File, error)
@@ -52,7 +64,8 @@ type FileIndex interface {
 
 	// ExpireFiles removes at most limit expired files, the longest expired first, and
 	// returns them. If a file has OnExpiryEverywhere and no other file refers to its blob,
-	// the blob is condemned in the same step.
+	// the blob is condemned in the same step. ExpireFiles also removes what is remembered for
+	// a day only: the places of deleted files, and idempotency keys.
 	ExpireFiles(ctx context.Context, limit int) ([]ExpiredFile, error)
 
 	// ImportFiles stores files that have an Origin and no digest, all or none. It keeps

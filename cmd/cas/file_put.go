@@ -38,6 +38,7 @@ type filePutCmd struct {
 	OnExpiry  string        `enum:",everywhere" default:"" placeholder:"everywhere" help:"everywhere: when a file expires, delete its bytes with it, at all providers too, unless other files refer to them."`
 	Unique    bool          `help:"Refuse bytes that another file has."`
 	Providers []string      `placeholder:"PROVIDER" help:"Providers to make copies at, in the background, such as kimi,glm."`
+	Key       string        `name:"idempotency-key" placeholder:"TEXT" help:"Makes repetitions of this command one file, for a day. For one file only."`
 	Parallel  int           `default:"4" help:"How many files to send at once."`
 	JSON      bool          `name:"json" help:"Print a JSON object for each file."`
 	Quiet     bool          `short:"q" help:"Print no progress and no notes, only results and errors."`
@@ -93,6 +94,8 @@ func (c *filePutCmd) check() error {
 		return err
 	}
 	switch {
+	case c.Key != "" && (len(c.Paths) > 1 || c.Recursive):
+		return exit.Usagef("--idempotency-key is for one file only")
 	case c.Name == "" && slices.Contains(c.Paths, argument.StdinPath):
 		return exit.Usagef("standard input has no name; give one with --name")
 	case c.Expires != 0 && (c.Expires < cas.MinFileLife || c.Expires > cas.MaxFileLife):
@@ -134,6 +137,7 @@ func (c *filePutCmd) send(ctx context.Context, gateway *client.Client, shown *te
 	describe := client.NewFile{
 		Name: c.Name, Purpose: c.Purpose, MediaType: c.MediaType, Context: c.Context, Tags: c.Tags,
 		Metadata: json.RawMessage(c.Metadata), Life: c.Expires, OnExpiry: c.OnExpiry, Unique: c.Unique, Providers: c.Providers,
+		IdempotencyKey: c.Key,
 	}
 	if describe.Name == "" {
 		describe.Name = filepath.Base(put.Path)

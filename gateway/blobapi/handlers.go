@@ -30,8 +30,10 @@ type Store interface {
 	ListSome(ctx context.Context, q cas.Query) (blobs []cas.Blob, next cas.Cursor, err error)
 }
 
-// Files lists files.
+// Files lists files, and keeps the idempotency keys of uploads.
 type Files interface {
+	// KeepUpload is described at cas.FileIndex.
+	KeepUpload(ctx context.Context, key cas.IdempotencyKey, d cas.Digest, stored bool) (first bool, err error)
 	ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, error)
 }
 

@@ -43,7 +43,13 @@ func (h *Handlers) Put(c echo.Context) error {
 	if err := request.CheckUpload(c.Request().Header, request.ETag(d), exists); err != nil {
 		return err
 	}
-	return h.take(c, upload, copiesAt)
+	return h.take(c, upload, postOptions{copiesAt: copiesAt})
+}
+
+// postOptions are what an upload asks for besides the blob.
+type postOptions struct {
+	copiesAt []string // providers
+	key      *request.IdempotencyKey
 }
 
 // Post answers POST /v1/blobs.
@@ -52,19 +58,24 @@ func (h *Handlers) Post(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	key, err := request.ReadIdempotencyKey(c, "")
+	if err != nil {
+		return err
+	}
+	options := postOptions{copiesAt: copiesAt, key: key}
 	boundary, isForm := request.IsForm(c.Request())
 	if isForm {
-		return h.postForm(c, boundary, copiesAt)
+		return h.postForm(c, boundary, options)
 	}
 	upload, err := h.Uploads.Raw(c)
 	if err != nil {
 		return err
 	}
-	return h.take(c, upload, copiesAt)
+	return h.take(c, upload, options)
 }
 
 // postForm takes the one file part of a multipart/form-data body.
-func (h *Handlers) postForm(c echo.Context, boundary string, copiesAt []string) error {
+func (h *Handlers) postForm(c echo.Context, boundary string, options postOptions) error {
 	form, err := request.OpenForm(c, boundary, request.FormOptions{Uploads: h.Uploads})
 	if err != nil {
 		return err
@@ -81,16 +92,28 @@ func (h *Handlers) postForm(c echo.Context, boundary string, copiesAt []string) 
 		return err
 	}
 	upload.Name = name
-	return h.take(c, upload, copiesAt)
+	return h.take(c, upload, options)
 }
 
 // take stores an upload, begins the copies that it asks for, and answers.
-func (h *Handlers) take(c echo.Context, upload cas.Upload, copiesAt []string) error {
+func (h *Handlers) take(c echo.Context, upload cas.Upload, options postOptions) error {
 	blob, stored, err := h.store(c, upload)
 	if err != nil {
 		return err
 	}
-	return h.answerUpload(c, blob, stored, h.UploadCopies.Begin(c, blobtarget.Target{Digest: blob.Digest, Name: upload.Name, MediaType: upload.MediaType}, copiesAt))
+	if key := options.key.For(askedBlob{"blob", upload.Name, upload.MediaType, options.copiesAt}); key != nil {
+		if stored, err = h.Files.KeepUpload(c.Request().Context(), *key, blob.Digest, stored); err != nil {
+			return err
+		}
+	}
+	return h.answerUpload(c, blob, stored, h.UploadCopies.Begin(c, blobtarget.Target{Digest: blob.Digest, Name: upload.Name, MediaType: upload.MediaType}, options.copiesAt))
+}
+
+// askedBlob is what makes two uploads with the same idempotency key the same request, besides
+// the bytes.
+type askedBlob struct {
+	Kind, Name, MediaType string
+	CopiesAt              []string
 }
 
 // store stores an upload. If the blob exists already, the body is read and verified all

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -54,9 +55,22 @@ type NewFile struct {
 	// Unique refuses bytes that another file has. The error is then an *Error with that
 	// file, and matches cas.ErrDuplicateFile.
 	Unique bool
+	// IdempotencyKey makes repetitions of this upload one: for a day, the gateway answers
+	// the same upload with the same key with the file that the first one created. Another
+	// upload with the key is an error that wraps cas.ErrKeyReused. Empty: the client makes a
+	// key for each call, so that its own repetitions create one file.
+	IdempotencyKey string
 
 	digest *cas.Digest // that the gateway checks the bytes against; nil: none
 }
+
+// key returns the idempotency key to send.
+func (n NewFile) key() string { return cmp.Or(n.IdempotencyKey, newIdempotencyKey()) }
+
+// newIdempotencyKey returns a key that no other upload has.
+func newIdempotencyKey() string { return rand.Text() }
+
+const headerIdempotencyKey = "Idempotency-Key"
 
 // fields writes all fields of the form, and the header of the part with the bytes.
 func (n NewFile) fields(w *multipart.Writer) error {
@@ -95,37 +109,55 @@ func (n NewFile) fields(w *multipart.Writer) error {
 
 // CreateFile stores all that it reads from r as a file. If n.Size is set and r has
 // another size, no file is created. CreateFile is retried only if nothing was read from
-// r yet. After an error, a Read of r may still be running, and the file may exist.
+// r yet. After an error, a Read of r may still be running, and the file may exist; a
+// repetition with the same n.IdempotencyKey then returns that file.
 func (c *Client) CreateFile(ctx context.Context, r io.Reader, n NewFile) (api.File, error) {
+	if n.Size > 0 {
+		r = &sizedReader{src: r, left: n.Size}
+	}
+	stream := &stream{src: r, hash: sha256.New()}
+	req, err := n.form(stream.open)
+	if err != nil {
+		return api.File{}, err
+	}
+	req.mayRetry = stream.abandon
+	var file api.File
+	if err := c.sendStream(ctx, req, &file); err != nil {
+		return api.File{}, err
+	}
+	return file, stream.checkSent(file.Digest())
+}
+
+// form returns the request that sends the file in a form. Open opens the bytes for each
+// attempt.
+func (n NewFile) form(open func() (io.ReadCloser, error)) (*request, error) {
 	var head bytes.Buffer
 	form := multipart.NewWriter(&head)
 	if err := n.fields(form); err != nil {
-		return api.File{}, fmt.Errorf("describe the file: %w", err)
+		return nil, fmt.Errorf("describe the file: %w", err)
 	}
 	before := head.String()
 	if err := form.Close(); err != nil {
-		return api.File{}, fmt.Errorf("describe the file: %w", err)
+		return nil, fmt.Errorf("describe the file: %w", err)
 	}
 	after := head.String()[len(before):]
 
 	length := int64(-1)
 	if n.Size > 0 {
 		length = int64(len(before)) + n.Size + int64(len(after))
-		r = &sizedReader{src: r, left: n.Size}
 	}
-	stream := &stream{src: r, hash: sha256.New()}
-	req := &request{
+	return &request{
 		method: http.MethodPost,
 		path:   filesPath,
 		header: http.Header{
-			"Content-Type": {form.FormDataContentType()},
-			"Expect":       {"100-continue"},
+			"Content-Type":       {form.FormDataContentType()},
+			"Expect":             {"100-continue"},
+			headerIdempotencyKey: {n.key()},
 		},
-		length:   length,
-		mayRetry: stream.abandon,
-		patient:  true,
+		length:  length,
+		patient: true,
 		open: func() (io.ReadCloser, error) {
-			body, err := stream.open()
+			body, err := open()
 			if err != nil {
 				return nil, err
 			}
@@ -134,18 +166,13 @@ func (c *Client) CreateFile(ctx context.Context, r io.Reader, n NewFile) (api.Fi
 				io.Closer
 			}{io.MultiReader(strings.NewReader(before), body, strings.NewReader(after)), body}, nil
 		},
-	}
-	var file api.File
-	if err := c.sendStream(ctx, req, &file); err != nil {
-		return api.File{}, err
-	}
-	return file, stream.checkSent(file.Digest())
+	}, nil
 }
 
 // CreateFileFromBlob creates a file of a blob that the gateway has, and sends no bytes;
 // n.Size has no meaning. The error matches cas.ErrBlobNotFound if the gateway needs the
 // bytes, or if the token lacks the scope read: to such a token, a digest alone tells
-// nothing.
+// nothing. CreateFileFromBlob is retried.
 func (c *Client) CreateFileFromBlob(ctx context.Context, d cas.Digest, n NewFile) (api.File, error) {
 	body := api.FileFromBlob{
 		Digest: &d, Filename: n.Name, Purpose: n.Purpose, MediaType: n.MediaType, Context: n.Context, Tags: n.Tags,
@@ -157,10 +184,11 @@ func (c *Client) CreateFileFromBlob(ctx context.Context, d cas.Digest, n NewFile
 	if n.Unique {
 		body.AllowDuplicates = new(false)
 	}
-	r := &request{method: http.MethodPost, path: filesPath, mayRetry: unapplied}
+	r := &request{method: http.MethodPost, path: filesPath, mayRetry: always}
 	if err := r.jsonBody(body); err != nil {
 		return api.File{}, fmt.Errorf("describe the file: %w", err)
 	}
+	r.header.Set(headerIdempotencyKey, n.key())
 	var file api.File
 	if err := c.doJSON(ctx, r, &file); err != nil {
 		return api.File{}, err
@@ -173,23 +201,35 @@ func (c *Client) CreateFileFromBlob(ctx context.Context, d cas.Digest, n NewFile
 
 // PutFile stores the content as a file. It asks first, and sends the bytes only if the
 // gateway needs them. If the content no longer has the digest of the source, the error
-// wraps cas.ErrDigestMismatch.
+// wraps cas.ErrDigestMismatch. PutFile is retried, and its repetitions create one file.
 func (c *Client) PutFile(ctx context.Context, s Source, n NewFile) (file api.File, sent bool, err error) {
+	n.IdempotencyKey = n.key() // the same for both requests
 	file, err = c.CreateFileFromBlob(ctx, s.Digest, n)
 	if !errors.Is(err, cas.ErrBlobNotFound) {
 		return file, false, err
 	}
-	content, err := s.Open()
+	n.Size, n.digest = s.Size, &s.Digest
+	r, err := n.form(func() (io.ReadCloser, error) {
+		content, err := s.Open()
+		if err != nil {
+			return nil, err
+		}
+		return &sourceBody{ReadCloser: content, left: s.Size}, nil
+	})
 	if err != nil {
 		return api.File{}, false, err
 	}
-	defer content.Close()
-	n.Size, n.digest = s.Size, &s.Digest
-	file, err = c.CreateFile(ctx, content, n)
-	if errors.Is(err, cas.ErrDigestMismatch) {
-		err = fmt.Errorf("the content changed while it was read, and was not stored; try again: %w", err)
+	r.mayRetry = always
+	err = c.doJSON(ctx, r, &file)
+	switch {
+	case errors.Is(err, cas.ErrDigestMismatch):
+		return api.File{}, true, fmt.Errorf("the content changed while it was read, and was not stored; try again: %w", err)
+	case err != nil:
+		return api.File{}, true, err
+	case file.Digest() != s.Digest:
+		return api.File{}, true, fmt.Errorf("the gateway says that it made a file of %s, and was sent %s", file.Digest(), s.Digest)
 	}
-	return file, true, err
+	return file, true, nil
 }
 
 // sizedReader fails if src doesn't have exactly so many bytes.

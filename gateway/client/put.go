@@ -126,6 +126,7 @@ func (c *Client) PutStream(ctx context.Context, r io.Reader, o PutOptions) (api.
 		open:     stream.open,
 	}
 	req.header.Set("Expect", "100-continue")
+	req.header.Set(headerIdempotencyKey, newIdempotencyKey())
 	var blob api.Blob
 	if err := c.sendStream(ctx, req, &blob); err != nil {
 		return api.Blob{}, err

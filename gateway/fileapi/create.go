@@ -2,6 +2,7 @@ package fileapi
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -32,6 +33,10 @@ func (h *Handlers) createFromForm(c echo.Context, boundary string) error {
 	if err != nil {
 		return err
 	}
+	key, err := request.ReadIdempotencyKey(c, "")
+	if err != nil {
+		return err
+	}
 	form, err := request.OpenForm(c, boundary, request.FormOptions{Uploads: h.Uploads, Field: fields.read, End: fields.checkComplete})
 	if err != nil {
 		return err
@@ -45,7 +50,7 @@ func (h *Handlers) createFromForm(c echo.Context, boundary string) error {
 	}
 	upload.Name = fields.file.Name
 	defer request.StopBody(c)
-	file, _, err := h.Files.Create(c.Request().Context(), upload, func() cas.NewFile { return fields.newFile(upload.MediaType) })
+	file, _, err := h.Files.Create(c.Request().Context(), upload, func() cas.NewFile { return fields.newFile(upload.MediaType, key) })
 	answer, err := h.created(c, file, fields.copiesAt, err)
 	if err != nil {
 		return err
@@ -63,6 +68,8 @@ func (h *Handlers) created(c echo.Context, file cas.File, copiesAt []string, err
 	switch {
 	case errors.Is(err, cas.ErrDuplicateFile):
 		return api.File{}, &respond.DuplicateFileError{File: file}
+	case errors.Is(err, cas.ErrFileNotFound):
+		return api.File{}, fmt.Errorf("%w: an upload with this %s created it, and it was deleted or has expired; send another key to upload again", err, request.HeaderIdempotencyKey)
 	case err != nil:
 		return api.File{}, err
 	}

@@ -22,6 +22,10 @@ func (h *Handlers) createFromBlob(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	key, err := request.ReadIdempotencyKey(c, "")
+	if err != nil {
+		return err
+	}
 	var described api.FileFromBlob
 	if err := request.JSON(c, &described); err != nil {
 		return err
@@ -42,7 +46,7 @@ func (h *Handlers) createFromBlob(c echo.Context) error {
 	if !request.StateOf(c).MayRead {
 		return fmt.Errorf("%w: %s can't be told from a missing blob by a token without the scope read; send the bytes", cas.ErrBlobNotFound, d)
 	}
-	file, err := h.Files.CreateFromBlob(c.Request().Context(), d, fields.newFile(""))
+	file, err := h.Files.CreateFromBlob(c.Request().Context(), d, fields.newFile("", key))
 	answer, err := h.created(c, file, fields.copiesAt, err)
 	if err != nil {
 		return problem.WithBlob(err, d)

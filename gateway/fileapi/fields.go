@@ -1,6 +1,7 @@
 package fileapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"mime/multipart"
@@ -279,12 +280,41 @@ func (f *fields) checkComplete() error {
 }
 
 // newFile returns the file to create; declared is the media type of its part.
-func (f *fields) newFile(declared string) cas.NewFile {
+func (f *fields) newFile(declared string, key *request.IdempotencyKey) cas.NewFile {
 	n := cas.NewFile{File: f.whole(), Unique: f.unique}
 	if n.MediaType == "" {
 		n.MediaType = declared
 	}
+	n.Key = key.For(f.asked(n))
 	return n
+}
+
+// askedFile is what makes two uploads with the same idempotency key the same request, besides
+// the bytes. It doesn't matter whether they come in a form or are named by JSON.
+type askedFile struct {
+	Kind, Name, Purpose, MediaType, Context string
+	Tags                                    []string
+	Metadata                                any
+	Life                                    time.Duration
+	OnExpiry                                string
+	Unique                                  bool
+	CopiesAt                                []string
+}
+
+func (f *fields) asked(n cas.NewFile) askedFile {
+	asked := askedFile{
+		Kind: "file", Name: n.Name, Purpose: n.Purpose, MediaType: n.MediaType, Context: n.Context,
+		Tags: n.Tags, Life: f.life, OnExpiry: n.OnExpiry, Unique: n.Unique, CopiesAt: f.copiesAt,
+	}
+	if len(n.Metadata) > 0 {
+		// Another order of keys, or other white space, means the same.
+		decoder := json.NewDecoder(bytes.NewReader(n.Metadata))
+		decoder.UseNumber()
+		if err := decoder.Decode(&asked.Metadata); err != nil {
+			asked.Metadata = string(n.Metadata) // the index refuses it
+		}
+	}
+	return asked
 }
 
 // whole returns the described file, without its bytes.

@@ -74,6 +74,11 @@ func boundedOr(field string, given *int64, allowed request.IntRange) (int64, err
 // PutUploadURL answers PUT of an upload URL: it stores the body as the file that the grant
 // describes.
 func (h *Handlers) PutUploadURL(c echo.Context, grant access.UploadGrant) error {
+	// Different URLs of one token may be in the hands of different clients.
+	key, err := request.ReadIdempotencyKey(c, c.QueryString())
+	if err != nil {
+		return err
+	}
 	uploads := h.Uploads
 	uploads.MaxSize = min(uploads.MaxSize, grant.MaxBytes)
 	upload, err := uploads.Raw(c)
@@ -89,7 +94,10 @@ func (h *Handlers) PutUploadURL(c echo.Context, grant access.UploadGrant) error 
 	upload.Name, upload.Body = grant.Filename, &boundedBody{src: upload.Body, left: uploads.MaxSize}
 	defer request.StopBody(c)
 	file, _, err := h.Files.Create(c.Request().Context(), upload, func() cas.NewFile {
-		return cas.NewFile{File: cas.File{Name: grant.Filename, Purpose: grant.Purpose, MediaType: upload.MediaType}}
+		return cas.NewFile{
+			File: cas.File{Name: grant.Filename, Purpose: grant.Purpose, MediaType: upload.MediaType},
+			Key:  key.For(askedFile{Kind: "upload URL", MediaType: upload.MediaType}),
+		}
 	})
 	answer, err := h.created(c, file, grant.Providers, err)
 	if err != nil {

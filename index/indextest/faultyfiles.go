@@ -25,6 +25,7 @@ const (
 	OpFailFile    = "fail-file"
 
 	OpCommitResolved = "commit-resolved"
+	OpKeepUpload     = "keep-upload"
 )
 
 // FaultyFiles is an index of files whose calls fail as its hook says, see Faulty. The
@@ -65,6 +66,11 @@ func (f *FaultyFiles) CreateFile(ctx context.Context, n cas.NewFile) (cas.File, 
 // CommitFile implements cas.FileIndex.
 func (f *FaultyFiles) CommitFile(ctx context.Context, b cas.Blob, n cas.NewFile) (cas.FileCommit, error) {
 	return passFiles(f, OpCommitFile, b.Digest, func() (cas.FileCommit, error) { return f.inner.CommitFile(ctx, b, n) })
+}
+
+// KeepUpload implements cas.FileIndex.
+func (f *FaultyFiles) KeepUpload(ctx context.Context, key cas.IdempotencyKey, d cas.Digest, stored bool) (bool, error) {
+	return passFiles(f, OpKeepUpload, d, func() (bool, error) { return f.inner.KeepUpload(ctx, key, d, stored) })
 }
 
 // File implements cas.FileIndex.

@@ -140,6 +140,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"ResolveFile", resolveFileTests},
 		{"CommitResolved", commitResolvedTests},
 		{"FailFile", failFileTests},
+		{"IdempotencyKeys", idempotencyKeyTests},
 		{"FilesConcurrent", filesConcurrentTests},
 		{"FilesLostReply", filesLostReplyTests},
 		{"Journal", journalTests},

@@ -29,6 +29,8 @@ const seenBlob = `
 // sets the creation time.
 var newFile = fileTable.Without("id", "digest", "size", "created_at", "expires_at")
 
+// An idempotency key that exists makes the statement fail, and nothing is inserted.
+//
 // The blob's row comes first: either it is locked and counts the file, or it can't have
 // files, and then nothing is inserted. Of several concurrent first references, exactly
 // one wins: unused is evaluated again for the row's newest version.
@@ -46,9 +48,14 @@ with mine as materialized (
     returning b.size
 ), made as (
     insert into files as f (digest, id, expires_at, size, ` + newFile.Names() + `)
-    select $1, $2, $4, used.size, ` + newFile.Placeholders(5) + `
+    select $1, $2, $4, used.size, ` + newFile.Placeholders(7) + `
     from used
     returning ` + fileTable.NamesOf("f") + `
+), kept as (
+    insert into idempotency_keys (id, request, digest, file_id, stored)
+    select $5::bytea, $6::bytea, $1, made.id, false
+    from made
+    where $5::bytea is not null
 ), other as (
     select ` + fileTable.NamesOf("f") + ` from files f
     where $3 and f.digest = (select digest from seen) and ` + aliveFile + ` and not exists (select from mine)
@@ -76,16 +83,20 @@ func (x *Index) CreateFile(ctx context.Context, n cas.NewFile) (cas.File, error)
 	call, cancel := bounded(ctx)
 	defer cancel()
 	for {
+		if kept, found, err := x.keptFile(call, n); err != nil || found {
+			return kept, keyFault(ctx, doing, err)
+		}
 		var other bool
 		created, err := fileTable.Scan(x.pool.QueryRow(call, sqlCreateFile, createArgs(n)...), &other)
 		switch {
 		case err == nil && other:
-			return created, fmt.Errorf("%s: %w: %s has the same bytes", doing, cas.ErrDuplicateFile, created.ID)
+			return x.refuseDuplicate(call, n, created)
 		case err == nil:
 			return created, nil
 		case isTaken(err):
-			// The id belongs to an expired file, or to one that was created just now.
-			if _, err := x.pool.Exec(call, sqlClearFile, f.ID); err != nil && !isTaken(err) {
+			// The id belongs to an expired file, or to one that was created just now. Or the key
+			// was recorded just now, or it is one that doesn't count any more.
+			if err := x.clear(call, n); err != nil {
 				return cas.File{}, fault(ctx, doing, err)
 			}
 			continue
@@ -108,11 +119,37 @@ func (x *Index) CreateFile(ctx context.Context, n cas.NewFile) (cas.File, error)
 
 // createArgs are the arguments of sqlCreateFile.
 func createArgs(n cas.NewFile) []any {
-	return newFile.Args(n.File, n.Digest[:], n.ID, n.Unique, nullIfZero(n.ExpiresAt))
+	var key, request []byte
+	if n.Key != nil {
+		key, request = n.Key.ID[:], n.Key.Request[:]
+	}
+	return newFile.Args(n.File, n.Digest[:], n.ID, n.Unique, nullIfZero(n.ExpiresAt), key, request)
 }
 
-// isTaken reports whether the id of a new file belongs to an existing row, or to a row
-// that is being removed by a transaction that waits for this one.
+// refuseDuplicate returns the error for bytes that another file has, unless an upload of
+// the same request has created that file meanwhile.
+func (x *Index) refuseDuplicate(ctx context.Context, n cas.NewFile, other cas.File) (cas.File, error) {
+	if kept, found, err := x.keptFile(ctx, n); err != nil || found {
+		return kept, keyFault(ctx, "create file "+n.ID, err)
+	}
+	return other, fmt.Errorf("create file %s: %w: %s has the same bytes", n.ID, cas.ErrDuplicateFile, other.ID)
+}
+
+// clear removes the rows that a new file can replace: an expired file with its id, and an
+// idempotency key that doesn't count any more.
+func (x *Index) clear(ctx context.Context, n cas.NewFile) error {
+	if _, err := x.pool.Exec(ctx, sqlClearFile, n.ID); err != nil && !isTaken(err) {
+		return err
+	}
+	if n.Key == nil {
+		return nil
+	}
+	_, err := x.pool.Exec(ctx, sqlForgetKey, n.Key.ID[:])
+	return err
+}
+
+// isTaken reports whether the id or the key of a new file belongs to an existing row, or to
+// a row that is being removed by a transaction that waits for this one.
 func isTaken(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pgErr.Code == codeUniqueViolation || pgErr.Code == codeDeadlock)

@@ -3,7 +3,6 @@ package pgindex
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 
 	"github.com/jackc/pgx/v5"
@@ -47,9 +46,13 @@ func (x *Index) CommitFile(ctx context.Context, b cas.Blob, n cas.NewFile) (done
 		if !other {
 			_, err = x.DeleteFile(ctx, done.File.ID)
 		}
+		if err == nil && n.Key != nil {
+			_, err = x.pool.Exec(call, sqlDropKey, n.Key.ID[:], n.ID)
+		}
 		return cas.FileCommit{Row: done.Row, Created: done.Created}, err
 	case other:
-		return done, duplicate(n.ID, done.File)
+		done.File, err = x.refuseDuplicate(call, n, done.File)
+		return done, err
 	}
 	return done, nil
 }
@@ -108,11 +111,6 @@ func (x *Index) commitThenCreate(ctx context.Context, b cas.Blob, n cas.NewFile)
 	}
 	done.File, err = x.CreateFile(ctx, n)
 	return done, err
-}
-
-// duplicate is the error if another file has the same bytes.
-func duplicate(id string, other cas.File) error {
-	return fmt.Errorf("create file %s: %w: %s has the same bytes", id, cas.ErrDuplicateFile, other.ID)
 }
 
 func commitArgs(b cas.Blob) []any {

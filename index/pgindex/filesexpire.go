@@ -86,6 +86,9 @@ func (x *Index) ExpireFiles(ctx context.Context, limit int) ([]cas.ExpiredFile, 
 	if _, err := x.pool.Exec(call, sqlForgetFiles); err != nil {
 		return gone, fault(ctx, "forget the places of deleted files", err)
 	}
+	if _, err := x.pool.Exec(call, sqlForgetKeys); err != nil {
+		return gone, fault(ctx, "forget old idempotency keys", err)
+	}
 	return gone, nil
 }
 

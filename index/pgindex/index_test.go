@@ -165,6 +165,24 @@ func (x testIndex) AgeFile(t testing.TB, id string, by time.Duration) {
 	}
 }
 
+// AgeKey implements indextest.KeyAger.
+func (x testIndex) AgeKey(t testing.TB, k cas.IdempotencyKey, by time.Duration) {
+	t.Helper()
+	_, err := x.db.Exec(t.Context(), `update idempotency_keys set created_at = created_at - $1::interval where id = $2`, by, k.ID[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// HasKey implements indextest.KeyAger.
+func (x testIndex) HasKey(t testing.TB, k cas.IdempotencyKey) (has bool) {
+	t.Helper()
+	if err := x.db.QueryRow(t.Context(), `select exists (select from idempotency_keys where id = $1)`, k.ID[:]).Scan(&has); err != nil {
+		t.Fatal(err)
+	}
+	return has
+}
+
 // CheckFileCounts implements indextest.FileCounter.
 func (x testIndex) CheckFileCounts(t testing.TB) {
 	t.Helper()

@@ -154,10 +154,21 @@ func fileFault(ctx context.Context, doing, id string, err error) error {
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return noFile(doing, id)
-	case errors.Is(err, cas.ErrBlobNotFound), errors.Is(err, cas.ErrDuplicateFile), errors.Is(err, cas.ErrInvalidFile):
+	case errors.Is(err, cas.ErrBlobNotFound), isRefusal(err):
 		return fmt.Errorf("%s file %s: %w", doing, id, err)
 	}
 	return fault(ctx, doing+" file "+id, err)
+}
+
+// isRefusal reports whether an error says that a new file is refused, though its blob is
+// there.
+func isRefusal(err error) bool {
+	for _, refusal := range []error{cas.ErrDuplicateFile, cas.ErrInvalidFile, cas.ErrKeyReused, cas.ErrFileNotFound} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
 }
 
 // noFile returns the error for a file that doesn't exist.

@@ -40,7 +40,25 @@ func fileOnce(ctx context.Context, tx *sql.Tx, n cas.NewFile) (cas.File, error) 
 	if !errors.Is(err, sql.ErrNoRows) {
 		return there, err
 	}
-	return createFile(ctx, tx, n)
+	if n.Key == nil {
+		return createFile(ctx, tx, n)
+	}
+	kept, found, err := findKept(ctx, tx, *n.Key, n.Digest)
+	switch {
+	case err != nil:
+		return cas.File{}, err
+	case found:
+		file, err := fileTable.Scan(tx.QueryRowContext(ctx, sqlAliveFile, kept.fileID, n.CreatedAt.UnixMicro()))
+		if errors.Is(err, sql.ErrNoRows) {
+			err = noFile("return", kept.fileID)
+		}
+		return file, err
+	}
+	created, err := createFile(ctx, tx, n)
+	if err != nil {
+		return created, err
+	}
+	return created, keepKey(ctx, tx, *n.Key, n.Digest, keptUpload{fileID: created.ID})
 }
 
 // createFile stores a file with an unused id. If the error wraps cas.ErrDuplicateFile,
@@ -150,6 +168,9 @@ func (x *Index) ExpireFiles(ctx context.Context, limit int) (gone []cas.ExpiredF
 		at := now()
 		gone = nil // of an earlier attempt
 		if _, err := tx.ExecContext(ctx, sqlForgetFiles, at-(24*time.Hour).Microseconds()); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, sqlForgetKeys, keysEnd(at)); err != nil {
 			return err
 		}
 		due, err := rowsOf(ctx, tx, scanText, sqlDueFiles, at, limit)

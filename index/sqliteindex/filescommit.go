@@ -17,7 +17,7 @@ func (x *Index) CommitFile(ctx context.Context, b cas.Blob, n cas.NewFile) (done
 			return nil
 		}
 		done.File, err = fileOnce(ctx, tx, n)
-		if errors.Is(err, cas.ErrDuplicateFile) || errors.Is(err, cas.ErrInvalidFile) {
+		if isRefusal(err) {
 			refused, err = err, nil
 		}
 		return err

@@ -1,0 +1,24 @@
+package cas
+
+import (
+	"crypto/sha256"
+	"errors"
+	"time"
+)
+
+// IdempotencyKeyLife is how long a key stands for the first upload that used it.
+const IdempotencyKeyLife = 24 * time.Hour
+
+// ErrKeyReused: an idempotency key was used for another request in the last
+// IdempotencyKeyLife.
+var ErrKeyReused = errors.New("idempotency key reused")
+
+// IdempotencyKey makes repetitions of an upload one upload. An index records the key of an
+// upload in the step that records its result, so no crash separates the two. Only successful uploads are
+// recorded.
+type IdempotencyKey struct {
+	// ID is a hash of the key and of its owner: two owners never share a key.
+	ID [sha256.Size]byte
+	// Request is a hash of all that the request asks for, except the bytes.
+	Request [sha256.Size]byte
+}
