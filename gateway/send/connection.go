@@ -12,7 +12,7 @@ import (
 // writeChunk is how many bytes a client must take within the timeout.
 const writeChunk = 256 << 10
 
-// Listener returns a listener whose TCP connections give up on a client that takes
+// Listener returns a listener whose connections, by TCP or by a Unix socket, give up on a client that takes
 // longer than the timeout for 256 KiB, and that send answers from memory in one
 // write. [ConnContext] must be the ConnContext of the http.Server.
 func Listener(ln net.Listener, timeout time.Duration) net.Listener {
@@ -31,15 +31,21 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		return &connection{TCPConn: tcp, timeout: l.timeout, lingering: l.lingering}, nil
+	if s, ok := conn.(halfCloser); ok {
+		return &connection{halfCloser: s, timeout: l.timeout, lingering: l.lingering}, nil
 	}
 	return conn, nil
 }
 
-// connection is a TCP connection to a client; see the package's documentation.
+// halfCloser is a connection by TCP or by a Unix socket.
+type halfCloser interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// connection is a connection to a client; see the package's documentation.
 type connection struct {
-	*net.TCPConn
+	halfCloser
 	timeout   time.Duration
 	lingering chan struct{} // the listener's
 	closed    atomic.Bool
@@ -76,7 +82,7 @@ func (c *connection) announce(n int, fields Header) {
 func (c *connection) extendDeadline() {
 	if now := time.Now(); now.Sub(c.extended) > c.timeout/8 {
 		c.extended = now
-		c.TCPConn.SetWriteDeadline(now.Add(c.timeout)) // fails only on a closed connection, as the write will
+		c.halfCloser.SetWriteDeadline(now.Add(c.timeout)) // fails only on a closed connection, as the write will
 	}
 }
 
@@ -120,7 +126,7 @@ func (c *connection) gather(p []byte) (int, error) {
 	}
 	c.extendDeadline()
 	pieces := net.Buffers{held, rest}
-	n, err := pieces.WriteTo(c.TCPConn)
+	n, err := pieces.WriteTo(c.halfCloser)
 	return min(len(p), max(0, int(n)-len(held)+len(p)-len(rest))), err
 }
 
@@ -135,12 +141,20 @@ func (c *connection) writeChunks(p []byte) (int, error) {
 	for {
 		chunk := p[:min(len(p), writeChunk)]
 		c.extendDeadline()
-		n, err := c.TCPConn.Write(chunk)
+		n, err := c.halfCloser.Write(chunk)
 		total += n
 		if p = p[n:]; err != nil || len(p) == 0 {
 			return total, err
 		}
 	}
+}
+
+// copyTo copies to a connection. net.UnixConn has another method that is called ReadFrom.
+func copyTo(s halfCloser, chunk *io.LimitedReader) (int64, error) {
+	if tcp, ok := s.(io.ReaderFrom); ok {
+		return tcp.ReadFrom(chunk)
+	}
+	return io.Copy(s, chunk)
 }
 
 // ReadFrom implements io.ReaderFrom by sendfile, one chunk at a time. net/http calls
@@ -160,7 +174,7 @@ func (c *connection) ReadFrom(r io.Reader) (int64, error) {
 		}
 		wanted := chunk.N
 		c.extendDeadline()
-		n, err := c.TCPConn.ReadFrom(chunk)
+		n, err := copyTo(c.halfCloser, chunk)
 		total += n
 		if remaining >= 0 {
 			remaining -= n

@@ -22,22 +22,22 @@ const (
 // (RFC 9112, section 9.6). Such requests are uploads that were answered early.
 func (c *connection) Close() error {
 	if !c.closed.CompareAndSwap(false, true) {
-		return c.TCPConn.Close()
+		return c.halfCloser.Close()
 	}
 	select {
 	case c.lingering <- struct{}{}:
 	default:
-		return c.TCPConn.Close()
+		return c.halfCloser.Close()
 	}
-	if err := c.TCPConn.CloseWrite(); err != nil { // the connection is gone
+	if err := c.halfCloser.CloseWrite(); err != nil { // the connection is gone
 		<-c.lingering
-		return c.TCPConn.Close()
+		return c.halfCloser.Close()
 	}
 	go func() {
 		defer func() { <-c.lingering }()
-		defer c.TCPConn.Close()
-		if err := c.TCPConn.SetReadDeadline(time.Now().Add(lingerTime)); err == nil {
-			_, _ = io.CopyN(io.Discard, struct{ io.Reader }{c.TCPConn}, lingerBytes) // the bytes, and their errors, have no use
+		defer c.halfCloser.Close()
+		if err := c.halfCloser.SetReadDeadline(time.Now().Add(lingerTime)); err == nil {
+			_, _ = io.CopyN(io.Discard, struct{ io.Reader }{c.halfCloser}, lingerBytes) // the bytes, and their errors, have no use
 		}
 	}()
 	return nil

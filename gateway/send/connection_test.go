@@ -1,0 +1,120 @@
+package send_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"casgate/cas/castest"
+	"casgate/gateway/send"
+)
+
+// networks are the ways to a gateway.
+func networks(t *testing.T, test func(t *testing.T, ln net.Listener)) {
+	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(t.TempDir(), "s")} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			ln, err := net.Listen(network, address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { ln.Close() })
+			test(t, ln)
+		})
+	}
+}
+
+// accept accepts one connection of a client, within the time of a test.
+func accept(t *testing.T, ln net.Listener) (server, client net.Conn) {
+	t.Helper()
+	client, err := net.Dial(ln.Addr().Network(), ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	if server, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	for _, conn := range []net.Conn{server, client} {
+		// This only ends a test that hangs. The listener's write deadline replaces it.
+		if err := conn.SetDeadline(time.Now().Add(castest.WaitLimit)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return server, client
+}
+
+// A client that reads nothing is given up, however it is written to.
+func TestSlowReaderIsGivenUp(t *testing.T) {
+	t.Parallel()
+	const timeout = 50 * time.Millisecond
+	const length = 64 << 20 // more than any socket buffers
+	for name, write := range map[string]func(net.Conn) error{
+		"from memory": func(conn net.Conn) error {
+			_, err := conn.Write(make([]byte, length))
+			return err
+		},
+		"from a disk file": func(conn net.Conn) error {
+			file, err := os.CreateTemp(t.TempDir(), "")
+			if err != nil {
+				return err
+			}
+			defer file.Close()
+			if err := file.Truncate(length); err != nil {
+				return err
+			}
+			_, err = io.Copy(conn, &io.LimitedReader{R: file, N: length})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			networks(t, func(t *testing.T, ln net.Listener) {
+				server, _ := accept(t, send.Listener(ln, timeout))
+				begun := time.Now()
+				if err := write(server); !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("%v; want a deadline that passed", err)
+				}
+				if took := time.Since(begun); took > castest.WaitLimit/2 {
+					t.Errorf("took %v", took)
+				}
+			})
+		})
+	}
+}
+
+// A client that sends all before it reads gets the answer, though the connection was closed
+// before it had sent half of it.
+func TestEarlyAnswerIsRead(t *testing.T) {
+	t.Parallel()
+	networks(t, func(t *testing.T, ln net.Listener) {
+		server, client := accept(t, send.Listener(ln, castest.WaitLimit))
+		const answer = "refused"
+		answered := make(chan error, 1)
+		go func() {
+			_, err := io.ReadFull(server, make([]byte, 1000))
+			if err == nil {
+				_, err = io.WriteString(server, answer)
+			}
+			answered <- errors.Join(err, server.Close())
+		}()
+		if _, err := io.WriteString(client, strings.Repeat("x", 1000)); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-answered; err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(client, strings.Repeat("x", 8<<20)); err != nil {
+			t.Errorf("the rest: %v", err)
+		}
+		if got, err := io.ReadAll(client); err != nil || string(got) != answer {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}
