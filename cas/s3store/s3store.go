@@ -295,12 +295,27 @@ func (s *Store) Check(ctx context.Context) error {
 	defer cancel()
 	exists, err := s.client.BucketExists(ctx, s.bucket)
 	if err != nil {
-		return s.failed(fmt.Sprintf("bucket %q", s.bucket), err)
+		return s.failed(fmt.Sprintf("bucket %q", s.bucket), s.explained(ctx, err))
 	}
 	if !exists {
 		return fmt.Errorf("%w: %w %q at %s", cas.ErrStoreRefused, ErrNoBucket, s.bucket, s.client.Endpoint)
 	}
 	return nil
+}
+
+// explained returns why the store refused a HEAD of the bucket. The answer to HEAD has no
+// body, and so no code: a GET is refused for the same reason, and says which.
+func (s *Store) explained(ctx context.Context, err error) error {
+	switch minio.ToErrorResponse(err).StatusCode {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+	default:
+		return err
+	}
+	_, asked := s.client.GetBucketVersioning(ctx, s.bucket)
+	if refused, ok := errors.AsType[minio.ErrorResponse](asked); ok && refused.StatusCode == minio.ToErrorResponse(err).StatusCode {
+		return refused
+	}
+	return err
 }
 
 // IsVersioned reports whether the bucket keeps the versions of objects that were deleted

@@ -164,13 +164,13 @@ func (c *doctorCmd) checkIndex(ctx context.Context, e *examination) {
 	const subject = "index"
 	x, err := wiring.OpenIndex(ctx, c.Index, c.Data, zerolog.Nop())
 	if err != nil {
-		e.fail(subject, err, "check that the server runs, and host, port, user, password and database in CAS_DATABASE_URL")
+		e.fail(subject, err, c.indexRemedy(err))
 		return
 	}
 	defer x.Close()
 	start := time.Now()
 	if err := x.Check(ctx); err != nil {
-		e.fail(subject, err, "check that the server runs and CAS_DATABASE_URL is right")
+		e.fail(subject, err, c.indexRemedy(err))
 		return
 	}
 	e.ok(subject, "%s answers in %s", c.Index.Describe(c.Data), time.Since(start).Round(10*time.Microsecond))
@@ -179,6 +179,8 @@ func (c *doctorCmd) checkIndex(ctx context.Context, e *examination) {
 		e.ok("schema", "up to date")
 	case c.Index.Embedded() && errors.Is(err, migrations.ErrSchema):
 		e.ok("schema", "`cas serve` will bring it up to date by itself (%v)", err)
+	case !errors.Is(err, migrations.ErrSchema):
+		e.fail("schema", err, c.indexRemedy(err))
 	default:
 		e.fail("schema", err, "run `cas migrate up`, with a cas of the same version as the gateways")
 	}
@@ -187,7 +189,26 @@ func (c *doctorCmd) checkIndex(ctx context.Context, e *examination) {
 	} else if c.Index.Embedded() {
 		e.ok("index file", "no page is damaged")
 	}
+	if err := wiring.CheckSession(ctx, x); err != nil {
+		e.fail("pooler", err, c.indexRemedy(err))
+	}
 	c.checkClock(ctx, e, x)
+}
+
+// indexRemedy returns what to do if the index can't be used.
+func (c *doctorCmd) indexRemedy(err error) string {
+	switch {
+	case errors.Is(err, wiring.ErrIndexDamaged):
+		return wiring.RestoreIndex
+	case errors.Is(err, cas.ErrNoSpace):
+		return "make room"
+	case c.Index.Embedded():
+		return "give " + userName() + " the right to read and write " + c.Path(settings.SQLiteFile) + ", and its folder"
+	}
+	if remedy := wiring.DatabaseRemedy(err); remedy != "" {
+		return remedy
+	}
+	return "check that the server runs, and host and port in CAS_DATABASE_URL"
 }
 
 func (c *doctorCmd) checkClock(ctx context.Context, e *examination, x wiring.Index) {

@@ -66,7 +66,8 @@ type Index struct {
 
 // Open connects to the database and checks that it answers. It doesn't check the
 // schema: see CheckSchema and Migrate. An error never contains the password. If the
-// server can't be reached, the error wraps cas.ErrIndexUnavailable.
+// server can't be reached, the error wraps cas.ErrIndexUnavailable; if it is not Postgres 14
+// or newer, ErrNotPostgres.
 func Open(ctx context.Context, o Options) (*Index, error) {
 	config, err := poolConfig(o.URL)
 	if err != nil {
@@ -93,6 +94,10 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	watcher.reset = func() {
 		x.log.Warn().Msg("the database takes no writes; connecting anew")
 		pool.Reset()
+	}
+	if err := x.checkServer(ctx); err != nil {
+		pool.Close()
+		return nil, err
 	}
 	// A database that takes no writes can still be read.
 	if err := x.Check(ctx); err != nil && !errors.Is(err, cas.ErrIndexReadOnly) {
@@ -125,7 +130,42 @@ func fault(ctx context.Context, doing string, err error) error {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == codeDiskFull {
 		return fmt.Errorf("%s: %w on the database's disk: %v", doing, cas.ErrNoSpace, err)
 	}
-	return fmt.Errorf("%s: %w: %v", doing, cas.ErrIndexUnavailable, err)
+	return fmt.Errorf("%s: %w: %w", doing, cas.ErrIndexUnavailable, &serverError{text: err.Error(), code: codeOf(err)})
+}
+
+// serverError is the text of a driver's error, and the server's code if it has one.
+type serverError struct{ text, code string }
+
+func (e *serverError) Error() string {
+	if hint := hints[e.code]; hint != "" {
+		return e.text + "; " + hint
+	}
+	return e.text
+}
+
+// hints say what the codes mean here, where the server's own words don't.
+var hints = map[string]string{
+	CodeNoStatement:     useExecMode,
+	CodeStatementExists: useExecMode,
+}
+
+const useExecMode = "behind a pooler in transaction mode, the database URL needs default_query_exec_mode=exec"
+
+// codeOf returns the SQLSTATE of a driver's error, or "".
+func codeOf(err error) string {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pgErr.Code
+	}
+	return ""
+}
+
+// CodeOf returns the SQLSTATE of the server in an error of this package; "" if the server
+// gave none.
+func CodeOf(err error) string {
+	if e, ok := errors.AsType[*serverError](err); ok {
+		return e.code
+	}
+	return ""
 }
 
 // blobFault is fault for an operation on one blob. It turns "no row" into
@@ -136,6 +176,13 @@ func blobFault(ctx context.Context, doing string, d cas.Digest, err error) error
 	}
 	return fault(ctx, doing+" blob "+d.Short(), err)
 }
+
+// The SQLSTATEs of a pooler that gives each transaction another connection of the server:
+// a prepared statement is missing on it, or another client has prepared one of that name.
+const (
+	CodeNoStatement     = "26000" // invalid_sql_statement_name
+	CodeStatementExists = "42P05" // duplicate_prepared_statement
+)
 
 // The SQLSTATEs that this package handles.
 const (
