@@ -30,6 +30,7 @@ const (
 	KindScrub      Kind = "scrub"    // an object was checked, and not simply right
 	KindExpire     Kind = "expire"   // a file expired
 	KindCollect    Kind = "collect"  // the bytes of a deleted blob were removed
+	KindReindex    Kind = "reindex"  // rows were made again from the object store
 	KindTokenMade  Kind = "token-created"
 	KindTokenEnded Kind = "token-revoked"
 	KindKeyMade    Kind = "signing-key-created"
@@ -39,7 +40,7 @@ const (
 // Kinds are all kinds.
 var Kinds = []Kind{
 	KindUpload, KindDownload, KindDelete, KindSync, KindUnsync, KindEvict, KindReconcile, KindImport, KindBackfill,
-	KindScrub, KindExpire, KindCollect, KindTokenMade, KindTokenEnded, KindKeyMade, KindKeyEnded,
+	KindScrub, KindExpire, KindCollect, KindReindex, KindTokenMade, KindTokenEnded, KindKeyMade, KindKeyEnded,
 }
 
 // The actors. A token's id follows ActorToken.

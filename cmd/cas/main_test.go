@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 // The variables by which a test asks a process of its own for hooks.
 const (
-	killAtVariable = "CAS_TEST_KILL_AT" // a replicator.Step, a collector.Step or a scrubber.Step
+	killAtVariable = "CAS_TEST_KILL_AT" // a replicator.Step, a collector.Step, a scrubber.Step or a reindexStep
 	leaseVariable  = "CAS_TEST_LEASE"
 	probeVariable  = "CAS_TEST_PROBE"
 )
@@ -53,6 +53,7 @@ func setHooks() {
 		hooks.onStep = func(s replicator.Step) { at(string(s)) }
 		hooks.onCollectorStep = func(s collector.Step, _ cas.ObjectRef) { at(string(s)) }
 		hooks.onScrubStep = func(s scrubber.Step, _ cas.ObjectRef) { at(string(s)) }
+		hooks.onReindexStep = func(s reindexStep) { at(string(s)) }
 	}
 }
 

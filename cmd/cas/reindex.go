@@ -7,10 +7,12 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"casgate/cas"
+	"casgate/cas/journal"
 	"casgate/cas/reindexer"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/importing"
@@ -43,7 +45,7 @@ The store has no names, no media types and no files. It doesn't know either whic
 
 All this is in a file of ` + "`cas export`" + `, which --from reads back, as it was when it was written. A blob whose object is missing or wrong becomes suspect: the next upload brings its bytes. Tokens and signing keys are in no export: make new ones.
 
-A row that exists stays as it is, so the command can be repeated, also after it was stopped, and run while gateways serve. Nothing in the store is changed, but its mark if it has none.
+A row that exists stays as it is, but --from gives it the name and media type that it lacks. So the command can be repeated, also after it was stopped, and run while gateways serve. Nothing in the store is changed, but its mark if it has none.
 
 Exit codes: 0; 2 if the store or the export belongs to another index, or the export is not whole; 6 if a server can't be reached; 7 if objects or rows were reported; 130 after Ctrl-C.`
 }
@@ -92,6 +94,7 @@ func (c *reindexCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if err := c.checkMarks(ctx, x, objects, exported); err != nil {
 		return err
 	}
+	c.reached(stepIndexMarked)
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
 	defer shown.Close()
 	report, err := importing.NewReport(shown, importing.ReportOptions{Path: c.Report, JSON: c.JSON})
@@ -99,7 +102,7 @@ func (c *reindexCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return err
 	}
 	run := reindexRun{reindexCmd: c, index: x, objects: objects, exported: exported, report: report}
-	err = importing.WithExitCode(ctx, run.run(ctx))
+	err = importing.WithExitCode(ctx, run.recorded(ctx, shown))
 	if err = errors.Join(err, report.PrintCounts(run.result, run.line()), report.Close()); err == nil && run.result.isPartial() {
 		err = exit.With(exit.Partly, exit.ErrReported)
 	}
@@ -161,6 +164,27 @@ func (c *reindexCmd) checkMarks(ctx context.Context, x wiring.Index, objects wir
 	return check(ctx, x, objects)
 }
 
+// reindexStep is a step of making the index again, at which a test may kill the process.
+type reindexStep string
+
+// The steps, named for what is done when they are reported. A step that has batches is
+// reported after each of them.
+const (
+	stepIndexMarked reindexStep = "reindex-marked"   // the index has the mark of the store or the export
+	stepBlobsRead   reindexStep = "reindex-blobs"    // blobs of the export have rows
+	stepAdopting    reindexStep = "reindex-adopting" // objects without a row are verified
+	stepAdopted     reindexStep = "reindex-adopted"  // they have rows
+	stepOthersRead  reindexStep = "reindex-others"   // files, copies and texts of the export have rows
+	stepStoreMarked reindexStep = "reindex-ended"    // the store has its mark
+)
+
+// reached reports a step to a test.
+func (reindexCmd) reached(s reindexStep) {
+	if hooks.onReindexStep != nil {
+		hooks.onReindexStep(s)
+	}
+}
+
 // reindexRun is a running command.
 type reindexRun struct {
 	*reindexCmd
@@ -170,6 +194,19 @@ type reindexRun struct {
 	report   *importing.Report
 	mu       sync.Mutex // of report
 	result   reindexResult
+}
+
+// recorded is run with a record in the journal, unless nothing is written.
+func (r *reindexRun) recorded(ctx context.Context, shown *terminal.Progress) error {
+	if r.DryRun {
+		return r.run(ctx)
+	}
+	records := wiring.StartJournal(r.index, zerolog.New(shown.Stderr()).Level(zerolog.WarnLevel))
+	defer records.Close()
+	start := time.Now()
+	err := r.run(ctx)
+	records.Add(journal.Record{Kind: journal.KindReindex, Bytes: r.result.Objects.Bytes}, start, err)
+	return err
 }
 
 func (r *reindexRun) run(ctx context.Context) error {
@@ -191,6 +228,11 @@ func (r *reindexRun) run(ctx context.Context) error {
 		Export: r.exported, Index: r.index, Objects: r.objects, Concurrency: r.Concurrency, AnyStore: r.AdoptStore,
 		Report: func(p export.Problem) { r.print(p, p.Kind+" "+p.Name, p.Err) },
 		Progress: func(n export.Result) {
+			step := stepBlobsRead
+			if n.Files.Total()+n.Copies.Total()+n.Texts.Total() > 0 {
+				step = stepOthersRead
+			}
+			r.reached(step)
 			blobs.Store(n.Blobs.Total())
 			counter.Set(n.Blobs.Total() + n.Files.Total() + n.Copies.Total() + n.Texts.Total())
 		},
@@ -202,7 +244,11 @@ func (r *reindexRun) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return wiring.CheckStoreMark(ctx, r.index, r.objects)
+	if err := wiring.CheckStoreMark(ctx, r.index, r.objects); err != nil {
+		return err
+	}
+	r.reached(stepStoreMarked)
+	return nil
 }
 
 // print reports a problem.
@@ -230,7 +276,13 @@ func (r *reindexRun) adopt(ctx context.Context, known map[cas.ObjectRef]bool) er
 		Report: func(p reindexer.Problem) {
 			r.print(wrongObject{Key: p.Object.Key(), Size: p.Size, Reason: p.Err.Error()}, p.Object.Key(), p.Err)
 		},
-		Progress: func(n reindexer.Counts) { adopted.Store(n.Adopted); counter.Set(n.Objects) },
+		Progress: func(n reindexer.Counts) {
+			if n.Adopted > adopted.Swap(n.Adopted) {
+				r.reached(stepAdopted)
+			}
+			counter.Set(n.Objects)
+		},
+		OnAdopt: func([]cas.Blob) { r.reached(stepAdopting) },
 	})
 	r.result.Objects = counts
 	return err
@@ -258,6 +310,9 @@ func (r *reindexRun) line() string {
 			x.Files.Restored, x.Copies.Restored, x.Texts.Restored, x.Blobs.Restored, x.Files.Kept+x.Copies.Kept+x.Texts.Kept+x.Blobs.Kept)
 		if x.Missing > 0 {
 			line += fmt.Sprintf(", %d blobs lack their bytes", x.Missing)
+		}
+		if x.Blobs.Completed > 0 {
+			line += fmt.Sprintf(", %d blobs got their names and media types", x.Blobs.Completed)
 		}
 		if differs := x.Files.Differs + x.Copies.Differs + x.Texts.Differs + x.Blobs.Differs; differs > 0 {
 			line += fmt.Sprintf(", %d rows differ from those of the index, which stay", differs)

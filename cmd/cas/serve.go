@@ -69,8 +69,8 @@ type serveCmd struct {
 	LogFormat string `name:"log-format" env:"CAS_LOG_FORMAT" default:"" enum:",console,json" help:"console or json; console on a terminal, else json."`
 }
 
-// hooks are set by tests only: they kill the process at a step of making a copy or of
-// collecting a blob, and shorten the waits until another process takes the work over, and
+// hooks are set by tests only: they kill the process at a step of making a copy, of
+// collecting a blob, of a scrub or of a reindex, and shorten the waits until another process takes the work over, and
 // until a gateway notices that it hears of no changes. Some put a faulty index or object
 // store in place of the right one.
 var hooks struct {
@@ -81,6 +81,7 @@ var hooks struct {
 	objects             func(cas.ObjectStore) cas.ObjectStore
 	onCollectorStep     func(collector.Step, cas.ObjectRef)
 	onScrubStep         func(scrubber.Step, cas.ObjectRef)
+	onReindexStep       func(reindexStep)
 }
 
 // startTimeout bounds all requests to servers before the gateway serves.

@@ -13,8 +13,8 @@ type Record struct {
 	ID string `json:"id"`
 	// Kind is upload, download, delete, sync, unsync (the delete of a copy), evict,
 	// reconcile, import, backfill, scrub (the check of an object that was not simply
-	// right), expire, collect (the removal of a deleted blob's bytes), token-created,
-	// token-revoked, signing-key-created or signing-key-retired.
+	// right), expire, collect (the removal of a deleted blob's bytes), reindex,
+	// token-created, token-revoked, signing-key-created or signing-key-retired.
 	Kind string `json:"kind"`
 	// Actor requested the operation: token:<id>, url (a signed URL), public, none
 	// (authentication is off), cli (a command that works on the index itself), or gateway

@@ -37,10 +37,12 @@ type Tally struct {
 	Restored int64 `json:"restored"`
 	Kept     int64 `json:"kept"`    // there already
 	Differs  int64 `json:"differs"` // another row is in the place, and stays
+	// Completed rows were there already, and got a name or a media type. Only blobs have them.
+	Completed int64 `json:"completed,omitempty"`
 }
 
 // Total returns the number of rows.
-func (t Tally) Total() int64 { return t.Restored + t.Kept + t.Differs }
+func (t Tally) Total() int64 { return t.Restored + t.Kept + t.Differs + t.Completed }
 
 // Result is the state of the way back.
 type Result struct {
@@ -66,7 +68,8 @@ type RestoreOptions struct {
 }
 
 // Restore reads an export back into an index. It may be repeated, also after it was
-// interrupted, and run while gateways serve: a row that exists stays as it is. It calls
+// interrupted, and run while gateways serve: a row that exists stays as it is, but for a
+// name and a media type that it lacks. It calls
 // between after the rows of blobs and before all others, so that more blobs can be found
 // in the object store.
 func Restore(ctx context.Context, o RestoreOptions, between func() error) (Result, error) {
@@ -129,7 +132,11 @@ func (r *restoring) pass(ctx context.Context, restore func(context.Context, page
 			p = page{}
 		}
 	}
-	return restore(ctx, p)
+	if err := restore(ctx, p); err != nil {
+		return err
+	}
+	r.o.Progress(r.result)
+	return nil
 }
 
 // blobs restores the rows of blobs in a page.
@@ -229,6 +236,8 @@ func (r *restoring) tally(t *Tally, outcome Outcome, kind, name string) {
 		t.Restored++
 	case Kept:
 		t.Kept++
+	case Completed:
+		t.Completed++
 	case Differs:
 		t.Differs++
 		r.report(kind, name, errDiffers)

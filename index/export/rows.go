@@ -58,13 +58,17 @@ const (
 	// Differs: there is another row in its place, with another size or digest, or with
 	// another remote file. It stays as it is.
 	Differs
+	// Completed: the row of a blob was there without a name or with the default media type,
+	// as a reindex without an export makes it, and got those of the export.
+	Completed
 )
 
 // Target is what the way back needs of an index. Index drivers implement it. Each method
 // is atomic, stores the rows as they are, and returns an outcome for each row, in their
-// order. A row that exists stays as it is. No two rows have the same key.
+// order. A row that exists stays as it is, but for Completed. No two rows have the same key.
 type Target interface {
-	// RestoreBlobs stores rows of blobs. It counts the files that refer to them.
+	// RestoreBlobs stores rows of blobs. It counts the files that refer to them. A row of the
+	// same size that readers see gets the name and the media type that it lacks.
 	RestoreBlobs(ctx context.Context, blobs []Blob) ([]Outcome, error)
 	// RestoreFiles stores files. If a file's blob has no row, it gets that of a removed
 	// blob: the file has its bytes again after the next upload of the blob.

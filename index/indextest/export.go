@@ -2,13 +2,15 @@ package indextest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"casgate/cas"
 	"casgate/index/export"
@@ -112,20 +114,20 @@ var exportTests = []test{
 			got[after] = page[0]
 		}
 		for _, want := range rows.blobs {
-			if diff := cmp.Diff(want, got[want.Digest]); diff != "" {
+			if diff := gocmp.Diff(want, got[want.Digest]); diff != "" {
 				t.Errorf("a blob is exported as another row (-want +got):\n%s", diff)
 			}
 		}
 		files, err := x.ExportFiles(t.Context(), "", 10)
-		if diff := cmp.Diff(normal(rows.files), normal(files)); err != nil || diff != "" {
+		if diff := gocmp.Diff(normal(rows.files), normal(files)); err != nil || diff != "" {
 			t.Errorf("files, error %v (-want +got):\n%s", err, diff)
 		}
 		copies, err := x.ExportCopies(t.Context(), ledger.Key{}, 10)
-		if diff := cmp.Diff(rows.copies, copies); err != nil || diff != "" {
+		if diff := gocmp.Diff(rows.copies, copies); err != nil || diff != "" {
 			t.Errorf("copies, error %v (-want +got):\n%s", err, diff)
 		}
 		texts, err := x.ExportTexts(t.Context(), ledger.TextKey{}, 10)
-		if diff := cmp.Diff(rows.texts, texts); err != nil || diff != "" {
+		if diff := gocmp.Diff(rows.texts, texts); err != nil || diff != "" {
 			t.Errorf("texts, error %v (-want +got):\n%s", err, diff)
 		}
 		files, err = x.ExportFiles(t.Context(), rows.files[1].ID, 10)
@@ -146,6 +148,53 @@ var exportTests = []test{
 		changed.restore(t, x, export.Differs)
 		if f, err := x.File(t.Context(), "file-all"); err != nil || f.Digest != digest(t, 0) {
 			t.Errorf("the file is %+v, error %v", f, err)
+		}
+	}},
+	{"completes a row without name and media type, and no other", func(t *testing.T, x Index) {
+		full := makeExportedRows(t).blobs[0]
+		for i, c := range []struct {
+			state           cas.State
+			name, mediaType string // of the row that is there
+			size            int64
+			want            export.Outcome
+		}{
+			{cas.StateLive, "", cas.DefaultMediaType, full.Size, export.Completed},
+			{cas.StateSuspect, "", "text/css", full.Size, export.Completed},
+			{cas.StateLive, "own.css", cas.DefaultMediaType, full.Size, export.Completed},
+			{cas.StateLive, "own.css", "text/css", full.Size, export.Kept},
+			{cas.StateLive, "", cas.DefaultMediaType, full.Size + 1, export.Differs},
+			{cas.StateGone, "", cas.DefaultMediaType, full.Size, export.Kept},
+		} {
+			there := full
+			there.Digest = digest(t, 100+i)
+			there.State, there.Name, there.MediaType, there.Size = c.state, c.name, c.mediaType, c.size
+			if got, err := x.RestoreBlobs(t.Context(), []export.Blob{there}); err != nil || got[0] != export.Restored {
+				t.Fatalf("outcome %v, error %v", got, err)
+			}
+			exported := full
+			exported.Digest, exported.Name, exported.MediaType = there.Digest, "exported.txt", "text/plain"
+			got, err := x.RestoreBlobs(t.Context(), []export.Blob{exported})
+			if err != nil || got[0] != c.want {
+				t.Errorf("%+v: outcome %v, error %v", c, got, err)
+			}
+			want := there
+			if c.want == export.Completed {
+				want.Name, want.MediaType = cmp.Or(c.name, exported.Name), exported.MediaType
+				if c.mediaType != cas.DefaultMediaType {
+					want.MediaType = c.mediaType
+				}
+			}
+			all, err := x.ExportBlobs(t.Context(), cas.Digest{}, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := slices.IndexFunc(all, func(b export.Blob) bool { return b.Digest == want.Digest })
+			if diff := gocmp.Diff(want, all[found]); diff != "" {
+				t.Errorf("%+v (-want +got):\n%s", c, diff)
+			}
+			if again, err := x.RestoreBlobs(t.Context(), []export.Blob{exported}); err != nil || again[0] == export.Completed {
+				t.Errorf("%+v, repeated: outcome %v, error %v", c, again, err)
+			}
 		}
 	}},
 	{"counts the files of a blob, in any order", func(t *testing.T, x Index) {

@@ -83,13 +83,20 @@ from batch r `
 
 var (
 	sqlRestoreBlobs = batchOf(exportedBlobTable) + `stored as (
-    insert into blobs (` + exportedBlobTable.Names() + `, files, commit_id)
+    insert into blobs as known (` + exportedBlobTable.Names() + `, files, commit_id)
     select ` + exportedBlobTable.NamesOf("r") + `, (select count(*) from files f where f.digest = r.digest), 0
     from batch r
     order by r.digest
-    on conflict (digest) do nothing
+    on conflict (digest) do update set
+        name = coalesce(nullif(known.name, ''), excluded.name),
+        media_type = coalesce(nullif(known.media_type, '` + cas.DefaultMediaType + `'), excluded.media_type)
+    where known.size = excluded.size and known.state in ('live', 'suspect') and (
+        known.name = '' and excluded.name <> '' or
+        known.media_type = '` + cas.DefaultMediaType + `' and excluded.media_type <> '` + cas.DefaultMediaType + `')
     returning digest
-)` + outcomeOf(`s.digest is not null`, `b.size <> r.size`) + `
+)
+select case when b.digest is null and s.digest is not null then 0 when s.digest is not null then 3 when b.size <> r.size then 2 else 1 end
+from batch r
 left join stored s on s.digest = r.digest
 left join blobs b on b.digest = r.digest
 order by r.position`

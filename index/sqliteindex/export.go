@@ -68,6 +68,14 @@ var (
 insert into blobs (` + exportedBlobTable.Names() + `, files)
 values (` + exportedBlobTable.Placeholders(1) + `, (select count(*) from files where digest = ?1))
 on conflict (digest) do nothing`
+	// Columns: digest, size, media_type, name.
+	sqlCompleteBlob = `
+update blobs set
+    name = coalesce(nullif(name, ''), ?4),
+    media_type = coalesce(nullif(media_type, '` + cas.DefaultMediaType + `'), ?3)
+where digest = ?1 and size = ?2 and state in ('live', 'suspect') and (
+    name = '' and ?4 <> '' or
+    media_type = '` + cas.DefaultMediaType + `' and ?3 <> '` + cas.DefaultMediaType + `')`
 	sqlBlobDiffers = `select size <> ?2 from blobs where digest = ?1`
 
 	// A blob without a row gets a tombstone, which counts its files.
@@ -91,7 +99,13 @@ on conflict do nothing`
 // RestoreBlobs implements export.Target.
 func (x *Index) RestoreBlobs(ctx context.Context, blobs []export.Blob) ([]export.Outcome, error) {
 	return restored(ctx, x, "blobs", blobs, func(ctx context.Context, tx *sql.Tx, b export.Blob) (export.Outcome, error) {
-		stored, err := insertNew(ctx, tx, sqlRestoreBlob, exportedBlobTable.Args(b))
+		stored, err := changesRow(ctx, tx, sqlRestoreBlob, exportedBlobTable.Args(b))
+		if err == nil && !stored {
+			var completed bool
+			if completed, err = changesRow(ctx, tx, sqlCompleteBlob, []any{b.Digest[:], b.Size, b.MediaType, b.Name}); completed {
+				return export.Completed, nil
+			}
+		}
 		return outcome(ctx, tx, stored, err, sqlBlobDiffers, b.Digest[:], b.Size)
 	})
 }
@@ -128,7 +142,7 @@ func fileDigest(f cas.File) any {
 // RestoreCopies implements export.Target.
 func (x *Index) RestoreCopies(ctx context.Context, copies []ledger.Copy) ([]export.Outcome, error) {
 	return restored(ctx, x, "copies", copies, func(ctx context.Context, tx *sql.Tx, c ledger.Copy) (export.Outcome, error) {
-		stored, err := insertNew(ctx, tx, sqlRestoreCopy, copyTable.Args(c))
+		stored, err := changesRow(ctx, tx, sqlRestoreCopy, copyTable.Args(c))
 		return outcome(ctx, tx, stored, err, sqlCopyDiffers, keyArgs(c.Key, c.FileID)...)
 	})
 }
@@ -136,7 +150,7 @@ func (x *Index) RestoreCopies(ctx context.Context, copies []ledger.Copy) ([]expo
 // RestoreTexts implements export.Target.
 func (x *Index) RestoreTexts(ctx context.Context, texts []export.Text) ([]export.Outcome, error) {
 	return restored(ctx, x, "texts", texts, func(ctx context.Context, tx *sql.Tx, t export.Text) (export.Outcome, error) {
-		stored, err := insertNew(ctx, tx, sqlRestoreText, textTable.Args(t))
+		stored, err := changesRow(ctx, tx, sqlRestoreText, textTable.Args(t))
 		return outcome(ctx, tx, stored, err, sqlTextDiffers, t.Digest[:], t.Provider, t.Extension, t.Text[:])
 	})
 }
@@ -158,8 +172,8 @@ func restored[R any](ctx context.Context, x *Index, kind string, rows []R, resto
 	return outcomes, nil
 }
 
-// insertNew reports whether an insert stored its row.
-func insertNew(ctx context.Context, tx *sql.Tx, statement string, args []any) (bool, error) {
+// changesRow reports whether a statement stored or changed its row.
+func changesRow(ctx context.Context, tx *sql.Tx, statement string, args []any) (bool, error) {
 	result, err := tx.ExecContext(ctx, statement, args...)
 	if err != nil {
 		return false, err

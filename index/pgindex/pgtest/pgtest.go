@@ -203,3 +203,17 @@ func makeTemplate(ctx context.Context, t testing.TB, server string) (name string
 	}
 	return name, admin(ctx, server, "alter database "+draft+" rename to "+name)
 }
+
+// DropSchema removes all that is in the database of a URL, as an operator's mistake would.
+func DropSchema(t testing.TB, database string) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "drop schema public cascade; create schema public"); err != nil {
+		t.Fatal(err)
+	}
+}
