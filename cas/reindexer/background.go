@@ -12,7 +12,8 @@ import (
 const OrphanAge = 24 * time.Hour
 
 // Background adopts orphans from time to time: objects that no row names since the commit
-// of their upload failed, or its process died. Any number of gateways may run it.
+// of their upload failed, or its process died. It removes objects of old generations, which
+// a removal that failed has left. Any number of gateways may run it.
 type Background struct {
 	Options
 	Every time.Duration // between two looks at the whole store
@@ -54,8 +55,8 @@ func (b Background) look(ctx context.Context) {
 	case ctx.Err() != nil:
 	case err != nil:
 		b.Log.Warn().Err(err).Msg("could not look for objects that no row names; trying again later")
-	case counts.Adopted > 0:
-		b.Log.Info().Int64("adopted", counts.Adopted).Int64("bytes", counts.Bytes).Int64("objects", counts.Objects).
-			Msg("made rows for objects that uploads had left without one")
+	case counts.Adopted+counts.Removed > 0:
+		b.Log.Info().Int64("adopted", counts.Adopted).Int64("bytes", counts.Bytes).Int64("removed", counts.Removed).Int64("objects", counts.Objects).
+			Msg("made rows for objects that uploads had left without one, and removed those of old generations")
 	}
 }

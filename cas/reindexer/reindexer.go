@@ -51,9 +51,20 @@ type Index interface {
 	// other row stays as it is. A new row has the blob's creation time, and counts as
 	// touched now. It returns the adopted objects. No two blobs have the same digest.
 	AdoptBlobs(ctx context.Context, blobs []cas.Blob) ([]cas.ObjectRef, error)
+	// Stale returns the objects of a lower generation than that of their blob's live row,
+	// and those of a blob that is gone, if no commit can make them readable any more. It
+	// keeps the order of refs.
+	Stale(ctx context.Context, refs []cas.ObjectRef) ([]StaleObject, error)
 	// RestoreMark makes a mark the installation's, if the index has no blobs, files and
 	// copies yet. It returns the installation's mark afterwards.
 	RestoreMark(ctx context.Context, mark string) (string, error)
+}
+
+// StaleObject is an object that nothing refers to.
+type StaleObject struct {
+	cas.ObjectRef
+	// Live is the generation of the blob's live row; -1 if the blob is gone.
+	Live int32
 }
 
 // Problem is an object that was not adopted.
@@ -72,6 +83,8 @@ type Counts struct {
 	Hashed  int64 `json:"hashed"`  // objects that were read, since the store keeps no checksum of them
 	Wrong   int64 `json:"wrong"`   // objects that were reported, and not adopted
 	Gone    int64 `json:"gone"`    // objects that were removed after they were listed
+	// Removed counts the objects of old generations that Options.Remove has removed.
+	Removed int64 `json:"removed,omitempty"`
 }
 
 // Options configures a run.
@@ -86,6 +99,9 @@ type Options struct {
 	MinAge time.Duration
 	// Skip, if set, reports whether an object counts as known without a look.
 	Skip func(cas.ObjectRef) bool
+	// Remove, if set, removes an object of an old generation. It is called for those of
+	// blobs that are gone, and of live ones whose own object is in the listing.
+	Remove func(context.Context, cas.ObjectRef) error
 	// Report is called with each problem, from several goroutines.
 	Report func(Problem)
 	// Progress is called with the state after each batch. Optional.
@@ -155,8 +171,46 @@ func (r *run) take(ctx context.Context, batch []cas.ObjectInfo) error {
 	if err := r.adopt(ctx, found); err != nil {
 		return err
 	}
+	if err := r.removeStale(ctx, batch); err != nil {
+		return err
+	}
 	r.o.Progress(r.counts)
 	return nil
+}
+
+// removeStale removes the objects of a batch that nothing refers to any more.
+func (r *run) removeStale(ctx context.Context, batch []cas.ObjectInfo) error {
+	if r.o.Remove == nil || r.o.DryRun {
+		return nil
+	}
+	listed := make(map[cas.ObjectRef]bool, len(batch))
+	var old []cas.ObjectRef
+	for _, object := range batch {
+		listed[object.ObjectRef] = true
+		if !r.isYoung(object) {
+			old = append(old, object.ObjectRef)
+		}
+	}
+	stale, err := r.o.Index.Stale(ctx, old)
+	if err != nil {
+		return err
+	}
+	for _, object := range stale {
+		// A live blob without its object may have its only bytes here.
+		if object.Live >= 0 && !listed[cas.ObjectRef{Digest: object.Digest, Generation: object.Live}] {
+			continue
+		}
+		if err := r.o.Remove(ctx, object.ObjectRef); err != nil {
+			return fmt.Errorf("remove an object of an old generation: %w", err)
+		}
+		r.counts.Removed++
+	}
+	return nil
+}
+
+// isYoung reports whether an object may still get its row.
+func (r *run) isYoung(object cas.ObjectInfo) bool {
+	return r.o.MinAge > 0 && object.ModifiedAt.After(r.before)
 }
 
 // candidates returns the adoptable objects of each blob, the highest generation first.
@@ -164,8 +218,7 @@ func (r *run) candidates(ctx context.Context, batch []cas.ObjectInfo) ([][]cas.O
 	infos := make(map[cas.ObjectRef]cas.ObjectInfo, len(batch))
 	var refs []cas.ObjectRef
 	for _, object := range batch {
-		isYoung := r.o.MinAge > 0 && object.ModifiedAt.After(r.before)
-		if !isYoung && (r.o.Skip == nil || !r.o.Skip(object.ObjectRef)) {
+		if !r.isYoung(object) && (r.o.Skip == nil || !r.o.Skip(object.ObjectRef)) {
 			infos[object.ObjectRef] = object
 			refs = append(refs, object.ObjectRef)
 		}

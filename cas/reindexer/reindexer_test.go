@@ -370,6 +370,19 @@ func TestBackground(t *testing.T) {
 		x := w.newIndex()
 		s := w.store(x)
 		orphan := w.putObject("orphan", 0)
+		older, newer := w.putObject("renewed", 0), w.putObject("renewed", 2)
+		// The only bytes of a blob whose row names another generation.
+		only := w.putObject("only bytes", 0)
+		if _, err := x.AdoptBlobs(t.Context(), []cas.Blob{{Digest: only.Digest, Size: 10, Generation: 1, CreatedAt: time.Now().UTC(), MediaType: cas.DefaultMediaType}}); err != nil {
+			t.Fatal(err)
+		}
+		has := func(ref cas.ObjectRef) bool {
+			_, err := w.objects.Stat(t.Context(), ref)
+			if err != nil && !errors.Is(err, cas.ErrObjectMissing) {
+				t.Error(err)
+			}
+			return err == nil
+		}
 		deleted := put(t, s, "deleted")
 		if err := s.Delete(t.Context(), deleted, cas.CondemnOptions{}); err != nil {
 			t.Fatal(err)
@@ -381,7 +394,7 @@ func TestBackground(t *testing.T) {
 			ended := make(chan error)
 			go func() {
 				ended <- reindexer.Background{
-					Options: reindexer.Options{Objects: w.objects, Index: x, MinAge: age}, Every: time.Millisecond,
+					Options: reindexer.Options{Objects: w.objects, Index: x, MinAge: age, Remove: w.objects.Delete}, Every: time.Millisecond,
 					CheckStore: func(context.Context) error { looks.Add(1); return wrongStore },
 				}.Run(ctx)
 			}()
@@ -394,10 +407,13 @@ func TestBackground(t *testing.T) {
 		isAdopted := func() bool { _, err := x.Blob(t.Context(), orphan.Digest); return err == nil }
 		run(time.Hour, nil, func() bool { return true })
 		run(0, errors.New("another store"), func() bool { return true })
-		if isAdopted() {
-			t.Error("an object is adopted that is young, or in another store")
+		if isAdopted() || !has(older) {
+			t.Error("an object is adopted or removed that is young, or in another store")
 		}
-		run(0, nil, isAdopted)
+		run(0, nil, func() bool { return isAdopted() && !has(older) })
+		if !has(newer) || !has(only) {
+			t.Error("the bytes of a blob are removed")
+		}
 		wantReadable(t, s, orphan.Digest, "orphan")
 		if _, err := x.Blob(t.Context(), deleted); !errors.Is(err, cas.ErrBlobNotFound) {
 			t.Errorf("a deleted blob came back: error %v", err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/cas/reindexer"
 )
 
 // adopted returns a blob to adopt.
@@ -47,6 +48,35 @@ var adoptTests = []test{
 			} else {
 				expect(t, x, d, c.state, 2)
 			}
+		}
+	}},
+	{"tells objects of old generations", func(t *testing.T, x Index) {
+		const no = -2
+		n := 0
+		for _, c := range []struct {
+			state      cas.State
+			generation int32 // of the object; the row has 2
+			live       int32
+		}{
+			{none, 0, no}, {cas.StateLive, 1, 2}, {cas.StateLive, 2, no}, {cas.StateLive, 3, no},
+			{cas.StateSuspect, 1, no}, {cas.StateCondemned, 1, no}, {cas.StateDeleting, 1, no}, {cas.StateDeleting, 2, no},
+			{cas.StateGone, 1, -1}, {cas.StateGone, 2, -1}, {cas.StateGone, 3, no},
+		} {
+			n++
+			d := digest(t, n)
+			arrange(t, x, blob(d, 2), c.state)
+			var want []reindexer.StaleObject
+			ref := cas.ObjectRef{Digest: d, Generation: c.generation}
+			if c.live != no {
+				want = append(want, reindexer.StaleObject{ObjectRef: ref, Live: c.live})
+			}
+			got, err := x.Stale(t.Context(), []cas.ObjectRef{ref})
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("generation %d where the row is %s at 2: Stale returned %v, error %v; want %v", c.generation, c.state, got, err, want)
+			}
+		}
+		if got, err := x.Stale(t.Context(), nil); err != nil || len(got) != 0 {
+			t.Errorf("Stale of none: %v, error %v", got, err)
 		}
 	}},
 	{"makes rows with the blob's time, which an upload finds", func(t *testing.T, x Index) {

@@ -26,11 +26,39 @@ order by o.n`
 
 // Adoptable implements reindexer.Index.
 func (x *Index) Adoptable(ctx context.Context, refs []cas.ObjectRef) ([]cas.ObjectRef, error) {
-	digests, generations := make([][]byte, len(refs)), make([]int32, len(refs))
-	for i, ref := range refs {
-		digests[i], generations[i] = ref.Digest[:], ref.Generation
-	}
+	digests, generations := columnsOf(refs)
 	return x.objectRefs(ctx, fmt.Sprintf("look for %d objects", len(refs)), sqlAdoptable, digests, generations)
+}
+
+const sqlStale = `
+select o.digest, o.generation, case b.state when 'live' then b.generation else -1 end
+from unnest($1::bytea[], $2::integer[]) with ordinality as o(digest, generation, n)
+join blobs b on b.digest = o.digest
+where (b.state = 'live' and o.generation < b.generation) or (b.state = 'gone' and o.generation <= b.generation)
+order by o.n`
+
+// Stale implements reindexer.Index.
+func (x *Index) Stale(ctx context.Context, refs []cas.ObjectRef) ([]reindexer.StaleObject, error) {
+	digests, generations := columnsOf(refs)
+	call, cancel := bounded(ctx)
+	defer cancel()
+	rows, _ := x.pool.Query(call, sqlStale, digests, generations) // its error comes out of CollectRows
+	stale, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o reindexer.StaleObject, err error) {
+		err = row.Scan(&o.Digest, &o.Generation, &o.Live)
+		return o, err
+	})
+	if err != nil {
+		return nil, fault(ctx, fmt.Sprintf("look for old generations among %d objects", len(refs)), err)
+	}
+	return stale, nil
+}
+
+// columnsOf returns the columns of objects.
+func columnsOf(refs []cas.ObjectRef) (digests [][]byte, generations []int32) {
+	for _, ref := range refs {
+		digests, generations = append(digests, ref.Digest[:]), append(generations, ref.Generation)
+	}
+	return digests, generations
 }
 
 // A suspect row keeps its name, media type and creation time.

@@ -32,6 +32,23 @@ func (x *Index) Adoptable(ctx context.Context, refs []cas.ObjectRef) (adoptable 
 	return adoptable, nil
 }
 
+// Stale implements reindexer.Index.
+func (x *Index) Stale(ctx context.Context, refs []cas.ObjectRef) (stale []reindexer.StaleObject, err error) {
+	for _, ref := range refs {
+		row, err := x.one(ctx, &x.seen, ref.Digest, new(int64))
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+		case err != nil:
+			return nil, fault(ctx, fmt.Sprintf("look for old generations among %d objects", len(refs)), err)
+		case row.State == cas.StateLive && ref.Generation < row.Generation:
+			stale = append(stale, reindexer.StaleObject{ObjectRef: ref, Live: row.Generation})
+		case row.State == cas.StateGone && ref.Generation <= row.Generation:
+			stale = append(stale, reindexer.StaleObject{ObjectRef: ref, Live: -1})
+		}
+	}
+	return stale, nil
+}
+
 const (
 	sqlAdopt = `
 insert into blobs (digest, size, media_type, name, generation, state, created_at, touched_at)
