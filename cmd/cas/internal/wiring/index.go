@@ -132,12 +132,12 @@ var ErrIndexDamaged = sqliteindex.ErrDamaged
 // RestoreIndex is the advice for ErrIndexDamaged.
 const RestoreIndex = "stop the gateway, and restore the index's file from a backup, or move it and its -wal and -shm files away and run `cas reindex`, with --from if there is a file of `cas export`; the blobs' bytes in the object store are not affected"
 
-// Listen reports the changes that other gateways make, until ctx is done. An embedded
-// index has no other gateways; for it Listen returns nil at once.
+// Listen reports the changes that other processes make, until ctx is done: gateways, and
+// commands beside an embedded one.
 func Listen(ctx context.Context, x Index, changes index.Listener) error {
-	pg, ok := x.(*pgindex.Index)
+	feed, ok := x.(index.Feed)
 	if !ok {
-		return nil
+		return fmt.Errorf("%T reports no changes", x)
 	}
-	return pg.Listen(ctx, changes)
+	return feed.Listen(ctx, changes)
 }

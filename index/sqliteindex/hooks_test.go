@@ -1,0 +1,4 @@
+package sqliteindex
+
+// Version is version, for tests.
+var Version = (*Index).version
