@@ -36,6 +36,7 @@ const (
 	DefaultGrace       = 24 * time.Hour
 	DefaultInterval    = time.Minute
 	DefaultConcurrency = 1
+	DefaultShare       = 1.0 / 3
 	defaultLease       = time.Minute
 )
 
@@ -46,6 +47,8 @@ const (
 	// deleteTimeout limits the removal of one object. A store may block a delete behind a
 	// slow read; the next collection tries again.
 	deleteTimeout = 10 * time.Second
+	// longestRest limits the rest after one object, which may have met an outage.
+	longestRest = time.Second
 	// endTimeout limits the last write of a collection whose context is done.
 	endTimeout = 5 * time.Second
 )
@@ -105,6 +108,10 @@ type Options struct {
 	// Concurrency is how many objects are removed at the same time. The default leaves
 	// the store to the requests of clients.
 	Concurrency int
+	// Share is the part of the time in which objects are removed, from 0 to 1. After each
+	// object the collector rests, so that the store has time for the requests of clients.
+	// 0 means DefaultShare.
+	Share float64
 	// Rate limits the blobs removed per second; 0 means no limit.
 	Rate float64
 	// Lease is the time after which a collector that reports nothing counts as dead.
@@ -130,6 +137,7 @@ func New(o Options) *Collector {
 	o.Interval = cmp.Or(o.Interval, DefaultInterval)
 	o.Concurrency = cmp.Or(o.Concurrency, DefaultConcurrency)
 	o.Lease = cmp.Or(o.Lease, defaultLease)
+	o.Share = cmp.Or(o.Share, DefaultShare)
 	if o.Notify == nil {
 		o.Notify = func(Result) {}
 	}
@@ -314,6 +322,7 @@ func (w *work) removeBatch(ctx context.Context, objects []Object) error {
 		workers.Go(func() error {
 			results[i] = Result{Object: o, Began: time.Now()}
 			results[i].Err = w.c.remove(ctx, o)
+			w.c.rest(ctx, time.Since(results[i].Began))
 			return nil
 		})
 	}
@@ -355,6 +364,16 @@ func (c *Collector) remove(ctx context.Context, o Object) error {
 	}
 	c.o.OnStep(StepDeleted, o.ObjectRef)
 	return nil
+}
+
+// rest waits after work that took a while, so that the work is the set share of the time.
+func (c *Collector) rest(ctx context.Context, worked time.Duration) {
+	timer := time.NewTimer(min(time.Duration(float64(worked)*(1/c.o.Share-1)), longestRest))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // release gives up the copies and texts of a blob, unless an upload has brought it back

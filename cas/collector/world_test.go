@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -214,6 +215,7 @@ type faultyIndex struct {
 	fail func(op string) (fails, applied bool)
 	// dueNow, if set, is what Due returns.
 	dueNow *collector.Due
+	runs   sync.Map // the ids of saved runs
 }
 
 func (x *faultyIndex) Due(ctx context.Context, q collector.DueQuery) (collector.Due, error) {
@@ -253,7 +255,11 @@ func (x *faultyIndex) FinishDeleting(ctx context.Context, refs ...cas.ObjectRef)
 }
 
 func (x *faultyIndex) SaveRun(ctx context.Context, run collector.Run, lease time.Duration) (held bool, err error) {
-	err = x.write("save", func() (err error) { held, err = x.index.SaveRun(ctx, run, lease); return err })
+	op := "save"
+	if _, isKnown := x.runs.LoadOrStore(run.ID, true); isKnown && lease > 0 {
+		op = "extend" // how often depends on the time
+	}
+	err = x.write(op, func() (err error) { held, err = x.index.SaveRun(ctx, run, lease); return err })
 	return held && err == nil, err
 }
 

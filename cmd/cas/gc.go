@@ -198,7 +198,7 @@ func (c *gcCmd) collect(ctx context.Context, x wiring.Index, shown *terminal.Pro
 	all, err := wiring.OpenCollector(c.Collection, collector.Options{
 		Index: x, Objects: objects, Texts: cas.Texts{Index: x, Blobs: x},
 		Copies:      wiring.CollectedCopies{Replicator: copies.Replicator, Actor: journal.ActorCLI},
-		Concurrency: c.Concurrency, Log: log,
+		Concurrency: c.Concurrency, Share: 1, Log: log,
 		Notify: func(r collector.Result) {
 			records.RecordCollected(r)
 			if r.Err != nil {
