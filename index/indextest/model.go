@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"casgate/cas"
+	"casgate/cas/scrubber"
 )
 
 var modelTests = []test{
@@ -18,7 +19,7 @@ var modelTests = []test{
 		rapid.Check(t, func(rt *rapid.T) {
 			// Blobs of its own for each history; the index stays the same.
 			histories++
-			m := &model{t: t, x: x, rows: map[cas.Digest]cas.Blob{}, files: map[cas.Digest][]string{}, nextFile: 1000 * histories}
+			m := &model{t: t, x: x, rows: map[cas.Digest]cas.Blob{}, files: map[cas.Digest][]string{}, claims: map[cas.Digest]string{}, nextFile: 1000 * histories}
 			for i := range 3 {
 				m.blobs = append(m.blobs, cas.DigestOf(fmt.Appendf(nil, "%s %d %d", t.Name(), histories, i)))
 			}
@@ -31,6 +32,8 @@ var modelTests = []test{
 				"trust":         m.trust,
 				"startDeleting": m.startDeleting,
 				"finish":        m.finishDeleting,
+				"claim":         m.claim,
+				"finishCheck":   m.finishCheck,
 				"createFile":    m.createFile,
 				"deleteFile":    m.deleteFile,
 				"listFiles":     m.listFiles,
@@ -48,6 +51,8 @@ type model struct {
 	blobs []cas.Digest // the blobs of this history
 	rows  map[cas.Digest]cas.Blob
 	files map[cas.Digest][]string // ids, the oldest first
+
+	claims map[cas.Digest]string // of scrubs
 
 	nextFile int
 }
@@ -135,6 +140,7 @@ func (m *model) commitObject(t *rapid.T, ref cas.ObjectRef) {
 		row.CreatedAt = got.CreatedAt
 	}
 	m.rows[ref.Digest] = row
+	delete(m.claims, ref.Digest)
 	m.agree(t, "Commit", got, err, row, true)
 	if created != wantCreated {
 		t.Fatalf("Commit says created %v; want %v", created, wantCreated)
@@ -221,6 +227,44 @@ func (m *model) trust(t *rapid.T) {
 	}
 	if err := m.x.Trust(m.t.Context(), ref); err != nil {
 		t.Fatalf("Trust: %v", err)
+	}
+}
+
+// claims are those of two scrubs.
+var claims = rapid.SampledFrom([]string{"a", "b"})
+
+func (m *model) claim(t *rapid.T) {
+	d, id := m.pick(t), claims.Draw(t, "claim")
+	var want []cas.Blob
+	if row := m.rows[d]; row.State.Visible() {
+		want = append(want, row)
+		m.claims[d] = id
+	}
+	got, err := m.x.ClaimBlobs(m.t.Context(), scrubber.Claim{ID: id, Lease: time.Hour}, d)
+	if err != nil || !slices.Equal(got, want) {
+		t.Fatalf("ClaimBlobs returned %+v, error %v; want %+v", got, err, want)
+	}
+}
+
+func (m *model) finishCheck(t *rapid.T) {
+	ref, id := m.pickRef(t), claims.Draw(t, "claim")
+	verdict := rapid.SampledFrom([]scrubber.Verdict{scrubber.VerdictRight, scrubber.VerdictHealed, scrubber.VerdictDamaged, scrubber.VerdictNone}).Draw(t, "verdict")
+	row := m.rows[ref.Digest]
+	var want []cas.ObjectRef
+	if row.State.Visible() && row.Object() == ref && m.claims[ref.Digest] == id {
+		want = append(want, ref)
+		delete(m.claims, ref.Digest)
+		switch verdict {
+		case scrubber.VerdictHealed:
+			row.State = cas.StateLive
+		case scrubber.VerdictDamaged:
+			row.State = cas.StateSuspect
+		}
+		m.rows[ref.Digest] = row
+	}
+	got, err := m.x.FinishChecks(m.t.Context(), id, scrubber.Check{ObjectRef: ref, Verdict: verdict})
+	if err != nil || !slices.Equal(got, want) {
+		t.Fatalf("FinishChecks of a %s object returned %v, error %v; want %v", verdict, got, err, want)
 	}
 }
 
