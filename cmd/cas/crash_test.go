@@ -28,7 +28,7 @@ func TestNothingAcknowledgedIsLostInACrash(t *testing.T) {
 			acknowledged := map[cas.Digest]int{}
 			p := serveProcess(t, casCommand(t, settings, "serve"))
 			for round := range crashes {
-				sent, acked := uploadUntilKilled(p, time.Duration(rand.IntN(300))*time.Millisecond)
+				sent, acked := uploadUntilKilled(p, round%2, time.Duration(rand.IntN(300))*time.Millisecond)
 				p = serveProcess(t, casCommand(t, settings, "serve"))
 				for d, size := range sent {
 					checkBlob(t, p, d, size, acked[d])
@@ -43,19 +43,20 @@ func TestNothingAcknowledgedIsLostInACrash(t *testing.T) {
 			for d, size := range acknowledged {
 				checkBlob(t, p, d, size, true)
 			}
-			if len(acknowledged) < crashes/4 { // a slow machine acknowledges little in half a second
-				t.Errorf("only %d uploads were acknowledged in %d rounds: the test shows little", len(acknowledged), crashes)
-			}
 			t.Logf("%d crashes, %d acknowledged blobs, all there", crashes, len(acknowledged))
 		})
 	}
 }
 
 // uploadUntilKilled uploads from several clients at once, in every form, and
-// kills the gateway after a while. It returns what was sent, by size, and what
-// was acknowledged.
-func uploadUntilKilled(p *process, after time.Duration) (sent map[cas.Digest]int, acked map[cas.Digest]bool) {
+// kills the gateway a while after it has acknowledged the least number of uploads. It
+// returns what was sent, by size, and what was acknowledged.
+func uploadUntilKilled(p *process, least int, after time.Duration) (sent map[cas.Digest]int, acked map[cas.Digest]bool) {
 	sent, acked = map[cas.Digest]int{}, map[cas.Digest]bool{}
+	enough := make(chan struct{})
+	if least == 0 {
+		close(enough)
+	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for client := range 6 {
@@ -77,10 +78,18 @@ func uploadUntilKilled(p *process, after time.Duration) (sent map[cas.Digest]int
 				if status/100 == 2 {
 					mu.Lock()
 					acked[d] = true
+					if len(acked) == least {
+						close(enough)
+					}
 					mu.Unlock()
 				}
 			}
 		})
+	}
+	select {
+	case <-enough:
+	case <-time.After(castest.WaitLimit):
+		p.t.Error("no upload was acknowledged")
 	}
 	<-time.After(after)
 	p.kill()
