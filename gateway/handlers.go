@@ -64,7 +64,7 @@ func newHandlers(o Options, p parts) *handlers {
 	h.deletes = &deleteapi.Handlers{Store: o.Store, Files: o.Files, Copies: o.Copies, Texts: o.Texts, Targets: targets, Waits: waits, URLs: urls}
 	h.providers = &providerapi.Handlers{Copies: o.Copies, Log: o.Log}
 	h.operations = &operationapi.Handlers{Copies: o.Copies, Journal: o.Records, Lost: lostRecords(o.Journal)}
-	h.health = &healthapi.Handlers{Store: o.Store, Copies: o.Copies, OpenAPI: openAPI, Log: o.Log}
+	h.health = &healthapi.Handlers{Store: o.Store, Copies: o.Copies, OpenAPI: openAPI, IsDiskLow: o.IsDiskLow, Log: o.Log}
 	return h
 }
 

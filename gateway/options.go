@@ -64,6 +64,9 @@ type Options struct {
 	// RequestsPerSecond bounds each token's requests, with bursts of twice as many;
 	// further ones get 429. 0 means no bound.
 	RequestsPerSecond float64
+	// IsDiskLow reports whether a disk of the gateway is nearly full; GET /readyz says so.
+	// Optional.
+	IsDiskLow func() bool
 	// MinBodyRate is the least rate, in bytes per second, at which an upload must come in
 	// over each BodyWindow. Default 1024 over 30 s. An upload that takes longer than ten
 	// windows in all needs 16 times the rate for the rest.

@@ -49,6 +49,7 @@ type serveCmd struct {
 	MaxUploads  int               `name:"max-uploads" env:"CAS_MAX_UPLOADS" default:"256" help:"Uploads at the same time; further ones get 503. One token may have three quarters of them."`
 	RateLimit   float64           `name:"rate-limit" env:"CAS_RATE_LIMIT" default:"0" help:"Requests per second for each token; further ones get 429. 0: no limit."`
 	SpoolLimit  settings.ByteSize `name:"spool-limit" env:"CAS_SPOOL_LIMIT" default:"0" help:"Bytes of uploads on disk at the same time. 0: no limit but the disk." placeholder:"SIZE"`
+	DiskLow     settings.ByteSize `name:"disk-low" env:"CAS_DISK_LOW" default:"1GiB" help:"Free bytes on a disk of the data folder below which /readyz, the metrics and the log say that it is nearly full. 0: never." placeholder:"SIZE"`
 	MinBodyRate settings.ByteSize `name:"min-body-rate" env:"CAS_MIN_BODY_RATE" default:"1KiB" help:"Uploads with fewer bytes per second are cut off, and after ten windows those with less than 16 times as many." placeholder:"SIZE"`
 	BodyWindow  time.Duration     `name:"body-window" env:"CAS_BODY_WINDOW" default:"30s" help:"Time over which the rate of an upload is measured."`
 	IdleTimeout time.Duration     `name:"idle-timeout" env:"CAS_IDLE_TIMEOUT" default:"2m" help:"How long a connection may wait for its next request."`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,6 +49,7 @@ type server struct {
 	collector *collector.Collector
 	retention *collector.Retention // nil: blobs stay until they are deleted
 	scrubber  *scrubber.Scrubber   // nil: objects are checked by command only
+	disks     *service.Disks
 	gateway   *gateway.Gateway
 	admin     net.Listener // nil if turned off
 
@@ -167,11 +169,23 @@ func (s *server) openCaches(context.Context) error {
 		return exit.With(exit.Usage, err)
 	}
 	s.atClose(s.store.Close)
+	if s.disks, err = service.NewDisks(s.folders(), int64(s.DiskLow), s.registry, s.log); err != nil {
+		return err
+	}
 	if s.sources, err = wiring.OpenSources(s.Sources); err != nil {
 		return err
 	}
 	s.atClose(s.sources.Close)
 	return nil
+}
+
+// folders are those that the gateway fills. Each may be on a disk of its own.
+func (s *server) folders() []service.Folder {
+	all := []service.Folder{{Name: "data", Path: s.DataDir}, {Name: settings.SpoolDir, Path: s.Path(settings.SpoolDir)}}
+	if s.ObjectStore.Embedded() {
+		all = append(all, service.Folder{Name: settings.ObjectsDir, Path: s.Path(settings.ObjectsDir)})
+	}
+	return all
 }
 
 // cacheOptions says that other processes may change an index that isn't embedded.
@@ -304,6 +318,7 @@ func (s *server) openGateway(context.Context) error {
 		MaxUploads: s.MaxUploads, RequestsPerSecond: s.RateLimit,
 		MinBodyRate: int64(s.MinBodyRate), BodyWindow: s.BodyWindow,
 		IdleTimeout: s.IdleTimeout, ShutdownGrace: s.Grace,
+		IsDiskLow: s.disks.IsLow,
 	})
 	if err != nil {
 		return exit.Usagef("%w (see CAS_PUBLIC_URL)", err)
@@ -331,6 +346,7 @@ func (s *server) run(ctx context.Context) error {
 	services.Go(func() error { return service.UntilDone(ctx, wiring.Listen(ctx, s.opened, changes)) })
 	s.copies.Start(ctx, services.Go)
 	services.Go(func() error { return service.UntilDone(ctx, s.files.Run(ctx)) })
+	services.Go(func() error { return service.UntilDone(ctx, s.disks.Run(ctx)) })
 	if s.GCInterval > 0 {
 		services.Go(func() error { return service.UntilDone(ctx, s.collector.Run(ctx)) })
 	}
@@ -350,8 +366,8 @@ func (s *server) run(ctx context.Context) error {
 	}
 	services.Go(func() error { return s.gateway.Serve(ctx, s.api) })
 
-	if err := os.WriteFile(s.Path(settings.ListenFile), []byte(s.api.Addr().String()+"\n"), 0o644); err != nil {
-		return fmt.Errorf("write the listen address: %w", err)
+	if err := s.writeListenFile(); err != nil {
+		return err
 	}
 	defer os.Remove(s.Path(settings.ListenFile))
 	s.log.Info().Str("version", build.Version()).Str("url", s.publicURL).Str("listen", s.api.Addr().String()).
@@ -362,5 +378,20 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	s.log.Info().Msg("stopped")
+	return nil
+}
+
+// writeListenFile writes the address of the API to the data folder. On a full disk there is
+// no such file: deletes, which make room, must work there.
+func (s *server) writeListenFile() error {
+	name := s.Path(settings.ListenFile)
+	err := os.WriteFile(name, []byte(s.api.Addr().String()+"\n"), 0o644)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		s.log.Warn().Err(err).Msg("no room for the file with the listen address")
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("write the listen address: %w", err)
+	}
 	return nil
 }

@@ -32,6 +32,8 @@ type Copies interface {
 type Handlers struct {
 	Store  Store
 	Copies Copies
+	// IsDiskLow reports whether a disk of the gateway is nearly full. Optional.
+	IsDiskLow func() bool
 	// OpenAPI is the description of the API, in YAML.
 	OpenAPI []byte
 	Log     zerolog.Logger
@@ -49,8 +51,8 @@ func (h *Handlers) Live(c echo.Context) error {
 }
 
 // Ready answers GET /readyz: whether the index and the object store answer, and the index
-// takes writes. A provider
-// that is down doesn't count: blobs and existing copies are served without it.
+// takes writes. A provider that is down doesn't count: blobs and existing copies are served
+// without it. A disk that is nearly full is told, and doesn't count either.
 func (h *Handlers) Ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
 	defer cancel()
@@ -61,6 +63,12 @@ func (h *Handlers) Ready(c echo.Context) error {
 
 	health := api.Health{Status: "ok", Checks: map[string]string{"index": "ok", "store": "ok"}}
 	health.Providers, health.Warning = h.providerHealth()
+	if h.IsDiskLow != nil {
+		health.Checks["disk"] = "ok"
+		if h.IsDiskLow() {
+			health.Checks["disk"] = "low"
+		}
+	}
 	status := http.StatusOK
 	for part, err := range map[string]error{"index": indexErr, "store": storeErr} {
 		if err != nil {
