@@ -62,6 +62,10 @@ type FileIndex interface {
 	// than the recorded one, and files that do not exist.
 	TouchFiles(ctx context.Context, read map[string]time.Time) error
 
+	// ProlongFiles moves the expiry of files to a later time. It ignores a time that is
+	// earlier than the recorded one, files that don't expire, and files that do not exist.
+	ProlongFiles(ctx context.Context, until map[string]time.Time) error
+
 	// ExpireFiles removes at most limit expired files, the longest expired first, and
 	// returns them. If a file has OnExpiryEverywhere and no other file refers to its blob,
 	// the blob is condemned in the same step. ExpireFiles also removes what is remembered for
@@ -87,6 +91,12 @@ type FileIndex interface {
 	// FailFile records why a pending file's bytes could not be taken in. It changes no
 	// other file.
 	FailFile(ctx context.Context, id, reason string) error
+}
+
+// FileCache is implemented by a FileIndex with a cache. KnownFile is File from memory if
+// possible; AccessedAt may be out of date.
+type FileCache interface {
+	KnownFile(ctx context.Context, id string) (File, error)
 }
 
 // ExpiredFile is a file that ExpireFiles has removed.

@@ -75,7 +75,29 @@ func (f *Files) Bytes(ctx context.Context, id string) (File, Blob, error) {
 	if err != nil {
 		return File{}, Blob{}, err
 	}
+	return f.bytesOf(ctx, file)
+}
+
+// KnownBytes is Bytes for requests that are made often with the same file: an index with a
+// cache answers from memory. Then the file may lack what does not concern its bytes, such
+// as the time of its last read.
+func (f *Files) KnownBytes(ctx context.Context, id string) (File, Blob, error) {
+	find := f.File
+	if cached, ok := f.FileIndex.(FileCache); ok {
+		find = cached.KnownFile
+	}
+	file, err := find(ctx, id)
+	if err != nil {
+		return File{}, Blob{}, err
+	}
+	return f.bytesOf(ctx, file)
+}
+
+// bytesOf returns a file with its blob, and records the read.
+func (f *Files) bytesOf(ctx context.Context, file File) (File, Blob, error) {
+	id := file.ID
 	if file.IsPending() {
+		var err error
 		if file, _, err = f.TakeIn(ctx, file); err != nil {
 			return File{}, Blob{}, err
 		}

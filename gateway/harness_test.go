@@ -369,8 +369,13 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 		t.Fatal(err)
 	}
 	t.Cleanup(s.store.Close)
+	known, err := index.NewCachedFiles(p.index, index.CacheOptions{Entries: cacheEntries, Shared: p.shared})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(known.Close)
 	s.files = cas.NewFiles(cas.FilesOptions{
-		Store: s.store, Index: p.index, Sources: p.sources, Adopt: p.adopt, Log: log,
+		Store: s.store, Index: known, Sources: p.sources, Adopt: p.adopt, Log: log,
 		TookIn:  func(f cas.File, began time.Time, err error) { s.gateway.FileTakenIn(f, began, err) },
 		Expired: func(f cas.File) { s.gateway.FileExpired(f) },
 	})

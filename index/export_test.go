@@ -8,3 +8,6 @@ func (c *CachedLedger) Settle() {
 	c.copies.entries.Wait()
 	c.texts.entries.Wait()
 }
+
+// Settle waits until the cache has applied all writes.
+func (c *CachedFiles) Settle() { c.cache.entries.Wait() }

@@ -301,15 +301,19 @@ func (s *server) texts() cas.Texts { return cas.Texts{Index: s.index, Blobs: s.b
 // openGateway joins the parts to a gateway.
 func (s *server) openGateway(context.Context) error {
 	imported := &wiring.ImportedCopies{Copies: s.copies, Log: s.log}
+	known, err := index.NewCachedFiles(s.index, s.cacheOptions())
+	if err != nil {
+		return err
+	}
+	s.atClose(known.Close)
 	s.files = cas.NewFiles(cas.FilesOptions{
-		Store: s.store, Index: s.index, Sources: s.sources.List(), Adopt: imported.Enter, Log: s.log,
+		Store: s.store, Index: known, Sources: s.sources.List(), Adopt: imported.Enter, Log: s.log,
 		TookIn:  func(f cas.File, began time.Time, err error) { s.gateway.FileTakenIn(f, began, err) },
 		Expired: func(f cas.File) { s.gateway.FileExpired(f) },
 		Condemned: wiring.ExpiredBlobs{
 			Copies: wiring.CollectedCopies{Replicator: s.copies.Replicator, Actor: journal.ActorGateway}, Texts: s.texts(), Log: s.log,
 		}.Condemned,
 	})
-	var err error
 	s.gateway, err = gateway.New(gateway.Options{
 		Store: s.store, Files: s.files, Access: s.index, Copies: s.copies.Replicator, Texts: s.texts(),
 		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, PublicURL: s.publicURL,

@@ -19,6 +19,7 @@ const (
 	OpDeleteFile  = "delete-file"
 	OpReleaseFile = "release-file"
 	OpTouchFiles  = "touch-files"
+	OpProlong     = "prolong-files"
 	OpExpireFiles = "expire-files"
 	OpImportFiles = "import-files"
 	OpResolveFile = "resolve-file"
@@ -106,6 +107,12 @@ func (f *FaultyFiles) FilePosition(ctx context.Context, id string) (cas.FileCurs
 // TouchFiles implements cas.FileIndex.
 func (f *FaultyFiles) TouchFiles(ctx context.Context, read map[string]time.Time) error {
 	_, err := passFiles(f, OpTouchFiles, cas.Digest{}, func() (struct{}, error) { return struct{}{}, f.inner.TouchFiles(ctx, read) })
+	return err
+}
+
+// ProlongFiles implements cas.FileIndex.
+func (f *FaultyFiles) ProlongFiles(ctx context.Context, until map[string]time.Time) error {
+	_, err := passFiles(f, OpProlong, cas.Digest{}, func() (struct{}, error) { return struct{}{}, f.inner.ProlongFiles(ctx, until) })
 	return err
 }
 
@@ -205,6 +212,21 @@ var filesLostReplyTests = func() []test {
 			after: func(t *testing.T, x Index, _ cas.Digest) {
 				if at := getFile(t, x, fileID(t, 1)).AccessedAt; !at.Equal(time.Unix(2_000_000_000, 0)) {
 					t.Errorf("read at %s", at)
+				}
+			},
+		},
+		"ProlongFiles": {
+			before: func(t *testing.T, x Index, d cas.Digest) {
+				f := fileOf(t, 1, d)
+				f.ExpiresAt = time.Unix(2_000_000_000, 0)
+				createFile(t, x, f)
+			},
+			write: func(ctx context.Context, t *testing.T, x cas.FileIndex, _ cas.Digest) error {
+				return x.ProlongFiles(ctx, map[string]time.Time{fileID(t, 1): time.Unix(2_000_000_001, 0)})
+			},
+			after: func(t *testing.T, x Index, _ cas.Digest) {
+				if at := getFile(t, x, fileID(t, 1)).ExpiresAt; !at.Equal(time.Unix(2_000_000_001, 0)) {
+					t.Errorf("expires at %s", at)
 				}
 			},
 		},

@@ -186,6 +186,7 @@ func fileCalls(x Index, f, toImport cas.File) map[string]func(ctx context.Contex
 		"ReleaseFile":  func(ctx context.Context) error { _, _, err := x.ReleaseFile(ctx, f.ID); return err },
 		"FilePosition": func(ctx context.Context) error { _, err := x.FilePosition(ctx, f.ID); return err },
 		"TouchFiles":   func(ctx context.Context) error { return x.TouchFiles(ctx, map[string]time.Time{f.ID: time.Now()}) },
+		"ProlongFiles": func(ctx context.Context) error { return x.ProlongFiles(ctx, map[string]time.Time{f.ID: time.Now()}) },
 		"ExpireFiles":  func(ctx context.Context) error { _, err := x.ExpireFiles(ctx, 1); return err },
 		"ImportFiles":  func(ctx context.Context) error { _, err := x.ImportFiles(ctx, []cas.File{toImport}); return err },
 		"ResolveFile":  func(ctx context.Context) error { _, err := x.ResolveFile(ctx, f.ID, blob(f.Digest, 0)); return err },

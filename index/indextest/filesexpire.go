@@ -68,6 +68,35 @@ var touchFilesTests = []test{
 	}},
 }
 
+var prolongFilesTests = []test{
+	{"moves the expiry of files, and never back", func(t *testing.T, x Index) {
+		d := live(t, x, 0)
+		f := fileOf(t, 1, d)
+		f.ExpiresAt = later(time.Hour)
+		f = createFile(t, x, f)
+		forever := createFile(t, x, fileOf(t, 2, d))
+		gone := fileOf(t, 3, d)
+		expired(t, x, gone)
+		for _, until := range []time.Time{later(3 * time.Hour), later(2 * time.Hour)} {
+			err := x.ProlongFiles(t.Context(), map[string]time.Time{
+				f.ID: until, forever.ID: until, gone.ID: until, fileID(t, 4): until, "": until, "file-\x00": until, "\xff": until,
+			})
+			if err != nil {
+				t.Fatalf("ProlongFiles: %v", err)
+			}
+			if until.After(f.ExpiresAt) {
+				f.ExpiresAt = until
+			}
+			sameFile(t, "the file", getFile(t, x, f.ID), f)
+			sameFile(t, "the file that doesn't expire", getFile(t, x, forever.ID), forever)
+		}
+		if err := x.ProlongFiles(t.Context(), nil); err != nil {
+			t.Errorf("nothing to prolong: %v", err)
+		}
+		wantExpired(t, x, map[string]bool{gone.ID: false})
+	}},
+}
+
 // wantExpired fails the test unless ExpireFiles removes these files, and condemns the
 // blobs of those for which the value is true.
 func wantExpired(t *testing.T, x Index, want map[string]bool) {

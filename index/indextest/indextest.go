@@ -135,6 +135,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"ListFiles", listFilesTests},
 		{"FileMetadata", fileMetadataTests},
 		{"TouchFiles", touchFilesTests},
+		{"ProlongFiles", prolongFilesTests},
 		{"ExpireFiles", expireFilesTests},
 		{"ImportFiles", importFilesTests},
 		{"ResolveFile", resolveFileTests},

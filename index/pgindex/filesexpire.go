@@ -135,17 +135,47 @@ func (x *Index) TouchFiles(ctx context.Context, read map[string]time.Time) error
 	if len(read) == 0 {
 		return nil
 	}
-	var ids []string
-	var times []time.Time
-	for id, at := range read {
-		if cas.IsFileID(id) {
-			ids, times = append(ids, id), append(times, at.UTC())
-		}
-	}
+	ids, times := timesByID(read)
 	call, cancel := bounded(ctx)
 	defer cancel()
 	if _, err := x.pool.Exec(call, sqlTouchFiles, ids, times); err != nil {
 		return fault(ctx, fmt.Sprintf("record when %d files were read", len(ids)), err)
 	}
 	return nil
+}
+
+const sqlProlongFiles = `
+with prolonged as materialized (
+    select f.id, p.until
+    from files f
+    join unnest($1::text[], $2::timestamptz[]) as p(id, until) on f.id = p.id
+    where ` + aliveFile + ` and f.expires_at < p.until
+    order by f.id
+    for update of f
+)
+update files f set expires_at = greatest(f.expires_at, p.until)
+from prolonged p where f.id = p.id`
+
+// ProlongFiles implements cas.FileIndex.
+func (x *Index) ProlongFiles(ctx context.Context, until map[string]time.Time) error {
+	ids, times := timesByID(until)
+	if len(ids) == 0 {
+		return nil
+	}
+	call, cancel := bounded(ctx)
+	defer cancel()
+	if _, err := x.pool.Exec(call, sqlProlongFiles, ids, times); err != nil {
+		return fault(ctx, fmt.Sprintf("prolong %d files", len(ids)), err)
+	}
+	return nil
+}
+
+// timesByID returns the ids that files can have, and their times.
+func timesByID(all map[string]time.Time) (ids []string, times []time.Time) {
+	for id, at := range all {
+		if cas.IsFileID(id) {
+			ids, times = append(ids, id), append(times, at.UTC())
+		}
+	}
+	return ids, times
 }

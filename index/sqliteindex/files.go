@@ -216,19 +216,41 @@ func (x *Index) TouchFiles(ctx context.Context, read map[string]time.Time) error
 	if len(read) == 0 {
 		return nil
 	}
-	times := make(map[string]int64, len(read))
-	for id, at := range read {
-		if cas.IsFileID(id) {
-			times[id] = at.UnixMicro()
-		}
-	}
-	readTimes, err := json.Marshal(times)
-	if err != nil {
-		return fmt.Errorf("record when files were read: %w", err)
-	}
-	err = x.exec(ctx, sqlTouchFiles, string(readTimes), now())
+	err := x.exec(ctx, sqlTouchFiles, timesByID(read), now())
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fault(ctx, fmt.Sprintf("record when %d files were read", len(read)), err)
 	}
 	return nil
+}
+
+const sqlProlongFiles = `
+update files set expires_at = p.value
+from json_each(?1) as p
+where files.id = p.key and ` + aliveFile + ` and expires_at < p.value`
+
+// ProlongFiles implements cas.FileIndex.
+func (x *Index) ProlongFiles(ctx context.Context, until map[string]time.Time) error {
+	if len(until) == 0 {
+		return nil
+	}
+	err := x.exec(ctx, sqlProlongFiles, timesByID(until), now())
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fault(ctx, fmt.Sprintf("prolong %d files", len(until)), err)
+	}
+	return nil
+}
+
+// timesByID returns the ids that files can have, with their times, as a JSON object.
+func timesByID(all map[string]time.Time) string {
+	times := make(map[string]int64, len(all))
+	for id, at := range all {
+		if cas.IsFileID(id) {
+			times[id] = at.UnixMicro()
+		}
+	}
+	text, err := json.Marshal(times)
+	if err != nil {
+		panic(err) // a map of numbers can be marshalled
+	}
+	return string(text)
 }
