@@ -17,6 +17,9 @@ type ChatAPI struct {
 	// models.
 	URL       string
 	ModelsURL string
+	// Inline are the types of parts that may have the bytes of a file in them, as a data:
+	// URL or as file_data. They are sent on as they are.
+	Inline []string
 	// Authorize adds the credential to a request. It replaces that of another.
 	Authorize func(*http.Request)
 	// Begin waits until the account's limits for chat leave a slot for another call, and

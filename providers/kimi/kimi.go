@@ -52,6 +52,7 @@ func New(s providers.Settings) (*Provider, error) {
 	p := &Provider{}
 	client, err := openaicompat.NewClient(openaicompat.API{
 		Name: "kimi", BaseURL: ChinaURL,
+		Inline:   []string{"image_url", "video_url"}, // as data: URLs [D]
 		Purposes: purposes(),
 		Limits:   providers.Limits{MaxFiles: maxFiles, MaxBytes: maxBytes, Concurrency: concurrency},
 		// No query parameter is documented; has_more and last_id have been seen [L].

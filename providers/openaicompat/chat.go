@@ -17,7 +17,7 @@ const (
 // ChatAPI returns the account's chat API. Adapters of providers with chat in OpenAI's
 // shape build providers.Chatter on it.
 func (c *Client) ChatAPI() providers.ChatAPI {
-	return providers.ChatAPI{URL: c.chatURL, ModelsURL: modelsURL(c.chatURL, c.base), Authorize: c.dialect.Authorize}
+	return providers.ChatAPI{URL: c.chatURL, ModelsURL: modelsURL(c.chatURL, c.base), Inline: c.api.Inline, Authorize: c.dialect.Authorize}
 }
 
 // modelsURL returns the URL of the list of models: beside the chat, if its path is the

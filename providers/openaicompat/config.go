@@ -38,6 +38,9 @@ type API struct {
 	// ChatURL is the URL of chats in OpenAI's shape. Empty means /chat/completions below
 	// BaseURL. Settings can replace it.
 	ChatURL string `json:"chat_url,omitempty"`
+	// Inline are the types of parts of a chat that may have the bytes of a file in them, as a
+	// data: URL or as file_data. In a Config, absent means image_url alone.
+	Inline []string `json:"inline,omitempty"`
 	// Purposes lists the purposes of files. The first one is the default.
 	Purposes []providers.Purpose `json:"purposes"`
 	providers.Limits

@@ -56,6 +56,9 @@ func (c Config) New(s providers.Settings) (*Provider, error) {
 	if c.Processes {
 		dialect.Status = processingUntilDone
 	}
+	if c.Inline == nil {
+		c.Inline = []string{"image_url"}
+	}
 	client, err := NewClient(c.API, dialect, s)
 	if err != nil {
 		return nil, err

@@ -70,12 +70,14 @@ var expiresAfter = &Expiry{
 //   - Chat Completions take only PDF in the part file; all other documents, and PDF,
 //     too, go into input_file in the Responses API [D]. Images go by id into input_image
 //     in the Responses API only [C].
-//   - Chat Completions take an image as a URL, or as a data: URL [D].
+//   - Chat Completions take an image as a URL, or as a data: URL, and a PDF in the part
+//     file as base64 [D].
 //   - Assumed: images are files of the purpose vision there.
 func openAI() Config {
 	return Config{
 		API: API{
 			Name: "openai", BaseURL: "https://api.openai.com/v1",
+			Inline: []string{"image_url", "file"},
 			Purposes: []providers.Purpose{
 				{Name: "user_data", MaxSize: 512 * mib},
 				{Name: "vision", MaxSize: 512 * mib, MediaTypes: []string{"image/*"}},

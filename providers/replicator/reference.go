@@ -26,6 +26,8 @@ type Reference struct {
 	ExpiresAt time.Time
 	// Warning says why the reference may not work; empty means that nothing is known.
 	Warning string
+	// unreachable is an error if the provider certainly can't reach the URL.
+	unreachable error
 }
 
 const (
@@ -50,6 +52,15 @@ func (r *Replicator) Reference(ctx context.Context, q Request, kind string) (Ref
 	if err != nil {
 		return Reference{}, err
 	}
+	ref, err := r.referenceOf(ctx, q, j, chosen)
+	if err == nil && ref.unreachable != nil && kind == "" {
+		return r.withoutURL(ctx, q, j, chosen, ref.unreachable)
+	}
+	return ref, err
+}
+
+// referenceOf returns a reference of a kind.
+func (r *Replicator) referenceOf(ctx context.Context, q Request, j job, chosen providers.ReferenceKind) (Reference, error) {
 	ref := Reference{Kind: chosen}
 	m := providers.Material{Name: j.wanted.Name, MediaType: j.fileType.MediaType, Digest: j.blob.Digest}
 	switch chosen.Needs {
@@ -74,15 +85,15 @@ func (r *Replicator) Reference(ctx context.Context, q Request, kind string) (Ref
 		if err != nil {
 			return Reference{}, err
 		}
-		if signed.unreachable != nil && kind == "" {
-			return r.withoutURL(ctx, q, j, chosen, signed.unreachable)
-		}
-		m.URL, ref.ExpiresAt, ref.Warning = signed.address, signed.expires, signed.warning
+		m.URL, ref.ExpiresAt, ref.Warning, ref.unreachable = signed.address, signed.expires, signed.warning, signed.unreachable
 	case providers.NeedBytes:
-		if m.Bytes, err = r.bytesFor(ctx, j, chosen); err != nil {
+		bytes, err := r.bytesFor(ctx, j, chosen)
+		if err != nil {
 			return Reference{}, err
 		}
+		m.Bytes = bytes
 	}
+	var err error
 	ref.Value, err = j.provider.Reference(chosen, m)
 	return ref, err
 }

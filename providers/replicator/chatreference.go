@@ -1,0 +1,88 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"casgate/providers"
+)
+
+// ChatReference is Reference for a chat. Of the provider's kinds for chats it takes the
+// first one whose need can be met: a URL that the provider can reach, or a blob that is
+// not too large. Parts of a message come before messages of their own. A copy that is made
+// for it is an operation of its own, whose end OnEvent gets. If the provider takes no such
+// file in a chat, the error wraps ErrNoReference.
+func (r *Replicator) ChatReference(ctx context.Context, q Request) (Reference, error) {
+	j, err := r.plan(ctx, q)
+	if err != nil {
+		return Reference{}, err
+	}
+	all := j.provider.References(j.fileType.MediaType, j.fileType.Extension)
+	kinds := chatKinds(all)
+	if len(kinds) == 0 {
+		return Reference{}, noChatKind(j, all)
+	}
+	r.requesters.add(q, false)
+	named := q
+	q.Actor = "" // the caller waits for the reference, and not for the copy
+	var first error
+	for _, kind := range kinds {
+		ref, err := r.referenceOf(ctx, q, j, kind)
+		if err == nil {
+			err = ref.unreachable
+		}
+		if first == nil {
+			first = err
+		}
+		if err == nil || !isUnmet(err) {
+			r.requesters.remove(q.OperationID)
+			if errors.Is(err, providers.ErrCopyInProgress) {
+				r.requesters.add(named, false) // the work goes on, for this client
+			}
+			return ref, err
+		}
+	}
+	r.requesters.remove(q.OperationID)
+	return Reference{}, first
+}
+
+// chatKinds returns the kinds for chats, in the order of preference.
+func chatKinds(all []providers.ReferenceKind) []providers.ReferenceKind {
+	var kinds []providers.ReferenceKind
+	for _, place := range []providers.Place{providers.PlacePart, providers.PlaceMessage} {
+		for _, kind := range all {
+			if kind.Place == place && (kind.Request == providers.RequestChat || kind.Request == "") {
+				kinds = append(kinds, kind)
+			}
+		}
+	}
+	return kinds
+}
+
+// isUnmet reports whether another kind of reference may do where this one can't.
+func isUnmet(err error) bool {
+	if errors.Is(err, providers.ErrReferenceUnreachable) || errors.Is(err, providers.ErrNoReference) {
+		return true
+	}
+	e, ok := errors.AsType[*providers.Error](err)
+	return ok && e.Kind == providers.KindPermanent && e.Op == providers.OpCheck
+}
+
+// noChatKind returns the error for a file that a provider takes in no chat. It says where
+// the provider takes it.
+func noChatKind(j job, all []providers.ReferenceKind) error {
+	var requests []string
+	for _, kind := range all {
+		if where := kind.Where(); !slices.Contains(requests, where) {
+			requests = append(requests, where)
+		}
+	}
+	advice := "; it takes it nowhere"
+	if len(requests) > 0 {
+		advice = "; it takes it as " + strings.Join(requests, ", or as ")
+	}
+	return fmt.Errorf("%w: %s takes no file of the type %s in a chat%s", providers.ErrNoReference, j.description.Provider, j.fileType.MediaType, advice)
+}
