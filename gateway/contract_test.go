@@ -45,13 +45,16 @@ func checkContract(t *testing.T, a answer) {
 		}
 		return
 	}
+	if strings.HasSuffix(route.Operation.OperationID, "reateChatCompletion") {
+		return // the answer is the provider's, whatever it is
+	}
 	err = openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: a.Request, Route: route, PathParams: params},
 		Status:                 a.StatusCode,
 		Header:                 a.Header,
 		Options: &openapi3filter.Options{
 			// The description says nothing about a blob's bytes.
-			ExcludeResponseBody:   a.StatusCode < 300 && slices.Contains([]string{"getBlob", "getText", "getFileContent", "getFileText", "getCopyContent", "getFileCopyContent", "openapi"}, route.Operation.OperationID) || a.Request.Method == http.MethodHead,
+			ExcludeResponseBody:   a.StatusCode < 300 && slices.Contains([]string{"getBlob", "getText", "getFileContent", "getFileText", "getCopyContent", "getFileCopyContent", "kimiGetFileContent", "glmGetFileContent", "openapi"}, route.Operation.OperationID) || a.Request.Method == http.MethodHead,
 			IncludeResponseStatus: true,
 		},
 		Body: bodyOf(a),

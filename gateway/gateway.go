@@ -53,7 +53,10 @@ func New(o Options) (*Gateway, error) {
 		Index: o.Access, NoAuth: o.NoAuth, PublicRead: o.PublicRead, RequestsPerSecond: o.RequestsPerSecond,
 		URLs: urls, KeyMade: g.recorder.KeyMade, Log: o.Log,
 	})
-	g.handlers = newHandlers(o, parts{auth: g.auth, recorder: g.recorder, stopping: stopping, urls: urls})
+	if g.handlers, err = newHandlers(o, parts{auth: g.auth, recorder: g.recorder, stopping: stopping, urls: urls}); err != nil {
+		stop()
+		return nil, err
+	}
 	g.setUpEcho(urls)
 	// HTTP/2 without TLS, as proxies and service meshes speak it (RFC 9113, section 3.3).
 	var protocols http.Protocols

@@ -8,6 +8,7 @@ import (
 	"casgate/gateway/auth"
 	"casgate/gateway/blobapi"
 	"casgate/gateway/blobtarget"
+	"casgate/gateway/chatapi"
 	"casgate/gateway/copyapi"
 	"casgate/gateway/deleteapi"
 	"casgate/gateway/fileapi"
@@ -35,6 +36,8 @@ type handlers struct {
 	providers  *providerapi.Handlers
 	operations *operationapi.Handlers
 	health     *healthapi.Handlers
+	chat       *chatapi.Handlers
+	chatOff    bool
 }
 
 // parts are what handlers share beyond the options.
@@ -46,7 +49,7 @@ type parts struct {
 }
 
 // newHandlers wires the handlers.
-func newHandlers(o Options, p parts) *handlers {
+func newHandlers(o Options, p parts) (*handlers, error) {
 	h, urls := &handlers{auth: p.auth, uploadSlots: newUploadSlots(o.MaxUploads)}, p.urls
 	waits := request.Waits{Usual: o.CopyWait, Stopping: p.stopping}
 	uploads := request.Uploads{MaxSize: o.Store.MaxBlobSize(), Rate: o.bodyRate()}
@@ -65,7 +68,13 @@ func newHandlers(o Options, p parts) *handlers {
 	h.providers = &providerapi.Handlers{Copies: o.Copies, Log: o.Log}
 	h.operations = &operationapi.Handlers{Copies: o.Copies, Journal: o.Records, Lost: lostRecords(o.Journal)}
 	h.health = &healthapi.Handlers{Store: o.Store, Copies: o.Copies, OpenAPI: openAPI, IsDiskLow: o.IsDiskLow, Log: o.Log}
-	return h
+	h.chatOff = o.Chat.Off
+	var err error
+	h.chat, err = chatapi.New(chatapi.Parts{
+		Store: o.Store, Files: o.Files, Copies: o.Copies, Authorizer: p.auth, Waits: waits, BodyRate: o.bodyRate(),
+		URLs: urls, Registry: o.Registry, Log: o.Log,
+	}, o.Chat)
+	return h, err
 }
 
 // cacheControl returns the Cache-Control of hash URLs. A cache that recompresses a

@@ -13,6 +13,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/journal"
 	"casgate/gateway/auth"
+	"casgate/gateway/chatapi"
 	"casgate/gateway/deleteapi"
 	"casgate/gateway/operationapi"
 	"casgate/gateway/request"
@@ -25,6 +26,9 @@ type AccessIndex = auth.Index
 
 // JournalIndex is where the records of the journal are read.
 type JournalIndex = operationapi.Journal
+
+// ChatOptions configures the requests to models.
+type ChatOptions = chatapi.Options
 
 // Options configures a Gateway. Zero durations and numbers mean the defaults
 // given.
@@ -47,6 +51,8 @@ type Options struct {
 	// CopyWait is how long a request waits for work on a copy if it names no time itself.
 	// After that the answer is 202, and the work goes on. Default 25 s: many proxies wait 30 or 60 s.
 	CopyWait time.Duration
+	// Chat configures the requests to models.
+	Chat ChatOptions
 	// PublicURL is what hash URLs are built from, without a slash at the end.
 	PublicURL string
 	// NoAuth allows every request everything. The caller must then listen on a loopback

@@ -9,6 +9,7 @@ import (
 	"casgate/cas/access"
 	"casgate/cas/journal"
 	"casgate/gateway/auth"
+	"casgate/gateway/chatapi"
 	"casgate/gateway/request"
 	"casgate/gateway/view"
 )
@@ -82,7 +83,42 @@ func (h *handlers) routes() []route {
 			route{"GET", of + "/text", journal.KindDownload, sync, h.copies.Text},
 		)
 	}
+	if h.chatOff {
+		return table
+	}
+	table = append(table, h.chatRoutes("/v1", chatapi.Door{})...)
+	for _, d := range doors {
+		table = append(table, h.chatRoutes(d.prefix, d.Door)...)
+		files := d.prefix + "/files"
+		table = append(table,
+			route{"POST", files, journal.KindUpload, upload, slot(h.files.Create)},
+			route{"GET", files, looks, read, h.files.List},
+			route{"GET", files + "/:file", looks, read, h.files.Get},
+			route{"DELETE", files + "/:file", journal.KindDelete, deletion, h.deletes.File},
+			route{"GET", files + "/:file/content", journal.KindDownload, read, h.copies.ContentOrText(d.Provider, h.files.Content)},
+		)
+	}
 	return table
+}
+
+// doors are the paths of providers' own APIs, for programs that were written for them.
+var doors = []struct {
+	prefix string
+	chatapi.Door
+}{
+	{"/kimi/v1", chatapi.Door{Provider: "kimi", Scheme: "ms://"}},
+	{"/glm/api/paas/v4", chatapi.Door{Provider: "glm"}},
+}
+
+// chatRoutes returns the routes of requests to models, below a path.
+func (h *handlers) chatRoutes(prefix string, door chatapi.Door) []route {
+	chat := h.auth.Token(auth.Scopes(access.ScopeChat))
+	look := h.auth.TokenWithAny(access.ScopeChat, access.ScopeRead)
+	return []route{
+		{"POST", prefix + "/chat/completions", journal.KindChat, chat, h.chat.Completions(door)},
+		{"GET", prefix + "/models", looks, look, h.chat.Models(door)},
+		{"GET", prefix + "/models/*", looks, look, h.chat.Model(door)},
+	}
 }
 
 // putUploadURL answers PUT of an upload URL, with a slot as for each upload.

@@ -87,7 +87,10 @@ func (s *server) visits(thing secretThing) map[string][]visit {
 		return visit{body: `{"digest":"` + thing.digest.String() + `","filename":"mine.txt","purpose":"user_data"` + more + `}`, headers: []string{"Content-Type", "application/json"}}
 	}
 	one := []visit{{}}
-	return map[string][]visit{
+	jsonType := []string{"Content-Type", "application/json"}
+	// The remote at kimi has no chats, so that only the gateway answers.
+	chat := []visit{{body: `{"model":"kimi/x","messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"` + thing.file + `"}}]}]}`, headers: jsonType}, {body: "{}", headers: jsonType}}
+	all := map[string][]visit{
 		"uploadBlob": {{body: thing.content, own: true}, {body: thing.content, query: "?providers=kimi", own: true}}, "putBlob": put,
 		"createFile": {form(thing.content), unique, form(thing.content, field("providers", "kimi")), byDigest(""), byDigest(`,"allow_duplicates":false`)},
 		"listBlobs":  one, "findMissing": {{body: digests}}, "getBlob": one, "headBlob": one,
@@ -102,6 +105,13 @@ func (s *server) visits(thing secretThing) map[string][]visit {
 		"listProviders": one, "getProvider": one, "reconcile": {{}, {query: "?apply=true"}},
 		"listOperations": one, "getOperation": one, "healthz": one, "readyz": one, "openapi": one,
 	}
+	all["createChatCompletion"], all["listModels"], all["getModel"] = chat, one, one
+	for _, door := range []string{"kimi", "glm"} {
+		all[door+"CreateChatCompletion"], all[door+"ListModels"], all[door+"GetModel"] = chat, one, one
+		all[door+"CreateFile"], all[door+"DeleteFile"] = []visit{form(thing.content), unique}, []visit{{headers: []string{"If-Match", `"x"`}}}
+		all[door+"ListFiles"], all[door+"GetFile"], all[door+"GetFileContent"] = one, one, one
+	}
+	return all
 }
 
 // A token without the scope read learns no name, size or time of what others stored, from
@@ -114,7 +124,7 @@ func TestWithoutReadOthersStayUnknown(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, scopes := range [][]access.Scope{
-			{access.ScopeWrite}, {access.ScopeDelete}, {access.ScopeSync}, {access.ScopeWrite, access.ScopeDelete, access.ScopeSync},
+			{access.ScopeWrite}, {access.ScopeDelete}, {access.ScopeSync}, {access.ScopeChat}, {access.ScopeWrite, access.ScopeDelete, access.ScopeSync},
 		} {
 			t.Run(access.JoinScopes(scopes), func(t *testing.T) { s.walk(t, spec, scopes) })
 		}

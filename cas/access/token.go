@@ -33,11 +33,12 @@ const (
 	ScopeWrite  Scope = "write"
 	ScopeDelete Scope = "delete"
 	ScopeSync   Scope = "sync"
+	ScopeChat   Scope = "chat" // send requests to models
 	ScopeAdmin  Scope = "admin"
 )
 
 // AllScopes lists every scope; admin is the last.
-var AllScopes = []Scope{ScopeRead, ScopeWrite, ScopeDelete, ScopeSync, ScopeAdmin}
+var AllScopes = []Scope{ScopeRead, ScopeWrite, ScopeDelete, ScopeSync, ScopeChat, ScopeAdmin}
 
 // ParseScopes reads a comma-separated list such as "read,write". For an empty list or
 // an unknown scope it returns an error that lists all scopes.

@@ -29,6 +29,7 @@ const (
 	KindBackfill   Kind = "backfill" // an imported file's bytes were taken in
 	KindScrub      Kind = "scrub"    // an object was checked, and not simply right
 	KindExpire     Kind = "expire"   // a file expired
+	KindChat       Kind = "chat"     // a request was sent to a model
 	KindCollect    Kind = "collect"  // the bytes of a deleted blob were removed
 	KindReindex    Kind = "reindex"  // rows were made again from the object store
 	KindTokenMade  Kind = "token-created"
@@ -40,7 +41,7 @@ const (
 // Kinds are all kinds.
 var Kinds = []Kind{
 	KindUpload, KindDownload, KindDelete, KindSync, KindUnsync, KindEvict, KindReconcile, KindImport, KindBackfill,
-	KindScrub, KindExpire, KindCollect, KindReindex, KindTokenMade, KindTokenEnded, KindKeyMade, KindKeyEnded,
+	KindScrub, KindExpire, KindChat, KindCollect, KindReindex, KindTokenMade, KindTokenEnded, KindKeyMade, KindKeyEnded,
 }
 
 // The actors. A token's id follows ActorToken.

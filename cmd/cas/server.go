@@ -314,9 +314,13 @@ func (s *server) openGateway(context.Context) error {
 			Copies: wiring.CollectedCopies{Replicator: s.copies.Replicator, Actor: journal.ActorGateway}, Texts: s.texts(), Log: s.log,
 		}.Condemned,
 	})
+	chat, err := wiring.ChatOptions(s.Chat)
+	if err != nil {
+		return err
+	}
 	s.gateway, err = gateway.New(gateway.Options{
 		Store: s.store, Files: s.files, Access: s.index, Copies: s.copies.Replicator, Texts: s.texts(),
-		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, PublicURL: s.publicURL,
+		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, Chat: chat, PublicURL: s.publicURL,
 		NoAuth: s.Auth == "none", PublicRead: s.PublicRead,
 		Log: s.log, Registry: s.registry,
 		MaxUploads: s.MaxUploads, RequestsPerSecond: s.RateLimit,

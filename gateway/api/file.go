@@ -137,4 +137,6 @@ const (
 	ErrorRateLimit      = "rate_limit_error"
 	ErrorServer         = "server_error"
 	HeaderShouldRetry   = "X-Should-Retry" // true or false
+	// HeaderOwnError is true in an error of the gateway's own.
+	HeaderOwnError = "X-Casgate-Error"
 )

@@ -97,6 +97,24 @@ func (a *Authorizer) Token(needed ScopesOf) echo.MiddlewareFunc {
 	}
 }
 
+// TokenWithAny lets a request through if its token has one of the scopes.
+func (a *Authorizer) TokenWithAny(scopes ...access.Scope) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			err := a.authorize(c, nil)
+			if err != nil {
+				return err
+			}
+			for _, scope := range scopes {
+				if err = a.Require(c, scope); err == nil {
+					return next(c)
+				}
+			}
+			return err
+		}
+	}
+}
+
 var readScopes = []access.Scope{access.ScopeRead}
 
 // HashURL lets a read of a hash URL through if reads are public, if the URL has a valid

@@ -2,6 +2,8 @@ package copyapi
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -39,6 +41,71 @@ func (h *Handlers) Text(c echo.Context) error {
 	return respond.Blob(c, h.Store, text, respond.BlobOptions{
 		CacheControl: "private, no-cache, no-transform", // a new extraction may give another text
 		Location:     h.URLs.Blob(text.Digest),
+	})
+}
+
+// extractedDocument is what Moonshot's API answers for the content of a document: JSON,
+// although its specification says text.
+type extractedDocument struct {
+	Content  string `json:"content"`
+	FileType string `json:"file_type"`
+	Filename string `json:"filename"`
+	Title    string `json:"title"`
+	Type     string `json:"type"`
+}
+
+// purposeExtract is the purpose of documents whose text is wanted.
+const purposeExtract = "file-extract"
+
+// ContentOrText answers GET of the content of a file where a provider's own API is served:
+// the text of a document that was uploaded for it, as the provider answers it, and else
+// the bytes.
+func (h *Handlers) ContentOrText(provider string, content echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if !h.extracts(provider) {
+			return content(c)
+		}
+		file, _, err := h.Targets.FileBytes(c)
+		if err != nil {
+			return err
+		}
+		if file.Purpose != purposeExtract {
+			return content(c)
+		}
+		q, err := h.requestWithBytes(c)
+		if err != nil {
+			return err
+		}
+		q.Provider = provider
+		request.StateOf(c).Record.Provider = provider
+		wait := h.Waits.ForResult(c.Request())
+		defer wait.End()
+		text, err := h.Copies.Text(wait, q)
+		if err != nil {
+			return problem.WithBlob(err, q.Digest)
+		}
+		whole, err := h.Store.Open(wait, text, 0, -1)
+		if err != nil {
+			return err
+		}
+		defer whole.Close()
+		words := whole.Bytes
+		if whole.Body != nil {
+			if words, err = io.ReadAll(whole.Body); err != nil {
+				return err
+			}
+		}
+		return respond.OwnJSON(c, http.StatusOK, extractedDocument{
+			Content: string(words), FileType: providers.BaseType(file.MediaType), Filename: file.Name, Type: "file",
+		})
+	}
+}
+
+// extracts reports whether a provider extracts texts.
+func (h *Handlers) extracts(provider string) bool {
+	return slices.ContainsFunc(h.Copies.Accounts(), func(p providers.Guarded) bool {
+		_, ok := providers.Ability[providers.TextExtractor](p)
+		return ok && p.Describe().Provider == provider
 	})
 }
 

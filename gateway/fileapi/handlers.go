@@ -71,6 +71,10 @@ type Handlers struct {
 	URLs         view.URLs
 }
 
+// purposeExtract is the purpose of documents whose text is wanted. Moonshot's API answers
+// the text where this one answers the bytes, which then say where the text is.
+const purposeExtract = "file-extract"
+
 // purposes returns the purposes that new files may have: those of every gateway, and
 // those of the providers that are configured.
 func (h *Handlers) purposes() []string {
@@ -126,6 +130,9 @@ func (h *Handlers) Content(c echo.Context) error {
 		return err
 	}
 	blob.Name, blob.MediaType = file.Name, file.MediaType
+	if file.Purpose == purposeExtract {
+		c.Response().Header().Set("Link", fmt.Sprintf(`<%s/text>; rel="alternate"; type="text/plain"`, h.URLs.File(file.ID)))
+	}
 	return respond.Blob(c, h.Store, blob, respond.BlobOptions{
 		CacheControl: "private, no-cache, no-transform", // the file may be deleted, or expire
 		Location:     h.URLs.Blob(blob.Digest),

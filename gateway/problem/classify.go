@@ -56,7 +56,7 @@ func classify(err error) (Details, bool) {
 		}
 	}
 	if ok {
-		return ofProvider(atProvider), true
+		return withParam(ofProvider(atProvider), err), true
 	}
 	return Details{}, false
 }

@@ -93,6 +93,11 @@ var (
 		sentinel: providers.ErrReferenceUnreachable, exit: ExitRefused})
 	OperationNotFound = add("operation_not_found", row{status: 404, title: "No such operation", exit: ExitNotFound})
 
+	// ModelNotFound, NoReference and RequestTooLarge are of requests to models.
+	ModelNotFound   = add("model_not_found", row{status: 404, title: "No such model", exit: ExitNotFound})
+	NoReference     = add("no_reference", row{status: 422, title: "Not for this provider's chats", exit: ExitRefused, provider: true})
+	RequestTooLarge = add("request_too_large", row{status: 413, title: "Request too large"})
+
 	ProviderRejected = add("provider_rejected", row{status: 422, title: "Not for this provider",
 		causes: []error{providers.ErrNoReference, providers.ErrNoDownload}, exit: ExitRefused, provider: true})
 	NoText              = add("no_text", row{status: 422, title: "No text found", exit: ExitRefused, provider: true})

@@ -53,7 +53,7 @@ func (r *Recorder) Request(c echo.Context, end RequestEnd) {
 	switch {
 	case record.Kind == journal.KindUpload:
 		record.Bytes = state.BytesIn()
-	case record.Kind == journal.KindDownload && status < 400:
+	case (record.Kind == journal.KindDownload || record.Kind == journal.KindChat) && status < 400:
 		record.Bytes = state.BytesOut()
 	}
 	addPath(c, record)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,10 +60,11 @@ func (e Errors) Handle(err error, c echo.Context) {
 		panic(err) // a struct of strings and numbers can be marshalled
 	}
 	h.Set(echo.HeaderContentType, "application/problem+json")
-	if isFilesPath(c.Request().URL.Path) {
+	if hasOpenAIShape(c.Request().URL.Path) {
 		h.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 	}
 	h.Set(api.HeaderShouldRetry, strconv.FormatBool(p.Retryable))
+	h.Set(api.HeaderOwnError, "true") // and not the provider's, where one answers
 	body, err := json.Marshal(struct {
 		problem.Details
 		Error any `json:"error"`
@@ -108,7 +110,7 @@ func routingError(asked string, err error) error {
 // pathAdvice says which path a client may have meant.
 func pathAdvice(asked string) string {
 	switch clean := path.Clean("/" + asked); {
-	case !strings.HasPrefix(clean, "/v1"):
+	case !strings.HasPrefix(clean, "/v1") && !hasOpenAIShape(clean):
 		return "The API lies under /v1."
 	case clean != asked:
 		return fmt.Sprintf("Did you mean %.200q, without empty or relative parts?", clean)
@@ -123,10 +125,15 @@ func IsClientGone(c echo.Context, err error) bool {
 	return c.Request().Context().Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, cas.ErrBodyRead)
 }
 
-// isFilesPath reports whether errors at a path have the media type of OpenAI's API.
-func isFilesPath(path string) bool {
-	rest, ok := strings.CutPrefix(path, view.FilesPath)
-	return ok && (rest == "" || rest[0] == '/')
+// openAIPaths are the paths of APIs in the shape of OpenAI's.
+var openAIPaths = []string{view.FilesPath, "/v1/chat", "/v1/models", "/kimi", "/glm"}
+
+// hasOpenAIShape reports whether errors at a path have the media type of OpenAI's API.
+func hasOpenAIShape(path string) bool {
+	return slices.ContainsFunc(openAIPaths, func(of string) bool {
+		rest, ok := strings.CutPrefix(path, of)
+		return ok && (rest == "" || rest[0] == '/')
+	})
 }
 
 // DuplicateFileError is a cas.ErrDuplicateFile with the existing file.

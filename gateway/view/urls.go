@@ -11,6 +11,9 @@ import (
 // FilesPath is the path of the list of files. Paths below it are about files too.
 const FilesPath = "/v1/files"
 
+// BlobsPath is the path of the list of blobs. A blob's is below it.
+const BlobsPath = "/v1/blobs"
+
 // UploadURLsPath is the path of upload URLs.
 const UploadURLsPath = "/v1/upload-urls"
 
@@ -29,4 +32,4 @@ func (u URLs) File(id string) string { return u.Base + FilesPath + "/" + url.Pat
 func (u URLs) Operation(id string) string { return u.Base + "/v1/operations/" + url.PathEscape(id) }
 
 // BlobPath returns the path of a blob.
-func BlobPath(d cas.Digest) string { return "/v1/blobs/" + d.String() }
+func BlobPath(d cas.Digest) string { return BlobsPath + "/" + d.String() }

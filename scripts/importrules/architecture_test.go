@@ -167,7 +167,7 @@ func TestThePageNamesFunctionsThatExist(t *testing.T) {
 	t.Parallel()
 	byPackage := map[string]map[string]bool{}
 	count := 0
-	for _, code := range codes(section(t, "Three walks")) {
+	for _, code := range codes(section(t, "Four walks")) {
 		match := symbol.FindStringSubmatch(code)
 		if match == nil {
 			t.Errorf("a walk names %q, which is not written as package.Function or package.(*Type).Method", code)

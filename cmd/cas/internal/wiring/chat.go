@@ -1,0 +1,47 @@
+package wiring
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/gateway"
+)
+
+// ChatOptions returns the options of requests to models.
+func ChatOptions(c settings.Chat) (gateway.ChatOptions, error) {
+	o := gateway.ChatOptions{
+		Off: c.ChatMode == "off", PassInline: c.ChatInline == "pass", Keep: c.ChatKeep, AnswerTimeout: c.ChatTimeout,
+		MaxBody: int64(c.ChatMaxBody), Memory: int64(c.ChatMemory),
+	}
+	var err error
+	if c.ModelsFile != "" {
+		o.Aliases, err = readAliases(c.ModelsFile)
+	}
+	return o, exit.With(exit.Usage, err)
+}
+
+// readAliases reads a file with further names of models.
+func readAliases(path string) (map[string]string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("CAS_MODELS_FILE: %w", err)
+	}
+	var file struct {
+		Aliases map[string]string `json:"aliases"`
+	}
+	decoder := json.NewDecoder(strings.NewReader(string(text)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&file); err != nil {
+		return nil, fmt.Errorf(`CAS_MODELS_FILE: %s is not JSON such as {"aliases":{"gpt-4o":"kimi/kimi-k2.6"}}: %w`, path, err)
+	}
+	for alias, model := range file.Aliases {
+		if provider, name, ok := strings.Cut(model, "/"); alias == "" || !ok || provider == "" || name == "" {
+			return nil, fmt.Errorf("CAS_MODELS_FILE: %s: the alias %q stands for %q; it must be provider/model", path, alias, model)
+		}
+	}
+	return file.Aliases, nil
+}

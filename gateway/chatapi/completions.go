@@ -1,0 +1,128 @@
+package chatapi
+
+import (
+	"github.com/labstack/echo/v4"
+
+	"casgate/gateway/chatbody"
+	"casgate/gateway/problem"
+	"casgate/gateway/request"
+	"casgate/gateway/respond"
+)
+
+// exchange is one request to a model, and its answer.
+type exchange struct {
+	h    *Handlers
+	c    echo.Context
+	door Door
+
+	reserved int64 // bytes of the memory for requests
+	body     *chatbody.Body
+	to       target
+	attached []*attachment
+	healed   bool
+}
+
+// Completions answers POST /v1/chat/completions.
+func (h *Handlers) Completions(door Door) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		x := &exchange{h: h, c: c, door: door}
+		var err error
+		defer func() { // also if the answer breaks off, for which package httputil panics
+			x.release()
+			h.metrics.request(x.to.provider, x.status(err))
+		}()
+		err = x.run()
+		return err
+	}
+}
+
+// status returns the status that the client gets, or would have got.
+func (x *exchange) status(err error) int {
+	switch {
+	case err == nil:
+		return x.c.Response().Status
+	case respond.IsClientGone(x.c, err):
+		return respond.StatusClientGone
+	}
+	return problem.Of(err, "").Status
+}
+
+// run does the whole of a request.
+func (x *exchange) run() error {
+	if err := x.read(); err != nil {
+		return err
+	}
+	if err := x.route(); err != nil {
+		return err
+	}
+	wait := x.h.Waits.ForResult(x.c.Request())
+	defer wait.End()
+	if err := x.attach(wait); err != nil {
+		return err
+	}
+	if err := x.prepare(wait); err != nil {
+		return err
+	}
+	return x.forward()
+}
+
+// read reads the body, if there is room for it.
+func (x *exchange) read() error {
+	if err := x.h.checkBody(x.c); err != nil {
+		return err
+	}
+	size := x.c.Request().ContentLength
+	if err := x.h.memory.take(size); err != nil {
+		return err
+	}
+	x.reserved = size
+	defer stopBody(x.c)
+	raw, err := x.h.readBody(x.c)
+	if err != nil {
+		return err
+	}
+	x.body, err = scan(raw)
+	return err
+}
+
+// release gives up the body, which an answer may outlive by minutes.
+func (x *exchange) release() {
+	x.body, x.attached = nil, nil
+	x.h.memory.give(x.reserved)
+	x.reserved = 0
+}
+
+// route finds the provider.
+func (x *exchange) route() error {
+	if !x.body.HasModel || x.body.Model == "" {
+		return problem.WithParam("model", problem.BadRequest("model is missing; GET /v1/models lists the models"))
+	}
+	var err error
+	x.to, err = x.h.models.find(x.c.Request().Context(), x.door, x.body.Model)
+	if err != nil {
+		return problem.WithParam("model", err)
+	}
+	request.StateOf(x.c).Record.Provider = x.to.provider
+	x.c.Response().Header().Set(headerProvider, x.to.provider)
+	return nil
+}
+
+// The header fields of answers.
+const (
+	headerProvider   = "X-Casgate-Provider"
+	headerHealed     = "X-Casgate-Healed"
+	headerUpstreamID = "X-Casgate-Upstream-Request-Id"
+)
+
+// forward sends the request on, and passes the answer through.
+func (x *exchange) forward() error {
+	pieces, size, err := x.pieces()
+	if err != nil {
+		return err
+	}
+	for _, a := range x.attached {
+		x.h.metrics.part(x.to.provider, a.ref.Kind.Name, a.source)
+	}
+	call := &call{exchange: x, pieces: pieces, size: size}
+	return call.proxy(x.c.Response(), x.c.Request())
+}

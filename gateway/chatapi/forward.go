@@ -1,0 +1,151 @@
+package chatapi
+
+import (
+	"bytes"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"casgate/gateway/request"
+)
+
+// call is the passing on of one request. It is the http.RoundTripper of its proxy, so that
+// the proxy doesn't see that a request is sent again after it was healed.
+type call struct {
+	*exchange
+	pieces [][]byte
+	size   int64
+	failed error
+	sent   atomic.Bool // the whole body
+}
+
+// buffers are for the bodies of answers.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) Get() []byte { return *b.pool.Get().(*[]byte) }
+
+func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
+
+var answerBuffers = &buffers{sync.Pool{New: func() any { return new(make([]byte, 32<<10)) }}}
+
+// noLog drops what the proxy logs: the gateway's own log has it.
+var noLog = log.New(io.Discard, "", 0)
+
+// proxy passes the request and the answer. An error comes before the answer has begun.
+func (c *call) proxy(w http.ResponseWriter, r *http.Request) error {
+	proxy := &httputil.ReverseProxy{
+		Rewrite:        c.rewrite,
+		Transport:      c,
+		ModifyResponse: c.modify,
+		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { c.failed = err },
+		BufferPool:     answerBuffers,
+		ErrorLog:       noLog,
+	}
+	proxy.ServeHTTP(w, r)
+	return c.failed
+}
+
+// passedFields are the fields of a request that the provider gets. All others stay here:
+// the client's credential and cookies, what proxies add, and Accept-Encoding, since a
+// compressed stream could not be passed on event by event.
+var passedFields = []string{"Content-Type", "Accept", "User-Agent", "Traceparent", "Idempotency-Key"}
+
+// passedPrefixes begin the names of further ones.
+var passedPrefixes = []string{"Openai-", "X-Stainless-"}
+
+// rewrite makes the request for the provider.
+func (c *call) rewrite(p *httputil.ProxyRequest) {
+	header := http.Header{"User-Agent": {"casgate"}}
+	for name, values := range p.In.Header {
+		if isPassed(name) {
+			header[name] = values
+		}
+	}
+	if header.Get("Content-Type") == "" {
+		header.Set("Content-Type", "application/json")
+	}
+	p.Out.Method, p.Out.Header, p.Out.Host = http.MethodPost, header, ""
+	p.Out.URL, c.failed = url.Parse(c.to.chat.URL)
+	if c.failed != nil {
+		p.Out.URL = &url.URL{} // RoundTrip returns the error
+	}
+	p.Out.Trailer, p.Out.TransferEncoding = nil, nil
+	c.to.chat.Authorize(p.Out)
+	c.fill(p.Out)
+}
+
+func isPassed(name string) bool {
+	for _, prefix := range passedPrefixes {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	for _, passed := range passedFields {
+		if name == passed {
+			return true
+		}
+	}
+	return false
+}
+
+// fill gives a request the body.
+func (c *call) fill(r *http.Request) {
+	readers := make([]io.Reader, len(c.pieces))
+	for i, piece := range c.pieces {
+		readers[i] = bytes.NewReader(piece)
+	}
+	c.sent.Store(false)
+	r.Body = io.NopCloser(&sentBody{from: io.MultiReader(readers...), left: c.size, sent: &c.sent})
+	r.ContentLength = c.size
+	// Without GetBody, package http never sends a request again that may have arrived.
+	r.GetBody = nil
+}
+
+// sentBody is a body that tells when its last byte was read.
+type sentBody struct {
+	from io.Reader
+	left int64
+	sent *atomic.Bool
+}
+
+// Read implements io.Reader.
+func (b *sentBody) Read(p []byte) (int, error) {
+	n, err := b.from.Read(p)
+	if b.left -= int64(n); b.left == 0 {
+		b.sent.Store(true)
+	}
+	return n, err
+}
+
+// keptFields are fields of the provider's answer that the client doesn't get: cookies, and
+// what would bind the client's browser to the provider's host.
+var keptFields = []string{"Set-Cookie", "Set-Cookie2", "Alt-Svc", "Strict-Transport-Security", "Cache-Control", "X-Accel-Buffering", "X-Request-Id", "Date", headerProvider, headerHealed, headerUpstreamID, "X-Casgate-Error"}
+
+// modify makes the header of the answer. The proxy has removed the fields of the
+// connection.
+func (c *call) modify(answer *http.Response) error {
+	h := answer.Header
+	upstreamID := h.Get("X-Request-Id")
+	for _, name := range keptFields {
+		delete(h, textproto.CanonicalMIMEHeaderKey(name))
+	}
+	c.redact(h)
+	if upstreamID != "" {
+		h.Set(headerUpstreamID, upstreamID)
+	}
+	if c.healed {
+		h.Set(headerHealed, "1")
+	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold a stream back
+	return nil
+}
+
+// broke records that the answer broke off. Its client can see that, too.
+func (c *call) broke(err error) { request.StateOf(c.c).LogError = err }

@@ -1,0 +1,279 @@
+package chatapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"casgate/cas"
+	"casgate/cas/access"
+	"casgate/gateway/chatbody"
+	"casgate/gateway/problem"
+	"casgate/gateway/request"
+	"casgate/providers"
+	"casgate/providers/replicator"
+)
+
+const (
+	// headerInline with the value pass leaves bytes in the request, where the provider takes
+	// them so.
+	headerInline = "X-Casgate-Inline"
+	// smallInline is the size below which bytes stay in the request: a copy would cost more.
+	smallInline = 64 << 10
+	// inlineContext and inlinePurpose describe the files that are made of such bytes.
+	inlineContext = "chat"
+	inlinePurpose = "user_data"
+)
+
+// inline is the bytes of a file within a request.
+type inline struct {
+	encoded   []byte // base64, or percent-encoded
+	isBase64  bool
+	mediaType string // declared; may be empty
+	name      string
+}
+
+// contained returns the file whose bytes are in a part. It is nil if they stay there.
+func (x *exchange) contained(part chatbody.Part, data chatbody.Value) (*attachment, error) {
+	in := parseInline(data.Text)
+	if name, ok := part.Value(chatbody.FileName); ok {
+		// A bad name is no reason to refuse the bytes.
+		in.name, _ = request.CleanName(string(name.Text))
+	}
+	if x.staysInline(part, in) {
+		x.h.metrics.part(x.to.provider, part.Type, sourcePassed)
+		return nil, nil
+	}
+	if err := x.h.Authorizer.Require(x.c, access.ScopeWrite); err != nil {
+		return nil, problem.WithParam(data.Param, fmt.Errorf("%w Bytes in a request are stored; upload them before, or send %s: pass.", err, headerInline))
+	}
+	return &attachment{param: data.Param, source: sourceInline, inline: in}, nil
+}
+
+// staysInline reports whether the provider is to get the bytes within the request.
+func (x *exchange) staysInline(part chatbody.Part, in *inline) bool {
+	if !slices.Contains(x.to.chat.Inline, part.Type) {
+		return false
+	}
+	passes := x.h.o.PassInline || strings.EqualFold(x.c.Request().Header.Get(headerInline), "pass")
+	return passes || in.size() < smallInline
+}
+
+// parseInline reads a data: URL (RFC 2397), or plain base64.
+func parseInline(text []byte) *inline {
+	rest := text
+	if !hasScheme(text, "data:") {
+		return &inline{encoded: rest, isBase64: true}
+	}
+	head, rest, ok := bytes.Cut(text[len("data:"):], []byte(","))
+	if !ok {
+		return &inline{encoded: head, isBase64: true}
+	}
+	in := &inline{encoded: rest}
+	declared := string(head)
+	if i := strings.LastIndex(declared, ";"); i >= 0 && strings.EqualFold(strings.TrimSpace(declared[i+1:]), "base64") {
+		in.isBase64, declared = true, declared[:i]
+	}
+	if _, parameters, err := mime.ParseMediaType(declared); err == nil && parameters["name"] != "" { // as some programs send it
+		in.name, _ = request.CleanName(parameters["name"])
+	}
+	in.mediaType = cas.NormalMediaType(declared)
+	return in
+}
+
+// size returns the number of bytes, or a few more.
+func (in *inline) size() int {
+	if in.isBase64 {
+		return base64.RawStdEncoding.DecodedLen(len(in.encoded))
+	}
+	return len(in.encoded)
+}
+
+// open returns the bytes.
+func (in *inline) open() io.Reader {
+	if !in.isBase64 {
+		text, err := url.PathUnescape(string(in.encoded))
+		if err != nil {
+			return failing{fmt.Errorf("it is not valid percent-encoding: %w", err)}
+		}
+		return strings.NewReader(text)
+	}
+	encoded := in.encoded
+	if bytes.IndexByte(encoded, '\n') >= 0 || bytes.IndexByte(encoded, '\r') >= 0 {
+		encoded = bytes.Map(func(r rune) rune {
+			if r == '\n' || r == '\r' {
+				return -1
+			}
+			return r
+		}, encoded)
+	}
+	encoded = bytes.TrimRight(encoded, "=")
+	encoding := base64.RawStdEncoding
+	if bytes.ContainsAny(encoded, "-_") {
+		encoding = base64.RawURLEncoding
+	}
+	return &base64Reader{encoding: encoding, rest: encoded}
+}
+
+// failing is a reader that fails.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// base64Reader decodes a text that is in memory, in large steps: the standard decoder
+// takes a kilobyte at a time.
+type base64Reader struct {
+	encoding *base64.Encoding
+	rest     []byte
+	decoded  []byte // not read yet
+	buffer   []byte
+}
+
+// base64Step is the number of characters that are decoded at a time. Four are three bytes.
+const base64Step = 64 << 10
+
+// Read implements io.Reader.
+func (r *base64Reader) Read(p []byte) (int, error) {
+	if len(r.decoded) == 0 {
+		if len(r.rest) == 0 {
+			return 0, io.EOF
+		}
+		step := r.rest[:min(base64Step, len(r.rest))]
+		if r.buffer == nil {
+			r.buffer = make([]byte, r.encoding.DecodedLen(min(base64Step, len(r.rest)))+3)
+		}
+		n, err := r.encoding.Decode(r.buffer, step)
+		if err != nil {
+			return 0, fmt.Errorf("it is not valid base64: %w", err)
+		}
+		r.rest, r.decoded = r.rest[len(step):], r.buffer[:n]
+	}
+	n := copy(p, r.decoded)
+	r.decoded = r.decoded[n:]
+	return n, nil
+}
+
+// takeIn stores the bytes of an attachment, unless they are here, and completes what it
+// wants.
+func (x *exchange) takeIn(ctx context.Context, a *attachment) error {
+	in := a.inline
+	sum := sha256.New()
+	size, err := io.Copy(sum, in.open())
+	if err != nil {
+		return problem.BadRequest("the bytes in the request can't be read: " + err.Error())
+	}
+	var d cas.Digest
+	sum.Sum(d[:0])
+	if in.name == "" {
+		in.name = "inline" + providers.Extension("", in.mediaType)
+	}
+	file, err := x.h.keepInline(ctx, in, d, size)
+	if err != nil {
+		return err
+	}
+	a.inline = nil // the text of the request can go
+	a.want = replicator.Request{
+		Provider: a.want.Provider, Actor: a.want.Actor,
+		Digest: d, Name: in.name, MediaType: in.mediaType, File: file,
+	}
+	return nil
+}
+
+// takenIn remembers the bytes that were taken in, so that each turn of a conversation,
+// which sends them again, costs no write.
+type takenIn struct {
+	flights singleflight.Group
+	mu      sync.Mutex
+	files   map[cas.Digest]takenFile
+}
+
+// takenFile is the file of such bytes.
+type takenFile struct {
+	id    string
+	until time.Time // its expiry is later than this
+}
+
+// maxTaken bounds the entries of takenIn.
+const maxTaken = 10_000
+
+func newTakenIn() *takenIn { return &takenIn{files: map[cas.Digest]takenFile{}} }
+
+func (t *takenIn) get(d cas.Digest) (takenFile, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f, ok := t.files[d]
+	return f, ok
+}
+
+func (t *takenIn) put(d cas.Digest, f takenFile) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.files) >= maxTaken {
+		clear(t.files)
+	}
+	t.files[d] = f
+}
+
+// keepSlack is the part of Keep by which a file may expire late, so that not each use
+// writes.
+const keepSlack = 30
+
+// keepInline makes sure that a blob has the bytes, and a file refers to it, which expires
+// some time after its last use. It returns the file's id.
+func (h *Handlers) keepInline(ctx context.Context, in *inline, d cas.Digest, size int64) (id string, err error) {
+	if known, ok := h.taken.get(d); ok && time.Now().Add(h.o.Keep).Before(known.until) {
+		if _, err := h.Store.Blob(ctx, d); err == nil {
+			return known.id, nil
+		}
+	}
+	// Several parts, or several clients, may bring the same bytes at the same time.
+	done := h.taken.flights.DoChan(d.String(), func() (any, error) {
+		return h.storeInline(context.WithoutCancel(ctx), in, d, size)
+	})
+	select {
+	case result := <-done:
+		id, _ = result.Val.(string)
+		return id, result.Err
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+// storeInline stores the bytes and their file. If another file has the bytes, it serves
+// as well: the request brings the bytes again if they should go with it.
+func (h *Handlers) storeInline(ctx context.Context, in *inline, d cas.Digest, size int64) (string, error) {
+	until := time.Now().Add(h.o.Keep + h.o.Keep/keepSlack)
+	upload := cas.Upload{Body: in.open(), Size: size, Digest: &d, MediaType: in.mediaType, Name: in.name}
+	file, _, err := h.Files.Create(ctx, upload, func() cas.NewFile {
+		return cas.NewFile{Unique: true, File: cas.File{
+			Name: in.name, MediaType: in.mediaType, Purpose: inlinePurpose, Context: inlineContext,
+			ExpiresAt: until, OnExpiry: cas.OnExpiryEverywhere,
+		}}
+	})
+	switch {
+	case errors.Is(err, cas.ErrDuplicateFile) && file.Context == inlineContext:
+		if err := h.Files.ProlongFiles(ctx, map[string]time.Time{file.ID: until}); err != nil {
+			return "", err
+		}
+	case errors.Is(err, cas.ErrDuplicateFile):
+		if !file.ExpiresAt.IsZero() && file.ExpiresAt.Before(until) {
+			until = file.ExpiresAt
+		}
+	case err != nil:
+		return "", err
+	}
+	h.taken.put(d, takenFile{file.ID, until})
+	return file.ID, nil
+}

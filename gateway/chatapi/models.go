@@ -1,0 +1,338 @@
+package chatapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/singleflight"
+
+	"casgate/gateway/api"
+	"casgate/gateway/problem"
+	"casgate/gateway/request"
+	"casgate/gateway/respond"
+	"casgate/providers"
+)
+
+const (
+	// listLife is how long a list of models counts, and listRetry when it is asked for
+	// again after a failure. Until then the old list counts.
+	listLife  = 10 * time.Minute
+	listRetry = 10 * time.Second
+	// listTimeout bounds one request for a list, and maxList its answer, in bytes.
+	listTimeout = 3 * time.Second
+	maxList     = 4 << 20
+	// shownModels is the number of models that an error names.
+	shownModels = 20
+)
+
+// catalogue knows the models of the providers that have chats.
+type catalogue struct {
+	providers []string // in the order of the settings
+	chats     map[string]providers.ChatAPI
+	aliases   map[string]string
+	client    *http.Client
+	flights   singleflight.Group
+
+	mu    sync.Mutex
+	lists map[string]modelList
+}
+
+// modelList is what a provider's list was when it was last asked for.
+type modelList struct {
+	models []api.Model
+	err    error
+	until  time.Time // when to ask again
+}
+
+func newCatalogue(accounts []providers.Guarded, o Options) *catalogue {
+	c := &catalogue{
+		chats: map[string]providers.ChatAPI{}, aliases: o.Aliases, lists: map[string]modelList{},
+		client: &http.Client{
+			Transport: o.Transport, Timeout: listTimeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the key stays at its host
+		},
+	}
+	for _, account := range accounts {
+		chatter, ok := providers.Ability[providers.Chatter](account)
+		if !ok {
+			continue
+		}
+		name := account.Describe().Provider
+		c.providers = append(c.providers, name)
+		c.chats[name] = chatter.Chat()
+	}
+	return c
+}
+
+// target is where a request goes.
+type target struct {
+	provider string
+	model    string // the provider's own name for it
+	chat     providers.ChatAPI
+}
+
+// find returns the provider and the model that a name means at a door.
+func (c *catalogue) find(ctx context.Context, door Door, name string) (target, error) {
+	if door.Provider != "" {
+		return c.at(door.Provider, strings.TrimPrefix(name, door.Provider+"/"))
+	}
+	if alias, ok := c.aliases[name]; ok {
+		name = alias
+	}
+	if provider, model, ok := strings.Cut(name, "/"); ok && model != "" {
+		if _, known := c.chats[provider]; known {
+			return c.at(provider, model)
+		}
+	}
+	var having []string
+	lists, failed := c.all(ctx)
+	for i, provider := range c.providers {
+		if slices.ContainsFunc(lists[i], func(m api.Model) bool { return m.ID == name }) {
+			having = append(having, provider)
+		}
+	}
+	if len(having) == 1 {
+		return c.at(having[0], name)
+	}
+	return target{}, c.notFound(name, having, lists, failed)
+}
+
+func (c *catalogue) at(provider, model string) (target, error) {
+	chat, ok := c.chats[provider]
+	if !ok {
+		return target{}, fmt.Errorf("%w: %s is not configured, or has no chats; there are %s", providers.ErrProviderNotFound, provider, listed(c.providers))
+	}
+	return target{provider, model, chat}, nil
+}
+
+// notFound says which models there are.
+func (c *catalogue) notFound(name string, having []string, lists [][]api.Model, failed []string) error {
+	if len(having) > 1 {
+		for i, provider := range having {
+			having[i] = provider + "/" + name
+		}
+		return problem.New(problem.ModelNotFound, fmt.Sprintf("%.200q is a model of several providers; name one: %s", name, listed(having)))
+	}
+	known := slices.Sorted(maps.Keys(c.aliases))
+	for i, provider := range c.providers {
+		for _, m := range lists[i] {
+			known = append(known, provider+"/"+m.ID)
+		}
+	}
+	detail := fmt.Sprintf("there is no model %.200q; there are %s", name, listed(known))
+	if len(failed) > 0 {
+		detail += "; the models of " + listed(failed) + " are not known at the moment"
+	}
+	return problem.New(problem.ModelNotFound, detail)
+}
+
+// listed joins names, and leaves out those that are too many.
+func listed(names []string) string {
+	switch {
+	case len(names) == 0:
+		return "none"
+	case len(names) > shownModels:
+		return strings.Join(names[:shownModels], ", ") + fmt.Sprintf(" and %d more (GET /v1/models)", len(names)-shownModels)
+	}
+	return strings.Join(names, ", ")
+}
+
+// all returns the list of each provider, in the order of c.providers, and the providers
+// whose list could not be had.
+func (c *catalogue) all(ctx context.Context) (lists [][]api.Model, failed []string) {
+	lists, errs := make([][]api.Model, len(c.providers)), make([]error, len(c.providers))
+	var wait sync.WaitGroup
+	for i, provider := range c.providers {
+		wait.Go(func() { lists[i], errs[i] = c.list(ctx, provider) })
+	}
+	wait.Wait()
+	for i, err := range errs {
+		if err != nil && lists[i] == nil {
+			failed = append(failed, c.providers[i])
+		}
+	}
+	return lists, failed
+}
+
+// list returns the models of a provider. With an error, the list is an earlier one.
+func (c *catalogue) list(ctx context.Context, provider string) ([]api.Model, error) {
+	c.mu.Lock()
+	known, ok := c.lists[provider]
+	c.mu.Unlock()
+	if ok && time.Now().Before(known.until) {
+		return known.models, known.err
+	}
+	done := c.flights.DoChan(provider, func() (any, error) {
+		fresh := modelList{until: time.Now().Add(listLife)}
+		// The next client needs the list, too, if this one leaves.
+		fresh.models, fresh.err = c.fetch(context.WithoutCancel(ctx), c.chats[provider])
+		if fresh.err != nil {
+			fresh.models, fresh.until = known.models, time.Now().Add(listRetry)
+		}
+		c.mu.Lock()
+		c.lists[provider] = fresh
+		c.mu.Unlock()
+		return fresh, nil
+	})
+	select {
+	case result := <-done:
+		fresh, _ := result.Val.(modelList)
+		return fresh.models, fresh.err
+	case <-ctx.Done():
+		return known.models, ctx.Err()
+	}
+}
+
+// fetch asks a provider for its models.
+func (c *catalogue) fetch(ctx context.Context, chat providers.ChatAPI) ([]api.Model, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, chat.ModelsURL, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Accept", "application/json")
+	chat.Authorize(r)
+	answer, err := c.client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the list of models is answered %d", answer.StatusCode)
+	}
+	var list struct {
+		Data []struct {
+			ID      string
+			Created any // a number, but nothing depends on it
+		}
+	}
+	if err := json.NewDecoder(io.LimitReader(answer.Body, maxList)).Decode(&list); err != nil {
+		return nil, fmt.Errorf("the list of models: %w", err)
+	}
+	models := make([]api.Model, 0, len(list.Data))
+	for _, m := range list.Data {
+		if created, _ := m.Created.(float64); m.ID != "" {
+			models = append(models, api.Model{ID: m.ID, Created: int64(created)})
+		}
+	}
+	return models, nil
+}
+
+// Models answers GET /v1/models. At a provider's own door, the models have the provider's
+// own names.
+func (h *Handlers) Models(door Door) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		models, err := h.visibleModels(c.Request().Context(), door)
+		if err != nil {
+			return err
+		}
+		return respond.OwnJSON(c, http.StatusOK, api.ModelList{Object: "list", Data: models})
+	}
+}
+
+// Model answers GET /v1/models/{id…}. An id may have slashes.
+func (h *Handlers) Model(door Door) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		id, err := request.PathParam(c, "*")
+		if err != nil {
+			return err
+		}
+		ctx := c.Request().Context()
+		models, err := h.visibleModels(ctx, door)
+		if err != nil {
+			return err
+		}
+		for _, m := range models {
+			if m.ID == id {
+				return respond.OwnJSON(c, http.StatusOK, m)
+			}
+		}
+		found, err := h.models.find(ctx, door, id)
+		if err != nil {
+			return problem.WithParam("model", err)
+		}
+		for _, m := range models {
+			if m.ID == found.name(door) {
+				return respond.OwnJSON(c, http.StatusOK, m)
+			}
+		}
+		return problem.WithParam("model", problem.New(problem.ModelNotFound, fmt.Sprintf("%s lists no model %.200q", found.provider, found.model)))
+	}
+}
+
+// name returns the name of the model at a door.
+func (t target) name(door Door) string {
+	if door.Provider != "" {
+		return t.model
+	}
+	return t.provider + "/" + t.model
+}
+
+// visibleModels returns the models at a door: the aliases first.
+func (h *Handlers) visibleModels(ctx context.Context, door Door) ([]api.Model, error) {
+	if door.Provider != "" {
+		if _, err := h.models.at(door.Provider, ""); err != nil {
+			return nil, err
+		}
+		models, err := h.models.list(ctx, door.Provider)
+		if err != nil && models == nil {
+			return nil, unavailable(door.Provider, fmt.Errorf("its list of models can't be had: %w", err))
+		}
+		return shown(models, door, door.Provider), nil
+	}
+	lists, _ := h.models.all(ctx)
+	all := []api.Model{}
+	for _, alias := range slices.Sorted(maps.Keys(h.models.aliases)) {
+		provider, model, _ := strings.Cut(h.models.aliases[alias], "/")
+		all = append(all, api.Model{ID: alias, Object: api.ObjectModel, OwnedBy: provider, Created: createdOf(lists, h.models.providers, provider, model)})
+	}
+	for i, provider := range h.models.providers {
+		all = append(all, shown(lists[i], door, provider)...)
+	}
+	return all, nil
+}
+
+// shown gives a provider's models the names that they have at a door.
+func shown(models []api.Model, door Door, provider string) []api.Model {
+	all := make([]api.Model, 0, len(models))
+	for _, m := range models {
+		m.ID, m.Object, m.OwnedBy = target{provider: provider, model: m.ID}.name(door), api.ObjectModel, provider
+		all = append(all, m)
+	}
+	return all
+}
+
+// createdOf returns when a model was made, or 0.
+func createdOf(lists [][]api.Model, names []string, provider, model string) int64 {
+	i := slices.Index(names, provider)
+	if i < 0 {
+		return 0
+	}
+	for _, m := range lists[i] {
+		if m.ID == model {
+			return m.Created
+		}
+	}
+	return 0
+}
+
+// unavailable returns the error for a provider that gave no answer.
+func unavailable(provider string, cause error) error {
+	e := &providers.Error{
+		Provider: provider, Op: providers.OpChat, Kind: providers.KindTransient, Code: providers.CodeUnavailable,
+		Message: "the provider gave no answer", Cause: cause,
+	}
+	if errors.Is(cause, errNoAnswer) {
+		e.Code, e.Message = providers.CodeTimeout, cause.Error()
+	}
+	return e
+}

@@ -1,0 +1,149 @@
+package chatapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sync/errgroup"
+
+	"casgate/cas"
+	"casgate/gateway/problem"
+	"casgate/gateway/request"
+	"casgate/providers"
+	"casgate/providers/replicator"
+)
+
+// parallel is the number of files of one request that are worked on at the same time.
+const parallel = 8
+
+// prepare takes in the bytes of the attachments, and makes their copies. All must be ready
+// before anything is sent.
+func (x *exchange) prepare(ctx context.Context) error {
+	if err := x.each(func(a *attachment) error {
+		if a.inline == nil {
+			return nil
+		}
+		return x.takeIn(ctx, a)
+	}); err != nil {
+		return err
+	}
+	x.describe()
+	return x.refer(ctx)
+}
+
+// each calls do for all attachments, several at a time, and returns the error of the first
+// one in the request that failed.
+func (x *exchange) each(do func(*attachment) error) error {
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	errs := make([]error, len(x.attached))
+	for i, a := range x.attached {
+		group.Go(func() error {
+			errs[i] = do(a)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i, err := range errs {
+		if err != nil {
+			return problem.WithParam(x.attached[i].param, err)
+		}
+	}
+	return nil
+}
+
+// describe puts the file into the request's record, if there is only one.
+func (x *exchange) describe() {
+	record := &request.StateOf(x.c).Record
+	for i, a := range x.attached {
+		if i > 0 && a.want.Digest != record.Digest {
+			record.Digest, record.FileID = cas.Digest{}, ""
+			return
+		}
+		record.Digest, record.FileID = a.want.Digest, a.want.File
+	}
+}
+
+// sameFile is what attachments with the same reference have in common.
+type sameFile struct {
+	digest          cas.Digest
+	name, mediaType string
+}
+
+// refer gets the references of all attachments. Several attachments of one file share one.
+func (x *exchange) refer(ctx context.Context) error {
+	first := map[sameFile]*attachment{}
+	for i, a := range x.attached {
+		a.want.OperationID = request.OperationID(x.c) + "." + strconv.Itoa(i+1)
+		if key := keyOf(a.want); first[key] == nil {
+			first[key] = a
+		}
+	}
+	err := x.each(func(a *attachment) error {
+		if first[keyOf(a.want)] != a {
+			return nil
+		}
+		var err error
+		a.ref, err = x.h.Copies.ChatReference(ctx, a.want)
+		return x.referenceError(a, err)
+	})
+	if err != nil {
+		return err
+	}
+	for _, a := range x.attached {
+		a.ref = first[keyOf(a.want)].ref
+	}
+	return nil
+}
+
+func keyOf(q replicator.Request) sameFile { return sameFile{q.Digest, q.Name, q.MediaType} }
+
+// referenceError gives an error of a reference the code that it has in a chat.
+func (x *exchange) referenceError(a *attachment, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, providers.ErrReferenceUnreachable):
+		return err
+	case errors.Is(err, providers.ErrNoReference):
+		return problem.New(problem.NoReference, err.Error())
+	case errors.Is(err, cas.ErrBlobNotFound):
+		return problem.WithBlob(err, a.want.Digest)
+	}
+	return err
+}
+
+// pieces returns the body for the provider.
+func (x *exchange) pieces() ([][]byte, int64, error) {
+	edit := x.body.Edit()
+	edit.SetModel(x.to.model)
+	inserted := map[string]bool{} // messages; a file that several messages name needs one
+	for _, a := range x.attached {
+		if a.ref.Kind.Place == providers.PlaceMessage {
+			edit.ReplaceText(a.part, nameOf(a))
+			if value := string(a.ref.Value); !inserted[value] {
+				inserted[value] = true
+				edit.InsertMessage(a.part, a.ref.Value)
+			}
+			continue
+		}
+		if err := edit.Replace(a.part, a.ref.Value); err != nil {
+			return nil, 0, fmt.Errorf("the reference to %s: %w", a.want.Digest.Short(), err)
+		}
+	}
+	pieces, size := edit.Pieces()
+	return pieces, size, nil
+}
+
+// nameOf returns what stands in the place of a file whose content is in a message of its
+// own. A content without any part would be refused.
+func nameOf(a *attachment) string {
+	if a.want.Name != "" {
+		return a.want.Name
+	}
+	return a.want.Digest.String()
+}

@@ -1,0 +1,236 @@
+package chatapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"casgate/providers"
+)
+
+// newTransport returns the transport for requests to models. As for files, it uses
+// HTTP/1.1 only: a broken connection breaks one answer, and large bodies don't wait for
+// flow control.
+func newTransport() *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		Protocols:           protocols,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: 10 * time.Second,
+		MaxIdleConnsPerHost: 64,
+		IdleConnTimeout:     30 * time.Second,
+		DisableCompression:  true,
+		WriteBufferSize:     64 << 10,
+	}
+}
+
+// upstream sends requests to providers.
+type upstream struct {
+	transport            http.RoundTripper
+	answerTime, idleTime time.Duration
+	metrics              *metrics
+}
+
+func newUpstream(o Options, m *metrics) *upstream {
+	return &upstream{o.Transport, o.AnswerTimeout, o.IdleTimeout, m}
+}
+
+var (
+	errNoAnswer = errors.New("the provider did not begin its answer in time")
+	errSilent   = errors.New("the provider's answer stopped in the middle")
+)
+
+// RoundTrip implements http.RoundTripper. It sends the request, and once more if a file
+// that it names was lost and could be replaced.
+func (c *call) RoundTrip(r *http.Request) (*http.Response, error) {
+	if c.failed != nil {
+		return nil, c.failed
+	}
+	answer, err := c.send(r)
+	if err != nil {
+		return nil, err
+	}
+	again, err := c.heal(r, answer)
+	if err != nil {
+		return nil, err
+	}
+	if again != nil {
+		if answer, err = c.send(again); err != nil {
+			return nil, err
+		}
+	}
+	if c.sent.Load() { // an answer may last for minutes, and needs no memory for its request
+		c.pieces = nil
+		c.release()
+	}
+	return answer, nil
+}
+
+// send sends the request once.
+func (c *call) send(r *http.Request) (*http.Response, error) {
+	end := func() {}
+	if c.to.chat.Begin != nil {
+		var err error
+		if end, err = c.to.chat.Begin(r.Context()); err != nil {
+			return nil, c.failure(r.Context(), err)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(withoutValues{r.Context()})
+	patience := time.AfterFunc(c.h.upstream.answerTime, func() { cancel(errNoAnswer) })
+	began := time.Now()
+	answer, err := c.h.upstream.transport.RoundTrip(r.WithContext(ctx))
+	patience.Stop()
+	if err != nil {
+		cause := context.Cause(ctx)
+		cancel(nil)
+		end()
+		if errors.Is(cause, errNoAnswer) {
+			err = cause
+		}
+		return nil, c.failure(r.Context(), err)
+	}
+	c.h.metrics.firstByte(c.to.provider, time.Since(began))
+	answer.Body = &answerBody{body: answer.Body, call: c, ctx: ctx, cancel: cancel, end: end, idle: c.h.upstream.idleTime}
+	if answer.StatusCode >= http.StatusBadRequest {
+		c.redactBody(answer)
+	}
+	return answer, nil
+}
+
+// failure returns the error for a provider that gave no answer.
+func (c *call) failure(client context.Context, err error) error {
+	if client.Err() != nil {
+		return fmt.Errorf("the client has left: %w", context.Cause(client))
+	}
+	if _, ok := errors.AsType[*providers.Error](err); ok { // the limits of the account
+		return err
+	}
+	return unavailable(c.to.provider, err)
+}
+
+// withoutValues is a context without the values of another: among them are the hooks by
+// which a proxy passes on a provider's interim answers, with whatever fields they have.
+type withoutValues struct{ context.Context }
+
+// Value implements context.Context.
+func (withoutValues) Value(any) any { return nil }
+
+// answerBody is the body of an answer. It gives up on a provider that goes silent, and
+// looks at what passes.
+type answerBody struct {
+	body   io.ReadCloser
+	call   *call
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	end    func() // of the slot at the provider
+	idle   time.Duration
+	timer  *time.Timer
+	usage  usageTail
+	once   sync.Once
+}
+
+// Read implements io.Reader. The time that the client takes does not count.
+func (b *answerBody) Read(p []byte) (int, error) {
+	if b.timer == nil {
+		b.timer = time.AfterFunc(b.idle, func() { b.cancel(errSilent) })
+	} else {
+		b.timer.Reset(b.idle)
+	}
+	n, err := b.body.Read(p)
+	b.timer.Stop()
+	b.usage.add(p[:n])
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
+		b.call.h.metrics.tokens(b.call.to.provider, b.usage.bytes())
+	case errors.Is(context.Cause(b.ctx), errSilent):
+		err = errSilent
+		b.call.broke(err)
+	default:
+		b.call.broke(fmt.Errorf("the provider's answer broke off: %w", err))
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (b *answerBody) Close() error {
+	var err error
+	b.once.Do(func() {
+		if b.timer != nil {
+			b.timer.Stop()
+		}
+		b.cancel(nil)
+		err = b.body.Close()
+		b.end()
+	})
+	return err
+}
+
+// maxError is how much of a refusal is looked at, in bytes.
+const maxError = 64 << 10
+
+// secrets returns what must not reach the client: the credential.
+func (c *call) secrets() []string {
+	r := &http.Request{Header: http.Header{}}
+	c.to.chat.Authorize(r)
+	var all []string
+	for _, values := range r.Header {
+		for _, value := range values {
+			if _, secret, ok := strings.Cut(value, " "); ok {
+				value = secret
+			}
+			if len(value) >= 8 {
+				all = append(all, value)
+			}
+		}
+	}
+	return all
+}
+
+// hidden stands in the place of a secret. It has its length at most.
+const hidden = "(hidden)"
+
+// redact removes the credential from a header.
+func (c *call) redact(h http.Header) {
+	for _, secret := range c.secrets() {
+		for _, values := range h {
+			for i, value := range values {
+				values[i] = strings.ReplaceAll(value, secret, hidden)
+			}
+		}
+	}
+}
+
+// redactBody removes the credential from a refusal, in which some providers repeat it.
+func (c *call) redactBody(answer *http.Response) {
+	body := answer.Body
+	start, err := io.ReadAll(io.LimitReader(body, maxError))
+	rest := io.Reader(body)
+	if err != nil {
+		rest = failing{err}
+	}
+	clean := start
+	for _, secret := range c.secrets() {
+		clean = bytes.ReplaceAll(clean, []byte(secret), []byte(hidden))
+	}
+	if answer.ContentLength >= 0 {
+		answer.ContentLength += int64(len(clean) - len(start))
+		answer.Header.Set("Content-Length", strconv.FormatInt(answer.ContentLength, 10))
+	}
+	answer.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(clean), rest), body}
+}
