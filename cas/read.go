@@ -137,7 +137,7 @@ func (s *Store) openSmall(ctx context.Context, b Blob, offset, length int64) (*C
 		defer object.Body.Close()
 		b = fresh
 		body := NewVerifyingReader(object.Body, b.Digest, b.Size)
-		bytes = make([]byte, b.Size)
+		bytes = newHotBytes(b.Size)
 		if err := readWhole(body, bytes); err != nil {
 			if err = s.readError(b.Object(), err); errors.Is(err, ErrObjectCorrupt) {
 				return nil, err

@@ -2,6 +2,8 @@ package cas
 
 import (
 	"cmp"
+	"runtime/metrics"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -37,10 +39,11 @@ func newMemory(o Options) (*memory, error) {
 	if m.hotBlobSize > 0 {
 		m.hot, err = ristretto.NewCache(&ristretto.Config[string, []byte]{
 			// Ten counters for each entry of a cache full of 4 KiB blobs.
-			NumCounters: max(10*hotBytes/4096, 1000),
-			MaxCost:     hotBytes,
-			BufferItems: 64,
-			Cost:        func(b []byte) int64 { return int64(len(b)) },
+			NumCounters:        max(10*hotBytes/4096, 1000),
+			MaxCost:            hotBytes,
+			BufferItems:        64,
+			IgnoreInternalCost: true, // entryCost has it
+			Cost:               residentCost(),
 		})
 		if err != nil {
 			return nil, err
@@ -58,6 +61,26 @@ func newMemory(o Options) (*memory, error) {
 	}
 	return m, nil
 }
+
+// entryCost is what the maps of the cache need for an entry, in bytes: measured with blobs of
+// 100 bytes.
+const entryCost = 240
+
+// residentCost returns the function that tells what a blob in memory costs of the resident
+// memory. With the usual GOGC of 100 the heap grows to twice of what is in use before the
+// garbage collector frees the rest, so that is twice the bytes that are allocated.
+func residentCost() func([]byte) int64 {
+	growth := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(growth)
+	percent := int64(100)
+	if v := growth[0].Value; v.Kind() == metrics.KindUint64 && v.Uint64() <= 1000 { // not off
+		percent = int64(v.Uint64())
+	}
+	return func(b []byte) int64 { return (int64(cap(b)) + entryCost) * (100 + percent) / 100 }
+}
+
+// newHotBytes returns a slice of n bytes whose capacity is what the allocator gives it.
+func newHotBytes(n int64) []byte { return slices.Grow([]byte{}, int(n))[:n] }
 
 // newObjectCache returns a cache of facts about objects.
 func newObjectCache[V any](o Options) (*ristretto.Cache[string, V], error) {

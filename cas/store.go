@@ -32,7 +32,8 @@ type Options struct {
 	// HotBlobSize is the largest blob kept in memory, in bytes; 0 means 256 KiB, and a
 	// negative value keeps none.
 	HotBlobSize int64
-	// HotBytes limits the bytes of all blobs in memory; 0 means 256 MiB.
+	// HotBytes limits what the blobs in memory cost of the resident memory; 0 means 256 MiB.
+	// With the usual GOGC of 100 that is about twice their bytes.
 	HotBytes int64
 	// VerifiedFor is the time for which a verification by a full read is trusted; 0 means
 	// that every full read verifies.

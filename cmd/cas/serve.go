@@ -60,7 +60,7 @@ type serveCmd struct {
 
 	OrphansEvery time.Duration `name:"orphans-every" env:"CAS_ORPHANS_EVERY" default:"24h" help:"How often the gateway lists the object store for objects that have no row for a day, and makes their rows. 0: never."`
 
-	HotBytes    settings.ByteSize `name:"hot-bytes" env:"CAS_HOT_BYTES" default:"256MiB" help:"Memory for small blobs that are read often. 0: none." placeholder:"SIZE"`
+	HotBytes    settings.ByteSize `name:"hot-bytes" env:"CAS_HOT_BYTES" default:"256MiB" help:"Resident memory for small blobs that are read often: about twice their bytes. 0: none." placeholder:"SIZE"`
 	HotBlobSize settings.ByteSize `name:"hot-blob-size" env:"CAS_HOT_BLOB_SIZE" default:"256KiB" help:"Largest blob kept in memory." placeholder:"SIZE"`
 	VerifiedFor time.Duration     `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long a verified object is read without verifying it again. 0: verify every full read."`
 	SeenFor     time.Duration     `name:"seen-for" env:"CAS_SEEN_FOR" default:"1h" help:"How long an object that was written, read or looked at counts as present. After that, an upload of its bytes looks again. 0: look at every upload."`
