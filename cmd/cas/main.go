@@ -42,6 +42,7 @@ type cli struct {
 	URL         urlCmd         `cmd:"" name:"url" help:"Print a URL that reads a blob without a token for a limited time."`
 	UploadURL   uploadURLCmd   `cmd:"" name:"upload-url" help:"Print a URL that uploads a file without a token for a limited time."`
 	Sync        syncCmd        `cmd:"" help:"Make sure that providers have copies of blobs, and print the file ids there."`
+	Ask         askCmd         `cmd:"" help:"Ask a model of a provider about files, and print its answer."`
 	Copies      copiesCmd      `cmd:"" help:"List, delete and repair the copies at providers."`
 	Ref         refCmd         `cmd:"" help:"Print the part of a request to a provider that uses a blob."`
 	Text        textCmd        `cmd:"" help:"Print the text that a provider extracts from a blob."`
