@@ -133,7 +133,7 @@ func (s *server) ensureOf(t *testing.T, d cas.Digest, purpose string) string {
 
 func TestChatRefuses(t *testing.T) {
 	chatSetups(t, func(t *testing.T, p *parts) {
-		c := startChat(t, p, func(o *gatewayOptions) { o.Chat.MaxBody = 10_000 })
+		c := startChat(t, p, func(o *gatewayOptions) { o.Chat.MaxBody = 200_000 })
 		image, d := c.newImage("1")
 		video := c.newFile("a.mp4", "\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom")
 		large := c.newFile("large.md", strings.Repeat("x", 20_000))
@@ -164,7 +164,8 @@ func TestChatRefuses(t *testing.T) {
 			"a file too large":     {chatOf("kimi/x", filePartOf(large.ID)), 422, "provider_rejected", at},
 			"a URL out of reach":   {chatOf("glm/x", filePartOf(large.ID)), 409, "reference_unreachable", at},
 			"bad base64":           {chatOf("glm/x", imagePart("data:image/png;base64,!!!")), 400, "invalid_request", "messages[0].content[0].image_url.url"},
-			"too large":            {`{"x":"` + strings.Repeat("x", 10_000) + `"}`, 413, "request_too_large", ""},
+			"too many files":       {chatOf("kimi/x", strings.Repeat(filePartOf(d.String())+",", 1000)+filePartOf(d.String())), 400, "invalid_request", "messages[0].content[1000]"},
+			"too large":            {`{"x":"` + strings.Repeat("x", 200_000) + `"}`, 413, "request_too_large", ""},
 		} {
 			t.Run(name, func(t *testing.T) { c.ask(test.body).wantChatError(t, test.status, test.code, test.param) })
 		}
@@ -591,6 +592,13 @@ func TestChatTakesInBytes(t *testing.T) {
 			if chats := c.kimiChat.chats(); chats[len(chats)-1].body != chatOf("x", test.part) || c.blobCount() != blobs {
 				t.Errorf("sent %.500s", chats[len(chats)-1].body)
 			}
+		}
+		// So does what the provider takes in no other way.
+		video := append([]byte("\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"), random(70_000)...)
+		part = `{"type":"video_url","video_url":{"url":"data:video/mp4;base64,` + base64.StdEncoding.EncodeToString(video) + `"}}`
+		c.askOK(chatOf("kimi/x", part, part))
+		if sent := c.kimiChat.lastChat(t, 7); sent.body != chatOf("x", part, part) {
+			t.Errorf("sent %.500s", sent.body)
 		}
 		// But not at a provider that takes no such parts.
 		c.askOK(chatOf("glm/x", small), "X-Casgate-Inline", "pass")

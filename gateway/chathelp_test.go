@@ -97,7 +97,7 @@ func (m *modelServer) chats() []sentChat {
 
 func (m *modelServer) api() providers.ChatAPI {
 	return providers.ChatAPI{
-		URL: m.URL + "/chat/completions", ModelsURL: m.URL + "/models", Inline: []string{"image_url"},
+		URL: m.URL + "/chat/completions", ModelsURL: m.URL + "/models", Inline: []string{"image_url", "video_url"},
 		Authorize: func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+m.key) },
 	}
 }

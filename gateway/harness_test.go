@@ -374,6 +374,7 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 		t.Fatal(err)
 	}
 	t.Cleanup(known.Close)
+	listeners = append(listeners, known.Listener())
 	s.files = cas.NewFiles(cas.FilesOptions{
 		Store: s.store, Index: known, Sources: p.sources, Adopt: p.adopt, Log: log,
 		TookIn:  func(f cas.File, began time.Time, err error) { s.gateway.FileTakenIn(f, began, err) },

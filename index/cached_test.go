@@ -328,14 +328,15 @@ func TestFanOut(t *testing.T) {
 		index.Listener{},
 		index.Listener{BlobChanged: func(d cas.Digest) { say("blob " + d.Short()) }, State: func(l bool) { say(fmt.Sprint("state ", l)) }},
 		index.FanOut(index.Listener{CopiesChanged: func(d cas.Digest) { say("copies " + d.Short()) }, Gap: func() { say("gap") }}, index.Listener{}),
-		index.Listener{Gap: func() { say("another gap") }},
+		index.Listener{Gap: func() { say("another gap") }, FileDeleted: func(place cas.Digest) { say("file " + place.Short()) }},
 	)
 	l.Gap()
 	l.State(true)
 	l.BlobChanged(some)
 	l.CopiesChanged(some)
+	l.FileDeleted(some)
 	l.State(false)
-	want := []string{"gap", "another gap", "state true", "blob " + some.Short(), "copies " + some.Short(), "state false"}
+	want := []string{"gap", "another gap", "state true", "blob " + some.Short(), "copies " + some.Short(), "file " + some.Short(), "state false"}
 	if !slices.Equal(heard, want) {
 		t.Errorf("heard %q; want %q", heard, want)
 	}

@@ -39,14 +39,21 @@ func (c *CachedFiles) Hits() uint64 { return c.cache.hits.Load() }
 func (c *CachedFiles) Misses() uint64 { return c.cache.misses.Load() }
 
 // Forget makes every answer about a file invalid that was read before the call.
-func (c *CachedFiles) Forget(id string) { c.cache.forget(placeOf(id)) }
+func (c *CachedFiles) Forget(id string) { c.cache.forget(FilePlace(id)) }
 
-// placeOf returns the place of a file in the cache, whose places are digests.
-func placeOf(id string) cas.Digest { return cas.DigestOf([]byte(id)) }
+// Listener returns the listener to which a feed reports changes by other processes, if
+// the index is shared. Answers are kept for the full TTL only while the feed listens.
+func (c *CachedFiles) Listener() Listener {
+	return Listener{FileDeleted: c.cache.forget, Gap: c.cache.forgetAll, State: c.cache.setListening, Beat: c.cache.setBeat}
+}
+
+// FilePlace returns the place of a file in the cache, whose places are digests. Its
+// deletion is announced by it, too, so that all announcements look the same.
+func FilePlace(id string) cas.Digest { return cas.DigestOf([]byte(id)) }
 
 // KnownFile implements cas.FileCache.
 func (c *CachedFiles) KnownFile(ctx context.Context, id string) (cas.File, error) {
-	place := placeOf(id)
+	place := FilePlace(id)
 	question := c.cache.ask(place)
 	if f := c.cache.recall(key(place), question); f != nil && f.ID == id && (f.ExpiresAt.IsZero() || time.Now().Before(f.ExpiresAt)) {
 		c.cache.hits.Add(1)

@@ -130,6 +130,29 @@ func TestFilesOfASharedIndex(t *testing.T) {
 	})
 }
 
+// While the feed listens, a file is remembered for longer, and forgotten at once.
+func TestFilesOfASharedIndexWithAFeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rows := &fileRows{file: someFile()}
+		c := newCachedFiles(t, rows, true)
+		l := c.Listener()
+		l.Gap()
+		l.State(true)
+		warmFile(t, c, rows.file.ID)
+		asked := rows.asked
+		time.Sleep(index.DefaultDeafTTL + time.Millisecond) // of the bubble's clock
+		l.Beat(time.Now())
+		if _, err := c.KnownFile(t.Context(), rows.file.ID); err != nil || rows.asked != asked {
+			t.Errorf("%v, asked %d times", err, rows.asked)
+		}
+		rows.gone = true
+		l.FileDeleted(index.FilePlace(rows.file.ID))
+		if f, err := c.KnownFile(t.Context(), rows.file.ID); !errors.Is(err, cas.ErrFileNotFound) {
+			t.Errorf("got %+v, %v", f, err)
+		}
+	})
+}
+
 func TestExpiredFilesAreNotRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rows := &fileRows{file: someFile()}

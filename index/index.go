@@ -28,6 +28,8 @@ type Listener struct {
 	// CopiesChanged is called for every blob with a copy or an extracted text that
 	// changed. A change of only the time of the last use doesn't count.
 	CopiesChanged func(cas.Digest)
+	// FileDeleted is called for every file that was deleted, with its FilePlace.
+	FileDeleted func(place cas.Digest)
 	// Gap is called when announcements may have been missed: after every connect and
 	// reconnect.
 	Gap func()
@@ -54,6 +56,13 @@ func FanOut(ls ...Listener) Listener {
 			for _, l := range ls {
 				if l.CopiesChanged != nil {
 					l.CopiesChanged(d)
+				}
+			}
+		},
+		FileDeleted: func(place cas.Digest) {
+			for _, l := range ls {
+				if l.FileDeleted != nil {
+					l.FileDeleted(place)
 				}
 			}
 		},

@@ -45,6 +45,7 @@ type server struct {
 	ledger    *index.CachedLedger
 	copies    *wiring.Copies
 	presigner *wiring.Presigner // nil: the gateway's own URLs are for providers
+	known     *index.CachedFiles
 	files     *cas.Files
 	collector *collector.Collector
 	retention *collector.Retention // nil: blobs stay until they are deleted
@@ -305,6 +306,7 @@ func (s *server) openGateway(context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.known = known
 	s.atClose(known.Close)
 	s.files = cas.NewFiles(cas.FilesOptions{
 		Store: s.store, Index: known, Sources: s.sources.List(), Adopt: imported.Enter, Log: s.log,
@@ -350,7 +352,7 @@ func (s *server) listenAdmin(context.Context) error {
 // run serves until ctx is done or a service fails.
 func (s *server) run(ctx context.Context) error {
 	services, ctx := errgroup.WithContext(ctx)
-	changes := index.FanOut(s.blobs.Listener(), s.ledger.Listener(), s.copies.Listener())
+	changes := index.FanOut(s.blobs.Listener(), s.ledger.Listener(), s.copies.Listener(), s.known.Listener())
 	services.Go(func() error { return service.UntilDone(ctx, wiring.Listen(ctx, s.opened, changes)) })
 	s.copies.Start(ctx, services.Go)
 	services.Go(func() error { return service.UntilDone(ctx, s.files.Run(ctx)) })

@@ -28,6 +28,9 @@ const (
 // the scope admin: every such id would be as good as the provider's own key.
 const headerRawIDs = "X-Casgate-Raw-Ids"
 
+// maxAttachments bounds the files of one request.
+const maxAttachments = 1000
+
 // attachment is a part of a request that stands for a file.
 type attachment struct {
 	part   chatbody.Part
@@ -52,6 +55,9 @@ func (x *exchange) attach(ctx context.Context) error {
 		}
 		a.part = part
 		a.want.Provider, a.want.Actor = x.to.provider, request.StateOf(x.c).Record.Actor
+		if len(x.attached) == maxAttachments {
+			return problem.WithParam(part.Param, problem.BadRequest(fmt.Sprintf("the request names more than %d files", maxAttachments)))
+		}
 		x.attached = append(x.attached, a)
 	}
 	return nil

@@ -114,11 +114,21 @@ const (
 	headerUpstreamID = "X-Casgate-Upstream-Request-Id"
 )
 
+// freeGrowth is by how much a request may grow without more memory, in bytes. References
+// are about as long as what they replace.
+const freeGrowth = 1 << 20
+
 // forward sends the request on, and passes the answer through.
 func (x *exchange) forward() error {
 	pieces, size, err := x.pieces()
 	if err != nil {
 		return err
+	}
+	if grown := size - x.reserved; grown > freeGrowth { // by extracted texts, or by bytes in base64
+		if err := x.h.memory.take(grown); err != nil {
+			return err
+		}
+		x.reserved = size
 	}
 	for _, a := range x.attached {
 		x.h.metrics.part(x.to.provider, a.ref.Kind.Name, a.source)

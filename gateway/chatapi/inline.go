@@ -64,11 +64,16 @@ func (x *exchange) contained(part chatbody.Part, data chatbody.Value) (*attachme
 
 // staysInline reports whether the provider is to get the bytes within the request.
 func (x *exchange) staysInline(part chatbody.Part, in *inline) bool {
-	if !slices.Contains(x.to.chat.Inline, part.Type) {
+	if !x.takesInline(part) {
 		return false
 	}
 	passes := x.h.o.PassInline || strings.EqualFold(x.c.Request().Header.Get(headerInline), "pass")
 	return passes || in.size() < smallInline
+}
+
+// takesInline reports whether the provider takes parts of this type with bytes in them.
+func (x *exchange) takesInline(part chatbody.Part) bool {
+	return slices.Contains(x.to.chat.Inline, part.Type)
 }
 
 // parseInline reads a data: URL (RFC 2397), or plain base64.

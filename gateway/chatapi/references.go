@@ -12,7 +12,6 @@ import (
 	"casgate/gateway/problem"
 	"casgate/gateway/request"
 	"casgate/providers"
-	"casgate/providers/replicator"
 )
 
 // parallel is the number of files of one request that are worked on at the same time.
@@ -72,6 +71,7 @@ func (x *exchange) describe() {
 type sameFile struct {
 	digest          cas.Digest
 	name, mediaType string
+	inline          bool
 }
 
 // refer gets the references of all attachments. Several attachments of one file share one.
@@ -79,28 +79,40 @@ func (x *exchange) refer(ctx context.Context) error {
 	first := map[sameFile]*attachment{}
 	for i, a := range x.attached {
 		a.want.OperationID = request.OperationID(x.c) + "." + strconv.Itoa(i+1)
-		if key := keyOf(a.want); first[key] == nil {
+		if key := keyOf(a); first[key] == nil {
 			first[key] = a
 		}
 	}
 	err := x.each(func(a *attachment) error {
-		if first[keyOf(a.want)] != a {
+		if first[keyOf(a)] != a {
 			return nil
 		}
 		var err error
 		a.ref, err = x.h.Copies.ChatReference(ctx, a.want)
+		if errors.Is(err, providers.ErrNoReference) && a.source == sourceInline && x.takesInline(a.part) {
+			a.source, err = sourcePassed, nil // the provider takes the bytes, and nothing else
+		}
 		return x.referenceError(a, err)
 	})
 	if err != nil {
 		return err
 	}
+	kept := x.attached[:0]
 	for _, a := range x.attached {
-		a.ref = first[keyOf(a.want)].ref
+		of := first[keyOf(a)]
+		if a.ref = of.ref; of.source == sourcePassed {
+			x.h.metrics.part(x.to.provider, a.part.Type, sourcePassed)
+			continue
+		}
+		kept = append(kept, a)
 	}
+	x.attached = kept
 	return nil
 }
 
-func keyOf(q replicator.Request) sameFile { return sameFile{q.Digest, q.Name, q.MediaType} }
+func keyOf(a *attachment) sameFile {
+	return sameFile{a.want.Digest, a.want.Name, a.want.MediaType, a.source == sourceInline || a.source == sourcePassed}
+}
 
 // referenceError gives an error of a reference the code that it has in a chat.
 func (x *exchange) referenceError(a *attachment, err error) error {

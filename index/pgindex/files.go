@@ -183,7 +183,7 @@ func (x *Index) File(ctx context.Context, id string) (cas.File, error) {
 var sqlDeleteFile = `
 with due as materialized (
     select f.id, f.digest, false as everywhere from files f where f.id = $1 and ` + aliveFile + ` for update
-), ` + freeFiles + `select ` + fileTable.Select() + ` from gone`
+), ` + freeFiles + `select ` + fileTable.Select() + `, pg_notify('` + filesChannel + `', encode(sha256(convert_to(gone.id, 'UTF8')), 'hex'))::text from gone`
 
 // deleteFile removes a file. If sqlDeleteFile skips the file, see freeFiles, it tries
 // again.
@@ -191,7 +191,7 @@ func deleteFile(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }, id string) (cas.File, error) {
 	for {
-		f, err := fileTable.Scan(db.QueryRow(ctx, sqlDeleteFile, id))
+		f, err := fileTable.Scan(db.QueryRow(ctx, sqlDeleteFile, id), nil)
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return f, err
 		}

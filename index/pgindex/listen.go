@@ -20,6 +20,10 @@ import (
 // digits of a digest, or probePrefix and something random.
 const channel = "casgate_blobs"
 
+// filesChannel carries the announcements of deleted files: the 64 hex digits of an
+// index.FilePlace. Expiry is not announced, since caches know the time.
+const filesChannel = "casgate_files"
+
 // probePrefix begins a notification that a listener sends itself.
 const probePrefix = "probe "
 
@@ -119,7 +123,7 @@ func (l *listener) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := conn.Exec(ctx, "listen "+channel+"; listen "+copiesChannel); err != nil {
+	if _, err := conn.Exec(ctx, "listen "+channel+"; listen "+copiesChannel+"; listen "+filesChannel); err != nil {
 		conn.Close(ctx)
 		return err
 	}
@@ -191,5 +195,7 @@ func (l *listener) deliver(from, payload string) {
 		l.to.BlobChanged(d)
 	case copiesChannel:
 		l.to.CopiesChanged(d)
+	case filesChannel:
+		l.to.FileDeleted(d)
 	}
 }

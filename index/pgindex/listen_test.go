@@ -53,6 +53,7 @@ func listen(t *testing.T, o pgindex.Options) *events {
 		e.ended <- x.Listen(ctx, index.Listener{
 			BlobChanged:   func(d cas.Digest) { e.heard <- "change " + d.Short() },
 			CopiesChanged: func(d cas.Digest) { e.heard <- "copies " + d.Short() },
+			FileDeleted:   func(place cas.Digest) { e.heard <- "file " + place.Short() },
 			Gap:           func() { e.heard <- "gap" },
 			State:         func(listening bool) { e.heard <- fmt.Sprint("listening ", listening) },
 			Beat: func(at time.Time) {
@@ -95,6 +96,21 @@ func TestListen(t *testing.T) {
 
 	x := newTestIndex(t, url)
 	change := "change " + some.Digest.Short()
+	put(t, x.Index)
+	for _, remove := range []func(id string) error{
+		func(id string) error { _, err := x.DeleteFile(t.Context(), id); return err },
+		func(id string) error { _, _, err := x.ReleaseFile(t.Context(), id); return err },
+	} {
+		f := aFile("file-heard")
+		if _, err := x.CreateFile(t.Context(), cas.NewFile{File: f}); err != nil {
+			t.Fatal(err)
+		}
+		if err := remove(f.ID); err != nil {
+			t.Fatal(err)
+		}
+		e.expect("file " + index.FilePlace(f.ID).Short())
+	}
+	e.expect(change) // the last file took the blob along
 	put(t, x.Index)
 	if err := x.Suspect(t.Context(), some.Object()); err != nil {
 		t.Fatal(err)
