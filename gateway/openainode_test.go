@@ -22,7 +22,7 @@ const nodeSuite = "../scripts/openai-node"
 
 func TestOpenAIsNodeClient(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
-		modules := nodeModules(t)
+		modules := nodeModules(t, nodeSuite)
 		s := start(t, p, nil)
 		narrow := start(t, p, func(o *gatewayOptions, _ *cas.Options) { o.MaxUploads = 1 })
 		ids, err := json.Marshal(map[string][]string{
@@ -55,12 +55,12 @@ func TestOpenAIsNodeClient(t *testing.T) {
 	})
 }
 
-// nodeModules returns the folder of the packages that the suite's lock file names.
-// They are installed once, into the user's cache.
-func nodeModules(t *testing.T) string {
+// nodeModules returns the folder of the packages that a suite's lock file names. They are
+// installed once, into the user's cache.
+func nodeModules(t *testing.T, suite string) string {
 	t.Helper()
 	needNode(t)
-	lock, err := os.ReadFile(filepath.Join(nodeSuite, "package-lock.json"))
+	lock, err := os.ReadFile(filepath.Join(suite, "package-lock.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +69,8 @@ func nodeModules(t *testing.T) string {
 		cache = os.TempDir()
 	}
 	sum := sha256.Sum256(lock)
-	dir := filepath.Join(cache, "casgate", "openai-node-"+hex.EncodeToString(sum[:8]))
-	if err := installOnce(dir); err != nil {
+	dir := filepath.Join(cache, "casgate", filepath.Base(suite)+"-"+hex.EncodeToString(sum[:8]))
+	if err := installOnce(suite, dir); err != nil {
 		t.Fatal(err)
 	}
 	return filepath.Join(dir, "node_modules")
@@ -78,9 +78,9 @@ func nodeModules(t *testing.T) string {
 
 var installing sync.Mutex
 
-// installOnce installs the packages, unless that was done. The folder appears whole
+// installOnce installs the packages of a suite, unless that was done. The folder appears whole
 // or not at all; of two processes that make it at once, one is too late.
-func installOnce(dir string) error {
+func installOnce(suite, dir string) error {
 	installing.Lock()
 	defer installing.Unlock()
 	if _, err := os.Stat(dir); err == nil {
@@ -94,7 +94,7 @@ func installOnce(dir string) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	if err := os.CopyFS(tmp, os.DirFS(nodeSuite)); err != nil {
+	if err := os.CopyFS(tmp, os.DirFS(suite)); err != nil {
 		return err
 	}
 	install := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
