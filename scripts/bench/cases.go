@@ -69,6 +69,10 @@ func cases(o options) []benchCase {
 		limit{id: "memory-copies", title: fmt.Sprintf("Peak memory, %d copies of %d MB at once", copies.copies, copies.size/1_000_000), unit: unitMiB, target: 256, runs: 1, connections: copies.copies, measure: copies.measure},
 		comparison{id: "file-new-embedded", title: "POST file, 64 KiB, new, embedded", connections: 16, size: medium, target: 0.8, open: createFiles(false)},
 		comparison{id: "file-new-served", title: "POST file, 64 KiB, new, served", connections: 16, size: medium, target: 0.8, open: createFiles(true)},
+		limit{id: "chat-delay", title: "Chat of 10 KiB whose file is there, beyond a bare ReverseProxy, embedded", unit: unitMilliseconds, target: 1, runs: o.rounds, connections: 1, measure: chatDelay},
+		limit{id: "chat-cpu", title: "Processor time of the same chat, by that of a bare ReverseProxy", unit: unitTimes, target: 1.5, runs: o.rounds, connections: 4, measure: chatProcessor},
+		limit{id: "chat-first-byte", title: "First event of a streamed chat, after the provider sent it", unit: unitMilliseconds, target: 1, runs: o.rounds, connections: 1, measure: chatFirstByte},
+		comparison{id: "chat-inline", title: "Chat of 14 MB with an inline image that is known", connections: 1, target: 0.5, open: inlineChats},
 		// At most 1.2 times the cost is at least 1/1.2 of the rate.
 		comparison{id: "file-page-embedded", title: fmt.Sprintf("Page of 100 of %d files, embedded", files), connections: 4, target: 0.833, open: listFiles(false, files)},
 		comparison{id: "file-page-served", title: fmt.Sprintf("Page of 100 of %d files, served", files), connections: 4, target: 0.833, open: listFiles(true, files)},

@@ -21,6 +21,7 @@ const (
 	unitSeconds      = "s"
 	unitMilliseconds = "ms"
 	unitMicroseconds = "µs CPU"
+	unitTimes        = "×"
 )
 
 // series has the samples of one side, one for each round.
@@ -126,7 +127,7 @@ func figure(value float64, unit string) string {
 	switch unit {
 	case unitSeconds:
 		return fmt.Sprintf("%.3f", value)
-	case unitMilliseconds, unitMicroseconds:
+	case unitMilliseconds, unitMicroseconds, unitTimes:
 		return fmt.Sprintf("%.2f", value)
 	}
 	return fmt.Sprintf("%.0f", value)

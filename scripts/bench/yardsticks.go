@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -14,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -78,26 +76,8 @@ func (l *lab) startEchoJSON() (address string, answer call, err error) {
 }
 
 func (l *lab) startEchoServer(flags ...string) (address string, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	reader, writer, err := os.Pipe()
-	if err != nil {
-		return "", err
-	}
-	defer reader.Close()
-	p, err := startProcess("echo", l.dir, cleanEnvironment(), writer, self, append([]string{echoCommand}, flags...)...)
-	writer.Close()
-	if err != nil {
-		return "", err
-	}
-	l.atEnd(p.stop)
-	line, err := bufio.NewReader(reader).ReadString('\n')
-	if err != nil {
-		return "", fmt.Errorf("the Echo server named no address: %w: %s", err, p.tail())
-	}
-	return strings.TrimSpace(line), nil
+	_, address, err = l.startSelf(echoCommand, flags...)
+	return address, err
 }
 
 const nginxConf = `daemon off;
