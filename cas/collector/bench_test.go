@@ -15,7 +15,7 @@ import (
 // BenchmarkCollect collects b.N condemned blobs while clients read other blobs, and
 // compares the rate of the reads with that of an undisturbed time:
 //
-//	go test ./cas/collector -run '^$' -bench Collect -benchtime 100000x
+//	go test ./cas/collector -run '^$' -bench Collect -benchtime 100000x -timeout 2h
 func BenchmarkCollect(b *testing.B) {
 	for name, open := range map[string]func(testing.TB) *world{"embedded": embedded, "served": served} {
 		b.Run(name, func(b *testing.B) {
@@ -27,7 +27,7 @@ func BenchmarkCollect(b *testing.B) {
 				w.put(content)
 				kept = append(kept, w.wantBlob(content))
 			}
-			c := w.collector(func(o *collector.Options) { o.Lease = time.Minute })
+			c := w.collector(func(o *collector.Options) { o.Lease, o.Batches, o.Share = time.Minute, w.batches, w.share })
 			reads, stop := readMany(b, w, kept)
 			quiet := rateOf(reads, func() { time.Sleep(2 * time.Second) })
 			b.ResetTimer()

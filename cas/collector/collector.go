@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,19 +37,24 @@ const (
 	DefaultGrace       = 24 * time.Hour
 	DefaultInterval    = time.Minute
 	DefaultConcurrency = 1
-	DefaultShare       = 1.0 / 3
-	defaultLease       = time.Minute
+	// BucketShare is the Share for a bucket: its store reads for clients meanwhile. With a
+	// folder, reads keep more than nine tenths of their rate without a rest.
+	BucketShare  = 1.0 / 3
+	defaultLease = time.Minute
 )
 
 const (
 	// batchSize is the number of blobs that start and finish together. A batch holds no
 	// lock while objects are removed.
 	batchSize = 250
+	// requestSize is the number of objects that are removed with one request, where the
+	// store can do that. Clients must not notice it.
+	requestSize = 50
 	// deleteTimeout limits the removal of one object. A store may block a delete behind a
 	// slow read; the next collection tries again.
 	deleteTimeout = 10 * time.Second
-	// longestRest limits the rest after one object, which may have met an outage.
-	longestRest = time.Second
+	// longestRest limits the rest for each object of a request, which may have met an outage.
+	longestRest = 10 * time.Millisecond
 	// endTimeout limits the last write of a collection whose context is done.
 	endTimeout = 5 * time.Second
 )
@@ -60,6 +66,12 @@ var ErrRunning = errors.New("another collection is running")
 type Objects interface {
 	// Delete is described at cas.ObjectStore.
 	Delete(ctx context.Context, ref cas.ObjectRef) error
+}
+
+// BatchObjects is an object store that removes many objects with few requests.
+type BatchObjects interface {
+	// DeleteAll returns the objects whose removal is not confirmed, and why.
+	DeleteAll(ctx context.Context, refs []cas.ObjectRef) (left []cas.ObjectRef, err error)
 }
 
 // Copies deletes copies at providers.
@@ -108,9 +120,12 @@ type Options struct {
 	// Concurrency is how many objects are removed at the same time. The default leaves
 	// the store to the requests of clients.
 	Concurrency int
+	// Batches removes many objects with few requests. Optional; Objects removes those that
+	// it leaves.
+	Batches BatchObjects
 	// Share is the part of the time in which objects are removed, from 0 to 1. After each
-	// object the collector rests, so that the store has time for the requests of clients.
-	// 0 means DefaultShare.
+	// request the collector rests, so that the store has time for the requests of clients.
+	// 0 means 1: no rest.
 	Share float64
 	// Rate limits the blobs removed per second; 0 means no limit.
 	Rate float64
@@ -137,7 +152,7 @@ func New(o Options) *Collector {
 	o.Interval = cmp.Or(o.Interval, DefaultInterval)
 	o.Concurrency = cmp.Or(o.Concurrency, DefaultConcurrency)
 	o.Lease = cmp.Or(o.Lease, defaultLease)
-	o.Share = cmp.Or(o.Share, DefaultShare)
+	o.Share = cmp.Or(o.Share, 1)
 	if o.Notify == nil {
 		o.Notify = func(Result) {}
 	}
@@ -313,16 +328,23 @@ func (w *work) removeAll(ctx context.Context) error {
 // returns errors of the index and the context only.
 func (w *work) removeBatch(ctx context.Context, objects []Object) error {
 	results := make([]Result, len(objects))
+	for i, o := range objects {
+		results[i].Object = o
+	}
+	size := 1
+	if w.c.o.Batches != nil {
+		size = requestSize
+	}
 	var workers errgroup.Group
 	workers.SetLimit(w.c.o.Concurrency)
-	for i, o := range objects {
-		if err := w.c.limiter.Wait(ctx); err != nil {
+	for some := range slices.Chunk(results, size) {
+		if err := w.c.await(ctx, len(some)); err != nil {
 			break
 		}
 		workers.Go(func() error {
-			results[i] = Result{Object: o, Began: time.Now()}
-			results[i].Err = w.c.remove(ctx, o)
-			w.c.rest(ctx, time.Since(results[i].Began))
+			began := time.Now()
+			w.c.remove(ctx, some)
+			w.c.rest(ctx, time.Since(began), len(some))
 			return nil
 		})
 	}
@@ -348,27 +370,81 @@ func (w *work) removeBatch(ctx context.Context, objects []Object) error {
 	return nil
 }
 
-// remove removes one object, and what belongs to its blob.
-func (c *Collector) remove(ctx context.Context, o Object) error {
-	c.o.OnStep(StepStarted, o.ObjectRef)
-	if o.HasCopies || o.HasTexts {
-		if err := c.release(ctx, o); err != nil {
+// await waits until the rate allows to remove n objects.
+func (c *Collector) await(ctx context.Context, n int) error {
+	for range n {
+		if err := c.limiter.Wait(ctx); err != nil {
 			return err
 		}
 	}
-	c.o.OnStep(StepReleased, o.ObjectRef)
-	call, cancel := context.WithTimeout(ctx, deleteTimeout)
-	defer cancel()
-	if err := c.o.Objects.Delete(call, o.ObjectRef); err != nil {
-		return err
-	}
-	c.o.OnStep(StepDeleted, o.ObjectRef)
 	return nil
 }
 
-// rest waits after work that took a while, so that the work is the set share of the time.
-func (c *Collector) rest(ctx context.Context, worked time.Duration) {
-	timer := time.NewTimer(min(time.Duration(float64(worked)*(1/c.o.Share-1)), longestRest))
+// remove removes the objects of results, and what belongs to their blobs. It sets the
+// errors of the results.
+func (c *Collector) remove(ctx context.Context, results []Result) {
+	for i := range results {
+		r := &results[i]
+		r.Began = time.Now()
+		c.o.OnStep(StepStarted, r.ObjectRef)
+		if r.HasCopies || r.HasTexts {
+			r.Err = c.release(ctx, r.Object)
+		}
+		if r.Err == nil {
+			c.o.OnStep(StepReleased, r.ObjectRef)
+		}
+	}
+	removed := c.removeTogether(ctx, results)
+	for i := range results {
+		r := &results[i]
+		if r.Err == nil && !removed[r.ObjectRef] {
+			r.Err = c.removeObject(ctx, r.ObjectRef)
+		}
+		if r.Err == nil {
+			c.o.OnStep(StepDeleted, r.ObjectRef)
+		}
+	}
+}
+
+// removeTogether removes the objects of results with one request, if the store can do
+// that, and returns the removed ones.
+func (c *Collector) removeTogether(ctx context.Context, results []Result) map[cas.ObjectRef]bool {
+	var refs []cas.ObjectRef
+	for _, r := range results {
+		if r.Err == nil {
+			refs = append(refs, r.ObjectRef)
+		}
+	}
+	if c.o.Batches == nil || len(refs) < 2 {
+		return nil
+	}
+	call, cancel := context.WithTimeout(ctx, deleteTimeout)
+	defer cancel()
+	left, err := c.o.Batches.DeleteAll(call, refs)
+	if err != nil {
+		c.o.Log.Debug().Err(err).Int("left", len(left)).Msg("removing objects one by one")
+	}
+	removed := make(map[cas.ObjectRef]bool, len(refs))
+	for _, ref := range refs {
+		removed[ref] = true
+	}
+	for _, ref := range left {
+		delete(removed, ref)
+	}
+	return removed
+}
+
+// removeObject removes one object.
+func (c *Collector) removeObject(ctx context.Context, ref cas.ObjectRef) error {
+	call, cancel := context.WithTimeout(ctx, deleteTimeout)
+	defer cancel()
+	return c.o.Objects.Delete(call, ref)
+}
+
+// rest waits after the removal of n objects took a while, so that the work is the set share
+// of the time.
+func (c *Collector) rest(ctx context.Context, worked time.Duration, n int) {
+	timer := time.NewTimer(min(time.Duration(float64(worked)*(1/c.o.Share-1)), time.Duration(n)*longestRest))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

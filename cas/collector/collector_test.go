@@ -497,3 +497,56 @@ func TestRunCollectsInIntervals(t *testing.T) {
 		t.Errorf("the figures are %+v", s)
 	}
 }
+
+// Many objects go with one request. What it leaves, because it fails or the store does not
+// know it, goes one by one.
+func TestCollectInBatches(t *testing.T) {
+	t.Parallel()
+	setups(t, func(t *testing.T, w *world) {
+		for name, batches := range map[string]collector.BatchObjects{
+			"the store's": w.batches, // none in a folder
+			"partly":      &leavingBatches{world: w, removes: func(i int) bool { return i%2 == 0 }},
+			"applied":     &leavingBatches{world: w, removes: func(int) bool { return true }, denies: true},
+			"unknown":     &leavingBatches{world: w, removes: func(int) bool { return false }},
+		} {
+			var gone []cas.Digest
+			for i := range 60 {
+				gone = append(gone, w.put(fmt.Appendf(nil, "%s %d", name, i)))
+				w.remove(gone[i])
+			}
+			run, err := w.collector(func(o *collector.Options) { o.Lease, o.Share, o.Batches = time.Minute, w.share, batches }).Collect(t.Context())
+			if err != nil || run.Blobs != int64(len(gone)) || run.Failed != 0 {
+				t.Errorf("%s: the collection is %+v, error %v", name, run, err)
+			}
+			for _, d := range gone {
+				w.wantObjects(d)
+			}
+			if b, ok := batches.(*leavingBatches); ok && b.calls.Load() < 2 {
+				t.Errorf("%s: %d requests", name, b.calls.Load())
+			}
+		}
+	})
+}
+
+// leavingBatches removes some of the objects.
+type leavingBatches struct {
+	world   *world
+	removes func(i int) bool
+	denies  bool // it says that it removed none
+	calls   atomic.Int64
+}
+
+func (b *leavingBatches) DeleteAll(ctx context.Context, refs []cas.ObjectRef) (left []cas.ObjectRef, err error) {
+	b.calls.Add(1)
+	for i, ref := range refs {
+		if !b.removes(i) {
+			left, err = append(left, ref), cas.ErrStoreRefused
+		} else if err := b.world.objects.Delete(ctx, ref); err != nil {
+			return refs, err
+		}
+	}
+	if b.denies {
+		return refs, cas.ErrStoreUnavailable
+	}
+	return left, err
+}

@@ -41,6 +41,8 @@ type world struct {
 	lister  collector.Lister
 	store   *cas.Store
 	copies  *copies
+	batches collector.BatchObjects // nil: the store removes objects one by one
+	share   float64
 }
 
 // setups runs a test on each set-up: embedded, and served.
@@ -70,7 +72,9 @@ func served(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newWorld(t, x, objects)
+	w := newWorld(t, x, objects)
+	w.batches, w.share = objects, collector.BucketShare
+	return w
 }
 
 // objectStore is an object store that lists its objects.

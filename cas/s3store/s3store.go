@@ -267,6 +267,37 @@ func (s *Store) Delete(ctx context.Context, ref cas.ObjectRef) error {
 	return err
 }
 
+// DeleteAll is Delete for many objects, with one request for each thousand. It returns the
+// objects whose removal the store has not confirmed, and the first error: with a store that
+// does not know the request these are all.
+func (s *Store) DeleteAll(ctx context.Context, refs []cas.ObjectRef) (left []cas.ObjectRef, err error) {
+	ctx, cancel := context.WithTimeout(ctx, deleteTimeout)
+	defer cancel()
+	ctx, call := s.client.Begin(ctx)
+	defer call.End()
+	byKey := make(map[string]cas.ObjectRef, len(refs))
+	objects := make(chan minio.ObjectInfo, len(refs))
+	for _, ref := range refs {
+		byKey[s.key(ref)] = ref
+		objects <- minio.ObjectInfo{Key: s.key(ref)}
+	}
+	close(objects)
+	for failed := range s.client.RemoveObjects(ctx, s.bucket, objects, minio.RemoveObjectsOptions{}) {
+		if minio.ToErrorResponse(failed.Err).Code == minio.NoSuchKey {
+			continue
+		}
+		if err == nil {
+			err = s.failed(fmt.Sprintf("delete %d objects", len(refs)), call.Err(failed.Err))
+		}
+		if ref, isKnown := byKey[failed.ObjectName]; isKnown {
+			left = append(left, ref)
+		} else { // the whole answer is wrong
+			left = refs
+		}
+	}
+	return left, err
+}
+
 // List returns all objects, in the order of their keys. Other objects of the bucket are
 // left out. It takes a request for each thousand objects.
 func (s *Store) List(ctx context.Context) iter.Seq2[cas.ObjectInfo, error] {

@@ -196,9 +196,9 @@ func (c *gcCmd) collect(ctx context.Context, x wiring.Index, shown *terminal.Pro
 	var removed, failed atomic.Int64
 	counter := shown.Counting("removing", 0, func() string { return fmt.Sprintf("%d failed", failed.Load()) })
 	all, err := wiring.OpenCollector(c.Collection, collector.Options{
-		Index: x, Objects: objects, Texts: cas.Texts{Index: x, Blobs: x},
+		Index: x, Objects: objects, Batches: objects.Batches(), Texts: cas.Texts{Index: x, Blobs: x},
 		Copies:      wiring.CollectedCopies{Replicator: copies.Replicator, Actor: journal.ActorCLI},
-		Concurrency: c.Concurrency, Share: 1, Log: log,
+		Concurrency: c.Concurrency, Log: log,
 		Notify: func(r collector.Result) {
 			records.RecordCollected(r)
 			if r.Err != nil {

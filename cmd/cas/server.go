@@ -249,9 +249,9 @@ func (s *server) signURL(ctx context.Context, r replicator.URLRequest) (string, 
 func (s *server) openCollector(context.Context) error {
 	var err error
 	s.collector, err = wiring.OpenCollector(s.Collection, collector.Options{
-		Index: s.index, Objects: s.objects, Texts: s.texts(),
+		Index: s.index, Objects: s.objects, Batches: s.objects.Batches(), Texts: s.texts(),
 		Copies:   wiring.CollectedCopies{Replicator: s.copies.Replicator, Actor: journal.ActorGateway},
-		Interval: s.GCInterval, Lease: hooks.lease, OnStep: hooks.onCollectorStep, Log: s.log,
+		Interval: s.GCInterval, Share: s.objects.CollectorShare(), Lease: hooks.lease, OnStep: hooks.onCollectorStep, Log: s.log,
 		Notify: wiring.RecordCollected(s.records),
 	}, s.registry)
 	if err != nil || s.RetainUnreferenced == 0 {

@@ -7,6 +7,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"casgate/cas"
+	"casgate/cas/collector"
 	"casgate/cas/folderstore"
 	"casgate/cas/s3store"
 	"casgate/cmd/cas/internal/exit"
@@ -34,6 +35,23 @@ func (s ObjectStore) Lister() ListedStore {
 		return s.S3
 	}
 	return s.Folder
+}
+
+// Batches returns what removes many objects with few requests; nil for a folder.
+func (s ObjectStore) Batches() collector.BatchObjects {
+	if s.S3 == nil {
+		return nil
+	}
+	return s.S3
+}
+
+// CollectorShare is the part of the time in which the collector of a gateway works, so that
+// the requests of clients have theirs.
+func (s ObjectStore) CollectorShare() float64 {
+	if s.S3 == nil {
+		return 1
+	}
+	return collector.BucketShare
 }
 
 // OpenObjectStore opens the object store that the settings choose. It sends nothing. The
