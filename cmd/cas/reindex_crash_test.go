@@ -169,10 +169,10 @@ func TestReindexOutlivesACrashAtEachStep(t *testing.T) {
 			steps := []reindexStep{stepBlobsRead, stepAdopting, stepOthersRead, stepIndexMarked, stepAdopted, stepStoreMarked}
 			for _, step := range steps[:castest.Thorough(len(steps), 2)] {
 				x.lose()
-				if out, code := scrubCommand(t, append(x.env, killAtVariable+"="+string(step)), "reindex", "--from", x.export); code != -1 {
+				if out, code := scrubCommand(t, append(x.env, killAtVariable+"="+string(step)), "reindex", "-q", "--from", x.export); code != -1 {
 					t.Fatalf("cas reindex was not killed at %s: exit code %d\n%s", step, code, out)
 				}
-				x.run("reindex", "--from", x.export)
+				x.run("reindex", "-q", "--from", x.export)
 				x.wantAll(true)
 				if t.Failed() {
 					t.Fatalf("after a crash at %s", step)
@@ -190,9 +190,9 @@ func TestReindexWithoutTheExport(t *testing.T) {
 			t.Parallel()
 			x := newLostIndex(t, env(t))
 			x.lose()
-			x.run("reindex")
+			x.run("reindex", "-q")
 			x.wantAll(false)
-			x.run("reindex", "--from", x.export)
+			x.run("reindex", "-q", "--from", x.export)
 			x.wantAll(true)
 		})
 	}
