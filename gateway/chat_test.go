@@ -577,10 +577,19 @@ func TestChatTakesInBytes(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 
+		// Without their file, the bytes would stay for ever.
+		if a := c.do("DELETE", "/v1/files/"+f.ID, nil); a.StatusCode != 200 {
+			t.Fatalf("DELETE: %d %s", a.StatusCode, a.body)
+		}
+		c.askOK(body)
+		if files := decode[api.FileList](t, c.do("GET", "/v1/files?context=chat", nil)); len(files.Data) != 1 || files.Data[0].ID == f.ID {
+			t.Errorf("%+v", files.Data)
+		}
+
 		// A document, as the SDKs send it.
 		document := fmt.Sprintf(`{"type":"file","file":{"filename":"a\/b.md","file_data":%q}}`, base64.StdEncoding.EncodeToString([]byte("some text")))
 		c.askOK(chatOf("kimi/x", document))
-		if sent := c.kimiChat.lastChat(t, 4); sent.body != chatOf("x", `{"type":"text","text":"SOME TEXT"}`) {
+		if sent := c.kimiChat.lastChat(t, 5); sent.body != chatOf("x", `{"type":"text","text":"SOME TEXT"}`) {
 			t.Errorf("sent %s", sent.body)
 		}
 
@@ -597,7 +606,7 @@ func TestChatTakesInBytes(t *testing.T) {
 		video := append([]byte("\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"), random(70_000)...)
 		part = `{"type":"video_url","video_url":{"url":"data:video/mp4;base64,` + base64.StdEncoding.EncodeToString(video) + `"}}`
 		c.askOK(chatOf("kimi/x", part, part))
-		if sent := c.kimiChat.lastChat(t, 7); sent.body != chatOf("x", part, part) {
+		if sent := c.kimiChat.lastChat(t, 8); sent.body != chatOf("x", part, part) {
 			t.Errorf("sent %.500s", sent.body)
 		}
 		// But not at a provider that takes no such parts.
