@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"casgate/cas"
 	"casgate/cas/access"
@@ -760,7 +763,8 @@ func TestChatOff(t *testing.T) {
 // One record for each chat, and the metrics. Neither has a body.
 func TestChatIsRecorded(t *testing.T) {
 	chatSetups(t, func(t *testing.T, p *parts) {
-		c := startChat(t, p, nil)
+		registry := prometheus.NewRegistry()
+		c := startChat(t, p, func(o *gatewayOptions) { o.Registry = registry })
 		image, d := c.newImage("1")
 		a := c.askOK(chatOf("kimi/kimi-k2.6", filePartOf(image), filePartOf(image)))
 		refused := c.ask(`{"model":"kimi/x"`)
@@ -785,6 +789,22 @@ func TestChatIsRecorded(t *testing.T) {
 			default:
 				t.Errorf("%+v", r)
 			}
+		}
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted := map[string]int{}
+		for _, family := range families {
+			if name := family.GetName(); strings.HasPrefix(name, "casgate_chat_") {
+				counted[name] = len(family.GetMetric())
+			}
+		}
+		want := map[string]int{
+			"casgate_chat_requests_total": 2, "casgate_chat_first_byte_seconds": 1, "casgate_chat_tokens_total": 3, "casgate_chat_parts_total": 1,
+		}
+		if !maps.Equal(counted, want) {
+			t.Errorf("counted %v", counted)
 		}
 		synced, err := p.index.Records(t.Context(), journal.Query{Limit: 10, Kind: journal.KindSync})
 		if err != nil || len(synced) != 1 || synced[0].Digest != d || synced[0].Actor != chats[0].Actor {

@@ -13,6 +13,7 @@ import (
 	"casgate/gateway/problem"
 	"casgate/gateway/request"
 	"casgate/gateway/view"
+	"casgate/providers"
 	"casgate/providers/replicator"
 )
 
@@ -125,10 +126,17 @@ func (x *exchange) fileError(ctx context.Context, id string, err error) error {
 		return fmt.Errorf("%w: %.100q was deleted, has expired, or never was; ids of files at providers are not passed on", cas.ErrFileNotFound, id)
 	case errors.Is(err, cas.ErrBlobNotFound):
 		return problem.New(problem.BlobNotFound, fmt.Sprintf("The bytes of the file %s were deleted. Uploading the same bytes again brings them back.", id))
-	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) && x.c.Request().Context().Err() == nil:
-		return problem.New(problem.OriginUnavailable, "The bytes of an imported file are being taken in, which goes on; ask again shortly.")
 	}
-	return err
+	return x.late(ctx, err)
+}
+
+// late returns the error for a wait that has run out, whatever it was that took so long.
+// SDKs repeat the request by themselves then.
+func (x *exchange) late(wait context.Context, err error) error {
+	if err == nil || errors.Is(err, providers.ErrCopyInProgress) || !errors.Is(wait.Err(), context.DeadlineExceeded) || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return problem.New(problem.CopyInProgress, "The files of the request are not all ready yet; the work goes on.")
 }
 
 // ofDigest returns the blob with a digest. The error of reading the digest may be passed.
@@ -138,6 +146,7 @@ func (x *exchange) ofDigest(ctx context.Context, d cas.Digest, param string, err
 	}
 	if err == nil {
 		_, err = x.h.Store.Blob(ctx, d)
+		err = x.late(ctx, err)
 	}
 	if err != nil {
 		return nil, problem.WithParam(param, problem.WithBlob(err, d))

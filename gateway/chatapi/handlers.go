@@ -85,7 +85,7 @@ func New(p Parts, o Options) (*Handlers, error) {
 	m := newMetrics(p.Registry)
 	return &Handlers{
 		Parts: p, o: o,
-		models: newCatalogue(p.Copies.Accounts(), o), memory: newMemory(o.Memory),
+		models: newCatalogue(p.Copies.Accounts(), o, p.Log), memory: newMemory(o.Memory),
 		taken: newTakenIn(), looked: newLookUps(),
 		metrics: m, upstream: newUpstream(o, m),
 	}, nil

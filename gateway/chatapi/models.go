@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/singleflight"
 
 	"casgate/gateway/api"
@@ -41,6 +42,7 @@ type catalogue struct {
 	chats     map[string]providers.ChatAPI
 	aliases   map[string]string
 	client    *http.Client
+	log       zerolog.Logger
 	flights   singleflight.Group
 
 	mu    sync.Mutex
@@ -54,9 +56,9 @@ type modelList struct {
 	until  time.Time // when to ask again
 }
 
-func newCatalogue(accounts []providers.Guarded, o Options) *catalogue {
+func newCatalogue(accounts []providers.Guarded, o Options, log zerolog.Logger) *catalogue {
 	c := &catalogue{
-		chats: map[string]providers.ChatAPI{}, aliases: o.Aliases, lists: map[string]modelList{},
+		chats: map[string]providers.ChatAPI{}, aliases: o.Aliases, lists: map[string]modelList{}, log: log,
 		client: &http.Client{
 			Transport: o.Transport, Timeout: listTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the key stays at its host
@@ -177,6 +179,7 @@ func (c *catalogue) list(ctx context.Context, provider string) ([]api.Model, err
 		// The next client needs the list, too, if this one leaves.
 		fresh.models, fresh.err = c.fetch(context.WithoutCancel(ctx), c.chats[provider])
 		if fresh.err != nil {
+			c.log.Warn().Err(fresh.err).Str("provider", provider).Msg("could not get the list of a provider's models")
 			fresh.models, fresh.until = known.models, time.Now().Add(listRetry)
 		}
 		c.mu.Lock()

@@ -20,7 +20,7 @@ const parallel = 8
 // prepare takes in the bytes of the attachments, and makes their copies. All must be ready
 // before anything is sent.
 func (x *exchange) prepare(ctx context.Context) error {
-	if err := x.each(func(a *attachment) error {
+	if err := x.each(ctx, func(a *attachment) error {
 		if a.inline == nil {
 			return nil
 		}
@@ -34,13 +34,13 @@ func (x *exchange) prepare(ctx context.Context) error {
 
 // each calls do for all attachments, several at a time, and returns the error of the first
 // one in the request that failed.
-func (x *exchange) each(do func(*attachment) error) error {
+func (x *exchange) each(ctx context.Context, do func(*attachment) error) error {
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	errs := make([]error, len(x.attached))
 	for i, a := range x.attached {
 		group.Go(func() error {
-			errs[i] = do(a)
+			errs[i] = x.late(ctx, do(a))
 			return nil
 		})
 	}
@@ -83,7 +83,7 @@ func (x *exchange) refer(ctx context.Context) error {
 			first[key] = a
 		}
 	}
-	err := x.each(func(a *attachment) error {
+	err := x.each(ctx, func(a *attachment) error {
 		if first[keyOf(a)] != a {
 			return nil
 		}
