@@ -35,7 +35,7 @@ var (
 	// ErrStoreRefused: the object store refused the request, such as for its credentials.
 	// It wraps ErrStoreUnavailable. To repeat the request is of no use until an operator
 	// has corrected the settings.
-	ErrStoreRefused = fmt.Errorf("%w: it refused the request", ErrStoreUnavailable)
+	ErrStoreRefused error = storeRefused{}
 	// ErrNoSpace: the disk or bucket for the bytes is full.
 	ErrNoSpace = errors.New("no space left")
 	// ErrUploadRaced: the collector removed the blob during the upload, and the body
@@ -48,3 +48,9 @@ var (
 	// slow, or sent less than it declared.
 	ErrBodyRead = errors.New("reading the upload failed")
 )
+
+// storeRefused is an ErrStoreUnavailable that does not call the store unavailable: it answers.
+type storeRefused struct{}
+
+func (storeRefused) Error() string { return "the object store refused the request" }
+func (storeRefused) Unwrap() error { return ErrStoreUnavailable }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/minio/minio-go/v7"
 
@@ -50,8 +51,10 @@ func CodeOf(err error) string {
 // failed gives an error of the store its kind, what was done, and the endpoint.
 func (s *Store) failed(doing string, err error) error {
 	kind := cas.ErrStoreUnavailable
-	if !isAbandoned(err) && isRefusal(minio.ToErrorResponse(err)) {
+	if response := minio.ToErrorResponse(err); !isAbandoned(err) && isRefusal(response) {
 		kind = cas.ErrStoreRefused
+		response.Message = strings.TrimSuffix(response.Error(), ".") // the sentence may go on
+		err = response
 	}
 	return fmt.Errorf("%w: %s at %s: %w", kind, doing, s.client.Endpoint, err)
 }

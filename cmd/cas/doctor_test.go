@@ -61,6 +61,25 @@ func TestDoctorOnBuckets(t *testing.T) {
 	}
 }
 
+// A gateway that a store refuses says so in the store's words, once, and what to do.
+func TestServeWithWrongKeys(t *testing.T) {
+	t.Parallel()
+	o := s3test.NewBucket(t)
+	out, err := casCommand(t, []string{
+		"CAS_DATA_DIR=" + t.TempDir(), "CAS_S3_ENDPOINT=" + o.Endpoint, "CAS_S3_BUCKET=" + o.Bucket, "CAS_S3_REGION=us-east-1",
+		"CAS_S3_ACCESS_KEY=nobody0123456789", "CAS_S3_SECRET_KEY=" + o.SecretKey,
+	}, "serve").CombinedOutput()
+	said := string(out)
+	if err == nil || !strings.Contains(said, "the object store refused the request: ") || !strings.Contains(said, "does not exist in our records; the store does not know CAS_S3_ACCESS_KEY: correct it") {
+		t.Errorf("%v, %s", err, said)
+	}
+	for _, wrong := range []string{"unavailable", "create-bucket"} {
+		if strings.Contains(said, wrong) {
+			t.Errorf("it says %q: %s", wrong, said)
+		}
+	}
+}
+
 // The answer to HEAD has no body, and many stores give no code with it. The doctor asks in
 // another way then.
 func TestDoctorOnABucketWithoutWords(t *testing.T) {

@@ -130,7 +130,7 @@ func (c *serveCmd) probeBucket(ctx context.Context, objects wiring.ObjectStore, 
 		}
 	}
 	if err := objects.Check(ctx); err != nil {
-		return fmt.Errorf("%w; check CAS_S3_ENDPOINT, CAS_S3_BUCKET and the keys, or let --create-bucket make the bucket", err)
+		return fmt.Errorf("%w; %s", err, cmp.Or(wiring.BucketRemedy(err), "check CAS_S3_ENDPOINT, CAS_S3_BUCKET and the keys, or let --create-bucket make the bucket"))
 	}
 	// Many policies don't allow to ask for versioning, and some stores don't have it.
 	if isVersioned, err := objects.S3.IsVersioned(ctx); err == nil && isVersioned {
