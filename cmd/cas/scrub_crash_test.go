@@ -117,3 +117,27 @@ func TestGatewaysScrubInTheBackground(t *testing.T) {
 		})
 	}
 }
+
+// A scrub by command finds damage beside an embedded gateway, which has just read the blob
+// and keeps its row. The gateway notices soon, not when the row's time is over.
+func TestEmbeddedGatewayNoticesAScrub(t *testing.T) {
+	t.Parallel()
+	env := append(embeddedEnv(t), "CAS_HOT_BYTES=0")
+	p := serveProcess(t, casCommand(t, env, "serve"))
+	b := castest.RandomBytes(1000)
+	d := p.store(b)
+	checkBlob(t, p, d, len(b), true)
+	if err := objectsOf(t, env).Delete(t.Context(), cas.ObjectRef{Digest: d}); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := scrubCommand(t, env, "scrub"); code != 5 {
+		t.Fatalf("cas scrub exits with %d\n%s", code, out)
+	}
+	castest.Eventually(t, "the suspect row", func() bool {
+		status, _, err := p.request("HEAD", "/v1/blobs/"+d.String(), nil)
+		if err != nil || status != 200 && status != 502 {
+			t.Fatalf("the blob is answered %d, %v", status, err)
+		}
+		return status == 502
+	})
+}
