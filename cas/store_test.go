@@ -19,6 +19,7 @@ import (
 	"casgate/cas/castest"
 	"casgate/cas/collector"
 	"casgate/cas/folderstore"
+	"casgate/cas/scrubber"
 	"casgate/index/indextest"
 	"casgate/index/sqliteindex"
 )
@@ -30,6 +31,7 @@ type house struct {
 	objects   *castest.Faulty
 	index     cas.Index
 	collector collector.Index
+	scrubber  scrubber.Index
 	indexHook indextest.Hook
 }
 
@@ -46,7 +48,7 @@ func openHouse(dir string, o cas.Options) (*house, func(), error) {
 	if err := x.Migrate(context.Background()); err != nil {
 		return nil, nil, err
 	}
-	h := &house{dir: dir, objects: castest.NewFaulty(files), collector: x}
+	h := &house{dir: dir, objects: castest.NewFaulty(files), collector: x, scrubber: x}
 	h.index = indextest.NewFaulty(x, func(op string, d cas.Digest) (bool, error) {
 		if h.indexHook == nil {
 			return false, nil
@@ -96,7 +98,21 @@ const (
 	unknown             // something failed that may have been applied
 )
 
-// Uploads, deletes, reads and a collector that crashes and deletes late, in any
+// contentsSource has the bytes of blobs, for repairs.
+type contentsSource [][]byte
+
+func (s contentsSource) Candidates(_ context.Context, b cas.Blob) (all []scrubber.Candidate, err error) {
+	for _, content := range s {
+		if cas.DigestOf(content) == b.Digest {
+			all = append(all, scrubber.Candidate{Name: "contents", Open: func(context.Context) (io.ReadCloser, error) {
+				return io.NopCloser(bytes.NewReader(content)), nil
+			}})
+		}
+	}
+	return all, nil
+}
+
+// Uploads, deletes, reads, scrubs and a collector that crashes and deletes late, in any
 // order, with every write failing now and then in both of its ways: a blob whose
 // upload was acknowledged last is readable with the right bytes, and one whose
 // delete was acknowledged last is not there.
@@ -231,6 +247,29 @@ func TestStoreAgainstAModel(t *testing.T) {
 				c := collector.New(collector.Options{Index: h.collector, Objects: h.objects, Lease: time.Millisecond})
 				if _, err := c.Collect(ctx); err != nil {
 					t.Fatal(err)
+				}
+			},
+			"scrub": func(t *rapid.T) {
+				run, err := scrubber.New(scrubber.Options{Index: h.scrubber, Objects: h.objects}).Scrub(ctx, scrubber.Plan{})
+				if err != nil || run.Damaged > 0 || run.Unread > 0 {
+					t.Fatalf("a scrub finds damage where there is none: %+v, error %v", run, err)
+				}
+			},
+			"a scrub repairs an object": func(t *rapid.T) {
+				i, _, d := pick(t)
+				if facts[i] != present {
+					t.Skip()
+				}
+				row, err := h.store.Blob(ctx, d)
+				if err == nil {
+					err = h.objects.Delete(ctx, row.Object())
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				run, err := scrubber.New(scrubber.Options{Index: h.scrubber, Objects: h.objects, Sources: []scrubber.Source{contentsSource(contents)}}).Scrub(ctx, scrubber.Plan{})
+				if err != nil || run.Damaged != 1 || run.Repaired != 1 {
+					t.Fatalf("a scrub of a lost object: %+v, error %v", run, err)
 				}
 			},
 			"": func(t *rapid.T) {
