@@ -26,7 +26,7 @@ type tokenCmd struct {
 type tokenCreateCmd struct {
 	wiring.LocalIndex
 	Name    string        `name:"name" required:"" help:"Name of the token, such as its user."`
-	Scopes  string        `name:"scopes" default:"read" help:"Comma-separated: read, write, delete, sync, admin (all of them)."`
+	Scopes  string        `name:"scopes" default:"read" help:"Comma-separated: read, write, delete, sync, chat, admin (all of them)."`
 	Expires time.Duration `name:"expires" help:"How long the token is valid, such as 720h; for ever if not given."`
 	JSON    bool          `name:"json" help:"Print id, token, name, scopes and expiry as JSON."`
 }

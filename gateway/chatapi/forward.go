@@ -22,7 +22,9 @@ type call struct {
 	pieces [][]byte
 	size   int64
 	failed error
-	sent   atomic.Bool // the whole body
+	// secrets must not reach the client: the credential.
+	secrets []string
+	sent    atomic.Bool // the whole body
 }
 
 // buffers are for the bodies of answers.
@@ -76,9 +78,30 @@ func (c *call) rewrite(p *httputil.ProxyRequest) {
 		p.Out.URL = &url.URL{} // RoundTrip returns the error
 	}
 	p.Out.Trailer, p.Out.TransferEncoding = nil, nil
-	c.to.chat.Authorize(p.Out)
+	c.authorize(p.Out)
 	c.fill(p.Out)
 }
+
+// authorize adds the provider's credential, and keeps it, so that no answer repeats it to
+// the client. Some credentials differ from request to request.
+func (c *call) authorize(r *http.Request) {
+	own := &http.Request{Method: r.Method, URL: r.URL, Header: http.Header{}}
+	c.to.chat.Authorize(own)
+	for name, values := range own.Header {
+		r.Header[name] = values
+		for _, value := range values {
+			if _, secret, ok := strings.Cut(value, " "); ok {
+				value = secret
+			}
+			if len(value) >= minSecret {
+				c.secrets = append(c.secrets, value)
+			}
+		}
+	}
+}
+
+// minSecret is the length of the shortest text that counts as a credential.
+const minSecret = 8
 
 func isPassed(name string) bool {
 	for _, prefix := range passedPrefixes {

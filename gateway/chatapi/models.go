@@ -332,7 +332,7 @@ func createdOf(lists [][]api.Model, names []string, provider, model string) int6
 func unavailable(provider string, cause error) error {
 	e := &providers.Error{
 		Provider: provider, Op: providers.OpChat, Kind: providers.KindTransient, Code: providers.CodeUnavailable,
-		Message: "the provider gave no answer", Cause: cause,
+		Message: fmt.Sprintf("the provider gave no answer: %.200s", cause), Cause: cause,
 	}
 	if errors.Is(cause, errNoAnswer) {
 		e.Code, e.Message = providers.CodeTimeout, cause.Error()

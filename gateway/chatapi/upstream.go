@@ -181,30 +181,12 @@ func (b *answerBody) Close() error {
 // maxError is how much of a refusal is looked at, in bytes.
 const maxError = 64 << 10
 
-// secrets returns what must not reach the client: the credential.
-func (c *call) secrets() []string {
-	r := &http.Request{Header: http.Header{}}
-	c.to.chat.Authorize(r)
-	var all []string
-	for _, values := range r.Header {
-		for _, value := range values {
-			if _, secret, ok := strings.Cut(value, " "); ok {
-				value = secret
-			}
-			if len(value) >= 8 {
-				all = append(all, value)
-			}
-		}
-	}
-	return all
-}
-
 // hidden stands in the place of a secret. It has its length at most.
 const hidden = "(hidden)"
 
 // redact removes the credential from a header.
 func (c *call) redact(h http.Header) {
-	for _, secret := range c.secrets() {
+	for _, secret := range c.secrets {
 		for _, values := range h {
 			for i, value := range values {
 				values[i] = strings.ReplaceAll(value, secret, hidden)
@@ -222,7 +204,7 @@ func (c *call) redactBody(answer *http.Response) {
 		rest = failing{err}
 	}
 	clean := start
-	for _, secret := range c.secrets() {
+	for _, secret := range c.secrets {
 		clean = bytes.ReplaceAll(clean, []byte(secret), []byte(hidden))
 	}
 	if answer.ContentLength >= 0 {
