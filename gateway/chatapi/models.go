@@ -1,6 +1,7 @@
 package chatapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,7 @@ const (
 type catalogue struct {
 	providers []string // in the order of the settings
 	chats     map[string]providers.ChatAPI
+	owners    map[string]string // owned_by of the provider's models
 	aliases   map[string]string
 	client    *http.Client
 	log       zerolog.Logger
@@ -58,7 +60,7 @@ type modelList struct {
 
 func newCatalogue(accounts []providers.Guarded, o Options, log zerolog.Logger) *catalogue {
 	c := &catalogue{
-		chats: map[string]providers.ChatAPI{}, aliases: o.Aliases, lists: map[string]modelList{}, log: log,
+		chats: map[string]providers.ChatAPI{}, owners: map[string]string{}, aliases: o.Aliases, lists: map[string]modelList{}, log: log,
 		client: &http.Client{
 			Transport: o.Transport, Timeout: listTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the key stays at its host
@@ -71,10 +73,16 @@ func newCatalogue(accounts []providers.Guarded, o Options, log zerolog.Logger) *
 		}
 		name := account.Describe().Provider
 		c.providers = append(c.providers, name)
-		c.chats[name] = chatter.Chat()
+		c.chats[name], c.owners[name] = chatter.Chat(), name
+		if account.Describe().Simulated {
+			c.owners[name] = simulatedOwner
+		}
 	}
 	return c
 }
+
+// simulatedOwner is the owned_by of models of a simulator in the gateway's own process.
+const simulatedOwner = "casgate-simulator"
 
 // target is where a request goes.
 type target struct {
@@ -290,25 +298,25 @@ func (h *Handlers) visibleModels(ctx context.Context, door Door) ([]api.Model, e
 		if err != nil && models == nil {
 			return nil, unavailable(door.Provider, fmt.Errorf("its list of models can't be had: %w", err))
 		}
-		return shown(models, door, door.Provider), nil
+		return h.models.shown(models, door, door.Provider), nil
 	}
 	lists, _ := h.models.all(ctx)
 	all := []api.Model{}
 	for _, alias := range slices.Sorted(maps.Keys(h.models.aliases)) {
 		provider, model, _ := strings.Cut(h.models.aliases[alias], "/")
-		all = append(all, api.Model{ID: alias, Object: api.ObjectModel, OwnedBy: provider, Created: createdOf(lists, h.models.providers, provider, model)})
+		all = append(all, api.Model{ID: alias, Object: api.ObjectModel, OwnedBy: cmp.Or(h.models.owners[provider], provider), Created: createdOf(lists, h.models.providers, provider, model)})
 	}
 	for i, provider := range h.models.providers {
-		all = append(all, shown(lists[i], door, provider)...)
+		all = append(all, h.models.shown(lists[i], door, provider)...)
 	}
 	return all, nil
 }
 
 // shown gives a provider's models the names that they have at a door.
-func shown(models []api.Model, door Door, provider string) []api.Model {
+func (c *catalogue) shown(models []api.Model, door Door, provider string) []api.Model {
 	all := make([]api.Model, 0, len(models))
 	for _, m := range models {
-		m.ID, m.Object, m.OwnedBy = target{provider: provider, model: m.ID}.name(door), api.ObjectModel, provider
+		m.ID, m.Object, m.OwnedBy = target{provider: provider, model: m.ID}.name(door), api.ObjectModel, c.owners[provider]
 		all = append(all, m)
 	}
 	return all
