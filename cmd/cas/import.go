@@ -26,6 +26,7 @@ import (
 type importCmd struct {
 	wiring.LocalIndex
 	settings.Sources
+	settings.ObjectStore
 	importing.OldTable
 
 	FromPostgres bool   `name:"from-postgres" xor:"from" required:"" help:"Import the rows of a Postgres table."`
@@ -51,7 +52,7 @@ Fields, and the columns looked for where --map doesn't name others: ` + fieldNam
 
 Parts of a row that can't be kept are left out and reported: malformed digests, sizes, times, media types and metadata. The metadata of a file has the row's id as imported_id, its name as imported_name where it had to be changed, and its type as imported_type where it is no purpose.
 
-Exit codes: 0; 7 if rows could not be imported, or would not be; 2 for wrong settings or columns; 6 if a server can't be reached.`
+Exit codes: 0; 7 if rows could not be imported, or would not be; 2 for wrong settings or columns, or if the object store belongs to another index; 6 if a server can't be reached.`
 }
 
 func fieldNames() string {
@@ -85,6 +86,9 @@ func (c *importCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 		return err
 	}
 	defer x.Close()
+	if err := c.checkStore(ctx, x); err != nil {
+		return importing.WithExitCode(ctx, err)
+	}
 	if err := source.Check(ctx); err != nil {
 		return importing.WithExitCode(ctx, err)
 	}
@@ -101,6 +105,18 @@ func (c *importCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 	if err = errors.Join(importing.WithExitCode(ctx, err), report.Close()); err == nil && failed > 0 {
 		err = exit.With(exit.Partly, exit.ErrReported)
 	}
+	return err
+}
+
+// checkStore refuses an object store of another index: then the index is the wrong one,
+// too. An import itself needs no store.
+func (c *importCmd) checkStore(ctx context.Context, x wiring.Index) error {
+	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	defer objects.Close()
+	_, err = wiring.RefuseOtherMark(ctx, x, objects)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"casgate/cas"
+	"casgate/cas/s3store"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/providers"
 )
@@ -44,22 +45,32 @@ func CheckStoreMark(ctx context.Context, x Index, objects ObjectStore) error {
 
 // BelongsTo is CheckStoreMark, but marks nothing. It reports whether the store has a mark.
 func BelongsTo(ctx context.Context, x Index, objects ObjectStore) (isMarked bool, err error) {
-	want, err := x.Mark(ctx)
-	if err != nil {
-		return false, err
-	}
-	got, err := objects.marked().Mark(ctx)
-	if err != nil || got == string(want) {
-		return got != "", err
-	}
-	if got != "" {
-		return true, exit.Usagef("the object store (%s) belongs to another index: it has the mark %q, and the index has %q; correct the settings; if the index was lost, `cas reindex` makes it again; start `cas serve --adopt-store` once if the store is the right one", objects.Text, got, want)
+	if isMarked, err = RefuseOtherMark(ctx, x, objects); isMarked || err != nil {
+		return isMarked, err
 	}
 	isOurs, err := hasBlobs(ctx, x, objects)
 	if err == nil && !isOurs {
 		err = exit.Usagef("the object store (%s) has no mark and none of the index's blobs; is its disk mounted, and the bucket the right one? Start `cas serve --adopt-store` once if the bytes are really lost", objects.Text)
 	}
 	return false, err
+}
+
+// RefuseOtherMark returns an error if the object store has the mark of another index. It
+// reports whether the store has a mark. A bucket that is not there has none: the first start
+// of a gateway may make it later.
+func RefuseOtherMark(ctx context.Context, x Index, objects ObjectStore) (isMarked bool, err error) {
+	want, err := x.Mark(ctx)
+	if err != nil {
+		return false, err
+	}
+	got, err := objects.marked().Mark(ctx)
+	if s3store.CodeOf(err) == "NoSuchBucket" {
+		return false, nil
+	}
+	if err == nil && got != "" && got != string(want) {
+		err = exit.Usagef("the object store (%s) belongs to another index: it has the mark %q, and the index has %q; correct the settings; if the index was lost, `cas reindex` makes it again; start `cas serve --adopt-store` once if the store is the right one", objects.Text, got, want)
+	}
+	return got != "", err
 }
 
 // TakeOverMark gives an empty index the mark of the object store, since the store belongs
