@@ -21,6 +21,7 @@ import (
 const nodeSuite = "../scripts/openai-node"
 
 func TestOpenAIsNodeClient(t *testing.T) {
+	castest.Slow(t)
 	setups(t, func(t *testing.T, p *parts) {
 		modules := nodeModules(t, nodeSuite)
 		s := start(t, p, nil)

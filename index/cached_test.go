@@ -26,7 +26,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	castest.Histories(100, 25)
+	castest.Histories(100, 10)
 	goleak.VerifyTestMain(m)
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"testing"
 )
 
 // Overlap lets more of a package's tests run at the same time than there are CPUs. It is
@@ -28,6 +29,14 @@ func Thorough(thorough, quick int) int {
 		return thorough
 	}
 	return quick
+}
+
+// Slow skips a test that is too slow for a quick `go test` between two edits, see Thorough.
+func Slow(t testing.TB) {
+	t.Helper()
+	if !isThorough() {
+		t.Skip("slow; CAS_TEST_THOROUGH=1 runs it")
+	}
 }
 
 func isThorough() bool { return os.Getenv("CAS_TEST_THOROUGH") == "1" }

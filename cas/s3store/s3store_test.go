@@ -33,6 +33,7 @@ func TestObjectStore(t *testing.T) {
 
 // Another make of store passes the kit too, and enforces checksums.
 func TestObjectStoreOnVersitygw(t *testing.T) {
+	castest.Slow(t)
 	castest.RunObjectStore(t, func(t *testing.T) cas.ObjectStore { return open(t, s3test.NewSecondBucket(t)) })
 	support, err := open(t, s3test.NewSecondBucket(t)).ChecksumSupport(t.Context())
 	if err != nil || support != s3store.ChecksumsEnforced {

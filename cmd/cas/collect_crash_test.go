@@ -85,7 +85,7 @@ func (p *process) remove(d cas.Digest) {
 // A gateway is killed at each step of collecting a blob. The next one completes the
 // work, and a blob that was put again in between stays, as the only object.
 func TestCollectionOutlivesACrashAtEachStep(t *testing.T) {
-	for name, env := range map[string]func(*testing.T) []string{"embedded": embeddedEnv, "served": servedEnv} {
+	for name, env := range setUps() {
 		for _, step := range []collector.Step{collector.StepStarted, collector.StepReleased, collector.StepDeleted, collector.StepFinished} {
 			t.Run(name+"/"+string(step), func(t *testing.T) {
 				t.Parallel()
@@ -134,7 +134,7 @@ func TestCollectionOutlivesACrashAtEachStep(t *testing.T) {
 
 // `cas gc` is killed at each step while a gateway serves, and is then repeated.
 func TestGCOutlivesACrashAtEachStep(t *testing.T) {
-	for name, env := range map[string]func(*testing.T) []string{"embedded": embeddedEnv, "served": servedEnv} {
+	for name, env := range setUps() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			kept := env(t)
@@ -169,7 +169,7 @@ func TestGCOutlivesACrashAtEachStep(t *testing.T) {
 // Clients put and delete the same few blobs, the gateway collects without grace, and is
 // killed again and again. What was acknowledged last holds.
 func TestPutAndDeleteUnderCollectionsAndCrashes(t *testing.T) {
-	for name, env := range map[string]func(*testing.T) []string{"embedded": embeddedEnv, "served": servedEnv} {
+	for name, env := range setUps() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			settings := append(env(t), "CAS_GC_INTERVAL=5ms", "CAS_GC_GRACE=0", leaseVariable+"=50ms")

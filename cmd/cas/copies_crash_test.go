@@ -89,7 +89,7 @@ func (p *process) waitReady(d cas.Digest) api.Copy {
 // A gateway is killed at each step of making a copy. The next one finishes the
 // work without being asked: one upload, one file, one row that names it.
 func TestCopyOutlivesACrashAtEachStep(t *testing.T) {
-	for name, env := range map[string]func(*testing.T) []string{"embedded": embeddedEnv, "served": servedEnv} {
+	for name, env := range setUps() {
 		for _, step := range []replicator.Step{
 			replicator.StepClaimed, replicator.StepRoomMade, replicator.StepUploaded,
 			replicator.StepProcessed, replicator.StepCompleted,

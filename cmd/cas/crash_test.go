@@ -21,7 +21,7 @@ var crashes = castest.Thorough(24, 6)
 // restart each blob it acknowledged is there, whole, and none that it did not
 // acknowledge is there in part.
 func TestNothingAcknowledgedIsLostInACrash(t *testing.T) {
-	for name, env := range map[string]func(*testing.T) []string{"embedded": embeddedEnv, "served": servedEnv} {
+	for name, env := range setUps() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			settings := env(t)

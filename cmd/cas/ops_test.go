@@ -98,7 +98,7 @@ func (p *process) operations(query string) []api.Record {
 
 // A gateway that is told to stop has recorded all that it answered.
 func TestJournalSurvivesAStop(t *testing.T) {
-	for name, env := range map[string]func(*testing.T) []string{"embedded": embeddedEnv, "served": servedEnv} {
+	for name, env := range setUps() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			settings := env(t)
@@ -205,7 +205,7 @@ var awaitThat = castest.Eventually
 // A follower sees each operation once, in order, whatever becomes of the gateway
 // meanwhile, and ends well when it is interrupted.
 func TestFollowAcrossARestart(t *testing.T) {
-	for name, env := range map[string]func(*testing.T) []string{"embedded": embeddedEnv, "served": servedEnv} {
+	for name, env := range setUps() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			settings := env(t)

@@ -125,6 +125,16 @@ func (p *process) request(method, path string, body io.Reader) (int, []byte, err
 	return resp.StatusCode, b, err
 }
 
+// setUps returns the settings of the ways to run the gateway. Between two edits the embedded
+// one does.
+func setUps() map[string]func(*testing.T) []string {
+	all := map[string]func(*testing.T) []string{"embedded": embeddedEnv}
+	if castest.Thorough(1, 0) == 1 {
+		all["served"] = servedEnv
+	}
+	return all
+}
+
 // embeddedEnv and servedEnv are the settings of the two ways to run the gateway,
 // with storage that outlives each process of the test.
 func embeddedEnv(t *testing.T) []string {

@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("CAS_DATA_DIR", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("CAS_LISTEN", "127.0.0.1:0")
 			env.Setenv("CAS_ADMIN_LISTEN", "")
+			env.Setenv("GOGC", "400")                 // hundreds of short commands
 			env.Setenv("NONE", cas.Digest{}.String()) // no blob has it
 			env.Values[gatewayKey{}] = &scriptGateway{cas: filepath.Join(bin, "cas")}
 			return nil

@@ -19,15 +19,16 @@ import (
 
 func TestMain(m *testing.M) {
 	castest.Overlap()
-	castest.Histories(100, 25)
+	castest.Histories(100, 10)
 	goleak.VerifyTestMain(m)
 }
 
 func TestIndex(t *testing.T) {
-	for name, url := range map[string]func(t testing.TB) string{
-		"direct": pgtest.New,
-		"pooled": pgtest.NewPooled, // and so without prepared statements
-	} {
+	urls := map[string]func(t testing.TB) string{"direct": pgtest.New}
+	if castest.Thorough(1, 0) == 1 {
+		urls["pooled"] = pgtest.NewPooled // and so without prepared statements
+	}
+	for name, url := range urls {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			// The first one is made here, since it is this test that is skipped without a

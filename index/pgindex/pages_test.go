@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/cas/journal"
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
@@ -127,8 +128,8 @@ func checkPages(t *testing.T, small, large testIndex, pages map[string]func() (q
 func TestFilePagesCostTheSame(t *testing.T) {
 	t.Parallel()
 	small, large := newTestIndex(t, pgtest.New(t)), newTestIndex(t, pgtest.New(t))
-	seedFiles(t, small, 5_000)
-	seedFiles(t, large, 50_000)
+	seedFiles(t, small, castest.Thorough(5_000, 2_000))
+	seedFiles(t, large, castest.Thorough(50_000, 20_000))
 	pages := map[string]func() (string, []any){}
 	for name, q := range filePages() {
 		pages[name] = func() (string, []any) { return pgindex.ListFilesQuery(q) }
@@ -154,7 +155,7 @@ from generate_series(1, $1::integer) as i`
 func TestRecordPagesCostTheSame(t *testing.T) {
 	t.Parallel()
 	small, large := newTestIndex(t, pgtest.New(t)), newTestIndex(t, pgtest.New(t))
-	for x, records := range map[testIndex]int{small: 5_000, large: 50_000} {
+	for x, records := range map[testIndex]int{small: castest.Thorough(5_000, 2_000), large: castest.Thorough(50_000, 20_000)} {
 		if _, err := x.db.Exec(t.Context(), sqlSeedRecords, records, matching); err != nil {
 			t.Fatal(err)
 		}

@@ -137,6 +137,6 @@ func (x testIndex) CheckFileCounts(t testing.TB) {
 }
 
 func TestMain(m *testing.M) {
-	castest.Histories(100, 25)
+	castest.Histories(100, 10)
 	goleak.VerifyTestMain(m)
 }

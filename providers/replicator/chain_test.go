@@ -104,9 +104,7 @@ func at(provider string, d cas.Digest) replicator.Request {
 // Kimi takes 1000 files: the 1001st takes the place of the one used least
 // recently, which is removed there first.
 func TestThousandAndOneFiles(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes a thousand copies")
-	}
+	castest.Slow(t)
 	t.Parallel()
 	w := newWorld(t)
 	server := kimisim.New(kimisim.Options{Key: kimiKey})

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/providers"
 	"casgate/providers/guard"
 	"casgate/providers/kimi"
@@ -96,7 +97,7 @@ func TestBytesSentPerByteStored(t *testing.T) {
 			o := guard.Options{Hold: guard.HoldOptions{First: 5 * time.Millisecond, Longest: 50 * time.Millisecond}}
 			r := w.through(t, connect(t, counted, account.prefix, account.open, kimiKey, o))
 			run(t, r)
-			const files, size = 100, 64 << 10
+			files, size := castest.Thorough(100, 25), 64<<10
 			var digests []cas.Digest
 			for range files {
 				digests = append(digests, w.put(t, strings.Repeat(crand.Text()+"\n", size/27), "a.txt"))
