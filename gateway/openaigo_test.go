@@ -135,7 +135,7 @@ func TestOpenAIsGoClientPages(t *testing.T) {
 		s := start(t, p, nil)
 		c := s.openAI()
 		few := p.importMany(t, castest.Thorough(300, 60), "evals")
-		most := p.importMany(t, castest.Thorough(4700, 940), "batch")
+		most := p.importMany(t, castest.Thorough(4700, 340), "batch")
 		var all []string
 		list, err := p.index.ListFiles(t.Context(), cas.FileQuery{Limit: 10_000})
 		if err != nil {

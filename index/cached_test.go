@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 // The caches must pass all that an index must, at their most eager: whatever may be
 // remembered is, before the next question.
 func TestCachedIsAnIndex(t *testing.T) {
+	castest.Slow(t)
 	t.Parallel()
 	indextest.Run(t, func(t *testing.T) indextest.Index {
 		inner := openSQLite(t)

@@ -69,6 +69,9 @@ func setups(t *testing.T, test func(t *testing.T, w *world)) {
 			return x
 		}})
 	})
+	if castest.Thorough(1, 0) == 0 {
+		return // between two edits the embedded set-up does
+	}
 	t.Run("served", func(t *testing.T) {
 		t.Parallel()
 		objects, err := s3store.New(s3test.NewBucket(t))
