@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -164,6 +165,9 @@ func (s *syncer) make(ctx context.Context, jobs []*syncJob) error {
 	return group.Wait()
 }
 
+// stateLimit bounds a request for the state of a copy, since a gateway may hang.
+const stateLimit = 30 * time.Second
+
 // ensure makes sure of one copy, after its blob is stored.
 func (s *syncer) ensure(ctx context.Context, j *syncJob) (api.Copy, error) {
 	<-j.item.Done
@@ -183,9 +187,11 @@ func (s *syncer) ensure(ctx context.Context, j *syncJob) (api.Copy, error) {
 	defer cancel()
 	made, err := of.EnsureCopy(limited, j.provider, o)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		// It took too long. This asks for the state.
+		// It took too long. This asks for the state, which is a matter of milliseconds.
+		asking, cancel := context.WithTimeout(ctx, stateLimit)
+		defer cancel()
 		o.Async, o.Retry = true, false
-		made, err = of.EnsureCopy(ctx, j.provider, o)
+		made, err = of.EnsureCopy(asking, j.provider, o)
 	}
 	if err == nil && !s.Wait.Not {
 		err = report.NotReady(made)
