@@ -67,7 +67,11 @@ func (x *Index) Records(ctx context.Context, q journal.Query) ([]journal.Entry, 
 	return entries, nil
 }
 
-var sqlRecord = `select ` + journalTable.Select() + ` from journal where operation = $1 order by cursor desc limit 1`
+// sqlRecord first finds the rows, by their hash: read backward, the whole journal could be
+// looked at.
+var sqlRecord = `
+with found as materialized (select ` + journalTable.Select() + ` from journal where operation = $1)
+select ` + journalTable.Select() + ` from found order by cursor desc limit 1`
 
 // Record implements journal.Store.
 func (x *Index) Record(ctx context.Context, id string) (journal.Entry, error) {

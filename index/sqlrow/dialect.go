@@ -25,12 +25,25 @@ const (
 type Dialect struct {
 	sign  string // begins a placeholder
 	typed bool   // placeholders give their types, and arrays and times are types
+	// journalActor, journalDigest and journalFile compare the part of a journal's column
+	// that is indexed with that part of an argument.
+	journalActor, journalDigest, journalFile string
 }
 
 // The dialects.
 var (
-	Postgres = &Dialect{sign: "$", typed: true}
-	SQLite   = &Dialect{sign: "?"}
+	Postgres = &Dialect{
+		sign: "$", typed: true,
+		journalActor:  `substring(decode(md5(actor), 'hex') from 1 for 4) = substring(decode(md5(?::text), 'hex') from 1 for 4)`,
+		journalDigest: `substring(digest from 1 for 4) = substring(?::bytea from 1 for 4)`,
+		journalFile:   `substring(decode(md5(file_id), 'hex') from 1 for 4) = substring(decode(md5(?::text), 'hex') from 1 for 4)`,
+	}
+	SQLite = &Dialect{
+		sign:          "?",
+		journalActor:  `substr(actor, 7, 4) = substr(?, 7, 4)`,
+		journalDigest: `substr(digest, 1, 4) = substr(?, 1, 4)`,
+		journalFile:   `substr(file_id, 6, 6) = substr(?, 6, 6)`,
+	}
 )
 
 // Placeholder returns the placeholder of the argument with this number, from 1.

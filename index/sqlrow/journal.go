@@ -36,14 +36,15 @@ func JournalFilters(d *Dialect, q journal.Query) *Where {
 			w.Add(`kind not in ('upload', 'download')`)
 		}
 	}
+	// A condition on the indexed part of a value finds the rows.
 	if q.Actor != "" {
-		w.Add(`actor = ?`, q.Actor)
+		w.Add(`actor = ? and `+d.journalActor, q.Actor, q.Actor)
 	}
 	if !q.Digest.IsZero() {
-		w.Add(`digest = ?`, q.Digest[:])
+		w.Add(`digest = ? and `+d.journalDigest, q.Digest[:], q.Digest[:])
 	}
 	if q.FileID != "" {
-		w.Add(`file_id = ? and file_id <> ''`, q.FileID)
+		w.Add(`file_id = ? and file_id <> '' and `+d.journalFile, q.FileID, q.FileID)
 	}
 	if q.Provider != "" {
 		w.Add(`provider = ? and provider <> ''`, q.Provider)
