@@ -232,6 +232,81 @@ func TestChatIsTheSameFromEachGateway(t *testing.T) {
 	})
 }
 
+// A URL in a request is the same for hours, from any gateway.
+func TestChatURLsStay(t *testing.T) {
+	chatSetups(t, func(t *testing.T, p *parts) {
+		c := &chatSetup{kimi: newRemote("kimi"), kimiChat: newModelServer(t), glmChat: newModelServer(t), glmHost: "127.0.0.1"}
+		c.withProviders(p)
+		base := func(o *gatewayOptions) { o.PublicURL = "http://127.0.0.1:1" }
+		c.server = c.another(t, p, base)
+		gateways := []*server{c.server, c.another(t, p, base)}
+		f := c.newFile("a.md", "some text")
+		body := chatOf("glm/x", filePartOf(f.ID))
+		var first string
+		for i := range 6 {
+			gateways[i%2].askOK(body)
+			sent := c.glmChat.lastChat(t, i+1).body
+			if !strings.Contains(sent, "http://127.0.0.1:1/v1/blobs/"+f.Digest().String()+"?") {
+				t.Fatalf("sent %s", sent)
+			}
+			switch {
+			case first == "":
+				first = sent
+			case sent != first && expiryIn(t, sent) == expiryIn(t, first): // the end of a step may come between
+				t.Errorf("first %s\nthen  %s", first, sent)
+			}
+		}
+	})
+}
+
+// expiryIn returns the expiry in the signed URL of a body.
+func expiryIn(t *testing.T, body string) string {
+	t.Helper()
+	_, after, ok := strings.Cut(body, "expires=")
+	if !ok {
+		t.Fatalf("no signed URL in %s", body)
+	}
+	return after[:10] // seconds since 1970
+}
+
+// A client that leaves while its files are uploaded sends nothing to the model.
+func TestChatClientLeavesDuringUpload(t *testing.T) {
+	chatSetups(t, func(t *testing.T, p *parts) {
+		c := startChat(t, p, nil)
+		image, _ := c.newImage("1")
+		release := c.kimi.holdUploads(t)
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		r, err := http.NewRequestWithContext(ctx, "POST", c.url+"/v1/chat/completions", strings.NewReader(chatOf("kimi/x", filePartOf(image))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+c.token)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			if resp, err := http.DefaultClient.Do(r); err == nil {
+				resp.Body.Close()
+				t.Error("there was an answer")
+			}
+		}()
+		eventually(t, "the upload to begin", func() bool { return c.kimi.count(providers.OpUpload) > 0 })
+		leave()
+		<-ended
+		eventually(t, "the record", func() bool {
+			records, err := p.index.Records(t.Context(), journal.Query{Limit: 10, Kind: journal.KindChat})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(records) == 1 && records[0].Outcome == journal.OutcomeBroken
+		})
+		release()
+		if n := len(c.kimiChat.chats()); n != 0 {
+			t.Errorf("%d chats have arrived", n)
+		}
+	})
+}
+
 func TestChatUploadsOnce(t *testing.T) {
 	chatSetups(t, func(t *testing.T, p *parts) {
 		c := startChat(t, p, nil)
@@ -410,6 +485,27 @@ func TestChatHeals(t *testing.T) {
 		}
 		if a := c.askOK(body); a.Header.Get("X-Casgate-Healed") != "" {
 			t.Error("healed twice")
+		}
+	})
+}
+
+// A new upload that takes long is an error that SDKs repeat.
+func TestChatHealsLater(t *testing.T) {
+	chatSetups(t, func(t *testing.T, p *parts) {
+		c := startChat(t, p, nil)
+		image, d := c.newImage("1")
+		body := chatOf("kimi/x", filePartOf(image))
+		c.askOK(body)
+		stale := c.ensureOf(t, d, "image")
+		c.kimi.forget(stale)
+		c.kimiChat.answers(func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+		release := c.kimi.holdUploads(t)
+		c.ask(body, "Prefer", "wait=1").wantChatError(t, 409, "copy_in_progress", "")
+		release()
+		c.kimiChat.answers(nil)
+		c.askOK(body, "Prefer", "wait=300")
+		if sent := c.kimiChat.lastChat(t, 3); strings.Contains(sent.body, stale+`"`) {
+			t.Errorf("sent %s", sent.body)
 		}
 	})
 }

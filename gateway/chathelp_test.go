@@ -159,6 +159,7 @@ func (p urlTalker) Reference(kind providers.ReferenceKind, m providers.Material)
 type chatSetup struct {
 	*server
 	kimi      *remote
+	glmHost   string // where glm is; on this machine it can reach the gateway's URLs
 	kimiChat  *modelServer
 	glmChat   *modelServer
 	placement providers.Place
@@ -190,6 +191,9 @@ func startChat(t *testing.T, p *parts, change func(*gatewayOptions)) *chatSetup 
 func (c *chatSetup) withProviders(p *parts) {
 	p.copies = func(o *replicator.Options) {
 		glm := newRemote("glm")
+		if c.glmHost != "" {
+			glm.about.Host = c.glmHost
+		}
 		chat := c.glmChat.api()
 		chat.Inline = nil
 		o.Providers = []providers.Guarded{talker{reader{c.kimi}, c.kimiChat.api(), c.placement}, urlTalker{glm, chat}}

@@ -136,7 +136,7 @@ func (x *exchange) late(wait context.Context, err error) error {
 	if err == nil || errors.Is(err, providers.ErrCopyInProgress) || !errors.Is(wait.Err(), context.DeadlineExceeded) || !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return problem.New(problem.CopyInProgress, "The files of the request are not all ready yet; the work goes on.")
+	return fmt.Errorf("%w: the files of the request are not all ready yet, and the work goes on", providers.ErrCopyInProgress)
 }
 
 // ofDigest returns the blob with a digest. The error of reading the digest may be passed.

@@ -98,7 +98,7 @@ func (c *call) replaceLost(ctx context.Context) (bool, error) {
 		want.Purpose, want.Actor = a.ref.Copy.Purpose, ""
 		now, _, err := c.h.Copies.ReportLost(ctx, want, id)
 		if err != nil {
-			return replaced, err
+			return replaced, c.late(ctx, err)
 		}
 		replaced = replaced || now.FileID != id
 	}
