@@ -188,6 +188,7 @@ func (m *movingIn) waitUntil(pending int64) {
 // A whole move: rows registered, bytes taken in while files are read, the backfill
 // killed on the way; and nothing lost, nothing doubled, and nothing left to do.
 func TestMovingIn(t *testing.T) {
+	castest.Slow(t)
 	t.Parallel()
 	start := time.Now()
 	lap := func(what string) { t.Logf("%5.1fs  %s", time.Since(start).Seconds(), what) }
