@@ -157,6 +157,7 @@ func TestChatRefuses(t *testing.T) {
 			"an unknown model":     {`{"model":"nothing"}`, 404, "model_not_found", "model"},
 			"a model of several":   {`{"model":"shared"}`, 404, "model_not_found", "model"},
 			"an unknown provider":  {`{"model":"moonshotai/kimi-k2"}`, 404, "model_not_found", "model"},
+			"a provider's key":     {`{"model":"qwen/qwen-long"}`, 404, "model_not_found", "model"},
 			"an unknown file":      {chatOf("kimi/x", filePartOf("file-000000000000000000000000")), 404, "file_not_found", at},
 			"a provider's id":      {chatOf("kimi/x", filePartOf("cq123")), 404, "file_not_found", at},
 			"a deleted file":       {chatOf("kimi/x", filePartOf(gone.ID)), 404, "file_not_found", at},

@@ -44,6 +44,9 @@ type Replicator interface {
 	ChatReference(ctx context.Context, q replicator.Request) (replicator.Reference, error)
 	ReportLost(ctx context.Context, q replicator.Request, fileID string) (c ledger.Copy, created bool, err error)
 	Accounts() []providers.Guarded
+	// Providers returns the names of the providers that are configured, and of others that
+	// are known.
+	Providers() (configured, unconfigured []string)
 }
 
 // Authorizer checks scopes.
@@ -85,7 +88,7 @@ func New(p Parts, o Options) (*Handlers, error) {
 	m := newMetrics(p.Registry)
 	return &Handlers{
 		Parts: p, o: o,
-		models: newCatalogue(p.Copies.Accounts(), o, p.Log), memory: newMemory(o.Memory),
+		models: newCatalogue(p.Copies, o, p.Log), memory: newMemory(o.Memory),
 		taken: newTakenIn(), looked: newLookUps(),
 		metrics: m, upstream: newUpstream(o, m),
 	}, nil

@@ -40,12 +40,14 @@ const (
 // catalogue knows the models of the providers that have chats.
 type catalogue struct {
 	providers []string // in the order of the settings
-	chats     map[string]providers.ChatAPI
-	owners    map[string]string // owned_by of the provider's models
-	aliases   map[string]string
-	client    *http.Client
-	log       zerolog.Logger
-	flights   singleflight.Group
+	// unconfigured are known providers without a key.
+	unconfigured []string
+	chats        map[string]providers.ChatAPI
+	owners       map[string]string // owned_by of the provider's models
+	aliases      map[string]string
+	client       *http.Client
+	log          zerolog.Logger
+	flights      singleflight.Group
 
 	mu    sync.Mutex
 	lists map[string]modelList
@@ -58,7 +60,7 @@ type modelList struct {
 	until  time.Time // when to ask again
 }
 
-func newCatalogue(accounts []providers.Guarded, o Options, log zerolog.Logger) *catalogue {
+func newCatalogue(copies Replicator, o Options, log zerolog.Logger) *catalogue {
 	c := &catalogue{
 		chats: map[string]providers.ChatAPI{}, owners: map[string]string{}, aliases: o.Aliases, lists: map[string]modelList{}, log: log,
 		client: &http.Client{
@@ -66,7 +68,8 @@ func newCatalogue(accounts []providers.Guarded, o Options, log zerolog.Logger) *
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the key stays at its host
 		},
 	}
-	for _, account := range accounts {
+	_, c.unconfigured = copies.Providers()
+	for _, account := range copies.Accounts() {
 		chatter, ok := providers.Ability[providers.Chatter](account)
 		if !ok {
 			continue
@@ -100,7 +103,7 @@ func (c *catalogue) find(ctx context.Context, door Door, name string) (target, e
 		name = alias
 	}
 	if provider, model, ok := strings.Cut(name, "/"); ok && model != "" {
-		if _, known := c.chats[provider]; known {
+		if _, known := c.chats[provider]; known || slices.Contains(c.unconfigured, provider) {
 			return c.at(provider, model)
 		}
 	}
@@ -120,7 +123,11 @@ func (c *catalogue) find(ctx context.Context, door Door, name string) (target, e
 func (c *catalogue) at(provider, model string) (target, error) {
 	chat, ok := c.chats[provider]
 	if !ok {
-		return target{}, fmt.Errorf("%w: %s is not configured, or has no chats; there are %s", providers.ErrProviderNotFound, provider, listed(c.providers))
+		why := "has no chats"
+		if slices.Contains(c.unconfigured, provider) {
+			why = "has no key at this gateway; GET /v1/providers says how to configure it"
+		}
+		return target{}, problem.New(problem.ModelNotFound, fmt.Sprintf("%.100q %s; providers with chats are %s", provider, why, listed(c.providers)))
 	}
 	return target{provider, model, chat}, nil
 }
