@@ -48,7 +48,7 @@ func (m *manyBlobs) List(_ context.Context, q cas.Query) (page []cas.Blob, err e
 // on. Its parts have each blob once.
 func TestListSome(t *testing.T) {
 	t.Parallel()
-	const blobs, bound = 25_000, 10_000
+	const blobs, bound = 25_000, 3_000
 	x := &manyBlobs{}
 	for i := range blobs {
 		x.rows = append(x.rows, cas.Blob{Size: int64(i), CreatedAt: time.Unix(int64(i), 0)})
