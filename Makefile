@@ -46,7 +46,7 @@ bench: ## measure beside Echo, MinIO and nginx, which root gets installed (FLAGS
 	SERVICES_FSYNC=on scripts/services run go run ./scripts/bench $(FLAGS)
 
 # The cases of scripts/bench whose profiles make up cmd/cas/default.pgo.
-PGO_CASES := ^(get-4k-echo|get-64k-echo|get-4k-minio|put-4k-new|put-4k-existing|copy-hit-embedded|copy-hit-served|file-new-served|file-page-embedded)$$
+PGO_CASES := ^(get-4k-echo|get-64k-echo|get-4k-minio|put-4k-new|put-4k-existing|copy-hit-embedded|copy-hit-served|file-new-served)$$
 
 .PHONY: pgo
 pgo: ## profile the hot paths into cmd/cas/default.pgo; `make bench FLAGS=--pgo` says if it pays

@@ -17,9 +17,9 @@ import (
 const noise = 0.97
 
 // pgoCases are the hot paths whose processor time decides about profile-guided
-// optimisation; pgoRounds is how many pairs of samples are taken of each.
+// optimisation; a million files take too long to import for that. pgoRounds is how many pairs of samples are taken of each.
 const (
-	pgoCases  = "^(get-4k-echo|get-64k-echo|copy-hit-embedded|get-4k-minio|put-4k-existing|file-page-embedded)$"
+	pgoCases  = "^(get-4k-echo|get-64k-echo|copy-hit-embedded|get-4k-minio|put-4k-existing)$"
 	pgoRounds = 10
 )
 
