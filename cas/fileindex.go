@@ -34,12 +34,11 @@ type FileIndex interface {
 	// CreateFile's.
 	CommitFile(ctx context.Context, b Blob, n NewFile) (FileCommit, error)
 
-	// KeepUpload records the idempotency key of an upload that created no file: the upload's
-	// blob, and whether it brought the bytes. If the key was recorded in the last
-	// IdempotencyKeyLife, KeepUpload changes nothing: it returns whether the first upload
-	// brought the bytes, if that was the same request for the same blob. Otherwise the error
-	// wraps ErrKeyReused.
-	KeepUpload(ctx context.Context, key IdempotencyKey, d Digest, stored bool) (first bool, err error)
+	// KeepUpload records the idempotency key and the result of an upload that created no
+	// file. If the key was recorded in the last IdempotencyKeyLife, KeepUpload changes
+	// nothing: it returns whether the first upload brought the bytes, if that was the same
+	// request for the same blob. Otherwise the error wraps ErrKeyReused.
+	KeepUpload(ctx context.Context, key IdempotencyKey, u KeptUpload) (first bool, err error)
 
 	// File returns the file.
 	File(ctx context.Context, id string) (File, error)

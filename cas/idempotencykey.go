@@ -22,3 +22,9 @@ type IdempotencyKey struct {
 	// Request is a hash of all that the request asks for, except the bytes.
 	Request [sha256.Size]byte
 }
+
+// KeptUpload is the result of an upload that created no file, as its key keeps it.
+type KeptUpload struct {
+	Digest Digest // of the blob
+	Stored bool   // whether the upload brought the bytes
+}

@@ -33,7 +33,7 @@ type Store interface {
 // Files lists files, and keeps the idempotency keys of uploads.
 type Files interface {
 	// KeepUpload is described at cas.FileIndex.
-	KeepUpload(ctx context.Context, key cas.IdempotencyKey, d cas.Digest, stored bool) (first bool, err error)
+	KeepUpload(ctx context.Context, key cas.IdempotencyKey, u cas.KeptUpload) (first bool, err error)
 	ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, error)
 }
 

@@ -102,7 +102,7 @@ func (h *Handlers) take(c echo.Context, upload cas.Upload, options postOptions) 
 		return err
 	}
 	if key := options.key.For(askedBlob{"blob", upload.Name, upload.MediaType, options.copiesAt}); key != nil {
-		if stored, err = h.Files.KeepUpload(c.Request().Context(), *key, blob.Digest, stored); err != nil {
+		if stored, err = h.Files.KeepUpload(c.Request().Context(), *key, cas.KeptUpload{Digest: blob.Digest, Stored: stored}); err != nil {
 			return err
 		}
 	}

@@ -70,8 +70,8 @@ func (f *FaultyFiles) CommitFile(ctx context.Context, b cas.Blob, n cas.NewFile)
 }
 
 // KeepUpload implements cas.FileIndex.
-func (f *FaultyFiles) KeepUpload(ctx context.Context, key cas.IdempotencyKey, d cas.Digest, stored bool) (bool, error) {
-	return passFiles(f, OpKeepUpload, d, func() (bool, error) { return f.inner.KeepUpload(ctx, key, d, stored) })
+func (f *FaultyFiles) KeepUpload(ctx context.Context, key cas.IdempotencyKey, u cas.KeptUpload) (bool, error) {
+	return passFiles(f, OpKeepUpload, u.Digest, func() (bool, error) { return f.inner.KeepUpload(ctx, key, u) })
 }
 
 // File implements cas.FileIndex.

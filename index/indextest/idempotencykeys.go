@@ -61,14 +61,14 @@ var idempotencyKeyTests = slices.Concat([]test{
 		d, other := live(t, x, 0), live(t, x, 1)
 		for i, stored := range []bool{true, false} {
 			for _, again := range []bool{stored, !stored} {
-				if first, err := x.KeepUpload(t.Context(), *key(t, i), d, again); err != nil || first != stored {
+				if first, err := x.KeepUpload(t.Context(), *key(t, i), cas.KeptUpload{Digest: d, Stored: again}); err != nil || first != stored {
 					t.Errorf("%d: %t, %v; want %t", i, first, err, stored)
 				}
 			}
 		}
 		for what, err := range map[string]error{
-			"other bytes":       second(x.KeepUpload(t.Context(), *key(t, 0), other, true)),
-			"another request":   second(x.KeepUpload(t.Context(), *otherRequest(key(t, 0)), d, true)),
+			"other bytes":       second(x.KeepUpload(t.Context(), *key(t, 0), cas.KeptUpload{Digest: other, Stored: true})),
+			"another request":   second(x.KeepUpload(t.Context(), *otherRequest(key(t, 0)), cas.KeptUpload{Digest: d, Stored: true})),
 			"the key of a file": second(x.CreateFile(t.Context(), cas.NewFile{File: fileOf(t, 1, d), Key: otherRequest(key(t, 0))})),
 		} {
 			keyReused(t, what, err)
@@ -80,7 +80,7 @@ var idempotencyKeyTests = slices.Concat([]test{
 			var mu sync.Mutex
 			firsts := map[bool]int{}
 			together(6, func(i int) {
-				first, err := x.KeepUpload(t.Context(), *key(t, round), d, i%2 == 0)
+				first, err := x.KeepUpload(t.Context(), *key(t, round), cas.KeptUpload{Digest: d, Stored: i%2 == 0})
 				if err != nil {
 					t.Error(err)
 				}
@@ -100,7 +100,7 @@ var idempotencyKeyTests = slices.Concat([]test{
 		}
 		d := live(t, x, 0)
 		first := createKeyed(t, x, fileOf(t, 1, d), key(t, 0))
-		if _, err := x.KeepUpload(t.Context(), *key(t, 1), d, true); err != nil {
+		if _, err := x.KeepUpload(t.Context(), *key(t, 1), cas.KeptUpload{Digest: d, Stored: true}); err != nil {
 			t.Fatal(err)
 		}
 		age := func(by time.Duration) {
@@ -118,7 +118,7 @@ var idempotencyKeyTests = slices.Concat([]test{
 		if again := createKeyed(t, x, fileOf(t, 3, d), otherRequest(key(t, 0))); again.ID != fileID(t, 3) {
 			t.Errorf("after the day: %s", again.ID)
 		}
-		if kept, err := x.KeepUpload(t.Context(), *otherRequest(key(t, 1)), d, false); err != nil || kept {
+		if kept, err := x.KeepUpload(t.Context(), *otherRequest(key(t, 1)), cas.KeptUpload{Digest: d, Stored: false}); err != nil || kept {
 			t.Errorf("after the day: %t, %v", kept, err)
 		}
 		age(cas.IdempotencyKeyLife)
@@ -157,7 +157,7 @@ var idempotencyKeyTests = slices.Concat([]test{
 		}
 		keyReused(t, "other bytes", second(create(cas.NewFile{File: fileOf(t, 2, other), Key: key(t, 0)})))
 		keyReused(t, "another request", second(create(cas.NewFile{File: fileOf(t, 3, d), Key: otherRequest(key(t, 0))})))
-		keyReused(t, "no file", second(x.KeepUpload(t.Context(), *otherRequest(key(t, 0)), d, true)))
+		keyReused(t, "no file", second(x.KeepUpload(t.Context(), *otherRequest(key(t, 0)), cas.KeptUpload{Digest: d, Stored: true})))
 		condemn(t, x, other)
 		if _, err := create(cas.NewFile{File: fileOf(t, 4, d), Key: key(t, 1)}); err != nil {
 			t.Errorf("with another key: %v", err)

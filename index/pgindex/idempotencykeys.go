@@ -73,19 +73,19 @@ func (x *Index) keptFile(ctx context.Context, n cas.NewFile) (file cas.File, fou
 }
 
 // KeepUpload implements cas.FileIndex.
-func (x *Index) KeepUpload(ctx context.Context, key cas.IdempotencyKey, d cas.Digest, stored bool) (first bool, err error) {
+func (x *Index) KeepUpload(ctx context.Context, key cas.IdempotencyKey, u cas.KeptUpload) (first bool, err error) {
 	const doing = "record an idempotency key"
 	call, cancel := bounded(ctx)
 	defer cancel()
 	for {
-		tag, err := x.pool.Exec(call, sqlKeepUpload, key.ID[:], key.Request[:], d[:], stored)
+		tag, err := x.pool.Exec(call, sqlKeepUpload, key.ID[:], key.Request[:], u.Digest[:], u.Stored)
 		if err != nil {
 			return false, fault(ctx, doing, err)
 		}
 		if tag.RowsAffected() == 1 {
-			return stored, nil
+			return u.Stored, nil
 		}
-		kept, found, err := x.keptUpload(call, key, d)
+		kept, found, err := x.keptUpload(call, key, u.Digest)
 		switch {
 		case err != nil:
 			return false, keyFault(ctx, doing, err)

@@ -48,15 +48,15 @@ func findKept(ctx context.Context, tx *sql.Tx, key cas.IdempotencyKey, d cas.Dig
 }
 
 // KeepUpload implements cas.FileIndex.
-func (x *Index) KeepUpload(ctx context.Context, key cas.IdempotencyKey, d cas.Digest, stored bool) (first bool, err error) {
+func (x *Index) KeepUpload(ctx context.Context, key cas.IdempotencyKey, u cas.KeptUpload) (first bool, err error) {
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		kept, found, err := findKept(ctx, tx, key, d)
+		kept, found, err := findKept(ctx, tx, key, u.Digest)
 		if err != nil || found {
 			first = kept.stored
 			return err
 		}
-		first = stored
-		return keepKey(ctx, tx, key, d, keptUpload{stored: stored})
+		first = u.Stored
+		return keepKey(ctx, tx, key, u.Digest, keptUpload{stored: u.Stored})
 	})
 	switch {
 	case errors.Is(err, cas.ErrKeyReused):
