@@ -268,16 +268,3 @@ func TestHashURL(t *testing.T) {
 		}
 	}
 }
-
-func TestLookUpsAreSpaced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLookUps()
-		if !l.due("a") || l.due("a") || !l.due("b") {
-			t.Error("wrong at first")
-		}
-		time.Sleep(lookEvery) // of the bubble's clock
-		if !l.due("a") {
-			t.Error("not due after a while")
-		}
-	})
-}

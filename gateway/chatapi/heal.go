@@ -6,7 +6,11 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 
 	"casgate/providers"
 )
@@ -14,30 +18,55 @@ import (
 // lookEvery is how long an id that the provider knew is not looked up again.
 const lookEvery = time.Minute
 
-// lookUps remembers when ids of files at providers were looked up.
+// healLimit bounds the look-up of one id, and the upload of what was lost.
+const healLimit = 30 * time.Minute
+
+// lookUps looks up ids of files at providers, and remembers when an id was known there.
+// Requests that need the same id at the same time share one look-up.
 type lookUps struct {
-	mu   sync.Mutex
-	last map[string]time.Time // by provider and id
+	flights singleflight.Group
+	mu      sync.Mutex
+	known   map[string]time.Time // by provider and id
 }
 
 // maxLookUps bounds the entries of lookUps.
 const maxLookUps = 10_000
 
-func newLookUps() *lookUps { return &lookUps{last: map[string]time.Time{}} }
+func newLookUps() *lookUps { return &lookUps{known: map[string]time.Time{}} }
 
-// due reports whether an id may be looked up now, and records that it is.
-func (l *lookUps) due(key string) bool {
-	now := time.Now()
+// wasKnown reports whether the provider has known an id a short time ago.
+func (l *lookUps) wasKnown(key string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if last, ok := l.last[key]; ok && now.Sub(last) < lookEvery {
-		return false
+	last, ok := l.known[key]
+	return ok && time.Since(last) < lookEvery
+}
+
+// setKnown records that the provider knows an id now.
+func (l *lookUps) setKnown(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.known) >= maxLookUps {
+		clear(l.known)
 	}
-	if len(l.last) >= maxLookUps {
-		clear(l.last)
+	l.known[key] = time.Now()
+}
+
+// share calls do, unless another request does so for the same key, and returns its result.
+// Only the waiting ends with ctx: the others need the result, too.
+func (l *lookUps) share(ctx context.Context, key string, do func(context.Context) (string, error)) (string, error) {
+	done := l.flights.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healLimit)
+		defer cancel()
+		return do(ctx)
+	})
+	select {
+	case result := <-done:
+		id, _ := result.Val.(string)
+		return id, result.Err
+	case <-ctx.Done():
+		return "", ctx.Err()
 	}
-	l.last[key] = now
-	return true
 }
 
 // refusals are the statuses by which providers may refuse the id of a file that they don't
@@ -83,7 +112,9 @@ func (c *call) heal(r *http.Request, answer *http.Response) (*http.Request, erro
 // replaceLost looks up the copies that the request names, and reports whether one of them
 // was lost and has been replaced.
 func (c *call) replaceLost(ctx context.Context) (bool, error) {
-	var replaced bool
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	var replaced atomic.Bool
 	seen := map[string]bool{}
 	for _, a := range c.attached {
 		if a.ref.Copy == nil || seen[a.ref.Copy.FileID] {
@@ -91,16 +122,38 @@ func (c *call) replaceLost(ctx context.Context) (bool, error) {
 		}
 		id := a.ref.Copy.FileID
 		seen[id] = true
-		if !c.h.looked.due(c.to.provider + " " + id) {
-			continue
-		}
-		want := a.want
-		want.Purpose, want.Actor = a.ref.Copy.Purpose, ""
-		now, _, err := c.h.Copies.ReportLost(ctx, want, id)
-		if err != nil {
-			return replaced, c.late(ctx, err)
-		}
-		replaced = replaced || now.FileID != id
+		group.Go(func() error {
+			now, err := c.currentID(ctx, a)
+			if err == nil && now != id {
+				replaced.Store(true)
+			}
+			return c.late(ctx, err)
+		})
 	}
-	return replaced, nil
+	err := group.Wait()
+	return replaced.Load(), err
+}
+
+// currentID returns the id of an attachment's copy, after the provider was asked whether it
+// knows the one that the request has. It is another one if the copy was lost, or if another
+// request has replaced it in the meantime.
+func (c *call) currentID(ctx context.Context, a *attachment) (string, error) {
+	id := a.ref.Copy.FileID
+	key := c.to.provider + " " + id
+	want, purpose := a.want, a.ref.Copy.Purpose
+	return c.h.looked.share(ctx, key, func(ctx context.Context) (string, error) {
+		if c.h.looked.wasKnown(key) { // but perhaps it was replaced since
+			ref, err := c.h.Copies.ChatReference(ctx, want)
+			if err != nil || ref.Copy == nil {
+				return id, err
+			}
+			return ref.Copy.FileID, nil
+		}
+		want.Purpose, want.Actor = purpose, ""
+		now, _, err := c.h.Copies.ReportLost(ctx, want, id)
+		if err == nil && now.FileID == id {
+			c.h.looked.setKnown(key)
+		}
+		return now.FileID, err
+	})
 }

@@ -19,10 +19,20 @@ func TestSimulatedModelsSaySo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := newCatalogue([]providers.Guarded{guard.New(p, guard.Options{})}, Options{}, zerolog.Nop())
+		c := newCatalogue(accounts{all: []providers.Guarded{guard.New(p, guard.Options{})}}, Options{}, zerolog.Nop())
 		got := c.shown([]api.Model{{ID: "kimi-k2.6", OwnedBy: "moonshot"}}, Door{}, "kimi")
 		if len(got) != 1 || got[0].ID != "kimi/kimi-k2.6" || got[0].OwnedBy != want {
 			t.Errorf("simulated %t: %+v; want the owner %s", simulated, got, want)
 		}
 	}
 }
+
+// accounts is a Replicator that has accounts, and nothing else.
+type accounts struct {
+	Replicator
+	all []providers.Guarded
+}
+
+func (a accounts) Accounts() []providers.Guarded { return a.all }
+
+func (a accounts) Providers() (configured, unconfigured []string) { return nil, nil }
