@@ -7,30 +7,12 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
-	"golang.org/x/sync/semaphore"
 
 	"casgate/cas"
 	"casgate/gateway/chatbody"
 	"casgate/gateway/problem"
 	"casgate/gateway/request"
 )
-
-// memory bounds the bytes of the requests under way.
-type memory struct{ free *semaphore.Weighted }
-
-func newMemory(size int64) *memory { return &memory{semaphore.NewWeighted(size)} }
-
-var errNoMemory = problem.New(problem.Overloaded, "the requests to models that are under way use all the memory allowed for them; try again shortly")
-
-// take takes bytes, or returns an error at once.
-func (m *memory) take(n int64) error {
-	if !m.free.TryAcquire(n) {
-		return errNoMemory
-	}
-	return nil
-}
-
-func (m *memory) give(n int64) { m.free.Release(n) }
 
 // checkBody refuses a body by its header, before it is read.
 func (h *Handlers) checkBody(c echo.Context) error {

@@ -15,7 +15,7 @@ type exchange struct {
 	c    echo.Context
 	door Door
 
-	reserved int64 // bytes of the memory for requests
+	memory   *reservation
 	body     *chatbody.Body
 	to       target
 	attached []*attachment
@@ -25,7 +25,7 @@ type exchange struct {
 // Completions answers POST /v1/chat/completions.
 func (h *Handlers) Completions(door Door) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		x := &exchange{h: h, c: c, door: door}
+		x := &exchange{h: h, c: c, door: door, memory: h.memory.reserve(request.StateOf(c).Record.Actor)}
 		var err error
 		defer func() { // also if the answer breaks off, for which package httputil panics
 			x.release()
@@ -71,11 +71,9 @@ func (x *exchange) read() error {
 	if err := x.h.checkBody(x.c); err != nil {
 		return err
 	}
-	size := x.c.Request().ContentLength
-	if err := x.h.memory.take(size); err != nil {
+	if err := x.memory.grow(x.c.Request().ContentLength); err != nil {
 		return err
 	}
-	x.reserved = size
 	defer stopBody(x.c)
 	raw, err := x.h.readBody(x.c)
 	if err != nil {
@@ -88,8 +86,7 @@ func (x *exchange) read() error {
 // release gives up the body, which an answer may outlive by minutes.
 func (x *exchange) release() {
 	x.body, x.attached = nil, nil
-	x.h.memory.give(x.reserved)
-	x.reserved = 0
+	x.memory.release()
 }
 
 // route finds the provider.
@@ -124,11 +121,10 @@ func (x *exchange) forward() error {
 	if err != nil {
 		return err
 	}
-	if grown := size - x.reserved; grown > freeGrowth { // by extracted texts, or by bytes in base64
-		if err := x.h.memory.take(grown); err != nil {
+	if grown := size - x.memory.size; grown > freeGrowth { // by extracted texts, or by bytes in base64
+		if err := x.memory.grow(grown); err != nil {
 			return err
 		}
-		x.reserved = size
 	}
 	for _, a := range x.attached {
 		x.h.metrics.part(x.to.provider, a.ref.Kind.Name, a.source)

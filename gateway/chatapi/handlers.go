@@ -88,7 +88,7 @@ func New(p Parts, o Options) (*Handlers, error) {
 	m := newMetrics(p.Registry)
 	return &Handlers{
 		Parts: p, o: o,
-		models: newCatalogue(p.Copies, o, p.Log), memory: newMemory(o.Memory),
+		models: newCatalogue(p.Copies, o, p.Log), memory: newMemory(o.Memory, o.MaxBody),
 		taken: newTakenIn(), looked: newLookUps(),
 		metrics: m, upstream: newUpstream(o, m),
 	}, nil

@@ -75,7 +75,7 @@ func lossyCall(t *testing.T, l *lossyCopies, looked *lookUps, images ...cas.Dige
 		}
 		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("answer")), ContentLength: -1}, nil
 	})
-	c.h.Copies, c.h.looked, c.h.memory = l, looked, newMemory(1<<20)
+	c.h.Copies, c.h.looked, c.memory = l, looked, newMemory(1<<20, 1<<20).reserve("")
 	c.h.Waits = request.Waits{Usual: time.Minute, Stopping: t.Context()}
 	parts := make([]string, len(images))
 	for i := range images {
