@@ -635,6 +635,40 @@ func TestChatMemory(t *testing.T) {
 	})
 }
 
+// The texts of documents count: a small request can name many, or one many times.
+func TestChatMemoryOfTexts(t *testing.T) {
+	chatSetups(t, func(t *testing.T, p *parts) {
+		const size = 700_000 // of a text; two are more than is sent
+		c := newChatSetup(t)
+		for i := range c.kimi.about.Purposes {
+			c.kimi.about.Purposes[i].MaxSize = 0
+		}
+		c.withProviders(p)
+		c.server = c.another(t, p, func(o *gatewayOptions) { o.Chat.MaxBody, o.Chat.Memory = 10_000, 16*size })
+		document := func(content string) string {
+			return filePartOf(c.newFile("a.md", strings.Repeat(content, size)).ID)
+		}
+		one, other := document("1"), document("2")
+		refused := func(c *server, parts ...string) {
+			t.Helper()
+			a := c.ask(chatOf("kimi/x", parts...))
+			if a.StatusCode != 413 || !strings.Contains(string(a.body), "request_too_large") {
+				t.Errorf("%d %.300s", a.StatusCode, a.body)
+			}
+		}
+		refused(c.server, one, other)
+		refused(c.server, one, one)
+		if n := len(c.kimiChat.chats()); n != 0 {
+			t.Errorf("%d chats were sent", n)
+		}
+		c.askOK(chatOf("kimi/x", one))
+		c.askOK(chatOf("kimi/x", other))
+		// No waiting helps a request that needs more than the memory.
+		small := c.another(t, p, func(o *gatewayOptions) { o.Chat.MaxBody, o.Chat.Memory = 10_000, size })
+		refused(small, one)
+	})
+}
+
 // An answer that streams needs no memory for its request.
 func TestChatStreamsFreeTheirMemory(t *testing.T) {
 	chatSetups(t, func(t *testing.T, p *parts) {

@@ -181,10 +181,15 @@ func chatSetups(t *testing.T, test func(t *testing.T, p *parts)) {
 // startChat runs a gateway with kimi and glm.
 func startChat(t *testing.T, p *parts, change func(*gatewayOptions)) *chatSetup {
 	t.Helper()
-	c := &chatSetup{kimi: newRemote("kimi"), kimiChat: newModelServer(t, "kimi-k2.6", "shared"), glmChat: newModelServer(t, "glm-5v", "shared", "zai/glm-6")}
+	c := newChatSetup(t)
 	c.withProviders(p)
 	c.server = c.another(t, p, change)
 	return c
+}
+
+// newChatSetup returns the providers, before a gateway runs with them.
+func newChatSetup(t *testing.T) *chatSetup {
+	return &chatSetup{kimi: newRemote("kimi"), kimiChat: newModelServer(t, "kimi-k2.6", "shared"), glmChat: newModelServer(t, "glm-5v", "shared", "zai/glm-6")}
 }
 
 // withProviders gives all gateways on the parts the providers.

@@ -41,6 +41,8 @@ type attachment struct {
 	// want asks for the reference, and has the blob.
 	want replicator.Request
 	ref  replicator.Reference
+	// charged is the part of the memory that the reference has, in bytes.
+	charged int64
 }
 
 // attach finds the files that the parts of the request name or contain. Parts that are the

@@ -1,6 +1,9 @@
 package chatapi
 
 import (
+	"fmt"
+	"sync/atomic"
+
 	"github.com/labstack/echo/v4"
 
 	"casgate/gateway/chatbody"
@@ -19,6 +22,7 @@ type exchange struct {
 	body     *chatbody.Body
 	to       target
 	attached []*attachment
+	loaded   atomic.Int64 // bytes of texts and blobs for the references
 	healed   bool
 }
 
@@ -111,20 +115,29 @@ const (
 	headerUpstreamID = "X-Casgate-Upstream-Request-Id"
 )
 
-// freeGrowth is by how much a request may grow without more memory, in bytes. References
-// are about as long as what they replace.
+// freeGrowth is by how much a request may be larger, as the provider gets it, than a
+// client's may be, in bytes. References are about as long as what they replace.
 const freeGrowth = 1 << 20
+
+// maxSent returns the most bytes that a provider gets in a request.
+func (h *Handlers) maxSent() int64 { return h.o.MaxBody + freeGrowth }
+
+// checkSent refuses a request by its size as the provider gets it.
+func (h *Handlers) checkSent(size int64) error {
+	if size > h.maxSent() {
+		return problem.New(problem.RequestTooLarge, fmt.Sprintf("with the texts and bytes of its files the request has %d bytes or more, and at most %d are sent; name fewer files, or smaller ones", size, h.maxSent()))
+	}
+	return nil
+}
 
 // forward sends the request on, and passes the answer through.
 func (x *exchange) forward() error {
 	pieces, size, err := x.pieces()
+	if err == nil {
+		err = x.h.checkSent(size)
+	}
 	if err != nil {
 		return err
-	}
-	if grown := size - x.memory.size; grown > freeGrowth { // by extracted texts, or by bytes in base64
-		if err := x.memory.grow(grown); err != nil {
-			return err
-		}
 	}
 	for _, a := range x.attached {
 		x.h.metrics.part(x.to.provider, a.ref.Kind.Name, a.source)

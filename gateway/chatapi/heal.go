@@ -98,10 +98,10 @@ func (c *call) heal(r *http.Request, answer *http.Response) (*http.Request, erro
 		answer.Body.Close()
 		return nil, err
 	}
+	answer.Body.Close()
 	if c.pieces, c.size, err = c.exchange.pieces(); err != nil {
 		return nil, err
 	}
-	answer.Body.Close()
 	c.healed = true
 	c.h.metrics.healedOne(c.to.provider)
 	again := r.Clone(r.Context())
@@ -141,6 +141,7 @@ func (c *call) currentID(ctx context.Context, a *attachment) (string, error) {
 	id := a.ref.Copy.FileID
 	key := c.to.provider + " " + id
 	want, purpose := a.want, a.ref.Copy.Purpose
+	want.Reserve = nil // the look-up may outlive this request
 	return c.h.looked.share(ctx, key, func(ctx context.Context) (string, error) {
 		if c.h.looked.wasKnown(key) { // but perhaps it was replaced since
 			ref, err := c.h.Copies.ChatReference(ctx, want)

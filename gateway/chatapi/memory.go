@@ -1,6 +1,7 @@
 package chatapi
 
 import (
+	"fmt"
 	"sync"
 
 	"casgate/cas/journal"
@@ -67,11 +68,22 @@ func (m *memory) reserve(actor string) *reservation { return &reservation{memory
 func (r *reservation) grow(n int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.size+n > r.memory.share { // which no waiting helps
+		return problem.New(problem.RequestTooLarge, fmt.Sprintf("the request needs %d bytes of memory with its files in it, and at most %d are allowed", r.size+n, r.memory.share))
+	}
 	if err := r.memory.take(r.actor, n); err != nil {
 		return err
 	}
 	r.size += n
 	return nil
+}
+
+// shrink gives bytes back.
+func (r *reservation) shrink(n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.memory.give(r.actor, n)
+	r.size -= n
 }
 
 // release gives all bytes back.

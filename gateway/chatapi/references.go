@@ -77,6 +77,7 @@ type sameFile struct {
 // refer gets the references of all attachments. Several attachments of one file share one.
 func (x *exchange) refer(ctx context.Context) error {
 	first := map[sameFile]*attachment{}
+	x.loaded.Store(0)
 	for i, a := range x.attached {
 		a.want.OperationID = request.OperationID(x.c) + "." + strconv.Itoa(i+1)
 		if key := keyOf(a); first[key] == nil {
@@ -87,8 +88,7 @@ func (x *exchange) refer(ctx context.Context) error {
 		if first[keyOf(a)] != a {
 			return nil
 		}
-		var err error
-		a.ref, err = x.h.Copies.ChatReference(ctx, a.want)
+		err := x.referTo(ctx, a)
 		if errors.Is(err, providers.ErrNoReference) && a.source == sourceInline && x.takesInline(a.part) {
 			a.source, err = sourcePassed, nil // the provider takes the bytes, and nothing else
 		}
@@ -107,6 +107,35 @@ func (x *exchange) refer(ctx context.Context) error {
 		kept = append(kept, a)
 	}
 	x.attached = kept
+	return nil
+}
+
+// loadFactor is how many times the size of a text or blob is in memory while its reference
+// is made: as it was read, and as JSON in the making and made.
+const loadFactor = 3
+
+// referTo gets the reference of one attachment. What it brings into memory is charged
+// before it comes.
+func (x *exchange) referTo(ctx context.Context, a *attachment) error {
+	x.memory.shrink(a.charged) // of the reference before
+	a.charged = 0
+	a.want.Reserve = func(size int64) error {
+		if err := x.h.checkSent(x.loaded.Add(size)); err != nil {
+			return err
+		}
+		if err := x.memory.grow(loadFactor * size); err != nil {
+			return err
+		}
+		a.charged += loadFactor * size
+		return nil
+	}
+	var err error
+	if a.ref, err = x.h.Copies.ChatReference(ctx, a.want); err != nil || a.charged == 0 {
+		return err
+	}
+	rest := min(a.charged, int64(len(a.ref.Value)))
+	x.memory.shrink(a.charged - rest)
+	a.charged = rest
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package replicator
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -77,7 +78,7 @@ func (r *Replicator) referenceOf(ctx context.Context, q Request, j job, chosen p
 		if err != nil {
 			return Reference{}, err
 		}
-		if m.Text, err = r.readText(ctx, blob); err != nil {
+		if m.Text, err = r.readText(ctx, q, blob); err != nil {
 			return Reference{}, err
 		}
 	case providers.NeedURL:
@@ -87,11 +88,10 @@ func (r *Replicator) referenceOf(ctx context.Context, q Request, j job, chosen p
 		}
 		m.URL, ref.ExpiresAt, ref.Warning, ref.unreachable = signed.address, signed.expires, signed.warning, signed.unreachable
 	case providers.NeedBytes:
-		bytes, err := r.bytesFor(ctx, j, chosen)
-		if err != nil {
+		var err error
+		if m.Bytes, err = r.bytesFor(ctx, q, j, chosen); err != nil {
 			return Reference{}, err
 		}
-		m.Bytes = bytes
 	}
 	var err error
 	ref.Value, err = j.provider.Reference(chosen, m)
@@ -109,14 +109,16 @@ func (r *Replicator) withoutURL(ctx context.Context, q Request, j job, kind prov
 }
 
 // bytesFor returns the bytes of the blob, for a request that has them in it.
-func (r *Replicator) bytesFor(ctx context.Context, j job, kind providers.ReferenceKind) ([]byte, error) {
+func (r *Replicator) bytesFor(ctx context.Context, q Request, j job, kind providers.ReferenceKind) ([]byte, error) {
 	if kind.MaxSize <= 0 || kind.MaxSize > maxReferenceBytes {
 		kind.MaxSize = maxReferenceBytes
 	}
 	if err := r.checkBounds(ctx, j, kind); err != nil {
 		return nil, err
 	}
-	return r.readWhole(ctx, j.blob)
+	var all bytes.Buffer
+	err := r.readWhole(ctx, q, j.blob, &all)
+	return all.Bytes(), err
 }
 
 // chooseKind returns the kind of reference with this name and purpose. An empty name or
@@ -166,27 +168,38 @@ func noKind(j job, kinds []providers.ReferenceKind, purpose, name string) error 
 }
 
 // readText reads a whole extracted text.
-func (r *Replicator) readText(ctx context.Context, b cas.Blob) (string, error) {
+func (r *Replicator) readText(ctx context.Context, q Request, b cas.Blob) (string, error) {
 	if b.Size > maxReferenceText {
 		return "", fmt.Errorf("%w: the text has %d bytes, too many for a request; read it at its own URL", providers.ErrNoReference, b.Size)
 	}
-	text, err := r.readWhole(ctx, b)
-	return string(text), err
+	var text strings.Builder
+	err := r.readWhole(ctx, q, b, &text)
+	return text.String(), err
 }
 
 // readWhole reads a whole blob into memory.
-func (r *Replicator) readWhole(ctx context.Context, b cas.Blob) ([]byte, error) {
+func (r *Replicator) readWhole(ctx context.Context, q Request, b cas.Blob, into interface {
+	io.Writer
+	Grow(n int)
+}) error {
+	if q.Reserve != nil {
+		if err := q.Reserve(b.Size); err != nil {
+			return err
+		}
+	}
 	content, err := r.blobs.OpenVerified(ctx, b)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer content.Close()
+	into.Grow(int(b.Size) + bytes.MinRead) // a buffer wants that much room to see the end
 	if content.Body == nil {
-		return content.Bytes, nil
+		_, err := into.Write(content.Bytes)
+		return err
 	}
-	all, err := io.ReadAll(content.Body)
+	_, err = io.Copy(into, content.Body)
 	if err != nil && !errors.Is(err, cas.ErrObjectCorrupt) {
 		err = fmt.Errorf("%w: %w", cas.ErrStoreUnavailable, err)
 	}
-	return all, err
+	return err
 }

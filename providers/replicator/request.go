@@ -25,4 +25,7 @@ type Request struct {
 	Actor string
 	// File is the name of the requested file, for OnEvent.
 	File string
+	// Reserve, unless nil, is called before a reference gets a whole text, or the bytes of
+	// a blob, of this size into memory. An error ends the work.
+	Reserve func(size int64) error
 }
