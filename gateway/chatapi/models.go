@@ -27,9 +27,11 @@ import (
 
 const (
 	// listLife is how long a list of models counts, and listRetry when it is asked for
-	// again after a failure. Until then the old list counts.
-	listLife  = 10 * time.Minute
-	listRetry = 10 * time.Second
+	// again after a failure. Until then the old list counts. Without an old one it is asked
+	// for again soon, since names of models alone can't be used until it is known.
+	listLife      = 10 * time.Minute
+	listRetry     = 10 * time.Second
+	listRetrySoon = time.Second
 	// listTimeout bounds one request for a list, and maxList its answer, in bytes.
 	listTimeout = 3 * time.Second
 	maxList     = 4 << 20
@@ -114,10 +116,13 @@ func (c *catalogue) find(ctx context.Context, door Door, name string) (target, e
 			having = append(having, provider)
 		}
 	}
-	if len(having) == 1 {
+	switch {
+	case len(having) < 2 && len(failed) > 0: // another provider must not get what is meant for one of them
+		return target{}, unavailable(failed[0], fmt.Errorf("the models of %s are not known at the moment, so %.200q may be one of them; name the provider, as in %s/%.200s", listed(failed), name, cmp.Or(strings.Join(having, ""), failed[0]), name))
+	case len(having) == 1:
 		return c.at(having[0], name)
 	}
-	return target{}, c.notFound(name, having, lists, failed)
+	return target{}, c.notFound(name, having, lists)
 }
 
 func (c *catalogue) at(provider, model string) (target, error) {
@@ -133,7 +138,7 @@ func (c *catalogue) at(provider, model string) (target, error) {
 }
 
 // notFound says which models there are.
-func (c *catalogue) notFound(name string, having []string, lists [][]api.Model, failed []string) error {
+func (c *catalogue) notFound(name string, having []string, lists [][]api.Model) error {
 	if len(having) > 1 {
 		for i, provider := range having {
 			having[i] = provider + "/" + name
@@ -146,11 +151,7 @@ func (c *catalogue) notFound(name string, having []string, lists [][]api.Model, 
 			known = append(known, provider+"/"+m.ID)
 		}
 	}
-	detail := fmt.Sprintf("there is no model %.200q; there are %s", name, listed(known))
-	if len(failed) > 0 {
-		detail += "; the models of " + listed(failed) + " are not known at the moment"
-	}
-	return problem.New(problem.ModelNotFound, detail)
+	return problem.New(problem.ModelNotFound, fmt.Sprintf("there is no model %.200q; there are %s", name, listed(known)))
 }
 
 // listed joins names, and leaves out those that are too many.
@@ -196,6 +197,9 @@ func (c *catalogue) list(ctx context.Context, provider string) ([]api.Model, err
 		if fresh.err != nil {
 			c.log.Warn().Err(fresh.err).Str("provider", provider).Msg("could not get the list of a provider's models")
 			fresh.models, fresh.until = known.models, time.Now().Add(listRetry)
+			if known.models == nil {
+				fresh.until = time.Now().Add(listRetrySoon)
+			}
 		}
 		c.mu.Lock()
 		c.lists[provider] = fresh
@@ -224,7 +228,11 @@ func (c *catalogue) fetch(ctx context.Context, chat providers.ChatAPI) ([]api.Mo
 		return nil, err
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
+	switch answer.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return []api.Model{}, nil // the provider has no list: its models need its name
+	default:
 		return nil, fmt.Errorf("the list of models is answered %d", answer.StatusCode)
 	}
 	var list struct {
@@ -282,6 +290,9 @@ func (h *Handlers) Model(door Door) echo.HandlerFunc {
 			if m.ID == found.name(door) {
 				return respond.OwnJSON(c, http.StatusOK, m)
 			}
+		}
+		if known, err := h.models.list(ctx, found.provider); err != nil && known == nil {
+			return unavailable(found.provider, fmt.Errorf("its list of models can't be had: %w", err))
 		}
 		return problem.WithParam("model", problem.New(problem.ModelNotFound, fmt.Sprintf("%s lists no model %.200q", found.provider, found.model)))
 	}

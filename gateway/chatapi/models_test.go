@@ -1,11 +1,17 @@
 package chatapi
 
 import (
+	"io"
+	"net/http"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/providers"
 	"casgate/providers/guard"
 	"casgate/providers/kimi"
@@ -36,3 +42,51 @@ type accounts struct {
 func (a accounts) Accounts() []providers.Guarded { return a.all }
 
 func (a accounts) Providers() (configured, unconfigured []string) { return nil, nil }
+
+// chatting is an account with chats, and nothing else.
+type chatting struct {
+	providers.Guarded
+	name string
+}
+
+func (p chatting) Describe() providers.Description { return providers.Description{Provider: p.name} }
+
+func (p chatting) Chat() providers.ChatAPI {
+	return providers.ChatAPI{ModelsURL: "http://" + p.name + "/models", Authorize: func(*http.Request) {}}
+}
+
+// TestNamesWhileAListIsUnknown: a model's name alone does not reach another provider while
+// the list of one can't be had, and does soon after the list is there.
+func TestNamesWhileAListIsUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		status := map[string]int{"kimi": 500, "glm": 200, "bare": 404}
+		transport := roundTrip(func(r *http.Request) (*http.Response, error) {
+			name := r.URL.Host
+			return &http.Response{StatusCode: status[name], Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"data":[{"id":"shared"},{"id":"` + name + `-1"}]}`))}, nil
+		})
+		c := newCatalogue(accounts{all: []providers.Guarded{chatting{name: "kimi"}, chatting{name: "glm"}, chatting{name: "bare"}}}, Options{Transport: transport}, zerolog.Nop())
+		want := func(model, provider string, code problem.Code) {
+			t.Helper()
+			got, err := c.find(t.Context(), Door{}, model)
+			if code == "" && err == nil && got.provider == provider {
+				return
+			}
+			if err == nil || problem.Of(err, "").Code != code {
+				t.Errorf("%s: %s, %v; want %s%s", model, got.provider, err, provider, code)
+			}
+		}
+		for _, model := range []string{"shared", "glm-1", "kimi-1", "nothing"} {
+			want(model, "", "provider_unavailable")
+		}
+		want("glm/glm-1", "glm", "")
+		status["kimi"] = 200
+		time.Sleep(listRetrySoon) // of the bubble's clock
+		want("shared", "", "model_not_found")
+		want("nothing", "", "model_not_found")
+		want("glm-1", "glm", "")
+		want("kimi-1", "kimi", "")
+		status["kimi"] = 500
+		time.Sleep(listLife)
+		want("kimi-1", "kimi", "") // by the old list
+	})
+}
