@@ -160,6 +160,7 @@ func TestChatRefuses(t *testing.T) {
 			"a provider's key":     {`{"model":"qwen/qwen-long"}`, 404, "model_not_found", "model"},
 			"an unknown file":      {chatOf("kimi/x", filePartOf("file-000000000000000000000000")), 404, "file_not_found", at},
 			"a provider's id":      {chatOf("kimi/x", filePartOf("cq123")), 404, "file_not_found", at},
+			"one in a short part":  {chatOf("kimi/x", `{"type":"file","file_id":"file-foreign"}`), 404, "file_not_found", "messages[0].content[0].file_id"},
 			"a deleted file":       {chatOf("kimi/x", filePartOf(gone.ID)), 404, "file_not_found", at},
 			"an unknown blob":      {chatOf("kimi/x", imagePart("sha256:"+strings.Repeat("0", 63)+"1")), 404, "blob_not_found", "messages[0].content[0].image_url.url"},
 			"a bad digest":         {chatOf("kimi/x", filePartOf("sha256:zz")), 400, "invalid_digest", at},

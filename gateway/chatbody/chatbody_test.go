@@ -72,6 +72,29 @@ func TestScanFindsParts(t *testing.T) {
 	}
 }
 
+// TestShortFileParts: the id of a file may stand in the part itself.
+func TestShortFileParts(t *testing.T) {
+	t.Parallel()
+	b := scan(t, `{"messages":[{"content":[{"type":"file","file_id":"file-1","x":1}]}]}`)
+	id, ok := b.Parts[0].Value(FileID)
+	if !ok || string(id.Text) != "file-1" || id.Param != "messages[0].content[0].file_id" {
+		t.Errorf("%q at %s", id.Text, id.Param)
+	}
+	for with, want := range map[string]string{
+		`{"type":"file","file_id":"f2"}`:          `{"type":"file","file_id":"f2","x":1}`,
+		`{"type":"file","file":{"file_id":"f2"}}`: `{"type":"file","file":{"file_id":"f2"},"x":1}`,
+		`{"type":"text","text":"t"}`:              `{"type":"text","text":"t"}`,
+	} {
+		edit := b.Edit()
+		if err := edit.Replace(b.Parts[0], []byte(with)); err != nil {
+			t.Fatal(err)
+		}
+		if got := text(edit); got != `{"messages":[{"content":[`+want+`]}]}` {
+			t.Errorf("got %s", got)
+		}
+	}
+}
+
 func TestScanRefuses(t *testing.T) {
 	t.Parallel()
 	deep := func(n int) string { return `{"a":` + strings.Repeat("[", n) + strings.Repeat("]", n) + "}" }

@@ -52,7 +52,8 @@ const (
 var ChatCompletions = Format{
 	Model: "model", Message: "messages/*", Part: "content/*",
 	Types: []PartType{
-		{"file", []Source{{"file/file_id", FileID}, {"file/file_data", FileData}, {"file/filename", FileName}}},
+		// DeepSeek and Mistral have the id without the object around it.
+		{"file", []Source{{"file/file_id", FileID}, {"file_id", FileID}, {"file/file_data", FileData}, {"file/filename", FileName}}},
 		// Moonshot also takes the URL without the object around it.
 		{"image_url", []Source{{"image_url/url", URL}, {"image_url", URL}}},
 		{"video_url", []Source{{"video_url/url", URL}, {"video_url", URL}}},
