@@ -2,9 +2,10 @@
 // the place of files, sends the request on, and passes the answer through.
 //
 // The files, in the order of a request: completions.go (the request as a whole), body.go
-// (its bytes), models.go (which provider), attachments.go and inline.go (which files),
-// references.go (what takes their place), forward.go and upstream.go (the call), heal.go
-// (files that the provider has lost), usage.go and metrics.go.
+// (its bytes), memory.go (their room), models.go (which provider), attachments.go and
+// inline.go (which files), references.go (what takes their place), forward.go, upstream.go
+// and hold.go (the call), heal.go (files that the provider has lost), usage.go and
+// metrics.go.
 package chatapi
 
 import (

@@ -360,7 +360,7 @@ func unavailable(provider string, cause error) error {
 		Provider: provider, Op: providers.OpChat, Kind: providers.KindTransient, Code: providers.CodeUnavailable,
 		Message: fmt.Sprintf("the provider gave no answer: %.200s", cause), Cause: cause,
 	}
-	if errors.Is(cause, errNoAnswer) {
+	if errors.Is(cause, errNoAnswer) || errors.Is(cause, errSilent) {
 		e.Code, e.Message = providers.CodeTimeout, cause.Error()
 	}
 	return e

@@ -75,6 +75,10 @@ func (c *call) RoundTrip(r *http.Request) (*http.Response, error) {
 		c.pieces = nil
 		c.release()
 	}
+	if err := hold(answer); err != nil {
+		answer.Body.Close()
+		return nil, c.failure(r.Context(), err)
+	}
 	return answer, nil
 }
 

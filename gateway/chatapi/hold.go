@@ -1,0 +1,44 @@
+package chatapi
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+)
+
+// maxHeld is how much of an answer is held until its end, in bytes.
+const maxHeld = 256 << 10
+
+// hold waits for the end of a short answer that is no stream, before the client's answer
+// begins. So an answer that breaks off is an error that the client can read. A provider
+// that sends spaces first, as a sign of life, has them passed at once.
+func hold(answer *http.Response) error {
+	if mediaType, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return nil
+	}
+	body := answer.Body
+	held := make([]byte, 0, 4<<10)
+	var err error
+	for err == nil && len(held) < maxHeld {
+		if len(held) == cap(held) {
+			held = append(held, 0)[:len(held)]
+		}
+		var n int
+		n, err = body.Read(held[len(held):cap(held)])
+		held = held[:len(held)+n]
+		if len(held) > 0 && len(bytes.TrimLeft(held, " \t\r\n")) == 0 {
+			break
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("its answer broke off after %d bytes: %w", len(held), err)
+	}
+	answer.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(held), body), body}
+	return nil
+}

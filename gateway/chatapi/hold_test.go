@@ -1,0 +1,61 @@
+package chatapi
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"casgate/gateway/problem"
+)
+
+// TestAnswersThatBreakOff: an answer in one piece that breaks off is an error, since the
+// client has got nothing. A stream has begun, and breaks off at the client, too.
+func TestAnswersThatBreakOff(t *testing.T) {
+	t.Parallel()
+	cut := errors.New("cut")
+	for name, test := range map[string]struct {
+		mediaType, text string
+		cut             bool
+		refused         bool
+	}{
+		"whole":            {"application/json", `{"id":"1"}`, false, false},
+		"broken":           {"application/json; charset=utf-8", `{"id":`, true, true},
+		"broken at once":   {"application/json", "", true, true},
+		"a broken stream":  {"text/event-stream", "data: 1\n\n", true, false},
+		"signs of life":    {"application/json", "\n\n", true, false},
+		"long":             {"application/json", `{"x":"` + strings.Repeat("x", 2*maxHeld) + `"}`, false, false},
+		"long, and broken": {"application/json", `{"x":"` + strings.Repeat("x", 2*maxHeld), true, false},
+		"empty":            {"application/json", "", false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCall(t, func(*http.Request) (*http.Response, error) {
+				body := io.Reader(strings.NewReader(test.text))
+				if test.cut {
+					body = io.MultiReader(body, iotest.ErrReader(cut))
+				}
+				return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {test.mediaType}}, Body: io.NopCloser(body)}, nil
+			})
+			r, err := http.NewRequestWithContext(t.Context(), "POST", "http://provider/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := c.RoundTrip(r)
+			if test.refused {
+				if problem.Of(err, "").Code != "provider_unavailable" || !errors.Is(err, cut) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			if text, err := io.ReadAll(answer.Body); string(text) != test.text || errors.Is(err, cut) != test.cut {
+				t.Errorf("%d bytes of %d, %v", len(text), len(test.text), err)
+			}
+		})
+	}
+}
