@@ -57,6 +57,8 @@ type Authorizer struct {
 	rates  *rateLimits
 	// publicHost is the host of the public URL.
 	publicHost string
+	// crossOrigin finds the requests that a browser sends for a page of another origin.
+	crossOrigin http.CrossOriginProtection
 }
 
 // New returns an Authorizer.
@@ -73,6 +75,7 @@ func (a *Authorizer) Run(ctx context.Context) { a.tokens.flushLoop(ctx) }
 var (
 	errUnauthenticated = problem.New(problem.Unauthenticated, "Send a valid token as `Authorization: Bearer cas_…`; `cas token create` makes one.")
 	errForeignHost     = problem.New(problem.Forbidden, "This gateway has no authentication, and answers only to its public URL, IP addresses and localhost.")
+	errForeignPage     = problem.New(problem.Forbidden, "This gateway has no authentication, so it refuses writes that a browser sends for a page of another origin (fields Sec-Fetch-Site and Origin). Use CAS_AUTH=tokens for such pages.")
 	errTooManyRequests = problem.New(problem.TooManyRequests, "this token makes more requests a second than allowed")
 )
 
@@ -172,6 +175,9 @@ func (a *Authorizer) authorize(c echo.Context, scopes []access.Scope) error {
 	if a.o.NoAuth {
 		if host := c.Request().Host; !access.IsLocalHost(host) && host != a.publicHost {
 			return errForeignHost
+		}
+		if a.crossOrigin.Check(c.Request()) != nil {
+			return errForeignPage
 		}
 		*actor, state.MayRead = journal.ActorNone, true
 		return nil

@@ -26,7 +26,7 @@ func ServeAdmin(ctx context.Context, ln net.Listener, registry *prometheus.Regis
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	server := &http.Server{Handler: onlyLocalHosts(ln.Addr(), mux), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: onlyLocalHosts(ln.Addr(), refusePages(mux)), ReadHeaderTimeout: 10 * time.Second}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
@@ -48,6 +48,16 @@ func onlyLocalHosts(addr net.Addr, next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// refusePages refuses requests that a browser sends for a page of another origin, but GET,
+// HEAD and OPTIONS: this address has no authentication.
+func refusePages(next http.Handler) http.Handler {
+	var crossOrigin http.CrossOriginProtection
+	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "this address takes only GET and HEAD from pages of another origin (fields Sec-Fetch-Site and Origin)", http.StatusForbidden)
+	}))
+	return crossOrigin.Handler(next)
 }
 
 // NewRegistry returns a registry with the metrics of the Go runtime, of the process

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 )
 
@@ -45,5 +46,28 @@ func TestAdminOnOtherAddressesTakesAnyHost(t *testing.T) {
 	next := http.NewServeMux()
 	if got := onlyLocalHosts(&net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}, next); got != http.Handler(next) {
 		t.Error("it checks hosts")
+	}
+}
+
+func TestAdminRefusesWritesOfForeignPages(t *testing.T) {
+	handler := refusePages(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for _, c := range []struct {
+		method, field, value string
+		want                 int
+	}{
+		{"POST", "Sec-Fetch-Site", "cross-site", 403},
+		{"POST", "Sec-Fetch-Site", "same-site", 403},
+		{"POST", "Origin", "http://evil.example", 403},
+		{"POST", "Sec-Fetch-Site", "same-origin", 200},
+		{"POST", "User-Agent", "go tool pprof", 200},
+		{"GET", "Sec-Fetch-Site", "cross-site", 200},
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), c.method, "http://127.0.0.1:8081/debug/pprof/symbol", nil)
+		r.Header.Set(c.field, c.value)
+		handler.ServeHTTP(w, r)
+		if w.Code != c.want {
+			t.Errorf("%s with %s: %s: %d; want %d", c.method, c.field, c.value, w.Code, c.want)
+		}
 	}
 }
