@@ -38,6 +38,7 @@ type attachment struct {
 	param  string // the place of the string that names the file
 	source string
 	inline *inline // until it is taken in
+	asIs   bool    // the provider takes the part as it stands
 	// want asks for the reference, and has the blob.
 	want replicator.Request
 	ref  replicator.Reference

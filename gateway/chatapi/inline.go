@@ -41,6 +41,7 @@ const (
 type inline struct {
 	encoded   []byte // base64, or percent-encoded
 	isBase64  bool
+	isURL     bool   // it stands in a data: URL
 	mediaType string // declared; may be empty
 	name      string
 }
@@ -62,21 +63,43 @@ func (x *exchange) contained(part chatbody.Part, data chatbody.Value) (*attachme
 		}
 		return nil, problem.WithParam(data.Param, err)
 	}
-	return &attachment{param: data.Param, source: sourceInline, inline: in}, nil
+	return &attachment{param: data.Param, source: sourceInline, inline: in, asIs: x.takesInline(part, in)}, nil
 }
 
 // staysInline reports whether the provider is to get the bytes within the request.
 func (x *exchange) staysInline(part chatbody.Part, in *inline) bool {
-	if !x.takesInline(part) {
+	if !x.takesInline(part, in) {
 		return false
 	}
 	passes := x.h.o.PassInline || strings.EqualFold(x.c.Request().Header.Get(headerInline), "pass")
 	return passes || in.size() < smallInline
 }
 
-// takesInline reports whether the provider takes parts of this type with bytes in them.
-func (x *exchange) takesInline(part chatbody.Part) bool {
-	return slices.Contains(x.to.chat.Inline, part.Type)
+// inlineTypes are what parts with bytes in them are for: the beginning of the media types,
+// and one that each provider of such files takes.
+var inlineTypes = map[string]struct{ prefix, usual string }{
+	"image_url": {"image/", "image/png"},
+	"video_url": {"video/", "video/mp4"},
+	"file":      {"", "application/pdf"},
+}
+
+// takesInline reports whether the provider takes the part as it stands. Providers read
+// data: URLs there, and no base64 alone. A provider that has references for such files has
+// them for the types that it takes.
+func (x *exchange) takesInline(part chatbody.Part, in *inline) bool {
+	of, ok := inlineTypes[part.Type]
+	if !ok || !in.isURL || !slices.Contains(x.to.chat.Inline, part.Type) || !strings.HasPrefix(in.mediaType, of.prefix) {
+		return false
+	}
+	return x.to.takesPart(in.mediaType, providers.Extension(in.name, in.mediaType)) || !x.to.takesPart(of.usual, providers.Extension("", of.usual))
+}
+
+// takesPart reports whether the provider has files of a type in parts of a message, other
+// than as a text.
+func (t target) takesPart(mediaType, extension string) bool {
+	return slices.ContainsFunc(t.account.References(mediaType, extension), func(k providers.ReferenceKind) bool {
+		return k.Place == providers.PlacePart && k.Needs != providers.NeedText && (k.Request == providers.RequestChat || k.Request == "")
+	})
 }
 
 // parseInline reads a data: URL (RFC 2397), or plain base64.
@@ -89,7 +112,7 @@ func parseInline(text []byte) *inline {
 	if !ok {
 		return &inline{encoded: head, isBase64: true}
 	}
-	in := &inline{encoded: rest}
+	in := &inline{encoded: rest, isURL: true}
 	declared := string(head)
 	if i := strings.LastIndex(declared, ";"); i >= 0 && strings.EqualFold(strings.TrimSpace(declared[i+1:]), "base64") {
 		in.isBase64, declared = true, declared[:i]

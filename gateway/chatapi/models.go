@@ -45,6 +45,7 @@ type catalogue struct {
 	// unconfigured are known providers without a key.
 	unconfigured []string
 	chats        map[string]providers.ChatAPI
+	accounts     map[string]providers.Guarded
 	owners       map[string]string // owned_by of the provider's models
 	aliases      map[string]string
 	client       *http.Client
@@ -64,7 +65,7 @@ type modelList struct {
 
 func newCatalogue(copies Replicator, o Options, log zerolog.Logger) *catalogue {
 	c := &catalogue{
-		chats: map[string]providers.ChatAPI{}, owners: map[string]string{}, aliases: o.Aliases, lists: map[string]modelList{}, log: log,
+		chats: map[string]providers.ChatAPI{}, accounts: map[string]providers.Guarded{}, owners: map[string]string{}, aliases: o.Aliases, lists: map[string]modelList{}, log: log,
 		client: &http.Client{
 			Transport: o.Transport, Timeout: listTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the key stays at its host
@@ -78,7 +79,7 @@ func newCatalogue(copies Replicator, o Options, log zerolog.Logger) *catalogue {
 		}
 		name := account.Describe().Provider
 		c.providers = append(c.providers, name)
-		c.chats[name], c.owners[name] = chatter.Chat(), name
+		c.chats[name], c.accounts[name], c.owners[name] = chatter.Chat(), account, name
 		if account.Describe().Simulated {
 			c.owners[name] = simulatedOwner
 		}
@@ -94,6 +95,7 @@ type target struct {
 	provider string
 	model    string // the provider's own name for it
 	chat     providers.ChatAPI
+	account  providers.Guarded
 }
 
 // find returns the provider and the model that a name means at a door.
@@ -134,7 +136,7 @@ func (c *catalogue) at(provider, model string) (target, error) {
 		}
 		return target{}, problem.New(problem.ModelNotFound, fmt.Sprintf("%.100q %s; providers with chats are %s", provider, why, listed(c.providers)))
 	}
-	return target{provider, model, chat}, nil
+	return target{provider, model, chat, c.accounts[provider]}, nil
 }
 
 // notFound says which models there are.

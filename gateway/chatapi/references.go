@@ -89,7 +89,7 @@ func (x *exchange) refer(ctx context.Context) error {
 			return nil
 		}
 		err := x.referTo(ctx, a)
-		if errors.Is(err, providers.ErrNoReference) && a.source == sourceInline && x.takesInline(a.part) {
+		if errors.Is(err, providers.ErrNoReference) && a.source == sourceInline && a.asIs {
 			a.source, err = sourcePassed, nil // the provider takes the bytes, and nothing else
 		}
 		return x.referenceError(a, err)
