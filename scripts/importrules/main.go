@@ -58,7 +58,7 @@ var ours = []struct {
 	{"gateway/api", []string{"cas", "cas/access", "gateway/problem"}, "the wire shapes are shared with clients, who need nothing else"},
 	{"gateway/client", []string{"gateway/api", "gateway/problem", "cas"}, "a client speaks HTTP, and links neither the server nor an index"},
 	{"gateway/chatbody", nil, "what reads and changes the JSON of a request knows neither files nor providers"},
-	{"gateway/chatapi", []string{"cas", "cas/access", "gateway/api", "gateway/chatbody", "gateway/problem", "gateway/request", "gateway/respond", "gateway/view", "providers", "providers/ledger", "providers/replicator"}, "what passes requests on to models knows no handler of another subject"},
+	{"gateway/chatapi", []string{"cas", "cas/access", "cas/journal", "gateway/api", "gateway/chatbody", "gateway/problem", "gateway/request", "gateway/respond", "gateway/view", "providers", "providers/ledger", "providers/replicator"}, "what passes requests on to models knows no handler of another subject"},
 	{"gateway/send", []string{"cas"}, "what writes blobs to connections knows bytes, and no routes"},
 	{"gateway/view", []string{"cas", "gateway/api", "providers", "providers/ledger"}, "shapes for clients are made from values alone"},
 	{"gateway/request", []string{"cas", "cas/journal", "gateway/problem"}, "what reads requests knows neither answers nor handlers"},
