@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -313,4 +315,34 @@ func programForAll(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return program
+}
+
+// A damaged file of the index: each command says how to restore it.
+func TestDamagedIndexFile(t *testing.T) {
+	t.Parallel()
+	const page = 4096
+	dir := t.TempDir()
+	settings := []string{"CAS_DATA_DIR=" + dir, "CAS_LISTEN=127.0.0.1:0", "CAS_ADMIN_LISTEN="}
+	if out, err := casCommand(t, settings, "reindex", "-q").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	path := filepath.Join(dir, "index.sqlite")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for part, offset := range map[string]int{"the header": 0, "the last page": len(whole) - page} {
+		damaged := slices.Clone(whole)
+		copy(damaged[offset:offset+100], bytes.Repeat([]byte{0x5a}, 100))
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		examined(t, settings, "stop the gateway, and restore the index's file")
+		for _, args := range [][]string{{"serve"}, {"reindex"}, {"reindex", "--dry-run"}} {
+			out, err := casCommand(t, settings, args...).CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "the index's file is damaged") || !strings.Contains(string(out), "move it and its -wal and -shm files away") {
+				t.Errorf("%s is damaged: cas %v: %v: %s", part, args, err, out)
+			}
+		}
+	}
 }

@@ -78,6 +78,10 @@ func (c *reindexCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return err
 	}
 	defer x.Close()
+	// A damaged index may hide that rows are missing, and takes no new ones.
+	if err := wiring.CheckPages(ctx, x); err != nil {
+		return wiring.AdviseRestore(err)
+	}
 	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
 	if err != nil {
 		return err

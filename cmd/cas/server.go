@@ -124,7 +124,7 @@ func (s *server) checkPages(ctx context.Context) error {
 	defer cancel()
 	switch err := wiring.CheckPages(ctx, s.opened); {
 	case errors.Is(err, wiring.ErrIndexDamaged):
-		return fmt.Errorf("%w; %s", err, wiring.RestoreIndex)
+		return wiring.AdviseRestore(err)
 	case err != nil:
 		s.log.Warn().Err(err).Msg("the index's file was not checked to its end; `cas doctor` does it")
 	}

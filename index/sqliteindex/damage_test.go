@@ -54,3 +54,18 @@ func TestCheckPages(t *testing.T) {
 		t.Errorf("a damaged page: %v", err)
 	}
 }
+
+// A file whose header is damaged is told from one that can't be opened.
+func TestOpenADamagedHeader(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "index.sqlite")
+	if err := os.WriteFile(path, bytes.Repeat([]byte{0x5a}, 8192), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x, err := sqliteindex.Open(t.Context(), path)
+	if err == nil {
+		x.Close()
+	}
+	if !errors.Is(err, sqliteindex.ErrDamaged) || !errors.Is(err, cas.ErrIndexUnavailable) {
+		t.Errorf("%v; want ErrDamaged and cas.ErrIndexUnavailable", err)
+	}
+}

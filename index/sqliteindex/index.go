@@ -218,6 +218,9 @@ func fault(ctx context.Context, doing string, err error) error {
 	if isFull(err) {
 		return fmt.Errorf("%s: %w for the index: %v", doing, cas.ErrNoSpace, err)
 	}
+	if isDamaged(err) {
+		return fmt.Errorf("%s: %w: %w: %v", doing, cas.ErrIndexUnavailable, ErrDamaged, err)
+	}
 	return fmt.Errorf("%s: %w: %v", doing, cas.ErrIndexUnavailable, err)
 }
 

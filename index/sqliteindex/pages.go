@@ -18,7 +18,7 @@ var ErrDamaged = errors.New("the index's file is damaged")
 func (x *Index) CheckPages(ctx context.Context) error {
 	var found string
 	err := x.reader.QueryRowContext(ctx, "pragma quick_check(1)").Scan(&found)
-	if e, ok := errors.AsType[*sqlite.Error](err); ok && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB) {
+	if isDamaged(err) {
 		return fmt.Errorf("%w: %s: %w", ErrDamaged, x.path, err)
 	}
 	if err != nil {
@@ -28,4 +28,10 @@ func (x *Index) CheckPages(ctx context.Context) error {
 		return fmt.Errorf("%w: %s: %s", ErrDamaged, x.path, found)
 	}
 	return nil
+}
+
+// isDamaged reports whether SQLite found a page or the file's header wrong.
+func isDamaged(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB)
 }

@@ -5,6 +5,7 @@ package wiring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -77,11 +78,11 @@ func OpenIndex(ctx context.Context, c settings.Index, data settings.Data, log ze
 }
 
 // OpenCurrentIndex opens the index and checks its schema. It brings the schema of an
-// embedded index up to date.
+// embedded index up to date. The error of a damaged file has the advice RestoreIndex.
 func OpenCurrentIndex(ctx context.Context, c settings.Index, data settings.Data, log zerolog.Logger) (Index, error) {
 	x, err := OpenIndex(ctx, c, data, log)
 	if err != nil {
-		return nil, err
+		return nil, AdviseRestore(err)
 	}
 	if c.Embedded() {
 		err = x.Migrate(ctx)
@@ -90,7 +91,7 @@ func OpenCurrentIndex(ctx context.Context, c settings.Index, data settings.Data,
 	}
 	if err != nil {
 		x.Close()
-		return nil, err
+		return nil, AdviseRestore(err)
 	}
 	return x, nil
 }
@@ -131,6 +132,15 @@ var ErrIndexDamaged = sqliteindex.ErrDamaged
 
 // RestoreIndex is the advice for ErrIndexDamaged.
 const RestoreIndex = "stop the gateway, and restore the index's file from a backup, or move it and its -wal and -shm files away and run `cas reindex`, with --from if there is a file of `cas export`; the blobs' bytes in the object store are not affected"
+
+// AdviseRestore adds RestoreIndex to an error that wraps ErrIndexDamaged. It returns any
+// other error as it is.
+func AdviseRestore(err error) error {
+	if errors.Is(err, ErrIndexDamaged) {
+		return fmt.Errorf("%w; %s", err, RestoreIndex)
+	}
+	return err
+}
 
 // Listen reports the changes that other processes make, until ctx is done: gateways, and
 // commands beside an embedded one.
