@@ -165,6 +165,16 @@ func (f File) CheckImport() error {
 	return f.Check()
 }
 
+// CheckRestored is Check for a file that an index held. Its metadata may be longer than a
+// creator's: Postgres writes numbers in full.
+func (f File) CheckRestored() error {
+	if len(f.Metadata) > 0 && !isJSONObject(f.Metadata) {
+		return errNoObject
+	}
+	f.Metadata = nil
+	return f.Check()
+}
+
 // checkDescription checks the fields that the file's creator chooses.
 func (f File) checkDescription() error {
 	if f.OnExpiry != OnExpiryFile && f.OnExpiry != OnExpiryEverywhere {

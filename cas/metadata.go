@@ -29,8 +29,8 @@ func CheckMetadata(metadata json.RawMessage) error {
 	switch {
 	case len(metadata) > maxMetadata:
 		return invalid(fmt.Sprintf("has %d bytes of JSON; at most %d are kept", len(metadata), maxMetadata))
-	case !json.Valid(metadata) || bytes.TrimSpace(metadata)[0] != '{':
-		return invalid(`is not a JSON object such as {"key":"value"}`)
+	case !isJSONObject(metadata):
+		return errNoObject
 	case !utf8.Valid(metadata) || !wholeEscapes(metadata):
 		return invalid("has NUL characters or half a surrogate pair, or is not UTF-8")
 	}
@@ -54,11 +54,17 @@ func CheckMetadata(metadata json.RawMessage) error {
 				return invalid(fmt.Sprintf("is nested deeper than %d", maxMetadataDepth))
 			}
 		case json.Number:
-			if _, ok := CanonicalNumber(token); !ok {
+			if _, ok := CanonicalNumber(token); !ok || len(token) > maxMetadataNumber {
 				return invalid(fmt.Sprintf("has the number %.50s; write it as a string", token))
 			}
 		}
 	}
+}
+
+var errNoObject = &InvalidField{"metadata", `is not a JSON object such as {"key":"value"}`}
+
+func isJSONObject(text json.RawMessage) bool {
+	return json.Valid(text) && bytes.TrimSpace(text)[0] == '{'
 }
 
 // wholeEscapes reports whether every \u escape in valid JSON is a character: not NUL,
@@ -97,7 +103,7 @@ func hexRune(digits []byte) rune {
 }
 
 // CanonicalNumber returns a text that is the same for all JSON numbers of one value.
-// Ok is false if the number is too long, too large or too small to be stored.
+// Ok is false if its exponent is too large or too small to be stored.
 func CanonicalNumber(number json.Number) (canonical string, ok bool) {
 	text, exponentText, hasExponent := strings.Cut(strings.ToLower(string(number)), "e")
 	exponent := 0
@@ -106,9 +112,6 @@ func CanonicalNumber(number json.Number) (canonical string, ok bool) {
 		if exponent, err = strconv.Atoi(exponentText); err != nil || exponent > maxExponent || exponent < -maxExponent {
 			return "", false
 		}
-	}
-	if len(number) > maxMetadataNumber {
-		return "", false
 	}
 	text, negative := strings.CutPrefix(text, "-")
 	whole, fraction, _ := strings.Cut(text, ".")

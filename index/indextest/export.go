@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -225,6 +226,28 @@ var exportTests = []test{
 		}
 		if err := x.Condemn(t.Context(), live.Digest, cas.CondemnOptions{}); err != nil {
 			t.Errorf("a blob without files: %v", err)
+		}
+	}},
+	{"restores the metadata that was taken, in any form of its numbers", func(t *testing.T, x Index) {
+		rows := makeExportedRows(t)
+		if _, err := x.RestoreBlobs(t.Context(), rows.blobs); err != nil {
+			t.Fatal(err)
+		}
+		f := rows.files[0]
+		for text, in := range map[string]string{
+			"a number in full": `{"a": 1` + strings.Repeat("0", 200) + `}`,
+			"many of them":     `{"a": [` + strings.Repeat("1"+strings.Repeat("0", 60)+",", 900) + `1]}`,
+		} {
+			f.Metadata = json.RawMessage(in)
+			f.ID = cas.NewFileID()
+			if _, err := x.RestoreFiles(t.Context(), []cas.File{f}); err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+		}
+		// The number is the one that was sent.
+		page, err := x.ListFiles(t.Context(), cas.FileQuery{Limit: 10, Metadata: json.RawMessage(`{"a": 1e200}`)})
+		if err != nil || len(page) != 1 {
+			t.Errorf("%d files are found, error %v", len(page), err)
 		}
 	}},
 	{"refuses a file that can't be stored", func(t *testing.T, x Index) {

@@ -100,7 +100,7 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 		return nil, err
 	}
 	// A database that takes no writes can still be read.
-	if err := x.Check(ctx); err != nil && !errors.Is(err, cas.ErrIndexReadOnly) {
+	if err := x.checkWritable(ctx); err != nil && !errors.Is(err, cas.ErrIndexReadOnly) {
 		pool.Close()
 		return nil, err
 	}
@@ -110,8 +110,16 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 // Close waits for running calls, and then closes all connections but those of Listen.
 func (x *Index) Close() { x.pool.Close() }
 
-// Check implements cas.Index with a round trip that touches no table.
-func (x *Index) Check(ctx context.Context) error { return x.checkWritable(ctx) }
+// Check implements cas.Index: the database has its tables, and takes writes.
+func (x *Index) Check(ctx context.Context) error {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	var hasBlobs bool
+	if err := x.pool.QueryRow(call, `select exists(select from blobs)`).Scan(&hasBlobs); err != nil {
+		return fault(ctx, "read the index", err)
+	}
+	return x.checkWritable(ctx)
+}
 
 // bounded returns a context with the time limit of a call. Errors are classified by
 // the caller's own context, not by this one.

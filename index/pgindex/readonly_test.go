@@ -32,3 +32,18 @@ func TestServerThatBecomesReadOnly(t *testing.T) {
 		pgindex.AllowReset(x)
 	}
 }
+
+// A database whose tables are gone answers, and can't be used.
+func TestDatabaseWithoutItsTables(t *testing.T) {
+	t.Parallel()
+	x := newTestIndex(t, pgtest.New(t))
+	if err := x.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.db.Exec(t.Context(), "drop schema public cascade; create schema public"); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Check(t.Context()); !errors.Is(err, cas.ErrIndexUnavailable) {
+		t.Errorf("error %v", err)
+	}
+}

@@ -113,7 +113,7 @@ func (x *Index) RestoreBlobs(ctx context.Context, blobs []export.Blob) ([]export
 // RestoreFiles implements export.Target.
 func (x *Index) RestoreFiles(ctx context.Context, files []cas.File) ([]export.Outcome, error) {
 	for _, f := range files {
-		if err := f.Check(); err != nil {
+		if err := f.CheckRestored(); err != nil {
 			return nil, fmt.Errorf("restore file %.100q: %w", f.ID, err)
 		}
 	}
