@@ -45,13 +45,19 @@ func urlExpiry(now time.Time) time.Time {
 // urlRequest returns the request for the URL of a job's blob.
 func (j job) urlRequest() URLRequest {
 	u := URLRequest{Digest: j.blob.Digest, Expires: urlExpiry(time.Now())}
-	if j.request.Name != j.blob.Name {
+	if j.request.Name != j.blob.Name && !hasPlainType(j.fileType.MediaType) {
 		u.Name = j.request.Name
 	}
 	if j.fileType.MediaType != j.blob.MediaType && j.fileType.MediaType != providers.UnknownType {
 		u.MediaType = j.fileType.MediaType
 	}
 	return u
+}
+
+// hasPlainType reports whether the type of a file says all of it: a picture and a video
+// need no name, and have one URL under all of theirs.
+func hasPlainType(mediaType string) bool {
+	return strings.HasPrefix(mediaType, "image/") || strings.HasPrefix(mediaType, "video/")
 }
 
 // signedURL is a URL where a provider can read a blob.

@@ -3,6 +3,9 @@ package replicator
 import (
 	"testing"
 	"time"
+
+	"casgate/cas"
+	"casgate/providers"
 )
 
 // A blob keeps its URL for half a day, at every gateway, and each URL lives a day at
@@ -48,5 +51,23 @@ func TestURLsThatNoProviderReaches(t *testing.T) {
 		if host != want.host || from != want.from {
 			t.Errorf("of %s: %q from %d, want %+v", address, host, from, want)
 		}
+	}
+}
+
+// TestOnePictureHasOneURL: the name of a picture's file is no part of its URL. A document's
+// is, since a provider may tell its format by it.
+func TestOnePictureHasOneURL(t *testing.T) {
+	t.Parallel()
+	of := func(name, mediaType string) string {
+		j := job{request: Request{Name: name}, fileType: providers.FileType{MediaType: mediaType}, blob: cas.Blob{Name: "first", MediaType: mediaType}}
+		return j.urlRequest().Name
+	}
+	for _, mediaType := range []string{"image/png", "video/mp4"} {
+		if one, two, none := of("one", mediaType), of("two", mediaType), of("", mediaType); one != "" || two != "" || none != "" {
+			t.Errorf("%s: the URLs show %q, %q and %q", mediaType, one, two, none)
+		}
+	}
+	if got := of("one.pdf", "application/pdf"); got != "one.pdf" {
+		t.Errorf("a document's URL shows %q", got)
 	}
 }
