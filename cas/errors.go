@@ -49,6 +49,20 @@ var (
 	ErrBodyRead = errors.New("reading the upload failed")
 )
 
+// StoreFull is the ErrNoSpace of an object store that gives a reason.
+type StoreFull struct {
+	// Reason is the store's own code and message, and has no names of hosts. Clients may
+	// see it.
+	Reason string
+}
+
+// Error implements error. The reason is not in the text: the store's error, which has it,
+// follows.
+func (*StoreFull) Error() string { return ErrNoSpace.Error() }
+
+// Unwrap returns ErrNoSpace.
+func (*StoreFull) Unwrap() error { return ErrNoSpace }
+
 // storeRefused is an ErrStoreUnavailable that does not call the store unavailable: it answers.
 type storeRefused struct{}
 

@@ -71,13 +71,14 @@ func (s *Store) wrap(op string, ref cas.ObjectRef, err error) error {
 		return s.failed(doing, err)
 	}
 	var kind error
-	switch code := minio.ToErrorResponse(err).Code; {
+	response := minio.ToErrorResponse(err)
+	switch code := response.Code; {
 	case code == minio.NoSuchKey:
 		kind = cas.ErrObjectMissing
 	case code == minio.InvalidRange:
 		kind = cas.ErrRangeNotSatisfiable
 	case slices.Contains(fullCodes, code):
-		kind = cas.ErrNoSpace
+		kind = &cas.StoreFull{Reason: fmt.Sprintf("%s: %.300s", code, response.Message)}
 	default:
 		// A wrong checksum is not the caller's fault: the verifying reader found the bytes
 		// right, so they were damaged on the way to the store.

@@ -3,6 +3,7 @@ package problem
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -68,6 +69,9 @@ func (c Code) ofError(err error) Details {
 	if advice != "" && errors.Is(err, cas.ErrUnconfirmed) {
 		advice = unconfirmedAdvice
 	}
+	if full, ok := errors.AsType[*cas.StoreFull](err); ok && c == NoSpace {
+		advice = fmt.Sprintf(storeFullAdvice, full.Reason)
+	}
 	if advice != "" {
 		return c.Details(advice, "")
 	}
@@ -76,6 +80,9 @@ func (c Code) ofError(err error) Details {
 
 // unconfirmedAdvice is the detail of the answer to an upload whose object is stored.
 const unconfirmedAdvice = "The bytes are stored, but the index did not confirm the blob, so it may exist or not. Send the upload again: that is always safe, and nothing is stored twice."
+
+// storeFullAdvice is the detail for a cas.StoreFull, with its reason.
+const storeFullAdvice = "The object store has no room. It says: %q. The request was not acknowledged; send it again when there is room. Deleting makes room."
 
 func withParam(d Details, err error) Details {
 	if e, ok := errors.AsType[*paramError](err); ok {

@@ -41,6 +41,19 @@ func TestEveryCodeHasAKind(t *testing.T) {
 	}
 }
 
+// A full bucket is told from a full disk, in the store's own words.
+func TestDetailOfAFullStore(t *testing.T) {
+	t.Parallel()
+	err := fmt.Errorf("%w: put key at secret.example: %w", &cas.StoreFull{Reason: "QuotaExceeded: your plan allows 10 GB"}, io.EOF)
+	d := Of(err, "id")
+	if d.Code != NoSpace || !strings.Contains(d.Detail, `object store has no room. It says: "QuotaExceeded: your plan allows 10 GB"`) || strings.Contains(d.Detail, "secret") {
+		t.Errorf("%+v", d)
+	}
+	if d := Of(fmt.Errorf("%w: write /secret", cas.ErrNoSpace), "id"); d.Code != NoSpace || strings.Contains(d.Detail, "says") {
+		t.Errorf("a full disk: %+v", d)
+	}
+}
+
 func TestErrorsHaveTheirOwnCodeAndText(t *testing.T) {
 	t.Parallel()
 	own := fmt.Errorf("wrapped: %w", WithParam("purpose", New(Forbidden, "not with this token")))
