@@ -59,8 +59,7 @@ func (l *lossyCopies) ReportLost(_ context.Context, q replicator.Request, id str
 // lossyCall returns a call that names images, and whose provider refuses lost files.
 func lossyCall(t *testing.T, l *lossyCopies, looked *lookUps, images ...cas.Digest) (*call, *http.Request) {
 	t.Helper()
-	var c *call
-	c = newCall(t, func(r *http.Request) (*http.Response, error) {
+	c := newCall(t, func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return nil, err

@@ -127,6 +127,7 @@ func main() {
 }
 
 // pkg is what `go list` tells of a package; Imports leaves out those of tests.
+// With a profile it would list each package of the command twice.
 type pkg struct {
 	ImportPath string
 	Imports    []string
@@ -134,7 +135,7 @@ type pkg struct {
 
 // list returns all packages of the module.
 func list() ([]pkg, error) {
-	command := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	command := exec.Command("go", "list", "-pgo=off", "-json=ImportPath,Imports", "./...")
 	command.Stderr = os.Stderr
 	out, err := command.Output()
 	if err != nil {
