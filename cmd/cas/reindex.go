@@ -298,7 +298,11 @@ func (r *reindexRun) line() string {
 	if r.DryRun {
 		verb = "would be adopted"
 	}
-	line := fmt.Sprintf("%d objects: %d have a row, %d %s (%s)", n.Objects, n.Known, n.Adopted, verb, terminal.Size(n.Bytes))
+	known := "have a row"
+	if r.DryRun && r.exported != nil {
+		known = "have a row or would get it from the export"
+	}
+	line := fmt.Sprintf("%d objects: %d %s, %d %s (%s)", n.Objects, n.Known, known, n.Adopted, verb, terminal.Size(n.Bytes))
 	if n.Wrong > 0 {
 		line += fmt.Sprintf(", %d are wrong and were left alone", n.Wrong)
 	}
