@@ -64,7 +64,7 @@ var passedPrefixes = []string{"Openai-", "X-Stainless-"}
 // rewrite makes the request for the provider.
 func (c *call) rewrite(p *httputil.ProxyRequest) {
 	header := http.Header{"User-Agent": {"casgate"}}
-	for name, values := range p.In.Header {
+	for name, values := range p.Out.Header { // without the fields that Connection names
 		if isPassed(name) {
 			header[name] = values
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -57,5 +58,39 @@ func TestAnswersThatBreakOff(t *testing.T) {
 				t.Errorf("%d bytes of %d, %v", len(text), len(test.text), err)
 			}
 		})
+	}
+}
+
+// TestRedirects: no client is sent elsewhere.
+func TestRedirects(t *testing.T) {
+	t.Parallel()
+	c := newCall(t, func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 307, Header: http.Header{"Location": {"http://elsewhere.example/"}}, Body: http.NoBody}, nil
+	})
+	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://provider/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = c.RoundTrip(r); problem.Of(err, "").Status != http.StatusBadGateway {
+		t.Errorf("got %v, %d", err, problem.Of(err, "").Status)
+	}
+}
+
+// TestFieldsOfTheConnection: the provider gets none of the fields that Connection names.
+func TestFieldsOfTheConnection(t *testing.T) {
+	t.Parallel()
+	var got http.Header
+	c := newCall(t, func(r *http.Request) (*http.Response, error) {
+		got = r.Header
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody}, nil
+	})
+	c.to.chat.URL, c.memory = "http://provider/", newMemory(1, 1).reserve("")
+	r := httptest.NewRequest("POST", "/", nil)
+	r.Header = http.Header{"Connection": {"OpenAI-Beta"}, "Openai-Beta": {"x"}, "Openai-Project": {"y"}}
+	if err := c.proxy(c.c.Response(), r); err != nil {
+		t.Fatal(err)
+	}
+	if got.Get("OpenAI-Beta") != "" || got.Get("OpenAI-Project") != "y" {
+		t.Errorf("the provider got %v", got)
 	}
 }

@@ -238,19 +238,24 @@ func (c *catalogue) fetch(ctx context.Context, chat providers.ChatAPI) ([]api.Mo
 		return nil, fmt.Errorf("the list of models is answered %d", answer.StatusCode)
 	}
 	var list struct {
-		Data []struct {
-			ID      string
-			Created any // a number, but nothing depends on it
-		}
+		Data []json.RawMessage
 	}
 	if err := json.NewDecoder(io.LimitReader(answer.Body, maxList)).Decode(&list); err != nil {
 		return nil, fmt.Errorf("the list of models: %w", err)
 	}
 	models := make([]api.Model, 0, len(list.Data))
-	for _, m := range list.Data {
-		if created, _ := m.Created.(float64); m.ID != "" {
-			models = append(models, api.Model{ID: m.ID, Created: int64(created)})
+	seen := map[string]bool{}
+	for _, entry := range list.Data {
+		var m struct {
+			ID      string
+			Created any // a number, but nothing depends on it
 		}
+		if err := json.Unmarshal(entry, &m); err != nil || m.ID == "" || seen[m.ID] {
+			continue // one odd entry costs no others
+		}
+		seen[m.ID] = true
+		created, _ := m.Created.(float64)
+		models = append(models, api.Model{ID: m.ID, Created: int64(created)})
 	}
 	return models, nil
 }

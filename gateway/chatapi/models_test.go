@@ -90,3 +90,16 @@ func TestNamesWhileAListIsUnknown(t *testing.T) {
 		want("kimi-1", "kimi", "") // by the old list
 	})
 }
+
+// TestOddLists: one odd entry in a provider's list costs no others, and none counts twice.
+func TestOddLists(t *testing.T) {
+	t.Parallel()
+	transport := roundTrip(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"data":[{"id":7},"x",null,{"id":""},{"id":"a","created":"x"},{"id":"a"},{"id":"b"}]}`))}, nil
+	})
+	c := newCatalogue(accounts{all: []providers.Guarded{chatting{name: "kimi"}}}, Options{Transport: transport}, zerolog.Nop())
+	models, err := c.list(t.Context(), "kimi")
+	if err != nil || len(models) != 2 || models[0].ID != "a" || models[1].ID != "b" {
+		t.Errorf("%+v, %v", models, err)
+	}
+}

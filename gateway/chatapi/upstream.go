@@ -75,6 +75,10 @@ func (c *call) RoundTrip(r *http.Request) (*http.Response, error) {
 		c.pieces = nil
 		c.release()
 	}
+	if location := answer.Header.Get("Location"); answer.StatusCode/100 == 3 && location != "" {
+		answer.Body.Close() // the client would follow it, perhaps with its token
+		return nil, redirected(c.to.provider, answer.StatusCode)
+	}
 	if err := hold(answer); err != nil {
 		answer.Body.Close()
 		return nil, c.failure(r.Context(), err)
@@ -122,6 +126,14 @@ func (c *call) failure(client context.Context, err error) error {
 		return err
 	}
 	return unavailable(c.to.provider, err)
+}
+
+// redirected returns the error for an answer that sends the client elsewhere.
+func redirected(provider string, status int) error {
+	return &providers.Error{
+		Provider: provider, Op: providers.OpChat, Kind: providers.KindUnknown, Code: providers.CodeBadAnswer, Status: status,
+		Message: fmt.Sprintf("the provider redirects the request (%d)", status), Hint: "set the URL of its chats at the gateway",
+	}
 }
 
 // withoutValues is a context without the values of another: among them are the hooks by
