@@ -68,7 +68,10 @@ func TestIdempotencyKeyOfAFile(t *testing.T) {
 		if a := s.do("DELETE", "/v1/files/"+first.ID, nil); a.StatusCode != 200 {
 			t.Fatalf("%d %s", a.StatusCode, a.body)
 		}
-		s.postKeyed("key", upload...).wantFileError(t, 404, problem.FileNotFound, "")
+		gone := s.postKeyed("key", upload...).wantFileError(t, 404, problem.FileNotFound, "")
+		if !strings.HasPrefix(gone.Message, "file not found: an upload with this Idempotency-Key created the file") {
+			t.Errorf("the answer for a deleted file: %s", gone.Message)
+		}
 	})
 }
 

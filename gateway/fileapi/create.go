@@ -69,7 +69,7 @@ func (h *Handlers) created(c echo.Context, file cas.File, copiesAt []string, err
 	case errors.Is(err, cas.ErrDuplicateFile):
 		return api.File{}, &respond.DuplicateFileError{File: file}
 	case errors.Is(err, cas.ErrFileNotFound):
-		return api.File{}, fmt.Errorf("%w: an upload with this %s created it, and it was deleted or has expired; send another key to upload again", err, request.HeaderIdempotencyKey)
+		return api.File{}, fmt.Errorf("%w: an upload with this %s created the file, and it was deleted or has expired; send another key to upload again", cas.ErrFileNotFound, request.HeaderIdempotencyKey)
 	case err != nil:
 		return api.File{}, err
 	}
