@@ -329,6 +329,12 @@ func (s *Store) Check(ctx context.Context) error {
 		return s.failed(fmt.Sprintf("bucket %q", s.bucket), s.explained(ctx, err))
 	}
 	if !exists {
+		// versitygw answers a key that it does not know with 404, too. A GET tells which.
+		_, asked := s.client.GetBucketVersioning(ctx, s.bucket)
+		refused, ok := errors.AsType[minio.ErrorResponse](asked)
+		if ok && refused.StatusCode == http.StatusNotFound && refused.Code != "" && refused.Code != minio.NoSuchBucket {
+			return s.failed(fmt.Sprintf("bucket %q", s.bucket), refused)
+		}
 		return fmt.Errorf("%w: %w %q at %s", cas.ErrStoreRefused, ErrNoBucket, s.bucket, s.client.Endpoint)
 	}
 	return nil

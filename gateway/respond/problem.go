@@ -112,7 +112,7 @@ func pathAdvice(asked string) string {
 	switch clean := path.Clean("/" + asked); {
 	case !strings.HasPrefix(clean, "/v1") && !hasOpenAIShape(clean):
 		return "The API lies under /v1."
-	case clean != asked:
+	case clean != asked && clean != "/v1": // there is nothing at /v1 itself
 		return fmt.Sprintf("Did you mean %.200q, without empty or relative parts?", clean)
 	}
 	return "GET /openapi.yaml describes all paths."

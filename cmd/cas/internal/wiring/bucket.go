@@ -18,6 +18,7 @@ const (
 var bucketRemedies = map[string]string{
 	"RequestTimeTooSkewed":         "set this machine's clock by NTP",
 	"InvalidAccessKeyId":           "the store does not know CAS_S3_ACCESS_KEY: correct it",
+	"XAdminUserNotFound":           "the store does not know CAS_S3_ACCESS_KEY: correct it", // versitygw
 	"SignatureDoesNotMatch":        "CAS_S3_SECRET_KEY does not belong to CAS_S3_ACCESS_KEY: correct it",
 	"InvalidToken":                 "the session token is wrong: correct CAS_S3_SESSION_TOKEN",
 	"ExpiredToken":                 "the session token has expired: set a new CAS_S3_SESSION_TOKEN and new keys, or use CAS_S3_CREDENTIALS=iam",
