@@ -107,6 +107,9 @@ func setups(t *testing.T, test func(t *testing.T, p *parts)) {
 			t.Parallel()
 			test(t, served(t))
 		})
+	}
+	// Another store shows no other race.
+	if castest.Thorough(1, 0) == 1 && !isRace {
 		t.Run("served, by another store", func(t *testing.T) {
 			t.Parallel()
 			test(t, servedBy(t, s3test.NewSecondBucket(t)))
