@@ -3,11 +3,9 @@ package chatapi
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -17,23 +15,12 @@ import (
 	"casgate/providers"
 )
 
-// newTransport returns the transport for requests to models. As for files, it uses
-// HTTP/1.1 only: a broken connection breaks one answer, and large bodies don't wait for
-// flow control.
+// newTransport returns the transport for requests to models.
 func newTransport() *http.Transport {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		Protocols:           protocols,
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout: 10 * time.Second,
-		MaxIdleConnsPerHost: 64,
-		IdleConnTimeout:     30 * time.Second,
-		DisableCompression:  true,
-		WriteBufferSize:     64 << 10,
-	}
+	t := providers.NewTransport()
+	t.MaxIdleConnsPerHost = 64
+	t.DisableCompression = true // a compressed stream could not be passed on event by event
+	return t
 }
 
 // upstream sends requests to providers.

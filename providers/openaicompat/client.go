@@ -3,10 +3,8 @@ package openaicompat
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -103,7 +101,7 @@ func NewClient(api API, dialect Dialect, s providers.Settings) (*Client, error) 
 	}
 	transport := s.Transport
 	if transport == nil {
-		transport = newTransport()
+		transport = providers.NewTransport()
 	}
 	host := strings.TrimSuffix(strings.ToLower(base.Host), ":443")
 	account := providers.Account(name, host, s.APIKey)
@@ -170,26 +168,6 @@ func isLoopback(host string) bool {
 // variable returns the name of the environment variable for a provider's setting.
 func variable(provider, what string) string {
 	return "CAS_" + strings.ToUpper(strings.ReplaceAll(provider, "-", "_")) + "_" + what
-}
-
-// newTransport uses HTTP/1.1 only. There a broken connection breaks one call only,
-// and large bodies don't wait for flow control. Idle connections are closed earlier
-// than servers usually close them: an upload on a connection that the server has
-// just closed would have an unknown outcome.
-func newTransport() *http.Transport {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		Protocols:             protocols,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:   10 * time.Second,
-		MaxIdleConnsPerHost:   16,
-		IdleConnTimeout:       30 * time.Second,
-		ExpectContinueTimeout: time.Second,
-		WriteBufferSize:       64 << 10,
-	}
 }
 
 // checkRedirect follows a redirect only if it is a GET to the same host: the key
