@@ -750,6 +750,7 @@ func TestChatTakesInBytes(t *testing.T) {
 		if sent := c.kimiChat.lastChat(t, 8); sent.body != chatOf("x", part, part) {
 			t.Errorf("sent %.500s", sent.body)
 		}
+		c.ask(chatOf("kimi/x", part), "X-Casgate-Inline", "keep").wantChatError(t, 400, "invalid_request", "")
 		// But not at a provider that takes no such parts.
 		c.askOK(chatOf("glm/x", small), "X-Casgate-Inline", "pass")
 		if sent := c.glmChat.lastChat(t, 1); strings.Contains(sent.body, "data:") {

@@ -11,7 +11,6 @@ import (
 	"casgate/cas"
 	"casgate/gateway/chatbody"
 	"casgate/gateway/problem"
-	"casgate/gateway/request"
 )
 
 // checkBody refuses a body by its header, before it is read.
@@ -59,6 +58,3 @@ func scan(raw []byte) (*chatbody.Body, error) {
 	}
 	return body, err
 }
-
-// stopBody ends all reading of the body.
-func stopBody(c echo.Context) { request.StopBody(c) }

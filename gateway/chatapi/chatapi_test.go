@@ -19,9 +19,12 @@ import (
 	"pgregory.net/rapid"
 
 	"casgate/cas"
+	"casgate/gateway/chatbody"
+	"casgate/gateway/problem"
 	"casgate/gateway/request"
 	"casgate/gateway/view"
 	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // roundTrip is a transport.
@@ -266,5 +269,21 @@ func TestHashURL(t *testing.T) {
 		if err != nil || ok != want || ok && got != d {
 			t.Errorf("%s: %s %t %v", text, got, ok, err)
 		}
+	}
+}
+
+// A reference is as often in the request as its file. Its copies are counted before they
+// are made.
+func TestSizeOfManyParts(t *testing.T) {
+	t.Parallel()
+	c := newCall(t, nil)
+	c.h.o.MaxBody = 1 << 20
+	value := bytes.Repeat([]byte("x"), 1<<20) // no JSON: to put it into the request would be an error
+	c.body = &chatbody.Body{}
+	for range 3 {
+		c.attached = append(c.attached, &attachment{ref: replicator.Reference{Value: value}})
+	}
+	if _, _, err := c.exchange.pieces(); !errors.Is(err, problem.RequestTooLarge) {
+		t.Errorf("error %v", err)
 	}
 }

@@ -24,6 +24,8 @@ type exchange struct {
 	attached []*attachment
 	loaded   atomic.Int64 // bytes of texts and blobs for the references
 	healed   bool
+	// passInline: bytes in the request stay there, where the provider takes them so.
+	passInline bool
 }
 
 // Completions answers POST /v1/chat/completions.
@@ -75,10 +77,13 @@ func (x *exchange) read() error {
 	if err := x.h.checkBody(x.c); err != nil {
 		return err
 	}
+	if err := x.readInline(); err != nil {
+		return err
+	}
 	if err := x.memory.grow(x.c.Request().ContentLength); err != nil {
 		return err
 	}
-	defer stopBody(x.c)
+	defer request.StopBody(x.c)
 	raw, err := x.h.readBody(x.c)
 	if err != nil {
 		return err
@@ -133,9 +138,6 @@ func (h *Handlers) checkSent(size int64) error {
 // forward sends the request on, and passes the answer through.
 func (x *exchange) forward() error {
 	pieces, size, err := x.pieces()
-	if err == nil {
-		err = x.h.checkSent(size)
-	}
 	if err != nil {
 		return err
 	}

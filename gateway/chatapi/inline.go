@@ -27,8 +27,8 @@ import (
 )
 
 const (
-	// headerInline with the value pass leaves bytes in the request, where the provider takes
-	// them so.
+	// headerInline says for one request what the setting says for all: pass leaves bytes in
+	// the request, where the provider takes them so, and store makes files of them.
 	headerInline = "X-Casgate-Inline"
 	// smallInline is the size below which bytes stay in the request: a copy would cost more.
 	smallInline = 64 << 10
@@ -71,8 +71,21 @@ func (x *exchange) staysInline(part chatbody.Part, in *inline) bool {
 	if !x.takesInline(part, in) {
 		return false
 	}
-	passes := x.h.o.PassInline || strings.EqualFold(x.c.Request().Header.Get(headerInline), "pass")
-	return passes || in.size() < smallInline
+	return x.passInline || in.size() < smallInline
+}
+
+// readInline reads whether bytes of any size are to stay in the request.
+func (x *exchange) readInline() error {
+	switch asked := x.c.Request().Header.Get(headerInline); strings.ToLower(asked) {
+	case "":
+		x.passInline = x.h.o.PassInline
+	case "pass":
+		x.passInline = true
+	case "store":
+	default:
+		return problem.BadRequest(fmt.Sprintf("%s is %.100q; it is store or pass", headerInline, asked))
+	}
+	return nil
 }
 
 // inlineTypes are what parts with bytes in them are for: the beginning of the media types,

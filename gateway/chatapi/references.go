@@ -158,8 +158,15 @@ func (x *exchange) referenceError(a *attachment, err error) error {
 	return err
 }
 
-// pieces returns the body for the provider.
+// pieces returns the body for the provider, if it may be as large.
 func (x *exchange) pieces() ([][]byte, int64, error) {
+	var values int64 // each part has its own copy of its reference
+	for _, a := range x.attached {
+		values += int64(len(a.ref.Value))
+	}
+	if err := x.h.checkSent(values); err != nil {
+		return nil, 0, err
+	}
 	edit := x.body.Edit()
 	edit.SetModel(x.to.model)
 	inserted := map[string]bool{} // messages; a file that several messages name needs one
@@ -177,7 +184,7 @@ func (x *exchange) pieces() ([][]byte, int64, error) {
 		}
 	}
 	pieces, size := edit.Pieces()
-	return pieces, size, nil
+	return pieces, size, x.h.checkSent(size)
 }
 
 // nameOf returns what stands in the place of a file whose content is in a message of its
