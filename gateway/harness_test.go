@@ -117,6 +117,15 @@ func setups(t *testing.T, test func(t *testing.T, p *parts)) {
 	}
 }
 
+// volume is castest.Thorough, with the smaller number under the race detector: more of the
+// same shows no other race.
+func volume(thorough, quick int) int {
+	if isRace {
+		return quick
+	}
+	return castest.Thorough(thorough, quick)
+}
+
 func embedded(t *testing.T, dir string) *parts {
 	objects, err := folderstore.Open(dir)
 	if err != nil {

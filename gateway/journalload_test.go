@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"casgate/cas"
-	"casgate/cas/castest"
 	"casgate/cas/journal"
 	"casgate/gateway"
 	"casgate/gateway/api"
@@ -73,7 +72,7 @@ func TestJournalUnderLoad(t *testing.T) {
 			l.hot = append(l.hot, s.put(random(4<<10)))
 		}
 		began := time.Now()
-		loadOps := castest.Thorough(20_000, 1000)
+		loadOps := volume(20_000, 1000)
 		l.run(loadOps, 16, func(err error) { t.Error(err) })
 		t.Logf("%d operations took %v; %d wait to be stored", loadOps, time.Since(began), s.journal.Queued())
 		done := uint64(loadOps + hot)

@@ -17,7 +17,6 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
-	"casgate/cas/castest"
 	"casgate/gateway/problem"
 )
 
@@ -134,8 +133,8 @@ func TestOpenAIsGoClientPages(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s := start(t, p, nil)
 		c := s.openAI()
-		few := p.importMany(t, castest.Thorough(300, 60), "evals")
-		most := p.importMany(t, castest.Thorough(4700, 340), "batch")
+		few := p.importMany(t, volume(300, 60), "evals")
+		most := p.importMany(t, volume(4700, 340), "batch")
 		var all []string
 		list, err := p.index.ListFiles(t.Context(), cas.FileQuery{Limit: 10_000})
 		if err != nil {

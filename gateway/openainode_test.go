@@ -27,8 +27,8 @@ func TestOpenAIsNodeClient(t *testing.T) {
 		s := start(t, p, nil)
 		narrow := start(t, p, func(o *gatewayOptions, _ *cas.Options) { o.MaxUploads = 1 })
 		ids, err := json.Marshal(map[string][]string{
-			"evals": p.importMany(t, castest.Thorough(300, 60), "evals"),
-			"batch": p.importMany(t, castest.Thorough(4700, 940), "batch"),
+			"evals": p.importMany(t, volume(300, 60), "evals"),
+			"batch": p.importMany(t, volume(4700, 940), "batch"),
 		})
 		if err != nil {
 			t.Fatal(err)
