@@ -112,11 +112,14 @@ func (m *model) commitObject(t *rapid.T, ref cas.ObjectRef) {
 	}
 	row, found := m.rows[ref.Digest]
 	var wantCreated, newLife bool
+	outdated := false // the row stays as it is, with the claim of a scrub
 	switch row.State {
 	case cas.StateDeleting, cas.StateGone:
 		newLife = b.Generation > row.Generation
+		outdated = !newLife
 	case cas.StateSuspect:
 		wantCreated = b.Generation >= row.Generation
+		outdated = !wantCreated
 		if wantCreated {
 			row.State, row.Generation = cas.StateLive, b.Generation
 		}
@@ -140,7 +143,9 @@ func (m *model) commitObject(t *rapid.T, ref cas.ObjectRef) {
 		row.CreatedAt = got.CreatedAt
 	}
 	m.rows[ref.Digest] = row
-	delete(m.claims, ref.Digest)
+	if !outdated {
+		delete(m.claims, ref.Digest)
+	}
 	m.agree(t, "Commit", got, err, row, true)
 	if created != wantCreated {
 		t.Fatalf("Commit says created %v; want %v", created, wantCreated)
