@@ -50,7 +50,7 @@ func New(o Options) (*Gateway, error) {
 	g.stop = stop
 	urls := view.URLs{Base: o.PublicURL}
 	g.auth = auth.New(auth.Options{
-		Index: o.Access, NoAuth: o.NoAuth, PublicRead: o.PublicRead, RequestsPerSecond: o.RequestsPerSecond,
+		Index: o.Access, NoAuth: o.NoAuth, PublicRead: o.PublicRead, NoSessions: o.Console.Off, RequestsPerSecond: o.RequestsPerSecond,
 		URLs: urls, KeyMade: g.recorder.KeyMade, Log: o.Log,
 	})
 	if g.handlers, err = newHandlers(o, parts{auth: g.auth, recorder: g.recorder, stopping: stopping, urls: urls}); err != nil {

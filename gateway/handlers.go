@@ -17,6 +17,7 @@ import (
 	"casgate/gateway/providerapi"
 	"casgate/gateway/record"
 	"casgate/gateway/request"
+	"casgate/gateway/sessionapi"
 	"casgate/gateway/uploadcopies"
 	"casgate/gateway/view"
 )
@@ -38,6 +39,8 @@ type handlers struct {
 	health     *healthapi.Handlers
 	chat       *chatapi.Handlers
 	chatOff    bool
+	sessions   *sessionapi.Handlers
+	consoleOff bool
 }
 
 // parts are what handlers share beyond the options.
@@ -68,7 +71,8 @@ func newHandlers(o Options, p parts) (*handlers, error) {
 	h.providers = &providerapi.Handlers{Copies: o.Copies, Log: o.Log}
 	h.operations = &operationapi.Handlers{Copies: o.Copies, Journal: o.Records, Lost: lostRecords(o.Journal)}
 	h.health = &healthapi.Handlers{Store: o.Store, Copies: o.Copies, OpenAPI: openAPI, IsDiskLow: o.IsDiskLow, Log: o.Log}
-	h.chatOff = o.Chat.Off
+	h.chatOff, h.consoleOff = o.Chat.Off, o.Console.Off
+	h.sessions = &sessionapi.Handlers{Sessions: p.auth, Copies: o.Copies, Version: o.Console.Version, URLs: urls}
 	var err error
 	h.chat, err = chatapi.New(chatapi.Parts{
 		Store: o.Store, Files: o.Files, Copies: o.Copies, Authorizer: p.auth, Waits: waits, BodyRate: o.bodyRate(),

@@ -30,6 +30,14 @@ type JournalIndex = operationapi.Journal
 // ChatOptions configures the requests to models.
 type ChatOptions = chatapi.Options
 
+// ConsoleOptions configures the console.
+type ConsoleOptions struct {
+	// Off removes the console and its sessions.
+	Off bool
+	// Version is the version of the program, which the console shows.
+	Version string
+}
+
 // Options configures a Gateway. Zero durations and numbers mean the defaults
 // given.
 type Options struct {
@@ -53,6 +61,8 @@ type Options struct {
 	CopyWait time.Duration
 	// Chat configures the requests to models.
 	Chat ChatOptions
+	// Console configures the console, the page for people.
+	Console ConsoleOptions
 	// PublicURL is what hash URLs are built from, without a slash at the end.
 	PublicURL string
 	// NoAuth allows every request everything. The caller must then listen on a loopback

@@ -31,13 +31,14 @@ const looks journal.Kind = ""
 // routes returns the route table: the whole API.
 func (h *handlers) routes() []route {
 	anyone := func(next echo.HandlerFunc) echo.HandlerFunc { return next }
-	read := h.auth.Token(auth.Scopes(access.ScopeRead))
-	sync := h.auth.Token(auth.Scopes(access.ScopeSync))
-	remove := h.auth.Token(auth.Scopes(access.ScopeSync, access.ScopeDelete))
-	write := h.auth.Token(auth.Scopes(access.ScopeWrite))
-	upload := h.auth.Token(uploadScopes)
-	deletion := h.auth.Token(deleteScopes)
-	reconcile := h.auth.Token(reconcileScopes)
+	either := h.auth.TokenOrSession // a program's token, or the console's session
+	read := either(auth.Scopes(access.ScopeRead))
+	sync := either(auth.Scopes(access.ScopeSync))
+	remove := either(auth.Scopes(access.ScopeSync, access.ScopeDelete))
+	write := either(auth.Scopes(access.ScopeWrite))
+	upload := either(uploadScopes)
+	deletion := either(deleteScopes)
+	reconcile := either(reconcileScopes)
 	hashURL := h.auth.HashURL
 	slot := h.uploadSlots.limit
 
@@ -83,19 +84,27 @@ func (h *handlers) routes() []route {
 			route{"GET", of + "/text", journal.KindDownload, sync, h.copies.Text},
 		)
 	}
+	if !h.consoleOff {
+		table = append(table,
+			route{"POST", "/console/session", looks, h.auth.OwnPages, h.sessions.Start},
+			route{"GET", "/console/session", looks, either(auth.Scopes()), h.sessions.Show},
+			route{"DELETE", "/console/session", looks, h.auth.OwnPages, h.sessions.End},
+		)
+	}
 	if h.chatOff {
 		return table
 	}
 	table = append(table, h.chatRoutes("/v1", chatapi.Door{})...)
 	for _, d := range doors {
 		table = append(table, h.chatRoutes(d.prefix, d.Door)...)
+		program, readScopes := h.auth.Token, auth.Scopes(access.ScopeRead)
 		files := d.prefix + "/files"
 		table = append(table,
-			route{"POST", files, journal.KindUpload, upload, slot(h.files.Create)},
-			route{"GET", files, looks, read, h.files.List},
-			route{"GET", files + "/:file", looks, read, h.files.Get},
-			route{"DELETE", files + "/:file", journal.KindDelete, deletion, h.deletes.File},
-			route{"GET", files + "/:file/content", journal.KindDownload, read, h.copies.ContentOrText(d.Provider, h.files.Content)},
+			route{"POST", files, journal.KindUpload, program(uploadScopes), slot(h.files.Create)},
+			route{"GET", files, looks, program(readScopes), h.files.List},
+			route{"GET", files + "/:file", looks, program(readScopes), h.files.Get},
+			route{"DELETE", files + "/:file", journal.KindDelete, program(deleteScopes), h.deletes.File},
+			route{"GET", files + "/:file/content", journal.KindDownload, program(readScopes), h.copies.ContentOrText(d.Provider, h.files.Content)},
 		)
 	}
 	return table

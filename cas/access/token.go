@@ -22,6 +22,7 @@ var (
 	ErrTokenNotFound  = errors.New("token not found")
 	ErrKeyNotFound    = errors.New("signing key not found")
 	ErrBadSignature   = errors.New("signed URL is not valid")
+	ErrBadSession     = errors.New("session is not valid")
 )
 
 // Scope is one permission of a token.

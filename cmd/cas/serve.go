@@ -45,6 +45,7 @@ type serveCmd struct {
 
 	Auth       string `name:"auth" env:"CAS_AUTH" default:"tokens" enum:"tokens,none" help:"tokens, or none, which is allowed only on a loopback address."`
 	PublicRead bool   `name:"public-read" env:"CAS_PUBLIC_READ" help:"Allow GET and HEAD of hash URLs without a token."`
+	Console    string `name:"console" env:"CAS_CONSOLE" default:"on" enum:"on,off" help:"off removes the console for browsers, /console/, and its sessions."`
 
 	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Size of the largest blob; at most 5GiB." placeholder:"SIZE"`
 	MaxUploads  int               `name:"max-uploads" env:"CAS_MAX_UPLOADS" default:"256" help:"Uploads at the same time; further ones get 503. One token may have three quarters of them."`

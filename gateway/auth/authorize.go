@@ -40,6 +40,8 @@ type Options struct {
 	NoAuth bool
 	// PublicRead allows every request to read hash URLs.
 	PublicRead bool
+	// NoSessions takes no sessions of the console.
+	NoSessions bool
 	// RequestsPerSecond bounds each token's requests, with bursts of twice as many;
 	// 0: no bound.
 	RequestsPerSecond float64
@@ -55,6 +57,7 @@ type Authorizer struct {
 	tokens *tokenCache
 	keys   *keyRing
 	rates  *rateLimits
+	logins *loginLimits
 	// publicHost is the host of the public URL.
 	publicHost string
 	// crossOrigin finds the requests that a browser sends for a page of another origin.
@@ -63,9 +66,16 @@ type Authorizer struct {
 
 // New returns an Authorizer.
 func New(o Options) *Authorizer {
-	_, host, _ := strings.Cut(o.URLs.Base, "://")
-	host, _, _ = strings.Cut(host, "/")
-	return &Authorizer{publicHost: host, o: o, tokens: newTokenCache(o.Index, o.Log), keys: newKeyRing(o.Index, o.KeyMade), rates: newRateLimits(o.RequestsPerSecond)}
+	a := &Authorizer{
+		o: o, tokens: newTokenCache(o.Index, o.Log), keys: newKeyRing(o.Index, o.KeyMade), rates: newRateLimits(o.RequestsPerSecond),
+		logins: newLoginLimits(),
+	}
+	var scheme string
+	scheme, a.publicHost, _ = strings.Cut(o.URLs.Base, "://")
+	a.publicHost, _, _ = strings.Cut(a.publicHost, "/")
+	// It fails only for what is no origin, and then there is none to trust.
+	_ = a.crossOrigin.AddTrustedOrigin(scheme + "://" + a.publicHost)
+	return a
 }
 
 // Run writes the last uses of tokens to the index until ctx is done, and then once
@@ -124,6 +134,7 @@ var readScopes = []access.Scope{access.ScopeRead}
 // signature, or if the token may read.
 func (a *Authorizer) HashURL(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		request.StateOf(c).TakesSession = !a.o.NoSessions
 		if err := a.authorizeHashURL(c); err != nil {
 			return err
 		}
@@ -207,7 +218,11 @@ func (a *Authorizer) Require(c echo.Context, scope access.Scope) error {
 }
 
 func (a *Authorizer) tokenOf(c echo.Context) (cachedToken, error) {
-	text := sentToken(c.Request().Header)
+	h := c.Request().Header
+	text := sentToken(h)
+	if text == "" && h.Get(echo.HeaderAuthorization) == "" && request.StateOf(c).TakesSession {
+		return a.tokenOfSession(c)
+	}
 	if text == "" {
 		return cachedToken{}, errUnauthenticated
 	}

@@ -31,7 +31,7 @@ const (
 )
 
 // tokenCache keeps presented tokens for a few seconds, and the times of their last
-// use. Its key is the SHA-256 of a token's text, so that the time of a look-up tells
+// use. Its key has the SHA-256 of a token's text, so that the time of a look-up tells
 // nothing about the texts in it.
 type tokenCache struct {
 	index Index
@@ -39,11 +39,15 @@ type tokenCache struct {
 	group singleflight.Group
 
 	mu     sync.RWMutex
-	tokens map[textHash]cachedToken
+	tokens map[tokenKey]cachedToken
 	used   map[string]time.Time
 }
 
-type textHash [sha256.Size]byte
+// tokenKey has the SHA-256 of a token's text; for a session, the token's id instead.
+type tokenKey struct {
+	text      [sha256.Size]byte
+	sessionOf string
+}
 
 // cachedToken is a token whose secret was checked.
 type cachedToken struct {
@@ -54,47 +58,80 @@ type cachedToken struct {
 }
 
 func newTokenCache(index Index, log zerolog.Logger) *tokenCache {
-	return &tokenCache{index: index, log: log, tokens: map[textHash]cachedToken{}, used: map[string]time.Time{}}
+	return &tokenCache{index: index, log: log, tokens: map[tokenKey]cachedToken{}, used: map[string]time.Time{}}
 }
 
 // authenticate returns the token with this text, if it is valid. Only valid tokens are
 // kept.
 func (t *tokenCache) authenticate(ctx context.Context, text string) (cachedToken, error) {
 	now := time.Now()
-	hash := textHash(sha256.Sum256([]byte(text)))
-	t.mu.RLock()
-	cached, known := t.tokens[hash]
-	lastUse := t.used[cached.token.ID]
-	t.mu.RUnlock()
-	// While the index hangs, one request every few seconds waits for it, not all.
-	if known && now.Sub(cached.tried) < tokenFresh && now.Sub(cached.fetched) < tokenStale {
-		if !cached.token.IsValid(now) {
-			return cachedToken{}, errUnauthenticated
-		}
-		if now.Sub(lastUse) > time.Second {
-			t.noteUse(cached.token.ID, now)
-		}
-		return cached, nil
+	key := tokenKey{text: sha256.Sum256([]byte(text))}
+	cached, lastUse := t.get(key)
+	if cached.isFresh(now) {
+		return t.use(cached, lastUse, now)
 	}
-
 	credential, err := access.ParseCredential(text)
 	if err != nil {
 		return cachedToken{}, errUnauthenticated
 	}
-	token, err := t.lookUp(ctx, credential.ID)
+	return t.fetch(ctx, fetch{key: key, id: credential.ID, cached: cached, matches: credential.Matches})
+}
+
+// ofSession returns the token of this id, if it is valid. The caller has verified the
+// session.
+func (t *tokenCache) ofSession(ctx context.Context, id string) (cachedToken, error) {
+	now := time.Now()
+	key := tokenKey{sessionOf: id}
+	cached, lastUse := t.get(key)
+	if cached.isFresh(now) {
+		return t.use(cached, lastUse, now)
+	}
+	return t.fetch(ctx, fetch{key: key, id: id, cached: cached, matches: func(token access.Token, now time.Time) bool {
+		return token.ID == id && token.IsValid(now)
+	}})
+}
+
+// isFresh reports whether the token counts without asking the index. While the index
+// hangs, one request every few seconds waits for it, not all.
+func (c cachedToken) isFresh(now time.Time) bool {
+	return now.Sub(c.tried) < tokenFresh && now.Sub(c.fetched) < tokenStale
+}
+
+// use returns a fresh token, unless it has expired.
+func (t *tokenCache) use(cached cachedToken, lastUse, now time.Time) (cachedToken, error) {
+	if !cached.token.IsValid(now) {
+		return cachedToken{}, errUnauthenticated
+	}
+	if now.Sub(lastUse) > time.Second {
+		t.noteUse(cached.token.ID, now)
+	}
+	return cached, nil
+}
+
+// fetch is a look-up of a token that is not fresh.
+type fetch struct {
+	key     tokenKey
+	id      string
+	cached  cachedToken // zero if there is none
+	matches func(access.Token, time.Time) bool
+}
+
+func (t *tokenCache) fetch(ctx context.Context, f fetch) (cachedToken, error) {
+	now := time.Now()
+	token, err := t.lookUp(ctx, f.id)
 	switch {
-	case errors.Is(err, cas.ErrIndexUnavailable) && known && now.Sub(cached.fetched) < tokenStale && cached.token.IsValid(now):
-		cached.tried = time.Now()
-		t.put(hash, cached)
-		return cached, nil
+	case errors.Is(err, cas.ErrIndexUnavailable) && now.Sub(f.cached.fetched) < tokenStale && f.cached.token.IsValid(now):
+		f.cached.tried = time.Now()
+		t.put(f.key, f.cached)
+		return f.cached, nil
 	case err != nil && !errors.Is(err, access.ErrTokenNotFound):
 		return cachedToken{}, err
-	case !credential.Matches(token, now):
-		t.drop(hash)
+	case !f.matches(token, now):
+		t.drop(f.key)
 		return cachedToken{}, errUnauthenticated
 	}
 	fresh := cachedToken{token: token, actor: journal.ActorToken + token.ID, fetched: now, tried: now}
-	t.put(hash, fresh)
+	t.put(f.key, fresh)
 	t.noteUse(token.ID, now)
 	return fresh, nil
 }
@@ -116,19 +153,28 @@ func (t *tokenCache) lookUp(ctx context.Context, id string) (access.Token, error
 	}
 }
 
-func (t *tokenCache) put(hash textHash, token cachedToken) {
+// get returns the token that is kept under a key, or the zero value, which is not fresh,
+// and when it was last used.
+func (t *tokenCache) get(key tokenKey) (cached cachedToken, lastUse time.Time) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	cached = t.tokens[key]
+	return cached, t.used[cached.token.ID]
+}
+
+func (t *tokenCache) put(key tokenKey, token cachedToken) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.tokens) >= maxTokens {
 		clear(t.tokens)
 	}
-	t.tokens[hash] = token
+	t.tokens[key] = token
 }
 
-func (t *tokenCache) drop(hash textHash) {
+func (t *tokenCache) drop(key tokenKey) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.tokens, hash)
+	delete(t.tokens, key)
 }
 
 func (t *tokenCache) noteUse(id string, now time.Time) {

@@ -33,6 +33,8 @@ type State struct {
 	// MayRead: the token of the request, or its URL, may read. Without it, answers show
 	// nothing of what others stored but ids and states. Package auth sets it.
 	MayRead bool
+	// TakesSession: the route takes the session of the console in place of a token.
+	TakesSession bool
 	// Failure is the error that the handler returned, whatever the client got.
 	Failure error
 	// LogError is an error that the answer hides from the client, for the log.
