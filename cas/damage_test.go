@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"casgate/cas"
 	"casgate/cas/castest"
@@ -60,7 +61,7 @@ func TestDamageThatMinIOReports(t *testing.T) {
 	}
 	defer objects.Close()
 	x := openSQLite(t, t.TempDir())
-	s, err := cas.NewStore(objects, x, cas.Options{SpoolDir: t.TempDir(), HotBlobSize: -1})
+	s, err := cas.NewStore(objects, x, cas.Options{SpoolDir: t.TempDir(), HotBlobSize: -1, VerifiedFor: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +89,10 @@ func TestDamageThatMinIOReports(t *testing.T) {
 			if _, _, err := s.Put(t.Context(), cas.Upload{Body: bytes.NewReader(content), Size: int64(c.size), Digest: &d}); err != nil {
 				t.Fatal(err)
 			}
-			server.Damage(t, cas.ObjectRef{Digest: d}, c.damage)
+			if got, err := readAll(t.Context(), s, d, 0, -1); err != nil || !bytes.Equal(got, content) {
+				t.Fatalf("before the damage: %d bytes, error %v", len(got), err)
+			}
+			server.Damage(t, cas.ObjectRef{Digest: d}, c.damage) // below MinIO, which knows the same ETag
 			got, err := readAll(t.Context(), s, d, max(c.offset, 0), -1)
 			if !errors.Is(err, cas.ErrObjectCorrupt) || c.offset < 0 && len(got) == c.size {
 				t.Fatalf("%d bytes, error %v", len(got), err)

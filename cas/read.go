@@ -42,17 +42,18 @@ type Content struct {
 	Length int64
 	// Bytes holds the bytes if they are in memory. Callers must not change them.
 	Bytes []byte
-	// Body yields the bytes if Bytes is nil. A read of a whole blob that was not verified
-	// lately checks the digest: if it is wrong, Read returns an error in place of the
-	// last bytes. If Body is an *os.File, it is positioned at the first byte and has at
-	// least Length bytes left.
+	// Body yields the bytes if Bytes is nil. A read of a whole blob checks the digest, or
+	// the fingerprint of bytes whose digest was checked lately: if it is wrong, Read returns
+	// an error in place of the last bytes. If Body is an *os.File, it is positioned at the
+	// first byte and has at least Length bytes left.
 	Body io.ReadCloser
 }
 
-// Verifies reports whether a read of Body checks the digest.
-func (c *Content) Verifies() bool {
-	_, ok := c.Body.(*verifiedBody)
-	return ok
+// ChecksFingerprint reports whether a read of Body compares a fingerprint in place of the
+// digest.
+func (c *Content) ChecksFingerprint() bool {
+	v, ok := c.Body.(*verifiedBody)
+	return ok && v.isRepeated
 }
 
 // Close releases the content.
@@ -92,8 +93,8 @@ func (s *Store) Open(ctx context.Context, b Blob, offset, length int64) (*Conten
 		return nil, err
 	}
 	c := &Content{Blob: b, Length: length, Body: object.Body}
-	if whole && (b.State == StateSuspect || !s.memory.isVerified(b.Object(), object.Version)) {
-		c.Body = s.verified(object, b)
+	if whole {
+		c.Body = s.compared(object, b)
 	} else if _, isFile := object.Body.(*os.File); !isFile {
 		c.Body = &unverifiedBody{object.Body, s, b.Object()}
 	}
@@ -114,15 +115,32 @@ func (s *Store) OpenVerified(ctx context.Context, b Blob) (*Content, error) {
 	return &Content{Blob: b, Length: b.Size, Body: s.verified(object, b)}, nil
 }
 
-// verified returns a body that verifies an object with the whole of b.
-func (s *Store) verified(object Object, b Blob) io.ReadCloser {
+// compared returns a body that verifies an object with the whole of b. If it was verified
+// lately, the body compares the fingerprint of its bytes only.
+func (s *Store) compared(object Object, b Blob) io.ReadCloser {
+	known, ok := s.memory.verification(b.Object(), object.Version)
+	if !ok || b.State == StateSuspect {
+		return s.verified(object, b)
+	}
 	return &verifiedBody{
-		VerifyingReader: NewVerifyingReader(object.Body, b.Digest, b.Size),
+		VerifyingReader: newFingerprintReader(object.Body, b.Digest, b.Size, known.fingerprint),
 		Closer:          object.Body,
 		store:           s,
 		blob:            b,
-		version:         object.Version,
+		isRepeated:      true,
 	}
+}
+
+// verified returns a body that verifies an object with the whole of b.
+func (s *Store) verified(object Object, b Blob) io.ReadCloser {
+	v := &verifiedBody{Closer: object.Body, store: s, blob: b, version: object.Version}
+	src := io.Reader(object.Body)
+	if s.memory.remembers(object.Version) {
+		v.fingerprint = newFingerprintHash()
+		src = io.TeeReader(src, v.fingerprint)
+	}
+	v.VerifyingReader = NewVerifyingReader(src, b.Digest, b.Size)
+	return v
 }
 
 // openSmall reads a small blob from memory. If it is not there, openSmall first reads
@@ -274,9 +292,13 @@ type verifiedBody struct {
 	io.Closer
 	store *Store
 	blob  Blob
-	// version is the object's.
-	version string
-	done    bool
+	// isRepeated: only the fingerprint is compared.
+	isRepeated bool
+	// version is the object's, and fingerprint hashes the bytes as they are read, to be
+	// remembered together. No hasher means that they are not remembered.
+	version     string
+	fingerprint fingerprintHash
+	done        bool
 }
 
 func (v *verifiedBody) Read(p []byte) (int, error) {
@@ -286,15 +308,17 @@ func (v *verifiedBody) Read(p []byte) (int, error) {
 	}
 	v.done = true
 	if err == io.EOF {
-		v.store.memory.setVerified(v.blob.Object(), v.version)
+		if v.fingerprint.Hasher != nil {
+			v.store.memory.setVerified(v.blob.Object(), verification{v.version, v.fingerprint.sum()})
+		}
 		v.store.trust(v.blob)
 		return n, err
 	}
 	return n, v.store.readError(v.blob.Object(), err)
 }
 
-// unverifiedBody streams a part of an object, or an object that was verified lately. It
-// records damage that the object store reports.
+// unverifiedBody streams a part of an object. It records damage that the object store
+// reports.
 type unverifiedBody struct {
 	io.ReadCloser
 	store *Store

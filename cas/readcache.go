@@ -24,8 +24,8 @@ const (
 type memory struct {
 	hotBlobSize int64
 	verifiedFor time.Duration
-	hot         *ristretto.Cache[string, []byte] // by digest
-	verified    *ristretto.Cache[string, string] // the object's version, by its key
+	hot         *ristretto.Cache[string, []byte]       // by digest
+	verified    *ristretto.Cache[string, verification] // by object key
 	hits        atomic.Int64
 	misses      atomic.Int64
 	seenFor     time.Duration
@@ -50,7 +50,7 @@ func newMemory(o Options) (*memory, error) {
 		}
 	}
 	if m.verifiedFor > 0 {
-		m.verified, err = newObjectCache[string](o)
+		m.verified, err = newObjectCache[verification](o)
 	}
 	if err == nil && m.seenFor > 0 {
 		m.seen, err = newObjectCache[struct{}](o)
@@ -117,17 +117,25 @@ func (m *memory) bytes(d Digest) ([]byte, bool) {
 // keep caches verified bytes. The cache may drop them.
 func (m *memory) keep(d Digest, b []byte) { m.hot.Set(string(d[:]), b, 0) }
 
-// isVerified reports whether this version of the object was verified lately.
-func (m *memory) isVerified(ref ObjectRef, version string) bool {
-	if version == "" {
-		return false
-	}
-	verified, ok := m.verified.Get(ref.Key())
-	return ok && verified == version
+// verification is the result of a full read that found an object right.
+type verification struct {
+	// version is the object's. It is never empty.
+	version     string
+	fingerprint fingerprint // of the bytes that were read
 }
 
-func (m *memory) setVerified(ref ObjectRef, version string) {
-	m.verified.SetWithTTL(ref.Key(), version, 1, m.verifiedFor)
+// verification returns the result of the last full read of an object, if it was lately
+// and of this version.
+func (m *memory) verification(ref ObjectRef, version string) (verification, bool) {
+	v, ok := m.verified.Get(ref.Key())
+	return v, ok && v.version == version
+}
+
+// remembers reports whether setVerified has a use for an object of this version.
+func (m *memory) remembers(version string) bool { return m.verified != nil && version != "" }
+
+func (m *memory) setVerified(ref ObjectRef, v verification) {
+	m.verified.SetWithTTL(ref.Key(), v, 1, m.verifiedFor)
 }
 
 // isSeen reports whether the object was written, read or looked at lately.

@@ -35,8 +35,9 @@ type Options struct {
 	// HotBytes limits what the blobs in memory cost of the resident memory; 0 means 256 MiB.
 	// With the usual GOGC of 100 that is about twice their bytes.
 	HotBytes int64
-	// VerifiedFor is the time for which a verification by a full read is trusted; 0 means
-	// that every full read verifies.
+	// VerifiedFor is the time for which full reads of an object whose digest was verified
+	// compare a fingerprint of its bytes, which is faster; 0 means that every full read
+	// computes the digest.
 	VerifiedFor time.Duration
 	// SeenFor is the time for which an object that was written, read or looked at counts
 	// as present, so that an upload of its bytes is answered without a new look; 0 means

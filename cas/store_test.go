@@ -346,8 +346,7 @@ func TestCommitOutlivesItsCaller(t *testing.T) {
 	}
 }
 
-// A verification is remembered for its time: the next read gets the file itself,
-// which the kernel can send.
+// A verification is remembered for its time: the next reads compare the fingerprint.
 func TestVerificationIsRemembered(t *testing.T) {
 	h := newHouse(t, cas.Options{VerifiedFor: time.Hour})
 	b := castest.RandomBytes(1 << 20)
@@ -361,17 +360,38 @@ func TestVerificationIsRemembered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, direct := c.Body.(*os.File)
 		if got, err := io.ReadAll(c.Body); err != nil || !bytes.Equal(got, b) {
 			t.Fatalf("%d bytes, %v", len(got), err)
 		}
 		c.Close()
-		if direct {
+		if c.ChecksFingerprint() {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("every read verifies again")
+			t.Fatal("every read computes the digest")
 		}
+	}
+}
+
+// The rest of an object in the folder, which a client asks for to resume, is the disk file
+// itself, which the kernel can send.
+func TestRestIsTheDiskFile(t *testing.T) {
+	h := newHouse(t, cas.Options{})
+	b := castest.RandomBytes(1 << 20)
+	blob, err := h.store.Blob(t.Context(), put(t, h, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := h.store.Open(t.Context(), blob, 10, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, direct := c.Body.(*os.File); !direct {
+		t.Errorf("the body is a %T", c.Body)
+	}
+	if got, err := io.ReadAll(c.Body); err != nil || !bytes.Equal(got, b[10:]) {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }
 
@@ -387,8 +407,8 @@ func TestEveryReadVerifiesWhereAskedTo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, direct := c.Body.(*os.File); direct {
-			t.Fatal("a read does not verify")
+		if _, direct := c.Body.(*os.File); direct || c.ChecksFingerprint() {
+			t.Fatal("a read does not compute the digest")
 		}
 		if _, err := io.Copy(io.Discard, c.Body); err != nil {
 			t.Fatal(err)
@@ -412,8 +432,8 @@ func TestOpenVerifiedTrustsNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, direct := c.Body.(*os.File); direct {
-			t.Error("a read does not verify")
+		if _, direct := c.Body.(*os.File); direct || c.ChecksFingerprint() {
+			t.Error("a read does not compute the digest")
 		}
 		if got, err := io.ReadAll(c.Body); err != nil || !bytes.Equal(got, b) {
 			t.Errorf("%d bytes, error %v", len(got), err)

@@ -1,6 +1,7 @@
 package cas
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -20,13 +21,14 @@ type VerifyingReader struct {
 	want   Digest
 	size   int64
 	hash   hash.Hash
+	sum    []byte // the expected result of hash
 	read   int64
 	sticky error // the result of every further Read
 }
 
 // NewVerifyingReader expects src to yield exactly size bytes with digest want.
 func NewVerifyingReader(src io.Reader, want Digest, size int64) *VerifyingReader {
-	return &VerifyingReader{src: src, want: want, size: size, hash: sha256.New()}
+	return &VerifyingReader{src: src, want: want, size: size, hash: sha256.New(), sum: want[:]}
 }
 
 // Size returns the number of bytes expected.
@@ -104,12 +106,19 @@ func (v *VerifyingReader) Read(p []byte) (int, error) {
 	return n, io.EOF
 }
 
-// verifyEnd compares the digest and checks that the source has no more bytes.
+// sumName returns the name of what is compared.
+func (v *VerifyingReader) sumName() string {
+	if len(v.sum) < len(v.want) {
+		return "fingerprint"
+	}
+	return "digest"
+}
+
+// verifyEnd compares the digest or the fingerprint, and checks that the source has no more bytes.
 func (v *VerifyingReader) verifyEnd() error {
-	var got Digest
-	v.hash.Sum(got[:0])
-	if got != v.want {
-		return fmt.Errorf("%w: the bytes have digest %s, not %s", ErrDigestMismatch, got, v.want)
+	var buf Digest
+	if got := v.hash.Sum(buf[:0]); !bytes.Equal(got, v.sum) {
+		return fmt.Errorf("%w: the bytes of %s have the %s %x, not %x", ErrDigestMismatch, v.want, v.sumName(), got, v.sum)
 	}
 	// io.Reader may return no bytes and no error, but not without end.
 	var one [1]byte

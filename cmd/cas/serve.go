@@ -63,7 +63,7 @@ type serveCmd struct {
 
 	HotBytes    settings.ByteSize `name:"hot-bytes" env:"CAS_HOT_BYTES" default:"256MiB" help:"Resident memory for small blobs that are read often: about twice their bytes. 0: none." placeholder:"SIZE"`
 	HotBlobSize settings.ByteSize `name:"hot-blob-size" env:"CAS_HOT_BLOB_SIZE" default:"256KiB" help:"Largest blob kept in memory." placeholder:"SIZE"`
-	VerifiedFor time.Duration     `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long a verified object is read without verifying it again. 0: verify every full read."`
+	VerifiedFor time.Duration     `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long full reads of a verified object compare a fast fingerprint (XXH3) in place of SHA-256. 0: every full read computes SHA-256."`
 	SeenFor     time.Duration     `name:"seen-for" env:"CAS_SEEN_FOR" default:"1h" help:"How long an object that was written, read or looked at counts as present. After that, an upload of its bytes looks again. 0: look at every upload."`
 
 	ReadWithoutIndex bool `name:"read-without-index" env:"CAS_READ_WITHOUT_INDEX" help:"While the index is down, read blobs by their objects alone. Deleted blobs can then be read until their bytes are removed."`

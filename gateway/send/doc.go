@@ -6,7 +6,8 @@
 // [Blob] takes one of three ways:
 //
 //   - In memory (Content.Bytes): one write, see below. This is the hot answer.
-//   - In a disk file (Content.Body is an *os.File): sendfile. net/http's own writer
+//   - In a disk file (Content.Body is an *os.File; the rest of a large object in a
+//     folder, from an offset): sendfile. net/http's own writer
 //     hands the disk file to [net.TCPConn.ReadFrom], and the kernel copies the bytes
 //     from the page cache to the socket. No other writer may wrap the disk file or
 //     the socket in between; each layer that does must pass ReadFrom on.
