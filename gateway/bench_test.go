@@ -23,6 +23,7 @@ import (
 	"casgate/cas/s3store/s3test"
 	"casgate/gateway"
 	"casgate/gateway/api"
+	"casgate/gateway/chatapi"
 	"casgate/index"
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
@@ -104,14 +105,14 @@ func newBenchOn(b testing.TB, objects cas.ObjectStore, x testIndex, change func(
 		b.Fatal(err)
 	}
 	b.Cleanup(ledger.Close)
-	copies, err := replicator.New(replicator.Options{Blobs: store, Ledger: ledger, Providers: []providers.Guarded{newRemote("kimi")}})
+	copies, err := replicator.New(replicator.Options{Blobs: store, Ledger: ledger, Providers: []providers.Guarded{talker{reader{newRemote("kimi")}, cannedChat, providers.PlacePart}}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(copies.Close)
 	files := cas.NewFiles(cas.FilesOptions{Store: store, Index: x})
 	records := journal.NewWriter(x, journal.WriterOptions{Log: zerolog.Nop()})
-	o := gateway.Options{Store: store, Files: files, Access: x, Copies: copies, Journal: records, Records: x, PublicURL: "http://127.0.0.1", Log: zerolog.New(io.Discard)}
+	o := gateway.Options{Store: store, Files: files, Access: x, Copies: copies, Journal: records, Records: x, PublicURL: "http://127.0.0.1", Log: zerolog.New(io.Discard), Chat: chatapi.Options{Transport: cannedAnswers{}}}
 	if change != nil {
 		change(&o)
 	}
@@ -120,7 +121,7 @@ func newBenchOn(b testing.TB, objects cas.ObjectStore, x testIndex, change func(
 		b.Fatal(err)
 	}
 	background(b, records.Run)
-	token, text := access.NewToken("bench", []access.Scope{access.ScopeRead, access.ScopeWrite, access.ScopeSync}, time.Time{})
+	token, text := access.NewToken("bench", []access.Scope{access.ScopeRead, access.ScopeWrite, access.ScopeSync, access.ScopeChat}, time.Time{})
 	if _, err := x.CreateToken(b.Context(), token); err != nil {
 		b.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package chatbody
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"slices"
@@ -91,18 +90,18 @@ func (p Part) merged(with []byte) ([]byte, error) {
 		return nil, err
 	}
 	kind, ok := memberOf(own, "type")
-	if !ok || kind.kind != '"' || string(unquote(with[kind.value.start:kind.value.end])) != p.Type {
+	if !ok || kind.kind != '"' || string(outline{raw: with}.unquote(kind.value)) != p.Type {
 		return with, nil
 	}
 	out := object{text: []byte{'{'}}
 	placed := false
 	for _, m := range p.members {
 		switch {
-		case m.name == "type":
-			out.add(p.raw[m.start:m.end])
-		case !p.rule.isCarrier(m.name):
-			if _, replaced := memberOf(own, m.name); !replaced {
-				out.add(p.raw[m.start:m.end])
+		case string(m.name) == "type":
+			out.add(p.outline.raw[m.start:m.end])
+		case !p.rule.isCarrier(string(m.name)):
+			if _, replaced := memberOf(own, string(m.name)); !replaced {
+				out.add(p.outline.raw[m.start:m.end])
 			}
 		case !placed:
 			placed = true
@@ -115,9 +114,9 @@ func (p Part) merged(with []byte) ([]byte, error) {
 // addOwn adds the members of the new part, but its type.
 func (p Part) addOwn(out *object, with []byte, own []member) {
 	for _, m := range own {
-		old, ok := memberOf(p.members, m.name)
+		old, ok := memberOf(p.members, string(m.name))
 		switch {
-		case m.name == "type":
+		case string(m.name) == "type":
 		case ok && m.kind == '{' && old.kind == '{':
 			out.add(with[m.start:m.value.start])
 			out.text = append(out.text, p.inner(with, m, old)...)
@@ -135,8 +134,8 @@ func (p Part) inner(with []byte, fresh, old member) []byte {
 		out.add(with[m.start:m.end])
 	}
 	for _, m := range old.members {
-		if _, replaced := memberOf(fresh.members, m.name); !replaced && !p.rule.isSource(old.name+"/"+m.name) {
-			out.add(p.raw[m.start:m.end])
+		if _, replaced := memberOf(fresh.members, string(m.name)); !replaced && !p.rule.isSource(string(old.name)+"/"+string(m.name)) {
+			out.add(p.outline.raw[m.start:m.end])
 		}
 	}
 	return append(out.text, '}')
@@ -159,7 +158,8 @@ func (o *object) add(member []byte) {
 
 // membersOf reads an object that the gateway itself puts into a request.
 func membersOf(text []byte) ([]member, error) {
-	s := &scanner{body: &Body{raw: text}, decoder: jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowInvalidUTF8(true))}
+	s := newScanner(&Body{outline: outline{raw: text}})
+	defer s.end()
 	if s.decoder.PeekKind() != '{' {
 		return nil, errors.New("the part is not a JSON object")
 	}

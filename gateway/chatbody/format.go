@@ -7,7 +7,10 @@
 // another request needs a table and no code.
 package chatbody
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // Format says where in a request things stand. A path has the names of members, and * for
 // each element of a list, with slashes between.
@@ -21,6 +24,9 @@ type Format struct {
 	Part string
 	// Types are the types of parts that may name a file.
 	Types []PartType
+
+	once sync.Once
+	root *node // all paths, once they are needed
 }
 
 // PartType is a type of parts.
@@ -111,14 +117,16 @@ const (
 
 // tree returns the paths of the format as a tree.
 func (f *Format) tree() *node {
-	root := &node{}
-	root.at(f.Model).is = markModel
-	message := root.at(f.Message)
-	message.is = markMessage
-	message.at("role").is = markRole
-	message.at("tool_calls").is = markToolCalls
-	message.at(f.Part).is = markPart
-	return root
+	f.once.Do(func() {
+		f.root = &node{}
+		f.root.at(f.Model).is = markModel
+		message := f.root.at(f.Message)
+		message.is = markMessage
+		message.at("role").is = markRole
+		message.at("tool_calls").is = markToolCalls
+		message.at(f.Part).is = markPart
+	})
+	return f.root
 }
 
 // at returns the node at a path below n, which it makes if it is missing.

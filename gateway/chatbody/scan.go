@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Body is a request that was read. It keeps the bytes, which must not change.
 type Body struct {
-	raw    []byte
+	outline
 	format *Format
 	model  span
 	// Model is the model's name; HasModel is false if there is no string in its place.
@@ -46,7 +47,7 @@ type message struct {
 // member is a member of an object. Its span begins with its name.
 type member struct {
 	span
-	name    string
+	name    []byte
 	value   span
 	kind    jsontext.Kind
 	members []member // of a value that is an object
@@ -63,7 +64,7 @@ type Part struct {
 	message int
 	rule    PartType
 	members []member
-	raw     []byte // the body
+	outline outline // of the body
 }
 
 // Value is the string of a source.
@@ -97,7 +98,7 @@ func (p Part) text(path string) ([]byte, bool) {
 			return nil, false
 		}
 		if found.kind == '"' {
-			return unquote(p.raw[found.value.start:found.value.end]), !strings.HasPrefix(path, name+"/")
+			return p.outline.unquote(found.value), !strings.HasPrefix(path, name+"/")
 		}
 		members = found.members
 	}
@@ -106,7 +107,7 @@ func (p Part) text(path string) ([]byte, bool) {
 
 func memberOf(members []member, name string) (member, bool) {
 	for _, m := range members {
-		if m.name == name {
+		if string(m.name) == name {
 			return m, true
 		}
 	}
@@ -114,9 +115,10 @@ func memberOf(members []member, name string) (member, bool) {
 }
 
 // unquote returns the text of a JSON string. Most have no escapes, and need no copy.
-func unquote(quoted []byte) []byte {
+func (o outline) unquote(at span) []byte {
+	quoted := o.raw[at.start:at.end]
 	inner := quoted[1 : len(quoted)-1]
-	if bytes.IndexByte(inner, '\\') < 0 {
+	if o.isPlain(at) || bytes.IndexByte(inner, '\\') < 0 {
 		return inner
 	}
 	text, _ := jsontext.AppendUnquote(nil, quoted) // the decoder has checked it; lone surrogates become U+FFFD
@@ -128,13 +130,11 @@ func unquote(quoted []byte) []byte {
 //
 // Names must be unique because parsers differ in which of two members counts: the gateway
 // would choose the provider by one model, and the provider would bill the other.
-func Scan(raw []byte, format *Format) (*Body, error) {
-	s := &scanner{
-		body: &Body{raw: raw, format: format},
-		decoder: jsontext.NewDecoder(bytes.NewBuffer(raw),
-			// A cut emoji leaves half a surrogate pair, which occurs in real chats.
-			jsontext.AllowInvalidUTF8(true)),
-	}
+func Scan(raw []byte, format *Format) (*Body, error) { return scanOutline(outlineOf(raw), format) }
+
+func scanOutline(o outline, format *Format) (*Body, error) {
+	s := newScanner(&Body{outline: o, format: format})
+	defer s.end()
 	if s.decoder.PeekKind() != '{' {
 		return nil, &Error{Reason: "the body is not a JSON object"}
 	}
@@ -153,6 +153,28 @@ type scanner struct {
 	decoder *jsontext.Decoder
 }
 
+// decoders are those that are not in use. A new one allocates much.
+var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
+
+// newScanner returns a scanner of a body, which its caller ends.
+func newScanner(b *Body) *scanner {
+	decoder := decoders.Get().(*jsontext.Decoder)
+	// A cut emoji leaves half a surrogate pair, which occurs in real chats.
+	decoder.Reset(bytes.NewBuffer(b.text()), jsontext.AllowInvalidUTF8(true))
+	return &scanner{body: b, decoder: decoder}
+}
+
+// maxReused is the size of the largest body whose decoder is used again, in bytes: a
+// decoder keeps room for as many names as it had to compare.
+const maxReused = 1 << 20
+
+func (s *scanner) end() {
+	if s.body.size() <= maxReused {
+		s.decoder.Reset(bytes.NewBuffer(nil)) // so that it doesn't keep the body
+		decoders.Put(s.decoder)
+	}
+}
+
 // failure returns the error for clients.
 func (s *scanner) failure(err error) error {
 	e := &Error{Reason: "the body is not JSON"}
@@ -165,7 +187,7 @@ func (s *scanner) failure(err error) error {
 		e.Reason = fmt.Sprintf("%.200s is there more than once; parsers differ in which one counts", e.Param)
 	default:
 		e.Param = param(syntax.JSONPointer)
-		e.Reason = fmt.Sprintf("the body is not JSON that can be passed on: at byte %d, %.200s", syntax.ByteOffset, syntax.Err)
+		e.Reason = fmt.Sprintf("the body is not JSON that can be passed on: at byte %d, %.200s", s.body.position(int(syntax.ByteOffset)), syntax.Err)
 	}
 	return e
 }
@@ -196,23 +218,27 @@ func (s *scanner) value(n *node) error {
 	kind := s.decoder.PeekKind()
 	switch {
 	case n.is == markModel && kind == '"':
-		raw, at, err := s.raw()
-		s.body.Model, s.body.HasModel, s.body.model = string(unquote(raw)), err == nil, at
+		at, err := s.skip()
+		if err == nil {
+			s.body.Model, s.body.HasModel, s.body.model = string(s.body.unquote(at)), true, at
+		}
 		return err
 	case n.is == markMessage && kind == '{':
 		return s.message(n)
 	case n.is == markPart && kind == '{':
 		return s.part()
 	case n.is == markRole && kind == '"':
-		raw, _, err := s.raw()
-		s.last().role = string(unquote(raw))
+		at, err := s.skip()
+		if err == nil {
+			s.last().role = string(s.body.unquote(at))
+		}
 		return err
 	case n.is == markToolCalls && kind == '[':
 		s.last().toolCalls = true
 		return s.decoder.SkipValue()
 	case kind == '{' && n.members != nil:
-		return s.object(func(name string, _ span) error {
-			if next := n.members[name]; next != nil {
+		return s.object(func(name []byte, _ span) error {
+			if next := n.members[string(name)]; next != nil {
 				return s.value(next)
 			}
 			return s.decoder.SkipValue()
@@ -226,27 +252,27 @@ func (s *scanner) value(n *node) error {
 // last returns the message that is being read.
 func (s *scanner) last() *message { return &s.body.messages[len(s.body.messages)-1] }
 
-// raw reads the next value or name as it stands.
-func (s *scanner) raw() (jsontext.Value, span, error) {
+// skip reads the next value or name, and returns its place.
+func (s *scanner) skip() (span, error) {
 	raw, err := s.decoder.ReadValue()
 	end := int(s.decoder.InputOffset())
-	if err != nil {
-		return jsontext.Value(`""`), span{}, err
-	}
-	return raw, span{end - len(raw), end}, nil
+	return span{s.body.position(end - len(raw)), s.body.position(end)}, err
 }
 
+// offset returns the position behind the last token.
+func (s *scanner) offset() int { return s.body.position(int(s.decoder.InputOffset())) }
+
 // object reads an object. It calls read for each member, which reads the value.
-func (s *scanner) object(read func(name string, at span) error) error {
+func (s *scanner) object(read func(name []byte, at span) error) error {
 	if _, err := s.decoder.ReadToken(); err != nil {
 		return err
 	}
 	for s.decoder.PeekKind() != '}' {
-		name, at, err := s.raw()
+		at, err := s.skip()
 		if err != nil {
 			return err
 		}
-		if err := read(string(unquote(name)), at); err != nil {
+		if err := read(s.body.unquote(at), at); err != nil {
 			return err
 		}
 	}
@@ -272,17 +298,17 @@ func (s *scanner) message(n *node) error {
 	index := len(s.body.messages)
 	s.body.messages = append(s.body.messages, message{})
 	begun := false
-	err := s.object(func(name string, at span) error {
+	err := s.object(func(name []byte, at span) error {
 		if !begun {
 			begun = true
 			s.body.messages[index].start = s.before(at.start)
 		}
-		if next := n.members[name]; next != nil {
+		if next := n.members[string(name)]; next != nil {
 			return s.value(next)
 		}
 		return s.decoder.SkipValue()
 	})
-	end := int(s.decoder.InputOffset())
+	end := s.offset()
 	if !begun {
 		s.body.messages[index].start = s.before(end - 1)
 	}
@@ -304,13 +330,13 @@ func (s *scanner) part() error {
 	if !ok || kind.kind != '"' {
 		return nil
 	}
-	rule, ok := s.body.format.typeOf(string(unquote(s.body.raw[kind.value.start:kind.value.end])))
+	rule, ok := s.body.format.typeOf(string(s.body.unquote(kind.value)))
 	if !ok {
 		return nil
 	}
 	s.body.Parts = append(s.body.Parts, Part{
 		Param: param(s.decoder.StackPointer()), Type: rule.Type,
-		span: at, message: len(s.body.messages) - 1, rule: rule, members: members, raw: s.body.raw,
+		span: at, message: len(s.body.messages) - 1, rule: rule, members: members, outline: s.body.outline,
 	})
 	return nil
 }
@@ -319,7 +345,7 @@ func (s *scanner) part() error {
 func (s *scanner) members(depth int) ([]member, span, error) {
 	var members []member
 	at := span{start: -1}
-	err := s.object(func(name string, of span) error {
+	err := s.object(func(name []byte, of span) error {
 		if at.start < 0 {
 			at.start = s.before(of.start)
 		}
@@ -328,13 +354,13 @@ func (s *scanner) members(depth int) ([]member, span, error) {
 		if m.kind == '{' && depth > 1 {
 			m.members, m.value, err = s.members(depth - 1)
 		} else {
-			_, m.value, err = s.raw()
+			m.value, err = s.skip()
 		}
 		m.span = span{of.start, m.value.end}
 		members = append(members, m)
 		return err
 	})
-	at.end = int(s.decoder.InputOffset())
+	at.end = s.offset()
 	if at.start < 0 {
 		at.start = s.before(at.end - 1)
 	}

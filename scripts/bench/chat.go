@@ -14,6 +14,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -146,17 +147,26 @@ func postChat(address, body string, lines ...string) call {
 	return call{request: append(head, body...), status: http.StatusOK}
 }
 
-// withFile returns a chat of a size, in bytes, that names an image by its digest. The
-// first one makes the copy.
-func (c *chatLab) withFile(ctx context.Context, size int, stream bool) (string, error) {
-	image := picture(small)
-	digest, err := c.gateway.putBytes(ctx, image)
+// chat is a request that names an image.
+type chat struct {
+	size   int // in bytes
+	stream bool
+}
+
+// startChatWithFile starts a lab, and returns a chat that names an image by its digest. It
+// has been sent once, so that the copy is there.
+func (l *lab) startChatWithFile(ctx context.Context, of chat) (*chatLab, string, error) {
+	c, err := l.startChat(ctx)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	text := strings.Repeat("word ", size/5)
-	body := fmt.Sprintf(`{"stream":%t,"model":"kimi/kimi-k2.6","messages":[{"role":"system","content":"%s"},{"role":"user","content":[{"type":"image_url","image_url":{"url":"%s"}},{"type":"text","text":"What is it?"}]}]}`, stream, text, digest)
-	return body, c.gateway.do(ctx, postChat(c.gateway.address, body, c.gateway.authorization()))
+	digest, err := c.gateway.putBytes(ctx, picture(small))
+	if err != nil {
+		return nil, "", err
+	}
+	text := strings.Repeat("word ", of.size/5)
+	body := fmt.Sprintf(`{"stream":%t,"model":"kimi/kimi-k2.6","messages":[{"role":"system","content":"%s"},{"role":"user","content":[{"type":"image_url","image_url":{"url":"%s"}},{"type":"text","text":"What is it?"}]}]}`, of.stream, text, digest)
+	return c, body, c.gateway.do(ctx, postChat(c.gateway.address, body, c.gateway.authorization()))
 }
 
 // putBytes stores bytes as an image, and returns their digest.
@@ -189,11 +199,7 @@ const chatSize = 10 << 10
 // chatDelay returns how many milliseconds the gateway adds to a chat whose file is there,
 // beyond a bare proxy, at the median.
 func chatDelay(ctx context.Context, l *lab) (float64, error) {
-	c, err := l.startChat(ctx)
-	if err != nil {
-		return 0, err
-	}
-	body, err := c.withFile(ctx, chatSize, false)
+	c, body, err := l.startChatWithFile(ctx, chat{size: chatSize})
 	if err != nil {
 		return 0, err
 	}
@@ -228,11 +234,7 @@ func chatDelay(ctx context.Context, l *lab) (float64, error) {
 // chatProcessor returns how many times the processor time of a bare proxy the gateway takes
 // for a chat whose file is there.
 func chatProcessor(ctx context.Context, l *lab) (float64, error) {
-	c, err := l.startChat(ctx)
-	if err != nil {
-		return 0, err
-	}
-	body, err := c.withFile(ctx, chatSize, false)
+	c, body, err := l.startChatWithFile(ctx, chat{size: chatSize})
 	if err != nil {
 		return 0, err
 	}
@@ -266,17 +268,19 @@ func chatProcessor(ctx context.Context, l *lab) (float64, error) {
 		return 0, err
 	}
 	theirs, err := cost(c.proxy, c.address)
-	return ours / theirs, err
+	if err != nil || l.profiles == "" {
+		return ours / theirs, err
+	}
+	return ours / theirs, c.gateway.profile(ctx, filepath.Join(l.profiles, "chat-cpu.pprof"), l.duration, func() error {
+		_, err := cost(c.gateway.process, c.gateway.address, c.gateway.authorization())
+		return err
+	})
 }
 
 // chatFirstByte returns how many milliseconds after the provider sent it the first event of
 // a stream arrives through the gateway, at the median.
 func chatFirstByte(ctx context.Context, l *lab) (float64, error) {
-	c, err := l.startChat(ctx)
-	if err != nil {
-		return 0, err
-	}
-	body, err := c.withFile(ctx, chatSize, true)
+	c, body, err := l.startChatWithFile(ctx, chat{size: chatSize, stream: true})
 	if err != nil {
 		return 0, err
 	}
