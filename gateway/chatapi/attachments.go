@@ -35,7 +35,7 @@ const maxAttachments = 1000
 // attachment is a part of a request that stands for a file.
 type attachment struct {
 	part   chatbody.Part
-	param  string // the place of the string that names the file
+	param  chatbody.Param // the place of the string that names the file
 	source string
 	inline *inline // until it is taken in
 	asIs   bool    // the provider takes the part as it stands
@@ -60,7 +60,7 @@ func (x *exchange) attach(ctx context.Context) error {
 		a.part = part
 		a.want.Provider, a.want.Actor = x.to.provider, request.StateOf(x.c).Record.Actor
 		if len(x.attached) == maxAttachments {
-			return problem.WithParam(part.Param, problem.BadRequest(fmt.Sprintf("the request names more than %d files", maxAttachments)))
+			return problem.WithParam(part.Param.String(), problem.BadRequest(fmt.Sprintf("the request names more than %d files", maxAttachments)))
 		}
 		x.attached = append(x.attached, a)
 	}
@@ -109,13 +109,13 @@ func (x *exchange) passesRawIDs() bool {
 	return x.c.Request().Header.Get(headerRawIDs) == "true" && x.h.Authorizer.Require(x.c, access.ScopeAdmin) == nil
 }
 
-func (x *exchange) ofFile(ctx context.Context, id, param string) (*attachment, error) {
+func (x *exchange) ofFile(ctx context.Context, id string, param chatbody.Param) (*attachment, error) {
 	if err := x.h.Authorizer.Require(x.c, access.ScopeRead); err != nil {
-		return nil, problem.WithParam(param, err)
+		return nil, problem.WithParam(param.String(), err)
 	}
 	file, blob, err := x.h.Files.KnownBytes(ctx, id)
 	if err != nil {
-		return nil, problem.WithParam(param, x.fileError(ctx, id, err))
+		return nil, problem.WithParam(param.String(), x.fileError(ctx, id, err))
 	}
 	return &attachment{param: param, source: sourceFile, want: replicator.Request{
 		Digest: blob.Digest, Name: file.Name, MediaType: file.MediaType, File: id,
@@ -143,7 +143,7 @@ func (x *exchange) late(wait context.Context, err error) error {
 }
 
 // ofDigest returns the blob with a digest. The error of reading the digest may be passed.
-func (x *exchange) ofDigest(ctx context.Context, d cas.Digest, param string, err error) (*attachment, error) {
+func (x *exchange) ofDigest(ctx context.Context, d cas.Digest, param chatbody.Param, err error) (*attachment, error) {
 	if err == nil {
 		err = x.h.Authorizer.Require(x.c, access.ScopeRead)
 	}
@@ -152,7 +152,7 @@ func (x *exchange) ofDigest(ctx context.Context, d cas.Digest, param string, err
 		err = x.late(ctx, err)
 	}
 	if err != nil {
-		return nil, problem.WithParam(param, problem.WithBlob(err, d))
+		return nil, problem.WithParam(param.String(), problem.WithBlob(err, d))
 	}
 	return &attachment{param: param, source: sourceDigest, want: replicator.Request{Digest: d}}, nil
 }

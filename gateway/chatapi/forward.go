@@ -1,13 +1,12 @@
 package chatapi
 
 import (
-	"bytes"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/textproto"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,10 +72,7 @@ func (c *call) rewrite(p *httputil.ProxyRequest) {
 		header.Set("Content-Type", "application/json")
 	}
 	p.Out.Method, p.Out.Header, p.Out.Host = http.MethodPost, header, ""
-	p.Out.URL, c.failed = url.Parse(c.to.chat.URL)
-	if c.failed != nil {
-		p.Out.URL = &url.URL{} // RoundTrip returns the error
-	}
+	p.Out.URL = c.to.url
 	p.Out.Trailer, p.Out.TransferEncoding = nil, nil
 	c.authorize(p.Out)
 	c.fill(p.Out)
@@ -117,23 +113,20 @@ func isPassed(name string) bool {
 	return false
 }
 
-// smallRequest is the size up to which a request is sent from one piece of memory, in
-// bytes: package http then sends header and body at once.
+// smallRequest is the size, in bytes, up to which a request counts as sent from the
+// beginning: what is kept of it is little.
 const smallRequest = 64 << 10
 
 // fill gives a request the body.
 func (c *call) fill(r *http.Request) {
+	body := net.Buffers(c.pieces) // which it takes pieces from as they are read
 	if c.size <= smallRequest {
-		r.Body, r.ContentLength, r.GetBody = io.NopCloser(bytes.NewReader(bytes.Join(c.pieces, nil))), c.size, nil
-		c.sent.Store(true) // what is kept of it is little
-		return
+		r.Body = io.NopCloser(&body)
+		c.sent.Store(true)
+	} else {
+		r.Body = io.NopCloser(&sentBody{from: &body, left: c.size, sent: &c.sent})
+		c.sent.Store(false)
 	}
-	readers := make([]io.Reader, len(c.pieces))
-	for i, piece := range c.pieces {
-		readers[i] = bytes.NewReader(piece)
-	}
-	c.sent.Store(false)
-	r.Body = io.NopCloser(&sentBody{from: io.MultiReader(readers...), left: c.size, sent: &c.sent})
 	r.ContentLength = c.size
 	// Without GetBody, package http never sends a request again that may have arrived.
 	r.GetBody = nil

@@ -86,10 +86,14 @@ func New(p Parts, o Options) (*Handlers, error) {
 	if err != nil {
 		return nil, err
 	}
+	models, err := newCatalogue(p.Copies, o, p.Log)
+	if err != nil {
+		return nil, err
+	}
 	m := newMetrics(p.Registry)
 	return &Handlers{
 		Parts: p, o: o,
-		models: newCatalogue(p.Copies, o, p.Log), memory: newMemory(o.Memory, o.MaxBody),
+		models: models, memory: newMemory(o.Memory, o.MaxBody),
 		taken: newTakenIn(), looked: newLookUps(),
 		metrics: m, upstream: newUpstream(o, m),
 	}, nil

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
+	"strings"
 )
 
 // maxHeld is how much of an answer is held until its end, in bytes.
@@ -16,11 +16,16 @@ const maxHeld = 256 << 10
 // begins. So an answer that breaks off is an error that the client can read. A provider
 // that sends spaces first, as a sign of life, has them passed at once.
 func hold(answer *http.Response) error {
-	if mediaType, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+	mediaType, _, _ := strings.Cut(answer.Header.Get("Content-Type"), ";")
+	if !strings.EqualFold(strings.TrimSpace(mediaType), "application/json") {
 		return nil
 	}
 	body := answer.Body
-	held := make([]byte, 0, 4<<10)
+	room := int64(4 << 10)
+	if answer.ContentLength >= 0 {
+		room = min(answer.ContentLength+1, room) // one more byte shows the end
+	}
+	held := make([]byte, 0, room)
 	var err error
 	for err == nil && len(held) < maxHeld {
 		if len(held) == cap(held) {

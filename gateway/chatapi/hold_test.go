@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -84,7 +85,7 @@ func TestFieldsOfTheConnection(t *testing.T) {
 		got = r.Header
 		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody}, nil
 	})
-	c.to.chat.URL, c.memory = "http://provider/", newMemory(1, 1).reserve("")
+	c.to.url, c.memory = &url.URL{Scheme: "http", Host: "provider"}, newMemory(1, 1).reserve("")
 	r := httptest.NewRequest("POST", "/", nil)
 	r.Header = http.Header{"Connection": {"OpenAI-Beta"}, "Openai-Beta": {"x"}, "Openai-Project": {"y"}}
 	if err := c.proxy(c.c.Response(), r); err != nil {

@@ -61,7 +61,7 @@ func (x *exchange) contained(part chatbody.Part, data chatbody.Value) (*attachme
 		if errors.Is(err, problem.Forbidden) {
 			err = problem.New(problem.Forbidden, err.Error()+" Bytes in a request are stored. "+headerInline+": pass leaves them there, if the provider takes them so.")
 		}
-		return nil, problem.WithParam(data.Param, err)
+		return nil, problem.WithParam(data.Param.String(), err)
 	}
 	return &attachment{param: data.Param, source: sourceInline, inline: in, asIs: x.takesInline(part, in)}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -45,6 +46,7 @@ type catalogue struct {
 	// unconfigured are known providers without a key.
 	unconfigured []string
 	chats        map[string]providers.ChatAPI
+	urls         map[string]*url.URL // of the chats
 	accounts     map[string]providers.Guarded
 	owners       map[string]string // owned_by of the provider's models
 	aliases      map[string]string
@@ -63,9 +65,9 @@ type modelList struct {
 	until  time.Time // when to ask again
 }
 
-func newCatalogue(copies Replicator, o Options, log zerolog.Logger) *catalogue {
+func newCatalogue(copies Replicator, o Options, log zerolog.Logger) (*catalogue, error) {
 	c := &catalogue{
-		chats: map[string]providers.ChatAPI{}, accounts: map[string]providers.Guarded{}, owners: map[string]string{}, aliases: o.Aliases, lists: map[string]modelList{}, log: log,
+		chats: map[string]providers.ChatAPI{}, urls: map[string]*url.URL{}, accounts: map[string]providers.Guarded{}, owners: map[string]string{}, aliases: o.Aliases, lists: map[string]modelList{}, log: log,
 		client: &http.Client{
 			Transport: o.Transport, Timeout: listTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the key stays at its host
@@ -83,8 +85,13 @@ func newCatalogue(copies Replicator, o Options, log zerolog.Logger) *catalogue {
 		if account.Describe().Simulated {
 			c.owners[name] = simulatedOwner
 		}
+		address, err := url.Parse(c.chats[name].URL)
+		if err != nil {
+			return nil, fmt.Errorf("chat: the URL of %s: %w", name, err)
+		}
+		c.urls[name] = address
 	}
-	return c
+	return c, nil
 }
 
 // simulatedOwner is the owned_by of models of a simulator in the gateway's own process.
@@ -95,6 +102,7 @@ type target struct {
 	provider string
 	model    string // the provider's own name for it
 	chat     providers.ChatAPI
+	url      *url.URL // of chat; shared, so it must not change
 	account  providers.Guarded
 }
 
@@ -136,7 +144,7 @@ func (c *catalogue) at(provider, model string) (target, error) {
 		}
 		return target{}, problem.New(problem.ModelNotFound, fmt.Sprintf("%.100q %s; providers with chats are %s", provider, why, listed(c.providers)))
 	}
-	return target{provider, model, chat, c.accounts[provider]}, nil
+	return target{provider, model, chat, c.urls[provider], c.accounts[provider]}, nil
 }
 
 // notFound says which models there are.

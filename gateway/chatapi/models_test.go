@@ -25,7 +25,10 @@ func TestSimulatedModelsSaySo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := newCatalogue(accounts{all: []providers.Guarded{guard.New(p, guard.Options{})}}, Options{}, zerolog.Nop())
+		c, err := newCatalogue(accounts{all: []providers.Guarded{guard.New(p, guard.Options{})}}, Options{}, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
 		got := c.shown([]api.Model{{ID: "kimi-k2.6", OwnedBy: "moonshot"}}, Door{}, "kimi")
 		if len(got) != 1 || got[0].ID != "kimi/kimi-k2.6" || got[0].OwnedBy != want {
 			t.Errorf("simulated %t: %+v; want the owner %s", simulated, got, want)
@@ -64,7 +67,10 @@ func TestNamesWhileAListIsUnknown(t *testing.T) {
 			name := r.URL.Host
 			return &http.Response{StatusCode: status[name], Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"data":[{"id":"shared"},{"id":"` + name + `-1"}]}`))}, nil
 		})
-		c := newCatalogue(accounts{all: []providers.Guarded{chatting{name: "kimi"}, chatting{name: "glm"}, chatting{name: "bare"}}}, Options{Transport: transport}, zerolog.Nop())
+		c, err := newCatalogue(accounts{all: []providers.Guarded{chatting{name: "kimi"}, chatting{name: "glm"}, chatting{name: "bare"}}}, Options{Transport: transport}, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
 		want := func(model, provider string, code problem.Code) {
 			t.Helper()
 			got, err := c.find(t.Context(), Door{}, model)
@@ -97,7 +103,10 @@ func TestOddLists(t *testing.T) {
 	transport := roundTrip(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"data":[{"id":7},"x",null,{"id":""},{"id":"a","created":"x"},{"id":"a"},{"id":"b"}]}`))}, nil
 	})
-	c := newCatalogue(accounts{all: []providers.Guarded{chatting{name: "kimi"}}}, Options{Transport: transport}, zerolog.Nop())
+	c, err := newCatalogue(accounts{all: []providers.Guarded{chatting{name: "kimi"}}}, Options{Transport: transport}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
 	models, err := c.list(t.Context(), "kimi")
 	if err != nil || len(models) != 2 || models[0].ID != "a" || models[1].ID != "b" {
 		t.Errorf("%+v, %v", models, err)

@@ -35,21 +35,30 @@ func (x *exchange) prepare(ctx context.Context) error {
 // each calls do for all attachments, several at a time, and returns the error of the first
 // one in the request that failed.
 func (x *exchange) each(ctx context.Context, do func(*attachment) error) error {
+	one := func(a *attachment) error {
+		if err := x.late(ctx, do(a)); err != nil {
+			return problem.WithParam(a.param.String(), err)
+		}
+		return nil
+	}
+	if len(x.attached) == 1 {
+		return one(x.attached[0])
+	}
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	errs := make([]error, len(x.attached))
 	for i, a := range x.attached {
 		group.Go(func() error {
-			errs[i] = x.late(ctx, do(a))
+			errs[i] = one(a)
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	for i, err := range errs {
+	for _, err := range errs {
 		if err != nil {
-			return problem.WithParam(x.attached[i].param, err)
+			return err
 		}
 	}
 	return nil

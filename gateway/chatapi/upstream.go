@@ -42,9 +42,6 @@ var (
 // RoundTrip implements http.RoundTripper. It sends the request, and once more if a file
 // that it names was lost and could be replaced.
 func (c *call) RoundTrip(r *http.Request) (*http.Response, error) {
-	if c.failed != nil {
-		return nil, c.failed
-	}
 	answer, err := c.send(r)
 	if err != nil {
 		return nil, err

@@ -2,7 +2,9 @@ package chatapi
 
 import (
 	"bytes"
-	"encoding/json"
+	"errors"
+	"strconv"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -48,22 +50,76 @@ func usageOf(tail []byte) (usage, bool) {
 	}
 }
 
+// decoders are those that are not in use. A new one allocates much.
+var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
+
 // readUsage reads the object at the beginning of a text.
-func readUsage(text []byte) (usage, bool) {
-	raw, err := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowInvalidUTF8(true)).ReadValue()
-	if err != nil || raw.Kind() != '{' {
-		return usage{}, false
+func readUsage(text []byte) (u usage, ok bool) {
+	d := decoders.Get().(*jsontext.Decoder)
+	defer decoders.Put(d)
+	d.Reset(bytes.NewBuffer(text), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+	defer d.Reset(bytes.NewBuffer(nil)) // so that it doesn't keep the text
+	ok = readMembers(d, func(name []byte) (err error) {
+		switch string(name) {
+		case `"prompt_tokens"`:
+			u.prompt, err = readCount(d)
+		case `"completion_tokens"`:
+			u.completion, err = readCount(d)
+		case `"cached_tokens"`: // Moonshot
+			var cached int64
+			cached, err = readCount(d)
+			u.cached = max(u.cached, cached)
+		case `"prompt_tokens_details"`:
+			return readDetails(d, &u)
+		default:
+			return d.SkipValue()
+		}
+		return err
+	}) == nil
+	return u, ok
+}
+
+// readDetails reads the number of cached tokens where OpenAI has it.
+func readDetails(d *jsontext.Decoder, u *usage) error {
+	if d.PeekKind() != '{' {
+		return d.SkipValue()
 	}
-	var stated struct {
-		Prompt     int64 `json:"prompt_tokens"`
-		Completion int64 `json:"completion_tokens"`
-		Cached     int64 `json:"cached_tokens"` // Moonshot
-		Details    struct {
-			Cached int64 `json:"cached_tokens"`
-		} `json:"prompt_tokens_details"`
+	return readMembers(d, func(name []byte) error {
+		if string(name) != `"cached_tokens"` {
+			return d.SkipValue()
+		}
+		cached, err := readCount(d)
+		u.cached = max(u.cached, cached)
+		return err
+	})
+}
+
+// readMembers reads an object. It calls read for each member, with its name in quotes.
+func readMembers(d *jsontext.Decoder, read func(name []byte) error) error {
+	if d.PeekKind() != '{' {
+		return errors.New("it is not an object")
 	}
-	if json.Unmarshal(raw, &stated) != nil {
-		return usage{}, false
+	if _, err := d.ReadToken(); err != nil {
+		return err
 	}
-	return usage{stated.Prompt, max(stated.Cached, stated.Details.Cached), stated.Completion}, true
+	for d.PeekKind() != '}' {
+		name, err := d.ReadValue()
+		if err != nil {
+			return err
+		}
+		if err := read(name); err != nil {
+			return err
+		}
+	}
+	_, err := d.ReadToken()
+	return err
+}
+
+// readCount reads a number of tokens, which is 0 if it is null.
+func readCount(d *jsontext.Decoder) (int64, error) {
+	raw, err := d.ReadValue()
+	if err != nil || raw.Kind() == 'n' {
+		return 0, err
+	}
+	return strconv.ParseInt(string(raw), 10, 64)
 }

@@ -57,7 +57,7 @@ func TestScanFindsParts(t *testing.T) {
 		}
 		p := b.Parts[i]
 		v, ok := p.Value(want.meaning)
-		if p.Param != want.param || p.Type != want.kind || !ok || string(v.Text) != want.text || v.Param != want.at {
+		if p.Param.String() != want.param || p.Type != want.kind || !ok || string(v.Text) != want.text || v.Param.String() != want.at {
 			t.Errorf("part %d: %s %s %q %s", i, p.Param, p.Type, v.Text, v.Param)
 		}
 	}
@@ -77,7 +77,7 @@ func TestShortFileParts(t *testing.T) {
 	t.Parallel()
 	b := scan(t, `{"messages":[{"content":[{"type":"file","file_id":"file-1","x":1}]}]}`)
 	id, ok := b.Parts[0].Value(FileID)
-	if !ok || string(id.Text) != "file-1" || id.Param != "messages[0].content[0].file_id" {
+	if !ok || string(id.Text) != "file-1" || id.Param.String() != "messages[0].content[0].file_id" {
 		t.Errorf("%q at %s", id.Text, id.Param)
 	}
 	for with, want := range map[string]string{

@@ -56,7 +56,7 @@ type member struct {
 // Part is a part that names or contains a file.
 type Part struct {
 	// Param is its place, as messages[3].content[1].
-	Param string
+	Param Param
 	// Type is the value of its member type.
 	Type string
 
@@ -72,7 +72,7 @@ type Value struct {
 	// Text is the string without quotes and escapes. It may share its bytes with the body.
 	Text []byte
 	// Param is its place, as messages[3].content[1].file.file_id.
-	Param string
+	Param Param
 }
 
 // Value returns the string of the first source of the part with this meaning. An empty
@@ -83,7 +83,7 @@ func (p Part) Value(meaning Meaning) (Value, bool) {
 			continue
 		}
 		if text, ok := p.text(source.Path); ok && len(text) > 0 {
-			return Value{Text: text, Param: p.Param + "." + strings.ReplaceAll(source.Path, "/", ".")}, true
+			return Value{Text: text, Param: Param{p.Param.pointer, source.Path}}, true
 		}
 	}
 	return Value{}, false
@@ -194,6 +194,21 @@ func (s *scanner) failure(err error) error {
 
 // maxParam bounds the length of a place in an error, in bytes.
 const maxParam = 200
+
+// Param is a place in a body. Most are never written out.
+type Param struct {
+	pointer jsontext.Pointer
+	path    string // below it, as in a Format
+}
+
+// String returns the place in the form of OpenAI's errors.
+func (p Param) String() string {
+	text := param(p.pointer)
+	if p.path != "" {
+		text += "." + strings.ReplaceAll(p.path, "/", ".")
+	}
+	return text
+}
 
 // param returns a pointer in the form of OpenAI's errors.
 func param(p jsontext.Pointer) string {
@@ -335,7 +350,7 @@ func (s *scanner) part() error {
 		return nil
 	}
 	s.body.Parts = append(s.body.Parts, Part{
-		Param: param(s.decoder.StackPointer()), Type: rule.Type,
+		Param: Param{pointer: s.decoder.StackPointer()}, Type: rule.Type,
 		span: at, message: len(s.body.messages) - 1, rule: rule, members: members, outline: s.body.outline,
 	})
 	return nil

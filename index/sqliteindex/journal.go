@@ -28,9 +28,14 @@ func (x *Index) AppendRecords(ctx context.Context, records []journal.Record) err
 			return err
 		}
 		defer stmt.Close()
+		// For a context that can end, the driver starts a goroutine for each row.
+		each := context.WithoutCancel(ctx)
 		for _, r := range records {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			entry := journal.Entry{Record: r.Storable()}
-			_, err := stmt.ExecContext(ctx, newRecord.Args(entry)...)
+			_, err := stmt.ExecContext(each, newRecord.Args(entry)...)
 			if err != nil {
 				return err
 			}

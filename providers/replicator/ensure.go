@@ -21,6 +21,11 @@ func (r *Replicator) Ensure(ctx context.Context, q Request) (c ledger.Copy, crea
 	if err != nil {
 		return ledger.Copy{}, false, err
 	}
+	return r.ensure(ctx, j)
+}
+
+// ensure is Ensure for a planned request.
+func (r *Replicator) ensure(ctx context.Context, j job) (c ledger.Copy, created bool, err error) {
 	known, err := r.ledger.Copy(ctx, j.wanted.Key)
 	switch {
 	case err == nil && usable(known, j.wanted.Margin):

@@ -32,6 +32,11 @@ func (r *Replicator) plan(ctx context.Context, q Request) (job, error) {
 	if err != nil {
 		return job{}, err
 	}
+	return planOf(p, blob, q)
+}
+
+// planOf is plan for a blob that is known.
+func planOf(p providers.Guarded, blob cas.Blob, q Request) (job, error) {
 	about := p.Describe()
 	name := cmp.Or(q.Name, blob.Name)
 	fileType := providers.TypeOf(name, q.MediaType, blob.MediaType)

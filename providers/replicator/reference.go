@@ -67,7 +67,11 @@ func (r *Replicator) referenceOf(ctx context.Context, q Request, j job, chosen p
 	switch chosen.Needs {
 	case providers.NeedCopy:
 		q.Purpose = chosen.Purpose
-		c, _, err := r.Ensure(ctx, q)
+		wanted, err := planOf(j.provider, j.blob, q)
+		if err != nil {
+			return Reference{}, err
+		}
+		c, _, err := r.ensure(ctx, wanted)
 		if err != nil {
 			return Reference{}, err
 		}
