@@ -250,9 +250,9 @@ func (s *Store) forget(d Digest) {
 	}
 }
 
-// ForgetObject forgets what the store knows about an object that was found damaged: it is
-// verified at its next full read, and looked at before an upload of its bytes counts as
-// present.
+// ForgetObject forgets what the store and the index's cache know about an object that was
+// found damaged: the next full read asks the index and computes the digest, and an upload
+// of its bytes looks at the object before it counts as present.
 func (s *Store) ForgetObject(ref ObjectRef) {
 	s.forget(ref.Digest)
 	s.memory.forgetObject(ref)

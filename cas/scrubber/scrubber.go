@@ -105,6 +105,9 @@ type Options struct {
 	Lease time.Duration
 	// Stall is how long a read may bring no byte.
 	Stall time.Duration
+	// Forget is called for each object whose blob becomes suspect, directly before and after
+	// that, and before any repair. So caches need not wait until they learn of it. Optional.
+	Forget func(cas.ObjectRef)
 	// Notify is called with the outcome for each blob, from one goroutine at a time.
 	// Optional.
 	Notify func(Result)
@@ -134,6 +137,9 @@ func New(o Options) *Scrubber {
 	o.Stall = cmp.Or(o.Stall, defaultStall)
 	if o.CheckStore == nil {
 		o.CheckStore = func(context.Context) error { return nil }
+	}
+	if o.Forget == nil {
+		o.Forget = func(cas.ObjectRef) {}
 	}
 	if o.Notify == nil {
 		o.Notify = func(Result) {}

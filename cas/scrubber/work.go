@@ -213,6 +213,12 @@ func (b *batch) flush(ctx context.Context) error {
 
 // finish records checks, and returns the objects whose check counted.
 func (w *work) finish(ctx context.Context, checks []Check) (map[cas.ObjectRef]bool, error) {
+	for _, c := range checks {
+		if c.Verdict == VerdictDamaged {
+			w.s.o.Forget(c.ObjectRef)
+			defer w.s.o.Forget(c.ObjectRef) // also after an error: the index may have marked it
+		}
+	}
 	refs, err := w.s.o.Index.FinishChecks(ctx, w.claim.ID, checks...)
 	if err != nil {
 		return nil, err

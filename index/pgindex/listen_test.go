@@ -11,6 +11,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/castest"
+	"casgate/cas/scrubber"
 	"casgate/index"
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
@@ -119,6 +120,20 @@ func TestListen(t *testing.T) {
 	if err := x.Suspect(t.Context(), some.Object()); err != nil { // changes nothing
 		t.Fatal(err)
 	}
+	// The mark of a scrub is announced like that of a read.
+	if err := x.Trust(t.Context(), some.Object()); err != nil {
+		t.Fatal(err)
+	}
+	for _, verdict := range []scrubber.Verdict{scrubber.VerdictRight, scrubber.VerdictDamaged, scrubber.VerdictDamaged} {
+		if _, err := x.ClaimBlobs(t.Context(), scrubber.Claim{ID: "a scrub", Lease: time.Minute}, some.Digest); err != nil {
+			t.Fatal(err)
+		}
+		check := scrubber.Check{ObjectRef: some.Object(), Verdict: verdict}
+		if counted, err := x.FinishChecks(t.Context(), "a scrub", check); err != nil || len(counted) != 1 {
+			t.Fatalf("%v, %v", counted, err)
+		}
+	}
+	e.expect(change) // once: neither the right object nor the second mark changes the state
 	if err := x.Condemn(t.Context(), some.Digest, cas.CondemnOptions{}); err != nil {
 		t.Fatal(err)
 	}
