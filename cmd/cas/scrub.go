@@ -26,8 +26,9 @@ type objectCheck struct {
 	settings.ObjectStore
 	settings.Scrub
 	settings.Providers
+	settings.Sources
 
-	Repair bool              `name:"repair" help:"Write damaged objects again: with the bytes of a provider that returns them unchanged, of --repair-from, or of the data folder if the store is a bucket. All are verified first."`
+	Repair bool              `name:"repair" help:"Write damaged objects again: with the bytes of --repair-from, of the data folder if the store is a bucket, of the source of an imported file, or of a provider that returns them unchanged. All are verified first."`
 	Rate   settings.ByteSize `name:"rate" default:"0" help:"Bytes to read per second. 0: no limit." placeholder:"SIZE"`
 	JSON   bool              `name:"json" help:"Print a JSON object for each line."`
 	Quiet  bool              `short:"q" help:"Print no progress, only results and errors."`
@@ -160,7 +161,14 @@ func (c *objectCheck) openSources(x wiring.Index, objects wiring.ObjectStore, lo
 		return nil, err
 	}
 	closers.add(copies.Close)
-	sources, err := wiring.OpenRepairSources(c.Scrub, objects, c.Data, copies.Replicator)
+	origins, err := wiring.OpenSources(c.Sources)
+	if err != nil {
+		return nil, err
+	}
+	closers.add(origins.Close)
+	sources, err := wiring.OpenRepairSources(c.Scrub, wiring.RepairParts{
+		Objects: objects, Data: c.Data, Files: x, Origins: origins.List(), Copies: copies.Replicator,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -271,10 +271,12 @@ func (s *server) openScrubber(context.Context) error {
 	}
 	o := scrubber.Options{
 		Every: s.ScrubEvery, Rate: int64(s.ScrubRate), Lease: hooks.lease, OnStep: hooks.onScrubStep, Log: s.log,
-		Notify: s.scrubbed(wiring.RecordScrubbed(s.records)),
+		Notify: wiring.RecordScrubbed(s.records), Forget: s.store.ForgetObject,
 	}
 	if s.ScrubRepair {
-		sources, err := wiring.OpenRepairSources(s.Scrub, s.objects, s.Data, s.copies.Replicator)
+		sources, err := wiring.OpenRepairSources(s.Scrub, wiring.RepairParts{
+			Objects: s.objects, Data: s.Data, Files: s.index, Origins: s.sources.List(), Copies: s.copies.Replicator,
+		})
 		if err != nil {
 			return err
 		}
@@ -284,16 +286,6 @@ func (s *server) openScrubber(context.Context) error {
 	var err error
 	s.scrubber, err = wiring.OpenScrubber(s.Scrub, s.index, s.objects, o, s.registry)
 	return err
-}
-
-// scrubbed makes the gateway forget objects that are not right, and records them.
-func (s *server) scrubbed(record func(scrubber.Result)) func(scrubber.Result) {
-	return func(r scrubber.Result) {
-		if r.Outcome == scrubber.OutcomeDamaged || r.Outcome == scrubber.OutcomeRepaired {
-			s.store.ForgetObject(r.Blob.Object())
-		}
-		record(r)
-	}
 }
 
 // texts deletes the texts extracted from deleted blobs.
@@ -322,7 +314,7 @@ func (s *server) openGateway(context.Context) error {
 	}
 	s.gateway, err = gateway.New(gateway.Options{
 		Store: s.store, Files: s.files, Access: s.index, Copies: s.copies.Replicator, Texts: s.texts(),
-		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, Chat: chat, TokenAPIOff: s.TokenAPI == "off", PublicURL: s.publicURL,
+		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, Chat: chat, PublicURL: s.publicURL,
 		NoAuth: s.Auth == "none", PublicRead: s.PublicRead,
 		Console: gateway.ConsoleOptions{Off: s.Console == "off", Version: build.Version()},
 		Log:     s.log, Registry: s.registry,

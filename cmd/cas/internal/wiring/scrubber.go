@@ -126,13 +126,24 @@ func (s RepairSources) Close() {
 	}
 }
 
+// RepairParts are what repairs take bytes from, besides the folders of the settings.
+type RepairParts struct {
+	Objects ObjectStore
+	Data    settings.Data
+	// Files says where imported files came from, and Origins are the sources of imports that
+	// are configured.
+	Files   FileLister
+	Origins []cas.Source
+	Copies  *replicator.Replicator
+}
+
 // OpenRepairSources opens the folders that the settings name, and the data folder's
-// object folder if it is not the store itself. Copies at providers come last, since they
-// may cost money.
-func OpenRepairSources(c settings.Scrub, objects ObjectStore, data settings.Data, copies *replicator.Replicator) (s RepairSources, err error) {
+// object folder if it is not the store itself. Then come the sources of imported files.
+// Copies at providers come last, since they may cost money.
+func OpenRepairSources(c settings.Scrub, p RepairParts) (s RepairSources, err error) {
 	dirs := c.RepairFrom
-	own := data.Path(settings.ObjectsDir)
-	if _, err := os.Stat(own); err == nil && objects.S3 != nil {
+	own := p.Data.Path(settings.ObjectsDir)
+	if _, err := os.Stat(own); err == nil && p.Objects.S3 != nil {
 		dirs = append([]string{own}, dirs...)
 	}
 	for _, dir := range dirs {
@@ -144,10 +155,51 @@ func OpenRepairSources(c settings.Scrub, objects ObjectStore, data settings.Data
 		s.folders = append(s.folders, folder)
 		s.All = append(s.All, scrubber.ObjectSource{Source: folder})
 	}
-	if copies != nil {
-		s.All = append(s.All, copySource{copies})
+	if len(p.Origins) > 0 {
+		s.All = append(s.All, originSource{p.Files, p.Origins})
+	}
+	if p.Copies != nil {
+		s.All = append(s.All, copySource{p.Copies})
 	}
 	return s, nil
+}
+
+// FileLister lists files.
+type FileLister interface {
+	ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, error)
+}
+
+// maxOrigins limits the files of a blob whose origins a repair tries.
+const maxOrigins = 100
+
+// originSource takes bytes from where the imported files of a blob came from.
+type originSource struct {
+	files   FileLister
+	sources []cas.Source
+}
+
+// Candidates implements scrubber.Source.
+func (s originSource) Candidates(ctx context.Context, b cas.Blob) ([]scrubber.Candidate, error) {
+	files, err := s.files.ListFiles(ctx, cas.FileQuery{Digest: b.Digest, Limit: maxOrigins})
+	if err != nil {
+		return nil, fmt.Errorf("look for imported files: %w", err)
+	}
+	var candidates []scrubber.Candidate
+	for _, f := range files {
+		if f.Origin == nil {
+			continue
+		}
+		for _, source := range s.sources {
+			if source.Name() != f.Origin.Source {
+				continue
+			}
+			candidates = append(candidates, scrubber.Candidate{Name: source.Name(), Open: func(ctx context.Context) (io.ReadCloser, error) {
+				object, err := source.Open(ctx, f.Origin.Key)
+				return object.Body, err
+			}})
+		}
+	}
+	return candidates, nil
 }
 
 // copySource takes bytes from the copies at providers that return them unchanged.
