@@ -329,7 +329,7 @@ func TestDeleteEverywhereIsCutShort(t *testing.T) {
 						return applied, cas.ErrIndexUnavailable
 					}
 					return false, nil
-				}), x, x, x, x, x}
+				}), x, x, x, x}
 				s, kimi := startCopier(t, p, nil, nil)
 				file := s.newFile("a.txt", "some text")
 				s.ensure(file.Digest(), "kimi")

@@ -18,6 +18,7 @@ import (
 	"casgate/gateway/record"
 	"casgate/gateway/request"
 	"casgate/gateway/sessionapi"
+	"casgate/gateway/tokenapi"
 	"casgate/gateway/uploadcopies"
 	"casgate/gateway/view"
 )
@@ -41,6 +42,9 @@ type handlers struct {
 	chatOff    bool
 	sessions   *sessionapi.Handlers
 	consoleOff bool
+	tokens     *tokenapi.Handlers
+
+	tokenAPIOff bool
 }
 
 // parts are what handlers share beyond the options.
@@ -73,6 +77,7 @@ func newHandlers(o Options, p parts) (*handlers, error) {
 	h.health = &healthapi.Handlers{Store: o.Store, Copies: o.Copies, OpenAPI: openAPI, IsDiskLow: o.IsDiskLow, Log: o.Log}
 	h.chatOff, h.consoleOff = o.Chat.Off, o.Console.Off
 	h.sessions = &sessionapi.Handlers{Sessions: p.auth, Copies: o.Copies, Version: o.Console.Version, URLs: urls}
+	h.tokens, h.tokenAPIOff = &tokenapi.Handlers{Index: o.Access, Authorizer: p.auth, URLs: urls}, o.TokenAPIOff
 	var err error
 	h.chat, err = chatapi.New(chatapi.Parts{
 		Store: o.Store, Files: o.Files, Copies: o.Copies, Authorizer: p.auth, Waits: waits, BodyRate: o.bodyRate(),

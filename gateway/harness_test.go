@@ -65,8 +65,6 @@ type testIndex interface {
 	gateway.AccessIndex
 	ledger.Store
 	journal.Store
-	CreateToken(ctx context.Context, t access.Token) (access.Token, error)
-	RevokeToken(ctx context.Context, id string) error
 }
 
 // overlay is an index whose blobs come from another index.
@@ -75,7 +73,6 @@ type overlay struct {
 	cas.FileIndex
 	ledgerStore
 	journal.Store
-	tokens testIndex
 	cas.Index
 	cas.TextIndex
 }
@@ -84,15 +81,7 @@ type overlay struct {
 type ledgerStore = ledger.Store
 
 // over puts blobs in front of x.
-func over(x testIndex, blobs cas.Index) testIndex { return overlay{x, x, x, x, x, blobs, x} }
-
-func (o overlay) CreateToken(ctx context.Context, t access.Token) (access.Token, error) {
-	return o.tokens.CreateToken(ctx, t)
-}
-
-func (o overlay) RevokeToken(ctx context.Context, id string) error {
-	return o.tokens.RevokeToken(ctx, id)
-}
+func over(x testIndex, blobs cas.Index) testIndex { return overlay{x, x, x, x, blobs, x} }
 
 // setups runs a test on each way to run the gateway. Between two edits the embedded one
 // does: the kits of Postgres and of the bucket run then, too.

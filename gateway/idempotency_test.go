@@ -183,7 +183,7 @@ func TestIdempotencyKeyAfterALostReply(t *testing.T) {
 						return applied, cas.ErrIndexUnavailable
 					}
 					return false, nil
-				}), x, x, x, x, x}
+				}), x, x, x, x}
 				s := start(t, p, nil)
 				s.postKeyed("key", filePart("a.md", "# text"), forUsers).wantFileError(t, 503, problem.IndexUnavailable, "")
 				failing = false

@@ -17,12 +17,16 @@ import (
 	"casgate/gateway/deleteapi"
 	"casgate/gateway/operationapi"
 	"casgate/gateway/request"
+	"casgate/gateway/tokenapi"
 	"casgate/providers/replicator"
 )
 
 // AccessIndex stores tokens and signing keys. The gateway needs it besides cas.Index,
 // which the Store uses.
-type AccessIndex = auth.Index
+type AccessIndex interface {
+	auth.Index
+	tokenapi.Index
+}
 
 // JournalIndex is where the records of the journal are read.
 type JournalIndex = operationapi.Journal
@@ -63,6 +67,8 @@ type Options struct {
 	Chat ChatOptions
 	// Console configures the console, the page for people.
 	Console ConsoleOptions
+	// TokenAPIOff removes the routes of tokens.
+	TokenAPIOff bool
 	// PublicURL is what hash URLs are built from, without a slash at the end.
 	PublicURL string
 	// NoAuth allows every request everything. The caller must then listen on a loopback

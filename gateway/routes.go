@@ -91,6 +91,15 @@ func (h *handlers) routes() []route {
 			route{"DELETE", "/console/session", looks, h.auth.OwnPages, h.sessions.End},
 		)
 	}
+	if !h.tokenAPIOff {
+		admin, anyToken := either(auth.Scopes(access.ScopeAdmin)), either(auth.Scopes())
+		table = append(table,
+			route{"GET", view.TokensPath, looks, admin, h.tokens.List},
+			route{"POST", view.TokensPath, journal.KindTokenMade, admin, h.tokens.Create},
+			route{"GET", view.TokensPath + "/self", looks, anyToken, h.tokens.Self},
+			route{"DELETE", view.TokensPath + "/:token", journal.KindTokenEnded, anyToken, h.tokens.Revoke},
+		)
+	}
 	if h.chatOff {
 		return table
 	}

@@ -105,6 +105,8 @@ func (s *server) visits(thing secretThing) map[string][]visit {
 		"listProviders": one, "getProvider": one, "reconcile": {{}, {query: "?apply=true"}},
 		"listOperations": one, "getOperation": one, "logIn": {{body: `{"token":"x"}`}}, "showSession": one, "logOut": one, "healthz": one, "readyz": one, "openapi": one,
 	}
+	all["listTokens"], all["getOwnToken"], all["revokeToken"] = one, one, one
+	all["createToken"] = []visit{{body: `{"name":"x","scopes":["read"]}`, headers: jsonType}}
 	all["createChatCompletion"], all["listModels"], all["getModel"] = chat, one, one
 	for _, door := range []string{"kimi", "glm"} {
 		all[door+"CreateChatCompletion"], all[door+"ListModels"], all[door+"GetModel"] = chat, one, one
@@ -162,7 +164,7 @@ func (s *server) walk(t *testing.T, spec *openapi3.T, scopes []access.Scope) {
 			t.Errorf("the walk has no request for %s %s (%s)", o.method, o.path, o.id)
 		}
 		replace := func(d cas.Digest) string {
-			return strings.NewReplacer("{digest}", d.String(), "{file_id}", thing.file, "{provider}", "kimi", "{id}", thing.operation).Replace(o.path)
+			return strings.NewReplacer("{digest}", d.String(), "{file_id}", thing.file, "{provider}", "kimi", "{id}", thing.operation, "{token_id}", "another").Replace(o.path)
 		}
 		for _, v := range visits[o.id] {
 			path := replace(thing.digest)

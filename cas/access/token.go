@@ -44,15 +44,27 @@ var AllScopes = []Scope{ScopeRead, ScopeWrite, ScopeDelete, ScopeSync, ScopeChat
 // ParseScopes reads a comma-separated list such as "read,write". For an empty list or
 // an unknown scope it returns an error that lists all scopes.
 func ParseScopes(s string) ([]Scope, error) {
-	var scopes []Scope
+	var words []Scope
 	for word := range strings.SplitSeq(s, ",") {
-		scope := Scope(strings.TrimSpace(word))
+		words = append(words, Scope(strings.TrimSpace(word)))
+	}
+	return CheckScopes(words)
+}
+
+// CheckScopes returns the scopes, each once. For an empty list or an unknown scope it
+// returns an error that lists all scopes.
+func CheckScopes(words []Scope) ([]Scope, error) {
+	var scopes []Scope
+	for _, scope := range words {
 		if !slices.Contains(AllScopes, scope) {
-			return nil, fmt.Errorf("unknown scope %q; the scopes are %s", word, JoinScopes(AllScopes))
+			return nil, fmt.Errorf("unknown scope %q; the scopes are %s", scope, JoinScopes(AllScopes))
 		}
 		if !slices.Contains(scopes, scope) {
 			scopes = append(scopes, scope)
 		}
+	}
+	if len(scopes) == 0 {
+		return nil, fmt.Errorf("no scope is given; the scopes are %s", JoinScopes(AllScopes))
 	}
 	return scopes, nil
 }
@@ -85,6 +97,23 @@ func (t Token) Check() error {
 	}
 	return cas.CheckText("token name", t.Name)
 }
+
+// TokenQuery selects a page of the tokens, newest first.
+type TokenQuery struct {
+	Limit int // at least 1
+	// After is the place of the last token of the page before. The zero value selects the
+	// first page.
+	After TokenPlace
+}
+
+// TokenPlace is a place in the list of tokens.
+type TokenPlace struct {
+	CreatedAt time.Time
+	ID        string
+}
+
+// Place returns the token's place in the list.
+func (t Token) Place() TokenPlace { return TokenPlace{t.CreatedAt, t.ID} }
 
 // tokenPrefix is the start of every token, so that secret scanners find leaked tokens.
 const tokenPrefix = "cas_"

@@ -61,7 +61,7 @@ type cli struct {
 	Import   importCmd   `cmd:"" help:"Register the files of an old file manager directly in the index. Their bytes stay where they are."`
 	Backfill backfillCmd `cmd:"" help:"Copy the bytes of imported files directly into index and store."`
 
-	Token      tokenCmd      `cmd:"" help:"Make, list and revoke API tokens directly in the index."`
+	Token      tokenCmd      `cmd:"" help:"Make, list and revoke API tokens directly in the index; a gateway does it at /v1/tokens."`
 	SigningKey signingKeyCmd `cmd:"" name:"signing-key" help:"List and rotate the keys that sign hash URLs, directly in the index."`
 	Migrate    migrateCmd    `cmd:"" help:"Bring the schema of the index up to date, or show its version."`
 	Doctor     doctorCmd     `cmd:"" help:"Check configuration, index, store, clock and permissions, and say how to fix each problem."`

@@ -47,6 +47,8 @@ type serveCmd struct {
 	PublicRead bool   `name:"public-read" env:"CAS_PUBLIC_READ" help:"Allow GET and HEAD of hash URLs without a token."`
 	Console    string `name:"console" env:"CAS_CONSOLE" default:"on" enum:"on,off" help:"off removes the console for browsers, /console/, and its sessions."`
 
+	TokenAPI string `name:"token-api" env:"CAS_TOKEN_API" default:"on" enum:"on,off" help:"off removes /v1/tokens: tokens are then managed by the command token alone."`
+
 	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Size of the largest blob; at most 5GiB." placeholder:"SIZE"`
 	MaxUploads  int               `name:"max-uploads" env:"CAS_MAX_UPLOADS" default:"256" help:"Uploads at the same time; further ones get 503. One token may have three quarters of them."`
 	RateLimit   float64           `name:"rate-limit" env:"CAS_RATE_LIMIT" default:"0" help:"Requests per second for each token; further ones get 429. 0: no limit."`

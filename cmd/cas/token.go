@@ -13,10 +13,12 @@ import (
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/cmd/cas/internal/wiring"
+	"casgate/gateway/api"
 )
 
 // tokenCmd manages API tokens. It works on the index itself, not through a
-// gateway, so that the owner of the database can make the first token.
+// gateway, so that the owner of the database can make the first token. The routes
+// /v1/tokens of a gateway work on the same tokens.
 type tokenCmd struct {
 	Create tokenCreateCmd `cmd:"" help:"Make a token and print it. It can't be shown again."`
 	Ls     tokenLsCmd     `cmd:"" help:"List the tokens, without their secrets."`
@@ -63,10 +65,7 @@ func (c *tokenCreateCmd) Run(ctx context.Context, std terminal.Streams) error {
 		_, err = fmt.Fprintln(std.Out, text)
 		return err
 	}
-	return terminal.PrintJSON(std.Out, struct {
-		tokenJSON
-		Token string `json:"token"`
-	}{jsonToken(token), text})
+	return terminal.PrintJSON(std.Out, api.CreatedToken{Token: jsonToken(token), Text: text})
 }
 
 type tokenLsCmd struct {
@@ -74,19 +73,12 @@ type tokenLsCmd struct {
 	JSON bool `name:"json" help:"Print one JSON object a line."`
 }
 
-// tokenJSON is how a token is printed as JSON.
-type tokenJSON struct {
-	ID         string         `json:"id"`
-	Name       string         `json:"name"`
-	Scopes     []access.Scope `json:"scopes"`
-	CreatedAt  time.Time      `json:"created_at"`
-	ExpiresAt  *time.Time     `json:"expires_at"`
-	LastUsedAt *time.Time     `json:"last_used_at"`
-	RevokedAt  *time.Time     `json:"revoked_at"`
-}
-
-func jsonToken(t access.Token) tokenJSON {
-	return tokenJSON{t.ID, t.Name, t.Scopes, t.CreatedAt, optionalTime(t.ExpiresAt), optionalTime(t.LastUsedAt), optionalTime(t.RevokedAt)}
+// jsonToken shapes a token as gateways do.
+func jsonToken(t access.Token) api.Token {
+	return api.Token{
+		ID: t.ID, Name: t.Name, Scopes: t.Scopes, CreatedAt: t.CreatedAt,
+		ExpiresAt: optionalTime(t.ExpiresAt), LastUsedAt: optionalTime(t.LastUsedAt), RevokedAt: optionalTime(t.RevokedAt),
+	}
 }
 
 func optionalTime(t time.Time) *time.Time {

@@ -217,6 +217,9 @@ func (a *Authorizer) Require(c echo.Context, scope access.Scope) error {
 	return checkScopes(known.token, []access.Scope{scope})
 }
 
+// Forget drops what the gateway knows of a token, so that its next use asks the index.
+func (a *Authorizer) Forget(tokenID string) { a.tokens.forget(tokenID) }
+
 func (a *Authorizer) tokenOf(c echo.Context) (cachedToken, error) {
 	h := c.Request().Header
 	text := sentToken(h)

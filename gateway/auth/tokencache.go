@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -175,6 +176,13 @@ func (t *tokenCache) drop(key tokenKey) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.tokens, key)
+}
+
+// forget drops a token by its id.
+func (t *tokenCache) forget(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.tokens, func(_ tokenKey, c cachedToken) bool { return c.token.ID == id })
 }
 
 func (t *tokenCache) noteUse(id string, now time.Time) {

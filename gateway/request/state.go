@@ -59,6 +59,10 @@ func StateOf(c echo.Context) *State { return c.Response().Writer.(*State) }
 // OperationID returns the operation id of a request. The answer carries it too.
 func OperationID(c echo.Context) string { return StateOf(c).id[0] }
 
+// NameSubject adds the id of what an operation is about to the operation's own id, if it is
+// neither a blob nor a file, so that the journal names it. The answer must not have begun.
+func NameSubject(c echo.Context, id string) { StateOf(c).id[0] += "." + id }
+
 // Unwrap lets http.ResponseController reach net/http's writer.
 func (s *State) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 

@@ -17,6 +17,9 @@ const BlobsPath = "/v1/blobs"
 // UploadURLsPath is the path of upload URLs.
 const UploadURLsPath = "/v1/upload-urls"
 
+// TokensPath is the path of the list of tokens. A token's is below it.
+const TokensPath = "/v1/tokens"
+
 // URLs makes the public URLs of things.
 type URLs struct {
 	Base string // such as https://files.example.com, without a slash at the end
@@ -30,6 +33,9 @@ func (u URLs) File(id string) string { return u.Base + FilesPath + "/" + url.Pat
 
 // Operation returns the URL of an operation.
 func (u URLs) Operation(id string) string { return u.Base + "/v1/operations/" + url.PathEscape(id) }
+
+// Token returns the URL of a token.
+func (u URLs) Token(id string) string { return u.Base + TokensPath + "/" + url.PathEscape(id) }
 
 // BlobPath returns the path of a blob.
 func BlobPath(d cas.Digest) string { return BlobsPath + "/" + d.String() }

@@ -3,6 +3,7 @@ package indextest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,6 +86,33 @@ var tokenTests = []test{
 			if !seen[token.ID] {
 				t.Errorf("token %s is not in the list", token.ID)
 			}
+		}
+	}},
+	{"lists pages, newest first", func(t *testing.T, x Index) {
+		for i := range 5 {
+			newToken(t, x, fmt.Sprint(i), time.Time{}, access.ScopeRead)
+		}
+		all, err := x.Tokens(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Reverse(all)
+		for _, limit := range []int{1, 2, 5, 6} {
+			var got []access.Token
+			for q := (access.TokenQuery{Limit: limit}); ; q.After = got[len(got)-1].Place() {
+				page, err := x.TokenPage(t.Context(), q)
+				if err != nil || len(page) > limit {
+					t.Fatalf("%d tokens of at most %d, %v", len(page), limit, err)
+				}
+				if len(page) == 0 {
+					break
+				}
+				got = append(got, page...)
+			}
+			same(t, fmt.Sprintf("all pages of %d", limit), got, all)
+		}
+		if _, err := x.TokenPage(t.Context(), access.TokenQuery{}); err == nil {
+			t.Error("a limit of 0 was accepted")
 		}
 	}},
 	{"revokes, and keeps the time of the first revocation", func(t *testing.T, x Index) {

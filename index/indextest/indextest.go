@@ -30,6 +30,7 @@ type TokenStore interface {
 	CreateToken(ctx context.Context, t access.Token) (access.Token, error)
 	Token(ctx context.Context, id string) (access.Token, error)
 	Tokens(ctx context.Context) ([]access.Token, error)
+	TokenPage(ctx context.Context, q access.TokenQuery) ([]access.Token, error)
 	RevokeToken(ctx context.Context, id string) error
 	UseTokens(ctx context.Context, lastUsed map[string]time.Time) error
 }

@@ -10,6 +10,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/index/sqlrow"
 )
 
 // nullIfZero converts the zero time to null.
@@ -76,6 +77,23 @@ from tokens order by created_at, id`
 // Tokens returns all tokens, including expired and revoked ones, oldest first.
 func (x *Index) Tokens(ctx context.Context) ([]access.Token, error) {
 	tokens, err := list(ctx, x, tokenTable, sqlTokens)
+	if err != nil {
+		return nil, fault(ctx, "list tokens", err)
+	}
+	return tokens, nil
+}
+
+// TokenPage returns a page of all tokens, including expired and revoked ones, newest first.
+func (x *Index) TokenPage(ctx context.Context, q access.TokenQuery) ([]access.Token, error) {
+	if q.Limit < 1 {
+		return nil, fmt.Errorf("list tokens: a limit of %d; it must be at least 1", q.Limit)
+	}
+	page, w := sqlrow.Page{Columns: []string{"created_at", "id"}, Order: sqlrow.Descending, Limit: q.Limit}, sqlrow.NewWhere(sqlrow.Postgres)
+	if q.After != (access.TokenPlace{}) {
+		page.After(w, sqlrow.Postgres.Time(q.After.CreatedAt), q.After.ID)
+	}
+	query, args := page.Query(`select `+tokenTable.Select()+` from tokens`, w)
+	tokens, err := list(ctx, x, tokenTable, query, args...)
 	if err != nil {
 		return nil, fault(ctx, "list tokens", err)
 	}
