@@ -33,6 +33,9 @@ func checkContract(t *testing.T, a answer) {
 	if err != nil {
 		t.Fatalf("openapi.yaml: %v", err)
 	}
+	if a.Request.Method == http.MethodOptions && len(a.body) == 0 {
+		return // it asks what a path takes; the description has no such operations
+	}
 	route, params, err := router.FindRoute(a.Request)
 	if err != nil && a.Request.Method == http.MethodHead { // GET stands for HEAD, too
 		get := a.Request.Clone(context.Background())

@@ -51,7 +51,7 @@ func New(o Options) (*Gateway, error) {
 	urls := view.URLs{Base: o.PublicURL}
 	g.auth = auth.New(auth.Options{
 		Index: o.Access, NoAuth: o.NoAuth, PublicRead: o.PublicRead, NoSessions: o.Console.Off, RequestsPerSecond: o.RequestsPerSecond,
-		URLs: urls, KeyMade: g.recorder.KeyMade, Log: o.Log,
+		URLs: urls, CORSOrigins: o.CORSOrigins, KeyMade: g.recorder.KeyMade, Log: o.Log,
 	})
 	if g.handlers, err = newHandlers(o, parts{auth: g.auth, recorder: g.recorder, stopping: stopping, urls: urls}); err != nil {
 		stop()
@@ -84,6 +84,10 @@ func (g *Gateway) setUpEcho(urls view.URLs) {
 	g.echo.IPExtractor = echo.ExtractIPDirect()
 	g.echo.Logger.SetOutput(io.Discard) // the gateway logs with its own log
 	g.echo.Pre(observer.Middleware)
+	if len(g.o.CORSOrigins) > 0 {
+		g.echo.Pre(crossOrigin(g.o.CORSOrigins))
+	}
+	g.echo.Pre(checkQuery)
 	for _, r := range g.handlers.routes() {
 		r.addTo(g.echo)
 	}

@@ -74,6 +74,9 @@ type Options struct {
 	// NoAuth allows every request everything. The caller must then listen on a loopback
 	// address only.
 	NoAuth bool
+	// CORSOrigins are the origins of pages that may use the API from a browser, such as
+	// https://app.example.com. Pages of other origins can only load signed URLs.
+	CORSOrigins []string
 	// PublicRead allows every request to GET and HEAD hash URLs.
 	PublicRead bool
 	Log        zerolog.Logger
@@ -109,6 +112,9 @@ func withDefaults(o Options) (Options, error) {
 	u, err := url.Parse(o.PublicURL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
 		return o, fmt.Errorf("public URL %q is not a URL such as https://files.example.com", o.PublicURL)
+	}
+	if err := checkOrigins(o.CORSOrigins); err != nil {
+		return o, err
 	}
 	o.PublicURL = strings.TrimRight(o.PublicURL, "/")
 	o.CopyWait = cmp.Or(o.CopyWait, 25*time.Second)

@@ -43,9 +43,10 @@ type serveCmd struct {
 	AdoptStore   bool   `name:"adopt-store" help:"Use the object store even if it has the mark of another index, or lacks the index's blobs, and mark it as this index's."`
 	CreateBucket bool   `name:"create-bucket" help:"Create the bucket if it is missing."`
 
-	Auth       string `name:"auth" env:"CAS_AUTH" default:"tokens" enum:"tokens,none" help:"tokens, or none, which is allowed only on a loopback address."`
-	PublicRead bool   `name:"public-read" env:"CAS_PUBLIC_READ" help:"Allow GET and HEAD of hash URLs without a token."`
-	Console    string `name:"console" env:"CAS_CONSOLE" default:"on" enum:"on,off" help:"off removes the console for browsers, /console/, and its sessions."`
+	Auth        string   `name:"auth" env:"CAS_AUTH" default:"tokens" enum:"tokens,none" help:"tokens, or none, which is allowed only on a loopback address."`
+	CORSOrigins []string `name:"cors-origins" env:"CAS_CORS_ORIGINS" help:"Comma-separated origins of web pages that may use the API from a browser, such as https://app.example.com. Pages of other origins can only load signed URLs." placeholder:"ORIGIN"`
+	PublicRead  bool     `name:"public-read" env:"CAS_PUBLIC_READ" help:"Allow GET and HEAD of hash URLs without a token."`
+	Console     string   `name:"console" env:"CAS_CONSOLE" default:"on" enum:"on,off" help:"off removes the console for browsers, /console/, and its sessions."`
 
 	TokenAPI string `name:"token-api" env:"CAS_TOKEN_API" default:"on" enum:"on,off" help:"off removes /v1/tokens: tokens are then managed by the command token alone."`
 

@@ -314,7 +314,7 @@ func (s *server) openGateway(context.Context) error {
 	}
 	s.gateway, err = gateway.New(gateway.Options{
 		Store: s.store, Files: s.files, Access: s.index, Copies: s.copies.Replicator, Texts: s.texts(),
-		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, Chat: chat, TokenAPIOff: s.TokenAPI == "off", PublicURL: s.publicURL,
+		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, Chat: chat, TokenAPIOff: s.TokenAPI == "off", CORSOrigins: s.CORSOrigins, PublicURL: s.publicURL,
 		NoAuth: s.Auth == "none", PublicRead: s.PublicRead,
 		Console: gateway.ConsoleOptions{Off: s.Console == "off", Version: build.Version()},
 		Log:     s.log, Registry: s.registry,

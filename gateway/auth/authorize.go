@@ -46,6 +46,8 @@ type Options struct {
 	// 0: no bound.
 	RequestsPerSecond float64
 	URLs              view.URLs
+	// CORSOrigins are the origins of other pages that may use the API.
+	CORSOrigins []string
 	// KeyMade is called after the first signing key was made here.
 	KeyMade func(id string, start time.Time)
 	Log     zerolog.Logger
@@ -62,6 +64,9 @@ type Authorizer struct {
 	publicHost string
 	// crossOrigin finds the requests that a browser sends for a page of another origin.
 	crossOrigin http.CrossOriginProtection
+	// otherPages is crossOrigin without those of Options.CORSOrigins. They may use the API
+	// as programs do, and never a session of the console.
+	otherPages http.CrossOriginProtection
 }
 
 // New returns an Authorizer.
@@ -75,6 +80,9 @@ func New(o Options) *Authorizer {
 	a.publicHost, _, _ = strings.Cut(a.publicHost, "/")
 	// It fails only for what is no origin, and then there is none to trust.
 	_ = a.crossOrigin.AddTrustedOrigin(scheme + "://" + a.publicHost)
+	for _, origin := range append([]string{scheme + "://" + a.publicHost}, o.CORSOrigins...) {
+		_ = a.otherPages.AddTrustedOrigin(origin)
+	}
 	return a
 }
 
@@ -85,7 +93,7 @@ func (a *Authorizer) Run(ctx context.Context) { a.tokens.flushLoop(ctx) }
 var (
 	errUnauthenticated = problem.New(problem.Unauthenticated, "Send a valid token as `Authorization: Bearer cas_…`; `cas token create` makes one.")
 	errForeignHost     = problem.New(problem.Forbidden, "This gateway has no authentication, and answers only to its public URL, IP addresses and localhost.")
-	errForeignPage     = problem.New(problem.Forbidden, "This gateway has no authentication, so it refuses writes that a browser sends for a page of another origin (fields Sec-Fetch-Site and Origin). Use CAS_AUTH=tokens for such pages.")
+	errForeignPage     = problem.New(problem.Forbidden, "This gateway has no authentication, so it refuses writes that a browser sends for a page of another origin (fields Sec-Fetch-Site and Origin). CAS_CORS_ORIGINS allows origins.")
 	errTooManyRequests = problem.New(problem.TooManyRequests, "this token makes more requests a second than allowed")
 )
 
@@ -127,6 +135,12 @@ func (a *Authorizer) TokenWithAny(scopes ...access.Scope) echo.MiddlewareFunc {
 		}
 	}
 }
+
+// The values that these fields have in each answer to a signed URL.
+var (
+	anyOrigin      = []string{"*"}
+	exposedHeaders = []string{strings.Join(api.ExposedHeaders, ", ")}
+)
 
 var readScopes = []access.Scope{access.ScopeRead}
 
@@ -172,6 +186,10 @@ func (a *Authorizer) checkSignature(c echo.Context) error {
 	if err := a.keys.verify(c.Request().Context(), signature); err != nil {
 		return err
 	}
+	// A page of any origin may read what it has a signed URL of. The answer says so also if
+	// no page asks: a browser may keep it, and give it to a page later.
+	h := c.Response().Header()
+	h[echo.HeaderAccessControlAllowOrigin], h[echo.HeaderAccessControlExposeHeaders] = anyOrigin, exposedHeaders
 	state := request.StateOf(c)
 	state.Record.Actor, state.MayRead = journal.ActorURL, true
 	state.ShownName, state.ShownType = signature.Shown.Name, signature.Shown.MediaType
@@ -187,7 +205,7 @@ func (a *Authorizer) authorize(c echo.Context, scopes []access.Scope) error {
 		if host := c.Request().Host; !access.IsLocalHost(host) && host != a.publicHost {
 			return errForeignHost
 		}
-		if a.crossOrigin.Check(c.Request()) != nil {
+		if a.otherPages.Check(c.Request()) != nil {
 			return errForeignPage
 		}
 		*actor, state.MayRead = journal.ActorNone, true

@@ -148,9 +148,11 @@ func (b *sentBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// keptFields are fields of the provider's answer that the client doesn't get: cookies, and
-// what would bind the client's browser to the provider's host.
-var keptFields = []string{"Set-Cookie", "Set-Cookie2", "Alt-Svc", "Strict-Transport-Security", "Cache-Control", "X-Accel-Buffering", "X-Request-Id", "Date", headerProvider, headerHealed, headerUpstreamID, "X-Casgate-Error"}
+// keptFields are fields of the provider's answer that the client doesn't get: cookies,
+// what would bind the client's browser to the provider's host, and which pages may read it.
+var keptFields = []string{"Set-Cookie", "Set-Cookie2", "Alt-Svc", "Strict-Transport-Security", "Cache-Control", "X-Accel-Buffering", "X-Request-Id", "Date",
+	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers",
+	"Access-Control-Expose-Headers", "Access-Control-Max-Age", "Vary", headerProvider, headerHealed, headerUpstreamID, "X-Casgate-Error"}
 
 // modify makes the header of the answer. The proxy has removed the fields of the
 // connection.

@@ -48,11 +48,7 @@ func (o *Observer) Middleware(next echo.HandlerFunc) echo.HandlerFunc {
 				panic(http.ErrAbortHandler)
 			}
 		}()
-		err := request.CheckQuery(c.Request())
-		if err == nil {
-			err = next(c)
-		}
-		if err != nil {
+		if err := next(c); err != nil {
 			state.Failure = err
 			o.HandleError(err, c)
 			if c.Response().Committed && state.LogError == nil && c.Response().Status < 400 {

@@ -88,6 +88,7 @@ func clearHeader(h http.Header) {
 	for name := range h {
 		switch name {
 		case echo.HeaderXRequestID, echo.HeaderAllow, echo.HeaderWWWAuthenticate, "Content-Range":
+		case echo.HeaderAccessControlAllowOrigin, echo.HeaderAccessControlExposeHeaders, echo.HeaderVary: // for pages of other origins
 		default:
 			delete(h, name)
 		}
