@@ -3,12 +3,14 @@ package gateway
 import (
 	"context"
 	_ "embed"
+	"net/url"
 
 	"casgate/cas/journal"
 	"casgate/gateway/auth"
 	"casgate/gateway/blobapi"
 	"casgate/gateway/blobtarget"
 	"casgate/gateway/chatapi"
+	"casgate/gateway/console"
 	"casgate/gateway/copyapi"
 	"casgate/gateway/deleteapi"
 	"casgate/gateway/fileapi"
@@ -41,10 +43,14 @@ type handlers struct {
 	chat       *chatapi.Handlers
 	chatOff    bool
 	sessions   *sessionapi.Handlers
-	consoleOff bool
 	tokens     *tokenapi.Handlers
 
 	tokenAPIOff bool
+
+	console *console.Handler // nil if it is off
+	// urlPath is the path of the public URL, without a slash at the end: a proxy may serve
+	// the gateway below it.
+	urlPath string
 }
 
 // parts are what handlers share beyond the options.
@@ -75,10 +81,20 @@ func newHandlers(o Options, p parts) (*handlers, error) {
 	h.providers = &providerapi.Handlers{Copies: o.Copies, Log: o.Log}
 	h.operations = &operationapi.Handlers{Copies: o.Copies, Journal: o.Records, Lost: lostRecords(o.Journal)}
 	h.health = &healthapi.Handlers{Store: o.Store, Copies: o.Copies, OpenAPI: openAPI, IsDiskLow: o.IsDiskLow, Log: o.Log}
-	h.chatOff, h.consoleOff = o.Chat.Off, o.Console.Off
+	h.chatOff = o.Chat.Off
 	h.sessions = &sessionapi.Handlers{Sessions: p.auth, Copies: o.Copies, Version: o.Console.Version, URLs: urls}
 	h.tokens, h.tokenAPIOff = &tokenapi.Handlers{Index: o.Access, Authorizer: p.auth, URLs: urls}, o.TokenAPIOff
 	var err error
+	if !o.Console.Off {
+		if h.console, err = console.New(); err != nil {
+			return nil, err
+		}
+		public, err := url.Parse(urls.Base)
+		if err != nil {
+			return nil, err
+		}
+		h.urlPath = public.EscapedPath()
+	}
 	h.chat, err = chatapi.New(chatapi.Parts{
 		Store: o.Store, Files: o.Files, Copies: o.Copies, Authorizer: p.auth, Waits: waits, BodyRate: o.bodyRate(),
 		URLs: urls, Registry: o.Registry, Log: o.Log,

@@ -10,6 +10,7 @@ import (
 	"casgate/cas/journal"
 	"casgate/gateway/auth"
 	"casgate/gateway/chatapi"
+	"casgate/gateway/console"
 	"casgate/gateway/request"
 	"casgate/gateway/view"
 )
@@ -84,11 +85,14 @@ func (h *handlers) routes() []route {
 			route{"GET", of + "/text", journal.KindDownload, sync, h.copies.Text},
 		)
 	}
-	if !h.consoleOff {
+	if h.console != nil {
 		table = append(table,
-			route{"POST", "/console/session", looks, h.auth.OwnPages, h.sessions.Start},
-			route{"GET", "/console/session", looks, either(auth.Scopes()), h.sessions.Show},
-			route{"DELETE", "/console/session", looks, h.auth.OwnPages, h.sessions.End},
+			route{"GET", "/", looks, anyone, h.openConsole},
+			route{"GET", consolePath, looks, anyone, h.openConsole},
+			route{"GET", consolePath + "/*", looks, anyone, h.serveConsole},
+			route{"POST", consolePath + "/session", looks, h.auth.OwnPages, h.sessions.Start},
+			route{"GET", consolePath + "/session", looks, either(auth.Scopes()), h.sessions.Show},
+			route{"DELETE", consolePath + "/session", looks, h.auth.OwnPages, h.sessions.End},
 		)
 	}
 	if !h.tokenAPIOff {
@@ -117,6 +121,27 @@ func (h *handlers) routes() []route {
 		)
 	}
 	return table
+}
+
+// consolePath is where the console is. The page's own URLs are relative to it.
+const consolePath = "/console"
+
+// openConsole sends a browser to the console. Programs get the problem of a path where
+// there is nothing.
+func (h *handlers) openConsole(c echo.Context) error {
+	c.Response().Header().Add(echo.HeaderVary, echo.HeaderAccept)
+	if !console.AcceptsHTML(c.Request()) {
+		return echo.ErrNotFound
+	}
+	return c.Redirect(http.StatusSeeOther, h.urlPath+consolePath+"/")
+}
+
+// serveConsole answers with a disk file of the console.
+func (h *handlers) serveConsole(c echo.Context) error {
+	if !h.console.Serve(c.Response(), c.Request(), c.Param("*")) {
+		return echo.ErrNotFound
+	}
+	return nil
 }
 
 // doors are the paths of providers' own APIs, for programs that were written for them.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"casgate/cas/journal"
+	"casgate/gateway/console"
 )
 
 // unrecorded are the requests that could be operations, and are not.
@@ -19,7 +20,7 @@ var unrecorded = map[string]bool{
 
 // Each route is an operation or a look. A new route must be one of them on purpose.
 func TestRoutesAreOperationsOrLooks(t *testing.T) {
-	for _, r := range new(handlers).routes() {
+	for _, r := range (&handlers{console: &console.Handler{}}).routes() {
 		changes := r.method != http.MethodGet
 		bytes := !changes && (strings.HasSuffix(r.path, "/content") || strings.HasSuffix(r.path, "/text"))
 		if (changes || bytes) && r.kind == looks && !unrecorded[r.method+" "+r.path] {

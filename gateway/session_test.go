@@ -102,3 +102,39 @@ func TestNoSessionsWhereThereIsNothingToLogInTo(t *testing.T) {
 		t.Errorf("with the console off, a session: %d %s", a.StatusCode, a.body)
 	}
 }
+
+func TestConsoleIsWhereBrowsersLand(t *testing.T) {
+	t.Parallel()
+	s := start(t, embedded(t, t.TempDir()), func(o *gatewayOptions, _ *cas.Options) { o.PublicURL += "/cas" })
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	open := func(path, accept string) *http.Response {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", s.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", accept)
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer
+	}
+	const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+	for _, path := range []string{"/", "/console"} {
+		if a := open(path, browser); a.StatusCode != 303 || a.Header.Get("Location") != "/cas/console/" {
+			t.Errorf("%s: %d, %s", path, a.StatusCode, a.Header.Get("Location"))
+		}
+		s.do("GET", path, nil).wantProblem(t, 404, problem.NotFound)
+	}
+	if a := s.do("GET", "/console/", nil, "Authorization", "-"); a.StatusCode != 200 || !bytes.Contains(a.body, []byte("<!doctype html>")) {
+		t.Errorf("the page: %d", a.StatusCode)
+	}
+	if a := s.do("HEAD", "/console/", nil); a.StatusCode != 200 || len(a.body) > 0 {
+		t.Errorf("HEAD of the page: %d", a.StatusCode)
+	}
+	s.do("GET", "/console/missing.js", nil).wantProblem(t, 404, problem.NotFound)
+	off := start(t, embedded(t, t.TempDir()), func(o *gatewayOptions, _ *cas.Options) { o.Console.Off = true })
+	off.do("GET", "/", nil, "Accept", browser).wantProblem(t, 404, problem.NotFound)
+	off.do("GET", "/console/", nil, "Accept", browser).wantProblem(t, 404, problem.NotFound)
+}

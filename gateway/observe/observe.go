@@ -95,6 +95,8 @@ func (o *Observer) logEvent(c echo.Context, aborted bool) *zerolog.Event {
 		return o.Log.Warn()
 	case path == "/healthz", path == "/readyz":
 		return o.Log.Debug() // a probe every few seconds is no news
+	case strings.HasPrefix(path, "/console/") && path != "/console/session":
+		return o.Log.Debug() // nor are the parts of a page
 	default:
 		return o.Log.Info()
 	}
