@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -125,10 +127,10 @@ func (c *campaign) setUp(ctx context.Context) (err error) {
 	if c.clock.library == "" && c.config.progress != nil {
 		fmt.Fprintln(c.config.progress, "no clock is stepped: libfaketime is not installed")
 	}
-	if c.postgres, err = newPostgres(ctx, c.config.services.postgresBin, c.config.dir, c.clock); err != nil {
+	if c.postgres, err = newPostgres(ctx, c.config.services.postgresBin, c.config.dir, c.clock, c.makeDisk); err != nil {
 		return err
 	}
-	if c.minio, err = newMinIO(c.config.services.minio, c.config.dir); err != nil {
+	if c.minio, err = newMinIO(ctx, c.config.services.minio, c.config.dir, c.makeDisk); err != nil {
 		return err
 	}
 	for _, s := range []*server{c.postgres, c.minio} {
@@ -159,6 +161,30 @@ func (c *campaign) setUp(ctx context.Context) (err error) {
 	c.settings = append(c.settings, "CAS_SOURCE_DIR="+c.backfill.folder)
 	_, err = c.command(ctx, "migrate", "up")
 	return err
+}
+
+// makeDisk makes a server's disk, unless the campaign has a focus, or can't mount.
+func (c *campaign) makeDisk(ctx context.Context, home string, owner *syscall.Credential) (*serverDisk, error) {
+	folder := filepath.Join(home, diskFolder)
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return nil, err
+	}
+	if owner != nil {
+		if err := os.Chown(folder, int(owner.Uid), int(owner.Gid)); err != nil {
+			return nil, err
+		}
+	}
+	if c.config.focus != nil {
+		return nil, nil
+	}
+	disk, err := newServerDisk(ctx, folder, serverDiskSize(c.config.time), owner)
+	if err != nil && ctx.Err() == nil {
+		if c.config.progress != nil {
+			fmt.Fprintf(c.config.progress, "the disk of %s is not filled: it can't have one of its own: %v\n", filepath.Base(home), err)
+		}
+		return nil, nil
+	}
+	return disk, err
 }
 
 // command runs a command of cas on the servers themselves, and returns its output.
@@ -240,6 +266,9 @@ func (c *campaign) tearDown() {
 	for _, s := range []*server{c.postgres, c.minio} {
 		if s != nil && s.process != nil {
 			s.process.kill()
+		}
+		if s != nil {
+			s.disk.close()
 		}
 	}
 }

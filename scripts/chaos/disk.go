@@ -34,9 +34,14 @@ func (g *gateway) fillDisk(lasting func()) error {
 	}
 	// Seen from its namespace; the folder is gone with the process.
 	name := filepath.Join(fmt.Sprintf("/proc/%d/root", p.cmd.Process.Pid), g.program.dir, "ballast")
+	return ignoreGone(fill(name, lasting))
+}
+
+// fill writes a disk file until the disk is full, and removes it after a while.
+func fill(name string, lasting func()) error {
 	ballast, err := os.Create(name)
 	if err != nil {
-		return ignoreGone(err)
+		return err
 	}
 	defer ballast.Close()
 	block := make([]byte, 64<<10)
@@ -44,10 +49,10 @@ func (g *gateway) fillDisk(lasting func()) error {
 		_, err = ballast.Write(block)
 	}
 	if !errors.Is(err, syscall.ENOSPC) {
-		return ignoreGone(err)
+		return errors.Join(err, os.Remove(name))
 	}
 	lasting()
-	return ignoreGone(os.Remove(name))
+	return os.Remove(name)
 }
 
 // ignoreGone returns nil for the errors of a file in a namespace that has ended.

@@ -60,6 +60,10 @@ func (c *campaign) makeUntil(ctx context.Context, f fault, lasting func()) error
 		return c.clock.step(-clockStep, lasting)
 	case fillDisk:
 		return c.gateways[f.target].fillDisk(lasting)
+	case fillPostgres:
+		return c.postgres.fillDisk(ctx, lasting)
+	case fillMinIO:
+		return c.minio.fillDisk(ctx, lasting)
 	case spoilProvider:
 		return c.spoilProvider(f, lasting)
 	case loseReplies:

@@ -55,6 +55,24 @@ func (p program) start() (*process, error) {
 	return started, nil
 }
 
+// run runs the program to its end.
+func (p program) run(ctx context.Context) error {
+	started, err := p.start()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		started.kill()
+		return ctx.Err()
+	case <-started.ended:
+	}
+	if state := started.cmd.ProcessState; !state.Success() {
+		return fmt.Errorf("%s: %v; the end of its log: %s", p.args[0], state, tail(p.log, 1000))
+	}
+	return nil
+}
+
 // signal sends a signal to the process and its descendants, which may be in groups of
 // their own. It doesn't matter if some of them are gone already.
 func (p *process) signal(s syscall.Signal) {

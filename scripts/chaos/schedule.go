@@ -31,6 +31,9 @@ const (
 	stepForward kind = "step clock forward"
 	stepBack    kind = "step clock back"
 	fillDisk    kind = "fill disk"
+
+	fillPostgres kind = "fill disk of Postgres"
+	fillMinIO    kind = "fill disk of MinIO"
 )
 
 // fault is an entry of the schedule.
@@ -73,6 +76,8 @@ var habits = []habit{
 	{kind: stepForward, targets: 1, every: 20 * time.Second, shortest: 2 * time.Second, longest: 6 * time.Second},
 	{kind: stepBack, targets: 1, every: 20 * time.Second, shortest: 2 * time.Second, longest: 6 * time.Second},
 	{kind: fillDisk, targets: gatewayCount, every: 10 * time.Second, shortest: time.Second, longest: 5 * time.Second},
+	{kind: fillPostgres, targets: 1, every: 12 * time.Second, shortest: time.Second, longest: 4 * time.Second},
+	{kind: fillMinIO, targets: 1, every: 12 * time.Second, shortest: time.Second, longest: 5 * time.Second},
 }
 
 // schedule returns the faults of a round, in the order of their times. It depends on the

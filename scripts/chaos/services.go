@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -35,6 +34,7 @@ type server struct {
 	name    string
 	port    int
 	program program
+	disk    *serverDisk // nil: it shares the campaign's
 	answers func(context.Context) error
 	process *process
 
@@ -79,7 +79,7 @@ func (s *server) start(ctx context.Context) error {
 
 // newPostgres makes a database cluster. It doesn't fsync: processes are killed, but the
 // machine keeps its power.
-func newPostgres(ctx context.Context, bin, dir string, time clock) (*server, error) {
+func newPostgres(ctx context.Context, bin, dir string, time clock, makeDisk diskMaker) (*server, error) {
 	home := filepath.Join(dir, "postgres")
 	if err := os.Mkdir(home, 0o700); err != nil {
 		return nil, err
@@ -88,12 +88,19 @@ func newPostgres(ctx context.Context, bin, dir string, time clock) (*server, err
 	if err != nil {
 		return nil, err
 	}
-	data := filepath.Join(home, "data")
-	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-	initdb.Dir, initdb.Env = home, []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
-	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("initdb: %w: %s", err, out)
+	disk, err := makeDisk(ctx, home, credential)
+	if err != nil {
+		return nil, err
+	}
+	data := filepath.Join(home, diskFolder, "data")
+	initdb := disk.within(program{
+		path: filepath.Join(bin, "initdb"), dir: home, log: filepath.Join(dir, "initdb.log"), credential: credential,
+		env:  []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")},
+		args: []string{filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"},
+	})
+	if err := initdb.run(ctx); err != nil {
+		disk.close()
+		return nil, err
 	}
 	port, err := freePort()
 	if err != nil {
@@ -101,15 +108,16 @@ func newPostgres(ctx context.Context, bin, dir string, time clock) (*server, err
 	}
 	postgres := filepath.Join(bin, "postgres")
 	return &server{
-		name: "Postgres", port: port,
-		program: program{
+		name: "Postgres", port: port, disk: disk,
+		program: disk.within(program{
 			path: postgres, dir: home, log: filepath.Join(dir, "postgres.log"), credential: credential,
 			env: append(time.environment(), "LC_ALL=C", "PATH="+os.Getenv("PATH")),
 			args: []string{
 				"postgres", "-D", data, "-p", strconv.Itoa(port), "-k", "", "-c", "listen_addresses=127.0.0.1",
 				"-c", "max_connections=200", "-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "log_line_prefix=%m [%p] ",
+				"-c", "min_wal_size=32MB", "-c", "max_wal_size=64MB", // the disk is small
 			},
-		},
+		}),
 		answers: func(ctx context.Context) error { return pingPostgres(ctx, postgresURL(port)) },
 	}, nil
 }
@@ -148,9 +156,13 @@ const (
 	bucket    = "chaos"
 )
 
-func newMinIO(binary, dir string) (*server, error) {
+func newMinIO(ctx context.Context, binary, dir string, makeDisk diskMaker) (*server, error) {
 	home := filepath.Join(dir, "minio")
 	if err := os.MkdirAll(filepath.Join(home, "certs"), 0o700); err != nil {
+		return nil, err
+	}
+	disk, err := makeDisk(ctx, home, nil)
+	if err != nil {
 		return nil, err
 	}
 	port, err := freePort()
@@ -159,12 +171,12 @@ func newMinIO(binary, dir string) (*server, error) {
 	}
 	ready := "http://" + address(port) + "/minio/health/ready"
 	return &server{
-		name: "MinIO", port: port,
-		program: program{
+		name: "MinIO", port: port, disk: disk,
+		program: disk.within(program{
 			path: binary, dir: home, log: filepath.Join(dir, "minio.log"),
 			env:  []string{"HOME=" + home, "MINIO_ROOT_USER=" + accessKey, "MINIO_ROOT_PASSWORD=" + secretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off"},
-			args: []string{"minio", "server", "--quiet", "--address", address(port), "--certs-dir", filepath.Join(home, "certs"), filepath.Join(home, "data")},
-		},
+			args: []string{"minio", "server", "--quiet", "--address", address(port), "--certs-dir", filepath.Join(home, "certs"), filepath.Join(home, diskFolder, "data")},
+		}),
 		answers: func(ctx context.Context) error { return answersOK(ctx, ready) },
 	}, nil
 }
