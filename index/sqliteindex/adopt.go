@@ -20,7 +20,7 @@ func isAdoptable(row cas.Blob, generation int32) bool {
 // Adoptable implements reindexer.Index.
 func (x *Index) Adoptable(ctx context.Context, refs []cas.ObjectRef) (adoptable []cas.ObjectRef, err error) {
 	for _, ref := range refs {
-		row, err := x.one(ctx, &x.seen, ref.Digest, new(int64))
+		row, err := x.one(ctx, sqlSeen, ref.Digest, new(int64))
 		isNew := errors.Is(err, sql.ErrNoRows)
 		if err != nil && !isNew {
 			return nil, fault(ctx, fmt.Sprintf("look for %d objects", len(refs)), err)
@@ -35,7 +35,7 @@ func (x *Index) Adoptable(ctx context.Context, refs []cas.ObjectRef) (adoptable 
 // Stale implements reindexer.Index.
 func (x *Index) Stale(ctx context.Context, refs []cas.ObjectRef) (stale []reindexer.StaleObject, err error) {
 	for _, ref := range refs {
-		row, err := x.one(ctx, &x.seen, ref.Digest, new(int64))
+		row, err := x.one(ctx, sqlSeen, ref.Digest, new(int64))
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 		case err != nil:

@@ -17,7 +17,7 @@ where digest = ? and state in ('live', 'suspect')`
 
 // Blob implements cas.Index.
 func (x *Index) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
-	b, err := x.one(ctx, &x.blob, d)
+	b, err := x.one(ctx, sqlBlob, d)
 	if err != nil {
 		return cas.Blob{}, blobFault(ctx, "look up", d, err)
 	}
@@ -52,7 +52,7 @@ func (x *Index) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
 // touch is Touch with raw errors.
 func (x *Index) touch(ctx context.Context, d cas.Digest) (b cas.Blob, err error) {
 	var touched int64
-	b, err = x.one(ctx, &x.seen, d, &touched)
+	b, err = x.one(ctx, sqlSeen, d, &touched)
 	if err != nil {
 		return cas.Blob{}, err
 	}

@@ -72,11 +72,7 @@ func apply(t ledger.Transition, c ledger.Copy) (ledger.Copy, ledger.Outcome, err
 func (x *Index) readCopy(ctx context.Context, k ledger.Key) (ledger.Copy, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	stmt, err := x.copyRow.on(ctx, x.reader)
-	if err != nil {
-		return ledger.Copy{}, err
-	}
-	return scanCopy(stmt.QueryRowContext(ctx, keyArgs(k)...))
+	return scanCopy(x.reader.QueryRowContext(ctx, sqlCopy, keyArgs(k)...))
 }
 
 // scanCopy reads a row. It returns the zero Copy if there is none.

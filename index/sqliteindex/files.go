@@ -95,11 +95,7 @@ func createFile(ctx context.Context, tx *sql.Tx, n cas.NewFile) (cas.File, error
 func (x *Index) File(ctx context.Context, id string) (cas.File, error) {
 	call, cancel := bounded(ctx)
 	defer cancel()
-	stmt, err := x.file.on(call, x.reader)
-	if err != nil {
-		return cas.File{}, fileFault(ctx, "look up", id, err)
-	}
-	f, err := fileTable.Scan(stmt.QueryRowContext(call, id, now()))
+	f, err := fileTable.Scan(x.reader.QueryRowContext(call, sqlAliveFile, id, now()))
 	if err != nil {
 		return cas.File{}, fileFault(ctx, "look up", id, err)
 	}

@@ -18,11 +18,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
-	_ "modernc.org/sqlite" // the driver
+	"modernc.org/sqlite"
 
 	"casgate/cas"
 	"casgate/cas/journal"
@@ -48,8 +47,6 @@ type Index struct {
 	reader  *sql.DB // can't write
 
 	searches *semaphore.Weighted // leaves readers for other calls, see search
-
-	blob, seen, copyRow, file prepared // the reads of nearly every request
 }
 
 // Open opens the database file. If there is none, it creates one that only its owner
@@ -63,11 +60,7 @@ func Open(ctx context.Context, path string) (*Index, error) {
 	if err := create(path); err != nil {
 		return nil, fmt.Errorf("open index %s: %w: %w", path, cas.ErrIndexUnavailable, err)
 	}
-	x := &Index{
-		path: path, reserve: reserve(path + "-reserve"),
-		blob: prepared{text: sqlBlob}, seen: prepared{text: sqlSeen},
-		copyRow: prepared{text: sqlCopy}, file: prepared{text: sqlAliveFile},
-	}
+	x := &Index{path: path, reserve: reserve(path + "-reserve")}
 	if x.writer, err = connect(path, "immediate", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"); err == nil {
 		x.writer.SetMaxOpenConns(1)
 		x.reader, err = connect(path, "deferred", "query_only(1)")
@@ -119,7 +112,11 @@ func connect(path, txLock string, pragmas ...string) (*sql.DB, error) {
 	}
 	query := url.Values{"mode": {"rw"}, "_txlock": {txLock}, "_pragma": append([]string{"busy_timeout(5000)"}, pragmas...)}
 	dsn := url.URL{Scheme: "file", Path: slashed, RawQuery: query.Encode()}
-	return sql.Open("sqlite", dsn.String())
+	connector, err := sqlite.NewConnector(dsn.String())
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(caching{connector}), nil
 }
 
 // Close closes the file. Running calls fail. Errors of closing are ignored: each write
@@ -168,37 +165,11 @@ func (x *Index) free(ctx context.Context, f func(ctx context.Context, tx *sql.Tx
 	return err
 }
 
-// prepared is a query that is parsed once per connection, not once per call. It is
-// prepared at its first use, since the schema must exist.
-type prepared struct {
-	text string
-	stmt atomic.Pointer[sql.Stmt] // closed with its sql.DB
-}
-
-// on returns the statement for a database. It is always the same statement.
-func (p *prepared) on(ctx context.Context, db *sql.DB) (*sql.Stmt, error) {
-	if stmt := p.stmt.Load(); stmt != nil {
-		return stmt, nil
-	}
-	stmt, err := db.PrepareContext(ctx, p.text)
-	if err != nil {
-		return nil, err
-	}
-	if !p.stmt.CompareAndSwap(nil, stmt) {
-		stmt.Close() // another call was first
-	}
-	return p.stmt.Load(), nil
-}
-
 // one reads the query's only row, by the reader.
-func (x *Index) one(ctx context.Context, p *prepared, d cas.Digest, more ...any) (cas.Blob, error) {
+func (x *Index) one(ctx context.Context, query string, d cas.Digest, more ...any) (cas.Blob, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	stmt, err := p.on(ctx, x.reader)
-	if err != nil {
-		return cas.Blob{}, err
-	}
-	return blobTable.Scan(stmt.QueryRowContext(ctx, d[:]), more...)
+	return blobTable.Scan(x.reader.QueryRowContext(ctx, query, d[:]), more...)
 }
 
 // bounded returns a context with the time limit of a call. Errors are classified by
