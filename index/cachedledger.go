@@ -177,8 +177,8 @@ func (c *CachedLedger) Change(ctx context.Context, t ledger.Transition) (ledger.
 }
 
 // LeastUsed implements ledger.Store. It always asks the ledger.
-func (c *CachedLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose string) (ledger.Copy, error) {
-	return c.inner.LeastUsed(ctx, room, purpose)
+func (c *CachedLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
+	return c.inner.LeastUsed(ctx, room, purpose, limit)
 }
 
 // UseCopies implements ledger.Store. It forgets nothing. Otherwise the copies used

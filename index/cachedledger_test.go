@@ -83,7 +83,7 @@ func TestCachedLedgerForgets(t *testing.T) {
 		"Delete":           changeBy(ledger.Delete(someKey, "", 0)),
 		"FinishDelete":     changeBy(ledger.FinishDelete(someKey, 1, ledger.StateDeleted, 0)),
 		"FailDelete":       changeBy(ledger.FailDelete(someKey, 1, ledger.Failure{})),
-		"EvictLeastUsed":   func(ctx context.Context, c *index.CachedLedger) { ledger.EvictLeastUsed(ctx, c, ledger.Eviction{}) },
+		"EvictLeastUsed":   func(ctx context.Context, c *index.CachedLedger) { ledger.EvictLeastUsed(ctx, c, ledger.Eviction{}, 0) },
 	} {
 		for outcome, fault := range map[string]error{"applied": nil, "failed but applied": lost} {
 			t.Run(name+" "+outcome, func(t *testing.T) {

@@ -83,8 +83,9 @@ func (l *copies) Change(context.Context, ledger.Transition) (c ledger.Copy, done
 }
 
 // LeastUsed implements ledger.Store.
-func (l *copies) LeastUsed(ctx context.Context, _ ledger.Key, _ string) (ledger.Copy, error) {
-	return l.Copy(ctx, someKey)
+func (l *copies) LeastUsed(ctx context.Context, _ ledger.Key, _ string, _ int) ([]ledger.Copy, error) {
+	c, err := l.Copy(ctx, someKey)
+	return []ledger.Copy{c}, err
 }
 
 // UseCopies implements ledger.Store.

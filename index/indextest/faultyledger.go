@@ -83,8 +83,8 @@ func (f *FaultyLedger) Change(ctx context.Context, t ledger.Transition) (ledger.
 }
 
 // LeastUsed implements ledger.Store.
-func (f *FaultyLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose string) (ledger.Copy, error) {
-	return pass(f, OpLeastUsed, room.Digest, func() (ledger.Copy, error) { return f.inner.LeastUsed(ctx, room, purpose) })
+func (f *FaultyLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
+	return pass(f, OpLeastUsed, room.Digest, func() ([]ledger.Copy, error) { return f.inner.LeastUsed(ctx, room, purpose, limit) })
 }
 
 // UseCopies implements ledger.Store.

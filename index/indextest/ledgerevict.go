@@ -13,7 +13,7 @@ import (
 // evict evicts and fails the test where that fails.
 func evict(t testing.TB, x Index, room ledger.Key, purpose string) (c ledger.Copy, won bool) {
 	t.Helper()
-	c, won, err := ledger.EvictLeastUsed(t.Context(), x, ledger.Eviction{Room: room, Purposes: []string{purpose}, Lease: long})
+	c, won, err := ledger.EvictLeastUsed(t.Context(), x, ledger.Eviction{Room: room, Purpose: purpose}, long)
 	if err != nil {
 		t.Fatalf("EvictLeastUsed: %v", err)
 	}
@@ -112,7 +112,7 @@ var evictCopyTests = []test{
 		taken := map[ledger.Key]int{}
 		take := func(int) {
 			for {
-				c, won, err := ledger.EvictLeastUsed(t.Context(), x, ledger.Eviction{Room: wanted(t, 999).Key, Lease: long})
+				c, won, err := ledger.EvictLeastUsed(t.Context(), x, ledger.Eviction{Room: wanted(t, 999).Key}, long)
 				if err != nil {
 					t.Errorf("EvictLeastUsed: %v", err)
 				}

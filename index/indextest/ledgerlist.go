@@ -223,11 +223,14 @@ var copyUsageTests = []test{
 			ledger.StateUploading: true, ledger.StateProcessing: true, ledger.StateUnverified: true,
 			ledger.StateReady: true, ledger.StateDeleting: true,
 		}
-		var want int64
+		var want, uploading int64
 		for i, s := range situations {
 			s.arrange(t, x, wanted(t, i))
 			if counted[s.state] {
 				want++
+			}
+			if s.state == ledger.StateUploading && !strings.HasPrefix(s.name, "renewing") {
+				uploading++
 			}
 		}
 		batch := wanted(t, 900)
@@ -245,7 +248,10 @@ var copyUsageTests = []test{
 		}
 		slices.SortFunc(got, func(a, b ledger.Usage) int { return strings.Compare(a.Purpose, b.Purpose) })
 		same(t, "the usage", got, []ledger.Usage{
-			{Purpose: "", Files: 1}, {Purpose: "batch", Files: 1, Bytes: 1 << 40}, {Purpose: "file-extract", Files: want, Bytes: want * size},
+			{Purpose: "", Files: 1}, {Purpose: "batch", Files: 1, Bytes: 1 << 40}, {
+				Purpose: "file-extract", Files: want, Bytes: want * size,
+				UploadingFiles: uploading, UploadingBytes: uploading * size,
+			},
 		})
 	}},
 	{"counts nothing where there is nothing", func(t *testing.T, x Index) {

@@ -30,7 +30,7 @@ func (m *ledgerModel) evict(t *rapid.T) {
 		return c.ReadyAt
 	}
 	lease := drawLease(t)
-	got, won, err := ledger.EvictLeastUsed(m.t.Context(), m.x, ledger.Eviction{Room: room, Purposes: []string{purpose}, Lease: lease})
+	got, won, err := ledger.EvictLeastUsed(m.t.Context(), m.x, ledger.Eviction{Room: room, Purpose: purpose}, lease)
 	if err != nil || won != (len(candidates) > 0) {
 		t.Fatalf("EvictLeastUsed: won %v of %d, error %v", won, len(candidates), err)
 	}
@@ -85,7 +85,11 @@ func (m *ledgerModel) check(t *rapid.T) {
 		switch row.State {
 		case ledger.StateUploading, ledger.StateProcessing, ledger.StateUnverified, ledger.StateReady, ledger.StateDeleting:
 			u := usage[k.Purpose]
-			usage[k.Purpose] = ledger.Usage{Purpose: k.Purpose, Files: u.Files + 1, Bytes: u.Bytes + row.Size}
+			u.Purpose, u.Files, u.Bytes = k.Purpose, u.Files+1, u.Bytes+row.Size
+			if row.State == ledger.StateUploading && row.FileID == "" {
+				u.UploadingFiles, u.UploadingBytes = u.UploadingFiles+1, u.UploadingBytes+row.Size
+			}
+			usage[k.Purpose] = u
 		}
 	}
 	m.list(t, "CopiesAt", all, func() ([]ledger.Copy, error) { return m.x.CopiesAt(ctx, about.Provider, ledger.Key{}, 100) })

@@ -116,9 +116,9 @@ func ledgerCalls(x Index, w ledger.Wanted) map[string]func(ctx context.Context) 
 			_, _, err := x.Change(ctx, ledger.FailDelete(k, 1, failure))
 			return err
 		},
-		"LeastUsed": func(ctx context.Context) error { _, err := x.LeastUsed(ctx, k, ""); return err },
+		"LeastUsed": func(ctx context.Context) error { _, err := x.LeastUsed(ctx, k, "", 1); return err },
 		"EvictLeastUsed": func(ctx context.Context) error {
-			_, _, err := ledger.EvictLeastUsed(ctx, x, ledger.Eviction{Room: k, Lease: long})
+			_, _, err := ledger.EvictLeastUsed(ctx, x, ledger.Eviction{Room: k}, long)
 			return err
 		},
 		"UseCopies":     func(ctx context.Context) error { return x.UseCopies(ctx, map[ledger.Key]time.Time{k: time.Now()}) },

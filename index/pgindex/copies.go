@@ -54,25 +54,19 @@ select ` + copyTable.SelectOf("c") + ` from copies c
 where c.account = $3 and c.state = 'ready' and ($6::text = '' or c.purpose = $6)
   and not (` + thisCopy + `)
 order by greatest(c.last_used_at, c.ready_at)
-limit 1
+limit $7
 for no key update skip locked`
 
 // LeastUsed implements ledger.Store.
-func (x *Index) LeastUsed(ctx context.Context, room ledger.Key, purpose string) (ledger.Copy, error) {
-	doing := "find a copy to make room for " + room.String()
+func (x *Index) LeastUsed(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
 	if room.Check() != nil || cas.CheckText("purpose", purpose) != nil {
-		return ledger.Copy{}, fmt.Errorf("%s: %w", doing, ledger.ErrNotFound) // no row is of that account or purpose
+		return nil, nil // no row is of that account or purpose
 	}
-	call, cancel := bounded(ctx)
-	defer cancel()
-	c, err := copyTable.Scan(x.pool.QueryRow(call, sqlLeastUsed, keyArgs(room, purpose)...))
-	if errors.Is(err, pgx.ErrNoRows) {
-		return ledger.Copy{}, fmt.Errorf("%s: %w", doing, ledger.ErrNotFound)
-	}
+	copies, err := list(ctx, x, copyTable, sqlLeastUsed, keyArgs(room, purpose, int64(limit))...)
 	if err != nil {
-		return ledger.Copy{}, fault(ctx, doing, err)
+		return nil, fault(ctx, "find copies to make room for "+room.String(), err)
 	}
-	return c, nil
+	return copies, nil
 }
 
 var sqlCopyOfOperation = `select ` + copyTable.Select() + ` from copies where operation_id = $1 and operation_id <> '' limit 1`
@@ -128,7 +122,10 @@ func (x *Index) DueCopies(ctx context.Context, accounts []string, limit int) ([]
 }
 
 const sqlCopyUsage = `
-select purpose, count(*), sum(size)::bigint from copies
+select purpose, count(*), sum(size)::bigint,
+  count(*) filter (where state = 'uploading' and file_id = ''),
+  coalesce(sum(size) filter (where state = 'uploading' and file_id = ''), 0)::bigint
+from copies
 where account = $1 and state in ('uploading', 'processing', 'unverified', 'ready', 'deleting')
 group by purpose
 order by purpose`
@@ -143,7 +140,7 @@ func (x *Index) CopyUsage(ctx context.Context, account string) ([]ledger.Usage, 
 	// An error of Query comes out of CollectRows.
 	rows, _ := x.pool.Query(call, sqlCopyUsage, account)
 	usage, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (u ledger.Usage, err error) {
-		err = row.Scan(&u.Purpose, &u.Files, &u.Bytes)
+		err = row.Scan(&u.Purpose, &u.Files, &u.Bytes, &u.UploadingFiles, &u.UploadingBytes)
 		return u, err
 	})
 	if err != nil {

@@ -48,19 +48,15 @@ select ` + copyTable.Select() + ` from copies
 where account = ?3 and state in ('uploading', 'processing', 'unverified', 'ready', 'deleting')
   and state = 'ready' and (?6 = '' or purpose = ?6) and not (` + thisCopy + `)
 order by max(coalesce(last_used_at, ready_at), ready_at)
-limit 1`
+limit ?7`
 
 // LeastUsed implements ledger.Store.
-func (x *Index) LeastUsed(ctx context.Context, room ledger.Key, purpose string) (ledger.Copy, error) {
-	doing := "find a copy to make room for " + room.String()
-	copies, err := list(ctx, x, copyTable, sqlLeastUsed, keyArgs(room, purpose)...)
+func (x *Index) LeastUsed(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
+	copies, err := list(ctx, x, copyTable, sqlLeastUsed, keyArgs(room, purpose, limit)...)
 	if err != nil {
-		return ledger.Copy{}, fault(ctx, doing, err)
+		return nil, fault(ctx, "find copies to make room for "+room.String(), err)
 	}
-	if len(copies) == 0 {
-		return ledger.Copy{}, fmt.Errorf("%s: %w", doing, ledger.ErrNotFound)
-	}
-	return copies[0], nil
+	return copies, nil
 }
 
 var sqlCopyOfOperation = `select ` + copyTable.Select() + ` from copies where operation_id = ? and operation_id <> '' limit 1`
@@ -112,7 +108,10 @@ func (x *Index) DueCopies(ctx context.Context, accounts []string, limit int) ([]
 }
 
 const sqlCopyUsage = `
-select purpose, count(*), sum(size) from copies
+select purpose, count(*), sum(size),
+  count(*) filter (where state = 'uploading' and file_id = ''),
+  coalesce(sum(size) filter (where state = 'uploading' and file_id = ''), 0)
+from copies
 where account = ? and state in ('uploading', 'processing', 'unverified', 'ready', 'deleting')
 group by purpose
 order by purpose`
@@ -120,7 +119,7 @@ order by purpose`
 // CopyUsage implements ledger.Store.
 func (x *Index) CopyUsage(ctx context.Context, account string) ([]ledger.Usage, error) {
 	scan := func(row scanner) (u ledger.Usage, err error) {
-		err = row.Scan(&u.Purpose, &u.Files, &u.Bytes)
+		err = row.Scan(&u.Purpose, &u.Files, &u.Bytes, &u.UploadingFiles, &u.UploadingBytes)
 		return u, err
 	}
 	usage, err := collect(ctx, x, scan, sqlCopyUsage, account)

@@ -150,6 +150,10 @@ type Usage struct {
 	Purpose string
 	Files   int64
 	Bytes   int64
+	// Uploading are those of Files and Bytes that are being uploaded, or wait for it, and
+	// have no earlier file at the provider.
+	UploadingFiles int64
+	UploadingBytes int64
 }
 
 // checkTexts checks pairs of a field and its value with cas.CheckText.

@@ -37,12 +37,12 @@ type Store interface {
 	// of another. Errors are also those of t.Apply.
 	Change(ctx context.Context, t Transition) (c Copy, done bool, err error)
 
-	// LeastUsed returns the StateReady copy of room's account (and of a purpose, unless
-	// that is empty) that was used least recently. A copy that was never used counts as
-	// used when it became ready. It never returns room itself, the copy to make room
-	// for, and may leave out rows that another client is changing. The error is
-	// ErrNotFound if there is none.
-	LeastUsed(ctx context.Context, room Key, purpose string) (Copy, error)
+	// LeastUsed returns the StateReady copies of room's account (and of a purpose, unless
+	// that is empty) that were used least recently, at most limit, in this order. A copy
+	// that was never used counts as used when it became ready. It never returns room
+	// itself, the copy to make room for, and may leave out rows that another client is
+	// changing.
+	LeastUsed(ctx context.Context, room Key, purpose string, limit int) ([]Copy, error)
 
 	// UseCopies records when copies were last used. It ignores times before the
 	// recorded ones, and keys without a row.
@@ -57,7 +57,8 @@ type Store interface {
 
 	// CopyUsage counts the rows of an account, by purpose, that take up room at the
 	// provider or soon will: StateUploading, StateProcessing, StateUnverified,
-	// StateReady, StateDeleting.
+	// StateReady, StateDeleting. Those in StateUploading without a file are also counted
+	// by themselves.
 	CopyUsage(ctx context.Context, account string) ([]Usage, error)
 
 	// CopiesAt returns rows at a provider, of all accounts, except those in
@@ -79,23 +80,49 @@ type Store interface {
 
 // Eviction says which copies may be evicted.
 type Eviction struct {
-	Room     Key      // the copy to make room for, which stays
-	Purposes []string // only copies of these; empty means all
-	// Spares reports whether a copy must stay. If the least used copy of a purpose is
-	// spared, then so are the others of that purpose. Optional.
+	Room    Key    // the copy to make room for, which stays
+	Purpose string // only copies of this one; empty means all
+	// Spares reports whether a copy must stay. Optional.
 	Spares func(Copy) bool
-	Lease  time.Duration // of the claim
+	// Enough reports whether the eviction of these copies makes enough room. Nil: that of
+	// one copy does.
+	Enough func([]Copy) bool
 }
 
-// EvictLeastUsed claims the least used copy for its deletion, as Evict does; see
-// Store.LeastUsed. It reports won as false if there is none.
-func EvictLeastUsed(ctx context.Context, s Store, e Eviction) (c Copy, won bool, err error) {
+// Victims returns the copies to evict, those used least recently first: as few as are
+// enough, or all that may be evicted if they are not enough.
+func Victims(ctx context.Context, s Store, e Eviction) (victims []Copy, enough bool, err error) {
+	for limit := 16; ; limit *= 4 {
+		candidates, err := s.LeastUsed(ctx, e.Room, e.Purpose, limit)
+		if err != nil {
+			return nil, false, err
+		}
+		victims = nil
+		for _, c := range candidates {
+			if e.Spares != nil && e.Spares(c) {
+				continue
+			}
+			victims = append(victims, c)
+			if e.Enough == nil || e.Enough(victims) {
+				return victims, true, nil
+			}
+		}
+		if len(candidates) < limit {
+			return victims, false, nil
+		}
+	}
+}
+
+// EvictLeastUsed claims the copy that was used least recently for its deletion, as Evict
+// does; see Victims. It reports won as false if there is none.
+func EvictLeastUsed(ctx context.Context, s Store, e Eviction, lease time.Duration) (c Copy, won bool, err error) {
+	e.Enough = nil
 	for {
-		victim, found, err := e.victim(ctx, s)
+		victims, found, err := Victims(ctx, s, e)
 		if err != nil || !found {
 			return Copy{}, false, err
 		}
-		c, won, err := s.Change(ctx, Evict(victim.Key, e.Lease))
+		c, won, err := s.Change(ctx, Evict(victims[0].Key, lease))
 		if won || (err != nil && !errors.Is(err, ErrNotFound)) {
 			return c, won, err
 		}
@@ -103,28 +130,8 @@ func EvictLeastUsed(ctx context.Context, s Store, e Eviction) (c Copy, won bool,
 	}
 }
 
-// victim returns the least used copy of all purposes.
-func (e Eviction) victim(ctx context.Context, s Store) (victim Copy, found bool, err error) {
-	purposes := e.Purposes
-	if len(purposes) == 0 {
-		purposes = []string{""}
-	}
-	for _, purpose := range purposes {
-		c, err := s.LeastUsed(ctx, e.Room, purpose)
-		switch {
-		case errors.Is(err, ErrNotFound):
-		case err != nil:
-			return Copy{}, false, err
-		case e.Spares != nil && e.Spares(c):
-		case !found || c.lastUse().Before(victim.lastUse()):
-			victim, found = c, true
-		}
-	}
-	return victim, found, nil
-}
-
-// lastUse returns when a ready copy was last used, by the rule of Store.LeastUsed.
-func (c Copy) lastUse() time.Time {
+// LastUse returns when a ready copy was last used, by the rule of Store.LeastUsed.
+func (c Copy) LastUse() time.Time {
 	if c.LastUsedAt.After(c.ReadyAt) {
 		return c.LastUsedAt
 	}

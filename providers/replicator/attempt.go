@@ -30,6 +30,7 @@ func (r *Replicator) makeCopy(ctx context.Context, j job, claimed ledger.Copy) (
 	r.o.OnStep(StepClaimed)
 	leased, release := r.holdLease(ctx, claimed)
 	o := outcome{row: claimed}
+	defer j.place.remove()
 	err := r.attempt(leased, j, &o)
 	lost := release()
 	switch {
@@ -45,7 +46,7 @@ func (r *Replicator) makeCopy(ctx context.Context, j job, claimed ledger.Copy) (
 		return claimed, errLeaseLost
 	}
 	r.metrics.count(claimed.Provider, outcomeFailed)
-	failed, err := r.recordFailure(ctx, o, err)
+	failed, err := r.recordFailure(ctx, j.place, o, err)
 	if errors.Is(err, errLeaseLost) {
 		r.yield(ctx, claimed, o)
 		return claimed, err
@@ -71,7 +72,7 @@ func (r *Replicator) attempt(ctx context.Context, j job, o *outcome) error {
 	}
 	if o.file.Status == providers.StatusProcessing {
 		if o.row.State != ledger.StateProcessing {
-			if err = r.complete(ctx, o); err != nil {
+			if err = r.complete(ctx, j.place, o); err != nil {
 				return err
 			}
 			r.o.OnStep(StepProcessed)
@@ -88,17 +89,22 @@ func (r *Replicator) attempt(ctx context.Context, j job, o *outcome) error {
 			Hint:    "check that the file is whole and of the kind its name says",
 		}
 	}
-	return r.complete(ctx, o)
+	return r.complete(ctx, j.place, o)
 }
 
 // complete records the remote file. It repeats a write of unknown outcome, which is safe
 // with the same fence.
-func (r *Replicator) complete(ctx context.Context, o *outcome) error {
+func (r *Replicator) complete(ctx context.Context, p *place, o *outcome) error {
 	// The file exists. A cancellation of the work must not make it an orphan.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Lease)
 	defer cancel()
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 2*time.Second) {
-		done, held, err := r.ledger.Change(ctx, ledger.Complete(o.row.Key, o.row.Fence, o.file))
+		var done ledger.Copy
+		var held bool
+		err := p.leave(ctx, func() (err error) {
+			done, held, err = r.ledger.Change(ctx, ledger.Complete(o.row.Key, o.row.Fence, o.file))
+			return err
+		})
 		switch {
 		case err == nil && held:
 			o.row = done

@@ -21,6 +21,15 @@ type Census struct {
 	// Ours are the files of this installation: those that a row names, and those with the
 	// installation's mark. Others are all other files. The keys are purposes.
 	Ours, Others map[string]FileCount
+	// listed has the ids of all files. vanished counts, by purpose, the copies whose files
+	// are not among them, although the provider must list them by now.
+	listed   map[string]bool
+	vanished map[string]FileCount
+}
+
+// lacks reports whether the list should have a copy's file, and doesn't.
+func (c Census) lacks(row ledger.Copy, about providers.Description) bool {
+	return !c.At.IsZero() && row.ReadyAt.Before(c.At) && !isUnlisted(about, row.Purpose) && !c.listed[row.FileID]
 }
 
 // FileCount is a number of files, and their size. A file without a size in the list
@@ -31,6 +40,11 @@ type FileCount struct {
 
 func (n FileCount) plus(o FileCount) FileCount {
 	return FileCount{n.Files + o.Files, n.Bytes + o.Bytes}
+}
+
+// minus is the difference, and never negative.
+func (n FileCount) minus(o FileCount) FileCount {
+	return FileCount{max(n.Files-o.Files, 0), max(n.Bytes-o.Bytes, 0)}
 }
 
 // String returns the numbers for a message: "2 files with 3.0 MiB".
@@ -228,14 +242,27 @@ func (r *Replicator) takeCensus(ctx context.Context, p providers.Provider) (Cens
 	if err != nil {
 		return Census{}, err
 	}
+	rows, err := r.allRowsAt(ctx, p.Describe().Provider)
+	if err != nil {
+		return Census{}, err
+	}
 	named := make(map[string]bool)
-	for c, err := range r.rowsAt(ctx, p.Describe().Provider) {
-		if err != nil {
-			return Census{}, err
-		}
+	for _, c := range rows {
 		named[c.FileID] = true
 	}
-	return count(remote, mark, named, began), nil
+	census := count(remote, mark, named, began)
+	census.countVanished(rows, p.Describe())
+	return census, nil
+}
+
+// countVanished counts the copies whose files have vanished.
+func (c *Census) countVanished(rows []ledger.Copy, about providers.Description) {
+	c.vanished = make(map[string]FileCount)
+	for _, row := range rows {
+		if row.Account == about.Account && row.State == ledger.StateReady && c.lacks(row, about) && !row.IsFresh(c.At, about.SettlingOf(row.Purpose)) {
+			c.vanished[row.Purpose] = c.vanished[row.Purpose].plus(FileCount{1, row.Size})
+		}
+	}
 }
 
 // listed returns the files in the list of an account, by id.
@@ -253,8 +280,9 @@ func listed(ctx context.Context, p providers.Provider) (map[string]providers.Rem
 // count makes a census of files whose list began at a time. Named has the ids that rows
 // name.
 func count(remote map[string]providers.RemoteFile, mark providers.Mark, named map[string]bool, at time.Time) Census {
-	c := Census{At: at, Ours: make(map[string]FileCount), Others: make(map[string]FileCount)}
+	c := Census{At: at, Ours: make(map[string]FileCount), Others: make(map[string]FileCount), listed: make(map[string]bool, len(remote))}
 	for id, f := range remote {
+		c.listed[id] = true
 		counts := c.Others
 		if name, marked := providers.ParseRemoteName(f.Name); named[id] || marked && name.Mark == mark {
 			counts = c.Ours

@@ -20,9 +20,11 @@ type pool struct {
 	maxFiles, maxBytes int64 // 0: no known limit
 	// told: the provider itself has named maxFiles in a refusal.
 	told bool
-	// ours are the files that the ledger counts, with the one to be uploaded. others are
-	// the files of others in the recent census.
-	ours, others FileCount
+	// ours are the files that the ledger counts, with the one to be uploaded, and with
+	// uploads of this process that have a place. elsewhere are uploads of other gateways,
+	// which may have a place or wait for one. others are the files of others in the recent
+	// census.
+	ours, elsewhere, others FileCount
 }
 
 func over(n, limit int64) bool { return limit > 0 && n > limit }
@@ -30,9 +32,21 @@ func over(n, limit int64) bool { return limit > 0 && n > limit }
 func (p pool) isLimited() bool { return p.maxFiles > 0 || p.maxBytes > 0 }
 
 // isFull reports whether the pool has no room, as far as is known.
-func (p pool) isFull() bool {
-	sum := p.ours.plus(p.others)
-	return over(sum.Files, p.maxFiles) || over(sum.Bytes, p.maxBytes)
+func (p pool) isFull() bool { return !p.fitsWithout(nil) }
+
+// fitsWithout reports whether the file fits if these copies are gone.
+func (p pool) fitsWithout(victims []ledger.Copy) bool {
+	sum := p.ours.plus(p.elsewhere).plus(p.others)
+	for _, c := range victims {
+		sum = sum.plus(FileCount{-1, -c.Size})
+	}
+	return !over(sum.Files, p.maxFiles) && !over(sum.Bytes, p.maxBytes)
+}
+
+// withoutElsewhere is the pool if all uploads of other gateways wait for a place.
+func (p pool) withoutElsewhere() pool {
+	p.elsewhere = FileCount{}
+	return p
 }
 
 // fitsAlone reports whether a file would fit if all our other files were gone.
@@ -42,6 +56,38 @@ func (p pool) fitsAlone(size int64) bool {
 
 // pools returns the pools that a copy belongs to: that of its purpose, and the account.
 func (r *Replicator) pools(ctx context.Context, j job) (purpose, account pool, err error) {
+	done, err := r.censuses.room(j.description.Account).count(ctx)
+	if err != nil {
+		return purpose, account, err
+	}
+	defer done()
+	return r.countPools(ctx, j)
+}
+
+// reserve gives an upload its place, if there is room. Otherwise it returns the pool that
+// is full.
+func (r *Replicator) reserve(ctx context.Context, j job) (full pool, reserved bool, err error) {
+	done, err := r.censuses.room(j.description.Account).count(ctx)
+	if err != nil {
+		return pool{}, false, err
+	}
+	defer done()
+	purpose, account, err := r.countPools(ctx, j)
+	switch {
+	case err != nil:
+		return pool{}, false, err
+	case purpose.isFull():
+		return purpose, false, nil
+	case account.isFull():
+		return account, false, nil
+	}
+	j.place.reserve(true)
+	return pool{}, true, nil
+}
+
+// countPools is pools for a caller that keeps uploads from beginning and ending. An upload
+// of this process that waits for a place counts only for itself.
+func (r *Replicator) countPools(ctx context.Context, j job) (purpose, account pool, err error) {
 	d := j.description
 	purpose = pool{account: d.Account, purpose: j.purpose.Name, maxFiles: j.purpose.MaxFiles, maxBytes: j.purpose.MaxBytes}
 	account = pool{account: d.Account, maxFiles: d.MaxFiles, maxBytes: d.MaxBytes}
@@ -49,39 +95,38 @@ func (r *Replicator) pools(ctx context.Context, j job) (purpose, account pool, e
 	if err != nil {
 		return purpose, account, err
 	}
+	recent, here := r.censuses.recent(d.Account), r.censuses.room(d.Account).occupied(j.place)
 	for _, u := range usage {
-		n := FileCount{u.Files, u.Bytes}
-		account.ours = account.ours.plus(n)
+		uploading := FileCount{u.UploadingFiles, u.UploadingBytes}
+		stored := FileCount{u.Files, u.Bytes}.minus(uploading).minus(recent.vanished[u.Purpose])
+		elsewhere := uploading.minus(here.claimed[u.Purpose])
+		account.ours, account.elsewhere = account.ours.plus(stored), account.elsewhere.plus(elsewhere)
 		if u.Purpose == j.purpose.Name {
-			purpose.ours = n
+			purpose.ours, purpose.elsewhere = stored, elsewhere
 		}
 	}
+	purpose.ours = purpose.ours.plus(here.reserved[j.purpose.Name])
+	account.ours = account.ours.plus(total(here.reserved, ""))
 	if told := r.censuses.limitOf(d.Account); told > 0 {
 		account.maxFiles, account.told = told, true
 	}
-	recent := r.censuses.recent(d.Account)
 	purpose.others, account.others = total(recent.Others, j.purpose.Name), total(recent.Others, "")
 	return purpose, account, nil
 }
 
-// makeRoom evicts copies until the account has room for the claimed copy, which the
-// ledger already counts. A recent census counts the files of others. If they alone leave
-// no room, it evicts nothing. The refusal is the provider's, or nil if nothing was sent
-// yet.
+// makeRoom evicts copies until the account has room for the claimed copy, and reserves its
+// place. A recent census counts the files of others. If they alone leave no room, or if
+// there are not enough copies to evict, it evicts nothing. The refusal is the provider's,
+// or nil if nothing was sent yet.
 func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Error) error {
 	if j.description.MaxFiles == 0 && j.description.MaxBytes == 0 && j.purpose.MaxFiles == 0 && j.purpose.MaxBytes == 0 && r.censuses.limitOf(j.description.Account) == 0 {
+		j.place.reserve(true)
 		return nil
 	}
 	for making := false; ; {
-		full, account, err := r.pools(ctx, j)
-		if err != nil {
+		full, reserved, err := r.reserve(ctx, j)
+		if err != nil || reserved {
 			return err
-		}
-		if !full.isFull() {
-			full = account
-		}
-		if !full.isFull() {
-			return nil
 		}
 		if r.o.NoEviction || !full.fitsAlone(j.wanted.Size) {
 			return r.accountFull(j, full, refusal)
@@ -95,12 +140,24 @@ func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Err
 			making = true
 			continue
 		}
-		evicted, err := r.evict(ctx, j, full.purpose)
+		// Uploads of other gateways may wait for a place, too. If there are not enough copies
+		// for all, the provider decides which of them gets one.
+		certain := full.withoutElsewhere()
+		n, enough, err := r.victims(ctx, j, full.purpose, full.fitsWithout, certain.fitsWithout)
 		if err != nil {
 			return err
 		}
-		if !evicted {
+		if !enough {
 			return r.accountFull(j, full, refusal)
+		}
+		if n == 0 {
+			j.place.reserve(true)
+			return nil
+		}
+		for range n {
+			if _, err := r.evict(ctx, j, full.purpose); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -137,7 +194,14 @@ func (r *Replicator) makeRoomAfter(ctx context.Context, j job, refusal *provider
 	case r.censuses.isStuck(limited, census):
 		return census, r.accountFull(j, limited, refusal)
 	}
-	evicted, err := r.evict(ctx, j, limited.purpose)
+	_, enough, err := r.victims(ctx, j, limited.purpose, func(victims []ledger.Copy) bool { return len(victims) > 0 })
+	if err != nil {
+		return census, err
+	}
+	evicted := false
+	if enough {
+		evicted, err = r.evict(ctx, j, limited.purpose)
+	}
 	if err == nil && !evicted {
 		err = r.accountFull(j, limited, refusal)
 	}
@@ -196,7 +260,7 @@ func (r *Replicator) accountFull(j job, full pool, refusal *providers.Error) *pr
 	}
 	census := r.censuses.recent(full.account)
 	if census.At.IsZero() {
-		e.Message = fmt.Sprintf("the account is full: the ledger counts %s, this one included", full.ours)
+		e.Message = fmt.Sprintf("the account is full: the ledger counts %s, this one included", full.ours.plus(full.elsewhere))
 	} else {
 		e.Message = "the account is full: " + census.describe(full.purpose)
 	}
@@ -232,18 +296,57 @@ func (p pool) limits() string {
 	return strings.Join(parts, " and ")
 }
 
-// evict deletes the least recently used copy of the account, at the provider first. A
-// purpose that isn't empty restricts it to copies of that purpose. Copies that are younger
-// than their purpose's spare time stay. It reports false if there is no copy to delete.
-func (r *Replicator) evict(ctx context.Context, j job, purpose string) (bool, error) {
+// victims returns how many copies must be evicted for a copy, and whether there are so
+// many. Enough are conditions for the copies that go, the strictest first: the first one
+// that can be met counts. A purpose that isn't empty restricts it to copies of that purpose.
+// If only copies are left that were handed out a moment ago, victims waits.
+func (r *Replicator) victims(ctx context.Context, j job, purpose string, enough ...func([]ledger.Copy) bool) (n int, ok bool, err error) {
 	if err := r.uses.flush(ctx, r.ledger); err != nil {
-		return false, err
+		return 0, false, err
 	}
+	for {
+		var soonest time.Time
+		victims, ok, err := ledger.Victims(ctx, r.ledger, ledger.Eviction{
+			Room: j.wanted.Key, Purpose: purpose, Enough: enough[0],
+			Spares: func(c ledger.Copy) bool {
+				spared, until := r.spares(j, c)
+				if !until.IsZero() && (soonest.IsZero() || until.Before(soonest)) {
+					soonest = until
+				}
+				return spared
+			},
+		})
+		if err != nil || ok {
+			return len(victims), ok, err
+		}
+		for _, met := range enough[1:] {
+			for n := range len(victims) + 1 {
+				if met(victims[:n]) {
+					return n, true, nil
+				}
+			}
+		}
+		if soonest.IsZero() {
+			return 0, false, nil
+		}
+		if err := pause(ctx, time.Until(soonest)+time.Millisecond); err != nil {
+			return 0, false, err
+		}
+	}
+}
+
+// evict deletes the least recently used copy of the account, at the provider first. A
+// purpose that isn't empty restricts it to copies of that purpose. It reports false if
+// there is no copy to delete.
+func (r *Replicator) evict(ctx context.Context, j job, purpose string) (bool, error) {
 	began := time.Now()
 	victim, won, err := ledger.EvictLeastUsed(ctx, r.ledger, ledger.Eviction{
-		Room: j.wanted.Key, Purposes: evictable(j.description, purpose), Lease: r.o.Lease,
-		Spares: func(c ledger.Copy) bool { return isSpared(j.description, c) },
-	})
+		Room: j.wanted.Key, Purpose: purpose,
+		Spares: func(c ledger.Copy) bool {
+			spared, _ := r.spares(j, c)
+			return spared
+		},
+	}, r.o.Lease)
 	if err != nil || !won {
 		return false, err
 	}
@@ -258,31 +361,24 @@ func (r *Replicator) evict(ctx context.Context, j job, purpose string) (bool, er
 	return err == nil, err
 }
 
-// evictable returns the purposes to search for a copy to evict, for ledger.Eviction. If
-// the account spares copies of any purpose, each purpose is searched by itself, so that a
-// spared copy doesn't hide those of other purposes.
-func evictable(d providers.Description, purpose string) []string {
-	if purpose != "" {
-		return []string{purpose}
-	}
-	var all []string
-	spares := false
-	for _, p := range d.Purposes {
-		all = append(all, p.Name)
-		spares = spares || p.Spare() > 0
-	}
-	if !spares {
-		return nil
-	}
-	return all
-}
-
-// isSpared reports whether a copy is too young to be evicted.
-func isSpared(d providers.Description, c ledger.Copy) bool {
-	for _, p := range d.Purposes {
-		if p.Name == c.Purpose {
-			return time.Since(c.ReadyAt) < p.Spare()
+// spares reports whether a copy must not be evicted for the upload of another one. It is
+// spared if
+//
+//   - it is younger than its purpose's spare time,
+//   - it was handed to a caller after the upload had been asked for,
+//   - a recent list should contain its file, and doesn't: then its eviction frees nothing,
+//   - it was handed to a caller a moment ago. Then until says when it may be evicted.
+func (r *Replicator) spares(j job, c ledger.Copy) (spared bool, until time.Time) {
+	for _, p := range j.description.Purposes {
+		if p.Name == c.Purpose && time.Since(c.ReadyAt) < p.Spare() {
+			return true, time.Time{}
 		}
 	}
-	return false
+	if c.LastUse().After(j.place.asked) || r.censuses.recent(j.description.Account).lacks(c, j.description) {
+		return true, time.Time{}
+	}
+	if until = c.LastUse().Add(r.o.HandedOut); time.Now().Before(until) {
+		return true, until
+	}
+	return false, time.Time{}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"casgate/providers"
@@ -407,4 +408,159 @@ func TestTwoInstallationsShareAnAccount(t *testing.T) {
 	if files := server.Files(); len(files) != 2 || files[0].ID != both[0].c.FileID || files[1].ID != both[1].c.FileID {
 		t.Errorf("the files are %+v", files)
 	}
+}
+
+// uploadsAtOnce asks for new copies of n texts at once. The work of each begins when all
+// have claimed their rows. It returns the copies and the errors.
+func (w *world) uploadsAtOnce(t *testing.T, set func(*replicator.Options), n int) (made []ledger.Copy, errs []error) {
+	t.Helper()
+	claimed := newGate()
+	r := w.replicator(t, func(o *replicator.Options) {
+		o.OnStep = func(s replicator.Step) {
+			if s == replicator.StepClaimed {
+				_ = claimed.pass(context.Background()) // it ends when the gate opens
+			}
+		}
+		if set != nil {
+			set(o)
+		}
+	})
+	type result struct {
+		c   ledger.Copy
+		err error
+	}
+	results := make(chan result)
+	for i := range n {
+		q := want(w.put(t, fmt.Sprint("at once ", i), "a.txt"))
+		go func() { c, _, err := r.Ensure(t.Context(), q); results <- result{c, err} }()
+	}
+	for range n {
+		<-claimed.reached
+	}
+	claimed.open()
+	for range n {
+		if got := <-results; got.err != nil {
+			errs = append(errs, got.err)
+		} else {
+			made = append(made, got.c)
+		}
+	}
+	return made, errs
+}
+
+// More uploads wait for room than copies may be evicted: as many succeed as are evicted,
+// and none of them is evicted for another one. The others are refused, and evict nothing.
+func TestAsManyUploadsAsEvictions(t *testing.T) {
+	t.Parallel()
+	for name, told := range map[string]bool{"a known limit": true, "a limit that the first refusal names": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.depot.description.Purposes = append(w.depot.description.Purposes, providers.Purpose{Name: "batch", Extensions: []string{".jsonl"}, SpareSeconds: providers.BatchSpare})
+			if told {
+				w.depot.description.MaxFiles = 9
+			}
+			r := w.replicator(t, nil)
+			for i := range 5 {
+				ensure(t, r, want(w.put(t, fmt.Sprint("batch ", i), "in.jsonl")))
+			}
+			var docs []ledger.Copy
+			for i := range 4 {
+				docs = append(docs, ensure(t, r, want(w.put(t, fmt.Sprint("document ", i), "a.txt"))))
+			}
+			refusal := fail(providers.OpUpload, providers.KindQuota, "full", nil)
+			refusal.TooMany, refusal.MaxFiles = true, 9
+			w.depot.change(func(d *depot) { d.room, d.refusal = 9, refusal })
+			sent := w.depot.count(providers.OpUpload)
+			made, errs := w.uploadsAtOnce(t, nil, 6)
+			if len(made) != 4 || len(errs) != 2 || w.countEvicted(t, docs) != 4 || len(w.depot.fileIDs()) != 9 {
+				t.Errorf("%d uploads succeeded, %d copies were evicted, and there are %d files; errors %v", len(made), w.countEvicted(t, docs), len(w.depot.fileIDs()), errs)
+			}
+			for _, err := range errs {
+				fullError(t, err)
+			}
+			for _, c := range made {
+				if now := w.row(t, c.Key); now.State != ledger.StateReady || now.FileID != c.FileID {
+					t.Errorf("a caller has got %s, and the copy is %s", c.FileID, now.State)
+				}
+			}
+			if sends := w.depot.count(providers.OpUpload) - sent; told && sends != 4 || sends > 10 {
+				t.Errorf("6 bodies were sent %d times", sends)
+			}
+		})
+	}
+}
+
+// Uploads of another gateway wait for room, too. They don't make this one evict all copies.
+func TestUploadsOfAnotherGatewayWait(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.depot.description.MaxFiles = 6
+	r := w.replicator(t, nil)
+	var ours []ledger.Copy
+	for i := range 6 {
+		ours = append(ours, ensure(t, r, want(w.put(t, fmt.Sprint("document ", i), "a.txt"))))
+	}
+	for i := range 8 { // another gateway has claimed them
+		elsewhere := ledger.Wanted{Key: ours[0].Key, Size: 1, OperationID: "elsewhere"}
+		elsewhere.Digest = w.put(t, fmt.Sprint("elsewhere ", i), "a.txt")
+		if _, won, err := w.ledger.Change(t.Context(), ledger.Claim(elsewhere, time.Hour)); err != nil || !won {
+			t.Fatalf("claim: won %v, error %v", won, err)
+		}
+	}
+	ensure(t, r, want(w.put(t, "one more", "a.txt")))
+	if n := w.countEvicted(t, ours); n != 1 {
+		t.Errorf("%d copies were evicted for one", n)
+	}
+}
+
+// A file that vanished at the provider frees nothing, so the eviction takes another one.
+func TestVanishedFilesAreNoEvictions(t *testing.T) {
+	t.Parallel()
+	for name, limit := range map[string]int64{"a limit that the message names": 10, "an unknown limit": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r := w.replicator(t, nil)
+			var vanished, there []ledger.Copy
+			for i := range 20 {
+				c := ensure(t, r, want(w.put(t, fmt.Sprint("vanished ", i), "a.txt")))
+				vanished = append(vanished, c)
+				w.depot.forget(c.FileID)
+			}
+			for i := range 5 {
+				there = append(there, ensure(t, r, want(w.put(t, fmt.Sprint("document ", i), "a.txt"))))
+			}
+			for i := range 5 {
+				w.depot.store(fmt.Sprint("holiday ", i), "image", []byte("foreign"))
+			}
+			refusal := fail(providers.OpUpload, providers.KindQuota, "full", nil)
+			refusal.TooMany, refusal.MaxFiles = true, limit
+			w.depot.change(func(d *depot) { d.room, d.refusal = 10, refusal })
+			sent := w.depot.count(providers.OpUpload)
+			ensure(t, r, want(w.put(t, "one more", "a.txt")))
+			if n, m, sends := w.countEvicted(t, vanished), w.countEvicted(t, there), w.depot.count(providers.OpUpload)-sent; n != 0 || m != 1 || sends != 2 {
+				t.Errorf("%d vanished files and %d others were evicted, and the body was sent %d times", n, m, sends)
+			}
+		})
+	}
+}
+
+// A copy that was handed out a moment ago stays until the moment is over. One that was
+// handed out while the upload waited stays.
+func TestEvictionSparesCopiesJustHandedOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.store.Close()
+		w.depot.description.MaxFiles = 1
+		r := w.replicator(t, func(o *replicator.Options) { o.HandedOut = time.Minute })
+		defer r.Close()
+		first := ensure(t, r, want(w.put(t, "first", "a.txt")))
+		began := time.Now()
+		ensure(t, r, want(w.put(t, "second", "a.txt")))
+		if waited := time.Since(began); w.row(t, first.Key).State != ledger.StateEvicted || waited < 50*time.Second || waited > 2*time.Minute {
+			t.Errorf("the first copy is %s after %v", w.row(t, first.Key).State, waited)
+		}
+	})
 }

@@ -22,11 +22,16 @@ const (
 )
 
 // recordFailure classifies a failed attempt and records it. It returns the new row.
-func (r *Replicator) recordFailure(ctx context.Context, o outcome, cause error) (ledger.Copy, error) {
+func (r *Replicator) recordFailure(ctx context.Context, p *place, o outcome, cause error) (ledger.Copy, error) {
 	c, f := o.row, r.classifyFailure(ctx, o, cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
-	failed, held, err := r.ledger.Change(ctx, ledger.Fail(c.Key, c.Fence, f))
+	var failed ledger.Copy
+	var held bool
+	err := p.leave(ctx, func() (err error) {
+		failed, held, err = r.ledger.Change(ctx, ledger.Fail(c.Key, c.Fence, f))
+		return err
+	})
 	switch {
 	case err != nil:
 		// The lease runs out, and the next claim searches for the file first.

@@ -40,7 +40,10 @@ func (r *Replicator) makeOrWait(ctx context.Context, j job, gone <-chan struct{}
 		}
 		// Watch before reading, so that no change is missed.
 		changed, release := r.changes.wait(j.wanted.Digest)
-		c, won, err := r.ledger.Change(ctx, ledger.Claim(j.wanted, r.o.Lease))
+		room := r.censuses.room(j.description.Account)
+		c, place, won, err := room.enter(ctx, func() (ledger.Copy, bool, error) {
+			return r.ledger.Change(ctx, ledger.Claim(j.wanted, r.o.Lease))
+		})
 		if err != nil {
 			release()
 			return copyResult{}, err
@@ -60,6 +63,7 @@ func (r *Replicator) makeOrWait(ctx context.Context, j job, gone <-chan struct{}
 		if won {
 			release()
 			began := time.Now()
+			j.place = place
 			made, err := r.makeCopy(ctx, j, c)
 			r.reportSynced(made, began, err)
 			if err == nil {

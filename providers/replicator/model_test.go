@@ -375,11 +375,11 @@ func (d *dyingLedger) Change(ctx context.Context, t ledger.Transition) (ledger.C
 	return d.Store.Change(ctx, t)
 }
 
-func (d *dyingLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose string) (ledger.Copy, error) {
+func (d *dyingLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
 	if d.dead.Load() {
-		return ledger.Copy{}, errDead
+		return nil, errDead
 	}
-	return d.Store.LeastUsed(ctx, room, purpose)
+	return d.Store.LeastUsed(ctx, room, purpose, limit)
 }
 
 // dyingDepot is the provider as such a gateway sees it.

@@ -37,6 +37,9 @@ type Options struct {
 	// NoEviction: if an account is full, fail with KindQuota instead of removing the
 	// least recently used copies.
 	NoEviction bool
+	// HandedOut is how long after a copy was given to a caller it is not evicted. Default
+	// 2 s.
+	HandedOut time.Duration
 	// Lease is how long a claim lasts if it isn't extended. After that time another
 	// gateway continues the work of one that died. Default 30 s.
 	Lease time.Duration

@@ -20,6 +20,7 @@ type job struct {
 	wanted      ledger.Wanted
 	request     Request   // zero in the queue
 	asked       time.Time // before the caller saw whether there is a copy
+	place       *place    // in the account, once the row is claimed
 }
 
 // plan turns a request into a job. It calls the index only, and no provider.

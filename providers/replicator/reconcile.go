@@ -151,7 +151,9 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 			report.Unknown = append(report.Unknown, f)
 		}
 	}
-	r.censuses.set(about.Account, count(remote, mark, named, began))
+	census := count(remote, mark, named, began)
+	census.countVanished(after, about)
+	r.censuses.set(about.Account, census)
 	if o.Apply {
 		r.apply(ctx, p, &report)
 	}

@@ -62,6 +62,7 @@ type Replicator struct {
 // New returns a Replicator. The caller closes it.
 func New(o Options) (*Replicator, error) {
 	o.Lease = cmp.Or(o.Lease, 30*time.Second)
+	o.HandedOut = cmp.Or(o.HandedOut, 2*time.Second)
 	o.PollInterval = cmp.Or(o.PollInterval, 5*time.Second)
 	o.MaxAttempts = cmp.Or(o.MaxAttempts, 12)
 	if o.OnStep == nil {

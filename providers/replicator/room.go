@@ -3,20 +3,43 @@ package replicator
 import (
 	"context"
 	"math"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"casgate/providers/ledger"
 )
 
-// room orders the uploads to an account that is full.
+// room orders the uploads to an account, and knows which of them have a place there.
 type room struct {
 	// uploads is shared by running uploads. One that must make room has it alone.
 	uploads *semaphore.Weighted
 	// evicting is held by the one upload that evicts copies.
 	evicting *semaphore.Weighted
+	// counting is shared by changes of rows that begin or end an upload. A count of the
+	// account has it alone: it sees both the row and the place, or neither.
+	counting *semaphore.Weighted
+
+	mu     sync.Mutex
+	places map[*place]struct{} // of the uploads that this process has claimed
+}
+
+// place is the place in an account that an upload needs.
+type place struct {
+	room  *room
+	copy  ledger.Copy // as claimed
+	asked time.Time   // before the claim
+	// reserved: there is room for the file, until the upload ends. Otherwise the upload
+	// waits for room. Guarded by room.mu.
+	reserved bool
 }
 
 func newRoom() *room {
-	return &room{uploads: semaphore.NewWeighted(math.MaxInt64), evicting: semaphore.NewWeighted(1)}
+	return &room{
+		uploads: semaphore.NewWeighted(math.MaxInt64), evicting: semaphore.NewWeighted(1),
+		counting: semaphore.NewWeighted(math.MaxInt64), places: make(map[*place]struct{}),
+	}
 }
 
 // share waits until no upload has the account alone.
@@ -31,10 +54,86 @@ func (r *room) takeAll(ctx context.Context) (leave func(), err error) {
 // make waits until no other upload evicts copies.
 func (r *room) make(ctx context.Context) (done func(), err error) { return hold(ctx, r.evicting, 1) }
 
+// count waits until no upload begins or ends, and keeps others from doing so.
+func (r *room) count(ctx context.Context) (done func(), err error) {
+	return hold(ctx, r.counting, math.MaxInt64)
+}
+
 // hold acquires n of a semaphore.
 func hold(ctx context.Context, s *semaphore.Weighted, n int64) (release func(), err error) {
 	if err := s.Acquire(ctx, n); err != nil {
 		return nil, context.Cause(ctx)
 	}
 	return func() { s.Release(n) }, nil
+}
+
+// enter claims a row, and adds its place if the claim begins an upload. An earlier upload
+// may have stored a file; then the place is reserved for it.
+func (r *room) enter(ctx context.Context, claim func() (ledger.Copy, bool, error)) (c ledger.Copy, p *place, won bool, err error) {
+	done, err := hold(ctx, r.counting, 1)
+	if err != nil {
+		return ledger.Copy{}, nil, false, err
+	}
+	defer done()
+	p = &place{room: r, asked: time.Now()}
+	if c, won, err = claim(); err != nil || !won || c.State != ledger.StateUploading {
+		return c, p, won, err
+	}
+	p.copy, p.reserved = c, len(c.MayTurnUp()) > 0
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.places[p] = struct{}{}
+	return c, p, won, nil
+}
+
+// reserve gives an upload its place, or takes it back after a refusal.
+func (p *place) reserve(reserved bool) {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	p.reserved = reserved
+}
+
+// leave makes a change of the row that ends the upload, and removes the place.
+func (p *place) leave(ctx context.Context, change func() error) error {
+	done, err := hold(ctx, p.room.counting, 1)
+	if err != nil {
+		return err
+	}
+	defer done()
+	err = change()
+	if err == nil {
+		p.remove()
+	}
+	return err
+}
+
+// remove removes the place. Safe to repeat.
+func (p *place) remove() {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	delete(p.room.places, p)
+}
+
+// occupancy is what the uploads of this process mean for the counts of an account.
+type occupancy struct {
+	claimed  map[string]FileCount // by purpose: rows that the ledger counts as uploading
+	reserved map[string]FileCount // by purpose: uploads that have a place
+}
+
+// occupied counts the places of an account's uploads, except the one of p, which counts as
+// reserved.
+func (r *room) occupied(p *place) occupancy {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := occupancy{claimed: make(map[string]FileCount), reserved: make(map[string]FileCount)}
+	for other := range r.places {
+		c, n := other.copy, FileCount{1, other.copy.Size}
+		if c.FileID == "" {
+			o.claimed[c.Purpose] = o.claimed[c.Purpose].plus(n)
+		}
+		if other.reserved || other == p {
+			o.reserved[c.Purpose] = o.reserved[c.Purpose].plus(n)
+		}
+	}
+	return o
 }

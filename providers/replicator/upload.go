@@ -68,6 +68,7 @@ func (r *Replicator) uploadWithRoom(ctx context.Context, j job, o *outcome) erro
 	if !full {
 		return err
 	}
+	j.place.reserve(false)
 	r.censuses.noteLimit(j.description.Account, refusal)
 	if leave, err = room.takeAll(ctx); err != nil {
 		return err
@@ -86,6 +87,7 @@ func (r *Replicator) uploadAlone(ctx context.Context, j job, o *outcome, refusal
 		if err != nil {
 			return err
 		}
+		j.place.reserve(true)
 		r.o.OnStep(StepRoomMade)
 		err = r.upload(ctx, j, o)
 		again, full := saysFull(err)
@@ -96,6 +98,7 @@ func (r *Replicator) uploadAlone(ctx context.Context, j job, o *outcome, refusal
 		if before.At.IsZero() || !before.At.Before(alone) {
 			return r.stayedFull(ctx, j, again, before)
 		}
+		j.place.reserve(false)
 		refusal, refused = again, time.Now()
 	}
 }

@@ -56,7 +56,7 @@ func (w *world) replicator(t testing.TB, set func(*replicator.Options)) *replica
 	t.Helper()
 	o := replicator.Options{
 		Blobs: w.store, Ledger: w.ledger, Providers: []providers.Guarded{w.depot},
-		PollInterval: 50 * time.Millisecond, Log: zerolog.New(zerolog.NewTestWriter(t)),
+		PollInterval: 50 * time.Millisecond, HandedOut: time.Nanosecond, Log: zerolog.New(zerolog.NewTestWriter(t)),
 		SignURL: func(_ context.Context, r replicator.URLRequest) (string, error) {
 			return "https://files.example/" + r.Digest.String(), nil
 		},
