@@ -27,7 +27,7 @@ demo: build ## watch a gateway store, find, copy, sign and delete real files
 
 .PHONY: build
 build: ## build bin/cas, a static binary
-	CGO_ENABLED=0 go build -trimpath -ldflags '-X casgate/cmd/cas/internal/build.version=$(VERSION)' -o bin/cas ./cmd/cas
+	CGO_ENABLED=0 go build -trimpath -pgo=cmd/cas/hot.pgo -ldflags '-X casgate/cmd/cas/internal/build.version=$(VERSION)' -o bin/cas ./cmd/cas
 
 .PHONY: test
 test: ## run all tests against real services (RACE=1: with the race detector)
@@ -45,14 +45,16 @@ lint: ## check format, vet, staticcheck, import rules, go.mod and scripts
 bench: ## measure beside Echo, MinIO and nginx, which root gets installed (FLAGS=--quick)
 	SERVICES_FSYNC=on scripts/services run go run ./scripts/bench $(FLAGS)
 
-# The cases of scripts/bench whose profiles make up cmd/cas/default.pgo.
+# The cases of scripts/bench whose profiles make up cmd/cas/hot.pgo.
+# It isn't called default.pgo: each edit would compile all packages once more for the
+# tests of the command.
 PGO_CASES := ^(get-4k-echo|get-64k-echo|get-4k-minio|put-4k-new|put-4k-existing|copy-hit-embedded|copy-hit-served|file-new-served)$$
 
 .PHONY: pgo
-pgo: ## profile the hot paths into cmd/cas/default.pgo; `make bench FLAGS=--pgo` says if it pays
+pgo: ## profile the hot paths into cmd/cas/hot.pgo; `make bench FLAGS=--pgo` says if it pays
 	rm -rf .cache/pgo
-	GOFLAGS=-pgo=off SERVICES_FSYNC=on scripts/services run go run ./scripts/bench --rounds 1 --duration 10s --profiles .cache/pgo --only '$(PGO_CASES)'
-	go tool pprof -proto -output cmd/cas/default.pgo .cache/pgo/*.pprof
+	SERVICES_FSYNC=on scripts/services run go run ./scripts/bench --rounds 1 --duration 10s --profiles .cache/pgo --only '$(PGO_CASES)'
+	go tool pprof -proto -output cmd/cas/hot.pgo .cache/pgo/*.pprof
 
 .PHONY: chaos
 chaos: ## break three gateways and their servers, and check that nothing is lost (CHAOS_TIME=3m, CHAOS_SEED=…)

@@ -36,23 +36,32 @@ func (o options) builds(ctx context.Context) (ours build, base *build, err error
 	if err != nil {
 		return build{}, nil, err
 	}
-	ours = build{name: "gateway", root: root}
+	ours = build{name: "gateway", root: root, flags: withProfile(root)}
 	switch {
+	case o.profiles != "": // it becomes the profile
+		ours.flags = []string{"-pgo=off"}
 	case o.pgo:
-		profile := filepath.Join(root, "cmd", "cas", "default.pgo")
-		if _, err := os.Stat(profile); err != nil {
-			return build{}, nil, fmt.Errorf("make a profile first, by  make pgo: %w", err)
+		if ours.flags == nil {
+			return build{}, nil, errors.New("make a profile first, by  make pgo")
 		}
-		ours.flags = []string{"-pgo=" + profile}
 		return ours, &build{name: "without profile", root: root, flags: []string{"-pgo=off"}}, nil
 	case o.against != "":
 		other, err := filepath.Abs(o.against)
 		if err != nil {
 			return build{}, nil, err
 		}
-		return ours, &build{name: filepath.Base(other), root: other}, nil
+		return ours, &build{name: filepath.Base(other), root: other, flags: withProfile(other)}, nil
 	}
 	return ours, nil, nil
+}
+
+// withProfile returns the flag for the profile of a checkout, or nothing if it has none.
+func withProfile(root string) []string {
+	profile := filepath.Join(root, "cmd", "cas", "hot.pgo")
+	if _, err := os.Stat(profile); err != nil {
+		return nil
+	}
+	return []string{"-pgo=" + profile}
 }
 
 // sampler takes samples of one case at one build.

@@ -8,7 +8,7 @@
 // With --against FOLDER it measures the gateway beside that of another checkout
 // instead, in pairs of samples, and a target is missed where it is more than 3 %
 // slower. With --pgo it measures the processor time of a request beside that of a
-// gateway built without cmd/cas/default.pgo.
+// gateway built without cmd/cas/hot.pgo.
 //
 // It builds the gateway, starts it in both its forms (embedded, and served on
 // Postgres and MinIO), starts the yardsticks as processes of their own, and ends
@@ -116,7 +116,7 @@ func parseFlags(args []string, errs io.Writer) (options, error) {
 	flags.StringVar(&o.json, "json", "", "write the results to this `file`, too")
 	flags.StringVar(&o.profiles, "profiles", "", "leave a CPU profile of the gateway in this `folder` for each comparison, from a sample that doesn't count")
 	flags.StringVar(&o.against, "against", "", "compare with the gateway of the checkout in this `folder`, instead of with yardsticks")
-	flags.BoolVar(&o.pgo, "pgo", false, "compare the processor time of a request with and without cmd/cas/default.pgo, over ten rounds of the hot paths")
+	flags.BoolVar(&o.pgo, "pgo", false, "compare the processor time of a request with and without cmd/cas/hot.pgo, over ten rounds of the hot paths")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

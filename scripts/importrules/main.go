@@ -137,7 +137,7 @@ type pkg struct {
 
 // list returns all packages of the module.
 func list() ([]pkg, error) {
-	command := exec.Command("go", "list", "-pgo=off", "-json=ImportPath,Imports", "./...")
+	command := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
 	command.Stderr = os.Stderr
 	out, err := command.Output()
 	if err != nil {
