@@ -31,6 +31,15 @@ func Thorough(thorough, quick int) int {
 	return quick
 }
 
+// Steps returns all steps of a protocol where a crash test kills a process, or only the
+// one in the middle for a quick `go test` between two edits, see Thorough.
+func Steps[T any](all ...T) []T {
+	if isThorough() {
+		return all
+	}
+	return all[len(all)/2 : len(all)/2+1]
+}
+
 // Slow skips a test that is too slow for a quick `go test` between two edits, see Thorough.
 func Slow(t testing.TB) {
 	t.Helper()

@@ -86,7 +86,7 @@ func (p *process) remove(d cas.Digest) {
 // work, and a blob that was put again in between stays, as the only object.
 func TestCollectionOutlivesACrashAtEachStep(t *testing.T) {
 	for name, env := range setUps() {
-		for _, step := range []collector.Step{collector.StepStarted, collector.StepReleased, collector.StepDeleted, collector.StepFinished} {
+		for _, step := range castest.Steps(collector.StepStarted, collector.StepReleased, collector.StepDeleted, collector.StepFinished) {
 			t.Run(name+"/"+string(step), func(t *testing.T) {
 				t.Parallel()
 				kept := env(t)
@@ -145,7 +145,7 @@ func TestGCOutlivesACrashAtEachStep(t *testing.T) {
 				cmd.Stderr = os.Stderr
 				return cmd.Run()
 			}
-			for _, step := range []collector.Step{collector.StepStarted, collector.StepReleased, collector.StepDeleted, collector.StepFinished} {
+			for _, step := range castest.Steps(collector.StepStarted, collector.StepReleased, collector.StepDeleted, collector.StepFinished) {
 				b := castest.RandomBytes(1000)
 				d := p.store(b)
 				p.remove(d)
@@ -175,7 +175,7 @@ func TestPutAndDeleteUnderCollectionsAndCrashes(t *testing.T) {
 			settings := append(env(t), "CAS_GC_INTERVAL=5ms", "CAS_GC_GRACE=0", leaseVariable+"=50ms")
 			p := serveProcess(t, casCommand(t, settings, "serve"))
 			total := 0
-			for round := range castest.Thorough(24, 6) {
+			for round := range castest.Thorough(24, 3) {
 				clients := churnUntilKilled(p, time.Duration(100+50*(round%5))*time.Millisecond)
 				p = serveProcess(t, casCommand(t, settings, "serve"))
 				for _, c := range clients {

@@ -90,10 +90,10 @@ func (p *process) waitReady(d cas.Digest) api.Copy {
 // work without being asked: one upload, one file, one row that names it.
 func TestCopyOutlivesACrashAtEachStep(t *testing.T) {
 	for name, env := range setUps() {
-		for _, step := range []replicator.Step{
+		for _, step := range castest.Steps(
 			replicator.StepClaimed, replicator.StepRoomMade, replicator.StepUploaded,
 			replicator.StepProcessed, replicator.StepCompleted,
-		} {
+		) {
 			t.Run(name+"/"+string(step), func(t *testing.T) {
 				t.Parallel()
 				o := kimisim.Options{}
@@ -139,7 +139,7 @@ func checkOneCopy(t *testing.T, p *process, kimi *kimisim.Server, d cas.Digest, 
 // A gateway is killed while the provider has the upload in hand: before it was
 // stored, and after.
 func TestCopyOutlivesACrashDuringTheUpload(t *testing.T) {
-	for _, at := range []simulator.Point{simulator.HeadersRead, simulator.BodyRead, simulator.Stored} {
+	for _, at := range castest.Steps(simulator.HeadersRead, simulator.BodyRead, simulator.Stored) {
 		t.Run(strings.ReplaceAll(string(at), " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			kimi, account := startKimi(t, kimisim.Options{})

@@ -20,7 +20,7 @@ import (
 )
 
 // kills is how often the gateway is killed.
-var kills = castest.Thorough(50, 6)
+var kills = castest.Thorough(50, 3)
 
 // A gateway is killed again and again while it makes and deletes copies, at a provider
 // that lists files two seconds late, and that loses every fifth reply to an upload. In the end each copy that was not deleted has one

@@ -15,7 +15,7 @@ import (
 )
 
 // crashes is how often each set-up is killed.
-var crashes = castest.Thorough(24, 6)
+var crashes = castest.Thorough(24, 3)
 
 // A gateway is killed at random moments under parallel uploads. After every
 // restart each blob it acknowledged is there, whole, and none that it did not

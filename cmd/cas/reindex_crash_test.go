@@ -166,8 +166,7 @@ func TestReindexOutlivesACrashAtEachStep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			x := newLostIndex(t, env(t))
-			steps := []reindexStep{stepBlobsRead, stepAdopting, stepOthersRead, stepIndexMarked, stepAdopted, stepStoreMarked}
-			for _, step := range steps[:castest.Thorough(len(steps), 2)] {
+			for _, step := range castest.Steps(stepBlobsRead, stepAdopting, stepOthersRead, stepIndexMarked, stepAdopted, stepStoreMarked) {
 				x.lose()
 				if out, code := scrubCommand(t, append(x.env, killAtVariable+"="+string(step)), "reindex", "-q", "--from", x.export); code != -1 {
 					t.Fatalf("cas reindex was not killed at %s: exit code %d\n%s", step, code, out)

@@ -68,7 +68,7 @@ func TestScrubOutlivesACrashAtEachStep(t *testing.T) {
 			p := serveProcess(t, casCommand(t, append(kept, "CAS_VERIFIED_FOR=0", "CAS_HOT_BYTES=0"), "serve"))
 			stays := castest.RandomBytes(500)
 			p.store(stays)
-			for _, step := range []scrubber.Step{scrubber.StepClaimed, scrubber.StepRead, scrubber.StepMarked, scrubber.StepRestored} {
+			for _, step := range castest.Steps(scrubber.StepClaimed, scrubber.StepRead, scrubber.StepMarked, scrubber.StepRestored) {
 				content := fmt.Appendf(nil, "%s %x", step, castest.RandomBytes(500))
 				d := p.store(content)
 				p.copyToOpenAI(d)
