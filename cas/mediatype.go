@@ -15,8 +15,8 @@ const DefaultMediaType = "application/octet-stream"
 
 const (
 	textPlain = "text/plain"
-	// sniffLen is the number of first bytes that decide a blob's media type.
-	sniffLen = 3072
+	// DetectLen is the number of first bytes that decide a blob's media type.
+	DetectLen = 3072
 )
 
 // NormalMediaType returns a declared media type in its normal form. It is empty if the
@@ -187,12 +187,19 @@ func baseType(mediaType string) string {
 
 // sniffed is the part of a body that decides its media type.
 type sniffed struct {
-	format *mimetype.MIME // of the first sniffLen bytes
+	format *mimetype.MIME // of the first DetectLen bytes
 	utf8   bool           // the whole body is UTF-8
 }
 
 func sniff(body []byte) sniffed {
-	return sniffed{format: mimetype.Detect(body[:min(len(body), sniffLen)]), utf8: utf8.Valid(body)}
+	return sniffed{format: mimetype.Detect(body[:min(len(body), DetectLen)]), utf8: utf8.Valid(body)}
+}
+
+// DetectMediaType returns the media type, without a charset, that a blob with this beginning
+// gets if it is uploaded with this name and declared type. The beginning should have
+// DetectLen bytes, or all.
+func DetectMediaType(head []byte, declared, name string) string {
+	return baseType(sniff(head).mediaType(NormalMediaType(declared), name))
 }
 
 // mediaType returns the media type of a body with this name that was declared as this
@@ -267,7 +274,7 @@ type sniffer struct {
 
 // Write implements io.Writer. It never fails.
 func (s *sniffer) Write(p []byte) (int, error) {
-	if missing := sniffLen - len(s.head); missing > 0 {
+	if missing := DetectLen - len(s.head); missing > 0 {
 		s.head = append(s.head, p[:min(len(p), missing)]...)
 	}
 	if !s.invalid {

@@ -220,7 +220,7 @@ func (s *Store) sniffStored(ctx context.Context, row Blob) (sniffed, error) {
 
 // head returns the first bytes of a blob, which decide its media type.
 func (s *Store) head(ctx context.Context, b Blob) ([]byte, error) {
-	content, err := s.Open(ctx, b, 0, min(b.Size, sniffLen))
+	content, err := s.Open(ctx, b, 0, min(b.Size, DetectLen))
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func body(n int) []byte {
 func TestSpoolTakesEverySize(t *testing.T) {
 	dir := t.TempDir()
 	s := newSpool(dir, 0)
-	for _, n := range []int{0, 1, sniffLen, smallBuffer - 1, smallBuffer, smallBuffer + 1, SpoolMemory - 1, SpoolMemory, SpoolMemory + 1, 3*SpoolMemory + 5} {
+	for _, n := range []int{0, 1, DetectLen, smallBuffer - 1, smallBuffer, smallBuffer + 1, SpoolMemory - 1, SpoolMemory, SpoolMemory + 1, 3*SpoolMemory + 5} {
 		for name, wrap := range map[string]func(io.Reader) io.Reader{
 			"plain": func(r io.Reader) io.Reader { return r }, "half": iotest.HalfReader, "eof with data": iotest.DataErrReader,
 		} {

@@ -750,6 +750,18 @@ func TestChatTakesInBytes(t *testing.T) {
 		if sent := c.kimiChat.lastChat(t, 8); sent.body != chatOf("x", part, part) {
 			t.Errorf("sent %.500s", sent.body)
 		}
+		// Nothing is stored for a request that the provider can't get.
+		blobs, before := c.blobCount(), len(decode[api.FileList](t, c.do("GET", "/v1/files", nil)).Data)
+		fresh := imagePart("data:image/png;base64," + base64.StdEncoding.EncodeToString(append([]byte(pngStart), random(70_000)...)))
+		for name, content := range map[string][]byte{"a.bin": []byte("\x00\x01\x02 of no known type"), "b.md": random(200_000), "c.md": nil} {
+			refused := fmt.Sprintf(`{"type":"file","file":{"filename":%q,"file_data":"data:application/octet-stream;base64,%s"}}`, name, base64.StdEncoding.EncodeToString(content))
+			if a := c.ask(chatOf("kimi/x", fresh, refused)); a.StatusCode != 422 {
+				t.Errorf("%s: %d %s", name, a.StatusCode, a.body)
+			}
+		}
+		if files := decode[api.FileList](t, c.do("GET", "/v1/files", nil)).Data; c.blobCount() != blobs || len(files) != before {
+			t.Errorf("%d blobs and %d files more", c.blobCount()-blobs, len(files)-before)
+		}
 		c.ask(chatOf("kimi/x", part), "X-Casgate-Inline", "keep").wantChatError(t, 400, "invalid_request", "")
 		// But not at a provider that takes no such parts.
 		c.askOK(chatOf("glm/x", small), "X-Casgate-Inline", "pass")

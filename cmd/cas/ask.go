@@ -68,10 +68,15 @@ func (c *askCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	defer answer.Close()
 	shown.Close() // no bar may stand between the pieces of the answer
+	show := printTexts
 	if c.JSON {
-		return printWhole(std.Out, answer)
+		show = printWhole
 	}
-	return printTexts(std.Out, answer)
+	err = show(std.Out, answer)
+	if errors.Is(err, client.ErrChatBroke) && ctx.Err() == nil {
+		return exit.With(exit.Unavailable, err)
+	}
+	return err
 }
 
 // chatBody is the body of a chat.

@@ -43,7 +43,7 @@ func newCall(t *testing.T, transport roundTrip) *call {
 	h := &Handlers{o: o, metrics: m, upstream: newUpstream(o, m)}
 	c := echo.New().NewContext(httptest.NewRequest("POST", "/", nil), httptest.NewRecorder())
 	c.Response().Writer = request.NewState(c.Response().Writer, "an operation")
-	return &call{exchange: &exchange{h: h, c: c, to: target{provider: "kimi", chat: providers.ChatAPI{Authorize: func(*http.Request) {}}}}}
+	return &call{exchange: &exchange{h: h, c: c, memory: newMemory(1, 1).reserve(""), to: target{provider: "kimi", chat: providers.ChatAPI{Authorize: func(*http.Request) {}}}}}
 }
 
 // slowBody is a body whose bytes come after times.

@@ -3,8 +3,8 @@
 //
 // The files, in the order of a request: completions.go (the request as a whole), body.go
 // (its bytes), memory.go (their room), models.go (which provider), attachments.go and
-// inline.go (which files), references.go (what takes their place), forward.go, upstream.go
-// and hold.go (the call), heal.go (files that the provider has lost), usage.go and
+// inline.go (which files), references.go (what takes their place), forward.go, upstream.go,
+// dial.go and hold.go (the call), heal.go (files that the provider has lost), usage.go and
 // metrics.go.
 package chatapi
 
@@ -43,6 +43,7 @@ type Files interface {
 // Replicator makes and knows copies.
 type Replicator interface {
 	ChatReference(ctx context.Context, q replicator.Request) (replicator.Reference, error)
+	CheckChat(ctx context.Context, q replicator.Request, blob cas.Blob) error
 	ReportLost(ctx context.Context, q replicator.Request, fileID string) (c ledger.Copy, created bool, err error)
 	Accounts() []providers.Guarded
 	// Providers returns the names of the providers that are configured, and of others that

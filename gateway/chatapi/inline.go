@@ -23,7 +23,6 @@ import (
 	"casgate/gateway/problem"
 	"casgate/gateway/request"
 	"casgate/providers"
-	"casgate/providers/replicator"
 )
 
 const (
@@ -44,6 +43,7 @@ type inline struct {
 	isURL     bool   // it stands in a data: URL
 	mediaType string // declared; may be empty
 	name      string
+	decoded   // once it is known
 }
 
 // contained returns the file whose bytes are in a part. It is nil if they stay there.
@@ -209,27 +209,51 @@ func (r *base64Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// takeIn stores the bytes of an attachment, unless they are here, and completes what it
-// wants.
-func (x *exchange) takeIn(ctx context.Context, a *attachment) error {
+// decode completes what an attachment wants, but for the file. If the bytes are not known,
+// it checks that the provider may take them.
+func (x *exchange) decode(ctx context.Context, a *attachment) error {
 	in := a.inline
-	d, size, err := x.h.taken.decode(in)
-	if err != nil {
+	var err error
+	if in.decoded, err = x.h.taken.decode(in); err != nil {
 		return problem.BadRequest("the bytes in the request can't be read: " + err.Error())
 	}
 	if in.name == "" {
 		in.name = "inline" + providers.Extension("", in.mediaType)
 	}
-	file, err := x.h.keepInline(ctx, in, d, size)
+	a.want.Digest, a.want.Name, a.want.MediaType = in.digest, in.name, in.mediaType
+	if _, ok := x.h.taken.get(in.digest); ok {
+		return nil
+	}
+	blob, err := x.h.Store.Blob(ctx, in.digest)
+	if errors.Is(err, cas.ErrBlobNotFound) {
+		blob, err = in.blob()
+	}
 	if err != nil {
 		return err
 	}
-	a.inline = nil // the text of the request can go
-	a.want = replicator.Request{
-		Provider: a.want.Provider, Actor: a.want.Actor,
-		Digest: d, Name: in.name, MediaType: in.mediaType, File: file,
+	err = x.unlessPassed(a, x.h.Copies.CheckChat(ctx, a.want, blob))
+	if a.source == sourcePassed {
+		a.inline = nil
 	}
-	return nil
+	return err
+}
+
+// blob returns what will be known of the bytes once they are stored.
+func (in *inline) blob() (cas.Blob, error) {
+	head := make([]byte, cas.DetectLen)
+	n, err := io.ReadFull(in.open(), head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return cas.Blob{}, err
+	}
+	return cas.Blob{Digest: in.digest, Size: in.length, Name: in.name, MediaType: cas.DetectMediaType(head[:n], in.mediaType, in.name)}, nil
+}
+
+// takeIn stores the bytes of an attachment, unless they are here.
+func (x *exchange) takeIn(ctx context.Context, a *attachment) error {
+	file, err := x.h.keepInline(ctx, a.inline)
+	a.want.File = file
+	a.inline = nil // the text of the request can go
+	return err
 }
 
 // takenIn remembers the bytes that were taken in, so that each turn of a conversation,
@@ -249,34 +273,34 @@ type (
 	}
 	decoded struct {
 		digest cas.Digest
-		size   int64
+		length int64
 	}
 )
 
 // decode returns the digest and the number of the bytes in a text. A text that came before
 // is hashed as it is, which takes half of the time.
-func (t *takenIn) decode(in *inline) (cas.Digest, int64, error) {
+func (t *takenIn) decode(in *inline) (decoded, error) {
 	key := textKey{sha256.Sum256(in.encoded), in.isBase64}
 	t.mu.Lock()
 	known, ok := t.texts[key]
 	t.mu.Unlock()
 	if ok {
-		return known.digest, known.size, nil
+		return known, nil
 	}
 	sum := sha256.New()
-	size, err := io.Copy(sum, in.open())
-	if err != nil {
-		return cas.Digest{}, 0, err
+	var d decoded
+	var err error
+	if d.length, err = io.Copy(sum, in.open()); err != nil {
+		return decoded{}, err
 	}
-	var d cas.Digest
-	sum.Sum(d[:0])
+	sum.Sum(d.digest[:0])
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.texts) >= maxTaken {
 		clear(t.texts)
 	}
-	t.texts[key] = decoded{d, size}
-	return d, size, nil
+	t.texts[key] = d
+	return d, nil
 }
 
 // takenFile is the file of such bytes.
@@ -314,7 +338,8 @@ const keepSlack = 30
 
 // keepInline makes sure that a blob has the bytes, and a file refers to it, which expires
 // some time after its last use. It returns the file's id.
-func (h *Handlers) keepInline(ctx context.Context, in *inline, d cas.Digest, size int64) (id string, err error) {
+func (h *Handlers) keepInline(ctx context.Context, in *inline) (id string, err error) {
+	d := in.digest
 	if known, ok := h.taken.get(d); ok && time.Now().Add(h.o.Keep).Before(known.until) {
 		if _, blob, err := h.Files.KnownBytes(ctx, known.id); err == nil && blob.Digest == d {
 			return known.id, nil
@@ -322,7 +347,7 @@ func (h *Handlers) keepInline(ctx context.Context, in *inline, d cas.Digest, siz
 	}
 	// Several parts, or several clients, may bring the same bytes at the same time.
 	done := h.taken.flights.DoChan(d.String(), func() (any, error) {
-		return h.storeInline(context.WithoutCancel(ctx), in, d, size)
+		return h.storeInline(context.WithoutCancel(ctx), in)
 	})
 	select {
 	case result := <-done:
@@ -335,9 +360,10 @@ func (h *Handlers) keepInline(ctx context.Context, in *inline, d cas.Digest, siz
 
 // storeInline stores the bytes and their file. If another file has the bytes, it serves
 // as well: the request brings the bytes again if they should go with it.
-func (h *Handlers) storeInline(ctx context.Context, in *inline, d cas.Digest, size int64) (string, error) {
+func (h *Handlers) storeInline(ctx context.Context, in *inline) (string, error) {
+	d := in.digest
 	until := time.Now().Add(h.o.Keep + h.o.Keep/keepSlack)
-	upload := cas.Upload{Body: in.open(), Size: size, Digest: &d, MediaType: in.mediaType, Name: in.name}
+	upload := cas.Upload{Body: in.open(), Size: in.length, Digest: &d, MediaType: in.mediaType, Name: in.name}
 	file, _, err := h.Files.Create(ctx, upload, func() cas.NewFile {
 		return cas.NewFile{Unique: true, File: cas.File{
 			Name: in.name, MediaType: in.mediaType, Purpose: inlinePurpose, Context: inlineContext,

@@ -20,13 +20,13 @@ func TestTextsThatCameBefore(t *testing.T) {
 	content := []byte("some bytes")
 	encoded := []byte(base64.StdEncoding.EncodeToString(content))
 	for range 2 {
-		if d, size, err := taken.decode(&inline{encoded: encoded, isBase64: true}); err != nil || d != cas.DigestOf(content) || size != int64(len(content)) {
-			t.Errorf("as base64: %v, %d, %v", d, size, err)
+		if d, err := taken.decode(&inline{encoded: encoded, isBase64: true}); err != nil || d.digest != cas.DigestOf(content) || d.length != int64(len(content)) {
+			t.Errorf("as base64: %v, %v", d, err)
 		}
-		if d, size, err := taken.decode(&inline{encoded: encoded}); err != nil || d == cas.DigestOf(content) || size < int64(len(content)) {
-			t.Errorf("percent-encoded: %v, %d, %v", d, size, err)
+		if d, err := taken.decode(&inline{encoded: encoded}); err != nil || d.digest == cas.DigestOf(content) || d.length < int64(len(content)) {
+			t.Errorf("percent-encoded: %v, %v", d, err)
 		}
-		if _, _, err := taken.decode(&inline{encoded: []byte("no base64!"), isBase64: true}); err == nil {
+		if _, err := taken.decode(&inline{encoded: []byte("no base64!"), isBase64: true}); err == nil {
 			t.Error("malformed base64 was decoded")
 		}
 	}

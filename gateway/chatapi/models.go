@@ -33,6 +33,9 @@ const (
 	listLife      = 10 * time.Minute
 	listRetry     = 10 * time.Second
 	listRetrySoon = time.Second
+	// listOld is the age from which a client waits for a fresh list. Before that it gets the
+	// old one, while the list is asked for.
+	listOld = time.Hour
 	// listTimeout bounds one request for a list, and maxList its answer, in bytes.
 	listTimeout = 3 * time.Second
 	maxList     = 4 << 20
@@ -61,6 +64,7 @@ type catalogue struct {
 // modelList is what a provider's list was when it was last asked for.
 type modelList struct {
 	models []api.Model
+	got    time.Time // when the provider had these models
 	err    error
 	until  time.Time // when to ask again
 }
@@ -109,7 +113,7 @@ type target struct {
 // find returns the provider and the model that a name means at a door.
 func (c *catalogue) find(ctx context.Context, door Door, name string) (target, error) {
 	if door.Provider != "" {
-		return c.at(door.Provider, strings.TrimPrefix(name, door.Provider+"/"))
+		return c.at(door.Provider, name) // its own name there, also if it begins with the provider's
 	}
 	if alias, ok := c.aliases[name]; ok {
 		name = alias
@@ -192,7 +196,8 @@ func (c *catalogue) all(ctx context.Context) (lists [][]api.Model, failed []stri
 	return lists, failed
 }
 
-// list returns the models of a provider. With an error, the list is an earlier one.
+// list returns the models of a provider. With an error, the list is an earlier one. An
+// earlier one that is not old comes at once, and the next client gets the fresh one.
 func (c *catalogue) list(ctx context.Context, provider string) ([]api.Model, error) {
 	c.mu.Lock()
 	known, ok := c.lists[provider]
@@ -201,21 +206,12 @@ func (c *catalogue) list(ctx context.Context, provider string) ([]api.Model, err
 		return known.models, known.err
 	}
 	done := c.flights.DoChan(provider, func() (any, error) {
-		fresh := modelList{until: time.Now().Add(listLife)}
 		// The next client needs the list, too, if this one leaves.
-		fresh.models, fresh.err = c.fetch(context.WithoutCancel(ctx), c.chats[provider])
-		if fresh.err != nil {
-			c.log.Warn().Err(fresh.err).Str("provider", provider).Msg("could not get the list of a provider's models")
-			fresh.models, fresh.until = known.models, time.Now().Add(listRetry)
-			if known.models == nil {
-				fresh.until = time.Now().Add(listRetrySoon)
-			}
-		}
-		c.mu.Lock()
-		c.lists[provider] = fresh
-		c.mu.Unlock()
-		return fresh, nil
+		return c.refresh(context.WithoutCancel(ctx), provider, known), nil
 	})
+	if known.models != nil && time.Since(known.got) < listOld {
+		return known.models, known.err
+	}
 	select {
 	case result := <-done:
 		fresh, _ := result.Val.(modelList)
@@ -223,6 +219,24 @@ func (c *catalogue) list(ctx context.Context, provider string) ([]api.Model, err
 	case <-ctx.Done():
 		return known.models, ctx.Err()
 	}
+}
+
+// refresh asks for a provider's list, and keeps it. The known one stays if it can't be had.
+func (c *catalogue) refresh(ctx context.Context, provider string, known modelList) modelList {
+	models, err := c.fetch(ctx, c.chats[provider])
+	now := time.Now()
+	fresh := modelList{models: models, got: now, until: now.Add(listLife)}
+	if err != nil {
+		c.log.Warn().Err(err).Str("provider", provider).Msg("could not get the list of a provider's models")
+		fresh = modelList{models: known.models, got: known.got, err: err, until: now.Add(listRetry)}
+		if known.models == nil {
+			fresh.until = now.Add(listRetrySoon)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lists[provider] = fresh
+	return fresh
 }
 
 // fetch asks a provider for its models.

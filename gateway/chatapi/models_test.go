@@ -1,6 +1,7 @@
 package chatapi
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -110,5 +111,55 @@ func TestOddLists(t *testing.T) {
 	models, err := c.list(t.Context(), "kimi")
 	if err != nil || len(models) != 2 || models[0].ID != "a" || models[1].ID != "b" {
 		t.Errorf("%+v, %v", models, err)
+	}
+}
+
+// TestOldLists: a list that has had its time is used while a fresh one is asked for, unless
+// it is very old.
+func TestOldLists(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		transport := roundTrip(func(*http.Request) (*http.Response, error) {
+			asked++
+			name := fmt.Sprintf("model-%d", asked)
+			time.Sleep(2 * time.Second) // of the bubble's clock
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"data":[{"id":"` + name + `"}]}`))}, nil
+		})
+		c, err := newCatalogue(accounts{all: []providers.Guarded{chatting{name: "kimi"}}}, Options{Transport: transport}, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := func(model string, wait time.Duration) {
+			t.Helper()
+			began := time.Now()
+			models, err := c.list(t.Context(), "kimi")
+			if err != nil || len(models) != 1 || models[0].ID != model || time.Since(began) != wait {
+				t.Errorf("%v, %v after %v; want %s after %v", models, err, time.Since(began), model, wait)
+			}
+		}
+		want("model-1", 2*time.Second)
+		want("model-1", 0)
+		time.Sleep(listLife)
+		want("model-1", 0)
+		want("model-1", 0) // the list is asked for once
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		want("model-2", 0)
+		time.Sleep(listOld)
+		want("model-3", 2*time.Second)
+	})
+}
+
+// TestNamesAtAProvidersDoor: a model's name there is the provider's own, whatever it is.
+func TestNamesAtAProvidersDoor(t *testing.T) {
+	t.Parallel()
+	c, err := newCatalogue(accounts{all: []providers.Guarded{chatting{name: "kimi"}}}, Options{Aliases: map[string]string{"gpt-4o": "kimi/k2"}}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"k2", "kimi/odd", "glm/k2", "gpt-4o"} {
+		if got, err := c.find(t.Context(), Door{Provider: "kimi"}, name); err != nil || got.provider != "kimi" || got.model != name {
+			t.Errorf("%s: %s of %q, %v", name, got.model, got.provider, err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sync/errgroup"
@@ -18,16 +19,19 @@ import (
 const parallel = 8
 
 // prepare takes in the bytes of the attachments, and makes their copies. All must be ready
-// before anything is sent.
+// before anything is sent. Nothing is stored if the provider certainly refuses a part.
 func (x *exchange) prepare(ctx context.Context) error {
-	if err := x.each(ctx, func(a *attachment) error {
-		if a.inline == nil {
-			return nil
+	for _, do := range []func(context.Context, *attachment) error{x.decode, x.takeIn} {
+		if err := x.each(ctx, func(a *attachment) error {
+			if a.inline == nil {
+				return nil
+			}
+			return do(ctx, a)
+		}); err != nil {
+			return err
 		}
-		return x.takeIn(ctx, a)
-	}); err != nil {
-		return err
 	}
+	x.leaveOut(func(a *attachment) bool { return a.source == sourcePassed })
 	x.describe()
 	return x.refer(ctx)
 }
@@ -80,7 +84,7 @@ func (x *exchange) describe() {
 type sameFile struct {
 	digest          cas.Digest
 	name, mediaType string
-	inline          bool
+	inline, asIs    bool
 }
 
 // refer gets the references of all attachments. Several attachments of one file share one.
@@ -97,26 +101,28 @@ func (x *exchange) refer(ctx context.Context) error {
 		if first[keyOf(a)] != a {
 			return nil
 		}
-		err := x.referTo(ctx, a)
-		if errors.Is(err, providers.ErrNoReference) && a.source == sourceInline && a.asIs {
-			a.source, err = sourcePassed, nil // the provider takes the bytes, and nothing else
-		}
-		return x.referenceError(a, err)
+		return x.unlessPassed(a, x.referTo(ctx, a))
 	})
 	if err != nil {
 		return err
 	}
-	kept := x.attached[:0]
-	for _, a := range x.attached {
+	x.leaveOut(func(a *attachment) bool {
 		of := first[keyOf(a)]
-		if a.ref = of.ref; of.source == sourcePassed {
-			x.h.metrics.part(x.to.provider, a.part.Type, sourcePassed)
-			continue
-		}
-		kept = append(kept, a)
-	}
-	x.attached = kept
+		a.ref = of.ref
+		return of.source == sourcePassed
+	})
 	return nil
+}
+
+// leaveOut removes the attachments that stay in the request as they are.
+func (x *exchange) leaveOut(stays func(*attachment) bool) {
+	x.attached = slices.DeleteFunc(x.attached, func(a *attachment) bool {
+		if !stays(a) {
+			return false
+		}
+		x.h.metrics.part(x.to.provider, a.part.Type, sourcePassed)
+		return true
+	})
 }
 
 // loadFactor is how many times the size of a text or blob is in memory while its reference
@@ -149,7 +155,17 @@ func (x *exchange) referTo(ctx context.Context, a *attachment) error {
 }
 
 func keyOf(a *attachment) sameFile {
-	return sameFile{a.want.Digest, a.want.Name, a.want.MediaType, a.source == sourceInline || a.source == sourcePassed}
+	return sameFile{a.want.Digest, a.want.Name, a.want.MediaType, a.source == sourceInline || a.source == sourcePassed, a.asIs}
+}
+
+// unlessPassed is referenceError, unless the provider takes the bytes as they stand, and
+// nothing else.
+func (x *exchange) unlessPassed(a *attachment, err error) error {
+	if errors.Is(err, providers.ErrNoReference) && a.source == sourceInline && a.asIs {
+		a.source = sourcePassed
+		return nil
+	}
+	return x.referenceError(a, err)
 }
 
 // referenceError gives an error of a reference the code that it has in a chat.

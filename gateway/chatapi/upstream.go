@@ -19,6 +19,7 @@ import (
 func newTransport() *http.Transport {
 	t := providers.NewTransport()
 	t.MaxIdleConnsPerHost = 64
+	t.DialContext = forEarlyAnswers(t.DialContext)
 	t.DisableCompression = true // a compressed stream could not be passed on event by event
 	return t
 }

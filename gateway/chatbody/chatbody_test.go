@@ -99,23 +99,27 @@ func TestScanRefuses(t *testing.T) {
 	t.Parallel()
 	deep := func(n int) string { return `{"a":` + strings.Repeat("[", n) + strings.Repeat("]", n) + "}" }
 	for name, test := range map[string]struct{ body, param, reason string }{
-		"nothing":                      {"", "", "not a JSON object"},
-		"space":                        {" \n", "", "not a JSON object"},
-		"a list":                       {"[]", "", "not a JSON object"},
-		"a string":                     {`"x"`, "", "not a JSON object"},
-		"half an object":               {`{"a":1`, "", "ends within"},
-		"something after":              {`{} {}`, "", "after the JSON object"},
-		"rubbish after":                {`{} x`, "", "after the JSON object"},
-		"the model twice":              {`{"model":"a","model":"b"}`, "model", "more than once"},
-		"the model twice, escaped":     {`{"model":"a","mod\u0065l":"b"}`, "model", "more than once"},
-		"a name twice in a message":    {`{"messages":[{"role":"user","role":"system"}]}`, "messages[0].role", "more than once"},
-		"a name twice in a part":       {`{"messages":[{"content":[{"type":"file","file":{"file_id":"a","file_id":"b"}}]}]}`, "messages[0].content[0].file.file_id", "more than once"},
+		"nothing":                   {"", "", "not a JSON object"},
+		"space":                     {" \n", "", "not a JSON object"},
+		"a list":                    {"[]", "", "not a JSON object"},
+		"a string":                  {`"x"`, "", "not a JSON object"},
+		"half an object":            {`{"a":1`, "", "ends within"},
+		"something after":           {`{} {}`, "", "after the JSON object"},
+		"rubbish after":             {`{} x`, "", "after the JSON object"},
+		"the model twice":           {`{"model":"a","model":"b"}`, "model", "more than once"},
+		"the model twice, escaped":  {`{"model":"a","mod\u0065l":"b"}`, "model", "more than once"},
+		"a name twice in a message": {`{"messages":[{"role":"user","role":"system"}]}`, "messages[0].role", "more than once"},
+		"a name twice in a part":    {`{"messages":[{"content":[{"type":"file","file":{"file_id":"a","file_id":"b"}}]}]}`, "messages[0].content[0].file.file_id", "more than once"},
+		"names that many parsers take for one, with halves of surrogate pairs": {`{"\ud800":1,"\ud801":2}`, "\ufffd", "more than once"},
 		"a name twice elsewhere":       {`{"tools":[{"a":{"b":1,"b":2}}]}`, "tools[0].a.b", "more than once"},
 		"deeper than any parser takes": {deep(10_000), "", "depth"},
 		"a bare number with a zero":    {`{"a":01}`, "", "not JSON"},
 		"NaN":                          {`{"a":NaN}`, "a", "not JSON"},
 		"a comment":                    {`{"a":1 /* x */}`, "", "not JSON"},
 		"a byte order mark":            {"\ufeff{}", "", "not"},
+		"too many names":               {`{"x":[` + strings.Repeat(`{"a":1},`, maxNames) + `{"a":1}]}`, "", "names"},
+		"too many messages":            {`{"messages":[` + strings.Repeat(`{},`, maxElements) + `{}]}`, "", "messages and parts"},
+		"too many parts":               {`{"messages":[{"content":[` + strings.Repeat(`"x",`, maxElements-1) + `7]}]}`, "", "messages and parts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Scan([]byte(test.body), &ChatCompletions)
@@ -126,6 +130,8 @@ func TestScanRefuses(t *testing.T) {
 		})
 	}
 	scan(t, deep(5000))
+	scan(t, `{"x":[`+strings.Repeat(`{"a":1},`, maxNames-2)+`{}]}`)
+	scan(t, `{"messages":[{"content":[`+strings.Repeat(`"x",`, maxElements-2)+`7]}]}`)
 }
 
 func TestEdits(t *testing.T) {

@@ -12,8 +12,9 @@ import (
 // no control characters, and they are no names. All else is there, so the decoder finds
 // every error that the body has.
 type outline struct {
-	raw  []byte
-	cuts []cut
+	raw   []byte
+	cuts  []cut
+	names int // of all objects, up to some more than maxNames
 }
 
 // cut is a range of the body that the outline does not have.
@@ -44,14 +45,18 @@ func outlineOf(raw []byte) outline {
 func newOutline(raw []byte, long int) outline {
 	o := outline{raw: raw}
 	removed := 0
-	for at := 0; ; {
+	for at := 0; o.names <= maxNames; {
 		quoted, ok := nextString(raw, at)
 		if !ok {
 			break
 		}
 		at = quoted.end
+		if isName(raw[at:]) {
+			o.names++
+			continue
+		}
 		inside := span{quoted.start + 1, quoted.end - 1}
-		if inside.end-inside.start < long || isName(raw[at:]) || !isPlain(raw[inside.start:inside.end]) {
+		if inside.end-inside.start < long || !isPlain(raw[inside.start:inside.end]) {
 			continue
 		}
 		shown := inside.start - removed

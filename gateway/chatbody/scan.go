@@ -126,11 +126,30 @@ func (o outline) unquote(at span) []byte {
 }
 
 // Scan reads a body. The error is an *Error if it is not one JSON object with unique
-// names, and nothing after it.
+// names, and nothing after it. Names that differ in halves of surrogate pairs alone count as
+// equal, since many parsers put U+FFFD in the place of each.
 //
 // Names must be unique because parsers differ in which of two members counts: the gateway
 // would choose the provider by one model, and the provider would bill the other.
-func Scan(raw []byte, format *Format) (*Body, error) { return scanOutline(outlineOf(raw), format) }
+//
+// So is the error if the body has more than maxNames names, or more messages and elements of
+// their contents than maxElements: reading them would take the processor for seconds, and
+// memory that no setting bounds.
+func Scan(raw []byte, format *Format) (*Body, error) {
+	o := outlineOf(raw)
+	if o.names > maxNames {
+		return nil, &Error{Reason: fmt.Sprintf("the body has more than %d names in its objects", maxNames)}
+	}
+	return scanOutline(o, format)
+}
+
+const (
+	maxNames    = 500_000
+	maxElements = 50_000
+)
+
+// errTooMany: the body has more than maxElements messages and parts.
+var errTooMany = &Error{Reason: fmt.Sprintf("the body has more than %d messages and parts", maxElements)}
 
 func scanOutline(o outline, format *Format) (*Body, error) {
 	s := newScanner(&Body{outline: o, format: format})
@@ -149,8 +168,9 @@ func scanOutline(o outline, format *Format) (*Body, error) {
 
 // scanner reads a body.
 type scanner struct {
-	body    *Body
-	decoder *jsontext.Decoder
+	body     *Body
+	decoder  *jsontext.Decoder
+	elements int // messages, and elements of their contents
 }
 
 // decoders are those that are not in use. A new one allocates much.
@@ -177,6 +197,9 @@ func (s *scanner) end() {
 
 // failure returns the error for clients.
 func (s *scanner) failure(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
 	e := &Error{Reason: "the body is not JSON"}
 	syntax, ok := errors.AsType[*jsontext.SyntacticError](err)
 	switch {
@@ -300,6 +323,9 @@ func (s *scanner) list(element *node) error {
 		return err
 	}
 	for s.decoder.PeekKind() != ']' {
+		if s.elements++; s.elements > maxElements {
+			return errTooMany
+		}
 		if err := s.value(element); err != nil {
 			return err
 		}

@@ -205,7 +205,7 @@ func (p *passedProblem) complete(provider string, status int) {
 	passed := p.Details
 	p.Details = code.Details(detail, "")
 	p.Provider, p.ProviderCode, p.ProviderMessage = provider, passed.ProviderCode, passed.ProviderMessage
-	p.Retryable = isTransient(status)
+	p.Retryable = status == http.StatusTooManyRequests || status >= 500 // the provider's own failure may pass
 }
 
 // providersError returns the Error of a provider's own answer.

@@ -109,6 +109,7 @@ func TestErrorsOfChats(t *testing.T) {
 		"refused":     {answerWith(400, `{"error":{"message":"no","type":"invalid_request_error"}}`, ofKimi), client.ErrProvider, problem.ExitRefused, "invalid_request_error"},
 		"of GLM":      {answerWith(400, `{"error":{"message":"no","code":"1210"}}`, "X-Casgate-Provider: glm"), client.ErrProvider, problem.ExitRefused, "1210"},
 		"busy":        {answerWith(429, busy, ofKimi), problem.ProviderRateLimited, problem.ExitUnavailable, "rate_limit_reached_error"},
+		"failed":      {answerWith(500, `{"error":{"message":"oh"}}`, ofKimi), problem.ProviderFailed, problem.ExitUnavailable, ""},
 		"no JSON":     {answerWith(504, "<html>", ofKimi), problem.ProviderFailed, problem.ExitUnavailable, ""},
 		"the gateway": {answerWith(404, `{"code":"file_not_found","status":404,"title":"t","detail":"d","error":{"message":"d","param":"messages[0]"}}`, ofKimi, "X-Casgate-Error: true"), cas.ErrFileNotFound, problem.ExitNotFound, ""},
 	} {

@@ -1,12 +1,14 @@
 package replicator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"casgate/cas"
 	"casgate/providers"
 )
 
@@ -47,6 +49,60 @@ func (r *Replicator) ChatReference(ctx context.Context, q Request) (Reference, e
 	}
 	r.requesters.remove(q.OperationID)
 	return Reference{}, first
+}
+
+// CheckChat returns the error that ChatReference will have for a blob of this size and media
+// type, if it is certain before the blob is stored. It makes no copy, and asks no provider.
+func (r *Replicator) CheckChat(ctx context.Context, q Request, blob cas.Blob) error {
+	p, err := r.account(q.Provider)
+	if err != nil {
+		return err
+	}
+	j, err := planOf(p, blob, q)
+	if err != nil {
+		return err
+	}
+	all := j.provider.References(j.fileType.MediaType, j.fileType.Extension)
+	kinds := chatKinds(all)
+	if len(kinds) == 0 {
+		return noChatKind(j, all)
+	}
+	var first error
+	for _, kind := range kinds {
+		err := r.checkKind(ctx, q, j, kind)
+		if err == nil || !isUnmet(err) {
+			return err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// checkKind returns the error that a reference of this kind certainly has.
+func (r *Replicator) checkKind(ctx context.Context, q Request, j job, kind providers.ReferenceKind) error {
+	switch kind.Needs {
+	case providers.NeedCopy, providers.NeedText:
+		q.Purpose = kind.Purpose
+		wanted, err := planOf(j.provider, j.blob, q)
+		if err != nil {
+			return err
+		}
+		return wanted.description.Check(wanted.purpose, wanted.wanted.Extension, wanted.wanted.Size)
+	case providers.NeedURL:
+		if err := checkSize(j, kind); err != nil {
+			return err
+		}
+		signed, err := r.signedURLFor(ctx, j)
+		if err != nil && !errors.Is(err, providers.ErrNoReference) {
+			return nil // a URL in a bucket, for example, is made for blobs that are there
+		}
+		return cmp.Or(err, signed.unreachable)
+	case providers.NeedBytes:
+		return checkSize(j, kind)
+	}
+	return nil
 }
 
 // chatKinds returns the kinds for chats, in the order of preference.

@@ -72,11 +72,16 @@ type signedURL struct {
 // urlFor returns the URL where a provider can read the blob. It returns an *Error if the
 // blob is too large for the kind.
 func (r *Replicator) urlFor(ctx context.Context, j job, kind providers.ReferenceKind) (signedURL, error) {
-	if r.o.SignURL == nil {
-		return signedURL{}, fmt.Errorf("%w: this gateway gives out no URLs", providers.ErrNoReference)
-	}
 	if err := r.checkBounds(ctx, j, kind); err != nil {
 		return signedURL{}, err
+	}
+	return r.signedURLFor(ctx, j)
+}
+
+// signedURLFor returns the URL of a blob, which may be too large for the reference.
+func (r *Replicator) signedURLFor(ctx context.Context, j job) (signedURL, error) {
+	if r.o.SignURL == nil {
+		return signedURL{}, fmt.Errorf("%w: this gateway gives out no URLs", providers.ErrNoReference)
 	}
 	request := j.urlRequest()
 	address, err := r.o.SignURL(ctx, request)
@@ -108,12 +113,20 @@ func (r *Replicator) urlFor(ctx context.Context, j job, kind providers.Reference
 
 // checkBounds returns an *Error if the blob is too large for a kind that needs no copy.
 func (r *Replicator) checkBounds(ctx context.Context, j job, kind providers.ReferenceKind) error {
+	if err := checkSize(j, kind); err != nil {
+		return err
+	}
+	return r.checkSides(ctx, j, kind)
+}
+
+// checkSize returns an *Error if the blob has too many bytes for a kind.
+func checkSize(j job, kind providers.ReferenceKind) error {
 	if kind.MaxSize > 0 && j.blob.Size > kind.MaxSize {
 		return refuseReference(j, "file_too_large",
 			fmt.Sprintf("%s takes at most %s (%d bytes) as %s, and the blob has %d bytes", j.description.Provider, humanize.IBytes(uint64(kind.MaxSize)), kind.MaxSize, kind.Name, j.blob.Size),
 			"make the file smaller")
 	}
-	return r.checkSides(ctx, j, kind)
+	return nil
 }
 
 // checkSides returns an *Error if the blob is a picture with too many pixels for the kind.
