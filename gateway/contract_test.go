@@ -57,7 +57,7 @@ func checkContract(t *testing.T, a answer) {
 		Header:                 a.Header,
 		Options: &openapi3filter.Options{
 			// The description says nothing about a blob's bytes.
-			ExcludeResponseBody:   a.StatusCode < 300 && slices.Contains([]string{"getBlob", "getText", "getFileContent", "getFileText", "getCopyContent", "getFileCopyContent", "kimiGetFileContent", "glmGetFileContent", "openapi", "console"}, route.Operation.OperationID) || a.Request.Method == http.MethodHead,
+			ExcludeResponseBody:   a.StatusCode < 300 && slices.Contains([]string{"getBlob", "getText", "getFileContent", "getFileText", "getCopyContent", "getFileCopyContent", "kimiGetFileContent", "glmGetFileContent", "openapi", "mcp", "console"}, route.Operation.OperationID) || a.Request.Method == http.MethodHead,
 			IncludeResponseStatus: true,
 		},
 		Body: bodyOf(a),

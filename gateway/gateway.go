@@ -20,6 +20,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/gateway/auth"
+	"casgate/gateway/inprocess"
 	"casgate/gateway/observe"
 	"casgate/gateway/record"
 	"casgate/gateway/respond"
@@ -36,6 +37,7 @@ type Gateway struct {
 	auth     *auth.Authorizer
 	recorder *record.Recorder
 	handlers *handlers
+	self     *inprocess.Server // for parts of the gateway that are its clients
 	stop     context.CancelFunc // makes requests that wait for copies answer
 }
 
@@ -46,6 +48,7 @@ func New(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{o: o, echo: echo.New(), recorder: &record.Recorder{Journal: o.Journal, Log: o.Log}}
+	g.self = inprocess.New(g)
 	stopping, stop := context.WithCancel(context.Background())
 	g.stop = stop
 	urls := view.URLs{Base: o.PublicURL}
@@ -53,7 +56,7 @@ func New(o Options) (*Gateway, error) {
 		Index: o.Access, NoAuth: o.NoAuth, PublicRead: o.PublicRead, NoSessions: o.Console.Off, RequestsPerSecond: o.RequestsPerSecond,
 		URLs: urls, CORSOrigins: o.CORSOrigins, KeyMade: g.recorder.KeyMade, Log: o.Log,
 	})
-	if g.handlers, err = newHandlers(o, parts{auth: g.auth, recorder: g.recorder, stopping: stopping, urls: urls}); err != nil {
+	if g.handlers, err = newHandlers(o, parts{auth: g.auth, recorder: g.recorder, stopping: stopping, urls: urls, self: g.self.Transport()}); err != nil {
 		stop()
 		return nil, err
 	}

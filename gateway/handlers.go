@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	_ "embed"
+	"net/http"
 	"net/url"
 
 	"casgate/cas/journal"
@@ -15,6 +16,7 @@ import (
 	"casgate/gateway/deleteapi"
 	"casgate/gateway/fileapi"
 	"casgate/gateway/healthapi"
+	"casgate/gateway/mcpapi"
 	"casgate/gateway/operationapi"
 	"casgate/gateway/providerapi"
 	"casgate/gateway/record"
@@ -48,6 +50,7 @@ type handlers struct {
 	tokenAPIOff bool
 
 	console *console.Handler // nil if it is off
+	mcp     *mcpapi.Handlers // nil if it is off
 	// urlPath is the path of the public URL, without a slash at the end: a proxy may serve
 	// the gateway below it.
 	urlPath string
@@ -59,6 +62,7 @@ type parts struct {
 	recorder *record.Recorder
 	stopping context.Context // done when the gateway is to stop
 	urls     view.URLs
+	self     http.RoundTripper // to the gateway's own handler
 }
 
 // newHandlers wires the handlers.
@@ -83,6 +87,11 @@ func newHandlers(o Options, p parts) (*handlers, error) {
 	h.health = &healthapi.Handlers{Store: o.Store, Copies: o.Copies, OpenAPI: openAPI, IsDiskLow: o.IsDiskLow, Log: o.Log}
 	h.chatOff = o.Chat.Off
 	h.sessions = &sessionapi.Handlers{Sessions: p.auth, Copies: o.Copies, Version: o.Console.Version, URLs: urls}
+	if !o.MCPOff {
+		h.mcp = mcpapi.New(mcpapi.Handlers{
+			Authorizer: p.auth, Gateway: p.self, Base: "http://localhost", BodyRate: o.bodyRate(), Version: o.Console.Version, ChatOff: o.Chat.Off,
+		})
+	}
 	h.tokens, h.tokenAPIOff = &tokenapi.Handlers{Index: o.Access, Authorizer: p.auth, URLs: urls}, o.TokenAPIOff
 	var err error
 	if !o.Console.Off {

@@ -67,6 +67,8 @@ type Options struct {
 	Chat ChatOptions
 	// Console configures the console, the page for people.
 	Console ConsoleOptions
+	// MCPOff removes the tools for agents.
+	MCPOff bool
 	// TokenAPIOff removes the routes of tokens.
 	TokenAPIOff bool
 	// PublicURL is what hash URLs are built from, without a slash at the end.
@@ -111,7 +113,7 @@ type Options struct {
 func withDefaults(o Options) (Options, error) {
 	u, err := url.Parse(o.PublicURL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
-		return o, fmt.Errorf("public URL %q is not a URL such as https://files.example.com", o.PublicURL)
+		return o, fmt.Errorf("public URL %q is not a URL such as https://files.example.com (see CAS_PUBLIC_URL)", o.PublicURL)
 	}
 	if err := checkOrigins(o.CORSOrigins); err != nil {
 		return o, err

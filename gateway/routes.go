@@ -95,6 +95,11 @@ func (h *handlers) routes() []route {
 			route{"DELETE", consolePath + "/session", looks, h.auth.OwnPages, h.sessions.End},
 		)
 	}
+	if h.mcp != nil {
+		// A page with a session of the console is no agent. The tools' own requests are
+		// checked for their scopes.
+		table = append(table, route{"POST", mcpPath, looks, h.auth.Token(auth.Scopes()), h.mcp.Serve})
+	}
 	if !h.tokenAPIOff {
 		admin, anyToken := either(auth.Scopes(access.ScopeAdmin)), either(auth.Scopes())
 		table = append(table,
@@ -122,6 +127,9 @@ func (h *handlers) routes() []route {
 	}
 	return table
 }
+
+// mcpPath is where agents find their tools.
+const mcpPath = "/mcp"
 
 // consolePath is where the console is. The page's own URLs are relative to it.
 const consolePath = "/console"

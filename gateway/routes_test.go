@@ -7,6 +7,7 @@ import (
 
 	"casgate/cas/journal"
 	"casgate/gateway/console"
+	"casgate/gateway/mcpapi"
 )
 
 // unrecorded are the requests that could be operations, and are not.
@@ -14,13 +15,14 @@ var unrecorded = map[string]bool{
 	"POST /v1/blobs/find-missing": true,
 	"POST /v1/blobs/:digest/url":  true,
 	"POST /v1/upload-urls":        true,
+	"POST /mcp":                   true, // the requests of its tools are recorded
 	"POST /console/session":       true,
 	"DELETE /console/session":     true,
 }
 
 // Each route is an operation or a look. A new route must be one of them on purpose.
 func TestRoutesAreOperationsOrLooks(t *testing.T) {
-	for _, r := range (&handlers{console: &console.Handler{}}).routes() {
+	for _, r := range (&handlers{console: &console.Handler{}, mcp: &mcpapi.Handlers{}}).routes() {
 		changes := r.method != http.MethodGet
 		bytes := !changes && (strings.HasSuffix(r.path, "/content") || strings.HasSuffix(r.path, "/text"))
 		if (changes || bytes) && r.kind == looks && !unrecorded[r.method+" "+r.path] {

@@ -25,6 +25,7 @@ func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 		g.auth.Run(background)
 	}()
 	defer func() { stop(); <-flushed }()
+	defer g.self.Close()
 
 	failed := make(chan error, 1)
 	go func() { failed <- g.server.Serve(send.Listener(ln, g.o.WriteStall)) }()

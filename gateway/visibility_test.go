@@ -105,6 +105,15 @@ func (s *server) visits(thing secretThing) map[string][]visit {
 		"listProviders": one, "getProvider": one, "reconcile": {{}, {query: "?apply=true"}},
 		"listOperations": one, "getOperation": one, "console": one, "logIn": {{body: `{"token":"x"}`}}, "showSession": one, "logOut": one, "healthz": one, "readyz": one, "openapi": one,
 	}
+	all["mcp"] = nil
+	for _, call := range []string{
+		`"tools/list"`, `"resources/list"`, `"resources/templates/list"`, `"resources/read","params":{"uri":"casgate://file/` + thing.file + `"}`,
+		`"tools/call","params":{"name":"find_files","arguments":{}}`, `"tools/call","params":{"name":"read_file","arguments":{"file":"` + thing.file + `"}}`,
+		`"tools/call","params":{"name":"reference_file","arguments":{"file":"` + thing.file + `","provider":"glm","kind":"nothing"}}`,
+		`"tools/call","params":{"name":"delete_file","arguments":{"file_id":"file-none"}}`,
+	} {
+		all["mcp"] = append(all["mcp"], visit{body: `{"jsonrpc":"2.0","id":1,"method":` + call + `}`, headers: append(jsonType, "Accept", "application/json, text/event-stream")})
+	}
 	all["listTokens"], all["getOwnToken"], all["revokeToken"] = one, one, one
 	all["createToken"] = []visit{{body: `{"name":"x","scopes":["read"]}`, headers: jsonType}}
 	all["createChatCompletion"], all["listModels"], all["getModel"] = chat, one, one

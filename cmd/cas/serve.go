@@ -49,6 +49,7 @@ type serveCmd struct {
 	Console     string   `name:"console" env:"CAS_CONSOLE" default:"on" enum:"on,off" help:"off removes the console for browsers, /console/, and its sessions."`
 
 	TokenAPI string `name:"token-api" env:"CAS_TOKEN_API" default:"on" enum:"on,off" help:"off removes /v1/tokens: tokens are then managed by the command token alone."`
+	MCP      string `name:"mcp" env:"CAS_MCP" default:"on" enum:"on,off" help:"off removes /mcp, the tools for agents."`
 
 	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Size of the largest blob; at most 5GiB." placeholder:"SIZE"`
 	MaxUploads  int               `name:"max-uploads" env:"CAS_MAX_UPLOADS" default:"256" help:"Uploads at the same time; further ones get 503. One token may have three quarters of them."`

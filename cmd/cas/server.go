@@ -314,7 +314,7 @@ func (s *server) openGateway(context.Context) error {
 	}
 	s.gateway, err = gateway.New(gateway.Options{
 		Store: s.store, Files: s.files, Access: s.index, Copies: s.copies.Replicator, Texts: s.texts(),
-		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, Chat: chat, TokenAPIOff: s.TokenAPI == "off", CORSOrigins: s.CORSOrigins, PublicURL: s.publicURL,
+		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, Chat: chat, TokenAPIOff: s.TokenAPI == "off", MCPOff: s.MCP == "off", CORSOrigins: s.CORSOrigins, PublicURL: s.publicURL,
 		NoAuth: s.Auth == "none", PublicRead: s.PublicRead,
 		Console: gateway.ConsoleOptions{Off: s.Console == "off", Version: build.Version()},
 		Log:     s.log, Registry: s.registry,
@@ -324,7 +324,7 @@ func (s *server) openGateway(context.Context) error {
 		IsDiskLow: s.disks.IsLow,
 	})
 	if err != nil {
-		return exit.Usagef("%w (see CAS_PUBLIC_URL)", err)
+		return exit.With(exit.Usage, err)
 	}
 	return nil
 }

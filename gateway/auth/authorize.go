@@ -254,6 +254,9 @@ func (a *Authorizer) tokenOf(c echo.Context) (cachedToken, error) {
 // Anthropic and of Azure send their keys in them.
 var keyHeaders = []string{"X-Api-Key", "Api-Key"}
 
+// SentToken returns the text of the token that a request sends, or "".
+func (a *Authorizer) SentToken(h http.Header) string { return sentToken(h) }
+
 // sentToken returns the token that a request sends, or "".
 func sentToken(h http.Header) string {
 	if field := h.Get(echo.HeaderAuthorization); field != "" {

@@ -43,6 +43,8 @@ func (b Blob) Exists(ctx context.Context) (bool, error) {
 type OpenOptions struct {
 	// Offset is the first byte to read. The bytes can't be verified if it isn't 0.
 	Offset int64
+	// Length is the most bytes to read; 0: all. A part of a blob can't be verified.
+	Length int64
 	// Signature is the one of a signed URL, see ParseBlobURL. It replaces the token.
 	Signature url.Values
 }
@@ -51,12 +53,13 @@ type OpenOptions struct {
 // because the gateway gives up on slow readers.
 func (b Blob) Open(ctx context.Context, o OpenOptions) (*Content, error) {
 	r := b.bytesRequest(http.MethodGet, o)
-	setOffset(r, o.Offset)
+	part := byteRange{o.Offset, o.Length}
+	part.setIn(r)
 	res, err := b.client.do(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	content, err := b.client.openContent(ctx, b.digest, o.Offset, res)
+	content, err := b.client.openContent(ctx, b.digest, part, res)
 	if err != nil {
 		res.Body.Close()
 		return nil, err

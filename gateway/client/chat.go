@@ -31,6 +31,10 @@ type ChatAnswer struct {
 	Provider string
 	// Body is a JSON object, or a stream of events if the request asked for one.
 	Body io.ReadCloser
+	// Usage and Model are what the answer says of its tokens and of its model, once it has
+	// been read. Empty: it says nothing.
+	Usage json.RawMessage
+	Model string
 
 	streamed bool
 }
@@ -142,9 +146,12 @@ func (a *ChatAnswer) read(object []byte) (string, error) {
 		Content *string `json:"content"`
 	}
 	var answer struct {
+		Model   string          `json:"model"`
+		Usage   json.RawMessage `json:"usage"`
 		Choices []struct {
-			Delta   message `json:"delta"`
-			Message message `json:"message"`
+			Delta   message         `json:"delta"`
+			Message message         `json:"message"`
+			Usage   json.RawMessage `json:"usage"` // at Kimi, in the last event
 		} `json:"choices"`
 	}
 	if err := json.Unmarshal(object, &answer); err != nil {
@@ -156,8 +163,11 @@ func (a *ChatAnswer) read(object []byte) (string, error) {
 			return "", &Error{Problem: p.Details}
 		}
 	}
+	a.Model = cmp.Or(answer.Model, a.Model)
+	a.noteUsage(answer.Usage)
 	var text strings.Builder
 	for _, choice := range answer.Choices {
+		a.noteUsage(choice.Usage)
 		for _, m := range []message{choice.Delta, choice.Message} {
 			if m.Content != nil {
 				text.WriteString(*m.Content)
@@ -165,6 +175,13 @@ func (a *ChatAnswer) read(object []byte) (string, error) {
 		}
 	}
 	return text.String(), nil
+}
+
+// noteUsage keeps what an event says of the tokens.
+func (a *ChatAnswer) noteUsage(usage json.RawMessage) {
+	if len(usage) > 0 && string(usage) != "null" {
+		a.Usage = bytes.Clone(usage)
+	}
 }
 
 // passedProblem is an error that a provider answered.

@@ -27,15 +27,15 @@ type Content struct {
 	// Offset is where Body begins: the requested offset, or 0 if the gateway sends the
 	// whole blob instead.
 	Offset int64
-	// Body reads the bytes from Offset to the end. If Offset is 0, they are verified:
-	// Body returns the last bytes only if the digest is right, and otherwise an error
-	// that wraps cas.ErrDigestMismatch. If the connection breaks, the error wraps
+	// Body reads the bytes from Offset to the end, or as many as were asked for. Those of a
+	// whole blob are verified: Body returns the last bytes only if the digest is right, and
+	// otherwise an error that wraps cas.ErrDigestMismatch. If the connection breaks, the error wraps
 	// ErrUnreachable.
 	Body io.ReadCloser
 }
 
-// openContent reads an answer that is a blob, or its rest from offset.
-func (c *Client) openContent(ctx context.Context, d cas.Digest, offset int64, res *http.Response) (*Content, error) {
+// openContent reads an answer that is a blob, or the part of it that was asked for.
+func (c *Client) openContent(ctx context.Context, d cas.Digest, part byteRange, res *http.Response) (*Content, error) {
 	info, err := c.infoOf(d, res)
 	if err != nil {
 		return nil, err
@@ -43,11 +43,11 @@ func (c *Client) openContent(ctx context.Context, d cas.Digest, offset int64, re
 	content := &Content{Info: info}
 	body := &contentBody{ctx: ctx, src: res.Body, base: c.base, length: res.ContentLength}
 	if res.StatusCode == http.StatusPartialContent {
-		total, ok := parseContentRange(res.Header.Get("Content-Range"), offset, res.ContentLength)
-		if !ok || offset == 0 {
+		total, ok := part.totalOf(res.Header.Get("Content-Range"), res.ContentLength)
+		if !ok {
 			return nil, fmt.Errorf("%s sent another part of %s than asked for: %q", c.base, d, res.Header.Get("Content-Range"))
 		}
-		content.Size, content.Offset, content.Body = total, offset, body
+		content.Size, content.Offset, content.Body = total, part.offset, body
 		return content, nil
 	}
 	content.Body = struct {
@@ -59,7 +59,8 @@ func (c *Client) openContent(ctx context.Context, d cas.Digest, offset int64, re
 
 // openTagged sends a request for a blob whose digest the caller doesn't know: the
 // entity tag of the answer has it.
-func (c *Client) openTagged(ctx context.Context, r *request, offset int64) (*Content, error) {
+func (c *Client) openTagged(ctx context.Context, r *request, part byteRange) (*Content, error) {
+	part.setIn(r)
 	res, err := c.do(ctx, r)
 	if err != nil {
 		return nil, err
@@ -69,7 +70,7 @@ func (c *Client) openTagged(ctx context.Context, r *request, offset int64) (*Con
 		res.Body.Close()
 		return nil, fmt.Errorf("%s answered with %s, and without the digest; is it a casgate gateway?", c.base, contentTypeText(res.Header))
 	}
-	content, err := c.openContent(ctx, d, offset, res)
+	content, err := c.openContent(ctx, d, part, res)
 	if err != nil {
 		res.Body.Close()
 		return nil, err
@@ -80,10 +81,19 @@ func (c *Client) openTagged(ctx context.Context, r *request, offset int64) (*Con
 // identityHeader asks for the bytes as they are; net/http would ask for gzip.
 func identityHeader() http.Header { return http.Header{"Accept-Encoding": {"identity"}} }
 
-// setOffset asks for the bytes from an offset on.
-func setOffset(r *request, offset int64) {
-	if offset > 0 {
-		r.header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+// byteRange is the part of a blob that a request asks for.
+type byteRange struct {
+	offset int64
+	length int64 // 0: to the end
+}
+
+// setIn asks for the part.
+func (b byteRange) setIn(r *request) {
+	switch {
+	case b.length > 0:
+		r.header.Set("Range", fmt.Sprintf("bytes=%d-%d", b.offset, b.offset+b.length-1))
+	case b.offset > 0:
+		r.header.Set("Range", fmt.Sprintf("bytes=%d-", b.offset))
 	}
 }
 
@@ -104,15 +114,19 @@ func (c *Client) infoOf(d cas.Digest, res *http.Response) (Info, error) {
 	return info, nil
 }
 
-// parseContentRange returns the total size of a blob from a Content-Range, and reports
-// whether the range has this offset and length, and ends with the blob.
-func parseContentRange(text string, offset, length int64) (total int64, ok bool) {
-	rest, ok := strings.CutPrefix(text, fmt.Sprintf("bytes %d-%d/", offset, offset+length-1))
-	if !ok {
+// totalOf returns the total size of a blob from a Content-Range, and reports whether that is
+// the part that was asked for, with this length.
+func (b byteRange) totalOf(contentRange string, length int64) (total int64, ok bool) {
+	rest, ok := strings.CutPrefix(contentRange, fmt.Sprintf("bytes %d-%d/", b.offset, b.offset+length-1))
+	if !ok || b == (byteRange{}) {
 		return 0, false
 	}
 	total, err := strconv.ParseInt(rest, 10, 64)
-	return total, err == nil && total == offset+length
+	end := total
+	if b.length > 0 {
+		end = min(end, b.offset+b.length)
+	}
+	return total, err == nil && b.offset+length == end
 }
 
 // contentBody reads the body of an answer, and translates the errors of net/http.

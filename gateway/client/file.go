@@ -33,8 +33,7 @@ func (f File) Meta(ctx context.Context) (api.File, error) {
 // Open opens the bytes of the file from an offset on, as Blob.Open does.
 func (f File) Open(ctx context.Context, offset int64) (*Content, error) {
 	r := &request{method: http.MethodGet, path: f.path + "/content", header: identityHeader(), mayRetry: always, patient: true}
-	setOffset(r, offset)
-	return f.client.openTagged(ctx, r, offset)
+	return f.client.openTagged(ctx, r, byteRange{offset: offset})
 }
 
 // Delete deletes the file; its blob stays. It is not retried, like Blob.Delete.

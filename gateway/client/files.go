@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
@@ -265,6 +264,8 @@ type FileListOptions struct {
 	Descending bool
 	// PageSize is how many to ask for at a time; 0 means 1000.
 	PageSize int
+	// After is the LastID of a page. It selects the files after that page.
+	After string
 }
 
 func (o FileListOptions) query() url.Values {
@@ -277,6 +278,7 @@ func (o FileListOptions) query() url.Values {
 	setText(q, "tag", o.Tag)
 	setText(q, "name_prefix", o.NamePrefix)
 	setText(q, "metadata", string(o.Metadata))
+	setText(q, "after", o.After)
 	if o.Digest != nil {
 		q.Set("digest", o.Digest.String())
 	}
@@ -288,11 +290,9 @@ func (o FileListOptions) query() url.Values {
 // deleted before the next page is requested.
 func (c *Client) Files(ctx context.Context, o FileListOptions) iter.Seq2[api.File, error] {
 	return func(yield func(api.File, error) bool) {
-		query := o.query()
 		for {
-			var page api.FileList
-			r := &request{method: http.MethodGet, path: filesPath, query: maps.Clone(query), mayRetry: always}
-			if err := c.doJSON(ctx, r, &page); err != nil {
+			page, err := c.FilePage(ctx, o)
+			if err != nil {
 				yield(api.File{}, err)
 				return
 			}
@@ -304,11 +304,18 @@ func (c *Client) Files(ctx context.Context, o FileListOptions) iter.Seq2[api.Fil
 			if !page.HasMore || page.LastID == nil {
 				return
 			}
-			if *page.LastID == query.Get("after") {
+			if *page.LastID == o.After {
 				yield(api.File{}, fmt.Errorf("%s sends the same page of files again and again", c.base))
 				return
 			}
-			query.Set("after", *page.LastID)
+			o.After = *page.LastID
 		}
 	}
+}
+
+// FilePage returns one page of files, by the time of their creation.
+func (c *Client) FilePage(ctx context.Context, o FileListOptions) (api.FileList, error) {
+	var page api.FileList
+	err := c.doJSON(ctx, &request{method: http.MethodGet, path: filesPath, query: o.query(), mayRetry: always}, &page)
+	return page, err
 }

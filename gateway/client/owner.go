@@ -221,5 +221,5 @@ func (o Owner) Text(ctx context.Context, options TextOptions) (*Content, error) 
 	return o.client.openTagged(ctx, &request{
 		method: http.MethodGet, path: o.path + "/text", query: query,
 		header: identityHeader(), mayRetry: always, patient: true,
-	}, 0)
+	}, byteRange{})
 }

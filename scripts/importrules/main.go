@@ -61,6 +61,9 @@ var ours = []struct {
 	{"gateway/chatbody", nil, "what reads and changes the JSON of a request knows neither files nor providers"},
 	{"gateway/chatapi", []string{"cas", "cas/access", "cas/journal", "gateway/api", "gateway/chatbody", "gateway/problem", "gateway/request", "gateway/respond", "gateway/view", "providers", "providers/ledger", "providers/replicator"}, "what passes requests on to models knows no handler of another subject"},
 	{"gateway/tokenapi", []string{"cas", "cas/access", "gateway/api", "gateway/problem", "gateway/request", "gateway/respond", "gateway/view"}, "handlers of tokens know no handler of another subject, and no provider"},
+	{"gateway/inprocess", nil, "what carries requests in memory knows HTTP alone"},
+	{"gateway/mcpserver", []string{"cas", "cas/access", "gateway/api", "gateway/client", "gateway/problem"}, "the tools of agents are a client of the gateway, wherever they run"},
+	{"gateway/mcpapi", []string{"cas", "cas/access", "gateway/client", "gateway/mcpserver", "gateway/problem", "gateway/request"}, "what carries the tools over HTTP gives them the client of its caller, and no handler"},
 	{"gateway/send", []string{"cas"}, "what writes blobs to connections knows bytes, and no routes"},
 	{"gateway/view", []string{"cas", "cas/access", "gateway/api", "providers", "providers/ledger"}, "shapes for clients are made from values alone"},
 	{"gateway/request", []string{"cas", "cas/journal", "gateway/problem"}, "what reads requests knows neither answers nor handlers"},
@@ -110,6 +113,8 @@ var theirs = []struct {
 	{"github.com/jackc/pgx", []string{"index/pgindex/...", "scripts/chaos/...", "scripts/old-manager/..."}, nil, "Postgres stays inside index/pgindex"},
 	{"modernc.org/sqlite", []string{"index/sqliteindex/..."}, nil, "SQLite stays inside index/sqliteindex"},
 	{"github.com/labstack/echo", []string{"gateway/...", "scripts/bench/..."}, []string{"gateway/api", "gateway/client", "gateway/problem", "gateway/send", "gateway/view"}, "Echo stays where the gateway's server handles requests, so that it can be exchanged"},
+	{"github.com/modelcontextprotocol/go-sdk", []string{"gateway/mcpserver", "gateway/mcpapi", "cmd/cas"}, nil, "the protocol of agents stays with their tools and the two transports"},
+	{"github.com/rs/cors", []string{"gateway"}, nil, "which pages may use the API is decided once, around all routes"},
 	{"github.com/dgraph-io/ristretto", []string{"cas", "index", "gateway"}, nil, "hot answers are cached in cas, index and gateway, and nowhere behind their backs"},
 }
 

@@ -1,0 +1,87 @@
+// Package inprocess lets a part of the gateway be a client of the gateway's own handler,
+// with nothing between but memory. Both ends are net/http's, so a request takes the way of
+// every other one: limits, authorization, log, journal and deadlines.
+package inprocess
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// Server serves a handler to clients in the same process. It starts with the first request.
+type Server struct {
+	http      *http.Server
+	listener  *listener
+	start     sync.Once
+	transport *http.Transport
+}
+
+// New returns a Server. The caller closes it.
+func New(handler http.Handler) *Server {
+	s := &Server{http: &http.Server{Handler: handler}, listener: newListener()}
+	s.transport = &http.Transport{DialContext: s.dial, DisableCompression: true, MaxIdleConnsPerHost: 16}
+	return s
+}
+
+// Transport returns the transport of the clients. Every host leads to the handler.
+func (s *Server) Transport() http.RoundTripper { return s.transport }
+
+// Close ends all requests.
+func (s *Server) Close() {
+	s.transport.CloseIdleConnections()
+	s.listener.Close()
+	_ = s.http.Close() // it returns the listener's error, which has none
+}
+
+func (s *Server) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	s.start.Do(func() {
+		go func() { _ = s.http.Serve(s.listener) }() // it ends with Close
+	})
+	ours, theirs := net.Pipe()
+	select {
+	case s.listener.conns <- theirs:
+		return ours, nil
+	case <-s.listener.closed:
+		return nil, errors.New("the gateway stops")
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// listener is a net.Listener of connections in memory.
+type listener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newListener() *listener {
+	return &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (l *listener) Addr() net.Addr { return address{} }
+
+type address struct{}
+
+func (address) Network() string { return "memory" }
+func (address) String() string  { return "in-process" }
