@@ -75,7 +75,7 @@ func rough(c ledger.Copy) ledger.Copy {
 	times := []*time.Time{&c.ExpiresAt, &c.NextAttemptAt, &c.LeaseUntil, &c.LookAt}
 	c.Strays = slices.Clone(c.Strays)
 	for i := range c.Strays {
-		times = append(times, &c.Strays[i].At)
+		times = append(times, &c.Strays[i].At, &c.Strays[i].KeepUntil)
 	}
 	for _, t := range times {
 		switch {
@@ -343,7 +343,15 @@ func (m *ledgerModel) complete(t *rapid.T) {
 	holds := atWork(row, fence) && !slices.ContainsFunc(row.Strays, func(s ledger.Stray) bool { return s.FileID == f.ID })
 	if holds {
 		if row.FileID != f.ID {
+			old := row
 			row = withoutFile(row)
+			if old.State == ledger.StateUploading && old.ExpiresAt.Equal(farOff) { // a renewal
+				for i := range row.Strays {
+					if row.Strays[i].FileID == old.FileID {
+						row.Strays[i].KeepUntil = farOff
+					}
+				}
+			}
 		}
 		row.State = ledger.StateProcessing
 		if f.Status == providers.StatusReady {

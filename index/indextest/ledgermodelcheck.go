@@ -85,7 +85,13 @@ func (m *ledgerModel) check(t *rapid.T) {
 		switch row.State {
 		case ledger.StateUploading, ledger.StateProcessing, ledger.StateUnverified, ledger.StateReady, ledger.StateDeleting:
 			u := usage[k.Purpose]
-			u.Purpose, u.Files, u.Bytes = k.Purpose, u.Files+1, u.Bytes+row.Size
+			files := int64(1)
+			for _, s := range row.Strays {
+				if !s.KeepUntil.IsZero() {
+					files++
+				}
+			}
+			u.Purpose, u.Files, u.Bytes = k.Purpose, u.Files+files, u.Bytes+files*row.Size
 			if row.State == ledger.StateUploading && row.FileID == "" {
 				u.UploadingFiles, u.UploadingBytes = u.UploadingFiles+1, u.UploadingBytes+row.Size
 			}

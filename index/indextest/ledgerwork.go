@@ -155,7 +155,15 @@ var completeCopyTests = []test{
 			t.Errorf("while it is renewed the row is %+v", c)
 		}
 		got := complete(t, x, c, file("new", providers.StatusReady, time.Time{}))
-		same(t, "the strays: the old file,", got.Strays, givenUp(c))
+		kept := givenUp(c)
+		kept[0].KeepUntil = old.ExpiresAt // callers have been told so
+		same(t, "the strays: the old file,", got.Strays, kept)
+		asStored(t, x, got)
+		usage, err := x.CopyUsage(t.Context(), account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "the usage: both files,", usage, []ledger.Usage{{Purpose: w.Purpose, Files: 2, Bytes: 2 * size}})
 		if got.FileID != "new" || got.RemoteName != "remote-new.pdf" || !got.ExpiresAt.IsZero() || !got.ReadyAt.After(old.ReadyAt) {
 			t.Errorf("after it was renewed the row is %+v", got)
 		}

@@ -121,8 +121,12 @@ func (x *Index) DueCopies(ctx context.Context, accounts []string, limit int) ([]
 	return copies, nil
 }
 
+// keptFiles is the number of files that a row keeps beside its own.
+const keptFiles = `(case when strays is null then 0 else
+    jsonb_array_length(jsonb_path_query_array(strays, '$[*] ? (exists(@.keep_until))')) end)`
+
 const sqlCopyUsage = `
-select purpose, count(*), sum(size)::bigint,
+select purpose, (count(*) + sum(` + keptFiles + `))::bigint, sum(size * (1 + ` + keptFiles + `))::bigint,
   count(*) filter (where state = 'uploading' and file_id = ''),
   coalesce(sum(size) filter (where state = 'uploading' and file_id = ''), 0)::bigint
 from copies

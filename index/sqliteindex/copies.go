@@ -107,8 +107,12 @@ func (x *Index) DueCopies(ctx context.Context, accounts []string, limit int) ([]
 	return due, nil
 }
 
+// keptFiles is the number of files that a row keeps beside its own.
+const keptFiles = `(case when strays is null then 0 else
+    (select count(*) from json_each(strays) where json_extract(value, '$.keep_until') is not null) end)`
+
 const sqlCopyUsage = `
-select purpose, count(*), sum(size),
+select purpose, count(*) + sum(` + keptFiles + `), sum(size * (1 + ` + keptFiles + `)),
   count(*) filter (where state = 'uploading' and file_id = ''),
   coalesce(sum(size) filter (where state = 'uploading' and file_id = ''), 0)
 from copies

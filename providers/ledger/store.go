@@ -57,7 +57,8 @@ type Store interface {
 
 	// CopyUsage counts the rows of an account, by purpose, that take up room at the
 	// provider or soon will: StateUploading, StateProcessing, StateUnverified,
-	// StateReady, StateDeleting. Those in StateUploading without a file are also counted
+	// StateReady, StateDeleting. It also counts files that such rows keep beside their own
+	// until they expire (Stray.KeepUntil). Those in StateUploading without a file are also counted
 	// by themselves.
 	CopyUsage(ctx context.Context, account string) ([]Usage, error)
 

@@ -16,7 +16,14 @@ type Stray struct {
 	// At is when the attempt had ended for certain, or when a file that was given up
 	// became known. It may lie in the future: the end of a lease.
 	At time.Time `json:"at"`
+	// KeepUntil is when the file of a copy that was renewed expires. Callers have its id
+	// with this time, so it is not deleted before, unless the whole copy is. Zero for all
+	// others.
+	KeepUntil time.Time `json:"keep_until,omitzero"`
 }
+
+// IsKept reports whether callers may still use the file.
+func (s Stray) IsKept(now time.Time) bool { return s.KeepUntil.After(now) }
 
 // IsGivenUp reports whether the file is known and must be deleted.
 func (s Stray) IsGivenUp() bool { return s.FileID != "" }
@@ -73,9 +80,12 @@ func (c *Copy) dropStrays(match func(Stray) bool) {
 
 // giveUpFile makes the row's file a stray that must be deleted, and forgets it. The file
 // of StateUnverified may be somebody else's, so it is only forgotten.
-func (c *Copy) giveUpFile() {
+func (c *Copy) giveUpFile() { c.giveUpFileFrom(time.Time{}) }
+
+// giveUpFileFrom is giveUpFile for a file that must be deleted from a time on.
+func (c *Copy) giveUpFileFrom(keepUntil time.Time) {
 	if c.FileID != "" && c.State != StateUnverified {
-		c.addStray(Stray{FileID: c.FileID, At: latest(c.UploadedAt, c.CreatedAt)})
+		c.addStray(Stray{FileID: c.FileID, At: latest(c.UploadedAt, c.CreatedAt), KeepUntil: keepUntil})
 	}
 	c.forgetFile()
 }

@@ -87,6 +87,9 @@ type Wanted struct {
 	OperationID string
 	// Margin: a ready copy that expires within it may be claimed to be renewed.
 	Margin time.Duration
+	// LifeShare bounds Margin to this share of the life that the provider gave the file,
+	// from its upload to its expiry. 0 means no bound.
+	LifeShare float64
 	// Retry: a copy that failed, was lost or waits is tried again at once.
 	Retry bool
 	// Existing: the caller has seen the copy. A copy that was deleted since is not made
@@ -120,7 +123,7 @@ func (w Wanted) transition(verb string, invalid error, apply func(c *Copy, now t
 //	StatePending, StateFailed, StateLost  if it is due, or w.Retry
 //	StateUploading, StateProcessing       if no lease runs
 //	StateUnverified                       if no lease runs
-//	StateReady                            if it expires within w.Margin
+//	StateReady                            if it expires within w.Margin, or w.LifeShare of its life
 //	StateDeleting                         never
 //
 // StatePending never has a lease. A row is due if NextAttemptAt is set and has passed.
@@ -135,9 +138,23 @@ func (w Wanted) claimable(c *Copy, now time.Time) bool {
 	case StateUploading, StateProcessing, StateUnverified:
 		return !isLeased(c, now)
 	case StateReady:
-		return hasPassed(c.ExpiresAt, now.Add(w.Margin))
+		return hasPassed(c.ExpiresAt, now.Add(w.margin(c)))
 	}
 	return false
+}
+
+// margin is how long before its expiry a ready row may be renewed.
+func (w Wanted) margin(c *Copy) time.Duration {
+	if w.LifeShare == 0 || c.UploadedAt.IsZero() || c.ExpiresAt.IsZero() {
+		return w.Margin
+	}
+	life := max(c.ExpiresAt.Sub(c.UploadedAt), 0)
+	return min(w.Margin, time.Duration(float64(life)*w.LifeShare))
+}
+
+// Accepts reports whether a row is ready, and need not be renewed for w.
+func (w Wanted) Accepts(c Copy, now time.Time) bool {
+	return c.State == StateReady && !hasPassed(c.ExpiresAt, now.Add(w.margin(&c)))
 }
 
 // describe gives the row the name, media type and size of w, and, unless the row is
@@ -227,7 +244,7 @@ func ExtendLease(k Key, fence int64, lease time.Duration) Transition {
 // Complete records the remote file f. The row becomes StateReady or StateProcessing,
 // as f's status says, and keeps the lease in the latter only. Error and NextAttemptAt
 // are cleared; in StateReady Attempts too. Another file that the row named is given
-// up. It is refused if the fence is not the newest any more, or if f was given up.
+// up; the file of a copy that was renewed is kept until it expires. It is refused if the fence is not the newest any more, or if f was given up.
 //
 // Safe to repeat: if the row has this fence and is ready with this file, an earlier
 // call succeeded.
@@ -240,7 +257,11 @@ func Complete(k Key, fence int64, f providers.RemoteFile) Transition {
 			return Refused, nil
 		}
 		if c.FileID != f.ID {
-			c.giveUpFile()
+			var keepUntil time.Time
+			if c.State == StateUploading && c.ExpiresAt.After(now) {
+				keepUntil = c.ExpiresAt
+			}
+			c.giveUpFileFrom(keepUntil)
 			c.UploadedAt = now
 		}
 		c.FileID, c.RemoteName, c.ExpiresAt = f.ID, f.Name, f.ExpiresAt

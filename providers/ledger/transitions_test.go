@@ -109,6 +109,21 @@ func oldFile(c *ledger.Copy) {
 	noFile(c)
 }
 
+// keptFile keeps the row's file until a time.
+func keptFile(until time.Time) func(c *ledger.Copy) {
+	return func(c *ledger.Copy) {
+		c.Strays = append(slices.Clone(c.Strays), ledger.Stray{FileID: c.FileID, At: uploaded, KeepUntil: until})
+		noFile(c)
+	}
+}
+
+// renewing is a row that is renewed, and whose file expires at a time.
+func renewing(expires time.Time) ledger.Copy {
+	return row(ledger.StateUploading, func(c *ledger.Copy) {
+		c.FileID, c.RemoteName, c.UploadedAt, c.ExpiresAt = "f1", "old-f1.jsonl", uploaded, expires
+	})
+}
+
 // lookAt says when the strays are looked for.
 func lookAt(t time.Time) func(c *ledger.Copy) { return func(c *ledger.Copy) { c.LookAt = t } }
 
@@ -227,6 +242,8 @@ func TestClaim(t *testing.T) {
 	existing := wanted
 	existing.Existing = true
 	again := ledger.Claim(retry, lease)
+	briefly := wanted
+	briefly.LifeShare = 0.1
 	first := ledger.Copy{
 		Key: key, State: ledger.StateUploading, Fence: 1, Name: wanted.Name, MediaType: wanted.MediaType, Size: wanted.Size,
 		Attempts: 1, OperationID: "new", CreatedAt: now, LeaseUntil: now.Add(lease),
@@ -256,6 +273,9 @@ func TestClaim(t *testing.T) {
 		{name: "being verified", row: is(ledger.StateUnverified), by: again},
 		{name: "ready", row: is(ledger.StateReady), by: again},
 		{name: "ready for ever", row: is(ledger.StateReady, expires(never)), by: again},
+		{name: "ready, within the margin, and not within the share of its life", row: is(ledger.StateReady, expires(now.Add(wanted.Margin))), by: ledger.Claim(briefly, lease)},
+		{name: "ready, within the share of its life", row: is(ledger.StateReady, expires(now.Add(6*time.Second))), by: ledger.Claim(briefly, lease),
+			want: begun(is(ledger.StateReady, expires(now.Add(6*time.Second))), ledger.StateUploading, 1, operation("new"))},
 		{name: "ready, within the margin", row: is(ledger.StateReady, expires(now.Add(wanted.Margin))), by: claim,
 			want: begun(is(ledger.StateReady, expires(now.Add(wanted.Margin))), ledger.StateUploading, 1, operation("new"))},
 		{name: "failed and due", row: is(ledger.StateFailed, nextAttempt(before)), by: claim,
@@ -373,6 +393,10 @@ func TestComplete(t *testing.T) {
 			want: becomes(row(ledger.StateUploading), completed, func(c *ledger.Copy) {
 				c.State, c.Attempts, c.ReadyAt, c.LeaseUntil = ledger.StateProcessing, 3, before, soon
 			})},
+		{name: "a renewal, the old file is kept until it expires", row: renewing(soon), by: ledger.Complete(key, fence, found),
+			want: becomes(renewing(soon), keptFile(soon), completed, lookAt(now))},
+		{name: "a renewal, the old file has expired", row: renewing(before), by: ledger.Complete(key, fence, found),
+			want: becomes(renewing(before), oldFile, completed, lookAt(now))},
 		{name: "under an older fence", row: row(ledger.StateUploading), by: ledger.Complete(key, fence-1, found)},
 		{name: "unverified without a lease", row: row(ledger.StateUnverified, leaseUntil(never)), by: ledger.Complete(key, fence, found)},
 		{name: "deleting", row: row(ledger.StateDeleting), by: ledger.Complete(key, fence, found)},
@@ -388,9 +412,7 @@ func TestFail(t *testing.T) {
 	pending := ledger.Failure{State: ledger.StatePending, Error: reason, MayTurnUp: true, Again: true, After: time.Minute}
 	forGood := ledger.Failure{State: ledger.StateFailed, Error: reason}
 	renewal := ledger.Failure{State: ledger.StateReady, Error: reason, Again: true, After: time.Minute}
-	renewing := row(ledger.StateUploading, func(c *ledger.Copy) {
-		c.FileID, c.RemoteName, c.UploadedAt, c.ExpiresAt = "f1", "old-f1.jsonl", uploaded, late
-	})
+	renewing := renewing(late)
 	wrong := ledger.Failure{State: ledger.StateFailed, Error: reason, GivenUp: "f3"}
 	check(t, []step{
 		{name: "no row", by: ledger.Fail(key, fence, pending), err: notFound},

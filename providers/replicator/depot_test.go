@@ -43,6 +43,9 @@ type depot struct {
 	// A new file is not listed, not looked up and not deleted, or has no text, for these
 	// times.
 	unlisted, unknown, noText time.Duration
+	// life is how long the depot keeps new files, as it says; 0 means until they are deleted.
+	// behind is how slow its clock is.
+	life, behind time.Duration
 	// room is how many files the depot takes, and refusal the error of an upload beyond.
 	// 0 means any number.
 	room    int
@@ -173,7 +176,10 @@ func (d *depot) store(name, purpose string, content []byte) providers.RemoteFile
 	d.nextID++
 	f := providers.RemoteFile{
 		ID: fmt.Sprintf("file_%d", d.nextID), Name: name, Purpose: purpose, Size: int64(len(content)) - d.missing,
-		CreatedAt: time.Now(), Status: d.status,
+		CreatedAt: time.Now().Add(-d.behind), Status: d.status,
+	}
+	if d.life > 0 {
+		f.ExpiresAt = f.CreatedAt.Add(d.life)
 	}
 	d.files[f.ID] = f
 	d.sums[f.ID] = cas.DigestOf(content)

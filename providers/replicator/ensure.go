@@ -3,6 +3,7 @@ package replicator
 import (
 	"context"
 	"errors"
+	"time"
 
 	"casgate/providers/ledger"
 )
@@ -28,7 +29,7 @@ func (r *Replicator) Ensure(ctx context.Context, q Request) (c ledger.Copy, crea
 func (r *Replicator) ensure(ctx context.Context, j job) (c ledger.Copy, created bool, err error) {
 	known, err := r.ledger.Copy(ctx, j.wanted.Key)
 	switch {
-	case err == nil && usable(known, j.wanted.Margin):
+	case err == nil && j.wanted.Accepts(known, time.Now()):
 		r.use(known)
 		return known, false, nil
 	case err != nil && !errors.Is(err, ledger.ErrNotFound):
@@ -39,7 +40,7 @@ func (r *Replicator) ensure(ctx context.Context, j job) (c ledger.Copy, created 
 		return ledger.Copy{}, false, err
 	}
 	if err := unavailable(j.provider); err != nil {
-		if usable(known, 0) {
+		if usable(known) {
 			r.use(known)
 			return known, false, nil
 		}
@@ -61,7 +62,7 @@ func (r *Replicator) Begin(ctx context.Context, q Request) (ledger.Copy, error) 
 		return ledger.Copy{}, err
 	}
 	c, err := r.ledger.Copy(ctx, j.wanted.Key)
-	if err == nil && usable(c, j.wanted.Margin) {
+	if err == nil && j.wanted.Accepts(c, time.Now()) {
 		r.use(c)
 		return c, nil
 	}

@@ -94,7 +94,7 @@ func (r *Replicator) classifyFailure(ctx context.Context, o outcome, cause error
 	}
 	if old := c; old.FileID != "" && old.State == ledger.StateUploading {
 		old.State = ledger.StateReady
-		if usable(old, 0) {
+		if usable(old) {
 			f.State = ledger.StateReady
 		}
 	}

@@ -87,7 +87,7 @@ func (r *Replicator) makeOrWait(ctx context.Context, j job, gone <-chan struct{}
 			c = made
 		}
 		j.wanted.Retry = false // once
-		if usable(c, j.wanted.Margin) {
+		if j.wanted.Accepts(c, time.Now()) {
 			release()
 			return copyResult{copy: c}, nil
 		}

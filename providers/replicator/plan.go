@@ -53,16 +53,20 @@ func planOf(p providers.Guarded, blob cas.Blob, q Request) (job, error) {
 				Purpose: placed.Purpose.Name, Extension: placed.Extension,
 			},
 			Name: providers.CleanName(name), MediaType: fileType.MediaType, Size: blob.Size,
-			OperationID: q.OperationID, Margin: margin(placed.Purpose.Lifetime()), Retry: q.Retry,
+			OperationID: q.OperationID, Margin: margin(placed.Purpose.Lifetime()), LifeShare: lifeShare, Retry: q.Retry,
 		},
 	}, nil
 }
 
-// margin is how long before its expiry a copy is renewed: a tenth of its lifetime, at
-// most a day.
-func margin(lifetime time.Duration) time.Duration { return min(lifetime/10, 24*time.Hour) }
+// lifeShare is the share of a copy's lifetime in which it is renewed. The provider may give
+// a file a shorter life than it documents; then it is the share of that.
+const lifeShare = 0.1
 
-// usable reports whether a copy is ready and expires later than margin from now.
-func usable(c ledger.Copy, margin time.Duration) bool {
-	return c.State == ledger.StateReady && (c.ExpiresAt.IsZero() || time.Until(c.ExpiresAt) > margin)
+// margin is how long before its expiry a copy is renewed, for a documented lifetime: at
+// most a day.
+func margin(lifetime time.Duration) time.Duration {
+	return min(time.Duration(float64(lifetime)*lifeShare), 24*time.Hour)
 }
+
+// usable reports whether a copy is ready and has not expired.
+func usable(c ledger.Copy) bool { return ledger.Wanted{}.Accepts(c, time.Now()) }

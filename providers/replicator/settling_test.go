@@ -475,3 +475,71 @@ func TestFileOfAnotherSizeIsNotOurs(t *testing.T) {
 		}
 	})
 }
+
+// A copy that is renewed keeps its old file until the time that callers were told. Then it
+// is deleted. A delete of the copy doesn't wait for that.
+func TestRenewalKeepsTheOldFile(t *testing.T) {
+	for name, deletes := range map[string]bool{"until it expires": false, "or the copy is deleted": true} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+				const life = 24 * time.Hour
+				w.depot.description.Purposes[0].LifetimeSeconds, w.depot.life = int64(life/time.Second), life
+				q := want(w.put(t, "some text", "a.txt"))
+				old := ensure(t, r, q)
+				time.Sleep(life - 2*time.Hour)
+				renewed := ensure(t, r, q)
+				if again := ensure(t, r, q); renewed.FileID == old.FileID || again.FileID != renewed.FileID {
+					t.Fatalf("%s was renewed as %s, and then %s", old.FileID, renewed.FileID, again.FileID)
+				}
+				time.Sleep(time.Until(old.ExpiresAt) - time.Minute)
+				w.wantFiles(t, 2, old.FileID, renewed.FileID)
+				status, err := r.Status(t.Context(), "depot")
+				if err != nil || len(status.Usage) != 1 || status.Usage[0].Files != 2 || status.Usage[0].Bytes != 2*renewed.Size {
+					t.Errorf("the usage is %+v, error %v", status.Usage, err)
+				}
+				if deletes {
+					if gone, err := r.Remove(t.Context(), q); err != nil || len(gone) != 1 || gone[0].State != ledger.StateDeleted {
+						t.Errorf("%+v, error %v", gone, err)
+					}
+					w.wantFiles(t, 2)
+					return
+				}
+				time.Sleep(2 * time.Minute)
+				w.wantFiles(t, 2, renewed.FileID)
+				if row := w.row(t, renewed.Key); len(row.Strays) != 0 || row.State != ledger.StateReady {
+					t.Errorf("the row is %+v", row)
+				}
+			})
+		})
+	}
+}
+
+// A provider gives files a much shorter life than it documents: a copy is renewed in the
+// last tenth of it, and not at each request.
+func TestShortLifeIsUsed(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		w.depot.description.Purposes[0].LifetimeSeconds, w.depot.life = 30*24*3600, 100*time.Second
+		q := want(w.put(t, "some text", "a.txt"))
+		for range 300 {
+			ensure(t, r, q)
+			time.Sleep(time.Second)
+		}
+		if n := w.depot.count(providers.OpUpload); n != 4 {
+			t.Errorf("%d uploads in 300 s", n)
+		}
+	})
+}
+
+// A provider's clock is an hour slow: a file of which it says that it has expired counts as
+// living as long as it says.
+func TestSlowClockOfAProvider(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		w.depot.change(func(d *depot) { d.life, d.behind = 10*time.Minute, time.Hour })
+		q := want(w.put(t, "some text", "a.txt"))
+		first := ensure(t, r, q)
+		time.Sleep(8 * time.Minute)
+		if again := ensure(t, r, q); again.FileID != first.FileID || w.depot.count(providers.OpUpload) != 1 {
+			t.Errorf("%s after %s, %d uploads", again.FileID, first.FileID, w.depot.count(providers.OpUpload))
+		}
+	})
+}

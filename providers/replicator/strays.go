@@ -1,6 +1,7 @@
 package replicator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -79,7 +80,8 @@ func (r *Replicator) noteLook(c ledger.Copy, by int64, l ledger.Look) (row ledge
 	return row, done
 }
 
-// deleteGivenUp deletes the files that a row has given up. What fails is left to the
+// deleteGivenUp deletes the files that a row has given up, except those that callers may
+// still use. What fails is left to the
 // queue. It returns the new row.
 func (r *Replicator) deleteGivenUp(p providers.Provider, c ledger.Copy) ledger.Copy {
 	if len(c.GivenUp()) == 0 {
@@ -90,6 +92,9 @@ func (r *Replicator) deleteGivenUp(p providers.Provider, c ledger.Copy) ledger.C
 	settling := p.Describe().SettlingOf(c.Purpose)
 	var look ledger.Look
 	for _, s := range c.GivenUp() {
+		if s.IsKept(time.Now()) {
+			continue
+		}
 		gone, err := r.deleteFile(ctx, p, c, s.FileID, s.HasSettled(time.Now(), settling))
 		if err != nil {
 			r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Str("file", s.FileID).Msg("a remote file that was given up is left; deleting it later")
@@ -155,15 +160,20 @@ func forgetAll(strays []ledger.Stray) (l ledger.Look) {
 // sweepDelay returns the wait before the next sweep. It grows with the age of the
 // strays. The last look for a stray comes when it can be forgotten.
 func sweepDelay(strays []ledger.Stray, now time.Time, settling time.Duration) time.Duration {
-	next := longestSweep
+	var next time.Duration
 	for _, s := range strays {
-		delay := max(now.Sub(s.At), settling/2, time.Second)
+		delay := min(max(now.Sub(s.At), settling/2, time.Second), longestSweep)
 		if forgotten := s.At.Add(forgetAfter * settling); !s.IsGivenUp() && forgotten.After(now) {
 			delay = min(delay, forgotten.Sub(now)+time.Millisecond)
 		}
-		next = min(next, delay)
+		if s.IsKept(now) {
+			delay = s.KeepUntil.Sub(now) + time.Millisecond
+		}
+		if next == 0 || delay < next {
+			next = delay
+		}
 	}
-	return next
+	return cmp.Or(next, longestSweep)
 }
 
 // isUnlisted reports whether lists don't contain files of a purpose.

@@ -153,6 +153,9 @@ func (r *Replicator) upload(ctx context.Context, j job, o *outcome) error {
 		}
 	}
 	f.Name = cmp.Or(f.Name, name)
+	if life := f.ExpiresAt.Sub(f.CreatedAt); !f.CreatedAt.IsZero() && life > 0 && f.ExpiresAt.Before(time.Now()) {
+		f.ExpiresAt = time.Now().Add(life) // the provider's clock is slow
+	}
 	if f.ExpiresAt.IsZero() && j.purpose.Lifetime() > 0 {
 		f.ExpiresAt = time.Now().Add(j.purpose.Lifetime())
 	}
