@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 
 	"github.com/rs/zerolog"
@@ -14,6 +11,7 @@ import (
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/transfer"
 	"casgate/cmd/cas/internal/wiring"
 	"casgate/index/export"
 )
@@ -86,31 +84,11 @@ func (c *exportCmd) write(ctx context.Context, std terminal.Streams, x export.So
 	if c.Output == "" {
 		return export.Write(ctx, std.Out, x, o)
 	}
-	return writeWhole(c.Output, func(to io.Writer) (export.Counts, error) { return export.Write(ctx, to, x, o) })
-}
-
-// writeWhole writes a disk file that only its owner can read, and that appears under its
-// name once it is complete.
-func writeWhole[R any](path string, write func(io.Writer) (R, error)) (result R, err error) {
-	if there, err := os.Stat(path); err == nil && !there.Mode().IsRegular() {
-		// The whole file would take the place of a device or a pipe.
-		return result, exit.Usagef("--output: %s is not a regular file; leave --output out, and redirect", path)
-	}
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.partial")
-	if err != nil {
-		return result, exit.Usagef("--output: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(file.Name()))
-		}
-	}()
-	result, err = write(file)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return result, err
-	}
-	return result, os.Rename(file.Name(), path)
+	var counts export.Counts
+	whole := transfer.WholeFile{Path: c.Output, Mode: 0o600, Replace: true}
+	err := whole.Write(func(to io.Writer) (err error) {
+		counts, err = export.Write(ctx, to, x, o)
+		return err
+	})
+	return counts, err
 }

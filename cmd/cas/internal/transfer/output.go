@@ -141,7 +141,12 @@ func (o Output) WriteUnverified(content *client.CopyContent, file, provider stri
 	if err != nil {
 		return err
 	}
-	n, err := writeWhole(body, path, o.Force)
+	var n int64
+	whole := WholeFile{Path: path, Mode: 0o644, Replace: o.Force}
+	err = whole.Write(func(to io.Writer) (err error) {
+		n, err = io.Copy(to, body)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -31,33 +31,50 @@ func ExistsError(path string) error {
 	return fmt.Errorf("%s exists already; --force replaces it, -o FILE gives another name", terminal.Printable(path))
 }
 
-// writeWhole writes the bytes of r to a file. The file gets its name only when it is
-// complete.
-func writeWhole(r io.Reader, path string, replace bool) (n int64, err error) {
-	if _, err := os.Lstat(path); err == nil && !replace {
-		return 0, ExistsError(path)
+// WholeFile is an output file that gets its name only when it is complete.
+type WholeFile struct {
+	Path    string
+	Mode    fs.FileMode
+	Replace bool // a file of this name
+}
+
+// Write makes the file from what write gives it. On an error nothing is left of it. A
+// device or a pipe is refused before anything is written.
+func (w WholeFile) Write(write func(io.Writer) error) error {
+	if _, err := os.Lstat(w.Path); err == nil && !w.Replace {
+		return ExistsError(w.Path)
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.partial")
+	if err := checkRegular(w.Path); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(w.Path), "."+filepath.Base(w.Path)+".*.partial")
 	if err != nil {
-		return 0, err
+		return err
 	}
-	n, err = io.Copy(file, r)
-	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
+	err = errors.Join(write(file), file.Chmod(w.Mode), file.Sync(), file.Close())
 	if err == nil {
-		err = place(file.Name(), path, replace)
+		err = place(file.Name(), w.Path, w.Replace)
 	}
 	if err != nil {
 		if removeErr := os.Remove(file.Name()); removeErr != nil {
-			return 0, fmt.Errorf("%w (and its partial file could not be removed: %w)", err, removeErr)
+			return fmt.Errorf("%w (and its partial file could not be removed: %w)", err, removeErr)
 		}
 	}
-	return n, err
+	return err
+}
+
+// checkRegular refuses a device and a pipe: a file must not take their place.
+func checkRegular(path string) error {
+	if there, err := os.Stat(path); err == nil && !there.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file, and is not replaced; -o FILE gives another name", terminal.Printable(path))
+	}
+	return nil
 }
 
 // place gives a file its final name. It never takes the place of a device or a pipe.
 func place(from, to string, replace bool) error {
-	if there, err := os.Stat(to); err == nil && !there.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a regular file, and is not replaced; -o FILE gives another name", terminal.Printable(to))
+	if err := checkRegular(to); err != nil {
+		return err
 	}
 	if !replace {
 		// Unlike a rename, a link never replaces a file that has appeared meanwhile.
