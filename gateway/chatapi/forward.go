@@ -1,6 +1,7 @@
 package chatapi
 
 import (
+	"bytes"
 	"io"
 	"log"
 	"net"
@@ -113,17 +114,17 @@ func isPassed(name string) bool {
 	return false
 }
 
-// smallRequest is the size, in bytes, up to which a request counts as sent from the
-// beginning: what is kept of it is little.
+// smallRequest is the size up to which a request is sent from one piece of memory, in
+// bytes: package http then sends header and body at once.
 const smallRequest = 64 << 10
 
 // fill gives a request the body.
 func (c *call) fill(r *http.Request) {
-	body := net.Buffers(c.pieces) // which it takes pieces from as they are read
 	if c.size <= smallRequest {
-		r.Body = io.NopCloser(&body)
-		c.sent.Store(true)
+		r.Body = io.NopCloser(bytes.NewReader(bytes.Join(c.pieces, nil)))
+		c.sent.Store(true) // what is kept of it is little
 	} else {
+		body := net.Buffers(c.pieces) // from which it takes away what was read
 		r.Body = io.NopCloser(&sentBody{from: &body, left: c.size, sent: &c.sent})
 		c.sent.Store(false)
 	}

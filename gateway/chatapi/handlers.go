@@ -91,11 +91,15 @@ func New(p Parts, o Options) (*Handlers, error) {
 	if err != nil {
 		return nil, err
 	}
+	taken, err := newTakenIn()
+	if err != nil {
+		return nil, err
+	}
 	m := newMetrics(p.Registry)
 	return &Handlers{
 		Parts: p, o: o,
 		models: models, memory: newMemory(o.Memory, o.MaxBody),
-		taken: newTakenIn(), looked: newLookUps(),
+		taken: taken, looked: newLookUps(),
 		metrics: m, upstream: newUpstream(o, m),
 	}, nil
 }

@@ -16,7 +16,10 @@ import (
 // characters in another encoding stand for others.
 func TestTextsThatCameBefore(t *testing.T) {
 	t.Parallel()
-	taken := newTakenIn()
+	taken, err := newTakenIn()
+	if err != nil {
+		t.Fatal(err)
+	}
 	content := []byte("some bytes")
 	encoded := []byte(base64.StdEncoding.EncodeToString(content))
 	for range 2 {

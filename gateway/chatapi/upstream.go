@@ -128,6 +128,9 @@ type withoutValues struct{ context.Context }
 // Value implements context.Context.
 func (withoutValues) Value(any) any { return nil }
 
+// AfterFunc lets package context follow the other one without a goroutine.
+func (c withoutValues) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.Context, f) }
+
 // answerBody is the body of an answer. It gives up on a provider that goes silent, and
 // looks at what passes.
 type answerBody struct {
