@@ -12,20 +12,59 @@ import (
 // readable is a blob or a file as clients see it: readable or not. An event with an unknown
 // outcome never ends, so it may have its effect at any later time, or never.
 var readable = porcupine.Model{
-	Init: func() any { return false },
-	Step: func(state, input, _ any) (bool, any) {
-		e := input.(event)
+	Init: func() any { return state{} },
+	Step: func(before, input, _ any) (bool, any) {
+		s, step := before.(state), input.(step)
+		if !s.take(step) {
+			return false, before
+		}
 		switch {
-		case e.action == actionPut:
-			return true, true
-		case e.action == actionDelete && e.outcome == absent:
-			return !state.(bool), false
-		case e.action == actionDelete:
-			return true, false
+		case step.action == actionPut:
+			s.readable = true
+			return true, s
+		case step.action == actionDelete && step.outcome == absent:
+			return !s.readable, s
+		case step.action == actionDelete:
+			s.readable = false
+			return true, s
 		default:
-			return state.(bool) == (e.outcome == present), state
+			return s.readable == (step.outcome == present), s
 		}
 	},
+}
+
+// step is an event of a subject.
+type step struct {
+	event
+	number int // among the events of the same action, if the outcome is unknown
+	known  int // how many events of the subject have a known outcome
+}
+
+// state is what the events so far have led to.
+type state struct {
+	readable bool
+	// known counts the events with a known outcome; puts and deletes count the others.
+	known, puts, deletes int
+}
+
+// take counts an event. It returns false for an order that needs no look, without which the
+// time of a check would double with each event whose outcome is unknown. Such an event may
+// come at any time after its beginning. So one without an effect can wait until all known
+// ones are over, and of two with the same effect the earlier one can come first.
+func (s *state) take(e step) bool {
+	if e.outcome != unknown {
+		s.known++
+		return true
+	}
+	count, hasEffect := &s.puts, !s.readable
+	if e.action == actionDelete {
+		count, hasEffect = &s.deletes, s.readable
+	}
+	if *count != e.number || !hasEffect && s.known < e.known {
+		return false
+	}
+	*count++
+	return true
 }
 
 // probeInterval is how often a gateway checks that it hears of changes. It is shorter than
@@ -39,16 +78,24 @@ const probeInterval = 2 * time.Second
 // seconds are for the processor, which is busy.
 const staleness = 2*probeInterval + index.DefaultDeafTTL + 4*time.Second
 
-// operations translates the events of a blob or a file for the checker. The begin of an
-// event is the earliest time at which it may have had its effect, or its answer.
+// operations translates the events of a blob or a file, which are in the order of their
+// beginnings, for the checker. The begin of an event is the earliest time at which it may
+// have had its effect, or its answer.
 func operations(events []event, begin func(event) time.Duration) []porcupine.Operation {
 	var all []porcupine.Operation
+	known, numbers := 0, map[action]int{}
 	for _, e := range events {
-		end := int64(e.end)
-		if e.outcome == unknown {
-			end = math.MaxInt64
+		if e.outcome != unknown {
+			known++
 		}
-		all = append(all, porcupine.Operation{ClientId: e.client, Input: e, Call: int64(begin(e)), Return: end})
+	}
+	for _, e := range events {
+		end, number := int64(e.end), 0
+		if e.outcome == unknown {
+			end, number = math.MaxInt64, numbers[e.action]
+			numbers[e.action]++
+		}
+		all = append(all, porcupine.Operation{ClientId: e.client, Input: step{e, number, known}, Call: int64(begin(e)), Return: end})
 	}
 	return all
 }
