@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -47,6 +48,7 @@ type campaign struct {
 	network  network
 	links    []*link  // the one to the providers, and linksOfGateway for each gateway
 	settings []string // of each gateway and command
+	canMount bool     // gateways have disks of their own
 
 	mu       sync.Mutex
 	findings []finding
@@ -127,6 +129,10 @@ func (c *campaign) setUp(ctx context.Context) (err error) {
 	if c.clock.library == "" && c.config.progress != nil {
 		fmt.Fprintln(c.config.progress, "no clock is stepped: libfaketime is not installed")
 	}
+	err = canMount(ctx, c.config.dir, filepath.Join(c.config.dir, "mount.log"))
+	if c.canMount = err == nil; !c.canMount && c.config.progress != nil {
+		fmt.Fprintf(c.config.progress, "no disk is filled: %v\n", err)
+	}
 	if c.postgres, err = newPostgres(ctx, c.config.services.postgresBin, c.config.dir, c.clock, c.makeDisk); err != nil {
 		return err
 	}
@@ -174,7 +180,7 @@ func (c *campaign) makeDisk(ctx context.Context, home string, owner *syscall.Cre
 			return nil, err
 		}
 	}
-	if c.config.focus != nil {
+	if c.config.focus != nil || !c.canMount {
 		return nil, nil
 	}
 	disk, err := newServerDisk(ctx, folder, serverDiskSize(c.config.time), owner)
@@ -224,6 +230,9 @@ func (c *campaign) startGateways(ctx context.Context) error {
 		g, err := newGateway(number, c.config.gateway, c.config.dir, settings)
 		if err != nil {
 			return err
+		}
+		if c.canMount {
+			g.program = g.program.onOwnDisk(g.program.dir)
 		}
 		c.gateways = append(c.gateways, g)
 		go func() {
@@ -289,7 +298,7 @@ func (c *campaign) round(ctx context.Context, number int, length time.Duration) 
 			c.find(finding{promise: "campaign", text: err.Error()})
 		}
 	})
-	c.breakThings(ctx, working, schedule(habits, c.config.seed, number, length))
+	c.breakThings(ctx, working, slices.DeleteFunc(schedule(habits, c.config.seed, number, length), c.isImpossible))
 	clients.Wait()
 	if err := c.calm(ctx, settling); err != nil {
 		return err

@@ -54,7 +54,7 @@ func (c clock) set(seconds int) error {
 // step steps the clock, forward or back, and back to right after a while. While it is
 // stepped, a second step is left out.
 func (c clock) step(seconds int, lasting func()) error {
-	if c.library == "" || !c.stepped.TryLock() {
+	if !c.stepped.TryLock() {
 		return nil
 	}
 	defer c.stepped.Unlock()

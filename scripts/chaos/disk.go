@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,13 +12,25 @@ import (
 // diskSize is the size of a gateway's disk, which holds the spool.
 const diskSize = 16 << 20
 
+// namespaceFlags are those of unshare.
+func namespaceFlags() []string {
+	if os.Getuid() == 0 {
+		return []string{"--mount"}
+	}
+	return []string{"--mount", "--user", "--map-root-user"}
+}
+
+// canMount returns an error if a program can't have a disk of its own, as in a container
+// without the right to mount.
+func canMount(ctx context.Context, folder, log string) error {
+	args := append(append([]string{"unshare"}, namespaceFlags()...), "mount", "-t", "tmpfs", "tmpfs", folder)
+	return program{path: "/usr/bin/unshare", args: args, log: log}.run(ctx)
+}
+
 // onOwnDisk makes a program run with a disk of its own in a folder, in a mount namespace
 // that ends with it.
 func (p program) onOwnDisk(folder string) program {
-	flags := []string{"unshare", "--mount"}
-	if os.Getuid() != 0 {
-		flags = append(flags, "--user", "--map-root-user")
-	}
+	flags := append([]string{"unshare"}, namespaceFlags()...)
 	script := fmt.Sprintf(`mount -t tmpfs -o size=%d tmpfs "$1" && cd "$1" && shift && exe=$1 && shift && exec bash -c 'exec -a cas "$0" "$@"' "$exe" "$@"`, diskSize)
 	p.args = append(append(flags, "sh", "-c", script, "sh", folder, p.path), p.args[1:]...)
 	p.path = "/usr/bin/unshare"

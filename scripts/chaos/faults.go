@@ -24,6 +24,21 @@ func (c *campaign) breakThings(ctx, working context.Context, faults []fault) {
 	}
 }
 
+// isImpossible reports whether this machine has no means for a fault.
+func (c *campaign) isImpossible(f fault) bool {
+	switch f.kind {
+	case stepForward, stepBack:
+		return c.clock.library == ""
+	case fillDisk:
+		return !c.canMount
+	case fillPostgres:
+		return c.postgres.disk == nil
+	case fillMinIO:
+		return c.minio.disk == nil
+	}
+	return false
+}
+
 // make makes one fault, and ends it.
 func (c *campaign) make(ctx, working context.Context, f fault) {
 	lasting := func() {

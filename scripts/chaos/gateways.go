@@ -51,7 +51,7 @@ func newGateway(number int, binary, dir string, settings []string) (*gateway, er
 			env: gatewayEnvironment(append([]string{
 				"CAS_DATA_DIR=" + data, "CAS_LISTEN=" + address(port), "CAS_ADMIN_LISTEN=" + address(admin),
 			}, settings...)),
-		}.onOwnDisk(data),
+		},
 	}, nil
 }
 

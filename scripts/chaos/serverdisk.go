@@ -99,9 +99,6 @@ func (d *serverDisk) close() {
 // fillDisk fills the server's disk for a while. Postgres may end by itself then; it is
 // started again once there is room.
 func (s *server) fillDisk(ctx context.Context, lasting func()) error {
-	if s.disk == nil {
-		return nil
-	}
 	s.breaking.Lock()
 	defer s.breaking.Unlock()
 	if err := fill(s.disk.path("ballast"), lasting); err != nil {
