@@ -37,7 +37,7 @@ type Gateway struct {
 	auth     *auth.Authorizer
 	recorder *record.Recorder
 	handlers *handlers
-	self     *inprocess.Server // for parts of the gateway that are its clients
+	self     *inprocess.Server  // for parts of the gateway that are its clients
 	stop     context.CancelFunc // makes requests that wait for copies answer
 }
 

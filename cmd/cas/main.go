@@ -51,6 +51,7 @@ type cli struct {
 	Text        textCmd        `cmd:"" help:"Print the text that a provider extracts from a blob."`
 	Providers   providersCmd   `cmd:"" help:"Show the state of the providers, and the files that they accept."`
 	Ops         opsCmd         `cmd:"" help:"Show the journal of operations, newest first."`
+	MCP         mcpCmd         `cmd:"" name:"mcp" help:"Give an agent tools for files, by the Model Context Protocol on standard input and output."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Check whether the gateway is ready. For containers."`
 
 	GC       gcCmd       `cmd:"" name:"gc" help:"Remove the bytes of deleted blobs directly from index and store, after their grace period."`

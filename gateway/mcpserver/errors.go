@@ -54,3 +54,6 @@ func toolError(err error) error {
 	}
 	return err
 }
+
+// Refuse returns the error of a path that LocalFiles refuses.
+func Refuse(detail string) error { return &refusal{"path_refused", detail} }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -79,8 +80,7 @@ func (s *server) putFile(ctx context.Context, _ *mcp.CallToolRequest, in putFile
 		return none, err
 	}
 	n := client.NewFile{Name: local.Name, Purpose: cmp.Or(in.Purpose, defaultPurpose), Tags: in.Tags, Context: in.Context}
-	n.IdempotencyKey = sameFileKey(source.Digest, n)
-	file, sent, err := s.client.PutFile(ctx, source, n)
+	file, sent, err := s.putOnce(ctx, source, n)
 	if err != nil {
 		return none, err
 	}
@@ -90,10 +90,25 @@ func (s *server) putFile(ctx context.Context, _ *mcp.CallToolRequest, in putFile
 	return say(out, fmt.Sprintf("Stored %s as %s (%d bytes).", local.Name, out.FileID, out.Bytes)), nil
 }
 
-// sameFileKey is the Idempotency-Key of a file: equal calls have equal keys, so that an agent
-// that repeats itself makes one file.
-func sameFileKey(d cas.Digest, n client.NewFile) string {
-	text, err := json.Marshal([]any{d, n.Name, n.Purpose, n.Tags, n.Context})
+// maxDeletions bounds how often within a day an agent may store a file again that it has
+// deleted, before it gets an error.
+const maxDeletions = 100
+
+// putOnce stores a file. Equal calls have equal Idempotency-Keys, so an agent that repeats
+// itself makes one file. The key of a file that was deleted since stays used for a day; the
+// next key is then the file's.
+func (s *server) putOnce(ctx context.Context, source client.Source, n client.NewFile) (file api.File, sent bool, err error) {
+	for deletions := range maxDeletions {
+		n.IdempotencyKey = sameFileKey(source.Digest, n, deletions)
+		if file, sent, err = s.client.PutFile(ctx, source, n); !errors.Is(err, cas.ErrFileNotFound) {
+			break
+		}
+	}
+	return file, sent, err
+}
+
+func sameFileKey(d cas.Digest, n client.NewFile, deletions int) string {
+	text, err := json.Marshal([]any{d, n.Name, n.Purpose, n.Tags, n.Context, deletions})
 	if err != nil {
 		panic(err) // texts can be marshalled
 	}

@@ -84,6 +84,7 @@ var ours = []struct {
 	{"cmd/cas/internal/argument", []string{"cmd/cas/internal/exit", "cas", "gateway/client"}, "an argument names something; it does nothing with it"},
 	{"cmd/cas/internal/service", []string{"cas/access", "cmd/cas/internal/build", "cmd/cas/internal/exit", "cmd/cas/internal/terminal"}, "listeners, logs and metrics know the rule for local hosts, and no part of the gateway"},
 	{"cmd/cas/internal/report", []string{"cmd/cas/internal/exit", "cmd/cas/internal/settings", "cmd/cas/internal/terminal", "cas", "gateway/api", "gateway/client", "gateway/problem", "providers", "providers/ledger"}, "results are those of a gateway's client"},
+	{"cmd/cas/internal/localfiles", []string{"gateway/mcpserver"}, "local files of agents know the tool that asks for them, and no gateway"},
 	{"cmd/cas/internal/transfer", []string{"cmd/cas/internal/argument", "cmd/cas/internal/exit", "cmd/cas/internal/report", "cmd/cas/internal/terminal", "cas", "gateway/api", "gateway/client"}, "a transfer goes through a gateway's client"},
 	{"cmd/cas/internal/wiring", []string{
 		"cmd/cas/internal/exit", "cmd/cas/internal/service", "cmd/cas/internal/settings", "cmd/cas/internal/terminal",
@@ -97,7 +98,7 @@ var ours = []struct {
 	{"cmd/cas", []string{
 		"cmd/cas/internal/...",
 		"cas", "cas/access", "cas/collector", "cas/importer", "cas/journal", "cas/reindexer", "cas/scrubber", "index", "index/export", "migrations", "providers", "providers/ledger", "providers/replicator",
-		"gateway", "gateway/api", "gateway/client", "gateway/problem",
+		"gateway", "gateway/api", "gateway/client", "gateway/mcpserver", "gateway/problem",
 	}, "commands use what cmd/cas/internal has opened for them"},
 	{"scripts/...", []string{"..."}, ""},
 }

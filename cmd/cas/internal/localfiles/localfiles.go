@@ -1,0 +1,200 @@
+// Package localfiles finds the disk files that an agent may store: regular files below given
+// folders. A model chooses the paths, and what it reads may mislead it, so nothing outside
+// of the folders is opened, hidden files stay closed, and a refusal tells nothing.
+package localfiles
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"casgate/gateway/mcpserver"
+)
+
+// ErrTooWide is the error of a folder that has the user's home folder in it.
+var ErrTooWide = errors.New("an agent must not read the whole home folder: name a folder in it")
+
+// Options say which disk files there are.
+type Options struct {
+	Folders []string
+	// Hidden allows paths with a part that begins with a dot.
+	Hidden bool
+}
+
+// Files are the disk files. It implements mcpserver.LocalFiles.
+type Files struct {
+	folders []folder
+	hidden  bool
+}
+
+// folder is a folder with disk files.
+type folder struct {
+	root *os.Root
+	path string // absolute
+	real string // without symbolic links
+}
+
+// Open opens the folders. The caller closes the Files. The error wraps ErrTooWide for a
+// folder that has the home folder in it.
+func Open(o Options) (*Files, error) {
+	files := &Files{hidden: o.Hidden}
+	for _, name := range o.Folders {
+		opened, err := openFolder(name)
+		if err != nil {
+			files.Close()
+			return nil, err
+		}
+		files.folders = append(files.folders, opened)
+	}
+	return files, nil
+}
+
+func openFolder(name string) (folder, error) {
+	absolute, err := filepath.Abs(name)
+	if err != nil {
+		return folder{}, err
+	}
+	resolved, err := filepath.EvalSymlinks(absolute)
+	if err != nil {
+		return folder{}, err
+	}
+	if home, err := os.UserHomeDir(); err == nil && contains(resolved, home) {
+		return folder{}, fmt.Errorf("%s: %w", name, ErrTooWide)
+	}
+	root, err := os.OpenRoot(resolved)
+	if err != nil {
+		return folder{}, err
+	}
+	return folder{root, absolute, resolved}, nil
+}
+
+// contains reports whether a folder is the home folder, or has it in it.
+func contains(dir, home string) bool {
+	if resolved, err := filepath.EvalSymlinks(home); err == nil {
+		home = resolved
+	}
+	rel, err := filepath.Rel(dir, home)
+	return dir == "/" || err == nil && filepath.IsLocal(rel)
+}
+
+// Close closes the folders.
+func (f *Files) Close() {
+	for _, folder := range f.folders {
+		folder.root.Close()
+	}
+}
+
+// Folders returns the folders, as they were named.
+func (f *Files) Folders() []string {
+	var paths []string
+	for _, folder := range f.folders {
+		paths = append(paths, folder.path)
+	}
+	return paths
+}
+
+// Find implements mcpserver.LocalFiles.
+func (f *Files) Find(name string) (mcpserver.LocalFile, error) {
+	for _, folder := range f.folders {
+		inside, ok := folder.relative(name)
+		if !ok {
+			continue
+		}
+		if inside, ok = folder.resolve(inside, f.hidden); !ok {
+			continue
+		}
+		info, err := folder.root.Lstat(inside)
+		if err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		return mcpserver.LocalFile{
+			Name: path.Base(name), Size: info.Size(),
+			Open: func() (io.ReadCloser, error) { return f.open(folder, inside) },
+		}, nil
+	}
+	return mcpserver.LocalFile{}, f.refusal()
+}
+
+// refusal is the error of every path that is refused, so that it doesn't tell what is there.
+func (f *Files) refusal() error {
+	hidden := ", without a part that begins with a dot"
+	if f.hidden {
+		hidden = ""
+	}
+	return mcpserver.Refuse(fmt.Sprintf("This server reads no file at this path. It reads regular files below %s%s.", strings.Join(f.Folders(), " and "), hidden))
+}
+
+// open opens a regular disk file. It never waits, as for the other end of a pipe.
+func (f *Files) open(in folder, name string) (io.ReadCloser, error) {
+	file, err := in.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, f.refusal()
+	}
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		file.Close()
+		return nil, f.refusal()
+	}
+	return file, nil
+}
+
+// relative returns a path as one below the folder, and reports whether it is.
+func (d folder) relative(name string) (string, bool) {
+	if !filepath.IsAbs(name) {
+		return name, true
+	}
+	for _, above := range []string{d.path, d.real} {
+		if rest, ok := strings.CutPrefix(name, above+"/"); ok {
+			return rest, true
+		}
+	}
+	return "", false
+}
+
+// maxLinks bounds the symbolic links on a path.
+const maxLinks = 40
+
+// resolve returns a path without symbolic links, and reports whether it is allowed. So a link
+// is no way to a hidden file.
+func (d folder) resolve(name string, hidden bool) (string, bool) {
+	left := strings.Split(name, "/")
+	if slices.Contains(left, "..") {
+		return "", false
+	}
+	var done []string
+	for links := 0; len(left) > 0; {
+		part := left[0]
+		left = left[1:]
+		switch {
+		case part == "" || part == ".":
+			continue
+		case part == ".." && len(done) == 0: // in a link's target
+			return "", false
+		case part == "..":
+			done = done[:len(done)-1]
+			continue
+		case part[0] == '.' && !hidden:
+			return "", false
+		}
+		here := path.Join(append(slices.Clone(done), part)...)
+		info, err := d.root.Lstat(here)
+		if err != nil {
+			return "", false
+		}
+		if info.Mode()&os.ModeSymlink == 0 {
+			done = append(done, part)
+			continue
+		}
+		target, err := d.root.Readlink(here)
+		if links++; err != nil || filepath.IsAbs(target) || links > maxLinks {
+			return "", false
+		}
+		left = append(strings.Split(target, "/"), left...)
+	}
+	return path.Join(done...), len(done) > 0
+}
