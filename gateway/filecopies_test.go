@@ -20,6 +20,33 @@ func (s *server) fileCopyPath(id, provider string) string {
 	return "/v1/files/" + id + "/copies/" + provider
 }
 
+// Two files have the same bytes and one copy. Each answer about the copy of a file has the
+// name of that file, and not of the one whose copy was made first.
+func TestCopyHasTheNameOfItsFile(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, kimi := startCopier(t, p, nil, nil)
+		alice, bob := s.newFile("notice for alice.txt", "some text"), s.newFile("bob.txt", "some text")
+		first := decode[api.Copy](t, s.do("PUT", s.fileCopyPath(alice.ID, "kimi"), nil))
+		path := "/v1/files/" + bob.ID
+		for _, a := range []answer{
+			s.do("PUT", s.fileCopyPath(bob.ID, "kimi"), nil),
+			s.do("PUT", s.fileCopyPath(bob.ID, "kimi"), nil, "Prefer", "respond-async"),
+			s.do("GET", s.fileCopyPath(bob.ID, "kimi"), nil),
+			s.do("GET", path+"/copies", nil),
+			s.do("GET", path+"/references/kimi?kind=file_id", nil),
+			s.do("POST", s.fileCopyPath(bob.ID, "kimi")+"/lost", nil),
+			s.do("DELETE", s.fileCopyPath(bob.ID, "kimi"), nil),
+		} {
+			if a.StatusCode != 200 || !bytes.Contains(a.body, []byte(`"name":"bob.txt"`)) || bytes.Contains(a.body, []byte("alice")) {
+				t.Errorf("%s %s: %d %s", a.Request.Method, a.Request.URL, a.StatusCode, a.body)
+			}
+		}
+		if first.Name != "notice for alice.txt" || len(kimi.ids()) != 0 {
+			t.Errorf("%+v, and there are %v", first, kimi.ids())
+		}
+	})
+}
+
 func TestCopiesOfFiles(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s, kimi := startCopier(t, p, nil, nil)

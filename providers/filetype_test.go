@@ -33,6 +33,8 @@ func TestTypeOf(t *testing.T) {
 		{"a.pdf", "", "application/zip", "application/zip", ".pdf"},
 		{"letter.doc", "", "text/rtf", "text/rtf", ".doc"},
 		{"letter.doc", "", "application/x-ole-storage", "application/msword", ".doc"},
+		{"letter.doc", "application/x-ole-storage", "application/x-ole-storage", "application/msword", ".doc"},
+		{"archive", "application/zip", "application/zip", "application/zip", ""},
 		{"film.mov", "", "video/mp4", "video/mp4", ".mov"},
 		{"sound.m4a", "", "video/mp4", "audio/mp4", ".m4a"},
 		{"page.html", "", "text/plain; charset=utf-8", "text/html", ".html"},

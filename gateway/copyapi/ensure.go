@@ -34,7 +34,7 @@ func (h *Handlers) Ensure(c echo.Context) error {
 	made, created, err := h.Copies.Ensure(wait, q)
 	switch {
 	case err == nil:
-		return answerReady(c, made, created, prefer)
+		return answerReady(c, shownFor(q, made), created, prefer)
 	case wait.HasRunOut():
 		return h.begin(c, q, prefer)
 	default:
@@ -60,8 +60,8 @@ func (h *Handlers) ReportLost(c echo.Context) error {
 	made, created, err := h.Copies.ReportLost(wait, q, report.ProviderFileID)
 	switch {
 	case err == nil:
-		return answerReady(c, made, created, request.Preference{})
-	case errors.Is(err, providers.ErrCopyInProgress) && wait.HasRunOut():
+		return answerReady(c, shownFor(q, made), created, request.Preference{})
+	case errors.Is(err, providers.ErrCopyInProgress) && wait.HasRunOut() && made.State != ledger.StateReady:
 		return h.begin(c, q, request.Preference{})
 	default:
 		return problem.WithBlob(err, q.Digest)
@@ -86,10 +86,10 @@ func (h *Handlers) begin(c echo.Context, q replicator.Request, prefer request.Pr
 		return problem.WithBlob(err, q.Digest)
 	}
 	if row.State == ledger.StateReady {
-		return answerReady(c, row, false, prefer)
+		return answerReady(c, shownFor(q, row), false, prefer)
 	}
 	setApplied(c, prefer.AppliedWhenAccepted())
-	return respond.Accepted(c, h.URLs, row.OperationID, view.Copy(row))
+	return respond.Accepted(c, h.URLs, row.OperationID, view.Copy(shownFor(q, row)))
 }
 
 func setApplied(c echo.Context, preferences string) {

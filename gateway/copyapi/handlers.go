@@ -3,6 +3,7 @@
 package copyapi
 
 import (
+	"cmp"
 	"context"
 	"io"
 
@@ -75,6 +76,14 @@ func copyRequest(c echo.Context, of blobtarget.Target) (replicator.Request, erro
 		}
 	}
 	return q, err
+}
+
+// shownFor is a copy as the answer to a request shows it: with the name that the request
+// gives the file. The ledger's is that of the request that made the copy, and perhaps of
+// another client's file.
+func shownFor(q replicator.Request, c ledger.Copy) ledger.Copy {
+	c.Name = cmp.Or(q.Name, c.Name)
+	return c
 }
 
 // recordBytes puts the size of a copy into the request's record, if the request made

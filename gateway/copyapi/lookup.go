@@ -1,6 +1,7 @@
 package copyapi
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -31,6 +32,9 @@ func (h *Handlers) List(c echo.Context) error {
 			return problem.WithBlob(err, of.Digest)
 		}
 	}
+	for i := range copies {
+		copies[i].Name = cmp.Or(of.Name, copies[i].Name)
+	}
 	return respond.JSON(c, http.StatusOK, api.CopyList{Copies: view.Copies(copies)})
 }
 
@@ -59,11 +63,11 @@ func (h *Handlers) lookUp(c echo.Context) (ledger.Copy, error) {
 	if of.Digest.IsZero() {
 		return ledger.Copy{}, blobtarget.ErrNotTakenIn
 	}
-	ctx := c.Request().Context()
+	ctx, asked := c.Request().Context(), q
 	row, err := h.Copies.Copy(ctx, q)
 	if errors.Is(err, ledger.ErrNotFound) && of.Name != "" && q.Purpose == "" && c.QueryParam("name") == "" {
 		q.Name = ""
 		row, err = h.Copies.Copy(ctx, q)
 	}
-	return row, problem.WithBlob(err, q.Digest)
+	return shownFor(asked, row), problem.WithBlob(err, q.Digest)
 }

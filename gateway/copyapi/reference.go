@@ -39,7 +39,7 @@ func (h *Handlers) Reference(c echo.Context) error {
 	}
 	request.StateOf(c).SkipRecord = ref.Kind.Needs == providers.NeedURL || ref.Kind.Needs == providers.NeedBytes // no operation
 	if ref.Copy != nil {
-		shown := view.Copy(*ref.Copy)
+		shown := view.Copy(shownFor(q, *ref.Copy))
 		answer.Copy = &shown
 		recordBytes(c, *ref.Copy)
 	}

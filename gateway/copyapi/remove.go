@@ -24,7 +24,8 @@ func (h *Handlers) Remove(c echo.Context) error {
 		return problem.WithBlob(err, q.Digest)
 	}
 	operation := ""
-	for _, row := range copies {
+	for i, row := range copies {
+		copies[i] = shownFor(q, row)
 		if row.State != ledger.StateDeleting {
 			continue
 		}

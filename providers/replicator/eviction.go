@@ -265,7 +265,7 @@ func (r *Replicator) accountFull(j job, full pool, refusal *providers.Error) *pr
 		e.Message = "the account is full: " + census.describe(full.purpose)
 	}
 	if refusal != nil && refusal.MaxFiles > 0 {
-		full.maxFiles = 0 // the provider's message says it
+		full.maxFiles = refusal.MaxFiles
 	}
 	if limits := full.limits(); limits != "" {
 		e.Message += "; it takes " + limits

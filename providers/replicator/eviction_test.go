@@ -311,7 +311,7 @@ func TestRefusalCountsAgain(t *testing.T) {
 	fillUp(server, 20, "image")
 	sent := server.Requests(providers.OpUpload)
 	_, _, err := r.Ensure(t.Context(), at("kimi", w.put(t, "in vain", "a.txt")))
-	if e := fullError(t, err); !strings.Contains(e.Message, "count 20") || strings.Contains(e.Message, "1000") || !strings.Contains(e.Message, "20 files with") {
+	if e := fullError(t, err); !strings.Contains(e.Message, "count 20") || !strings.Contains(e.Message, "it takes 20 files") || strings.Contains(e.Message, "1000") || !strings.Contains(e.Message, "20 files with") {
 		t.Errorf("the message is %q", e.Message)
 	}
 	if n, sends := w.countEvicted(t, ours), server.Requests(providers.OpUpload)-sent; n != 0 || sends != 1 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"casgate/providers"
@@ -108,9 +109,17 @@ func mayHaveStored(err error) bool {
 		return false // the provider never got the whole content
 	}
 	e, ok := errors.AsType[*providers.Error](err)
-	// A server that failed during the upload may have stored the file.
-	return !ok || e.Kind == providers.KindUnknown || e.Kind == providers.KindTransient && e.Status >= 500
+	if !ok || e.Kind == providers.KindUnknown {
+		return true
+	}
+	// A server that failed during the upload may have stored the file. One that is
+	// overloaded, and says so itself, has not begun.
+	return e.Kind == providers.KindTransient && e.Status >= 500 && e.Status != http.StatusServiceUnavailable && e.Status != statusOverloaded
 }
+
+// statusOverloaded is the status of Anthropic, and of others, for a server that is
+// overloaded.
+const statusOverloaded = 529
 
 // backoffDelay returns the wait after this number of attempts.
 func backoffDelay(attempts int) time.Duration {

@@ -3,7 +3,10 @@ package replicator
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
+	"casgate/providers"
 	"casgate/providers/ledger"
 )
 
@@ -11,6 +14,10 @@ import (
 // Ensure. If the provider confirms it, the copy becomes lost and is uploaded again. A
 // file id that is no longer the copy's changes nothing; an empty one means the copy's.
 // It returns a usable copy.
+//
+// A file that the provider may not know yet is looked for again until the settling time is
+// over. If ctx ends before, the look goes on, and the error wraps ErrCopyInProgress; the
+// copy then is as it was.
 func (r *Replicator) ReportLost(ctx context.Context, q Request, fileID string) (c ledger.Copy, created bool, err error) {
 	j, err := r.plan(ctx, q)
 	if err != nil {
@@ -25,15 +32,40 @@ func (r *Replicator) ReportLost(ctx context.Context, q Request, fileID string) (
 		return ledger.Copy{}, false, err
 	}
 	if c.State == ledger.StateReady && (fileID == "" || fileID == c.FileID) {
-		gone, err := r.isGone(ctx, j, c)
-		if err != nil {
-			return ledger.Copy{}, false, err
-		}
-		if gone {
-			if err := r.lose(ctx, c); err != nil {
-				return ledger.Copy{}, false, err
-			}
+		if err := r.loseIfGone(ctx, j, c); err != nil {
+			return c, false, err
 		}
 	}
 	return r.Ensure(ctx, q)
+}
+
+// loseIfGone records that a copy's file is lost, if the provider confirms it. Concurrent
+// callers share the look.
+func (r *Replicator) loseIfGone(ctx context.Context, j job, c ledger.Copy) error {
+	end, err := r.begin()
+	if err != nil {
+		return err
+	}
+	done := r.flights.DoChan("lost "+c.Key.Provider+" "+c.Key.Account+" "+c.FileID, func() (any, error) {
+		gone, err := r.isGone(r.working, j, c)
+		if err == nil && gone {
+			err = r.lose(r.working, c)
+		}
+		return nil, err
+	})
+	looked := make(chan error, 1)
+	go func() {
+		defer end()
+		looked <- (<-done).Err
+	}()
+	select {
+	case err := <-looked:
+		return err
+	case <-ctx.Done():
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return context.Cause(ctx)
+		}
+		known := c.UploadedAt.Add(j.purpose.Settling()).UTC().Format(time.RFC3339)
+		return fmt.Errorf("%w: %s doesn't know the file %s, which is new; it counts as lost if that stays so until %s", providers.ErrCopyInProgress, c.Provider, c.FileID, known)
+	}
 }

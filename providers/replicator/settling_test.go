@@ -3,7 +3,9 @@ package replicator_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -542,4 +544,48 @@ func TestSlowClockOfAProvider(t *testing.T) {
 			t.Errorf("%s after %s, %d uploads", again.FileID, first.FileID, w.depot.count(providers.OpUpload))
 		}
 	})
+}
+
+// A young file that is really gone is reported as lost. The caller doesn't wait for the
+// settling time, and the look goes on.
+func TestReportOfAYoungFile(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		q := want(w.put(t, "some text", "a.txt"))
+		c := ensure(t, r, q)
+		w.depot.forget(c.FileID)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		now, _, err := r.ReportLost(ctx, q, c.FileID)
+		if !errors.Is(err, providers.ErrCopyInProgress) || now.State != ledger.StateReady || !strings.Contains(err.Error(), "counts as lost") {
+			t.Errorf("%+v, error %v", now, err)
+		}
+		time.Sleep(settling)
+		if row := w.row(t, c.Key); row.State != ledger.StateLost {
+			t.Errorf("the row is %s", row.State)
+		}
+		again, created, err := r.ReportLost(t.Context(), q, c.FileID)
+		if err != nil || !created || again.FileID == c.FileID {
+			t.Errorf("%+v, created %t, error %v", again, created, err)
+		}
+	})
+}
+
+// A provider that says itself that it is overloaded has stored nothing: no settling time
+// passes before the next attempt.
+func TestOverloadedProviderStoresNothing(t *testing.T) {
+	for _, status := range []int{503, 529} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+				overloaded := fail(providers.OpUpload, providers.KindTransient, "overloaded_error", nil)
+				overloaded.Status = status
+				w.depot.hook(times(1, providers.OpUpload, overloaded), nil)
+				began := time.Now()
+				c := ensure(t, r, want(w.put(t, "some text", "a.txt")))
+				if waited := time.Since(began); waited > 2*time.Second || w.depot.count(providers.OpList) > 0 {
+					t.Errorf("it took %v, and %d lists", waited, w.depot.count(providers.OpList))
+				}
+				w.wantFiles(t, 2, c.FileID)
+			})
+		})
+	}
 }
