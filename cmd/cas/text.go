@@ -70,6 +70,6 @@ func (c *textCmd) Run(ctx context.Context, std terminal.Streams) error {
 }
 
 func (c *textCmd) extract(ctx context.Context, of transfer.Owner, name string, shown *terminal.Progress) (*client.Content, error) {
-	defer shown.Waiting("reading", of.String())()
+	defer shown.Waiting("waiting for the text of", of.String())()
 	return of.Text(ctx, client.TextOptions{Provider: c.Provider, Name: name})
 }

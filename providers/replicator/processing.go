@@ -1,6 +1,7 @@
 package replicator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -41,10 +42,11 @@ func (r *Replicator) awaitReady(ctx context.Context, j job, c ledger.Copy) (prov
 			}
 		case err != nil:
 			return f, err
-		case now.Status == providers.StatusProcessing && time.Since(began) > processingLimit:
+		case now.Status == providers.StatusProcessing && time.Since(cmp.Or(c.UploadedAt, began)) > processingLimit:
 			return f, &providers.Error{
-				Provider: j.description.Provider, Op: providers.OpPoll, Kind: providers.KindTransient, Code: providers.CodeTimeout,
-				Message: fmt.Sprintf("the provider has been processing the file for %v", processingLimit),
+				Provider: j.description.Provider, Op: providers.OpPoll, Kind: providers.KindPermanent, Code: providers.CodeTimeout,
+				Message: fmt.Sprintf("the provider has not processed the file within %v; it is deleted there", processingLimit),
+				Hint:    "ask again with retry=true; a smaller or simpler document may work",
 			}
 		case now.Status != providers.StatusProcessing:
 			f.Status, f.Detail, f.Code = now.Status, now.Detail, now.Code

@@ -589,3 +589,20 @@ func TestOverloadedProviderStoresNothing(t *testing.T) {
 		})
 	}
 }
+
+// A file that the provider never finishes to process, and a request for its text, end with
+// an error.
+func TestProcessingEnds(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		w.depot.change(func(d *depot) { d.status, d.later = providers.StatusProcessing, providers.StatusProcessing })
+		q := want(w.put(t, "some text", "a.txt"))
+		began := time.Now()
+		_, err := r.Text(t.Context(), q)
+		e, ok := errors.AsType[*providers.Error](err)
+		if waited := time.Since(began); !ok || e.Kind != providers.KindPermanent || e.Code != providers.CodeTimeout || waited > 16*time.Minute {
+			t.Errorf("after %v: %v", waited, err)
+		}
+		time.Sleep(time.Hour)
+		w.wantFiles(t, 1)
+	})
+}
