@@ -33,7 +33,7 @@ func (s *Store) openError(ctx context.Context, ref cas.ObjectRef, err error) err
 	if isAboutObject(err) && s.isReadable(ctx) {
 		return s.corrupt(ref, err)
 	}
-	return s.wrap("get", ref, err)
+	return s.wrap(ctx, "get", ref, err)
 }
 
 // readError wraps the error of a response that broke off at a position.
@@ -41,7 +41,7 @@ func (s *Store) readError(ctx context.Context, ref cas.ObjectRef, pos int64, err
 	if errors.Is(err, io.ErrUnexpectedEOF) && s.breaksOffAt(ctx, ref, pos) && s.isReadable(ctx) {
 		return s.corrupt(ref, err)
 	}
-	return s.wrap("get", ref, err)
+	return s.wrap(ctx, "get", ref, err)
 }
 
 // corrupt returns the error for a damaged object.

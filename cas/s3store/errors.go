@@ -64,8 +64,12 @@ func isAbandoned(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// wrap is failed for a call about an object, whose errors may be the object's.
-func (s *Store) wrap(op string, ref cas.ObjectRef, err error) error {
+// opPut is the operation that can't find an object missing.
+const opPut = "put"
+
+// wrap is failed for a call about an object, whose errors may be the object's. An object
+// counts as missing only if another one can be read at this moment.
+func (s *Store) wrap(ctx context.Context, op string, ref cas.ObjectRef, err error) error {
 	doing := op + " " + s.key(ref)
 	if isAbandoned(err) {
 		return s.failed(doing, err)
@@ -73,8 +77,11 @@ func (s *Store) wrap(op string, ref cas.ObjectRef, err error) error {
 	var kind error
 	response := minio.ToErrorResponse(err)
 	switch code := response.Code; {
-	case code == minio.NoSuchKey:
+	case code == minio.NoSuchKey && op != opPut && s.isReadable(ctx):
 		kind = cas.ErrObjectMissing
+	case code == minio.NoSuchKey:
+		// A proxy without its store answers each request with 404.
+		return fmt.Errorf("%w: %s at %s: the answer is 404, and so it is for an object that must be there: %w", cas.ErrStoreUnavailable, doing, s.client.Endpoint, err)
 	case code == minio.InvalidRange:
 		kind = cas.ErrRangeNotSatisfiable
 	case slices.Contains(fullCodes, code):

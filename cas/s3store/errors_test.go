@@ -32,3 +32,39 @@ func TestFullBucket(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A proxy whose store is away answers 404 to everything, in its own words or in those of
+// S3. No object counts as missing or as deleted then.
+func TestStoreThatKnowsNothing(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"in words of its own": "404 page not found",
+		"in those of S3":      "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>",
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // the answer does not depend on it
+				w.WriteHeader(http.StatusNotFound)
+				if _, err := io.WriteString(w, body); err != nil && r.Method != http.MethodHead {
+					t.Error(err)
+				}
+			}))
+			defer server.Close()
+			s := open(t, s3store.Options{Endpoint: server.URL, Bucket: "bucket", AccessKey: "access", SecretKey: "secretsecret"})
+			b := []byte("bytes")
+			ref := cas.ObjectRef{Digest: cas.DigestOf(b)}
+			for call, err := range map[string]error{
+				"Put":    s.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(b), ref.Digest, 5)),
+				"Open":   second(s.Open(t.Context(), ref, 0, -1)),
+				"Stat":   second(s.Stat(t.Context(), ref)),
+				"Delete": s.Delete(t.Context(), ref),
+			} {
+				if !errors.Is(err, cas.ErrStoreUnavailable) || errors.Is(err, cas.ErrObjectMissing) {
+					t.Errorf("%s: error %v; want that the store is unavailable", call, err)
+				}
+			}
+		})
+	}
+}
+
+func second[T any](_ T, err error) error { return err }

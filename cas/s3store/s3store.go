@@ -123,7 +123,7 @@ func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingR
 	if body.Err() != nil {
 		return body.Err()
 	}
-	return s.wrap("put", ref, call.Err(err))
+	return s.wrap(ctx, opPut, ref, call.Err(err))
 }
 
 // source returns a Seeker only if the body can be rewound, since minio-go sends a
@@ -220,7 +220,7 @@ func (s *Store) Stat(ctx context.Context, ref cas.ObjectRef) (cas.ObjectStat, er
 		return cas.ObjectStat{Size: object.Size}, nil
 	}
 	if err != nil {
-		return cas.ObjectStat{}, s.wrap("head", ref, call.Err(err))
+		return cas.ObjectStat{}, s.wrap(ctx, "head", ref, call.Err(err))
 	}
 	stat := cas.ObjectStat{Size: info.Size}
 	if sum, err := base64.StdEncoding.DecodeString(info.ChecksumSHA256); err == nil && len(sum) == len(stat.Digest) {
@@ -260,7 +260,7 @@ func (s *Store) Delete(ctx context.Context, ref cas.ObjectRef) error {
 	defer cancel()
 	err := s.client.RemoveObject(ctx, s.bucket, s.key(ref), minio.RemoveObjectOptions{})
 	if err != nil {
-		if err = s.wrap("delete", ref, err); errors.Is(err, cas.ErrObjectMissing) {
+		if err = s.wrap(ctx, "delete", ref, err); errors.Is(err, cas.ErrObjectMissing) {
 			return nil
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
@@ -157,6 +159,10 @@ func TestSameBytesThroughTwoProcesses(t *testing.T) {
 
 // SIGHUP, which a closed terminal sends, ends the gateway as orderly as SIGTERM does.
 func TestHangupIsAnOrderlyStop(t *testing.T) {
+	// Below nohup the gateway would inherit that the signal is ignored.
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP)
+	defer signal.Stop(heard)
 	p := serveProcess(t, casCommand(t, embeddedEnv(t), "serve"))
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)

@@ -231,6 +231,11 @@ func (c *doctorCmd) checkClock(ctx context.Context, e *examination, x wiring.Ind
 	e.ok("clock", "agrees with the index's (%s apart)", skew.Abs())
 }
 
+const (
+	checksums       = "checksums" // a subject
+	sendNoChecksums = "set CAS_S3_CHECKSUMS=off: this store takes uploads without x-amz-checksum-sha256"
+)
+
 func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 	const subject = "store"
 	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
@@ -245,6 +250,12 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 	}
 	start := time.Now()
 	if err := roundTrip(ctx, objects); err != nil {
+		if objects.S3 != nil {
+			if support, refusal := objects.S3.ChecksumSupport(ctx); support == wiring.ChecksumsRefused {
+				e.fail(checksums, refusal, sendNoChecksums)
+				return
+			}
+		}
 		e.fail(subject, err, storeRemedy(objects, err))
 		return
 	}
@@ -260,15 +271,15 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 	support, err := objects.S3.ChecksumSupport(ctx)
 	switch {
 	case support == wiring.ChecksumsRefused:
-		e.fail("checksums", err, "set CAS_S3_CHECKSUMS=off: this store takes uploads without x-amz-checksum-sha256")
+		e.fail(checksums, err, sendNoChecksums)
 	case err != nil:
-		e.fail("checksums", err, storeRemedy(objects, err))
+		e.fail(checksums, err, storeRemedy(objects, err))
 	case support == wiring.ChecksumsUnsent:
-		e.warn("checksums", "uploads have no x-amz-checksum-sha256, by CAS_S3_CHECKSUMS=off", ownOnly)
+		e.warn(checksums, "uploads have no x-amz-checksum-sha256, by CAS_S3_CHECKSUMS=off", ownOnly)
 	case support == wiring.ChecksumsEnforced:
-		e.ok("checksums", "the store refuses bytes that don't match x-amz-checksum-sha256")
+		e.ok(checksums, "the store refuses bytes that don't match x-amz-checksum-sha256")
 	default:
-		e.warn("checksums", "the store ignores x-amz-checksum-sha256", ownOnly)
+		e.warn(checksums, "the store ignores x-amz-checksum-sha256", ownOnly)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"os/exec"
@@ -61,6 +62,33 @@ func TestDoctorOnBuckets(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A store that takes no checksums refuses the doctor's first object already.
+func TestDoctorOnAStoreWithoutChecksums(t *testing.T) {
+	t.Parallel()
+	o := s3test.NewBucket(t)
+	real, err := url.Parse(o.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
+		p.SetURL(real)
+		p.Out.Host = p.In.Host // it is signed
+	}}
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Amz-Checksum-Sha256") != "" {
+			w.WriteHeader(http.StatusNotImplemented)
+			fmt.Fprint(w, "<Error><Code>NotImplemented</Code><Message>A header you provided implies functionality that is not implemented</Message></Error>")
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(store.Close)
+	examined(t, []string{
+		"CAS_DATA_DIR=" + t.TempDir(), "CAS_S3_ENDPOINT=" + store.URL, "CAS_S3_BUCKET=" + o.Bucket, "CAS_S3_REGION=us-east-1",
+		"CAS_S3_ACCESS_KEY=" + o.AccessKey, "CAS_S3_SECRET_KEY=" + o.SecretKey,
+	}, "set CAS_S3_CHECKSUMS=off")
 }
 
 // A gateway that a store refuses says so in the store's words, once, and what to do.
