@@ -130,7 +130,9 @@ func TestScanRefuses(t *testing.T) {
 		})
 	}
 	scan(t, deep(5000))
-	scan(t, `{"x":[`+strings.Repeat(`{"a":1},`, maxNames-2)+`{}]}`)
+	if o := newOutline([]byte(`{"x":[`+strings.Repeat(`{"a":1},`, maxNames-1)+`"a",{}]}`), longString); o.names != maxNames {
+		t.Errorf("%d names", o.names)
+	}
 	scan(t, `{"messages":[{"content":[`+strings.Repeat(`"x",`, maxElements-2)+`7]}]}`)
 }
 

@@ -34,7 +34,7 @@ func TestOutline(t *testing.T) {
 // TestIsPlain: each byte that a JSON string can't have as it stands is found at each place.
 func TestIsPlain(t *testing.T) {
 	t.Parallel()
-	for length := range 70 {
+	for _, length := range []int{0, 1, 7, 8, 31, 32, 33, 41, 64, 65} {
 		text := bytes.Repeat([]byte{'~'}, length)
 		if !isPlain(text) {
 			t.Fatalf("%d plain bytes are not plain", length)
