@@ -58,11 +58,12 @@ func TestChatPassesThrough(t *testing.T) {
 				t.Errorf("%s: %q, want %q", name, got, want)
 			}
 		}
-		if a.StatusCode != http.StatusTeapot || string(a.body) != `{"error":{"message":"wrong key (hidden)"}}` {
+		hidden := "(hidden)" + strings.Repeat("*", len(c.kimiChat.key)-len("(hidden)"))
+		if a.StatusCode != http.StatusTeapot || string(a.body) != `{"error":{"message":"wrong key `+hidden+`"}}` {
 			t.Errorf("%d %s", a.StatusCode, a.body)
 		}
 		for name, want := range map[string]string{
-			"Set-Cookie": "", "Alt-Svc": "", "Strict-Transport-Security": "", "X-Casgate-Error": "", "X-Echo": "the key is (hidden)",
+			"Set-Cookie": "", "Alt-Svc": "", "Strict-Transport-Security": "", "X-Casgate-Error": "", "X-Echo": "the key is " + hidden,
 			"X-Casgate-Provider": "kimi", "X-Casgate-Upstream-Request-Id": "theirs", "Cache-Control": "no-store", "X-Accel-Buffering": "no",
 			"Content-Type": "application/json; charset=utf-8", "X-Casgate-Healed": "",
 		} {

@@ -164,8 +164,12 @@ func (x *exchange) hashURL(text string) (d cas.Digest, ok bool, err error) {
 		d, err = cas.ParseDigest(text)
 		return d, true, err
 	}
-	rest, ok := strings.CutPrefix(strings.TrimPrefix(text, x.h.URLs.Base), view.BlobsPath+"/")
-	if !ok || strings.HasPrefix(text, x.h.URLs.Base) == strings.HasPrefix(text, "/") {
+	path, ok := x.ownPath(text)
+	if !ok {
+		return d, false, nil
+	}
+	rest, ok := strings.CutPrefix(path, view.BlobsPath+"/")
+	if !ok {
 		return d, false, nil
 	}
 	rest, _, _ = strings.Cut(rest, "#")
@@ -175,6 +179,25 @@ func (x *exchange) hashURL(text string) (d cas.Digest, ok bool, err error) {
 	}
 	d, err = cas.ParseDigest(rest)
 	return d, true, err
+}
+
+// ownPath returns the path and the query of a URL of this gateway, or of a path alone. The
+// case of scheme and host doesn't matter.
+func (x *exchange) ownPath(text string) (path string, ok bool) {
+	if strings.HasPrefix(text, "/") {
+		return text, true
+	}
+	base := x.h.URLs.Base
+	scheme, rest, _ := strings.Cut(base, "://")
+	host, prefix, _ := strings.Cut(rest, "/")
+	origin := scheme + "://" + host
+	if prefix != "" {
+		prefix = "/" + prefix
+	}
+	if !hasScheme([]byte(text), origin) {
+		return "", false
+	}
+	return strings.CutPrefix(text[len(origin):], prefix)
 }
 
 // hasScheme reports whether a text begins with the scheme of a URL, in any case.

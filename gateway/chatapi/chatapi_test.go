@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -44,6 +45,29 @@ func newCall(t *testing.T, transport roundTrip) *call {
 	c := echo.New().NewContext(httptest.NewRequest("POST", "/", nil), httptest.NewRecorder())
 	c.Response().Writer = request.NewState(c.Response().Writer, "an operation")
 	return &call{exchange: &exchange{h: h, c: c, memory: newMemory(1, 1).reserve(""), to: target{provider: "kimi", chat: providers.ChatAPI{Authorize: func(*http.Request) {}}}}}
+}
+
+// proxyOf passes a request through a call. Without a target, it has a URL that no transport
+// of a test looks at.
+func (c *call) proxyOf(t *testing.T) error {
+	t.Helper()
+	if c.to.url == nil {
+		c.to.url = &url.URL{Scheme: "http", Host: "provider"}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "POST", "/", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.proxy(c.c.Response(), r)
+}
+
+// proxied passes a request through a call, and returns the answer.
+func (c *call) proxied(t *testing.T) *httptest.ResponseRecorder {
+	t.Helper()
+	if err := c.proxyOf(t); err != nil {
+		t.Fatal(err)
+	}
+	return request.StateOf(c.c).ResponseWriter.(*httptest.ResponseRecorder)
 }
 
 // slowBody is a body whose bytes come after times.
@@ -221,6 +245,7 @@ func TestInline(t *testing.T) {
 		"in capitals":            {"DATA:image/png;BASE64,QUI=", "image/png", "", "AB"},
 		"without padding":        {"data:image/png;base64,QUI", "image/png", "", "AB"},
 		"for URLs":               {"data:;base64,-_-_", "", "", "\xfb\xff\xbf"},
+		"percent-encoded base64": {"data:;base64,%2B%2F%2b%2F%0D%0AQQ%3D%3d", "", "", "\xfb\xff\xbfA"},
 		"with line ends":         {"data:image/png;base64,QU\r\nI=\n", "image/png", "", "AB"},
 		"with a parameter":       {"data:text/plain;charset=utf-8;base64,QUI=", "text/plain; charset=utf-8", "", "AB"},
 		"with a name":            {"data:application/pdf;name=a.pdf;base64,QUI=", "application/pdf; name=a.pdf", "a.pdf", "AB"},
@@ -238,7 +263,7 @@ func TestInline(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"data:;base64,!", "Q", "data:,%zz", strings.Repeat("QUJD", base64Step) + "Q"} {
+	for _, bad := range []string{"data:;base64,!", "Q", "data:,%zz", "data:;base64,QUI%3", "data:;base64,%41UI%21", strings.Repeat("QUJD", base64Step) + "Q"} {
 		if got, err := io.ReadAll(parseInline([]byte(bad)).open()); err == nil {
 			t.Errorf("%.20s: %d bytes", bad, len(got))
 		}
@@ -262,6 +287,7 @@ func TestHashURL(t *testing.T) {
 		d.String(): true, "/v1/blobs/" + d.String(): true, "https://files.example/sub/v1/blobs/" + d.String(): true,
 		"https://files.example/sub/v1/blobs/" + d.String() + "?signature=x&y#z": true, "/v1/blobs/sha256%3A" + d.Hex(): true,
 		"https://files.example/v1/blobs/" + d.String(): false, "https://evil.example/sub/v1/blobs/" + d.String(): false, "v1/blobs/" + d.String(): false,
+		"HTTPS://Files.EXAMPLE/sub/v1/blobs/" + d.String(): true, "https://files.example/SUB/v1/blobs/" + d.String(): false, "HTTPS:/v1/blobs/" + d.String(): false,
 		"http://files.example/sub/v1/blobs/" + d.String(): false, "https://files.example/sub/sub/v1/blobs/" + d.String(): false, "": false, "ms://" + d.String(): false,
 		"https://files.example/sub": false,
 	} {

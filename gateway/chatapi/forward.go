@@ -19,11 +19,10 @@ import (
 // the proxy doesn't see that a request is sent again after it was healed.
 type call struct {
 	*exchange
-	pieces [][]byte
-	size   int64
-	failed error
-	// secrets must not reach the client: the credential.
-	secrets []string
+	pieces  [][]byte
+	size    int64
+	failed  error
+	secrets secrets     // of the provider
 	sent    atomic.Bool // the whole body
 }
 
@@ -91,14 +90,11 @@ func (c *call) authorize(r *http.Request) {
 				value = secret
 			}
 			if len(value) >= minSecret {
-				c.secrets = append(c.secrets, value)
+				c.secrets = append(c.secrets, []byte(value))
 			}
 		}
 	}
 }
-
-// minSecret is the length of the shortest text that counts as a credential.
-const minSecret = 8
 
 func isPassed(name string) bool {
 	for _, prefix := range passedPrefixes {
@@ -150,8 +146,9 @@ func (b *sentBody) Read(p []byte) (int, error) {
 }
 
 // keptFields are fields of the provider's answer that the client doesn't get: cookies,
-// what would bind the client's browser to the provider's host, and which pages may read it.
-var keptFields = []string{"Set-Cookie", "Set-Cookie2", "Alt-Svc", "Strict-Transport-Security", "Cache-Control", "X-Accel-Buffering", "X-Request-Id", "Date",
+// what would bind the client's browser to the provider's host, send it elsewhere or clear
+// its data, and which pages may read it.
+var keptFields = []string{"Set-Cookie", "Set-Cookie2", "Authorization", "Alt-Svc", "Strict-Transport-Security", "Clear-Site-Data", "Refresh", "Cache-Control", "X-Accel-Buffering", "X-Request-Id", "Date",
 	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers",
 	"Access-Control-Expose-Headers", "Access-Control-Max-Age", "Vary", headerProvider, headerHealed, headerUpstreamID, "X-Casgate-Error"}
 
@@ -163,7 +160,7 @@ func (c *call) modify(answer *http.Response) error {
 	for _, name := range keptFields {
 		delete(h, textproto.CanonicalMIMEHeaderKey(name))
 	}
-	c.redact(h)
+	c.secrets.hideIn(h)
 	if upstreamID != "" {
 		h.Set(headerUpstreamID, upstreamID)
 	}

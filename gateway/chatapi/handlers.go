@@ -4,8 +4,8 @@
 // The files, in the order of a request: completions.go (the request as a whole), body.go
 // (its bytes), memory.go (their room), models.go (which provider), attachments.go and
 // inline.go (which files), references.go (what takes their place), forward.go, upstream.go,
-// dial.go and hold.go (the call), heal.go (files that the provider has lost), usage.go and
-// metrics.go.
+// dial.go and hold.go (the call), coding.go and redact.go (the bytes of its answer), heal.go
+// (files that the provider has lost), usage.go and metrics.go.
 package chatapi
 
 import (

@@ -158,6 +158,13 @@ func (in *inline) open() io.Reader {
 		return strings.NewReader(text)
 	}
 	encoded := in.encoded
+	if bytes.IndexByte(encoded, '%') >= 0 { // as RFC 2397 allows
+		decoded, err := url.PathUnescape(string(encoded))
+		if err != nil {
+			return failing{fmt.Errorf("it is not valid percent-encoding: %w", err)}
+		}
+		encoded = []byte(decoded)
+	}
 	if bytes.IndexByte(encoded, '\n') >= 0 || bytes.IndexByte(encoded, '\r') >= 0 {
 		encoded = bytes.Map(func(r rune) rune {
 			if r == '\n' || r == '\r' {

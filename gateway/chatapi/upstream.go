@@ -1,14 +1,11 @@
 package chatapi
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -95,11 +92,28 @@ func (c *call) send(r *http.Request) (*http.Response, error) {
 		return nil, c.failure(r.Context(), err)
 	}
 	c.h.metrics.firstByte(c.to.provider, time.Since(began))
-	answer.Body = &answerBody{body: answer.Body, call: c, ctx: ctx, cancel: cancel, end: end, idle: c.h.upstream.idleTime}
-	if answer.StatusCode >= http.StatusBadRequest {
-		c.redactBody(answer)
+	body := &answerBody{body: answer.Body, call: c, ctx: ctx, cancel: cancel, end: end, idle: c.h.upstream.idleTime}
+	if answer, err = c.received(answer); err != nil {
+		body.Close()
+		return nil, err
 	}
+	body.body = answer.Body
+	answer.Body = struct {
+		io.Reader
+		io.Closer
+	}{c.secrets.reader(body), body}
 	return answer, nil
+}
+
+// received returns an answer as it can be passed on: decoded, and without the fields that
+// follow its body, which package http adds to the answer that it has returned.
+func (c *call) received(from *http.Response) (*http.Response, error) {
+	answer := *from
+	answer.Trailer = nil
+	if answer.StatusCode < http.StatusOK {
+		return nil, switched(c.to.provider, answer.StatusCode)
+	}
+	return &answer, decode(c.to.provider, &answer)
 }
 
 // failure returns the error for a provider that gave no answer.
@@ -111,14 +125,6 @@ func (c *call) failure(client context.Context, err error) error {
 		return err
 	}
 	return unavailable(c.to.provider, err)
-}
-
-// redirected returns the error for an answer that sends the client elsewhere.
-func redirected(provider string, status int) error {
-	return &providers.Error{
-		Provider: provider, Op: providers.OpChat, Kind: providers.KindUnknown, Code: providers.CodeBadAnswer, Status: status,
-		Message: fmt.Sprintf("the provider redirects the request (%d)", status), Hint: "set the URL of its chats at the gateway",
-	}
 }
 
 // withoutValues is a context without the values of another: among them are the hooks by
@@ -180,43 +186,4 @@ func (b *answerBody) Close() error {
 		b.end()
 	})
 	return err
-}
-
-// maxError is how much of a refusal is looked at, in bytes.
-const maxError = 64 << 10
-
-// hidden stands in the place of a secret. It has its length at most.
-const hidden = "(hidden)"
-
-// redact removes the credential from a header.
-func (c *call) redact(h http.Header) {
-	for _, secret := range c.secrets {
-		for _, values := range h {
-			for i, value := range values {
-				values[i] = strings.ReplaceAll(value, secret, hidden)
-			}
-		}
-	}
-}
-
-// redactBody removes the credential from a refusal, in which some providers repeat it.
-func (c *call) redactBody(answer *http.Response) {
-	body := answer.Body
-	start, err := io.ReadAll(io.LimitReader(body, maxError))
-	rest := io.Reader(body)
-	if err != nil {
-		rest = failing{err}
-	}
-	clean := start
-	for _, secret := range c.secrets {
-		clean = bytes.ReplaceAll(clean, []byte(secret), []byte(hidden))
-	}
-	if answer.ContentLength >= 0 {
-		answer.ContentLength += int64(len(clean) - len(start))
-		answer.Header.Set("Content-Length", strconv.FormatInt(answer.ContentLength, 10))
-	}
-	answer.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(clean), rest), body}
 }

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"casgate/gateway/problem"
 )
 
 // rawProvider answers each connection by a function, and returns the URL of its chats.
@@ -77,5 +79,69 @@ func TestEarlyAnswers(t *testing.T) {
 	}
 	if err := c.proxy(c.c.Response(), r); err != nil || c.c.Response().Status != http.StatusRequestEntityTooLarge {
 		t.Errorf("%v, %d", err, c.c.Response().Status)
+	}
+}
+
+// TestTrailers: no field that follows the provider's answer reaches the client.
+func TestTrailers(t *testing.T) {
+	t.Parallel()
+	for _, announced := range []string{"", "Trailer: Set-Cookie, Alt-Svc, X-Casgate-Healed, X-Sum\r\n"} {
+		c := newCall(t, newTransport().RoundTrip)
+		c.to.url = rawProvider(t, func(conn *net.TCPConn) {
+			defer conn.Close()
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%sTransfer-Encoding: chunked\r\n\r\n"+
+					"2\r\n{}\r\n0\r\nSet-Cookie: a=b\r\nAlt-Svc: h3\r\nX-Casgate-Healed: 1\r\nX-Sum: 1\r\n\r\n", announced)
+			}
+		})
+		got := c.proxied(t)
+		if got.Body.String() != "{}" {
+			t.Errorf("body %q", got.Body)
+		}
+		for name := range got.Header() {
+			for _, field := range []string{"Set-Cookie", "Alt-Svc", "X-Casgate-Healed", "X-Sum", "Trailer"} {
+				if strings.HasSuffix(name, field) {
+					t.Errorf("the client gets %s", name)
+				}
+			}
+		}
+	}
+}
+
+// TestSwitchedProtocols: an answer that changes the protocol is the provider's fault.
+func TestSwitchedProtocols(t *testing.T) {
+	t.Parallel()
+	c := newCall(t, newTransport().RoundTrip)
+	c.to.url = rawProvider(t, func(conn *net.TCPConn) {
+		defer conn.Close()
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		}
+	})
+	err := c.proxyOf(t)
+	if d := problem.Of(err, ""); d.Status != http.StatusBadGateway || d.Provider != "kimi" {
+		t.Errorf("got %v, %+v", err, d)
+	}
+}
+
+// TestKeptFields: fields of the provider's answer that act on the client's browser, or that
+// are credentials, don't reach the client. Others do.
+func TestKeptFields(t *testing.T) {
+	t.Parallel()
+	c := newCall(t, func(*http.Request) (*http.Response, error) {
+		h := http.Header{"Www-Authenticate": {"Bearer"}, "X-Ratelimit-Limit": {"1"}}
+		for _, name := range []string{"Set-Cookie", "Alt-Svc", "Clear-Site-Data", "Refresh", "Authorization", "Proxy-Authenticate"} {
+			h.Set(name, "theirs")
+		}
+		return &http.Response{StatusCode: http.StatusUnauthorized, Header: h, Body: http.NoBody}, nil
+	})
+	got := c.proxied(t)
+	for name, values := range got.Header() {
+		if strings.Contains(strings.Join(values, ","), "theirs") {
+			t.Errorf("the client gets %s", name)
+		}
+	}
+	if got.Header().Get("WWW-Authenticate") != "Bearer" || got.Header().Get("X-Ratelimit-Limit") != "1" {
+		t.Errorf("header %v", got.Header())
 	}
 }
