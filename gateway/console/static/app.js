@@ -52,12 +52,11 @@ async function show({ focus = true } = {}) {
     else link.removeAttribute('aria-current')
   }
   put(main, view.node)
-  if (focus) {
-    scrollTo(0, view.scroll ?? 0)
-    if (view.focus) view.focus()
-    else main.querySelector('h1')?.focus({ preventScroll: true })
-  }
+  if (focus) scrollTo(0, 0)
   view.shown?.()
+  if (!focus) return
+  if (view.focus) view.focus()
+  else main.querySelector('h1')?.focus({ preventScroll: true })
 }
 
 function frame() {
@@ -74,7 +73,7 @@ async function simulatedBanner() {
     const simulated = (await listProviders()).filter((p) => p.simulated).map((p) => p.name)
     if (simulated.length > 0) names = simulated.join(', ')
   } catch { /* without the scope read, the banner names none */ }
-  put(banner, h('div', { class: 'banner', role: 'note' }, h('strong', {}, 'Simulated: '), `${names}. Copies there exist in this process only, and their ids work nowhere else.`))
+  put(banner, h('aside', { class: 'banner', 'aria-label': 'Simulated providers' }, h('strong', {}, 'Simulated: '), `${names}. Copies there exist in this process only, and their ids work nowhere else.`))
 }
 
 function sessionMenu() {
@@ -147,6 +146,7 @@ document.addEventListener('keydown', (event) => {
   const search = document.getElementById('search')
   if (search) { event.preventDefault(); search.focus() }
 })
+history.scrollRestoration = 'manual' // a view knows its place once its rows are there
 addEventListener('hashchange', () => { if (current()) show() })
 watchDrops({ allowed: () => can('write'), take: enqueue, notice: h('div', { class: 'drop', hidden: true }, h('p', {}, sign('ready'), 'Drop the files to upload them')) })
 start()

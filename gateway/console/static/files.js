@@ -5,7 +5,7 @@ import { List } from './list.js'
 import { emptyState, pageHead, stateSign } from './parts.js'
 import { chooseFiles, hashOf, onUploaded } from './upload.js'
 
-const filters = { tag: 'tag', context: 'context', purpose: 'purpose', sha256: 'sha256', name: 'name_prefix' }
+const filters = { name: 'name_prefix', tag: 'tag', context: 'context', purpose: 'purpose', sha256: 'sha256' }
 
 // The list as it was left, so that coming back to it is instant and at the same place.
 let left = null
@@ -106,7 +106,7 @@ export function filesView({ query }) {
   const list = new List({
     label: 'Files', noun: 'file', render: row, empty, height: 36, narrowHeight: 62,
     load: async (items) => {
-      const page = await call('GET', 'v1/files', { query: { ...parameters, limit: items.length ? 1000 : 100, after: items.at(-1)?.id } })
+      const page = await call('GET', 'v1/files', { query: { ...parameters, limit: items.length ? 1000 : 60, after: items.at(-1)?.id } })
       return { items: page.data.filter((file) => !uploaded.has(file.id)), more: page.has_more }
     },
     visible: (items) => loadCopies(items),
@@ -126,6 +126,15 @@ export function filesView({ query }) {
     await Promise.all([next(), next(), next()])
   }
 
+  // A list that was left lacks the files that came since.
+  const catchUp = async () => {
+    const { data } = await call('GET', 'v1/files', { query: { ...parameters, limit: 60 }, signal: list.stop.signal })
+    const known = new Set(list.items.map((file) => file.id))
+    const fresh = data.filter((file) => !known.has(file.id))
+    if (fresh.length === 60) list.replace([], true) // there may be more between
+    else list.prepend(fresh)
+  }
+
   const stopListening = onUploaded((file) => {
     if (filtered) return
     copies.delete(file.sha256)
@@ -142,13 +151,14 @@ export function filesView({ query }) {
     columns, list.node)
 
   return {
-    title: 'Files', node, scroll: reuse?.scroll,
+    title: 'Files', node,
     focus: filtered ? () => search.focus({ preventScroll: true }) : reuse ? () => list.rows.get(list.items[list.current])?.element.querySelector('a')?.focus({ preventScroll: true }) : undefined,
     shown: () => {
       if (reuse) {
         list.current = reuse.current
         list.replace(reuse.items, reuse.more)
         scrollTo(0, reuse.scroll)
+        catchUp().catch(() => { /* the list stays as it was left */ })
       }
       list.show()
       listProviders().then((all) => {

@@ -38,11 +38,13 @@ export class List {
 
   /** replace shows other items. */
   replace(items, more) {
+    const focused = this.rowsElement.contains(document.activeElement)
     this.items = items
     this.more = more
     this.rows.forEach((row) => row.element.remove())
     this.rows.clear()
     this.show()
+    if (focused) this.focusable(this.rows.get(items[this.current])?.element)?.focus({ preventScroll: true })
     this.say()
   }
 
@@ -85,7 +87,8 @@ export class List {
     for (let i = first; i < last; i++) this.place(i, height)
     if (this.more && last > this.items.length - 60) this.loadMore()
     clearTimeout(this.pause)
-    if (this.visible) this.pause = setTimeout(() => this.visible(this.items.slice(Math.max(0, first + OVERSCAN - 2), last)), 120)
+    const seen = this.items.slice(Math.max(0, Math.floor(top / height)), Math.max(0, Math.ceil((top + innerHeight) / height)))
+    if (this.visible) this.pause = setTimeout(() => this.visible(seen), 120)
   }
 
   place(i, height) {
