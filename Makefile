@@ -41,6 +41,11 @@ test-quick: ## run the tests that need no services, for a first look
 lint: ## check format, vet, staticcheck, import rules, go.mod and scripts
 	scripts/lint
 
+.PHONY: screenshots
+screenshots: ## take pictures of each view of the console, into .cache/screenshots
+	rm -rf .cache/screenshots && mkdir -p .cache/screenshots
+	CAS_TEST_SCREENSHOTS=$(CURDIR)/.cache/screenshots CAS_TEST_THOROUGH=1 CAS_TEST_DISALLOW_SKIP=1 go test -count 1 -run TestConsoleInChromium/looks ./gateway
+
 .PHONY: bench
 bench: ## measure beside Echo, MinIO and nginx, which root gets installed (FLAGS=--quick)
 	SERVICES_FSYNC=on scripts/services run go run ./scripts/bench $(FLAGS)

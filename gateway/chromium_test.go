@@ -58,9 +58,14 @@ func needChromium(t *testing.T) string {
 	return "chromium"
 }
 
+// browsing lets one browser run at a time: each fills a machine of two cores.
+var browsing sync.Mutex
+
 // startChromium starts a browser with one tab. It ends with the test.
 func startChromium(t *testing.T) *chromium {
 	t.Helper()
+	browsing.Lock()
+	t.Cleanup(browsing.Unlock)
 	program := needChromium(t)
 	toBrowser, in, err := os.Pipe()
 	if err != nil {
@@ -199,6 +204,36 @@ func (c *chromium) evaluate(expression string) any {
 		c.t.Fatalf("%.200s: %s", expression, answer.ExceptionDetails)
 	}
 	return answer.Result.Value
+}
+
+// until waits until an expression is true in the page.
+func (c *chromium) until(what, expression string) {
+	c.t.Helper()
+	limit := (castest.WaitLimit - 10*time.Second).Milliseconds()
+	held := c.evaluate(fmt.Sprintf(`new Promise((done) => {
+		const end = performance.now() + %d
+		const look = () => {
+			try { if (%s) return done(true) } catch { /* not there yet */ }
+			if (performance.now() > end) return done(false)
+			setTimeout(look, 15)
+		}
+		look()
+	})`, limit, expression))
+	if held != true {
+		c.t.Fatalf("waited in vain for %s in the page:\n%s", what, c.evaluate(`document.body.innerText`))
+	}
+}
+
+// press presses a key in the page.
+func (c *chromium) press(key string, virtualCode int, text string) {
+	c.t.Helper()
+	for _, kind := range []string{"keyDown", "keyUp"} {
+		event := map[string]any{"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": virtualCode}
+		if kind == "keyDown" && text != "" {
+			event["text"] = text
+		}
+		c.call("Input.dispatchKeyEvent", event, nil)
+	}
 }
 
 // recordVideo lets the browser record a second of moving pictures.
