@@ -19,7 +19,7 @@ func TestChatsOfNodeClients(t *testing.T) {
 	if castest.Thorough(1, 0) == 0 {
 		t.Skip("it installs packages, and takes some seconds; make test runs it")
 	}
-	modules := nodeModules(t, chatSuite)
+	modules := castest.NodeModules(t, chatSuite)
 	s, _, _ := startChain(t, embedded(t, t.TempDir()))
 	// Node looks for modules beside the program.
 	dir := t.TempDir()

@@ -88,7 +88,7 @@ func TestChatRecipesOfNode(t *testing.T) {
 	if castest.Thorough(1, 0) == 0 {
 		t.Skip("it installs packages, and takes some seconds; make test runs it")
 	}
-	modules := nodeModules(t, chatSuite)
+	modules := castest.NodeModules(t, chatSuite)
 	s, _, _ := startChain(t, embedded(t, t.TempDir()))
 	picture := pngStart + strings.Repeat("a picture ", 10_000)
 	file := s.newFile("report.pdf", recipePDF)
