@@ -439,10 +439,10 @@ func testConsoleListsManyFiles(t *testing.T, c *chromium) {
 		p.press("ArrowDown", 40, "")
 	}
 	p.until("the fourth row has the focus", `document.activeElement === [...document.querySelectorAll('.row')].find((r) => r.parentElement.getAttribute('aria-posinset') === '4')`)
-	p.until("the end of the list", fmt.Sprintf(`(() => {
+	p.until("the end of the list", `(() => {
 		if (!document.querySelector('.list-status').textContent.startsWith('2,500 files')) { scrollTo(0, document.documentElement.scrollHeight); return false }
 		return true
-	})() && document.querySelectorAll('.row').length < 120`))
+	})() && document.querySelectorAll('.row').length < 120`)
 	p.evaluate(`document.querySelector('.row').focus()`)
 	p.press("End", 35, "")
 	p.until("the last row has the focus", fmt.Sprintf(`document.activeElement.parentElement.getAttribute('aria-posinset') === '%d'`, many))
