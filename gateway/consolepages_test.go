@@ -459,7 +459,7 @@ func testConsoleListsManyFiles(t *testing.T, c *chromium) {
 // doesn't scroll sideways. With CAS_TEST_SCREENSHOTS it leaves a picture of each there.
 func testConsoleLooks(t *testing.T, c *chromium) {
 	p, kimi := startConsole(t, c)
-	axe, err := os.ReadFile(filepath.Join(nodeModules(t, "../scripts/axe-node"), "axe-core", "axe.min.js"))
+	axe, err := os.ReadFile(filepath.Join(castest.NodeModules(t, "../scripts/axe-node"), "axe-core", "axe.min.js"))
 	if err != nil {
 		t.Fatal(err)
 	}
