@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
-	"unicode"
 
 	"casgate/cas"
 	"casgate/cmd/cas/internal/argument"
@@ -60,6 +60,9 @@ func (c *askCmd) Run(ctx context.Context, std terminal.Streams) error {
 	done := shown.Waiting("asking", c.Model)
 	answer, err := gateway.Chat(ctx, body)
 	done()
+	if e, ok := errors.AsType[*client.Error](err); ok && errors.Is(err, client.ErrProvider) && e.Problem.Status == http.StatusNotFound {
+		return exit.With(exit.NotFound, err) // the model, at the provider
+	}
 	if errors.Is(err, client.ErrProvider) {
 		return err
 	}
@@ -73,6 +76,9 @@ func (c *askCmd) Run(ctx context.Context, std terminal.Streams) error {
 		show = printWhole
 	}
 	err = show(std.Out, answer)
+	if err == nil && answer.Cut {
+		shown.Note("the answer is cut at max_tokens")
+	}
 	if errors.Is(err, client.ErrChatBroke) && ctx.Err() == nil {
 		return exit.With(exit.Unavailable, err)
 	}
@@ -182,7 +188,7 @@ func printTexts(out io.Writer, answer *client.ChatAnswer) error {
 			return err
 		}
 		if terminal.IsTerminal(out) {
-			text = withoutControls(text)
+			text = terminal.WithoutControls(text)
 		}
 		if text == "" {
 			continue
@@ -200,13 +206,4 @@ func printTexts(out io.Writer, answer *client.ChatAnswer) error {
 	}
 	_, err := io.WriteString(out, "\n")
 	return err
-}
-
-func withoutControls(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
-			return -1
-		}
-		return r
-	}, text)
 }

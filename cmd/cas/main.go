@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"reflect"
@@ -96,7 +95,7 @@ func run(ctx context.Context, args []string, std terminal.Streams) int {
 		kong.Bind(std),
 	)
 	if err != nil {
-		fmt.Fprintln(std.Err, "cas:", err)
+		terminal.Fail(std.Err, err)
 		return exit.Failure
 	}
 	if len(args) == 0 {
@@ -111,16 +110,16 @@ func run(ctx context.Context, args []string, std terminal.Streams) int {
 			e.Context.Stdout = std.Err // standard output is for results only
 			_ = e.Context.PrintUsage(true)
 		}
-		fmt.Fprintln(std.Err, "cas:", err)
+		terminal.Fail(std.Err, err)
 		return exit.Usage
 	}
 	if err := settings.LoadSecrets(command.Selected()); err != nil {
-		fmt.Fprintln(std.Err, "cas:", err)
+		terminal.Fail(std.Err, err)
 		return exit.Usage
 	}
 	err = command.Run()
 	if err != nil && !errors.Is(err, exit.ErrReported) {
-		fmt.Fprintln(std.Err, "cas:", err)
+		terminal.Fail(std.Err, err)
 	}
 	return report.ExitCode(ctx, err)
 }

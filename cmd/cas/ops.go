@@ -152,7 +152,7 @@ func (c *opsCmd) follow(ctx context.Context, gateway *client.Client, std termina
 			return nil
 		case isAway(err):
 			if !away {
-				fmt.Fprintf(std.Err, "cas: %v; trying again\n", err)
+				terminal.Fail(std.Err, fmt.Errorf("%w; trying again", err))
 			}
 			away = true
 			continue

@@ -146,7 +146,7 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, std terminal.Streams) error {
 		}
 		revoked.Add(err)
 		if err != nil {
-			fmt.Fprintln(std.Err, "cas:", err)
+			terminal.Fail(std.Err, err)
 			continue
 		}
 		fmt.Fprintln(std.Out, "revoked", id)

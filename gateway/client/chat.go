@@ -35,6 +35,8 @@ type ChatAnswer struct {
 	// been read. Empty: it says nothing.
 	Usage json.RawMessage
 	Model string
+	// Cut: the model reached the most tokens that the answer may have.
+	Cut bool
 
 	streamed bool
 }
@@ -152,6 +154,7 @@ func (a *ChatAnswer) read(object []byte) (string, error) {
 			Delta   message         `json:"delta"`
 			Message message         `json:"message"`
 			Usage   json.RawMessage `json:"usage"` // at Kimi, in the last event
+			Finish  string          `json:"finish_reason"`
 		} `json:"choices"`
 	}
 	if err := json.Unmarshal(object, &answer); err != nil {
@@ -168,6 +171,7 @@ func (a *ChatAnswer) read(object []byte) (string, error) {
 	var text strings.Builder
 	for _, choice := range answer.Choices {
 		a.noteUsage(choice.Usage)
+		a.Cut = a.Cut || choice.Finish == "length"
 		for _, m := range []message{choice.Delta, choice.Message} {
 			if m.Content != nil {
 				text.WriteString(*m.Content)
@@ -212,6 +216,8 @@ func (p *passedProblem) complete(provider string, status int) {
 	switch {
 	case status == http.StatusTooManyRequests:
 		code = problem.ProviderRateLimited
+	case status == http.StatusRequestTimeout:
+		code = problem.ProviderTimeout
 	case status >= 500:
 		code = problem.ProviderFailed
 	}
@@ -222,7 +228,7 @@ func (p *passedProblem) complete(provider string, status int) {
 	passed := p.Details
 	p.Details = code.Details(detail, "")
 	p.Provider, p.ProviderCode, p.ProviderMessage = provider, passed.ProviderCode, passed.ProviderMessage
-	p.Retryable = status == http.StatusTooManyRequests || status >= 500 // the provider's own failure may pass
+	p.Retryable = code != problem.ProviderRejected // the provider's own failure may pass
 }
 
 // providersError returns the Error of a provider's own answer.

@@ -110,6 +110,8 @@ func TestErrorsOfChats(t *testing.T) {
 		"of GLM":      {answerWith(400, `{"error":{"message":"no","code":"1210"}}`, "X-Casgate-Provider: glm"), client.ErrProvider, problem.ExitRefused, "1210"},
 		"busy":        {answerWith(429, busy, ofKimi), problem.ProviderRateLimited, problem.ExitUnavailable, "rate_limit_reached_error"},
 		"failed":      {answerWith(500, `{"error":{"message":"oh"}}`, ofKimi), problem.ProviderFailed, problem.ExitUnavailable, ""},
+		"overloaded":  {answerWith(529, `{"error":{"message":"busy"}}`, ofKimi), problem.ProviderFailed, problem.ExitUnavailable, ""},
+		"late":        {answerWith(408, `{"error":{"message":"late"}}`, ofKimi), problem.ProviderTimeout, problem.ExitUnavailable, ""},
 		"no JSON":     {answerWith(504, "<html>", ofKimi), problem.ProviderFailed, problem.ExitUnavailable, ""},
 		"the gateway": {answerWith(404, `{"code":"file_not_found","status":404,"title":"t","detail":"d","error":{"message":"d","param":"messages[0]"}}`, ofKimi, "X-Casgate-Error: true"), cas.ErrFileNotFound, problem.ExitNotFound, ""},
 	} {
@@ -125,6 +127,26 @@ func TestErrorsOfChats(t *testing.T) {
 				t.Errorf("it was sent %d times", len(*bodies))
 			}
 		})
+	}
+}
+
+// TestCutAnswers: an answer says that it is cut at the most tokens that it may have.
+func TestCutAnswers(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]bool{
+		`{"choices":[{"message":{"content":"x"},"finish_reason":"length"}]}`: true,
+		`{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}`:   false,
+		`{"choices":[{"message":{"content":"x"},"finish_reason":null}]}`:     false,
+	} {
+		c, _ := chatServer(t, answerWith(200, body, ofKimi))
+		answer, err := c.Chat(t.Context(), []byte(`{}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Close()
+		if _, err := answer.JSON(); err != nil || answer.Cut != want {
+			t.Errorf("%s: %t, %v", body, answer.Cut, err)
+		}
 	}
 }
 

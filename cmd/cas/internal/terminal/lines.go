@@ -55,5 +55,8 @@ func PrintJSON(w io.Writer, v any) error {
 
 // PrintError writes the error of one of several things that a command works on.
 func PrintError(w io.Writer, subject string, err error) {
-	fmt.Fprintf(w, "cas: %s: %v\n", Printable(subject), err)
+	fmt.Fprintf(w, "cas: %s: %s\n", Printable(subject), WithoutControls(err.Error()))
 }
+
+// Fail writes the error of a whole command.
+func Fail(w io.Writer, err error) { fmt.Fprintf(w, "cas: %s\n", WithoutControls(err.Error())) }

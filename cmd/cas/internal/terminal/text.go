@@ -18,6 +18,17 @@ func Printable(text string) string {
 	return text
 }
 
+// WithoutControls removes control characters from a text, but for line ends and tabs. A
+// terminal would follow them, and a provider or a document may have put them there.
+func WithoutControls(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, text)
+}
+
 // Shorten cuts characters out of the middle of a text, so that at most `most` are
 // left.
 func Shorten(text string, most int) string {
