@@ -1,6 +1,7 @@
 package chatapi
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -124,7 +125,7 @@ func (c *catalogue) find(ctx context.Context, door Door, name string) (target, e
 		}
 	}
 	var having []string
-	lists, failed := c.all(ctx)
+	lists, failed, err := c.all(ctx)
 	for i, provider := range c.providers {
 		if slices.ContainsFunc(lists[i], func(m api.Model) bool { return m.ID == name }) {
 			having = append(having, provider)
@@ -132,7 +133,11 @@ func (c *catalogue) find(ctx context.Context, door Door, name string) (target, e
 	}
 	switch {
 	case len(having) < 2 && len(failed) > 0: // another provider must not get what is meant for one of them
-		return target{}, unavailable(failed[0], fmt.Errorf("the models of %s are not known at the moment, so %.200q may be one of them; name the provider, as in %s/%.200s", listed(failed), name, cmp.Or(strings.Join(having, ""), failed[0]), name))
+		advice := fmt.Sprintf("so %.200q may be one of them; name the provider, as in %s/%.200s", name, cmp.Or(strings.Join(having, ""), failed[0]), name)
+		if errors.Is(err, errUnreadable) { // a later request has no better chance
+			return target{}, problem.New(problem.ModelNotFound, fmt.Sprintf("the models of %s are not known (%.200s), %s", listed(failed), err, advice))
+		}
+		return target{}, unavailable(failed[0], fmt.Errorf("the models of %s are not known at the moment, %s", listed(failed), advice))
 	case len(having) == 1:
 		return c.at(having[0], name)
 	}
@@ -180,8 +185,9 @@ func listed(names []string) string {
 }
 
 // all returns the list of each provider, in the order of c.providers, and the providers
-// whose list could not be had.
-func (c *catalogue) all(ctx context.Context) (lists [][]api.Model, failed []string) {
+// whose list could not be had. The error is that of one of these, and preferably
+// errUnreadable.
+func (c *catalogue) all(ctx context.Context) (lists [][]api.Model, failed []string, failure error) {
 	lists, errs := make([][]api.Model, len(c.providers)), make([]error, len(c.providers))
 	var wait sync.WaitGroup
 	for i, provider := range c.providers {
@@ -191,9 +197,12 @@ func (c *catalogue) all(ctx context.Context) (lists [][]api.Model, failed []stri
 	for i, err := range errs {
 		if err != nil && lists[i] == nil {
 			failed = append(failed, c.providers[i])
+			if failure == nil || errors.Is(err, errUnreadable) {
+				failure = err
+			}
 		}
 	}
-	return lists, failed
+	return lists, failed, failure
 }
 
 // list returns the models of a provider. With an error, the list is an earlier one. An
@@ -239,6 +248,9 @@ func (c *catalogue) refresh(ctx context.Context, provider string, known modelLis
 	return fresh
 }
 
+// errUnreadable: a provider answers with a list of models that is too large, or none.
+var errUnreadable = errors.New("the list of models can't be read")
+
 // fetch asks a provider for its models.
 func (c *catalogue) fetch(ctx context.Context, chat providers.ChatAPI) ([]api.Model, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, chat.ModelsURL, nil)
@@ -259,11 +271,18 @@ func (c *catalogue) fetch(ctx context.Context, chat providers.ChatAPI) ([]api.Mo
 	default:
 		return nil, fmt.Errorf("the list of models is answered %d", answer.StatusCode)
 	}
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxList+1))
+	if err != nil {
+		return nil, fmt.Errorf("the list of models: %w", err)
+	}
+	if len(text) > maxList {
+		return nil, fmt.Errorf("%w: it has more than %d bytes", errUnreadable, maxList)
+	}
 	var list struct {
 		Data []json.RawMessage
 	}
-	if err := json.NewDecoder(io.LimitReader(answer.Body, maxList)).Decode(&list); err != nil {
-		return nil, fmt.Errorf("the list of models: %w", err)
+	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&list); err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	models := make([]api.Model, 0, len(list.Data))
 	seen := map[string]bool{}
@@ -335,7 +354,8 @@ func (t target) name(door Door) string {
 	return t.provider + "/" + t.model
 }
 
-// visibleModels returns the models at a door: the aliases first.
+// visibleModels returns the models at a door: the aliases first. A model that an alias hides
+// is not among them, nor is an alias of a provider without chats here.
 func (h *Handlers) visibleModels(ctx context.Context, door Door) ([]api.Model, error) {
 	if door.Provider != "" {
 		if _, err := h.models.at(door.Provider, ""); err != nil {
@@ -347,14 +367,21 @@ func (h *Handlers) visibleModels(ctx context.Context, door Door) ([]api.Model, e
 		}
 		return h.models.shown(models, door, door.Provider), nil
 	}
-	lists, _ := h.models.all(ctx)
+	lists, _, _ := h.models.all(ctx)
 	all := []api.Model{}
 	for _, alias := range slices.Sorted(maps.Keys(h.models.aliases)) {
 		provider, model, _ := strings.Cut(h.models.aliases[alias], "/")
+		if _, ok := h.models.chats[provider]; !ok {
+			continue
+		}
 		all = append(all, api.Model{ID: alias, Object: api.ObjectModel, OwnedBy: cmp.Or(h.models.owners[provider], provider), Created: createdOf(lists, h.models.providers, provider, model)})
 	}
 	for i, provider := range h.models.providers {
-		all = append(all, h.models.shown(lists[i], door, provider)...)
+		for _, m := range h.models.shown(lists[i], door, provider) {
+			if _, hidden := h.models.aliases[m.ID]; !hidden {
+				all = append(all, m)
+			}
+		}
 	}
 	return all, nil
 }

@@ -163,3 +163,50 @@ func TestNamesAtAProvidersDoor(t *testing.T) {
 		}
 	}
 }
+
+// TestUnreadableLists: a list that can't be read will not be better soon, so the error for a
+// model's name alone is final, and says how to name the provider.
+func TestUnreadableLists(t *testing.T) {
+	t.Parallel()
+	for name, list := range map[string]string{"no JSON": "<html>", "too large": `{"data":[` + strings.Repeat(" ", maxList) + `]}`} {
+		transport := roundTrip(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(list))}, nil
+		})
+		c, err := newCatalogue(accounts{all: []providers.Guarded{chatting{name: "kimi"}}}, Options{Transport: transport}, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.find(t.Context(), Door{}, "k2")
+		if d := problem.Of(err, ""); d.Code != problem.ModelNotFound || d.Retryable || !strings.Contains(d.Detail, "kimi/k2") || !strings.Contains(d.Detail, "can't be read") {
+			t.Errorf("%s: %+v", name, d)
+		}
+		if got, err := c.find(t.Context(), Door{}, "kimi/k2"); err != nil || got.model != "k2" {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
+// TestListedAliases: an alias is listed once, also if it has the name of a model, and not at
+// all if its provider is not here.
+func TestListedAliases(t *testing.T) {
+	t.Parallel()
+	transport := roundTrip(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"data":[{"id":"k1"},{"id":"k2"}]}`))}, nil
+	})
+	aliases := map[string]string{"kimi/k1": "kimi/k2", "small": "kimi/k1", "absent": "glm/g1"}
+	c, err := newCatalogue(accounts{all: []providers.Guarded{chatting{name: "kimi"}}}, Options{Transport: transport, Aliases: aliases}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	models, err := (&Handlers{models: c}).visibleModels(t.Context(), Door{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, m := range models {
+		ids = append(ids, m.ID)
+	}
+	if got := strings.Join(ids, " "); got != "kimi/k1 small kimi/k2" {
+		t.Errorf("listed: %s", got)
+	}
+}

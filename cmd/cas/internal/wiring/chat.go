@@ -1,10 +1,11 @@
 package wiring
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/go-json-experiment/json"
 
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
@@ -33,9 +34,8 @@ func readAliases(path string) (map[string]string, error) {
 	var file struct {
 		Aliases map[string]string `json:"aliases"`
 	}
-	decoder := json.NewDecoder(strings.NewReader(string(text)))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&file); err != nil {
+	// A second alias of the same name is an error: one of both would be lost.
+	if err := json.Unmarshal(text, &file, json.RejectUnknownMembers(true)); err != nil {
 		return nil, fmt.Errorf(`CAS_MODELS_FILE: %s is not JSON such as {"aliases":{"gpt-4o":"kimi/kimi-k2.6"}}: %w`, path, err)
 	}
 	for alias, model := range file.Aliases {

@@ -2,6 +2,8 @@ package wiring
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -54,5 +56,32 @@ func TestChatSettings(t *testing.T) {
 	t.Setenv("CAS_GEMINI_CHAT_URL", "https://h.example/v1/chat/completions")
 	if _, err := openAccounts(settings.Providers{}, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "CAS_GEMINI_CHAT_URL") {
 		t.Errorf("got %v; want an error, since casgate has no chat with gemini", err)
+	}
+}
+
+// TestAliasesOfModels: a file of aliases that can't be what its author means is an error.
+func TestAliasesOfModels(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{"aliases":{"a":"kimi/k2","b":"glm/g/1"}}`: "",
+		`{"aliases":{"a":"kimi/k2","a":"kimi/k1"}}`: "duplicate",
+		`{"aliases":{"a":"k2"}}`:                    "provider/model",
+		`{"alias":{}}`:                              "alias",
+		`{"aliases":{}} {}`:                         "JSON",
+		`no`:                                        "JSON",
+	} {
+		path := filepath.Join(t.TempDir(), "models.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		aliases, err := readAliases(path)
+		switch {
+		case want == "":
+			if err != nil || aliases["b"] != "glm/g/1" {
+				t.Errorf("%s: %v, %v", text, aliases, err)
+			}
+		case err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "CAS_MODELS_FILE"):
+			t.Errorf("%s: %v; want an error with %q", text, err, want)
+		}
 	}
 }
