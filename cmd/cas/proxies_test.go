@@ -143,7 +143,7 @@ func (p proxied) start(t *testing.T) (url string, kimi *kimisim.Server) {
 	t.Helper()
 	kimi, settings := startKimi(t, kimisim.Options{})
 	settings = append(settings, leaseVariable+"=2m") // a busy machine must not lose it: the copy would be found in the list
-	for range 5 { // another process may take the port in between
+	for range 5 {                                    // another process may take the port in between
 		address := freeAddress(t)
 		url = "http://" + address + p.path
 		gateway := serveProcess(t, casCommand(t, append(settings, "CAS_DATA_DIR="+t.TempDir(), "CAS_PUBLIC_URL="+url), "serve"))
