@@ -186,6 +186,9 @@ func TestChatRefuses(t *testing.T) {
 			t.Errorf("%d chats have arrived", n)
 		}
 		c.askOK(chatOf("kimi/x", `{"type":"text","text":"hi"}`), "Authorization", "Bearer "+reading)
+		user := "Bearer " + c.newToken(access.ScopeChat, access.ScopeRead)
+		c.ask(chatOf("kimi/x", filePartOf("cq123")), "X-Casgate-Raw-Ids", "true", "Authorization", user).wantChatError(t, 404, "file_not_found", at)
+		c.ask(chatOf("kimi/x", filePartOf("cq123")), "X-Casgate-Raw-Ids", "false").wantChatError(t, 404, "file_not_found", at)
 		raw := c.askOK(chatOf("kimi/x", filePartOf("cq123")), "X-Casgate-Raw-Ids", "true")
 		if sent := c.kimiChat.lastChat(t, 2); sent.body != chatOf("x", filePartOf("cq123")) || raw.StatusCode != 200 {
 			t.Errorf("sent %s", sent.body)

@@ -1,8 +1,12 @@
 package chatapi
 
 import (
+	"context"
 	"encoding/base64"
+	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"casgate/cas"
 	"casgate/gateway/chatbody"
@@ -81,4 +85,71 @@ func TestPartsThatStay(t *testing.T) {
 			t.Errorf("%s, %s: stays %t", test.part, test.data, got)
 		}
 	}
+}
+
+// keptFile is a Files with the file of one blob.
+type keptFile struct {
+	Files
+	file              cas.File
+	created, prolongs int
+}
+
+func (k *keptFile) KnownBytes(_ context.Context, id string) (cas.File, cas.Blob, error) {
+	if id != k.file.ID || time.Now().After(k.file.ExpiresAt) {
+		return cas.File{}, cas.Blob{}, cas.ErrFileNotFound
+	}
+	return k.file, cas.Blob{Digest: k.file.Digest}, nil
+}
+
+func (k *keptFile) Create(_ context.Context, u cas.Upload, describe func() cas.NewFile) (cas.File, bool, error) {
+	if time.Now().Before(k.file.ExpiresAt) {
+		return k.file, false, cas.ErrDuplicateFile
+	}
+	k.created++
+	k.file = describe().File
+	k.file.ID, k.file.Digest = fmt.Sprintf("file-%d", k.created), *u.Digest
+	return k.file, true, nil
+}
+
+func (k *keptFile) ProlongFiles(_ context.Context, until map[string]time.Time) error {
+	k.prolongs++
+	k.file.ExpiresAt = until[k.file.ID]
+	return nil
+}
+
+// TestBytesStayAfterTheirLastUse: the file of bytes in requests expires some time after the
+// last request that has them, and not each request writes.
+func TestBytesStayAfterTheirLastUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		taken, err := newTakenIn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		files := &keptFile{}
+		h := &Handlers{Parts: Parts{Files: files}, o: Options{Keep: 720 * time.Hour}, taken: taken}
+		use := func(want string) {
+			t.Helper()
+			in := &inline{encoded: []byte("QUJD"), isBase64: true}
+			if in.decoded, err = taken.decode(in); err != nil {
+				t.Fatal(err)
+			}
+			id, err := h.keepInline(t.Context(), in)
+			if err != nil || id != want {
+				t.Fatalf("%s, %v; want %s", id, err, want)
+			}
+			if left := time.Until(files.file.ExpiresAt); left < h.o.Keep || left > h.o.Keep+h.o.Keep/keepSlack {
+				t.Errorf("it expires in %v", left)
+			}
+		}
+		use("file-1")
+		for range 100 {
+			time.Sleep(time.Hour) // of the bubble's clock
+			use("file-1")
+		}
+		if files.created != 1 || files.prolongs < 3 || files.prolongs > 5 {
+			t.Errorf("%d files were made, and prolonged %d times in 100 hours", files.created, files.prolongs)
+		}
+		time.Sleep(2 * h.o.Keep)
+		use("file-2")
+	})
 }
