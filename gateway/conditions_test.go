@@ -1,8 +1,11 @@
 package gateway_test
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -146,6 +149,25 @@ func TestDigestInATrailer(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A digest in a trailer that no field announced can't be verified, and is not ignored.
+func TestDigestInATrailerWithoutNotice(t *testing.T) {
+	t.Parallel()
+	s := start(t, embedded(t, t.TempDir()), nil)
+	for _, field := range []string{"Repr-Digest", "Content-Digest"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /v1/blobs HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbytes\r\n0\r\n%s: %s\r\n\r\n",
+			conn.RemoteAddr(), s.token, field, reprDigest(cas.DigestOf([]byte("other"))))
+		a, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || a.StatusCode != 400 {
+			t.Fatalf("%s: %+v, %v", field, a, err)
+		}
+	}
 }
 
 // If-Modified-Since counts where there is no If-None-Match.

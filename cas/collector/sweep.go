@@ -47,6 +47,7 @@ type SweepOptions struct {
 // Swept is the result of a sweep.
 type Swept struct {
 	Objects   int64 `json:"objects"`   // objects looked at
+	Young     int64 `json:"young"`     // objects not looked at, since they are younger than the age
 	Condemned int64 `json:"condemned"` // orphans that the collector removes after the grace period
 	Stale     int64 `json:"stale"`     // objects of old generations, which were removed
 }
@@ -66,6 +67,7 @@ func Sweep(ctx context.Context, o SweepOptions) (swept Swept, err error) {
 			return swept, err
 		}
 		if object.ModifiedAt.After(before) {
+			swept.Young++
 			continue
 		}
 		if batch = append(batch, object); len(batch) == batchSize {

@@ -227,6 +227,9 @@ func (c *gcCmd) sweep(ctx context.Context, x wiring.Index, objects wiring.Object
 	counter.Done()
 	if err == nil {
 		shown.Note("%d objects: %d without a row, %d of old generations removed", swept.Objects, swept.Condemned, swept.Stale)
+		if swept.Young > 0 {
+			shown.Note("%d more are younger than %s (--orphan-age), and were left alone", swept.Young, c.OrphanAge)
+		}
 	}
 	return err
 }

@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// TestErrorsWithoutControls: an error can't make a terminal do anything, whoever wrote its
-// text.
+// TestErrorsWithoutControls: an error can't make a terminal do anything, whatever its source.
 func TestErrorsWithoutControls(t *testing.T) {
 	t.Parallel()
 	err := errors.New("kimi answered:\n\t\x1b]0;title\x07\u009b31mred\x7f\r é")
