@@ -169,13 +169,8 @@ func (x *Index) UseCopies(ctx context.Context, uses map[ledger.Key]time.Time) er
 		return nil
 	}
 	err := x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		stmt, err := tx.PrepareContext(ctx, sqlUseCopy)
-		if err != nil {
-			return err
-		}
-		defer stmt.Close()
 		for k, at := range uses {
-			if _, err := stmt.ExecContext(ctx, keyArgs(k, at.UnixMicro())...); err != nil {
+			if _, err := tx.ExecContext(ctx, sqlUseCopy, keyArgs(k, at.UnixMicro())...); err != nil {
 				return err
 			}
 		}

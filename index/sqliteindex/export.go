@@ -119,7 +119,6 @@ func (x *Index) RestoreFiles(ctx context.Context, files []cas.File) ([]export.Ou
 	}
 	return restored(ctx, x, "files", files, func(ctx context.Context, tx *sql.Tx, f cas.File) (export.Outcome, error) {
 		inserter := fileInserter{tx: tx}
-		defer inserter.close()
 		_, err := inserter.insert(ctx, f)
 		if errors.Is(err, sql.ErrNoRows) {
 			return outcome(ctx, tx, false, nil, sqlFileDiffers, f.ID, fileDigest(f))

@@ -24,33 +24,12 @@ returning ` + fileTable.Select()
 	sqlInsertTerms = `insert into file_terms (term, created_at, file_id) select value, ?2, ?3 from json_each(?1)`
 )
 
-// fileInserter stores files in a transaction. It parses its statements once for all
-// files.
-type fileInserter struct {
-	tx          *sql.Tx
-	file, terms *sql.Stmt // nil before their first use
-}
-
-// close closes the statements.
-func (n *fileInserter) close() {
-	for _, stmt := range []*sql.Stmt{n.file, n.terms} {
-		if stmt != nil {
-			stmt.Close() // its error only repeats the errors of the calls
-		}
-	}
-}
-
-// prepare parses a statement before its first use.
-func (n *fileInserter) prepare(ctx context.Context, stmt **sql.Stmt, text string) (err error) {
-	if *stmt == nil {
-		*stmt, err = n.tx.PrepareContext(ctx, text)
-	}
-	return err
-}
+// fileInserter stores files in a transaction.
+type fileInserter struct{ tx *sql.Tx }
 
 // insert stores a file and its search terms, and returns the file as stored. The error
 // is sql.ErrNoRows if there is a file with this id.
-func (n *fileInserter) insert(ctx context.Context, f cas.File) (cas.File, error) {
+func (n fileInserter) insert(ctx context.Context, f cas.File) (cas.File, error) {
 	object, err := decodeMetadata(f.Metadata)
 	if err != nil {
 		return cas.File{}, err
@@ -59,12 +38,9 @@ func (n *fileInserter) insert(ctx context.Context, f cas.File) (cas.File, error)
 	if err != nil {
 		return cas.File{}, err
 	}
-	if err := n.prepare(ctx, &n.file, sqlInsertFile); err != nil {
-		return cas.File{}, err
-	}
 	row := f
 	row.Metadata = json.RawMessage(metadata)
-	stored, err := fileTable.Scan(n.file.QueryRowContext(ctx, fileTable.Args(row)...))
+	stored, err := fileTable.Scan(n.tx.QueryRowContext(ctx, sqlInsertFile, fileTable.Args(row)...))
 	if err != nil {
 		return cas.File{}, err
 	}
@@ -72,7 +48,7 @@ func (n *fileInserter) insert(ctx context.Context, f cas.File) (cas.File, error)
 }
 
 // insertTerms stores a file's search terms.
-func (n *fileInserter) insertTerms(ctx context.Context, f cas.File, terms []term) error {
+func (n fileInserter) insertTerms(ctx context.Context, f cas.File, terms []term) error {
 	if len(terms) == 0 {
 		return nil
 	}
@@ -80,10 +56,7 @@ func (n *fileInserter) insertTerms(ctx context.Context, f cas.File, terms []term
 	if err != nil {
 		return err
 	}
-	if err := n.prepare(ctx, &n.terms, sqlInsertTerms); err != nil {
-		return err
-	}
-	_, err = n.terms.ExecContext(ctx, string(list), toMicros(f.CreatedAt), f.ID)
+	_, err = n.tx.ExecContext(ctx, sqlInsertTerms, string(list), toMicros(f.CreatedAt), f.ID)
 	return err
 }
 
@@ -133,7 +106,7 @@ func (x *Index) FilePosition(ctx context.Context, id string) (cas.FileCursor, er
 }
 
 // replace is insert, but removes an expired file that has the id.
-func (n *fileInserter) replace(ctx context.Context, f cas.File, at int64) (cas.File, error) {
+func (n fileInserter) replace(ctx context.Context, f cas.File, at int64) (cas.File, error) {
 	stored, err := n.insert(ctx, f)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return stored, err

@@ -87,7 +87,6 @@ func createFile(ctx context.Context, tx *sql.Tx, n cas.NewFile) (cas.File, error
 	}
 	f.Size = blob.Size
 	files := fileInserter{tx: tx}
-	defer files.close()
 	return files.replace(ctx, f, at)
 }
 

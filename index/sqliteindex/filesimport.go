@@ -24,7 +24,6 @@ func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []str
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		at := clock()
 		inserter := fileInserter{tx: tx}
-		defer inserter.close()
 		for _, f := range files {
 			if f.CreatedAt.IsZero() {
 				f.CreatedAt = at

@@ -23,11 +23,6 @@ func (x *Index) AppendRecords(ctx context.Context, records []journal.Record) err
 		return nil
 	}
 	err := x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		stmt, err := tx.PrepareContext(ctx, sqlAppendRecord)
-		if err != nil {
-			return err
-		}
-		defer stmt.Close()
 		// For a context that can end, the driver starts a goroutine for each row.
 		each := context.WithoutCancel(ctx)
 		for _, r := range records {
@@ -35,7 +30,7 @@ func (x *Index) AppendRecords(ctx context.Context, records []journal.Record) err
 				return err
 			}
 			entry := journal.Entry{Record: r.Storable()}
-			_, err := stmt.ExecContext(each, newRecord.Args(entry)...)
+			_, err := tx.ExecContext(each, sqlAppendRecord, newRecord.Args(entry)...)
 			if err != nil {
 				return err
 			}

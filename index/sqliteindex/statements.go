@@ -38,7 +38,8 @@ type conn struct {
 	statements map[string]*statement
 }
 
-// maxStatements bounds the memory of a connection. The package has fewer queries.
+// maxStatements bounds the memory of a connection. Lists have a query for each
+// combination of filters; when they have taken all places, all places are given up.
 const maxStatements = 200
 
 // statement is a parsed query.
@@ -56,8 +57,11 @@ func (c *conn) statement(ctx context.Context, query string) (*statement, error) 
 		}
 		return s, nil
 	}
-	if len(c.statements) == maxStatements || strings.Contains(query, ";") {
+	if strings.Contains(query, ";") {
 		return nil, nil
+	}
+	if len(c.statements) >= maxStatements {
+		c.forget()
 	}
 	parsed, err := c.PrepareContext(ctx, query)
 	if err != nil {
@@ -66,6 +70,16 @@ func (c *conn) statement(ctx context.Context, query string) (*statement, error) 
 	s := &statement{Stmt: parsed}
 	c.statements[query] = s
 	return s, nil
+}
+
+// forget closes the statements that no rows keep open.
+func (c *conn) forget() {
+	for query, s := range c.statements {
+		if !s.busy {
+			s.Close() // a statement's error is that of its last run
+			delete(c.statements, query)
+		}
+	}
 }
 
 // ExecContext implements driver.ExecerContext.
