@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"net/http"
-	"net/url"
 
 	"casgate/cas/journal"
 	"casgate/gateway/auth"
@@ -98,11 +97,7 @@ func newHandlers(o Options, p parts) (*handlers, error) {
 		if h.console, err = console.New(); err != nil {
 			return nil, err
 		}
-		public, err := url.Parse(urls.Base)
-		if err != nil {
-			return nil, err
-		}
-		h.urlPath = public.EscapedPath()
+		h.urlPath = urls.Path()
 	}
 	h.chat, err = chatapi.New(chatapi.Parts{
 		Store: o.Store, Files: o.Files, Copies: o.Copies, Authorizer: p.auth, Waits: waits, BodyRate: o.bodyRate(),

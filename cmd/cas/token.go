@@ -14,6 +14,7 @@ import (
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/cmd/cas/internal/wiring"
 	"casgate/gateway/api"
+	"casgate/gateway/view"
 )
 
 // tokenCmd manages API tokens. It works on the index itself, not through a
@@ -65,27 +66,12 @@ func (c *tokenCreateCmd) Run(ctx context.Context, std terminal.Streams) error {
 		_, err = fmt.Fprintln(std.Out, text)
 		return err
 	}
-	return terminal.PrintJSON(std.Out, api.CreatedToken{Token: jsonToken(token), Text: text})
+	return terminal.PrintJSON(std.Out, api.CreatedToken{Token: view.Token(token), Text: text})
 }
 
 type tokenLsCmd struct {
 	wiring.LocalIndex
 	JSON bool `name:"json" help:"Print one JSON object a line."`
-}
-
-// jsonToken shapes a token as gateways do.
-func jsonToken(t access.Token) api.Token {
-	return api.Token{
-		ID: t.ID, Name: t.Name, Scopes: t.Scopes, CreatedAt: t.CreatedAt,
-		ExpiresAt: optionalTime(t.ExpiresAt), LastUsedAt: optionalTime(t.LastUsedAt), RevokedAt: optionalTime(t.RevokedAt),
-	}
-}
-
-func optionalTime(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }
 
 // Run prints a table, or JSON lines.
@@ -101,7 +87,7 @@ func (c *tokenLsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	if c.JSON {
 		for _, t := range tokens {
-			if err := terminal.PrintJSON(std.Out, jsonToken(t)); err != nil {
+			if err := terminal.PrintJSON(std.Out, view.Token(t)); err != nil {
 				return err
 			}
 		}

@@ -29,7 +29,7 @@ type NewToken struct {
 const (
 	// MaxTokenLife is the longest life of a token that expires, in seconds: 100 years.
 	MaxTokenLife = 100 * 365 * 24 * 3600
-	// MaxTokenName is the longest name of a token, in bytes.
+	// MaxTokenName is the longest name of a token, in characters.
 	MaxTokenName = 255
 )
 

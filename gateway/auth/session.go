@@ -32,7 +32,7 @@ const (
 var (
 	errSessionEnded  = problem.New(problem.Unauthenticated, "This session of the console has ended. Log in again.")
 	errForeignOrigin = problem.New(problem.Forbidden, "The session of the console works only for its own pages, and a browser sent this request for a page of another origin (fields Sec-Fetch-Site and Origin). Behind a proxy, CAS_PUBLIC_URL must be the URL in the browser. Programs send a token.")
-	errManyLogins    = problem.New(problem.TooManyRequests, "More than 5 log-ins a minute came from this address. Try again in a minute.")
+	errManyLogins    = problem.New(problem.TooManyRequests, "More than 5 wrong tokens came from this address within a minute. Try again in a minute.")
 	errNoLogin       = problem.New(problem.InvalidRequest, "This gateway has no authentication (CAS_AUTH=none), so there is nothing to log in to.")
 )
 
@@ -100,12 +100,14 @@ func (a *Authorizer) StartSession(c echo.Context, text string) error {
 	if a.o.NoAuth {
 		return errNoLogin
 	}
-	if !a.logins.allow(c.Request().RemoteAddr) {
-		return errManyLogins
-	}
 	ctx, now := c.Request().Context(), time.Now()
 	known, err := a.tokens.authenticate(ctx, strings.TrimSpace(text))
 	if err != nil {
+		// Only wrong tokens count: behind a proxy all clients have one address, and one
+		// of them must not lock the others out.
+		if errors.Is(err, problem.Unauthenticated) && !a.logins.allow(c.Request().RemoteAddr) {
+			return errManyLogins
+		}
 		return err
 	}
 	key, err := a.keys.signing(ctx)
@@ -124,7 +126,7 @@ func (a *Authorizer) EndSession(c echo.Context) { a.setCookie(c, "", -1) }
 // setCookie sets the cookie of the session. A negative age, in seconds, deletes it.
 func (a *Authorizer) setCookie(c echo.Context, value string, age int) {
 	c.SetCookie(&http.Cookie{
-		Name: sessionCookie, Value: value, Path: "/", MaxAge: age,
+		Name: sessionCookie, Value: value, Path: a.o.URLs.Path() + "/", MaxAge: age,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: strings.HasPrefix(a.o.URLs.Base, "https:"),
 	})
 }

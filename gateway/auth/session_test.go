@@ -42,7 +42,7 @@ func newSessions(t *testing.T) *sessions {
 		t.Fatalf("the log-in sets %d cookies", len(cookies))
 	}
 	cookie := cookies[0]
-	if cookie.Name != "casgate_session" || !cookie.HttpOnly || !cookie.Secure || cookie.SameSite != http.SameSiteStrictMode || cookie.Path != "/" || cookie.MaxAge != 12*3600 {
+	if cookie.Name != "casgate_session" || !cookie.HttpOnly || !cookie.Secure || cookie.SameSite != http.SameSiteStrictMode || cookie.Path != "/cas/" || cookie.MaxAge != 12*3600 {
 		t.Errorf("the cookie is %s", cookie)
 	}
 	if _, secret, _ := strings.Cut(strings.TrimPrefix(text, "cas_"), "_"); strings.Contains(cookie.Value, secret) {

@@ -95,8 +95,8 @@ func (h *Handlers) Create(c echo.Context) error {
 }
 
 func checkName(name string) error {
-	if name == "" || len(name) > api.MaxTokenName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
-		return problem.BadRequest(fmt.Sprintf("name: give the token a name of up to %d bytes without control characters, such as its user", api.MaxTokenName))
+	if name == "" || utf8.RuneCountInString(name) > api.MaxTokenName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return problem.BadRequest(fmt.Sprintf("name: give the token a name of up to %d characters without control characters, such as its user", api.MaxTokenName))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package view
 
 import (
 	"net/url"
+	"strings"
 
 	"casgate/cas"
 )
@@ -23,6 +24,16 @@ const TokensPath = "/v1/tokens"
 // URLs makes the public URLs of things.
 type URLs struct {
 	Base string // such as https://files.example.com, without a slash at the end
+}
+
+// Path returns the path of the base, without a slash at the end: a proxy may serve the
+// gateway below one.
+func (u URLs) Path() string {
+	base, err := url.Parse(u.Base)
+	if err != nil { // the settings are checked at the start
+		return ""
+	}
+	return strings.TrimSuffix(base.EscapedPath(), "/")
 }
 
 // Blob returns the URL at which a blob is read.

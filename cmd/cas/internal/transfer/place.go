@@ -51,8 +51,10 @@ func (w WholeFile) Write(write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(write(file), file.Chmod(w.Mode), file.Sync(), file.Close())
-	if err == nil {
+	if err = write(file); err == nil {
+		err = errors.Join(file.Chmod(w.Mode), file.Sync())
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
 		err = place(file.Name(), w.Path, w.Replace)
 	}
 	if err != nil {
