@@ -9,6 +9,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -114,6 +115,20 @@ type TokenPlace struct {
 
 // Place returns the token's place in the list.
 func (t Token) Place() TokenPlace { return TokenPlace{t.CreatedAt, t.ID} }
+
+// tokenText finds tokens in a text.
+var tokenText = regexp.MustCompile(tokenPrefix + `[a-z0-9]+_[a-z2-7]+`)
+
+// WithoutSecrets returns a text without the secrets of tokens in it, for a log: a path has
+// one where somebody took a token for its id.
+func WithoutSecrets(text string) string {
+	if !strings.Contains(text, tokenPrefix) {
+		return text
+	}
+	return tokenText.ReplaceAllStringFunc(text, func(token string) string {
+		return token[:strings.LastIndexByte(token, '_')+1] + "…"
+	})
+}
 
 // tokenPrefix is the start of every token, so that secret scanners find leaked tokens.
 const tokenPrefix = "cas_"

@@ -241,7 +241,7 @@ func (a *Authorizer) Forget(tokenID string) { a.tokens.forget(tokenID) }
 func (a *Authorizer) tokenOf(c echo.Context) (cachedToken, error) {
 	h := c.Request().Header
 	text := sentToken(h)
-	if text == "" && h.Get(echo.HeaderAuthorization) == "" && request.StateOf(c).TakesSession {
+	if text == "" && len(h.Values(echo.HeaderAuthorization)) == 0 && request.StateOf(c).TakesSession {
 		return a.tokenOfSession(c)
 	}
 	if text == "" {

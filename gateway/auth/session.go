@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -92,6 +93,12 @@ func endOfSession(err error) error {
 // don't tell two ports of a host apart (RFC 6265, section 8.5).
 func (a *Authorizer) isOfAnotherOrigin(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
+	if site == "" { // an old browser, which may say it in Origin, also for a read
+		if origin := r.Header.Get("Origin"); origin != "" {
+			page, err := url.Parse(origin)
+			return err != nil || page.Host != r.Host && page.Host != a.publicHost || a.crossOrigin.Check(r) != nil
+		}
+	}
 	return a.crossOrigin.Check(r) != nil || site == "cross-site" || site == "same-site"
 }
 

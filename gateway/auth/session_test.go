@@ -90,7 +90,7 @@ func TestSessionIsThatOfItsToken(t *testing.T) {
 		wantCode(t, "a scope that the token lacks", s.TokenOrSession(Scopes(access.ScopeWrite))(nil)(c), problem.Forbidden)
 		c, _ = exchange("POST", "/v1/chat/completions", "Cookie", sessionCookie+"="+s.value)
 		wantCode(t, "a route for programs", s.Token(Scopes(access.ScopeRead))(nil)(c), problem.Unauthenticated)
-		for _, field := range []string{"Bearer cas_x_y", "Basic Og==", "Bearer "} {
+		for _, field := range []string{"Bearer cas_x_y", "Basic Og==", "Bearer ", ""} {
 			wantCode(t, "beside Authorization: "+field, s.use(s.value, "GET", "Authorization", field), problem.Unauthenticated)
 		}
 

@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/rs/zerolog"
 
+	"casgate/cas/access"
 	"casgate/cas/journal"
 	"casgate/gateway/record"
 	"casgate/gateway/request"
@@ -107,7 +108,7 @@ func logRequest(event *zerolog.Event, c echo.Context, end record.RequestEnd) {
 	// The query stays out: it may have a signature in it.
 	event = event.Str("operation_id", request.OperationID(c)).
 		Str("method", req.Method).
-		Str("path", req.URL.Path).
+		Str("path", access.WithoutSecrets(req.URL.Path)).
 		Int("status", c.Response().Status).
 		Int64("bytes_out", state.BytesOut()).
 		Int64("took_us", end.Took.Microseconds()).

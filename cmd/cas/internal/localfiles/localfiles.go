@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path"
 	"path/filepath"
 	"slices"
@@ -64,14 +65,36 @@ func openFolder(name string) (folder, error) {
 	if err != nil {
 		return folder{}, err
 	}
-	if home, err := os.UserHomeDir(); err == nil && contains(resolved, home) {
-		return folder{}, fmt.Errorf("%s: %w", name, ErrTooWide)
+	homes, err := homes()
+	if err != nil {
+		return folder{}, err
+	}
+	for _, home := range homes {
+		if contains(resolved, home) {
+			return folder{}, fmt.Errorf("%s: %w", name, ErrTooWide)
+		}
 	}
 	root, err := os.OpenRoot(resolved)
 	if err != nil {
 		return folder{}, err
 	}
 	return folder{root, absolute, resolved}, nil
+}
+
+// homes returns the home folder by HOME, and that of the user's account: a program may be
+// started without the variable, or with another one.
+func homes() ([]string, error) {
+	var all []string
+	if home, err := os.UserHomeDir(); err == nil {
+		all = append(all, home)
+	}
+	if account, err := user.Current(); err == nil && account.HomeDir != "" {
+		all = append(all, account.HomeDir)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("the home folder is not known, so an agent can't be kept out of it: set HOME")
+	}
+	return all, nil
 }
 
 // contains reports whether a folder is the home folder, or has it in it.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -185,6 +186,18 @@ func TestHomeIsTooWide(t *testing.T) {
 		}
 	}
 	open(t, localfiles.Options{Folders: []string{filepath.Join(home, "project")}})
+	account, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, variable := range []string{"", home} {
+		t.Setenv("HOME", variable)
+		for _, folder := range []string{account.HomeDir, "/"} {
+			if _, err := localfiles.Open(localfiles.Options{Folders: []string{folder}}); !errors.Is(err, localfiles.ErrTooWide) {
+				t.Errorf("%s, with HOME=%s: %v", folder, variable, err)
+			}
+		}
+	}
 	if _, err := localfiles.Open(localfiles.Options{Folders: []string{filepath.Join(home, "none")}}); err == nil || errors.Is(err, localfiles.ErrTooWide) {
 		t.Errorf("a folder that isn't there: %v", err)
 	}
