@@ -120,7 +120,7 @@ func CanBe(known, declared string) bool {
 	if format := mimetype.Lookup(declared); format != nil {
 		return descends(format, known) || isSameMedia(known, declared)
 	}
-	return isContainer(known) && !isMedia(declared) || isSameMedia(known, declared)
+	return IsContainer(known) && !isMedia(declared) || isSameMedia(known, declared)
 }
 
 // IsText reports whether bytes of a media type are text, in whatever notation. SVG is;
@@ -155,8 +155,8 @@ func isMedia(base string) bool {
 	return slices.Contains([]string{"image", "audio", "video", "font"}, major)
 }
 
-// isContainer reports whether many other formats are files of this type.
-func isContainer(base string) bool {
+// IsContainer reports whether many other formats are files of this type.
+func IsContainer(base string) bool {
 	return base == "application/zip" || base == "application/x-ole-storage"
 }
 
@@ -251,7 +251,7 @@ func (s sniffed) correct(current, next string) string {
 	}
 	alone := s.mediaType("", "")
 	normal, known, better := NormalMediaType(current), baseType(current), baseType(next)
-	isGeneral := known == textPlain || known == baseType(alone) || isContainer(known)
+	isGeneral := known == textPlain || known == baseType(alone) || IsContainer(known)
 	switch {
 	case current == alone && better == known:
 		return current

@@ -34,7 +34,7 @@ func TypeOf(name, declared, detected string) FileType {
 	bytesType := BaseType(detected)
 	t := FileType{MediaType: UnknownType, Extension: rightExtension(nameExtension(name), bytesType)}
 	candidates := []string{declared, extensionTypes[t.Extension], detected}
-	if BaseType(declared) == bytesType && isContainer(bytesType) {
+	if BaseType(declared) == bytesType && cas.IsContainer(bytesType) {
 		candidates[0] = "" // the declaration only repeats the bytes, and the name knows more
 	}
 	if cas.IsText(bytesType) {
@@ -87,11 +87,6 @@ var certainTypes = []string{
 // containerTypes are the media types of ZIP and OLE files.
 var containerTypes = []string{
 	"application/zip", mediaDocx, mediaXlsx, mediaPptx, mediaEpub, "application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint",
-}
-
-// isContainer reports whether bytes of a type can be of many formats.
-func isContainer(bytesType string) bool {
-	return bytesType == "application/zip" || bytesType == "application/x-ole-storage"
 }
 
 const (

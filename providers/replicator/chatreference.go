@@ -30,25 +30,21 @@ func (r *Replicator) ChatReference(ctx context.Context, q Request) (Reference, e
 	r.requesters.add(q, false)
 	named := q
 	q.Actor = "" // the caller waits for the reference, and not for the copy
-	var first error
-	for _, kind := range kinds {
-		ref, err := r.referenceOf(ctx, q, j, kind)
-		if err == nil {
+	var ref Reference
+	err = firstMet(kinds, func(kind providers.ReferenceKind) (err error) {
+		if ref, err = r.referenceOf(ctx, q, j, kind); err == nil {
 			err = ref.unreachable
 		}
-		if first == nil {
-			first = err
-		}
-		if err == nil || !isUnmet(err) {
-			r.requesters.remove(q.OperationID)
-			if errors.Is(err, providers.ErrCopyInProgress) {
-				r.requesters.add(named, false) // the work goes on, for this client
-			}
-			return ref, err
-		}
-	}
+		return err
+	})
 	r.requesters.remove(q.OperationID)
-	return Reference{}, first
+	if errors.Is(err, providers.ErrCopyInProgress) {
+		r.requesters.add(named, false) // the work goes on, for this client
+	}
+	if err != nil {
+		return Reference{}, err
+	}
+	return ref, nil
 }
 
 // CheckChat returns the error that ChatReference will have for a blob of this size and media
@@ -67,15 +63,19 @@ func (r *Replicator) CheckChat(ctx context.Context, q Request, blob cas.Blob) er
 	if len(kinds) == 0 {
 		return noChatKind(j, all)
 	}
+	return firstMet(kinds, func(kind providers.ReferenceKind) error { return r.checkKind(ctx, q, j, kind) })
+}
+
+// firstMet tries the kinds until the need of one is met, or fails for another reason. If
+// none is met, it returns the first error.
+func firstMet(kinds []providers.ReferenceKind, try func(providers.ReferenceKind) error) error {
 	var first error
 	for _, kind := range kinds {
-		err := r.checkKind(ctx, q, j, kind)
+		err := try(kind)
 		if err == nil || !isUnmet(err) {
 			return err
 		}
-		if first == nil {
-			first = err
-		}
+		first = cmp.Or(first, err)
 	}
 	return first
 }
