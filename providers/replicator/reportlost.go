@@ -65,6 +65,9 @@ func (r *Replicator) loseIfGone(ctx context.Context, j job, c ledger.Copy) error
 		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return context.Cause(ctx)
 		}
+		if !c.IsFresh(time.Now(), j.purpose.Settling()) {
+			return fmt.Errorf("%w: %s has not answered yet whether it knows the file %s; the question goes on", providers.ErrCopyInProgress, c.Provider, c.FileID)
+		}
 		known := c.UploadedAt.Add(j.purpose.Settling()).UTC().Format(time.RFC3339)
 		return fmt.Errorf("%w: %s doesn't know the file %s, which is new; it counts as lost if that stays so until %s", providers.ErrCopyInProgress, c.Provider, c.FileID, known)
 	}

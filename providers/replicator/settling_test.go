@@ -532,6 +532,28 @@ func TestShortLifeIsUsed(t *testing.T) {
 	})
 }
 
+// A provider that doesn't answer has not said that it doesn't know an old file.
+func TestReportOfAnOldFileWithoutAnAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		q := want(w.put(t, "some text", "a.txt"))
+		c := ensure(t, r, q)
+		time.Sleep(time.Hour)
+		g := newGate()
+		w.depot.hook(only(providers.OpRetrieve, func(ctx context.Context, _ string) error { return g.pass(ctx) }), nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, _, err := r.ReportLost(ctx, q, c.FileID)
+		if !errors.Is(err, providers.ErrCopyInProgress) || !strings.Contains(err.Error(), "has not answered yet") || strings.Contains(err.Error(), "new") {
+			t.Errorf("error %v", err)
+		}
+		g.open()
+		synctest.Wait()
+		if row := w.row(t, c.Key); row.State != ledger.StateReady {
+			t.Errorf("the row is %s", row.State)
+		}
+	})
+}
+
 // A provider's clock is an hour slow: a file of which it says that it has expired counts as
 // living as long as it says.
 func TestSlowClockOfAProvider(t *testing.T) {
