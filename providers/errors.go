@@ -63,6 +63,9 @@ type Error struct {
 	// TooMany: with KindTransient, the rate limit is reached. With KindQuota, the limit of
 	// stored files or bytes is reached, and deleting files helps.
 	TooMany bool `json:"too_many,omitempty"`
+	// NotBegun: the provider's own code says that it has not begun the call. So it stored
+	// nothing, although the status is 5xx. It is not stored.
+	NotBegun bool `json:"-"`
 	// MaxFiles is the limit of stored files that the provider's message names, or 0. It is
 	// not stored.
 	MaxFiles int64 `json:"-"`

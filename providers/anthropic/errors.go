@@ -16,8 +16,9 @@ func (p *Provider) classifyError(e *providers.Error, body openaicompat.ErrorBody
 	case "rate_limit_error":
 		e.Kind, e.TooMany = providers.KindTransient, true
 		e.Hint = "the rate limit of the organisation is reached; slow down"
-	case "overloaded_error": // 529: Anthropic's own load, and not this account's
-		e.Kind, e.TooMany = providers.KindTransient, false
+	case "overloaded_error":
+		// 529: Anthropic's own load, and not this account's [D]. Assumed: it stores nothing then.
+		e.Kind, e.TooMany, e.NotBegun = providers.KindTransient, false, true
 	case "api_error", "timeout_error":
 		// "An unexpected error" [D] may come after the file was stored.
 		if e.Op == providers.OpUpload {

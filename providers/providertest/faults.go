@@ -148,6 +148,9 @@ func (r *run) wantRow(t *testing.T, row simulator.ErrorRow, e *providers.Error) 
 	if e.Message == "" {
 		t.Errorf("%d %s: the provider's message got lost", row.Status, row.Code)
 	}
+	if certain := len(row.Kinds) == 1; row.Status >= http.StatusInternalServerError && e.NotBegun != (certain && e.Kind == providers.KindTransient) {
+		t.Errorf("%d %s %q: NotBegun %t", row.Status, row.Code, row.Message, e.NotBegun)
+	}
 	if e.RetryAfter != row.RetryAfter {
 		t.Errorf("%d %s %q: RetryAfter %s; want %s", row.Status, row.Code, row.Message, e.RetryAfter, row.RetryAfter)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net/http"
 	"time"
 
 	"casgate/providers"
@@ -112,14 +111,10 @@ func mayHaveStored(err error) bool {
 	if !ok || e.Kind == providers.KindUnknown {
 		return true
 	}
-	// A server that failed during the upload may have stored the file. One that is
-	// overloaded, and says so itself, has not begun.
-	return e.Kind == providers.KindTransient && e.Status >= 500 && e.Status != http.StatusServiceUnavailable && e.Status != statusOverloaded
+	// A server that failed during the upload may have stored the file, and so may the server
+	// behind a proxy that answers 503.
+	return e.Kind == providers.KindTransient && e.Status >= 500 && !e.NotBegun
 }
-
-// statusOverloaded is the status of Anthropic, and of others, for a server that is
-// overloaded.
-const statusOverloaded = 529
 
 // backoffDelay returns the wait after this number of attempts.
 func backoffDelay(attempts int) time.Duration {

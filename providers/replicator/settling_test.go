@@ -592,14 +592,14 @@ func TestReportOfAYoungFile(t *testing.T) {
 	})
 }
 
-// A provider that says itself that it is overloaded has stored nothing: no settling time
+// A provider whose code says that it is overloaded has stored nothing: no settling time
 // passes before the next attempt.
 func TestOverloadedProviderStoresNothing(t *testing.T) {
 	for _, status := range []int{503, 529} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
 				overloaded := fail(providers.OpUpload, providers.KindTransient, "overloaded_error", nil)
-				overloaded.Status = status
+				overloaded.Status, overloaded.NotBegun = status, true
 				w.depot.hook(times(1, providers.OpUpload, overloaded), nil)
 				began := time.Now()
 				c := ensure(t, r, want(w.put(t, "some text", "a.txt")))
@@ -607,6 +607,23 @@ func TestOverloadedProviderStoresNothing(t *testing.T) {
 					t.Errorf("it took %v, and %d lists", waited, w.depot.count(providers.OpList))
 				}
 				w.wantFiles(t, 2, c.FileID)
+			})
+		})
+	}
+}
+
+// The status alone doesn't say that nothing was stored: a proxy may send it after the whole
+// upload, and the file turns up later.
+func TestUnavailableProviderMayHaveStored(t *testing.T) {
+	for _, status := range []int{503, 529} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+				w.depot.unlisted = 15 * time.Second
+				unavailable := fail(providers.OpUpload, providers.KindTransient, "server_unavailable", nil)
+				unavailable.Status = status
+				w.depot.hook(nil, times(1, providers.OpUpload, unavailable))
+				c := ensure(t, r, want(w.put(t, "some text", "a.txt")))
+				w.wantFiles(t, 1, c.FileID)
 			})
 		})
 	}

@@ -66,7 +66,7 @@ var Errors = []simulator.ErrorRow{
 	row(403, "PERMISSION_DENIED", "Your API key was reported as leaked. Please use another API key.", simulator.RetryNo, simulator.Auth),
 	row(400, "FAILED_PRECONDITION", "User location is not supported for the API use without a billing account linked.", simulator.RetryNo, simulator.Quota),
 	row(500, "INTERNAL", "An internal error has occurred.", simulator.RetryBounded, simulator.Unclear),
-	row(503, "UNAVAILABLE", "The service is currently unavailable.", simulator.RetryYes, simulator.Transient),
+	row(503, "UNAVAILABLE", "The service is currently unavailable.", simulator.RetryYes, simulator.Unclear),
 	row(504, "DEADLINE_EXCEEDED", "The request timed out.", simulator.RetryBounded, simulator.Unclear),
 	{Op: providers.OpRetrieve, Status: 404, Code: "NOT_FOUND", Message: "Requested entity was not found.", Retry: simulator.RetryWithUpload, Kinds: simulator.Lost},
 }
