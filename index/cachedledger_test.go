@@ -83,7 +83,9 @@ func TestCachedLedgerForgets(t *testing.T) {
 		"Delete":           changeBy(ledger.Delete(someKey, "", 0)),
 		"FinishDelete":     changeBy(ledger.FinishDelete(someKey, 1, ledger.StateDeleted, 0)),
 		"FailDelete":       changeBy(ledger.FailDelete(someKey, 1, ledger.Failure{})),
-		"EvictLeastUsed":   func(ctx context.Context, c *index.CachedLedger) { ledger.EvictLeastUsed(ctx, c, ledger.Eviction{}, 0) },
+		"EvictLeastUsed": func(ctx context.Context, c *index.CachedLedger) {
+			indextest.EvictLeastUsed(ctx, c, ledger.Eviction{}, 0)
+		},
 	} {
 		for outcome, fault := range map[string]error{"applied": nil, "failed but applied": lost} {
 			t.Run(name+" "+outcome, func(t *testing.T) {

@@ -1,6 +1,8 @@
 package indextest
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -10,10 +12,26 @@ import (
 	"casgate/providers/ledger"
 )
 
+// EvictLeastUsed claims the copy that was used least recently for its deletion, as
+// ledger.Evict does; see ledger.Victims. It reports won as false if there is none.
+func EvictLeastUsed(ctx context.Context, x ledger.Store, e ledger.Eviction, lease time.Duration) (c ledger.Copy, won bool, err error) {
+	for {
+		victims, found, err := ledger.Victims(ctx, x, e)
+		if err != nil || !found {
+			return ledger.Copy{}, false, err
+		}
+		c, won, err := x.Change(ctx, ledger.Evict(victims[0], lease))
+		if won || (err != nil && !errors.Is(err, ledger.ErrNotFound)) {
+			return c, won, err
+		}
+		// Another client has changed the copy in between.
+	}
+}
+
 // evict evicts and fails the test where that fails.
 func evict(t testing.TB, x Index, room ledger.Key, purpose string) (c ledger.Copy, won bool) {
 	t.Helper()
-	c, won, err := ledger.EvictLeastUsed(t.Context(), x, ledger.Eviction{Room: room, Purpose: purpose}, long)
+	c, won, err := EvictLeastUsed(t.Context(), x, ledger.Eviction{Room: room, Purpose: purpose}, long)
 	if err != nil {
 		t.Fatalf("EvictLeastUsed: %v", err)
 	}
@@ -112,7 +130,7 @@ var evictCopyTests = []test{
 		taken := map[ledger.Key]int{}
 		take := func(int) {
 			for {
-				c, won, err := ledger.EvictLeastUsed(t.Context(), x, ledger.Eviction{Room: wanted(t, 999).Key}, long)
+				c, won, err := EvictLeastUsed(t.Context(), x, ledger.Eviction{Room: wanted(t, 999).Key}, long)
 				if err != nil {
 					t.Errorf("EvictLeastUsed: %v", err)
 				}

@@ -30,7 +30,7 @@ func (m *ledgerModel) evict(t *rapid.T) {
 		return c.ReadyAt
 	}
 	lease := drawLease(t)
-	got, won, err := ledger.EvictLeastUsed(m.t.Context(), m.x, ledger.Eviction{Room: room, Purpose: purpose}, lease)
+	got, won, err := EvictLeastUsed(m.t.Context(), m.x, ledger.Eviction{Room: room, Purpose: purpose}, lease)
 	if err != nil || won != (len(candidates) > 0) {
 		t.Fatalf("EvictLeastUsed: won %v of %d, error %v", won, len(candidates), err)
 	}

@@ -118,7 +118,7 @@ func ledgerCalls(x Index, w ledger.Wanted) map[string]func(ctx context.Context) 
 		},
 		"LeastUsed": func(ctx context.Context) error { _, err := x.LeastUsed(ctx, k, "", 1); return err },
 		"EvictLeastUsed": func(ctx context.Context) error {
-			_, _, err := ledger.EvictLeastUsed(ctx, x, ledger.Eviction{Room: k}, long)
+			_, _, err := EvictLeastUsed(ctx, x, ledger.Eviction{Room: k}, long)
 			return err
 		},
 		"UseCopies":     func(ctx context.Context) error { return x.UseCopies(ctx, map[ledger.Key]time.Time{k: time.Now()}) },

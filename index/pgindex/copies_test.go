@@ -10,6 +10,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/castest"
+	"casgate/index/indextest"
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
 	"casgate/providers"
@@ -97,11 +98,11 @@ func TestCopiesAreAnnounced(t *testing.T) {
 					return err
 				}, true},
 				{"eviction for itself", func() error {
-					_, _, err := ledger.EvictLeastUsed(ctx, x, ledger.Eviction{Room: k}, time.Hour)
+					_, _, err := indextest.EvictLeastUsed(ctx, x, ledger.Eviction{Room: k}, time.Hour)
 					return err
 				}, false},
 				{"eviction", func() error {
-					c, _, err := ledger.EvictLeastUsed(ctx, x, ledger.Eviction{Room: ledger.Key{Account: k.Account}}, time.Hour)
+					c, _, err := indextest.EvictLeastUsed(ctx, x, ledger.Eviction{Room: ledger.Key{Account: k.Account}}, time.Hour)
 					fence = c.Fence
 					return err
 				}, true},
@@ -330,7 +331,7 @@ func TestEvictCopySkipsLocked(t *testing.T) {
 	}
 	room := wanted.Key
 	room.Digest = randomDigest()
-	if c, won, err := ledger.EvictLeastUsed(t.Context(), x, ledger.Eviction{Room: room}, time.Hour); err != nil || won {
+	if c, won, err := indextest.EvictLeastUsed(t.Context(), x, ledger.Eviction{Room: room}, time.Hour); err != nil || won {
 		t.Errorf("EvictLeastUsed took %+v, error %v", c, err)
 	}
 	second := wanted
@@ -342,7 +343,7 @@ func TestEvictCopySkipsLocked(t *testing.T) {
 	if _, _, err := x.Change(t.Context(), ledger.Complete(second.Key, c.Fence, remote)); err != nil {
 		t.Fatal(err)
 	}
-	if c, won, err := ledger.EvictLeastUsed(t.Context(), x, ledger.Eviction{Room: room}, time.Hour); err != nil || !won || c.Key != second.Key {
+	if c, won, err := indextest.EvictLeastUsed(t.Context(), x, ledger.Eviction{Room: room}, time.Hour); err != nil || !won || c.Key != second.Key {
 		t.Errorf("EvictLeastUsed took %+v, won %v, error %v; want the copy that is free", c, won, err)
 	}
 }

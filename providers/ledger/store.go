@@ -114,23 +114,6 @@ func Victims(ctx context.Context, s Store, e Eviction) (victims []Copy, enough b
 	}
 }
 
-// EvictLeastUsed claims the copy that was used least recently for its deletion, as Evict
-// does; see Victims. It reports won as false if there is none.
-func EvictLeastUsed(ctx context.Context, s Store, e Eviction, lease time.Duration) (c Copy, won bool, err error) {
-	e.Enough = nil
-	for {
-		victims, found, err := Victims(ctx, s, e)
-		if err != nil || !found {
-			return Copy{}, false, err
-		}
-		c, won, err := s.Change(ctx, Evict(victims[0].Key, lease))
-		if won || (err != nil && !errors.Is(err, ErrNotFound)) {
-			return c, won, err
-		}
-		// Another client has changed the copy in between.
-	}
-}
-
 // LastUse returns when a ready copy was last used, by the rule of Store.LeastUsed.
 func (c Copy) LastUse() time.Time {
 	if c.LastUsedAt.After(c.ReadyAt) {

@@ -418,10 +418,10 @@ func RepeatDelete(k Key, operationID string) Transition {
 }
 
 // Evict is Delete for a copy that must make room for another. It applies only to
-// StateReady.
-func Evict(k Key, lease time.Duration) Transition {
-	return Transition{Key: k, Verb: "evict", apply: func(c *Copy, now time.Time) (Outcome, error) {
-		if c.State != StateReady {
+// StateReady, and is refused if the copy was used or changed since the row was read.
+func Evict(victim Copy, lease time.Duration) Transition {
+	return Transition{Key: victim.Key, Verb: "evict", apply: func(c *Copy, now time.Time) (Outcome, error) {
+		if c.State != StateReady || c.Fence != victim.Fence || c.FileID != victim.FileID || c.LastUse().After(victim.LastUse()) {
 			return Refused, nil
 		}
 		c.Evicting = true

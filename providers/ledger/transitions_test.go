@@ -497,9 +497,16 @@ func TestDelete(t *testing.T) {
 
 func TestEvict(t *testing.T) {
 	t.Parallel()
-	steps := []step{{name: "no row", by: ledger.Evict(key, lease), err: notFound}}
+	steps := []step{{name: "no row", by: ledger.Evict(row(ledger.StateReady), lease), err: notFound}}
+	for name, change := range map[string]func(c *ledger.Copy){
+		"used since":    func(c *ledger.Copy) { c.LastUsedAt = now },
+		"claimed since": func(c *ledger.Copy) { c.Fence++ },
+		"another file":  func(c *ledger.Copy) { c.FileID = "f2" },
+	} {
+		steps = append(steps, step{name: name, row: row(ledger.StateReady, change), by: ledger.Evict(row(ledger.StateReady), lease)})
+	}
 	for _, state := range states {
-		s := step{name: string(state), row: row(state), by: ledger.Evict(key, lease)}
+		s := step{name: string(state), row: row(state), by: ledger.Evict(row(state), lease)}
 		if state == ledger.StateReady {
 			s.want = becomes(s.row, deleting, evicting)
 		}
@@ -614,7 +621,7 @@ func TestCheckRefusesArguments(t *testing.T) {
 		"a look without an id":    {ledger.NoteLook(key, 0, ledger.Look{GivenUp: []ledger.Stray{{Fence: 1}}}), nil},
 		"a look with an odd id":   {ledger.NoteLook(key, 0, ledger.Look{GivenUp: []ledger.Stray{{FileID: bad}}}), cas.ErrInvalidText},
 		"a key to extend":         {ledger.ExtendLease(noRow, fence, lease), ledger.ErrNotFound},
-		"a key to evict":          {ledger.Evict(noRow, lease), ledger.ErrNotFound},
+		"a key to evict":          {ledger.Evict(ledger.Copy{Key: noRow}, lease), ledger.ErrNotFound},
 		"a key to lose":           {ledger.Lose(noRow, "f1", 1, lease), ledger.ErrNotFound},
 	} {
 		err := c.by.Check()

@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -143,20 +144,24 @@ func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Err
 		// Uploads of other gateways may wait for a place, too. If there are not enough copies
 		// for all, the provider decides which of them gets one.
 		certain := full.withoutElsewhere()
-		n, enough, err := r.victims(ctx, j, full.purpose, full.fitsWithout, certain.fitsWithout)
+		victims, enough, err := r.victims(ctx, j, full.purpose, full.fitsWithout, certain.fitsWithout)
 		if err != nil {
 			return err
 		}
 		if !enough {
 			return r.accountFull(j, full, refusal)
 		}
-		if n == 0 {
+		if len(victims) == 0 {
 			j.place.reserve(true)
 			return nil
 		}
-		for range n {
-			if _, err := r.evict(ctx, j, full.purpose); err != nil {
+		for _, victim := range victims {
+			evicted, err := r.evict(ctx, j, victim)
+			if err != nil {
 				return err
+			}
+			if !evicted {
+				break // then the numbers have changed
 			}
 		}
 	}
@@ -194,18 +199,24 @@ func (r *Replicator) makeRoomAfter(ctx context.Context, j job, refusal *provider
 	case r.censuses.isStuck(limited, census):
 		return census, r.accountFull(j, limited, refusal)
 	}
-	_, enough, err := r.victims(ctx, j, limited.purpose, func(victims []ledger.Copy) bool { return len(victims) > 0 })
-	if err != nil {
-		return census, err
+	return census, r.evictOne(ctx, j, limited, refusal)
+}
+
+// evictOne evicts one copy of the pool. The error says that the account is full if there is
+// none to evict.
+func (r *Replicator) evictOne(ctx context.Context, j job, full pool, refusal *providers.Error) error {
+	for {
+		victims, enough, err := r.victims(ctx, j, full.purpose, func(victims []ledger.Copy) bool { return len(victims) > 0 })
+		if err != nil {
+			return err
+		}
+		if !enough {
+			return r.accountFull(j, full, refusal)
+		}
+		if evicted, err := r.evict(ctx, j, victims[0]); err != nil || evicted {
+			return err
+		}
 	}
-	evicted := false
-	if enough {
-		evicted, err = r.evict(ctx, j, limited.purpose)
-	}
-	if err == nil && !evicted {
-		err = r.accountFull(j, limited, refusal)
-	}
-	return census, err
 }
 
 // stayedFull returns the error of an upload that was refused although there was room, or
@@ -296,15 +307,15 @@ func (p pool) limits() string {
 	return strings.Join(parts, " and ")
 }
 
-// victims returns how many copies must be evicted for a copy, and whether there are so
-// many. Enough are conditions for the copies that go, the strictest first: the first one
-// that can be met counts. A purpose that isn't empty restricts it to copies of that purpose.
-// If only copies are left that were handed out a moment ago, victims waits.
-func (r *Replicator) victims(ctx context.Context, j job, purpose string, enough ...func([]ledger.Copy) bool) (n int, ok bool, err error) {
-	if err := r.uses.flush(ctx, r.ledger); err != nil {
-		return 0, false, err
-	}
+// victims returns the copies to evict for another one, and whether they are enough. Enough
+// are conditions for the copies that go, the strictest first: the first one that can be met
+// counts. A purpose that isn't empty restricts it to copies of that purpose. If only copies
+// are left that were handed out a moment ago, victims waits.
+func (r *Replicator) victims(ctx context.Context, j job, purpose string, enough ...func([]ledger.Copy) bool) (victims []ledger.Copy, ok bool, err error) {
 	for {
+		if err := r.uses.flush(ctx, r.ledger); err != nil { // for the order
+			return nil, false, err
+		}
 		var soonest time.Time
 		victims, ok, err := ledger.Victims(ctx, r.ledger, ledger.Eviction{
 			Room: j.wanted.Key, Purpose: purpose, Enough: enough[0],
@@ -317,37 +328,36 @@ func (r *Replicator) victims(ctx context.Context, j job, purpose string, enough 
 			},
 		})
 		if err != nil || ok {
-			return len(victims), ok, err
+			return victims, ok, err
 		}
 		for _, met := range enough[1:] {
 			for n := range len(victims) + 1 {
 				if met(victims[:n]) {
-					return n, true, nil
+					return victims[:n], true, nil
 				}
 			}
 		}
 		if soonest.IsZero() {
-			return 0, false, nil
+			return nil, false, nil
 		}
 		if err := pause(ctx, time.Until(soonest)+time.Millisecond); err != nil {
-			return 0, false, err
+			return nil, false, err
 		}
 	}
 }
 
-// evict deletes the least recently used copy of the account, at the provider first. A
-// purpose that isn't empty restricts it to copies of that purpose. It reports false if
-// there is no copy to delete.
-func (r *Replicator) evict(ctx context.Context, j job, purpose string) (bool, error) {
+// evict deletes a copy that victims returned, at the provider first. It reports false if
+// the copy has been used or changed since: then it stays.
+func (r *Replicator) evict(ctx context.Context, j job, victim ledger.Copy) (bool, error) {
+	if spared, _ := r.spares(j, victim); spared {
+		return false, nil
+	}
 	began := time.Now()
-	victim, won, err := ledger.EvictLeastUsed(ctx, r.ledger, ledger.Eviction{
-		Room: j.wanted.Key, Purpose: purpose,
-		Spares: func(c ledger.Copy) bool {
-			spared, _ := r.spares(j, c)
-			return spared
-		},
-	}, r.o.Lease)
-	if err != nil || !won {
+	victim, won, err := r.ledger.Change(ctx, ledger.Evict(victim, r.o.Lease))
+	if errors.Is(err, ledger.ErrNotFound) || err == nil && !won {
+		return false, nil
+	}
+	if err != nil {
 		return false, err
 	}
 	id := newOperationID()
@@ -374,10 +384,14 @@ func (r *Replicator) spares(j job, c ledger.Copy) (spared bool, until time.Time)
 			return true, time.Time{}
 		}
 	}
-	if c.LastUse().After(j.place.asked) || r.censuses.recent(j.description.Account).lacks(c, j.description) {
+	used := c.LastUse()
+	if here := r.uses.of(c.Key); here.After(used) {
+		used = here // the ledger doesn't have it yet
+	}
+	if used.After(j.place.asked) || r.censuses.recent(j.description.Account).lacks(c, j.description) {
 		return true, time.Time{}
 	}
-	if until = c.LastUse().Add(r.o.HandedOut); time.Now().Before(until) {
+	if until = used.Add(r.o.HandedOut); time.Now().Before(until) {
 		return true, until
 	}
 	return false, time.Time{}

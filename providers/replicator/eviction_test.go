@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"casgate/cas"
 	"casgate/providers"
 	"casgate/providers/glm"
 	"casgate/providers/guard"
@@ -563,4 +564,135 @@ func TestEvictionSparesCopiesJustHandedOut(t *testing.T) {
 			t.Errorf("the first copy is %s after %v", w.row(t, first.Key).State, waited)
 		}
 	})
+}
+
+// A copy that a caller gets while the upload waits for another one stays, though the ledger
+// doesn't have the use yet.
+func TestEvictionSparesCopiesHandedOutWhileItWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.store.Close()
+		w.depot.description.MaxFiles = 2
+		r := w.replicator(t, func(o *replicator.Options) { o.HandedOut = time.Minute })
+		defer r.Close()
+		first := ensure(t, r, want(w.put(t, "first", "a.txt")))
+		time.Sleep(time.Second)
+		second := ensure(t, r, want(w.put(t, "second", "a.txt")))
+		third := want(w.put(t, "third", "a.txt"))
+		made := make(chan error)
+		go func() { _, _, err := r.Ensure(t.Context(), third); made <- err }()
+		time.Sleep(30 * time.Second) // the upload waits
+		ensure(t, r, want(first.Digest))
+		if err := <-made; err != nil {
+			t.Fatal(err)
+		}
+		if a, b := w.row(t, first.Key).State, w.row(t, second.Key).State; a != ledger.StateReady || b != ledger.StateEvicted {
+			t.Errorf("the copy that was handed out is %s, and the other one %s", a, b)
+		}
+	})
+}
+
+// A copy that a caller gets while the one before it is deleted stays.
+func TestEvictionSparesCopiesHandedOutWhileItDeletes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.depot.description.MaxBytes = 30
+	r := w.replicator(t, nil)
+	var ours []ledger.Copy
+	for i := range 3 {
+		ours = append(ours, ensure(t, r, want(w.put(t, fmt.Sprint("document ", i), "a.txt"))))
+	}
+	w.depot.hook(only(providers.OpDelete, func(_ context.Context, id string) error {
+		if id == ours[0].FileID {
+			ensure(t, r, want(ours[1].Digest))
+		}
+		return nil
+	}), nil)
+	ensure(t, r, want(w.put(t, "as large as the two", "a.txt")))
+	for i, state := range []ledger.State{ledger.StateEvicted, ledger.StateReady, ledger.StateEvicted} {
+		if now := w.row(t, ours[i].Key); now.State != state {
+			t.Errorf("copy %d is %s; want %s", i, now.State, state)
+		}
+	}
+}
+
+// meanwhileLedger runs a function before each claim of a copy for its eviction.
+type meanwhileLedger struct {
+	ledger.Store
+	meanwhile func(k ledger.Key) error
+}
+
+func (l meanwhileLedger) Change(ctx context.Context, t ledger.Transition) (ledger.Copy, bool, error) {
+	if t.Verb == ledger.Evict(ledger.Copy{}, 0).Verb {
+		if err := l.meanwhile(t.Key); err != nil {
+			return ledger.Copy{}, false, err
+		}
+	}
+	return l.Store.Change(ctx, t)
+}
+
+// An eviction goes on to the next copy if another gateway takes or uses the one that it
+// found.
+func TestEvictionGoesOnToTheNextCopy(t *testing.T) {
+	t.Parallel()
+	deleted := func(ctx context.Context, x ledger.Store, c ledger.Copy) error {
+		row, _, err := x.Change(ctx, ledger.Delete(c.Key, "elsewhere", time.Hour))
+		if err == nil {
+			_, _, err = x.Change(ctx, ledger.FinishDelete(c.Key, row.Fence, ledger.StateDeleted, 0))
+		}
+		return err
+	}
+	used := func(ctx context.Context, x ledger.Store, c ledger.Copy) error {
+		return x.UseCopies(ctx, map[ledger.Key]time.Time{c.Key: time.Now().Add(time.Minute)})
+	}
+	evicting := func(ctx context.Context, x ledger.Store, c ledger.Copy) error {
+		_, _, err := x.Change(ctx, ledger.Evict(c, time.Hour))
+		return err
+	}
+	unanswered := func(context.Context, ledger.Store, ledger.Copy) error {
+		return fmt.Errorf("%w: lost", cas.ErrIndexUnavailable)
+	}
+	for name, test := range map[string]struct {
+		copies    int
+		meanwhile func(context.Context, ledger.Store, ledger.Copy) error
+		second    ledger.State
+		full      bool
+	}{
+		"the first was used":           {2, used, ledger.StateEvicted, false},
+		"the first was deleted":        {2, deleted, ledger.StateReady, false}, // that made room
+		"the first is evicted":         {2, evicting, ledger.StateReady, false},
+		"the index doesn't answer one": {2, unanswered, ledger.StateReady, false}, // the next attempt evicts the first
+		"the only one was used":        {1, used, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.depot.description.MaxFiles = int64(test.copies)
+			var ours []ledger.Copy
+			inner, done := w.ledger, false
+			w.ledger = meanwhileLedger{inner, func(k ledger.Key) error {
+				if done || k != ours[0].Key {
+					return nil
+				}
+				done = true
+				return test.meanwhile(t.Context(), inner, ours[0])
+			}}
+			r := w.replicator(t, nil)
+			for i := range test.copies {
+				ours = append(ours, ensure(t, r, want(w.put(t, fmt.Sprint("document ", i), "a.txt"))))
+			}
+			c, _, err := r.Ensure(t.Context(), want(w.put(t, "one more", "a.txt")))
+			if test.full {
+				fullError(t, err)
+			} else if err != nil || c.State != ledger.StateReady {
+				t.Errorf("the copy is %s, error %v", c.State, err)
+			}
+			if test.copies > 1 {
+				if now := w.row(t, ours[1].Key); now.State != test.second {
+					t.Errorf("the second copy is %s; want %s", now.State, test.second)
+				}
+			}
+		})
+	}
 }
