@@ -103,8 +103,8 @@ func (s *server) readResource(ctx context.Context, r *mcp.ReadResourceRequest) (
 	}
 	contents := &mcp.ResourceContents{URI: uri, MIMEType: t.mediaType, Blob: append([]byte{}, raw...)}
 	// An empty text would be left out of the JSON; empty bytes are not.
-	if text, ok := wholeRunes(raw, true); ok && text != "" && formOf(t.mediaType) == formText {
-		contents.Blob, contents.Text = nil, text
+	if text := wholeCharacters(raw, 0, t.size); text.isText() && text.text != "" && formOf(t.mediaType) == formText {
+		contents.Blob, contents.Text = nil, text.text
 	}
 	return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{contents}}, nil
 }
