@@ -72,9 +72,9 @@ func (s *server) putFile(ctx context.Context, _ *mcp.CallToolRequest, in putFile
 	source, err := client.NewSource(func() (io.ReadCloser, error) {
 		content, err := local.Open()
 		if err != nil {
-			return nil, err
+			return nil, unreadable(err)
 		}
-		return &cancelled{content, ctx}, nil
+		return &localContent{content, ctx}, nil
 	})
 	if err != nil {
 		return none, err
@@ -116,17 +116,21 @@ func sameFileKey(d cas.Digest, n client.NewFile, deletions int) string {
 	return "mcp-" + hex.EncodeToString(sum[:])
 }
 
-// cancelled stops reading when the call is cancelled.
-type cancelled struct {
+// localContent is the content of a local file. It ends when the call is cancelled.
+type localContent struct {
 	io.ReadCloser
 	ctx context.Context
 }
 
-func (c *cancelled) Read(p []byte) (int, error) {
+func (c *localContent) Read(p []byte) (int, error) {
 	if err := context.Cause(c.ctx); err != nil {
 		return 0, err
 	}
-	return c.ReadCloser.Read(p)
+	n, err := c.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = unreadable(err)
+	}
+	return n, err
 }
 
 var uploadURLTool = &mcp.Tool{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 const (
@@ -109,13 +109,17 @@ func (s *server) readResource(ctx context.Context, r *mcp.ReadResourceRequest) (
 	return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{contents}}, nil
 }
 
-// protocolError is toolError for a request that is no call of a tool.
+// protocolError is toolError for a request that is no call of a tool. A client may show the
+// error of wrong parameters to its model, and take any other for a failure of the server.
 func protocolError(err error) error {
-	err = toolError(err)
-	code, _, _ := strings.Cut(err.Error(), ":")
-	data, marshalErr := json.Marshal(map[string]string{"code": code})
+	code := codeOf(err)
+	data, marshalErr := json.Marshal(map[string]problem.Code{"code": code})
 	if marshalErr != nil {
 		panic(marshalErr) // a text can be marshalled
 	}
-	return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: fmt.Sprint(err), Data: data}
+	number := int64(jsonrpc.CodeInternalError)
+	if isRequestsFault(code) {
+		number = jsonrpc.CodeInvalidParams
+	}
+	return &jsonrpc.Error{Code: number, Message: toolError(err).Error(), Data: data}
 }

@@ -1,0 +1,128 @@
+package mcpserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"casgate/cas"
+	"casgate/gateway/api"
+	"casgate/gateway/client"
+	"casgate/gateway/problem"
+)
+
+// noFiles are local files of which there are none.
+type noFiles struct{}
+
+func (noFiles) Find(string) (LocalFile, error) { return LocalFile{}, Refuse("There is none.") }
+func (noFiles) Folders() []string              { return []string{"/x"} }
+
+// brokenFiles can be found, and not be read.
+type brokenFiles struct{ noFiles }
+
+func (brokenFiles) Find(name string) (LocalFile, error) {
+	return LocalFile{Name: name, Size: 1, Open: func() (io.ReadCloser, error) {
+		if name == "closed" {
+			return nil, errors.New("the disk is gone")
+		}
+		return io.NopCloser(iotest.ErrReader(errors.New("the disk is broken"))), nil
+	}}, nil
+}
+
+// The text of each error begins with a code.
+func TestToolErrorsHaveACode(t *testing.T) {
+	t.Parallel()
+	answer := func(p problem.Details) error { return &client.Error{Problem: p} }
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{badArgument("x: %d", 1), "invalid_request: x: 1"},
+		{Refuse("No."), "path_refused: No."},
+		{answer(problem.CopyNotFound.Details("none", "")), "copy_not_found: none"},
+		{answer(problem.FileNotFound.Details("none", "")), "file_not_found: none. find_files lists the files."},
+		{answer(problem.StoreUnavailable.Details("Down.", "")), "store_unavailable: Down. The same call may succeed after 2 seconds."},
+		{answer(problem.Details{Detail: "a proxy answered", Retryable: true}), "internal: a proxy answered. The same call may succeed later."},
+		{fmt.Errorf("%w: x; is it running?", client.ErrUnreachable), "unreachable: the gateway can't be reached: x; is it running? Nothing is wrong"},
+		{errors.Join(client.ErrChatBroke, io.ErrUnexpectedEOF), "provider_failed: the answer broke off"},
+		{fmt.Errorf("it changed: %w", cas.ErrDigestMismatch), "digest_mismatch: it changed: "},
+		{errors.New("http://x sent another part than asked for"), "internal: http://x sent another part"},
+		{context.DeadlineExceeded, "internal: context deadline exceeded"},
+	} {
+		if got := toolError(tt.err).Error(); !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%v became %q, want %q", tt.err, got, tt.want)
+		}
+	}
+}
+
+// So does the text of an error of the disk.
+func TestUnreadableLocalFile(t *testing.T) {
+	t.Parallel()
+	session := newAgent(t, Options{Client: (&fakeGateway{}).newClient(t), LocalFiles: brokenFiles{}})
+	for name, want := range map[string]string{"closed": "file_unreadable: the disk is gone", "broken": "file_unreadable: the disk is broken"} {
+		res, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: ToolPutFile, Arguments: map[string]any{"path": name}})
+		if err != nil || !res.IsError || !strings.HasPrefix(contentText(res.Content), want) {
+			t.Errorf("%s: %+v, %v", name, res, err)
+		}
+	}
+}
+
+// failWith answers with a problem.
+func failWith(code problem.Code) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(code.Status())
+		_ = json.NewEncoder(w).Encode(api.ErrorAnswer{Details: code.Details("why", "")})
+	}
+}
+
+// An error of resources tells whether other parameters would help, and has the code.
+func TestErrorsOfResources(t *testing.T) {
+	t.Parallel()
+	g := &fakeGateway{content: bytes.Repeat([]byte("x"), maxResource+1), mediaType: "text/plain"}
+	session := newAgent(t, Options{Client: g.newClient(t)})
+	read := func() error {
+		_, err := session.ReadResource(t.Context(), &mcp.ReadResourceParams{URI: digestURI + g.digest().Hex()})
+		return err
+	}
+	list := func() error {
+		_, err := session.ListResources(t.Context(), &mcp.ListResourcesParams{Cursor: "x"})
+		return err
+	}
+	for _, tt := range []struct {
+		name   string
+		fail   http.HandlerFunc
+		call   func() error
+		number int64
+		code   problem.Code
+	}{
+		{"too large", nil, read, jsonrpc.CodeInvalidParams, problem.InvalidRequest},
+		{"store down", failWith(problem.StoreUnavailable), read, jsonrpc.CodeInternalError, problem.StoreUnavailable},
+		{"a token ended", failWith(problem.Unauthenticated), read, jsonrpc.CodeInternalError, problem.Unauthenticated},
+		{"no gateway", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, read, jsonrpc.CodeInternalError, problem.Internal},
+		{"wrong cursor", failWith(problem.InvalidRequest), list, jsonrpc.CodeInvalidParams, problem.InvalidRequest},
+		{"index down", failWith(problem.IndexUnavailable), list, jsonrpc.CodeInternalError, problem.IndexUnavailable},
+	} {
+		g.fail = tt.fail
+		err := tt.call()
+		e, ok := errors.AsType[*jsonrpc.Error](err)
+		if !ok || e.Code != tt.number || !strings.Contains(string(e.Data), `"`+string(tt.code)+`"`) {
+			t.Errorf("%s: %#v", tt.name, err)
+		}
+	}
+	g.fail = failWith(problem.BlobNotFound)
+	want := mcp.ResourceNotFoundError(digestURI + g.digest().Hex()).Error()
+	if err := read(); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("not found: %v, want %s", err, want)
+	}
+}
