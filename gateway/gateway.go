@@ -41,6 +41,9 @@ type Gateway struct {
 	stop     context.CancelFunc // makes requests that wait for copies answer
 }
 
+// maxHeaderBytes bounds the header of a request.
+const maxHeaderBytes = 64 << 10
+
 // New returns a Gateway.
 func New(o Options) (*Gateway, error) {
 	o, err := withDefaults(o)
@@ -48,7 +51,8 @@ func New(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{o: o, echo: echo.New(), recorder: &record.Recorder{Journal: o.Journal, Log: o.Log}}
-	g.self = inprocess.New(g)
+	errorLog := observe.ServerLog(o.Log)
+	g.self = inprocess.New(inprocess.Options{Handler: g, MaxHeaderBytes: maxHeaderBytes, ErrorLog: errorLog})
 	stopping, stop := context.WithCancel(context.Background())
 	g.stop = stop
 	urls := view.URLs{Base: o.PublicURL}
@@ -70,8 +74,8 @@ func New(o Options) (*Gateway, error) {
 		Protocols:         &protocols,
 		ReadHeaderTimeout: o.HeaderTimeout,
 		IdleTimeout:       o.IdleTimeout,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          observe.ServerLog(o.Log),
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          errorLog,
 		ConnContext:       send.ConnContext,
 	}
 	return g, nil

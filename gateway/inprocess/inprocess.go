@@ -1,11 +1,14 @@
 // Package inprocess lets a part of the gateway be a client of the gateway's own handler,
 // with nothing between but memory. Both ends are net/http's, so a request takes the way of
-// every other one: limits, authorization, log, journal and deadlines.
+// every other one: limits, authorization, log and journal. A handler's deadlines for the body
+// of a request hold. There are none for headers, idle connections and the reading of answers,
+// since the client is part of the gateway: the end of its own request ends these.
 package inprocess
 
 import (
 	"context"
 	"errors"
+	"log"
 	"net"
 	"net/http"
 	"sync"
@@ -19,9 +22,19 @@ type Server struct {
 	transport *http.Transport
 }
 
+// Options configures a Server as the http.Server that other clients reach.
+type Options struct {
+	Handler        http.Handler
+	MaxHeaderBytes int         // of a request
+	ErrorLog       *log.Logger // for what net/http reports, such as a panic of the handler
+}
+
 // New returns a Server. The caller closes it.
-func New(handler http.Handler) *Server {
-	s := &Server{http: &http.Server{Handler: handler}, listener: newListener()}
+func New(o Options) *Server {
+	s := &Server{
+		http:     &http.Server{Handler: o.Handler, MaxHeaderBytes: o.MaxHeaderBytes, ErrorLog: o.ErrorLog},
+		listener: newListener(),
+	}
 	s.transport = &http.Transport{DialContext: s.dial, DisableCompression: true, MaxIdleConnsPerHost: 16}
 	return s
 }
