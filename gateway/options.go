@@ -69,7 +69,7 @@ type Options struct {
 	Console ConsoleOptions
 	// MCPOff removes the tools for agents.
 	MCPOff bool
-	// TokenAPIOff removes the routes of tokens.
+	// TokenAPIOff removes the routes that manage tokens. A token can still be asked for itself.
 	TokenAPIOff bool
 	// PublicURL is what hash URLs are built from, without a slash at the end.
 	PublicURL string

@@ -100,12 +100,14 @@ func (h *handlers) routes() []route {
 		// checked for their scopes.
 		table = append(table, route{"POST", mcpPath, looks, h.auth.Token(auth.Scopes()), h.mcp.Serve})
 	}
+	// A program may ask for its own rights even where it can't manage tokens.
+	anyToken := either(auth.Scopes())
+	table = append(table, route{"GET", view.TokensPath + "/self", looks, anyToken, h.tokens.Self})
 	if !h.tokenAPIOff {
-		admin, anyToken := either(auth.Scopes(access.ScopeAdmin)), either(auth.Scopes())
+		admin := either(auth.Scopes(access.ScopeAdmin))
 		table = append(table,
 			route{"GET", view.TokensPath, looks, admin, h.tokens.List},
 			route{"POST", view.TokensPath, journal.KindTokenMade, admin, h.tokens.Create},
-			route{"GET", view.TokensPath + "/self", looks, anyToken, h.tokens.Self},
 			route{"DELETE", view.TokensPath + "/:token", journal.KindTokenEnded, anyToken, h.tokens.Revoke},
 		)
 	}

@@ -187,9 +187,14 @@ func TestTokensWithoutAuthentication(t *testing.T) {
 func TestTokenAPIOff(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s := start(t, p, func(o *gatewayOptions, _ *cas.Options) { o.TokenAPIOff = true })
-		for _, r := range [][2]string{{"GET", "/v1/tokens"}, {"POST", "/v1/tokens"}, {"GET", "/v1/tokens/self"}, {"DELETE", "/v1/tokens/x"}} {
+		for _, r := range [][2]string{{"GET", "/v1/tokens"}, {"POST", "/v1/tokens"}, {"DELETE", "/v1/tokens/x"}} {
 			s.do(r[0], r[1], nil).wantProblem(t, 404, problem.NotFound)
 		}
+		// A program still learns which rights it has.
+		if a := s.do("GET", "/v1/tokens/self", nil); a.StatusCode != 200 || decode[api.Token](t, a).ID != tokenID(s.token) {
+			t.Errorf("self: %d %s", a.StatusCode, a.body)
+		}
+		s.do("GET", "/v1/tokens/self", nil, "Authorization", "-").wantProblem(t, 401, problem.Unauthenticated)
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/client"
 	"casgate/gateway/mcpserver"
+	"casgate/gateway/problem"
 )
 
 // mcpCmd gives an agent its tools over standard input and output.
@@ -105,8 +106,9 @@ func (c *mcpCmd) limit(allows func(access.Scope) bool) func(access.Scope) bool {
 // scopesTimeout bounds the wait for the gateway before the agent gets its list of tools.
 const scopesTimeout = 3 * time.Second
 
-// scopesOf returns which scopes the token has. If that is unknown, all tools are offered,
-// and the gateway refuses what the token may not do.
+// scopesOf returns which scopes the token has. A gateway without authentication allows all.
+// If the scopes are unknown, all tools are offered, and the gateway refuses what the token
+// may not do.
 func scopesOf(ctx context.Context, gateway *client.Client, std terminal.Streams) func(access.Scope) bool {
 	ctx, cancel := context.WithTimeout(ctx, scopesTimeout)
 	defer cancel()
@@ -114,6 +116,8 @@ func scopesOf(ctx context.Context, gateway *client.Client, std terminal.Streams)
 	if err == nil {
 		return access.Token{Scopes: token.Scopes}.Allows
 	}
-	fmt.Fprintf(std.Err, "cas: all tools are offered, since the scopes of the token are unknown: %v\n", err)
+	if e, ok := errors.AsType[*client.Error](err); !ok || e.Problem.Code != problem.Forbidden {
+		fmt.Fprintf(std.Err, "cas: all tools are offered, since the scopes of the token are unknown: %v\n", err)
+	}
 	return func(access.Scope) bool { return true }
 }

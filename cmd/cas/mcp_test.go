@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +17,11 @@ import (
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"casgate/cas/access"
+	"casgate/cmd/cas/internal/terminal"
+	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 // mcpProcess is a command that starts `cas mcp` for a gateway, in a folder.
@@ -239,5 +246,30 @@ func TestMCPWithoutAGateway(t *testing.T) {
 	session := agentOf(t, mcpProcess(t, &process{url: "http://127.0.0.1:1"}, t.TempDir()))
 	if _, text, isError := callTool(t, session, "find_files", nil); !isError || !strings.HasPrefix(text, "unreachable: ") {
 		t.Errorf("%t %s", isError, text)
+	}
+}
+
+// A gateway without authentication knows no scopes, and that is no reason to warn.
+func TestMCPWarnsOfUnknownScopes(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[problem.Code]string{
+		problem.Forbidden: "", problem.Unauthenticated: "the scopes of the token are unknown", problem.NotFound: "the scopes of the token are unknown",
+	} {
+		fake := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(code.Status())
+			_ = json.NewEncoder(w).Encode(code.Details("why", ""))
+		}))
+		defer fake.Close()
+		gateway, err := client.New(fake.URL, client.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer gateway.Close()
+		var warned bytes.Buffer
+		allows := scopesOf(t.Context(), gateway, terminal.Streams{Err: &warned})
+		if !allows(access.ScopeDelete) || !strings.Contains(warned.String(), want) || want == "" && warned.Len() > 0 {
+			t.Errorf("%s: warned %q", code, warned.String())
+		}
 	}
 }

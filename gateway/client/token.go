@@ -56,7 +56,7 @@ func (c *Client) Tokens(ctx context.Context, o TokenListOptions) (api.TokenPage,
 }
 
 // OwnToken returns the token that the client uses. A gateway without authentication refuses
-// with problem.Forbidden, and one without the routes of tokens with problem.NotFound.
+// with problem.Forbidden.
 func (c *Client) OwnToken(ctx context.Context) (api.Token, error) {
 	var token api.Token
 	err := c.doJSON(ctx, &request{method: http.MethodGet, path: tokensPath + "/self", mayRetry: always}, &token)
