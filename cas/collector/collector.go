@@ -37,9 +37,9 @@ const (
 	DefaultGrace       = 24 * time.Hour
 	DefaultInterval    = time.Minute
 	DefaultConcurrency = 1
-	// BucketShare is the Share for a bucket: its store reads for clients meanwhile. With a
-	// folder, reads keep more than nine tenths of their rate without a rest.
-	BucketShare  = 1.0 / 3
+	// ServingShare is the Share beside the requests of clients. They keep nine tenths of
+	// their rate then.
+	ServingShare = 1.0 / 3
 	defaultLease = time.Minute
 )
 
@@ -53,7 +53,7 @@ const (
 	// deleteTimeout limits the removal of one object. A store may block a delete behind a
 	// slow read; the next collection tries again.
 	deleteTimeout = 10 * time.Second
-	// longestRest limits the rest for each object of a request, which may have met an outage.
+	// longestRest limits the rest for each object of some work, which may have met an outage.
 	longestRest = 10 * time.Millisecond
 	// endTimeout limits the last write of a collection whose context is done.
 	endTimeout = 5 * time.Second
@@ -123,9 +123,9 @@ type Options struct {
 	// Batches removes many objects with few requests. Optional; Objects removes those that
 	// it leaves.
 	Batches BatchObjects
-	// Share is the part of the time in which objects are removed, from 0 to 1. After each
-	// request the collector rests, so that the store has time for the requests of clients.
-	// 0 means 1: no rest.
+	// Share is the part of the time in which the collector works, from 0 to 1. After each
+	// request to the store and each change of rows it rests, so that the store, the index and
+	// the processors have time for the requests of clients. 0 means 1: no rest.
 	Share float64
 	// Rate limits the blobs removed per second; 0 means no limit.
 	Rate float64
@@ -305,6 +305,7 @@ func (w *work) keepLease(ctx context.Context, stop context.CancelCauseFunc) {
 // that become due meanwhile are the next collection's, which asks the brake about them.
 func (w *work) removeAll(ctx context.Context) error {
 	for left := w.run.Due; left > 0; {
+		began := time.Now()
 		objects, err := w.c.o.Index.StartDeleting(ctx, Batch{
 			Grace: w.c.o.Grace,
 			Limit: int(min(left, batchSize)),
@@ -315,6 +316,7 @@ func (w *work) removeAll(ctx context.Context) error {
 		if err != nil || len(objects) == 0 {
 			return err
 		}
+		w.c.rest(ctx, time.Since(began), len(objects))
 		left -= int64(len(objects))
 		if err := w.removeBatch(ctx, objects); err != nil {
 			return err
@@ -358,15 +360,18 @@ func (w *work) removeBatch(ctx context.Context, objects []Object) error {
 			removed = append(removed, r.ObjectRef)
 		}
 	}
+	began := time.Now()
 	if err := w.c.o.Index.FinishDeleting(ctx, removed...); err != nil {
 		return err
 	}
+	took := time.Since(began)
 	for _, r := range results {
 		if r.Err == nil {
 			w.c.o.OnStep(StepFinished, r.ObjectRef)
 		}
 		w.count(r)
 	}
+	w.c.rest(ctx, took, len(removed))
 	return nil
 }
 
@@ -441,9 +446,12 @@ func (c *Collector) removeObject(ctx context.Context, ref cas.ObjectRef) error {
 	return c.o.Objects.Delete(call, ref)
 }
 
-// rest waits after the removal of n objects took a while, so that the work is the set share
-// of the time.
+// rest waits after work for n objects took a while, so that the work is the set share of the
+// time.
 func (c *Collector) rest(ctx context.Context, worked time.Duration, n int) {
+	if c.o.Share >= 1 {
+		return
+	}
 	timer := time.NewTimer(min(time.Duration(float64(worked)*(1/c.o.Share-1)), time.Duration(n)*longestRest))
 	defer timer.Stop()
 	select {

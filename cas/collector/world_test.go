@@ -76,7 +76,7 @@ func served(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w := newWorld(t, x, objects)
-	w.batches, w.share = objects, collector.BucketShare
+	w.batches, w.share = objects, collector.ServingShare
 	return w
 }
 

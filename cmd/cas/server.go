@@ -251,7 +251,7 @@ func (s *server) openCollector(context.Context) error {
 	s.collector, err = wiring.OpenCollector(s.Collection, collector.Options{
 		Index: s.index, Objects: s.objects, Batches: s.objects.Batches(), Texts: s.texts(),
 		Copies:   wiring.CollectedCopies{Replicator: s.copies.Replicator, Actor: journal.ActorGateway},
-		Interval: s.GCInterval, Share: s.objects.CollectorShare(), Lease: hooks.lease, OnStep: hooks.onCollectorStep, Log: s.log,
+		Interval: s.GCInterval, Share: collector.ServingShare, Lease: hooks.lease, OnStep: hooks.onCollectorStep, Log: s.log,
 		Notify: wiring.RecordCollected(s.records),
 	}, s.registry)
 	if err != nil || s.RetainUnreferenced == 0 {

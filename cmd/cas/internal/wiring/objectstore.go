@@ -45,15 +45,6 @@ func (s ObjectStore) Batches() collector.BatchObjects {
 	return s.S3
 }
 
-// CollectorShare is the part of the time in which the collector of a gateway works, so that
-// the requests of clients have theirs.
-func (s ObjectStore) CollectorShare() float64 {
-	if s.S3 == nil {
-		return 1
-	}
-	return collector.BucketShare
-}
-
 // OpenObjectStore opens the object store that the settings choose. It sends nothing. The
 // log gets a line if a bucket's store lets requests wait too long.
 func OpenObjectStore(c settings.ObjectStore, data settings.Data, log zerolog.Logger) (ObjectStore, error) {
