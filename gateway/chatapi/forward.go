@@ -148,9 +148,17 @@ func (b *sentBody) Read(p []byte) (int, error) {
 // keptFields are fields of the provider's answer that the client doesn't get: cookies,
 // what would bind the client's browser to the provider's host, send it elsewhere or clear
 // its data, and which pages may read it.
-var keptFields = []string{"Set-Cookie", "Set-Cookie2", "Authorization", "Alt-Svc", "Strict-Transport-Security", "Clear-Site-Data", "Refresh", "Cache-Control", "X-Accel-Buffering", "X-Request-Id", "Date",
+var keptFields = canonical("Set-Cookie", "Set-Cookie2", "Authorization", "Alt-Svc", "Strict-Transport-Security", "Clear-Site-Data", "Refresh", "Cache-Control", "X-Accel-Buffering", "X-Request-Id", "Date",
 	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers",
-	"Access-Control-Expose-Headers", "Access-Control-Max-Age", "Vary", headerProvider, headerHealed, headerUpstreamID, "X-Casgate-Error"}
+	"Access-Control-Expose-Headers", "Access-Control-Max-Age", "Vary", headerProvider, headerHealed, headerUpstreamID, "X-Casgate-Error")
+
+// canonical returns the names of fields as a header has them.
+func canonical(names ...string) []string {
+	for i, name := range names {
+		names[i] = textproto.CanonicalMIMEHeaderKey(name)
+	}
+	return names
+}
 
 // modify makes the header of the answer. The proxy has removed the fields of the
 // connection.
@@ -158,7 +166,7 @@ func (c *call) modify(answer *http.Response) error {
 	h := answer.Header
 	upstreamID := h.Get("X-Request-Id")
 	for _, name := range keptFields {
-		delete(h, textproto.CanonicalMIMEHeaderKey(name))
+		delete(h, name)
 	}
 	c.secrets.hideIn(h)
 	if upstreamID != "" {

@@ -12,6 +12,10 @@ import (
 // maxHeld is how much of an answer is held until its end, in bytes.
 const maxHeld = 256 << 10
 
+// firstHeld is how much of it is read at first. It is more than a secret, so that no further
+// buffer is needed to hide one.
+const firstHeld = 4 << 10
+
 // hold waits for the end of a short answer that is no stream, before the client's answer
 // begins. So an answer that breaks off is an error that the client can read. A provider
 // that sends spaces first, as a sign of life, has them passed at once.
@@ -21,11 +25,7 @@ func hold(answer *http.Response) error {
 		return nil
 	}
 	body := answer.Body
-	room := int64(4 << 10)
-	if answer.ContentLength >= 0 {
-		room = min(answer.ContentLength+1, room) // one more byte shows the end
-	}
-	held := make([]byte, 0, room)
+	held := make([]byte, 0, firstHeld)
 	var err error
 	for err == nil && len(held) < maxHeld {
 		if len(held) == cap(held) {
@@ -41,9 +41,13 @@ func hold(answer *http.Response) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("its answer broke off after %d bytes: %w", len(held), err)
 	}
+	rest := io.Reader(bytes.NewReader(held))
+	if err == nil {
+		rest = io.MultiReader(rest, body)
+	}
 	answer.Body = struct {
 		io.Reader
 		io.Closer
-	}{io.MultiReader(bytes.NewReader(held), body), body}
+	}{rest, body}
 	return nil
 }

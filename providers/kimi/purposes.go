@@ -75,16 +75,18 @@ var (
 	batch    = providers.ReferenceKind{Name: "input_file_id", Needs: providers.NeedCopy, Purpose: purposeBatch, Place: providers.PlaceValue, Request: providers.RequestBatches, Field: "input_file_id"}
 )
 
+// kindsOf has the kinds of references for each purpose.
+var kindsOf = map[string][]providers.ReferenceKind{purposeExtract: {text, inPlace}, purposeImage: {imageURL}, purposeVideo: {videoURL}, purposeBatch: {batch}}
+
 // References implements providers.Provider. Only the extension counts, as at Kimi. A
 // text of another purpose, such as the input of a batch, can be read as text, too.
 func (p *Provider) References(mediaType, extension string) []providers.ReferenceKind {
 	t := providers.FileType{MediaType: mediaType, Extension: extension}
-	of := map[string][]providers.ReferenceKind{purposeExtract: {text, inPlace}, purposeImage: {imageURL}, purposeVideo: {videoURL}, purposeBatch: {batch}}
 	var kinds []providers.ReferenceKind
 	usual := p.Describe().DefaultPurpose(mediaType, extension)
 	for _, purpose := range slices.Concat([]providers.Purpose{usual}, p.Describe().Purposes) {
-		if _, ok := purpose.ExtensionOf(t); ok && !slices.Contains(kinds, of[purpose.Name][0]) {
-			kinds = append(kinds, of[purpose.Name]...)
+		if _, ok := purpose.ExtensionOf(t); ok && !slices.Contains(kinds, kindsOf[purpose.Name][0]) {
+			kinds = append(kinds, kindsOf[purpose.Name]...)
 		}
 	}
 	return kinds

@@ -100,11 +100,20 @@ func JSON(value any) ([]byte, error) {
 // CheckMaterial returns an error if the material lacks what the kind of reference
 // needs.
 func (c *Client) CheckMaterial(kind providers.ReferenceKind, m providers.Material) error {
-	have, known := map[providers.Need]string{providers.NeedCopy: m.FileID, providers.NeedText: m.Text, providers.NeedURL: m.URL, providers.NeedBytes: string(m.Bytes)}[kind.Needs]
-	if !known {
+	var there bool
+	switch kind.Needs {
+	case providers.NeedCopy:
+		there = m.FileID != ""
+	case providers.NeedText:
+		there = m.Text != ""
+	case providers.NeedURL:
+		there = m.URL != ""
+	case providers.NeedBytes:
+		there = len(m.Bytes) > 0
+	default:
 		return c.NoReference(kind)
 	}
-	if have == "" {
+	if !there {
 		return c.Refuse(providers.OpCheck, "", fmt.Sprintf("a reference %s is made from a %s, and there is none", kind.Name, kind.Needs), nil)
 	}
 	return nil

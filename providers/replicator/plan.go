@@ -58,6 +58,16 @@ func planOf(p providers.Guarded, blob cas.Blob, q Request) (job, error) {
 	}, nil
 }
 
+// again is the plan for the same blob and provider and another request. It is made anew only
+// if the purpose differs.
+func (j job) again(q Request) (job, error) {
+	if q.Purpose != j.purpose.Name {
+		return planOf(j.provider, j.blob, q)
+	}
+	j.request, j.asked = q, time.Now()
+	return j, nil
+}
+
 // lifeShare is the share of a copy's lifetime in which it is renewed. The provider may give
 // a file a shorter life than it documents; then it is the share of that.
 const lifeShare = 0.1

@@ -67,7 +67,7 @@ func (r *Replicator) referenceOf(ctx context.Context, q Request, j job, chosen p
 	switch chosen.Needs {
 	case providers.NeedCopy:
 		q.Purpose = chosen.Purpose
-		wanted, err := planOf(j.provider, j.blob, q)
+		wanted, err := j.again(q)
 		if err != nil {
 			return Reference{}, err
 		}
