@@ -46,6 +46,10 @@ screenshots: ## take pictures of each view of the console, into .cache/screensho
 	rm -rf .cache/screenshots && mkdir -p .cache/screenshots
 	CAS_TEST_SCREENSHOTS=$(CURDIR)/.cache/screenshots CAS_TEST_THOROUGH=1 CAS_TEST_DISALLOW_SKIP=1 go test -count 1 -run TestConsoleInChromium/looks ./gateway
 
+.PHONY: console-figures
+console-figures: ## measure the console's first paint, and a list of 10,000 files
+	CAS_TEST_THOROUGH=1 CAS_TEST_DISALLOW_SKIP=1 go test -count 1 -v -run TestConsoleInChromium/many ./gateway
+
 .PHONY: bench
 bench: ## measure beside Echo, MinIO and nginx, which root gets installed (FLAGS=--quick)
 	SERVICES_FSYNC=on scripts/services run go run ./scripts/bench $(FLAGS)
