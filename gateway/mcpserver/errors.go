@@ -2,9 +2,13 @@ package mcpserver
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"casgate/gateway/client"
 	"casgate/gateway/problem"
@@ -60,6 +64,40 @@ func codeOf(err error) problem.Code {
 	return problem.Internal
 }
 
+// lookLimit bounds a call that the gateway answers at once, with the client's repetitions.
+// Most MCP clients give up after 60 seconds.
+const lookLimit = 30 * time.Second
+
+var errSilentGateway = fmt.Errorf("%w: it did not answer within %v", client.ErrUnreachable, lookLimit)
+
+// withinLookLimit limits a call that the gateway answers at once.
+func withinLookLimit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, lookLimit, errSilentGateway)
+}
+
+// toolFault is an error whose text is for the model.
+type toolFault string
+
+func (f toolFault) Error() string { return string(f) }
+
+// giveCodes gives the errors of arguments a code. They come from the SDK, which checks the
+// schemas before a tool is called.
+func giveCodes(next mcp.MethodHandler) mcp.MethodHandler {
+	return func(ctx context.Context, method string, r mcp.Request) (mcp.Result, error) {
+		res, err := next(ctx, method, r)
+		called, ok := res.(*mcp.CallToolResult)
+		if err != nil || !ok || called == nil {
+			return res, err
+		}
+		fault := called.GetError()
+		if _, ok := errors.AsType[toolFault](fault); fault != nil && !ok {
+			called.Content = nil
+			called.SetError(toolError(badArgument("%v", fault)))
+		}
+		return called, nil
+	}
+}
+
 // toolError makes the text that the model reads: the code, the detail, and what to do.
 func toolError(err error) error {
 	code := codeOf(err)
@@ -86,12 +124,12 @@ func toolError(err error) error {
 // withAdvice adds a sentence to an error's text.
 func withAdvice(text, advice string) error {
 	if advice == "" {
-		return errors.New(text)
+		return toolFault(text)
 	}
 	if last := text[len(text)-1]; last != '.' && last != '?' {
 		text += "."
 	}
-	return errors.New(text + " " + advice)
+	return toolFault(text + " " + advice)
 }
 
 // isRequestsFault reports whether a request with other parameters might have succeeded.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -124,5 +126,80 @@ func TestErrorsOfResources(t *testing.T) {
 	want := mcp.ResourceNotFoundError(digestURI + g.digest().Hex()).Error()
 	if err := read(); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("not found: %v, want %s", err, want)
+	}
+}
+
+// Errors of arguments, which the SDK finds, have a code as well. Arguments that would make
+// too long a URL are among them.
+func TestErrorsOfArgumentsHaveACode(t *testing.T) {
+	t.Parallel()
+	session := newAgent(t, Options{Client: (&fakeGateway{}).newClient(t), LocalFiles: noFiles{}})
+	long := strings.Repeat("x", maxArgument+1)
+	for _, tt := range []struct {
+		tool      string
+		arguments map[string]any
+	}{
+		{ToolReadFile, map[string]any{}},
+		{ToolReadFile, map[string]any{"file": "file-1", "length": "many"}},
+		{ToolReadFile, map[string]any{"file": "file-1", "offset": 1.5}},
+		{ToolReadFile, map[string]any{"file": long}},
+		{ToolReadFile, map[string]any{"file": "file-1", "unknown": true}},
+		{ToolFindFiles, map[string]any{"limit": 0}},
+		{ToolFindFiles, map[string]any{"name_prefix": long}},
+		{ToolFindFiles, map[string]any{"tag": long}},
+		{ToolFindFiles, map[string]any{"context": long}},
+		{ToolFindFiles, map[string]any{"after": long}},
+		{ToolReferenceFile, map[string]any{"file": "file-1", "provider": long}},
+		{ToolReferenceFile, map[string]any{"file": "file-1", "provider": "kimi", "kind": long}},
+		{ToolDeleteFile, map[string]any{"file_id": long}},
+		{ToolDeleteFile, map[string]any{"file_id": []string{"file-1"}}},
+		{ToolPutFile, map[string]any{"tags": "x"}},
+	} {
+		res, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: tt.tool, Arguments: tt.arguments})
+		if err != nil || !res.IsError || !strings.HasPrefix(contentText(res.Content), "invalid_request: ") {
+			t.Errorf("%s %.60v: %+v, %v", tt.tool, tt.arguments, res, err)
+		}
+	}
+}
+
+// silent is a gateway that never answers.
+type silent struct{}
+
+func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, context.Cause(r.Context())
+}
+
+// A call that a gateway answers at once doesn't wait longer than an agent does.
+func TestSilentGateway(t *testing.T) {
+	t.Parallel()
+	for name, call := range map[string]func(context.Context, *server) error{
+		"find": func(ctx context.Context, s *server) error { _, err := s.findFiles(ctx, nil, findFilesIn{}); return err },
+		"read": func(ctx context.Context, s *server) error {
+			_, err := s.readFile(ctx, nil, readFileIn{File: "file-1"})
+			return err
+		},
+		"delete": func(ctx context.Context, s *server) error {
+			_, err := s.deleteFile(ctx, nil, deleteFileIn{FileID: "file-1"})
+			return err
+		},
+		"upload": func(ctx context.Context, s *server) error {
+			_, err := s.uploadURL(ctx, nil, uploadURLIn{Filename: "x"})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, err := client.New("http://gateway", client.Options{HTTPClient: &http.Client{Transport: silent{}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				err = call(t.Context(), &server{client: c, allows: anyScope})
+				if waited := time.Since(began); codeOf(err) != codeUnreachable || waited > lookLimit {
+					t.Errorf("after %v: %v", waited, err)
+				}
+			})
+		})
 	}
 }

@@ -22,6 +22,7 @@ type fakeGateway struct {
 	content   []byte
 	mediaType string
 	extracted []byte // the text of the blob; nil: it has none
+	name      string // of the blob
 	// suspect: blobs come whole, whatever the range. sent is what comes in their place.
 	suspect bool
 	sent    []byte
@@ -44,7 +45,7 @@ func (g *fakeGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r)
 	case r.URL.Path == path+"/meta":
 		w.Header().Set("Content-Type", "application/json")
-		meta := api.BlobMeta{Blob: api.Blob{Digest: g.digest(), Size: int64(len(g.content)), MediaType: g.mediaType}}
+		meta := api.BlobMeta{Blob: api.Blob{Digest: g.digest(), Size: int64(len(g.content)), MediaType: g.mediaType, Name: g.name}}
 		_ = json.NewEncoder(w).Encode(meta) // the client finds what is missing
 	case r.URL.Path == path:
 		g.send(w, r, g.content)

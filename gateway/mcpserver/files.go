@@ -40,8 +40,9 @@ const defaultPurpose = "user_data"
 
 var putFileTool = &mcp.Tool{
 	Name: ToolPutFile, Title: "Store a local file",
-	Description: "Store a local file and get its id. Bytes that are stored already are not sent again, and the same call again gives the same file.",
+	Description: "Store a local file and get its id. Bytes that are stored already are not sent again. For a day, equal bytes with the same name, purpose, tags and context are the same file; any other call makes a new one.",
 	Annotations: &mcp.ToolAnnotations{DestructiveHint: new(false), IdempotentHint: true, OpenWorldHint: new(false)},
+	InputSchema: schemaOf[putFileIn](),
 }
 
 type putFileIn struct {
@@ -87,7 +88,7 @@ func (s *server) putFile(ctx context.Context, _ *mcp.CallToolRequest, in putFile
 	out := putFileOut{
 		FileID: file.ID, SHA256: source.Digest.Hex(), Bytes: source.Size, MediaType: file.MediaType, Deduplicated: !sent, URL: file.URL,
 	}
-	return say(out, fmt.Sprintf("Stored %s as %s (%d bytes).", local.Name, out.FileID, out.Bytes)), nil
+	return say(out, fmt.Sprintf("Stored %q as %s (%d bytes).", local.Name, out.FileID, out.Bytes)), nil
 }
 
 // maxDeletions bounds how often within a day an agent may store a file again that it has
@@ -172,6 +173,8 @@ func (s *server) uploadURL(ctx context.Context, _ *mcp.CallToolRequest, in uploa
 		}
 		o.Digest = &d
 	}
+	ctx, cancel := withinLookLimit(ctx)
+	defer cancel()
 	signed, err := s.client.UploadURL(ctx, o)
 	if err != nil {
 		return result[uploadURLOut]{}, err
@@ -247,6 +250,8 @@ func (s *server) findFiles(ctx context.Context, _ *mcp.CallToolRequest, in findF
 		}
 		o.Digest = &d
 	}
+	ctx, cancel := withinLookLimit(ctx)
+	defer cancel()
 	page, err := s.client.FilePage(ctx, o)
 	if err != nil {
 		return result[findFilesOut]{}, err
@@ -267,6 +272,7 @@ var deleteFileTool = &mcp.Tool{
 	Name: ToolDeleteFile, Title: "Delete a file",
 	Description: "Delete one file by its id. With everywhere, also its content if no other file has it, its copies at providers, and the texts extracted from it. It can't be undone.",
 	Annotations: &mcp.ToolAnnotations{DestructiveHint: new(true), IdempotentHint: true, OpenWorldHint: new(true)},
+	InputSchema: schemaOf[deleteFileIn](),
 }
 
 type deleteFileIn struct {
@@ -294,6 +300,8 @@ func (s *server) deleteFile(ctx context.Context, _ *mcp.CallToolRequest, in dele
 	}
 	out := deleteFileOut{FileID: in.FileID, Deleted: true}
 	if !in.Everywhere {
+		ctx, cancel := withinLookLimit(ctx)
+		defer cancel()
 		if err := s.client.File(in.FileID).Delete(ctx); err != nil {
 			return result[deleteFileOut]{}, err
 		}

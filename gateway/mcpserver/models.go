@@ -18,6 +18,7 @@ var referenceFileTool = &mcp.Tool{
 	Name: ToolReferenceFile, Title: "Get a file into a request to a provider",
 	Description: "Get the JSON that puts a file into a chat request to a provider, ready to paste. The copy at the provider is made if there is none.",
 	Annotations: &mcp.ToolAnnotations{DestructiveHint: new(false), IdempotentHint: true, OpenWorldHint: new(true)},
+	InputSchema: schemaOf[referenceFileIn](),
 }
 
 type referenceFileIn struct {

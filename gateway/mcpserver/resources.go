@@ -62,6 +62,8 @@ func (s *server) listResources(next mcp.MethodHandler) mcp.MethodHandler {
 		if err != nil {
 			return nil, err
 		}
+		ctx, cancel := withinLookLimit(ctx)
+		defer cancel()
 		page, err := s.client.FilePage(ctx, client.FileListOptions{Descending: true, PageSize: resourcePage, After: after})
 		if err != nil {
 			return nil, protocolError(err)
