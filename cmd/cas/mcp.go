@@ -57,17 +57,13 @@ func (c *mcpCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if !c.AllowDelete {
 		o.Without = append(o.Without, mcpserver.ToolDeleteFile)
 	}
-	err = mcpserver.New(o).Run(ctx, &mcp.IOTransport{Reader: io.NopCloser(std.In), Writer: protocolOut{std.Out}})
+	out := &protocolOut{out: std.Out}
+	err = mcpserver.New(o).Run(ctx, &mcp.IOTransport{Reader: newProtocolIn(std.In, out), Writer: out})
 	if ctx.Err() != nil || errors.Is(err, io.EOF) { // a signal, or the agent has closed standard input
 		return nil
 	}
 	return err
 }
-
-// protocolOut is standard output, which stays open.
-type protocolOut struct{ io.Writer }
-
-func (protocolOut) Close() error { return nil }
 
 // openFolders opens the folders of put_file. Nil: the tool is not offered.
 func (c *mcpCmd) openFolders(std terminal.Streams) (*localfiles.Files, error) {

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+// protocolIn passes on the messages of standard input, each of which is a line. The SDK ends
+// a session at the first line that is no message. protocolIn answers such a line with an
+// error (JSON-RPC 2.0, section 5.1), and the session goes on.
+type protocolIn struct {
+	lines *bufio.Reader
+	out   io.Writer // for the errors
+	rest  []byte    // of a message
+}
+
+func newProtocolIn(in io.Reader, out io.Writer) *protocolIn {
+	return &protocolIn{lines: bufio.NewReader(in), out: out}
+}
+
+// maxProtocolLine is the longest line that is taken, in bytes.
+const maxProtocolLine = mcp.DefaultMaxLineLength
+
+// Read implements io.Reader.
+func (p *protocolIn) Read(to []byte) (int, error) {
+	for len(p.rest) == 0 {
+		line, err := p.line()
+		if err != nil {
+			return 0, err
+		}
+		if len(line) == 0 {
+			continue
+		}
+		if fault := faultOf(line); fault != nil {
+			if err := p.refuse(fault); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		p.rest = append(line, '\n')
+	}
+	n := copy(to, p.rest)
+	p.rest = p.rest[n:]
+	return n, nil
+}
+
+// Close implements io.Closer. Standard input stays open.
+func (p *protocolIn) Close() error { return nil }
+
+// line returns the next line without spaces around it. One that is too long is cut, which
+// leaves no JSON.
+func (p *protocolIn) line() ([]byte, error) {
+	var line []byte
+	for {
+		part, err := p.lines.ReadSlice('\n')
+		line = append(line, part[:min(len(part), maxProtocolLine-len(line))]...)
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case err == io.EOF && len(line) > 0, err == nil:
+			return bytes.TrimSpace(line), nil
+		default:
+			return nil, err
+		}
+	}
+}
+
+// faultOf returns why a line is no message; nil: it is one.
+func faultOf(line []byte) *jsonrpc.Error {
+	if len(line) >= maxProtocolLine {
+		return &jsonrpc.Error{Code: jsonrpc.CodeParseError, Message: fmt.Sprintf("the line has more than %d bytes", maxProtocolLine)}
+	}
+	if !json.Valid(line) {
+		return &jsonrpc.Error{Code: jsonrpc.CodeParseError, Message: "the line is no JSON"}
+	}
+	if line[0] == '[' {
+		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "batches are not taken: send each message on a line of its own"}
+	}
+	if _, err := jsonrpc.DecodeMessage(line); err != nil {
+		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: err.Error()}
+	}
+	return nil
+}
+
+// refuse answers a line that is no message. The answer's id is null, since there is none to
+// repeat.
+func (p *protocolIn) refuse(fault *jsonrpc.Error) error {
+	answer, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": nil, "error": fault})
+	if err != nil {
+		return err
+	}
+	_, err = p.out.Write(append(answer, '\n'))
+	return err
+}
+
+// protocolOut is standard output, which stays open. Each Write is a whole message.
+type protocolOut struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+// Write implements io.Writer.
+func (o *protocolOut) Write(message []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.out.Write(message)
+}
+
+// Close implements io.Closer.
+func (o *protocolOut) Close() error { return nil }

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+const ping = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+
+// Messages pass as they are, each on a line, and all else is answered.
+func TestProtocolIn(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		line string
+		code int64 // 0: it passes
+	}{
+		"request":          {ping, 0},
+		"notification":     {`{"jsonrpc":"2.0","method":"notifications/initialized"}`, 0},
+		"answer":           {`{"jsonrpc":"2.0","id":1,"result":{}}`, 0},
+		"Windows":          {ping + "\r", 0},
+		"words":            {`not json`, jsonrpc.CodeParseError},
+		"half a message":   {ping[:20], jsonrpc.CodeParseError},
+		"two messages":     {ping + ping, jsonrpc.CodeParseError},
+		"trailing words":   {ping + " x", jsonrpc.CodeParseError},
+		"too long":         {`{"jsonrpc":"2.0","id":1,"method":"` + strings.Repeat("x", maxProtocolLine) + `"}`, jsonrpc.CodeParseError},
+		"number":           {`5`, jsonrpc.CodeInvalidRequest},
+		"null":             {`null`, jsonrpc.CodeInvalidRequest},
+		"empty object":     {`{}`, jsonrpc.CodeInvalidRequest},
+		"batch":            {"[" + ping + "]", jsonrpc.CodeInvalidRequest},
+		"another version":  {`{"jsonrpc":"1.0","id":1,"method":"ping"}`, jsonrpc.CodeInvalidRequest},
+		"an object for id": {`{"jsonrpc":"2.0","id":{},"method":"ping"}`, jsonrpc.CodeInvalidRequest},
+	} {
+		var refusals bytes.Buffer
+		in := newProtocolIn(strings.NewReader("\n"+tt.line+"\n \n"+ping), &refusals)
+		passed, err := io.ReadAll(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := ping + "\n"
+		if tt.code == 0 {
+			want = strings.TrimSpace(tt.line) + "\n" + want
+		}
+		if string(passed) != want {
+			t.Errorf("%s: passed %.200q", name, passed)
+		}
+		var answer struct {
+			JSONRPC string
+			ID      any
+			Error   struct {
+				Code    int64
+				Message string
+			}
+		}
+		if tt.code == 0 {
+			if refusals.Len() > 0 {
+				t.Errorf("%s: refused with %s", name, refusals.String())
+			}
+			continue
+		}
+		if err := json.Unmarshal(refusals.Bytes(), &answer); err != nil || answer.JSONRPC != "2.0" || answer.ID != nil || answer.Error.Code != tt.code || answer.Error.Message == "" || strings.Count(refusals.String(), "\n") != 1 {
+			t.Errorf("%s: refused with %q, %v", name, refusals.String(), err)
+		}
+	}
+	if passed, err := io.ReadAll(newProtocolIn(iotest.OneByteReader(strings.NewReader(ping)), io.Discard)); err != nil || string(passed) != ping+"\n" {
+		t.Errorf("by single bytes: %q, %v", passed, err)
+	}
+}
+
+// A session goes on after lines that are no messages.
+func TestSessionOutlivesBadLines(t *testing.T) {
+	t.Parallel()
+	in, toServer := io.Pipe()
+	fromServer, written := io.Pipe()
+	out := &protocolOut{out: written}
+	ended := make(chan error, 1)
+	go func() {
+		server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
+		ended <- server.Run(t.Context(), &mcp.IOTransport{Reader: newProtocolIn(in, out), Writer: out})
+		written.Close()
+	}()
+	answers := bufio.NewReader(fromServer)
+	for _, exchange := range [][2]string{
+		{`not json`, `"code":-32700`},
+		{`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}`, `"id":1`},
+		{`{}`, `"code":-32600`},
+		{strings.Replace(ping, `"id":1`, `"id":2`, 1), `"id":2`},
+	} {
+		if _, err := io.WriteString(toServer, exchange[0]+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := answers.ReadString('\n'); err != nil || !strings.Contains(answer, exchange[1]) {
+			t.Fatalf("%s: %s, %v", exchange[0], answer, err)
+		}
+	}
+	toServer.Close()
+	if err := <-ended; err != nil {
+		t.Errorf("the session ended with %v", err)
+	}
+}
