@@ -181,6 +181,11 @@ func (c *CachedLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose s
 	return c.inner.LeastUsed(ctx, room, purpose, limit)
 }
 
+// Evictions implements ledger.Store. It always asks the ledger.
+func (c *CachedLedger) Evictions(ctx context.Context, account string) ([]ledger.Copy, error) {
+	return c.inner.Evictions(ctx, account)
+}
+
 // UseCopies implements ledger.Store. It forgets nothing. Otherwise the copies used
 // most would be forgotten most.
 func (c *CachedLedger) UseCopies(ctx context.Context, uses map[ledger.Key]time.Time) error {

@@ -17,6 +17,7 @@ const (
 	OpChangeCopy       = "change-copy"
 	OpLeastUsed        = "least-used"
 	OpUseCopies        = "use-copies"
+	OpEvictions        = "evictions"
 	OpDueCopies        = "due-copies"
 	OpCopyUsage        = "copy-usage"
 	OpCopiesAt         = "copies-at"
@@ -85,6 +86,11 @@ func (f *FaultyLedger) Change(ctx context.Context, t ledger.Transition) (ledger.
 // LeastUsed implements ledger.Store.
 func (f *FaultyLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
 	return pass(f, OpLeastUsed, room.Digest, func() ([]ledger.Copy, error) { return f.inner.LeastUsed(ctx, room, purpose, limit) })
+}
+
+// Evictions implements ledger.Store.
+func (f *FaultyLedger) Evictions(ctx context.Context, account string) ([]ledger.Copy, error) {
+	return pass(f, OpEvictions, cas.Digest{}, func() ([]ledger.Copy, error) { return f.inner.Evictions(ctx, account) })
 }
 
 // UseCopies implements ledger.Store.

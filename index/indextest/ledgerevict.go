@@ -153,6 +153,54 @@ var evictCopyTests = []test{
 			t.Errorf("%d copies were taken; want %d", len(taken), copies)
 		}
 	}},
+	{"lists those that have begun", func(t *testing.T, x Index) {
+		var begun []ledger.Key
+		for i := range 3 {
+			makeReady(t, x, wanted(t, i), "1")
+			c, won := evict(t, x, wanted(t, 999).Key, "")
+			if !won {
+				t.Fatal("nothing was evicted")
+			}
+			begun = append(begun, c.Key)
+			if i == 0 {
+				finishDelete(t, x, c, ledger.StateEvicted)
+			}
+		}
+		kept, won := evict(t, x, makeReady(t, x, wanted(t, 3), "1").Key, "")
+		if won {
+			t.Fatalf("evicted %+v", kept)
+		}
+		if _, won, err := x.Change(t.Context(), ledger.Delete(makeReady(t, x, wanted(t, 4), "1").Key, "asked for", long)); err != nil || !won {
+			t.Fatal(won, err)
+		}
+		got, err := x.Evictions(t.Context(), wanted(t, 0).Account)
+		if err != nil || len(got) != 2 {
+			t.Fatalf("%d evictions, error %v; want 2", len(got), err)
+		}
+		keys := map[ledger.Key]bool{got[0].Key: true, got[1].Key: true}
+		if !keys[begun[1]] || !keys[begun[2]] || !got[0].Evicting || got[0].State != ledger.StateDeleting {
+			t.Errorf("the evictions are %+v", got)
+		}
+		for _, account := range []string{"another", "a\x00b"} {
+			if got, err := x.Evictions(t.Context(), account); err != nil || len(got) > 0 {
+				t.Errorf("account %q has the evictions %v, error %v", account, got, err)
+			}
+		}
+	}},
+	{"becomes ready again if the provider keeps the file", func(t *testing.T, x Index) {
+		want := makeReady(t, x, wanted(t, 0), "1")
+		c, won := evict(t, x, wanted(t, 999).Key, "")
+		if !won {
+			t.Fatal("nothing was evicted")
+		}
+		got, stopped, err := x.Change(t.Context(), ledger.StopEviction(c.Key, c.Fence))
+		want.Fence = c.Fence
+		if err != nil || !stopped {
+			t.Fatalf("stopped %v, error %v", stopped, err)
+		}
+		same(t, "the row", got, want)
+		asStored(t, x, got)
+	}},
 	{"finds none for values that can't be stored", func(t *testing.T, x Index) {
 		makeReady(t, x, wanted(t, 0), "1")
 		k := wanted(t, 1).Key

@@ -69,6 +69,23 @@ func (x *Index) LeastUsed(ctx context.Context, room ledger.Key, purpose string, 
 	return copies, nil
 }
 
+var sqlEvictions = `
+select ` + copyTable.Select() + ` from copies
+where account = $1 and state = 'deleting' and evicting
+order by greatest(next_attempt_at, lease_until)`
+
+// Evictions implements ledger.Store.
+func (x *Index) Evictions(ctx context.Context, account string) ([]ledger.Copy, error) {
+	if cas.CheckText("account", account) != nil {
+		return nil, nil // no row is of that account
+	}
+	copies, err := list(ctx, x, copyTable, sqlEvictions, account)
+	if err != nil {
+		return nil, fault(ctx, "list the evictions of an account", err)
+	}
+	return copies, nil
+}
+
 var sqlCopyOfOperation = `select ` + copyTable.Select() + ` from copies where operation_id = $1 and operation_id <> '' limit 1`
 
 // CopyOfOperation implements ledger.Store.

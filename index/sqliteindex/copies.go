@@ -59,6 +59,22 @@ func (x *Index) LeastUsed(ctx context.Context, room ledger.Key, purpose string, 
 	return copies, nil
 }
 
+// As for sqlLeastUsed, the condition repeats the states of the index copies_room.
+var sqlEvictions = `
+select ` + copyTable.Select() + ` from copies
+where account = ? and state in ('uploading', 'processing', 'unverified', 'ready', 'deleting')
+  and state = 'deleting' and evicting
+order by ` + dueAt
+
+// Evictions implements ledger.Store.
+func (x *Index) Evictions(ctx context.Context, account string) ([]ledger.Copy, error) {
+	copies, err := list(ctx, x, copyTable, sqlEvictions, account)
+	if err != nil {
+		return nil, fault(ctx, "list the evictions of an account", err)
+	}
+	return copies, nil
+}
+
 var sqlCopyOfOperation = `select ` + copyTable.Select() + ` from copies where operation_id = ? and operation_id <> '' limit 1`
 
 // CopyOfOperation implements ledger.Store.

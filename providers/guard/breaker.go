@@ -49,7 +49,8 @@ type Breaker struct {
 // Only the provider's own faults count: 5xx, time-outs, failed connections and answers
 // that make no sense, of KindTransient or KindUnknown. A refusal (4xx, also 429) counts
 // as a success. A call that ends with the caller's context, or by the gateway's own
-// fault, doesn't count. A call counts when it ends; a stream when it is closed.
+// fault, doesn't count. Nor does a failed delete: a provider that can't delete still takes
+// uploads, and deletes are repeated for hours. A call counts when it ends; a stream when it is closed.
 func Break(p providers.Provider, o BreakOptions) *Breaker {
 	o.Faults = cmp.Or(o.Faults, 5)
 	o.OpenFor = cmp.Or(o.OpenFor, 10*time.Second)
@@ -78,7 +79,11 @@ func (b *Breaker) begin(ctx context.Context, c *call) (func(error), error) {
 		return nil, b.refusal(c.op, err)
 	}
 	return func(err error) {
-		switch classify(ctx, c, err) {
+		signal := classify(ctx, c, err)
+		if signal == fault && c.op == providers.OpDelete {
+			signal = noSignal
+		}
+		switch signal {
 		case answered:
 			done(nil)
 		case noSignal:

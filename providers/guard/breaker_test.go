@@ -20,7 +20,7 @@ import (
 func isOpen(t *testing.T, p providers.Provider, inner *fake) bool {
 	t.Helper()
 	before := inner.count()
-	err := call(t.Context(), p, providers.OpDelete)
+	err := call(t.Context(), p, providers.OpList)
 	e, ok := errors.AsType[*providers.Error](err)
 	if !ok || e.Code != providers.CodeUnavailable {
 		return false
@@ -80,7 +80,7 @@ func TestWhatCounts(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			for _, op := range []providers.Op{providers.OpUpload, providers.OpDelete, providers.OpList, providers.OpPoll} {
+			for _, op := range []providers.Op{providers.OpUpload, providers.OpList, providers.OpPoll} {
 				four := []error{err503, err503, err503, err503}
 
 				inner := able{fake: always(test.err)}
@@ -102,6 +102,27 @@ func TestWhatCounts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A provider whose deletes fail still takes uploads: the breaker stays closed, and a delete
+// doesn't hide that other calls fail.
+func TestFailedDeletesDoNotCount(t *testing.T) {
+	t.Parallel()
+	inner := always(err503)
+	p := guard.Break(inner, guard.BreakOptions{})
+	for range 20 {
+		_ = call(t.Context(), p, providers.OpDelete)
+	}
+	if isOpen(t, p, inner) {
+		t.Fatal("it is open after deletes alone")
+	}
+	for range 4 { // one list failed before
+		_ = call(t.Context(), p, providers.OpDelete)
+		_ = call(t.Context(), p, providers.OpList)
+	}
+	if !isOpen(t, p, inner) {
+		t.Error("it is closed after five lists have failed")
 	}
 }
 
@@ -147,7 +168,7 @@ func TestBreakerOpensAndCloses(t *testing.T) {
 				t.Fatalf("%s before five faults", p.State())
 			}
 			time.Sleep(time.Second)
-			_ = call(t.Context(), p, providers.OpDelete)
+			_ = call(t.Context(), p, providers.OpList)
 		}
 		since := time.Now().UTC().Format(time.RFC3339)
 
@@ -169,20 +190,20 @@ func TestBreakerOpensAndCloses(t *testing.T) {
 		if p.State() != providers.BreakerHalfOpen || p.RetryAfter() != 0 {
 			t.Fatalf("%s for another %v", p.State(), p.RetryAfter())
 		}
-		if e := errorOf(t, call(t.Context(), p, providers.OpDelete)); e.Status != 503 {
+		if e := errorOf(t, call(t.Context(), p, providers.OpList)); e.Status != 503 {
 			t.Error(e)
 		}
 		if p.State() != providers.BreakerOpen || p.RetryAfter() != 10*time.Second {
 			t.Fatalf("%s for another %v", p.State(), p.RetryAfter())
 		}
-		if e := errorOf(t, call(t.Context(), p, providers.OpDelete)); !strings.Contains(e.Message, since) {
+		if e := errorOf(t, call(t.Context(), p, providers.OpList)); !strings.Contains(e.Message, since) {
 			t.Errorf("it forgot since when the provider fails: %s", e.Message)
 		}
 
 		// Half-open again, and this time it goes well.
 		time.Sleep(p.RetryAfter())
 		answer = nil
-		if err := call(t.Context(), p, providers.OpDelete); err != nil {
+		if err := call(t.Context(), p, providers.OpList); err != nil {
 			t.Error(err)
 		}
 		if p.State() != providers.BreakerClosed {
@@ -204,7 +225,7 @@ func TestOneCallFindsOut(t *testing.T) {
 			return pause(ctx, time.Minute)
 		}
 		p := guard.Break(inner, guard.BreakOptions{Faults: 1})
-		_ = call(t.Context(), p, providers.OpDelete)
+		_ = call(t.Context(), p, providers.OpList)
 		time.Sleep(p.RetryAfter())
 
 		ctx, cancel := context.WithCancel(t.Context())
@@ -212,7 +233,7 @@ func TestOneCallFindsOut(t *testing.T) {
 		all.Go(func() { _ = call(ctx, p, providers.OpUpload) })
 		synctest.Wait()
 		for range 10 {
-			if e := errorOf(t, call(t.Context(), p, providers.OpDelete)); e.Code != providers.CodeUnavailable || e.RetryAfter <= 0 {
+			if e := errorOf(t, call(t.Context(), p, providers.OpList)); e.Code != providers.CodeUnavailable || e.RetryAfter <= 0 {
 				t.Error(e)
 			}
 		}
@@ -221,7 +242,7 @@ func TestOneCallFindsOut(t *testing.T) {
 		if p.State() != providers.BreakerHalfOpen {
 			t.Fatalf("%s after the call was cancelled", p.State())
 		}
-		calls(t.Context(), t, p, providers.OpDelete, 1)
+		calls(t.Context(), t, p, providers.OpList, 1)
 		if p.State() != providers.BreakerClosed || inner.count() != 3 {
 			t.Errorf("%s after %d calls", p.State(), inner.count())
 		}

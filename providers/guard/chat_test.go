@@ -95,9 +95,9 @@ func TestChatHasItsOwnLimits(t *testing.T) {
 // TestOpenBreakerLetsChatPass: the breaker is about files.
 func TestOpenBreakerLetsChatPass(t *testing.T) {
 	t.Parallel()
-	failed := &providers.Error{Provider: "fake", Op: providers.OpDelete, Kind: providers.KindUnknown, Status: 500}
+	failed := &providers.Error{Provider: "fake", Op: providers.OpList, Kind: providers.KindUnknown, Status: 500}
 	g := guard.New(chatting{always(failed)}, guard.Options{Break: guard.BreakOptions{Faults: 1}})
-	if err := g.Delete(t.Context(), "f1"); err == nil {
+	if err := call(t.Context(), g, providers.OpList); err == nil {
 		t.Fatal("no fault")
 	}
 	if state := g.Health().Breaker; state != providers.BreakerOpen {

@@ -31,7 +31,7 @@ func TestOrder(t *testing.T) {
 		})
 
 		start := time.Now()
-		_ = g.Delete(t.Context(), "f1")
+		_ = call(t.Context(), g, providers.OpList)
 		if inner.count() != 3 {
 			t.Errorf("%d attempts, want 3", inner.count())
 		}
@@ -41,13 +41,13 @@ func TestOrder(t *testing.T) {
 		if h := g.Health(); h.Breaker != providers.BreakerClosed {
 			t.Errorf("three attempts count as more than one fault")
 		}
-		_ = g.Delete(t.Context(), "f1")
+		_ = call(t.Context(), g, providers.OpList)
 		if h := g.Health(); h.Breaker != providers.BreakerOpen {
 			t.Errorf("the breaker is %s after two calls failed in three attempts each", h.Breaker)
 		}
 		checked := g.Health().LastCheck
 		time.Sleep(time.Second)
-		if e := errorOf(t, g.Delete(t.Context(), "f1")); e.Code != providers.CodeUnavailable {
+		if e := errorOf(t, call(t.Context(), g, providers.OpList)); e.Code != providers.CodeUnavailable {
 			t.Error(e)
 		}
 		if inner.count() != 6 {
@@ -57,10 +57,10 @@ func TestOrder(t *testing.T) {
 			t.Errorf("a refusal of the breaker was taken for the provider's word: %+v", h)
 		}
 		got := values(t, registry)
-		if n := got["calls_total{op=delete,outcome=transient,provider=fake}"]; n != 3 {
+		if n := got["calls_total{op=list,outcome=transient,provider=fake}"]; n != 3 {
 			t.Errorf("%v calls were counted, want 3: refused ones too, and attempts not", n)
 		}
-		if n := got["retries_total{op=delete,provider=fake}"]; n != 4 {
+		if n := got["retries_total{op=list,provider=fake}"]; n != 4 {
 			t.Errorf("%v repetitions were counted, want 4", n)
 		}
 	})

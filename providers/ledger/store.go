@@ -44,6 +44,10 @@ type Store interface {
 	// changing.
 	LeastUsed(ctx context.Context, room Key, purpose string, limit int) ([]Copy, error)
 
+	// Evictions returns the copies of an account whose eviction has begun and not ended:
+	// StateDeleting with Evicting. Those whose work waits longest come first.
+	Evictions(ctx context.Context, account string) ([]Copy, error)
+
 	// UseCopies records when copies were last used. It ignores times before the
 	// recorded ones, and keys without a row.
 	UseCopies(ctx context.Context, uses map[Key]time.Time) error

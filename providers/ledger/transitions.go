@@ -401,6 +401,18 @@ func Delete(k Key, operationID string, lease time.Duration) Transition {
 	}}
 }
 
+// ResumeDelete is Delete for a delete that has begun, as this row says, and that no client
+// works on. It is refused if the row has changed since.
+func ResumeDelete(row Copy, lease time.Duration) Transition {
+	return Transition{Key: row.Key, Verb: "resume the delete of", apply: func(c *Copy, now time.Time) (Outcome, error) {
+		if c.State != StateDeleting || c.Fence != row.Fence || isLeased(c, now) {
+			return Refused, nil
+		}
+		claimDelete(c, now, lease)
+		return Changed, nil
+	}}
+}
+
 // RepeatDelete makes a delete that is under way that of another operation: of a later
 // request to delete the copy.
 func RepeatDelete(k Key, operationID string) Transition {
@@ -426,6 +438,22 @@ func Evict(victim Copy, lease time.Duration) Transition {
 		}
 		c.Evicting = true
 		claimDelete(c, now, lease)
+		return Changed, nil
+	}}
+}
+
+// StopEviction makes a copy ready again whose file the provider has kept. It is refused if
+// the fence is not the newest any more, or if a caller has asked for the delete meanwhile.
+//
+// Safe to repeat: if the row already has this fence and is ready, an earlier call
+// succeeded.
+func StopEviction(k Key, fence int64) Transition {
+	return Transition{Key: k, Verb: "stop the eviction of", apply: func(c *Copy, _ time.Time) (Outcome, error) {
+		if c.Fence != fence || c.State != StateDeleting || !c.Evicting || c.FileID == "" {
+			return repeatedIf(c.Fence == fence && c.State == StateReady), nil
+		}
+		c.State, c.Evicting, c.Error, c.Attempts = StateReady, false, nil, 0
+		c.NextAttemptAt, c.LeaseUntil = time.Time{}, time.Time{}
 		return Changed, nil
 	}}
 }

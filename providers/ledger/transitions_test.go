@@ -515,6 +515,39 @@ func TestEvict(t *testing.T) {
 	check(t, steps)
 }
 
+func TestResumeDelete(t *testing.T) {
+	t.Parallel()
+	begun := row(ledger.StateDeleting, leaseUntil(never), evicting)
+	check(t, []step{
+		{name: "no row", by: ledger.ResumeDelete(begun, lease), err: notFound},
+		{name: "no lease", row: begun, by: ledger.ResumeDelete(begun, lease), want: becomes(row(ledger.StateDeleting, evicting), deleting)},
+		{name: "a lease runs", row: row(ledger.StateDeleting), by: ledger.ResumeDelete(begun, lease)},
+		{name: "claimed since", row: row(ledger.StateDeleting, leaseUntil(never), func(c *ledger.Copy) { c.Fence++ }), by: ledger.ResumeDelete(begun, lease)},
+		{name: "made again since", row: row(ledger.StatePending), by: ledger.ResumeDelete(begun, lease)},
+	})
+}
+
+func TestStopEviction(t *testing.T) {
+	t.Parallel()
+	stop := ledger.StopEviction(key, fence)
+	steps := []step{
+		{name: "no row", by: stop, err: notFound},
+		{name: "an eviction", row: row(ledger.StateDeleting, evicting), by: stop, want: becomes(row(ledger.StateDeleting, evicting), func(c *ledger.Copy) {
+			c.State, c.Evicting, c.Error, c.Attempts = ledger.StateReady, false, nil, 0
+			c.NextAttemptAt, c.LeaseUntil = never, never
+		})},
+		{name: "another fence", row: row(ledger.StateDeleting, evicting), by: ledger.StopEviction(key, fence-1)},
+	}
+	for _, state := range states {
+		s := step{name: string(state), row: row(state), by: stop}
+		if state == ledger.StateReady {
+			s.repeats = true
+		}
+		steps = append(steps, s)
+	}
+	check(t, steps)
+}
+
 func TestFinishDelete(t *testing.T) {
 	t.Parallel()
 	evicted := becomesValue(row(ledger.StateDeleting), deleted, func(c *ledger.Copy) {

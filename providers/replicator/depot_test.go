@@ -54,6 +54,8 @@ type depot struct {
 	// stays if staying.
 	notDeleted int
 	staying    bool
+	// deleting is how long a file still takes up room, and is listed, after its delete.
+	deleting time.Duration
 }
 
 // isNew reports whether a file is younger than d.
@@ -203,7 +205,11 @@ func (d *depot) Delete(ctx context.Context, id string) error {
 		d.mu.Unlock()
 		return fail(providers.OpDelete, providers.KindLost, providers.CodeNotDeleted, nil)
 	}
-	delete(d.files, id)
+	if d.deleting > 0 {
+		time.AfterFunc(d.deleting, func() { d.forget(id) })
+	} else {
+		delete(d.files, id)
+	}
 	d.deleted = append(d.deleted, id)
 	d.mu.Unlock()
 	if !ok {

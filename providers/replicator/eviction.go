@@ -2,7 +2,6 @@ package replicator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -141,6 +140,11 @@ func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Err
 			making = true
 			continue
 		}
+		if ended, err := r.finishEvictions(ctx, j, full); err != nil {
+			return err
+		} else if ended {
+			continue // then the numbers have changed
+		}
 		// Uploads of other gateways may wait for a place, too. If there are not enough copies
 		// for all, the provider decides which of them gets one.
 		certain := full.withoutElsewhere()
@@ -177,7 +181,7 @@ func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Err
 // No other upload to the account has run since the time alone. The result has the numbers
 // with which makeRoomAfter decided.
 func (r *Replicator) makeRoomAfter(ctx context.Context, j job, refusal *providers.Error, refused, alone time.Time) (Census, error) {
-	census, err := r.census(ctx, j.provider, refused)
+	census, waited, err := r.censusAfterEvictions(ctx, j, refused)
 	if err != nil {
 		r.log.Warn().Err(err).Str("operation_id", j.wanted.OperationID).Stringer("copy", j.wanted.Key).Msg("the account is full, and its files could not be counted")
 		if ctx.Err() != nil {
@@ -192,6 +196,8 @@ func (r *Replicator) makeRoomAfter(ctx context.Context, j job, refusal *provider
 	switch {
 	case r.o.NoEviction:
 		return census, r.accountFull(j, limited, refusal)
+	case waited && !purpose.isFull() && !account.isFull():
+		return census, nil // the place of a file that was evicted is free now
 	case purpose.isFull() || account.isFull():
 		return census, r.makeRoom(ctx, j, refusal)
 	case limited.told && !census.At.IsZero() && (census.At.Before(alone) || census.inPool(limited).Files < limited.maxFiles):
@@ -202,9 +208,12 @@ func (r *Replicator) makeRoomAfter(ctx context.Context, j job, refusal *provider
 	return census, r.evictOne(ctx, j, limited, refusal)
 }
 
-// evictOne evicts one copy of the pool. The error says that the account is full if there is
-// none to evict.
+// evictOne evicts one copy of the pool, or finishes an eviction that has begun. The error
+// says that the account is full if there is none to evict.
 func (r *Replicator) evictOne(ctx context.Context, j job, full pool, refusal *providers.Error) error {
+	if ended, err := r.finishEvictions(ctx, j, full); err != nil || ended {
+		return err
+	}
 	for {
 		victims, enough, err := r.victims(ctx, j, full.purpose, func(victims []ledger.Copy) bool { return len(victims) > 0 })
 		if err != nil {
@@ -220,14 +229,11 @@ func (r *Replicator) evictOne(ctx context.Context, j job, full pool, refusal *pr
 }
 
 // stayedFull returns the error of an upload that was refused although there was room, or
-// copies were evicted. Before has the numbers from before the evictions. If the account
+// copies were evicted. Before has the numbers from before the evictions, and now those after
+// the refusal, if the files could be counted. If the account
 // has fewer files now, evictions don't help, and stayedFull remembers that, so that later
 // refusals evict nothing. Otherwise a client outside of this process has taken the place.
-func (r *Replicator) stayedFull(ctx context.Context, j job, refusal *providers.Error, before Census) error {
-	now, err := r.census(ctx, j.provider, time.Now())
-	if err != nil {
-		r.log.Warn().Err(err).Str("operation_id", j.wanted.OperationID).Stringer("copy", j.wanted.Key).Msg("the account is still full, and its files could not be counted")
-	}
+func (r *Replicator) stayedFull(ctx context.Context, j job, refusal *providers.Error, before, now Census) error {
 	purpose, account, err := r.pools(ctx, j)
 	if err != nil {
 		return err
@@ -305,94 +311,4 @@ func (p pool) limits() string {
 		parts = append(parts, humanize.IBytes(uint64(p.maxBytes)))
 	}
 	return strings.Join(parts, " and ")
-}
-
-// victims returns the copies to evict for another one, and whether they are enough. Enough
-// are conditions for the copies that go, the strictest first: the first one that can be met
-// counts. A purpose that isn't empty restricts it to copies of that purpose. If only copies
-// are left that were handed out a moment ago, victims waits.
-func (r *Replicator) victims(ctx context.Context, j job, purpose string, enough ...func([]ledger.Copy) bool) (victims []ledger.Copy, ok bool, err error) {
-	for {
-		if err := r.uses.flush(ctx, r.ledger); err != nil { // for the order
-			return nil, false, err
-		}
-		var soonest time.Time
-		victims, ok, err := ledger.Victims(ctx, r.ledger, ledger.Eviction{
-			Room: j.wanted.Key, Purpose: purpose, Enough: enough[0],
-			Spares: func(c ledger.Copy) bool {
-				spared, until := r.spares(j, c)
-				if !until.IsZero() && (soonest.IsZero() || until.Before(soonest)) {
-					soonest = until
-				}
-				return spared
-			},
-		})
-		if err != nil || ok {
-			return victims, ok, err
-		}
-		for _, met := range enough[1:] {
-			for n := range len(victims) + 1 {
-				if met(victims[:n]) {
-					return victims[:n], true, nil
-				}
-			}
-		}
-		if soonest.IsZero() {
-			return nil, false, nil
-		}
-		if err := pause(ctx, time.Until(soonest)+time.Millisecond); err != nil {
-			return nil, false, err
-		}
-	}
-}
-
-// evict deletes a copy that victims returned, at the provider first. It reports false if
-// the copy has been used or changed since: then it stays.
-func (r *Replicator) evict(ctx context.Context, j job, victim ledger.Copy) (bool, error) {
-	if spared, _ := r.spares(j, victim); spared {
-		return false, nil
-	}
-	began := time.Now()
-	victim, won, err := r.ledger.Change(ctx, ledger.Evict(victim, r.o.Lease))
-	if errors.Is(err, ledger.ErrNotFound) || err == nil && !won {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	id := newOperationID()
-	victim, err = r.removeRemote(ctx, j.provider, victim)
-	if err != nil {
-		r.postpone(ctx, victim, err)
-	} else if victim, err = r.finishDelete(ctx, victim, 0); err == nil {
-		r.log.Info().Str("operation_id", id).Stringer("copy", victim.Key).Stringer("for", j.wanted.Key).Msg("removed the copy used least recently, to make room")
-	}
-	r.report(Event{Kind: EventEvicted, OperationID: id, Copy: victim, Start: began, Err: err})
-	return err == nil, err
-}
-
-// spares reports whether a copy must not be evicted for the upload of another one. It is
-// spared if
-//
-//   - it is younger than its purpose's spare time,
-//   - it was handed to a caller after the upload had been asked for,
-//   - a recent list should contain its file, and doesn't: then its eviction frees nothing,
-//   - it was handed to a caller a moment ago. Then until says when it may be evicted.
-func (r *Replicator) spares(j job, c ledger.Copy) (spared bool, until time.Time) {
-	for _, p := range j.description.Purposes {
-		if p.Name == c.Purpose && time.Since(c.ReadyAt) < p.Spare() {
-			return true, time.Time{}
-		}
-	}
-	used := c.LastUse()
-	if here := r.uses.of(c.Key); here.After(used) {
-		used = here // the ledger doesn't have it yet
-	}
-	if used.After(j.place.asked) || r.censuses.recent(j.description.Account).lacks(c, j.description) {
-		return true, time.Time{}
-	}
-	if until = used.Add(r.o.HandedOut); time.Now().Before(until) {
-		return true, until
-	}
-	return false, time.Time{}
 }

@@ -132,7 +132,7 @@ func (r *Replicator) advance(ctx context.Context, p providers.Guarded, c ledger.
 	switch {
 	case c.State == ledger.StateDeleting:
 		var won bool
-		if c, won, err = r.ledger.Change(ctx, ledger.Delete(c.Key, "", r.o.Lease)); err == nil && won {
+		if c, won, err = r.ledger.Change(ctx, ledger.ResumeDelete(c, r.o.Lease)); err == nil && won {
 			err = r.removeDue(ctx, p, c, began)
 		}
 	case c.State.Settled() && c.State != ledger.StateUnverified:

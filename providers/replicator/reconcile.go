@@ -198,7 +198,7 @@ func (r *Replicator) apply(ctx context.Context, p providers.Provider, report *Re
 		}
 	}
 	for _, c := range report.Deletes {
-		claimed, won, err := r.ledger.Change(ctx, ledger.Delete(c.Key, "", r.o.Lease))
+		claimed, won, err := r.ledger.Change(ctx, ledger.ResumeDelete(c, r.o.Lease))
 		switch {
 		case errors.Is(err, ledger.ErrNotFound): // it is deleted by now
 		case err != nil:

@@ -67,10 +67,18 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 
 // removeDue deletes a copy that the queue has claimed, and reports the end of the delete.
 func (r *Replicator) removeDue(ctx context.Context, p providers.Provider, c ledger.Copy, began time.Time) error {
+	fileID := c.FileID
 	c, err := r.removeRemote(ctx, p, c)
-	if err != nil {
+	switch room := r.censuses.room(c.Account); {
+	case err != nil && c.Evicting && ctx.Err() == nil && r.isKept(ctx, p, c, err):
+		room.noteKept(c.Key, err)
+		r.stopEviction(ctx, c, err)
+		return nil
+	case err != nil:
 		r.postpone(ctx, c, err)
 		return nil
+	case c.Evicting:
+		room.noteEvicted(fileID)
 	}
 	// One at a time: otherwise the last two copies of a delete could both count as its
 	// end. (In two gateways this is still possible; the delete then has two records.)

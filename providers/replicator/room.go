@@ -23,7 +23,23 @@ type room struct {
 
 	mu     sync.Mutex
 	places map[*place]struct{} // of the uploads that this process has claimed
+	// kept counts the deletes that the provider has refused lately, by copy. evicted has
+	// the times at which files were deleted to make room, by id.
+	kept    map[ledger.Key]refusedDeletes
+	evicted map[string]time.Time
 }
+
+// refusedDeletes are refused deletes of a copy that was to make room.
+type refusedDeletes struct {
+	n    int
+	last time.Time
+}
+
+const (
+	// After maxRefusedDeletes in a row a copy is not evicted for refusedFor.
+	maxRefusedDeletes = 3
+	refusedFor        = time.Hour
+)
 
 // place is the place in an account that an upload needs.
 type place struct {
@@ -39,6 +55,7 @@ func newRoom() *room {
 	return &room{
 		uploads: semaphore.NewWeighted(math.MaxInt64), evicting: semaphore.NewWeighted(1),
 		counting: semaphore.NewWeighted(math.MaxInt64), places: make(map[*place]struct{}),
+		kept: make(map[ledger.Key]refusedDeletes), evicted: make(map[string]time.Time),
 	}
 }
 
@@ -136,4 +153,50 @@ func (r *room) occupied(p *place) occupancy {
 		}
 	}
 	return o
+}
+
+// noteKept records that the provider has refused to delete a copy. A delete that was not
+// sent doesn't count.
+func (r *room) noteKept(k ledger.Key, cause error) {
+	if notMade(cause) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept[k] = refusedDeletes{r.kept[k].n + 1, time.Now()}
+}
+
+// keeps reports whether the provider has refused to delete a copy again and again.
+func (r *room) keeps(k ledger.Key) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	refused, ok := r.kept[k]
+	if ok && time.Since(refused.last) > refusedFor {
+		delete(r.kept, k)
+		return false
+	}
+	return refused.n >= maxRefusedDeletes
+}
+
+// noteEvicted records that a file was deleted to make room.
+func (r *room) noteEvicted(fileID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.evicted[fileID] = time.Now()
+}
+
+// stillListed returns when the last of the files was deleted that a census has although
+// they were deleted to make room less than a settling time ago. Zero: there are none.
+func (r *room) stillListed(c Census, settling time.Duration) (deleted time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, at := range r.evicted {
+		switch {
+		case time.Since(at) > settling:
+			delete(r.evicted, id)
+		case c.listed[id] && at.After(deleted):
+			deleted = at
+		}
+	}
+	return deleted
 }

@@ -21,9 +21,16 @@ const settling = 20 * time.Second
 // inBubble runs a test in its own time, with a provider that has that settling time,
 // and a replicator whose queue runs.
 func inBubble(t *testing.T, test func(t *testing.T, w *world, r *replicator.Replicator)) {
+	inRoom(t, 0, test)
+}
+
+// inRoom is inBubble with a provider that takes a number of files, or any number if that
+// is 0.
+func inRoom(t *testing.T, maxFiles int64, test func(t *testing.T, w *world, r *replicator.Replicator)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.depot.description.MaxFiles = maxFiles
 		w.depot.description.Purposes[0].SettlingSeconds = settling.Seconds()
 		r := w.replicator(t, func(o *replicator.Options) { o.PollInterval = 15 * time.Second })
 		run(t, r)

@@ -79,27 +79,37 @@ func (r *Replicator) uploadWithRoom(ctx context.Context, j job, o *outcome) erro
 
 // uploadAlone makes room after a refusal, and uploads once more. No other upload to the
 // account runs. If it made room by numbers that are older than this time alone, and is
-// refused, it tries again with new ones.
+// refused, it tries again with new ones. If the provider still lists a file that was
+// evicted, it tries again without it.
 func (r *Replicator) uploadAlone(ctx context.Context, j job, o *outcome, refusal *providers.Error, refused time.Time) error {
-	alone := time.Now()
+	alone, freed := time.Now(), false
+	var before Census
 	for {
-		before, err := r.makeRoomAfter(ctx, j, refusal, refused, alone)
-		if err != nil {
-			return err
+		if !freed {
+			var err error
+			if before, err = r.makeRoomAfter(ctx, j, refusal, refused, alone); err != nil {
+				return err
+			}
 		}
 		j.place.reserve(true)
 		r.o.OnStep(StepRoomMade)
-		err = r.upload(ctx, j, o)
+		err := r.upload(ctx, j, o)
 		again, full := saysFull(err)
 		if !full {
 			return err
 		}
 		r.censuses.noteLimit(j.description.Account, again)
-		if before.At.IsZero() || !before.At.Before(alone) {
-			return r.stayedFull(ctx, j, again, before)
+		refusal, refused = again, time.Now()
+		if freed = before.At.IsZero() || !before.At.Before(alone); freed {
+			now, waited, err := r.censusAfterEvictions(ctx, j, refused)
+			if err != nil {
+				r.log.Warn().Err(err).Str("operation_id", j.wanted.OperationID).Stringer("copy", j.wanted.Key).Msg("the account is still full, and its files could not be counted")
+			}
+			if err != nil || !waited {
+				return r.stayedFull(ctx, j, refusal, before, now)
+			}
 		}
 		j.place.reserve(false)
-		refusal, refused = again, time.Now()
 	}
 }
 

@@ -1,0 +1,248 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"casgate/providers"
+	"casgate/providers/ledger"
+)
+
+// victims returns the copies to evict for another one, and whether they are enough. Enough
+// are conditions for the copies that go, the strictest first: the first one that can be met
+// counts. A purpose that isn't empty restricts it to copies of that purpose. If only copies
+// are left that were handed out a moment ago, victims waits.
+func (r *Replicator) victims(ctx context.Context, j job, purpose string, enough ...func([]ledger.Copy) bool) (victims []ledger.Copy, ok bool, err error) {
+	for {
+		if err := r.uses.flush(ctx, r.ledger); err != nil { // for the order
+			return nil, false, err
+		}
+		var soonest time.Time
+		victims, ok, err := ledger.Victims(ctx, r.ledger, ledger.Eviction{
+			Room: j.wanted.Key, Purpose: purpose, Enough: enough[0],
+			Spares: func(c ledger.Copy) bool {
+				spared, until := r.spares(j, c)
+				if !until.IsZero() && (soonest.IsZero() || until.Before(soonest)) {
+					soonest = until
+				}
+				return spared
+			},
+		})
+		if err != nil || ok {
+			return victims, ok, err
+		}
+		for _, met := range enough[1:] {
+			for n := range len(victims) + 1 {
+				if met(victims[:n]) {
+					return victims[:n], true, nil
+				}
+			}
+		}
+		if soonest.IsZero() {
+			return nil, false, nil
+		}
+		if err := pause(ctx, time.Until(soonest)+time.Millisecond); err != nil {
+			return nil, false, err
+		}
+	}
+}
+
+// evict deletes a copy that victims returned, at the provider first. It reports false if
+// the copy has been used or changed since: then it stays.
+func (r *Replicator) evict(ctx context.Context, j job, victim ledger.Copy) (bool, error) {
+	if spared, _ := r.spares(j, victim); spared {
+		return false, nil
+	}
+	victim, won, err := r.ledger.Change(ctx, ledger.Evict(victim, r.o.Lease))
+	if errors.Is(err, ledger.ErrNotFound) || err == nil && !won {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	err = r.evictClaimed(ctx, j, victim)
+	return err == nil, err
+}
+
+// evictClaimed deletes a copy that was claimed for its eviction. If the provider keeps the
+// file, the copy becomes ready again. If the outcome is not known, the copy waits for its
+// delete, which the queue and the next attempt of any upload repeat.
+func (r *Replicator) evictClaimed(ctx context.Context, j job, victim ledger.Copy) error {
+	began, id := time.Now(), newOperationID()
+	room, fileID := r.censuses.room(j.description.Account), victim.FileID
+	victim, err := r.removeRemote(ctx, j.provider, victim)
+	switch {
+	case err == nil:
+		room.noteEvicted(fileID)
+		if victim, err = r.finishDelete(ctx, victim, 0); err == nil {
+			r.log.Info().Str("operation_id", id).Stringer("copy", victim.Key).Stringer("for", j.wanted.Key).Msg("removed the copy used least recently, to make room")
+		}
+	case ctx.Err() == nil && r.isKept(ctx, j.provider, victim, err):
+		room.noteKept(victim.Key, err)
+		victim = r.stopEviction(ctx, victim, err)
+	default:
+		victim = r.postpone(ctx, victim, err)
+	}
+	r.report(Event{Kind: EventEvicted, OperationID: id, Copy: victim, Start: began, Err: err})
+	return evictionError(victim, err)
+}
+
+// isKept reports whether a provider still has a copy's file after a delete that failed:
+// the delete was not sent, or the provider has answered it, and knows the file. A proxy
+// whose time ran out (504) is no answer: the delete may come later.
+func (r *Replicator) isKept(ctx context.Context, p providers.Provider, c ledger.Copy, cause error) bool {
+	e, ok := errors.AsType[*providers.Error](cause)
+	switch {
+	case !ok:
+		return false
+	case notMade(e), e.Code == providers.CodeNotDeleted: // deleteFile has looked
+		return true
+	case e.Status == 0, e.Status == http.StatusGatewayTimeout, e.Kind == providers.KindUnknown:
+		return false
+	}
+	_, err := lookUp(ctx, p, c.Purpose, c.FileID)
+	return err == nil
+}
+
+// stopEviction makes a copy ready again, and returns the row.
+func (r *Replicator) stopEviction(ctx context.Context, c ledger.Copy, cause error) ledger.Copy {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
+	defer cancel()
+	row, stopped, err := r.ledger.Change(ctx, ledger.StopEviction(c.Key, c.Fence))
+	switch {
+	case err == nil && stopped:
+		r.log.Warn().Err(cause).Stringer("copy", c.Key).Msg("the provider keeps the file of a copy that was to make room; the copy is ready again")
+		r.changes.signal(c.Digest)
+		return row
+	case err == nil && row.State == ledger.StateDeleting && row.Fence == c.Fence: // a caller has asked for the delete
+		return r.postpone(ctx, row, cause)
+	case err == nil:
+		return row
+	}
+	return r.postpone(ctx, c, cause)
+}
+
+// evictionError returns the error of an upload for which a copy could not be evicted. The
+// provider has not refused the upload itself, so it is tried again.
+func evictionError(victim ledger.Copy, cause error) error {
+	e, ok := errors.AsType[*providers.Error](cause)
+	if !ok {
+		return cause
+	}
+	failed := *e
+	failed.Cause = cause
+	if e.Kind == providers.KindPermanent || e.Kind == providers.KindUnknown || e.Kind == providers.KindLost {
+		failed.Kind = providers.KindTransient
+	}
+	failed.Message = fmt.Sprintf("the account is full, and the copy %s could not be deleted to make room: %s", victim.Key, e.Message)
+	if victim.State == ledger.StateDeleting {
+		failed.RetryAfter = max(untilDue(victim), time.Millisecond)
+	}
+	return &failed
+}
+
+// finishEvictions ends the evictions of a pool that have begun. Otherwise each attempt of an
+// upload whose eviction fails would delete one more copy. It reports whether there were
+// any. The error is why one has not ended.
+func (r *Replicator) finishEvictions(ctx context.Context, j job, full pool) (ended bool, err error) {
+	begun, err := r.ledger.Evictions(ctx, full.account)
+	if err != nil {
+		return false, err
+	}
+	for _, c := range begun {
+		if full.purpose != "" && c.Purpose != full.purpose {
+			continue
+		}
+		ended = true
+		if err := r.finishEviction(ctx, j, c); err != nil {
+			return true, err
+		}
+	}
+	return ended, nil
+}
+
+// finishEviction repeats the delete of a copy that is being evicted, when that is due, or
+// at once for a request with Retry. If
+// another client deletes the copy, it waits for the end of that.
+func (r *Replicator) finishEviction(ctx context.Context, j job, c ledger.Copy) error {
+	for {
+		if !j.wanted.Retry && c.LeaseUntil.IsZero() && untilDue(c) > 0 {
+			e := lastError(c)
+			return evictionError(c, &e)
+		}
+		changed, release := r.changes.wait(c.Digest)
+		row, won, err := r.ledger.Change(ctx, ledger.ResumeDelete(c, r.o.Lease))
+		if won || err != nil || row.State != ledger.StateDeleting || !row.Evicting {
+			release()
+		}
+		switch {
+		case errors.Is(err, ledger.ErrNotFound):
+			return nil
+		case err != nil:
+			return err
+		case won:
+			return r.evictClaimed(ctx, j, row)
+		case row.State != ledger.StateDeleting || !row.Evicting:
+			return nil
+		}
+		err = r.await(ctx, row, changed)
+		release()
+		if err != nil {
+			return err
+		}
+		c = row
+	}
+}
+
+// spares reports whether a copy must not be evicted for the upload of another one. It is
+// spared if
+//
+//   - it is younger than its purpose's spare time,
+//   - it was handed to a caller after the upload had been asked for,
+//   - a recent list should contain its file, and doesn't: then its eviction frees nothing,
+//   - the provider has refused its delete again and again,
+//   - it was handed to a caller a moment ago. Then until says when it may be evicted.
+func (r *Replicator) spares(j job, c ledger.Copy) (spared bool, until time.Time) {
+	for _, p := range j.description.Purposes {
+		if p.Name == c.Purpose && time.Since(c.ReadyAt) < p.Spare() {
+			return true, time.Time{}
+		}
+	}
+	used := c.LastUse()
+	if here := r.uses.of(c.Key); here.After(used) {
+		used = here // the ledger doesn't have it yet
+	}
+	room := r.censuses.room(j.description.Account)
+	if used.After(j.place.asked) || room.keeps(c.Key) || r.censuses.recent(j.description.Account).lacks(c, j.description) {
+		return true, time.Time{}
+	}
+	if until = used.Add(r.o.HandedOut); time.Now().Before(until) {
+		return true, until
+	}
+	return false, time.Time{}
+}
+
+// censusAfterEvictions is census, after the list no longer has the files that were evicted
+// lately. A provider may take a while to delete a file, and its place is free only then.
+// It reports whether it waited for that.
+func (r *Replicator) censusAfterEvictions(ctx context.Context, j job, after time.Time) (c Census, waited bool, err error) {
+	room, settling := r.censuses.room(j.description.Account), j.purpose.Settling()
+	for {
+		if c, err = r.census(ctx, j.provider, after); err != nil {
+			return c, waited, err
+		}
+		deleted := room.stillListed(c, settling)
+		if deleted.IsZero() {
+			return c, waited, nil
+		}
+		waited = true
+		left := max(time.Until(deleted.Add(settling)), 0) + time.Millisecond
+		if err := pause(ctx, min(lookDelay(time.Now(), deleted), left)); err != nil {
+			return c, waited, err
+		}
+		after = time.Now()
+	}
+}
