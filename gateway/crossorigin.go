@@ -10,6 +10,7 @@ import (
 	"github.com/rs/cors"
 
 	"casgate/gateway/api"
+	"casgate/gateway/problem"
 	"casgate/gateway/request"
 )
 
@@ -50,6 +51,9 @@ func crossOrigin(origins []string) echo.MiddlewareFunc {
 	})
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
+			if len(c.Request().Header.Values(echo.HeaderOrigin)) > 1 {
+				return problem.BadRequest("the request has two fields Origin; a browser sends one")
+			}
 			rules.HandlerFunc(c.Response(), c.Request())
 			if c.Response().Committed { // it was a preflight request
 				return nil

@@ -84,6 +84,33 @@ func TestListedOrigins(t *testing.T) {
 	})
 }
 
+// The console's parts differ by the coding and by the origin that asks, a valid token makes
+// no page an agent, and a request can't name two origins.
+func TestOriginsOfTheConsoleAndOfAgents(t *testing.T) {
+	t.Parallel()
+	s := start(t, embedded(t, t.TempDir()), allowListed)
+	a := s.do("GET", "/console/", nil, "Authorization", "-", "Origin", listedOrigin)
+	if vary := strings.Join(a.Header.Values("Vary"), ","); a.StatusCode != 200 || !strings.Contains(vary, "Origin") || !strings.Contains(vary, "Accept-Encoding") {
+		t.Errorf("%d, Vary: %s", a.StatusCode, vary)
+	}
+	for origin, status := range map[string]int{listedOrigin: 200, unlistedOrigin: 403, "-": 200} {
+		ping := strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`)
+		if a := s.do("POST", "/mcp", ping, "Content-Type", "application/json", "Accept", "application/json, text/event-stream", "Origin", origin); a.StatusCode != status {
+			t.Errorf("an agent in a page of %s: %d %s", origin, a.StatusCode, a.body)
+		}
+	}
+	req, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/v1/blobs", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header["Authorization"], req.Header["Origin"] = []string{"Bearer " + s.token}, []string{listedOrigin, unlistedOrigin}
+	two, err := s.send(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two.wantProblem(t, 400, problem.InvalidRequest)
+}
+
 // Pages of all other origins can't read an answer, and their browsers send no request that
 // needs a preflight request.
 func TestUnlistedOrigins(t *testing.T) {

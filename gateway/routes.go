@@ -98,7 +98,9 @@ func (h *handlers) routes() []route {
 	if h.mcp != nil {
 		// A page with a session of the console is no agent. The tools' own requests are
 		// checked for their scopes.
-		table = append(table, route{"POST", mcpPath, looks, h.auth.Token(auth.Scopes()), h.mcp.Serve})
+		anyProgram := h.auth.Token(auth.Scopes())
+		agent := func(next echo.HandlerFunc) echo.HandlerFunc { return h.auth.KnownPages(anyProgram(next)) }
+		table = append(table, route{"POST", mcpPath, looks, agent, h.mcp.Serve})
 	}
 	// A program may ask for its own rights even where it can't manage tokens.
 	anyToken := either(auth.Scopes())

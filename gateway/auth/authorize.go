@@ -58,10 +58,12 @@ type Authorizer struct {
 	o      Options
 	tokens *tokenCache
 	keys   *keyRing
-	rates  *rateLimits
-	logins *loginLimits
+	rates  *limits // of requests
+	logins *limits // with wrong tokens
 	// publicHost is the host of the public URL.
 	publicHost string
+	// knownOrigins are that of the public URL, and Options.CORSOrigins.
+	knownOrigins []string
 	// crossOrigin finds the requests that a browser sends for a page of another origin.
 	crossOrigin http.CrossOriginProtection
 	// otherPages is crossOrigin without those of Options.CORSOrigins. They may use the API
@@ -78,9 +80,11 @@ func New(o Options) *Authorizer {
 	var scheme string
 	scheme, a.publicHost, _ = strings.Cut(o.URLs.Base, "://")
 	a.publicHost, _, _ = strings.Cut(a.publicHost, "/")
+	own := scheme + "://" + a.publicHost
+	a.knownOrigins = append([]string{own}, o.CORSOrigins...)
 	// It fails only for what is no origin, and then there is none to trust.
-	_ = a.crossOrigin.AddTrustedOrigin(scheme + "://" + a.publicHost)
-	for _, origin := range append([]string{scheme + "://" + a.publicHost}, o.CORSOrigins...) {
+	_ = a.crossOrigin.AddTrustedOrigin(own)
+	for _, origin := range a.knownOrigins {
 		_ = a.otherPages.AddTrustedOrigin(origin)
 	}
 	return a
@@ -94,7 +98,6 @@ var (
 	errUnauthenticated = problem.New(problem.Unauthenticated, "Send a valid token as `Authorization: Bearer cas_…`; `cas token create` makes one.")
 	errForeignHost     = problem.New(problem.Forbidden, "This gateway has no authentication, and answers only to its public URL, IP addresses and localhost.")
 	errForeignPage     = problem.New(problem.Forbidden, "This gateway has no authentication, so it refuses writes that a browser sends for a page of another origin (fields Sec-Fetch-Site and Origin). CAS_CORS_ORIGINS allows origins.")
-	errTooManyRequests = problem.New(problem.TooManyRequests, "this token makes more requests a second than allowed")
 )
 
 // ScopesOf returns the scopes that a request needs.
@@ -216,8 +219,8 @@ func (a *Authorizer) authorize(c echo.Context, scopes []access.Scope) error {
 		return err
 	}
 	*actor, state.MayRead = known.actor, known.token.Allows(access.ScopeRead)
-	if !a.rates.allow(known.token.ID) {
-		return errTooManyRequests
+	if err := a.checkRate(known.token.ID); err != nil {
+		return err
 	}
 	return checkScopes(known.token, scopes)
 }

@@ -3,16 +3,13 @@ package auth
 import (
 	"cmp"
 	"errors"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"golang.org/x/time/rate"
 
 	"casgate/cas/access"
 	"casgate/gateway/problem"
@@ -26,14 +23,12 @@ const (
 	sessionLife = 12 * time.Hour
 	// loginsPerMinute bounds the log-ins from one address.
 	loginsPerMinute = 5
-	// maxLoginAddresses bounds the addresses whose log-ins are counted.
-	maxLoginAddresses = 10_000
 )
 
 var (
 	errSessionEnded  = problem.New(problem.Unauthenticated, "This session of the console has ended. Log in again.")
 	errForeignOrigin = problem.New(problem.Forbidden, "The session of the console works only for its own pages, and a browser sent this request for a page of another origin (fields Sec-Fetch-Site and Origin). Behind a proxy, CAS_PUBLIC_URL must be the URL in the browser. Programs send a token.")
-	errManyLogins    = problem.New(problem.TooManyRequests, "More than 5 wrong tokens came from this address within a minute. Try again in a minute.")
+	errUnknownPage   = problem.New(problem.Forbidden, "A browser sent this request for a page whose origin is not known (field Origin). CAS_CORS_ORIGINS allows origins.")
 	errNoLogin       = problem.New(problem.InvalidRequest, "This gateway has no authentication (CAS_AUTH=none), so there is nothing to log in to.")
 )
 
@@ -112,8 +107,8 @@ func (a *Authorizer) StartSession(c echo.Context, text string) error {
 	if err != nil {
 		// Only wrong tokens count: behind a proxy all clients have one address, and one
 		// of them must not lock the others out.
-		if errors.Is(err, problem.Unauthenticated) && !a.logins.allow(c.Request().RemoteAddr) {
-			return errManyLogins
+		if errors.Is(err, problem.Unauthenticated) {
+			return cmp.Or(a.checkLogins(c.Request().RemoteAddr), err)
 		}
 		return err
 	}
@@ -149,6 +144,31 @@ func (a *Authorizer) OwnPages(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// KnownPages refuses requests that a browser sends for a page whose origin is neither the
+// gateway's own nor one of Options.CORSOrigins, whatever token they have. A page can let the
+// name of its own host resolve to the gateway's address (DNS rebinding), so that its origin
+// and the host of the request are the same. See "Security Warning" in the transports of MCP
+// 2025-06-18.
+func (a *Authorizer) KnownPages(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if origins := c.Request().Header.Values(echo.HeaderOrigin); len(origins) > 0 && !a.isKnownPage(origins, c.Request().Host) {
+			return errUnknownPage
+		}
+		return next(c)
+	}
+}
+
+func (a *Authorizer) isKnownPage(origins []string, host string) bool {
+	if len(origins) > 1 {
+		return false
+	}
+	if slices.Contains(a.knownOrigins, origins[0]) {
+		return true
+	}
+	page, err := url.Parse(origins[0])
+	return err == nil && page.Host != "" && page.Host == host && access.IsLocalHost(host)
+}
+
 // RequestToken returns the token of a request that was let through. It is false if the
 // gateway has no authentication.
 func (a *Authorizer) RequestToken(c echo.Context) (access.Token, bool, error) {
@@ -157,57 +177,4 @@ func (a *Authorizer) RequestToken(c echo.Context) (access.Token, bool, error) {
 	}
 	known, err := a.tokenOf(c)
 	return known.token, err == nil, err
-}
-
-// loginLimits bounds the log-ins from each address.
-type loginLimits struct {
-	mu       sync.Mutex
-	limiters map[string]*rate.Limiter
-}
-
-func newLoginLimits() *loginLimits { return &loginLimits{limiters: map[string]*rate.Limiter{}} }
-
-// allow takes one log-in off the allowance of an address, and reports false if nothing is
-// left of it.
-func (l *loginLimits) allow(remote string) bool {
-	address := loginAddress(remote)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.limiters) >= maxLoginAddresses {
-		l.forget()
-	}
-	limiter := l.limiters[address]
-	if limiter == nil {
-		limiter = rate.NewLimiter(rate.Every(time.Minute/loginsPerMinute), loginsPerMinute)
-		l.limiters[address] = limiter
-	}
-	return limiter.Allow()
-}
-
-// forget removes the addresses that have their whole allowance again, or all if there
-// are none. The caller holds mu.
-func (l *loginLimits) forget() {
-	for address, limiter := range l.limiters {
-		if limiter.Tokens() >= loginsPerMinute {
-			delete(l.limiters, address)
-		}
-	}
-	if len(l.limiters) >= maxLoginAddresses {
-		clear(l.limiters)
-	}
-}
-
-// loginAddress returns the part of a remote address that one client can't choose: an IPv6
-// client has a whole /64.
-func loginAddress(remote string) string {
-	host, _, err := net.SplitHostPort(remote)
-	address, parseErr := netip.ParseAddr(cmp.Or(host, remote))
-	if err != nil || parseErr != nil || address.Unmap().Is4() {
-		return cmp.Or(host, remote)
-	}
-	prefix, err := address.WithZone("").Prefix(64)
-	if err != nil {
-		return host
-	}
-	return prefix.String()
 }

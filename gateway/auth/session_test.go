@@ -188,26 +188,31 @@ func TestSessionIsForOwnPagesOnly(t *testing.T) {
 
 func TestLogInsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := newLoginLimits()
+		a := New(Options{Log: zerolog.Nop()})
+		allows := func(remote string) bool { return a.checkLogins(remote) == nil }
 		for i := range 6 {
-			if got := limits.allow("10.0.0.1:" + strconv.Itoa(1000+i)); got != (i < 5) {
+			if got := allows("10.0.0.1:" + strconv.Itoa(1000+i)); got != (i < 5) {
 				t.Errorf("log-in %d of an address: %t", i+1, got)
 			}
-			if got := limits.allow("[2001:db8::" + strconv.Itoa(i) + "]:1"); got != (i < 5) {
+			if got := allows("[2001:db8::" + strconv.Itoa(i) + "]:1"); got != (i < 5) {
 				t.Errorf("log-in %d of a network: %t", i+1, got)
 			}
 		}
-		if !limits.allow("10.0.0.2:1") || !limits.allow("[2001:db8:0:1::1]:1") {
+		if !allows("10.0.0.2:1") || !allows("[2001:db8:0:1::1]:1") {
 			t.Error("another address is limited")
 		}
-		<-time.After(12 * time.Second)
-		if !limits.allow("10.0.0.1:1") || limits.allow("10.0.0.1:1") {
+		<-time.After(3 * time.Second)
+		if p := problem.Of(a.checkLogins("10.0.0.1:1"), ""); p.Status != 429 || p.RetryAfter != 9 || !strings.Contains(p.Detail, "in 9 s") {
+			t.Errorf("3 seconds later: %+v", p)
+		}
+		<-time.After(9 * time.Second)
+		if !allows("10.0.0.1:1") || allows("10.0.0.1:1") {
 			t.Error("one log-in every 12 seconds is wrong")
 		}
-		for i := range 2 * maxLoginAddresses {
-			limits.allow("10.1." + strconv.Itoa(i/250) + "." + strconv.Itoa(i%250) + ":1")
+		for i := range 2 * maxLimited {
+			allows("10.1." + strconv.Itoa(i/250) + "." + strconv.Itoa(i%250) + ":1")
 		}
-		if n := len(limits.limiters); n > maxLoginAddresses {
+		if n := len(a.logins.limiters); n > maxLimited {
 			t.Errorf("it remembers %d addresses", n)
 		}
 	})
@@ -228,4 +233,34 @@ func TestSessionSurvivesAnIndexThatIsDown(t *testing.T) {
 		<-time.After(tokenStale)
 		wantCode(t, "a token that was known long ago", s.use(s.value, "GET"), problem.IndexUnavailable)
 	})
+}
+
+// Agents that run in pages need a known origin, whatever token they have.
+func TestKnownPages(t *testing.T) {
+	t.Parallel()
+	a := New(Options{URLs: view.URLs{Base: "https://files.example.com/cas"}, CORSOrigins: []string{"https://app.example.com"}, Log: zerolog.Nop()})
+	check := func(host string, origins ...string) error {
+		c, _ := exchange("POST", "/mcp")
+		c.Request().Host, c.Request().Header["Origin"] = host, origins
+		return a.KnownPages(func(echo.Context) error { return nil })(c)
+	}
+	for _, known := range [][]string{
+		{"evil.example"}, // no browser sends it
+		{"files.example.com", "https://files.example.com"}, {"10.0.0.1:8080", "https://app.example.com"},
+		{"localhost:8080", "http://localhost:8080"}, {"127.0.0.1:8080", "http://127.0.0.1:8080"},
+	} {
+		if err := check(known[0], known[1:]...); err != nil {
+			t.Errorf("%v: %v", known, err)
+		}
+	}
+	for what, unknown := range map[string][]string{
+		"its name leads to the gateway": {"evil.example:8080", "http://evil.example:8080"},
+		"another site":                  {"files.example.com", "https://evil.example"},
+		"another port":                  {"127.0.0.1:8080", "http://127.0.0.1:9090"},
+		"no origin of its own":          {"files.example.com", "null"},
+		"an empty one":                  {"files.example.com", ""},
+		"one more than a known one":     {"files.example.com", "https://app.example.com", "https://app.example.com"},
+	} {
+		wantCode(t, what, check(unknown[0], unknown[1:]...), problem.Forbidden)
+	}
 }

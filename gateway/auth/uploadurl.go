@@ -76,9 +76,10 @@ func (a *Authorizer) checkGrantor(c echo.Context, g access.UploadGrant) error {
 		return fmt.Errorf("%w: the token that made it was revoked or has expired", access.ErrBadSignature)
 	case err != nil:
 		return err
-	case !a.rates.allow(token.ID):
-		return errTooManyRequests
 	default:
+		if err := a.checkRate(token.ID); err != nil {
+			return err
+		}
 		a.tokens.noteUse(token.ID, now)
 	}
 	needed := []access.Scope{access.ScopeWrite}

@@ -15,6 +15,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 )
 
 //go:embed static
@@ -93,27 +94,18 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, name string) boo
 		"Content-Security-Policy": policy, "Cross-Origin-Opener-Policy": "same-origin", "X-Content-Type-Options": "nosniff",
 		// no-referrer would make browsers send "Origin: null", which no check of origins can take.
 		"Referrer-Policy": "same-origin",
-		"Cache-Control":   "no-cache", "Vary": "Accept-Encoding", "Content-Type": a.mediaType,
+		"Cache-Control":   "no-cache", "Content-Type": a.mediaType,
 	} {
 		header.Set(field, value)
 	}
+	header.Add("Vary", "Accept-Encoding")
 	body, etag := a.plain, a.etag
 	if acceptsGzip(r) {
 		body, etag = a.gzip, a.gzETag
 		header.Set("Content-Encoding", "gzip")
 	}
 	header.Set("ETag", etag)
-	if matches(r.Header.Get("If-None-Match"), etag) {
-		header.Del("Content-Encoding")
-		header.Del("Content-Type")
-		w.WriteHeader(http.StatusNotModified)
-		return true
-	}
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(http.StatusOK)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // a browser that is gone has no use for it
-	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 	return true
 }
 
@@ -125,16 +117,6 @@ func acceptsGzip(r *http.Request) bool {
 			_, q, found := strings.Cut(strings.ReplaceAll(weight, " ", ""), "q=")
 			value, err := strconv.ParseFloat(q, 64)
 			return !found || err == nil && value > 0
-		}
-	}
-	return false
-}
-
-// matches reports whether If-None-Match has the entity tag.
-func matches(field, etag string) bool {
-	for tag := range strings.SplitSeq(field, ",") {
-		if strings.TrimPrefix(strings.TrimSpace(tag), "W/") == etag {
-			return true
 		}
 	}
 	return false

@@ -36,7 +36,11 @@ func CodeOf(err error) (Code, bool) {
 // fails because our own bytes can't be read, that is not the provider's fault.
 func classify(err error) (Details, bool) {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return withParam(e.Code.Details(e.Detail, ""), err), true
+		d := e.Code.Details(e.Detail, "")
+		if e.RetryAfter > 0 {
+			d.RetryAfter = ceilSeconds(e.RetryAfter)
+		}
+		return withParam(d, err), true
 	}
 	if e, ok := errors.AsType[*cas.InvalidField](err); ok {
 		d := InvalidRequest.Details(fieldName(e)+" "+e.Problem, "")

@@ -7,6 +7,7 @@ package problem
 import (
 	"errors"
 	"slices"
+	"time"
 )
 
 // Code is a problem's stable, machine-readable name.
@@ -57,10 +58,12 @@ func OfBodyless(status int) Code {
 type Error struct {
 	Code   Code
 	Detail string
+	// RetryAfter is the time until the same request may succeed; 0: that of the code.
+	RetryAfter time.Duration
 }
 
 // New returns an *Error.
-func New(code Code, detail string) error { return &Error{code, detail} }
+func New(code Code, detail string) error { return &Error{Code: code, Detail: detail} }
 
 // Error implements error.
 func (e *Error) Error() string { return e.Detail }
