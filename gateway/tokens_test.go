@@ -11,6 +11,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/cas/journal"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 	"casgate/gateway/problem"
@@ -115,6 +116,7 @@ func TestTokenRequestsRefused(t *testing.T) {
 			`{"scopes":["read"]}`, `{"name":"","scopes":["read"]}`, `{"name":"a\u0000b","scopes":["read"]}`, `{"name":"a\nb","scopes":["read"]}`,
 			`{"name":"` + strings.Repeat("x", 256) + `","scopes":["read"]}`, `{"name":"x","scopes":["read"],"expires_in":0}`, `{"name":"x","scopes":["read"],"expires_in":-1}`,
 			`{"name":"x","scopes":["read"],"expires_in":3153600001}`, `{"name":"x","scopes":["read"],"expires_in":1.5}`, `{"name":"x","scopes":["read"],"secret":"x"}`,
+			`{"name":"x","scopes":["read"],"scopes":["admin"]}`, `{"name":"x","scopes":["read"],"SCOPES":["admin"]}`, `{"name":"x","name":"x","scopes":["read"]}`,
 		} {
 			a := s.do("POST", "/v1/tokens", strings.NewReader(body))
 			if a.StatusCode != 400 {
@@ -131,6 +133,30 @@ func TestTokenRequestsRefused(t *testing.T) {
 			t.Errorf("a refused request made a token: %d", len(page.Tokens))
 		}
 	})
+}
+
+// A process that is killed after the answer has the record all the same: no writer has to
+// store it.
+func TestTokensAreInTheJournalBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	p := embedded(t, t.TempDir())
+	s := start(t, p, nil)
+	made := decode[api.CreatedToken](t, s.do("POST", "/v1/tokens", strings.NewReader(`{"name":"x","scopes":["read"]}`)))
+	records := func(kind journal.Kind) int {
+		t.Helper()
+		found, err := p.index.Records(t.Context(), journal.Query{Kind: kind, Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(found)
+	}
+	if n := records(journal.KindTokenMade); n != 1 {
+		t.Errorf("%d records of a new token", n)
+	}
+	s.do("DELETE", "/v1/tokens/"+made.ID, nil)
+	if n := records(journal.KindTokenEnded); n != 1 {
+		t.Errorf("%d records of a revoked token", n)
+	}
 }
 
 // Every token may end itself, whatever its scopes.

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"casgate/cas"
 )
@@ -91,12 +93,23 @@ type Token struct {
 	RevokedAt  time.Time // zero: not revoked
 }
 
-// Check returns an error if no index can store the token.
+// MaxTokenName is the longest name of a token, in characters.
+const MaxTokenName = 255
+
+// Check returns an error if no index stores the token: its name is empty or too long, or has
+// control characters, which a list on a terminal would obey. If the text of a field can't be
+// stored, the error wraps cas.ErrInvalidText.
 func (t Token) Check() error {
 	if err := cas.CheckText("token id", t.ID); err != nil {
 		return err
 	}
-	return cas.CheckText("token name", t.Name)
+	if err := cas.CheckText("token name", t.Name); err != nil {
+		return err
+	}
+	if t.Name == "" || utf8.RuneCountInString(t.Name) > MaxTokenName || strings.ContainsFunc(t.Name, unicode.IsControl) {
+		return fmt.Errorf("token name: it needs 1 to %d characters, and no control characters, such as the name of the token's user", MaxTokenName)
+	}
+	return nil
 }
 
 // TokenQuery selects a page of the tokens, newest first.

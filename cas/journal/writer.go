@@ -78,6 +78,9 @@ func (w *Writer) Add(r Record) {
 	}
 }
 
+// AddNow stores a record, and returns when it is stored.
+func (w *Writer) AddNow(ctx context.Context, r Record) error { return w.append(ctx, []Record{r}) }
+
 // Stored returns the number of records that were stored since NewWriter.
 func (w *Writer) Stored() uint64 { return w.stored.Load() }
 

@@ -53,6 +53,9 @@ func (c *tokenCreateCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	defer x.Close()
 	token, text := access.NewToken(c.Name, scopes, expires)
+	if err := token.Check(); err != nil {
+		return exit.With(exit.Usage, err)
+	}
 	made := journal.Record{ID: token.ID, Kind: journal.KindTokenMade}
 	err = wiring.Record(x, std, &made, func() error {
 		token, err = x.CreateToken(ctx, token)

@@ -26,12 +26,8 @@ type NewToken struct {
 	ExpiresIn *int64 `json:"expires_in,omitempty"`
 }
 
-const (
-	// MaxTokenLife is the longest life of a token that expires, in seconds: 100 years.
-	MaxTokenLife = 100 * 365 * 24 * 3600
-	// MaxTokenName is the longest name of a token, in characters.
-	MaxTokenName = 255
-)
+// MaxTokenLife is the longest life of a token that expires, in seconds: 100 years.
+const MaxTokenLife = 100 * 365 * 24 * 3600
 
 // CreatedToken is the answer of POST /v1/tokens. It is the only one with the secret.
 type CreatedToken struct {

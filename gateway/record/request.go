@@ -60,6 +60,23 @@ func (r *Recorder) Request(c echo.Context, end RequestEnd) {
 	r.Journal.Add(*record)
 }
 
+// RequestNow stores the record of a request that has succeeded but for its answer. Request
+// then records nothing more.
+func (r *Recorder) RequestNow(c echo.Context, began time.Time) error {
+	if r.Journal == nil {
+		return nil
+	}
+	state := request.StateOf(c)
+	record := state.Record
+	record.ID, record.Start, record.Duration, record.Outcome = request.OperationID(c), began, time.Since(began), journal.OutcomeOK
+	addPath(c, &record)
+	if err := r.Journal.AddNow(c.Request().Context(), record); err != nil {
+		return err
+	}
+	state.SkipRecord = true
+	return nil
+}
+
 // addPath completes a record with the parameters of the path. A parameter that can't be
 // read has made the request fail.
 func addPath(c echo.Context, r *journal.Record) {

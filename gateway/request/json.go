@@ -2,6 +2,7 @@ package request
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -28,12 +30,14 @@ func IsJSON(r *http.Request) bool {
 
 // JSON reads a body of one JSON object and nothing else.
 func JSON(c echo.Context, v any) error {
-	body := http.MaxBytesReader(c.Response(), c.Request().Body, maxJSON)
-	decoder := json.NewDecoder(body)
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(v)
+	var whole json.RawMessage
+	decoder := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, maxJSON))
+	err := decoder.Decode(&whole)
 	if err == nil && decoder.More() {
 		return problem.BadRequest("the body has more than one JSON value")
+	}
+	if err == nil {
+		err = decodeOnce(whole, v)
 	}
 	if err == nil {
 		return clearDeadline(c)
@@ -51,6 +55,37 @@ func JSON(c echo.Context, v any) error {
 		return problem.BadRequest("the body is empty or ends within a JSON object")
 	}
 	return problem.BadRequest(fmt.Sprintf("the body is not the JSON expected: %v", err))
+}
+
+// decodeOnce decodes an object without unknown members, and without two of a name. Of two,
+// another reader of the request may take the other one.
+func decodeOnce(object json.RawMessage, v any) error {
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(v); err != nil {
+		return err
+	}
+	members := json.NewDecoder(bytes.NewReader(object))
+	if start, err := members.Token(); err != nil || start != json.Delim('{') {
+		return err // null, which leaves v as it is
+	}
+	seen := map[string]bool{}
+	for members.More() {
+		name, err := members.Token()
+		if err != nil {
+			return err
+		}
+		folded := strings.ToLower(fmt.Sprint(name)) // as encoding/json finds the field of a member
+		if seen[folded] {
+			return fmt.Errorf("it has the member %.100q twice", name)
+		}
+		seen[folded] = true
+		var value json.RawMessage
+		if err := members.Decode(&value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // OptionalJSON is JSON for a body that may be missing.

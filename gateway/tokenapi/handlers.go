@@ -7,10 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -45,10 +42,19 @@ type Authorizer interface {
 	Forget(tokenID string)
 }
 
-// Handlers answers requests about tokens.
+// Recorder writes operations to the journal.
+type Recorder interface {
+	// RequestNow stores the record of a request that began then, and has succeeded but for
+	// its answer.
+	RequestNow(c echo.Context, began time.Time) error
+}
+
+// Handlers answers requests about tokens. Their records are stored before the answer, since
+// the journal's writer may lose its last ones if the process is killed.
 type Handlers struct {
 	Index      Index
 	Authorizer Authorizer
+	Recorder   Recorder
 	URLs       view.URLs
 }
 
@@ -66,6 +72,7 @@ func (h *Handlers) caller(c echo.Context) (access.Token, error) {
 // Create answers POST /v1/tokens. A token gives no right that its maker doesn't have, and
 // doesn't outlive it.
 func (h *Handlers) Create(c echo.Context) error {
+	began := time.Now()
 	maker, err := h.caller(c)
 	if err != nil {
 		return err
@@ -73,9 +80,6 @@ func (h *Handlers) Create(c echo.Context) error {
 	var asked api.NewToken
 	if err := request.JSON(c, &asked); err != nil {
 		return err
-	}
-	if err := checkName(asked.Name); err != nil {
-		return problem.WithParam("name", err)
 	}
 	scopes, err := h.grantable(c, asked.Scopes)
 	if err != nil {
@@ -86,19 +90,18 @@ func (h *Handlers) Create(c echo.Context) error {
 		return problem.WithParam("expires_in", err)
 	}
 	token, text := access.NewToken(asked.Name, scopes, expires)
+	if err := token.Check(); err != nil {
+		return problem.WithParam("name", problem.BadRequest(err.Error()))
+	}
 	request.NameSubject(c, token.ID)
 	if token, err = h.Index.CreateToken(c.Request().Context(), token); err != nil {
 		return err
 	}
+	if err := h.Recorder.RequestNow(c, began); err != nil { // no client has the secret yet
+		return errors.Join(err, h.Index.RevokeToken(context.WithoutCancel(c.Request().Context()), token.ID))
+	}
 	c.Response().Header().Set(echo.HeaderLocation, h.URLs.Token(token.ID))
 	return respond.JSON(c, http.StatusCreated, api.CreatedToken{Token: view.Token(token), Text: text})
-}
-
-func checkName(name string) error {
-	if name == "" || utf8.RuneCountInString(name) > api.MaxTokenName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
-		return problem.BadRequest(fmt.Sprintf("name: give the token a name of up to %d characters without control characters, such as its user", api.MaxTokenName))
-	}
-	return nil
 }
 
 // grantable returns the scopes of a new token, each once, if its maker has them all.
@@ -142,6 +145,7 @@ func (h *Handlers) Self(c echo.Context) error {
 // Revoke answers DELETE /v1/tokens/{token_id}. Every token may revoke itself; for others
 // it needs the scope admin.
 func (h *Handlers) Revoke(c echo.Context) error {
+	began := time.Now()
 	caller, err := h.caller(c)
 	if err != nil {
 		return err
@@ -163,6 +167,9 @@ func (h *Handlers) Revoke(c echo.Context) error {
 		return err
 	}
 	request.NameSubject(c, token.ID)
+	if err := h.Recorder.RequestNow(c, began); err != nil {
+		return err
+	}
 	return respond.OwnJSON(c, http.StatusOK, view.Token(token))
 }
 

@@ -68,10 +68,13 @@ func calls(x Index, d cas.Digest) map[string]func(ctx context.Context) error {
 		"SaveRun":        func(ctx context.Context) error { _, err := x.SaveRun(ctx, run("a", 0), 0); return err },
 		"LastRun":        func(ctx context.Context) error { _, _, err := x.LastRun(ctx); return err },
 		"Texts":          func(ctx context.Context) error { _, err := x.Texts(ctx, d); return err },
-		"CreateToken":    func(ctx context.Context) error { _, err := x.CreateToken(ctx, access.Token{ID: "a"}); return err },
-		"Token":          func(ctx context.Context) error { _, err := x.Token(ctx, "a"); return err },
-		"Tokens":         func(ctx context.Context) error { _, err := x.Tokens(ctx); return err },
-		"RevokeToken":    func(ctx context.Context) error { return x.RevokeToken(ctx, "a") },
+		"CreateToken": func(ctx context.Context) error {
+			_, err := x.CreateToken(ctx, access.Token{ID: "a", Name: "a"})
+			return err
+		},
+		"Token":       func(ctx context.Context) error { _, err := x.Token(ctx, "a"); return err },
+		"Tokens":      func(ctx context.Context) error { _, err := x.Tokens(ctx); return err },
+		"RevokeToken": func(ctx context.Context) error { return x.RevokeToken(ctx, "a") },
 		"UseTokens": func(ctx context.Context) error {
 			return x.UseTokens(ctx, map[string]time.Time{"a": time.Now()})
 		},
