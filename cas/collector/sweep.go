@@ -21,6 +21,8 @@ type OrphanIndex interface {
 	// generation that no commit can make readable any more. Of several objects of one
 	// blob without a row it condemns the one with the highest generation.
 	CondemnOrphans(ctx context.Context, objects []cas.ObjectInfo) (Orphans, error)
+	// FindOrphans returns what CondemnOrphans would return now, and changes nothing.
+	FindOrphans(ctx context.Context, objects []cas.ObjectInfo) (Orphans, error)
 }
 
 // Orphans are objects that no row names.
@@ -40,6 +42,8 @@ type SweepOptions struct {
 	// Age is how old an object must be. An upload writes its row within seconds after its
 	// object.
 	Age time.Duration
+	// DryRun: the orphans are counted, and stay as they are.
+	DryRun bool
 	// Progress is called with the state after each batch. Optional.
 	Progress func(Swept)
 }
@@ -49,7 +53,7 @@ type Swept struct {
 	Objects   int64 `json:"objects"`   // objects looked at
 	Young     int64 `json:"young"`     // objects not looked at, since they are younger than the age
 	Condemned int64 `json:"condemned"` // orphans that the collector removes after the grace period
-	Stale     int64 `json:"stale"`     // objects of old generations, which were removed
+	Stale     int64 `json:"stale"`     // objects of old generations, which a sweep removes
 }
 
 // Sweep looks for objects that no row names: an upload left them whose commit failed, or
@@ -85,12 +89,20 @@ func (s *Swept) sweep(ctx context.Context, o SweepOptions, batch []cas.ObjectInf
 	if len(batch) == 0 {
 		return nil
 	}
-	found, err := o.Index.CondemnOrphans(ctx, batch)
+	look := o.Index.CondemnOrphans
+	if o.DryRun {
+		look = o.Index.FindOrphans
+	}
+	found, err := look(ctx, batch)
 	if err != nil {
 		return err
 	}
 	s.Objects += int64(len(batch))
 	s.Condemned += int64(len(found.Condemned))
+	if o.DryRun {
+		s.Stale += int64(len(found.Stale))
+		found.Stale = nil
+	}
 	for _, ref := range found.Stale {
 		if err := o.Objects.Delete(ctx, ref); err != nil {
 			return fmt.Errorf("remove an object of an old generation: %w", err)

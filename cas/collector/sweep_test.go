@@ -26,7 +26,19 @@ func (w *world) writeObject(b []byte, generation int32) cas.Digest {
 // sweep sweeps objects of any age, unless it is given one.
 func (w *world) sweep(age time.Duration) collector.Swept {
 	w.t.Helper()
-	swept, err := collector.Sweep(w.t.Context(), collector.SweepOptions{Lister: w.lister, Index: w.index, Objects: w.objects, Age: age})
+	return w.sweepWith(collector.SweepOptions{Age: age})
+}
+
+// dryRun looks for orphans of any age, and changes nothing.
+func (w *world) dryRun() collector.Swept {
+	w.t.Helper()
+	return w.sweepWith(collector.SweepOptions{Age: atOnce, DryRun: true})
+}
+
+func (w *world) sweepWith(o collector.SweepOptions) collector.Swept {
+	w.t.Helper()
+	o.Lister, o.Index, o.Objects = w.lister, w.index, w.objects
+	swept, err := collector.Sweep(w.t.Context(), o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -48,6 +60,11 @@ func TestSweepRemovesOrphans(t *testing.T) {
 		if swept := w.sweep(time.Hour); swept != (collector.Swept{Young: 3}) {
 			t.Errorf("objects that are too young: %+v", swept)
 		}
+		for range 2 { // since a dry run changes nothing
+			if swept := w.dryRun(); swept != (collector.Swept{Objects: 3, Condemned: 2}) {
+				t.Errorf("the dry run found %+v", swept)
+			}
+		}
 		if swept := w.sweep(atOnce); swept != (collector.Swept{Objects: 3, Condemned: 2}) {
 			t.Errorf("the sweep found %+v", swept)
 		}
@@ -62,6 +79,10 @@ func TestSweepRemovesOrphans(t *testing.T) {
 		w.collect()
 		w.put(kept)
 		w.writeObject(kept, 0)
+		if swept := w.dryRun(); swept.Stale != 1 || swept.Condemned != 0 {
+			t.Errorf("the dry run found %+v", swept)
+		}
+		w.wantObjects(w.wantBlob(kept).Digest, 0, 1)
 		if swept := w.sweep(atOnce); swept.Stale != 1 || swept.Condemned != 0 {
 			t.Errorf("the sweep found %+v", swept)
 		}

@@ -32,7 +32,7 @@ type gcCmd struct {
 	Concurrency int           `name:"concurrency" default:"16" help:"How many objects to remove at the same time."`
 	Orphans     bool          `name:"orphans" help:"First look for objects that no row of the index names, such as those of uploads whose commit failed, by listing the whole store. They are removed after the grace period, too."`
 	OrphanAge   time.Duration `name:"orphan-age" default:"24h" help:"How old an object must be for --orphans: older than any upload can be under way between its object and its row."`
-	DryRun      bool          `name:"dry-run" help:"Remove nothing: count what would be removed, and list the largest blobs."`
+	DryRun      bool          `name:"dry-run" help:"Remove nothing: count what would be removed, and list the largest blobs. With --orphans, count those, too."`
 	Largest     int           `name:"largest" default:"10" help:"How many of the largest blobs --dry-run lists." placeholder:"N"`
 	Status      bool          `name:"status" help:"Show the last collection, or the one that is running, and remove nothing."`
 	JSON        bool          `name:"json" help:"Print the result as a JSON object."`
@@ -55,8 +55,8 @@ func (c *gcCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if c.Concurrency < 1 || c.Largest < 0 {
 		return exit.Usagef("--concurrency must be at least 1, and --largest can't be negative")
 	}
-	if c.DryRun && c.Status || c.Orphans && (c.DryRun || c.Status) {
-		return exit.Usagef("--dry-run, --status and --orphans exclude each other")
+	if c.DryRun && c.Status || c.Orphans && c.Status {
+		return exit.Usagef("--status excludes --dry-run and --orphans")
 	}
 	x, err := c.LocalIndex.Open(ctx)
 	if err != nil {
@@ -115,6 +115,8 @@ func (c *gcCmd) status(ctx context.Context, x wiring.Index, out io.Writer) error
 type gcPlan struct {
 	collector.Due
 	Largest []gcBlob `json:"largest"`
+	// Orphans is the result of --orphans. A collection removes them after the grace period.
+	Orphans *collector.Swept `json:"orphans,omitempty"`
 	// Stopped says why the collection would remove nothing.
 	Stopped string `json:"stopped,omitempty"`
 }
@@ -137,6 +139,11 @@ func (c *gcCmd) dryRun(ctx context.Context, x wiring.Index, shown *terminal.Prog
 		return err
 	}
 	plan := gcPlan{Due: due, Largest: []gcBlob{}}
+	if c.Orphans {
+		if plan.Orphans, err = c.findOrphans(ctx, x, shown); err != nil {
+			return err
+		}
+	}
 	for _, o := range due.Largest {
 		plan.Largest = append(plan.Largest, gcBlob{o.Digest, o.Size})
 	}
@@ -154,6 +161,17 @@ func (c *gcCmd) dryRun(ctx context.Context, x wiring.Index, shown *terminal.Prog
 	return err
 }
 
+// findOrphans counts the objects that no row names.
+func (c *gcCmd) findOrphans(ctx context.Context, x wiring.Index, shown *terminal.Progress) (*collector.Swept, error) {
+	objects, err := c.openObjects(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	defer objects.Close()
+	swept, err := c.sweep(ctx, x, objects, shown)
+	return &swept, err
+}
+
 func (p gcPlan) print(out io.Writer) error {
 	if _, err := fmt.Fprintf(out, "%d blobs to remove (%s); %d stay\n", p.Blobs, terminal.Size(p.Bytes), p.Visible); err != nil {
 		return err
@@ -168,19 +186,13 @@ func (p gcPlan) print(out io.Writer) error {
 
 // collect removes what is due.
 func (c *gcCmd) collect(ctx context.Context, x wiring.Index, shown *terminal.Progress) error {
-	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
+	objects, err := c.openObjects(ctx, x)
 	if err != nil {
 		return err
 	}
 	defer objects.Close()
-	if err := objects.Check(ctx); err != nil {
-		return err
-	}
-	if err := wiring.CheckStoreMark(ctx, x, objects); err != nil {
-		return err
-	}
 	if c.Orphans {
-		if err := c.sweep(ctx, x, objects, shown); err != nil {
+		if _, err := c.sweep(ctx, x, objects, shown); err != nil {
 			return err
 		}
 	}
@@ -216,22 +228,41 @@ func (c *gcCmd) collect(ctx context.Context, x wiring.Index, shown *terminal.Pro
 	return c.report(run, err, shown.Stdout())
 }
 
-// sweep condemns objects that no row names.
-func (c *gcCmd) sweep(ctx context.Context, x wiring.Index, objects wiring.ObjectStore, shown *terminal.Progress) error {
+// openObjects opens the object store, if it is the one of the index.
+func (c *gcCmd) openObjects(ctx context.Context, x wiring.Index) (wiring.ObjectStore, error) {
+	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
+	if err != nil {
+		return objects, err
+	}
+	if err = objects.Check(ctx); err == nil {
+		err = wiring.CheckStoreMark(ctx, x, objects)
+	}
+	if err != nil {
+		objects.Close()
+	}
+	return objects, err
+}
+
+// sweep condemns objects that no row names, or only counts them.
+func (c *gcCmd) sweep(ctx context.Context, x wiring.Index, objects wiring.ObjectStore, shown *terminal.Progress) (collector.Swept, error) {
 	var found atomic.Int64
 	counter := shown.Counting("looking", 0, func() string { return fmt.Sprintf("%d orphans", found.Load()) })
 	swept, err := collector.Sweep(ctx, collector.SweepOptions{
-		Lister: objects.Lister(), Index: x, Objects: objects, Age: c.OrphanAge,
+		Lister: objects.Lister(), Index: x, Objects: objects, Age: c.OrphanAge, DryRun: c.DryRun,
 		Progress: func(s collector.Swept) { found.Store(s.Condemned + s.Stale); counter.Set(s.Objects) },
 	})
 	counter.Done()
 	if err == nil {
-		shown.Note("%d objects: %d without a row, %d of old generations removed", swept.Objects, swept.Condemned, swept.Stale)
+		done := "removed"
+		if c.DryRun {
+			done = "to remove"
+		}
+		shown.Note("%d objects: %d without a row, %d of old generations %s", swept.Objects, swept.Condemned, swept.Stale, done)
 		if swept.Young > 0 {
 			shown.Note("%d more are younger than %s (--orphan-age), and were left alone", swept.Young, c.OrphanAge)
 		}
 	}
-	return err
+	return swept, err
 }
 
 // openCopies opens what deletes the copies of collected blobs.

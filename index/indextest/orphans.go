@@ -31,9 +31,17 @@ var orphansTests = []test{
 			d := digest(t, n)
 			arrange(t, x, blob(d, 2), c.state)
 			object := stored(d, c.generation)
+			planned, err := x.FindOrphans(t.Context(), []cas.ObjectInfo{object})
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect(t, x, d, c.state, 2)
 			got, err := x.CondemnOrphans(t.Context(), []cas.ObjectInfo{object})
 			if err != nil {
 				t.Fatal(err)
+			}
+			if !slices.Equal(planned.Condemned, got.Condemned) || !slices.Equal(planned.Stale, got.Stale) {
+				t.Errorf("generation %d where the row is %s at 2: FindOrphans returned %+v, and CondemnOrphans %+v", c.generation, c.state, planned, got)
 			}
 			if slices.Contains(got.Condemned, object.ObjectRef) != (c.want == "condemned") || slices.Contains(got.Stale, object.ObjectRef) != (c.want == "stale") {
 				t.Errorf("generation %d where the row is %s at 2: %+v; want it %q", c.generation, c.state, got, c.want)

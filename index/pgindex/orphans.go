@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
+
 	"casgate/cas"
 	"casgate/cas/collector"
 )
@@ -34,14 +36,37 @@ where o.generation <= c.generation or o.generation < b.generation or (o.generati
 order by o.digest`
 
 // CondemnOrphans implements collector.OrphanIndex.
-func (x *Index) CondemnOrphans(ctx context.Context, objects []cas.ObjectInfo) (found collector.Orphans, err error) {
+func (x *Index) CondemnOrphans(ctx context.Context, objects []cas.ObjectInfo) (collector.Orphans, error) {
+	return orphans(ctx, x.pool, objects)
+}
+
+// FindOrphans implements collector.OrphanIndex. It makes the changes of CondemnOrphans, and
+// undoes them.
+func (x *Index) FindOrphans(ctx context.Context, objects []cas.ObjectInfo) (found collector.Orphans, err error) {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	tx, err := x.pool.Begin(call)
+	if err != nil {
+		return collector.Orphans{}, fault(ctx, "look for orphans", err)
+	}
+	found, err = orphans(ctx, tx, objects)
+	if undo := tx.Rollback(call); err == nil && undo != nil {
+		err = fault(ctx, "look for orphans", undo)
+	}
+	return found, err
+}
+
+// orphans condemns orphans.
+func orphans(ctx context.Context, db interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}, objects []cas.ObjectInfo) (found collector.Orphans, err error) {
 	digests, generations, sizes := make([][]byte, len(objects)), make([]int32, len(objects)), make([]int64, len(objects))
 	for i, o := range objects {
 		digests[i], generations[i], sizes[i] = o.Digest[:], o.Generation, o.Size
 	}
 	call, cancel := bounded(ctx)
 	defer cancel()
-	rows, err := x.pool.Query(call, sqlCondemnOrphans, digests, generations, sizes)
+	rows, err := db.Query(call, sqlCondemnOrphans, digests, generations, sizes)
 	if err == nil {
 		defer rows.Close()
 		for rows.Next() && err == nil {

@@ -22,7 +22,21 @@ on conflict (digest) do update set
     state = 'condemned', condemned_at = excluded.condemned_at, verified_at = null`
 
 // CondemnOrphans implements collector.OrphanIndex.
-func (x *Index) CondemnOrphans(ctx context.Context, objects []cas.ObjectInfo) (found collector.Orphans, err error) {
+func (x *Index) CondemnOrphans(ctx context.Context, objects []cas.ObjectInfo) (collector.Orphans, error) {
+	return x.orphans(ctx, objects, nil)
+}
+
+// errUndo makes a transaction undo its changes.
+var errUndo = errors.New("undo the changes")
+
+// FindOrphans implements collector.OrphanIndex. It makes the changes of CondemnOrphans, and
+// undoes them.
+func (x *Index) FindOrphans(ctx context.Context, objects []cas.ObjectInfo) (collector.Orphans, error) {
+	return x.orphans(ctx, objects, errUndo)
+}
+
+// orphans condemns orphans, and ends its transaction with an error or nil.
+func (x *Index) orphans(ctx context.Context, objects []cas.ObjectInfo, end error) (found collector.Orphans, err error) {
 	highestFirst := slices.SortedFunc(slices.Values(objects), func(a, b cas.ObjectInfo) int { return cmp.Compare(b.Generation, a.Generation) })
 	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		at := now()
@@ -41,9 +55,9 @@ func (x *Index) CondemnOrphans(ctx context.Context, objects []cas.ObjectInfo) (f
 				found.Stale = append(found.Stale, o.ObjectRef)
 			}
 		}
-		return nil
+		return end
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errUndo) {
 		return collector.Orphans{}, fault(ctx, fmt.Sprintf("look for orphans among %d objects", len(objects)), err)
 	}
 	return found, nil
