@@ -22,6 +22,9 @@ type Description struct {
 	// IDPrefix is what the provider puts before a file's id, in places where the id is a
 	// part of a resource name: "files/" at Gemini. Remote files have the id without it.
 	IDPrefix string
+	// RenamesDuplicates: the provider puts " (1)" and so on before the extension of a name
+	// that a file in the account already has.
+	RenamesDuplicates bool
 	// Purposes lists the purposes of files. The first is the default if no other one
 	// fits better.
 	Purposes []Purpose

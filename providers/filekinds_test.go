@@ -187,7 +187,10 @@ func writeTable(t *testing.T, b *strings.Builder, p providers.Provider) {
 		if d.Check(placed.Purpose, placed.Extension, int64(len(f.bytes))) == nil {
 			purpose = "`" + placed.Purpose.Name + "`"
 			digest := cas.DigestOf([]byte(f.bytes))
-			remote = "`" + strings.NewReplacer("cas0123456789", "MARK", providers.RemoteNameDigest(digest), "DIGEST").Replace(providers.RemoteName("cas0123456789", f.name, digest, placed.Extension, 1)) + "`"
+			remote = providers.RemoteName("cas0123456789", f.name, digest, placed.Extension, 1)
+			end := len(remote) - len(placed.Extension)
+			remote = remote[:end-8] + "CHECK" + placed.Extension
+			remote = "`" + strings.NewReplacer("cas0123456789", "MARK", providers.RemoteNameDigest(digest), "DIGEST").Replace(remote) + "`"
 		}
 		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", label(f, detected), purpose, remote, references(t, p, fileType))
 	}

@@ -2,6 +2,8 @@ package providers
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"path"
 	"regexp"
 	"strconv"
@@ -21,13 +23,20 @@ const maxRemoteBase = 120
 const digestHex = 16
 
 // RemoteName returns the remote name of a copy: <name>-<mark>-<16 hex of the
-// digest>-<fence><extension>. The mark says which installation made the file. The digest
-// identifies the remote file if the reply to its upload was lost. The fence makes the
-// name different for each attempt, since a provider may rename a file with a known name.
-// The name keeps an extension that is not the remote one: main.rs becomes
-// main.rs-….txt.
+// digest>-<fence>-<check><extension>. The mark says which installation made the file. The
+// digest identifies the remote file if the reply to its upload was lost. The fence makes
+// the name different for each attempt, since a provider may rename a file with a known
+// name. The check is of all other parts, so a name that was changed ("Copy of …") is not
+// taken for one that an installation gave. The name keeps an extension that is not the
+// remote one: main.rs becomes main.rs-….txt.
 func RemoteName(m Mark, name string, d cas.Digest, extension string, fence int64) string {
-	return remoteBase(name, extension) + "-" + string(m) + "-" + RemoteNameDigest(d) + "-" + strconv.FormatInt(fence, 10) + extension
+	return remoteNameOf(remoteBase(name, extension), ParsedRemoteName{m, RemoteNameDigest(d), fence, extension})
+}
+
+func remoteNameOf(base string, n ParsedRemoteName) string {
+	stem := base + "-" + string(n.Mark) + "-" + n.DigestHex + "-" + strconv.FormatInt(n.Fence, 10)
+	check := sha256.Sum256([]byte("casgate remote name\x00" + stem + "\x00" + n.Extension))
+	return stem + "-" + hex.EncodeToString(check[:4]) + n.Extension
 }
 
 // remoteBase returns a name without folders and control characters, of at most
@@ -72,21 +81,37 @@ type ParsedRemoteName struct {
 	Extension string
 }
 
-// remoteName matches remote names. Kimi inserts " (1)" and so on before the extension of
-// a name that already exists.
-var remoteName = regexp.MustCompile(`(?s)^.*-(` + markPattern + `)-([0-9a-f]{16})-([0-9]{1,19})(?: \([0-9]{1,9}\))?(\..*)?$`)
+// remoteName matches what may be a remote name. Its check decides.
+var remoteName = regexp.MustCompile(`(?s)^(.+)-(` + markPattern + `)-([0-9a-f]{16})-([0-9]{1,19})-[0-9a-f]{8}(\..*)?$`)
 
-// ParseRemoteName splits a remote name. ok is false if no casgate made it.
+// ParseRemoteName splits a remote name. ok is false if no casgate made exactly this name.
 func ParseRemoteName(name string) (n ParsedRemoteName, ok bool) {
 	parts := remoteName.FindStringSubmatch(name)
 	if parts == nil {
 		return n, false
 	}
-	fence, err := strconv.ParseInt(parts[3], 10, 64)
+	fence, err := strconv.ParseInt(parts[4], 10, 64)
 	if err != nil || fence < 1 {
 		return n, false
 	}
-	return ParsedRemoteName{Mark(parts[1]), parts[2], fence, parts[4]}, true
+	n = ParsedRemoteName{Mark(parts[2]), parts[3], fence, parts[5]}
+	if remoteNameOf(parts[1], n) != name {
+		return ParsedRemoteName{}, false
+	}
+	return n, true
+}
+
+// renamed matches a name to which a provider has added " (1)" and so on, before the
+// extension, because it had a file with that name.
+var renamed = regexp.MustCompile(`(?s)^(.*-[0-9a-f]{8}) \([0-9]{1,9}\)(\..*)?$`)
+
+// ParseRemoteName is the function ParseRemoteName for a name in an account's list. It also
+// splits a remote name that the provider has changed, if it is known to do that.
+func (d Description) ParseRemoteName(name string) (n ParsedRemoteName, ok bool) {
+	if parts := renamed.FindStringSubmatch(name); parts != nil && d.RenamesDuplicates {
+		name = parts[1] + parts[2]
+	}
+	return ParseRemoteName(name)
 }
 
 // RemoteNameDigest returns the digits of a digest that are part of remote names.

@@ -34,7 +34,9 @@ func TestRemoteName(t *testing.T) {
 		{strings.Repeat("文", 100) + ".txt", ".txt", strings.Repeat("文", 40) + "-" + id + "-7.txt"},
 		{"\u202eexe.txt", ".txt", "exe-" + id + "-7.txt"},
 	} {
-		if got := RemoteName(testMark, c.name, digest, c.extension, 7); got != c.want {
+		got := RemoteName(testMark, c.name, digest, c.extension, 7)
+		stem := strings.TrimSuffix(got, c.extension) // ends with the check
+		if got = stem[:len(stem)-9] + c.extension; got != c.want {
 			t.Errorf("RemoteName(%q): %q, want %q", c.name, got, c.want)
 		}
 	}
@@ -52,8 +54,12 @@ func TestRemoteNameIsRecognised(t *testing.T) {
 		}
 		// As it is, and as Kimi renames what it has already.
 		base := strings.TrimSuffix(name, extension)
-		for _, seen := range []string{name, fmt.Sprintf("%s (%d)%s", base, rapid.IntRange(1, 1000).Draw(t, "repeat"), extension)} {
-			n, ok := ParseRemoteName(seen)
+		kimi, renamed := Description{RenamesDuplicates: true}, fmt.Sprintf("%s (%d)%s", base, rapid.IntRange(1, 1000).Draw(t, "repeat"), extension)
+		if n, ok := (Description{}).ParseRemoteName(renamed); ok {
+			t.Fatalf("%q is taken for %+v at a provider that renames nothing", renamed, n)
+		}
+		for _, seen := range []string{name, renamed} {
+			n, ok := kimi.ParseRemoteName(seen)
 			if want := (ParsedRemoteName{testMark, RemoteNameDigest(digest), fence, extension}); !ok || n != want {
 				t.Fatalf("%q reads as %+v, %t; want %+v", seen, n, ok, want)
 			}
@@ -63,20 +69,28 @@ func TestRemoteNameIsRecognised(t *testing.T) {
 
 func TestForeignNamesAreNotOurs(t *testing.T) {
 	t.Parallel()
-	const hex, mark = "0123456789abcdef", string(testMark)
+	const mark = string(testMark)
+	digest := cas.DigestOf([]byte("x"))
+	hex := RemoteNameDigest(digest)
+	ours := RemoteName(testMark, "a.pdf", digest, ".pdf", 1)
+	stem := strings.TrimSuffix(ours, ".pdf")
+	part := func(old, changed string) string { return strings.Replace(ours, old, changed, 1) }
 	for _, name := range []string{
-		"", "report.pdf", "report (1).pdf", mark, hex, "a-" + mark + "-" + hex, "a-" + mark + "-" + hex + "-", "a-" + mark + "-" + hex + "-x.pdf",
-		"a-" + mark + "-" + strings.ToUpper(hex) + "-1.pdf", "a-" + mark + "-" + hex + "-0.pdf", "a-" + mark + "-" + hex + "--1.pdf",
-		"a-" + mark + "-" + hex[:15] + "-1.pdf", "a-" + mark + "-" + hex + "-1pdf", "a-" + mark + "-" + hex + "-9999999999999999999.pdf",
-		"a-" + mark + "-" + hex + "-99999999999999999999.pdf",
-		"a-" + mark + "-" + hex + "-1 (x).pdf", mark + "-" + hex + "-1.pdf",
+		"", "report.pdf", "report (1).pdf", mark, hex, "a-" + mark + "-" + hex, "a-" + mark + "-" + hex + "-1.pdf",
+		// Variants of one of ours.
+		"Copy of " + ours, "b" + ours[1:], stem + " copy.pdf", stem + "(1).pdf", stem + " (x).pdf", stem + "_summary.pdf", stem + ".docx", stem, ours + ".pdf", ours + ".bak",
+		strings.ToUpper(ours), stem + ".PDF", "notes about " + stem + " and more.md", "翻译-" + stem + ".docx", " " + ours, ours + " ", stem + ". pdf",
+		part(hex+"-1-", hex+"-2-"), part(hex+"-1-", hex+"-01-"), part(hex+"-1-", hex+"--1-"), part(hex+"-1-", hex+"-0-"), part(hex+"-1-", hex+"-99-"),
+		part(hex, "0123456789abcdef"), part(hex, hex[:15]), part(hex, strings.ToUpper(hex)), part(mark, "casabcdefghij"), part(mark, mark+"0"), part(mark, mark[:12]), ours[2:],
 		// Without a mark, or with something like one.
-		"trace-4bf92f3577b34da6-1.json", "a-" + hex + "-1.pdf", "a-case-" + hex + "-1.pdf", "a-" + mark[:12] + "-" + hex + "-1.pdf",
-		"a-" + mark + "0-" + hex + "-1.pdf", "a-" + strings.ToUpper(mark) + "-" + hex + "-1.pdf", "a-cas01234-6789-" + hex + "-1.pdf",
+		"trace-4bf92f3577b34da6-1.json", "a-" + hex + "-1-01234567.pdf", "a-case-" + hex + "-1-01234567.pdf", "a-" + mark + "-" + hex + "-9999999999999999999-01234567.pdf",
 	} {
-		if n, ok := ParseRemoteName(name); ok {
+		if n, ok := (Description{RenamesDuplicates: true}).ParseRemoteName(name); ok {
 			t.Errorf("%q is taken for %+v", name, n)
 		}
+	}
+	if _, ok := ParseRemoteName(ours); !ok {
+		t.Errorf("%q is not taken for ours", ours)
 	}
 }
 
@@ -94,16 +108,16 @@ func TestMark(t *testing.T) {
 }
 
 func FuzzParseRemoteName(f *testing.F) {
-	f.Add("report-cas0123456789-0123456789abcdef-1.pdf")
-	f.Add("report-cas0123456789-0123456789abcdef-1 (2).pdf")
+	f.Add(RemoteName(testMark, "report.pdf", cas.DigestOf([]byte("x")), ".pdf", 1))
+	f.Add("report-cas0123456789-0123456789abcdef-1-01234567 (2).pdf")
 	f.Fuzz(func(t *testing.T, name string) {
 		n, ok := ParseRemoteName(name)
 		if !ok {
 			return
 		}
-		again, ok := ParseRemoteName(fmt.Sprintf("x-%s-%s-%d%s", n.Mark, n.DigestHex, n.Fence, n.Extension))
-		if !ok || again != n {
-			t.Errorf("%q reads as %+v, and that as %+v", name, n, again)
+		end := fmt.Sprintf("-%s-%s-%d-", n.Mark, n.DigestHex, n.Fence)
+		if stem, whole := strings.CutSuffix(name, n.Extension); !whole || len(stem) < 9 || !strings.HasSuffix(stem[:len(stem)-8], end) {
+			t.Errorf("%q reads as %+v", name, n)
 		}
 	})
 }

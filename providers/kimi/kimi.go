@@ -58,6 +58,7 @@ func New(s providers.Settings) (*Provider, error) {
 		// No query parameter is documented; has_more and last_id have been seen [L].
 		// Assumed: after asks for the next page, as at OpenAI.
 		Listing: openaicompat.PagingAfter, PurposeFilter: openaicompat.FilterUnsupported,
+		RenamesDuplicates: true, // since 2026-08-31 [3P]
 	}, openaicompat.Dialect{
 		Status:        status,
 		FailureCode:   failureCode,

@@ -16,6 +16,8 @@ type Stray struct {
 	// At is when the attempt had ended for certain, or when a file that was given up
 	// became known. It may lie in the future: the end of a lease.
 	At time.Time `json:"at"`
+	// Began is when the attempt began, or zero: its gateway died.
+	Began time.Time `json:"began,omitzero"`
 	// KeepUntil is when the file of a copy that was renewed expires. Callers have its id
 	// with this time, so it is not deleted before, unless the whole copy is. Zero for all
 	// others.

@@ -293,6 +293,8 @@ type Failure struct {
 	Error *providers.Error
 	// MayTurnUp: the attempt may have left a remote file, which becomes a stray.
 	MayTurnUp bool
+	// Began is when the attempt began, by the database's clock. Zero: not known.
+	Began time.Time
 	// GivenUp is the id of a remote file that the attempt made and that must be deleted.
 	// Empty means that there is none.
 	GivenUp string
@@ -334,7 +336,7 @@ func Fail(k Key, fence int64, f Failure) Transition {
 			c.giveUpFile()
 		}
 		if f.MayTurnUp {
-			c.addStray(Stray{Fence: fence, At: now})
+			c.addStray(Stray{Fence: fence, At: now, Began: f.Began})
 		}
 		if f.GivenUp != "" {
 			c.addStray(Stray{Fence: fence, FileID: f.GivenUp, At: now})

@@ -117,7 +117,7 @@ func NewClient(api API, dialect Dialect, s providers.Settings) (*Client, error) 
 		api: api, dialect: dialect,
 		description: providers.Description{
 			Provider: name, Account: account, Host: host, Simulated: s.Simulated, IDPrefix: api.IDPrefix,
-			Purposes: api.Purposes, Limits: api.Limits,
+			RenamesDuplicates: api.RenamesDuplicates, Purposes: api.Purposes, Limits: api.Limits,
 		},
 		base:     baseURL,
 		chatURL:  chatURL,

@@ -54,6 +54,9 @@ type API struct {
 	// IgnoresPurpose: the provider accepts a purpose but doesn't use it, so the purposes
 	// in its answers mean nothing. The API must then have exactly one purpose.
 	IgnoresPurpose bool `json:"ignores_purpose,omitempty"`
+	// RenamesDuplicates: the provider puts " (1)" and so on before the extension of a name
+	// that a file in the account already has.
+	RenamesDuplicates bool `json:"renames_duplicates,omitempty"`
 	// NoPurposes: files have no purposes. An upload names none, and no answer has one.
 	// The API must then have exactly one purpose, which is the gateway's name for all
 	// files.

@@ -1,15 +1,20 @@
 package replicator_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"casgate/providers"
 	"casgate/providers/glm"
 	"casgate/providers/guard"
 	"casgate/providers/kimi"
 	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 	"casgate/providers/simulator"
 	"casgate/providers/simulator/glmsim"
 	"casgate/providers/simulator/kimisim"
@@ -73,6 +78,66 @@ func TestAdoptionLeavesOtherInstallations(t *testing.T) {
 	w.depot.hook(times(1, providers.OpUpload, fail(providers.OpUpload, providers.KindUnknown, "lost", nil)), nil)
 	if c := ensure(t, r, q); c.FileID == others.ID {
 		t.Error("it was adopted")
+	}
+}
+
+// Only exactly the name of the attempt counts, and only for a file that is not older. Files
+// with variants of that name are neither adopted nor deleted.
+func TestAdoptionLeavesVariants(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		var foreign []string
+		store := func(name string, age time.Duration) {
+			f := w.depot.store(name, "docs", []byte("some text"))
+			w.depot.change(func(d *depot) { f.CreatedAt = f.CreatedAt.Add(-age); d.files[f.ID] = f })
+			foreign = append(foreign, f.ID)
+		}
+		q := want(w.put(t, "some text", "a.txt"))
+		w.depot.hook(only(providers.OpUpload, func(_ context.Context, name string) error {
+			w.depot.hook(nil, nil)
+			stem := strings.TrimSuffix(name, ".txt")
+			for _, variant := range []string{
+				"Copy of " + name, "b" + name[1:], stem + " copy.txt", stem + " (1).txt", stem + ".pdf", name + ".bak", strings.Replace(name, "-1-", "-2-", 1),
+			} {
+				store(variant, 0)
+			}
+			store(name, time.Hour) // another program's, that was there before
+			store(providers.RemoteName(w.mark(t), "a.txt", q.Digest, ".txt", 9), 0)
+			return lostReply()
+		}), nil)
+		c := ensure(t, r, q)
+		if slices.Contains(foreign, c.FileID) {
+			t.Errorf("adopted %q", w.depot.listAll()[c.FileID].Name)
+		}
+		report, err := r.Reconcile(t.Context(), "depot", replicator.ReconcileOptions{})
+		if err != nil || report.Foreign != 7 {
+			t.Errorf("%d foreign files, error %v; want 7", report.Foreign, err)
+		}
+		if _, err := r.Remove(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if got := w.depot.fileIDs(); !slices.Equal(got, slices.Sorted(slices.Values(foreign))) {
+			t.Errorf("files %v are left; want %v", got, foreign)
+		}
+		if _, err := r.Reconcile(t.Context(), "depot", replicator.ReconcileOptions{Apply: true}); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.depot.fileIDs(); len(got) < 7 || !slices.Equal(got[:7], slices.Sorted(slices.Values(foreign[:7]))) {
+			t.Errorf("files %v are left after a reconcile; want %v", got, foreign[:7])
+		}
+	})
+}
+
+// Kimi renames a file with a name that it has: also so named, a lost upload is found.
+func TestAdoptionOfARenamedFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.depot.description.RenamesDuplicates = true
+	r := w.replicator(t, nil)
+	w.depot.hook(nil, times(1, providers.OpUpload, lostReply()))
+	w.depot.editLists(func(f *providers.RemoteFile) { f.Name = strings.TrimSuffix(f.Name, ".txt") + " (1).txt" })
+	if c := ensure(t, r, want(w.put(t, "some text", "a.txt"))); len(w.depot.fileIDs()) != 1 || !strings.HasSuffix(c.RemoteName, " (1).txt") {
+		t.Errorf("the copy is %s, of %v", c.RemoteName, w.depot.fileIDs())
 	}
 }
 

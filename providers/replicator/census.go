@@ -250,7 +250,7 @@ func (r *Replicator) takeCensus(ctx context.Context, p providers.Provider) (Cens
 	for _, c := range rows {
 		named[c.FileID] = true
 	}
-	census := count(remote, mark, named, began)
+	census := count(p.Describe(), remote, mark, named, began)
 	census.countVanished(rows, p.Describe())
 	return census, nil
 }
@@ -279,12 +279,12 @@ func listed(ctx context.Context, p providers.Provider) (map[string]providers.Rem
 
 // count makes a census of files whose list began at a time. Named has the ids that rows
 // name.
-func count(remote map[string]providers.RemoteFile, mark providers.Mark, named map[string]bool, at time.Time) Census {
+func count(about providers.Description, remote map[string]providers.RemoteFile, mark providers.Mark, named map[string]bool, at time.Time) Census {
 	c := Census{At: at, Ours: make(map[string]FileCount), Others: make(map[string]FileCount), listed: make(map[string]bool, len(remote))}
 	for id, f := range remote {
 		c.listed[id] = true
 		counts := c.Others
-		if name, marked := providers.ParseRemoteName(f.Name); named[id] || marked && name.Mark == mark {
+		if name, marked := about.ParseRemoteName(f.Name); named[id] || marked && name.Mark == mark {
 			counts = c.Ours
 		}
 		counts[f.Purpose] = counts[f.Purpose].plus(FileCount{1, f.Size})

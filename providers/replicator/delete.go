@@ -51,7 +51,7 @@ func (r *Replicator) removeRemote(ctx context.Context, p providers.Provider, c l
 		if found, err = d.look(ctx); len(found) == 0 {
 			break
 		}
-		row, done := r.noteLook(d.row, c.Fence, giveUp(found))
+		row, done := r.noteLook(d.row, c.Fence, giveUp(p.Describe(), found))
 		if !done {
 			return row, errLeaseLost
 		}

@@ -51,6 +51,9 @@ func (r *Replicator) classifyFailure(ctx context.Context, o outcome, cause error
 	fault, own := providers.GatewayFault(cause)
 	f := ledger.Failure{State: ledger.StatePending, Error: e, Again: true, After: cmp.Or(e.RetryAfter, backoffDelay(c.Attempts))}
 	f.MayTurnUp, f.GivenUp = o.mayTurnUp, o.givenUp
+	if c.State == ledger.StateUploading {
+		f.Began = c.LeaseUntil.Add(-r.o.Lease) // the claim
+	}
 	if o.file.ID != "" && e.Kind != providers.KindLost && e.Kind != providers.KindPermanent {
 		f.MayTurnUp = true // the file exists, and the next attempt finds it
 	}

@@ -34,7 +34,8 @@ type Reconciliation struct {
 	// it is the same account with another key or name. They don't change;
 	// ledger.MoveAccount moves them.
 	Misplaced []ledger.Copy
-	// Foreign counts the remote files of other programs, with names that have no mark.
+	// Foreign counts the remote files of other programs: their names are not exactly those
+	// that a casgate gives.
 	// They don't change.
 	Foreign int
 	// Failures are the errors of applying the changes.
@@ -136,7 +137,7 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 		}
 	}
 	for _, f := range remote {
-		name, marked := providers.ParseRemoteName(f.Name)
+		name, marked := about.ParseRemoteName(f.Name)
 		switch {
 		case named[f.ID]:
 		case !marked:
@@ -151,7 +152,7 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 			report.Unknown = append(report.Unknown, f)
 		}
 	}
-	census := count(remote, mark, named, began)
+	census := count(about, remote, mark, named, began)
 	census.countVanished(after, about)
 	r.censuses.set(about.Account, census)
 	if o.Apply {

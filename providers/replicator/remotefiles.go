@@ -11,7 +11,8 @@ import (
 	"casgate/providers/ledger"
 )
 
-// leftovers returns the remote files of all attempts of a copy, by their names. It
+// leftovers returns the remote files of those attempts of a copy whose outcome is not
+// known, by their names. It
 // reads the whole list before it returns, since an open list occupies one of the
 // account's slots. If lists don't contain the purpose's files, it returns none.
 func (r *Replicator) leftovers(ctx context.Context, p providers.Provider, c ledger.Copy) ([]providers.RemoteFile, error) {
@@ -22,7 +23,7 @@ func (r *Replicator) leftovers(ctx context.Context, p providers.Provider, c ledg
 	if purpose.Unlisted {
 		return nil, nil
 	}
-	isOurs, err := r.matcher(ctx, c)
+	isOurs, err := r.matcher(ctx, p.Describe(), c)
 	if err != nil {
 		return nil, err
 	}
@@ -45,12 +46,14 @@ func mayHaveSize(f providers.RemoteFile, size int64, p providers.Purpose) bool {
 	return f.Size == 0 || f.Size == size || p.Rewritten
 }
 
-// matcher returns the test whether a listed file has a copy's name: mark, digest,
-// extension, and the fence of an attempt that the row has seen. A list may give other
-// purposes than the upload's. Only if the blob has
-// copies with other purposes, whose names may be the same, the purpose must be the
-// copy's.
-func (r *Replicator) matcher(ctx context.Context, c ledger.Copy) (func(providers.RemoteFile) bool, error) {
+// clockSkew is how much a provider's clock may be behind the database's. It is assumed.
+const clockSkew = 10 * time.Minute
+
+// matcher returns the test whether a listed file is of an attempt of a copy whose outcome is
+// not known: it has exactly the name of that attempt, and wasn't made before. A list may
+// give other purposes than the upload's. Only if the blob has copies with other purposes,
+// whose names may be the same, the purpose must be the copy's.
+func (r *Replicator) matcher(ctx context.Context, about providers.Description, c ledger.Copy) (func(providers.RemoteFile) bool, error) {
 	mark, err := r.installationMark(ctx)
 	if err != nil {
 		return nil, err
@@ -62,11 +65,15 @@ func (r *Replicator) matcher(ctx context.Context, c ledger.Copy) (func(providers
 	ambiguous := slices.ContainsFunc(all, func(o ledger.Copy) bool {
 		return o.Account == c.Account && o.Extension == c.Extension && o.Purpose != c.Purpose
 	})
-	digest := providers.RemoteNameDigest(c.Digest)
+	began := make(map[providers.ParsedRemoteName]time.Time)
+	for _, s := range c.MayTurnUp() {
+		name := providers.ParsedRemoteName{Mark: mark, DigestHex: providers.RemoteNameDigest(c.Digest), Fence: s.Fence, Extension: c.Extension}
+		began[name] = s.Began
+	}
 	return func(f providers.RemoteFile) bool {
-		name, marked := providers.ParseRemoteName(f.Name)
-		return marked && name.Mark == mark && name.DigestHex == digest && name.Extension == c.Extension &&
-			name.Fence <= c.Fence && (!ambiguous || f.Purpose == c.Purpose)
+		name, _ := about.ParseRemoteName(f.Name)
+		start, isOpen := began[name]
+		return isOpen && (f.CreatedAt.IsZero() || !f.CreatedAt.Before(start.Add(-clockSkew))) && (!ambiguous || f.Purpose == c.Purpose)
 	}, nil
 }
 
@@ -90,16 +97,16 @@ func (r *Replicator) adoptEarlier(ctx context.Context, j job, o *outcome) error 
 			return err
 		}
 		found := strangers(o.row, files)
-		best := newest(found)
+		best := newest(j.description, found)
 		if extra := slices.DeleteFunc(found, func(f providers.RemoteFile) bool { return f.ID == best.ID }); len(extra) > 0 {
-			row, done := r.noteLook(o.row, o.row.Fence, giveUp(extra))
+			row, done := r.noteLook(o.row, o.row.Fence, giveUp(j.description, extra))
 			if !done {
 				return errLeaseLost
 			}
 			o.row = row
 		}
 		if best.ID != "" {
-			name, _ := providers.ParseRemoteName(best.Name)
+			name, _ := j.description.ParseRemoteName(best.Name)
 			if best.ExpiresAt.IsZero() && j.purpose.Lifetime() > 0 {
 				best.ExpiresAt = cmp.Or(best.CreatedAt, time.Now()).Add(j.purpose.Lifetime())
 			}
@@ -118,10 +125,10 @@ func (r *Replicator) adoptEarlier(ctx context.Context, j job, o *outcome) error 
 }
 
 // newest returns the usable file of the newest attempt, or none.
-func newest(files []providers.RemoteFile) (best providers.RemoteFile) {
+func newest(about providers.Description, files []providers.RemoteFile) (best providers.RemoteFile) {
 	var bestFence int64
 	for _, f := range files {
-		if name, _ := providers.ParseRemoteName(f.Name); name.Fence > bestFence && f.Status != providers.StatusFailed {
+		if name, _ := about.ParseRemoteName(f.Name); name.Fence > bestFence && f.Status != providers.StatusFailed {
 			best, bestFence = f, name.Fence
 		}
 	}

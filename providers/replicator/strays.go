@@ -58,9 +58,9 @@ func strangers(c ledger.Copy, files []providers.RemoteFile) []providers.RemoteFi
 
 // giveUp returns the look that gives these files up. Of the attempts that made them
 // nothing more can turn up.
-func giveUp(files []providers.RemoteFile) (l ledger.Look) {
+func giveUp(about providers.Description, files []providers.RemoteFile) (l ledger.Look) {
 	for _, f := range files {
-		name, _ := providers.ParseRemoteName(f.Name)
+		name, _ := about.ParseRemoteName(f.Name)
 		l.GivenUp = append(l.GivenUp, ledger.Stray{Fence: name.Fence, FileID: f.ID})
 		l.Fences = append(l.Fences, name.Fence)
 	}
@@ -131,11 +131,11 @@ func (r *Replicator) sweep(ctx context.Context, p providers.Guarded, c ledger.Co
 			break
 		}
 		extra := strangers(c, found)
-		if c.State == ledger.StateFailed && newest(extra).ID != "" {
+		if c.State == ledger.StateFailed && newest(about, extra).ID != "" {
 			return r.resume(ctx, p, c)
 		}
 		if len(extra) > 0 {
-			row, done := r.noteLook(c, 0, giveUp(extra))
+			row, done := r.noteLook(c, 0, giveUp(about, extra))
 			if !done {
 				return nil // a client works on the row, and looks itself
 			}
