@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,24 +57,63 @@ func TestUploadURL(t *testing.T) {
 			t.Errorf("%+v", made)
 		}
 		again := decode[api.File](t, s.putURL(signed.URL, "# sent by URL"))
-		if again.ID == made.ID || *again.SHA256 != *made.SHA256 {
+		if again.ID != made.ID || *again.SHA256 != *made.SHA256 {
 			t.Errorf("the same bytes again: %+v", again)
 		}
+		s.putURL(signed.URL, "other bytes").wantProblem(t, 422, problem.KeyReused)
 		s.putURL(signed.URL, strings.Repeat("x", 21)).wantProblem(t, 413, problem.BlobTooLarge)
 		long := s.do("PUT", signed.URL, chunked(bytes.Repeat([]byte("x"), 21)), "Authorization", "-")
 		long.wantProblem(t, 413, problem.BlobTooLarge)
 		eventually(t, "the uploads in the journal", func() bool {
 			records, err := p.index.Records(t.Context(), journal.Query{Kind: journal.KindUpload, Actor: "url:" + id, Limit: 10})
-			return err == nil && len(records) == 4
+			return err == nil && len(records) == 5
 		})
 		if err := p.index.RevokeToken(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
 		s.putURL(signed.URL, "# sent too late").wantProblem(t, 403, problem.Forbidden)
-		if n := s.fileCount(); n != 2 {
+		if n := s.fileCount(); n != 1 {
 			t.Errorf("%d files", n)
 		}
 		wantNoPanic(t, s)
+	})
+}
+
+// A URL uploads one file, however often and by how many clients it is used at once. Another
+// URL with the same bounds uploads another. After a delete, a URL is used up.
+func TestUploadURLUploadsOneFile(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		one, other := decode[api.UploadURL](t, s.uploadURL(s.token, `{"filename":"a.txt"}`)), decode[api.UploadURL](t, s.uploadURL(s.token, `{"filename":"a.txt"}`))
+		ids := make(chan string, 4)
+		var senders sync.WaitGroup
+		for range cap(ids) {
+			senders.Go(func() {
+				a, err := s.try("PUT", one.URL, strings.NewReader("text"), "Authorization", "-")
+				if err != nil || a.StatusCode != 200 {
+					t.Errorf("%d %s, %v", a.StatusCode, a.body, err)
+				}
+				ids <- decode[api.File](t, a).ID
+			})
+		}
+		senders.Wait()
+		first := <-ids
+		for range cap(ids) - 1 {
+			if id := <-ids; id != first {
+				t.Errorf("one URL uploaded %s and %s", first, id)
+			}
+		}
+		if f := decode[api.File](t, s.putURL(other.URL, "text")); f.ID == first {
+			t.Error("two URLs uploaded one file")
+		}
+		if n := s.fileCount(); n != 2 {
+			t.Errorf("%d files", n)
+		}
+		s.do("DELETE", "/v1/files/"+first, nil)
+		a := s.putURL(one.URL, "text")
+		if a.wantProblem(t, 404, problem.FileNotFound); !strings.Contains(string(a.body), "ask for another URL") {
+			t.Errorf("%s", a.body)
+		}
 	})
 }
 
@@ -91,7 +131,7 @@ func TestChangedUploadURL(t *testing.T) {
 	}
 	other := cas.DigestOf([]byte("y")).String()
 	for name, value := range map[string]string{
-		"token": "other", "filename": "b.txt", "purpose": "batch", "max_bytes": "999999999", "digest": other, "providers": "glm",
+		"id": "other", "token": "other", "filename": "b.txt", "purpose": "batch", "max_bytes": "999999999", "digest": other, "providers": "glm",
 		"expires": "99999999999", "key": "other", "signature": strings.Repeat("A", 43),
 	} {
 		for change, edit := range map[string]func(url.Values){

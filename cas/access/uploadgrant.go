@@ -2,6 +2,7 @@ package access
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -13,9 +14,10 @@ import (
 	"casgate/cas"
 )
 
-// UploadGrant allows its holder to upload a file without a token until it expires. It may
+// UploadGrant allows its holder to upload one file without a token until it expires. It may
 // be used several times. The signature covers every field.
 type UploadGrant struct {
+	ID string // tells grants of the same second apart
 	// TokenID is the id of the token that made the grant, which must still be allowed to
 	// upload. Empty: a gateway without authentication made it.
 	TokenID   string
@@ -31,6 +33,7 @@ type UploadGrant struct {
 
 // The query parameters of an upload URL, beside those of a signed URL.
 const (
+	paramGrantID   = "id"
 	paramToken     = "token"
 	paramFilename  = "filename"
 	paramPurpose   = "purpose"
@@ -39,8 +42,9 @@ const (
 	paramProviders = "providers"
 )
 
-// SignUpload signs a grant. It cuts the expiry to whole seconds.
+// SignUpload signs a grant and gives it a random id. It cuts the expiry to whole seconds.
 func (k SigningKey) SignUpload(g UploadGrant) UploadGrant {
+	g.ID = rand.Text()
 	g.Expires, g.KeyID = time.Unix(g.Expires.Unix(), 0).UTC(), k.ID
 	g.mac = k.uploadMAC(g)
 	return g
@@ -54,14 +58,15 @@ func (k SigningKey) uploadMAC(g UploadGrant) []byte {
 		digest = g.Digest.String()
 	}
 	h := hmac.New(sha256.New, k.Secret)
-	fmt.Fprintf(h, "casgate-upload-v1\n%q\n%q\n%q\n%d\n%q\n%q\n%d\n%q",
-		g.TokenID, g.Filename, g.Purpose, g.MaxBytes, digest, g.Providers, g.Expires.Unix(), g.KeyID)
+	fmt.Fprintf(h, "casgate-upload-v2\n%q\n%q\n%q\n%q\n%d\n%q\n%q\n%d\n%q",
+		g.ID, g.TokenID, g.Filename, g.Purpose, g.MaxBytes, digest, g.Providers, g.Expires.Unix(), g.KeyID)
 	return h.Sum(nil)
 }
 
 // Query returns the parameters of the upload URL.
 func (g UploadGrant) Query() url.Values {
 	q := url.Values{
+		paramGrantID:   {g.ID},
 		paramFilename:  {g.Filename},
 		paramPurpose:   {g.Purpose},
 		paramMaxBytes:  {strconv.FormatInt(g.MaxBytes, 10)},
@@ -84,7 +89,7 @@ func (g UploadGrant) Query() url.Values {
 // ParseUploadGrant reads the query of an upload URL. It proves nothing until Verify. The
 // error wraps ErrBadSignature.
 func ParseUploadGrant(q url.Values) (UploadGrant, error) {
-	for _, p := range []string{paramFilename, paramPurpose, paramMaxBytes, paramExpires, paramKeyID, paramSignature} {
+	for _, p := range []string{paramGrantID, paramFilename, paramPurpose, paramMaxBytes, paramExpires, paramKeyID, paramSignature} {
 		if len(q[p]) != 1 {
 			return UploadGrant{}, fmt.Errorf("%w: it needs %q exactly once", ErrBadSignature, p)
 		}
@@ -94,7 +99,7 @@ func ParseUploadGrant(q url.Values) (UploadGrant, error) {
 			return UploadGrant{}, fmt.Errorf("%w: it has %q more than once, or empty", ErrBadSignature, p)
 		}
 	}
-	g := UploadGrant{TokenID: q.Get(paramToken), Filename: q.Get(paramFilename), Purpose: q.Get(paramPurpose), KeyID: q.Get(paramKeyID)}
+	g := UploadGrant{ID: q.Get(paramGrantID), TokenID: q.Get(paramToken), Filename: q.Get(paramFilename), Purpose: q.Get(paramPurpose), KeyID: q.Get(paramKeyID)}
 	expires, err := signedNumber(q, paramExpires)
 	if err != nil {
 		return UploadGrant{}, err

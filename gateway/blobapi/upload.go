@@ -58,7 +58,7 @@ func (h *Handlers) Post(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	key, err := request.ReadIdempotencyKey(c, "")
+	key, err := request.ReadIdempotencyKey(c)
 	if err != nil {
 		return err
 	}

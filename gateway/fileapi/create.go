@@ -33,7 +33,7 @@ func (h *Handlers) createFromForm(c echo.Context, boundary string) error {
 	if err != nil {
 		return err
 	}
-	key, err := request.ReadIdempotencyKey(c, "")
+	key, err := request.ReadIdempotencyKey(c)
 	if err != nil {
 		return err
 	}

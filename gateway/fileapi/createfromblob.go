@@ -22,7 +22,7 @@ func (h *Handlers) createFromBlob(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	key, err := request.ReadIdempotencyKey(c, "")
+	key, err := request.ReadIdempotencyKey(c)
 	if err != nil {
 		return err
 	}

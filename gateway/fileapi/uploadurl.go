@@ -2,6 +2,7 @@ package fileapi
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -71,14 +72,12 @@ func boundedOr(field string, given *int64, allowed request.IntRange) (int64, err
 	return *given, nil
 }
 
+// errURLUsed refuses a second file of a URL. The code is that of the URL's own key.
+var errURLUsed = problem.New(problem.KeyReused, "This URL has uploaded a file of other bytes, or of another media type. Nothing was created. A URL uploads one file: ask for another URL.")
+
 // PutUploadURL answers PUT of an upload URL: it stores the body as the file that the grant
 // describes.
 func (h *Handlers) PutUploadURL(c echo.Context, grant access.UploadGrant) error {
-	// Different URLs of one token may be in the hands of different clients.
-	key, err := request.ReadIdempotencyKey(c, c.QueryString())
-	if err != nil {
-		return err
-	}
 	uploads := h.Uploads
 	uploads.MaxSize = min(uploads.MaxSize, grant.MaxBytes)
 	upload, err := uploads.Raw(c)
@@ -96,9 +95,15 @@ func (h *Handlers) PutUploadURL(c echo.Context, grant access.UploadGrant) error 
 	file, _, err := h.Files.Create(c.Request().Context(), upload, func() cas.NewFile {
 		return cas.NewFile{
 			File: cas.File{Name: grant.Filename, Purpose: grant.Purpose, MediaType: upload.MediaType},
-			Key:  key.For(askedFile{Kind: "upload URL", MediaType: upload.MediaType}),
+			Key:  request.GrantKey(c, grant.ID).For(askedFile{Kind: "upload URL", MediaType: upload.MediaType}),
 		}
 	})
+	switch {
+	case errors.Is(err, cas.ErrKeyReused):
+		return errURLUsed
+	case errors.Is(err, cas.ErrFileNotFound):
+		return fmt.Errorf("%w: this URL uploaded it, and it was deleted or has expired; ask for another URL", cas.ErrFileNotFound)
+	}
 	answer, err := h.created(c, file, grant.Providers, err)
 	if err != nil {
 		return err

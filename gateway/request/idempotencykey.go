@@ -22,9 +22,8 @@ const maxIdempotencyKey = 255 // bytes
 // IdempotencyKey is the key of a request; nil: it has none.
 type IdempotencyKey struct{ id [sha256.Size]byte }
 
-// ReadIdempotencyKey reads the key of a request. It belongs to the request's actor. Within
-// divides the keys of one actor: two values of it never share a key.
-func ReadIdempotencyKey(c echo.Context, within string) (*IdempotencyKey, error) {
+// ReadIdempotencyKey reads the key of a request. It belongs to the request's actor.
+func ReadIdempotencyKey(c echo.Context) (*IdempotencyKey, error) {
 	values := c.Request().Header.Values(HeaderIdempotencyKey)
 	if len(values) == 0 {
 		return nil, nil
@@ -34,8 +33,15 @@ func ReadIdempotencyKey(c echo.Context, within string) (*IdempotencyKey, error) 
 		return nil, problem.WithParam(HeaderIdempotencyKey, problem.BadRequest(fmt.Sprintf(
 			"%s: send one key of up to %d printable ASCII characters, such as a random UUID", HeaderIdempotencyKey, maxIdempotencyKey)))
 	}
-	owned := fmt.Sprintf("%q\n%q\n%q", StateOf(c).Record.Actor, within, key)
+	owned := fmt.Sprintf("sent\n%q\n%q", StateOf(c).Record.Actor, key)
 	return &IdempotencyKey{sha256.Sum256([]byte(owned))}, nil
+}
+
+// GrantKey returns the key of a request that a grant with this id allows: all requests of a
+// grant have the same key.
+func GrantKey(c echo.Context, grantID string) *IdempotencyKey {
+	owned := fmt.Sprintf("grant\n%q\n%q", StateOf(c).Record.Actor, grantID)
+	return &IdempotencyKey{sha256.Sum256([]byte(owned))}
 }
 
 // For returns the key of a request that asks for this, besides the bytes. Asked can be
