@@ -85,21 +85,7 @@ func (c *askCmd) Run(ctx context.Context, std terminal.Streams) error {
 	return err
 }
 
-// chatBody is the body of a chat.
-type chatBody struct {
-	Model    string        `json:"model"`
-	Messages []chatMessage `json:"messages"`
-	Stream   bool          `json:"stream,omitempty"`
-}
-
-type chatMessage struct {
-	Role    string `json:"role"`
-	Content any    `json:"content"` // a text, or a list of parts
-}
-
-// request stores the local files, and returns the body of the chat. The files come before
-// the question, so that a second question about the same files begins in the same way:
-// providers cache prompts by their beginning.
+// request stores the local files, and returns the body of the chat.
 func (c *askCmd) request(ctx context.Context, gateway *client.Client, shown *terminal.Progress) ([]byte, error) {
 	question := c.Question
 	if question == argument.StdinPath {
@@ -112,21 +98,15 @@ func (c *askCmd) request(ctx context.Context, gateway *client.Client, shown *ter
 	if strings.TrimSpace(question) == "" {
 		return nil, exit.Usagef("the question is empty")
 	}
-	body := chatBody{Model: c.Model, Stream: !c.JSON}
-	if c.System != "" {
-		body.Messages = append(body.Messages, chatMessage{"system", c.System})
-	}
-	var parts []any
+	q := client.Question{Model: c.Model, System: c.System, Text: question, Whole: c.JSON}
 	for _, content := range c.Files {
 		id, err := c.fileID(ctx, gateway, shown, content)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", terminal.Printable(nameOf(content)), err)
 		}
-		parts = append(parts, map[string]any{"type": "file", "file": map[string]string{"file_id": id}})
+		q.Files = append(q.Files, id)
 	}
-	parts = append(parts, map[string]string{"type": "text", "text": question})
-	body.Messages = append(body.Messages, chatMessage{"user", parts})
-	return json.Marshal(body)
+	return q.Body()
 }
 
 func nameOf(content argument.Content) string {

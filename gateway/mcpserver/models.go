@@ -131,22 +131,13 @@ func (s *server) askModel(ctx context.Context, r *mcp.CallToolRequest, in askMod
 
 // chatRequest makes the body of a chat.
 func (s *server) chatRequest(in askModelIn) ([]byte, error) {
-	type object = map[string]any
-	parts := []object{}
+	q := client.Question{Model: in.Model, Text: in.Prompt, MaxTokens: in.MaxTokens}
 	for _, file := range in.Files {
 		t, err := s.named(file)
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, object{"type": "file", "file": object{"file_id": cmp.Or(t.fileID, t.blob.Digest().String())}})
+		q.Files = append(q.Files, cmp.Or(t.fileID, t.blob.Digest().String()))
 	}
-	parts = append(parts, object{"type": "text", "text": in.Prompt})
-	request := object{
-		"model": in.Model, "stream": true, "stream_options": object{"include_usage": true},
-		"messages": []object{{"role": "user", "content": parts}},
-	}
-	if in.MaxTokens > 0 {
-		request["max_tokens"] = in.MaxTokens
-	}
-	return json.Marshal(request)
+	return q.Body()
 }
