@@ -62,7 +62,7 @@ func (x *Index) Records(ctx context.Context, q journal.Query) ([]journal.Entry, 
 	return entries, nil
 }
 
-var sqlRecord = `select ` + journalTable.Select() + ` from journal where operation = ?1 and substr(operation, -8) = substr(?1, -8) order by cursor desc limit 1`
+var sqlRecord = `select ` + journalTable.Select() + ` from journal where operation = ?1 and substr(operation, 1, 13) = substr(?1, 1, 13) order by cursor desc limit 1`
 
 // Record implements journal.Store.
 func (x *Index) Record(ctx context.Context, id string) (journal.Entry, error) {
