@@ -13,8 +13,11 @@ func (x *Index) ExecWriter(ctx context.Context, statement string) error {
 	return err
 }
 
-// ListRecordsQuery is a query that a test explains.
-var ListRecordsQuery = listRecords
+// ListRecordsQuery and RecordQuery are queries that a test explains.
+var (
+	ListRecordsQuery = listRecords
+	RecordQuery      = sqlRecord
+)
 
 // ListFilesQuery is another.
 func ListFilesQuery(t testing.TB, q cas.FileQuery) (query string, args []any) {

@@ -68,6 +68,9 @@ func TestPagesAreReadFromTheirIndexes(t *testing.T) {
 			}
 		}
 	}
+	if plan := x.plan(t, sqliteindex.RecordQuery, []any{"an id"}); !strings.Contains(plan, "journal_operation") || strings.Contains(plan, "TEMP B-TREE") {
+		t.Errorf("one operation: %s", plan)
+	}
 	for index, q := range map[string]journal.Query{
 		"SCAN journal":                {},
 		"INTEGER PRIMARY KEY (rowid>": {After: 7},
