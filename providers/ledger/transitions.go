@@ -87,9 +87,9 @@ type Wanted struct {
 	OperationID string
 	// Margin: a ready copy that expires within it may be claimed to be renewed.
 	Margin time.Duration
-	// LifeShare bounds Margin to this share of the life that the provider gave the file,
-	// from its upload to its expiry. 0 means no bound.
-	LifeShare float64
+	// ByLife: the margin is RenewalMargin of the life that the provider gave the file, from
+	// its upload to its expiry. Margin counts only if that is not known.
+	ByLife bool
 	// Retry: a copy that failed, was lost or waits is tried again at once.
 	Retry bool
 	// Existing: the caller has seen the copy. A copy that was deleted since is not made
@@ -123,7 +123,7 @@ func (w Wanted) transition(verb string, invalid error, apply func(c *Copy, now t
 //	StatePending, StateFailed, StateLost  if it is due, or w.Retry
 //	StateUploading, StateProcessing       if no lease runs
 //	StateUnverified                       if no lease runs
-//	StateReady                            if it expires within w.Margin, or w.LifeShare of its life
+//	StateReady                            if it expires within the margin of w
 //	StateDeleting                         never
 //
 // StatePending never has a lease. A row is due if NextAttemptAt is set and has passed.
@@ -143,13 +143,18 @@ func (w Wanted) claimable(c *Copy, now time.Time) bool {
 	return false
 }
 
+// RenewalMargin returns how long before its expiry a copy with this lifetime is renewed:
+// in the last tenth of it, at most a day.
+func RenewalMargin(lifetime time.Duration) time.Duration {
+	return min(max(lifetime, 0)/10, 24*time.Hour)
+}
+
 // margin is how long before its expiry a ready row may be renewed.
 func (w Wanted) margin(c *Copy) time.Duration {
-	if w.LifeShare == 0 || c.UploadedAt.IsZero() || c.ExpiresAt.IsZero() {
+	if !w.ByLife || c.UploadedAt.IsZero() || c.ExpiresAt.IsZero() {
 		return w.Margin
 	}
-	life := max(c.ExpiresAt.Sub(c.UploadedAt), 0)
-	return min(w.Margin, time.Duration(float64(life)*w.LifeShare))
+	return RenewalMargin(c.ExpiresAt.Sub(c.UploadedAt))
 }
 
 // Accepts reports whether a row is ready, and need not be renewed for w.
@@ -263,6 +268,8 @@ func Complete(k Key, fence int64, f providers.RemoteFile) Transition {
 			}
 			c.giveUpFileFrom(keepUntil)
 			c.UploadedAt = now
+		} else if c.UploadedAt.IsZero() && hasPassed(f.CreatedAt, now) { // an entered copy
+			c.UploadedAt = f.CreatedAt
 		}
 		c.FileID, c.RemoteName, c.ExpiresAt = f.ID, f.Name, f.ExpiresAt
 		c.Error, c.NextAttemptAt = nil, time.Time{}

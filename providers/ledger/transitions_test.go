@@ -243,7 +243,7 @@ func TestClaim(t *testing.T) {
 	existing.Existing = true
 	again := ledger.Claim(retry, lease)
 	briefly := wanted
-	briefly.LifeShare = 0.1
+	briefly.ByLife = true
 	first := ledger.Copy{
 		Key: key, State: ledger.StateUploading, Fence: 1, Name: wanted.Name, MediaType: wanted.MediaType, Size: wanted.Size,
 		Attempts: 1, OperationID: "new", CreatedAt: now, LeaseUntil: now.Add(lease),

@@ -30,9 +30,13 @@ func (r *Replicator) Copy(ctx context.Context, q Request) (ledger.Copy, error) {
 		}
 	}
 	if len(copies) == 0 || q.Name != "" {
-		return ledger.Copy{}, fmt.Errorf("%w: %s has none at %s; ask for one with PUT", ledger.ErrNotFound, q.Digest, q.Provider)
+		return ledger.Copy{}, noCopyError(q)
 	}
 	return copies[len(copies)-1], nil
+}
+
+func noCopyError(q Request) error {
+	return fmt.Errorf("%w: %s has none at %s; ask for one with PUT", ledger.ErrNotFound, q.Digest, q.Provider)
 }
 
 // copiesAt returns the rows of a blob at the configured account of a provider. If the

@@ -53,7 +53,7 @@ func planOf(p providers.Guarded, blob cas.Blob, q Request) (job, error) {
 				Purpose: placed.Purpose.Name, Extension: placed.Extension,
 			},
 			Name: providers.CleanName(name), MediaType: fileType.MediaType, Size: blob.Size,
-			OperationID: q.OperationID, Margin: margin(placed.Purpose.Lifetime()), LifeShare: lifeShare, Retry: q.Retry,
+			OperationID: q.OperationID, Margin: ledger.RenewalMargin(placed.Purpose.Lifetime()), ByLife: true, Retry: q.Retry,
 		},
 	}, nil
 }
@@ -66,16 +66,6 @@ func (j job) again(q Request) (job, error) {
 	}
 	j.request, j.asked = q, time.Now()
 	return j, nil
-}
-
-// lifeShare is the share of a copy's lifetime in which it is renewed. The provider may give
-// a file a shorter life than it documents; then it is the share of that.
-const lifeShare = 0.1
-
-// margin is how long before its expiry a copy is renewed, for a documented lifetime: at
-// most a day.
-func margin(lifetime time.Duration) time.Duration {
-	return min(time.Duration(float64(lifetime)*lifeShare), 24*time.Hour)
 }
 
 // usable reports whether a copy is ready and has not expired.

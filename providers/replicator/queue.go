@@ -164,7 +164,7 @@ func (r *Replicator) resume(ctx context.Context, p providers.Guarded, c ledger.C
 		provider: p, description: about, purpose: purpose, blob: blob,
 		wanted: ledger.Wanted{
 			Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: blob.Size,
-			OperationID: c.OperationID, Margin: margin(purpose.Lifetime()), LifeShare: lifeShare, Existing: true,
+			OperationID: c.OperationID, Margin: ledger.RenewalMargin(purpose.Lifetime()), ByLife: true, Existing: true,
 			// A file of a copy that had failed has turned up.
 			Retry: c.State == ledger.StateFailed,
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"casgate/providers"
@@ -13,7 +14,8 @@ import (
 // ReportLost handles a caller's report that a provider doesn't know a file id from
 // Ensure. If the provider confirms it, the copy becomes lost and is uploaded again. A
 // file id that is no longer the copy's changes nothing; an empty one means the copy's.
-// It returns a usable copy.
+// It returns a usable copy. If there is no copy, or a caller has deleted it, it uploads
+// nothing, and the error wraps ledger.ErrNotFound.
 //
 // A file that the provider may not know yet is looked for again until the settling time is
 // over. If ctx ends before, the look goes on, and the error wraps ErrCopyInProgress; the
@@ -24,9 +26,17 @@ func (r *Replicator) ReportLost(ctx context.Context, q Request, fileID string) (
 		return ledger.Copy{}, false, err
 	}
 	fileID = j.description.FileID(fileID)
+	if q.Purpose == "" && q.Name == "" && fileID != "" {
+		if q, j, err = r.planReported(ctx, q, j, fileID); err != nil {
+			return ledger.Copy{}, false, err
+		}
+	}
 	c, err = r.ledger.Copy(ctx, j.wanted.Key)
+	if err == nil && isDeleted(c) {
+		err = ledger.ErrNotFound
+	}
 	if errors.Is(err, ledger.ErrNotFound) {
-		return r.Ensure(ctx, q)
+		return ledger.Copy{}, false, noCopyError(q)
 	}
 	if err != nil {
 		return ledger.Copy{}, false, err
@@ -37,6 +47,26 @@ func (r *Replicator) ReportLost(ctx context.Context, q Request, fileID string) (
 		}
 	}
 	return r.Ensure(ctx, q)
+}
+
+// planReported returns the request for the copy whose file the caller names, if that is not
+// the default copy.
+func (r *Replicator) planReported(ctx context.Context, q Request, j job, fileID string) (Request, job, error) {
+	copies, err := r.copiesAt(ctx, q)
+	if err != nil {
+		return q, j, err
+	}
+	i := slices.IndexFunc(copies, func(c ledger.Copy) bool { return c.FileID == fileID })
+	if i < 0 || copies[i].Key == j.wanted.Key {
+		return q, j, nil
+	}
+	named := q
+	named.Purpose, named.Name = copies[i].Purpose, copies[i].Name
+	other, err := r.plan(ctx, named)
+	if err != nil || other.wanted.Key != copies[i].Key {
+		return q, j, nil // the configuration has changed since
+	}
+	return named, other, nil
 }
 
 // loseIfGone records that a copy's file is lost, if the provider confirms it. Concurrent

@@ -539,6 +539,112 @@ func TestShortLifeIsUsed(t *testing.T) {
 	})
 }
 
+// The provider alone says that a file expires, and documents no lifetime: the copy is
+// renewed in the last tenth of the life that it says, or in its last day.
+func TestUndocumentedLifeIsUsed(t *testing.T) {
+	for life, margin := range map[time.Duration]time.Duration{100 * time.Second: 10 * time.Second, 60 * 24 * time.Hour: 24 * time.Hour} {
+		t.Run(life.String(), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+				w.depot.life = life
+				q := want(w.put(t, "some text", "a.txt"))
+				first := ensure(t, r, q)
+				time.Sleep(life - margin - time.Second)
+				if c := ensure(t, r, q); c.FileID != first.FileID {
+					t.Error("it was renewed before the last part of its life")
+				}
+				time.Sleep(2 * time.Second)
+				if c := ensure(t, r, q); c.FileID == first.FileID {
+					t.Error("it was not renewed")
+				}
+			})
+		})
+	}
+}
+
+// The same for a file that an old system has entered.
+func TestLifeOfAnEnteredFileIsUsed(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		w.depot.life = 100 * time.Second
+		q := want(w.put(t, "some text", "a.txt"))
+		f := w.depot.store("of an old system.txt", "docs", []byte("some text"))
+		if err := r.Enter(t.Context(), q, f.ID); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(85 * time.Second)
+		if c := ensure(t, r, q); c.FileID != f.ID {
+			t.Fatalf("the copy is %s", c.FileID)
+		}
+		time.Sleep(6 * time.Second)
+		if c := ensure(t, r, q); c.FileID == f.ID {
+			t.Error("it was not renewed")
+		}
+	})
+}
+
+// A report about a copy that never was, or that a caller has deleted, uploads nothing.
+func TestReportWithoutACopy(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		q := want(w.put(t, "some text", "a.txt"))
+		report := func(id string) {
+			t.Helper()
+			uploads := w.depot.count(providers.OpUpload)
+			_, _, err := r.ReportLost(t.Context(), q, id)
+			if !errors.Is(err, ledger.ErrNotFound) || w.depot.count(providers.OpUpload) != uploads {
+				t.Errorf("error %v, and %d uploads", err, w.depot.count(providers.OpUpload)-uploads)
+			}
+		}
+		report("")
+		report("file_1")
+		c := ensure(t, r, q)
+		w.depot.hook(times(1, providers.OpDelete, refusedDelete(500, providers.KindTransient)), nil)
+		if rows, err := r.Remove(t.Context(), q); err != nil || rows[0].State != ledger.StateDeleting {
+			t.Fatal(rows, err)
+		}
+		report(c.FileID)
+		time.Sleep(time.Minute)
+		report(c.FileID)
+		report("")
+	})
+}
+
+// A report names the file of a copy with another purpose than the default.
+func TestReportByTheFileAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	q := want(w.put(t, "some text", "a.txt"))
+	q.Purpose = "image"
+	w.depot.description.Purposes[1].Extensions = nil
+	c := ensure(t, r, q)
+	w.depot.forget(c.FileID)
+	q.Purpose = ""
+	again, created, err := r.ReportLost(t.Context(), q, c.FileID)
+	if err != nil || !created || again.Purpose != "image" || again.FileID == c.FileID {
+		t.Errorf("%+v, created %t, error %v", again, created, err)
+	}
+}
+
+// The provider says that it deleted nothing, a lookup doesn't find the file, and the list has
+// it: the delete is not done.
+func TestDeleteOfAFileThatIsOnlyListed(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		q := want(w.put(t, "some text", "a.txt"))
+		ensure(t, r, q)
+		time.Sleep(settling)
+		w.depot.change(func(d *depot) { d.notDeleted, d.staying = 3, true })
+		w.depot.hook(only(providers.OpRetrieve, func(context.Context, string) error { return lost(providers.OpRetrieve) }), nil)
+		rows, err := r.Remove(t.Context(), q)
+		if err != nil || rows[0].State != ledger.StateDeleting || rows[0].Error == nil || rows[0].Error.Code != providers.CodeUnconfirmed {
+			t.Errorf("%+v, %v", rows, err)
+		}
+		time.Sleep(time.Minute)
+		w.wantFiles(t, 1)
+		if _, err := r.Copy(t.Context(), q); !errors.Is(err, ledger.ErrNotFound) {
+			t.Errorf("the copy: %v", err)
+		}
+	})
+}
+
 // A provider that doesn't answer has not said that it doesn't know an old file.
 func TestReportOfAnOldFileWithoutAnAnswer(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {

@@ -195,14 +195,8 @@ func (r *Replicator) deleteFile(ctx context.Context, p providers.Provider, c led
 		return true, nil
 	}
 	if isNotDeleted(err) {
-		switch _, lookErr := lookUp(ctx, p, c.Purpose, id); {
-		case lookErr == nil:
-			return false, &providers.Error{
-				Provider: c.Provider, Op: providers.OpDelete, Kind: providers.KindTransient, Code: providers.CodeNotDeleted,
-				Message: fmt.Sprintf("the provider says that it deleted nothing, and still has the file %s", id),
-			}
-		case providers.KindOf(lookErr) != providers.KindLost:
-			return false, lookErr
+		if err := checkGone(ctx, p, c, id); err != nil {
+			return false, err
 		}
 	} else if providers.KindOf(err) != providers.KindLost {
 		return false, err
@@ -215,4 +209,35 @@ func (r *Replicator) deleteFile(ctx context.Context, p providers.Provider, c led
 		}
 	}
 	return true, nil
+}
+
+// checkGone asks whether a file is gone that the provider did not delete, as it says. The
+// error is why it may be there: a lookup that finds nothing is not enough if the list has
+// the file.
+func checkGone(ctx context.Context, p providers.Provider, c ledger.Copy, id string) error {
+	_, err := lookUp(ctx, p, c.Purpose, id)
+	switch {
+	case err == nil:
+		return &providers.Error{
+			Provider: c.Provider, Op: providers.OpDelete, Kind: providers.KindTransient, Code: providers.CodeNotDeleted,
+			Message: fmt.Sprintf("the provider says that it deleted nothing, and still has the file %s", id),
+		}
+	case providers.KindOf(err) != providers.KindLost:
+		return err
+	}
+	if _, ok := providers.Ability[providers.Retriever](p); !ok || isUnlisted(p.Describe(), c.Purpose) {
+		return nil // the lookup has read the list, or there is none
+	}
+	files, err := listed(ctx, p)
+	if err != nil {
+		return err
+	}
+	if _, ok := files[id]; !ok {
+		return nil
+	}
+	return &providers.Error{
+		Provider: c.Provider, Op: providers.OpDelete, Kind: providers.KindTransient, Code: providers.CodeUnconfirmed,
+		Message:    fmt.Sprintf("the provider says that it deleted nothing, and lists the file %s, though a lookup doesn't find it", id),
+		RetryAfter: longestLook,
+	}
 }
