@@ -85,21 +85,20 @@ func TestUploadURLUploadsOneFile(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s := start(t, p, nil)
 		one, other := decode[api.UploadURL](t, s.uploadURL(s.token, `{"filename":"a.txt"}`)), decode[api.UploadURL](t, s.uploadURL(s.token, `{"filename":"a.txt"}`))
-		ids := make(chan string, 4)
+		var answers [4]answer
 		var senders sync.WaitGroup
-		for range cap(ids) {
+		for i := range answers {
 			senders.Go(func() {
-				a, err := s.try("PUT", one.URL, strings.NewReader("text"), "Authorization", "-")
-				if err != nil || a.StatusCode != 200 {
-					t.Errorf("%d %s, %v", a.StatusCode, a.body, err)
+				var err error
+				if answers[i], err = s.try("PUT", one.URL, strings.NewReader("text"), "Authorization", "-"); err != nil {
+					t.Error(err)
 				}
-				ids <- decode[api.File](t, a).ID
 			})
 		}
 		senders.Wait()
-		first := <-ids
-		for range cap(ids) - 1 {
-			if id := <-ids; id != first {
+		first := decode[api.File](t, answers[0]).ID
+		for _, a := range answers {
+			if id := decode[api.File](t, a).ID; id != first {
 				t.Errorf("one URL uploaded %s and %s", first, id)
 			}
 		}

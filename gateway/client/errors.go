@@ -92,6 +92,8 @@ func answerError(r *request, base string, res *http.Response) error {
 		*p = problem.Details{Detail: fmt.Sprintf(
 			"a proxy before %s answered %s with %s: the gateway was not reached, or took longer than the proxy waits",
 			base, statusText(res.StatusCode), contentTypeText(res.Header))}
+	case p.Code == "" && res.StatusCode == http.StatusRequestHeaderFieldsTooLarge: // net/http answers it before the gateway
+		*p = problem.InvalidRequest.Details("the URL or the header of the request is too long", "")
 	case p.Code == "":
 		*p = problem.Details{Detail: fmt.Sprintf(
 			"%s answered %s with %s, which is not how a gateway answers; is the URL right, and what lies between?",

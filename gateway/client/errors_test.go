@@ -60,6 +60,17 @@ func TestProblemsBecomeErrors(t *testing.T) {
 	}
 }
 
+// A request that net/http refuses before the gateway sees it is wrong in itself.
+func TestTooLongRequest(t *testing.T) {
+	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "431 Request Header Fields Too Large", http.StatusRequestHeaderFieldsTooLarge)
+	})
+	_, err := c.FilePage(t.Context(), client.FileListOptions{})
+	if e, ok := errors.AsType[*client.Error](err); !ok || e.Problem.Code != problem.InvalidRequest || e.Problem.Status != 431 || e.Problem.Retryable {
+		t.Errorf("%#v", err)
+	}
+}
+
 func TestStatWithoutBodyTellsByStatus(t *testing.T) {
 	for status, want := range map[int]error{
 		401: problem.Unauthenticated,

@@ -112,6 +112,10 @@ func TestErrorsOfResources(t *testing.T) {
 		{"store down", failWith(problem.StoreUnavailable), read, jsonrpc.CodeInternalError, problem.StoreUnavailable},
 		{"a token ended", failWith(problem.Unauthenticated), read, jsonrpc.CodeInternalError, problem.Unauthenticated},
 		{"no gateway", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, read, jsonrpc.CodeInternalError, problem.Internal},
+		{"long cursor", nil, func() error {
+			_, err := session.ListResources(t.Context(), &mcp.ListResourcesParams{Cursor: strings.Repeat("x", maxArgument+1)})
+			return err
+		}, jsonrpc.CodeInvalidParams, problem.InvalidRequest},
 		{"wrong cursor", failWith(problem.InvalidRequest), list, jsonrpc.CodeInvalidParams, problem.InvalidRequest},
 		{"index down", failWith(problem.IndexUnavailable), list, jsonrpc.CodeInternalError, problem.IndexUnavailable},
 	} {

@@ -58,6 +58,9 @@ func (s *server) listResources(next mcp.MethodHandler) mcp.MethodHandler {
 		if list.Params != nil {
 			after, list.Params.Cursor = list.Params.Cursor, "" // the SDK's own list is empty
 		}
+		if len(after) > maxArgument {
+			return nil, protocolError(badArgument("cursor: pass the nextCursor of a page"))
+		}
 		res, err := next(ctx, method, r)
 		if err != nil {
 			return nil, err
