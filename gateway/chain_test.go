@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"casgate/cas/castest"
 	"casgate/gateway/api"
 	"casgate/gateway/problem"
 	"casgate/providers"
@@ -35,9 +36,9 @@ const (
 func chain(t *testing.T, handler http.Handler, prefix string, open func(providers.Settings) (providers.Provider, error), key string, logs *syncBuffer) providers.Guarded {
 	t.Helper()
 	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
+	castest.Cleanup(t, server.Close)
 	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
+	castest.Cleanup(t, transport.CloseIdleConnections)
 	adapter, err := open(providers.Settings{APIKey: key, BaseURL: server.URL + prefix, Transport: transport, Settling: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +61,7 @@ func startChain(t *testing.T, p *parts) (s *server, atKimi *kimisim.Server, atGL
 	}
 	p.copies = func(o *replicator.Options) { o.Providers, o.MaxAttempts = accounts, 1 }
 	s = start(t, p, nil)
-	t.Cleanup(func() {
+	castest.Cleanup(t, func() {
 		for _, text := range []string{logs.String(), s.logs.String()} {
 			if strings.Contains(text, "SECRET") {
 				t.Error("a log gives a key away")

@@ -44,7 +44,7 @@ func newModelServer(t *testing.T, models ...string) *modelServer {
 	mux.HandleFunc("GET /models", m.list)
 	mux.HandleFunc("POST /chat/completions", m.chat)
 	m.Server = httptest.NewServer(mux)
-	t.Cleanup(m.Close)
+	castest.Cleanup(t, m.Close)
 	return m
 }
 

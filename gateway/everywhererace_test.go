@@ -49,7 +49,7 @@ func (s *server) openRead(path string) *http.Response {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { res.Body.Close() })
+	castest.Cleanup(s.t, func() { res.Body.Close() })
 	if res.StatusCode != 200 {
 		s.t.Fatalf("GET %s: %d", path, res.StatusCode)
 	}
@@ -109,7 +109,7 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 	if p.shared { // another gateway, which knows of the upload by the ledger alone
 		remover = start(t, p, nil)
 	}
-	t.Cleanup(release)
+	castest.Cleanup(t, release)
 
 	content := []byte(strings.Repeat("some text\n", 1<<20))
 	d := cas.DigestOf(content)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/gateway/client"
 	"casgate/gateway/problem"
 )
@@ -21,7 +22,7 @@ func (s *server) client() *client.Client {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(c.Close)
+	castest.Cleanup(s.t, c.Close)
 	return c
 }
 

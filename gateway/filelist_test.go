@@ -25,7 +25,7 @@ func (p *parts) importMany(t *testing.T, n int, purpose string) []string {
 			Origin:    &cas.Origin{Source: "nowhere", Key: fmt.Sprint(i)},
 		}
 	}
-	for chunk := range slices.Chunk(files, 1000) {
+	for chunk := range slices.Chunk(files, 100) {
 		stored, err := p.index.ImportFiles(t.Context(), chunk)
 		if err != nil || len(stored) != len(chunk) {
 			t.Fatalf("%d of %d, %v", len(stored), len(chunk), err)

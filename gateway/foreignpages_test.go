@@ -61,7 +61,7 @@ func TestOpenAIsClientInAPage(t *testing.T) {
 		_, _ = w.Write([]byte("<!doctype html><title>another page</title>"))
 	})
 	page := httptest.NewServer(site)
-	t.Cleanup(page.Close)
+	castest.Cleanup(t, page.Close)
 	origin := strings.Replace(page.URL, "127.0.0.1", "localhost", 1) // another site, not only another port
 	c := startChromium(t)
 	for name, want := range map[string]map[string]any{

@@ -120,7 +120,7 @@ func embedded(t *testing.T, dir string) *parts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { objects.Close() })
+	castest.Cleanup(t, func() { objects.Close() })
 	x := sqlitetest.Open(t, filepath.Join(dir, "index.sqlite"))
 	file := func(d cas.Digest) string {
 		return filepath.Join(dir, filepath.FromSlash(cas.ObjectRef{Digest: d}.Key()))
@@ -165,7 +165,7 @@ func servedBy(t *testing.T, o s3store.Options) *parts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(objects.Close)
+	castest.Cleanup(t, objects.Close)
 
 	databaseURL := pgtest.New(t)
 	indexOutage := newOutage(t, hostOf(t, databaseURL))
@@ -178,7 +178,7 @@ func servedBy(t *testing.T, o s3store.Options) *parts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(x.Close)
+	castest.Cleanup(t, x.Close)
 	replace := func(t *testing.T, d cas.Digest, b []byte) {
 		if _, err := behind.PutObject(t.Context(), o.Bucket, cas.ObjectRef{Digest: d}.Key(), bytes.NewReader(b), int64(len(b)), putOptions); err != nil {
 			t.Fatal(err)
@@ -235,7 +235,7 @@ func newOutage(t *testing.T, target string) *outage {
 	}
 	o := &outage{ln: ln, target: target, conns: map[net.Conn]bool{}}
 	go o.accept()
-	t.Cleanup(func() { ln.Close(); o.cut() })
+	castest.Cleanup(t, func() { ln.Close(); o.cut() })
 	return o
 }
 
@@ -351,7 +351,7 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(cached.Close)
+	castest.Cleanup(t, cached.Close)
 	s.cache = cached
 	listeners := []index.Listener{cached.Listener()}
 	startJournal(t, p, s)
@@ -370,12 +370,12 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 	if s.store, err = cas.NewStore(p.objects, cached, so); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.store.Close)
+	castest.Cleanup(t, s.store.Close)
 	known, err := index.NewCachedFiles(p.index, index.CacheOptions{Entries: cacheEntries, Shared: p.shared})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(known.Close)
+	castest.Cleanup(t, known.Close)
 	listeners = append(listeners, known.Listener())
 	s.files = cas.NewFiles(cas.FilesOptions{
 		Store: s.store, Index: known, Sources: p.sources, Adopt: p.adopt, Log: log,
@@ -392,7 +392,7 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 	if feed, ok := p.index.(index.Feed); ok {
 		watched := make(chan struct{})
 		go func() { defer close(watched); _ = feed.Listen(ctx, index.FanOut(listeners...)) }() // ends with ctx's error
-		t.Cleanup(func() { cancel(); <-watched })
+		castest.Cleanup(t, func() { cancel(); <-watched })
 	}
 	if s.gateway, err = gateway.New(o); err != nil {
 		t.Fatal(err)
@@ -408,7 +408,7 @@ func start(t *testing.T, p *parts, change func(*gateway.Options, *cas.Options)) 
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	t.Cleanup(s.stop)
+	castest.Cleanup(t, s.stop)
 	s.token = s.newToken(access.ScopeAdmin)
 	return s
 }
@@ -418,7 +418,7 @@ func background(t testing.TB, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan struct{})
 	go func() { defer close(ran); _ = run(ctx) }() // ends with ctx's error
-	t.Cleanup(func() { cancel(); <-ran })
+	castest.Cleanup(t, func() { cancel(); <-ran })
 }
 
 // startJournal runs a journal until the test has ended all else.
@@ -436,7 +436,7 @@ func openCopies(t *testing.T, p *parts, s *server, log zerolog.Logger) (*replica
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(ledger.Close)
+	castest.Cleanup(t, ledger.Close)
 	o := replicator.Options{Blobs: s.store, Ledger: ledger, PollInterval: 50 * time.Millisecond, Log: log}
 	o.SignURL = func(ctx context.Context, r replicator.URLRequest) (string, error) {
 		return s.gateway.SignURL(ctx, r)
@@ -447,7 +447,7 @@ func openCopies(t *testing.T, p *parts, s *server, log zerolog.Logger) (*replica
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(replicator.Close)
+	castest.Cleanup(t, replicator.Close)
 	return replicator, index.FanOut(ledger.Listener(), index.Listener{CopiesChanged: replicator.Changed, Gap: replicator.ChangedAll})
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/access"
+	"casgate/cas/castest"
 	"casgate/gateway/problem"
 )
 
@@ -46,7 +47,7 @@ func (s *server) newAgent(token string, o *mcp.ClientOptions) agent {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { session.Close() })
+	castest.Cleanup(s.t, func() { session.Close() })
 	return agent{s.t, session}
 }
 
@@ -395,7 +396,7 @@ func TestAgentHearsOfProgress(t *testing.T) {
 		streamHello(w)
 	})
 	var once sync.Once
-	t.Cleanup(func() { once.Do(func() { close(release) }) })
+	castest.Cleanup(t, func() { once.Do(func() { close(release) }) })
 	go func() {
 		select {
 		case <-heard: // while the model has not answered

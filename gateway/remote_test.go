@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/cas/castest"
 	"casgate/gateway/api"
 	"casgate/providers"
 	"casgate/providers/replicator"
@@ -68,7 +69,7 @@ func (r *remote) holdUploads(t *testing.T) (release func()) {
 		r.change(func() { r.hold = nil })
 		close(hold)
 	})
-	t.Cleanup(release)
+	castest.Cleanup(t, release)
 	return release
 }
 

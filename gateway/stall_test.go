@@ -24,7 +24,7 @@ func TestStoreThatStops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(objects.Close)
+	castest.Cleanup(t, objects.Close)
 	p := embedded(t, t.TempDir())
 	p.objects = objects
 	s := start(t, p, func(_ *gatewayOptions, o *cas.Options) { o.HotBlobSize = -1 })

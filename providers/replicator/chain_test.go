@@ -77,9 +77,9 @@ func (s *syncBuffer) String() string {
 func connect(t testing.TB, handler http.Handler, prefix string, open func(providers.Settings) (providers.Provider, error), key string, o guard.Options) *chain {
 	t.Helper()
 	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
+	castest.Cleanup(t, server.Close)
 	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
+	castest.Cleanup(t, transport.CloseIdleConnections)
 	adapter, err := open(providers.Settings{APIKey: key, BaseURL: server.URL + prefix, Transport: transport})
 	if err != nil {
 		t.Fatal(err)

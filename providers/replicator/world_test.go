@@ -41,13 +41,13 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { files.Close() })
+	castest.Cleanup(t, func() { files.Close() })
 	x := sqlitetest.Open(t, filepath.Join(dir, "index.sqlite"))
 	store, err := cas.NewStore(files, x, cas.Options{SpoolDir: dir, HotBytes: 1 << 20, Remembered: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(store.Close)
+	castest.Cleanup(t, store.Close)
 	return &world{dir: dir, store: store, ledger: x, depot: newDepot()}
 }
 
@@ -68,7 +68,7 @@ func (w *world) replicator(t testing.TB, set func(*replicator.Options)) *replica
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(r.Close)
+	castest.Cleanup(t, r.Close)
 	return r
 }
 
@@ -80,7 +80,7 @@ func run(t testing.TB, r *replicator.Replicator) {
 		defer close(ended)
 		_ = r.Run(ctx) // ctx's error
 	}()
-	t.Cleanup(func() { stop(); <-ended })
+	castest.Cleanup(t, func() { stop(); <-ended })
 }
 
 // put stores a blob.
