@@ -389,6 +389,10 @@ func TestFilesTakeInAgain(t *testing.T) {
 
 var eventually = castest.Eventually
 
+// untilExpiry is longer than it takes to make a file, also on a busy machine: a file whose
+// time is past is refused.
+const untilExpiry = 3 * time.Second
+
 func TestFilesRun(t *testing.T) {
 	t.Parallel()
 	expired := make(chan cas.File, 10)
@@ -398,7 +402,7 @@ func TestFilesRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	soon := newFile("goes")
-	soon.ExpiresAt = time.Now().Add(100 * time.Millisecond)
+	soon.ExpiresAt = time.Now().Add(untilExpiry)
 	goes, _, err := s.create(strings.NewReader("x"), cas.Upload{}, soon)
 	if err != nil {
 		t.Fatal(err)
@@ -435,7 +439,7 @@ func TestFilesRunCondemns(t *testing.T) {
 	condemned := make(chan cas.File, 10)
 	s := newStudy(t, cas.FilesOptions{Condemned: func(_ context.Context, f cas.File) { condemned <- f }})
 	soon := newFile("goes")
-	soon.ExpiresAt, soon.OnExpiry = time.Now().Add(100*time.Millisecond), cas.OnExpiryEverywhere
+	soon.ExpiresAt, soon.OnExpiry = time.Now().Add(untilExpiry), cas.OnExpiryEverywhere
 	goes, _, err := s.create(strings.NewReader("x"), cas.Upload{}, soon)
 	if err != nil {
 		t.Fatal(err)

@@ -63,7 +63,7 @@ func TestScrubOutlivesACrashAtEachStep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			account := startOpenAI(t)
-			kept := append(append(env(t), account...), leaseVariable+"=100ms")
+			kept := append(append(env(t), account...), leaseVariable+"=1s") // a busy machine must renew it in time
 			objects := objectsOf(t, kept)
 			p := serveProcess(t, casCommand(t, append(kept, "CAS_VERIFIED_FOR=0", "CAS_HOT_BYTES=0"), "serve"))
 			stays := castest.RandomBytes(500)
