@@ -125,8 +125,10 @@ func TestLostFileIsUploadedAgain(t *testing.T) {
 		}
 		s.do("PUT", s.copyPath(d, "kimi"), nil, "Prefer", "respond-async").wantProblem(t, 502, problem.ProviderFailed)
 		never := s.putNamed("never there", "x.txt")
-		if a := s.do("POST", s.copyPath(never, "kimi")+"/lost", nil); a.StatusCode != 200 || !*decode[api.Copy](t, a).Created {
-			t.Errorf("of a copy there never was: %d %s", a.StatusCode, a.body)
+		uploads := kimi.count(providers.OpUpload)
+		s.do("POST", s.copyPath(never, "kimi")+"/lost", nil).wantProblem(t, 404, problem.CopyNotFound)
+		if n := kimi.count(providers.OpUpload); n != uploads {
+			t.Errorf("%d uploads of a copy there never was", n-uploads)
 		}
 	})
 }
