@@ -20,6 +20,7 @@ type textCmd struct {
 	Blob     argument.Content `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, id of a file, local file (stored first, as by put), or - for standard input."`
 	Provider string           `placeholder:"PROVIDER" help:"Provider that extracts the text; the gateway chooses if empty."`
 	Name     string           `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty."`
+	Retry    bool             `help:"Try the copy again if it has failed for good."`
 	Output   string           `short:"o" placeholder:"FILE" help:"Output file, instead of standard output."`
 	Force    bool             `help:"Replace an existing file."`
 	Quiet    bool             `short:"q" help:"Print no progress and no notes, only the text and errors."`
@@ -71,5 +72,5 @@ func (c *textCmd) Run(ctx context.Context, std terminal.Streams) error {
 
 func (c *textCmd) extract(ctx context.Context, of transfer.Owner, name string, shown *terminal.Progress) (*client.Content, error) {
 	defer shown.Waiting("waiting for the text of", of.String())()
-	return of.Text(ctx, client.TextOptions{Provider: c.Provider, Name: name})
+	return of.Text(ctx, client.TextOptions{Provider: c.Provider, Name: name, Retry: c.Retry})
 }

@@ -80,9 +80,7 @@ func (o Owner) EnsureCopy(ctx context.Context, provider string, options EnsureOp
 		method: http.MethodPut, path: o.copyPath(provider), query: options.query(),
 		header: http.Header{}, mayRetry: always, patient: true,
 	}
-	if options.Retry {
-		r.query.Set("retry", "true")
-	}
+	setRetry(r.query, options.Retry)
 	r.header.Set("Prefer", copyWait)
 	if options.Async {
 		r.header.Set("Prefer", "respond-async")
@@ -188,6 +186,8 @@ type ReferenceOptions struct {
 	CopyOptions
 	// Kind of the reference, such as image_url; empty means the usual one.
 	Kind string
+	// Retry tries again if the gateway has given up on the copy.
+	Retry bool
 }
 
 // Reference returns what to put into a request to a provider, and makes the copy that
@@ -195,6 +195,7 @@ type ReferenceOptions struct {
 func (o Owner) Reference(ctx context.Context, provider string, options ReferenceOptions) (api.Reference, error) {
 	query := options.query()
 	setText(query, "kind", options.Kind)
+	setRetry(query, options.Retry)
 	var ref api.Reference
 	err := o.client.doJSON(ctx, &request{
 		method: http.MethodGet, path: o.path + "/references/" + url.PathEscape(provider), query: query,
@@ -209,6 +210,8 @@ type TextOptions struct {
 	Provider string
 	// Name decides by its extension how the bytes are read; empty means the owner's.
 	Name string
+	// Retry tries again if the gateway has given up on the copy.
+	Retry bool
 }
 
 // Text opens the text that a provider extracts from the bytes. The text is extracted
@@ -218,6 +221,7 @@ func (o Owner) Text(ctx context.Context, options TextOptions) (*Content, error) 
 	query := url.Values{}
 	setText(query, "provider", options.Provider)
 	setText(query, "name", options.Name)
+	setRetry(query, options.Retry)
 	return o.client.openTagged(ctx, &request{
 		method: http.MethodGet, path: o.path + "/text", query: query,
 		header: identityHeader(), mayRetry: always, patient: true,

@@ -45,6 +45,12 @@ func setText(q url.Values, name, value string) {
 	}
 }
 
+func setRetry(q url.Values, retry bool) {
+	if retry {
+		q.Set("retry", "true")
+	}
+}
+
 func always(error) bool { return true }
 
 // unapplied reports whether an error proves that the request had no effect: it was not

@@ -17,11 +17,8 @@ import (
 
 // Ensure answers PUT /v1/blobs/{digest}/copies/{provider}, and the same of a file.
 func (h *Handlers) Ensure(c echo.Context) error {
-	q, err := h.requestWithBytes(c)
+	q, err := h.requestToMake(c)
 	if err != nil {
-		return err
-	}
-	if q.Retry, err = request.Bool(c, "retry"); err != nil {
 		return err
 	}
 	prefer := request.Prefer(c.Request())

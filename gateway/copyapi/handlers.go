@@ -59,6 +59,15 @@ func (h *Handlers) requestWithBytes(c echo.Context) (replicator.Request, error) 
 	return copyRequest(c, of)
 }
 
+// requestToMake is requestWithBytes for a request that makes a copy, or tries one again.
+func (h *Handlers) requestToMake(c echo.Context) (replicator.Request, error) {
+	q, err := h.requestWithBytes(c)
+	if err == nil {
+		q.Retry, err = request.Bool(c, "retry")
+	}
+	return q, err
+}
+
 // copyRequest reads what all requests about copies have in common.
 func copyRequest(c echo.Context, of blobtarget.Target) (replicator.Request, error) {
 	record := &request.StateOf(c).Record

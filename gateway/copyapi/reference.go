@@ -17,7 +17,7 @@ import (
 // Reference answers GET /v1/blobs/{digest}/references/{provider}, and the same of a
 // file.
 func (h *Handlers) Reference(c echo.Context) error {
-	q, err := h.requestWithBytes(c)
+	q, err := h.requestToMake(c)
 	if err != nil {
 		return err
 	}

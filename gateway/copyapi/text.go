@@ -21,7 +21,7 @@ const textType = "text/plain; charset=utf-8"
 
 // Text answers GET and HEAD of /v1/blobs/{digest}/text, and the same of a file.
 func (h *Handlers) Text(c echo.Context) error {
-	q, err := h.requestWithBytes(c)
+	q, err := h.requestToMake(c)
 	if err != nil {
 		return err
 	}

@@ -742,6 +742,62 @@ func TestUnavailableProviderMayHaveStored(t *testing.T) {
 	}
 }
 
+// The provider says that a file is ready long before it has the text. Until it has had the
+// time to process a file, that is no "no text".
+func TestTextComesAfterTheFileIsReady(t *testing.T) {
+	for name, noText := range map[string]time.Duration{"a text": 10 * time.Minute, "no text": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+				w.depot.change(func(d *depot) { d.noText = noText })
+				q := want(w.put(t, "some text", "a.txt"))
+				for range 14 {
+					if _, err := r.Text(t.Context(), q); err == nil && noText < time.Hour {
+						w.wantFiles(t, 1, "file_1")
+						return
+					} else if !errors.Is(err, providers.ErrCopyInProgress) {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Minute)
+				}
+				time.Sleep(time.Minute)
+				_, err := r.Text(t.Context(), q)
+				if e, ok := errors.AsType[*providers.Error](err); !ok || e.Code != providers.CodeNoText || e.Kind != providers.KindPermanent {
+					t.Errorf("error %v", err)
+				}
+				w.wantFiles(t, 1, "file_1")
+			})
+		})
+	}
+}
+
+// A copy failed for good, since the provider didn't process the file. A text and a reference
+// are had with Retry, as the message says.
+func TestTextAndReferenceAreTriedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		w.depot.change(func(d *depot) { d.status, d.later = providers.StatusProcessing, providers.StatusFailed })
+		for name, ask := range map[string]func(q replicator.Request) error{
+			"text":              func(q replicator.Request) error { _, err := r.Text(t.Context(), q); return err },
+			"reference":         func(q replicator.Request) error { _, err := r.Reference(t.Context(), q, "file_id"); return err },
+			"reference by text": func(q replicator.Request) error { _, err := r.Reference(t.Context(), q, "text"); return err },
+		} {
+			q := want(w.put(t, name, "a.txt"))
+			if ask(q) == nil || ask(q) == nil {
+				t.Fatalf("%s: no error", name)
+			}
+			uploads := w.depot.count(providers.OpUpload)
+			w.depot.change(func(d *depot) { d.later = providers.StatusReady })
+			if err := ask(q); err == nil || w.depot.count(providers.OpUpload) != uploads {
+				t.Errorf("%s without Retry: %v", name, err)
+			}
+			q.Retry = true
+			if err := ask(q); err != nil || w.depot.count(providers.OpUpload) != uploads+1 {
+				t.Errorf("%s: %v", name, err)
+			}
+			w.depot.change(func(d *depot) { d.later = providers.StatusFailed })
+		}
+	})
+}
+
 // A file that the provider never finishes to process, and a request for its text, end with
 // an error.
 func TestProcessingEnds(t *testing.T) {

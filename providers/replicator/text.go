@@ -42,7 +42,7 @@ func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 	if err == nil || !errors.Is(err, ledger.ErrNotFound) {
 		return text, err
 	}
-	flight := fmt.Sprintf("text %x %s %q", key.Digest[:], key.Provider, key.Extension)
+	flight := fmt.Sprintf("text %x %s %q %t", key.Digest[:], key.Provider, key.Extension, q.Retry)
 	done := r.flights.DoChan(flight, func() (any, error) {
 		end, err := r.begin()
 		if err != nil {
@@ -133,7 +133,9 @@ func (r *Replicator) extract(ctx context.Context, q Request, j job, extractor pr
 
 // textOf returns the text of a copy's file. If the provider has none, textOf looks the
 // file up: while the file is fresh or in process, it has no text yet, and textOf asks
-// again. The error is of KindLost only if the provider doesn't know the file.
+// again. A file that is ready may get its text later, for as long as the provider has to
+// process a file; textOf returns ErrCopyInProgress then. The error is of KindLost only if
+// the provider doesn't know the file.
 func textOf(ctx context.Context, j job, c ledger.Copy, extractor providers.TextExtractor) (io.ReadCloser, error) {
 	began, ready := time.Now(), false
 	for delay := firstLook; ; delay = min(2*delay, lastLook) {
@@ -149,6 +151,8 @@ func textOf(ctx context.Context, j job, c ledger.Copy, extractor providers.TextE
 		case fresh, lookErr == nil && f.Status == providers.StatusProcessing && time.Since(began) < processingLimit:
 		case lookErr != nil:
 			return nil, err
+		case ready && f.Status == providers.StatusReady && c.IsFresh(time.Now(), processingLimit):
+			return nil, fmt.Errorf("%w: %s has the file, and no text of it yet; ask again", providers.ErrCopyInProgress, c.Provider)
 		case ready, f.Status != providers.StatusReady:
 			return nil, &providers.Error{
 				Provider: c.Provider, Op: providers.OpText, Kind: providers.KindPermanent, Code: providers.CodeNoText,
