@@ -48,7 +48,7 @@ screenshots: ## take pictures of each view of the console, into .cache/screensho
 
 .PHONY: console-figures
 console-figures: ## measure the console's first paint, and a list of 10,000 files
-	CAS_TEST_THOROUGH=1 CAS_TEST_DISALLOW_SKIP=1 go test -count 1 -v -run TestConsoleInChromium/many ./gateway
+	CAS_TEST_CONSOLE_FIGURES=1 CAS_TEST_THOROUGH=1 CAS_TEST_DISALLOW_SKIP=1 go test -count 1 -v -run TestConsoleInChromium/many ./gateway
 
 .PHONY: bench
 bench: ## measure beside Echo, MinIO and nginx, which root gets installed (FLAGS=--quick)
