@@ -23,6 +23,7 @@ import (
 	"casgate/cas/castest"
 	"casgate/cas/s3store"
 	"casgate/cas/s3store/s3test"
+	"casgate/cmd/cas/internal/exit"
 	"casgate/index/pgindex/pgtest"
 )
 
@@ -345,7 +346,7 @@ func programForAll(t *testing.T, dir string) string {
 	return program
 }
 
-// A damaged file of the index: each command says how to restore it.
+// A damaged file of the index: each command says how to restore it, and exits with 6.
 func TestDamagedIndexFile(t *testing.T) {
 	t.Parallel()
 	const page = 4096
@@ -368,7 +369,8 @@ func TestDamagedIndexFile(t *testing.T) {
 		examined(t, settings, "stop the gateway, and restore the index's file")
 		for _, args := range [][]string{{"serve"}, {"reindex"}, {"reindex", "--dry-run"}} {
 			out, err := casCommand(t, settings, args...).CombinedOutput()
-			if err == nil || !strings.Contains(string(out), "the index's file is damaged") || !strings.Contains(string(out), "move it and its -wal and -shm files away") {
+			e, ok := errors.AsType[*exec.ExitError](err)
+			if !ok || e.ExitCode() != exit.Unavailable || !strings.Contains(string(out), "the index's file is damaged") || !strings.Contains(string(out), "move it and its -wal and -shm files away") {
 				t.Errorf("%s is damaged: cas %v: %v: %s", part, args, err, out)
 			}
 		}

@@ -7,9 +7,12 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"casgate/cas"
 )
 
-// ErrDamaged: pages of the database file are damaged.
+// ErrDamaged: pages of the database file are damaged. Each error that wraps it wraps
+// cas.ErrIndexUnavailable, too.
 var ErrDamaged = errors.New("the index's file is damaged")
 
 // CheckPages reads the whole file and returns an error that wraps ErrDamaged if SQLite
@@ -19,13 +22,13 @@ func (x *Index) CheckPages(ctx context.Context) error {
 	var found string
 	err := x.reader.QueryRowContext(ctx, "pragma quick_check(1)").Scan(&found)
 	if isDamaged(err) {
-		return fmt.Errorf("%w: %s: %w", ErrDamaged, x.path, err)
+		return fmt.Errorf("%w: %w: %s: %w", cas.ErrIndexUnavailable, ErrDamaged, x.path, err)
 	}
 	if err != nil {
 		return fault(ctx, "check the pages of "+x.path, err)
 	}
 	if found != "ok" {
-		return fmt.Errorf("%w: %s: %s", ErrDamaged, x.path, found)
+		return fmt.Errorf("%w: %w: %s: %s", cas.ErrIndexUnavailable, ErrDamaged, x.path, found)
 	}
 	return nil
 }
