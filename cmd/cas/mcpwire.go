@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -84,10 +85,27 @@ func faultOf(line []byte) *jsonrpc.Error {
 	if line[0] == '[' {
 		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "batches are not taken: send each message on a line of its own"}
 	}
-	if _, err := jsonrpc.DecodeMessage(line); err != nil {
+	message, err := jsonrpc.DecodeMessage(line)
+	if err != nil {
 		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: err.Error()}
 	}
+	if r, ok := message.(*jsonrpc.Request); ok && !keepsID(line, r.ID) {
+		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "an id is a text, or a whole number up to 9007199254740991"}
+	}
 	return nil
+}
+
+// keepsID reports whether the SDK has read the id of a request as it is. It cuts fractions,
+// and rounds large numbers, so the answer would have another id.
+func keepsID(line []byte, id jsonrpc.ID) bool {
+	read, isNumber := id.Raw().(int64)
+	if !isNumber {
+		return true
+	}
+	var sent struct {
+		ID json.Number `json:"id"`
+	}
+	return json.Unmarshal(line, &sent) == nil && sent.ID.String() == strconv.FormatInt(read, 10)
 }
 
 // refuse answers a line that is no message. The answer's id is null, since there is none to

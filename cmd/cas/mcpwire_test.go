@@ -36,6 +36,10 @@ func TestProtocolIn(t *testing.T) {
 		"empty object":     {`{}`, jsonrpc.CodeInvalidRequest},
 		"batch":            {"[" + ping + "]", jsonrpc.CodeInvalidRequest},
 		"another version":  {`{"jsonrpc":"1.0","id":1,"method":"ping"}`, jsonrpc.CodeInvalidRequest},
+		"a text for id":    {`{"jsonrpc":"2.0","id":"1.5","method":"ping"}`, 0},
+		"a fraction":       {`{"jsonrpc":"2.0","id":1.5,"method":"ping"}`, jsonrpc.CodeInvalidRequest},
+		"a rounded id":     {`{"jsonrpc":"2.0","id":9007199254740993,"method":"ping"}`, jsonrpc.CodeInvalidRequest},
+		"a huge id":        {`{"jsonrpc":"2.0","id":99999999999999999999,"method":"ping"}`, jsonrpc.CodeInvalidRequest},
 		"an object for id": {`{"jsonrpc":"2.0","id":{},"method":"ping"}`, jsonrpc.CodeInvalidRequest},
 	} {
 		var refusals bytes.Buffer
