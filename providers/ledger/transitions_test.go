@@ -665,3 +665,13 @@ func TestCheckRefusesArguments(t *testing.T) {
 		}
 	}
 }
+
+func TestRenewalMargin(t *testing.T) {
+	for life, want := range map[time.Duration]time.Duration{
+		-time.Hour: 0, 0: 0, 100 * time.Second: 10 * time.Second, 10 * 24 * time.Hour: 24 * time.Hour, 60 * 24 * time.Hour: 24 * time.Hour,
+	} {
+		if got := ledger.RenewalMargin(life); got != want {
+			t.Errorf("the margin of a life of %s is %s, want %s", life, got, want)
+		}
+	}
+}

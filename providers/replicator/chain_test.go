@@ -184,7 +184,8 @@ func TestMemoryStaysFlat(t *testing.T) {
 	w := newWorld(t) // not parallel: it looks at the whole process
 	server := kimisim.New(kimisim.Options{Key: kimiKey})
 	r := w.through(t, connect(t, server, kimisim.Prefix, kimi.Open, kimiKey, guard.Options{}))
-	const copies, size = 50, 8 << 20
+	const size = 8 << 20
+	copies := castest.Thorough(50, 20)
 	digests := make([]cas.Digest, copies)
 	content := make([]byte, size)
 	for i := range digests {
