@@ -31,7 +31,7 @@ type uploadURLCmd struct {
 
 // Help returns the text that --help adds.
 func (uploadURLCmd) Help() string {
-	return `A client that has the URL can upload files of that name without a token, until it expires or the token that made it is revoked: curl -T FILE 'URL'. The answer is the file, as of cas file put --json.`
+	return `A client that has the URL can upload one file of that name without a token, until it expires or the token that made it is revoked: curl -T FILE 'URL'. The answer is the file, as of cas file put --json.`
 }
 
 // Run prints the URL, and nothing else.
