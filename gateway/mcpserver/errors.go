@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -92,10 +93,20 @@ func giveCodes(next mcp.MethodHandler) mcp.MethodHandler {
 		fault := called.GetError()
 		if _, ok := errors.AsType[toolFault](fault); fault != nil && !ok {
 			called.Content = nil
-			called.SetError(toolError(badArgument("%v", fault)))
+			called.SetError(toolError(badArgument("%s", shortened(fault.Error()))))
 		}
 		return called, nil
 	}
+}
+
+// maxFault bounds the text of an error of arguments, in characters: it repeats the argument.
+const maxFault = 400
+
+func shortened(text string) string {
+	if short := fmt.Sprintf("%.*s", maxFault, text); short != text {
+		return short + "…"
+	}
+	return text
 }
 
 // toolError makes the text that the model reads: the code, the detail, and what to do.
@@ -107,8 +118,8 @@ func toolError(err error) error {
 	}
 	p := e.Problem
 	text := fmt.Sprintf("%s: %s", code, cmp.Or(p.Detail, p.Title))
-	if p.ProviderMessage != "" {
-		text += fmt.Sprintf(" %s answered: %q.", p.Provider, p.ProviderMessage)
+	if p.ProviderMessage != "" && !strings.Contains(text, p.ProviderMessage) {
+		text = withPeriod(text) + fmt.Sprintf(" %s answered: %q.", p.Provider, p.ProviderMessage)
 	}
 	next := advice[code]
 	switch {
@@ -126,10 +137,14 @@ func withAdvice(text, advice string) error {
 	if advice == "" {
 		return toolFault(text)
 	}
-	if last := text[len(text)-1]; last != '.' && last != '?' {
-		text += "."
+	return toolFault(withPeriod(text) + " " + advice)
+}
+
+func withPeriod(text string) string {
+	if strings.HasSuffix(text, ".") || strings.HasSuffix(text, "?") {
+		return text
 	}
-	return toolFault(text + " " + advice)
+	return text + "."
 }
 
 // isRequestsFault reports whether a request with other parameters might have succeeded.

@@ -54,6 +54,8 @@ func TestToolErrorsHaveACode(t *testing.T) {
 		{answer(problem.CopyNotFound.Details("none", "")), "copy_not_found: none"},
 		{answer(problem.FileNotFound.Details("none", "")), "file_not_found: none. find_files lists the files."},
 		{answer(problem.StoreUnavailable.Details("Down.", "")), "store_unavailable: Down. The same call may succeed after 2 seconds."},
+		{answer(problem.Details{Code: problem.ProviderRejected, Detail: "kimi refused it", Provider: "kimi", ProviderMessage: "too long"}), `provider_rejected: kimi refused it. kimi answered: "too long".`},
+		{answer(problem.Details{Code: problem.ProviderRejected, Detail: "kimi: too long", Provider: "kimi", ProviderMessage: "too long"}), "provider_rejected: kimi: too long"},
 		{answer(problem.Details{Detail: "a proxy answered", Retryable: true}), "internal: a proxy answered. The same call may succeed later."},
 		{fmt.Errorf("%w: x; is it running?", client.ErrUnreachable), "unreachable: the gateway can't be reached: x; is it running? Nothing is wrong"},
 		{errors.Join(client.ErrChatBroke, io.ErrUnexpectedEOF), "provider_failed: the answer broke off"},
@@ -148,6 +150,7 @@ func TestErrorsOfArgumentsHaveACode(t *testing.T) {
 		{ToolReadFile, map[string]any{"file": "file-1", "offset": 1.5}},
 		{ToolReadFile, map[string]any{"file": long}},
 		{ToolReadFile, map[string]any{"file": "file-1", "unknown": true}},
+		{ToolUploadURL, map[string]any{"filename": strings.Repeat("王", 100_000)}},
 		{ToolFindFiles, map[string]any{"limit": 0}},
 		{ToolFindFiles, map[string]any{"name_prefix": long}},
 		{ToolFindFiles, map[string]any{"tag": long}},
@@ -160,7 +163,7 @@ func TestErrorsOfArgumentsHaveACode(t *testing.T) {
 		{ToolPutFile, map[string]any{"tags": "x"}},
 	} {
 		res, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: tt.tool, Arguments: tt.arguments})
-		if err != nil || !res.IsError || !strings.HasPrefix(contentText(res.Content), "invalid_request: ") {
+		if err != nil || !res.IsError || !strings.HasPrefix(contentText(res.Content), "invalid_request: ") || len(contentText(res.Content)) > 4*maxFault {
 			t.Errorf("%s %.60v: %+v, %v", tt.tool, tt.arguments, res, err)
 		}
 	}
