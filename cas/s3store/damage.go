@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 
@@ -17,7 +20,9 @@ import (
 // "500 InternalError" when the bytes on its drive are wrong, and breaks the response off
 // if it finds that too late. An overloaded store and a broken network look the same. So
 // the Store compares: if the same object fails again while another object can be read,
-// the object is damaged.
+// the object is damaged. The other object is a small one of the gateway's own, and a store
+// may fail for all but that one. So no more than a few objects count as damaged if none of
+// a client's is read in between.
 
 const (
 	// probeKey names the small object that is read for comparison.
@@ -25,13 +30,49 @@ const (
 	probeText = "this object shows that the store can be read\n"
 	// codeUnreadable is MinIO's code for an object that it can't read from enough drives.
 	codeUnreadable = "SlowDownRead"
+	// maxDoubts is how many objects count as damaged in doubtTime if no other object is read
+	// meanwhile.
+	maxDoubts = 5
+	doubtTime = 5 * time.Minute
 )
+
+// doubts are the objects that the store failed to read since it has read another one.
+type doubts struct {
+	mu    sync.Mutex
+	since map[cas.ObjectRef]time.Time
+}
+
+// add adds an object, and reports whether it may count as damaged.
+func (d *doubts) add(ref cas.ObjectRef) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	maps.DeleteFunc(d.since, func(_ cas.ObjectRef, since time.Time) bool { return now.Sub(since) >= doubtTime })
+	if _, known := d.since[ref]; known {
+		return true
+	}
+	if len(d.since) >= maxDoubts {
+		return false
+	}
+	if d.since == nil {
+		d.since = map[cas.ObjectRef]time.Time{}
+	}
+	d.since[ref] = now
+	return true
+}
+
+// clear removes all objects: the store has read one.
+func (d *doubts) clear() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.since)
+}
 
 // openError wraps the error of a GET. minio-go has already repeated the request if that
 // can help.
 func (s *Store) openError(ctx context.Context, ref cas.ObjectRef, err error) error {
 	if isAboutObject(err) && s.isReadable(ctx) {
-		return s.corrupt(ref, err)
+		return s.unreadable(ref, err)
 	}
 	return s.wrap(ctx, "get", ref, err)
 }
@@ -39,13 +80,17 @@ func (s *Store) openError(ctx context.Context, ref cas.ObjectRef, err error) err
 // readError wraps the error of a response that broke off at a position.
 func (s *Store) readError(ctx context.Context, ref cas.ObjectRef, pos int64, err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) && s.breaksOffAt(ctx, ref, pos) && s.isReadable(ctx) {
-		return s.corrupt(ref, err)
+		return s.unreadable(ref, err)
 	}
 	return s.wrap(ctx, "get", ref, err)
 }
 
-// corrupt returns the error for a damaged object.
-func (s *Store) corrupt(ref cas.ObjectRef, err error) error {
+// unreadable returns the error for an object that the store can't read, though it can read
+// the probe.
+func (s *Store) unreadable(ref cas.ObjectRef, err error) error {
+	if !s.doubts.add(ref) {
+		return fmt.Errorf("%w: get %s at %s: the store can't read this object and %d others, and has read none since: %w", cas.ErrStoreUnavailable, ref.Key(), s.client.Endpoint, maxDoubts, err)
+	}
 	return fmt.Errorf("%w: get %s at %s: the store can't read this object, but can read another: %w", cas.ErrObjectCorrupt, ref.Key(), s.client.Endpoint, err)
 }
 

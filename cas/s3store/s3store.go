@@ -68,6 +68,7 @@ type Store struct {
 	bucket    string
 	prefix    string // empty, or with a slash at its end
 	checksums ChecksumMode
+	doubts    doubts
 }
 
 var _ cas.ObjectStore = (*Store)(nil)
@@ -191,7 +192,7 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 		call.End()
 		return cas.Object{}, fmt.Errorf("%w: get %s at %s: %w", cas.ErrStoreUnavailable, s.key(ref), s.client.Endpoint, err)
 	}
-	part := &partOf{ReadCloser: &objectBody{body, s, ctx, call, ref, answered.first}, skip: offset - answered.first, left: answered.last + 1 - offset}
+	part := &partOf{ReadCloser: &objectBody{body, s, ctx, call, ref, answered.first, answered.last + 1}, skip: offset - answered.first, left: answered.last + 1 - offset}
 	if length >= 0 {
 		part.left = min(part.left, length)
 	}
@@ -237,11 +238,15 @@ type objectBody struct {
 	call  *s3client.Call
 	ref   cas.ObjectRef
 	pos   int64 // in the object
+	end   int64 // of the answer, in the object
 }
 
 func (b *objectBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.pos += int64(n)
+	if n > 0 && b.pos == b.end {
+		b.store.doubts.clear()
+	}
 	if err != nil && err != io.EOF {
 		err = b.store.readError(b.ctx, b.ref, b.pos, b.call.Err(err))
 	}
