@@ -3,6 +3,7 @@ package replicator_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -124,6 +125,33 @@ func TestAdoptionLeavesVariants(t *testing.T) {
 		}
 		if got := w.depot.fileIDs(); len(got) < 7 || !slices.Equal(got[:7], slices.Sorted(slices.Values(foreign[:7]))) {
 			t.Errorf("files %v are left after a reconcile; want %v", got, foreign[:7])
+		}
+	})
+}
+
+// Many uploads that look for their files at once share a list of the account.
+func TestLooksShareAList(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		const uploads = 10
+		g := newGate()
+		w.depot.hook(only(providers.OpList, func(ctx context.Context, _ string) error { return g.pass(ctx) }), times(uploads, providers.OpUpload, lostReply()))
+		made := make(chan error, uploads)
+		for i := range uploads {
+			q := want(w.put(t, fmt.Sprint("document ", i), "a.txt"))
+			go func() { _, _, err := r.Ensure(t.Context(), q); made <- err }()
+		}
+		time.Sleep(5 * time.Second) // all look by now
+		if n := w.depot.count(providers.OpList); n != 1 {
+			t.Errorf("%d lists at once", n)
+		}
+		g.open()
+		for range uploads {
+			if err := <-made; err != nil {
+				t.Error(err)
+			}
+		}
+		if lists, n := w.depot.count(providers.OpList), w.depot.count(providers.OpUpload); lists != 2 || n != uploads {
+			t.Errorf("%d lists and %d uploads; want 2 and %d", lists, n, uploads)
 		}
 	})
 }

@@ -5,16 +5,17 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"casgate/providers"
 	"casgate/providers/ledger"
 )
 
 // leftovers returns the remote files of those attempts of a copy whose outcome is not
-// known, by their names. It
-// reads the whole list before it returns, since an open list occupies one of the
-// account's slots. If lists don't contain the purpose's files, it returns none.
+// known, by their names. If lists don't contain the purpose's files, it returns none.
 func (r *Replicator) leftovers(ctx context.Context, p providers.Provider, c ledger.Copy) ([]providers.RemoteFile, error) {
 	purpose, err := p.Describe().Purpose(c.Purpose, "")
 	if err != nil {
@@ -27,17 +28,99 @@ func (r *Replicator) leftovers(ctx context.Context, p providers.Provider, c ledg
 	if err != nil {
 		return nil, err
 	}
+	all, err := r.listAll(ctx, p)
+	if err != nil {
+		return nil, err
+	}
 	var files []providers.RemoteFile
-	// Lists of all purposes: a list may give a file another purpose than the upload named.
-	for f, err := range p.List(ctx, "") {
-		if err != nil {
-			return nil, err
-		}
+	for _, f := range all {
 		if isOurs(f) && mayHaveSize(f, c.Size, purpose) {
 			files = append(files, f)
 		}
 	}
 	return files, nil
+}
+
+// lists shares the lists of accounts between the callers that look for files at once.
+type lists struct {
+	flights singleflight.Group
+
+	mu      sync.Mutex
+	waiting map[string]int // callers, by account
+	last    map[string]wholeList
+}
+
+// wholeList is the list of an account, or the error of reading it.
+type wholeList struct {
+	began time.Time
+	files []providers.RemoteFile
+	err   error
+}
+
+func newLists() *lists {
+	return &lists{waiting: make(map[string]int), last: make(map[string]wholeList)}
+}
+
+// enter registers a caller. The last list of an account is kept while it has callers.
+func (s *lists) enter(account string) (leave func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting[account]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.waiting[account]--; s.waiting[account] == 0 {
+			delete(s.waiting, account)
+			delete(s.last, account)
+		}
+	}
+}
+
+// since returns the last list of an account if it began after a time.
+func (s *lists) since(account string, asked time.Time) (wholeList, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, ok := s.last[account]
+	return l, ok && !l.began.Before(asked)
+}
+
+// read reads the list of an account to its end, since an open list occupies one of the
+// account's slots.
+func (s *lists) read(ctx context.Context, p providers.Provider) {
+	l := wholeList{began: time.Now()}
+	for f, err := range p.List(ctx, "") {
+		if l.err = err; err != nil {
+			break
+		}
+		l.files = append(l.files, f)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if account := p.Describe().Account; s.waiting[account] > 0 {
+		s.last[account] = l
+	}
+}
+
+// listAll returns the list of an account, of all purposes: a list may give a file another
+// purpose than the upload named. The list begins after the call. All callers that wait for
+// an account's next list share it.
+func (r *Replicator) listAll(ctx context.Context, p providers.Provider) ([]providers.RemoteFile, error) {
+	account, asked := p.Describe().Account, time.Now()
+	defer r.lists.enter(account)()
+	for {
+		if l, ok := r.lists.since(account, asked); ok {
+			return l.files, l.err
+		}
+		read := r.lists.flights.DoChan(account, func() (any, error) {
+			r.lists.read(r.working, p)
+			return nil, nil
+		})
+		select {
+		case <-read:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // mayHaveSize reports whether a file can have the bytes of a blob of this size. A list may

@@ -41,6 +41,7 @@ type Replicator struct {
 	metrics  *metrics
 
 	flights    singleflight.Group
+	lists      *lists
 	callers    callers
 	changes    *changes
 	uses       *uses
@@ -80,6 +81,7 @@ func New(o Options) (*Replicator, error) {
 		metrics:    newMetrics(o.Registry),
 		changes:    newChanges(),
 		uses:       newUses(),
+		lists:      newLists(),
 		budget:     newSendBudget(),
 		censuses:   newCensuses(),
 		requesters: newRequesters(),
