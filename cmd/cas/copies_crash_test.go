@@ -102,6 +102,9 @@ func TestCopyOutlivesACrashAtEachStep(t *testing.T) {
 				}
 				kimi, account := startKimi(t, o)
 				settings := append(env(t), account...)
+				if name == "embedded" { // the next gateway has the folder's lock, and waits for no lease
+					settings = append(settings, leaseVariable+"=1h")
+				}
 				first := serveProcess(t, casCommand(t, append(settings, killAtVariable+"="+string(step)), "serve"))
 				d := first.upload("a document", "a.txt")
 				if _, _, err := first.copyAt("PUT", d); err == nil {

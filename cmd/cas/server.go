@@ -99,6 +99,12 @@ func (s *server) openIndex(ctx context.Context) error {
 	if s.opened, err = wiring.OpenCurrentIndex(ctx, s.Index, s.Data, s.log); err != nil {
 		return err
 	}
+	if s.Index.Embedded() {
+		if err := wiring.EndLeases(ctx, s.opened); err != nil {
+			s.opened.Close()
+			return err
+		}
+	}
 	s.index = s.opened
 	if hooks.index != nil {
 		s.index = hooks.index(s.opened)

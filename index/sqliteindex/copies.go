@@ -59,6 +59,24 @@ func (x *Index) LeastUsed(ctx context.Context, room ledger.Key, purpose string, 
 	return copies, nil
 }
 
+// The condition repeats the states of the index copies_due.
+const sqlEndLeases = `
+update copies set lease_until = ?1, next_attempt_at = case when state = 'deleting' then ?1 else next_attempt_at end
+where state in ('pending', 'uploading', 'processing', 'unverified', 'deleting') and lease_until > ?1`
+
+// EndLeases ends all leases of copies. The caller is certain that no process works on any:
+// otherwise the work on these copies would wait for the leases of a gateway that is gone.
+func (x *Index) EndLeases(ctx context.Context) error {
+	err := x.free(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, sqlEndLeases, now())
+		return err
+	})
+	if err != nil {
+		return fault(ctx, "end the leases of copies", err)
+	}
+	return nil
+}
+
 // As for sqlLeastUsed, the condition repeats the states of the index copies_room.
 var sqlEvictions = `
 select ` + copyTable.Select() + ` from copies

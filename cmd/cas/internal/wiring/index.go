@@ -151,3 +151,12 @@ func Listen(ctx context.Context, x Index, changes index.Listener) error {
 	}
 	return feed.Listen(ctx, changes)
 }
+
+// EndLeases ends the leases of copies in an embedded index. The caller has the lock of the
+// data folder, so the gateway that held them is gone, perhaps killed.
+func EndLeases(ctx context.Context, x Index) error {
+	if embedded, ok := x.(*sqliteindex.Index); ok {
+		return embedded.EndLeases(ctx)
+	}
+	return nil
+}
