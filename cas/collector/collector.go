@@ -54,7 +54,7 @@ const (
 	// slow read; the next collection tries again.
 	deleteTimeout = 10 * time.Second
 	// longestRest limits the rest for each object of some work, which may have met an outage.
-	longestRest = 10 * time.Millisecond
+	longestRest = 50 * time.Millisecond
 	// endTimeout limits the last write of a collection whose context is done.
 	endTimeout = 5 * time.Second
 )

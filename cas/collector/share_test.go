@@ -21,7 +21,7 @@ func TestShare(t *testing.T) {
 	}{
 		"no rest":   {share: 1, work: 2 * time.Millisecond, want: time.Second + 400*time.Millisecond},
 		"a third":   {share: 1.0 / 3, work: 2 * time.Millisecond, want: 3 * (time.Second + 400*time.Millisecond)},
-		"an outage": {share: 1.0 / 3, work: 9 * time.Second, want: 500*(9*time.Second+10*time.Millisecond) + 3*400*time.Millisecond},
+		"an outage": {share: 1.0 / 3, work: 9 * time.Second, want: 500*(9*time.Second+50*time.Millisecond) + 3*400*time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
