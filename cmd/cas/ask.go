@@ -76,8 +76,8 @@ func (c *askCmd) Run(ctx context.Context, std terminal.Streams) error {
 		show = printWhole
 	}
 	err = show(std.Out, answer)
-	if err == nil && answer.Cut {
-		shown.Note("the answer is cut at max_tokens")
+	if reason := answer.CutReason(); err == nil && reason != "" {
+		shown.Note("the answer is not whole: " + reason)
 	}
 	if errors.Is(err, client.ErrChatBroke) && ctx.Err() == nil {
 		return exit.With(exit.Unavailable, err)

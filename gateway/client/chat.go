@@ -35,10 +35,38 @@ type ChatAnswer struct {
 	// been read. Empty: it says nothing.
 	Usage json.RawMessage
 	Model string
-	// Cut: the model reached the most tokens that the answer may have.
-	Cut bool
+	// Finish is the reason why the model ended, in the provider's word, once the answer has
+	// been read. Empty: the provider gave none. Any but "stop" is a reason for CutReason.
+	Finish string
 
 	streamed bool
+}
+
+// finishStop is the reason of an answer that is whole.
+const finishStop = "stop"
+
+// cutReasons explains the reasons of providers: those of OpenAI's API, and the last three of
+// Z.ai's (docs.z.ai, Chat Completion).
+var cutReasons = map[string]string{
+	"":                              "the provider did not say that the answer is whole",
+	"length":                        "it reached the most tokens",
+	"content_filter":                "the provider's content filter stopped it",
+	"tool_calls":                    "the model asked for a tool",
+	"function_call":                 "the model asked for a tool",
+	"sensitive":                     "the provider's content filter stopped it",
+	"network_error":                 "the provider's model failed",
+	"model_context_window_exceeded": "the question and the answer together reached the most tokens of the model",
+}
+
+// CutReason explains why an answer that has been read is not whole; "" if it is whole.
+func (a *ChatAnswer) CutReason() string {
+	if a.Finish == finishStop {
+		return ""
+	}
+	if reason, ok := cutReasons[a.Finish]; ok {
+		return reason
+	}
+	return fmt.Sprintf("the provider ended it with the reason %.40q", a.Finish)
 }
 
 // Close closes the answer. If that is before its end, the gateway ends the provider's
@@ -117,15 +145,26 @@ func (a *ChatAnswer) Texts() iter.Seq2[string, error] {
 				return
 			}
 		}
-		yield("", errors.Join(ErrChatBroke, lines.Err()))
+		yield("", chatBroke(lines.Err()))
 	}
+}
+
+// chatBroke returns ErrChatBroke with its cause, if there is one.
+func chatBroke(cause error) error {
+	switch {
+	case cause == nil:
+		return ErrChatBroke
+	case errors.Is(cause, bufio.ErrTooLong):
+		return fmt.Errorf("%w: an event has more than %d bytes", ErrChatBroke, maxEvent)
+	}
+	return fmt.Errorf("%w: %w", ErrChatBroke, cause)
 }
 
 // JSON returns the whole answer of a chat that asked for no stream.
 func (a *ChatAnswer) JSON() (json.RawMessage, error) {
 	body, err := io.ReadAll(io.LimitReader(a.Body, maxChatAnswer))
 	if err != nil {
-		return nil, errors.Join(ErrChatBroke, err)
+		return nil, chatBroke(err)
 	}
 	if !json.Valid(body) {
 		return nil, fmt.Errorf("%w: it is no complete JSON", ErrChatBroke)
@@ -171,7 +210,9 @@ func (a *ChatAnswer) read(object []byte) (string, error) {
 	var text strings.Builder
 	for _, choice := range answer.Choices {
 		a.noteUsage(choice.Usage)
-		a.Cut = a.Cut || choice.Finish == "length"
+		if a.Finish == "" || a.Finish == finishStop { // one choice that is cut counts
+			a.Finish = cmp.Or(choice.Finish, a.Finish)
+		}
 		for _, m := range []message{choice.Delta, choice.Message} {
 			if m.Content != nil {
 				text.WriteString(*m.Content)

@@ -130,23 +130,37 @@ func TestErrorsOfChats(t *testing.T) {
 	}
 }
 
-// TestCutAnswers: an answer says that it is cut at the most tokens that it may have.
+// An answer says why it is not whole.
 func TestCutAnswers(t *testing.T) {
 	t.Parallel()
-	for body, want := range map[string]bool{
-		`{"choices":[{"message":{"content":"x"},"finish_reason":"length"}]}`: true,
-		`{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}`:   false,
-		`{"choices":[{"message":{"content":"x"},"finish_reason":null}]}`:     false,
+	for finish, want := range map[string]string{
+		`"stop"`: "", `"length"`: "most tokens", `null`: "did not say", `""`: "did not say", `"content_filter"`: "filter", `"sensitive"`: "filter",
+		`"network_error"`: "failed", `"model_context_window_exceeded"`: "of the model", `"tool_calls"`: "a tool", `"new"`: `"new"`,
 	} {
-		c, _ := chatServer(t, answerWith(200, body, ofKimi))
+		c, _ := chatServer(t, answerWith(200, `{"choices":[{"message":{"content":"x"},"finish_reason":`+finish+`}]}`, ofKimi))
 		answer, err := c.Chat(t.Context(), []byte(`{}`))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer answer.Close()
-		if _, err := answer.JSON(); err != nil || answer.Cut != want {
-			t.Errorf("%s: %t, %v", body, answer.Cut, err)
+		if _, err := answer.JSON(); err != nil || !strings.Contains(answer.CutReason(), want) || (want == "") != (answer.CutReason() == "") {
+			t.Errorf("%s: %q, %v", finish, answer.CutReason(), err)
 		}
+	}
+}
+
+// An answer that broke off is an error of one line.
+func TestBrokenChatIsOneLine(t *testing.T) {
+	t.Parallel()
+	for name, header := range map[string]string{"stream": stream, "at once": "Content-Type: application/json"} {
+		c, _ := chatServer(t, answerWith(200, `{"choices":`, header, ofKimi, "Content-Length: 100"))
+		if _, err := texts(t, c); !errors.Is(err, client.ErrChatBroke) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	c, _ := chatServer(t, answerWith(200, "data: "+strings.Repeat("x", 5<<20), stream, ofKimi))
+	if _, err := texts(t, c); !errors.Is(err, client.ErrChatBroke) || !strings.Contains(err.Error(), "more than 4194304 bytes") {
+		t.Errorf("a long event: %v", err)
 	}
 }
 

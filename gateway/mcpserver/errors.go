@@ -114,7 +114,11 @@ func toolError(err error) error {
 	code := codeOf(err)
 	e, ok := errors.AsType[*client.Error](err)
 	if !ok {
-		return withAdvice(fmt.Sprintf("%s: %v", code, err), advice[code])
+		next := advice[code]
+		if errors.Is(err, client.ErrChatBroke) {
+			next = "Ask again: the answer's beginning is lost, and its tokens count."
+		}
+		return withAdvice(fmt.Sprintf("%s: %v", code, err), next)
 	}
 	p := e.Problem
 	text := fmt.Sprintf("%s: %s", code, cmp.Or(p.Detail, p.Title))

@@ -58,7 +58,7 @@ func TestToolErrorsHaveACode(t *testing.T) {
 		{answer(problem.Details{Code: problem.ProviderRejected, Detail: "kimi: too long", Provider: "kimi", ProviderMessage: "too long"}), "provider_rejected: kimi: too long"},
 		{answer(problem.Details{Detail: "a proxy answered", Retryable: true}), "internal: a proxy answered. The same call may succeed later."},
 		{fmt.Errorf("%w: x; is it running?", client.ErrUnreachable), "unreachable: the gateway can't be reached: x; is it running? Nothing is wrong"},
-		{errors.Join(client.ErrChatBroke, io.ErrUnexpectedEOF), "provider_failed: the answer broke off"},
+		{fmt.Errorf("%w: %w", client.ErrChatBroke, io.ErrUnexpectedEOF), "provider_failed: the answer broke off: unexpected EOF. Ask again"},
 		{fmt.Errorf("it changed: %w", cas.ErrDigestMismatch), "digest_mismatch: it changed: "},
 		{errors.New("http://x sent another part than asked for"), "internal: http://x sent another part"},
 		{context.DeadlineExceeded, "internal: context deadline exceeded"},

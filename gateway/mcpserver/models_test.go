@@ -30,20 +30,48 @@ func TestAskModelSaysThatAnAnswerIsCut(t *testing.T) {
 	s := g.newTools(t)
 	in := askModelIn{Prompt: "hi", Model: "kimi/kimi-k2.6", MaxTokens: 1}
 	got, err := s.askModel(t.Context(), noProgress(), in)
-	if err != nil || got.out.Answer != "Hel" || !got.out.Cut || got.out.Model != "kimi-k2.6-0905" || !strings.Contains(contentText(got.content), "cut off") {
+	if err != nil || got.out.Answer != "Hel" || !got.out.Cut || !strings.Contains(got.out.CutReason, "most tokens") || got.out.Model != "kimi-k2.6-0905" || !strings.Contains(contentText(got.content), "not whole") {
 		t.Errorf("%+v, %s, %v", got.out, contentText(got.content), err)
 	}
 	g.chat = streamOf(`{"choices":[{"delta":{"content":"Hello"},"finish_reason":"stop"}]}`)
 	got, err = s.askModel(t.Context(), noProgress(), in)
-	if err != nil || got.out.Cut || got.out.Model != in.Model || strings.Contains(contentText(got.content), "cut off") {
+	if err != nil || got.out.Cut || got.out.Model != in.Model || strings.Contains(contentText(got.content), "not whole") {
 		t.Errorf("a whole one: %+v, %s, %v", got.out, contentText(got.content), err)
+	}
+}
+
+// An answer ends where it is too long for a result.
+func TestAskModelCutsAHugeAnswer(t *testing.T) {
+	t.Parallel()
+	s := (&fakeGateway{chat: streamOf(`{"choices":[{"delta":{"content":"` + strings.Repeat("语", maxAnswer/2) + `"}}]}`)}).newTools(t)
+	got, err := s.askModel(t.Context(), noProgress(), askModelIn{Prompt: "hi", Model: "m"})
+	if err != nil || !got.out.Cut || !strings.Contains(got.out.CutReason, "more than 1048576 bytes") || got.out.Answer != strings.Repeat("语", maxAnswer/3) {
+		t.Errorf("%t, %s, %d bytes, %v", got.out.Cut, got.out.CutReason, len(got.out.Answer), err)
+	}
+}
+
+// An answer without a text is an error, which says why.
+func TestAskModelWithoutAText(t *testing.T) {
+	t.Parallel()
+	for event, want := range map[string]string{
+		`{}`:             "did not say",
+		`{"choices":[]}`: "did not say",
+		`{"choices":[{"delta":{"tool_calls":[{}]},"finish_reason":"tool_calls"}]}`:    "a tool",
+		`{"choices":[{"delta":{"reasoning_content":"hm"},"finish_reason":"length"}]}`: "most tokens",
+		`{"choices":[{"delta":{"content":""},"finish_reason":"stop"}]}`:               "without a text. Ask again",
+	} {
+		s := (&fakeGateway{chat: streamOf(event)}).newTools(t)
+		_, err := s.askModel(t.Context(), noProgress(), askModelIn{Prompt: "hi", Model: "m"})
+		if err == nil || !strings.HasPrefix(toolError(err).Error(), "provider_failed: kimi answered without a text") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", event, err)
+		}
 	}
 }
 
 // Files of a question are named as in all other tools.
 func TestAskModelNamesFiles(t *testing.T) {
 	t.Parallel()
-	g := &fakeGateway{content: []byte("x"), chat: streamOf(`{"choices":[]}`)}
+	g := &fakeGateway{content: []byte("x"), chat: streamOf(`{"choices":[{"delta":{"content":"x"}}]}`)}
 	s := g.newTools(t)
 	d := g.digest().String()
 	files := []string{"file-1", d, "https://files.example.com/v1/blobs/" + d + "?sig=x"}
