@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,8 @@ type fakeGateway struct {
 	// suspect: blobs come whole, whatever the range. sent is what comes in their place.
 	suspect bool
 	sent    []byte
+	// broken: bodies break off, and the blob is suspect from then on.
+	broken bool
 	// chat answers chats.
 	chat http.HandlerFunc
 	// fail, if set, answers all requests.
@@ -45,7 +48,10 @@ func (g *fakeGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r)
 	case r.URL.Path == path+"/meta":
 		w.Header().Set("Content-Type", "application/json")
-		meta := api.BlobMeta{Blob: api.Blob{Digest: g.digest(), Size: int64(len(g.content)), MediaType: g.mediaType, Name: g.name}}
+		meta := api.BlobMeta{Blob: api.Blob{Digest: g.digest(), Size: int64(len(g.content)), MediaType: g.mediaType, Name: g.name}, State: cas.StateLive}
+		if g.suspect {
+			meta.State = cas.StateSuspect
+		}
 		_ = json.NewEncoder(w).Encode(meta) // the client finds what is missing
 	case r.URL.Path == path:
 		g.send(w, r, g.content)
@@ -73,6 +79,13 @@ func (g *fakeGateway) send(w http.ResponseWriter, r *http.Request, content []byt
 	}
 	if g.sent != nil {
 		content = g.sent
+	}
+	if g.broken {
+		g.suspect = true
+		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+		_, _ = w.Write(content[:len(content)/2])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }

@@ -19,6 +19,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 const (
@@ -196,19 +197,41 @@ func (s *server) read(ctx context.Context, b client.Blob, p part, size int64) ([
 		return nil, err
 	}
 	defer content.Body.Close()
+	raw, err := readPart(content, p)
+	if err != nil {
+		return nil, s.damageOf(ctx, b, err)
+	}
+	return raw, nil
+}
+
+// readPart reads a part of a blob, and the rest of the body, at whose end the digest is
+// checked.
+func readPart(content *client.Content, p part) ([]byte, error) {
 	// The gateway sends a blob that may be corrupt from its beginning to its end, whatever
 	// the range is, since only the whole has a digest.
 	if _, err := io.CopyN(io.Discard, content.Body, p.offset-content.Offset); err != nil {
-		return nil, fmt.Errorf("read %s up to byte %d: %w", b.Digest(), p.offset, err)
+		return nil, fmt.Errorf("read %s up to byte %d: %w", content.Digest, p.offset, err)
 	}
 	raw, err := io.ReadAll(io.LimitReader(content.Body, p.length))
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.Copy(io.Discard, content.Body); err != nil { // the digest is checked at the end
-		return nil, err
+	_, err = io.Copy(io.Discard, content.Body)
+	return raw, err
+}
+
+// damageOf returns the error of a read that broke off. A gateway that finds its bytes
+// wrong marks the blob suspect, and cuts the connection.
+func (s *server) damageOf(ctx context.Context, b client.Blob, err error) error {
+	if !errors.Is(err, client.ErrUnreachable) && !errors.Is(err, cas.ErrDigestMismatch) {
+		return err
 	}
-	return raw, nil
+	ctx, cancel := withinLookLimit(ctx)
+	defer cancel()
+	if meta, metaErr := b.Meta(ctx); metaErr == nil && meta.State == cas.StateSuspect {
+		return problem.New(problem.ObjectCorrupt, fmt.Sprintf("the stored bytes of %s are not those of the digest. Uploading the blob again repairs it.", b.Digest()))
+	}
+	return err
 }
 
 // textPart is a part of a text, in bytes.
@@ -276,16 +299,14 @@ func (s *server) extracted(ctx context.Context, t target, p part, as string) (re
 		}
 		return s.link(ctx, t, "A token with the scope sync would get its text.")
 	}
-	content, err := t.Text(ctx, client.TextOptions{})
+	content, raw, err := s.extractedPart(ctx, t, p)
+	if errors.Is(err, problem.ObjectCorrupt) || errors.Is(err, problem.ObjectMissing) {
+		content, raw, err = s.extractedPart(ctx, t, p) // the gateway extracts a damaged text again
+	}
 	if err != nil {
 		if as != asText && errors.Is(err, client.ErrProvider) {
 			return s.link(ctx, t, "No provider extracted its text: "+toolError(err).Error())
 		}
-		return result[readFileOut]{}, err
-	}
-	content.Body.Close()
-	raw, err := s.read(ctx, s.client.Blob(content.Digest), p, content.Size)
-	if err != nil {
 		return result[readFileOut]{}, err
 	}
 	text := wholeCharacters(raw, p.offset, content.Size)
@@ -293,6 +314,17 @@ func (s *server) extracted(ctx context.Context, t target, p part, as string) (re
 	out := t.out("text")
 	out.TextBytes = content.Size
 	return textResult(out, text), nil
+}
+
+// extractedPart reads a part of the extracted text of a document.
+func (s *server) extractedPart(ctx context.Context, t target, p part) (client.Info, []byte, error) {
+	content, err := t.Text(ctx, client.TextOptions{})
+	if err != nil {
+		return client.Info{}, nil, err
+	}
+	content.Body.Close()
+	raw, err := s.read(ctx, s.client.Blob(content.Digest), p, content.Size)
+	return content.Info, raw, err
 }
 
 // image returns a small picture, for models that see.

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"casgate/cas"
+	"casgate/gateway/problem"
 )
 
 // readAll reads the parts of a text from an offset on.
@@ -110,9 +111,19 @@ func TestPartOfASuspectBlob(t *testing.T) {
 	g.sent = []byte(text[:len(text)-1] + "!")
 	for _, offset := range []int64{0, 4} {
 		in.Offset = offset
-		if got, err := s.readFile(t.Context(), nil, in); !errors.Is(err, cas.ErrDigestMismatch) {
+		if got, err := s.readFile(t.Context(), nil, in); !errors.Is(err, problem.ObjectCorrupt) {
 			t.Errorf("a corrupt one at %d: %+v, %v", offset, got.out, err)
 		}
+	}
+}
+
+// A gateway that finds its bytes wrong cuts the connection. The error says what is wrong.
+func TestBrokenOffBlob(t *testing.T) {
+	t.Parallel()
+	g := &fakeGateway{content: []byte(strings.Repeat("x", 100)), mediaType: "text/plain", broken: true}
+	_, err := g.newTools(t).readFile(t.Context(), nil, readFileIn{File: g.digest().String()})
+	if err == nil || !strings.HasPrefix(toolError(err).Error(), "object_corrupt: the stored bytes of "+g.digest().String()) {
+		t.Errorf("got %v", err)
 	}
 }
 
