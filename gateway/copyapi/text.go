@@ -1,6 +1,8 @@
 package copyapi
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,10 +11,12 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"casgate/cas"
 	"casgate/gateway/problem"
 	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // textType is the media type of extracted texts. A blob of the same bytes may have
@@ -33,6 +37,15 @@ func (h *Handlers) Text(c echo.Context) error {
 	request.StateOf(c).Record.Provider = q.Provider
 	wait := h.Waits.ForResult(c.Request())
 	defer wait.End()
+	err = h.sendText(c, wait, q)
+	isDamaged := errors.Is(err, cas.ErrObjectMissing) || errors.Is(err, cas.ErrObjectCorrupt)
+	if isDamaged && !c.Response().Committed {
+		err = h.sendText(c, wait, q) // the damage is known now, and the text is extracted again
+	}
+	return err
+}
+
+func (h *Handlers) sendText(c echo.Context, wait context.Context, q replicator.Request) error {
 	text, err := h.Copies.Text(wait, q)
 	if err != nil {
 		return problem.WithBlob(err, q.Digest)

@@ -9,6 +9,8 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -436,6 +438,45 @@ func TestEmptyTextIsExtractedAgain(t *testing.T) {
 	}
 	if text := w.text(t, r, q); text != "the text of it" {
 		t.Errorf("text %q", text)
+	}
+}
+
+// A text whose object is damaged or missing is extracted again, which repairs it.
+func TestDamagedTextIsExtractedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replicator(t, nil)
+	q := want(w.put(t, "some text", "a.txt"))
+	damaged, err := r.Text(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage := func() {
+		t.Helper()
+		if err := os.Remove(filepath.Join(w.dir, "objects", damaged.Object().Key())); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.ledger.(cas.Index).Suspect(t.Context(), damaged.Object()); err != nil {
+			t.Fatal(err)
+		}
+		w.store.ForgetObject(damaged.Object())
+	}
+	damage()
+	if text := w.text(t, r, q); text != "the text of it" {
+		t.Errorf("text %q", text)
+	}
+	if b, err := r.Text(t.Context(), q); err != nil || b.State != cas.StateLive || w.depot.count(providers.OpText) != 2 {
+		t.Errorf("then %+v, %v; extracted %d times", b, err, w.depot.count(providers.OpText))
+	}
+	damage()
+	w.depot.hook(func(_ context.Context, op providers.Op, _ string) error {
+		if op != providers.OpText {
+			return nil
+		}
+		return &providers.Error{Provider: q.Provider, Op: op, Kind: providers.KindPermanent}
+	}, nil)
+	if b, err := r.Text(t.Context(), q); err != nil || b.Digest != damaged.Digest {
+		t.Errorf("while the provider fails: %+v, %v", b, err)
 	}
 }
 

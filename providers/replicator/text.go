@@ -38,9 +38,10 @@ func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 		return cas.Blob{}, err
 	}
 	key := ledger.TextKey{Digest: q.Digest, Provider: textOwner(j.description), Extension: j.wanted.Extension}
-	text, err := r.knownText(ctx, key)
-	if err == nil || !errors.Is(err, ledger.ErrNotFound) {
-		return text, err
+	known, err := r.knownText(ctx, key)
+	isDamaged := err == nil && known.State == cas.StateSuspect
+	if !isDamaged && !errors.Is(err, ledger.ErrNotFound) {
+		return known, err
 	}
 	flight := fmt.Sprintf("text %x %s %q %t", key.Digest[:], key.Provider, key.Extension, q.Retry)
 	done := r.flights.DoChan(flight, func() (any, error) {
@@ -54,6 +55,10 @@ func (r *Replicator) Text(ctx context.Context, q Request) (cas.Blob, error) {
 	select {
 	case res := <-done:
 		blob, _ := res.Val.(cas.Blob)
+		if res.Err != nil && isDamaged { // a read tells whether it really is
+			r.log.Warn().Err(res.Err).Str("digest", known.Digest.String()).Msg("could not extract a damaged text again")
+			return known, nil
+		}
 		return blob, res.Err
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
