@@ -495,18 +495,6 @@ func TestDelete(t *testing.T) {
 	check(t, steps)
 }
 
-// A copy is renewed in the last tenth of its life, and at most a day before its end.
-func TestRenewalMargin(t *testing.T) {
-	t.Parallel()
-	for life, want := range map[time.Duration]time.Duration{
-		-time.Hour: 0, 0: 0, 100 * time.Second: 10 * time.Second, 48 * time.Hour: 288 * time.Minute, 60 * 24 * time.Hour: 24 * time.Hour,
-	} {
-		if got := ledger.RenewalMargin(life); got != want {
-			t.Errorf("RenewalMargin(%s): %s; want %s", life, got, want)
-		}
-	}
-}
-
 func TestEvict(t *testing.T) {
 	t.Parallel()
 	steps := []step{{name: "no row", by: ledger.Evict(row(ledger.StateReady), lease), err: notFound}}
