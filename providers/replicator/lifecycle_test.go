@@ -566,6 +566,8 @@ func TestReconcile(t *testing.T) {
 	foreign := w.depot.store("mine.txt", "docs", []byte("of another client"))
 	// Names that are like those of a casgate, but without its mark.
 	lookalike := w.depot.store("trace-4bf92f3577b34da6-1.json", "docs", []byte("of another client"))
+	w.depot.description.RenamesDuplicates = true
+	again := w.depot.store(strings.TrimSuffix(fine.RemoteName, ".txt")+" (1).txt", "docs", []byte("fine"))
 	another := w.depot.store(providers.RemoteName("cas0123456789", "x", fine.Digest, ".txt", 4), "docs", []byte("of another casgate"))
 	// The file of an upload whose reply got lost, and that will be looked for.
 	pending := want(w.put(t, "pending", "a.txt"))
@@ -592,7 +594,7 @@ func TestReconcile(t *testing.T) {
 		if len(report.Unknown) != 1 || report.Unknown[0].ID != orphan.ID ||
 			len(report.Gone) != 1 || report.Gone[0].Key != gone.Key ||
 			len(report.Elsewhere) != 1 || report.Elsewhere[0].Key != elsewhere.Key ||
-			report.Foreign != 2 ||
+			report.Foreign != 3 ||
 			report.Others.Files != 1 || report.Others.Bytes != 18 || len(report.Others.Examples) != 1 || report.Others.Examples[0].ID != another.ID || len(report.Failures) > 0 || report.Applied != apply {
 			t.Errorf("apply %t: %+v", apply, report)
 		}
@@ -600,7 +602,7 @@ func TestReconcile(t *testing.T) {
 			t.Error("a dry run changed something")
 		}
 	}
-	if ids := w.depot.fileIDs(); slices.Contains(ids, orphan.ID) || !slices.Contains(ids, foreign.ID) || !slices.Contains(ids, fine.FileID) || !slices.Contains(ids, lookalike.ID) || !slices.Contains(ids, another.ID) || len(ids) != 5 {
+	if ids := w.depot.fileIDs(); slices.Contains(ids, orphan.ID) || !slices.Contains(ids, foreign.ID) || !slices.Contains(ids, fine.FileID) || !slices.Contains(ids, lookalike.ID) || !slices.Contains(ids, another.ID) || !slices.Contains(ids, again.ID) || len(ids) != 6 {
 		t.Errorf("files %v", ids)
 	}
 	if row := w.row(t, gone.Key); row.State != ledger.StateLost {

@@ -137,7 +137,8 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 		}
 	}
 	for _, f := range remote {
-		name, marked := about.ParseRemoteName(f.Name)
+		// Not about.ParseRemoteName: a name with " (1)" is one that somebody has used again.
+		name, marked := providers.ParseRemoteName(f.Name)
 		switch {
 		case named[f.ID]:
 		case !marked:
