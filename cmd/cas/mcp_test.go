@@ -99,7 +99,7 @@ func TestMCPStoresLocalFiles(t *testing.T) {
 
 	first, text, isError := callTool(t, session, "put_file", map[string]any{"path": "a.md", "tags": []string{"x"}, "context": "c"})
 	id, _ := first["file_id"].(string)
-	if isError || id == "" || first["deduplicated"] != false || first["bytes"] != 3.0 {
+	if isError || id == "" || first["deduplicated"] != false || first["bytes"] != 3.0 || strings.Contains(text, "a.md") {
 		t.Fatalf("%v %s", first, text)
 	}
 	again, _, _ := callTool(t, session, "put_file", map[string]any{"path": filepath.Join(dir, "a.md"), "tags": []string{"x"}, "context": "c"})

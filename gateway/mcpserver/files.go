@@ -88,7 +88,7 @@ func (s *server) putFile(ctx context.Context, _ *mcp.CallToolRequest, in putFile
 	out := putFileOut{
 		FileID: file.ID, SHA256: source.Digest.Hex(), Bytes: source.Size, MediaType: file.MediaType, Deduplicated: !sent, URL: file.URL,
 	}
-	return say(out, fmt.Sprintf("Stored %q as %s (%d bytes).", local.Name, out.FileID, out.Bytes)), nil
+	return say(out, fmt.Sprintf("Stored as %s (%d bytes).", out.FileID, out.Bytes)), nil
 }
 
 // maxDeletions bounds how often within a day an agent may store a file again that it has
@@ -295,8 +295,8 @@ type deletedOut struct {
 }
 
 func (s *server) deleteFile(ctx context.Context, _ *mcp.CallToolRequest, in deleteFileIn) (result[deleteFileOut], error) {
-	if in.FileID == "" {
-		return result[deleteFileOut]{}, badArgument("file_id is empty")
+	if !cas.IsFileID(in.FileID) {
+		return result[deleteFileOut]{}, badArgument("file_id: %.200q is not a file id (file-…), as find_files gives it; no other name deletes a file", in.FileID)
 	}
 	out := deleteFileOut{FileID: in.FileID, Deleted: true}
 	if !in.Everywhere {

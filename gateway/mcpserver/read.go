@@ -99,7 +99,7 @@ func (s *server) named(name string) (target, error) {
 		blob := s.client.Blob(d)
 		return target{Owner: blob.Owner, blob: blob}, nil
 	}
-	if name == "" || len(name) > maxArgument || strings.ContainsAny(name, "/: ") {
+	if !cas.IsFileID(name) {
 		return target{}, badArgument("file: %.200q is neither a file id (file-…), nor a digest (sha256:…), nor a hash URL", name)
 	}
 	file := s.client.File(name)
@@ -172,7 +172,7 @@ func (s *server) text(ctx context.Context, t target, p part, as string) (result[
 	text := wholeCharacters(raw, p.offset, t.size)
 	if !text.isText() {
 		if as == asText {
-			return result[readFileOut]{}, badArgument("%s is declared as %q, and its bytes are no text in UTF-8; use as=link", t.blob.Digest(), t.mediaType)
+			return result[readFileOut]{}, badArgument("the bytes of %s are no text in UTF-8; use as=link", t.blob.Digest())
 		}
 		return s.link(ctx, t, "Its bytes are no text in UTF-8.")
 	}
@@ -295,7 +295,7 @@ func textResult(out readFileOut, p textPart) result[readFileOut] {
 func (s *server) extracted(ctx context.Context, t target, p part, as string) (result[readFileOut], error) {
 	if !s.allows(access.ScopeSync) {
 		if as == asText {
-			return result[readFileOut]{}, badArgument("the text of %q has to be extracted, and the token lacks the scope sync; use as=link", t.mediaType)
+			return result[readFileOut]{}, badArgument("the text of %s has to be extracted, and the token lacks the scope sync; use as=link", t.blob.Digest())
 		}
 		return s.link(ctx, t, "A token with the scope sync would get its text.")
 	}
