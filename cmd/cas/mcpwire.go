@@ -7,11 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"sync"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"casgate/gateway/mcpserver"
 )
 
 // protocolIn passes on the messages of standard input, each of which is a line. The SDK ends
@@ -40,8 +41,8 @@ func (p *protocolIn) Read(to []byte) (int, error) {
 		if len(line) == 0 {
 			continue
 		}
-		if fault := faultOf(line); fault != nil {
-			if err := p.refuse(fault); err != nil {
+		if id, fault := faultOf(line); fault != nil {
+			if err := p.refuse(id, fault); err != nil {
 				return 0, err
 			}
 			continue
@@ -74,44 +75,29 @@ func (p *protocolIn) line() ([]byte, error) {
 	}
 }
 
-// faultOf returns why a line is no message; nil: it is one.
-func faultOf(line []byte) *jsonrpc.Error {
+// faultOf returns why a line is no message, and the id that the answer has; nil: it is one.
+func faultOf(line []byte) (id json.RawMessage, fault *jsonrpc.Error) {
 	if len(line) >= maxProtocolLine {
-		return &jsonrpc.Error{Code: jsonrpc.CodeParseError, Message: fmt.Sprintf("the line has more than %d bytes", maxProtocolLine)}
+		return noID, &jsonrpc.Error{Code: jsonrpc.CodeParseError, Message: fmt.Sprintf("the line has more than %d bytes", maxProtocolLine)}
 	}
 	if !json.Valid(line) {
-		return &jsonrpc.Error{Code: jsonrpc.CodeParseError, Message: "the line is no JSON"}
+		return noID, &jsonrpc.Error{Code: jsonrpc.CodeParseError, Message: "the line is no JSON"}
 	}
 	if line[0] == '[' {
-		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "batches are not taken: send each message on a line of its own"}
+		return noID, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "batches are not taken: send each message on a line of its own"}
 	}
-	message, err := jsonrpc.DecodeMessage(line)
-	if err != nil {
-		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: err.Error()}
+	if _, err := jsonrpc.DecodeMessage(line); err != nil {
+		return noID, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: fmt.Sprintf("%.200s", err)}
 	}
-	if r, ok := message.(*jsonrpc.Request); ok && !keepsID(line, r.ID) {
-		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "an id is a text, or a whole number up to 9007199254740991"}
-	}
-	return nil
+	return mcpserver.CheckMessage(line)
 }
 
-// keepsID reports whether the SDK has read the id of a request as it is. It cuts fractions,
-// and rounds large numbers, so the answer would have another id.
-func keepsID(line []byte, id jsonrpc.ID) bool {
-	read, isNumber := id.Raw().(int64)
-	if !isNumber {
-		return true
-	}
-	var sent struct {
-		ID json.Number `json:"id"`
-	}
-	return json.Unmarshal(line, &sent) == nil && sent.ID.String() == strconv.FormatInt(read, 10)
-}
+// noID is the id of an answer to a line that has none to repeat.
+var noID = json.RawMessage("null")
 
-// refuse answers a line that is no message. The answer's id is null, since there is none to
-// repeat.
-func (p *protocolIn) refuse(fault *jsonrpc.Error) error {
-	answer, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": nil, "error": fault})
+// refuse answers a line that is no message.
+func (p *protocolIn) refuse(id json.RawMessage, fault *jsonrpc.Error) error {
+	answer, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": id, "error": fault})
 	if err != nil {
 		return err
 	}

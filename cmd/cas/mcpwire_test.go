@@ -22,25 +22,27 @@ func TestProtocolIn(t *testing.T) {
 		line string
 		code int64 // 0: it passes
 	}{
-		"request":          {ping, 0},
-		"notification":     {`{"jsonrpc":"2.0","method":"notifications/initialized"}`, 0},
-		"answer":           {`{"jsonrpc":"2.0","id":1,"result":{}}`, 0},
-		"Windows":          {ping + "\r", 0},
-		"words":            {`not json`, jsonrpc.CodeParseError},
-		"half a message":   {ping[:20], jsonrpc.CodeParseError},
-		"two messages":     {ping + ping, jsonrpc.CodeParseError},
-		"trailing words":   {ping + " x", jsonrpc.CodeParseError},
-		"too long":         {`{"jsonrpc":"2.0","id":1,"method":"` + strings.Repeat("x", maxProtocolLine) + `"}`, jsonrpc.CodeParseError},
-		"number":           {`5`, jsonrpc.CodeInvalidRequest},
-		"null":             {`null`, jsonrpc.CodeInvalidRequest},
-		"empty object":     {`{}`, jsonrpc.CodeInvalidRequest},
-		"batch":            {"[" + ping + "]", jsonrpc.CodeInvalidRequest},
-		"another version":  {`{"jsonrpc":"1.0","id":1,"method":"ping"}`, jsonrpc.CodeInvalidRequest},
-		"a text for id":    {`{"jsonrpc":"2.0","id":"1.5","method":"ping"}`, 0},
-		"a fraction":       {`{"jsonrpc":"2.0","id":1.5,"method":"ping"}`, jsonrpc.CodeInvalidRequest},
-		"a rounded id":     {`{"jsonrpc":"2.0","id":9007199254740993,"method":"ping"}`, jsonrpc.CodeInvalidRequest},
-		"a huge id":        {`{"jsonrpc":"2.0","id":99999999999999999999,"method":"ping"}`, jsonrpc.CodeInvalidRequest},
-		"an object for id": {`{"jsonrpc":"2.0","id":{},"method":"ping"}`, jsonrpc.CodeInvalidRequest},
+		"request":           {ping, 0},
+		"notification":      {`{"jsonrpc":"2.0","method":"notifications/initialized"}`, 0},
+		"answer":            {`{"jsonrpc":"2.0","id":1,"result":{}}`, 0},
+		"Windows":           {ping + "\r", 0},
+		"words":             {`not json`, jsonrpc.CodeParseError},
+		"half a message":    {ping[:20], jsonrpc.CodeParseError},
+		"two messages":      {ping + ping, jsonrpc.CodeParseError},
+		"trailing words":    {ping + " x", jsonrpc.CodeParseError},
+		"too long":          {`{"jsonrpc":"2.0","id":1,"method":"` + strings.Repeat("x", maxProtocolLine) + `"}`, jsonrpc.CodeParseError},
+		"number":            {`5`, jsonrpc.CodeInvalidRequest},
+		"null":              {`null`, jsonrpc.CodeInvalidRequest},
+		"empty object":      {`{}`, jsonrpc.CodeInvalidRequest},
+		"batch":             {"[" + ping + "]", jsonrpc.CodeInvalidRequest},
+		"another version":   {`{"jsonrpc":"1.0","id":1,"method":"ping"}`, jsonrpc.CodeInvalidRequest},
+		"a text for id":     {`{"jsonrpc":"2.0","id":"1.5","method":"ping"}`, 0},
+		"a fraction":        {`{"jsonrpc":"2.0","id":1.5,"method":"ping"}`, jsonrpc.CodeInvalidRequest},
+		"a rounded id":      {`{"jsonrpc":"2.0","id":9007199254740993,"method":"ping"}`, jsonrpc.CodeInvalidRequest},
+		"a huge id":         {`{"jsonrpc":"2.0","id":99999999999999999999,"method":"ping"}`, jsonrpc.CodeInvalidRequest},
+		"a member twice":    {`{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/list"}`, jsonrpc.CodeInvalidRequest},
+		"an argument twice": {`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read_file","arguments":{"file":"a","file":"b"}}}`, jsonrpc.CodeInvalidParams},
+		"an object for id":  {`{"jsonrpc":"2.0","id":{},"method":"ping"}`, jsonrpc.CodeInvalidRequest},
 	} {
 		var refusals bytes.Buffer
 		in := newProtocolIn(strings.NewReader("\n"+tt.line+"\n \n"+ping), &refusals)
@@ -69,7 +71,7 @@ func TestProtocolIn(t *testing.T) {
 			}
 			continue
 		}
-		if err := json.Unmarshal(refusals.Bytes(), &answer); err != nil || answer.JSONRPC != "2.0" || answer.ID != nil || answer.Error.Code != tt.code || answer.Error.Message == "" || strings.Count(refusals.String(), "\n") != 1 {
+		if err := json.Unmarshal(refusals.Bytes(), &answer); err != nil || answer.JSONRPC != "2.0" || (answer.ID != nil) != strings.HasSuffix(name, " twice") || answer.Error.Code != tt.code || answer.Error.Message == "" || strings.Count(refusals.String(), "\n") != 1 {
 			t.Errorf("%s: refused with %q, %v", name, refusals.String(), err)
 		}
 	}

@@ -76,6 +76,9 @@ func (h *Handlers) Serve(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, fault := mcpserver.CheckMessage(body); fault != nil {
+		return problem.New(problem.InvalidRequest, fault.Message)
+	}
 	server, err := h.server(c)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -161,10 +162,62 @@ func TestErrorsOfArgumentsHaveACode(t *testing.T) {
 		{ToolDeleteFile, map[string]any{"file_id": long}},
 		{ToolDeleteFile, map[string]any{"file_id": []string{"file-1"}}},
 		{ToolPutFile, map[string]any{"tags": "x"}},
+		{ToolPutFile, map[string]any{"path": "x", "tags": []string{long}}},
+		{ToolPutFile, map[string]any{"path": "x", "tags": []any{1}}},
+		{ToolReadFile, map[string]any{"file": "file-1", long: true}},
+		{ToolReadFile, map[string]any{"file": "file-1", "as": long}},
+		{ToolReadFile, map[string]any{"file": nil}},
+		{ToolDeleteFile, map[string]any{"file_id": "file-1", "everywhere": "yes"}},
+		{ToolFindFiles, map[string]any{"sha256": strings.Repeat("A", 64)}},
+		{ToolFindFiles, map[string]any{"limit": 1e300}},
+		{ToolAskModel, map[string]any{"prompt": "", "model": "m"}},
+		{ToolAskModel, map[string]any{"prompt": "x", "model": "m", "files": make([]string, maxAskedFiles+1)}},
 	} {
 		res, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: tt.tool, Arguments: tt.arguments})
-		if err != nil || !res.IsError || !strings.HasPrefix(contentText(res.Content), "invalid_request: ") || len(contentText(res.Content)) > 4*maxFault {
-			t.Errorf("%s %.60v: %+v, %v", tt.tool, tt.arguments, res, err)
+		if err != nil || !res.IsError || !strings.HasPrefix(contentText(res.Content), "invalid_request: ") || len(contentText(res.Content)) > maxFault || strings.Contains(contentText(res.Content), "validating") {
+			t.Errorf("%s %.60v: %s, %v", tt.tool, tt.arguments, contentText(res.Content), err)
+		}
+	}
+	for _, err := range []error{
+		func() error { _, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: long}); return err }(),
+		func() error {
+			_, err := session.ReadResource(t.Context(), &mcp.ReadResourceParams{URI: fileURI + long})
+			return err
+		}(),
+	} {
+		if e, ok := errors.AsType[*jsonrpc.Error](err); !ok || e.Code != jsonrpc.CodeInvalidParams || len(e.Message) > maxFault {
+			t.Errorf("%.500v", err)
+		}
+	}
+}
+
+// The error of an argument says in words what is allowed.
+func TestWordsOfArguments(t *testing.T) {
+	t.Parallel()
+	schemas := map[string]*jsonschema.Schema{}
+	for _, tool := range (&server{localFiles: noFiles{}}).tools() {
+		schemas[tool.name] = tool.arguments
+	}
+	for _, tt := range [][3]string{
+		{ToolReadFile, `{}`, "file is missing: a text is needed"},
+		{ToolReadFile, `[]`, "the arguments are no JSON object"},
+		{ToolReadFile, `{"file":"x","as":"pdf"}`, "as: auto, text or link is needed"},
+		{ToolReadFile, `{"file":"x","size":1}`, `there is no argument "size"; there are as, file, length, offset`},
+		{ToolReadFile, `{"file":"x","length":0}`, "length: a whole number from 1 to 65536 is needed"},
+		{ToolReadFile, `{"file":"x","offset":-1}`, "offset: a whole number of at least 0 is needed"},
+		{ToolFindFiles, `{"sha256":"x"}`, "sha256: 64 digits of lowercase hexadecimal are needed"},
+		{ToolFindFiles, `{"tag":1}`, "tag: a text of at most 1024 characters is needed"},
+		{ToolAskModel, `{"prompt":"","model":"m"}`, "prompt: a text that is not empty is needed"},
+		{ToolDeleteFile, `{"file_id":"x","everywhere":1}`, "everywhere: true or false is needed"},
+		{ToolPutFile, `{"path":"x","tags":[1]}`, "tags: a list of texts of at most 1024 characters is needed"},
+	} {
+		if err := checkArguments(schemas[tt[0]], json.RawMessage(tt[1])); err == nil || toolError(err).Error() != "invalid_request: "+tt[2] {
+			t.Errorf("%s %s: %v, want %s", tt[0], tt[1], err, tt[2])
+		}
+	}
+	for _, tt := range [][2]string{{ToolFindFiles, ``}, {ToolFindFiles, `null`}, {ToolPutFile, `{"path":"x","tags":null}`}, {ToolReadFile, `{"file":"x","length":1e2,"as":"text"}`}} {
+		if err := checkArguments(schemas[tt[0]], json.RawMessage(tt[1])); err != nil {
+			t.Errorf("%s %s: %v", tt[0], tt[1], err)
 		}
 	}
 }

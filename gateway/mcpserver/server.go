@@ -65,15 +65,18 @@ func New(o Options) *mcp.Server {
 		// Answers are for this token alone, and may change at any time.
 		SetCacheable: func(_ context.Context, _ mcp.Request, c *mcp.Cacheable) { c.CacheScope = "private" },
 	})
+	arguments := map[string]*jsonschema.Schema{}
 	for _, t := range s.tools() {
 		if t.isAllowed(o) {
 			t.add(m)
+			arguments[t.name] = t.arguments
 		}
 	}
 	if o.Allows(access.ScopeRead) {
 		s.addResources(m)
 	}
 	m.AddReceivingMiddleware(giveCodes)
+	m.AddReceivingMiddleware(checkCalls(arguments))
 	return m
 }
 
@@ -87,9 +90,10 @@ func (s *server) instructions() string {
 
 // tool is a tool that may be offered.
 type tool struct {
-	name   string
-	scopes []access.Scope // that it needs
-	add    func(*mcp.Server)
+	name      string
+	arguments *jsonschema.Schema
+	scopes    []access.Scope // that it needs
+	add       func(*mcp.Server)
 }
 
 func (t tool) isAllowed(o Options) bool {
@@ -137,7 +141,11 @@ func say[Out any](out Out, line string) result[Out] {
 // offer makes a tool out of its description and its function. Its errors are tool errors,
 // which the model sees.
 func offer[In, Out any](about *mcp.Tool, call func(context.Context, *mcp.CallToolRequest, In) (result[Out], error), scopes ...access.Scope) tool {
-	return tool{about.Name, scopes, func(m *mcp.Server) {
+	arguments, ok := about.InputSchema.(*jsonschema.Schema)
+	if !ok {
+		panic("the tool " + about.Name + " has no schema of its arguments")
+	}
+	return tool{about.Name, arguments, scopes, func(m *mcp.Server) {
 		mcp.AddTool(m, about, func(ctx context.Context, r *mcp.CallToolRequest, in In) (*mcp.CallToolResult, Out, error) {
 			res, err := call(ctx, r, in)
 			if err != nil {
@@ -166,6 +174,9 @@ func schemaOf[In any](limits ...func(properties map[string]*jsonschema.Schema)) 
 	for name, property := range schema.Properties {
 		if property.Type == "string" && !slices.Contains(longArguments, name) {
 			property.MaxLength = new(maxArgument)
+		}
+		if property.Items != nil && name != "files" {
+			property.Items.MaxLength = new(maxArgument)
 		}
 	}
 	for _, limit := range limits {

@@ -1,0 +1,72 @@
+package mcpserver
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+)
+
+const (
+	// maxSafe is the largest whole number that all JSON readers take for the same.
+	maxSafe = 1<<53 - 1
+	// maxMethod bounds the name of a method, in characters. The error of an unknown one
+	// repeats it.
+	maxMethod = 128
+)
+
+// CheckMessage returns why the SDK would read a message otherwise than it was sent; nil: it
+// would not. id is the id that the answer has. The SDK takes one of two members with the
+// same name, cuts ids that are fractions, and rounds large ones.
+func CheckMessage(message []byte) (id json.RawMessage, fault *jsonrpc.Error) {
+	id = json.RawMessage("null")
+	var head struct {
+		ID     json.RawMessage `json:"id"`
+		Method string          `json:"method"`
+	}
+	if err := json.Unmarshal(message, &head); err != nil {
+		return id, nil // the SDK refuses it, or it is a batch
+	}
+	twice := memberTwice(message)
+	if len(head.ID) > 0 && twice != "/id" {
+		if !isKeptID(head.ID) {
+			return id, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: fmt.Sprintf("an id is a text, or a whole number up to %d", maxSafe)}
+		}
+		id = head.ID
+	}
+	switch {
+	case strings.HasPrefix(twice, "/params/"):
+		return id, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: fmt.Sprintf("the member %.200q is there twice", twice)}
+	case twice != "":
+		return id, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: fmt.Sprintf("the member %.200q is there twice", twice)}
+	case utf8.RuneCountInString(head.Method) > maxMethod:
+		return id, &jsonrpc.Error{Code: jsonrpc.CodeMethodNotFound, Message: fmt.Sprintf("no method has more than %d characters", maxMethod)}
+	}
+	return id, nil
+}
+
+// isKeptID reports whether the SDK keeps an id as it is. It refuses other types than texts
+// and numbers itself.
+func isKeptID(id json.RawMessage) bool {
+	if c := id[0]; c != '-' && (c < '0' || c > '9') {
+		return true
+	}
+	n, err := strconv.ParseInt(string(id), 10, 64)
+	return err == nil && strconv.FormatInt(n, 10) == string(id) && -maxSafe <= n && n <= maxSafe
+}
+
+// memberTwice returns the JSON pointer of a member whose object has its name twice; "" if
+// there is none.
+func memberTwice(message []byte) string {
+	err := jsontext.NewDecoder(bytes.NewReader(message), jsontext.AllowInvalidUTF8(true)).SkipValue()
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok && errors.Is(err, jsontext.ErrDuplicateName) {
+		return string(syntax.JSONPointer)
+	}
+	return ""
+}
