@@ -145,6 +145,7 @@ func TestLooksShareAList(t *testing.T) {
 			t.Errorf("%d lists at once", n)
 		}
 		g.open()
+		began := time.Now()
 		for range uploads {
 			if err := <-made; err != nil {
 				t.Error(err)
@@ -152,6 +153,9 @@ func TestLooksShareAList(t *testing.T) {
 		}
 		if lists, n := w.depot.count(providers.OpList), w.depot.count(providers.OpUpload); lists != 2 || n != uploads {
 			t.Errorf("%d lists and %d uploads; want 2 and %d", lists, n, uploads)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the second list came after %s", took)
 		}
 	})
 }

@@ -48,6 +48,7 @@ type lists struct {
 	mu      sync.Mutex
 	waiting map[string]int // callers, by account
 	last    map[string]wholeList
+	began   map[string]time.Time // when the last list of an account began
 }
 
 // wholeList is the list of an account, or the error of reading it.
@@ -58,7 +59,7 @@ type wholeList struct {
 }
 
 func newLists() *lists {
-	return &lists{waiting: make(map[string]int), last: make(map[string]wholeList)}
+	return &lists{waiting: make(map[string]int), last: make(map[string]wholeList), began: make(map[string]time.Time)}
 }
 
 // enter registers a caller. The last list of an account is kept while it has callers.
@@ -85,8 +86,25 @@ func (s *lists) since(account string, asked time.Time) (wholeList, bool) {
 }
 
 // read reads the list of an account to its end, since an open list occupies one of the
-// account's slots.
+// account's slots. It begins at least shortestLook after the one before.
 func (s *lists) read(ctx context.Context, p providers.Provider) {
+	account := p.Describe().Account
+	s.mu.Lock()
+	next := s.began[account].Add(shortestLook)
+	s.mu.Unlock()
+	l := wholeList{began: time.Now(), err: pause(ctx, time.Until(next))}
+	if l.err == nil {
+		l = readList(ctx, p)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.began[account] = l.began
+	if s.waiting[account] > 0 {
+		s.last[account] = l
+	}
+}
+
+func readList(ctx context.Context, p providers.Provider) wholeList {
 	l := wholeList{began: time.Now()}
 	for f, err := range p.List(ctx, "") {
 		if l.err = err; err != nil {
@@ -94,11 +112,7 @@ func (s *lists) read(ctx context.Context, p providers.Provider) {
 		}
 		l.files = append(l.files, f)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if account := p.Describe().Account; s.waiting[account] > 0 {
-		s.last[account] = l
-	}
+	return l
 }
 
 // listAll returns the list of an account, of all purposes: a list may give a file another
