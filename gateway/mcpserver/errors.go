@@ -51,7 +51,7 @@ var advice = map[problem.Code]string{
 // codeOf returns the code of any error.
 func codeOf(err error) problem.Code {
 	if e, ok := errors.AsType[*client.Error](err); ok {
-		return cmp.Or(e.Problem.Code, problem.Internal)
+		return cmp.Or(e.Problem.Code, codeOfStatus(e.Problem.Status))
 	}
 	if errors.Is(err, client.ErrUnreachable) {
 		return codeUnreachable
@@ -61,6 +61,21 @@ func codeOf(err error) problem.Code {
 	}
 	if code, ok := problem.CodeOf(err); ok {
 		return code
+	}
+	return problem.Internal
+}
+
+// codeOfStatus returns the code of an answer that no gateway wrote.
+func codeOfStatus(status int) problem.Code {
+	switch status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout: // a proxy's
+		return codeUnreachable
+	case http.StatusTooManyRequests:
+		return problem.TooManyRequests
+	case http.StatusUnauthorized:
+		return problem.Unauthenticated
+	case http.StatusForbidden:
+		return problem.Forbidden
 	}
 	return problem.Internal
 }

@@ -58,6 +58,9 @@ func TestToolErrorsHaveACode(t *testing.T) {
 		{answer(problem.Details{Code: problem.ProviderRejected, Detail: "kimi refused it", Provider: "kimi", ProviderMessage: "too long"}), `provider_rejected: kimi refused it. kimi answered: "too long".`},
 		{answer(problem.Details{Code: problem.ProviderRejected, Detail: "kimi: too long", Provider: "kimi", ProviderMessage: "too long"}), "provider_rejected: kimi: too long"},
 		{answer(problem.Details{Detail: "a proxy answered", Retryable: true}), "internal: a proxy answered. The same call may succeed later."},
+		{answer(problem.Details{Detail: "a proxy answered", Status: 502, Retryable: true}), "unreachable: a proxy answered. Nothing is wrong"},
+		{answer(problem.Details{Detail: "a proxy answered", Status: 429, Retryable: true}), "too_many_requests: a proxy answered. The same call may succeed later."},
+		{answer(problem.Details{Detail: "a proxy answered", Status: 404}), "internal: a proxy answered"},
 		{fmt.Errorf("%w: x; is it running?", client.ErrUnreachable), "unreachable: the gateway can't be reached: x; is it running? Nothing is wrong"},
 		{fmt.Errorf("%w: %w", client.ErrChatBroke, io.ErrUnexpectedEOF), "provider_failed: the answer broke off: unexpected EOF. Ask again"},
 		{fmt.Errorf("it changed: %w", cas.ErrDigestMismatch), "digest_mismatch: it changed: "},
@@ -261,5 +264,14 @@ func TestSilentGateway(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// An empty list of tags is no tags.
+func TestSameFileKey(t *testing.T) {
+	t.Parallel()
+	key := func(tags []string) string { return sameFileKey(cas.Digest{}, client.NewFile{Name: "a", Tags: tags}, 0) }
+	if key(nil) != key([]string{}) || key(nil) == key([]string{"x"}) {
+		t.Errorf("%s, %s, %s", key(nil), key([]string{}), key([]string{"x"}))
 	}
 }

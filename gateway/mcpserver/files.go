@@ -109,6 +109,9 @@ func (s *server) putOnce(ctx context.Context, source client.Source, n client.New
 }
 
 func sameFileKey(d cas.Digest, n client.NewFile, deletions int) string {
+	if len(n.Tags) == 0 {
+		n.Tags = nil
+	}
 	text, err := json.Marshal([]any{d, n.Name, n.Purpose, n.Tags, n.Context, deletions})
 	if err != nil {
 		panic(err) // texts can be marshalled

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -333,10 +334,20 @@ func (s *server) image(ctx context.Context, t target) (result[readFileOut], erro
 	if err != nil {
 		return result[readFileOut]{}, err
 	}
+	if !isImage(raw, t.mediaType) {
+		return s.link(ctx, t, "Its bytes are no picture of its declared type.")
+	}
 	return result[readFileOut]{t.out("image"), []mcp.Content{
 		&mcp.ImageContent{Data: raw, MIMEType: t.mediaType},
 		&mcp.TextContent{Text: fmt.Sprintf("%s, %d bytes.", cmp.Or(t.fileID, t.blob.Digest().String()), t.size)},
 	}}, nil
+}
+
+// isImage reports whether bytes begin as those of a media type do. A model's provider
+// refuses a whole conversation with a picture that is none.
+func isImage(raw []byte, mediaType string) bool {
+	base, _, err := mime.ParseMediaType(mediaType)
+	return err == nil && http.DetectContentType(raw) == base
 }
 
 // link returns a URL that reads the file without a token.
