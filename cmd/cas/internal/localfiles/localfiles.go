@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"casgate/gateway/mcpserver"
@@ -28,8 +29,10 @@ type Options struct {
 	Hidden bool
 }
 
-// Files are the disk files. It implements mcpserver.LocalFiles.
+// Files are the disk files. It implements mcpserver.LocalFiles, and is safe for concurrent
+// use.
 type Files struct {
+	mu      sync.Mutex
 	folders []folder
 	hidden  bool
 }
@@ -108,13 +111,42 @@ func contains(dir, home string) bool {
 
 // Close closes the folders.
 func (f *Files) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, folder := range f.folders {
 		folder.root.Close()
 	}
 }
 
+// present returns the folders. One that was removed and made again is opened again, unless
+// a link now leads elsewhere. An opened file of the removed one stays as it is.
+func (f *Files) present() []folder {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, old := range f.folders {
+		opened, openedErr := old.root.Stat(".")
+		there, err := os.Stat(old.path)
+		if err != nil || openedErr == nil && os.SameFile(opened, there) {
+			continue
+		}
+		again, err := openFolder(old.path)
+		if err != nil {
+			continue
+		}
+		if again.real != old.real {
+			again.root.Close()
+			continue
+		}
+		old.root.Close()
+		f.folders[i] = again
+	}
+	return slices.Clone(f.folders)
+}
+
 // Folders returns the folders, as they were named.
 func (f *Files) Folders() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var paths []string
 	for _, folder := range f.folders {
 		paths = append(paths, folder.path)
@@ -124,7 +156,7 @@ func (f *Files) Folders() []string {
 
 // Find implements mcpserver.LocalFiles.
 func (f *Files) Find(name string) (mcpserver.LocalFile, error) {
-	for _, folder := range f.folders {
+	for _, folder := range f.present() {
 		inside, ok := folder.relative(name)
 		if !ok {
 			continue

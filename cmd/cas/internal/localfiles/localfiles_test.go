@@ -156,6 +156,35 @@ func TestPathThatChanges(t *testing.T) {
 	}
 }
 
+// A folder that is removed and made again works again. A link in its place does not.
+func TestFolderIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	in, elsewhere := filepath.Join(dir, "in"), filepath.Join(dir, "elsewhere")
+	write(t, filepath.Join(in, "a"), "first")
+	write(t, filepath.Join(elsewhere, "a"), "secret")
+	files := open(t, localfiles.Options{Folders: []string{in}})
+	remove := func() {
+		t.Helper()
+		if err := os.RemoveAll(in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove()
+	if got, err := read(files, "a"); err == nil {
+		t.Errorf("while there is none: %q", got)
+	}
+	link(t, elsewhere, in)
+	if got, err := read(files, "a"); err == nil {
+		t.Errorf("through a link: %q", got)
+	}
+	remove()
+	write(t, filepath.Join(in, "a"), "second")
+	if got, err := read(files, "a"); err != nil || got != "second" {
+		t.Errorf("made again: %q, %v", got, err)
+	}
+}
+
 func TestHiddenAndSeveralFolders(t *testing.T) {
 	t.Parallel()
 	one, two := t.TempDir(), t.TempDir()
