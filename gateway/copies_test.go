@@ -194,6 +194,27 @@ func TestWaitRunsOutAndTheWorkGoesOn(t *testing.T) {
 	})
 }
 
+// A text whose object is missing is extracted again by the request that finds it out.
+func TestMissingTextIsExtractedAgain(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, kimi := startCopier(t, p, nil, nil)
+		d := s.putNamed("some text", "x.txt")
+		head := s.do("HEAD", s.path(d)+"/text", nil)
+		text, err := cas.ParseDigest(strings.Trim(head.Header.Get("ETag"), `"`))
+		if err != nil {
+			t.Fatalf("%d: %v", head.StatusCode, err)
+		}
+		p.remove(t, text)
+		if a := s.do("GET", s.path(d)+"/text", nil); a.StatusCode != 200 || cas.DigestOf(a.body) != text {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+		if n, uploads := kimi.count(providers.OpText), kimi.count(providers.OpUpload); n != 2 || uploads != 1 {
+			t.Errorf("the text was extracted %d times, after %d uploads", n, uploads)
+		}
+		wantNoPanic(t, s)
+	})
+}
+
 func TestClientThatHangsUpLeavesTheWorkGoing(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s, kimi := startCopier(t, p, nil, nil)

@@ -438,6 +438,9 @@ func TestMCPRefuses(t *testing.T) {
 		if a := post(ping, "Content-Type", "text/plain"); a.StatusCode != 415 {
 			t.Errorf("text/plain: %d %s", a.StatusCode, a.body)
 		}
+		for _, changed := range []string{`{"jsonrpc":"2.0","id":1.5,"method":"ping"}`, `{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/list"}`} {
+			post(changed).wantProblem(t, 400, problem.InvalidRequest)
+		}
 		if a := post("no JSON"); a.StatusCode != 400 {
 			t.Errorf("no JSON: %d %s", a.StatusCode, a.body)
 		}
@@ -480,7 +483,7 @@ func TestGatewayStopsWhileAnAgentAsks(t *testing.T) {
 		close(asked)
 		<-release
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, shortAnswer)
+		_, _ = io.WriteString(w, `{"choices":[{"message":{"content":"Hello"},"finish_reason":"stop"}]}`)
 	})
 	answered := make(chan error, 1)
 	go func() {
