@@ -69,16 +69,21 @@ func (c *Client) confirmDelete(ctx context.Context, one *api.Copy) error {
 	return nil
 }
 
-// confirmGone checks in the list of copies that one is no longer being deleted.
+// confirmGone checks in the list of copies that one is no longer being deleted, and that
+// no copy has its file.
 func (c *Client) confirmGone(ctx context.Context, one *api.Copy) error {
 	left, err := c.Blob(one.Digest).Copies(ctx)
 	if err != nil && !errors.Is(err, cas.ErrBlobNotFound) {
 		return err
 	}
 	for _, other := range left {
-		if other.Provider == one.Provider && other.Account == one.Account && other.Purpose == one.Purpose && other.Extension == one.Extension &&
-			other.State == api.CopyDeleting {
+		switch {
+		case other.Provider != one.Provider, other.Account != one.Account, other.Purpose != one.Purpose, other.Extension != one.Extension:
+		case other.State == api.CopyDeleting:
 			return problem.New(problem.CopyInProgress, fmt.Sprintf("copy in progress: the copy at %s is still being deleted", one.Provider))
+		case one.ProviderFileID != "" && other.ProviderFileID == one.ProviderFileID:
+			one.State, one.Error = other.State, other.Error
+			return fmt.Errorf("%w: the copy at %s was not deleted: it is %s again", ErrProvider, one.Provider, other.State)
 		}
 	}
 	one.State, one.ProviderFileID = api.CopyDeleted, ""

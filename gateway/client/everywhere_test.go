@@ -118,6 +118,8 @@ func TestDeleteEverywhereWaits(t *testing.T) {
 	key := func(provider, state, operation string) api.Copy {
 		return api.Copy{Digest: d, Provider: provider, State: state, OperationID: operation, ProviderFileID: "f"}
 	}
+	anew, same := key("kimi", "ready", "other"), key("kimi", "ready", "other")
+	anew.ProviderFileID = "f2"
 	for name, tt := range map[string]struct {
 		operations map[string]api.Operation // by id; others are not found
 		left       []api.Copy
@@ -127,7 +129,8 @@ func TestDeleteEverywhereWaits(t *testing.T) {
 		"confirmed":             {map[string]api.Operation{"op": {Status: api.OperationSucceeded}}, nil, api.CopyDeleted, nil},
 		"its operation is gone": {nil, nil, api.CopyDeleted, nil},
 		"another took over":     {nil, []api.Copy{key("kimi", api.CopyDeleting, "other")}, api.CopyDeleting, problem.CopyInProgress},
-		"made anew":             {nil, []api.Copy{key("kimi", "ready", "other")}, api.CopyDeleted, nil},
+		"made anew":             {nil, []api.Copy{anew}, api.CopyDeleted, nil},
+		"the same is there":     {nil, []api.Copy{same}, "ready", client.ErrProvider},
 		"there is no key": {
 			map[string]api.Operation{"op": {Status: api.OperationRunning, Error: &problem.Details{Code: problem.ProviderUnavailable}}},
 			nil, api.CopyDeleting, client.ErrProvider,

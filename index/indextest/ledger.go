@@ -140,6 +140,17 @@ func startDelete(t testing.TB, x Index, k ledger.Key, operation string, lease ti
 	return c
 }
 
+// startEviction claims a ready copy for its eviction, and fails the test unless that is
+// granted.
+func startEviction(t testing.TB, x Index, ready ledger.Copy) ledger.Copy {
+	t.Helper()
+	c, won, err := x.Change(t.Context(), ledger.Evict(ready, long))
+	if err != nil || !won {
+		t.Fatalf("Evict: won %v, error %v; the row is %+v", won, err, c)
+	}
+	return c
+}
+
 // finishDelete finishes a delete and fails the test unless the claim is held. Strays
 // that end earlier than long from now don't prevent it.
 func finishDelete(t testing.TB, x Index, c ledger.Copy, to ledger.State) {

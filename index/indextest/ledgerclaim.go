@@ -181,8 +181,8 @@ var claimCopyTests = []test{
 	{"gives a copy that was deleted only to those who have not seen it", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		w.Existing = true
-		claim(t, x, w, long) // there is no row that could have been deleted
-		finishDelete(t, x, startDelete(t, x, w.Key, "", long), ledger.StateEvicted)
+		ready := makeReady(t, x, w, "1") // there is no row that could have been deleted
+		finishDelete(t, x, startEviction(t, x, ready), ledger.StateEvicted)
 		claim(t, x, w, long)
 		finishDelete(t, x, startDelete(t, x, w.Key, "", long), ledger.StateDeleted)
 		c, won, err := x.Change(t.Context(), ledger.Claim(w, long))

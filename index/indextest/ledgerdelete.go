@@ -112,7 +112,7 @@ func supersededDelete(t *testing.T, x Index, test func(t *testing.T, c ledger.Co
 			finishDelete(t, x, startDelete(t, x, w.Key, "", long), ledger.StateDeleted)
 		}},
 		{"another, finished, and an upload", func(t *testing.T, w ledger.Wanted) {
-			finishDelete(t, x, startDelete(t, x, w.Key, "", long), ledger.StateEvicted)
+			finishDelete(t, x, startDelete(t, x, w.Key, "", long), ledger.StateDeleted)
 			makeReady(t, x, w, "2")
 		}},
 	} {
@@ -133,7 +133,7 @@ var finishDeleteTests = []test{
 		w := wanted(t, 0)
 		complete(t, x, claim(t, x, w, long), file("1", providers.StatusReady, later(long)))
 		use(t, x, map[ledger.Key]time.Time{w.Key: later(0)})
-		c := startDelete(t, x, w.Key, "", long)
+		c := startEviction(t, x, current(t, x, w.Key, w.OperationID))
 		c, _, err := x.Change(t.Context(), ledger.FailDelete(w.Key, c.Fence, ledger.Failure{State: ledger.StateDeleting, Error: trouble(), Again: true}))
 		if err != nil {
 			t.Fatal(err)
@@ -141,6 +141,7 @@ var finishDeleteTests = []test{
 		finishDelete(t, x, c, ledger.StateEvicted)
 		want := c
 		want.State, want.FileID, want.RemoteName, want.ExpiresAt, want.Error = ledger.StateEvicted, "", "", time.Time{}, nil
+		want.Evicting = false
 		want.UploadedAt = time.Time{}
 		want.NextAttemptAt, want.LeaseUntil = time.Time{}, time.Time{}
 		same(t, "the row", current(t, x, w.Key, w.OperationID), want)
@@ -207,8 +208,7 @@ var finishDeleteTests = []test{
 		w := wanted(t, 0)
 		claim(t, x, w, 0)
 		lose(t, x, makeReady(t, x, w, "1"), 3, long)
-		makeReady(t, x, w, "2")
-		c := startDelete(t, x, w.Key, "", long)
+		c := startEviction(t, x, makeReady(t, x, w, "2"))
 		got, held, err := x.Change(t.Context(), ledger.FinishDelete(w.Key, c.Fence, ledger.StateEvicted, long))
 		if err != nil || !held || got.State != ledger.StateEvicted || got.FileID != "" {
 			t.Errorf("FinishDelete: held %v, error %v, the row is %+v", held, err, got)
@@ -221,8 +221,13 @@ var finishDeleteTests = []test{
 	{"may be repeated", func(t *testing.T, x Index) {
 		for i, to := range []ledger.State{ledger.StateDeleted, ledger.StateEvicted} {
 			w := wanted(t, i)
-			makeReady(t, x, w, "1")
-			c := startDelete(t, x, w.Key, "", long)
+			ready := makeReady(t, x, w, "1")
+			var c ledger.Copy
+			if to == ledger.StateEvicted {
+				c = startEviction(t, x, ready)
+			} else {
+				c = startDelete(t, x, w.Key, "", long)
+			}
 			finishDelete(t, x, c, to)
 			before := current(t, x, w.Key, w.OperationID)
 			finishDelete(t, x, c, to)
@@ -237,6 +242,18 @@ var finishDeleteTests = []test{
 				}
 			}
 		})
+	}},
+	{"refuses an eviction whose copy a caller deletes", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		c := startEviction(t, x, makeReady(t, x, w, "1"))
+		row, repeated, err := x.Change(t.Context(), ledger.RepeatDelete(w.Key, "later"))
+		if err != nil || !repeated {
+			t.Fatalf("RepeatDelete: %v, error %v", repeated, err)
+		}
+		if _, held, err := x.Change(t.Context(), ledger.FinishDelete(w.Key, c.Fence, ledger.StateEvicted, 0)); err != nil || held {
+			t.Errorf("FinishDelete: held %v, error %v", held, err)
+		}
+		same(t, "the row", current(t, x, w.Key, "later"), row)
 	}},
 	{"reports false where nothing is being deleted", func(t *testing.T, x Index) {
 		c := makeReady(t, x, wanted(t, 0), "1")

@@ -489,7 +489,7 @@ func (m *ledgerModel) finishDelete(t *rapid.T) {
 		m.missing(t, "FinishDelete", err)
 		return
 	}
-	holds := row.Fence == fence && row.State == ledger.StateDeleting
+	holds := row.Fence == fence && row.State == ledger.StateDeleting && (to == ledger.StateDeleted || row.Evicting)
 	for _, s := range row.Strays {
 		holds = holds && (to == ledger.StateEvicted || s.FileID == "" && s.At.Equal(over) && settling == 0)
 	}

@@ -105,8 +105,7 @@ var situations = []situation{
 		lose(t, x, makeReady(t, x, w, "1"), 0, long)
 	}},
 	{"evicted", ledger.StateEvicted, true, true, func(t testing.TB, x Index, w ledger.Wanted) {
-		makeReady(t, x, w, "1")
-		finishDelete(t, x, startDelete(t, x, w.Key, "", long), ledger.StateEvicted)
+		finishDelete(t, x, startEviction(t, x, makeReady(t, x, w, "1")), ledger.StateEvicted)
 	}},
 	{"deleting", ledger.StateDeleting, false, false, func(t testing.TB, x Index, w ledger.Wanted) {
 		makeReady(t, x, w, "1")

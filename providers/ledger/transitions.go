@@ -482,7 +482,7 @@ func claimDelete(c *Copy, now time.Time, lease time.Duration) {
 // a file id. It is refused if the fence is not the newest any more. StateDeleted says
 // that nothing is left, so it is also refused if a file that was given up is a stray,
 // or if a stray has not settled yet; the others are looked for again after the settling
-// time.
+// time. StateEvicted is refused if a caller has asked for the delete meanwhile.
 //
 // Safe to repeat: if the row already has this fence and state, an earlier call
 // succeeded.
@@ -492,7 +492,7 @@ func FinishDelete(k Key, fence int64, to State, settling time.Duration) Transiti
 			return repeatedIf(c.Fence == fence && c.State == to), nil
 		}
 		open := func(s Stray) bool { return s.IsGivenUp() || !s.HasSettled(now, settling) }
-		if to == StateDeleted && slices.ContainsFunc(c.Strays, open) {
+		if to == StateDeleted && slices.ContainsFunc(c.Strays, open) || to == StateEvicted && !c.Evicting {
 			return Refused, nil
 		}
 		c.forgetFile()

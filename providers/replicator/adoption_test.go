@@ -173,6 +173,33 @@ func TestAdoptionOfARenamedFile(t *testing.T) {
 	}
 }
 
+// A program has stored files with the name of a lost upload, and the provider has renamed
+// them: the upload has exactly its name.
+func TestAdoptionLeavesDuplicates(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		w.depot.description.RenamesDuplicates = true
+		var foreign []string
+		w.depot.hook(nil, only(providers.OpUpload, func(_ context.Context, name string) error {
+			w.depot.hook(nil, nil)
+			for _, n := range []string{" (1).txt", " (2).txt"} {
+				foreign = append(foreign, w.depot.store(strings.TrimSuffix(name, ".txt")+n, "docs", []byte("some text")).ID)
+			}
+			return lostReply()
+		}))
+		q := want(w.put(t, "some text", "a.txt"))
+		if c := ensure(t, r, q); slices.Contains(foreign, c.FileID) {
+			t.Errorf("adopted %q", c.RemoteName)
+		}
+		if _, err := r.Remove(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if got := w.depot.fileIDs(); !slices.Equal(got, foreign) {
+			t.Errorf("files %v are left; want %v", got, foreign)
+		}
+	})
+}
+
 // Two copies of a blob with different purposes can have the same remote names. Each
 // adopts only its own file.
 func TestAdoptionTellsPurposesApart(t *testing.T) {

@@ -116,7 +116,9 @@ func (d *deletion) look(ctx context.Context) ([]providers.RemoteFile, error) {
 }
 
 // finishDelete records that a copy is deleted, or evicted, and returns the row. If
-// another gateway has claimed the row meanwhile, that gateway finishes the delete.
+// another gateway has claimed the row meanwhile, that gateway finishes the delete. If a
+// caller has asked for the delete of an evicted copy meanwhile, the row is still
+// StateDeleting, and no eviction: the delete also looks for the files of earlier attempts.
 func (r *Replicator) finishDelete(ctx context.Context, c ledger.Copy, settling time.Duration) (ledger.Copy, error) {
 	to, counted := ledger.StateDeleted, outcomeDeleted
 	if c.Evicting {
@@ -130,7 +132,10 @@ func (r *Replicator) finishDelete(ctx context.Context, c ledger.Copy, settling t
 		return c, err
 	case done:
 		r.metrics.count(c.Provider, counted)
-	case row.State == ledger.StateDeleting && row.Fence == c.Fence: // a stray was added meanwhile
+	case row.State == ledger.StateDeleting && row.Fence == c.Fence:
+		if c.Evicting && !row.Evicting {
+			return row, nil
+		}
 		return r.postpone(ctx, row, &providers.Error{
 			Provider: c.Provider, Op: providers.OpDelete, Kind: providers.KindTransient, Code: providers.CodeUnconfirmed,
 			Message: "a file of an earlier attempt has turned up meanwhile", RetryAfter: shortestLook,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -694,5 +695,99 @@ func TestEvictionGoesOnToTheNextCopy(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A caller deletes a copy while it is evicted. It is deleted, whether the provider refuses
+// the eviction's delete or not, and is not ready again.
+func TestDeleteMeetsAnEviction(t *testing.T) {
+	deletes := map[string]func(t *testing.T, w *world, r *replicator.Replicator, q replicator.Request) ledger.Copy{
+		"of the copy": func(t *testing.T, _ *world, r *replicator.Replicator, q replicator.Request) ledger.Copy {
+			q.OperationID = "removal"
+			rows, err := r.Remove(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return rows[0]
+		},
+		"everywhere": func(t *testing.T, w *world, r *replicator.Replicator, q replicator.Request) ledger.Copy {
+			return removeAll(t, r, w, q)[0]
+		},
+	}
+	for name, remove := range deletes {
+		for outcome, refused := range map[string]int{"refused": 1, "done": 0} {
+			t.Run(name+", eviction "+outcome, func(t *testing.T) {
+				inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+					w.depot.description.MaxFiles = 2
+					q := want(w.put(t, "first", "a.txt"))
+					first := ensure(t, r, q)
+					time.Sleep(time.Second)
+					second := ensure(t, r, want(w.put(t, "second", "a.txt")))
+					time.Sleep(settling)
+					deleting, goOn := make(chan struct{}), make(chan struct{})
+					w.depot.hook(only(providers.OpDelete, func(context.Context, string) error {
+						w.depot.hook(nil, nil)
+						close(deleting)
+						<-goOn
+						return nil
+					}), nil)
+					w.depot.change(func(d *depot) { d.notDeleted, d.staying = refused, true })
+					third := want(w.put(t, "third", "a.txt"))
+					made := make(chan error)
+					go func() { _, _, err := r.Ensure(t.Context(), third); made <- err }()
+					<-deleting
+					if row := remove(t, w, r, q); row.State != ledger.StateDeleting || row.Evicting || row.OperationID != "removal" {
+						t.Errorf("the row is %+v", row)
+					}
+					close(goOn)
+					if err := <-made; err != nil {
+						t.Errorf("the upload: %v", err)
+					}
+					time.Sleep(2 * time.Minute)
+					if _, err := r.Copy(t.Context(), q); !errors.Is(err, ledger.ErrNotFound) || slices.Contains(w.depot.fileIDs(), first.FileID) {
+						t.Errorf("error %v; there are still %v", err, w.depot.fileIDs())
+					}
+					if state := w.row(t, second.Key).State; refused == 0 && state != ledger.StateReady {
+						t.Errorf("the second copy is %s", state)
+					}
+				})
+			})
+		}
+	}
+}
+
+// endedLedger ends an eviction between a delete that meets it and the next call.
+type endedLedger struct {
+	ledger.Store
+	end func()
+}
+
+func (l endedLedger) Change(ctx context.Context, t ledger.Transition) (ledger.Copy, bool, error) {
+	if t.Verb == ledger.RepeatDelete(ledger.Key{}, "").Verb {
+		l.end()
+	}
+	return l.Store.Change(ctx, t)
+}
+
+// The eviction of a copy is refused at the moment when a caller deletes it: it is deleted.
+func TestDeleteMeetsTheEndOfAnEviction(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	inner := w.ledger
+	q := want(w.put(t, "first", "a.txt"))
+	var evicted ledger.Copy
+	w.ledger = endedLedger{inner, func() {
+		if _, stopped, err := inner.Change(t.Context(), ledger.StopEviction(evicted.Key, evicted.Fence)); err != nil || !stopped {
+			t.Errorf("stopped %v, error %v", stopped, err)
+		}
+	}}
+	r := w.replicator(t, nil)
+	var err error
+	if evicted, _, err = inner.Change(t.Context(), ledger.Evict(ensure(t, r, q), time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	q.OperationID = "removal"
+	if rows, err := r.Remove(t.Context(), q); err != nil || rows[0].State != ledger.StateDeleted || len(w.depot.fileIDs()) != 0 {
+		t.Errorf("%+v, error %v; there are still %v", rows, err, w.depot.fileIDs())
 	}
 }

@@ -38,7 +38,24 @@ func (r *Replicator) leftovers(ctx context.Context, p providers.Provider, c ledg
 			files = append(files, f)
 		}
 	}
-	return files, nil
+	return withoutDuplicates(p.Describe(), files), nil
+}
+
+// withoutDuplicates returns the files without those that the provider has renamed, because
+// it had a file with that name, where it also lists that one. Each attempt has a name of
+// its own, and uploads once: the later file is of somebody who has used its name.
+func withoutDuplicates(about providers.Description, files []providers.RemoteFile) []providers.RemoteFile {
+	exact := make(map[providers.ParsedRemoteName]bool)
+	for _, f := range files {
+		if name, ok := providers.ParseRemoteName(f.Name); ok {
+			exact[name] = true
+		}
+	}
+	return slices.DeleteFunc(files, func(f providers.RemoteFile) bool {
+		name, _ := about.ParseRemoteName(f.Name)
+		_, ok := providers.ParseRemoteName(f.Name)
+		return !ok && exact[name]
+	})
 }
 
 // lists shares the lists of accounts between the callers that look for files at once.

@@ -38,7 +38,7 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 	// All are marked before any is deleted, so the queue continues after an interruption.
 	var mine []int
 	for i, c := range copies {
-		claimed, won, err := r.ledger.Change(ctx, ledger.Delete(c.Key, q.OperationID, r.o.Lease))
+		claimed, won, err := r.markDeleted(ctx, c.Key, q.OperationID)
 		switch {
 		case errors.Is(err, ledger.ErrNotFound):
 			copies[i].State = ledger.StateDeleted // another gateway has just deleted it
@@ -48,10 +48,7 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 		case won:
 			mine = append(mine, i)
 		default: // another client deletes it
-			if claimed, _, err = r.ledger.Change(ctx, ledger.RepeatDelete(c.Key, q.OperationID)); err != nil {
-				return nil, err
-			}
-			goesOn = goesOn || claimed.State == ledger.StateDeleting
+			goesOn = true
 		}
 		copies[i] = claimed
 	}
@@ -63,6 +60,24 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 		goesOn = goesOn || copies[i].State == ledger.StateDeleting
 	}
 	return copies, nil
+}
+
+// markDeleted claims a copy in order to delete it. If another client works on its delete
+// or its eviction, it makes that the delete of this operation, which the caller doesn't
+// work on then.
+func (r *Replicator) markDeleted(ctx context.Context, k ledger.Key, operationID string) (row ledger.Copy, mine bool, err error) {
+	for {
+		row, mine, err = r.ledger.Change(ctx, ledger.Delete(k, operationID, r.o.Lease))
+		if err != nil || mine || operationID == "" {
+			return row, mine, err
+		}
+		repeated := false
+		row, repeated, err = r.ledger.Change(ctx, ledger.RepeatDelete(k, operationID))
+		if err != nil || repeated {
+			return row, false, err
+		}
+		// The other client has ended its work meanwhile.
+	}
 }
 
 // removeDue deletes a copy that the queue has claimed, and reports the end of the delete.
@@ -83,10 +98,19 @@ func (r *Replicator) removeDue(ctx context.Context, p providers.Provider, c ledg
 	// One at a time: otherwise the last two copies of a delete could both count as its
 	// end. (In two gateways this is still possible; the delete then has two records.)
 	r.lastOfDelete.Lock()
-	defer r.lastOfDelete.Unlock()
-	c, err = r.finishDelete(ctx, c, p.Describe().SettlingOf(c.Purpose))
-	if err == nil && c.State == ledger.StateDeleted {
-		r.reportDeleted(ctx, c, began)
+	row, err := r.finishDelete(ctx, c, p.Describe().SettlingOf(c.Purpose))
+	if err == nil && row.State == ledger.StateDeleted {
+		r.reportDeleted(ctx, row, began)
+	}
+	r.lastOfDelete.Unlock()
+	if err == nil && isAskedForMeanwhile(c, row) {
+		return r.removeDue(ctx, p, row, began)
 	}
 	return err
+}
+
+// isAskedForMeanwhile reports whether a caller has asked for the delete of a copy while it
+// was evicted.
+func isAskedForMeanwhile(evicted, now ledger.Copy) bool {
+	return evicted.Evicting && now.State == ledger.StateDeleting && !now.Evicting && now.Fence == evicted.Fence
 }

@@ -110,7 +110,7 @@ func (rm *Removal) mark(ctx context.Context, marked []marking) ([]marking, error
 		if c.State == ledger.StateDeleting && c.OperationID == rm.q.OperationID {
 			continue
 		}
-		claimed, won, err := rm.r.ledger.Change(ctx, ledger.Delete(c.Key, rm.q.OperationID, rm.r.o.Lease))
+		claimed, won, err := rm.r.markDeleted(ctx, c.Key, rm.q.OperationID)
 		switch {
 		case errors.Is(err, ledger.ErrNotFound): // another gateway has just deleted it
 			continue

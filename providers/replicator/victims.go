@@ -77,7 +77,11 @@ func (r *Replicator) evictClaimed(ctx context.Context, j job, victim ledger.Copy
 	switch {
 	case err == nil:
 		room.noteEvicted(fileID)
-		if victim, err = r.finishDelete(ctx, victim, 0); err == nil {
+		var now ledger.Copy
+		if now, err = r.finishDelete(ctx, victim, 0); err == nil && isAskedForMeanwhile(victim, now) {
+			return r.removeDue(ctx, j.provider, now, began)
+		}
+		if victim = now; err == nil {
 			r.log.Info().Str("operation_id", id).Stringer("copy", victim.Key).Stringer("for", j.wanted.Key).Msg("removed the copy used least recently, to make room")
 		}
 	case ctx.Err() == nil && r.isKept(ctx, j.provider, victim, err):
