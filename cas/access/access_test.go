@@ -218,7 +218,7 @@ func TestTokenNames(t *testing.T) {
 	t.Parallel()
 	for name, ok := range map[string]bool{
 		"x": true, "notebook «ü» of 王": true, strings.Repeat("王", access.MaxTokenName): true,
-		"": false, strings.Repeat("x", access.MaxTokenName+1): false, "a\nb": false, "\x1b[2J": false, "a\x00b": false, "\xff": false,
+		"": false, " \u3000 ": false, strings.Repeat("x", access.MaxTokenName+1): false, "a\nb": false, "\x1b[2J": false, "a\x00b": false, "\xff": false,
 	} {
 		token, _ := access.NewToken(name, nil, time.Time{})
 		if err := token.Check(); (err == nil) != ok {

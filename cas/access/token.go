@@ -106,8 +106,8 @@ func (t Token) Check() error {
 	if err := cas.CheckText("token name", t.Name); err != nil {
 		return err
 	}
-	if t.Name == "" || utf8.RuneCountInString(t.Name) > MaxTokenName || strings.ContainsFunc(t.Name, unicode.IsControl) {
-		return fmt.Errorf("token name: it needs 1 to %d characters, and no control characters, such as the name of the token's user", MaxTokenName)
+	if strings.TrimSpace(t.Name) == "" || utf8.RuneCountInString(t.Name) > MaxTokenName || strings.ContainsFunc(t.Name, unicode.IsControl) {
+		return fmt.Errorf("token name: it needs 1 to %d characters, not blanks alone, and no control characters, such as the name of the token's user", MaxTokenName)
 	}
 	return nil
 }
