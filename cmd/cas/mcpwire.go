@@ -87,7 +87,7 @@ func faultOf(line []byte) (id json.RawMessage, fault *jsonrpc.Error) {
 		return noID, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "batches are not taken: send each message on a line of its own"}
 	}
 	if _, err := jsonrpc.DecodeMessage(line); err != nil {
-		return noID, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: fmt.Sprintf("%.200s", err)}
+		return noID, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "the line is no message of JSON-RPC 2.0"}
 	}
 	return mcpserver.CheckMessage(line)
 }

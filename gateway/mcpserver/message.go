@@ -29,6 +29,7 @@ func CheckMessage(message []byte) (id json.RawMessage, fault *jsonrpc.Error) {
 	var head struct {
 		ID     json.RawMessage `json:"id"`
 		Method string          `json:"method"`
+		Params json.RawMessage `json:"params"`
 	}
 	if err := json.Unmarshal(message, &head); err != nil {
 		return id, nil // the SDK refuses it, or it is a batch
@@ -48,7 +49,31 @@ func CheckMessage(message []byte) (id json.RawMessage, fault *jsonrpc.Error) {
 	case utf8.RuneCountInString(head.Method) > maxMethod:
 		return id, &jsonrpc.Error{Code: jsonrpc.CodeMethodNotFound, Message: fmt.Sprintf("no method has more than %d characters", maxMethod)}
 	}
+	if wrong := wrongParam(head.Params); wrong != "" {
+		return id, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: wrong}
+	}
 	return id, nil
+}
+
+// wrongParam says which parameter of a request has the wrong type; "" if none has. The SDK
+// refuses them, too, but repeats all parameters.
+func wrongParam(params json.RawMessage) string {
+	const object, text = "an object", "a text"
+	if len(params) == 0 || string(params) == "null" {
+		return ""
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(params, &members) != nil {
+		return "params: " + object + " is needed"
+	}
+	for name, want := range map[string]string{"name": text, "uri": text, "cursor": text, "arguments": object} {
+		value := members[name]
+		is := len(value) == 0 || string(value) == "null" || want == text && value[0] == '"' || want == object && value[0] == '{'
+		if !is {
+			return "params." + name + ": " + want + " is needed"
+		}
+	}
+	return ""
 }
 
 // isKeptID reports whether the SDK keeps an id as it is. It refuses other types than texts
