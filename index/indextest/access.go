@@ -37,7 +37,7 @@ var tokenTests = []test{
 		expires := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
 		for _, want := range []access.Token{
 			newToken(t, x, "CI «ü»", expires, access.ScopeRead, access.ScopeWrite),
-			newToken(t, x, " ", time.Time{}, access.ScopeAdmin),
+			newToken(t, x, " x ", time.Time{}, access.ScopeAdmin),
 		} {
 			got := getToken(t, x, want.ID)
 			same(t, "the token", got, want)
