@@ -58,7 +58,9 @@ func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *termi
 	if report.StopsAll(ctx, err) {
 		return report.Advise(err)
 	}
-	results.Add(err)
+	if err != nil || len(gone.Copies) == 0 { // otherwise the copies count
+		results.Add(err)
+	}
 	switch {
 	case errors.Is(err, cas.ErrBlobInUse):
 		terminal.PrintError(shown.Stderr(), d.String(), fmt.Errorf("%w; --force deletes it all the same", err))

@@ -489,14 +489,17 @@ func (m *ledgerModel) finishDelete(t *rapid.T) {
 		m.missing(t, "FinishDelete", err)
 		return
 	}
-	holds := row.Fence == fence && row.State == ledger.StateDeleting && (to == ledger.StateDeleted || row.Evicting)
+	holds := row.Fence == fence && row.State == ledger.StateDeleting
 	for _, s := range row.Strays {
 		holds = holds && (to == ledger.StateEvicted || s.FileID == "" && s.At.Equal(over) && settling == 0)
 	}
 	if holds {
-		row.State, row.FileID, row.RemoteName, row.Error, row.Evicting = to, "", "", nil, false
-		row.ExpiresAt, row.LeaseUntil, row.NextAttemptAt = time.Time{}, time.Time{}, time.Time{}
-		row = looked(row)
+		row.FileID, row.RemoteName, row.ExpiresAt = "", "", time.Time{}
+		if to == ledger.StateDeleted || row.Evicting {
+			row.State, row.Error, row.Evicting = to, nil, false
+			row.LeaseUntil, row.NextAttemptAt = time.Time{}, time.Time{}
+			row = looked(row)
+		}
 		m.rows[k] = row
 	}
 	holds = holds || row.Fence == fence && row.State == to // said before

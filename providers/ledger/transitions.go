@@ -482,7 +482,8 @@ func claimDelete(c *Copy, now time.Time, lease time.Duration) {
 // a file id. It is refused if the fence is not the newest any more. StateDeleted says
 // that nothing is left, so it is also refused if a file that was given up is a stray,
 // or if a stray has not settled yet; the others are looked for again after the settling
-// time. StateEvicted is refused if a caller has asked for the delete meanwhile.
+// time. If a caller has asked for the delete of an evicted copy meanwhile, the row
+// only loses its file, and stays StateDeleting: the strays are left to delete.
 //
 // Safe to repeat: if the row already has this fence and state, an earlier call
 // succeeded.
@@ -492,10 +493,13 @@ func FinishDelete(k Key, fence int64, to State, settling time.Duration) Transiti
 			return repeatedIf(c.Fence == fence && c.State == to), nil
 		}
 		open := func(s Stray) bool { return s.IsGivenUp() || !s.HasSettled(now, settling) }
-		if to == StateDeleted && slices.ContainsFunc(c.Strays, open) || to == StateEvicted && !c.Evicting {
+		if to == StateDeleted && slices.ContainsFunc(c.Strays, open) {
 			return Refused, nil
 		}
 		c.forgetFile()
+		if to == StateEvicted && !c.Evicting {
+			return Changed, nil
+		}
 		c.State, c.Error, c.Evicting = to, nil, false
 		c.NextAttemptAt, c.LeaseUntil = time.Time{}, time.Time{}
 		if to == StateDeleted { // only the fence and the operation matter from now on

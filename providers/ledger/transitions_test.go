@@ -553,6 +553,9 @@ func TestFinishDelete(t *testing.T) {
 	evicted := becomesValue(row(ledger.StateDeleting), deleted, func(c *ledger.Copy) {
 		c.State, c.ReadyAt, c.LastUsedAt = ledger.StateEvicted, before, before
 	})
+	withoutFile := becomesValue(row(ledger.StateDeleting), func(c *ledger.Copy) {
+		c.FileID, c.RemoteName, c.ExpiresAt, c.UploadedAt = "", "", never, never
+	})
 	check(t, []step{
 		{name: "no row", by: ledger.FinishDelete(key, fence, ledger.StateDeleted, settling), err: notFound},
 		{name: "deleting", row: row(ledger.StateDeleting), by: ledger.FinishDelete(key, fence, ledger.StateDeleted, settling),
@@ -566,7 +569,7 @@ func TestFinishDelete(t *testing.T) {
 		{name: "an eviction with strays", row: row(ledger.StateDeleting, evicting, stray(3, now), givenUp(4, "f0", before)),
 			by: ledger.FinishDelete(key, fence, ledger.StateEvicted, settling), want: becomes(evicted, stray(3, now), givenUp(4, "f0", before), lookAt(now))},
 		{name: "an eviction", row: row(ledger.StateDeleting, evicting), by: ledger.FinishDelete(key, fence, ledger.StateEvicted, settling), want: &evicted},
-		{name: "an eviction whose copy a caller has deleted meanwhile", row: row(ledger.StateDeleting), by: ledger.FinishDelete(key, fence, ledger.StateEvicted, settling)},
+		{name: "an eviction whose copy a caller has deleted meanwhile", row: row(ledger.StateDeleting), by: ledger.FinishDelete(key, fence, ledger.StateEvicted, settling), want: &withoutFile},
 		{name: "under an older fence", row: row(ledger.StateDeleting), by: ledger.FinishDelete(key, fence-1, ledger.StateDeleted, settling)},
 		{name: "uploading", row: row(ledger.StateUploading), by: ledger.FinishDelete(key, fence, ledger.StateDeleted, settling)},
 		{name: "again", row: row(ledger.StateDeleted), by: ledger.FinishDelete(key, fence, ledger.StateDeleted, settling), repeats: true},

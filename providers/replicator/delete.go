@@ -130,12 +130,10 @@ func (r *Replicator) finishDelete(ctx context.Context, c ledger.Copy, settling t
 	switch {
 	case err != nil:
 		return c, err
-	case done:
+	case done && row.State == to:
 		r.metrics.count(c.Provider, counted)
-	case row.State == ledger.StateDeleting && row.Fence == c.Fence:
-		if c.Evicting && !row.Evicting {
-			return row, nil
-		}
+	case done: // a caller has asked for the delete of the evicted copy
+	case row.State == ledger.StateDeleting && row.Fence == c.Fence: // a stray was added meanwhile
 		return r.postpone(ctx, row, &providers.Error{
 			Provider: c.Provider, Op: providers.OpDelete, Kind: providers.KindTransient, Code: providers.CodeUnconfirmed,
 			Message: "a file of an earlier attempt has turned up meanwhile", RetryAfter: shortestLook,

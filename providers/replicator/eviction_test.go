@@ -732,6 +732,7 @@ func TestDeleteMeetsAnEviction(t *testing.T) {
 						return nil
 					}), nil)
 					w.depot.change(func(d *depot) { d.notDeleted, d.staying = refused, true })
+					deletes := w.depot.count(providers.OpDelete)
 					third := want(w.put(t, "third", "a.txt"))
 					made := make(chan error)
 					go func() { _, _, err := r.Ensure(t.Context(), third); made <- err }()
@@ -749,6 +750,9 @@ func TestDeleteMeetsAnEviction(t *testing.T) {
 					}
 					if state := w.row(t, second.Key).State; refused == 0 && state != ledger.StateReady {
 						t.Errorf("the second copy is %s", state)
+					}
+					if n := w.depot.count(providers.OpDelete) - deletes; refused == 0 && n != 1 {
+						t.Errorf("the file was deleted %d times", n)
 					}
 				})
 			})

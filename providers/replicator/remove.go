@@ -48,7 +48,12 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 		case won:
 			mine = append(mine, i)
 		default: // another client deletes it
-			goesOn = true
+			if claimed.OperationID != q.OperationID {
+				if claimed, _, err = r.ledger.Change(ctx, ledger.RepeatDelete(c.Key, q.OperationID)); err != nil {
+					return nil, err
+				}
+			}
+			goesOn = goesOn || claimed.State == ledger.StateDeleting
 		}
 		copies[i] = claimed
 	}
@@ -62,18 +67,18 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 	return copies, nil
 }
 
-// markDeleted claims a copy in order to delete it. If another client works on its delete
-// or its eviction, it makes that the delete of this operation, which the caller doesn't
-// work on then.
+// markDeleted claims a copy in order to delete it. If another client evicts it, that becomes
+// the delete of this operation, on which the other client works. A delete that another
+// operation has asked for stays as it is.
 func (r *Replicator) markDeleted(ctx context.Context, k ledger.Key, operationID string) (row ledger.Copy, mine bool, err error) {
 	for {
 		row, mine, err = r.ledger.Change(ctx, ledger.Delete(k, operationID, r.o.Lease))
-		if err != nil || mine || operationID == "" {
+		if err != nil || mine || row.State == ledger.StateDeleting && !row.Evicting {
 			return row, mine, err
 		}
 		repeated := false
 		row, repeated, err = r.ledger.Change(ctx, ledger.RepeatDelete(k, operationID))
-		if err != nil || repeated {
+		if err != nil || repeated || row.State == ledger.StateDeleting {
 			return row, false, err
 		}
 		// The other client has ended its work meanwhile.

@@ -259,3 +259,36 @@ func TestRemoveAllIsLeft(t *testing.T) {
 		t.Errorf("there are still %v", w.depot.fileIDs())
 	}
 }
+
+// A second delete of a blob everywhere, while the first one deletes its copy, leaves the
+// operation of the first one.
+func TestRemoveAllTwice(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
+		q := want(w.put(t, "some text", "a.txt"))
+		ensure(t, r, q)
+		time.Sleep(settling)
+		deleting, goOn := make(chan struct{}), make(chan struct{})
+		w.depot.hook(only(providers.OpDelete, func(context.Context, string) error {
+			w.depot.hook(nil, nil)
+			close(deleting)
+			<-goOn
+			return nil
+		}), nil)
+		first := make(chan []ledger.Copy)
+		go func() { first <- removeAll(t, r, w, q) }()
+		<-deleting
+		again := q
+		again.OperationID = "again"
+		rm, err := r.RemoveAll(t.Context(), again, func() error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows := rm.Wait(t.Context()); len(rows) != 1 || rows[0].State != ledger.StateDeleting || rows[0].OperationID != "removal" {
+			t.Errorf("the second delete returned %+v", rows)
+		}
+		close(goOn)
+		if rows := <-first; len(rows) != 1 || rows[0].State != ledger.StateDeleted || rows[0].OperationID != "removal" {
+			t.Errorf("the first delete returned %+v", rows)
+		}
+	})
+}
