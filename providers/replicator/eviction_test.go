@@ -717,8 +717,7 @@ func TestDeleteMeetsAnEviction(t *testing.T) {
 	for name, remove := range deletes {
 		for outcome, refused := range map[string]int{"refused": 1, "done": 0} {
 			t.Run(name+", eviction "+outcome, func(t *testing.T) {
-				inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {
-					w.depot.description.MaxFiles = 2
+				inRoom(t, 2, func(t *testing.T, w *world, r *replicator.Replicator) {
 					q := want(w.put(t, "first", "a.txt"))
 					first := ensure(t, r, q)
 					time.Sleep(time.Second)
