@@ -44,11 +44,13 @@ func (l *limits) take(key string) (wait time.Duration) {
 	if l.rate <= 0 {
 		return 0
 	}
-	reserved := l.limiter(key).Reserve()
-	if wait = reserved.Delay(); wait > 0 {
-		reserved.Cancel()
+	limiter, now := l.limiter(key), time.Now()
+	if limiter.AllowN(now, 1) {
+		return 0
 	}
-	return wait
+	// Reserve and Cancel at the same time as other requests would take from the allowance.
+	missing := (1 - limiter.TokensAt(now)) / float64(l.rate)
+	return max(1, time.Duration(missing*float64(time.Second)))
 }
 
 func (l *limits) limiter(key string) *rate.Limiter {

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,6 +215,31 @@ func TestLogInsAreLimited(t *testing.T) {
 		}
 		if n := len(a.logins.limiters); n > maxLimited {
 			t.Errorf("it remembers %d addresses", n)
+		}
+	})
+}
+
+// A refused request takes nothing off the allowance, however many come at the same time.
+func TestRefusedRequestsAreFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimits(1, 1)
+		if wait := l.take("x"); wait != 0 {
+			t.Fatalf("the first waits %s", wait)
+		}
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				for range 200 {
+					if wait := l.take("x"); wait <= 0 || wait > time.Second {
+						t.Errorf("a refused one waits %s", wait)
+					}
+				}
+			})
+		}
+		all.Wait()
+		<-time.After(time.Second)
+		if wait := l.take("x"); wait != 0 {
+			t.Errorf("a second later it waits %s more", wait)
 		}
 	})
 }
