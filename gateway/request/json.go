@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/labstack/echo/v4"
 
@@ -75,7 +76,7 @@ func decodeOnce(object json.RawMessage, v any) error {
 		if err != nil {
 			return err
 		}
-		folded := strings.ToLower(fmt.Sprint(name)) // as encoding/json finds the field of a member
+		folded := foldName(fmt.Sprint(name))
 		if seen[folded] {
 			return fmt.Errorf("it has the member %.100q twice", name)
 		}
@@ -86,6 +87,19 @@ func decodeOnce(object json.RawMessage, v any) error {
 		}
 	}
 	return nil
+}
+
+// foldName returns the same text for all names that encoding/json takes for one field,
+// such as "tags" and "tagſ": each rune becomes the least one that is equal to it under
+// Unicode case-folding.
+func foldName(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+			least = min(least, next)
+		}
+		return least
+	}, name)
 }
 
 // OptionalJSON is JSON for a body that may be missing.

@@ -22,6 +22,7 @@ func TestDecodeOnce(t *testing.T) {
 		`{"name":"x","name":"x"}`:           "twice",
 		`{"name":"x","tags":[],"NAME":"y"}`: "twice",
 		`{"name":"x","\u006eame":"y"}`:      "twice",
+		`{"tags":[],"tagſ":["y"]}`:          "twice",
 		`{"name":"x","other":"y"}`:          "unknown field",
 		`[]`:                                "cannot unmarshal",
 	} {
