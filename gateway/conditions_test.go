@@ -278,5 +278,24 @@ func TestHTTP2WithoutTLS(t *testing.T) {
 			})
 		}
 		all.Wait()
+
+		// HTTP/2 takes a trailer beside Content-Length, too.
+		content := random(5000)
+		for declared, want := range map[cas.Digest]int{cas.DigestOf([]byte("other bytes")): 422, cas.DigestOf(content): 201} {
+			req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/v1/blobs", bytes.NewReader(content))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+s.token)
+			req.Trailer = http.Header{"Repr-Digest": {reprDigest(declared)}}
+			resp, err := httpClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.ProtoMajor != 2 || resp.StatusCode != want {
+				t.Errorf("a trailer with %s: %s %d, want %d", declared, resp.Proto, resp.StatusCode, want)
+			}
+		}
 	})
 }

@@ -18,7 +18,8 @@ import (
 // announced: without Trailer each chunked body would have to be hashed for a field that
 // may come.
 func verifyTrailer(r *http.Request, body io.Reader) io.Reader {
-	if r.ContentLength >= 0 { // only a chunked body has a trailer
+	// HTTP/1.1 has a trailer only after a chunked body. HTTP/2 has one after any body.
+	if r.ContentLength >= 0 && r.ProtoMajor == 1 {
 		return body
 	}
 	b := &trailedBody{src: body, request: r}
