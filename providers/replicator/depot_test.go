@@ -136,6 +136,18 @@ func (d *depot) hook(before, after func(ctx context.Context, op providers.Op, wh
 	d.before, d.after = before, after
 }
 
+// holdDelete makes the next delete wait for goOn, and closes deleting when it has begun.
+func (d *depot) holdDelete() (deleting chan struct{}, goOn func()) {
+	deleting, going := make(chan struct{}), make(chan struct{})
+	d.hook(only(providers.OpDelete, func(context.Context, string) error {
+		d.hook(nil, nil)
+		close(deleting)
+		<-going
+		return nil
+	}), nil)
+	return deleting, func() { close(going) }
+}
+
 func (d *depot) Upload(ctx context.Context, u providers.Upload) (providers.RemoteFile, error) {
 	body, err := u.Open(ctx)
 	if err != nil {

@@ -723,13 +723,7 @@ func TestDeleteMeetsAnEviction(t *testing.T) {
 					time.Sleep(time.Second)
 					second := ensure(t, r, want(w.put(t, "second", "a.txt")))
 					time.Sleep(settling)
-					deleting, goOn := make(chan struct{}), make(chan struct{})
-					w.depot.hook(only(providers.OpDelete, func(context.Context, string) error {
-						w.depot.hook(nil, nil)
-						close(deleting)
-						<-goOn
-						return nil
-					}), nil)
+					deleting, goOn := w.depot.holdDelete()
 					w.depot.change(func(d *depot) { d.notDeleted, d.staying = refused, true })
 					deletes := w.depot.count(providers.OpDelete)
 					third := want(w.put(t, "third", "a.txt"))
@@ -739,7 +733,7 @@ func TestDeleteMeetsAnEviction(t *testing.T) {
 					if row := remove(t, w, r, q); row.State != ledger.StateDeleting || row.Evicting || row.OperationID != "removal" {
 						t.Errorf("the row is %+v", row)
 					}
-					close(goOn)
+					goOn()
 					if err := <-made; err != nil {
 						t.Errorf("the upload: %v", err)
 					}

@@ -43,7 +43,7 @@ func (r *Replicator) leftovers(ctx context.Context, p providers.Provider, c ledg
 
 // withoutDuplicates returns the files without those that the provider has renamed, because
 // it had a file with that name, where it also lists that one. Each attempt has a name of
-// its own, and uploads once: the later file is of somebody who has used its name.
+// its own, and uploads once: another program has made the later file.
 func withoutDuplicates(about providers.Description, files []providers.RemoteFile) []providers.RemoteFile {
 	exact := make(map[providers.ParsedRemoteName]bool)
 	for _, f := range files {

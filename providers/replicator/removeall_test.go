@@ -267,13 +267,7 @@ func TestRemoveAllTwice(t *testing.T) {
 		q := want(w.put(t, "some text", "a.txt"))
 		ensure(t, r, q)
 		time.Sleep(settling)
-		deleting, goOn := make(chan struct{}), make(chan struct{})
-		w.depot.hook(only(providers.OpDelete, func(context.Context, string) error {
-			w.depot.hook(nil, nil)
-			close(deleting)
-			<-goOn
-			return nil
-		}), nil)
+		deleting, goOn := w.depot.holdDelete()
 		first := make(chan []ledger.Copy)
 		go func() { first <- removeAll(t, r, w, q) }()
 		<-deleting
@@ -286,7 +280,7 @@ func TestRemoveAllTwice(t *testing.T) {
 		if rows := rm.Wait(t.Context()); len(rows) != 1 || rows[0].State != ledger.StateDeleting || rows[0].OperationID != "removal" {
 			t.Errorf("the second delete returned %+v", rows)
 		}
-		close(goOn)
+		goOn()
 		if rows := <-first; len(rows) != 1 || rows[0].State != ledger.StateDeleted || rows[0].OperationID != "removal" {
 			t.Errorf("the first delete returned %+v", rows)
 		}
