@@ -77,10 +77,10 @@ func (x *Index) EndLeases(ctx context.Context) error {
 	return nil
 }
 
-// As for sqlLeastUsed, the condition repeats the states of the index copies_room.
+// The condition repeats the states of the index copies_due, which is in this order.
 var sqlEvictions = `
 select ` + copyTable.Select() + ` from copies
-where account = ? and state in ('uploading', 'processing', 'unverified', 'ready', 'deleting')
+where account = ? and state in ('pending', 'uploading', 'processing', 'unverified', 'deleting')
   and state = 'deleting' and evicting
 order by ` + dueAt
 

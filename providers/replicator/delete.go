@@ -147,7 +147,8 @@ func (r *Replicator) postpone(ctx context.Context, c ledger.Copy, cause error) l
 	e := asError(cause, c.Provider, providers.OpDelete)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
-	attempted := !notMade(e) && e.Code != providers.CodeUnconfirmed
+	isLook := e.Code == providers.CodeUnconfirmed && e.RetryAfter > 0 // it ends with a settling time
+	attempted := !notMade(e) && !isLook
 	after := cmp.Or(e.RetryAfter, backoffDelay(c.Attempts+1))
 	if attempted {
 		after = max(after, backoffDelay(c.Attempts+1))
@@ -159,7 +160,7 @@ func (r *Replicator) postpone(ctx context.Context, c ledger.Copy, cause error) l
 		return row // another gateway has claimed it
 	}
 	event := r.log.Warn()
-	if e.Code == providers.CodeUnconfirmed {
+	if isLook {
 		event = r.log.Debug() // it is looked at again and again
 	}
 	event.Err(cause).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("the provider has not confirmed a delete; trying again later")

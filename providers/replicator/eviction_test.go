@@ -753,6 +753,43 @@ func TestDeleteMeetsAnEviction(t *testing.T) {
 	}
 }
 
+// A caller deletes an evicted copy that has the file of a lost upload, too: both files are
+// gone before the delete is confirmed, and its end is reported once.
+func TestDeleteMeetsAnEvictionWithAStray(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.depot.description.MaxFiles = 1
+		w.depot.description.Purposes[0].SettlingSeconds = settling.Seconds()
+		told := &events{}
+		r := w.replicator(t, func(o *replicator.Options) { o.PollInterval, o.OnEvent = 15*time.Second, told.take })
+		run(t, r)
+		q := want(w.put(t, "first", "a.txt"))
+		w.depot.hook(times(1, providers.OpUpload, lostReply()), nil)
+		first := ensure(t, r, q)
+		late := w.depot.store(providers.RemoteName(w.mark(t), "a.txt", q.Digest, ".txt", first.Fence-1), "docs", []byte("first"))
+		deleting, goOn := w.depot.holdDelete()
+		third := want(w.put(t, "third", "a.txt"))
+		made := make(chan error)
+		go func() { _, _, err := r.Ensure(t.Context(), third); made <- err }()
+		<-deleting
+		q.OperationID = "removal"
+		if _, err := r.Remove(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		goOn()
+		if err := <-made; err != nil {
+			t.Errorf("the upload: %v", err)
+		}
+		if e := told.one(t, "removal"); e.Kind != replicator.EventDeleted || slices.Contains(w.depot.fileIDs(), late.ID) {
+			t.Errorf("reported %+v; there are %v", e, w.depot.fileIDs())
+		}
+		if _, err := r.Copy(t.Context(), q); !errors.Is(err, ledger.ErrNotFound) || len(w.depot.fileIDs()) != 1 {
+			t.Errorf("error %v; there are %v", err, w.depot.fileIDs())
+		}
+	})
+}
+
 // endedLedger ends an eviction between a delete that meets it and the next call.
 type endedLedger struct {
 	ledger.Store

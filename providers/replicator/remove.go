@@ -87,8 +87,9 @@ func (r *Replicator) markDeleted(ctx context.Context, k ledger.Key, operationID 
 
 // removeDue deletes a copy that the queue has claimed, and reports the end of the delete.
 func (r *Replicator) removeDue(ctx context.Context, p providers.Provider, c ledger.Copy, began time.Time) error {
-	fileID := c.FileID
+	fileID, evicting := c.FileID, c.Evicting
 	c, err := r.removeRemote(ctx, p, c)
+	c.Evicting = evicting // as claimed; a caller may have asked for the delete meanwhile
 	switch room := r.censuses.room(c.Account); {
 	case err != nil && c.Evicting && ctx.Err() == nil && r.isKept(ctx, p, c, err):
 		room.noteKept(c.Key, err)
@@ -98,7 +99,7 @@ func (r *Replicator) removeDue(ctx context.Context, p providers.Provider, c ledg
 		r.postpone(ctx, c, err)
 		return nil
 	case c.Evicting:
-		room.noteEvicted(fileID)
+		room.noteEvicted(c.Key, fileID, time.Now().Add(p.Describe().SettlingOf(c.Purpose)))
 	}
 	// One at a time: otherwise the last two copies of a delete could both count as its
 	// end. (In two gateways this is still possible; the delete then has two records.)

@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"context"
+	"maps"
 	"math"
 	"sync"
 	"time"
@@ -26,7 +27,7 @@ type room struct {
 	// kept counts the deletes that the provider has refused lately, by copy. evicted has
 	// the times at which files were deleted to make room, by id.
 	kept    map[ledger.Key]refusedDeletes
-	evicted map[string]time.Time
+	evicted map[string]evictedFile
 }
 
 // refusedDeletes are refused deletes of a copy that was to make room.
@@ -55,7 +56,7 @@ func newRoom() *room {
 	return &room{
 		uploads: semaphore.NewWeighted(math.MaxInt64), evicting: semaphore.NewWeighted(1),
 		counting: semaphore.NewWeighted(math.MaxInt64), places: make(map[*place]struct{}),
-		kept: make(map[ledger.Key]refusedDeletes), evicted: make(map[string]time.Time),
+		kept: make(map[ledger.Key]refusedDeletes), evicted: make(map[string]evictedFile),
 	}
 }
 
@@ -178,25 +179,31 @@ func (r *room) keeps(k ledger.Key) bool {
 	return refused.n >= maxRefusedDeletes
 }
 
-// noteEvicted records that a file was deleted to make room.
-func (r *room) noteEvicted(fileID string) {
+// evictedFile says when a file was deleted to make room, and until when a list may still
+// have it.
+type evictedFile struct{ at, until time.Time }
+
+// noteEvicted records that a copy's file was deleted to make room. A list may have it until
+// then.
+func (r *room) noteEvicted(k ledger.Key, fileID string, until time.Time) {
+	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.evicted[fileID] = time.Now()
+	delete(r.kept, k)
+	maps.DeleteFunc(r.evicted, func(_ string, f evictedFile) bool { return now.After(f.until) })
+	r.evicted[fileID] = evictedFile{now, until}
 }
 
 // stillListed returns when the last of the files was deleted that a census has although
-// they were deleted to make room less than a settling time ago. Zero: there are none.
-func (r *room) stillListed(c Census, settling time.Duration) (deleted time.Time) {
+// they were deleted to make room, and until when the list may have it. Zero: there are none.
+func (r *room) stillListed(c Census) (since, until time.Time) {
+	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, at := range r.evicted {
-		switch {
-		case time.Since(at) > settling:
-			delete(r.evicted, id)
-		case c.listed[id] && at.After(deleted):
-			deleted = at
+	for id, f := range r.evicted {
+		if c.listed[id] && !now.After(f.until) && f.until.After(until) {
+			since, until = f.at, f.until
 		}
 	}
-	return deleted
+	return since, until
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"casgate/providers"
@@ -195,7 +196,7 @@ func (r *Replicator) deleteFile(ctx context.Context, p providers.Provider, c led
 		return true, nil
 	}
 	if isNotDeleted(err) {
-		if err := checkGone(ctx, p, c, id); err != nil {
+		if err := r.checkGone(ctx, p, c, id); err != nil {
 			return false, err
 		}
 	} else if providers.KindOf(err) != providers.KindLost {
@@ -214,7 +215,7 @@ func (r *Replicator) deleteFile(ctx context.Context, p providers.Provider, c led
 // checkGone asks whether a file is gone that the provider did not delete, as it says. The
 // error is why it may be there: a lookup that finds nothing is not enough if the list has
 // the file.
-func checkGone(ctx context.Context, p providers.Provider, c ledger.Copy, id string) error {
+func (r *Replicator) checkGone(ctx context.Context, p providers.Provider, c ledger.Copy, id string) error {
 	_, err := lookUp(ctx, p, c.Purpose, id)
 	switch {
 	case err == nil:
@@ -228,16 +229,15 @@ func checkGone(ctx context.Context, p providers.Provider, c ledger.Copy, id stri
 	if _, ok := providers.Ability[providers.Retriever](p); !ok || isUnlisted(p.Describe(), c.Purpose) {
 		return nil // the lookup has read the list, or there is none
 	}
-	files, err := listed(ctx, p)
+	files, err := r.listAll(ctx, p)
 	if err != nil {
 		return err
 	}
-	if _, ok := files[id]; !ok {
+	if !slices.ContainsFunc(files, func(f providers.RemoteFile) bool { return f.ID == id }) {
 		return nil
 	}
 	return &providers.Error{
 		Provider: c.Provider, Op: providers.OpDelete, Kind: providers.KindTransient, Code: providers.CodeUnconfirmed,
-		Message:    fmt.Sprintf("the provider says that it deleted nothing, and lists the file %s, though a lookup doesn't find it", id),
-		RetryAfter: longestLook,
+		Message: fmt.Sprintf("the provider says that it deleted nothing, and lists the file %s, though a lookup doesn't find it", id),
 	}
 }

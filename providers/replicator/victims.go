@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"casgate/providers"
@@ -74,9 +75,10 @@ func (r *Replicator) evictClaimed(ctx context.Context, j job, victim ledger.Copy
 	began, id := time.Now(), newOperationID()
 	room, fileID := r.censuses.room(j.description.Account), victim.FileID
 	victim, err := r.removeRemote(ctx, j.provider, victim)
+	victim.Evicting = true // as claimed; a caller may have asked for the delete meanwhile
 	switch {
 	case err == nil:
-		room.noteEvicted(fileID)
+		room.noteEvicted(victim.Key, fileID, time.Now().Add(j.description.SettlingOf(victim.Purpose)))
 		var now ledger.Copy
 		if now, err = r.finishDelete(ctx, victim, 0); err == nil && isAskedForMeanwhile(victim, now) {
 			return r.removeDue(ctx, j.provider, now, began)
@@ -95,8 +97,8 @@ func (r *Replicator) evictClaimed(ctx context.Context, j job, victim ledger.Copy
 }
 
 // isKept reports whether a provider still has a copy's file after a delete that failed:
-// the delete was not sent, or the provider has answered it, and knows the file. A proxy
-// whose time ran out (504) is no answer: the delete may come later.
+// the delete was not sent, or the provider has refused it, and knows the file. The answers
+// of proxies are no refusals, nor is one that makes no sense: the delete may come later.
 func (r *Replicator) isKept(ctx context.Context, p providers.Provider, c ledger.Copy, cause error) bool {
 	e, ok := errors.AsType[*providers.Error](cause)
 	switch {
@@ -104,12 +106,16 @@ func (r *Replicator) isKept(ctx context.Context, p providers.Provider, c ledger.
 		return false
 	case notMade(e), e.Code == providers.CodeNotDeleted: // deleteFile has looked
 		return true
-	case e.Status == 0, e.Status == http.StatusGatewayTimeout, e.Kind == providers.KindUnknown:
+	case e.Status == 0, e.Kind == providers.KindUnknown, e.Code == providers.CodeBadAnswer, slices.Contains(fromProxies, e.Status) && !e.NotBegun:
 		return false
 	}
 	_, err := lookUp(ctx, p, c.Purpose, c.FileID)
 	return err == nil
 }
+
+// fromProxies are the statuses that a proxy answers, too, after it has passed a request on.
+// 499 is nginx's, for a client that left.
+var fromProxies = []int{http.StatusRequestTimeout, 499, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 
 // stopEviction makes a copy ready again, and returns the row.
 func (r *Replicator) stopEviction(ctx context.Context, c ledger.Copy, cause error) ledger.Copy {
@@ -187,6 +193,8 @@ func (r *Replicator) finishEviction(ctx context.Context, j job, c ledger.Copy) e
 			return nil
 		case err != nil:
 			return err
+		case won && !row.Evicting: // a caller has asked for the delete meanwhile
+			return r.removeDue(ctx, j.provider, row, time.Now())
 		case won:
 			return r.evictClaimed(ctx, j, row)
 		case row.State != ledger.StateDeleting || !row.Evicting:
@@ -233,18 +241,18 @@ func (r *Replicator) spares(j job, c ledger.Copy) (spared bool, until time.Time)
 // lately. A provider may take a while to delete a file, and its place is free only then.
 // It reports whether it waited for that.
 func (r *Replicator) censusAfterEvictions(ctx context.Context, j job, after time.Time) (c Census, waited bool, err error) {
-	room, settling := r.censuses.room(j.description.Account), j.purpose.Settling()
+	room := r.censuses.room(j.description.Account)
 	for {
 		if c, err = r.census(ctx, j.provider, after); err != nil {
 			return c, waited, err
 		}
-		deleted := room.stillListed(c, settling)
-		if deleted.IsZero() {
+		since, until := room.stillListed(c)
+		if until.IsZero() {
 			return c, waited, nil
 		}
 		waited = true
-		left := max(time.Until(deleted.Add(settling)), 0) + time.Millisecond
-		if err := pause(ctx, min(lookDelay(time.Now(), deleted), left)); err != nil {
+		left := max(time.Until(until), 0) + time.Millisecond
+		if err := pause(ctx, min(lookDelay(time.Now(), since), left)); err != nil {
 			return c, waited, err
 		}
 		after = time.Now()
