@@ -91,7 +91,7 @@ func newHandlers(o Options, p parts) (*handlers, error) {
 			Authorizer: p.auth, Gateway: p.self, Base: "http://localhost", BodyRate: o.bodyRate(), Version: o.Console.Version, ChatOff: o.Chat.Off,
 		})
 	}
-	h.tokens, h.tokenAPIOff = &tokenapi.Handlers{Index: o.Access, Authorizer: p.auth, Recorder: p.recorder, URLs: urls}, o.TokenAPIOff
+	h.tokens, h.tokenAPIOff = &tokenapi.Handlers{Index: o.Access, Authorizer: p.auth, Recorder: p.recorder, URLs: urls, Log: o.Log}, o.TokenAPIOff
 	var err error
 	if !o.Console.Off {
 		if h.console, err = console.New(); err != nil {

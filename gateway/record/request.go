@@ -3,6 +3,7 @@
 package record
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -60,8 +61,12 @@ func (r *Recorder) Request(c echo.Context, end RequestEnd) {
 	r.Journal.Add(*record)
 }
 
-// RequestNow stores the record of a request that has succeeded but for its answer. Request
-// then records nothing more.
+// storeLimit bounds the storing of one record before the answer.
+const storeLimit = 10 * time.Second
+
+// RequestNow stores the record of a request that has succeeded but for its answer, even if
+// the client has gone meanwhile. Request then records nothing more. If storing fails,
+// Request still records.
 func (r *Recorder) RequestNow(c echo.Context, began time.Time) error {
 	if r.Journal == nil {
 		return nil
@@ -70,7 +75,9 @@ func (r *Recorder) RequestNow(c echo.Context, began time.Time) error {
 	record := state.Record
 	record.ID, record.Start, record.Duration, record.Outcome = request.OperationID(c), began, time.Since(began), journal.OutcomeOK
 	addPath(c, &record)
-	if err := r.Journal.AddNow(c.Request().Context(), record); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), storeLimit)
+	defer cancel()
+	if err := r.Journal.AddNow(ctx, record); err != nil {
 		return err
 	}
 	state.SkipRecord = true

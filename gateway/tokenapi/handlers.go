@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/rs/zerolog"
 
 	"casgate/cas/access"
 	"casgate/gateway/api"
@@ -45,17 +46,24 @@ type Authorizer interface {
 // Recorder writes operations to the journal.
 type Recorder interface {
 	// RequestNow stores the record of a request that began then, and has succeeded but for
-	// its answer.
+	// its answer. It goes on if the client goes, and ends within a limit of its own. After
+	// an error the record is queued with the answer.
 	RequestNow(c echo.Context, began time.Time) error
 }
 
+// revokeLimit bounds the revoking of a token. It goes on if the client goes: otherwise
+// a token could be revoked, and its record would not say so.
+const revokeLimit = 10 * time.Second
+
 // Handlers answers requests about tokens. Their records are stored before the answer, since
-// the journal's writer may lose its last ones if the process is killed.
+// the journal's writer may lose its last ones if the process is killed. If that fails, a
+// new token is revoked again, and a revoked one stays revoked.
 type Handlers struct {
 	Index      Index
 	Authorizer Authorizer
 	Recorder   Recorder
 	URLs       view.URLs
+	Log        zerolog.Logger
 }
 
 var errNoCaller = problem.New(problem.Forbidden, "This gateway has no authentication: a request has no token, and none can be made or revoked here. `cas token` works on the index itself.")
@@ -98,7 +106,9 @@ func (h *Handlers) Create(c echo.Context) error {
 		return err
 	}
 	if err := h.Recorder.RequestNow(c, began); err != nil { // no client has the secret yet
-		return errors.Join(err, h.Index.RevokeToken(context.WithoutCancel(c.Request().Context()), token.ID))
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), revokeLimit)
+		defer cancel()
+		return errors.Join(err, h.Index.RevokeToken(ctx, token.ID))
 	}
 	c.Response().Header().Set(echo.HeaderLocation, h.URLs.Token(token.ID))
 	return respond.JSON(c, http.StatusCreated, api.CreatedToken{Token: view.Token(token), Text: text})
@@ -167,14 +177,16 @@ func (h *Handlers) Revoke(c echo.Context) error {
 		return err
 	}
 	request.NameSubject(c, token.ID)
-	if err := h.Recorder.RequestNow(c, began); err != nil {
-		return err
+	if err := h.Recorder.RequestNow(c, began); err != nil { // the token is revoked all the same
+		h.Log.Warn().Err(err).Str("token_id", token.ID).Msg("the record of a revoked token was not stored at once, and is queued")
 	}
 	return respond.OwnJSON(c, http.StatusOK, view.Token(token))
 }
 
 // revoke revokes a token and returns it.
 func (h *Handlers) revoke(ctx context.Context, id string) (access.Token, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeLimit)
+	defer cancel()
 	if err := h.Index.RevokeToken(ctx, id); err != nil {
 		return access.Token{}, err
 	}
