@@ -181,6 +181,10 @@ func (p gcPlan) print(out io.Writer) error {
 			return err
 		}
 	}
+	if p.Orphans != nil {
+		_, err := fmt.Fprintf(out, "%d orphans to remove: %d without a row, %d of old generations\n", p.Orphans.Condemned+p.Orphans.Stale, p.Orphans.Condemned, p.Orphans.Stale)
+		return err
+	}
 	return nil
 }
 
@@ -228,13 +232,16 @@ func (c *gcCmd) collect(ctx context.Context, x wiring.Index, shown *terminal.Pro
 	return c.report(run, err, shown.Stdout())
 }
 
-// openObjects opens the object store, if it is the one of the index.
+// openObjects opens the object store, if it is the one of the index. --dry-run gives it no
+// mark.
 func (c *gcCmd) openObjects(ctx context.Context, x wiring.Index) (wiring.ObjectStore, error) {
 	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
 	if err != nil {
 		return objects, err
 	}
-	if err = objects.Check(ctx); err == nil {
+	if err = objects.Check(ctx); err == nil && c.DryRun {
+		_, err = wiring.BelongsTo(ctx, x, objects)
+	} else if err == nil {
 		err = wiring.CheckStoreMark(ctx, x, objects)
 	}
 	if err != nil {
