@@ -64,8 +64,9 @@ const sqlEndLeases = `
 update copies set lease_until = ?1, next_attempt_at = case when state = 'deleting' then ?1 else next_attempt_at end
 where state in ('pending', 'uploading', 'processing', 'unverified', 'deleting') and lease_until > ?1`
 
-// EndLeases ends all leases of copies. The caller is certain that no process works on any:
-// otherwise the work on these copies would wait for the leases of a gateway that is gone.
+// EndLeases ends all leases of copies, so that their work does not wait for the leases of a
+// gateway that is gone. A process that does work on a copy, such as `cas gc`, loses its
+// lease: the next claim has a higher fence, and only its holder changes the row.
 func (x *Index) EndLeases(ctx context.Context) error {
 	err := x.free(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, sqlEndLeases, now())

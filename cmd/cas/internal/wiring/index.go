@@ -153,7 +153,9 @@ func Listen(ctx context.Context, x Index, changes index.Listener) error {
 }
 
 // EndLeases ends the leases of copies in an embedded index. The caller has the lock of the
-// data folder, so the gateway that held them is gone, perhaps killed.
+// data folder, so the gateway that held them is gone, perhaps killed. `cas gc` has no lock
+// and may lose leases of deletes: a delete may then be sent twice, and the fence keeps the
+// rows right.
 func EndLeases(ctx context.Context, x Index) error {
 	if embedded, ok := x.(*sqliteindex.Index); ok {
 		return embedded.EndLeases(ctx)
