@@ -80,16 +80,13 @@ func faultOf(line []byte) (id json.RawMessage, fault *jsonrpc.Error) {
 	if len(line) >= maxProtocolLine {
 		return noID, &jsonrpc.Error{Code: jsonrpc.CodeParseError, Message: fmt.Sprintf("the line has more than %d bytes", maxProtocolLine)}
 	}
-	if !json.Valid(line) {
-		return noID, &jsonrpc.Error{Code: jsonrpc.CodeParseError, Message: "the line is no JSON"}
-	}
-	if line[0] == '[' {
-		return noID, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "batches are not taken: send each message on a line of its own"}
+	if id, fault := mcpserver.CheckMessage(line); fault != nil {
+		return id, fault
 	}
 	if _, err := jsonrpc.DecodeMessage(line); err != nil {
 		return noID, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "the line is no message of JSON-RPC 2.0"}
 	}
-	return mcpserver.CheckMessage(line)
+	return nil, nil
 }
 
 // noID is the id of an answer to a line that has none to repeat.

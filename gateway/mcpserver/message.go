@@ -21,18 +21,25 @@ const (
 	maxMethod = 128
 )
 
-// CheckMessage returns why the SDK would read a message otherwise than it was sent; nil: it
-// would not. id is the id that the answer has. The SDK takes one of two members with the
-// same name, cuts ids that are fractions, and rounds large ones.
+// CheckMessage returns why bytes are no single message, or why the SDK would read it
+// otherwise than it was sent; nil: neither. id is the id that the answer has. The SDK takes
+// one of two members with the same name, cuts ids that are fractions, rounds large ones, and
+// drops what follows the message.
 func CheckMessage(message []byte) (id json.RawMessage, fault *jsonrpc.Error) {
 	id = json.RawMessage("null")
+	if !json.Valid(message) {
+		return id, &jsonrpc.Error{Code: jsonrpc.CodeParseError, Message: "the message is no JSON"}
+	}
+	if bytes.TrimSpace(message)[0] == '[' {
+		return id, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "batches are not taken: send each message alone"}
+	}
 	var head struct {
 		ID     json.RawMessage `json:"id"`
 		Method string          `json:"method"`
 		Params json.RawMessage `json:"params"`
 	}
 	if err := json.Unmarshal(message, &head); err != nil {
-		return id, nil // the SDK refuses it, or it is a batch
+		return id, nil // the SDK refuses it
 	}
 	twice := memberTwice(message)
 	if len(head.ID) > 0 && twice != "/id" {
@@ -65,6 +72,9 @@ func wrongParam(params json.RawMessage) string {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(params, &members) != nil {
 		return "params: " + object + " is needed"
+	}
+	if cancelled := members["requestId"]; len(cancelled) > 0 && !isKeptID(cancelled) {
+		return fmt.Sprintf("params.requestId: a text, or a whole number up to %d is needed", maxSafe)
 	}
 	for name, want := range map[string]string{"name": text, "uri": text, "cursor": text, "arguments": object} {
 		value := members[name]

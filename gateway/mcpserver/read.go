@@ -334,20 +334,21 @@ func (s *server) image(ctx context.Context, t target) (result[readFileOut], erro
 	if err != nil {
 		return result[readFileOut]{}, err
 	}
-	if !isImage(raw, t.mediaType) {
+	base, is := isImage(raw, t.mediaType)
+	if !is {
 		return s.link(ctx, t, "Its bytes are no picture of its declared type.")
 	}
 	return result[readFileOut]{t.out("image"), []mcp.Content{
-		&mcp.ImageContent{Data: raw, MIMEType: t.mediaType},
+		&mcp.ImageContent{Data: raw, MIMEType: base},
 		&mcp.TextContent{Text: fmt.Sprintf("%s, %d bytes.", cmp.Or(t.fileID, t.blob.Digest().String()), t.size)},
 	}}, nil
 }
 
-// isImage reports whether bytes begin as those of a media type do. A model's provider
-// refuses a whole conversation with a picture that is none.
-func isImage(raw []byte, mediaType string) bool {
+// isImage reports whether bytes begin as those of a media type do, which it returns without
+// parameters. A model's provider refuses a whole conversation with a picture that is none.
+func isImage(raw []byte, mediaType string) (base string, is bool) {
 	base, _, err := mime.ParseMediaType(mediaType)
-	return err == nil && http.DetectContentType(raw) == base
+	return base, err == nil && http.DetectContentType(raw) == base
 }
 
 // link returns a URL that reads the file without a token.

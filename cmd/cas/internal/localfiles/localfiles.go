@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/user"
 	"path"
@@ -76,6 +77,13 @@ func openFolder(name string) (folder, error) {
 		if contains(resolved, home) {
 			return folder{}, fmt.Errorf("%s: %w", name, ErrTooWide)
 		}
+	}
+	info, err := os.Stat(resolved)
+	if err != nil {
+		return folder{}, err
+	}
+	if !info.IsDir() { // the open of a FIFO would wait for a writer
+		return folder{}, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOTDIR}
 	}
 	root, err := os.OpenRoot(resolved)
 	if err != nil {

@@ -179,6 +179,13 @@ func TestFolderIsMadeAgain(t *testing.T) {
 		t.Errorf("through a link: %q", got)
 	}
 	remove()
+	if err := syscall.Mkfifo(in, 0o600); err != nil { // its open would wait for a writer
+		t.Fatal(err)
+	}
+	if got, err := read(files, "a"); err == nil {
+		t.Errorf("where a FIFO is: %q", got)
+	}
+	remove()
 	write(t, filepath.Join(in, "a"), "second")
 	if got, err := read(files, "a"); err != nil || got != "second" {
 		t.Errorf("made again: %q, %v", got, err)
