@@ -37,6 +37,7 @@ type Gateway struct {
 	auth     *auth.Authorizer
 	recorder *record.Recorder
 	handlers *handlers
+	traffic  observe.Traffic
 	self     *inprocess.Server  // for parts of the gateway that are its clients
 	stop     context.CancelFunc // makes requests that wait for copies answer
 }
@@ -85,6 +86,7 @@ func New(o Options) (*Gateway, error) {
 func (g *Gateway) setUpEcho(urls view.URLs) {
 	observer := &observe.Observer{
 		Metrics:  observe.NewMetrics(g.o.Registry, observe.Gauges{Uploads: g.handlers.uploadSlots.used, Memory: g.o.Store.MemoryStats}),
+		Traffic:  &g.traffic,
 		Recorder: g.recorder, Log: g.o.Log, BodyRate: g.o.bodyRate(), HandleError: respond.Errors{URLs: urls}.Handle,
 	}
 	g.echo.HTTPErrorHandler = observer.HandleError
@@ -99,6 +101,10 @@ func (g *Gateway) setUpEcho(urls view.URLs) {
 		r.addTo(g.echo)
 	}
 }
+
+// LastRequest returns when the gateway last answered a request; now, while it answers one.
+// Background work makes room for clients with it.
+func (g *Gateway) LastRequest() time.Time { return g.traffic.Last() }
 
 // SignURL returns a URL at which a blob can be read without a token until then, as
 // POST /v1/blobs/{digest}/url does. It does not check that there is such a blob. A

@@ -504,7 +504,7 @@ func TestCollectInBatches(t *testing.T) {
 	t.Parallel()
 	setups(t, func(t *testing.T, w *world) {
 		for name, batches := range map[string]collector.BatchObjects{
-			"the store's": w.batches, // none in a folder
+			"the store's": w.batches,
 			"partly":      &leavingBatches{world: w, removes: func(i int) bool { return i%2 == 0 }},
 			"applied":     &leavingBatches{world: w, removes: func(int) bool { return true }, denies: true},
 			"unknown":     &leavingBatches{world: w, removes: func(int) bool { return false }},

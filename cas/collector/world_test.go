@@ -41,7 +41,7 @@ type world struct {
 	lister  collector.Lister
 	store   *cas.Store
 	copies  *copies
-	batches collector.BatchObjects // nil: the store removes objects one by one
+	batches collector.BatchObjects
 	share   float64
 }
 
@@ -61,8 +61,9 @@ func embedded(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { objects.Close() })
-	x := sqlitetest.Open(t, filepath.Join(dir, "index.sqlite"))
-	return newWorld(t, x, objects)
+	w := newWorld(t, sqlitetest.Open(t, filepath.Join(dir, "index.sqlite")), objects)
+	w.batches = objects
+	return w
 }
 
 func served(t testing.TB) *world {

@@ -252,24 +252,6 @@ type section struct {
 	io.Closer
 }
 
-// Delete implements cas.ObjectStore.
-func (s *Store) Delete(ctx context.Context, ref cas.ObjectRef) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	err := s.root.Remove(ref.Key())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return storeError("remove", ref, err)
-	}
-	if err := s.syncDir(path.Dir(ref.Key())); err != nil {
-		return storeError("fsync folder", ref, err)
-	}
-	return nil
-}
-
 // List returns all objects, in the order of their keys. Other disk files are left out. An
 // object that is written or removed meanwhile may be left out, too.
 func (s *Store) List(ctx context.Context) iter.Seq2[cas.ObjectInfo, error] {

@@ -2,9 +2,12 @@ package folderstore_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -89,4 +92,50 @@ func TestCleanRemovesUnfinishedObjectsOnly(t *testing.T) {
 		t.Fatalf("the finished object is gone: %v", err)
 	}
 	o.Body.Close()
+}
+
+// Objects that are removed together are gone, those that can't be removed are reported, and
+// others stay.
+func TestDeleteAll(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	put := func() cas.ObjectRef {
+		data := castest.RandomBytes(100)
+		ref := cas.ObjectRef{Digest: cas.DigestOf(data)}
+		if err := s.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(data), ref.Digest, 100)); err != nil {
+			t.Fatal(err)
+		}
+		return ref
+	}
+	refs := []cas.ObjectRef{{Digest: cas.DigestOf([]byte("missing"))}}
+	for range 5 {
+		refs = append(refs, put())
+	}
+	kept := put()
+	stuck := cas.ObjectRef{Digest: cas.DigestOf([]byte("a folder with something in it"))}
+	if err := os.MkdirAll(filepath.Join(dir, filepath.FromSlash(stuck.Key()), "something"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+
+	left, err := s.DeleteAll(t.Context(), append(slices.Clone(refs), stuck))
+	if len(left) != 1 || left[0] != stuck || !errors.Is(err, cas.ErrStoreUnavailable) {
+		t.Errorf("%v is left, error %v; want %v", left, err, stuck)
+	}
+	for _, ref := range refs {
+		if _, err := s.Stat(t.Context(), ref); !errors.Is(err, cas.ErrObjectMissing) {
+			t.Errorf("an object is still there: error %v", err)
+		}
+	}
+	if _, err := s.Stat(t.Context(), kept); err != nil {
+		t.Errorf("another object: %v", err)
+	}
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	if left, err := s.DeleteAll(done, []cas.ObjectRef{kept}); len(left) != 1 || !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that is done %v is left, error %v", left, err)
+	}
+	if left, err := s.DeleteAll(t.Context(), nil); err != nil || len(left) != 0 {
+		t.Errorf("of none %v is left, error %v", left, err)
+	}
 }

@@ -258,7 +258,8 @@ func (s *server) openCollector(context.Context) error {
 		Index: s.index, Objects: s.objects, Batches: s.objects.Batches(), Texts: s.texts(),
 		Copies:   wiring.CollectedCopies{Replicator: s.copies.Replicator, Actor: journal.ActorGateway},
 		Interval: s.GCInterval, Share: collector.ServingShare, Lease: hooks.lease, OnStep: hooks.onCollectorStep, Log: s.log,
-		Notify: wiring.RecordCollected(s.records),
+		LastRequest: func() time.Time { return s.gateway.LastRequest() }, // opened after the collector
+		Notify:      wiring.RecordCollected(s.records),
 	}, s.registry)
 	if err != nil || s.RetainUnreferenced == 0 {
 		return err

@@ -21,6 +21,7 @@ import (
 // Observer is what surrounds requests.
 type Observer struct {
 	Metrics  *Metrics
+	Traffic  *Traffic
 	Recorder *record.Recorder
 	Log      zerolog.Logger
 	// BodyRate bounds bodies that no handler reads.
@@ -33,6 +34,7 @@ type Observer struct {
 func (o *Observer) Middleware(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
+		o.Traffic.begin()
 		state := request.NewState(c.Response().Writer, request.NewOperationID())
 		c.Response().Writer = state
 		o.BodyRate.LimitUnread(state, c.Request())
@@ -44,7 +46,9 @@ func (o *Observer) Middleware(next echo.HandlerFunc) echo.HandlerFunc {
 					aborted = v == http.ErrAbortHandler || o.answerPanic(c, v)
 				}
 			}
-			o.end(c, record.RequestEnd{Start: start, Took: time.Since(start), Aborted: aborted})
+			took := time.Since(start)
+			o.Traffic.end(start.Add(took))
+			o.end(c, record.RequestEnd{Start: start, Took: took, Aborted: aborted})
 			if aborted {
 				panic(http.ErrAbortHandler)
 			}

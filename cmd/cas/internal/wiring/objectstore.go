@@ -37,12 +37,12 @@ func (s ObjectStore) Lister() ListedStore {
 	return s.Folder
 }
 
-// Batches returns what removes many objects with few requests; nil for a folder.
+// Batches returns what removes many objects together.
 func (s ObjectStore) Batches() collector.BatchObjects {
-	if s.S3 == nil {
-		return nil
+	if s.S3 != nil {
+		return s.S3
 	}
-	return s.S3
+	return s.Folder
 }
 
 // OpenObjectStore opens the object store that the settings choose. It sends nothing. The
