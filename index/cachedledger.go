@@ -181,9 +181,9 @@ func (c *CachedLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose s
 	return c.inner.LeastUsed(ctx, room, purpose, limit)
 }
 
-// Evictions implements ledger.Store. It always asks the ledger.
-func (c *CachedLedger) Evictions(ctx context.Context, account string) ([]ledger.Copy, error) {
-	return c.inner.Evictions(ctx, account)
+// Deletes implements ledger.Store. It always asks the ledger.
+func (c *CachedLedger) Deletes(ctx context.Context, account string) ([]ledger.Copy, error) {
+	return c.inner.Deletes(ctx, account)
 }
 
 // UseCopies implements ledger.Store. It forgets nothing. Otherwise the copies used

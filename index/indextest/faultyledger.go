@@ -17,7 +17,7 @@ const (
 	OpChangeCopy       = "change-copy"
 	OpLeastUsed        = "least-used"
 	OpUseCopies        = "use-copies"
-	OpEvictions        = "evictions"
+	OpDeletes          = "deletes"
 	OpDueCopies        = "due-copies"
 	OpCopyUsage        = "copy-usage"
 	OpCopiesAt         = "copies-at"
@@ -88,9 +88,9 @@ func (f *FaultyLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose s
 	return pass(f, OpLeastUsed, room.Digest, func() ([]ledger.Copy, error) { return f.inner.LeastUsed(ctx, room, purpose, limit) })
 }
 
-// Evictions implements ledger.Store.
-func (f *FaultyLedger) Evictions(ctx context.Context, account string) ([]ledger.Copy, error) {
-	return pass(f, OpEvictions, cas.Digest{}, func() ([]ledger.Copy, error) { return f.inner.Evictions(ctx, account) })
+// Deletes implements ledger.Store.
+func (f *FaultyLedger) Deletes(ctx context.Context, account string) ([]ledger.Copy, error) {
+	return pass(f, OpDeletes, cas.Digest{}, func() ([]ledger.Copy, error) { return f.inner.Deletes(ctx, account) })
 }
 
 // UseCopies implements ledger.Store.

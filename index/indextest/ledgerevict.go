@@ -153,7 +153,7 @@ var evictCopyTests = []test{
 			t.Errorf("%d copies were taken; want %d", len(taken), copies)
 		}
 	}},
-	{"lists those that have begun", func(t *testing.T, x Index) {
+	{"lists the deletes that have begun, with a file", func(t *testing.T, x Index) {
 		var begun []ledger.Key
 		for i := range 3 {
 			makeReady(t, x, wanted(t, i), "1")
@@ -170,20 +170,23 @@ var evictCopyTests = []test{
 		if won {
 			t.Fatalf("evicted %+v", kept)
 		}
-		if _, won, err := x.Change(t.Context(), ledger.Delete(makeReady(t, x, wanted(t, 4), "1").Key, "asked for", long)); err != nil || !won {
-			t.Fatal(won, err)
+		asked := startDelete(t, x, makeReady(t, x, wanted(t, 4), "1").Key, "asked for", long)
+		claim(t, x, wanted(t, 5), long)
+		startDelete(t, x, wanted(t, 5).Key, "without a file", long)
+		got, err := x.Deletes(t.Context(), wanted(t, 0).Account)
+		if err != nil || len(got) != 3 {
+			t.Fatalf("%d deletes, error %v; want 3", len(got), err)
 		}
-		got, err := x.Evictions(t.Context(), wanted(t, 0).Account)
-		if err != nil || len(got) != 2 {
-			t.Fatalf("%d evictions, error %v; want 2", len(got), err)
-		}
-		keys := map[ledger.Key]bool{got[0].Key: true, got[1].Key: true}
-		if !keys[begun[1]] || !keys[begun[2]] || !got[0].Evicting || got[0].State != ledger.StateDeleting {
-			t.Errorf("the evictions are %+v", got)
+		for _, k := range []ledger.Key{begun[1], begun[2], asked.Key} {
+			if !slices.ContainsFunc(got, func(c ledger.Copy) bool {
+				return c.Key == k && c.State == ledger.StateDeleting && c.Evicting == (k != asked.Key)
+			}) {
+				t.Errorf("the deletes are %+v", got)
+			}
 		}
 		for _, account := range []string{"another", "a\x00b"} {
-			if got, err := x.Evictions(t.Context(), account); err != nil || len(got) > 0 {
-				t.Errorf("account %q has the evictions %v, error %v", account, got, err)
+			if got, err := x.Deletes(t.Context(), account); err != nil || len(got) > 0 {
+				t.Errorf("account %q has the deletes %v, error %v", account, got, err)
 			}
 		}
 	}},

@@ -226,7 +226,7 @@ var copyUsageTests = []test{
 		var want, uploading int64
 		for i, s := range situations {
 			s.arrange(t, x, wanted(t, i))
-			if counted[s.state] {
+			if row, err := x.Copy(t.Context(), wanted(t, i).Key); err == nil && counted[s.state] && (s.state != ledger.StateDeleting || row.FileID != "") {
 				want++
 			}
 			if s.state == ledger.StateUploading && !strings.HasPrefix(s.name, "renewing") {
@@ -239,6 +239,8 @@ var copyUsageTests = []test{
 		empty := wanted(t, 901)
 		empty.Purpose, empty.Size = "", 0
 		makeReady(t, x, empty, "1")
+		claim(t, x, wanted(t, 903), long)
+		startDelete(t, x, wanted(t, 903).Key, "", long) // without a file
 		elsewhere := wanted(t, 902)
 		elsewhere.Account = "another"
 		makeReady(t, x, elsewhere, "1")

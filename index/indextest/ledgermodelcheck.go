@@ -85,11 +85,17 @@ func (m *ledgerModel) check(t *rapid.T) {
 		switch row.State {
 		case ledger.StateUploading, ledger.StateProcessing, ledger.StateUnverified, ledger.StateReady, ledger.StateDeleting:
 			u := usage[k.Purpose]
-			files := int64(1)
+			var files int64
+			if row.State != ledger.StateDeleting || row.FileID != "" {
+				files++
+			}
 			for _, s := range row.Strays {
 				if !s.KeepUntil.IsZero() {
 					files++
 				}
+			}
+			if files == 0 {
+				break
 			}
 			u.Purpose, u.Files, u.Bytes = k.Purpose, u.Files+files, u.Bytes+files*row.Size
 			if row.State == ledger.StateUploading && row.FileID == "" {

@@ -69,19 +69,19 @@ func (x *Index) LeastUsed(ctx context.Context, room ledger.Key, purpose string, 
 	return copies, nil
 }
 
-var sqlEvictions = `
+var sqlDeletes = `
 select ` + copyTable.Select() + ` from copies
-where account = $1 and state = 'deleting' and evicting
+where account = $1 and state = 'deleting' and file_id <> ''
 order by greatest(next_attempt_at, lease_until)`
 
-// Evictions implements ledger.Store.
-func (x *Index) Evictions(ctx context.Context, account string) ([]ledger.Copy, error) {
+// Deletes implements ledger.Store.
+func (x *Index) Deletes(ctx context.Context, account string) ([]ledger.Copy, error) {
 	if cas.CheckText("account", account) != nil {
 		return nil, nil // no row is of that account
 	}
-	copies, err := list(ctx, x, copyTable, sqlEvictions, account)
+	copies, err := list(ctx, x, copyTable, sqlDeletes, account)
 	if err != nil {
-		return nil, fault(ctx, "list the evictions of an account", err)
+		return nil, fault(ctx, "list the deletes of an account", err)
 	}
 	return copies, nil
 }
@@ -142,13 +142,17 @@ func (x *Index) DueCopies(ctx context.Context, accounts []string, limit int) ([]
 const keptFiles = `(case when strays is null then 0 else
     jsonb_array_length(jsonb_path_query_array(strays, '$[*] ? (exists(@.keep_until))')) end)`
 
+// ownFile is 1 for a row that takes up room itself: all but a delete whose file is gone.
+const ownFile = `(case when state = 'deleting' and file_id = '' then 0 else 1 end)`
+
 const sqlCopyUsage = `
-select purpose, (count(*) + sum(` + keptFiles + `))::bigint, sum(size * (1 + ` + keptFiles + `))::bigint,
+select purpose, sum(` + ownFile + ` + ` + keptFiles + `)::bigint, sum(size * (` + ownFile + ` + ` + keptFiles + `))::bigint,
   count(*) filter (where state = 'uploading' and file_id = ''),
   coalesce(sum(size) filter (where state = 'uploading' and file_id = ''), 0)::bigint
 from copies
 where account = $1 and state in ('uploading', 'processing', 'unverified', 'ready', 'deleting')
 group by purpose
+having sum(` + ownFile + ` + ` + keptFiles + `) > 0
 order by purpose`
 
 // CopyUsage implements ledger.Store.

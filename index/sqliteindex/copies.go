@@ -79,17 +79,17 @@ func (x *Index) EndLeases(ctx context.Context) error {
 }
 
 // The condition repeats the states of the index copies_due, which is in this order.
-var sqlEvictions = `
+var sqlDeletes = `
 select ` + copyTable.Select() + ` from copies
 where account = ? and state in ('pending', 'uploading', 'processing', 'unverified', 'deleting')
-  and state = 'deleting' and evicting
+  and state = 'deleting' and file_id <> ''
 order by ` + dueAt
 
-// Evictions implements ledger.Store.
-func (x *Index) Evictions(ctx context.Context, account string) ([]ledger.Copy, error) {
-	copies, err := list(ctx, x, copyTable, sqlEvictions, account)
+// Deletes implements ledger.Store.
+func (x *Index) Deletes(ctx context.Context, account string) ([]ledger.Copy, error) {
+	copies, err := list(ctx, x, copyTable, sqlDeletes, account)
 	if err != nil {
-		return nil, fault(ctx, "list the evictions of an account", err)
+		return nil, fault(ctx, "list the deletes of an account", err)
 	}
 	return copies, nil
 }
@@ -146,13 +146,17 @@ func (x *Index) DueCopies(ctx context.Context, accounts []string, limit int) ([]
 const keptFiles = `(case when strays is null then 0 else
     (select count(*) from json_each(strays) where json_extract(value, '$.keep_until') is not null) end)`
 
+// ownFile is 1 for a row that takes up room itself: all but a delete whose file is gone.
+const ownFile = `(case when state = 'deleting' and file_id = '' then 0 else 1 end)`
+
 const sqlCopyUsage = `
-select purpose, count(*) + sum(` + keptFiles + `), sum(size * (1 + ` + keptFiles + `)),
+select purpose, sum(` + ownFile + ` + ` + keptFiles + `) as files, sum(size * (` + ownFile + ` + ` + keptFiles + `)),
   count(*) filter (where state = 'uploading' and file_id = ''),
   coalesce(sum(size) filter (where state = 'uploading' and file_id = ''), 0)
 from copies
 where account = ? and state in ('uploading', 'processing', 'unverified', 'ready', 'deleting')
 group by purpose
+having files > 0
 order by purpose`
 
 // CopyUsage implements ledger.Store.

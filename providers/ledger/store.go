@@ -44,9 +44,9 @@ type Store interface {
 	// changing.
 	LeastUsed(ctx context.Context, room Key, purpose string, limit int) ([]Copy, error)
 
-	// Evictions returns the copies of an account whose eviction has begun and not ended:
-	// StateDeleting with Evicting. Those whose work waits longest come first.
-	Evictions(ctx context.Context, account string) ([]Copy, error)
+	// Deletes returns the copies of an account whose delete has begun, and whose file may
+	// still be there: StateDeleting with a FileID. Those whose work waits longest come first.
+	Deletes(ctx context.Context, account string) ([]Copy, error)
 
 	// UseCopies records when copies were last used. It ignores times before the
 	// recorded ones, and keys without a row.
@@ -61,7 +61,7 @@ type Store interface {
 
 	// CopyUsage counts the rows of an account, by purpose, that take up room at the
 	// provider or soon will: StateUploading, StateProcessing, StateUnverified,
-	// StateReady, StateDeleting. It also counts files that such rows keep beside their own
+	// StateReady, and StateDeleting with a FileID. It also counts files that such rows keep beside their own
 	// until they expire (Stray.KeepUntil). Those in StateUploading without a file are also counted
 	// by themselves.
 	CopyUsage(ctx context.Context, account string) ([]Usage, error)

@@ -13,18 +13,53 @@ import (
 	"casgate/providers/ledger"
 )
 
-// remove deletes a claimed copy at its provider, or leaves it to the queue. The state of
-// the returned row says which. The error is the index's.
-func (r *Replicator) remove(ctx context.Context, p providers.Provider, c ledger.Copy) (ledger.Copy, error) {
-	c, err := r.removeRemote(ctx, p, c)
-	if err != nil {
-		return r.postpone(ctx, c, err), nil
-	}
+// endDelete deletes a claimed copy at its provider, and records and reports what came of
+// it. All deletes end here: those of callers, of the queue, of uploads that need room, and
+// of reconciliations. The row that it returns says how the delete has ended:
+//
+//   - StateDeleted or StateEvicted: the provider has deleted the file.
+//   - StateReady: the provider keeps the file of an eviction.
+//   - StateDeleting: the queue, or the next upload that needs room, tries again.
+//
+// The failure is the provider's, and err the index's. If a caller asks for the delete of a
+// copy while it is evicted, endDelete goes on with that. Taken is the operation whose caller
+// takes the result, which is not reported; it is empty if there is none.
+func (r *Replicator) endDelete(ctx context.Context, p providers.Provider, c ledger.Copy, taken string) (row ledger.Copy, failure, err error) {
+	began, claimed := time.Now(), c
 	var settling time.Duration
 	if p != nil {
 		settling = p.Describe().SettlingOf(c.Purpose)
 	}
-	return r.finishDelete(ctx, c, settling)
+	room := r.censuses.room(c.Account)
+	row, failure = r.removeRemote(ctx, p, c)
+	row.Evicting = claimed.Evicting // a caller may have asked for the delete meanwhile
+	if claimed.FileID != "" && (failure == nil || row.FileID == "") {
+		room.noteDeleted(claimed.Key, claimed.FileID, time.Now().Add(settling))
+	}
+	switch {
+	case failure == nil:
+		if row, err = r.finishDelete(ctx, row, settling, reporting{began, taken}); err != nil {
+			return row, nil, err
+		}
+		if isAskedForMeanwhile(claimed, row) {
+			return r.endDelete(ctx, p, row, taken)
+		}
+	case claimed.Evicting && ctx.Err() == nil && r.isKept(ctx, p, row, failure):
+		room.noteKept(claimed.Key, failure)
+		row = r.stopEviction(ctx, row, failure)
+	default:
+		row = r.postpone(ctx, row, failure)
+	}
+	if claimed.Evicting && (row.State == ledger.StateEvicted || failure != nil && !isLook(failure) && (row.State == ledger.StateReady || row.Evicting)) {
+		r.report(Event{Kind: EventEvicted, OperationID: newOperationID(), Copy: row, Start: began, Err: failure})
+	}
+	return row, failure, nil
+}
+
+// isAskedForMeanwhile reports whether a caller has asked for the delete of a copy while it
+// was evicted.
+func isAskedForMeanwhile(evicted, now ledger.Copy) bool {
+	return evicted.Evicting && now.State == ledger.StateDeleting && !now.Evicting && now.Fence == evicted.Fence
 }
 
 // deletion is the work of deleting a claimed copy at its provider.
@@ -115,23 +150,36 @@ func (d *deletion) look(ctx context.Context) ([]providers.RemoteFile, error) {
 	}
 }
 
-// finishDelete records that a copy is deleted, or evicted, and returns the row. If
-// another gateway has claimed the row meanwhile, that gateway finishes the delete. If a
+// reporting says how the end of a delete is reported.
+type reporting struct {
+	began time.Time
+	taken string // the operation whose caller takes the result; empty: none
+}
+
+// finishDelete records and reports that a copy is deleted, or evicted, and returns the row.
+// If another gateway has claimed the row meanwhile, that gateway finishes the delete. If a
 // caller has asked for the delete of an evicted copy meanwhile, the row is still
 // StateDeleting, and no eviction: the delete also looks for the files of earlier attempts.
-func (r *Replicator) finishDelete(ctx context.Context, c ledger.Copy, settling time.Duration) (ledger.Copy, error) {
-	to, counted := ledger.StateDeleted, outcomeDeleted
+func (r *Replicator) finishDelete(ctx context.Context, c ledger.Copy, settling time.Duration, to reporting) (ledger.Copy, error) {
+	state, counted := ledger.StateDeleted, outcomeDeleted
 	if c.Evicting {
-		to, counted = ledger.StateEvicted, outcomeEvicted
+		state, counted = ledger.StateEvicted, outcomeEvicted
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
-	row, done, err := r.ledger.Change(ctx, ledger.FinishDelete(c.Key, c.Fence, to, settling))
+	// One at a time: otherwise the last two copies of a delete could both count as its
+	// end. (In two gateways this is still possible; the delete then has two records.)
+	r.lastOfDelete.Lock()
+	defer r.lastOfDelete.Unlock()
+	row, done, err := r.ledger.Change(ctx, ledger.FinishDelete(c.Key, c.Fence, state, settling))
 	switch {
 	case err != nil:
 		return c, err
-	case done && row.State == to:
+	case done && row.State == state:
 		r.metrics.count(c.Provider, counted)
+		if state == ledger.StateDeleted {
+			r.reportDeleted(ctx, row, to)
+		}
 	case done: // a caller has asked for the delete of the evicted copy
 	case row.State == ledger.StateDeleting && row.Fence == c.Fence: // a stray was added meanwhile
 		return r.postpone(ctx, row, &providers.Error{
@@ -147,8 +195,7 @@ func (r *Replicator) postpone(ctx context.Context, c ledger.Copy, cause error) l
 	e := asError(cause, c.Provider, providers.OpDelete)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()
-	isLook := e.Code == providers.CodeUnconfirmed && e.RetryAfter > 0 // it ends with a settling time
-	attempted := !notMade(e) && !isLook
+	attempted := !notMade(e) && !isLook(e)
 	after := cmp.Or(e.RetryAfter, backoffDelay(c.Attempts+1))
 	if attempted {
 		after = max(after, backoffDelay(c.Attempts+1))
@@ -160,7 +207,7 @@ func (r *Replicator) postpone(ctx context.Context, c ledger.Copy, cause error) l
 		return row // another gateway has claimed it
 	}
 	event := r.log.Warn()
-	if isLook {
+	if isLook(e) {
 		event = r.log.Debug() // it is looked at again and again
 	}
 	event.Err(cause).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("the provider has not confirmed a delete; trying again later")
@@ -170,6 +217,12 @@ func (r *Replicator) postpone(ctx context.Context, c ledger.Copy, cause error) l
 		return c // its lease runs out, and the queue continues
 	}
 	return row
+}
+
+// isLook reports whether a delete only waits until a settling time is over.
+func isLook(err error) bool {
+	e, ok := errors.AsType[*providers.Error](err)
+	return ok && e.Op == providers.OpDelete && e.Code == providers.CodeUnconfirmed && e.RetryAfter > 0
 }
 
 // isNotDeleted reports whether the provider has answered a delete, and says that it

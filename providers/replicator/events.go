@@ -39,8 +39,12 @@ func (r *Replicator) reportSynced(c ledger.Copy, began time.Time, err error) {
 	r.report(Event{Kind: EventSynced, OperationID: c.OperationID, Copy: c, Start: began, Err: err})
 }
 
-// reportDeleted reports the end of a retried delete, once all its copies are deleted.
-func (r *Replicator) reportDeleted(ctx context.Context, c ledger.Copy, began time.Time) {
+// reportDeleted reports the end of a delete, once all its copies are deleted, unless a
+// caller takes the result.
+func (r *Replicator) reportDeleted(ctx context.Context, c ledger.Copy, to reporting) {
+	if c.OperationID == to.taken {
+		return
+	}
 	rows, err := r.ledger.Copies(ctx, c.Digest)
 	if err != nil {
 		r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("could not check whether a delete has ended; assuming that it has")
@@ -50,7 +54,7 @@ func (r *Replicator) reportDeleted(ctx context.Context, c ledger.Copy, began tim
 			return
 		}
 	}
-	r.report(Event{Kind: EventDeleted, OperationID: c.OperationID, Copy: c, Start: began})
+	r.report(Event{Kind: EventDeleted, OperationID: c.OperationID, Copy: c, Start: to.began})
 }
 
 // newOperationID returns an id for work that the gateway starts itself.

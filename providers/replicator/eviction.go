@@ -1,6 +1,7 @@
 package replicator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -114,136 +115,163 @@ func (r *Replicator) countPools(ctx context.Context, j job) (purpose, account po
 	return purpose, account, nil
 }
 
-// makeRoom evicts copies until the account has room for the claimed copy, and reserves its
-// place. A recent census counts the files of others. If they alone leave no room, or if
-// there are not enough copies to evict, it evicts nothing. The refusal is the provider's,
-// or nil if nothing was sent yet.
-func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Error) error {
+// makeRoom makes room for the claimed copy, and reserves its place: first by the deletes
+// that have begun, then by evictions, which it reports. A recent census counts the files of
+// others. If they alone leave no room, or if there are not enough copies to evict, it
+// evicts nothing. The refusal is the provider's, or nil if nothing was sent yet.
+func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Error) (evicted bool, err error) {
 	if j.description.MaxFiles == 0 && j.description.MaxBytes == 0 && j.purpose.MaxFiles == 0 && j.purpose.MaxBytes == 0 && r.censuses.limitOf(j.description.Account) == 0 {
 		j.place.reserve(true)
-		return nil
+		return false, nil
 	}
 	for making := false; ; {
 		full, reserved, err := r.reserve(ctx, j)
 		if err != nil || reserved {
-			return err
+			return evicted, err
 		}
-		if r.o.NoEviction || !full.fitsAlone(j.wanted.Size) {
-			return r.accountFull(j, full, refusal)
+		if !full.fitsAlone(j.wanted.Size) {
+			return evicted, r.accountFull(j, full, refusal)
 		}
 		if !making { // one at a time: otherwise several evict a copy for the same place
 			done, err := r.censuses.room(full.account).make(ctx)
 			if err != nil {
-				return err
+				return evicted, err
 			}
 			defer done()
 			making = true
 			continue
 		}
-		if ended, err := r.finishEvictions(ctx, j, full); err != nil {
-			return err
-		} else if ended {
+		begun, err := r.finishDeletes(ctx, j, full)
+		if err != nil {
+			return evicted, err
+		}
+		if begun.ended {
 			continue // then the numbers have changed
+		}
+		if r.o.NoEviction {
+			return evicted, cmp.Or(begun.passedOver, error(r.accountFull(j, full, refusal)))
 		}
 		// Uploads of other gateways may wait for a place, too. If there are not enough copies
 		// for all, the provider decides which of them gets one.
 		certain := full.withoutElsewhere()
 		victims, enough, err := r.victims(ctx, j, full.purpose, full.fitsWithout, certain.fitsWithout)
 		if err != nil {
-			return err
+			return evicted, err
 		}
 		if !enough {
-			return r.accountFull(j, full, refusal)
+			return evicted, cmp.Or(begun.passedOver, error(r.accountFull(j, full, refusal)))
 		}
 		if len(victims) == 0 {
 			j.place.reserve(true)
-			return nil
+			return evicted, nil
 		}
 		for _, victim := range victims {
-			evicted, err := r.evict(ctx, j, victim)
+			gone, err := r.evict(ctx, j, victim)
 			if err != nil {
-				return err
+				return evicted, err
 			}
-			if !evicted {
+			if !gone {
 				break // then the numbers have changed
 			}
+			evicted = true
 		}
 	}
+}
+
+// shortage is what an upload knows of an account that has refused it.
+type shortage struct {
+	refusal *providers.Error
+	refused time.Time // when
+	// alone is the time since which no other upload to the account has run.
+	alone time.Time
+	// before has the numbers with which makeRoomAfter decided. Evicted: it has evicted a
+	// copy. Otherwise it has relied on a place that had become free in another way.
+	before  Census
+	evicted bool
+	relied  bool
+}
+
+// isFreed reports whether the upload has evicted a copy by numbers that count: those of a
+// time when it was alone, or none.
+func (s shortage) isFreed() bool {
+	return s.evicted && (s.before.At.IsZero() || !s.before.At.Before(s.alone))
 }
 
 // makeRoomAfter makes room after the provider has refused an upload because the account
 // is full. It returns an error if another upload would be in vain. The account may have
 // files that the ledger doesn't know, so the list is counted first, if it was not counted
 // since the refusal. If a known limit is reached, makeRoom evicts as many copies as are
-// needed. Otherwise one is evicted: then one more upload shows whether that helps.
-// Nothing is evicted if the refusal names the limit, and the account has room by now.
-//
-// No other upload to the account has run since the time alone. The result has the numbers
-// with which makeRoomAfter decided.
-func (r *Replicator) makeRoomAfter(ctx context.Context, j job, refusal *providers.Error, refused, alone time.Time) (Census, error) {
-	census, waited, err := r.censusAfterEvictions(ctx, j, refused)
+// needed. Otherwise one is evicted: then one more upload shows whether that helps. Nothing
+// is evicted for the first refusal if a place has become free since: that of a deleted file
+// which the list still had, or one within the limit that the refusal names.
+func (r *Replicator) makeRoomAfter(ctx context.Context, j job, s *shortage) error {
+	census, waited, err := r.censusAfterDeletes(ctx, j, s.refused)
 	if err != nil {
 		r.log.Warn().Err(err).Str("operation_id", j.wanted.OperationID).Stringer("copy", j.wanted.Key).Msg("the account is full, and its files could not be counted")
 		if ctx.Err() != nil {
-			return census, err
+			return err
 		}
 	}
+	s.before = census
 	purpose, account, err := r.pools(ctx, j)
 	if err != nil {
-		return census, err
+		return err
 	}
-	limited := limitedPool(purpose, account)
+	limited, relied := limitedPool(purpose, account), s.relied
+	s.relied = true
 	switch {
-	case r.o.NoEviction:
-		return census, r.accountFull(j, limited, refusal)
-	case waited && !purpose.isFull() && !account.isFull():
-		return census, nil // the place of a file that was evicted is free now
 	case purpose.isFull() || account.isFull():
-		return census, r.makeRoom(ctx, j, refusal)
-	case limited.told && !census.At.IsZero() && (census.At.Before(alone) || census.inPool(limited).Files < limited.maxFiles):
-		return census, nil // another caller has made room for this one, too
-	case r.censuses.isStuck(limited, census):
-		return census, r.accountFull(j, limited, refusal)
+		s.evicted, err = r.makeRoom(ctx, j, s.refusal)
+	case waited && !relied: // the place of a deleted file is free now
+	case !relied && limited.told && !census.At.IsZero() && (census.At.Before(s.alone) || census.inPool(limited).Files < limited.maxFiles): // another caller has made room for this one, too
+	default:
+		s.evicted, err = r.evictOne(ctx, j, limited, s)
 	}
-	return census, r.evictOne(ctx, j, limited, refusal)
+	return err
 }
 
-// evictOne evicts one copy of the pool, or finishes an eviction that has begun. The error
-// says that the account is full if there is none to evict.
-func (r *Replicator) evictOne(ctx context.Context, j job, full pool, refusal *providers.Error) error {
-	if ended, err := r.finishEvictions(ctx, j, full); err != nil || ended {
-		return err
+// evictOne evicts one copy of the pool, and reports whether it did: it evicts none if a
+// delete that had begun has ended now. The error says that the account is full if there is
+// none to evict, or if evictions are known not to help.
+func (r *Replicator) evictOne(ctx context.Context, j job, full pool, s *shortage) (evicted bool, err error) {
+	begun, err := r.finishDeletes(ctx, j, full)
+	if err != nil || begun.ended {
+		return false, err
+	}
+	if r.o.NoEviction || r.censuses.isStuck(full, s.before) {
+		return false, r.accountFull(j, full, s.refusal)
 	}
 	for {
 		victims, enough, err := r.victims(ctx, j, full.purpose, func(victims []ledger.Copy) bool { return len(victims) > 0 })
 		if err != nil {
-			return err
+			return false, err
 		}
 		if !enough {
-			return r.accountFull(j, full, refusal)
+			return false, cmp.Or(begun.passedOver, error(r.accountFull(j, full, s.refusal)))
 		}
 		if evicted, err := r.evict(ctx, j, victims[0]); err != nil || evicted {
-			return err
+			return evicted, err
 		}
 	}
 }
 
 // stayedFull returns the error of an upload that was refused although there was room, or
-// copies were evicted. Before has the numbers from before the evictions, and now those after
-// the refusal, if the files could be counted. If the account
-// has fewer files now, evictions don't help, and stayedFull remembers that, so that later
-// refusals evict nothing. Otherwise a client outside of this process has taken the place.
-func (r *Replicator) stayedFull(ctx context.Context, j job, refusal *providers.Error, before, now Census) error {
+// copies were evicted. Now has the numbers after the refusal, if the files could be
+// counted. If the account has fewer files than before the evictions, evictions don't help,
+// and stayedFull remembers that, so that later refusals evict nothing. Otherwise a client
+// outside of this process has taken the place.
+func (r *Replicator) stayedFull(ctx context.Context, j job, s shortage, now Census) error {
 	purpose, account, err := r.pools(ctx, j)
 	if err != nil {
 		return err
 	}
 	limited := limitedPool(purpose, account)
+	before := s.before
 	fewer := now.inPool(limited).Files < before.inPool(limited).Files && now.inPool(account).Files < before.inPool(account).Files
-	if !now.At.IsZero() && fewer && !limited.isFull() {
+	if s.evicted && !now.At.IsZero() && fewer && !limited.isFull() {
 		r.censuses.setStuck(limited, now)
 	}
-	return r.accountFull(j, limited, refusal)
+	return r.accountFull(j, limited, s.refusal)
 }
 
 // limitedPool returns the pool that a provider means which says that the account is full.

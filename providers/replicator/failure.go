@@ -87,7 +87,7 @@ func (r *Replicator) classifyFailure(ctx context.Context, o outcome, cause error
 		f.State, f.After = ledger.StateFailed, max(e.RetryAfter, fullDelay)
 	case e.Kind == providers.KindAuth:
 		f.State, f.After = ledger.StateFailed, max(e.RetryAfter, authDelay)
-	case notMade(e): // no attempt was made; wait until the provider works again
+	case notMade(e), isLook(e): // no attempt was made; wait for the provider, or for a delete that makes room
 	case c.Attempts >= r.o.MaxAttempts:
 		f.State, f.After = ledger.StateFailed, max(e.RetryAfter, fullDelay)
 	}

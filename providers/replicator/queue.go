@@ -127,13 +127,12 @@ func (r *Replicator) wakeIfMore(found int) {
 
 // advance does the work of one row. The ledger has the result.
 func (r *Replicator) advance(ctx context.Context, p providers.Guarded, c ledger.Copy) {
-	began := time.Now()
 	var err error
 	switch {
 	case c.State == ledger.StateDeleting:
 		var won bool
 		if c, won, err = r.ledger.Change(ctx, ledger.ResumeDelete(c, r.o.Lease)); err == nil && won {
-			err = r.removeDue(ctx, p, c, began)
+			_, _, err = r.endDelete(ctx, p, c, "")
 		}
 	case c.State.Settled() && c.State != ledger.StateUnverified:
 		err = r.sweep(ctx, p, c)

@@ -206,11 +206,8 @@ func (r *Replicator) apply(ctx context.Context, p providers.Provider, report *Re
 		case err != nil:
 			fail(err)
 		case won:
-			row, err := r.remove(ctx, p, claimed)
-			fail(err)
-			if row.State == ledger.StateDeleting && row.Error != nil {
-				fail(row.Error)
-			}
+			_, failure, err := r.endDelete(ctx, p, claimed, "")
+			fail(errors.Join(failure, err))
 		}
 	}
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	"casgate/providers"
 	"casgate/providers/ledger"
 )
 
@@ -59,7 +57,7 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 	}
 	r.changes.signal(q.Digest) // ends uploads here
 	for _, i := range mine {
-		if copies[i], err = r.removeAnywhere(ctx, copies[i]); err != nil {
+		if copies[i], err = r.removeAnywhere(ctx, copies[i], q.OperationID); err != nil {
 			return nil, err
 		}
 		goesOn = goesOn || copies[i].State == ledger.StateDeleting
@@ -83,40 +81,4 @@ func (r *Replicator) markDeleted(ctx context.Context, k ledger.Key, operationID 
 		}
 		// The other client has ended its work meanwhile.
 	}
-}
-
-// removeDue deletes a copy that the queue has claimed, and reports the end of the delete.
-func (r *Replicator) removeDue(ctx context.Context, p providers.Provider, c ledger.Copy, began time.Time) error {
-	fileID, evicting := c.FileID, c.Evicting
-	c, err := r.removeRemote(ctx, p, c)
-	c.Evicting = evicting // as claimed; a caller may have asked for the delete meanwhile
-	switch room := r.censuses.room(c.Account); {
-	case err != nil && c.Evicting && ctx.Err() == nil && r.isKept(ctx, p, c, err):
-		room.noteKept(c.Key, err)
-		r.stopEviction(ctx, c, err)
-		return nil
-	case err != nil:
-		r.postpone(ctx, c, err)
-		return nil
-	case c.Evicting:
-		room.noteEvicted(c.Key, fileID, time.Now().Add(p.Describe().SettlingOf(c.Purpose)))
-	}
-	// One at a time: otherwise the last two copies of a delete could both count as its
-	// end. (In two gateways this is still possible; the delete then has two records.)
-	r.lastOfDelete.Lock()
-	row, err := r.finishDelete(ctx, c, p.Describe().SettlingOf(c.Purpose))
-	if err == nil && row.State == ledger.StateDeleted {
-		r.reportDeleted(ctx, row, began)
-	}
-	r.lastOfDelete.Unlock()
-	if err == nil && isAskedForMeanwhile(c, row) {
-		return r.removeDue(ctx, p, row, began)
-	}
-	return err
-}
-
-// isAskedForMeanwhile reports whether a caller has asked for the delete of a copy while it
-// was evicted.
-func isAskedForMeanwhile(evicted, now ledger.Copy) bool {
-	return evicted.Evicting && now.State == ledger.StateDeleting && !now.Evicting && now.Fence == evicted.Fence
 }

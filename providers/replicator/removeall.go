@@ -168,7 +168,7 @@ func (rm *Removal) remove(ctx context.Context, marked []marking) []ledger.Copy {
 			continue
 		}
 		workers.Go(func() {
-			row, err := rm.r.removeAnywhere(ctx, m.row)
+			row, err := rm.r.removeAnywhere(ctx, m.row, rm.q.OperationID)
 			rows[i] = row
 			if err != nil { // of the index: the lease runs out, and the queue continues
 				rm.r.log.Warn().Err(err).Str("operation_id", m.row.OperationID).Stringer("copy", m.row.Key).Msg("could not record a delete; trying again later")
@@ -189,15 +189,18 @@ func (rm *Removal) remove(ctx context.Context, marked []marking) []ledger.Copy {
 	return rows
 }
 
-// removeAnywhere deletes a copy at any account. Without the account's key it can delete
-// only a copy that has no remote file.
-func (r *Replicator) removeAnywhere(ctx context.Context, c ledger.Copy) (ledger.Copy, error) {
+// removeAnywhere deletes a copy at any account, for a caller that takes the result. Without
+// the account's key it can delete only a copy that has no remote file. The error is the
+// index's.
+func (r *Replicator) removeAnywhere(ctx context.Context, c ledger.Copy, operationID string) (ledger.Copy, error) {
 	p, ok := r.accounts[c.Provider]
 	if ok && p.Describe().Account == c.Account {
-		return r.remove(ctx, p, c)
+		row, _, err := r.endDelete(ctx, p, c, operationID)
+		return row, err
 	}
 	if c.FileID == "" && len(c.Strays) == 0 {
-		return r.remove(ctx, nil, c)
+		row, _, err := r.endDelete(ctx, nil, c, operationID)
+		return row, err
 	}
 	return r.postpone(ctx, c, &providers.Error{
 		Provider: c.Provider, Op: providers.OpCheck, Kind: providers.KindAuth, Code: providers.CodeNotConfigured,

@@ -51,7 +51,7 @@ type Replicator struct {
 	requesters *requesters
 	nudge      chan struct{} // a value means that the ledger has work
 
-	lastOfDelete sync.Mutex // see removeDue
+	lastOfDelete sync.Mutex // see finishDelete
 
 	// Work goes on after its callers have left. It ends with the Replicator.
 	working context.Context

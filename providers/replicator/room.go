@@ -24,10 +24,10 @@ type room struct {
 
 	mu     sync.Mutex
 	places map[*place]struct{} // of the uploads that this process has claimed
-	// kept counts the deletes that the provider has refused lately, by copy. evicted has
-	// the times at which files were deleted to make room, by id.
+	// kept counts the evictions that the provider has refused lately, by copy. deleted has
+	// the times at which files were deleted lately, by id.
 	kept    map[ledger.Key]refusedDeletes
-	evicted map[string]evictedFile
+	deleted map[string]deletedFile
 }
 
 // refusedDeletes are refused deletes of a copy that was to make room.
@@ -56,7 +56,7 @@ func newRoom() *room {
 	return &room{
 		uploads: semaphore.NewWeighted(math.MaxInt64), evicting: semaphore.NewWeighted(1),
 		counting: semaphore.NewWeighted(math.MaxInt64), places: make(map[*place]struct{}),
-		kept: make(map[ledger.Key]refusedDeletes), evicted: make(map[string]evictedFile),
+		kept: make(map[ledger.Key]refusedDeletes), deleted: make(map[string]deletedFile),
 	}
 }
 
@@ -179,28 +179,26 @@ func (r *room) keeps(k ledger.Key) bool {
 	return refused.n >= maxRefusedDeletes
 }
 
-// evictedFile says when a file was deleted to make room, and until when a list may still
-// have it.
-type evictedFile struct{ at, until time.Time }
+// deletedFile says when a file was deleted, and until when a list may still have it.
+type deletedFile struct{ at, until time.Time }
 
-// noteEvicted records that a copy's file was deleted to make room. A list may have it until
-// then.
-func (r *room) noteEvicted(k ledger.Key, fileID string, until time.Time) {
+// noteDeleted records that a copy's file was deleted. A list may have it until then.
+func (r *room) noteDeleted(k ledger.Key, fileID string, until time.Time) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.kept, k)
-	maps.DeleteFunc(r.evicted, func(_ string, f evictedFile) bool { return now.After(f.until) })
-	r.evicted[fileID] = evictedFile{now, until}
+	maps.DeleteFunc(r.deleted, func(_ string, f deletedFile) bool { return now.After(f.until) })
+	r.deleted[fileID] = deletedFile{now, until}
 }
 
 // stillListed returns when the last of the files was deleted that a census has although
-// they were deleted to make room, and until when the list may have it. Zero: there are none.
+// they were deleted, and until when the list may have it. Zero: there are none.
 func (r *room) stillListed(c Census) (since, until time.Time) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, f := range r.evicted {
+	for id, f := range r.deleted {
 		if c.listed[id] && !now.After(f.until) && f.until.After(until) {
 			since, until = f.at, f.until
 		}

@@ -52,7 +52,7 @@ func (r *Replicator) findOrUpload(ctx context.Context, j job, o *outcome) error 
 // account is full, it makes room and uploads once more, while no other upload to the
 // account runs: otherwise that could take the place.
 func (r *Replicator) uploadWithRoom(ctx context.Context, j job, o *outcome) error {
-	if err := r.makeRoom(ctx, j, nil); err != nil {
+	if _, err := r.makeRoom(ctx, j, nil); err != nil {
 		return err
 	}
 	r.o.OnStep(StepRoomMade)
@@ -74,20 +74,20 @@ func (r *Replicator) uploadWithRoom(ctx context.Context, j job, o *outcome) erro
 		return err
 	}
 	defer leave()
-	return r.uploadAlone(ctx, j, o, refusal, refused)
+	return r.uploadAlone(ctx, j, o, shortage{refusal: refusal, refused: refused, alone: time.Now()})
 }
 
-// uploadAlone makes room after a refusal, and uploads once more. No other upload to the
-// account runs. If it made room by numbers that are older than this time alone, and is
-// refused, it tries again with new ones. If the provider still lists a file that was
-// evicted, it tries again without it.
-func (r *Replicator) uploadAlone(ctx context.Context, j job, o *outcome, refusal *providers.Error, refused time.Time) error {
-	alone, freed := time.Now(), false
-	var before Census
-	for {
-		if !freed {
-			var err error
-			if before, err = r.makeRoomAfter(ctx, j, refusal, refused, alone); err != nil {
+// maxRoomSends is how often at most an upload is sent to an account that refuses it.
+const maxRoomSends = 5
+
+// uploadAlone makes room after a refusal, and uploads again. No other upload to the account
+// runs. If that is refused, too, it tries again: if it has evicted nothing yet; if the
+// numbers by which it evicted are older than the time since which it is alone; or if the
+// provider still listed a deleted file.
+func (r *Replicator) uploadAlone(ctx context.Context, j job, o *outcome, s shortage) error {
+	for sends := 2; ; sends++ {
+		if !s.isFreed() {
+			if err := r.makeRoomAfter(ctx, j, &s); err != nil {
 				return err
 			}
 		}
@@ -99,14 +99,14 @@ func (r *Replicator) uploadAlone(ctx context.Context, j job, o *outcome, refusal
 			return err
 		}
 		r.censuses.noteLimit(j.description.Account, again)
-		refusal, refused = again, time.Now()
-		if freed = before.At.IsZero() || !before.At.Before(alone); freed {
-			now, waited, err := r.censusAfterEvictions(ctx, j, refused)
+		s.refusal, s.refused = again, time.Now()
+		if s.isFreed() || sends == maxRoomSends {
+			now, waited, err := r.censusAfterDeletes(ctx, j, s.refused)
 			if err != nil {
 				r.log.Warn().Err(err).Str("operation_id", j.wanted.OperationID).Stringer("copy", j.wanted.Key).Msg("the account is still full, and its files could not be counted")
 			}
-			if err != nil || !waited {
-				return r.stayedFull(ctx, j, refusal, before, now)
+			if err != nil || !waited || sends == maxRoomSends {
+				return r.stayedFull(ctx, j, s, now)
 			}
 		}
 		j.place.reserve(false)

@@ -3,7 +3,6 @@ package replicator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -64,36 +63,25 @@ func (r *Replicator) evict(ctx context.Context, j job, victim ledger.Copy) (bool
 	if err != nil {
 		return false, err
 	}
-	err = r.evictClaimed(ctx, j, victim)
+	err = r.deleteForRoom(ctx, j, victim)
 	return err == nil, err
 }
 
-// evictClaimed deletes a copy that was claimed for its eviction. If the provider keeps the
-// file, the copy becomes ready again. If the outcome is not known, the copy waits for its
-// delete, which the queue and the next attempt of any upload repeat.
-func (r *Replicator) evictClaimed(ctx context.Context, j job, victim ledger.Copy) error {
-	began, id := time.Now(), newOperationID()
-	room, fileID := r.censuses.room(j.description.Account), victim.FileID
-	victim, err := r.removeRemote(ctx, j.provider, victim)
-	victim.Evicting = true // as claimed; a caller may have asked for the delete meanwhile
+// deleteForRoom deletes a claimed copy, so that its place becomes free. The error is why it
+// is not free yet.
+func (r *Replicator) deleteForRoom(ctx context.Context, j job, claimed ledger.Copy) error {
+	row, failure, err := r.endDelete(ctx, j.provider, claimed, "")
 	switch {
-	case err == nil:
-		room.noteEvicted(victim.Key, fileID, time.Now().Add(j.description.SettlingOf(victim.Purpose)))
-		var now ledger.Copy
-		if now, err = r.finishDelete(ctx, victim, 0); err == nil && isAskedForMeanwhile(victim, now) {
-			return r.removeDue(ctx, j.provider, now, began)
-		}
-		if victim = now; err == nil {
-			r.log.Info().Str("operation_id", id).Stringer("copy", victim.Key).Stringer("for", j.wanted.Key).Msg("removed the copy used least recently, to make room")
-		}
-	case ctx.Err() == nil && r.isKept(ctx, j.provider, victim, err):
-		room.noteKept(victim.Key, err)
-		victim = r.stopEviction(ctx, victim, err)
-	default:
-		victim = r.postpone(ctx, victim, err)
+	case err != nil:
+		return err
+	case row.FileID == "":
+		r.log.Info().Str("operation_id", claimed.OperationID).Stringer("copy", row.Key).Stringer("for", j.wanted.Key).Msg("the file of a copy was deleted, which makes room")
+		return nil
+	case failure == nil: // another client has claimed the row meanwhile
+		e := lastError(row)
+		failure = &e
 	}
-	r.report(Event{Kind: EventEvicted, OperationID: id, Copy: victim, Start: began, Err: err})
-	return evictionError(victim, err)
+	return evictionError(row, failure)
 }
 
 // isKept reports whether a provider still has a copy's file after a delete that failed:
@@ -135,80 +123,6 @@ func (r *Replicator) stopEviction(ctx context.Context, c ledger.Copy, cause erro
 	return r.postpone(ctx, c, cause)
 }
 
-// evictionError returns the error of an upload for which a copy could not be evicted. The
-// provider has not refused the upload itself, so it is tried again.
-func evictionError(victim ledger.Copy, cause error) error {
-	e, ok := errors.AsType[*providers.Error](cause)
-	if !ok {
-		return cause
-	}
-	failed := *e
-	failed.Cause = cause
-	if e.Kind == providers.KindPermanent || e.Kind == providers.KindUnknown || e.Kind == providers.KindLost {
-		failed.Kind = providers.KindTransient
-	}
-	failed.Message = fmt.Sprintf("the account is full, and the copy %s could not be deleted to make room: %s", victim.Key, e.Message)
-	if victim.State == ledger.StateDeleting {
-		failed.RetryAfter = max(untilDue(victim), time.Millisecond)
-	}
-	return &failed
-}
-
-// finishEvictions ends the evictions of a pool that have begun. Otherwise each attempt of an
-// upload whose eviction fails would delete one more copy. It reports whether there were
-// any. The error is why one has not ended.
-func (r *Replicator) finishEvictions(ctx context.Context, j job, full pool) (ended bool, err error) {
-	begun, err := r.ledger.Evictions(ctx, full.account)
-	if err != nil {
-		return false, err
-	}
-	for _, c := range begun {
-		if full.purpose != "" && c.Purpose != full.purpose {
-			continue
-		}
-		ended = true
-		if err := r.finishEviction(ctx, j, c); err != nil {
-			return true, err
-		}
-	}
-	return ended, nil
-}
-
-// finishEviction repeats the delete of a copy that is being evicted, when that is due, or
-// at once for a request with Retry. If
-// another client deletes the copy, it waits for the end of that.
-func (r *Replicator) finishEviction(ctx context.Context, j job, c ledger.Copy) error {
-	for {
-		if !j.wanted.Retry && c.LeaseUntil.IsZero() && untilDue(c) > 0 {
-			e := lastError(c)
-			return evictionError(c, &e)
-		}
-		changed, release := r.changes.wait(c.Digest)
-		row, won, err := r.ledger.Change(ctx, ledger.ResumeDelete(c, r.o.Lease))
-		if won || err != nil || row.State != ledger.StateDeleting || !row.Evicting {
-			release()
-		}
-		switch {
-		case errors.Is(err, ledger.ErrNotFound):
-			return nil
-		case err != nil:
-			return err
-		case won && !row.Evicting: // a caller has asked for the delete meanwhile
-			return r.removeDue(ctx, j.provider, row, time.Now())
-		case won:
-			return r.evictClaimed(ctx, j, row)
-		case row.State != ledger.StateDeleting || !row.Evicting:
-			return nil
-		}
-		err = r.await(ctx, row, changed)
-		release()
-		if err != nil {
-			return err
-		}
-		c = row
-	}
-}
-
 // spares reports whether a copy must not be evicted for the upload of another one. It is
 // spared if
 //
@@ -237,10 +151,10 @@ func (r *Replicator) spares(j job, c ledger.Copy) (spared bool, until time.Time)
 	return false, time.Time{}
 }
 
-// censusAfterEvictions is census, after the list no longer has the files that were evicted
+// censusAfterDeletes is census, after the list no longer has the files that were deleted
 // lately. A provider may take a while to delete a file, and its place is free only then.
 // It reports whether it waited for that.
-func (r *Replicator) censusAfterEvictions(ctx context.Context, j job, after time.Time) (c Census, waited bool, err error) {
+func (r *Replicator) censusAfterDeletes(ctx context.Context, j job, after time.Time) (c Census, waited bool, err error) {
 	room := r.censuses.room(j.description.Account)
 	for {
 		if c, err = r.census(ctx, j.provider, after); err != nil {
