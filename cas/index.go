@@ -58,6 +58,10 @@ type Index interface {
 	// List returns at most q.Limit visible blobs, the oldest first.
 	List(ctx context.Context, q Query) ([]Blob, error)
 
+	// Between returns at most limit visible blobs with digests from first to last, both
+	// included, in the order of their digests.
+	Between(ctx context.Context, first, last Digest, limit int) ([]Blob, error)
+
 	// Skip returns the position of the nth visible blob after a cursor; zero if there are
 	// fewer.
 	Skip(ctx context.Context, after Cursor, n int) (Cursor, error)

@@ -147,10 +147,17 @@ func (s *Store) Hidden(ctx context.Context, ds []Digest) (map[Digest]bool, error
 // of ds. It looks at the objects of the others, unless they were seen lately. Errors:
 // ErrIndexUnavailable, ErrStoreUnavailable.
 func (s *Store) Missing(ctx context.Context, ds []Digest) ([]Digest, error) {
+	missing, _, err := s.Present(ctx, ds)
+	return missing, err
+}
+
+// Present is Missing, with the blobs of the digests that are not missing.
+func (s *Store) Present(ctx context.Context, ds []Digest) (missing []Digest, present map[Digest]Blob, err error) {
 	unknown, err := s.index.Missing(ctx, ds)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	present = make(map[Digest]Blob, len(ds))
 	known := make(map[Digest]bool, len(ds)) // whether the object is missing
 	for _, d := range ds {
 		known[d] = false
@@ -173,20 +180,29 @@ func (s *Store) Missing(ctx context.Context, ds []Digest) ([]Digest, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			known[d] = err != nil || b.State != StateLive
+			if !known[d] {
+				present[d] = b
+			}
 			return nil
 		})
 	}
 	if err := looks.Wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return slices.DeleteFunc(slices.Clone(ds), func(d Digest) bool {
 		missing, isKnown := known[d]
 		return isKnown && !missing
-	}), nil
+	}), present, nil
 }
 
 // parallelLooks limits the objects that one call of Missing looks at together.
 const parallelLooks = 16
+
+// WithPrefix returns at most limit blobs whose digests begin with these bits, in the order
+// of the digests. First is the digest with zeros after them, and last that with ones.
+func (s *Store) WithPrefix(ctx context.Context, first, last Digest, limit int) ([]Blob, error) {
+	return s.index.Between(ctx, first, last, limit)
+}
 
 // List returns a page of blobs, oldest first.
 func (s *Store) List(ctx context.Context, q Query) ([]Blob, error) { return s.index.List(ctx, q) }

@@ -448,3 +448,54 @@ func TestPublicRead(t *testing.T) {
 		s.do("DELETE", s.path(d), nil, "Authorization", "-").wantProblem(t, 401, problem.Unauthenticated)
 	})
 }
+
+// The beginning of a digest finds the blobs that begin so, but no deleted one.
+func TestListingByPrefix(t *testing.T) {
+	t.Parallel()
+	s := start(t, embedded(t, t.TempDir()), nil)
+	b := random(100)
+	d := cas.DigestOf(b)
+	s.do("PUT", s.path(d), bytes.NewReader(b))
+	find := func(digits string) int {
+		page := decode[api.BlobPage](t, s.do("GET", "/v1/blobs?digest_prefix="+digits, nil))
+		for _, found := range page.Blobs {
+			if found.Digest != d || found.Size != int64(len(b)) || found.URL == "" {
+				t.Errorf("%s finds %+v", digits, found)
+			}
+		}
+		return len(page.Blobs)
+	}
+	for digits, want := range map[string]int{d.Hex()[:8]: 1, d.Hex()[:9]: 1, d.Hex(): 1, cas.DigestOf([]byte("other")).Hex()[:8]: 0} {
+		if got := find(digits); got != want {
+			t.Errorf("%s: %d blobs, want %d", digits, got, want)
+		}
+	}
+	for _, query := range []string{"digest_prefix=" + d.Hex()[:7], "digest_prefix=", "digest_prefix=ABCDEF01", "digest_prefix=sha256:abcdef01", "digest_prefix=" + d.Hex() + "0", "digest_prefix=abcdef01&media_type=text/plain"} {
+		s.do("GET", "/v1/blobs?"+query, nil).wantProblem(t, 400, problem.InvalidRequest)
+	}
+	s.do("DELETE", s.path(d), nil)
+	if got := find(d.Hex()[:8]); got != 0 {
+		t.Error("a deleted blob is found")
+	}
+}
+
+// find-missing describes the blobs that exist, each once, if it is asked to.
+func TestPresentBlobs(t *testing.T) {
+	t.Parallel()
+	s := start(t, embedded(t, t.TempDir()), nil)
+	b := random(100)
+	d, absent := cas.DigestOf(b), cas.DigestOf([]byte("absent"))
+	s.do("PUT", s.path(d)+"?name=a.bin", bytes.NewReader(b), "Content-Type", "application/pdf")
+	ask := fmt.Sprintf(`{"digests":["%s","%s","%s"]}`, d, absent, d)
+	got := decode[api.Missing](t, s.do("POST", "/v1/blobs/find-missing?present=true", strings.NewReader(ask), "Content-Type", "application/json"))
+	if len(got.Missing) != 1 || got.Missing[0] != absent || len(got.Present) != 1 {
+		t.Fatalf("%+v", got)
+	}
+	meta := decode[api.BlobMeta](t, s.do("GET", s.path(d)+"/meta", nil))
+	if fmt.Sprint(got.Present[0]) != fmt.Sprint(meta.Blob) {
+		t.Errorf("%+v, and the blob is %+v", got.Present[0], meta.Blob)
+	}
+	if got = decode[api.Missing](t, s.do("POST", "/v1/blobs/find-missing", strings.NewReader(ask), "Content-Type", "application/json")); got.Present != nil {
+		t.Errorf("it describes %+v without a request to", got.Present)
+	}
+}

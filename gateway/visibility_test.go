@@ -93,7 +93,7 @@ func (s *server) visits(thing secretThing) map[string][]visit {
 	all := map[string][]visit{
 		"uploadBlob": {{body: thing.content, own: true}, {body: thing.content, query: "?providers=kimi", own: true}}, "putBlob": put,
 		"createFile": {form(thing.content), unique, form(thing.content, field("providers", "kimi")), byDigest(""), byDigest(`,"allow_duplicates":false`)},
-		"listBlobs":  one, "findMissing": {{body: digests}}, "getBlob": one, "headBlob": one,
+		"listBlobs":  {{}, {query: "?digest_prefix=" + thing.digest.Hex()[:8]}}, "findMissing": {{body: digests}, {query: "?present=true", body: digests}}, "getBlob": one, "headBlob": one,
 		"deleteBlob": {{headers: []string{"If-Match", `"x"`}}, {}, {query: "?force=true"}, {query: "?force=true&everywhere=true"}},
 		"blobMeta":   one, "signUrl": {{body: `{"expires_in":60}`}},
 		"listCopies": one, "ensureCopy": {{}, {digest: thing.large}, {query: "?purpose=image"}, {query: "?name=x.exe"}, {headers: []string{"Prefer", "respond-async"}}}, "getCopy": one, "deleteCopies": one,

@@ -182,6 +182,11 @@ func (c *Cached) List(ctx context.Context, q cas.Query) ([]cas.Blob, error) {
 	return c.inner.List(ctx, q)
 }
 
+// Between implements cas.Index.
+func (c *Cached) Between(ctx context.Context, first, last cas.Digest, limit int) ([]cas.Blob, error) {
+	return c.inner.Between(ctx, first, last, limit)
+}
+
 // Skip implements cas.Index.
 func (c *Cached) Skip(ctx context.Context, after cas.Cursor, n int) (cas.Cursor, error) {
 	return c.inner.Skip(ctx, after, n)

@@ -124,7 +124,7 @@ func (c *askCmd) fileID(ctx context.Context, gateway *client.Client, shown *term
 	case content.Path == "" && content.Stored.File != "":
 		return string(content.Stored.File), nil
 	case content.Path == "":
-		digest, err := content.Stored.Blob.DigestAt(gateway)
+		digest, err := content.Stored.Blob.DigestAt(ctx, gateway)
 		return digest.String(), err
 	}
 	item := transfer.LocalItem(content.Path)

@@ -17,7 +17,7 @@ type copiesLostCmd struct {
 	settings.Client
 
 	Blob    argument.Blob `arg:"" name:"digest" help:"Digest, or hash URL of this gateway."`
-	At      string        `required:"" placeholder:"PROVIDER" help:"The provider that doesn't know the file."`
+	At      string        `name:"provider" aliases:"at" required:"" placeholder:"PROVIDER" help:"The provider that doesn't know the file."`
 	ID      string        `name:"id" placeholder:"ID" help:"The file's id that the provider denied; the copy's present one if empty. Where the copy has another by now, nothing is lost."`
 	Purpose string        `placeholder:"PURPOSE" help:"The copy's purpose; the usual one for the blob if empty."`
 	Name    string        `placeholder:"NAME" help:"Name of the file at the provider, where the copy was asked for under one."`
@@ -31,7 +31,7 @@ func (c *copiesLostCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return err
 	}
 	defer gateway.Close()
-	d, err := c.Blob.DigestAt(gateway)
+	d, err := c.Blob.DigestAt(ctx, gateway)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (c *copiesLsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	var blobs report.Tally
 	var all []api.Copy
 	for _, ref := range c.Blobs {
-		of, err := transfer.OwnerOf(gateway, ref)
+		of, err := transfer.OwnerOf(ctx, gateway, ref)
 		if err != nil {
 			return err
 		}

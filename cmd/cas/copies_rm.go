@@ -15,7 +15,7 @@ type copiesRmCmd struct {
 	settings.Client
 
 	Blobs   []argument.Stored `arg:"" name:"blob" help:"Digests, hash URLs of this gateway, or ids of files."`
-	From    []string          `required:"" placeholder:"PROVIDER" help:"Providers to delete the copies at, such as kimi,glm."`
+	From    []string          `name:"provider" aliases:"from" required:"" placeholder:"PROVIDER" help:"Providers to delete the copies at, such as kimi,glm."`
 	Purpose string            `placeholder:"PURPOSE" help:"Only those of this purpose."`
 	JSON    bool              `name:"json" help:"Print a JSON object for each copy."`
 }
@@ -38,7 +38,7 @@ func (c *copiesRmCmd) Run(ctx context.Context, std terminal.Streams) error {
 	defer gateway.Close()
 	owners := make([]transfer.Owner, len(c.Blobs))
 	for i, ref := range c.Blobs { // all are checked before any copy is deleted
-		if owners[i], err = transfer.OwnerOf(gateway, ref); err != nil {
+		if owners[i], err = transfer.OwnerOf(ctx, gateway, ref); err != nil {
 			return err
 		}
 	}

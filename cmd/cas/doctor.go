@@ -8,15 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/rs/zerolog"
-	"golang.org/x/sys/unix"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/disk"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
@@ -25,33 +25,20 @@ import (
 	"casgate/providers/replicator"
 )
 
-// doctorCmd checks everything a gateway with these settings would need.
+// doctorCmd checks everything a gateway with these settings would need. It takes the
+// settings of cas serve.
 type doctorCmd struct {
-	settings.Data
-	settings.Index
-	settings.ObjectStore
-	settings.Providers
+	serveCmd
 
-	Listen    string `env:"CAS_LISTEN" default:"127.0.0.1:8080" hidden:""`
-	PublicURL string `name:"public-url" env:"CAS_PUBLIC_URL" hidden:""`
+	Deep int  `name:"deep" default:"0" help:"Also look for the objects of so many blobs, the oldest first, and report those that are missing or have another size." placeholder:"N"`
+	JSON bool `name:"json" help:"Print a JSON object for each finding."`
 }
 
-// knownVariables are the environment variables of cas. Another CAS_ variable is
-// likely a typing error.
-var knownVariables = []string{
-	"CAS_LISTEN", "CAS_ADMIN_LISTEN", "CAS_DATA_DIR", "CAS_DATABASE_URL", "CAS_DATABASE_LISTEN_URL",
-	"CAS_S3_ENDPOINT", "CAS_S3_BUCKET", "CAS_S3_REGION", "CAS_S3_ACCESS_KEY", "CAS_S3_SECRET_KEY", "CAS_S3_TIMEOUT", "CAS_S3_CHECKSUMS", "CAS_S3_PREFIX", "CAS_S3_CREDENTIALS", "CAS_S3_SESSION_TOKEN",
-	"CAS_MAX_BLOB_SIZE", "CAS_AUTH", "CAS_TOKEN_API", "CAS_CORS_ORIGINS", "CAS_CONSOLE", "CAS_MCP", "CAS_PUBLIC_READ", "CAS_PUBLIC_URL",
-	"CAS_SOURCE_DIR", "CAS_SOURCE_DATABASE_URL", "CAS_SOURCE_S3_ENDPOINT", "CAS_SOURCE_S3_BUCKET", "CAS_SOURCE_S3_REGION",
-	"CAS_SOURCE_S3_PREFIX", "CAS_SOURCE_S3_ACCESS_KEY", "CAS_SOURCE_S3_SECRET_KEY", "CAS_SOURCE_S3_CREDENTIALS", "CAS_SOURCE_S3_SESSION_TOKEN",
-	"CAS_JOURNAL", "CAS_JOURNAL_RETAIN",
-	"CAS_PROVIDERS_FILE", "CAS_COPY_EVICTION", "CAS_COPY_WAIT", "CAS_REFERENCE_URLS",
-	"CAS_CHAT", "CAS_CHAT_INLINE", "CAS_CHAT_KEEP", "CAS_CHAT_TIMEOUT", "CAS_CHAT_MAX_BODY", "CAS_CHAT_MEMORY", "CAS_MODELS_FILE",
-	"CAS_LOG_LEVEL", "CAS_LOG_FORMAT", "CAS_URL", "CAS_TOKEN",
-	"CAS_MAX_UPLOADS", "CAS_RATE_LIMIT", "CAS_SPOOL_LIMIT", "CAS_MIN_BODY_RATE", "CAS_BODY_WINDOW", "CAS_IDLE_TIMEOUT",
-	"CAS_GC_GRACE", "CAS_GC_MAX_SHARE", "CAS_GC_MAX_BLOBS", "CAS_GC_RATE", "CAS_GC_INTERVAL", "CAS_ORPHANS_EVERY", "CAS_DISK_LOW", "CAS_RETAIN_UNREFERENCED",
-	"CAS_SCRUB_EVERY", "CAS_SCRUB_RATE", "CAS_SCRUB_REPAIR", "CAS_SCRUB_MAX_DAMAGED", "CAS_REPAIR_FROM",
-	"CAS_SHUTDOWN_GRACE", "CAS_HOT_BYTES", "CAS_HOT_BLOB_SIZE", "CAS_VERIFIED_FOR", "CAS_SEEN_FOR", "CAS_READ_WITHOUT_INDEX",
+// Help returns the text that --help adds.
+func (doctorCmd) Help() string {
+	return `It tries what cas serve would do, with the same settings, up to the moment before the first request, and changes nothing but an object that it writes and removes. A gateway may run meanwhile.
+
+Exit codes: 0 if nothing is to fix, 1 otherwise.`
 }
 
 const (
@@ -62,64 +49,93 @@ const (
 	clockSkew = 30 * time.Second
 )
 
+// finding is a result of the doctor, and its JSON.
+type finding struct {
+	Subject string `json:"subject"`
+	State   string `json:"state"` // ok, warn or fail
+	Finding string `json:"finding"`
+	Remedy  string `json:"remedy,omitempty"`
+}
+
 // examination counts and prints the findings of the doctor.
 type examination struct {
 	out    io.Writer
+	json   bool
 	failed int
 	warned int
+	err    error // of the first write that failed
 }
 
 func (e *examination) ok(subject, format string, args ...any) {
-	fmt.Fprintf(e.out, "ok    %-12s %s\n", subject, fmt.Sprintf(format, args...))
+	e.print(finding{subject, "ok", fmt.Sprintf(format, args...), ""})
 }
 
-func (e *examination) warn(subject, finding, remedy string) {
+func (e *examination) warn(subject, text, remedy string) {
 	e.warned++
-	fmt.Fprintf(e.out, "warn  %-12s %s\n      %-12s → %s\n", subject, finding, "", remedy)
+	e.print(finding{subject, "warn", text, remedy})
 }
 
 func (e *examination) fail(subject string, err error, remedy string) {
 	e.failed++
-	fmt.Fprintf(e.out, "FAIL  %-12s %v\n      %-12s → %s\n", subject, err, "", remedy)
+	e.print(finding{subject, "fail", err.Error(), remedy})
+}
+
+func (e *examination) print(f finding) {
+	if e.err != nil {
+		return
+	}
+	if e.json {
+		e.err = terminal.PrintJSON(e.out, f)
+		return
+	}
+	state := f.State
+	if state == "fail" {
+		state = "FAIL"
+	}
+	out := &terminal.Lines{W: e.out}
+	out.Printf("%-4s  %-12s %s", state, f.Subject, f.Finding)
+	if f.Remedy != "" {
+		out.Printf("      %-12s → %s", "", f.Remedy)
+	}
+	e.err = out.Err
 }
 
 // Run makes one check after the other and prints a line for each.
 func (c *doctorCmd) Run(ctx context.Context, std terminal.Streams) error {
-	e := &examination{out: std.Out}
+	e := &examination{out: std.Out, json: c.JSON}
 	c.checkSettings(e)
 	c.checkDataFolder(e)
 	c.checkIndex(ctx, e)
 	c.checkStore(ctx, e)
 	c.checkReferences(e)
+	c.checkStart(ctx, e)
+	if e.err != nil {
+		return e.err
+	}
+	summary := "all is well"
 	switch {
 	case e.failed > 0:
-		fmt.Fprintf(std.Out, "\n%d to fix, %d to look at\n", e.failed, e.warned)
-		return exit.With(exit.Failure, exit.ErrReported)
+		summary = fmt.Sprintf("%d to fix, %d to look at", e.failed, e.warned)
 	case e.warned > 0:
-		fmt.Fprintf(std.Out, "\nnothing to fix, %d to look at\n", e.warned)
-	default:
-		fmt.Fprintln(std.Out, "\nall is well")
+		summary = fmt.Sprintf("nothing to fix, %d to look at", e.warned)
+	}
+	if !c.JSON {
+		if _, err := fmt.Fprintf(std.Out, "\n%s\n", summary); err != nil {
+			return err
+		}
+	}
+	if e.failed > 0 {
+		return exit.With(exit.Failure, exit.ErrReported)
 	}
 	return nil
 }
 
 func (c *doctorCmd) checkSettings(e *examination) {
-	known := map[string]bool{}
-	for _, name := range knownVariables {
-		known[name], known[name+"_FILE"] = true, true
+	unknown := unknownVariables(os.Environ())
+	for _, name := range unknown {
+		e.warn("settings", name+" is set, and there is no such setting", "compare its spelling with `cas serve --help`")
 	}
-	for _, name := range wiring.ProviderVariables() {
-		known[name] = true
-	}
-	unknown := false
-	for _, entry := range os.Environ() {
-		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "CAS_") && !strings.HasPrefix(name, "CAS_TEST_") && !known[name] {
-			unknown = true
-			e.warn("settings", name+" is set, and there is no such setting", "compare its spelling with `cas serve --help`")
-		}
-	}
-	if !unknown {
+	if len(unknown) == 0 {
 		e.ok("settings", "index: %s; store: %s", c.Index.Describe(c.Data), c.ObjectStore.Describe(c.Data))
 	}
 }
@@ -130,26 +146,21 @@ func (c *doctorCmd) checkDataFolder(e *examination) {
 		e.fail(subject, err, "set CAS_DATA_DIR to a folder that "+userName()+" may write to")
 		return
 	}
-	probe, err := os.CreateTemp(c.DataDir, "doctor-")
+	for _, folder := range []string{c.DataDir, c.Path(settings.SpoolDir)} {
+		if err := tryWriting(folder); err != nil {
+			e.fail(subject, err, "give "+userName()+" the right to write in "+folder+", or set CAS_DATA_DIR to another folder")
+			return
+		}
+	}
+	space, err := disk.Of(c.DataDir)
 	if err != nil {
-		e.fail(subject, err, "give "+userName()+" the right to write there, or set CAS_DATA_DIR to another folder")
-		return
-	}
-	probe.Close()
-	if err := os.Remove(probe.Name()); err != nil {
-		e.fail(subject, err, "give "+userName()+" the right to write there")
-		return
-	}
-	var disk unix.Statfs_t
-	if err := unix.Statfs(c.DataDir, &disk); err != nil {
 		e.fail(subject, err, "look at the disk under "+c.DataDir)
 		return
 	}
-	free := disk.Bavail * uint64(disk.Bsize)
-	if free < lowSpace {
-		e.warn(subject, fmt.Sprintf("%s has %s left", c.DataDir, humanize.IBytes(free)), "make room, or set CAS_DATA_DIR to a folder on a larger disk")
+	if space.Free < lowSpace {
+		e.warn(subject, fmt.Sprintf("%s has %s left", c.DataDir, terminal.Size(space.Free)), "make room, or set CAS_DATA_DIR to a folder on a larger disk")
 	} else {
-		e.ok(subject, "%s can be written to, %s free", c.DataDir, humanize.IBytes(free))
+		e.ok(subject, "%s can be written to, %s free", c.DataDir, terminal.Size(space.Free))
 	}
 	for _, name := range []string{settings.AdminTokenFile, settings.SQLiteFile} {
 		info, err := os.Stat(c.Path(name))
@@ -157,6 +168,19 @@ func (c *doctorCmd) checkDataFolder(e *examination) {
 			e.warn("permissions", fmt.Sprintf("%s can be read by others (%v)", c.Path(name), info.Mode().Perm()), "chmod 600 "+c.Path(name))
 		}
 	}
+}
+
+// tryWriting makes and removes a disk file in a folder. A folder that is missing is no error:
+// a gateway makes it.
+func tryWriting(folder string) error {
+	probe, err := os.CreateTemp(folder, "doctor-")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 func userName() string { return fmt.Sprintf("this user (uid %d)", os.Getuid()) }
@@ -182,6 +206,8 @@ func (c *doctorCmd) checkIndex(ctx context.Context, e *examination) {
 	switch err := schema; {
 	case err == nil:
 		e.ok("schema", "up to date")
+	case isNewer(err):
+		e.fail("schema", err, "run the cas that migrated it, or a newer one; or restore a backup from before that migration")
 	case c.Index.Embedded() && errors.Is(err, migrations.ErrSchema):
 		e.ok("schema", "`cas serve` will bring it up to date by itself (%v)", err)
 	case !errors.Is(err, migrations.ErrSchema):
@@ -197,7 +223,28 @@ func (c *doctorCmd) checkIndex(ctx context.Context, e *examination) {
 	if err := wiring.CheckSession(ctx, x); err != nil {
 		e.fail("pooler", err, c.indexRemedy(err))
 	}
+	c.checkFeed(ctx, e, x, schema)
 	c.checkClock(ctx, e, x)
+}
+
+// isNewer reports whether a newer program migrated the index.
+func isNewer(err error) bool {
+	e, ok := errors.AsType[*migrations.SchemaError](err)
+	return ok && e.Have > e.Want
+}
+
+// checkFeed checks that a gateway hears of the changes that others make. A pooler in
+// transaction mode takes LISTEN, and passes on nothing.
+func (c *doctorCmd) checkFeed(ctx context.Context, e *examination, x wiring.Index, schema error) {
+	if c.Index.Embedded() || schema != nil {
+		return
+	}
+	const subject = "changes"
+	if err := wiring.CheckFeed(ctx, x); err != nil {
+		e.warn(subject, err.Error(), "set CAS_DATABASE_LISTEN_URL to a URL of the database without a pooler; until then a gateway learns after two seconds what others deleted")
+		return
+	}
+	e.ok(subject, "the index announces changes (LISTEN)")
 }
 
 // indexRemedy returns what to do if the index can't be used.
@@ -260,7 +307,11 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 		return
 	}
 	e.ok(subject, "%s: wrote, read and removed an object in %s", objects.Text, time.Since(start).Round(100*time.Microsecond))
-	c.checkMark(ctx, e, objects)
+	if x := c.currentIndex(ctx); x != nil {
+		defer x.Close()
+		c.checkMark(ctx, e, x, objects)
+		c.checkObjects(ctx, e, x, objects)
+	}
 	if objects.S3 == nil {
 		return
 	}
@@ -283,17 +334,22 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 	}
 }
 
-// checkMark checks that the object store belongs to the index. Without a current index
-// there is nothing to compare, and checkIndex has said so.
-func (c *doctorCmd) checkMark(ctx context.Context, e *examination, objects wiring.ObjectStore) {
+// currentIndex opens the index, if its schema is the right one. Otherwise there is nothing to
+// compare the store with, and checkIndex has said so.
+func (c *doctorCmd) currentIndex(ctx context.Context) wiring.Index {
 	x, err := wiring.OpenIndex(ctx, c.Index, c.Data, zerolog.Nop())
 	if err != nil {
-		return
+		return nil
 	}
-	defer x.Close()
 	if x.CheckSchema(ctx) != nil {
-		return
+		x.Close()
+		return nil
 	}
+	return x
+}
+
+// checkMark checks that the object store belongs to the index.
+func (c *doctorCmd) checkMark(ctx context.Context, e *examination, x wiring.Index, objects wiring.ObjectStore) {
 	const subject = "store mark"
 	switch isMarked, err := wiring.BelongsTo(ctx, x, objects); {
 	case err != nil:
@@ -303,6 +359,43 @@ func (c *doctorCmd) checkMark(ctx context.Context, e *examination, objects wirin
 	default:
 		e.ok(subject, "the store has no mark yet; `cas serve` makes it")
 	}
+}
+
+// maxNamed is the number of missing objects that the doctor names.
+const maxNamed = 3
+
+// checkObjects looks for the objects of the oldest blobs.
+func (c *doctorCmd) checkObjects(ctx context.Context, e *examination, x wiring.Index, objects wiring.ObjectStore) {
+	if c.Deep <= 0 {
+		return
+	}
+	const subject = "objects"
+	blobs, err := x.List(ctx, cas.Query{Limit: c.Deep})
+	if err != nil {
+		e.fail(subject, err, c.indexRemedy(err))
+		return
+	}
+	var named []string
+	wrong := 0
+	for _, b := range blobs {
+		object, err := objects.Stat(ctx, b.Object())
+		switch {
+		case err == nil && object.Size == b.Size:
+			continue
+		case err != nil && !errors.Is(err, cas.ErrObjectMissing) && !errors.Is(err, cas.ErrObjectCorrupt):
+			e.fail(subject, err, storeRemedy(objects, err))
+			return
+		}
+		if wrong++; wrong <= maxNamed {
+			named = append(named, b.Digest.String())
+		}
+	}
+	if wrong > 0 {
+		e.fail(subject, fmt.Errorf("%d of %d objects are missing or have another size, such as %s", wrong, len(blobs), strings.Join(named, ", ")),
+			"set CAS_S3_PREFIX, the bucket or the folder right if the objects are elsewhere; else `cas scrub --repair` repairs what it can, and an upload of the bytes does, too")
+		return
+	}
+	e.ok(subject, "%d of %d looked at are there", len(blobs), len(blobs))
 }
 
 func storeRemedy(objects wiring.ObjectStore, err error) string {

@@ -96,7 +96,7 @@ func (c *existsCmd) look(ctx context.Context, gateway *client.Client, shown *ter
 		return existence{}, exit.Usagef("%s is the id of a file; `cas file info` shows it", s.File)
 	}
 	if s.Path == "" {
-		d, err := s.Blob.DigestAt(gateway)
+		d, err := s.Blob.DigestAt(ctx, gateway)
 		return existence{Digest: &d, given: s.Blob.String()}, err
 	}
 	e := existence{Path: s.Path, given: s.Path}

@@ -28,6 +28,7 @@ type filePutCmd struct {
 
 	Paths     []string      `arg:"" name:"path" help:"Files, folders with -r, or - for standard input."`
 	Recursive bool          `short:"r" help:"Store the files in folders, too. Symbolic links in them are not followed."`
+	Exclude   []string      `sep:"none" placeholder:"PATTERN" help:"With -r: leave out files and folders of this name, or of this path below the folder, such as *.tmp or cache/*; may be repeated."`
 	Purpose   string        `default:"user_data" placeholder:"PURPOSE" help:"What the files are for, such as user_data, file-extract or batch."`
 	Name      string        `placeholder:"NAME" help:"The file's name; the local file's own if empty. For one file only."`
 	MediaType string        `placeholder:"TYPE" help:"Media type, such as text/markdown; the gateway detects it if empty."`
@@ -37,7 +38,7 @@ type filePutCmd struct {
 	Expires   time.Duration `placeholder:"DURATION" help:"Time after which the files are deleted, such as 720h; never if not given."`
 	OnExpiry  string        `enum:",everywhere" default:"" placeholder:"everywhere" help:"everywhere: when a file expires, delete its bytes with it, at all providers too, unless other files refer to them."`
 	Unique    bool          `help:"Refuse bytes that another file has."`
-	Providers []string      `placeholder:"PROVIDER" help:"Providers to make copies at, in the background, such as kimi,glm."`
+	Providers []string      `name:"provider" aliases:"providers" placeholder:"PROVIDER" help:"Providers to make copies at, in the background, such as kimi,glm."`
 	Key       string        `name:"idempotency-key" placeholder:"TEXT" help:"Makes repetitions of this command one file, for a day. For one file only."`
 	Parallel  int           `default:"4" help:"How many files to send at once."`
 	JSON      bool          `name:"json" help:"Print a JSON object for each file."`
@@ -75,7 +76,7 @@ func (c *filePutCmd) Run(ctx context.Context, std terminal.Streams) error {
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
 	defer shown.Close()
 	var puts []*filePut
-	for _, item := range transfer.Find(c.Paths, shown, transfer.FindOptions{Recursive: c.Recursive}) {
+	for _, item := range transfer.Find(c.Paths, shown, transfer.FindOptions{Recursive: c.Recursive, Exclude: c.Exclude}) {
 		puts = append(puts, &filePut{Item: item, made: make(chan struct{})})
 	}
 	return storeAndPrint(
@@ -90,7 +91,7 @@ func (c *filePutCmd) check() error {
 	if c.Providers, err = argument.Providers(c.Providers); err != nil {
 		return err
 	}
-	if err := transfer.CheckUpload(transfer.UploadFlags{Paths: c.Paths, Recursive: c.Recursive, Name: c.Name, Parallel: c.Parallel}); err != nil {
+	if err := transfer.CheckUpload(transfer.UploadFlags{Paths: c.Paths, Recursive: c.Recursive, Exclude: c.Exclude, Name: c.Name, Parallel: c.Parallel}); err != nil {
 		return err
 	}
 	switch {

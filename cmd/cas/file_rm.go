@@ -19,15 +19,15 @@ type fileRmCmd struct {
 	settings.Client
 
 	Files      []argument.FileID `arg:"" name:"id" help:"Ids of files."`
-	At         []string          `placeholder:"PROVIDER" xor:"where" help:"Delete only the copies at these providers, such as kimi,glm. The files stay."`
+	At         []string          `name:"provider" aliases:"at" placeholder:"PROVIDER" xor:"where" help:"Delete only the copies at these providers, such as kimi,glm. The files stay."`
 	Everywhere bool              `xor:"where" help:"Delete the files, their bytes, and the copies at all providers."`
 	Wait       argument.Wait     `negatable:"" help:"With --everywhere: wait until the providers have confirmed it (the default). --wait=DURATION waits at most that long for each file; --no-wait does not wait."`
-	JSON       bool              `name:"json" help:"Print a JSON object for each file, with --at for each copy."`
+	JSON       bool              `name:"json" help:"Print a JSON object for each file, with --provider for each copy."`
 }
 
 // Help returns the text that --help adds.
 func (fileRmCmd) Help() string {
-	return `Without --at and --everywhere only the file is deleted. Its bytes and their copies stay; cas rm deletes those.
+	return `Without --provider and --everywhere only the file is deleted. Its bytes and their copies stay; cas rm deletes those.
 
 With --everywhere the bytes can't be read any more. If other files have the same bytes, the bytes and their copies stay, and the command says so. Reads that have begun continue to the end.
 

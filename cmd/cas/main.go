@@ -11,7 +11,9 @@ import (
 	"reflect"
 	"strings"
 	"syscall"
+	"time"
 
+	"casgate/cmd/cas/internal/duration"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
@@ -32,40 +34,56 @@ func main() {
 
 // cli has all commands. Its tags are their help.
 type cli struct {
-	Serve serveCmd `cmd:"" help:"Run the gateway."`
+	Put       putCmd       `cmd:"" group:"files" help:"Store files, and print their hash URLs."`
+	Get       getCmd       `cmd:"" group:"files" help:"Fetch blobs, and verify them."`
+	Stat      statCmd      `cmd:"" group:"files" help:"Show what the gateway knows about blobs."`
+	Ls        lsCmd        `cmd:"" group:"files" help:"List blobs, oldest first."`
+	Du        duCmd        `cmd:"" group:"files" help:"Count blobs and their bytes, by media type."`
+	Rm        rmCmd        `cmd:"" group:"files" help:"Delete blobs."`
+	Exists    existsCmd    `cmd:"" group:"files" help:"Check whether the gateway has blobs, by digest or by local file."`
+	File      fileCmd      `cmd:"" group:"files" help:"Store, fetch, list and delete files: named references to blobs."`
+	URL       urlCmd       `cmd:"" group:"files" name:"url" help:"Print a URL that reads a blob without a token for a limited time."`
+	UploadURL uploadURLCmd `cmd:"" group:"files" name:"upload-url" help:"Print a URL that uploads a file without a token for a limited time."`
+	MCP       mcpCmd       `cmd:"" group:"files" name:"mcp" help:"Give an agent tools for files, by the Model Context Protocol on standard input and output."`
 
-	Put         putCmd         `cmd:"" help:"Store files, and print their hash URLs."`
-	Get         getCmd         `cmd:"" help:"Fetch a blob, and verify it."`
-	Stat        statCmd        `cmd:"" help:"Show what the gateway knows about blobs."`
-	Ls          lsCmd          `cmd:"" help:"List blobs, oldest first."`
-	Rm          rmCmd          `cmd:"" help:"Delete blobs."`
-	Exists      existsCmd      `cmd:"" help:"Check whether the gateway has blobs, by digest or by local file."`
-	File        fileCmd        `cmd:"" help:"Store, fetch, list and delete files: named references to blobs."`
-	URL         urlCmd         `cmd:"" name:"url" help:"Print a URL that reads a blob without a token for a limited time."`
-	UploadURL   uploadURLCmd   `cmd:"" name:"upload-url" help:"Print a URL that uploads a file without a token for a limited time."`
-	Sync        syncCmd        `cmd:"" help:"Make sure that providers have copies of blobs, and print the file ids there."`
-	Ask         askCmd         `cmd:"" help:"Ask a model of a provider about files, and print its answer."`
-	Copies      copiesCmd      `cmd:"" help:"List, delete and repair the copies at providers."`
-	Ref         refCmd         `cmd:"" help:"Print the part of a request to a provider that uses a blob."`
-	Text        textCmd        `cmd:"" help:"Print the text that a provider extracts from a blob."`
-	Providers   providersCmd   `cmd:"" help:"Show the state of the providers, and the files that they accept."`
-	Ops         opsCmd         `cmd:"" help:"Show the journal of operations, newest first."`
-	MCP         mcpCmd         `cmd:"" name:"mcp" help:"Give an agent tools for files, by the Model Context Protocol on standard input and output."`
-	Healthcheck healthcheckCmd `cmd:"" help:"Check whether the gateway is ready. For containers."`
+	Sync      syncCmd      `cmd:"" group:"copies" help:"Make sure that providers have copies of blobs, and print the file ids there."`
+	Ref       refCmd       `cmd:"" group:"copies" help:"Print the part of a request to a provider that uses a blob."`
+	Ask       askCmd       `cmd:"" group:"copies" help:"Ask a model of a provider about files, and print its answer."`
+	Text      textCmd      `cmd:"" group:"copies" help:"Print the text that a provider extracts from a blob."`
+	Copies    copiesCmd    `cmd:"" group:"copies" help:"List, delete and repair the copies at providers."`
+	Providers providersCmd `cmd:"" group:"copies" help:"Show the state of the providers, and the files that they accept."`
 
-	GC       gcCmd       `cmd:"" name:"gc" help:"Remove the bytes of deleted blobs directly from index and store, after their grace period."`
-	Scrub    scrubCmd    `cmd:"" help:"Read stored objects again, compare their digests, and repair damaged ones, directly in index and store."`
-	Verify   verifyCmd   `cmd:"" help:"Read the objects of some blobs again, and compare their digests."`
-	Export   exportCmd   `cmd:"" help:"Write everything that the index knows, as JSON lines, directly from the index."`
-	Reindex  reindexCmd  `cmd:"" help:"Make a lost index again, directly from the store and a file of cas export."`
-	Import   importCmd   `cmd:"" help:"Register the files of an old file manager directly in the index. Their bytes stay where they are."`
-	Backfill backfillCmd `cmd:"" help:"Copy the bytes of imported files directly into index and store."`
+	Serve       serveCmd       `cmd:"" group:"gateway" help:"Run the gateway."`
+	Doctor      doctorCmd      `cmd:"" group:"gateway" help:"Check configuration, index, store, clock and permissions, and say how to fix each problem."`
+	Login       loginCmd       `cmd:"" group:"gateway" help:"Keep the URL of a gateway and a token in the configuration file."`
+	Ops         opsCmd         `cmd:"" group:"gateway" help:"Show the journal of operations, newest first."`
+	Healthcheck healthcheckCmd `cmd:"" group:"gateway" help:"Check whether the gateway is ready. For containers."`
+	Token       tokenCmd       `cmd:"" group:"gateway" help:"Make, list and revoke API tokens directly in the index; a gateway does it at /v1/tokens."`
+	SigningKey  signingKeyCmd  `cmd:"" group:"gateway" name:"signing-key" help:"List and rotate the keys that sign hash URLs, directly in the index."`
+	Migrate     migrateCmd     `cmd:"" group:"gateway" help:"Bring the schema of the index up to date, or show its version."`
 
-	Token      tokenCmd      `cmd:"" help:"Make, list and revoke API tokens directly in the index; a gateway does it at /v1/tokens."`
-	SigningKey signingKeyCmd `cmd:"" name:"signing-key" help:"List and rotate the keys that sign hash URLs, directly in the index."`
-	Migrate    migrateCmd    `cmd:"" help:"Bring the schema of the index up to date, or show its version."`
-	Doctor     doctorCmd     `cmd:"" help:"Check configuration, index, store, clock and permissions, and say how to fix each problem."`
-	Version    versionCmd    `cmd:"" help:"Print the version."`
+	GC       gcCmd       `cmd:"" group:"storage" name:"gc" help:"Remove the bytes of deleted blobs directly from index and store, after their grace period."`
+	Scrub    scrubCmd    `cmd:"" group:"storage" help:"Read stored objects again, compare their digests, and repair damaged ones, directly in index and store."`
+	Verify   verifyCmd   `cmd:"" group:"storage" help:"Read the objects of some blobs again, and compare their digests."`
+	Export   exportCmd   `cmd:"" group:"storage" help:"Write everything that the index knows, as JSON lines, directly from the index."`
+	Reindex  reindexCmd  `cmd:"" group:"storage" help:"Make a lost index again, directly from the store and a file of cas export."`
+	Import   importCmd   `cmd:"" group:"storage" help:"Register the files of an old file manager directly in the index. Their bytes stay where they are."`
+	Backfill backfillCmd `cmd:"" group:"storage" help:"Copy the bytes of imported files directly into index and store."`
+
+	Help       helpCmd       `cmd:"" group:"command" help:"Show the help of a command."`
+	Completion completionCmd `cmd:"" group:"command" help:"Print a script that completes commands and flags in a shell."`
+	Version    versionCmd    `cmd:"" group:"command" help:"Print the version."`
+
+	PrintVersion kong.VersionFlag `name:"version" help:"Print the version."`
+}
+
+// groups are the groups of commands in the help.
+var groups = []kong.Group{
+	{Key: "files", Title: "Files and blobs:"},
+	{Key: "copies", Title: "Copies and providers:"},
+	{Key: "gateway", Title: "Gateway:"},
+	{Key: "storage", Title: "Index and store, directly:"},
+	{Key: "command", Title: "The command itself:"},
 }
 
 // grammar returns what args are parsed into: the command that their first names, or else
@@ -79,20 +97,38 @@ func grammar(args []string) any {
 	return new(cli)
 }
 
-// run is main without global state. It returns the exit code.
-func run(ctx context.Context, args []string, std terminal.Streams) int {
-	exited := -1
-	parser, err := kong.New(grammar(args),
+// newParser returns the parser of a grammar.
+func newParser(grammar any, std terminal.Streams, more ...kong.Option) (*kong.Kong, error) {
+	options := []kong.Option{
 		kong.Name("cas"),
 		kong.Description("casgate keeps every file once, under its SHA-256, and gives it back by hash URL."),
 		kong.UsageOnError(),
 		kong.Writers(std.Out, std.Err),
-		kong.Exit(func(code int) { exited = code }),
-		kong.Help(settings.PrintHelp),
+		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"data_dir": settings.DefaultDataDir()},
-		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.ValueFormatter(describeValue),
+		kong.ExplicitGroups(groups),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), duration.Mapper()),
+		kong.Vars{"data_dir": settings.DefaultDataDir(), "version": versionLine()},
 		kong.Bind(std),
+	}
+	return kong.New(grammar, append(options, more...)...)
+}
+
+// run is main without global state. It returns the exit code.
+func run(ctx context.Context, args []string, std terminal.Streams) int {
+	args = asFlag(args)
+	if len(args) > 0 && args[0] == completeCommand {
+		return complete(std, args[1:])
+	}
+	if err := checkCommand(args); err != nil {
+		terminal.Fail(std.Err, err)
+		return exit.Usage
+	}
+	exited := -1
+	parser, err := newParser(grammar(args), std,
+		kong.Exit(func(code int) { exited = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 	if err != nil {
 		terminal.Fail(std.Err, err)

@@ -84,10 +84,7 @@ func TestVersionAndUsageExitCodes(t *testing.T) {
 
 // The doctor knows every setting. Otherwise it would report one as a typing error.
 func TestDoctorKnowsEverySetting(t *testing.T) {
-	known := make(map[string]bool)
-	for _, name := range knownVariables {
-		known[name] = true
-	}
+	known := variables()
 	var look func(v reflect.Type)
 	look = func(v reflect.Type) {
 		if v.Kind() != reflect.Struct {

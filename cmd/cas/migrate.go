@@ -18,6 +18,7 @@ type migrateCmd struct {
 
 type migrateUpCmd struct {
 	wiring.LocalIndex
+	JSON bool `name:"json" help:"Print a JSON object."`
 }
 
 // Run applies what is missing and says where the schema stands.
@@ -34,12 +35,31 @@ func (c *migrateUpCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(std.Out, "%s is at version %d\n", c.Describe(), status[len(status)-1].Version)
+	version := status[len(status)-1].Version
+	if c.JSON {
+		return terminal.PrintJSON(std.Out, schemaVersion{c.Describe(), version})
+	}
+	_, err = fmt.Fprintf(std.Out, "%s is at version %d\n", c.Describe(), version)
 	return err
+}
+
+// schemaVersion is the JSON of a schema that is up to date.
+type schemaVersion struct {
+	Index   string `json:"index"`
+	Version int64  `json:"version"`
 }
 
 type migrateStatusCmd struct {
 	wiring.LocalIndex
+	JSON bool `name:"json" help:"Print a JSON object for each migration."`
+}
+
+// migrationJSON is the JSON of a migration.
+type migrationJSON struct {
+	Version   int64      `json:"version"`
+	Name      string     `json:"name"`
+	Applied   bool       `json:"applied"`
+	AppliedAt *time.Time `json:"applied_at"` // null: not applied
 }
 
 // Run prints a table of migrations.
@@ -52,6 +72,18 @@ func (c *migrateStatusCmd) Run(ctx context.Context, std terminal.Streams) error 
 	status, err := x.MigrationStatus(ctx)
 	if err != nil {
 		return err
+	}
+	if c.JSON {
+		for _, s := range status {
+			line := migrationJSON{Version: s.Version, Name: s.Name, Applied: s.Applied}
+			if s.Applied {
+				line.AppliedAt = new(s.AppliedAt.UTC())
+			}
+			if err := terminal.PrintJSON(std.Out, line); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	w := tabwriter.NewWriter(std.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "VERSION\tNAME\tAPPLIED")

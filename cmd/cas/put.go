@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"casgate/cas"
 	"casgate/cmd/cas/internal/argument"
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
@@ -17,9 +18,11 @@ type putCmd struct {
 
 	Paths     []string `arg:"" name:"path" help:"Files, folders with -r, or - for standard input."`
 	Recursive bool     `short:"r" help:"Store the files in folders, too. Symbolic links in them are not followed."`
+	Exclude   []string `sep:"none" placeholder:"PATTERN" help:"With -r: leave out files and folders of this name, or of this path below the folder, such as *.tmp or cache/*; may be repeated."`
+	DryRun    bool     `name:"dry-run" help:"Store nothing: hash the files, and say which of them would be sent."`
 	Name      string   `placeholder:"NAME" help:"Name to keep with the blob; the file's own if empty. For one file only."`
 	MediaType string   `placeholder:"TYPE" help:"Media type, such as text/markdown; the gateway detects it if empty."`
-	Providers []string `placeholder:"PROVIDER" help:"Providers to make copies at, in the background, such as kimi,glm. cas sync waits for them."`
+	Providers []string `name:"provider" aliases:"providers" placeholder:"PROVIDER" help:"Providers to make copies at, in the background, such as kimi,glm. cas sync waits for them."`
 	Parallel  int      `default:"4" help:"How many files to read or send at once."`
 	JSON      bool     `name:"json" help:"Print a JSON object for each file."`
 	Quiet     bool     `short:"q" help:"Print no progress and no notes, only results and errors."`
@@ -47,7 +50,7 @@ func (c *putCmd) Run(ctx context.Context, std terminal.Streams) error {
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.Quiet})
 	defer shown.Close()
 
-	items := transfer.Find(c.Paths, shown, transfer.FindOptions{Recursive: c.Recursive})
+	items := transfer.Find(c.Paths, shown, transfer.FindOptions{Recursive: c.Recursive, Exclude: c.Exclude})
 	if c.Name == "" {
 		for _, item := range items {
 			item.Options.Name = item.OwnName()
@@ -61,7 +64,7 @@ func (c *putCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if err := transfer.CheckProviders(ctx, gateway, items, c.Providers); err != nil {
 		return report.AdviseCopy(err)
 	}
-	u := &transfer.Uploader{Gateway: gateway, Parallel: c.Parallel, Shown: shown}
+	u := &transfer.Uploader{Gateway: gateway, Parallel: c.Parallel, Shown: shown, DryRun: c.DryRun}
 	return storeAndPrint(
 		func() error { return u.Store(ctx, items) },
 		func() error { return c.print(ctx, items, shown) },
@@ -74,7 +77,15 @@ func (c *putCmd) check() error {
 	if c.Providers, err = argument.Providers(c.Providers); err != nil {
 		return err
 	}
-	return transfer.CheckUpload(transfer.UploadFlags{Paths: c.Paths, Recursive: c.Recursive, Name: c.Name, Parallel: c.Parallel})
+	return transfer.CheckUpload(transfer.UploadFlags{Paths: c.Paths, Recursive: c.Recursive, Exclude: c.Exclude, Name: c.Name, Parallel: c.Parallel})
+}
+
+// text is the line of a stored file: its URL, and in a dry run only its digest.
+func (c *putCmd) text(item *transfer.Item) string {
+	if c.DryRun {
+		return item.Blob.Digest.String()
+	}
+	return item.Blob.URL
 }
 
 // putResult is a line of the JSON output.
@@ -89,16 +100,28 @@ func (c *putCmd) print(ctx context.Context, items []*transfer.Item, shown *termi
 	out := putOutput{shown: shown, json: c.JSON, withPaths: len(c.Paths) > 1 || c.Recursive, advise: report.AdviseCopy}
 	for _, item := range items {
 		<-item.Done
-		if err := out.print(putOutcome{item: item, text: item.Blob.URL, object: newPutResult(item), asked: item.Blob.Asked}); err != nil {
+		if err := out.print(putOutcome{item: item, text: c.text(item), object: c.result(item), asked: item.Blob.Asked}); err != nil {
 			return err
 		}
 	}
 	return out.files.Err(ctx)
 }
 
-func newPutResult(i *transfer.Item) putResult {
-	if i.Err != nil {
+// dryPutResult is a line of the JSON output of a dry run.
+type dryPutResult struct {
+	Path      string     `json:"path"`
+	Digest    cas.Digest `json:"digest"`
+	Size      int64      `json:"size"`
+	WouldSend bool       `json:"would_send"`
+}
+
+// result is the JSON of an item.
+func (c *putCmd) result(i *transfer.Item) any {
+	switch {
+	case i.Err != nil:
 		return putResult{Path: i.Path, Error: report.NewJSONError(i.Err)}
+	case c.DryRun:
+		return dryPutResult{i.Path, i.Blob.Digest, i.Blob.Size, i.WouldSend}
 	}
 	return putResult{Path: i.Path, Blob: &i.Blob}
 }

@@ -21,6 +21,14 @@ type rmCmd struct {
 	Blobs      []argument.Blob `arg:"" name:"digest" help:"Digests, or hash URLs of this gateway."`
 	Force      bool            `help:"Delete also blobs that files refer to."`
 	Everywhere bool            `help:"Also delete their copies at all providers, and wait until the providers have confirmed it."`
+	JSON       bool            `name:"json" help:"Print a JSON object for each blob; after a failure, its digest and the error."`
+}
+
+// deletedBlob is the JSON of a deleted blob.
+type deletedBlob struct {
+	Digest  cas.Digest `json:"digest"`
+	Deleted bool       `json:"deleted"`
+	Copies  []api.Copy `json:"copies,omitempty"` // with --everywhere
 }
 
 // Help returns the text that --help adds.
@@ -37,11 +45,11 @@ func (c *rmCmd) Run(ctx context.Context, std terminal.Streams) error {
 	defer gateway.Close()
 	digests := make([]cas.Digest, len(c.Blobs))
 	for i, ref := range c.Blobs { // all are checked before any is deleted
-		if digests[i], err = ref.DigestAt(gateway); err != nil {
+		if digests[i], err = ref.DigestAt(ctx, gateway); err != nil {
 			return err
 		}
 	}
-	shown := terminal.NewProgress(std, terminal.ProgressOptions{})
+	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.JSON})
 	defer shown.Close()
 	var results report.Tally
 	for _, d := range digests {
@@ -61,13 +69,19 @@ func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *termi
 	if err != nil || len(gone.Copies) == 0 { // otherwise the copies count
 		results.Add(err)
 	}
+	if errors.Is(err, cas.ErrBlobInUse) {
+		err = fmt.Errorf("%w; --force deletes it all the same", err)
+	}
 	switch {
-	case errors.Is(err, cas.ErrBlobInUse):
-		terminal.PrintError(shown.Stderr(), d.String(), fmt.Errorf("%w; --force deletes it all the same", err))
-		return nil
 	case err != nil:
 		terminal.PrintError(shown.Stderr(), d.String(), err)
+		if c.JSON {
+			return terminal.PrintJSON(shown.Stdout(), statFailure{d.String(), report.NewJSONError(err)})
+		}
 		return nil
+	case c.JSON:
+		report.Deletes{Shown: shown, Tally: results}.Count(gone.Copies)
+		return terminal.PrintJSON(shown.Stdout(), deletedBlob{d, true, gone.Copies})
 	}
 	if _, err := fmt.Fprintf(shown.Stdout(), "%s deleted\n", d); err != nil {
 		return err

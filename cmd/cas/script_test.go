@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("CAS_DATA_DIR", filepath.Join(env.WorkDir, "data"))
+			env.Setenv("CAS_CONFIG", filepath.Join(env.WorkDir, "config.json"))
 			env.Setenv("CAS_LISTEN", "127.0.0.1:0")
 			env.Setenv("CAS_ADMIN_LISTEN", "")
 			env.Setenv("GOGC", "400")                 // hundreds of short commands
@@ -195,7 +196,8 @@ func cmdFirst(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // cmdDigest is `digest VARIABLE FILE`: it sets the variable to the file's digest,
-// and VARIABLE_SHORT to the short form in the names of partial files.
+// VARIABLE_SHORT to the short form in the names of partial files, and VARIABLE_HEX to its hex
+// digits.
 func cmdDigest(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: digest VARIABLE FILE")
@@ -205,6 +207,7 @@ func cmdDigest(ts *testscript.TestScript, neg bool, args []string) {
 	d := cas.DigestOf(content)
 	ts.Setenv(args[0], d.String())
 	ts.Setenv(args[0]+"_SHORT", d.Short())
+	ts.Setenv(args[0]+"_HEX", d.Hex())
 }
 
 // cmdCorrupt is `corrupt DIGEST`: it changes the last byte of the blob's object in

@@ -157,6 +157,11 @@ func (s *server) openStore(ctx context.Context) error {
 	if err := s.prepareAccess(ctx, s.index, s.records, s.log); err != nil {
 		return err
 	}
+	return s.checkStoreSettings(ctx)
+}
+
+// checkStoreSettings refuses settings that need another object store.
+func (s *server) checkStoreSettings(context.Context) error {
 	if s.ReferenceURLs == "bucket" && s.objects.S3 == nil {
 		return exit.Usagef("--reference-urls=bucket needs a bucket; set CAS_S3_ENDPOINT, or leave the URLs to the gateway")
 	}

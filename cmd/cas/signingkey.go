@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"text/tabwriter"
+	"time"
 
 	"casgate/cas/access"
 	"casgate/cas/journal"
@@ -22,6 +23,13 @@ type signingKeyCmd struct {
 
 type signingKeyLsCmd struct {
 	wiring.LocalIndex
+	JSON bool `name:"json" help:"Print a JSON object for each key."`
+}
+
+// signingKeyJSON is the JSON of a key, without its secret.
+type signingKeyJSON struct {
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"created_at"`
 }
 
 // Run prints a table.
@@ -35,6 +43,14 @@ func (c *signingKeyLsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if err != nil {
 		return err
 	}
+	if c.JSON {
+		for _, k := range keys {
+			if err := terminal.PrintJSON(std.Out, signingKeyJSON{k.ID, k.CreatedAt.UTC()}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	w := tabwriter.NewWriter(std.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tCREATED")
 	for _, k := range keys {
@@ -45,6 +61,7 @@ func (c *signingKeyLsCmd) Run(ctx context.Context, std terminal.Streams) error {
 
 type signingKeyRotateCmd struct {
 	wiring.LocalIndex
+	JSON bool `name:"json" help:"Print a JSON object."`
 }
 
 // Run adds a key and prints its id.
@@ -59,13 +76,23 @@ func (c *signingKeyRotateCmd) Run(ctx context.Context, std terminal.Streams) err
 	if err != nil {
 		return err
 	}
+	if c.JSON {
+		return terminal.PrintJSON(std.Out, signingKeyJSON{key.ID, key.CreatedAt.UTC()})
+	}
 	_, err = fmt.Fprintln(std.Out, key.ID)
 	return err
 }
 
 type signingKeyRetireCmd struct {
 	wiring.LocalIndex
-	ID string `arg:"" name:"id" help:"Id of the key, as cas signing-key ls shows it."`
+	ID   string `arg:"" name:"id" help:"Id of the key, as cas signing-key ls shows it."`
+	JSON bool   `name:"json" help:"Print a JSON object."`
+}
+
+// retiredKey is the JSON of a key that was retired.
+type retiredKey struct {
+	ID      string `json:"id"`
+	Retired bool   `json:"retired"`
 }
 
 // Run retires the key.
@@ -81,6 +108,9 @@ func (c *signingKeyRetireCmd) Run(ctx context.Context, std terminal.Streams) err
 			return exit.With(exit.NotFound, fmt.Errorf("%w; `cas signing-key ls` lists the ids", err))
 		}
 		return err
+	}
+	if c.JSON {
+		return terminal.PrintJSON(std.Out, retiredKey{c.ID, true})
 	}
 	_, err = fmt.Fprintln(std.Out, "retired", c.ID)
 	return err

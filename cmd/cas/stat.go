@@ -35,7 +35,7 @@ func (c *statCmd) Run(ctx context.Context, std terminal.Streams) error {
 	defer gateway.Close()
 	var blobs report.Tally
 	for _, ref := range c.Blobs {
-		d, err := ref.DigestAt(gateway)
+		d, err := ref.DigestAt(ctx, gateway)
 		if err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ type syncCmd struct {
 	settings.Client
 
 	Blobs    []argument.Content `arg:"" name:"blob|file" help:"Digests, hash URLs of this gateway, ids of files, local files (stored first, as by put), or - for standard input."`
-	To       []string           `required:"" placeholder:"PROVIDER" help:"Providers to have copies at, such as kimi,glm."`
+	To       []string           `name:"provider" aliases:"to" required:"" placeholder:"PROVIDER" help:"Providers to have copies at, such as kimi,glm."`
 	Purpose  string             `placeholder:"PURPOSE" help:"Purpose of the file at the provider, as cas providers NAME lists; the usual one for the blob if empty."`
 	Name     string             `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty. For one blob only."`
 	Retry    bool               `help:"Try copies again that have failed for good."`
@@ -82,7 +82,7 @@ func (c *syncCmd) Run(ctx context.Context, std terminal.Streams) error {
 	defer shown.Close()
 	var items []*transfer.Item
 	for _, s := range c.Blobs {
-		item, err := transfer.NewItem(gateway, s, c.Name)
+		item, err := transfer.NewItem(ctx, gateway, s, c.Name)
 		if err != nil {
 			return err
 		}

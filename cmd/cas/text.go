@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 
+	"casgate/cas"
 	"casgate/cmd/cas/internal/argument"
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
@@ -23,6 +24,7 @@ type textCmd struct {
 	Retry    bool             `help:"Try the copy again if it has failed for good."`
 	Output   string           `short:"o" placeholder:"FILE" help:"Output file, instead of standard output."`
 	Force    bool             `help:"Replace an existing file."`
+	JSON     bool             `name:"json" help:"Print a JSON object with the text."`
 	Quiet    bool             `short:"q" help:"Print no progress and no notes, only the text and errors."`
 }
 
@@ -56,7 +58,11 @@ func (c *textCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return report.AdviseCopy(err)
 	}
 	defer text.Body.Close()
-	if !toFile {
+	switch {
+	case toFile:
+	case c.JSON:
+		return printText(shown, text)
+	default:
 		_, err = io.Copy(shown.Stdout(), text.Body)
 		return err
 	}
@@ -67,7 +73,27 @@ func (c *textCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return report.Advise(err)
 	}
 	shown.Note("%-13s  %9s  %s", "extracted", terminal.Size(text.Size), terminal.Printable(c.Output))
+	if c.JSON {
+		return terminal.PrintJSON(shown.Stdout(), textJSON{Digest: text.Digest, Size: text.Size, Path: c.Output})
+	}
 	return nil
+}
+
+// textJSON is the JSON of an extracted text.
+type textJSON struct {
+	Digest cas.Digest `json:"digest"` // the text is a blob, too
+	Size   int64      `json:"size"`
+	Path   string     `json:"path,omitempty"`
+	Text   string     `json:"text,omitempty"` // without -o
+}
+
+// printText prints a text within JSON.
+func printText(shown *terminal.Progress, text *client.Content) error {
+	content, err := io.ReadAll(text.Body)
+	if err != nil {
+		return err
+	}
+	return terminal.PrintJSON(shown.Stdout(), textJSON{Digest: text.Digest, Size: text.Size, Text: string(content)})
 }
 
 func (c *textCmd) extract(ctx context.Context, of transfer.Owner, name string, shown *terminal.Progress) (*client.Content, error) {

@@ -30,7 +30,7 @@ type tokenCreateCmd struct {
 	wiring.LocalIndex
 	Name    string        `name:"name" required:"" help:"Name of the token, such as its user."`
 	Scopes  string        `name:"scopes" default:"read" help:"Comma-separated: read, write, delete, sync, chat, admin (all of them)."`
-	Expires time.Duration `name:"expires" help:"How long the token is valid, such as 720h; for ever if not given."`
+	Expires time.Duration `name:"expires" help:"How long the token is valid, such as 24h or 30d; for ever if not given."`
 	JSON    bool          `name:"json" help:"Print id, token, name, scopes and expiry as JSON."`
 }
 
@@ -117,7 +117,15 @@ func tokenState(t access.Token) string {
 
 type tokenRevokeCmd struct {
 	wiring.LocalIndex
-	IDs []string `arg:"" name:"id" help:"Ids of the tokens, as cas token ls shows them."`
+	IDs  []string `arg:"" name:"id" help:"Ids of the tokens, as cas token ls shows them."`
+	JSON bool     `name:"json" help:"Print a JSON object for each token; after a failure, its id and the error."`
+}
+
+// tokenRevoked is the JSON of a token to revoke.
+type tokenRevoked struct {
+	ID      string            `json:"id"`
+	Revoked bool              `json:"revoked"`
+	Error   *report.JSONError `json:"error,omitempty"`
 }
 
 // Run revokes each token; an unknown id is an error, after the others are done.
@@ -136,9 +144,18 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, std terminal.Streams) error {
 		revoked.Add(err)
 		if err != nil {
 			terminal.Fail(std.Err, err)
-			continue
 		}
-		fmt.Fprintln(std.Out, "revoked", id)
+		switch {
+		case c.JSON:
+			err = terminal.PrintJSON(std.Out, tokenRevoked{id, err == nil, report.NewJSONError(err)})
+		case err == nil:
+			_, err = fmt.Fprintln(std.Out, "revoked", id)
+		default:
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return revoked.Err(ctx)
 }

@@ -24,7 +24,7 @@ type uploadURLCmd struct {
 	Expires   time.Duration     `default:"10m" help:"How long the URL works; at most 1h."`
 	MaxBytes  settings.ByteSize `default:"100MiB" placeholder:"SIZE" help:"Largest file that it takes."`
 	Digest    string            `placeholder:"DIGEST" help:"The only digest that the file may have; any if empty."`
-	Providers []string          `placeholder:"PROVIDER" help:"Providers to make copies at, such as kimi,glm."`
+	Providers []string          `name:"provider" aliases:"providers" placeholder:"PROVIDER" help:"Providers to make copies at, such as kimi,glm."`
 	Curl      bool              `help:"Print the curl command that uploads a file, in place of the URL."`
 	JSON      bool              `name:"json" help:"Print a JSON object."`
 }

@@ -44,8 +44,12 @@ func (c *verifyCmd) Run(ctx context.Context, std terminal.Streams) error {
 	defer closeAll()
 	var results report.Tally
 	for _, b := range c.Blobs {
+		d, err := b.Whole()
+		if err != nil {
+			return err
+		}
 		done := shown.Waiting("reading", b.String())
-		result, err := objects.Verify(ctx, b.Digest)
+		result, err := objects.Verify(ctx, d)
 		done()
 		if err == nil {
 			err = c.printResult(shown.Stdout(), result)

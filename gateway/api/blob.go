@@ -55,6 +55,9 @@ const MaxFindMissing = 1000
 // Missing is the answer of POST /v1/blobs/find-missing.
 type Missing struct {
 	Missing []cas.Digest `json:"missing" see:"any"`
+	// Present are the others, each once, if the request asked for them. It is nil in the
+	// answer of an earlier version.
+	Present []Blob `json:"present,omitempty"`
 }
 
 // SignURL is the request of POST /v1/blobs/{digest}/url.

@@ -26,7 +26,8 @@ type Store interface {
 	Put(ctx context.Context, u cas.Upload) (b cas.Blob, stored bool, err error)
 	// PutVerified is Put that reads and verifies the body in any case.
 	PutVerified(ctx context.Context, u cas.Upload) (b cas.Blob, stored bool, err error)
-	Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, error)
+	Present(ctx context.Context, ds []cas.Digest) (missing []cas.Digest, present map[cas.Digest]cas.Blob, err error)
+	WithPrefix(ctx context.Context, first, last cas.Digest, limit int) ([]cas.Blob, error)
 	ListSome(ctx context.Context, q cas.Query) (blobs []cas.Blob, next cas.Cursor, err error)
 }
 

@@ -3,7 +3,10 @@ package blobapi
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"net/http"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -27,6 +30,9 @@ func (h *Handlers) List(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.QueryParams().Has("digest_prefix") {
+		return h.listPrefix(c, int(limit))
+	}
 	q, err := blobQuery(c)
 	if err != nil {
 		return err
@@ -49,6 +55,42 @@ func (h *Handlers) List(c echo.Context) error {
 		page.Blobs = append(page.Blobs, view.Blob(b, h.URLs))
 	}
 	return respond.JSON(c, http.StatusOK, page)
+}
+
+// hexPrefix matches a beginning of a digest that is long enough to ask for.
+var hexPrefix = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
+
+// listPrefix answers with the blobs whose digests begin with some hex digits.
+func (h *Handlers) listPrefix(c echo.Context, limit int) error {
+	digits := c.QueryParam("digest_prefix")
+	if !hexPrefix.MatchString(digits) {
+		return problem.BadRequest("digest_prefix: 8 to 64 lower-case hex digits are needed, without sha256:")
+	}
+	for _, other := range []string{"after", "media_type", "min_size", "max_size"} {
+		if c.QueryParams().Has(other) {
+			return problem.BadRequest("digest_prefix: it can't be combined with " + other)
+		}
+	}
+	first, last := prefixRange(digits)
+	blobs, err := h.Store.WithPrefix(c.Request().Context(), first, last, limit)
+	if err != nil {
+		return err
+	}
+	page := api.BlobPage{Blobs: make([]api.Blob, 0, len(blobs))}
+	for _, b := range blobs {
+		page.Blobs = append(page.Blobs, view.Blob(b, h.URLs))
+	}
+	return respond.JSON(c, http.StatusOK, page)
+}
+
+// prefixRange returns the first and the last digest that begin with these hex digits.
+func prefixRange(digits string) (first, last cas.Digest) {
+	fill := func(digit string) (d cas.Digest) {
+		whole := digits + strings.Repeat(digit, 2*len(d)-len(digits))
+		_, _ = hex.Decode(d[:], []byte(whole)) // the caller has checked the digits
+		return d
+	}
+	return fill("0"), fill("f")
 }
 
 // blobQuery reads the filters of a list.

@@ -11,6 +11,7 @@ import (
 	"casgate/gateway/problem"
 	"casgate/gateway/request"
 	"casgate/gateway/respond"
+	"casgate/gateway/view"
 )
 
 // FindMissing answers POST /v1/blobs/find-missing.
@@ -25,12 +26,26 @@ func (h *Handlers) FindMissing(c echo.Context) error {
 	if len(req.Digests) > api.MaxFindMissing {
 		return problem.BadRequest(fmt.Sprintf("digests: %d are more than the %d one request may ask for", len(req.Digests), api.MaxFindMissing))
 	}
-	missing, err := h.Store.Missing(c.Request().Context(), req.Digests)
+	withPresent, err := request.Bool(c, "present")
 	if err != nil {
 		return err
 	}
-	if missing == nil {
-		missing = []cas.Digest{}
+	missing, present, err := h.Store.Present(c.Request().Context(), req.Digests)
+	if err != nil {
+		return err
 	}
-	return respond.JSON(c, http.StatusOK, api.Missing{Missing: missing})
+	answer := api.Missing{Missing: missing}
+	if missing == nil {
+		answer.Missing = []cas.Digest{}
+	}
+	if withPresent {
+		answer.Present = make([]api.Blob, 0, len(present))
+		for _, d := range req.Digests {
+			if b, ok := present[d]; ok {
+				answer.Present = append(answer.Present, view.Blob(b, h.URLs))
+				delete(present, d) // once, if it is named twice
+			}
+		}
+	}
+	return respond.JSON(c, http.StatusOK, answer)
 }

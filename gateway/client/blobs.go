@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -73,19 +74,51 @@ func (c *Client) Blobs(ctx context.Context, o BlobListOptions) iter.Seq2[api.Blo
 	}
 }
 
+// ErrAmbiguous: several blobs have the beginning of a digest.
+var ErrAmbiguous = errors.New("several blobs have digests that begin so")
+
+// FindDigest returns the digest of the blob that begins with these hex digits, of which
+// there must be 8 at least. Errors: cas.ErrBlobNotFound, ErrAmbiguous.
+func (c *Client) FindDigest(ctx context.Context, prefix string) (cas.Digest, error) {
+	var page api.BlobPage
+	r := &request{method: http.MethodGet, path: blobsPath, query: url.Values{"digest_prefix": {prefix}, "limit": {"2"}}, mayRetry: always}
+	if err := c.doJSON(ctx, r, &page); err != nil {
+		return cas.Digest{}, err
+	}
+	switch len(page.Blobs) {
+	case 0:
+		return cas.Digest{}, fmt.Errorf("%w: no digest begins with %s", cas.ErrBlobNotFound, prefix)
+	case 1:
+		return page.Blobs[0].Digest, nil
+	}
+	return cas.Digest{}, fmt.Errorf("%w: %s and %s begin with %s; give more digits", ErrAmbiguous, page.Blobs[0].Digest, page.Blobs[1].Digest, prefix)
+}
+
 // FindMissing returns the digests that the gateway doesn't have, in the given order.
 func (c *Client) FindMissing(ctx context.Context, digests []cas.Digest) ([]cas.Digest, error) {
-	var missing []cas.Digest
+	found, err := c.findMissing(ctx, digests, url.Values{})
+	return found.Missing, err
+}
+
+// FindPresent is FindMissing, with the blobs that the gateway has. A gateway of an earlier
+// version does not describe them.
+func (c *Client) FindPresent(ctx context.Context, digests []cas.Digest) (api.Missing, error) {
+	return c.findMissing(ctx, digests, url.Values{"present": {"true"}})
+}
+
+func (c *Client) findMissing(ctx context.Context, digests []cas.Digest, query url.Values) (api.Missing, error) {
+	var found api.Missing
 	for some := range slices.Chunk(digests, api.MaxFindMissing) {
-		r := &request{method: http.MethodPost, path: blobsPath + "/find-missing", mayRetry: always}
+		r := &request{method: http.MethodPost, path: blobsPath + "/find-missing", query: query, mayRetry: always}
 		if err := r.jsonBody(api.FindMissing{Digests: some}); err != nil {
-			return nil, err
+			return api.Missing{}, err
 		}
 		var answer api.Missing
 		if err := c.doJSON(ctx, r, &answer); err != nil {
-			return nil, err
+			return api.Missing{}, err
 		}
-		missing = append(missing, answer.Missing...)
+		found.Missing = append(found.Missing, answer.Missing...)
+		found.Present = append(found.Present, answer.Present...)
 	}
-	return missing, nil
+	return found, nil
 }

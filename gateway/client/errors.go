@@ -38,6 +38,8 @@ type Error struct {
 	// File is the existing file if the error is cas.ErrDuplicateFile. It has only its id if
 	// the token lacks the scope read.
 	File *api.File
+	// Anonymous: the request had no token.
+	Anonymous bool
 
 	retryAfter time.Duration
 }
@@ -77,7 +79,7 @@ func (e *Error) Is(target error) bool {
 const maxProblem = 64 << 10
 
 // answerError returns the Error for an answer that isn't a success.
-func answerError(r *request, base string, res *http.Response) error {
+func answerError(r *request, base string, res *http.Response) *Error {
 	e := &Error{retryAfter: parseRetryAfter(res.Header.Get("Retry-After"))}
 	p := &e.Problem
 	switch {

@@ -153,7 +153,9 @@ func (c *Client) try(ctx context.Context, r *request) (*http.Response, error) {
 		if r.provider != nil && r.provider(res.Header) {
 			return nil, providersError(res)
 		}
-		return nil, answerError(r, c.base, res)
+		e := answerError(r, c.base, res)
+		e.Anonymous = req.Header.Get("Authorization") == ""
+		return nil, e
 	}
 	res.Body = &answerBody{res.Body, cancel}
 	return res, nil

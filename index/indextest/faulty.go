@@ -122,6 +122,14 @@ func (f *Faulty) List(ctx context.Context, q cas.Query) ([]cas.Blob, error) {
 	return f.inner.List(ctx, q)
 }
 
+// Between implements cas.Index. It has the faults of List.
+func (f *Faulty) Between(ctx context.Context, first, last cas.Digest, limit int) ([]cas.Blob, error) {
+	if err := f.fail(OpList, cas.Digest{}, func() { f.inner.Between(ctx, first, last, limit) }); err != nil {
+		return nil, err
+	}
+	return f.inner.Between(ctx, first, last, limit)
+}
+
 // Skip implements cas.Index. It has the faults of List.
 func (f *Faulty) Skip(ctx context.Context, after cas.Cursor, n int) (cas.Cursor, error) {
 	if err := f.fail(OpList, cas.Digest{}, func() { f.inner.Skip(ctx, after, n) }); err != nil {

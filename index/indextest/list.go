@@ -199,6 +199,33 @@ var listTests = []test{
 			t.Errorf("after the last blob there is %+v, %v", end, err)
 		}
 	}},
+	{"finds digests in a range", func(t *testing.T, x Index) {
+		at := func(first, last byte) (d cas.Digest) {
+			d[0], d[31] = first, last
+			return d
+		}
+		var want []cas.Digest
+		for i, d := range []cas.Digest{at(7, 0), at(7, 1), at(7, 255), at(6, 255), at(8, 0)} {
+			commit(t, x, blob(d, 0))
+			if i < 3 {
+				want = append(want, d)
+			}
+		}
+		hidden := at(7, 3)
+		commit(t, x, blob(hidden, 0))
+		condemn(t, x, hidden)
+		for _, limit := range []int{1, 2, 3, 10} {
+			found, err := x.Between(t.Context(), at(7, 0), at(7, 255), limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []cas.Digest
+			for _, b := range found {
+				got = append(got, b.Digest)
+			}
+			same(t, "the digests in the range", got, want[:min(limit, len(want))])
+		}
+	}},
 	{"refuses a limit below one", func(t *testing.T, x Index) {
 		if _, err := x.List(t.Context(), cas.Query{}); err == nil {
 			t.Error("no error")

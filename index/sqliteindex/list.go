@@ -73,6 +73,22 @@ func (x *Index) List(ctx context.Context, q cas.Query) ([]cas.Blob, error) {
 	return blobs, nil
 }
 
+var sqlBetween = `
+select ` + blobTable.Select() + `
+from blobs
+where digest between ?1 and ?2 and state in ('live', 'suspect')
+order by digest
+limit ?3`
+
+// Between implements cas.Index.
+func (x *Index) Between(ctx context.Context, first, last cas.Digest, limit int) ([]cas.Blob, error) {
+	blobs, err := search(ctx, x, blobTable, sqlBetween, first[:], last[:], limit)
+	if err != nil {
+		return nil, fault(ctx, "find blobs by the beginning of a digest", err)
+	}
+	return blobs, nil
+}
+
 const sqlSkip = `
 select created_at, digest
 from blobs

@@ -3,6 +3,10 @@
 package argument
 
 import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"regexp"
 	"strings"
 
 	"casgate/cas"
@@ -10,18 +14,32 @@ import (
 	"casgate/gateway/client"
 )
 
-// Blob names a blob by its digest or its hash URL.
+// Blob names a blob by its digest, the beginning of its digest, or its hash URL.
 type Blob struct {
-	client.BlobURL        // of a bare digest only the digest
+	client.BlobURL        // of a bare digest only the digest, of a beginning nothing
 	text           string // as it was given
+	prefix         string // hex digits with which the digest begins
 }
+
+// hexText matches a digest without its algorithm, or a beginning of one that is long enough
+// to name a blob.
+var hexText = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
+
+// digestHex is the number of hex digits of a digest.
+const digestHex = 2 * sha256.Size
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (b *Blob) UnmarshalText(text []byte) (err error) {
 	b.text = string(text)
-	if strings.Contains(b.text, "://") {
+	digits := strings.TrimPrefix(b.text, algorithm)
+	switch {
+	case strings.Contains(b.text, "://"):
 		b.BlobURL, err = client.ParseBlobURL(b.text)
-	} else {
+	case len(digits) < digestHex && hexText.MatchString(digits):
+		b.prefix = digits
+	case hexText.MatchString(b.text):
+		b.Digest, err = cas.ParseDigest(algorithm + b.text)
+	default:
 		b.Digest, err = cas.ParseDigest(b.text)
 	}
 	return err
@@ -30,8 +48,28 @@ func (b *Blob) UnmarshalText(text []byte) (err error) {
 // String returns the text that was given.
 func (b Blob) String() string { return b.text }
 
-// DigestAt returns the digest. A URL of another gateway is an error.
-func (b Blob) DigestAt(gateway *client.Client) (cas.Digest, error) {
+// algorithm is the beginning of a digest's text.
+const algorithm = "sha256:"
+
+// Whole returns the digest. The beginning of one is an error: only a gateway knows the
+// blobs that begin so.
+func (b Blob) Whole() (cas.Digest, error) {
+	if b.prefix != "" {
+		return cas.Digest{}, exit.Usagef("%s is the beginning of a digest; this command needs the whole of it", b.text)
+	}
+	return b.Digest, nil
+}
+
+// DigestAt returns the digest. It asks the gateway for the blob that begins with a part of
+// it. A URL of another gateway is an error.
+func (b Blob) DigestAt(ctx context.Context, gateway *client.Client) (cas.Digest, error) {
+	if b.prefix != "" {
+		d, err := gateway.FindDigest(ctx, b.prefix)
+		if errors.Is(err, client.ErrAmbiguous) {
+			err = exit.With(exit.Usage, err)
+		}
+		return d, err
+	}
 	if b.Base != "" && b.Base != gateway.BaseURL() {
 		return cas.Digest{}, exit.Usagef("%s is not a URL of the gateway at %s; give the digest alone, or set CAS_URL", b.Digest, gateway.BaseURL())
 	}

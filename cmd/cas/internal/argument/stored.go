@@ -2,6 +2,7 @@ package argument
 
 import (
 	"errors"
+	"os"
 	"strings"
 
 	"casgate/cas"
@@ -38,10 +39,14 @@ type Content struct {
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler. Text that looks like a digest, a
-// URL or a file's id is one; a file of such a name on this machine is given as ./NAME.
+// URL or a file's id is one; a file of such a name on this machine is given as ./NAME. Hex
+// digits alone are a digest, or the beginning of one, unless there is a file of that name.
 func (c *Content) UnmarshalText(text []byte) error {
 	given := string(text)
-	if strings.Contains(given, "://") || strings.HasPrefix(given, "sha256:") || cas.IsFileID(given) {
+	if strings.Contains(given, "://") || strings.HasPrefix(given, algorithm) || cas.IsFileID(given) {
+		return c.Stored.UnmarshalText(text)
+	}
+	if _, err := os.Lstat(given); err != nil && hexText.MatchString(given) {
 		return c.Stored.UnmarshalText(text)
 	}
 	if given == "" {

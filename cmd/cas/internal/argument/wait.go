@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"casgate/cmd/cas/internal/duration"
 )
 
 // Wait is a flag that says how long to wait: --wait without a limit, which is the
@@ -29,7 +31,7 @@ func (w *Wait) Decode(ctx *kong.DecodeContext) error {
 		w.Not = !wait
 		return nil
 	}
-	limit, err := time.ParseDuration(token.String())
+	limit, err := duration.Parse(token.String())
 	if err != nil || limit <= 0 {
 		return fmt.Errorf("%q is not a time to wait, such as 30s or 10m; --no-wait doesn't wait", token)
 	}

@@ -15,6 +15,9 @@ import (
 
 // Advise adds the next step to an error that a setting of the client can repair.
 func Advise(err error) error {
+	if e, ok := errors.AsType[*client.Error](err); ok && e.Anonymous && errors.Is(err, problem.Unauthenticated) {
+		return fmt.Errorf("%w; no token was found: I looked at %s; `cas login URL` keeps one", err, settings.TokenPlaces())
+	}
 	if errors.Is(err, problem.Unauthenticated) {
 		return fmt.Errorf("%w; the token comes from CAS_TOKEN, or from the file %s in CAS_DATA_DIR", err, settings.AdminTokenFile)
 	}

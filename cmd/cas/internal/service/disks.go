@@ -4,11 +4,12 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"casgate/cmd/cas/internal/disk"
 )
 
 // disksInterval is the time between two looks of Disks.Run.
@@ -34,24 +35,24 @@ func NewDisks(folders []Folder, low int64, registry *prometheus.Registry, log ze
 	d := &Disks{low: low, log: log}
 	devices := map[any]bool{}
 	for _, f := range folders {
-		var stat syscall.Stat_t
-		if err := syscall.Stat(f.Path, &stat); err != nil {
+		space, err := disk.Of(f.Path)
+		if err != nil {
 			return nil, fmt.Errorf("look at the disk of %s: %w", f.Path, err)
 		}
-		if devices[stat.Dev] {
+		if devices[space.Device] {
 			continue
 		}
-		devices[stat.Dev] = true
+		devices[space.Device] = true
 		d.folders = append(d.folders, f)
 		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "casgate_disk_free_bytes", ConstLabels: prometheus.Labels{"folder": f.Name},
 			Help: "Bytes left on the disk of a folder; -1 if the disk does not answer.",
 		}, func() float64 {
-			free, err := freeBytes(f.Path)
+			space, err := disk.Of(f.Path)
 			if err != nil {
 				return -1
 			}
-			return float64(free)
+			return float64(space.Free)
 		}))
 	}
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -71,12 +72,12 @@ func (d *Disks) IsLow() bool {
 	isLow := false
 	event := d.log.Warn()
 	for _, f := range d.folders {
-		free, err := freeBytes(f.Path)
+		space, err := disk.Of(f.Path)
 		if err != nil { // an outage, which other checks report
 			continue
 		}
-		event.Int64("free_in_"+f.Name, free)
-		isLow = isLow || free < d.low
+		event.Int64("free_in_"+f.Name, space.Free)
+		isLow = isLow || space.Free < d.low
 	}
 	switch wasLow := d.isLow.Swap(isLow); {
 	case isLow && !wasLow:
@@ -102,13 +103,4 @@ func (d *Disks) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
-}
-
-// freeBytes returns how many bytes this process may still write to the disk of a folder.
-func freeBytes(folder string) (int64, error) {
-	var stat syscall.Statfs_t
-	if err := syscall.Statfs(folder, &stat); err != nil {
-		return 0, err
-	}
-	return int64(stat.Bavail) * int64(stat.Bsize), nil
 }

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -10,24 +11,41 @@ import (
 	"casgate/gateway/client"
 )
 
+// defaultURL is the gateway's URL if nothing else is set.
+const defaultURL = "http://127.0.0.1:8080"
+
 // Client is how the client commands find the gateway.
 type Client struct {
 	Data
-	URL   string `name:"url" env:"CAS_URL" default:"http://127.0.0.1:8080" help:"The gateway's URL." placeholder:"URL"`
-	Token Secret `kong:"-" secret:"CAS_TOKEN" help:"API token; without it, the file admin-token in the data folder"`
+	URL     string `name:"url" env:"CAS_URL" help:"The gateway's URL; that of the profile if empty, else http://127.0.0.1:8080." placeholder:"URL"`
+	Profile string `name:"profile" env:"CAS_PROFILE" help:"Profile of the configuration file, as cas login keeps it; the last one if empty." placeholder:"NAME"`
+	Token   Secret `kong:"-" secret:"CAS_TOKEN" help:"API token; without it, that of the profile, else the file admin-token in the data folder"`
 }
 
 // Connect returns a client of the gateway. It sends nothing. The caller must close it.
 func (c Client) Connect() (*client.Client, error) {
-	token, err := c.readToken()
+	profile, err := c.profile()
 	if err != nil {
 		return nil, err
 	}
-	gateway, err := ClientOf(c.URL, client.Options{Token: token})
+	token, err := c.readToken(profile)
+	if err != nil {
+		return nil, err
+	}
+	gateway, err := ClientOf(c.baseURL(profile), client.Options{Token: token})
 	if err != nil {
 		return nil, fmt.Errorf("%w (see CAS_URL and CAS_TOKEN)", err)
 	}
 	return gateway, nil
+}
+
+// ConnectWithout is Connect without a token.
+func (c Client) ConnectWithout(o client.Options) (*client.Client, error) {
+	profile, err := c.profile()
+	if err != nil {
+		return nil, err
+	}
+	return ClientOf(c.baseURL(profile), o)
 }
 
 // ClientOf returns a client of the gateway at a URL. It sends nothing. The caller must
@@ -38,11 +56,38 @@ func ClientOf(url string, o client.Options) (*client.Client, error) {
 	return gateway, exit.With(exit.Usage, err)
 }
 
-// readToken returns the token that is set, else the admin token that a gateway on this
-// machine wrote to its data folder, else "".
-func (c Client) readToken() (string, error) {
-	if c.Token != "" {
-		return c.Token.Reveal(), nil
+func (c Client) baseURL(p Profile) string { return cmp.Or(c.URL, p.URL, defaultURL) }
+
+// profile returns the profile to use: the one that is named, else that of the URL, else the
+// default one. A token never goes to another URL than that of its profile.
+func (c Client) profile() (Profile, error) {
+	all, err := ReadProfiles()
+	switch {
+	case err != nil && c.Profile == "" && c.URL != "" && c.Token != "":
+		return Profile{}, nil // it would not be used
+	case err != nil:
+		return Profile{}, exit.With(exit.Usage, err)
+	case c.Profile == "" && c.URL == "":
+		return all.Profiles[all.Default], nil
+	case c.Profile == "":
+		found, _ := all.withURL(c.URL)
+		return found, nil
+	}
+	found, ok := all.Profiles[c.Profile]
+	switch {
+	case !ok:
+		return Profile{}, exit.Usagef("there is no profile %q in %s; `cas login URL --profile %s` makes it", c.Profile, ProfilesPath(), c.Profile)
+	case c.URL != "" && strings.TrimRight(c.URL, "/") != strings.TrimRight(found.URL, "/"):
+		return Profile{}, exit.Usagef("the profile %s is for %s, and the URL is %s; give one of them", c.Profile, found.URL, c.URL)
+	}
+	return found, nil
+}
+
+// readToken returns the token that is set, else that of the profile, else the admin token
+// that a gateway on this machine wrote to its data folder, else "".
+func (c Client) readToken(p Profile) (string, error) {
+	if token := cmp.Or(c.Token.Reveal(), p.Token); token != "" {
+		return token, nil
 	}
 	b, err := os.ReadFile(c.Path(AdminTokenFile))
 	if os.IsNotExist(err) {
@@ -52,4 +97,10 @@ func (c Client) readToken() (string, error) {
 		return "", fmt.Errorf("reading the admin token; set CAS_TOKEN instead: %w", err)
 	}
 	return strings.TrimSpace(string(b)), nil
+}
+
+// TokenPlaces names the places of a token, for the error of a request without one.
+func TokenPlaces() string {
+	data := Data{cmp.Or(os.Getenv("CAS_DATA_DIR"), DefaultDataDir())}
+	return fmt.Sprintf("CAS_TOKEN and CAS_TOKEN_FILE (not set), %s (no profile for this URL) and %s (not there)", cmp.Or(ProfilesPath(), "the configuration file"), data.Path(AdminTokenFile))
 }

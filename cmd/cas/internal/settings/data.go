@@ -5,6 +5,7 @@ package settings
 import (
 	"os"
 	"path/filepath"
+	"strings"
 
 	"casgate/cmd/cas/internal/exit"
 )
@@ -35,15 +36,18 @@ func (d Data) CreateFolder() error {
 	return nil
 }
 
-// DefaultDataDir returns $XDG_DATA_HOME/casgate, else ~/.local/share/casgate.
+// DefaultDataDir returns $XDG_DATA_HOME/casgate, else ~/.local/share/casgate. A service
+// without a home gets the folder that systemd made for it ($STATE_DIRECTORY), else
+// /var/lib/casgate.
 func DefaultDataDir() string {
-	home := os.Getenv("XDG_DATA_HOME")
-	if !filepath.IsAbs(home) { // the specification says to ignore a relative path
-		user, err := os.UserHomeDir()
-		if err != nil {
-			user = "/var/lib" // a service without a home
-		}
-		home = filepath.Join(user, ".local", "share")
+	if home := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(home) { // the specification says to ignore a relative path
+		return filepath.Join(home, "casgate")
 	}
-	return filepath.Join(home, "casgate")
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "share", "casgate")
+	}
+	if first, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); filepath.IsAbs(first) {
+		return first
+	}
+	return "/var/lib/casgate"
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 
@@ -31,6 +32,8 @@ type Item struct {
 	Done chan struct{}
 	Blob api.Blob
 	Err  error
+	// WouldSend: with Uploader.DryRun, the gateway lacks the bytes.
+	WouldSend bool
 	// Stopped: the item failed only because the whole command did, which is reported
 	// once.
 	Stopped bool
@@ -98,7 +101,7 @@ func LocalItem(path string) *Item {
 
 // NewItem returns the item of an argument. An argument that names stored content is
 // finished already. The item gets the name, or its own name if that is empty.
-func NewItem(gateway *client.Client, of argument.Content, name string) (*Item, error) {
+func NewItem(ctx context.Context, gateway *client.Client, of argument.Content, name string) (*Item, error) {
 	if of.Path != "" {
 		item := LocalItem(of.Path)
 		item.Options.Name = name
@@ -112,7 +115,7 @@ func NewItem(gateway *client.Client, of argument.Content, name string) (*Item, e
 	var stored api.Blob
 	if item.File == "" {
 		var err error
-		if stored.Digest, err = of.Stored.Blob.DigestAt(gateway); err != nil {
+		if stored.Digest, err = of.Stored.Blob.DigestAt(ctx, gateway); err != nil {
 			return nil, err
 		}
 	}
@@ -163,7 +166,7 @@ func Find(paths []string, shown *terminal.Progress, o FindOptions) []*Item {
 		case !o.Recursive:
 			add(path, errors.New("it is a folder; -r stores the files in it"))
 		default:
-			findInFolder(path, add, shown)
+			findInFolder(path, add, folderSearch{shown, o.Exclude})
 		}
 	}
 	return items
@@ -172,13 +175,38 @@ func Find(paths []string, shown *terminal.Progress, o FindOptions) []*Item {
 // FindOptions are the options of Find.
 type FindOptions struct {
 	Recursive bool // also the files in folders
+	// Exclude are patterns of path.Match. A file or folder below a given folder is left out
+	// if its name, or its path below that folder, matches one.
+	Exclude []string
+}
+
+// folderSearch says how a folder is searched.
+type folderSearch struct {
+	shown   *terminal.Progress
+	exclude []string
+}
+
+// leavesOut reports whether a path below the folder is excluded.
+func (s folderSearch) leavesOut(below string) bool {
+	below = filepath.ToSlash(below)
+	return slices.ContainsFunc(s.exclude, func(pattern string) bool {
+		byName, _ := path.Match(pattern, path.Base(below)) // CheckUpload has checked the pattern
+		byPath, _ := path.Match(pattern, below)
+		return byName || byPath
+	})
 }
 
 // findInFolder finds the regular files of a folder, in the order of their names.
-func findInFolder(root string, add func(string, error) *Item, shown *terminal.Progress) {
+func findInFolder(root string, add func(string, error) *Item, search folderSearch) {
 	// The separator at the end follows a symbolic link that is the root itself.
 	walkErr := filepath.WalkDir(root+string(filepath.Separator), func(path string, entry fs.DirEntry, err error) error {
 		path = filepath.Clean(path)
+		if below, relErr := filepath.Rel(root, path); relErr == nil && below != "." && search.leavesOut(below) {
+			if entry != nil && entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
 		switch {
 		case err != nil:
 			add(path, WithoutPath(err))
@@ -188,9 +216,9 @@ func findInFolder(root string, add func(string, error) *Item, shown *terminal.Pr
 		case entry.Type().IsRegular():
 			add(path, nil)
 		case entry.Type()&fs.ModeSymlink != 0:
-			shown.Note("skipped  %s: a symbolic link", terminal.Printable(path))
+			search.shown.Note("skipped  %s: a symbolic link", terminal.Printable(path))
 		case !entry.IsDir():
-			shown.Note("skipped  %s: not a regular file", terminal.Printable(path))
+			search.shown.Note("skipped  %s: not a regular file", terminal.Printable(path))
 		}
 		return nil
 	})
@@ -211,6 +239,7 @@ func WithoutPath(err error) error {
 type UploadFlags struct {
 	Paths     []string
 	Recursive bool
+	Exclude   []string
 	Name      string
 	Parallel  int
 }
@@ -222,6 +251,14 @@ func CheckUpload(f UploadFlags) error {
 		return exit.Usagef("--parallel must be at least 1")
 	case f.Name != "" && (len(f.Paths) > 1 || f.Recursive):
 		return exit.Usagef("--name is for one file only")
+	}
+	if len(f.Exclude) > 0 && !f.Recursive {
+		return exit.Usagef("--exclude is for folders, with -r")
+	}
+	for _, pattern := range f.Exclude {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return exit.Usagef("--exclude %q is not a pattern such as *.tmp or cache/*", pattern)
+		}
 	}
 	return argument.CheckStdin(f.Paths)
 }

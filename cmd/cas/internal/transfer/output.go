@@ -78,23 +78,29 @@ type Output struct {
 	Shown *terminal.Progress
 }
 
+// Fetched is a blob that was written, and where.
+type Fetched struct {
+	client.Info
+	Path string // empty: standard output
+}
+
 // Fetch writes the bytes of a blob.
-func (o Output) Fetch(ctx context.Context, from *Origin) error {
-	if o.isStdout() {
+func (o Output) Fetch(ctx context.Context, from *Origin) (Fetched, error) {
+	if o.IsStdout() {
 		return o.fetchToStdout(ctx, from)
 	}
 	return o.fetchToFile(ctx, from)
 }
 
-// isStdout reports whether the bytes go to standard output.
-func (o Output) isStdout() bool {
+// IsStdout reports whether the bytes go to standard output.
+func (o Output) IsStdout() bool {
 	return o.Path == argument.StdoutPath || o.Path == "" && !terminal.IsTerminal(o.Shown.Streams().Out)
 }
 
-func (o Output) fetchToStdout(ctx context.Context, from *Origin) error {
+func (o Output) fetchToStdout(ctx context.Context, from *Origin) (Fetched, error) {
 	content, err := from.open(ctx, 0)
 	if err != nil {
-		return err
+		return Fetched{}, err
 	}
 	out, body := o.Shown.Streams().Out, content.Body
 	if !terminal.IsTerminal(out) {
@@ -102,44 +108,43 @@ func (o Output) fetchToStdout(ctx context.Context, from *Origin) error {
 	}
 	defer body.Close()
 	if _, err := io.Copy(out, body); err != nil {
-		return from.explain(ctx, err)
+		return Fetched{}, from.explain(ctx, err)
 	}
-	return nil
+	return Fetched{Info: content.Info}, nil
 }
 
-func (o Output) fetchToFile(ctx context.Context, from *Origin) error {
+func (o Output) fetchToFile(ctx context.Context, from *Origin) (Fetched, error) {
 	info, err := from.stat(ctx)
 	if err != nil {
-		return err
+		return Fetched{}, err
 	}
 	path, err := o.filePath(info.Digest.String(), info.Name)
 	if err != nil {
-		return err
+		return Fetched{}, err
 	}
 	if _, err := os.Lstat(path); err == nil && !o.Force {
-		return ExistsError(path)
+		return Fetched{}, ExistsError(path)
 	}
 	d := &Download{Origin: from, Info: info, Path: path, Force: o.Force, Shown: o.Shown}
 	if err := d.Run(ctx); err != nil {
-		return err
+		return Fetched{}, err
 	}
 	o.Shown.Note("%-13s  %9s  %s", "fetched", terminal.Size(info.Size), terminal.Printable(path))
-	return nil
+	return Fetched{Info: info, Path: path}, nil
 }
 
 // WriteUnverified writes the bytes that a provider returned for its copy of a file, and
-// closes content.
-func (o Output) WriteUnverified(content *client.CopyContent, file, provider string) error {
-	if o.isStdout() {
+// closes content. The path is empty for standard output.
+func (o Output) WriteUnverified(content *client.CopyContent, file, provider string) (path string, err error) {
+	if o.IsStdout() {
 		defer content.Body.Close()
 		_, err := io.Copy(o.Shown.Streams().Out, content.Body)
-		return err
+		return "", err
 	}
 	body := o.Shown.Reader(content.Body, terminal.Transfer{Verb: "fetching", Name: file, Size: -1})
 	defer body.Close()
-	path, err := o.filePath(file, content.Name)
-	if err != nil {
-		return err
+	if path, err = o.filePath(file, content.Name); err != nil {
+		return "", err
 	}
 	var n int64
 	whole := WholeFile{Path: path, Mode: 0o644, Replace: o.Force}
@@ -148,10 +153,10 @@ func (o Output) WriteUnverified(content *client.CopyContent, file, provider stri
 		return err
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
 	o.Shown.Note("%-13s  %9s  %s, unverified, from %s", "fetched", terminal.Size(n), terminal.Printable(path), provider)
-	return nil
+	return path, nil
 }
 
 // filePath returns the path of the file to write. Name is the name of the content, and

@@ -1,6 +1,8 @@
 package transfer
 
 import (
+	"context"
+
 	"casgate/cas"
 	"casgate/cmd/cas/internal/argument"
 	"casgate/gateway/client"
@@ -14,11 +16,11 @@ type Owner struct {
 
 // OwnerOf returns the blob or file that an argument names. A URL of another gateway is
 // an error.
-func OwnerOf(gateway *client.Client, of argument.Stored) (Owner, error) {
+func OwnerOf(ctx context.Context, gateway *client.Client, of argument.Stored) (Owner, error) {
 	if of.File != "" {
 		return FileOwner(gateway, string(of.File)), nil
 	}
-	d, err := of.Blob.DigestAt(gateway)
+	d, err := of.Blob.DigestAt(ctx, gateway)
 	return BlobOwner(gateway, d), err
 }
 

@@ -27,6 +27,7 @@ type Uploader struct {
 	Gateway  *client.Client
 	Parallel int // how many items at once
 	Shown    *terminal.Progress
+	DryRun   bool // send nothing
 }
 
 // Store stores the items and finishes each of them. It returns an error only if it had
@@ -58,19 +59,30 @@ func (u *Uploader) storeBatch(ctx context.Context, batch []*Item) error {
 			digests = append(digests, item.source.Digest)
 		}
 	}
-	missing, err := u.Gateway.FindMissing(ctx, digests)
+	found, err := u.Gateway.FindPresent(ctx, digests)
 	if err != nil {
 		return err
+	}
+	present := map[cas.Digest]api.Blob{}
+	for _, b := range found.Present {
+		present[b.Digest] = b
 	}
 	// One of several files with the same bytes is sent first; the others then find it
 	// there.
 	lacking := map[cas.Digest]bool{}
-	for _, d := range missing {
+	for _, d := range found.Missing {
 		lacking[d] = true
 	}
 	var first, rest []*Item
 	for _, item := range batch {
+		known, isKnown := present[item.source.Digest]
 		switch {
+		case item.finished():
+		case u.DryRun:
+			u.finishDry(item, known, lacking)
+		case isKnown && len(item.Options.Providers) == 0 && !item.Streamed:
+			known.Deduplicated = new(true)
+			u.finish(item, known)
 		case item.Streamed || lacking[item.source.Digest]:
 			first = append(first, item)
 			lacking[item.source.Digest] = false
@@ -192,6 +204,22 @@ func (u *Uploader) stream(ctx context.Context, item *Item) (api.Blob, error) {
 	return u.Gateway.PutStream(ctx, src, item.Options)
 }
 
+// finishDry finishes an item of a dry run. The bytes of several files would be sent once.
+func (u *Uploader) finishDry(item *Item, known api.Blob, lacking map[cas.Digest]bool) {
+	d := item.source.Digest
+	item.WouldSend = item.Streamed || lacking[d]
+	lacking[d] = false
+	if known.Digest != d || item.Streamed {
+		known = api.Blob{Digest: d, Size: item.source.Size}
+	}
+	result := "known"
+	if item.WouldSend {
+		result = "would be sent"
+	}
+	u.Shown.Note("%-13s  %9s  %s", result, terminal.Size(known.Size), terminal.Printable(item.Path))
+	item.Finish(known, nil)
+}
+
 func (u *Uploader) finish(item *Item, blob api.Blob) {
 	result := "stored"
 	if blob.Deduplicated != nil && *blob.Deduplicated {
@@ -205,7 +233,7 @@ func (u *Uploader) finish(item *Item, blob api.Blob) {
 // returns what then has copies, and the name to ask for them with, which may be empty.
 // The provider is checked first; empty: any.
 func (u *Uploader) StoreArgument(ctx context.Context, content argument.Content, name, provider string) (owner Owner, askName string, err error) {
-	item, err := NewItem(u.Gateway, content, name)
+	item, err := NewItem(ctx, u.Gateway, content, name)
 	if err != nil {
 		return Owner{}, "", err
 	}

@@ -152,6 +152,26 @@ func Listen(ctx context.Context, x Index, changes index.Listener) error {
 	return feed.Listen(ctx, changes)
 }
 
+// feedTimeout bounds CheckFeed. The first probe of a listener takes milliseconds.
+const feedTimeout = 5 * time.Second
+
+// CheckFeed returns an error if the index does not announce changes to this process.
+func CheckFeed(ctx context.Context, x Index) error {
+	ctx, cancel := context.WithTimeout(ctx, feedTimeout)
+	defer cancel()
+	heard := false
+	_ = Listen(ctx, x, index.Listener{State: func(listening bool) { // its error says only that ctx is done
+		if listening {
+			heard = true
+			cancel()
+		}
+	}})
+	if !heard {
+		return errors.New("a test announcement did not come back (LISTEN, NOTIFY)")
+	}
+	return nil
+}
+
 // EndLeases ends the leases of copies in an embedded index. The caller has the lock of the
 // data folder, so the gateway that held them is gone, perhaps killed. `cas gc` has no lock
 // and may lose leases of deletes: a delete may then be sent twice, and the fence keeps the

@@ -51,7 +51,7 @@ func TestLifetimeSetting(t *testing.T) {
 			t.Errorf("%q: files live %s; want %s", text, got, want)
 		}
 	}
-	for _, text := range []string{"30d", "0s", "-1h", "720"} {
+	for _, text := range []string{"30x", "0s", "-1h", "720"} {
 		t.Setenv("CAS_ANTHROPIC_LIFETIME", text)
 		if _, err := openAccounts(settings.Providers{}, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "CAS_ANTHROPIC_LIFETIME") {
 			t.Errorf("%q: got %v; want an error that names the setting", text, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"casgate/cmd/cas/internal/duration"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/providers"
@@ -60,8 +61,43 @@ func (a adapter) variable(setting string) string {
 	return "CAS_" + strings.ReplaceAll(strings.ToUpper(a.name), "-", "_") + "_" + setting
 }
 
-// The settings of each provider.
-var providerSettings = []string{"API_KEY", "BASE_URL", "CHAT_URL", "ACCOUNT", "LIFETIME", "SETTLING", "CONCURRENCY", "PER_MINUTE", "CHAT_CONCURRENCY", "CHAT_PER_MINUTE"}
+// ProviderSetting is a setting that each provider has, as an environment variable.
+type ProviderSetting struct {
+	Name    string // the last part of the variable's name
+	Default string
+	Help    string
+}
+
+// ProviderSettings returns the settings of each provider.
+func ProviderSettings() []ProviderSetting {
+	return []ProviderSetting{
+		{"API_KEY", "none", "Key of the account (secret). A provider without a key is listed as not configured."},
+		{"API_KEY_FILE", "none", "A file that has the key, in place of the variable."},
+		{"BASE_URL", "the provider's Chinese host, if it has one", "Base URL of the API, such as https://api.moonshot.ai/v1. http:// only on this machine."},
+		{"CHAT_URL", "/chat/completions below the base URL", "The whole URL of chats, where it is another."},
+		{"ACCOUNT", "a fingerprint of the key", "A name for the account, so that its copies stay its own if the key changes."},
+		{"LIFETIME", "until deleted", "Each upload asks the provider to delete the file after this time, such as 720h. Only providers that offer it take it."},
+		{"SETTLING", "20s; DeepSeek: 5m", "Time in which a file that the provider doesn't list may still turn up. A delete, or an upload after a lost reply, waits for it."},
+		{"CONCURRENCY", "the provider's", "Calls for files at the same time, for each gateway process."},
+		{"PER_MINUTE", "the provider's", "Calls for files per minute, for each gateway process."},
+		{"CHAT_CONCURRENCY", "unlimited", "Chats at the same time; further ones wait."},
+		{"CHAT_PER_MINUTE", "unlimited", "Chats per minute; further ones wait."},
+	}
+}
+
+// ProviderNames returns the names of the providers that have an adapter.
+func ProviderNames() []string {
+	var names []string
+	for _, a := range adapters {
+		names = append(names, a.name)
+	}
+	return names
+}
+
+// ProviderVariable returns the environment variable of a provider's setting.
+func ProviderVariable(provider, setting string) string {
+	return adapter{name: provider}.variable(setting)
+}
 
 // openProvider is an account that is configured.
 type openProvider struct {
@@ -149,7 +185,7 @@ func (a adapter) duration(setting, example string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil
 	}
-	d, err := time.ParseDuration(text)
+	d, err := duration.Parse(text)
 	if err != nil || d <= 0 {
 		return 0, fmt.Errorf("%s is %q; it must be a time such as %s", a.variable(setting), text, example)
 	}
@@ -228,8 +264,8 @@ func (p openProvider) guarded(registry prometheus.Registerer, log zerolog.Logger
 func ProviderVariables() []string {
 	var names []string
 	for _, a := range adapters {
-		for _, setting := range append(providerSettings[:len(providerSettings):len(providerSettings)], "API_KEY_FILE") {
-			names = append(names, a.variable(setting))
+		for _, setting := range ProviderSettings() {
+			names = append(names, a.variable(setting.Name))
 		}
 	}
 	return names

@@ -1,0 +1,72 @@
+package main
+
+// examples are the examples of each command, for its help and for the reference. A test
+// parses each of them.
+var examples = map[string][]string{
+	"put": {
+		"cas put report.pdf                       # prints its hash URL",
+		"cas put -r scans --exclude '*.tmp'       # a folder, without some of its files",
+		"cas put -r scans --dry-run               # only says what would be sent",
+		"cas put --provider kimi,glm report.pdf   # with copies at two providers",
+		"tar c scans | cas put - --name scans.tar",
+	},
+	"get": {
+		"cas get 9f86d081 -o copy.pdf             # by the beginning of its digest",
+		"cas get sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 | wc -c",
+		"cas get 9f86d081 2c26b46b -o folder/     # several, under their names",
+	},
+	"stat":       {"cas stat 9f86d081", "cas stat --json 9f86d081 | jq .size"},
+	"ls":         {"cas ls --media-type application/pdf --min-size 1MiB", "cas ls --json | jq -r .digest"},
+	"du":         {"cas du", "cas du --json"},
+	"rm":         {"cas rm 9f86d081", "cas rm --everywhere 9f86d081    # its copies at providers too"},
+	"exists":     {"cas exists report.pdf || cas put report.pdf"},
+	"file put":   {"cas file put report.pdf --tag quarterly --expires 30d", "cas file put --name notes.txt - < notes.txt"},
+	"file get":   {"cas file get file-k3v7hq2m5x4d6n8p9r2s4t6w8y -o .", "cas file get --provider kimi file-k3v7hq2m5x4d6n8p9r2s4t6w8y -o copy.pdf"},
+	"file info":  {"cas file info file-k3v7hq2m5x4d6n8p9r2s4t6w8y"},
+	"file ls":    {"cas file ls --newest --limit 10", "cas file ls --tag quarterly --json"},
+	"file rm":    {"cas file rm file-k3v7hq2m5x4d6n8p9r2s4t6w8y", "cas file rm --everywhere file-k3v7hq2m5x4d6n8p9r2s4t6w8y"},
+	"url":        {"cas url 9f86d081 --expires 7d"},
+	"upload-url": {"cas upload-url report.pdf --expires 30m --curl"},
+	"mcp":        {"cas mcp --root ~/documents --read-only"},
+
+	"sync":                {"cas sync report.pdf --provider kimi,glm", "cas sync 9f86d081 --provider kimi --no-wait"},
+	"ref":                 {"cas ref report.pdf --provider kimi"},
+	"ask":                 {"cas ask --model kimi/kimi-k2.6 'What is this about?' report.pdf"},
+	"text":                {"cas text report.pdf -o report.txt"},
+	"copies ls":           {"cas copies 9f86d081"},
+	"copies rm":           {"cas copies rm 9f86d081 --provider kimi"},
+	"copies lost":         {"cas copies lost 9f86d081 --provider kimi --id d0a1b2c3"},
+	"copies reconcile":    {"cas copies reconcile --provider kimi", "cas copies reconcile --provider kimi --apply"},
+	"copies move-account": {"cas copies move-account kimi                    # lists the accounts", "cas copies move-account kimi --from kimi:team@api.moonshot.cn --dry-run"},
+	"providers":           {"cas providers", "cas providers kimi"},
+
+	"serve": {
+		"cas serve                                # SQLite and a folder, on 127.0.0.1:8080",
+		"cas serve --simulate-providers           # to try it without keys",
+		"CAS_DATABASE_URL=postgres://… CAS_S3_ENDPOINT=https://… CAS_S3_BUCKET=casgate cas serve",
+	},
+	"doctor":             {"cas doctor", "cas doctor --deep 1000 --json"},
+	"login":              {"cas login https://files.example.com", "echo $TOKEN | cas login http://127.0.0.1:8080 --profile local"},
+	"ops":                {"cas ops --since 7d --outcome failed", "cas ops --follow"},
+	"healthcheck":        {"cas healthcheck && echo ready"},
+	"token create":       {"cas token create --name backup --scopes read --expires 30d"},
+	"token ls":           {"cas token ls"},
+	"token revoke":       {"cas token revoke k3v7hq2m"},
+	"signing-key ls":     {"cas signing-key ls"},
+	"signing-key rotate": {"cas signing-key rotate"},
+	"signing-key retire": {"cas signing-key retire k3v7hq2m"},
+	"migrate up":         {"cas migrate up"},
+	"migrate status":     {"cas migrate status --json"},
+
+	"gc":       {"cas gc --dry-run", "cas gc --orphans --dry-run"},
+	"scrub":    {"cas scrub --older-than 30d --rate 50MiB", "cas scrub --status"},
+	"verify":   {"cas verify sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --repair"},
+	"export":   {"cas export -o index.jsonl"},
+	"reindex":  {"cas reindex --from index.jsonl --dry-run"},
+	"import":   {"cas import --from-folder --source-dir /srv/files --dry-run"},
+	"backfill": {"cas backfill --source-dir /srv/files --concurrency 4"},
+
+	"help":       {"cas help put", "cas help copies reconcile"},
+	"completion": {"source <(cas completion bash)", "cas completion fish > ~/.config/fish/completions/cas.fish"},
+	"version":    {"cas version --json"},
+}

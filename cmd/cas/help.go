@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/wiring"
+)
+
+// helpCmd is `cas help COMMAND`. The command asFlag turns it into `cas COMMAND --help`, so
+// that it never runs.
+type helpCmd struct {
+	Command []string `arg:"" optional:"" name:"command" help:"The command, such as put or file put; all commands if empty."`
+}
+
+// Run does nothing.
+func (helpCmd) Run() error { return nil }
+
+// asFlag returns the arguments of `cas COMMAND --help` for `cas help COMMAND`.
+func asFlag(args []string) []string {
+	if len(args) == 0 || args[0] != "help" {
+		return args
+	}
+	words := args[1:]
+	if len(words) > 0 && strings.HasPrefix(words[0], "-") { // cas help --help
+		return args
+	}
+	return append(words[:len(words):len(words)], "--help")
+}
+
+// synonyms are the names that other programs have for a command.
+var synonyms = map[string]string{
+	"delete": "rm", "remove": "rm", "del": "rm",
+	"list": "ls", "dir": "ls",
+	"upload": "put", "add": "put", "store": "put", "push": "put", "cp": "put",
+	"download": "get", "fetch": "get", "cat": "get", "pull": "get",
+	"info": "stat", "show": "stat", "head": "stat",
+	"has": "exists", "check": "exists",
+	"size": "du", "usage": "du", "df": "du",
+	"share": "url", "sign": "url", "presign": "url", "link": "url",
+	"copy": "sync", "mirror": "sync", "chat": "ask", "extract": "text", "reference": "ref",
+	"server": "serve", "start": "serve", "run": "serve", "daemon": "serve",
+	"journal": "ops", "operations": "ops", "log": "ops", "logs": "ops", "history": "ops",
+	"health": "healthcheck", "ping": "healthcheck", "status": "healthcheck",
+	"tokens": "token", "keys": "signing-key", "provider": "providers", "files": "file",
+	"auth": "login", "config": "login", "configure": "login",
+	"collect": "gc", "prune": "gc", "clean": "gc", "fsck": "scrub", "backup": "export", "restore": "reindex",
+	"diagnose": "doctor", "selftest": "doctor", "completions": "completion",
+}
+
+// checkCommand returns an error for a command that has another name here. The parser
+// reports any other unknown command, with the names that are spelled like it.
+func checkCommand(args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	ours, ok := synonyms[args[0]]
+	if !ok {
+		return nil
+	}
+	return exit.Usagef("there is no command %s; did you mean %q? `cas help` lists all commands", args[0], ours)
+}
+
+// printHelp prints the help of a command: what kong knows, the secrets, the settings of the
+// providers, and examples. It implements kong.HelpPrinter.
+func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+	if err := settings.PrintHelp(options, ctx); err != nil {
+		return err
+	}
+	node := ctx.Selected()
+	if node == nil || options.Summary {
+		return nil
+	}
+	out := &terminal.Lines{W: ctx.Stdout}
+	if takesProviders(node.Target) {
+		out.Printf("\nSettings of the providers, only from the environment. The names of another provider have its name in place of %s:", strings.ToUpper(wiring.ProviderNames()[0]))
+		for _, s := range wiring.ProviderSettings() {
+			out.Printf("  %-28s %s", wiring.ProviderVariable(wiring.ProviderNames()[0], s.Name), s.Help)
+		}
+		out.Printf("  Providers: %s", strings.Join(wiring.ProviderNames(), ", "))
+	}
+	if lines := examples[commandPath(node)]; len(lines) > 0 {
+		out.Printf("\nExamples:")
+		for _, line := range lines {
+			out.Printf("  %s", line)
+		}
+	}
+	return out.Err
+}
+
+// takesProviders reports whether a command has the settings of the providers.
+func takesProviders(command reflect.Value) bool {
+	if command.Kind() != reflect.Struct {
+		return false
+	}
+	wanted := reflect.TypeFor[settings.Providers]()
+	field, ok := command.Type().FieldByName(wanted.Name())
+	return ok && field.Type == wanted
+}
+
+// commandPath returns the words of a command, such as "file put".
+func commandPath(node *kong.Node) string {
+	path := node.Name
+	for parent := node.Parent; parent != nil && parent.Type == kong.CommandNode; parent = parent.Parent {
+		path = parent.Name + " " + path
+	}
+	return path
+}
+
+// describeValue returns the help of a flag or argument, with its variable, and with its
+// default if a placeholder hides that.
+func describeValue(value *kong.Value) string {
+	text := kong.DefaultHelpValueFormatter(value)
+	if value.Flag == nil || value.Flag.PlaceHolder == "" || value.Default == "" {
+		return text
+	}
+	return fmt.Sprintf("%s Default: %s.", text, value.Default)
+}
