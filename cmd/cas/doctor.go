@@ -148,7 +148,7 @@ func (c *doctorCmd) checkDataFolder(e *examination) {
 	}
 	for _, folder := range []string{c.DataDir, c.Path(settings.SpoolDir)} {
 		if err := tryWriting(folder); err != nil {
-			e.fail(subject, err, "give "+userName()+" the right to write in "+folder+", or set CAS_DATA_DIR to another folder")
+			e.fail(subject, err, "give "+userName()+" the right to write there, or set CAS_DATA_DIR to another folder")
 			return
 		}
 	}
@@ -287,7 +287,11 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 	const subject = "store"
 	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
 	if err != nil {
-		e.fail(subject, err, "correct the settings it names")
+		remedy := "correct the settings it names"
+		if errors.Is(err, fs.ErrPermission) {
+			remedy = "give " + userName() + " the right to write in the data folder"
+		}
+		e.fail(subject, err, remedy)
 		return
 	}
 	defer objects.Close()

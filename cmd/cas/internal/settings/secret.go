@@ -93,7 +93,7 @@ func PrintHelp(options kong.HelpOptions, ctx *kong.Context) error {
 		return err
 	}
 	node := ctx.Selected()
-	if node == nil {
+	if node == nil || options.Summary {
 		return nil
 	}
 	fields := secretFields(node.Target)
