@@ -1,8 +1,10 @@
 // Package journal keeps a record of every operation: its kind, its actor, its blob or
 // file, its duration and its outcome.
 //
-// A Writer accepts records without blocking requests, and stores them in batches. If
-// they come faster than it can store them, it drops records and counts them.
+// A Writer accepts records without blocking requests, and stores them in batches. It
+// counts repeated operations that change nothing, such as reads of a hot blob, in one
+// record a minute. If records come faster than it can store them, it drops those that
+// it can't gather, and counts them.
 package journal
 
 import (
@@ -72,21 +74,29 @@ const (
 // Outcomes are all outcomes.
 var Outcomes = []Outcome{OutcomeOK, OutcomeFailed, OutcomeBroken}
 
-// Record is one operation.
+// Record is one operation, or several that are alike.
 type Record struct {
-	// ID is the operation's id. The log and the response have it too.
+	// ID is the operation's id. The log and the response have it too. Of several operations
+	// it is that of the first.
 	ID       string
 	Kind     Kind
 	Actor    string     // one of the actors
 	Digest   cas.Digest // zero if there is not exactly one blob
 	FileID   string
 	Provider string
-	Start    time.Time // by the clock of the machine that did the work
-	Duration time.Duration
-	Bytes    int64
+	Start    time.Time     // by the clock of the machine that did the work
+	Duration time.Duration // of several operations: the sum
+	Bytes    int64         // of several operations: the sum
 	Outcome  Outcome
 	// ErrorCode is the code of the problem if the operation failed.
 	ErrorCode string
+	// Count is the number of operations if the record is of several; otherwise 0.
+	Count int64
+	// LastStart is when the last of several operations began; otherwise zero.
+	LastStart time.Time
+	// ChangesNothing: the operation only used what was there, so the Writer may gather it
+	// with others. It is not stored.
+	ChangesNothing bool
 }
 
 // Query selects a page of records, newest first. The zero value of each filter
@@ -135,7 +145,20 @@ type Store interface {
 	Records(ctx context.Context, q Query) ([]Entry, error)
 	// Record returns the newest record of an operation, or ErrNotFound.
 	Record(ctx context.Context, id string) (Entry, error)
-	// PruneRecords removes at most limit records that began before a time, the oldest
-	// first, and returns the number that it removed.
-	PruneRecords(ctx context.Context, before time.Time, limit int) (int, error)
+	// PruneRecords removes old records, the oldest first, and prepares the index for those of
+	// the next days. It returns how many records it removed one by one: as many as the limit
+	// means that there may be more.
+	PruneRecords(ctx context.Context, p Prune) (int, error)
+}
+
+// Prune says which records PruneRecords removes.
+type Prune struct {
+	// Before removes the records that began before this time; zero removes none. A driver
+	// may keep records until the day is over, in UTC, in which they began.
+	Before time.Time
+	// Keep is the number of newest records that stay at most; 0 means all. Gaps in the
+	// numbers of records count as records.
+	Keep int64
+	// Limit is the largest number of records that are removed one by one; at least 1.
+	Limit int
 }

@@ -13,7 +13,12 @@ import (
 const (
 	DefaultQueue  = 20_000
 	DefaultRetain = 30 * 24 * time.Hour
+	DefaultGather = time.Minute
 )
+
+// recordSize is about the most bytes that a usual record takes in an index, with its part
+// of the table's indexes. Postgres takes 400 to 500 bytes, and SQLite 250 to 350.
+const recordSize = 500
 
 const (
 	// batchSize is the number of records in one write. It limits the time for which other
@@ -34,6 +39,8 @@ const (
 	lastRest     = 10 * time.Second
 	// shutdownTimeout is the time for which the writer continues after its context is done.
 	shutdownTimeout = 10 * time.Second
+	// gatherEvery is the interval between looks for gathered records that are due.
+	gatherEvery = time.Second
 	// pruneEvery is the interval between removals of old records, and pruneBatch the
 	// number of records in one removal.
 	pruneEvery = 10 * time.Minute
@@ -46,34 +53,49 @@ type WriterOptions struct {
 	Queue int
 	// Retain is the time for which records are kept; a negative value means for ever.
 	Retain time.Duration
-	Log    zerolog.Logger
+	// MaxSize is about the most bytes that all records take in the index; 0 means no limit.
+	MaxSize int64
+	// Gather is the time in which operations on the same blob by the same actor share a
+	// record, if they change nothing. A negative value gives each its own.
+	Gather time.Duration
+	// KeepAll leaves the removal of old records to other writers.
+	KeepAll bool
+	Log     zerolog.Logger
 }
 
 // Writer stores records without blocking its callers. It is safe for concurrent use.
 type Writer struct {
-	store  Store
-	queue  chan Record
-	retain time.Duration
-	log    zerolog.Logger
-	stored atomic.Uint64
-	lost   atomic.Uint64
-	logged uint64 // the value of lost in the last log entry
+	store    Store
+	queue    chan Record
+	gatherer *gatherer
+	o        WriterOptions
+	log      zerolog.Logger
+	stored   atomic.Uint64
+	gathered atomic.Uint64
+	lost     atomic.Uint64
+	logged   uint64 // the value of lost in the last log entry
 }
 
 // NewWriter returns a Writer. Run stores the records that Add accepts.
 func NewWriter(store Store, o WriterOptions) *Writer {
-	return &Writer{
-		store: store, queue: make(chan Record, cmp.Or(o.Queue, DefaultQueue)),
-		retain: cmp.Or(o.Retain, DefaultRetain), log: o.Log,
-	}
+	o.Queue, o.Retain, o.Gather = cmp.Or(o.Queue, DefaultQueue), cmp.Or(o.Retain, DefaultRetain), cmp.Or(o.Gather, DefaultGather)
+	return &Writer{store: store, queue: make(chan Record, o.Queue), gatherer: newGatherer(o.Gather), o: o, log: o.Log}
 }
 
-// Add queues a record. It never blocks: if the queue is full, Add drops the record and
-// counts it.
+// Add queues a record, or adds it to one that is gathered. It never blocks: if the queue is
+// full, Add drops the record and counts it, unless it can be gathered.
 func (w *Writer) Add(r Record) {
+	isGathered := w.gatherer.gathers(&r)
+	if isGathered && w.gatherer.add(&r) {
+		return
+	}
 	select {
 	case w.queue <- r:
 	default:
+		if isGathered {
+			w.gatherer.addAnyway(&r)
+			return
+		}
 		w.lost.Add(1)
 	}
 }
@@ -84,18 +106,23 @@ func (w *Writer) AddNow(ctx context.Context, r Record) error { return w.append(c
 // Stored returns the number of records that were stored since NewWriter.
 func (w *Writer) Stored() uint64 { return w.stored.Load() }
 
-// Lost returns the number of records that were dropped since NewWriter.
+// Gathered returns the number of operations since NewWriter that were stored in the record
+// of an earlier one.
+func (w *Writer) Gathered() uint64 { return w.gathered.Load() }
+
+// Lost returns the number of operations since NewWriter whose records were dropped.
 func (w *Writer) Lost() uint64 { return w.lost.Load() }
 
-// Queued returns the number of records that wait.
-func (w *Writer) Queued() int { return len(w.queue) }
+// Queued returns the number of records that wait, gathered ones too.
+func (w *Writer) Queued() int { return len(w.queue) + w.gatherer.len() }
 
 // Run stores records and removes old ones until ctx is done. It then stores the queued
 // records, for at most some seconds, counts the others as lost, and returns ctx's
 // error.
 func (w *Writer) Run(ctx context.Context) error {
-	prune := time.NewTicker(pruneEvery)
+	prune, gather := time.NewTicker(pruneEvery), time.NewTicker(gatherEvery)
 	defer prune.Stop()
+	defer gather.Stop()
 	w.prune(ctx)
 	for {
 		select {
@@ -104,13 +131,31 @@ func (w *Writer) Run(ctx context.Context) error {
 			return ctx.Err()
 		case <-prune.C:
 			w.prune(ctx)
+		case <-gather.C:
+			for batch := w.due(); len(batch) > 0; batch = w.due() {
+				w.storeBatch(ctx, batch)
+			}
 		case first := <-w.queue:
-			batch := w.gather(ctx, first)
-			began := time.Now()
-			w.put(ctx, batch)
-			w.pause(ctx, (workShare-1)*time.Since(began))
+			w.storeBatch(ctx, w.gather(ctx, first))
 		}
 	}
+}
+
+// due returns a batch with gathered records that are due, and queued ones. It is empty if
+// no gathered record is due.
+func (w *Writer) due() []Record {
+	batch := w.gatherer.due(time.Now(), batchSize/2)
+	for len(batch) > 0 && len(batch) < batchSize && len(w.queue) > 0 {
+		batch = append(batch, <-w.queue)
+	}
+	return batch
+}
+
+// storeBatch stores a batch, and pauses.
+func (w *Writer) storeBatch(ctx context.Context, batch []Record) {
+	began := time.Now()
+	w.put(ctx, batch)
+	w.pause(ctx, (workShare-1)*time.Since(began))
 }
 
 // pause waits after a batch.
@@ -167,19 +212,28 @@ func (w *Writer) append(ctx context.Context, batch []Record) error {
 	err := w.store.AppendRecords(ctx, batch)
 	if err == nil {
 		w.stored.Add(uint64(len(batch)))
+		w.gathered.Add(operations(batch) - uint64(len(batch)))
 	}
 	return err
+}
+
+// operations returns the number of operations of records.
+func operations(records []Record) (n uint64) {
+	for _, r := range records {
+		n += r.operations()
+	}
+	return n
 }
 
 // last tries once to store a batch.
 func (w *Writer) last(ctx context.Context, batch []Record) {
 	if err := w.append(context.WithoutCancel(ctx), batch); err != nil {
-		w.lost.Add(uint64(len(batch)))
+		w.lost.Add(operations(batch))
 		w.log.Error().Err(err).Int("records", len(batch)).Msg("stopping: operations went unrecorded")
 	}
 }
 
-// finish stores the remaining records of the queue.
+// finish stores the remaining records of the queue, and those that were gathered.
 func (w *Writer) finish(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
@@ -188,11 +242,12 @@ func (w *Writer) finish(ctx context.Context) {
 		for len(batch) < batchSize && len(w.queue) > 0 {
 			batch = append(batch, <-w.queue)
 		}
+		batch = append(batch, w.gatherer.all(batchSize-len(batch))...)
 		if len(batch) == 0 {
 			return
 		}
 		if ctx.Err() != nil {
-			w.lost.Add(uint64(len(batch)))
+			w.lost.Add(operations(batch))
 			continue
 		}
 		w.last(ctx, batch)
@@ -201,11 +256,15 @@ func (w *Writer) finish(ctx context.Context) {
 
 // prune removes old records.
 func (w *Writer) prune(ctx context.Context) {
-	if w.retain < 0 {
+	if w.o.KeepAll {
 		return
 	}
 	for ctx.Err() == nil {
-		n, err := w.store.PruneRecords(ctx, time.Now().Add(-w.retain), pruneBatch)
+		p := Prune{Keep: w.o.MaxSize / recordSize, Limit: pruneBatch}
+		if w.o.Retain > 0 {
+			p.Before = time.Now().Add(-w.o.Retain)
+		}
+		n, err := w.store.PruneRecords(ctx, p)
 		if err != nil {
 			w.log.Warn().Err(err).Msg("could not remove old records of the journal; trying again later")
 			return

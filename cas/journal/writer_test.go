@@ -42,10 +42,13 @@ func (m *memory) Record(context.Context, string) (journal.Entry, error) {
 	return journal.Entry{}, journal.ErrNotFound
 }
 
-func (m *memory) PruneRecords(_ context.Context, before time.Time, limit int) (int, error) {
+func (m *memory) PruneRecords(_ context.Context, p journal.Prune) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	kept := slices.DeleteFunc(slices.Clone(m.records), func(r journal.Record) bool { return r.Start.Before(before) })
+	kept := slices.DeleteFunc(slices.Clone(m.records), func(r journal.Record) bool { return r.Start.Before(p.Before) })
+	if p.Keep > 0 {
+		kept = kept[max(0, len(kept)-int(p.Keep)):]
+	}
 	n := len(m.records) - len(kept)
 	m.records = kept
 	return n, nil
@@ -61,6 +64,13 @@ func (m *memory) len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.records)
+}
+
+// all returns a copy of the records.
+func (m *memory) all() []journal.Record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.records)
 }
 
 // effort returns how often records were stored, and how long that took in all.
@@ -215,15 +225,39 @@ func TestWriterPrunes(t *testing.T) {
 	})
 }
 
+// The journal is bounded in size, and a writer that keeps all records removes none.
+func TestWriterKeepsToItsSize(t *testing.T) {
+	for keepAll, want := range map[bool]int{false: 100, true: 150} {
+		synctest.Test(t, func(t *testing.T) {
+			m := &memory{}
+			w := journal.NewWriter(m, journal.WriterOptions{Retain: -1, MaxSize: 50_000, KeepAll: keepAll})
+			stop := start(w)
+			defer stop()
+			for i := range 150 {
+				w.Add(record(i))
+			}
+			time.Sleep(11 * time.Minute)
+			if got := m.all(); len(got) != want || got[want-1].ID != "149" {
+				t.Errorf("%d records, want %d", len(got), want)
+			}
+		})
+	}
+}
+
 func BenchmarkAdd(b *testing.B) {
 	w := journal.NewWriter(&memory{}, journal.WriterOptions{Queue: 1 << 20})
 	stop := start(w)
 	defer stop()
-	r := record(1)
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			w.Add(r)
-		}
-	})
+	for name, changesNothing := range map[string]bool{"queued": false, "gathered": true} {
+		b.Run(name, func(b *testing.B) {
+			r := record(1)
+			r.ChangesNothing, r.Outcome = changesNothing, journal.OutcomeOK
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					w.Add(r)
+				}
+			})
+		})
+	}
 }

@@ -43,7 +43,7 @@ type opsCmd struct {
 
 // Help returns the text that --help adds.
 func (opsCmd) Help() string {
-	return `An operation is recorded when it ends, within about a second, under the id that the answer to the request (X-Request-Id) and the gateway's log have too. Requests that only read data leave no record. If the gateway could not keep up and dropped records, standard error says how many.
+	return `An operation is recorded when it ends, within about a second, under the id that the answer to the request (X-Request-Id) and the gateway's log have too. Requests that only look leave no record. Downloads, and other operations that change nothing, are gathered: the first one of an actor on a blob is shown at once, and those of the next minute share a line at its end, with their number (such as "x 1200"), the begin of the first one, and the sums of time and bytes. If the gateway could not keep up and dropped records, standard error says how many.
 
 Without an id the newest come first. --follow misses and repeats nothing, also across restarts of the gateway.`
 }
@@ -207,6 +207,9 @@ func (p *opsPrinter) print(r api.Record) error {
 	if about == "" && r.Digest != nil {
 		about = r.Digest.Short()
 	}
+	if r.Count > 1 {
+		about = strings.TrimSpace(about + "  x " + strconv.FormatInt(r.Count, 10))
+	}
 	if r.ErrorCode != "" {
 		about = strings.TrimSpace(about + "  " + terminal.Printable(string(r.ErrorCode)))
 	}
@@ -248,6 +251,9 @@ func printOperation(w io.Writer, o api.Operation) error {
 		field("file", terminal.Printable(r.FileID))
 		field("provider", terminal.Printable(r.Provider))
 		field("started", r.StartedAt.UTC().Format(time.RFC3339Nano))
+		if r.LastStartedAt != nil {
+			field("count", strconv.FormatInt(r.Count, 10)+", the last one started "+r.LastStartedAt.UTC().Format(time.RFC3339Nano))
+		}
 		field("took", tookText(r.DurationMS))
 		field("bytes", strconv.FormatInt(r.Bytes, 10)+" ("+terminal.Size(r.Bytes)+")")
 		field("error", terminal.Printable(string(r.ErrorCode)))

@@ -96,9 +96,12 @@ func shownFor(q replicator.Request, c ledger.Copy) ledger.Copy {
 }
 
 // recordBytes puts the size of a copy into the request's record, if the request made
-// the copy. If not, the record of another operation has it.
+// the copy. If not, the record of another operation has it, and the request changed nothing.
 func recordBytes(c echo.Context, made ledger.Copy) {
+	record := &request.StateOf(c).Record
 	if made.OperationID == request.OperationID(c) {
-		request.StateOf(c).Record.Bytes = made.Size
+		record.Bytes = made.Size
+	} else {
+		record.ChangesNothing = true
 	}
 }

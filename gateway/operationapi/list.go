@@ -111,6 +111,10 @@ func showRecord(r journal.Record) api.Record {
 		Bytes:      r.Bytes,
 		Outcome:    string(r.Outcome),
 		ErrorCode:  problem.Code(r.ErrorCode),
+		Count:      r.Count,
+	}
+	if !r.LastStart.IsZero() {
+		shown.LastStartedAt = new(r.LastStart.UTC())
 	}
 	if !r.Digest.IsZero() {
 		shown.Digest = &r.Digest

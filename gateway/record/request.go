@@ -51,6 +51,7 @@ func (r *Recorder) Request(c echo.Context, end RequestEnd) {
 	if state.Failure != nil && respond.IsClientGone(c, state.Failure) { // whatever else the failure says
 		record.Outcome, record.ErrorCode = journal.OutcomeBroken, ""
 	}
+	record.ChangesNothing = record.ChangesNothing || record.Kind == journal.KindDownload
 	switch {
 	case record.Kind == journal.KindUpload:
 		record.Bytes = state.BytesIn()

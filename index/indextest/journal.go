@@ -22,6 +22,10 @@ func record(t testing.TB, n int) journal.Record {
 	}
 }
 
+// afterAll is after the start of all records of record, and before the day on which the
+// database was made: drivers may remove whole days at once.
+var afterAll = time.Unix(1_710_000_000, 0)
+
 // appendRecords calls AppendRecords, and fails the test on an error.
 func appendRecords(t testing.TB, x Index, records ...journal.Record) {
 	t.Helper()
@@ -67,7 +71,10 @@ func journalCalls(x Index, r journal.Record) map[string]func(ctx context.Context
 		"AppendRecords": func(ctx context.Context) error { return x.AppendRecords(ctx, []journal.Record{r}) },
 		"Records":       func(ctx context.Context) error { _, err := x.Records(ctx, journal.Query{Limit: 1}); return err },
 		"Record":        func(ctx context.Context) error { _, err := x.Record(ctx, r.ID); return err },
-		"PruneRecords":  func(ctx context.Context) error { _, err := x.PruneRecords(ctx, time.Now(), 1); return err },
+		"PruneRecords": func(ctx context.Context) error {
+			_, err := x.PruneRecords(ctx, journal.Prune{Before: time.Now(), Limit: 1})
+			return err
+		},
 	}
 }
 
@@ -80,6 +87,10 @@ var journalTests = []test{
 				Start: later(0), Duration: time.Hour, Bytes: 1 << 62, Outcome: journal.OutcomeFailed, ErrorCode: "provider_failed",
 			},
 			{ID: "bare", Kind: journal.KindReconcile, Actor: "cli", Start: later(-time.Hour), Outcome: journal.OutcomeBroken},
+			{
+				ID: "the first of many", Kind: journal.KindDownload, Actor: "token:abc", Digest: digest(t, 3), Start: later(-time.Minute),
+				Duration: time.Second, Bytes: 1 << 50, Outcome: journal.OutcomeOK, Count: 1 << 40, LastStart: later(0),
+			},
 		}
 		appendRecords(t, x, want[0])
 		appendRecords(t, x, want[1:]...)
@@ -212,7 +223,7 @@ var journalTests = []test{
 		appendRecords(t, x, all...)
 		before := time.Unix(1_700_000_006, 0) // which itself stays
 		for _, c := range []struct{ limit, want, oldest int }{{4, 4, 4}, {4, 2, 6}, {4, 0, 6}} {
-			pruned, err := x.PruneRecords(t.Context(), before, c.limit)
+			pruned, err := x.PruneRecords(t.Context(), journal.Prune{Before: before, Limit: c.limit})
 			if err != nil || pruned != c.want {
 				t.Errorf("PruneRecords removed %d, error %v; want %d", pruned, err, c.want)
 			}
@@ -220,10 +231,41 @@ var journalTests = []test{
 			same(t, "the records that are left", recordPages(t, x, journal.Query{Limit: 100}), want)
 		}
 	}},
+	{"prunes what is more than it keeps", func(t *testing.T, x Index) {
+		var all []journal.Record
+		for n := range 10 {
+			r := record(t, n)
+			r.Start = time.Unix(1_700_000_000+int64(n*7%10), 0).UTC() // not in the order of the records
+			all = append(all, r)
+		}
+		appendRecords(t, x, all...)
+		for _, c := range []struct {
+			p          journal.Prune
+			want, left int
+		}{
+			{journal.Prune{Keep: 10, Limit: 100}, 0, 10}, {journal.Prune{Keep: 7, Limit: 2}, 2, 8}, {journal.Prune{Keep: 7, Limit: 2}, 1, 7},
+			{journal.Prune{Keep: 7, Limit: 2}, 0, 7}, {journal.Prune{Limit: 2}, 0, 7}, {journal.Prune{Keep: 100, Limit: 2}, 0, 7},
+		} {
+			pruned, err := x.PruneRecords(t.Context(), c.p)
+			if err != nil || pruned != c.want {
+				t.Errorf("PruneRecords(%+v) removed %d, error %v; want %d", c.p, pruned, err, c.want)
+			}
+			same(t, "the records that are left", recordPages(t, x, journal.Query{Limit: 100}), all[10-c.left:])
+		}
+		// Both bounds at once: by their time all but the last, of seven.
+		pruned, err := x.PruneRecords(t.Context(), journal.Prune{Before: all[9].Start, Keep: 5, Limit: 100})
+		if err != nil {
+			t.Error(err)
+		}
+		left := recordPages(t, x, journal.Query{Limit: 100})
+		if pruned+len(left) != 7 || len(left) > 5 || slices.ContainsFunc(left, func(r journal.Record) bool { return r.Start.Before(all[9].Start) }) {
+			t.Errorf("PruneRecords removed %d, and left %+v", pruned, left)
+		}
+	}},
 	{"never gives out a cursor twice", func(t *testing.T, x Index) {
 		appendRecords(t, x, record(t, 1), record(t, 2))
 		last := listRecords(t, x, journal.Query{Limit: 1})[0].Cursor
-		if pruned, err := x.PruneRecords(t.Context(), time.Now(), 10); err != nil || pruned != 2 {
+		if pruned, err := x.PruneRecords(t.Context(), journal.Prune{Before: afterAll, Limit: 10}); err != nil || pruned != 2 {
 			t.Fatalf("PruneRecords removed %d, error %v", pruned, err)
 		}
 		appendRecords(t, x, record(t, 3))
@@ -235,7 +277,7 @@ var journalTests = []test{
 		if _, err := x.Records(t.Context(), journal.Query{}); err == nil {
 			t.Error("Records: no error")
 		}
-		if _, err := x.PruneRecords(t.Context(), time.Now(), 0); err == nil {
+		if _, err := x.PruneRecords(t.Context(), journal.Prune{Before: afterAll}); err == nil {
 			t.Error("PruneRecords: no error")
 		}
 	}},
@@ -285,7 +327,7 @@ var journalTests = []test{
 		totals := make([]int, 4)
 		prune := func(i int) {
 			for range 200 {
-				pruned, err := x.PruneRecords(t.Context(), time.Now(), 7)
+				pruned, err := x.PruneRecords(t.Context(), journal.Prune{Before: afterAll, Limit: 7})
 				if err != nil {
 					t.Errorf("PruneRecords: %v", err)
 				}

@@ -1,11 +1,14 @@
 package pgindex
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"casgate/cas/journal"
 )
 
 // The queries that tests explain.
@@ -31,3 +34,8 @@ func MakeReadOnly(t testing.TB, x *Index) {
 
 // AllowReset lets the next reset come at once.
 func AllowReset(x *Index) { x.watcher.seldom = rate.Sometimes{Interval: time.Second} }
+
+// PruneRecordsOn is PruneRecords on another day than today.
+func (x *Index) PruneRecordsOn(ctx context.Context, p journal.Prune, today time.Time) (int, error) {
+	return x.pruneRecords(ctx, p, dayOf(today))
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -86,28 +85,4 @@ func (x *Index) Record(ctx context.Context, id string) (journal.Entry, error) {
 		return journal.Entry{}, fault(ctx, doing, err)
 	}
 	return e, nil
-}
-
-// Gateways that prune at the same time get different records.
-const sqlPruneRecords = `
-delete from journal where cursor in (
-    select cursor from journal
-    where started_at < $1
-    order by started_at, cursor
-    limit $2
-    for update skip locked
-)`
-
-// PruneRecords implements journal.Store.
-func (x *Index) PruneRecords(ctx context.Context, before time.Time, limit int) (int, error) {
-	if limit < 1 {
-		return 0, fmt.Errorf("prune records: a limit of %d; it must be at least 1", limit)
-	}
-	call, cancel := bounded(ctx)
-	defer cancel()
-	tag, err := x.pool.Exec(call, sqlPruneRecords, before.UTC(), int64(limit))
-	if err != nil {
-		return 0, fault(ctx, fmt.Sprintf("prune up to %d records", limit), err)
-	}
-	return int(tag.RowsAffected()), nil
 }

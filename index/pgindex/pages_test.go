@@ -110,7 +110,7 @@ func checkPages(t *testing.T, small, large testIndex, pages map[string]func() (q
 		}
 		rows := 0.0
 		after.each(func(p plan) {
-			if p.Node == "Seq Scan" {
+			if p.Node == "Seq Scan" && p.Rows+p.Filtered > 0 { // a partition may be empty
 				t.Errorf("%s: it reads the whole table", name)
 			}
 			rows = max(rows, p.Rows+p.Filtered)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"time"
 
 	"casgate/cas/journal"
 	"casgate/index/sqlrow"
@@ -77,27 +76,45 @@ func (x *Index) Record(ctx context.Context, id string) (journal.Entry, error) {
 	return entries[0], nil
 }
 
-const sqlPruneRecords = `
+const (
+	sqlPruneOldRecords = `
 delete from journal where cursor in (
     select cursor from journal where started_at < ? order by started_at, cursor limit ?
 )`
+	sqlPruneManyRecords = `
+delete from journal where cursor in (
+    select cursor from journal where cursor <= (select max(cursor) from journal) - ? order by cursor limit ?
+)`
+)
 
 // PruneRecords implements journal.Store.
-func (x *Index) PruneRecords(ctx context.Context, before time.Time, limit int) (pruned int, err error) {
-	if limit < 1 {
-		return 0, fmt.Errorf("prune records: a limit of %d; it must be at least 1", limit)
+func (x *Index) PruneRecords(ctx context.Context, p journal.Prune) (pruned int, err error) {
+	if p.Limit < 1 {
+		return 0, fmt.Errorf("prune records: a limit of %d; it must be at least 1", p.Limit)
 	}
-	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, sqlPruneRecords, before.UnixMicro(), limit)
+	remove := func(ctx context.Context, tx *sql.Tx, query string, bound int64) error {
+		result, err := tx.ExecContext(ctx, query, bound, p.Limit-pruned)
 		if err != nil {
 			return err
 		}
 		n, err := result.RowsAffected()
-		pruned = int(n)
+		pruned += int(n)
 		return err
+	}
+	err = x.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		pruned = 0
+		if !p.Before.IsZero() {
+			if err := remove(ctx, tx, sqlPruneOldRecords, p.Before.UnixMicro()); err != nil {
+				return err
+			}
+		}
+		if p.Keep == 0 {
+			return nil
+		}
+		return remove(ctx, tx, sqlPruneManyRecords, p.Keep)
 	})
 	if err != nil {
-		return 0, fault(ctx, fmt.Sprintf("prune up to %d records", limit), err)
+		return 0, fault(ctx, fmt.Sprintf("prune up to %d records", p.Limit), err)
 	}
 	return pruned, nil
 }

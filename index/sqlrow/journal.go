@@ -23,6 +23,8 @@ func Journal(d *Dialect) Table[journal.Entry] {
 		Int("bytes", func(e *row) *int64 { return &e.Bytes }),
 		Text("outcome", func(e *row) *journal.Outcome { return &e.Outcome }),
 		Text("error_code", func(e *row) *string { return &e.ErrorCode }),
+		Int("count", func(e *row) *int64 { return &e.Count }),
+		NullTime("last_started_at", func(e *row) *time.Time { return &e.LastStart }),
 	)
 }
 

@@ -83,7 +83,7 @@ function row(o) {
     : o.digest && h('a', { href: `#/files?sha256=${o.digest.slice(7)}`, title: o.digest }, `${o.digest.slice(0, 19)}…`)
   return h('div', { class: 'row operation-row', 'data-operation': o.id },
     sign(outcomes[o.outcome] ?? 'none', o.outcome),
-    h('span', { class: 'kind' }, o.kind, o.error_code && [' ', h('code', { class: 'bad-text' }, o.error_code)]),
+    h('span', { class: 'kind' }, o.kind, o.count > 1 && ` × ${o.count}`, o.error_code && [' ', h('code', { class: 'bad-text' }, o.error_code)]),
     h('span', { class: 'of clip' }, o.provider && `${o.provider} `, subject),
     h('span', { class: 'actor clip', title: o.actor }, o.actor),
     h('span', { class: 'size' }, o.bytes > 0 ? bytes(o.bytes) : ''),

@@ -26,7 +26,7 @@ type CommandJournal struct {
 // that. The caller must Close it.
 func StartJournal(x journal.Store, log zerolog.Logger) *CommandJournal {
 	ctx, stop := context.WithCancel(context.Background()) // operations are recorded also after Ctrl-C
-	j := &CommandJournal{writer: journal.NewWriter(x, journal.WriterOptions{Retain: -1, Log: log}), stop: stop}
+	j := &CommandJournal{writer: journal.NewWriter(x, journal.WriterOptions{KeepAll: true, Gather: -1, Log: log}), stop: stop}
 	j.done.Go(func() { _ = j.writer.Run(ctx) }) // it returns ctx's error, and logs all others
 	return j
 }

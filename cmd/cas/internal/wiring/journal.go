@@ -20,7 +20,7 @@ func OpenJournal(c settings.Journal, x journal.Store, registry prometheus.Regist
 	if retain <= 0 {
 		retain = -1
 	}
-	w = journal.NewWriter(x, journal.WriterOptions{Retain: retain, Log: log})
+	w = journal.NewWriter(x, journal.WriterOptions{Retain: retain, MaxSize: int64(c.JournalMaxSize), Log: log})
 	registerJournalMetrics(registry, w)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -38,12 +38,16 @@ func registerJournalMetrics(registry prometheus.Registerer, w *journal.Writer) {
 			Help: "Records of operations stored.",
 		}, func() float64 { return float64(w.Stored()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "casgate_journal_gathered_total",
+			Help: "Operations stored in the record of an earlier one, such as repeated downloads of a blob.",
+		}, func() float64 { return float64(w.Gathered()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "casgate_journal_lost_total",
-			Help: "Records of operations dropped, since the index could not keep up or was away.",
+			Help: "Operations whose records were dropped, since the index could not keep up or was away.",
 		}, func() float64 { return float64(w.Lost()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "casgate_journal_queued",
-			Help: "Records of operations that wait to be stored.",
+			Help: "Records of operations that wait to be stored, gathered ones too.",
 		}, func() float64 { return float64(w.Queued()) }),
 	)
 }
