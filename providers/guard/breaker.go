@@ -42,7 +42,7 @@ type Breaker struct {
 }
 
 // Break refuses calls for a while after the provider failed several times in a row.
-// Then it lets one call of any kind through as a test. If that call succeeds, the
+// Then it lets one call of any kind but deletes through as a test. If that call succeeds, the
 // breaker closes; otherwise it stays open for the same time again. A refused call
 // fails at once with KindTransient, CodeUnavailable, and the time to wait.
 //
@@ -50,7 +50,8 @@ type Breaker struct {
 // that make no sense, of KindTransient or KindUnknown. A refusal (4xx, also 429) counts
 // as a success. A call that ends with the caller's context, or by the gateway's own
 // fault, doesn't count. Nor does a failed delete: a provider that can't delete still takes
-// uploads, and deletes are repeated for hours. A call counts when it ends; a stream when it is closed.
+// uploads, and deletes are repeated for hours. So a delete is no test either, and passes
+// beside it. A call counts when it ends; a stream when it is closed.
 func Break(p providers.Provider, o BreakOptions) *Breaker {
 	o.Faults = cmp.Or(o.Faults, 5)
 	o.OpenFor = cmp.Or(o.OpenFor, 10*time.Second)
@@ -74,6 +75,9 @@ var (
 )
 
 func (b *Breaker) begin(ctx context.Context, c *call) (func(error), error) {
+	if c.op == providers.OpDelete && b.circuit.State() == gobreaker.StateHalfOpen {
+		return func(error) {}, nil // it is no test, and takes no other call's turn
+	}
 	done, err := b.circuit.Allow()
 	if err != nil {
 		return nil, b.refusal(c.op, err)

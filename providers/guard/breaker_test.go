@@ -212,6 +212,43 @@ func TestBreakerOpensAndCloses(t *testing.T) {
 	})
 }
 
+// While half-open a delete finds nothing out, and keeps no other call from doing so.
+func TestDeletesDoNotFindOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inner := newFake(nil)
+		inner.answer = func(ctx context.Context, op providers.Op, n int) error {
+			switch {
+			case n == 1:
+				return err503
+			case op == providers.OpDelete:
+				return pause(ctx, time.Minute)
+			}
+			return nil
+		}
+		p := guard.Break(inner, guard.BreakOptions{Faults: 1})
+		_ = call(t.Context(), p, providers.OpList)
+		time.Sleep(p.RetryAfter())
+		var deletes sync.WaitGroup
+		for range 2 {
+			deletes.Go(func() {
+				if err := call(t.Context(), p, providers.OpDelete); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if p.State() != providers.BreakerHalfOpen {
+			t.Errorf("%s during the deletes", p.State())
+		}
+		calls(t.Context(), t, p, providers.OpUpload, 1)
+		if p.State() != providers.BreakerClosed || inner.count() != 4 {
+			t.Errorf("%s after %d calls", p.State(), inner.count())
+		}
+		deletes.Wait()
+	})
+}
+
 // While half-open one call finds out, and the others are told to wait. Where it was
 // cancelled the next one does.
 func TestOneCallFindsOut(t *testing.T) {

@@ -141,7 +141,7 @@ func TestUploadWaitsForTheDeleteOfADeadGateway(t *testing.T) {
 // Copies are not evicted, and a caller's delete makes room.
 func TestUploadWaitsForADeleteWithoutEvictions(t *testing.T) {
 	inRoom(t, 1, func(t *testing.T, w *world, r *replicator.Replicator) {
-		still := w.replicator(t, func(o *replicator.Options) { o.NoEviction = true })
+		still := w.replicator(t, func(o *replicator.Options) { o.NoEviction, o.PollInterval = true, 15*time.Second })
 		first, _ := w.fill(t, r, 0)
 		time.Sleep(settling)
 		deleting, goOn := w.depot.holdDelete()

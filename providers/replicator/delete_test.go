@@ -1,11 +1,14 @@
 package replicator_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"casgate/cas"
 	"casgate/providers"
 	"casgate/providers/ledger"
+	"casgate/providers/replicator"
 )
 
 // A delete that the provider refuses again and again is repeated less and less often.
@@ -39,5 +42,71 @@ func TestRefusedDeletesAreRepeatedLessOften(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// listOnly is a provider that can't look files up.
+type listOnly struct{ providers.Guarded }
+
+// A 404 for a delete doesn't count if the provider still has the file, however old it is.
+func TestDeleteDoubtsA404(t *testing.T) {
+	for name, wrap := range map[string]func(d *depot) providers.Guarded{
+		"it can be looked up": func(d *depot) providers.Guarded { return d },
+		"it is listed":        func(d *depot) providers.Guarded { return listOnly{d} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world, _ *replicator.Replicator) {
+				r := w.replicator(t, func(o *replicator.Options) { o.Providers, o.PollInterval = []providers.Guarded{wrap(w.depot)}, 15*time.Second })
+				run(t, r)
+				q := want(w.put(t, "a text", "a.txt"))
+				c := ensure(t, r, q)
+				time.Sleep(2 * settling)
+				w.depot.hook(times(2, providers.OpDelete, lost(providers.OpDelete)), nil)
+				rows, err := r.Remove(t.Context(), q)
+				if err != nil || rows[0].State != ledger.StateDeleting || rows[0].Error == nil || rows[0].Error.Code != providers.CodeNotDeleted {
+					t.Errorf("removed: %+v, error %v", rows, err)
+				}
+				time.Sleep(time.Minute)
+				w.wantOnlyGone(t, c, nil)
+			})
+		})
+	}
+}
+
+// brokenBlobs is a store that can't find a blob at one of the calls.
+type brokenBlobs struct {
+	*cas.Store
+	left *int
+}
+
+func (b brokenBlobs) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
+	if *b.left--; *b.left == 0 {
+		return cas.Blob{}, cas.ErrIndexUnavailable
+	}
+	return b.Store.Blob(ctx, d)
+}
+
+// A failure of the index during a report of a lost file doesn't make it a report about
+// another copy.
+func TestReportLostDuringAFailure(t *testing.T) {
+	t.Parallel()
+	w, left := newWorld(t), 0
+	r := w.replicator(t, func(o *replicator.Options) { o.Blobs = brokenBlobs{w.store, &left} })
+	q := want(w.put(t, "some text", "a.txt"))
+	ensure(t, r, q)
+	named := q
+	named.Name = "a.pdf"
+	second := ensure(t, r, named)
+	w.depot.forget(second.FileID)
+	left = 2
+	if c, _, err := r.ReportLost(t.Context(), q, second.FileID); err == nil && c.Key != second.Key {
+		t.Errorf("the report about %s returned %s", second.Key, c.Key)
+	}
+	left = 0
+	if c, _, err := r.ReportLost(t.Context(), q, second.FileID); err == nil && c.FileID == second.FileID {
+		t.Error("the lost file is the copy's still")
+	}
+	if c := ensure(t, r, named); c.FileID == second.FileID {
+		t.Error("the copy has the lost file")
 	}
 }

@@ -62,9 +62,9 @@ func (r *Replicator) planReported(ctx context.Context, q Request, j job, fileID 
 	}
 	named := q
 	named.Purpose, named.Name = copies[i].Purpose, copies[i].Name
-	other, err := r.plan(ctx, named)
+	other, err := planOf(j.provider, j.blob, named)
 	if err != nil || other.wanted.Key != copies[i].Key {
-		return q, j, nil // the configuration has changed since
+		return q, j, nil // the provider's purposes have changed since
 	}
 	return named, other, nil
 }

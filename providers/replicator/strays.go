@@ -189,18 +189,19 @@ func (r *Replicator) warnUnlisted(c ledger.Copy) {
 }
 
 // deleteFile deletes a remote file, and reports whether it is certainly gone. Settled:
-// the provider must know the file by now if it has it, so that a 404 counts.
+// the provider must know the file by now if it has it. Then a 404 counts if a look doesn't
+// find the file either.
 func (r *Replicator) deleteFile(ctx context.Context, p providers.Provider, c ledger.Copy, id string, settled bool) (gone bool, err error) {
 	err = p.Delete(ctx, id)
-	if err == nil {
+	switch {
+	case err == nil:
 		return true, nil
-	}
-	if isNotDeleted(err) {
-		if err := r.checkGone(ctx, p, c, id); err != nil {
+	case providers.KindOf(err) != providers.KindLost && !isNotDeleted(err):
+		return false, err
+	case settled || isNotDeleted(err):
+		if err := r.checkGone(ctx, p, c, remoteDelete{id, err}); err != nil {
 			return false, err
 		}
-	} else if providers.KindOf(err) != providers.KindLost {
-		return false, err
 	}
 	if !settled {
 		return false, &providers.Error{
@@ -212,32 +213,50 @@ func (r *Replicator) deleteFile(ctx context.Context, p providers.Provider, c led
 	return true, nil
 }
 
-// checkGone asks whether a file is gone that the provider did not delete, as it says. The
-// error is why it may be there: a lookup that finds nothing is not enough if the list has
-// the file.
-func (r *Replicator) checkGone(ctx context.Context, p providers.Provider, c ledger.Copy, id string) error {
-	_, err := lookUp(ctx, p, c.Purpose, id)
-	switch {
-	case err == nil:
-		return &providers.Error{
-			Provider: c.Provider, Op: providers.OpDelete, Kind: providers.KindTransient, Code: providers.CodeNotDeleted,
-			Message: fmt.Sprintf("the provider says that it deleted nothing, and still has the file %s", id),
-		}
-	case providers.KindOf(err) != providers.KindLost:
-		return err
+// remoteDelete is a delete of a remote file that deleted nothing, as the provider says.
+type remoteDelete struct {
+	id  string
+	err error
+}
+
+// stillThere is the error of the delete if the provider has the file.
+func (d remoteDelete) stillThere(c ledger.Copy, code, where string) error {
+	said := "it doesn't know the file"
+	if isNotDeleted(d.err) {
+		said = "it deleted nothing"
 	}
-	if _, ok := providers.Ability[providers.Retriever](p); !ok || isUnlisted(p.Describe(), c.Purpose) {
-		return nil // the lookup has read the list, or there is none
+	return &providers.Error{
+		Provider: c.Provider, Op: providers.OpDelete, Kind: providers.KindTransient, Code: code,
+		Message: fmt.Sprintf("the provider says that %s, and %s the file %s", said, where, d.id),
+	}
+}
+
+// checkGone asks whether a file is gone that the provider did not delete, as it says. The
+// error is why it may be there: after "deleted": false a lookup that finds nothing is not
+// enough if the list has the file.
+func (r *Replicator) checkGone(ctx context.Context, p providers.Provider, c ledger.Copy, d remoteDelete) error {
+	code, where := providers.CodeNotDeleted, "still lists"
+	if retriever, ok := providers.Ability[providers.Retriever](p); ok {
+		_, err := retriever.Retrieve(ctx, d.id)
+		switch {
+		case err == nil:
+			return d.stillThere(c, providers.CodeNotDeleted, "still has")
+		case providers.KindOf(err) != providers.KindLost:
+			return err
+		case !isNotDeleted(d.err):
+			return nil
+		}
+		code, where = providers.CodeUnconfirmed, "a lookup doesn't find it, but the list has"
+	}
+	if isUnlisted(p.Describe(), c.Purpose) {
+		return nil
 	}
 	files, err := r.listAll(ctx, p)
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(files, func(f providers.RemoteFile) bool { return f.ID == id }) {
-		return nil
+	if slices.ContainsFunc(files, func(f providers.RemoteFile) bool { return f.ID == d.id }) {
+		return d.stillThere(c, code, where)
 	}
-	return &providers.Error{
-		Provider: c.Provider, Op: providers.OpDelete, Kind: providers.KindTransient, Code: providers.CodeUnconfirmed,
-		Message: fmt.Sprintf("the provider says that it deleted nothing, and lists the file %s, though a lookup doesn't find it", id),
-	}
+	return nil
 }
