@@ -265,6 +265,9 @@ func (w *Writer) prune(ctx context.Context) {
 			p.Before = time.Now().Add(-w.o.Retain)
 		}
 		n, err := w.store.PruneRecords(ctx, p)
+		if ctx.Err() != nil {
+			return // the gateway stops: nothing is wrong, and its next start goes on
+		}
 		if err != nil {
 			w.log.Warn().Err(err).Msg("could not remove old records of the journal; trying again later")
 			return
