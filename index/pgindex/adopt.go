@@ -40,7 +40,7 @@ order by o.n`
 // Stale implements reindexer.Index.
 func (x *Index) Stale(ctx context.Context, refs []cas.ObjectRef) ([]reindexer.StaleObject, error) {
 	digests, generations := columnsOf(refs)
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	rows, _ := x.pool.Query(call, sqlStale, digests, generations) // its error comes out of CollectRows
 	stale, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o reindexer.StaleObject, err error) {
@@ -93,7 +93,7 @@ func (x *Index) AdoptBlobs(ctx context.Context, blobs []cas.Blob) ([]cas.ObjectR
 
 // objectRefs runs a statement that returns digests and generations.
 func (x *Index) objectRefs(ctx context.Context, doing, statement string, args ...any) ([]cas.ObjectRef, error) {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	rows, _ := x.pool.Query(call, statement, args...) // its error comes out of CollectRows
 	refs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (ref cas.ObjectRef, err error) {

@@ -14,7 +14,7 @@ where digest = $1 and state in ('live', 'suspect')`
 
 // Blob implements cas.Index.
 func (x *Index) Blob(ctx context.Context, d cas.Digest) (cas.Blob, error) {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	b, err := blobTable.Scan(x.pool.QueryRow(call, sqlBlob, d[:]))
 	if err != nil {
@@ -51,7 +51,7 @@ select ` + blobTable.Select() + ` from seen where not due`
 // Touch implements cas.Index. It doesn't write a live row that was touched within the
 // last minute, so that a popular blob doesn't become a hot row.
 func (x *Index) Touch(ctx context.Context, d cas.Digest) (cas.Blob, error) {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	b, err := blobTable.Scan(x.pool.QueryRow(call, sqlTouch, d[:]))
 	if err != nil {
@@ -106,7 +106,7 @@ func (x *Index) Commit(ctx context.Context, b cas.Blob) (row cas.Blob, created b
 	if err := b.Check(); err != nil {
 		return cas.Blob{}, false, err
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	row, err = blobTable.Scan(x.pool.QueryRow(call, sqlCommit, commitArgs(b)...), &created)
 	if err != nil {
@@ -135,7 +135,7 @@ select case when used then 'used' else 'outdated' end, null from seen where not 
 // it. The collector doesn't ask about files, since only Force condemns a blob that has
 // any. The files stay, and have their bytes again after the next upload of the blob.
 func (x *Index) Condemn(ctx context.Context, d cas.Digest, o cas.CondemnOptions) error {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	for {
 		var outcome string
@@ -161,7 +161,7 @@ select pg_notify($3, encode(digest, 'hex')) from suspected`
 
 // Suspect implements cas.Index.
 func (x *Index) Suspect(ctx context.Context, ref cas.ObjectRef) error {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	if _, err := x.pool.Exec(call, sqlSuspect, ref.Digest[:], ref.Generation, channel); err != nil {
 		return blobFault(ctx, "mark suspect", ref.Digest, err)
@@ -176,7 +176,7 @@ where digest = $1 and generation = $2 and state = 'suspect'`
 
 // Trust implements cas.Index.
 func (x *Index) Trust(ctx context.Context, ref cas.ObjectRef) error {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	if _, err := x.pool.Exec(call, sqlTrust, ref.Digest[:], ref.Generation); err != nil {
 		return blobFault(ctx, "mark live", ref.Digest, err)
@@ -197,7 +197,7 @@ func (x *Index) SetMediaType(ctx context.Context, d cas.Digest, from, to string)
 	if err := (cas.Blob{Digest: d, MediaType: to}).Check(); err != nil {
 		return err
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	if _, err := x.pool.Exec(call, sqlSetMediaType, d[:], from, to, channel); err != nil {
 		return blobFault(ctx, "set the media type of", d, err)

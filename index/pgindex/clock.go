@@ -7,7 +7,7 @@ import (
 
 // Clock returns the database's time, by which rows are written.
 func (x *Index) Clock(ctx context.Context) (time.Time, error) {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	var now time.Time
 	if err := x.pool.QueryRow(call, "select clock_timestamp()").Scan(&now); err != nil {

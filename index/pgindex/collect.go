@@ -81,7 +81,7 @@ returning b.digest, b.generation, b.size,
 
 // StartDeleting implements collector.Index.
 func (x *Index) StartDeleting(ctx context.Context, b collector.Batch) ([]collector.Object, error) {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	// An error of Query comes out of CollectRows.
 	rows, _ := x.pool.Query(call, sqlStartDeleting, b.Grace, b.Retry, int64(b.Limit))
@@ -117,7 +117,7 @@ func (x *Index) FinishDeleting(ctx context.Context, refs ...cas.ObjectRef) error
 	for i, ref := range refs {
 		digests[i], generations[i] = ref.Digest[:], ref.Generation
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	if _, err := x.pool.Exec(call, sqlFinishDeleting, digests, generations); err != nil {
 		return fault(ctx, fmt.Sprintf("finish deleting %d blobs", len(refs)), err)

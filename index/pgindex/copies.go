@@ -20,7 +20,7 @@ func (x *Index) Copy(ctx context.Context, k ledger.Key) (ledger.Copy, error) {
 	if k.Check() != nil {
 		return ledger.Copy{}, noCopy("look up", k)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	c, err := copyTable.Scan(x.pool.QueryRow(call, sqlCopy, keyArgs(k)...))
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -160,7 +160,7 @@ func (x *Index) CopyUsage(ctx context.Context, account string) ([]ledger.Usage, 
 	if cas.CheckText("account", account) != nil {
 		return nil, nil
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	// An error of Query comes out of CollectRows.
 	rows, _ := x.pool.Query(call, sqlCopyUsage, account)
@@ -236,7 +236,7 @@ func (x *Index) UseCopies(ctx context.Context, uses map[ledger.Key]time.Time) er
 		purposes, extensions = append(purposes, k.Purpose), append(extensions, k.Extension)
 		times = append(times, at.UTC())
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	if _, err := x.pool.Exec(call, sqlUseCopies, digests, names, accounts, purposes, extensions, times); err != nil {
 		return fault(ctx, fmt.Sprintf("record the use of %d copies", len(times)), err)

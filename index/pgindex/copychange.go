@@ -88,7 +88,7 @@ func (x *Index) Change(ctx context.Context, t ledger.Transition) (c ledger.Copy,
 	if err := t.Check(); err != nil {
 		return ledger.Copy{}, false, err
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	for {
 		v, err := x.copyVersion(call, t.Key)

@@ -180,7 +180,7 @@ func restored[R any](ctx context.Context, x *Index, kind string, table sqlrow.Ta
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	found, _ := x.pool.Query(call, statement, string(batch)) // its error comes out of CollectRows
 	outcomes, err := pgx.CollectRows(found, pgx.RowTo[export.Outcome])

@@ -80,7 +80,7 @@ func (x *Index) CreateFile(ctx context.Context, n cas.NewFile) (cas.File, error)
 		return cas.File{}, err
 	}
 	doing := "create file " + f.ID
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	for {
 		if kept, found, err := x.keptFile(call, n); err != nil || found {
@@ -169,7 +169,7 @@ func (x *Index) File(ctx context.Context, id string) (cas.File, error) {
 	if !cas.IsFileID(id) {
 		return cas.File{}, noFile("look up", id)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	f, err := fileTable.Scan(x.pool.QueryRow(call, sqlFile, id))
 	if err != nil {
@@ -206,7 +206,7 @@ func (x *Index) DeleteFile(ctx context.Context, id string) (cas.File, error) {
 	if !cas.IsFileID(id) {
 		return cas.File{}, noFile("delete", id)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	f, err := deleteFile(call, x.pool, id)
 	if err != nil {
@@ -222,7 +222,7 @@ func (x *Index) ReleaseFile(ctx context.Context, id string) (f cas.File, condemn
 	if !cas.IsFileID(id) {
 		return cas.File{}, false, noFile("release", id)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	err = pgx.BeginFunc(call, x.pool, func(tx pgx.Tx) error {
 		condemned = false

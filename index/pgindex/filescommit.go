@@ -17,7 +17,7 @@ func (x *Index) CommitFile(ctx context.Context, b cas.Blob, n cas.NewFile) (done
 	if b.Check() != nil || n.File.Check() != nil {
 		return x.commitThenCreate(ctx, b, n)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	var both pgx.Batch
 	both.Queue(sqlCommit, commitArgs(b)...).QueryRow(func(answer pgx.Row) error {
@@ -66,7 +66,7 @@ func (x *Index) CommitResolved(ctx context.Context, b cas.Blob, id string) (done
 	if b.Check() != nil || !cas.IsFileID(id) {
 		return x.commitThenResolve(ctx, b, id)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	var all pgx.Batch
 	all.Queue(sqlLockPending, id)

@@ -73,7 +73,7 @@ func (x *Index) ExpireFiles(ctx context.Context, limit int) ([]cas.ExpiredFile, 
 	if limit < 1 {
 		return nil, fmt.Errorf("expire files: a limit of %d; it must be at least 1", limit)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	rows, _ := x.pool.Query(call, sqlExpireFiles, int64(limit), channel) // its error comes out of CollectRows
 	gone, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f cas.ExpiredFile, err error) {
@@ -107,7 +107,7 @@ func (x *Index) FilePosition(ctx context.Context, id string) (cas.FileCursor, er
 	if !cas.IsFileID(id) {
 		return cas.FileCursor{}, noFile("find the place of", id)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	at := cas.FileCursor{ID: id}
 	if err := x.pool.QueryRow(call, sqlFilePosition, id).Scan(&at.CreatedAt); err != nil {
@@ -136,7 +136,7 @@ func (x *Index) TouchFiles(ctx context.Context, read map[string]time.Time) error
 		return nil
 	}
 	ids, times := timesByID(read)
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	if _, err := x.pool.Exec(call, sqlTouchFiles, ids, times); err != nil {
 		return fault(ctx, fmt.Sprintf("record when %d files were read", len(ids)), err)
@@ -162,7 +162,7 @@ func (x *Index) ProlongFiles(ctx context.Context, until map[string]time.Time) er
 	if len(ids) == 0 {
 		return nil
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	if _, err := x.pool.Exec(call, sqlProlongFiles, ids, times); err != nil {
 		return fault(ctx, fmt.Sprintf("prolong %d files", len(ids)), err)

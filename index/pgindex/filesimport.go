@@ -49,7 +49,7 @@ func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []str
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	// An error of Query comes out of CollectRows.
 	found, _ := x.pool.Query(call, sqlImportFiles, string(batch))
@@ -94,7 +94,7 @@ func (x *Index) ResolveFile(ctx context.Context, id string, blob cas.Blob) (cas.
 	if !cas.IsFileID(id) {
 		return cas.File{}, noFile("resolve", id)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	for {
 		var visible bool
@@ -121,7 +121,7 @@ func (x *Index) FailFile(ctx context.Context, id, reason string) error {
 	if !cas.IsFileID(id) {
 		return noFile("record the import error of", id)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	tag, err := x.pool.Exec(call, sqlFailFile, id, index.FileReason(reason))
 	if err == nil && tag.RowsAffected() == 0 {

@@ -75,7 +75,7 @@ func (x *Index) keptFile(ctx context.Context, n cas.NewFile) (file cas.File, fou
 // KeepUpload implements cas.FileIndex.
 func (x *Index) KeepUpload(ctx context.Context, key cas.IdempotencyKey, u cas.KeptUpload) (first bool, err error) {
 	const doing = "record an idempotency key"
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	for {
 		tag, err := x.pool.Exec(call, sqlKeepUpload, key.ID[:], key.Request[:], u.Digest[:], u.Stored)

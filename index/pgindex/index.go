@@ -35,9 +35,9 @@ var (
 	_ journal.Store = (*Index)(nil)
 )
 
-// callTimeout limits a call whose context doesn't end sooner: a server that hangs must
-// not hold a request for longer.
-const callTimeout = 5 * time.Second
+// defaultCallTimeout is that of Options: a server that hangs must not hold a request for
+// longer.
+const defaultCallTimeout = 5 * time.Second
 
 // Options selects the database.
 type Options struct {
@@ -49,6 +49,8 @@ type Options struct {
 	// ProbeInterval is how often Listen checks that notifications still arrive; 0 means
 	// 1 s.
 	ProbeInterval time.Duration
+	// CallTimeout limits a call whose context doesn't end sooner; 0 means 5 s.
+	CallTimeout time.Duration
 	// Log gets the events of the feed, which no caller sees. Its zero value discards
 	// them.
 	Log zerolog.Logger
@@ -61,6 +63,7 @@ type Index struct {
 	searches      *semaphore.Weighted // leaves connections for other calls, see search
 	listenConfig  *pgx.ConnConfig
 	probeInterval time.Duration
+	callTimeout   time.Duration
 	log           zerolog.Logger
 }
 
@@ -84,13 +87,16 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	if o.ProbeInterval <= 0 {
 		o.ProbeInterval = time.Second
 	}
+	if o.CallTimeout <= 0 {
+		o.CallTimeout = defaultCallTimeout
+	}
 	watcher := &writeWatcher{seldom: rate.Sometimes{Interval: resetInterval}}
 	config.ConnConfig.Tracer = watcher
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fault(ctx, "open the database", err)
 	}
-	x := &Index{pool: pool, watcher: watcher, searches: semaphore.NewWeighted(int64(max(1, config.MaxConns/4))), listenConfig: listenConfig, probeInterval: o.ProbeInterval, log: o.Log}
+	x := &Index{pool: pool, watcher: watcher, searches: semaphore.NewWeighted(int64(max(1, config.MaxConns/4))), listenConfig: listenConfig, probeInterval: o.ProbeInterval, callTimeout: o.CallTimeout, log: o.Log}
 	watcher.reset = func() {
 		x.log.Warn().Msg("the database takes no writes; connecting anew")
 		pool.Reset()
@@ -112,7 +118,7 @@ func (x *Index) Close() { x.pool.Close() }
 
 // Check implements cas.Index: the database has its tables, and takes writes.
 func (x *Index) Check(ctx context.Context) error {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	var hasBlobs bool
 	if err := x.pool.QueryRow(call, `select exists(select from blobs)`).Scan(&hasBlobs); err != nil {
@@ -123,8 +129,8 @@ func (x *Index) Check(ctx context.Context) error {
 
 // bounded returns a context with the time limit of a call. Errors are classified by
 // the caller's own context, not by this one.
-func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, callTimeout)
+func (x *Index) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, x.callTimeout)
 }
 
 // fault returns the error of an operation that failed through no fault of the caller.

@@ -115,7 +115,7 @@ type testIndex struct {
 // newTestIndex opens one.
 func newTestIndex(t testing.TB, url string) testIndex {
 	t.Helper()
-	x := open(t, pgindex.Options{URL: url})
+	x := open(t, pgindex.Options{URL: url, CallTimeout: castest.WaitLimit})
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func (x *Index) AppendRecords(ctx context.Context, records []journal.Record) err
 	for i, r := range records {
 		rows[i] = journal.Entry{Record: r.Storable()}
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	_, err := x.pool.Exec(call, sqlAppendRecords, newRecord.Slices(rows, int64(journalLock))...)
 	if err != nil {
@@ -75,7 +75,7 @@ select ` + journalTable.Select() + ` from found order by cursor desc limit 1`
 // Record implements journal.Store.
 func (x *Index) Record(ctx context.Context, id string) (journal.Entry, error) {
 	doing := fmt.Sprintf("look up operation %.100q", id)
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	e, err := journalTable.Scan(x.pool.QueryRow(call, sqlRecord, journal.StorableID(id)))
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -70,7 +70,7 @@ func (x *Index) pruneRecords(ctx context.Context, p journal.Prune, today time.Ti
 	if p.Limit < 1 {
 		return 0, fmt.Errorf("prune records: a limit of %d; it must be at least 1", p.Limit)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	last, err := x.lastToPrune(call, p.Keep)
 	if err == nil {

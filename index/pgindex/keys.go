@@ -32,7 +32,7 @@ func (x *Index) AddSigningKey(ctx context.Context, k access.SigningKey) error {
 	if err := k.Check(); err != nil {
 		return fmt.Errorf("add signing key: %w", err)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	tag, err := x.pool.Exec(call, sqlAddSigningKey, k.ID, k.Secret)
 	if err != nil {
@@ -52,7 +52,7 @@ func (x *Index) RetireSigningKey(ctx context.Context, id string) error {
 	if cas.CheckText("signing key id", id) != nil {
 		return fmt.Errorf("retire signing key %q: %w", id, access.ErrKeyNotFound)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	tag, err := x.pool.Exec(call, sqlRetireSigningKey, id)
 	if err != nil {

@@ -35,7 +35,7 @@ func (x *Index) saveLeased(ctx context.Context, in leasedRuns, id string, run an
 	if err != nil {
 		return false, fmt.Errorf("encode the state of a %s: %w", in.kind, err)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	tag, err := x.pool.Exec(call, fmt.Sprintf(sqlSaveLeased, in.table), id, lease, string(text))
 	if err != nil {
@@ -46,7 +46,7 @@ func (x *Index) saveLeased(ctx context.Context, in leasedRuns, id string, run an
 
 // lastLeased reads the last run. The error is pgx.ErrNoRows if there was none.
 func (x *Index) lastLeased(ctx context.Context, in leasedRuns, run any) (running bool, err error) {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	var text string
 	err = x.pool.QueryRow(call, fmt.Sprintf(sqlLastLeased, in.table)).Scan(&text, &running)

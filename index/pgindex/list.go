@@ -22,7 +22,7 @@ func (x *Index) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, err
 	for i := range ds {
 		keys[i] = ds[i][:]
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	// An error of Query comes out of CollectRows.
 	rows, _ := x.pool.Query(call, sqlLive, keys)
@@ -87,7 +87,7 @@ offset $3 limit 1`
 
 // Skip implements cas.Index.
 func (x *Index) Skip(ctx context.Context, after cas.Cursor, n int) (c cas.Cursor, err error) {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	err = x.pool.QueryRow(call, sqlSkip, after.CreatedAt.UTC(), after.Digest[:], int64(n-1)).Scan(&c.CreatedAt, &c.Digest)
 	if errors.Is(err, pgx.ErrNoRows) {

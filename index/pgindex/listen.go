@@ -117,7 +117,7 @@ func (l *listener) session(ctx context.Context) error {
 // connect opens the connection and listens. The configuration has the time limit of
 // connecting.
 func (l *listener) connect(ctx context.Context) error {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := l.index.bounded(ctx)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, l.index.listenConfig.Copy())
 	if err != nil {
@@ -140,7 +140,7 @@ var errDeaf = errors.New("a notification that was sent over the database URL did
 func (l *listener) probe(ctx context.Context) error {
 	// A busy database answers late. The caches know that by the missing beat, and must not
 	// forget everything for it.
-	limit := min(probePatience*l.index.probeInterval, callTimeout)
+	limit := min(probePatience*l.index.probeInterval, l.index.callTimeout)
 	until := time.Now().Add(limit)
 	payload := probePrefix + rand.Text()
 	sending, cancel := context.WithDeadline(ctx, until)

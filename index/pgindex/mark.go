@@ -15,7 +15,7 @@ returning mark`
 
 // Mark implements ledger.Store.
 func (x *Index) Mark(ctx context.Context) (providers.Mark, error) {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	var mark providers.Mark
 	if err := x.pool.QueryRow(call, sqlMark, string(providers.NewMark())).Scan(&mark); err != nil {
@@ -37,7 +37,7 @@ func (x *Index) RestoreMark(ctx context.Context, mark string) (current string, e
 	if err := providers.Mark(mark).Check(); err != nil {
 		return "", err
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	if err := x.pool.QueryRow(call, sqlRestoreMark, mark).Scan(&current); err != nil {
 		return "", fault(ctx, "restore the installation's mark", err)

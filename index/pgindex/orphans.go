@@ -37,19 +37,19 @@ order by o.digest`
 
 // CondemnOrphans implements collector.OrphanIndex.
 func (x *Index) CondemnOrphans(ctx context.Context, objects []cas.ObjectInfo) (collector.Orphans, error) {
-	return orphans(ctx, x.pool, objects)
+	return x.orphans(ctx, x.pool, objects)
 }
 
 // FindOrphans implements collector.OrphanIndex. It makes the changes of CondemnOrphans, and
 // undoes them.
 func (x *Index) FindOrphans(ctx context.Context, objects []cas.ObjectInfo) (found collector.Orphans, err error) {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	tx, err := x.pool.Begin(call)
 	if err != nil {
 		return collector.Orphans{}, fault(ctx, "look for orphans", err)
 	}
-	found, err = orphans(ctx, tx, objects)
+	found, err = x.orphans(ctx, tx, objects)
 	if undo := tx.Rollback(call); err == nil && undo != nil {
 		err = fault(ctx, "look for orphans", undo)
 	}
@@ -57,14 +57,14 @@ func (x *Index) FindOrphans(ctx context.Context, objects []cas.ObjectInfo) (foun
 }
 
 // orphans condemns orphans.
-func orphans(ctx context.Context, db interface {
+func (x *Index) orphans(ctx context.Context, db interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }, objects []cas.ObjectInfo) (found collector.Orphans, err error) {
 	digests, generations, sizes := make([][]byte, len(objects)), make([]int32, len(objects)), make([]int64, len(objects))
 	for i, o := range objects {
 		digests[i], generations[i], sizes[i] = o.Digest[:], o.Generation, o.Size
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	rows, err := db.Query(call, sqlCondemnOrphans, digests, generations, sizes)
 	if err == nil {

@@ -57,7 +57,7 @@ func (w *writeWatcher) TraceQueryEnd(_ context.Context, _ *pgx.Conn, end pgx.Tra
 
 // checkWritable returns an error if the database takes no writes.
 func (x *Index) checkWritable(ctx context.Context) error {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	var isReadOnly bool
 	if err := x.pool.QueryRow(call, `select current_setting('transaction_read_only')::boolean`).Scan(&isReadOnly); err != nil {

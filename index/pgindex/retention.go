@@ -30,7 +30,7 @@ func (x *Index) TouchBlobs(ctx context.Context, ds []cas.Digest, within time.Dur
 	for i := range ds {
 		keys[i] = ds[i][:]
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	if _, err := x.pool.Exec(call, sqlTouchBlobs, keys, within); err != nil {
 		return fault(ctx, fmt.Sprintf("record the use of %d blobs", len(ds)), err)
@@ -47,7 +47,7 @@ returning now() - since`
 
 // KeepRetention implements collector.RetentionIndex.
 func (x *Index) KeepRetention(ctx context.Context, maxGap time.Duration) (since time.Duration, err error) {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	if err := x.pool.QueryRow(call, sqlKeepRetention, maxGap).Scan(&since); err != nil {
 		return 0, fault(ctx, "record that uses are recorded", err)
@@ -85,7 +85,7 @@ order by p.created_at, p.digest`
 
 // CondemnUnreferenced implements collector.RetentionIndex.
 func (x *Index) CondemnUnreferenced(ctx context.Context, q collector.RetentionQuery) (page collector.RetentionPage, err error) {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	rows, err := x.pool.Query(call, sqlCondemnUnreferenced, q.After.CreatedAt.UTC(), q.After.Digest[:], q.Idle, int64(q.Limit), channel)
 	if err == nil {

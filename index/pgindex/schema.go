@@ -29,7 +29,7 @@ const (
 // Otherwise it returns a *migrations.SchemaError, which says what to do. It only reads,
 // so it needs no other rights.
 func (x *Index) CheckSchema(ctx context.Context) error {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	var version int64
 	err := x.pool.QueryRow(call, sqlVersion).Scan(&version)
@@ -42,7 +42,7 @@ func (x *Index) CheckSchema(ctx context.Context) error {
 // MigrationStatus lists all migrations that this program knows or that the database
 // has, by version.
 func (x *Index) MigrationStatus(ctx context.Context) ([]migrations.Status, error) {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	applied := make(map[int64]time.Time)
 	// An error of Query comes out of ForEachRow.

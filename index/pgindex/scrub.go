@@ -59,7 +59,7 @@ func (x *Index) ClaimDue(ctx context.Context, c scrubber.Claim, due scrubber.Due
 	}
 	blobs, err = list(ctx, x, blobTable, statements.claim, due.Before.UTC(), due.Window.From[:], due.Window.To[:], c.ID, c.Lease, int64(due.Limit))
 	if err == nil && len(blobs) == 0 {
-		call, cancel := bounded(ctx)
+		call, cancel := x.bounded(ctx)
 		defer cancel()
 		err = x.pool.QueryRow(call, statements.busy, due.Before.UTC(), due.Window.From[:], due.Window.To[:], c.ID).Scan(&busy)
 	}
@@ -97,7 +97,7 @@ where b.digest = wanted.digest and b.scrub_claim = $2`
 
 // ExtendClaim implements scrubber.Index.
 func (x *Index) ExtendClaim(ctx context.Context, c scrubber.Claim, ds ...cas.Digest) error {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	if _, err := x.pool.Exec(call, sqlExtendClaim, rawDigests(ds), c.ID, c.Lease); err != nil {
 		return fault(ctx, fmt.Sprintf("extend the claim of %d blobs", len(ds)), err)
@@ -141,7 +141,7 @@ func (x *Index) FinishChecks(ctx context.Context, claim string, checks ...scrubb
 	for i, c := range checks {
 		digests[i], generations[i], verdicts[i] = c.Digest[:], c.Generation, string(c.Verdict)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	// An error of Query comes out of CollectRows.
 	rows, _ := x.pool.Query(call, sqlFinishChecks, claim, digests, generations, verdicts, channel)

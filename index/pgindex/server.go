@@ -24,7 +24,7 @@ const sqlServer = `select version(), current_setting('server_version_num')::inte
 // its protocol lack parts that the index depends on: CockroachDB and YugabyteDB have neither
 // LISTEN nor advisory locks as Postgres does, and fail in the middle of the work.
 func (x *Index) checkServer(ctx context.Context) error {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	var name string
 	var version int

@@ -20,7 +20,7 @@ var (
 // search is list for a query that may look at many rows. Clients ask such queries: not
 // many run at the same time, so that they leave connections for look-ups and writes.
 func search[R any](ctx context.Context, x *Index, table sqlrow.Table[R], query string, args ...any) ([]R, error) {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := x.bounded(ctx)
 	defer cancel()
 	if err := x.searches.Acquire(ctx, 1); err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func search[R any](ctx context.Context, x *Index, table sqlrow.Table[R], query s
 
 // list reads all rows of a query.
 func list[R any](ctx context.Context, x *Index, table sqlrow.Table[R], query string, args ...any) ([]R, error) {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := x.bounded(ctx)
 	defer cancel()
 	// An error of Query comes out of CollectRows.
 	rows, _ := x.pool.Query(ctx, query, args...)

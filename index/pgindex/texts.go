@@ -19,7 +19,7 @@ func (x *Index) ExtractedText(ctx context.Context, k ledger.TextKey) (cas.Digest
 	if k.Check() != nil {
 		return cas.Digest{}, fmt.Errorf("%s: %w", doing, ledger.ErrNotFound)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	var text cas.Digest
 	err := x.pool.QueryRow(call, sqlExtractedText, k.Digest[:], k.Provider, k.Extension).Scan(&text)
@@ -46,7 +46,7 @@ func (x *Index) SetExtractedText(ctx context.Context, k ledger.TextKey, text cas
 	if err := k.Check(); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	if _, err := x.pool.Exec(call, sqlSetExtractedText, k.Digest[:], k.Provider, k.Extension, text[:]); err != nil {
 		return fault(ctx, doing, err)
@@ -67,7 +67,7 @@ order by t.text_digest`
 
 // Texts implements cas.TextIndex.
 func (x *Index) Texts(ctx context.Context, d cas.Digest) ([]cas.ExtractedText, error) {
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	rows, _ := x.pool.Query(call, sqlTexts, d[:]) // its error comes out of CollectRows
 	texts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t cas.ExtractedText, err error) {

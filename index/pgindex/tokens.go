@@ -39,7 +39,7 @@ func (x *Index) CreateToken(ctx context.Context, t access.Token) (access.Token, 
 	if err := t.Check(); err != nil {
 		return access.Token{}, fmt.Errorf("create token: %w", err)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	created, err := tokenTable.Scan(x.pool.QueryRow(call, sqlCreateToken, newToken.Args(t)...))
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -61,7 +61,7 @@ func (x *Index) Token(ctx context.Context, id string) (access.Token, error) {
 	if cas.CheckText("token id", id) != nil {
 		return access.Token{}, fmt.Errorf("look up token %q: %w", id, access.ErrTokenNotFound)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	t, err := tokenTable.Scan(x.pool.QueryRow(call, sqlToken, id))
 	if err != nil {
@@ -108,7 +108,7 @@ func (x *Index) RevokeToken(ctx context.Context, id string) error {
 	if cas.CheckText("token id", id) != nil {
 		return fmt.Errorf("revoke token %q: %w", id, access.ErrTokenNotFound)
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	tag, err := x.pool.Exec(call, sqlRevokeToken, id)
 	if err == nil && tag.RowsAffected() == 0 {
@@ -147,7 +147,7 @@ func (x *Index) UseTokens(ctx context.Context, lastUsed map[string]time.Time) er
 			times = append(times, at.UTC())
 		}
 	}
-	call, cancel := bounded(ctx)
+	call, cancel := x.bounded(ctx)
 	defer cancel()
 	if _, err := x.pool.Exec(call, sqlUseTokens, ids, times); err != nil {
 		return fault(ctx, fmt.Sprintf("record the use of %d tokens", len(ids)), err)
