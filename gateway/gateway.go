@@ -13,6 +13,7 @@ import (
 	_ "embed"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -38,7 +39,8 @@ type Gateway struct {
 	recorder *record.Recorder
 	handlers *handlers
 	traffic  observe.Traffic
-	self     *inprocess.Server  // for parts of the gateway that are its clients
+	self     *inprocess.Server // for parts of the gateway that are its clients
+	draining atomic.Bool
 	stop     context.CancelFunc // makes requests that wait for copies answer
 }
 
@@ -61,7 +63,7 @@ func New(o Options) (*Gateway, error) {
 		Index: o.Access, NoAuth: o.NoAuth, PublicRead: o.PublicRead, NoSessions: o.Console.Off, RequestsPerSecond: o.RequestsPerSecond,
 		URLs: urls, CORSOrigins: o.CORSOrigins, KeyMade: g.recorder.KeyMade, Log: o.Log,
 	})
-	if g.handlers, err = newHandlers(o, parts{auth: g.auth, recorder: g.recorder, stopping: stopping, urls: urls, self: g.self.Transport()}); err != nil {
+	if g.handlers, err = newHandlers(o, parts{auth: g.auth, recorder: g.recorder, stopping: stopping, urls: urls, self: g.self.Transport(), draining: g.draining.Load}); err != nil {
 		stop()
 		return nil, err
 	}
@@ -70,9 +72,11 @@ func New(o Options) (*Gateway, error) {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
+	protocols.SetHTTP2(true)
 	g.server = &http.Server{
 		Handler:           g.echo,
 		Protocols:         &protocols,
+		TLSConfig:         o.TLS,
 		ReadHeaderTimeout: o.HeaderTimeout,
 		IdleTimeout:       o.IdleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"cmp"
+	"crypto/tls"
 	"fmt"
 	"net/url"
 	"strings"
@@ -84,6 +85,9 @@ type Options struct {
 	Log        zerolog.Logger
 	// Registry gets the metrics. Optional.
 	Registry *prometheus.Registry
+
+	// TLS is the configuration of a server of HTTPS. Nil: the gateway speaks plain HTTP.
+	TLS *tls.Config
 
 	// MaxUploads bounds the uploads under way; further ones get 503. One token may have three quarters
 	// of them; further ones of it get 429. Default 256.

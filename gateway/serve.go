@@ -28,7 +28,7 @@ func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 	defer g.self.Close()
 
 	failed := make(chan error, 1)
-	go func() { failed <- g.server.Serve(send.Listener(ln, g.o.WriteStall)) }()
+	go func() { failed <- g.serve(send.Listener(ln, g.o.WriteStall)) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
@@ -36,6 +36,18 @@ func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	return g.shutDown(context.WithoutCancel(ctx))
 }
+
+// serve answers requests until the server is shut down.
+func (g *Gateway) serve(ln net.Listener) error {
+	if g.o.TLS != nil {
+		return g.server.ServeTLS(ln, "", "")
+	}
+	return g.server.Serve(ln)
+}
+
+// Drain makes GET /readyz answer 503 from now on, and changes nothing else. Load balancers
+// then send new requests to other gateways.
+func (g *Gateway) Drain() { g.draining.Store(true) }
 
 // shutDown ends Serve.
 func (g *Gateway) shutDown(ctx context.Context) error {

@@ -39,6 +39,8 @@ type serveCmd struct {
 
 	Listen       string `name:"listen" env:"CAS_LISTEN" default:"127.0.0.1:8080" help:"Address of the API. Port 0 picks a free port; the file listen in the data folder has it." placeholder:"HOST:PORT"`
 	AdminListen  string `name:"admin-listen" env:"CAS_ADMIN_LISTEN" default:"127.0.0.1:8081" help:"Address of metrics and pprof. Empty turns them off." placeholder:"HOST:PORT"`
+	TLSCertFile  string `name:"tls-cert-file" env:"CAS_TLS_CERT_FILE" help:"PEM file with the certificate, and those between it and the root, for HTTPS at the address of the API. It is read again when it changes. Empty: plain HTTP." placeholder:"PATH"`
+	TLSKeyFile   string `name:"tls-key-file" env:"CAS_TLS_KEY_FILE" help:"PEM file with the certificate's key." placeholder:"PATH"`
 	PublicURL    string `name:"public-url" env:"CAS_PUBLIC_URL" help:"Base of hash URLs; the listen address if empty." placeholder:"URL"`
 	AdoptStore   bool   `name:"adopt-store" help:"Use the object store even if it has the mark of another index, or lacks the index's blobs, and mark it as this index's."`
 	CreateBucket bool   `name:"create-bucket" help:"Create the bucket if it is missing."`
@@ -60,6 +62,8 @@ type serveCmd struct {
 	BodyWindow  time.Duration     `name:"body-window" env:"CAS_BODY_WINDOW" default:"30s" help:"Time over which the rate of an upload is measured."`
 	IdleTimeout time.Duration     `name:"idle-timeout" env:"CAS_IDLE_TIMEOUT" default:"2m" help:"How long a connection may wait for its next request."`
 	Grace       time.Duration     `name:"shutdown-grace" env:"CAS_SHUTDOWN_GRACE" default:"30s" help:"How long running transfers may continue after a signal to stop."`
+
+	DrainDelay time.Duration `name:"drain-delay" env:"CAS_DRAIN_DELAY" default:"0s" help:"How long the gateway goes on as before after a signal to stop, with /readyz at 503, so that load balancers send it no more requests."`
 
 	GCInterval time.Duration `name:"gc-interval" env:"CAS_GC_INTERVAL" default:"1m" help:"How often the gateway removes the bytes of deleted blobs. 0: never."`
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -33,26 +34,27 @@ type server struct {
 	log      zerolog.Logger
 	registry *prometheus.Registry
 
-	opened    wiring.Index // the driver's own
-	index     wiring.Index // what all parts but the listener use: the same, but in tests
-	records   *journal.Writer
-	objects   wiring.ObjectStore
-	blobs     *index.Cached
-	store     *cas.Store
-	sources   wiring.Sources
-	api       net.Listener
-	publicURL string
-	ledger    *index.CachedLedger
-	copies    *wiring.Copies
-	presigner *wiring.Presigner // nil: the gateway's own URLs are for providers
-	known     *index.CachedFiles
-	files     *cas.Files
-	collector *collector.Collector
-	retention *collector.Retention // nil: blobs stay until they are deleted
-	scrubber  *scrubber.Scrubber   // nil: objects are checked by command only
-	disks     *service.Disks
-	gateway   *gateway.Gateway
-	admin     net.Listener // nil if turned off
+	opened      wiring.Index // the driver's own
+	index       wiring.Index // what all parts but the listener use: the same, but in tests
+	records     *journal.Writer
+	objects     wiring.ObjectStore
+	blobs       *index.Cached
+	store       *cas.Store
+	sources     wiring.Sources
+	api         net.Listener
+	certificate *service.Certificate // nil: the API is plain HTTP
+	publicURL   string
+	ledger      *index.CachedLedger
+	copies      *wiring.Copies
+	presigner   *wiring.Presigner // nil: the gateway's own URLs are for providers
+	known       *index.CachedFiles
+	files       *cas.Files
+	collector   *collector.Collector
+	retention   *collector.Retention // nil: blobs stay until they are deleted
+	scrubber    *scrubber.Scrubber   // nil: objects are checked by command only
+	disks       *service.Disks
+	gateway     *gateway.Gateway
+	admin       net.Listener // nil if turned off
 
 	closers []func()
 }
@@ -215,11 +217,44 @@ func (s *server) listen(context.Context) error {
 	if s.Auth == "none" && !service.IsLoopback(s.api.Addr()) {
 		return exit.Usagef("--auth=none is allowed only on a loopback address, and %s is not one", s.api.Addr())
 	}
+	if (s.TLSCertFile == "") != (s.TLSKeyFile == "") {
+		return exit.Usagef("CAS_TLS_CERT_FILE and CAS_TLS_KEY_FILE need each other; set both or none")
+	}
+	scheme := "http"
+	if s.TLSCertFile != "" {
+		scheme = "https"
+		if s.certificate, err = service.OpenCertificate(s.TLSCertFile, s.TLSKeyFile, s.registry, s.log); err != nil {
+			return exit.With(exit.Usage, err)
+		}
+	}
 	s.publicURL = s.PublicURL
 	if s.publicURL == "" {
-		s.publicURL = service.URLOf(s.api.Addr())
+		s.publicURL = service.URLOf(scheme, s.api.Addr())
 	}
 	return nil
+}
+
+// tls returns how the API is served over TLS; nil: it is plain HTTP.
+func (s *server) tls() *tls.Config {
+	if s.certificate == nil {
+		return nil
+	}
+	return s.certificate.Config()
+}
+
+// drained returns a context that is done CAS_DRAIN_DELAY after ctx. In between, the
+// gateway only says that it isn't ready.
+func (s *server) drained(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.DrainDelay <= 0 {
+		return context.WithCancel(ctx)
+	}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	cancel := context.AfterFunc(ctx, func() {
+		s.gateway.Drain()
+		s.log.Info().Dur("delay", s.DrainDelay).Msg("draining: not ready any more, but answering requests")
+		time.AfterFunc(s.DrainDelay, stop)
+	})
+	return serving, func() { cancel(); stop() }
 }
 
 // openCopies opens the ledger, the providers and the replicator.
@@ -329,7 +364,7 @@ func (s *server) openGateway(context.Context) error {
 		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, Chat: chat, TokenAPIOff: s.TokenAPI == "off", MCPOff: s.MCP == "off", CORSOrigins: s.CORSOrigins, PublicURL: s.publicURL,
 		NoAuth: s.Auth == "none", PublicRead: s.PublicRead,
 		Console: gateway.ConsoleOptions{Off: s.Console == "off", Version: build.Version()},
-		Log:     s.log, Registry: s.registry,
+		Log:     s.log, Registry: s.registry, TLS: s.tls(),
 		MaxUploads: s.MaxUploads, RequestsPerSecond: s.RateLimit,
 		MinBodyRate: int64(s.MinBodyRate), BodyWindow: s.BodyWindow,
 		IdleTimeout: s.IdleTimeout, ShutdownGrace: s.Grace,
@@ -356,6 +391,8 @@ func (s *server) listenAdmin(context.Context) error {
 
 // run serves until ctx is done or a service fails.
 func (s *server) run(ctx context.Context) error {
+	ctx, stop := s.drained(ctx)
+	defer stop()
 	services, ctx := errgroup.WithContext(ctx)
 	changes := index.FanOut(s.blobs.Listener(), s.ledger.Listener(), s.copies.Listener(), s.known.Listener())
 	services.Go(func() error { return service.UntilDone(ctx, wiring.Listen(ctx, s.opened, changes)) })

@@ -34,6 +34,8 @@ type Handlers struct {
 	Copies Copies
 	// IsDiskLow reports whether a disk of the gateway is nearly full. Optional.
 	IsDiskLow func() bool
+	// IsDraining reports whether the gateway is about to stop.
+	IsDraining func() bool
 	// OpenAPI is the description of the API, in YAML.
 	OpenAPI []byte
 	Log     zerolog.Logger
@@ -52,7 +54,8 @@ func (h *Handlers) Live(c echo.Context) error {
 
 // Ready answers GET /readyz: whether the index and the object store answer, and the index
 // takes writes. A provider that is down doesn't count: blobs and existing copies are served
-// without it. A disk that is nearly full is told, and doesn't count either.
+// without it. A disk that is nearly full is told, and doesn't count either. A gateway that
+// is about to stop isn't ready.
 func (h *Handlers) Ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
 	defer cancel()
@@ -70,6 +73,9 @@ func (h *Handlers) Ready(c echo.Context) error {
 		}
 	}
 	status := http.StatusOK
+	if h.IsDraining() {
+		health.Status, status = "draining", http.StatusServiceUnavailable
+	}
 	for part, err := range map[string]error{"index": indexErr, "store": storeErr} {
 		if err != nil {
 			// The log says why; an answer that needs no token names no hosts.

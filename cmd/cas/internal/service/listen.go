@@ -67,20 +67,20 @@ func IsLoopback(addr net.Addr) bool {
 	return ok && tcp.IP.IsLoopback()
 }
 
-// URLOf returns the URL of a listen address. If the service listens on all addresses,
-// the URL is the one to use on this machine.
-func URLOf(addr net.Addr) string {
+// URLOf returns the URL of a listen address, with the scheme http or https. If the service
+// listens on all addresses, the URL is the one to use on this machine.
+func URLOf(scheme string, addr net.Addr) string {
 	if _, isUnix := addr.(*net.UnixAddr); isUnix {
-		return "http://localhost" // by a proxy; set CAS_PUBLIC_URL
+		return scheme + "://localhost" // by a proxy; set CAS_PUBLIC_URL
 	}
 	host, port, err := net.SplitHostPort(addr.String())
 	if err != nil {
-		return "http://" + addr.String()
+		return scheme + "://" + addr.String()
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
 // UntilDone drops the error of a service that ended because ctx is done.

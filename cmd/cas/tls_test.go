@@ -1,0 +1,171 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"casgate/cas/castest"
+)
+
+// writeCertificate makes a certificate for 127.0.0.1 and writes it with its key. It returns
+// a pool that trusts it.
+func writeCertificate(t *testing.T, certPath, keyPath, name string) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: []string{"gateway.test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for path, content := range map[string][]byte{certPath: certificate, keyPath: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})} {
+		if path == "" {
+			continue
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(certificate)
+	return pool
+}
+
+// servedName makes a new connection and returns the subject of the certificate, and the
+// protocol of the answer. All errors but those of the pool's trust fail the test.
+func servedName(t *testing.T, url string, pool *x509.CertPool) (name, protocol string, err error) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "gateway.test"}, DisableKeepAlives: true, ForceAttemptHTTP2: true,
+	}}
+	resp, err := client.Get(url + "/healthz")
+	if err != nil {
+		return "", "", err
+	}
+	defer resp.Body.Close()
+	return resp.TLS.PeerCertificates[0].Subject.CommonName, resp.Proto, nil
+}
+
+// A gateway with a certificate speaks HTTPS only, HTTP/2 where the client can, and takes up
+// a renewed certificate without a restart. A half-written renewal changes nothing.
+func TestServeWithTLS(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	certPath, keyPath := filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
+	first := writeCertificate(t, certPath, keyPath, "first")
+	p := serveProcess(t, casCommand(t, []string{"CAS_DATA_DIR=" + t.TempDir(), "CAS_TLS_CERT_FILE=" + certPath, "CAS_TLS_KEY_FILE=" + keyPath}, "serve"))
+	secure := strings.Replace(p.url, "http:", "https:", 1)
+	if !strings.Contains(p.log(), `"url":"`+secure+`"`) {
+		t.Errorf("the log does not say that the URL is %s: %s", secure, p.log())
+	}
+	if name, protocol, err := servedName(t, secure, first); name != "first" || protocol != "HTTP/2.0" || err != nil {
+		t.Errorf("served %q by %s: %v", name, protocol, err)
+	}
+	resp, err := http.Get(p.url + "/healthz")
+	if err != nil || resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("plain HTTP: %v, %v", resp, err)
+	}
+	if err == nil {
+		resp.Body.Close()
+	}
+
+	writeCertificate(t, certPath, "", "half")
+	castest.Eventually(t, "a warning about the half-written pair", func() bool {
+		if name, _, err := servedName(t, secure, first); name != "first" || err != nil {
+			t.Fatalf("with a half-written pair: served %q: %v", name, err)
+		}
+		return strings.Contains(p.log(), "the new TLS certificate can't be used")
+	})
+	second := writeCertificate(t, certPath, keyPath, "second")
+	castest.Eventually(t, "the new certificate is served", func() bool {
+		name, _, err := servedName(t, secure, second)
+		return err == nil && name == "second"
+	})
+}
+
+// Wrong files of a certificate are an error at the start that names the settings.
+func TestServeWithBadTLS(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	certPath, keyPath := filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
+	writeCertificate(t, certPath, keyPath, "first")
+	writeCertificate(t, filepath.Join(folder, "other.crt"), "", "other")
+	for _, c := range []struct{ name, cert, key, says string }{
+		{"no key", certPath, "", "CAS_TLS_CERT_FILE and CAS_TLS_KEY_FILE need each other"},
+		{"no certificate", "", keyPath, "CAS_TLS_CERT_FILE and CAS_TLS_KEY_FILE need each other"},
+		{"a file that isn't there", certPath, filepath.Join(folder, "gone.key"), "gone.key: no such file"},
+		{"the key of another", filepath.Join(folder, "other.crt"), keyPath, "CAS_TLS_KEY_FILE: tls: private key does not match"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			cmd := casCommand(t, []string{"CAS_DATA_DIR=" + t.TempDir(), "CAS_TLS_CERT_FILE=" + c.cert, "CAS_TLS_KEY_FILE=" + c.key}, "serve")
+			out, err := cmd.CombinedOutput()
+			if err == nil || cmd.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), c.says) {
+				t.Errorf("%v: %s; want %q", err, out, c.says)
+			}
+		})
+	}
+}
+
+// After a signal to stop, the gateway says that it isn't ready, and answers requests as
+// before.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	p := serveProcess(t, casCommand(t, []string{"CAS_DATA_DIR=" + t.TempDir(), "CAS_DRAIN_DELAY=1h"}, "serve"))
+	if status, _, err := p.request(http.MethodGet, "/readyz", nil); status != http.StatusOK || err != nil {
+		t.Errorf("GET /readyz before the signal: %d, %v", status, err)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	castest.Eventually(t, "the gateway is not ready", func() bool {
+		status, body, err := p.request(http.MethodGet, "/readyz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return status == http.StatusServiceUnavailable && strings.Contains(string(body), `"draining"`)
+	})
+	if status, body, err := p.request(http.MethodPost, "/v1/blobs", strings.NewReader("in time")); status != http.StatusCreated || err != nil {
+		t.Errorf("an upload while draining: %d, %s, %v", status, body, err)
+	}
+	p.kill()
+}
+
+// The gateway ends once the delay is over, and not before.
+func TestDrainDelay(t *testing.T) {
+	t.Parallel()
+	p := serveProcess(t, casCommand(t, []string{"CAS_DATA_DIR=" + t.TempDir(), "CAS_DRAIN_DELAY=500ms"}, "serve"))
+	began := time.Now()
+	p.terminate()
+	if took := time.Since(began); took < 500*time.Millisecond {
+		t.Errorf("the gateway ended after %v", took)
+	}
+}
