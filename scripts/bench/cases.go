@@ -64,6 +64,7 @@ func cases(o options) []benchCase {
 		comparison{id: "put-4k-existing", title: "PUT 4 KiB, existing, served", connections: 16, size: small, target: 5, open: putExisting},
 		comparison{id: "copy-hit-embedded", title: "PUT copy that exists, embedded", connections: 32, target: 0.8, open: hotCopies(false)},
 		comparison{id: "copy-hit-served", title: "PUT copy that exists, served", connections: 32, target: 0.8, open: hotCopies(true)},
+		limit{id: "journal-cpu", title: "Processor time of a hot GET of 4 KiB, by that without a journal", unit: unitTimes, target: 1.03, runs: o.rounds, connections: 16, measure: journalProcessor},
 		limit{id: "copy-new-embedded", title: "PUT copy, new, 64 KiB, beyond the provider's own time, embedded", unit: unitMilliseconds, target: 10, runs: o.rounds, connections: 1, measure: newCopyDelay(false)},
 		limit{id: "copy-new-served", title: "PUT copy, new, 64 KiB, beyond the provider's own time, served", unit: unitMilliseconds, target: 10, runs: o.rounds, connections: 1, measure: newCopyDelay(true)},
 		limit{id: "memory-copies", title: fmt.Sprintf("Peak memory, %d copies of %d MB at once", copies.copies, copies.size/1_000_000), unit: unitMiB, target: 256, runs: 1, connections: copies.copies, measure: copies.measure},
@@ -168,15 +169,20 @@ func (c comparison) sample(ctx context.Context, l *lab, s side) (sample, error) 
 // another one.
 func readSide(name, address string, connections int, calls []call) side {
 	return side{name: name, open: func(ctx context.Context) ([]worker, func(), error) {
-		var sources []func() call
-		for at := range connections {
-			sources = append(sources, func() call {
-				at++
-				return calls[at%len(calls)]
-			})
-		}
-		return connect(ctx, address, sources, calls)
+		return connect(ctx, address, inTurn(connections, calls), calls)
 	}}
+}
+
+// inTurn returns a source for each connection. It makes the same calls again and again,
+// beginning with another one.
+func inTurn(connections int, calls []call) (sources []func() call) {
+	for at := range connections {
+		sources = append(sources, func() call {
+			at++
+			return calls[at%len(calls)]
+		})
+	}
+	return sources
 }
 
 func hotEmbedded(size int64) func(context.Context, *lab, int) (*gateway, side, side, error) {

@@ -238,49 +238,17 @@ func chatProcessor(ctx context.Context, l *lab) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	const connections, turns = 4, 4
-	// cost returns the seconds of processor time of one chat.
-	cost := func(p *process, address string, lines ...string) (float64, error) {
-		var sources []func() call
-		for range connections {
-			sources = append(sources, func() call { return postChat(address, body, lines...) })
-		}
-		workers, done, err := connect(ctx, address, sources, nil)
-		if err != nil {
-			return 0, err
-		}
-		defer done()
-		if _, err := drive(ctx, workers, extent{duration: l.duration / (2 * turns)}); err != nil { // warm
-			return 0, err
-		}
-		before, err := p.cpuTime()
-		if err != nil {
-			return 0, err
-		}
-		got, err := drive(ctx, workers, extent{duration: l.duration / turns})
-		if err != nil {
-			return 0, err
-		}
-		after, err := p.cpuTime()
-		return (after - before).Seconds() / float64(got.operations), err
+	send := func(p *process, address string, lines ...string) load {
+		return load{p, address, inTurn(4, []call{postChat(address, body, lines...)})}
 	}
-	var ours, theirs float64
-	for range turns { // other programs' load on the machine comes and goes
-		one, err := cost(c.gateway.process, c.gateway.address, c.gateway.authorization())
-		if err != nil {
-			return 0, err
-		}
-		other, err := cost(c.proxy, c.address)
-		if err != nil {
-			return 0, err
-		}
-		ours, theirs = ours+one, theirs+other
+	ours := send(c.gateway.process, c.gateway.address, c.gateway.authorization())
+	theirs := send(c.proxy, c.address)
+	ratio, err := l.compareProcessor(ctx, ours, theirs)
+	if l.profiles == "" || err != nil {
+		return ratio, err
 	}
-	if l.profiles == "" {
-		return ours / theirs, nil
-	}
-	return ours / theirs, c.gateway.profile(ctx, filepath.Join(l.profiles, "chat-cpu.pprof"), l.duration, func() error {
-		_, err := cost(c.gateway.process, c.gateway.address, c.gateway.authorization())
+	return ratio, c.gateway.profile(ctx, filepath.Join(l.profiles, "chat-cpu.pprof"), l.duration, func() error {
+		_, err := ours.cost(ctx, l.duration/turns)
 		return err
 	})
 }
