@@ -1,6 +1,7 @@
 package collector_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"sync"
@@ -27,19 +28,23 @@ func BenchmarkCollect(b *testing.B) {
 		b.Run(name+"/no-clients", func(b *testing.B) {
 			w := open(b)
 			condemnMany(b, w, b.N)
-			c := w.serving(func() time.Time { return time.Time{} }, nil)
+			c, rows := w.serving(func() time.Time { return time.Time{} }, nil)
 			b.ResetTimer()
 			collectAll(b, c)
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "blobs/s")
+			rows.report(b)
 		})
 	}
 }
 
-// serving makes the collector of a gateway.
-func (w *world) serving(lastRequest func() time.Time, progress func(collector.Run)) *collector.Collector {
-	return w.collector(func(o *collector.Options) {
+// serving makes the collector of a gateway, which measures its changes of rows.
+func (w *world) serving(lastRequest func() time.Time, progress func(collector.Run)) (*collector.Collector, *rowTimes) {
+	rows := &rowTimes{Index: w.index}
+	c := w.collector(func(o *collector.Options) {
+		o.Index = rows
 		o.Lease, o.Batches, o.Share, o.LastRequest, o.Progress = time.Minute, w.batches, collector.ServingShare, lastRequest, progress
 	})
+	return c, rows
 }
 
 // collectAll collects the b.N blobs of a benchmark.
@@ -60,7 +65,7 @@ func collectBesideReads(b *testing.B, w *world) {
 	}
 	reads, stop := readMany(b, w, kept)
 	var quiet, all meter
-	c := w.serving(time.Now, func(collector.Run) {
+	c, rows := w.serving(time.Now, func(collector.Run) {
 		b.StopTimer()
 		quiet.measure(reads, func() { time.Sleep(quietWindow) })
 		b.StartTimer()
@@ -73,6 +78,35 @@ func collectBesideReads(b *testing.B, w *world) {
 	b.ReportMetric(float64(b.N)/busy.took.Seconds(), "blobs/s")
 	b.ReportMetric(quiet.rate(), "reads/s-undisturbed")
 	b.ReportMetric(busy.rate()/quiet.rate(), "reads-ratio")
+	rows.report(b)
+}
+
+// rowTimes are the times of changes of a batch's rows. Each of them is one transaction, the
+// only one that holds locks.
+type rowTimes struct {
+	collector.Index
+	count        int
+	sum, longest time.Duration
+}
+
+func (r *rowTimes) add(began time.Time) {
+	took := time.Since(began)
+	r.count, r.sum, r.longest = r.count+1, r.sum+took, max(r.longest, took)
+}
+
+func (r *rowTimes) StartDeleting(ctx context.Context, b collector.Batch) ([]collector.Object, error) {
+	defer r.add(time.Now())
+	return r.Index.StartDeleting(ctx, b)
+}
+
+func (r *rowTimes) FinishDeleting(ctx context.Context, refs ...cas.ObjectRef) error {
+	defer r.add(time.Now())
+	return r.Index.FinishDeleting(ctx, refs...)
+}
+
+func (r *rowTimes) report(b *testing.B) {
+	b.ReportMetric(float64((r.sum/time.Duration(max(r.count, 1))).Microseconds())/1000, "ms/rows")
+	b.ReportMetric(float64(r.longest.Microseconds())/1000, "ms/rows-longest")
 }
 
 // condemnMany stores and deletes n blobs.

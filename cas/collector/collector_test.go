@@ -94,27 +94,38 @@ func TestAPutBetweenAnyTwoStepsWins(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %d bytes", step, size), func(t *testing.T) {
 				t.Parallel()
 				setups(t, func(t *testing.T, w *world) {
-					b := castest.RandomBytes(size)
-					w.remove(w.put(b))
-					puts := 0
-					run, err := w.collector(func(o *collector.Options) {
-						o.Lease = time.Minute
-						o.OnStep = func(s collector.Step, _ cas.ObjectRef) {
-							if s == step {
-								puts++
-								w.put(b)
-							}
-						}
-					}).Collect(t.Context())
-					if err != nil || run.Failed != 0 || puts != 1 {
-						t.Fatalf("the collection is %+v, with %d puts, error %v", run, puts, err)
-					}
-					w.collect()
-					w.wantObjects(w.wantBlob(b).Digest, 1)
+					putAtStep(t, w, step, size, nil)
+					putAtStep(t, w, step, size, w.batches)
 				})
 			})
 		}
 	}
+}
+
+// putAtStep puts a blob again at a step of its collection. With batches its object is removed
+// together with another one.
+func putAtStep(t *testing.T, w *world, step collector.Step, size int, batches collector.BatchObjects) {
+	b := castest.RandomBytes(size)
+	d := w.put(b)
+	w.remove(d)
+	other := w.put(castest.RandomBytes(100))
+	w.remove(other)
+	puts := 0
+	run, err := w.collector(func(o *collector.Options) {
+		o.Lease, o.Batches = time.Minute, batches
+		o.OnStep = func(s collector.Step, ref cas.ObjectRef) {
+			if s == step && ref.Digest == d {
+				puts++
+				w.put(b)
+			}
+		}
+	}).Collect(t.Context())
+	if err != nil || run.Failed != 0 || run.Blobs != 2 || puts != 1 {
+		t.Fatalf("the collection is %+v, with %d puts, error %v", run, puts, err)
+	}
+	w.collect()
+	w.wantObjects(w.wantBlob(b).Digest, 1)
+	w.wantObjects(other)
 }
 
 // A collection that runs while an upload writes its object: the upload has looked at
