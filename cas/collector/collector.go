@@ -299,7 +299,9 @@ func (w *work) keepLease(ctx context.Context, stop context.CancelCauseFunc) {
 			return
 		case <-tick.C:
 		}
-		held, err := w.c.o.Index.SaveRun(ctx, w.state(), w.c.o.Lease)
+		// A call that is broken off may still reach the index, after the end has given the lease
+		// back. So it is not broken off: the index bounds it.
+		held, err := w.c.o.Index.SaveRun(context.WithoutCancel(ctx), w.state(), w.c.o.Lease)
 		if err == nil && !held {
 			stop(ErrRunning)
 			return

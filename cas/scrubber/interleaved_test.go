@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -237,6 +238,49 @@ func TestScrubOutlivesFailedRecords(t *testing.T) {
 				w.wantAllLive(all)
 				w.wantBlob(all[1])
 			}
+		}
+	})
+}
+
+// extendedIndex is an index that tells of extensions of the lease.
+type extendedIndex struct {
+	index
+	extended chan context.Context
+}
+
+func (x *extendedIndex) SaveScrub(ctx context.Context, run scrubber.Run, lease time.Duration) (bool, error) {
+	held, err := x.index.SaveScrub(ctx, run, lease)
+	select {
+	case x.extended <- ctx:
+	default: // the first ones are enough
+	}
+	return held, err
+}
+
+// The end of a scrub breaks off no extension of its lease: the index could carry it out
+// later, and so give the lease to a scrub that has ended.
+func TestScrubEndsAfterItsExtensions(t *testing.T) {
+	setups(t, func(t *testing.T, w *world) {
+		w.putSome(1)
+		x := &extendedIndex{w.index, make(chan context.Context, 2)}
+		began := make(chan struct{})
+		var once sync.Once
+		s := w.scrubber(func(o *scrubber.Options) {
+			o.Index, o.Lease = x, 100*time.Millisecond
+			o.OnStep = func(scrubber.Step, cas.ObjectRef) {
+				once.Do(func() {
+					castest.Eventually(t, "an extension of the lease", func() bool { return len(x.extended) == 2 })
+					close(began)
+				})
+			}
+		})
+		if _, err := s.Scrub(t.Context(), scrubber.Plan{}); err != nil {
+			t.Fatal(err)
+		}
+		<-began
+		<-x.extended // the lease itself
+		if err := (<-x.extended).Err(); err != nil {
+			t.Errorf("the extension's context ended with the scrub: %v", err)
 		}
 	})
 }

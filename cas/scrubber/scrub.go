@@ -149,7 +149,9 @@ func (w *work) keepLease(ctx context.Context, stop context.CancelCauseFunc, coun
 			return
 		case <-tick.C:
 		}
-		held, err := w.s.o.Index.SaveScrub(ctx, counted(w.state()), w.s.o.Lease)
+		// A call that is broken off may still reach the index, after the end has given the lease
+		// back. So it is not broken off: the index bounds it.
+		held, err := w.s.o.Index.SaveScrub(context.WithoutCancel(ctx), counted(w.state()), w.s.o.Lease)
 		if err == nil && !held {
 			stop(ErrRunning)
 			return

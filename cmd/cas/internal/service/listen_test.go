@@ -23,8 +23,8 @@ func TestListenOnAUnixSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !IsLoopback(ln.Addr()) || URLOf(ln.Addr()) != "http://localhost" {
-		t.Errorf("loopback: %t, URL %s", IsLoopback(ln.Addr()), URLOf(ln.Addr()))
+	if !IsLoopback(ln.Addr()) || URLOf("http", ln.Addr()) != "http://localhost" {
+		t.Errorf("loopback: %t, URL %s", IsLoopback(ln.Addr()), URLOf("http", ln.Addr()))
 	}
 	server := &http.Server{Handler: http.NotFoundHandler()}
 	ended := make(chan error, 1)
