@@ -19,6 +19,7 @@ import (
 	"casgate/cas/journal"
 	"casgate/cas/reindexer"
 	"casgate/cas/scrubber"
+	"casgate/index"
 	"casgate/index/export"
 	"casgate/migrations"
 	"casgate/providers/ledger"
@@ -66,6 +67,7 @@ type Index interface {
 	ledger.Store
 	cas.FileIndex
 	journal.Store
+	index.InventorySource
 }
 
 // TimeSetter is an optional ability of an index under test. With it the kit tests
@@ -94,6 +96,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"Scrub", scrubTests},
 		{"Texts", textsTests},
 		{"Retention", retentionTests},
+		{"Inventory", inventoryTests},
 		{"Orphans", orphansTests},
 		{"Adopt", adoptTests},
 		{"Export", exportTests},

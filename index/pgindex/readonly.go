@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,19 +38,16 @@ const resetInterval = time.Second
 // writeWatcher replaces all connections when the server of one takes no writes. It
 // implements pgx.QueryTracer.
 type writeWatcher struct {
-	reset  func()
-	seldom rate.Sometimes
+	reset   func()
+	seldom  rate.Sometimes
+	onQuery atomic.Pointer[func(took time.Duration, outcome QueryOutcome)] // nil: nobody asks
 }
 
 var _ pgx.QueryTracer = (*writeWatcher)(nil)
 
-// TraceQueryStart implements pgx.QueryTracer.
-func (w *writeWatcher) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	return ctx
-}
-
 // TraceQueryEnd implements pgx.QueryTracer.
-func (w *writeWatcher) TraceQueryEnd(_ context.Context, _ *pgx.Conn, end pgx.TraceQueryEndData) {
+func (w *writeWatcher) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, end pgx.TraceQueryEndData) {
+	w.report(ctx, end.Err)
 	if end.Err != nil && isReadOnly(end.Err) {
 		w.seldom.Do(w.reset)
 	}

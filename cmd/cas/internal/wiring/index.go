@@ -42,6 +42,7 @@ type Index interface {
 	journal.Store
 	gateway.AccessIndex
 	ledger.Store
+	index.InventorySource
 
 	Migrate(ctx context.Context) error
 	MigrationStatus(ctx context.Context) ([]migrations.Status, error)
