@@ -83,6 +83,9 @@ type Options struct {
 	// PublicRead allows every request to GET and HEAD hash URLs.
 	PublicRead bool
 	Log        zerolog.Logger
+	// SkipLog is the share of the requests that are not logged, from 0 to 1. Requests that fail
+	// by a fault of the gateway, or break off, all are.
+	SkipLog float64
 	// Registry gets the metrics. Optional.
 	Registry *prometheus.Registry
 

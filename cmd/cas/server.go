@@ -34,27 +34,29 @@ type server struct {
 	log      zerolog.Logger
 	registry *prometheus.Registry
 
-	opened      wiring.Index // the driver's own
-	index       wiring.Index // what all parts but the listener use: the same, but in tests
-	records     *journal.Writer
-	objects     wiring.ObjectStore
-	blobs       *index.Cached
-	store       *cas.Store
-	sources     wiring.Sources
-	api         net.Listener
-	certificate *service.Certificate // nil: the API is plain HTTP
-	publicURL   string
-	ledger      *index.CachedLedger
-	copies      *wiring.Copies
-	presigner   *wiring.Presigner // nil: the gateway's own URLs are for providers
-	known       *index.CachedFiles
-	files       *cas.Files
-	collector   *collector.Collector
-	retention   *collector.Retention // nil: blobs stay until they are deleted
-	scrubber    *scrubber.Scrubber   // nil: objects are checked by command only
-	disks       *service.Disks
-	gateway     *gateway.Gateway
-	admin       net.Listener // nil if turned off
+	opened       wiring.Index // the driver's own
+	index        wiring.Index // what all parts but the listener use: the same, but in tests
+	records      *journal.Writer
+	objects      wiring.ObjectStore
+	blobs        *index.Cached
+	store        *cas.Store
+	sources      wiring.Sources
+	api          net.Listener
+	certificate  *service.Certificate // nil: the API is plain HTTP
+	publicURL    string
+	ledger       *index.CachedLedger
+	copies       *wiring.Copies
+	presigner    *wiring.Presigner // nil: the gateway's own URLs are for providers
+	known        *index.CachedFiles
+	files        *cas.Files
+	collector    *collector.Collector
+	retention    *collector.Retention // nil: blobs stay until they are deleted
+	scrubber     *scrubber.Scrubber   // nil: objects are checked by command only
+	disks        *service.Disks
+	inventory    *wiring.Inventory
+	reachability *service.Reachability
+	gateway      *gateway.Gateway
+	admin        net.Listener // nil if turned off
 
 	closers []func()
 }
@@ -107,6 +109,7 @@ func (s *server) openIndex(ctx context.Context) error {
 			return err
 		}
 	}
+	wiring.MeasureIndex(s.opened, s.registry)
 	s.index = s.opened
 	if hooks.index != nil {
 		s.index = hooks.index(s.opened)
@@ -148,6 +151,7 @@ func (s *server) openStore(ctx context.Context) error {
 	if hooks.objects != nil {
 		s.objects.ObjectStore = hooks.objects(s.objects.ObjectStore)
 	}
+	s.objects.ObjectStore = wiring.MeasureStore(s.objects.ObjectStore, s.registry)
 	s.atClose(func() { s.objects.Close() })
 	check := wiring.CheckStoreMark
 	if s.AdoptStore {
@@ -183,6 +187,8 @@ func (s *server) openCaches(context.Context) error {
 		return exit.With(exit.Usage, err)
 	}
 	s.atClose(s.store.Close)
+	s.inventory = wiring.NewInventory(s.index, s.registry, s.log)
+	s.reachability = service.NewReachability([]service.Checked{{Name: "index", Check: s.store.CheckIndex}, {Name: "store", Check: s.store.CheckObjects}}, s.registry)
 	if s.disks, err = service.NewDisks(s.folders(), int64(s.DiskLow), s.registry, s.log); err != nil {
 		return err
 	}
@@ -364,7 +370,7 @@ func (s *server) openGateway(context.Context) error {
 		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, Chat: chat, TokenAPIOff: s.TokenAPI == "off", MCPOff: s.MCP == "off", CORSOrigins: s.CORSOrigins, PublicURL: s.publicURL,
 		NoAuth: s.Auth == "none", PublicRead: s.PublicRead,
 		Console: gateway.ConsoleOptions{Off: s.Console == "off", Version: build.Version()},
-		Log:     s.log, Registry: s.registry, TLS: s.tls(),
+		Log:     s.log, SkipLog: 1 - float64(s.AccessLog), Registry: s.registry, TLS: s.tls(),
 		MaxUploads: s.MaxUploads, RequestsPerSecond: s.RateLimit,
 		MinBodyRate: int64(s.MinBodyRate), BodyWindow: s.BodyWindow,
 		IdleTimeout: s.IdleTimeout, ShutdownGrace: s.Grace,
@@ -399,6 +405,8 @@ func (s *server) run(ctx context.Context) error {
 	s.copies.Start(ctx, services.Go)
 	services.Go(func() error { return service.UntilDone(ctx, s.files.Run(ctx)) })
 	services.Go(func() error { return service.UntilDone(ctx, s.disks.Run(ctx)) })
+	services.Go(func() error { return service.UntilDone(ctx, s.inventory.Run(ctx)) })
+	services.Go(func() error { return service.UntilDone(ctx, s.reachability.Run(ctx)) })
 	if s.GCInterval > 0 {
 		services.Go(func() error { return service.UntilDone(ctx, s.collector.Run(ctx)) })
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"casgate/cas"
+	"casgate/gateway/record"
 	"casgate/gateway/request"
 )
 
@@ -17,6 +18,7 @@ import (
 type Metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	problems *prometheus.CounterVec
 	bytesIn  prometheus.Counter
 	bytesOut prometheus.Counter
 	// series holds the members of requests and duration that have been used: to find
@@ -54,6 +56,10 @@ func NewMetrics(registry *prometheus.Registry, g Gauges) *Metrics {
 			Help:    "Time from the request's headers to the end of its answer.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120},
 		}, []string{"route", "method"}),
+		problems: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "casgate_http_problems_total",
+			Help: "Requests refused or failed, by the code of the problem; unknown_route, unauthorized, store_unavailable and so on.",
+		}, []string{"code"}),
 		bytesIn: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "casgate_http_received_bytes_total",
 			Help: "Bytes of upload bodies read.",
@@ -63,7 +69,7 @@ func NewMetrics(registry *prometheus.Registry, g Gauges) *Metrics {
 			Help: "Bytes of answers' bodies written.",
 		}),
 	}
-	registry.MustRegister(m.requests, m.duration, m.bytesIn, m.bytesOut,
+	registry.MustRegister(m.requests, m.duration, m.problems, m.bytesIn, m.bytesOut,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "casgate_uploads_in_flight",
 			Help: "Uploads under way.",
@@ -98,6 +104,9 @@ func (m *Metrics) count(c echo.Context, took time.Duration) {
 	s := found.(*series)
 	s.requests.Inc()
 	s.duration.Observe(took.Seconds())
+	if state.Failure != nil {
+		m.problems.WithLabelValues(record.CodeOf(state.Failure)).Inc()
+	}
 	m.bytesIn.Add(float64(state.BytesIn()))
 	m.bytesOut.Add(float64(state.BytesOut()))
 }

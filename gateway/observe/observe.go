@@ -4,6 +4,7 @@ package observe
 
 import (
 	stdlog "log"
+	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -28,6 +29,9 @@ type Observer struct {
 	BodyRate request.MinRate
 	// HandleError answers requests that failed.
 	HandleError echo.HTTPErrorHandler
+	// LogShare is the share of the requests that are logged, from 0 to 1, besides those that
+	// failed by a fault of the gateway or broke off, which all are.
+	LogShare float64
 }
 
 // Middleware is an echo.MiddlewareFunc; it must be the outermost one.
@@ -102,6 +106,8 @@ func (o *Observer) logEvent(c echo.Context, aborted bool) *zerolog.Event {
 		return o.Log.Debug() // a probe every few seconds is no news
 	case strings.HasPrefix(path, "/console/") && path != "/console/session":
 		return o.Log.Debug() // nor are the parts of a page
+	case o.LogShare < 1 && rand.Float64() >= o.LogShare:
+		return nil
 	default:
 		return o.Log.Info()
 	}

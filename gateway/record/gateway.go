@@ -34,7 +34,7 @@ func (r *Recorder) Copy(e replicator.Event) {
 		record.Actor = journal.ActorGateway
 	}
 	if e.Err != nil {
-		record.Outcome, record.ErrorCode = journal.OutcomeFailed, codeOf(e.Err)
+		record.Outcome, record.ErrorCode = journal.OutcomeFailed, CodeOf(e.Err)
 	} else if e.Kind == replicator.EventSynced {
 		record.Bytes = e.Copy.Size
 	}

@@ -115,11 +115,11 @@ func outcome(failure error, status int, aborted bool) (journal.Outcome, string) 
 	case failure == nil:
 		return journal.OutcomeBroken, ""
 	case errors.Is(failure, cas.ErrBodyRead): // the body did not come, or came too slowly
-		return journal.OutcomeBroken, codeOf(failure)
+		return journal.OutcomeBroken, CodeOf(failure)
 	case aborted && !isFault(failure):
 		return journal.OutcomeBroken, ""
 	}
-	return journal.OutcomeFailed, codeOf(failure)
+	return journal.OutcomeFailed, CodeOf(failure)
 }
 
 // isFault reports whether an answer broke off by a fault of the gateway or a provider,
@@ -129,4 +129,5 @@ func isFault(err error) bool {
 	return known || errors.Is(err, ErrPanic)
 }
 
-func codeOf(err error) string { return string(problem.Of(err, "").Code) }
+// CodeOf returns the problem code of a failed request.
+func CodeOf(err error) string { return string(problem.Of(err, "").Code) }
