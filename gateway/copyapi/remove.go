@@ -32,7 +32,7 @@ func (h *Handlers) Remove(c echo.Context) error {
 		if operation == "" {
 			operation = row.OperationID
 		}
-		if row.OperationID == q.OperationID {
+		if row.IsDeletedFor(q.OperationID) {
 			request.StateOf(c).SkipRecord = true // the end of the removal makes the record
 		}
 	}

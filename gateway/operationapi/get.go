@@ -115,7 +115,7 @@ func (h *Handlers) lastOfDelete(ctx context.Context, row ledger.Copy, id string)
 	}
 	all, err := h.Copies.Copies(ctx, row.Digest)
 	for _, other := range all {
-		if other.OperationID == id && other.State == ledger.StateDeleting {
+		if other.State == ledger.StateDeleting && other.IsDeletedFor(id) {
 			return other, nil
 		}
 	}

@@ -82,6 +82,7 @@ type copyLine struct {
 	Losses        int              `json:"losses,omitempty"`
 	Error         *providers.Error `json:"error,omitempty"`
 	OperationID   string           `json:"operation_id,omitempty"`
+	LaterDeletes  []string         `json:"later_deletes,omitempty"`
 	CreatedAt     time.Time        `json:"created_at"`
 	UploadedAt    time.Time        `json:"uploaded_at,omitzero"`
 	ReadyAt       time.Time        `json:"ready_at,omitzero"`

@@ -56,8 +56,9 @@ func makeExportedRows(t *testing.T) (rows exportedRows) {
 	full := ledger.Copy{
 		Key:   ledger.Key{Digest: live, Provider: "kimi", Account: "a", Purpose: "batch", Extension: ".txt"},
 		State: ledger.StateReady, Fence: 7, FileID: "f1", RemoteName: "r", Name: "n", MediaType: "text/plain", Size: size,
-		Strays:   []ledger.Stray{{Fence: 6, FileID: "old", At: exportTime(10)}, {Fence: 5, At: exportTime(11)}},
-		Attempts: 1, Losses: 2, Error: &providers.Error{Provider: "kimi", Op: "upload", Kind: providers.KindTransient, Message: "m", Code: "c", Status: 500},
+		LaterDeletes: []string{"later", "latest"},
+		Strays:       []ledger.Stray{{Fence: 6, FileID: "old", At: exportTime(10)}, {Fence: 5, At: exportTime(11)}},
+		Attempts:     1, Losses: 2, Error: &providers.Error{Provider: "kimi", Op: "upload", Kind: providers.KindTransient, Message: "m", Code: "c", Status: 500},
 		OperationID: "op", CreatedAt: exportTime(12), UploadedAt: exportTime(13), ReadyAt: exportTime(14), LastUsedAt: exportTime(15),
 		LostAt: exportTime(16), ExpiresAt: exportTime(17), LookAt: exportTime(18),
 	}

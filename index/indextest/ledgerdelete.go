@@ -31,6 +31,9 @@ var deleteCopyTests = []test{
 			want := before
 			want.State, want.Fence, want.OperationID = ledger.StateDeleting, before.Fence+1, w.OperationID+" deleted"
 			want.Strays, want.LookAt = takenOver(before), time.Time{}
+			if before.State == ledger.StateDeleting && !before.Evicting { // the first operation's
+				want.OperationID, want.LaterDeletes = before.OperationID, []string{want.OperationID}
+			}
 			if before.State != ledger.StateDeleting {
 				want.Error, want.Attempts = nil, 0 // of the upload
 			}
@@ -254,6 +257,18 @@ var finishDeleteTests = []test{
 		row.FileID, row.RemoteName, row.UploadedAt = "", "", time.Time{}
 		same(t, "the row", current(t, x, w.Key, "later"), row)
 		finishDelete(t, x, c, ledger.StateDeleted)
+	}},
+	{"keeps the operations of all that asked for the delete", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		c := startDelete(t, x, makeReady(t, x, w, "1").Key, "first", long)
+		for _, id := range []string{"second", "third", "second", "first"} {
+			if _, done, err := x.Change(t.Context(), ledger.RepeatDelete(w.Key, id)); err != nil || !done {
+				t.Fatalf("RepeatDelete: done %v, error %v", done, err)
+			}
+		}
+		finishDelete(t, x, c, ledger.StateDeleted)
+		same(t, "the later operations", current(t, x, w.Key, "first").LaterDeletes, []string{"second", "third"})
+		same(t, "the later operations of a new copy", claim(t, x, w, long).LaterDeletes, []string(nil))
 	}},
 	{"reports false where nothing is being deleted", func(t *testing.T, x Index) {
 		c := makeReady(t, x, wanted(t, 0), "1")

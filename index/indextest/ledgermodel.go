@@ -239,7 +239,7 @@ func (m *ledgerModel) request(t *rapid.T) {
 		if row.State != ledger.StateUnverified {
 			row.State = ledger.StatePending
 		}
-		row.Key, row.Name, row.MediaType, row.Size = k, w.Name, w.MediaType, w.Size
+		row.Key, row.Name, row.MediaType, row.Size, row.LaterDeletes = k, w.Name, w.MediaType, w.Size, nil
 		row.OperationID = operation
 		row.Attempts, row.Error, row.NextAttemptAt, row.LeaseUntil = 0, nil, over, time.Time{}
 		row = looked(row)
@@ -279,7 +279,7 @@ func (m *ledgerModel) claim(t *rapid.T) {
 			row.Attempts = 1
 			row.State = ledger.StateUploading
 		}
-		row.Key, row.Name, row.MediaType, row.Size = k, w.Name, w.MediaType, w.Size
+		row.Key, row.Name, row.MediaType, row.Size, row.LaterDeletes = k, w.Name, w.MediaType, w.Size, nil
 		row.Fence, row.NextAttemptAt, row.LeaseUntil = row.Fence+1, time.Time{}, after(lease)
 		row = looked(row)
 		m.rows[k] = row
@@ -447,7 +447,7 @@ func (m *ledgerModel) lose(t *rapid.T) {
 func deleting(c ledger.Copy, lease time.Duration) ledger.Copy {
 	c = afterUpload(c)
 	if c.State != ledger.StateDeleting {
-		c.Error, c.Attempts = nil, 0
+		c.Error, c.Attempts, c.LaterDeletes = nil, 0, nil
 	}
 	c.State, c.Fence = ledger.StateDeleting, c.Fence+1
 	c.LeaseUntil, c.NextAttemptAt = after(lease), after(lease)
@@ -469,9 +469,14 @@ func (m *ledgerModel) delete(t *rapid.T) {
 	}
 	wins := row.State != ledger.StateDeleting || !leased(row)
 	if wins {
+		asked := row.State == ledger.StateDeleting && !row.Evicting && operation != ""
 		row.Evicting = row.Evicting && operation == ""
 		row = deleting(row, lease)
-		row.OperationID = cmp.Or(operation, row.OperationID)
+		if asked {
+			row.LaterDeletes = append(slices.Clone(row.LaterDeletes), operation)
+		} else {
+			row.OperationID = cmp.Or(operation, row.OperationID)
+		}
 		m.rows[k] = row
 	}
 	m.agree(t, "Delete", got, err, row)

@@ -31,12 +31,13 @@ func Copies(d *Dialect) Table[ledger.Copy] {
 		Text("name", func(c *row) *string { return &c.Name }),
 		Text("media_type", func(c *row) *string { return &c.MediaType }),
 		Int("size", func(c *row) *int64 { return &c.Size }),
-		strays("strays", func(c *row) *[]ledger.Stray { return &c.Strays }),
+		jsonList("strays", func(c *row) *[]ledger.Stray { return &c.Strays }),
 		Bool("evicting", func(c *row) *bool { return &c.Evicting }),
 		Int("attempts", func(c *row) *int { return &c.Attempts }),
 		Int("losses", func(c *row) *int { return &c.Losses }),
 		providerError("error", func(c *row) **providers.Error { return &c.Error }),
 		Text("operation_id", func(c *row) *string { return &c.OperationID }),
+		jsonList("later_deletes", func(c *row) *[]string { return &c.LaterDeletes }),
 		Time("created_at", func(c *row) *time.Time { return &c.CreatedAt }),
 		NullTime("uploaded_at", func(c *row) *time.Time { return &c.UploadedAt }),
 		NullTime("ready_at", func(c *row) *time.Time { return &c.ReadyAt }),
@@ -81,8 +82,9 @@ func encodeError(e providers.Error) string {
 // storable is cas.StorableText without a limit.
 func storable[T ~string](text T) T { return cas.StorableText(text, math.MaxInt) }
 
-// strays is a column of strays as JSON, in which null is an empty list.
-func strays[R any](name string, field func(*R) *[]ledger.Stray) Column[R] {
+// jsonList is a column of a list as JSON, in which null is an empty list. Its elements can
+// always be encoded: they are texts, or strays, whose times are the database's.
+func jsonList[R, E any](name string, field func(*R) *[]E) Column[R] {
 	return Column[R]{Name: name, Type: TypeJSON,
 		Target: func(_ *Dialect, row *R) any {
 			return nullJSON{func() { *field(row) = nil }, func(text []byte) error { return json.Unmarshal(text, field(row)) }}
@@ -93,7 +95,7 @@ func strays[R any](name string, field func(*R) *[]ledger.Stray) Column[R] {
 			}
 			text, err := json.Marshal(*field(row))
 			if err != nil {
-				panic(fmt.Sprintf("sqlrow: encode strays: %v", err)) // their times are the database's
+				panic(fmt.Sprintf("sqlrow: encode %s: %v", name, err))
 			}
 			return string(text)
 		}}

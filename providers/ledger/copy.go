@@ -6,6 +6,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"casgate/cas"
@@ -105,6 +106,10 @@ type Copy struct {
 	Error *providers.Error
 	// OperationID identifies the current or the last work on the copy.
 	OperationID string
+	// LaterDeletes are the operations of further requests to delete the copy, in their order,
+	// that came while OperationID was deleting it. They end with it. The list stays in
+	// StateDeleted.
+	LaterDeletes []string
 
 	// Times are by the database's clock; zero means never, or not known.
 	CreatedAt     time.Time
@@ -118,6 +123,20 @@ type Copy struct {
 	// LookAt is when the strays of a row are next looked for on which no other work is
 	// due.
 	LookAt time.Time
+}
+
+// IsDeletedFor reports whether an operation has asked for the delete of the copy.
+func (c Copy) IsDeletedFor(operationID string) bool {
+	return (c.State == StateDeleting || c.State == StateDeleted) &&
+		(c.OperationID == operationID || slices.Contains(c.LaterDeletes, operationID))
+}
+
+// LastDelete returns the last operation that has asked for the delete of the copy.
+func (c Copy) LastDelete() string {
+	if n := len(c.LaterDeletes); n > 0 {
+		return c.LaterDeletes[n-1]
+	}
+	return c.OperationID
 }
 
 // IsAskedFor reports whether a caller has asked for the copy, by the operation that

@@ -11,8 +11,9 @@ import (
 // with the next fence, even if another client holds a lease, and is due when this lease
 // runs out. If it was StateUploading, that attempt leaves a stray. The row loses the
 // error and the attempts of an upload. The caller then ends the deletion with FinishDelete or FailDelete. A row in
-// StateDeleting is claimed only if no lease runs. A non-empty operationID replaces the
-// row's, and makes an eviction a delete that a caller asked for.
+// StateDeleting is claimed only if no lease runs. A non-empty operationID becomes the
+// row's, and makes an eviction a delete that a caller asked for. If another operation has
+// asked for the delete before, it becomes one of LaterDeletes.
 func Delete(k Key, operationID string, lease time.Duration) Transition {
 	invalid := checkTexts("operation", operationID)
 	return Transition{Key: k, Verb: "delete", invalid: invalid, apply: func(c *Copy, now time.Time) (Outcome, error) {
@@ -22,9 +23,14 @@ func Delete(k Key, operationID string, lease time.Duration) Transition {
 		if c.State == StateDeleting && isLeased(c, now) {
 			return Refused, nil
 		}
+		asked := c.State == StateDeleting && !c.Evicting
 		c.Evicting = c.Evicting && operationID == ""
 		claimDelete(c, now, lease)
-		if operationID != "" {
+		switch {
+		case operationID == "":
+		case asked:
+			addDelete(c, operationID)
+		default:
 			c.OperationID = operationID
 		}
 		return Changed, nil
@@ -43,18 +49,36 @@ func ResumeDelete(row Copy, lease time.Duration) Transition {
 	}}
 }
 
-// RepeatDelete makes a delete that is under way that of another operation: of a later
-// request to delete the copy.
+// maxLaterDeletes bounds LaterDeletes. Beyond that a row doesn't know the operations.
+const maxLaterDeletes = 64
+
+// addDelete adds the operation of a further request to delete a copy, unless the row has it
+// or too many. It reports whether it did.
+func addDelete(c *Copy, operationID string) bool {
+	if c.IsDeletedFor(operationID) || len(c.LaterDeletes) >= maxLaterDeletes {
+		return false
+	}
+	c.LaterDeletes = append(slices.Clone(c.LaterDeletes), operationID)
+	return true
+}
+
+// RepeatDelete records a further request to delete a copy that is being deleted. An
+// eviction becomes the delete of that operation. Otherwise it becomes one of LaterDeletes,
+// and is refused if there are too many.
 func RepeatDelete(k Key, operationID string) Transition {
 	invalid := checkTexts("operation", operationID)
 	return Transition{Key: k, Verb: "repeat the delete of", invalid: invalid, apply: func(c *Copy, _ time.Time) (Outcome, error) {
 		if c.State != StateDeleting || operationID == "" {
 			return Refused, nil
 		}
-		if c.OperationID == operationID && !c.Evicting {
+		switch {
+		case c.Evicting:
+			c.OperationID, c.Evicting = operationID, false
+		case c.IsDeletedFor(operationID):
 			return Repeated, nil
+		case !addDelete(c, operationID):
+			return Refused, nil
 		}
-		c.OperationID, c.Evicting = operationID, false
 		return Changed, nil
 	}}
 }
@@ -91,7 +115,7 @@ func StopEviction(k Key, fence int64) Transition {
 func claimDelete(c *Copy, now time.Time, lease time.Duration) {
 	noteUpload(c)
 	if c.State != StateDeleting {
-		c.Error, c.Attempts = nil, 0
+		c.Error, c.Attempts, c.LaterDeletes = nil, 0, nil
 	}
 	c.State = StateDeleting
 	c.Fence++

@@ -132,7 +132,7 @@ func (w Wanted) claimable(c *Copy, now time.Time) bool {
 	case "", StateEvicted:
 		return true
 	case StateDeleted:
-		return !w.Existing && (w.AfterDelete == "" || w.AfterDelete == c.OperationID)
+		return !w.Existing && (w.AfterDelete == "" || w.AfterDelete == c.LastDelete())
 	case StatePending, StateFailed, StateLost:
 		return w.Retry || hasPassed(c.NextAttemptAt, now)
 	case StateUploading, StateProcessing, StateUnverified:
@@ -165,7 +165,7 @@ func (w Wanted) Accepts(c Copy, now time.Time) bool {
 // describe gives the row the name, media type and size of w, and, unless the row is
 // asked for already (Copy.IsAskedFor), its operation.
 func (w Wanted) describe(c *Copy, now time.Time) {
-	c.Name, c.MediaType, c.Size = w.Name, w.MediaType, w.Size
+	c.Name, c.MediaType, c.Size, c.LaterDeletes = w.Name, w.MediaType, w.Size, nil
 	if !c.IsAskedFor() {
 		c.OperationID = w.OperationID
 	}

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -474,6 +475,10 @@ func TestDelete(t *testing.T) {
 		{name: "with an operation", row: row(ledger.StateReady), by: ledger.Delete(key, "delete", lease),
 			want: becomes(row(ledger.StateReady), deleting, operation("delete"))},
 		{name: "deleting", row: row(ledger.StateDeleting), by: ledger.Delete(key, "delete", lease)},
+		{name: "deleting for another operation, without a lease", row: row(ledger.StateDeleting, leaseUntil(never)), by: ledger.Delete(key, "delete", lease),
+			want: becomes(row(ledger.StateDeleting), deleting, later("delete"))},
+		{name: "deleting for the same operation, without a lease", row: row(ledger.StateDeleting, leaseUntil(never), later("delete")),
+			by: ledger.Delete(key, "delete", lease), want: becomes(row(ledger.StateDeleting, later("delete")), deleting)},
 		{name: "deleting, the lease ran out", row: row(ledger.StateDeleting, leaseUntil(now)), by: ledger.Delete(key, "", lease),
 			want: becomes(row(ledger.StateDeleting), deleting)},
 		{name: "deleting, without a lease", row: row(ledger.StateDeleting, leaseUntil(never)), by: ledger.Delete(key, "", lease),
@@ -493,6 +498,37 @@ func TestDelete(t *testing.T) {
 		}
 	}
 	check(t, steps)
+}
+
+func TestRepeatDelete(t *testing.T) {
+	t.Parallel()
+	many := func(c *ledger.Copy) {
+		for i := range 64 {
+			later(fmt.Sprint(i))(c)
+		}
+	}
+	steps := []step{
+		{name: "no row", by: ledger.RepeatDelete(key, "delete"), err: notFound},
+		{name: "an eviction", row: row(ledger.StateDeleting, evicting), by: ledger.RepeatDelete(key, "delete"),
+			want: becomes(row(ledger.StateDeleting), operation("delete"))},
+		{name: "another operation", row: row(ledger.StateDeleting), by: ledger.RepeatDelete(key, "delete"),
+			want: becomes(row(ledger.StateDeleting), later("delete"))},
+		{name: "the same operation", row: row(ledger.StateDeleting, operation("delete")), by: ledger.RepeatDelete(key, "delete"), repeats: true},
+		{name: "a known operation", row: row(ledger.StateDeleting, later("delete")), by: ledger.RepeatDelete(key, "delete"), repeats: true},
+		{name: "too many operations", row: row(ledger.StateDeleting, many), by: ledger.RepeatDelete(key, "delete")},
+		{name: "no operation", row: row(ledger.StateDeleting), by: ledger.RepeatDelete(key, "")},
+	}
+	for _, state := range states {
+		if state != ledger.StateDeleting {
+			steps = append(steps, step{name: string(state), row: row(state), by: ledger.RepeatDelete(key, "delete")})
+		}
+	}
+	check(t, steps)
+}
+
+// later adds an operation to those that asked for a delete later.
+func later(id string) func(c *ledger.Copy) {
+	return func(c *ledger.Copy) { c.LaterDeletes = append(slices.Clone(c.LaterDeletes), id) }
 }
 
 func TestEvict(t *testing.T) {

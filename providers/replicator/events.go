@@ -3,6 +3,7 @@ package replicator
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,22 +40,23 @@ func (r *Replicator) reportSynced(c ledger.Copy, began time.Time, err error) {
 	r.report(Event{Kind: EventSynced, OperationID: c.OperationID, Copy: c, Start: began, Err: err})
 }
 
-// reportDeleted reports the end of a delete, once all its copies are deleted, unless a
-// caller takes the result.
+// reportDeleted reports the end of the deletes that a copy was the last one of, except one
+// whose caller takes the result.
 func (r *Replicator) reportDeleted(ctx context.Context, c ledger.Copy, to reporting) {
-	if c.OperationID == to.taken {
+	operations := slices.DeleteFunc(append([]string{c.OperationID}, c.LaterDeletes...), func(id string) bool { return id == to.taken })
+	if len(operations) == 0 {
 		return
 	}
 	rows, err := r.ledger.Copies(ctx, c.Digest)
 	if err != nil {
 		r.log.Warn().Err(err).Str("operation_id", c.OperationID).Stringer("copy", c.Key).Msg("could not check whether a delete has ended; assuming that it has")
 	}
-	for _, other := range rows {
-		if other.OperationID == c.OperationID && other.State == ledger.StateDeleting {
-			return
+	for _, id := range operations {
+		if slices.ContainsFunc(rows, func(other ledger.Copy) bool { return other.State == ledger.StateDeleting && other.IsDeletedFor(id) }) {
+			continue
 		}
+		r.report(Event{Kind: EventDeleted, OperationID: id, Copy: c, Start: to.began})
 	}
-	r.report(Event{Kind: EventDeleted, OperationID: c.OperationID, Copy: c, Start: to.began})
 }
 
 // newOperationID returns an id for work that the gateway starts itself.

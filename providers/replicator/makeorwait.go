@@ -58,7 +58,7 @@ func (r *Replicator) makeOrWait(ctx context.Context, j job, gone <-chan struct{}
 		if won || !isDeleted(c) {
 			j.wanted.Existing = true
 		} else {
-			j.wanted.AfterDelete = c.OperationID
+			j.wanted.AfterDelete = c.LastDelete()
 		}
 		if won {
 			release()
@@ -124,7 +124,7 @@ func endsWith(ctx context.Context, gone <-chan struct{}) (context.Context, func(
 
 // isDeletedLater reports whether a deleted copy was deleted after it was asked for.
 func isDeletedLater(w ledger.Wanted, c ledger.Copy) bool {
-	return w.Existing || w.AfterDelete != "" && c.OperationID != w.AfterDelete
+	return w.Existing || w.AfterDelete != "" && c.LastDelete() != w.AfterDelete
 }
 
 // isDeleted reports whether a copy was deleted on request, or is being deleted.

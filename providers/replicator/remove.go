@@ -25,14 +25,7 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 		return nil, fmt.Errorf("%w: %s has none at %s", ledger.ErrNotFound, q.Digest, q.Provider)
 	}
 	r.requesters.add(q, true)
-	goesOn := false
-	defer func() {
-		if goesOn {
-			r.requesters.add(q, false)
-		} else {
-			r.requesters.remove(q.OperationID)
-		}
-	}()
+	defer r.leaveRemoval(ctx, q, copies) // the result has these rows
 	// All are marked before any is deleted, so the queue continues after an interruption.
 	var mine []int
 	for i, c := range copies {
@@ -45,13 +38,6 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 			return nil, err
 		case won:
 			mine = append(mine, i)
-		default: // another client deletes it
-			if claimed.OperationID != q.OperationID {
-				if claimed, _, err = r.ledger.Change(ctx, ledger.RepeatDelete(c.Key, q.OperationID)); err != nil {
-					return nil, err
-				}
-			}
-			goesOn = goesOn || claimed.State == ledger.StateDeleting
 		}
 		copies[i] = claimed
 	}
@@ -60,18 +46,16 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 		if copies[i], err = r.removeAnywhere(ctx, copies[i], q.OperationID); err != nil {
 			return nil, err
 		}
-		goesOn = goesOn || copies[i].State == ledger.StateDeleting
 	}
 	return copies, nil
 }
 
-// markDeleted claims a copy in order to delete it. If another client evicts it, that becomes
-// the delete of this operation, on which the other client works. A delete that another
-// operation has asked for stays as it is.
+// markDeleted claims a copy in order to delete it. If another client deletes or evicts it,
+// that also becomes a delete for this operation, on which the other client works.
 func (r *Replicator) markDeleted(ctx context.Context, k ledger.Key, operationID string) (row ledger.Copy, mine bool, err error) {
 	for {
 		row, mine, err = r.ledger.Change(ctx, ledger.Delete(k, operationID, r.o.Lease))
-		if err != nil || mine || row.State == ledger.StateDeleting && !row.Evicting {
+		if err != nil || mine {
 			return row, mine, err
 		}
 		repeated := false
@@ -81,4 +65,37 @@ func (r *Replicator) markDeleted(ctx context.Context, k ledger.Key, operationID 
 		}
 		// The other client has ended its work meanwhile.
 	}
+}
+
+// leaveRemoval ends the wait for a delete. Its caller takes the result, unless the delete
+// of a copy goes on. The rows are brought up to date.
+func (r *Replicator) leaveRemoval(ctx context.Context, q Request, rows []ledger.Copy) {
+	r.lastOfDelete.Lock()
+	defer r.lastOfDelete.Unlock()
+	if r.isDeleting(ctx, q, rows) {
+		r.requesters.add(q, false)
+	} else {
+		r.requesters.remove(q.OperationID)
+	}
+}
+
+// isDeleting reports whether the delete of one of these rows goes on for an operation. It
+// brings rows up to date that another client has deleted meanwhile. The caller holds
+// lastOfDelete.
+func (r *Replicator) isDeleting(ctx context.Context, q Request, rows []ledger.Copy) (goesOn bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
+	defer cancel()
+	for i, c := range rows {
+		if c.State != ledger.StateDeleting || !c.IsDeletedFor(q.OperationID) {
+			continue
+		}
+		now, err := r.ledger.Copy(ctx, c.Key)
+		switch {
+		case errors.Is(err, ledger.ErrNotFound), err == nil && !now.IsDeletedFor(q.OperationID):
+			rows[i].State, rows[i].FileID, rows[i].Error = ledger.StateDeleted, "", nil
+		default: // an event reports the end later
+			goesOn = true
+		}
+	}
+	return goesOn
 }

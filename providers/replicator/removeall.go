@@ -84,7 +84,7 @@ func (rm *Removal) Wait(ctx context.Context) []ledger.Copy {
 		<-rm.tried // it has just ended, and no event was sent
 	}
 	for _, c := range rm.last {
-		if c.State == ledger.StateDeleting && c.OperationID == rm.q.OperationID {
+		if c.State == ledger.StateDeleting && c.IsDeletedFor(rm.q.OperationID) {
 			return rm.last // an event reports its end later
 		}
 	}
@@ -107,7 +107,7 @@ func (rm *Removal) mark(ctx context.Context, marked []marking) ([]marking, error
 		return marked, err
 	}
 	for _, c := range rows {
-		if c.State == ledger.StateDeleting && c.OperationID == rm.q.OperationID {
+		if c.State == ledger.StateDeleting && c.IsDeletedFor(rm.q.OperationID) {
 			continue
 		}
 		claimed, won, err := rm.r.markDeleted(ctx, c.Key, rm.q.OperationID)
@@ -176,14 +176,12 @@ func (rm *Removal) remove(ctx context.Context, marked []marking) []ledger.Copy {
 		})
 	}
 	workers.Wait()
-	goesOn := false
-	for _, c := range rows {
-		goesOn = goesOn || c.State == ledger.StateDeleting && c.OperationID == rm.q.OperationID
-	}
+	rm.r.lastOfDelete.Lock()
+	defer rm.r.lastOfDelete.Unlock()
 	switch {
-	case goesOn:
+	case rm.r.isDeleting(ctx, rm.q, rows):
 		rm.r.requesters.add(rm.q, false)
-	case len(rows) > 0:
+	case len(rows) > 0 && (rm.q.Actor == "" || rm.r.requesters.knows(rm.q.OperationID)): // the end is not reported yet
 		rm.r.report(Event{Kind: EventDeleted, OperationID: rm.q.OperationID, Copy: rows[len(rows)-1], Start: rm.began})
 	}
 	return rows

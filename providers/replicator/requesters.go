@@ -72,6 +72,13 @@ func (a *requesters) remove(operation string) {
 	delete(a.operations, operation)
 }
 
+// knows reports whether an operation has a requester, and its end was not reported.
+func (a *requesters) knows(operation string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.operations[operation] != nil
+}
+
 // finish records that an operation has ended. It reports whether a waiting caller takes
 // the result. Otherwise by is the requester, if this process knows it.
 func (a *requesters) finish(operation string) (by requester, taken bool) {
