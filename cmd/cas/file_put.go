@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -161,15 +160,10 @@ func (c *filePutCmd) send(ctx context.Context, gateway *client.Client, shown *te
 
 // stream stores what can be read only once: standard input, or a pipe.
 func (c *filePutCmd) stream(ctx context.Context, gateway *client.Client, shown *terminal.Progress, put *filePut, describe client.NewFile) (api.File, error) {
-	src := io.NopCloser(shown.Streams().In)
-	if put.Path != argument.StdinPath {
-		file, err := os.Open(put.Path)
-		if err != nil {
-			return api.File{}, err
-		}
-		src = file
+	src, err := (&transfer.Uploader{Shown: shown}).OpenStream(ctx, put.Path)
+	if err != nil {
+		return api.File{}, err
 	}
-	src = shown.Reader(src, terminal.Transfer{Verb: "sending", Name: put.Path, Size: -1})
 	defer src.Close()
 	return gateway.CreateFile(ctx, src, describe)
 }

@@ -15,10 +15,13 @@ import (
 	"casgate/cmd/cas/internal/wiring"
 )
 
+// silentStreams drop what is written.
+var silentStreams = terminal.Streams{Out: io.Discard, Err: io.Discard}
+
 // commands returns the commands that do something, with their words.
 func commands(t *testing.T) map[string]*kong.Node {
 	t.Helper()
-	parser, err := newParser(new(cli), terminal.Streams{Out: io.Discard, Err: io.Discard})
+	parser, err := newParser(new(cli), silentStreams)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,11 +93,11 @@ func checkExample(t *testing.T, path, line string) {
 		t.Errorf("the example %q of %s has no command", line, path)
 		return
 	}
-	parser, err := newParser(new(cli), terminal.Streams{Out: io.Discard, Err: io.Discard})
+	args := words(strings.TrimSuffix(command, ")"))
+	parser, err := newParser(grammar(args), silentStreams)
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := words(strings.TrimSuffix(command, ")"))
 	parsed, err := parser.Parse(args)
 	if err != nil {
 		t.Errorf("cas %s: the example %q: %v", path, line, err)
@@ -167,7 +170,7 @@ func TestProviderFlags(t *testing.T) {
 		{"sync", "--to=kimi", "x"}, {"sync", "--provider=kimi", "x"}, {"copies", "rm", "--from=kimi", "file-k3v7hq2m5x4d6n8p9r2s4t6w8y"},
 		{"copies", "lost", "--at=kimi", "9f86d081"}, {"file", "get", "--from=kimi", "file-k3v7hq2m5x4d6n8p9r2s4t6w8y"}, {"file", "rm", "--at=kimi", "file-k3v7hq2m5x4d6n8p9r2s4t6w8y"},
 	} {
-		parser, err := newParser(new(cli), terminal.Streams{Out: io.Discard, Err: io.Discard})
+		parser, err := newParser(grammar(args), silentStreams)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +189,7 @@ func TestProviderFlags(t *testing.T) {
 }
 
 func TestCompletionCandidates(t *testing.T) {
-	parser, err := newParser(new(cli), terminal.Streams{Out: io.Discard, Err: io.Discard})
+	parser, err := newParser(new(cli), silentStreams)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], terminal.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	os.Exit(run(ctx, os.Args[1:], terminal.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Activity: new(terminal.Activity)}))
 }
 
 // cli has all commands. Its tags are their help.
@@ -102,6 +102,7 @@ func newParser(grammar any, std terminal.Streams, more ...kong.Option) (*kong.Ko
 	options := []kong.Option{
 		kong.Name("cas"),
 		kong.Description("casgate keeps every file once, under its SHA-256, and gives it back by hash URL."),
+		kong.Exit(func(int) {}), // the caller decides
 		kong.UsageOnError(),
 		kong.Writers(std.Out, std.Err),
 		kong.Help(printHelp),
@@ -154,8 +155,20 @@ func run(ctx context.Context, args []string, std terminal.Streams) int {
 		return exit.Usage
 	}
 	err = command.Run()
-	if err != nil && !errors.Is(err, exit.ErrReported) {
+	code := report.ExitCode(ctx, err)
+	switch {
+	case code == exit.Interrupted:
+		std.Interrupted(explanation(err))
+	case err != nil && !errors.Is(err, exit.ErrReported):
 		terminal.Fail(std.Err, err)
 	}
-	return report.ExitCode(ctx, err)
+	return code
+}
+
+// explanation is what a command says about its interruption, beside that.
+func explanation(err error) string {
+	if e, ok := errors.AsType[*exit.Error](err); ok && !errors.Is(err, exit.ErrReported) {
+		return e.Error()
+	}
+	return ""
 }

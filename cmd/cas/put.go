@@ -25,6 +25,7 @@ type putCmd struct {
 	Providers []string `name:"provider" aliases:"providers" placeholder:"PROVIDER" help:"Providers to make copies at, in the background, such as kimi,glm. cas sync waits for them."`
 	Parallel  int      `default:"4" help:"How many files to read or send at once."`
 	JSON      bool     `name:"json" help:"Print a JSON object for each file."`
+	Verbose   bool     `short:"v" help:"Print a line for each of many files, in place of one bar and a summary."`
 	Quiet     bool     `short:"q" help:"Print no progress and no notes, only results and errors."`
 }
 
@@ -64,7 +65,7 @@ func (c *putCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if err := transfer.CheckProviders(ctx, gateway, items, c.Providers); err != nil {
 		return report.AdviseCopy(err)
 	}
-	u := &transfer.Uploader{Gateway: gateway, Parallel: c.Parallel, Shown: shown, DryRun: c.DryRun}
+	u := &transfer.Uploader{Gateway: gateway, Parallel: c.Parallel, Shown: shown, DryRun: c.DryRun, Verbose: c.Verbose}
 	return storeAndPrint(
 		func() error { return u.Store(ctx, items) },
 		func() error { return c.print(ctx, items, shown) },
@@ -98,6 +99,8 @@ type putResult struct {
 // print prints the result of each file, in their order, as soon as it is known.
 func (c *putCmd) print(ctx context.Context, items []*transfer.Item, shown *terminal.Progress) error {
 	out := putOutput{shown: shown, json: c.JSON, withPaths: len(c.Paths) > 1 || c.Recursive, advise: report.AdviseCopy}
+	// A terminal would scroll past thousands of URLs.
+	out.sumsUp = !c.Verbose && len(items) > maxShown && terminal.IsTerminal(shown.Streams().Out)
 	for _, item := range items {
 		<-item.Done
 		if err := out.print(putOutcome{item: item, text: c.text(item), object: c.result(item), asked: item.Blob.Asked}); err != nil {

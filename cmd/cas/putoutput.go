@@ -21,11 +21,15 @@ func storeAndPrint(store, print func() error) error {
 	return printErr
 }
 
+// maxShown is the number of files above which a terminal gets no line for each.
+const maxShown = 100
+
 // putOutput prints the results of a command that stores files.
 type putOutput struct {
 	shown     *terminal.Progress
 	json      bool
 	withPaths bool // there may be several files, so each line has a path
+	sumsUp    bool // no lines of stored files
 	advise    func(error) error
 	files     report.Tally
 }
@@ -48,6 +52,7 @@ func (o *putOutput) print(r putOutcome) error {
 	switch {
 	case o.json:
 		err = terminal.PrintJSON(o.shown.Stdout(), r.object)
+	case item.Err == nil && o.sumsUp:
 	case item.Err == nil && o.withPaths:
 		_, err = fmt.Fprintf(o.shown.Stdout(), "%s\t%s\n", r.text, terminal.Printable(item.Path))
 	case item.Err == nil:

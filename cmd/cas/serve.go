@@ -37,15 +37,15 @@ type serveCmd struct {
 	settings.Providers
 	settings.Chat
 
-	Listen       string `name:"listen" env:"CAS_LISTEN" default:"127.0.0.1:8080" help:"Address of the API. Port 0 picks a free port; the file listen in the data folder has it." placeholder:"HOST:PORT"`
-	AdminListen  string `name:"admin-listen" env:"CAS_ADMIN_LISTEN" default:"127.0.0.1:8081" help:"Address of metrics and pprof. Empty turns them off." placeholder:"HOST:PORT"`
+	Listen       string `name:"listen" env:"CAS_LISTEN" default:"127.0.0.1:8080" help:"Address of the API; unix:/run/casgate.sock is a Unix socket. Port 0 picks a free port; the file listen in the data folder has it." placeholder:"HOST:PORT"`
+	AdminListen  string `name:"admin-listen" env:"CAS_ADMIN_LISTEN" default:"127.0.0.1:8081" help:"Address of metrics and pprof; empty turns them off. On a loopback address, requests must name localhost or an IP address as their host." placeholder:"HOST:PORT"`
 	TLSCertFile  string `name:"tls-cert-file" env:"CAS_TLS_CERT_FILE" help:"PEM file with the certificate, and those between it and the root, for HTTPS at the address of the API. It is read again when it changes. Empty: plain HTTP." placeholder:"PATH"`
 	TLSKeyFile   string `name:"tls-key-file" env:"CAS_TLS_KEY_FILE" help:"PEM file with the certificate's key." placeholder:"PATH"`
-	PublicURL    string `name:"public-url" env:"CAS_PUBLIC_URL" help:"Base of hash URLs; the listen address if empty." placeholder:"URL"`
+	PublicURL    string `name:"public-url" env:"CAS_PUBLIC_URL" help:"Base of hash URLs; the listen address if empty. Set it behind a proxy, or if the address is 0.0.0.0." placeholder:"URL"`
 	AdoptStore   bool   `name:"adopt-store" help:"Use the object store even if it has the mark of another index, or lacks the index's blobs, and mark it as this index's."`
 	CreateBucket bool   `name:"create-bucket" help:"Create the bucket if it is missing."`
 
-	Auth        string   `name:"auth" env:"CAS_AUTH" default:"tokens" enum:"tokens,none" help:"tokens, or none, which is allowed only on a loopback address."`
+	Auth        string   `name:"auth" env:"CAS_AUTH" default:"tokens" enum:"tokens,none" help:"tokens, or none, which is allowed only on a loopback address: requests must then name localhost, an IP address or the host of CAS_PUBLIC_URL, and writes for pages of other origins get 403."`
 	CORSOrigins []string `name:"cors-origins" env:"CAS_CORS_ORIGINS" help:"Comma-separated origins of web pages that may use the API from a browser, such as https://app.example.com. Pages of other origins can only load signed URLs." placeholder:"ORIGIN"`
 	PublicRead  bool     `name:"public-read" env:"CAS_PUBLIC_READ" help:"Allow GET and HEAD of hash URLs without a token."`
 	Console     string   `name:"console" env:"CAS_CONSOLE" default:"on" enum:"on,off" help:"off removes the console for browsers, /console/, and its sessions."`
@@ -103,6 +103,9 @@ const startTimeout = 30 * time.Second
 func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 	log, flushLog := service.NewLogger(c.LogLevel, c.LogFormat, std)
 	defer flushLog()
+	for _, name := range unknownVariables(os.Environ()) {
+		log.Warn().Str("variable", name).Msg("the variable is set, and there is no such setting; compare its spelling with `cas serve --help`")
+	}
 	s := &server{serveCmd: c, log: log, registry: service.NewRegistry()}
 	defer s.close()
 	if err := s.open(ctx); err != nil {

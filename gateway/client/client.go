@@ -28,6 +28,11 @@ type Options struct {
 	// HTTPClient sends the requests; nil means a new one. Its CheckRedirect is not used:
 	// the client follows redirects only within the gateway's origin.
 	HTTPClient *http.Client
+	// Transport wraps the transport of the client's own HTTPClient, such as to observe
+	// requests. Nil: it is used as it is. Its CloseIdleConnections is called, if it has one.
+	Transport func(http.RoundTripper) http.RoundTripper
+	// OnRetry is called before each wait for another attempt. Nil: nothing is.
+	OnRetry func(err error, wait time.Duration)
 	// UserAgent names the program in requests.
 	UserAgent string
 	// Retries bounds how often a request is repeated. 0 means 4, a negative number
@@ -55,6 +60,7 @@ type Client struct {
 	userAgent string
 	retries   int
 	http      *http.Client
+	onRetry   func(err error, wait time.Duration)
 	own       bool // the client made http's transport itself
 }
 
@@ -74,12 +80,16 @@ func New(baseURL string, o Options) (*Client, error) {
 		userAgent: cmp.Or(o.UserAgent, defaultUserAgent),
 		retries:   max(0, cmp.Or(o.Retries, defaultRetries)),
 		own:       o.HTTPClient == nil,
+		onRetry:   o.OnRetry,
 	}
 	if c.own {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.ExpectContinueTimeout = continueTimeout
 		transport.MaxIdleConnsPerHost = idleConns
 		c.http = &http.Client{Transport: transport}
+		if o.Transport != nil {
+			c.http.Transport = o.Transport(transport)
+		}
 	} else {
 		given := *o.HTTPClient
 		c.http = &given

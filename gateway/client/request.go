@@ -82,6 +82,9 @@ func (c *Client) do(ctx context.Context, r *request) (*http.Response, error) {
 		if !again || attempt >= c.retries || ctx.Err() != nil || r.mayRetry == nil || !r.mayRetry(err) {
 			return nil, err
 		}
+		if c.onRetry != nil {
+			c.onRetry(err, wait)
+		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:

@@ -82,7 +82,7 @@ var ours = []struct {
 	{"cmd/cas/internal/disk", nil, "the room on a disk is a matter of the operating system"},
 	{"cmd/cas/internal/duration", nil, "a duration depends on nothing"},
 	{"cmd/cas/internal/terminal", nil, "output to a terminal knows neither blobs nor gateways"},
-	{"cmd/cas/internal/settings", []string{"cmd/cas/internal/build", "cmd/cas/internal/exit", "gateway/client"}, "settings open nothing but the client of the gateway"},
+	{"cmd/cas/internal/settings", []string{"cmd/cas/internal/build", "cmd/cas/internal/exit", "cmd/cas/internal/terminal", "gateway/client"}, "settings open nothing but the client of the gateway"},
 	{"cmd/cas/internal/argument", []string{"cmd/cas/internal/duration", "cmd/cas/internal/exit", "cas", "gateway/client"}, "an argument names something; it does nothing with it"},
 	{"cmd/cas/internal/service", []string{"cas/access", "cmd/cas/internal/build", "cmd/cas/internal/disk", "cmd/cas/internal/exit", "cmd/cas/internal/terminal"}, "listeners, logs and metrics know the rule for local hosts, and no part of the gateway"},
 	{"cmd/cas/internal/report", []string{"cmd/cas/internal/exit", "cmd/cas/internal/settings", "cmd/cas/internal/terminal", "cas", "gateway/api", "gateway/client", "gateway/problem", "providers", "providers/ledger"}, "results are those of a gateway's client"},

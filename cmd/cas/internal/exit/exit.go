@@ -8,7 +8,7 @@ import (
 	"casgate/gateway/problem"
 )
 
-// The exit codes, as README.md documents them. Those that a problem leads to are in
+// The exit codes, as docs/reference/exit-codes.md documents them. Those that a problem leads to are in
 // the table of problems.
 const (
 	OK          = 0

@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-func TestREADMEListsTheExitCodes(t *testing.T) {
+func TestThePageListsTheExitCodes(t *testing.T) {
 	all := []int{OK, Failure, Usage, NotFound, NotAllowed, Corrupt, Unavailable, Partly, Refused, UnderWay, Differs, TooMuch, Interrupted}
 	if constants := submatches(t, "exit.go", `(?m)^\t([A-Z]\w+) += `); len(constants) != len(all) {
 		t.Fatalf("exit.go has the codes %v; this test knows %d", constants, len(all))
 	}
 	var documented []int
-	for _, text := range submatches(t, "../../../../README.md", `(?m)^\| (\d+) \| \S`) {
+	for _, text := range submatches(t, "../../../../docs/reference/exit-codes.md", `(?m)^\| (\d+) \| \S`) {
 		code, err := strconv.Atoi(text)
 		if err != nil {
 			t.Fatal(err)
@@ -22,7 +22,7 @@ func TestREADMEListsTheExitCodes(t *testing.T) {
 		documented = append(documented, code)
 	}
 	if !slices.Equal(documented, all) {
-		t.Errorf("README.md documents the exit codes %v, and there are %v", documented, all)
+		t.Errorf("docs/reference/exit-codes.md documents the exit codes %v, and there are %v", documented, all)
 	}
 }
 

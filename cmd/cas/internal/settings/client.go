@@ -8,6 +8,7 @@ import (
 
 	"casgate/cmd/cas/internal/build"
 	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/client"
 )
 
@@ -19,7 +20,14 @@ type Client struct {
 	Data
 	URL     string `name:"url" env:"CAS_URL" help:"The gateway's URL; that of the profile if empty, else http://127.0.0.1:8080." placeholder:"URL"`
 	Profile string `name:"profile" env:"CAS_PROFILE" help:"Profile of the configuration file, as cas login keeps it; the last one if empty." placeholder:"NAME"`
+	streams terminal.Streams
 	Token   Secret `kong:"-" secret:"CAS_TOKEN" help:"API token; without it, that of the profile, else the file admin-token in the data folder"`
+}
+
+// AfterApply keeps the streams, on which a client says what it waits for. Kong calls it.
+func (c *Client) AfterApply(std terminal.Streams) error {
+	c.streams = std
+	return nil
 }
 
 // Connect returns a client of the gateway. It sends nothing. The caller must close it.
@@ -32,7 +40,7 @@ func (c Client) Connect() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	gateway, err := ClientOf(c.baseURL(profile), client.Options{Token: token})
+	gateway, err := ClientOf(c.baseURL(profile), client.Options{Token: token, Transport: c.streams.Transport, OnRetry: c.streams.Retrying})
 	if err != nil {
 		return nil, fmt.Errorf("%w (see CAS_URL and CAS_TOKEN)", err)
 	}

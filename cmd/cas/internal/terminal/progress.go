@@ -3,6 +3,9 @@ package terminal
 import (
 	"fmt"
 	"io"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -14,6 +17,9 @@ type Progress struct {
 	std   Streams
 	quiet bool
 	bars  *mpb.Progress // nil: there are none
+
+	mu      sync.Mutex
+	running map[*mpb.Bar]bool // nil after Close
 }
 
 // ProgressOptions are the options of a Progress.
@@ -24,7 +30,7 @@ type ProgressOptions struct {
 
 // NewProgress starts to show progress. The caller must Close it.
 func NewProgress(std Streams, o ProgressOptions) *Progress {
-	p := &Progress{std: std, quiet: o.Quiet}
+	p := &Progress{std: std, quiet: o.Quiet, running: map[*mpb.Bar]bool{}}
 	if !o.Quiet && !o.NoBars && IsTerminal(std.Err) {
 		p.bars = mpb.New(mpb.WithOutput(std.Err))
 	}
@@ -33,9 +39,18 @@ func NewProgress(std Streams, o ProgressOptions) *Progress {
 
 // Close removes the bars.
 func (p *Progress) Close() {
-	if p.bars != nil {
-		p.bars.Shutdown()
+	if p.bars == nil {
+		return
 	}
+	p.mu.Lock()
+	running := p.running
+	p.running = nil
+	p.mu.Unlock()
+	for bar := range running {
+		p.remove(bar)
+	}
+	// Wait draws once more, without them. Shutdown would leave them on the screen.
+	p.bars.Wait()
 }
 
 // HasBars reports whether bars are shown.
@@ -83,6 +98,46 @@ func (p *Progress) Note(format string, args ...any) {
 	}
 }
 
+// add shows a bar. Its line is asked for again and again. It returns nil after Close.
+func (p *Progress) add(line func(width int) string) *mpb.Bar {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running == nil {
+		return nil
+	}
+	bar, err := p.bars.Add(0, mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
+		// A ^C that the terminal shows leaves the cursor elsewhere. A full line would wrap on some terminals.
+		_, err := io.WriteString(w, "\r"+line(s.AvailableWidth-1))
+		return err
+	}), mpb.BarFillerTrim())
+	if err != nil { // after Close
+		return nil
+	}
+	p.running[bar] = true
+	p.std.Activity.add(1)
+	return bar
+}
+
+// drop removes a bar. Nil is none.
+func (p *Progress) drop(bar *mpb.Bar) {
+	if bar == nil {
+		return
+	}
+	p.mu.Lock()
+	running := p.running[bar]
+	delete(p.running, bar)
+	p.mu.Unlock()
+	if running {
+		p.remove(bar)
+	}
+}
+
+func (p *Progress) remove(bar *mpb.Bar) {
+	bar.Abort(true)
+	bar.Wait()
+	p.std.Activity.add(-1)
+}
+
 // Transfer describes a bar for bytes that are read.
 type Transfer struct {
 	Verb string // such as sending
@@ -92,97 +147,116 @@ type Transfer struct {
 }
 
 // Reader returns a reader that moves a bar as it is read. Closing it removes the bar
-// and closes r.
+// and closes r. Without bars, a long transfer says now and then how far it is.
 func (p *Progress) Reader(r io.ReadCloser, t Transfer) io.ReadCloser {
-	if p.bars == nil {
-		return r
+	started := time.Now()
+	moved := &movingReader{ReadCloser: r, progress: p}
+	moved.current.Store(t.From)
+	moved.line = func() progressLine {
+		return progressLine{
+			verb: t.Verb, name: t.Name, from: t.From, current: moved.current.Load(), total: max(0, t.Size),
+			elapsed: time.Since(started),
+		}
 	}
-	options := []mpb.BarOption{
-		mpb.PrependDecorators(label(t.Verb, t.Name, 40)),
-		mpb.AppendDecorators(decor.CurrentKibiByte("% .1f"), decor.AverageSpeed(decor.SizeB1024(0), " % .1f")),
-		mpb.BarRemoveOnComplete(),
+	if p.bars != nil {
+		moved.bar = p.add(func(width int) string { return moved.line().render(width) })
 	}
-	var bar *mpb.Bar
-	if t.Size < 0 {
-		bar = p.bars.New(0, mpb.SpinnerStyle(), options...)
-	} else {
-		bar = p.bars.New(max(t.Size, 1), mpb.BarStyle(), options...)
-	}
-	bar.SetRefill(t.From)
-	bar.SetCurrent(t.From)
-	return &barReader{r, bar}
+	return moved
 }
 
-// barReader moves a bar as it is read, and removes the bar when it is closed.
-type barReader struct {
+// movingReader moves a bar as it is read, and removes the bar when it is closed.
+type movingReader struct {
 	io.ReadCloser
-	bar *mpb.Bar
+	progress *Progress
+	bar      *mpb.Bar // nil: none is shown
+	current  atomic.Int64
+	line     func() progressLine
+	noted    time.Duration // how long it had taken at the last note
 }
 
-func (b *barReader) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.bar.IncrBy(n)
+func (r *movingReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	r.current.Add(int64(n))
+	if r.progress.bars == nil && !r.progress.quiet {
+		r.note()
+	}
 	return n, err
 }
 
-func (b *barReader) Close() error {
-	b.bar.Abort(true)
-	return b.ReadCloser.Close()
+// note says how far the transfer is, after five seconds, and then each time that it has
+// taken twice as long.
+func (r *movingReader) note() {
+	line := r.line()
+	if line.elapsed < max(silence, 2*r.noted) {
+		return
+	}
+	r.noted = line.elapsed
+	r.progress.Note("%s %s: %s", line.verb, Printable(line.name), line.figures(Roomy))
 }
 
-// Waiting shows a spinner until the returned function is called.
+func (r *movingReader) Close() error {
+	r.progress.drop(r.bar)
+	return r.ReadCloser.Close()
+}
+
+// Waiting says what the command waits for until the returned function is called: on a line
+// of its own if there are bars, else after five seconds.
 func (p *Progress) Waiting(verb, name string) (done func()) {
-	if p.bars == nil {
+	started := time.Now()
+	if p.bars != nil {
+		bar := p.add(func(width int) string { return waitingLine(verb, name, time.Since(started), width) })
+		return func() { p.drop(bar) }
+	}
+	if p.quiet {
 		return func() {}
 	}
-	bar := p.bars.New(0, mpb.SpinnerStyle(),
-		mpb.PrependDecorators(label(verb, name, 60)),
-		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO)),
-		mpb.BarRemoveOnComplete(),
-	)
-	return func() { bar.Abort(true) }
-}
-
-// label names the bar, with at most `most` characters of the name.
-func label(verb, name string, most int) decor.Decorator {
-	return decor.Name(fmt.Sprintf("%-8s %s ", verb, Shorten(Printable(name), most)))
+	p.std.Activity.add(1)
+	timer := time.AfterFunc(silence, func() { p.Note("%s %s: not done after %v, waiting", verb, Printable(name), silence) })
+	return func() {
+		timer.Stop()
+		p.std.Activity.add(-1)
+	}
 }
 
 // Counter is a bar that counts things.
 type Counter struct {
-	bar *mpb.Bar // nil: none is shown
+	progress *Progress
+	bar      *mpb.Bar // nil: none is shown
+	current  *atomic.Int64
 }
 
 // Counting shows a counter: a bar with an estimate if the total is known, which is
 // then above 0. Its text is asked for again and again, and must be safe for concurrent
 // use.
 func (p *Progress) Counting(verb string, total int64, text func() string) Counter {
+	return p.count(progressLine{verb: verb, total: max(0, total), unit: unitThings}, func(int) string { return text() })
+}
+
+// CountingShares shows a counter of several things together. Its amounts are shares of the
+// work and are not shown. Its text fits to a terminal's width.
+func (p *Progress) CountingShares(verb string, total int64, text func(width int) string) Counter {
+	return p.count(progressLine{verb: verb, total: max(0, total), unit: unitShares}, text)
+}
+
+func (p *Progress) count(line progressLine, text func(width int) string) Counter {
+	c := Counter{progress: p, current: new(atomic.Int64)}
 	if p.bars == nil {
-		return Counter{}
+		return c
 	}
-	beside := decor.Any(func(decor.Statistics) string { return "  " + text() })
-	if total <= 0 {
-		return Counter{p.bars.New(0, mpb.SpinnerStyle(),
-			mpb.PrependDecorators(decor.Name(verb+" "), decor.CurrentNoUnit("%d ")),
-			mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO), beside),
-			mpb.BarRemoveOnComplete())}
-	}
-	return Counter{p.bars.New(total, mpb.BarStyle(),
-		mpb.PrependDecorators(decor.Name(verb+" "), decor.CountersNoUnit("%d / %d ")),
-		mpb.AppendDecorators(decor.Percentage(), decor.Name("  "), decor.AverageETA(decor.ET_STYLE_GO), decor.Name(" left"), beside),
-		mpb.BarRemoveOnComplete())}
+	started := time.Now()
+	c.bar = p.add(func(width int) string {
+		line := line
+		line.current, line.beside, line.elapsed = c.current.Load(), text(width), time.Since(started)
+		return line.render(width)
+	})
+	return c
 }
 
 // Set moves the counter to n.
-func (c Counter) Set(n int64) {
-	if c.bar != nil {
-		c.bar.SetCurrent(n)
-	}
-}
+func (c Counter) Set(n int64) { c.current.Store(n) }
+
+// Add moves the counter by n.
+func (c Counter) Add(n int64) { c.current.Add(n) }
 
 // Done removes the counter.
-func (c Counter) Done() {
-	if c.bar != nil {
-		c.bar.Abort(true)
-	}
-}
+func (c Counter) Done() { c.progress.drop(c.bar) }

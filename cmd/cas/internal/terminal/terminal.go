@@ -4,6 +4,7 @@
 package terminal
 
 import (
+	"fmt"
 	"io"
 	"os"
 
@@ -14,6 +15,21 @@ import (
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
+	// Activity knows what the screen shows; nil: nothing.
+	Activity *Activity
+}
+
+// Interrupted writes that a signal ended the command, on a line of its own: the terminal
+// may show ^C on the present one.
+func (s Streams) Interrupted(more string) {
+	clear := ""
+	if IsTerminal(s.Err) {
+		clear = "\r\x1b[K"
+	}
+	if more != "" {
+		more = "; " + WithoutControls(more)
+	}
+	fmt.Fprintf(s.Err, "%scas: interrupted%s\n", clear, more)
 }
 
 // IsTerminal reports whether a reader or writer is a terminal.

@@ -11,6 +11,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"casgate/cas"
+	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/client"
 )
@@ -48,7 +49,7 @@ func (d *Download) Run(ctx context.Context) error {
 		err = d.publish()
 	}
 	if err != nil {
-		return d.leave(err)
+		return d.leave(ctx, err)
 	}
 	return nil
 }
@@ -180,7 +181,11 @@ func (r *rest) Close() error {
 
 // leave keeps or removes the partial file of a failed download, and adds the next step
 // to the error.
-func (d *Download) leave(err error) error {
+func (d *Download) leave(ctx context.Context, err error) error {
+	if d.have > 0 && ctx.Err() != nil {
+		return exit.With(exit.Interrupted, fmt.Errorf("%s of %s are in %s, and the same command resumes from there",
+			terminal.Size(d.have), terminal.Size(d.Info.Size), terminal.Printable(d.partialPath())))
+	}
 	if d.have > 0 && !errors.Is(err, cas.ErrDigestMismatch) && !errors.Is(err, cas.ErrObjectCorrupt) {
 		return fmt.Errorf("%w; %s of %s are in %s, and the same command resumes from there",
 			err, terminal.Size(d.have), terminal.Size(d.Info.Size), terminal.Printable(d.partialPath()))

@@ -26,6 +26,7 @@ type Item struct {
 	File    string // id of a file at the gateway; nothing is to be stored
 	// Streamed: the bytes can be read only once.
 	Streamed bool
+	size     int64         // in bytes, as the folder gave it; 0: not known
 	source   client.Source // if not Streamed
 
 	// Done is closed when Blob or Err is set.
@@ -160,7 +161,7 @@ func Find(paths []string, shown *terminal.Progress, o FindOptions) []*Item {
 		case err != nil:
 			add(path, WithoutPath(err))
 		case info.Mode().IsRegular():
-			add(path, nil)
+			add(path, nil).size = info.Size()
 		case !info.IsDir():
 			add(path, nil).Streamed = true // such as a pipe
 		case !o.Recursive:
@@ -214,7 +215,10 @@ func findInFolder(root string, add func(string, error) *Item, search folderSearc
 				return fs.SkipDir
 			}
 		case entry.Type().IsRegular():
-			add(path, nil)
+			item := add(path, nil)
+			if info, err := entry.Info(); err == nil { // else its open tells
+				item.size = info.Size()
+			}
 		case entry.Type()&fs.ModeSymlink != 0:
 			search.shown.Note("skipped  %s: a symbolic link", terminal.Printable(path))
 		case !entry.IsDir():

@@ -28,11 +28,18 @@ type Uploader struct {
 	Parallel int // how many items at once
 	Shown    *terminal.Progress
 	DryRun   bool // send nothing
+	// Verbose notes each of many files. Otherwise a bar shows all of them, and a note at the
+	// end sums them up.
+	Verbose bool
+
+	work *work
 }
 
 // Store stores the items and finishes each of them. It returns an error only if it had
 // to stop early; the remaining items then fail with it.
 func (u *Uploader) Store(ctx context.Context, items []*Item) error {
+	u.work = newWork(u.Shown, items)
+	defer u.work.end(u)
 	var fatal error
 	for batch := range slices.Chunk(items, batchSize) {
 		if fatal == nil {
@@ -130,6 +137,9 @@ func (u *Uploader) hash(ctx context.Context, item *Item) error {
 	}
 	var err error
 	item.source, err = client.NewSource(func() (io.ReadCloser, error) { return u.Open(ctx, item.Path, "reading") })
+	if err == nil {
+		u.work.hashed(item)
+	}
 	return WithoutPath(err)
 }
 
@@ -148,7 +158,45 @@ func (u *Uploader) Open(ctx context.Context, path, verb string) (io.ReadCloser, 
 		io.Reader
 		io.Closer
 	}{ContextReader{ctx, file}, file}
+	if u.work.isMany() && info.Size() < ownBar {
+		return content, nil
+	}
 	return u.Shown.Reader(content, terminal.Transfer{Verb: verb, Name: path, Size: info.Size()}), nil
+}
+
+// OpenStream opens what can be read only once: standard input, or a file that is not regular.
+// The open of a pipe waits for a writer; it ends with ctx.
+func (u *Uploader) OpenStream(ctx context.Context, path string) (io.ReadCloser, error) {
+	src := io.NopCloser(u.Shown.Streams().In)
+	if path != argument.StdinPath {
+		done := u.Shown.Waiting("opening", path)
+		file, err := openWithin(ctx, path)
+		done()
+		if err != nil {
+			return nil, err
+		}
+		src = file
+	}
+	return u.Shown.Reader(src, terminal.Transfer{Verb: "sending", Name: path, Size: -1}), nil
+}
+
+// openWithin is os.Open that ends with ctx.
+func openWithin(ctx context.Context, path string) (*os.File, error) {
+	type opened struct {
+		file *os.File
+		err  error
+	}
+	ready := make(chan opened, 1)
+	go func() {
+		file, err := os.Open(path)
+		ready <- opened{file, err}
+	}()
+	select {
+	case o := <-ready:
+		return o.file, o.err
+	case <-ctx.Done(): // the process ends, and the open with it
+		return nil, context.Cause(ctx)
+	}
 }
 
 // send stores an item that the gateway lacks.
@@ -189,17 +237,10 @@ func (u *Uploader) recall(ctx context.Context, item *Item) error {
 
 // stream stores an item that can be read only once.
 func (u *Uploader) stream(ctx context.Context, item *Item) (api.Blob, error) {
-	var src io.ReadCloser
-	if item.Path == argument.StdinPath {
-		src = io.NopCloser(u.Shown.Streams().In)
-	} else {
-		file, err := os.Open(item.Path)
-		if err != nil {
-			return api.Blob{}, err
-		}
-		src = file
+	src, err := u.OpenStream(ctx, item.Path)
+	if err != nil {
+		return api.Blob{}, err
 	}
-	src = u.Shown.Reader(src, terminal.Transfer{Verb: "sending", Name: item.Path, Size: -1})
 	defer src.Close()
 	return u.Gateway.PutStream(ctx, src, item.Options)
 }
@@ -216,7 +257,7 @@ func (u *Uploader) finishDry(item *Item, known api.Blob, lacking map[cas.Digest]
 	if item.WouldSend {
 		result = "would be sent"
 	}
-	u.Shown.Note("%-13s  %9s  %s", result, terminal.Size(known.Size), terminal.Printable(item.Path))
+	u.note(result, terminal.Size(known.Size), item)
 	item.Finish(known, nil)
 }
 
@@ -225,8 +266,16 @@ func (u *Uploader) finish(item *Item, blob api.Blob) {
 	if blob.Deduplicated != nil && *blob.Deduplicated {
 		result = "already there"
 	}
-	u.Shown.Note("%-13s  %9s  %s", result, terminal.SizeAt(blob.Size, blob.CreatedAt), terminal.Printable(item.Path))
+	u.note(result, terminal.SizeAt(blob.Size, blob.CreatedAt), item)
 	item.Finish(blob, nil)
+}
+
+// note counts the result of an item, and notes it if there are few.
+func (u *Uploader) note(result, size string, item *Item) {
+	u.work.finished(result, item)
+	if !u.work.isMany() || u.Verbose {
+		u.Shown.Note("%-13s  %9s  %s", result, size, terminal.Printable(item.Path))
+	}
 }
 
 // StoreArgument stores the content of an argument if it is a file on this machine. It

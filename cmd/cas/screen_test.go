@@ -1,0 +1,277 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"github.com/hinshun/vt10x"
+
+	"casgate/cas"
+	"casgate/cas/castest"
+	"casgate/cmd/cas/internal/exit"
+)
+
+// screen is a command on a pseudo-terminal, and what the terminal shows.
+type screen struct {
+	t        *testing.T
+	cmd      *exec.Cmd
+	keyboard *os.File
+	mu       sync.Mutex
+	terminal vt10x.Terminal
+	raw      strings.Builder
+	ended    chan struct{} // closed when the command has closed the terminal
+}
+
+const screenRows = 24
+
+// openScreen starts a command on a terminal of so many columns.
+func openScreen(t *testing.T, columns int, cmd *exec.Cmd) *screen {
+	t.Helper()
+	s := &screen{t: t, cmd: cmd, terminal: vt10x.New(vt10x.WithSize(columns, screenRows)), ended: make(chan struct{})}
+	var err error
+	if s.keyboard, err = pty.StartWithSize(cmd, &pty.Winsize{Rows: screenRows, Cols: uint16(columns)}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+		s.keyboard.Close()
+	})
+	go func() {
+		defer close(s.ended)
+		buffer := make([]byte, 4096)
+		for {
+			n, err := s.keyboard.Read(buffer)
+			s.mu.Lock()
+			_, _ = s.terminal.Write(buffer[:n]) // never fails
+			s.raw.Write(buffer[:n])
+			s.mu.Unlock()
+			if err != nil { // Linux answers EIO at the end
+				return
+			}
+		}
+	}()
+	return s
+}
+
+// volatile matches what differs between runs: ports, signatures, rates and times.
+var volatile = []struct {
+	pattern *regexp.Regexp
+	text    string
+}{
+	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "HOST"},
+	{regexp.MustCompile(` +\d+(\.\d+)? [KMG]?i?B/s`), " RATE"},
+	{regexp.MustCompile(`(\d+h)?(\d+m)?\d+(\.\d+)?s( left|$)`), "TIME$4"},
+	{regexp.MustCompile(`in \d+(\.\d+)?m?s$`), "in TIME"},
+	{regexp.MustCompile(`, operation [^)]*`), ", operation ID"},
+}
+
+// text returns the lines of the screen, without what differs between runs.
+func (s *screen) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var lines []string
+	for line := range strings.Lines(s.terminal.String()) {
+		line = strings.TrimRight(line, " \n")
+		for _, v := range volatile {
+			line = v.pattern.ReplaceAllString(line, v.text)
+		}
+		lines = append(lines, line)
+	}
+	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
+}
+
+// waitFor waits until the screen matches.
+func (s *screen) waitFor(pattern string) {
+	s.t.Helper()
+	want := regexp.MustCompile(pattern)
+	deadline := time.After(castest.WaitLimit)
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for !want.MatchString(s.text()) {
+		select {
+		case <-poll.C:
+		case <-deadline:
+			s.t.Fatalf("the screen never matched %s:\n%s", pattern, s.text())
+		}
+	}
+}
+
+// end waits for the end of the command, and returns its exit code and the last screen.
+func (s *screen) end() (code int, text string) {
+	s.t.Helper()
+	select {
+	case <-s.ended:
+	case <-time.After(castest.WaitLimit):
+		s.t.Fatalf("the command does not end:\n%s", s.text())
+	}
+	_ = s.cmd.Wait() // its state has the exit code
+	return s.cmd.ProcessState.ExitCode(), s.text()
+}
+
+// heldServer is a gateway that stores what it gets, and holds the transfer of the large file
+// after half of its bytes.
+type heldServer struct {
+	*httptest.Server
+	release func() // lets the held transfers go on
+}
+
+// heldSize is more than the buffers of a connection take.
+const heldSize = 32 << 20
+
+func holdUploads(t *testing.T) *heldServer {
+	released := make(chan struct{})
+	h := &heldServer{release: sync.OnceFunc(func() { close(released) })}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.Method == http.MethodPost { // find-missing: nothing is there
+			body, _ := io.ReadAll(r.Body)
+			fmt.Fprintf(w, `{"missing":%s}`, strings.TrimSuffix(strings.TrimPrefix(string(body), `{"digests":`), "}"))
+			return
+		}
+		if r.ContentLength == heldSize {
+			_, _ = io.CopyN(io.Discard, r.Body, heldSize/2)
+			<-released
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		digest := strings.TrimPrefix(r.URL.Path, "/v1/blobs/")
+		fmt.Fprintf(w, `{"digest":"%s","size":%d,"media_type":"text/plain","created_at":"2026-11-26T00:00:00Z","deduplicated":false,"url":"http://%s/v1/blobs/%s"}`, digest, max(0, r.ContentLength), r.Host, digest[:20])
+	}))
+	t.Cleanup(func() { h.release(); h.Close() })
+	return h
+}
+
+// screenCommand is a command in a folder of files: a large one with a long name, and many
+// small ones.
+func screenCommand(t *testing.T, server *heldServer, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	dir := t.TempDir()
+	long := filepath.Join(dir, strings.Repeat("long-", 20)+"name.bin")
+	if err := errors.Join(os.WriteFile(long, nil, 0o600), os.Truncate(long, heldSize)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "many"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 120 {
+		if err := os.WriteFile(filepath.Join(dir, "many", fmt.Sprintf("%03d.txt", i)), fmt.Append(nil, i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := casCommand(t, append([]string{"CAS_URL=" + server.URL, "CAS_TOKEN=cas_id_secret", "CAS_DATA_DIR=" + dir, "CAS_CONFIG=" + dir + "/none"}, env...), args...)
+	cmd.Dir = dir
+	return cmd
+}
+
+// The screens of an upload, while it runs and at its end: at 60 and 120 columns, with and
+// without NO_COLOR. No bar is left at the end, and a long name leaves room for the bar.
+func TestScreens(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("long-", 20) + "name.bin"
+	zeros := cas.DigestOf(make([]byte, heldSize))
+	url := "http://HOST/v1/blobs/sha256:" + zeros.Hex()[:13]
+	for _, c := range []struct {
+		columns int
+		env     []string
+	}{
+		{60, nil},
+		{120, []string{"NO_COLOR=1"}},
+		{60, []string{"NO_COLOR=1"}},
+		{120, nil},
+	}[:castest.Thorough(4, 2)] {
+		t.Run(fmt.Sprintf("%d columns %v", c.columns, c.env), func(t *testing.T) {
+			t.Parallel()
+			server := holdUploads(t)
+			s := openScreen(t, c.columns, screenCommand(t, server, c.env, "put", long))
+			s.waitFor(`(?m)^sending long-.*….*name\.bin \[=+>-+\] +\d+%.* RATE`)
+			for _, line := range strings.Split(s.text(), "\n") {
+				if len([]rune(line)) > c.columns-1 {
+					t.Errorf("a line is too long: %q", line)
+				}
+			}
+			server.release()
+			code, text := s.end()
+			want := fmt.Sprintf("stored            32 MiB  %s\n%s", long, url)
+			if unwrapped := unwrap(text, c.columns); code != exit.OK || unwrapped != want {
+				t.Errorf("exit code %d, the last screen:\n%s\nwant\n%s", code, text, want)
+			}
+			if strings.Contains(s.raw.String(), "\x1b[3") { // colours
+				t.Errorf("there are colours: %q", s.raw.String())
+			}
+		})
+	}
+}
+
+// unwrap joins the lines that a terminal has wrapped.
+func unwrap(text string, columns int) string {
+	var b strings.Builder
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		b.WriteString(line)
+		if i < len(lines)-1 && len([]rune(line)) < columns {
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+// Many files have one bar and a summary on a terminal, and a line each in a pipe.
+func TestScreensOfManyFiles(t *testing.T) {
+	t.Parallel()
+	for _, columns := range []int{60, 120}[:castest.Thorough(2, 1)] {
+		s := openScreen(t, columns, screenCommand(t, holdUploads(t), nil, "put", "-r", "many"))
+		if code, text := s.end(); code != exit.OK || text != "120 files, 250 B: 120 stored, in TIME" {
+			t.Errorf("%d columns: exit code %d, the last screen:\n%s", columns, code, text)
+		}
+	}
+	cmd := screenCommand(t, holdUploads(t), nil, "put", "-r", "many")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if lines := strings.Count(string(out), "\n"); err != nil || lines != 120 || strings.Count(stderr.String(), "\n") != 1 || strings.Contains(stderr.String(), "\x1b") {
+		t.Errorf("%v, %d lines, and %q", err, lines, stderr.String())
+	}
+}
+
+// Ctrl-C ends a command with one line, on a clean screen: while bytes are sent, and while a
+// pipe has no writer.
+func TestCtrlC(t *testing.T) {
+	t.Parallel()
+	server := holdUploads(t)
+	s := openScreen(t, 80, screenCommand(t, server, nil, "put", strings.Repeat("long-", 20)+"name.bin"))
+	s.waitFor(`sending long-`)
+	if _, err := s.keyboard.Write([]byte{3}); err != nil { // ^C
+		t.Fatal(err)
+	}
+	if code, text := s.end(); code != exit.Interrupted || text != "cas: interrupted" {
+		t.Errorf("exit code %d, the last screen:\n%s", code, text)
+	}
+
+	cmd := screenCommand(t, server, nil, "put", "pipe")
+	if err := syscall.Mkfifo(filepath.Join(cmd.Dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = openScreen(t, 80, cmd)
+	s.waitFor(`opening pipe`)
+	if _, err := s.keyboard.Write([]byte{3}); err != nil {
+		t.Fatal(err)
+	}
+	if code, text := s.end(); code != exit.Interrupted || text != "cas: interrupted" {
+		t.Errorf("a pipe: exit code %d, the last screen:\n%s", code, text)
+	}
+}
