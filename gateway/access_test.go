@@ -51,7 +51,7 @@ func TestTokensAndScopes(t *testing.T) {
 			}
 			s.put(b)
 		}
-		for _, path := range []string{"/healthz", "/readyz", "/openapi.yaml"} {
+		for _, path := range []string{"/healthz", "/readyz", "/openapi.yaml", "/openapi.json", "/docs"} {
 			if a := s.do("GET", path, nil, "Authorization", "-"); a.StatusCode != 200 {
 				t.Errorf("%s without a token: %d", path, a.StatusCode)
 			}

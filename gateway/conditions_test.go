@@ -25,7 +25,7 @@ func TestHeadIsAnsweredLikeGet(t *testing.T) {
 		s := start(t, p, nil)
 		d := s.put([]byte("some text"))
 		for _, path := range []string{
-			"/healthz", "/readyz", "/openapi.yaml", "/v1/blobs", s.path(d), s.path(d) + "/meta", s.path(d) + "/copies",
+			"/healthz", "/readyz", "/openapi.yaml", "/openapi.json", "/docs", "/v1/blobs", s.path(d), s.path(d) + "/meta", s.path(d) + "/copies",
 			s.path(d) + "/copies/kimi", "/v1/files", "/v1/files/file-none", "/v1/providers", "/v1/providers/none",
 			"/v1/operations", "/v1/operations/none",
 		} {

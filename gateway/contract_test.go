@@ -22,6 +22,7 @@ var contract = sync.OnceValues(func() (routers.Router, error) {
 	if err := spec.Validate(context.Background()); err != nil {
 		return nil, err
 	}
+	spec.Servers = nil // each test's gateway has an address of its own
 	return gorillamux.NewRouter(spec)
 })
 
@@ -35,6 +36,9 @@ func checkContract(t *testing.T, a answer) {
 	}
 	if a.Request.Method == http.MethodOptions && len(a.body) == 0 {
 		return // it asks what a path takes; the description has no such operations
+	}
+	if strings.HasPrefix(a.Request.URL.Path, "/console/") && a.Request.URL.Path != "/console/session" {
+		return // the parts of a page, which the console's own tests look at
 	}
 	route, params, err := router.FindRoute(a.Request)
 	if err != nil && a.Request.Method == http.MethodHead { // GET stands for HEAD, too
@@ -57,7 +61,7 @@ func checkContract(t *testing.T, a answer) {
 		Header:                 a.Header,
 		Options: &openapi3filter.Options{
 			// The description says nothing about a blob's bytes.
-			ExcludeResponseBody:   a.StatusCode < 300 && slices.Contains([]string{"getBlob", "getText", "getFileContent", "getFileText", "getCopyContent", "getFileCopyContent", "kimiGetFileContent", "glmGetFileContent", "openapi", "mcp", "console"}, route.Operation.OperationID) || a.Request.Method == http.MethodHead,
+			ExcludeResponseBody:   a.StatusCode < 300 && slices.Contains([]string{"getBlob", "getText", "getFileContent", "getFileText", "getCopyContent", "getFileCopyContent", "kimiGetFileContent", "glmGetFileContent", "openapi", "docs", "mcp", "console"}, route.Operation.OperationID) || a.Request.Method == http.MethodHead,
 			IncludeResponseStatus: true,
 		},
 		Body: bodyOf(a),

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"casgate/cas/journal"
+	"casgate/gateway/apidoc"
 	"casgate/gateway/auth"
 	"casgate/gateway/blobapi"
 	"casgate/gateway/blobtarget"
@@ -48,6 +49,7 @@ type handlers struct {
 
 	tokenAPIOff bool
 
+	docs    *apidoc.Handlers
 	console *console.Handler // nil if it is off
 	mcp     *mcpapi.Handlers // nil if it is off
 	// urlPath is the path of the public URL, without a slash at the end: a proxy may serve
@@ -84,7 +86,7 @@ func newHandlers(o Options, p parts) (*handlers, error) {
 	h.deletes = &deleteapi.Handlers{Store: o.Store, Files: o.Files, Copies: o.Copies, Texts: o.Texts, Targets: targets, Waits: waits, URLs: urls}
 	h.providers = &providerapi.Handlers{Copies: o.Copies, Log: o.Log}
 	h.operations = &operationapi.Handlers{Copies: o.Copies, Journal: o.Records, Lost: lostRecords(o.Journal)}
-	h.health = &healthapi.Handlers{Store: o.Store, Copies: o.Copies, OpenAPI: openAPI, IsDiskLow: o.IsDiskLow, IsDraining: p.draining, Log: o.Log}
+	h.health = &healthapi.Handlers{Store: o.Store, Copies: o.Copies, IsDiskLow: o.IsDiskLow, IsDraining: p.draining, Log: o.Log}
 	h.chatOff = o.Chat.Off
 	h.sessions = &sessionapi.Handlers{Sessions: p.auth, Copies: o.Copies, Version: o.Console.Version, URLs: urls}
 	if !o.MCPOff {
@@ -94,6 +96,9 @@ func newHandlers(o Options, p parts) (*handlers, error) {
 	}
 	h.tokens, h.tokenAPIOff = &tokenapi.Handlers{Index: o.Access, Authorizer: p.auth, Recorder: p.recorder, URLs: urls, Log: o.Log}, o.TokenAPIOff
 	var err error
+	if h.docs, err = apidoc.New(openAPI, o.PublicURL); err != nil {
+		return nil, err
+	}
 	if !o.Console.Off {
 		if h.console, err = console.New(); err != nil {
 			return nil, err

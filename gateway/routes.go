@@ -46,7 +46,9 @@ func (h *handlers) routes() []route {
 	table := []route{
 		{"GET", "/healthz", looks, anyone, h.health.Live},
 		{"GET", "/readyz", looks, anyone, h.health.Ready},
-		{"GET", "/openapi.yaml", looks, anyone, h.health.Spec},
+		{"GET", "/openapi.yaml", looks, anyone, h.docs.YAML},
+		{"GET", "/openapi.json", looks, anyone, h.docs.JSON},
+		{"GET", "/docs", looks, anyone, h.docs.Page},
 
 		{"POST", "/v1/blobs", journal.KindUpload, upload, slot(h.blobs.Post)},
 		{"GET", "/v1/blobs", looks, read, h.blobs.List},

@@ -103,7 +103,7 @@ func (s *server) visits(thing secretThing) map[string][]visit {
 		"listFileCopies": one, "ensureFileCopy": {{}, {query: "?purpose=image"}}, "getFileCopy": one, "deleteFileCopies": one,
 		"getFileCopyContent": one, "reportFileCopyLost": one, "getFileReference": {{own: true}}, "getFileText": {{own: true}},
 		"listProviders": one, "getProvider": one, "reconcile": {{}, {query: "?apply=true"}},
-		"listOperations": one, "getOperation": one, "console": one, "logIn": {{body: `{"token":"x"}`}}, "showSession": one, "logOut": one, "healthz": one, "readyz": one, "openapi": one,
+		"listOperations": one, "getOperation": one, "console": one, "logIn": {{body: `{"token":"x"}`}}, "showSession": one, "logOut": one, "healthz": one, "readyz": one, "openapi": one, "openapiJSON": one, "docs": one,
 	}
 	all["mcp"] = nil
 	for _, call := range []string{

@@ -1,5 +1,5 @@
-// Package healthapi answers the requests about the gateway itself: whether it lives, is
-// ready, and what its API is.
+// Package healthapi answers the requests about the gateway itself: whether it lives, and
+// is ready.
 package healthapi
 
 import (
@@ -36,9 +36,7 @@ type Handlers struct {
 	IsDiskLow func() bool
 	// IsDraining reports whether the gateway is about to stop.
 	IsDraining func() bool
-	// OpenAPI is the description of the API, in YAML.
-	OpenAPI []byte
-	Log     zerolog.Logger
+	Log        zerolog.Logger
 }
 
 // readyTimeout bounds how long Ready waits for index and store.
@@ -88,9 +86,4 @@ func (h *Handlers) Ready(c echo.Context) error {
 		}
 	}
 	return respond.JSON(c, status, health)
-}
-
-// Spec answers GET /openapi.yaml.
-func (h *Handlers) Spec(c echo.Context) error {
-	return c.Blob(http.StatusOK, "application/yaml", h.OpenAPI)
 }

@@ -1,0 +1,80 @@
+// Package apidoc serves the description of the API: as YAML, as JSON, and as a page to
+// read. The page loads nothing from other hosts.
+package apidoc
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+	"go.yaml.in/yaml/v3"
+)
+
+// described is the URL in the description's list of servers; the served description has
+// the gateway's own there.
+const described = "http://127.0.0.1:8080"
+
+var (
+	//go:embed page.html
+	page string
+	//go:embed page.css
+	style string
+	//go:embed page.js
+	script string
+)
+
+// Handlers answers requests for the description.
+type Handlers struct {
+	yaml, json, page []byte
+	policy           string
+}
+
+// New returns the handlers for a description in YAML, and for the public URL of the
+// gateway. An error means that the program was built wrong.
+func New(openAPI []byte, publicURL string) (*Handlers, error) {
+	text := strings.Replace(string(openAPI), "url: "+described+"\n", "url: "+publicURL+"\n", 1)
+	var tree any
+	if err := yaml.Unmarshal([]byte(text), &tree); err != nil {
+		return nil, fmt.Errorf("the description of the API: %w", err)
+	}
+	asJSON, err := json.Marshal(tree)
+	if err != nil {
+		return nil, fmt.Errorf("the description of the API as JSON: %w", err)
+	}
+	return &Handlers{
+		yaml: []byte(text), json: asJSON,
+		page: []byte(strings.NewReplacer("/*style*/", style, "/*script*/", script).Replace(page)),
+		policy: fmt.Sprintf("default-src 'none'; script-src '%s'; style-src '%s'; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+			hashOf(script), hashOf(style)),
+	}, nil
+}
+
+// hashOf returns the source of a Content-Security-Policy that allows one inline text.
+func hashOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// YAML answers GET /openapi.yaml.
+func (h *Handlers) YAML(c echo.Context) error {
+	return c.Blob(http.StatusOK, "application/yaml", h.yaml)
+}
+
+// JSON answers GET /openapi.json.
+func (h *Handlers) JSON(c echo.Context) error {
+	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, h.json)
+}
+
+// Page answers GET /docs.
+func (h *Handlers) Page(c echo.Context) error {
+	header := c.Response().Header()
+	header.Set(echo.HeaderContentSecurityPolicy, h.policy)
+	header.Set(echo.HeaderXContentTypeOptions, "nosniff")
+	header.Set("Referrer-Policy", "no-referrer")
+	return c.HTMLBlob(http.StatusOK, h.page)
+}
