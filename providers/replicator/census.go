@@ -237,8 +237,7 @@ func (r *Replicator) takeCensus(ctx context.Context, p providers.Provider) (Cens
 	if err != nil {
 		return Census{}, err
 	}
-	began := time.Now()
-	remote, err := listed(ctx, p)
+	all, err := r.listAll(ctx, p)
 	if err != nil {
 		return Census{}, err
 	}
@@ -250,7 +249,7 @@ func (r *Replicator) takeCensus(ctx context.Context, p providers.Provider) (Cens
 	for _, c := range rows {
 		named[c.FileID] = true
 	}
-	census := count(p.Describe(), remote, mark, named, began)
+	census := count(p.Describe(), all.byID(), mark, named, all.began)
 	census.countVanished(rows, p.Describe())
 	return census, nil
 }
@@ -263,18 +262,6 @@ func (c *Census) countVanished(rows []ledger.Copy, about providers.Description) 
 			c.vanished[row.Purpose] = c.vanished[row.Purpose].plus(FileCount{1, row.Size})
 		}
 	}
-}
-
-// listed returns the files in the list of an account, by id.
-func listed(ctx context.Context, p providers.Provider) (map[string]providers.RemoteFile, error) {
-	files := make(map[string]providers.RemoteFile)
-	for f, err := range p.List(ctx, "") {
-		if err != nil {
-			return nil, fmt.Errorf("list the files at %s: %w", p.Describe().Provider, err)
-		}
-		files[f.ID] = f
-	}
-	return files, nil
 }
 
 // count makes a census of files whose list began at a time. Named has the ids that rows

@@ -56,7 +56,9 @@ func TestDeleteDoubtsA404(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world, _ *replicator.Replicator) {
-				r := w.replicator(t, func(o *replicator.Options) { o.Providers, o.PollInterval = []providers.Guarded{wrap(w.depot)}, 15*time.Second })
+				r := w.replicator(t, func(o *replicator.Options) {
+					o.Providers, o.PollInterval = []providers.Guarded{wrap(w.depot)}, 15*time.Second
+				})
 				run(t, r)
 				q := want(w.put(t, "a text", "a.txt"))
 				c := ensure(t, r, q)

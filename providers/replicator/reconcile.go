@@ -87,10 +87,11 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 	if err != nil {
 		return report, err
 	}
-	remote, err := listed(ctx, p)
+	all, err := r.listAll(ctx, p)
 	if err != nil {
 		return report, err
 	}
+	remote := all.byID()
 	after, err := r.allRowsAt(ctx, provider)
 	if err != nil {
 		return report, err

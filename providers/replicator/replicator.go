@@ -4,8 +4,8 @@
 //
 // The files, from the top down: queue.go (work without a caller), reference.go and
 // text.go (what needs a copy), ensure.go and join.go (callers), makeorwait.go (the claim),
-// attempt.go, upload.go, room.go, eviction.go and census.go (making a copy), delete.go, strays.go, remotefiles.go (the
-// provider's list), plan.go, replicator.go. Calls go down only.
+// attempt.go, upload.go, room.go, eviction.go, begundeletes.go and census.go (making a copy), delete.go, strays.go,
+// remotefiles.go and lists.go (the provider's list), plan.go, replicator.go. Calls go down only.
 package replicator
 
 import (

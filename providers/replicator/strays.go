@@ -251,11 +251,11 @@ func (r *Replicator) checkGone(ctx context.Context, p providers.Provider, c ledg
 	if isUnlisted(p.Describe(), c.Purpose) {
 		return nil
 	}
-	files, err := r.listAll(ctx, p)
+	all, err := r.listAll(ctx, p)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(files, func(f providers.RemoteFile) bool { return f.ID == d.id }) {
+	if slices.ContainsFunc(all.files, func(f providers.RemoteFile) bool { return f.ID == d.id }) {
 		return d.stillThere(c, code, where)
 	}
 	return nil
