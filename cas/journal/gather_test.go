@@ -101,8 +101,8 @@ func TestGatheredRecords(t *testing.T) {
 		add(read(1), "fourth")
 		time.Sleep(30 * time.Second)
 		check("within the minute")
-		if queued := w.Queued(); queued != 1 {
-			t.Errorf("%d wait, want the one that is gathered", queued)
+		if w.Gathering() != 1 || w.Queued() != 0 {
+			t.Errorf("%d are gathered and %d wait, want one and none", w.Gathering(), w.Queued())
 		}
 		time.Sleep(30 * time.Second)
 		want = append(want, several)

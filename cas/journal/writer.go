@@ -113,8 +113,11 @@ func (w *Writer) Gathered() uint64 { return w.gathered.Load() }
 // Lost returns the number of operations since NewWriter whose records were dropped.
 func (w *Writer) Lost() uint64 { return w.lost.Load() }
 
-// Queued returns the number of records that wait, gathered ones too.
-func (w *Writer) Queued() int { return len(w.queue) + w.gatherer.len() }
+// Queued returns the number of records that wait to be stored.
+func (w *Writer) Queued() int { return len(w.queue) }
+
+// Gathering returns the number of records that wait for the end of their minute.
+func (w *Writer) Gathering() int { return w.gatherer.len() }
 
 // Run stores records and removes old ones until ctx is done. It then stores the queued
 // records, for at most some seconds, counts the others as lost, and returns ctx's
@@ -260,7 +263,10 @@ func (w *Writer) prune(ctx context.Context) {
 		return
 	}
 	for ctx.Err() == nil {
-		p := Prune{Keep: w.o.MaxSize / recordSize, Limit: pruneBatch}
+		p := Prune{Limit: pruneBatch}
+		if w.o.MaxSize > 0 {
+			p.Keep = max(w.o.MaxSize/recordSize, 1)
+		}
 		if w.o.Retain > 0 {
 			p.Before = time.Now().Add(-w.o.Retain)
 		}

@@ -287,6 +287,29 @@ func TestOpsTellsWhatWasLost(t *testing.T) {
 	}
 }
 
+// What ops shows of gathered operations says how many they are.
+func TestGatheredOperationsShowTheirNumber(t *testing.T) {
+	t.Parallel()
+	last := time.Date(2026, 11, 26, 22, 0, 59, 0, time.UTC)
+	r := api.Record{
+		ID: "first", Kind: "download", Actor: "token:abc", FileID: "file-1", StartedAt: last.Add(-time.Minute),
+		Bytes: 4096, Outcome: "ok", Count: 1200, LastStartedAt: &last,
+	}
+	var out bytes.Buffer
+	if err := (&opsCmd{}).printer(terminal.Streams{Out: &out}).print(r); err != nil || !strings.Contains(out.String(), "file-1  x 1200\n") {
+		t.Errorf("%s, error %v", out.String(), err)
+	}
+	out.Reset()
+	if err := printOperation(&out, api.Operation{ID: "first", Record: &r}); err != nil || !strings.Contains(out.String(), "1200, the last one started 2026-11-26T22:00:59Z") {
+		t.Errorf("%s, error %v", out.String(), err)
+	}
+	r.Count, r.LastStartedAt = 0, nil
+	out.Reset()
+	if err := (&opsCmd{}).printer(terminal.Streams{Out: &out}).print(r); err != nil || strings.Contains(out.String(), " x ") {
+		t.Errorf("one operation: %s, error %v", out.String(), err)
+	}
+}
+
 func TestTookText(t *testing.T) {
 	for ms, want := range map[float64]string{0: "0 ms", 0.0123: "0.0123 ms", 1.5: "1.5 ms", 999: "999 ms", 1234: "1.23 s", 59_999: "60 s", 61_500: "1m1s", 3_600_000: "1h0m0s"} {
 		if got := tookText(ms); got != want {

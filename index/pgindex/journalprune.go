@@ -73,14 +73,13 @@ func (x *Index) pruneRecords(ctx context.Context, p journal.Prune, today time.Ti
 	call, cancel := x.bounded(ctx)
 	defer cancel()
 	last, err := x.lastToPrune(call, p.Keep)
-	if err == nil {
-		err = x.changePartitions(call, cutoff{today: today, before: p.Before, last: last})
-	}
-	pruned := 0
-	if err == nil {
-		pruned, err = x.pruneRows(call, p, last)
-	}
 	if err != nil {
+		return 0, fault(ctx, "find the last record to prune", err)
+	}
+	partitionsErr := x.changePartitions(call, cutoff{today: today, before: p.Before, last: last})
+	// Without partitions all records are in the rest, and go one by one.
+	pruned, err := x.pruneRows(call, p, last)
+	if err = errors.Join(partitionsErr, err); err != nil {
 		return pruned, fault(ctx, fmt.Sprintf("prune up to %d records", p.Limit), err)
 	}
 	return pruned, nil

@@ -2,7 +2,10 @@ package pgindex_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -146,5 +149,41 @@ func TestJournalDaysTogether(t *testing.T) {
 	group.Wait()
 	if got, want := len(x.records(t)), len(others)*days*each; got != want {
 		t.Errorf("%d records; want %d", got, want)
+	}
+}
+
+// A role that may not create tables still appends and prunes, and the error says why there
+// is no partition.
+func TestJournalWithoutTheRightToCreate(t *testing.T) {
+	t.Parallel()
+	url := pgtest.New(t)
+	admin := newTestIndex(t, url)
+	role := fmt.Sprintf("casgate_test_%d", rand.Uint64())
+	run := func(statements ...string) {
+		t.Helper()
+		for _, statement := range statements {
+			if _, err := admin.db.Exec(context.Background(), fmt.Sprintf(statement, role)); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+	}
+	run(`create role %s`)
+	t.Cleanup(func() { run(`drop owned by %s`, `drop role %s`) })
+	run(`grant select, insert, update, delete on all tables in schema public to %s`, `grant usage on all sequences in schema public to %s`)
+
+	x := open(t, pgindex.Options{URL: url + "&options=-c%20role%3D" + role})
+	at := time.Now().AddDate(0, 0, 10)
+	for n, id := range []string{"old", "new"} {
+		if err := x.AppendRecords(t.Context(), []journal.Record{{ID: id, Start: at.Add(time.Duration(n) * time.Hour)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pruned, err := x.PruneRecordsOn(t.Context(), journal.Prune{Before: at.Add(time.Minute), Limit: 10}, at)
+	isRefused := err != nil && (strings.Contains(err.Error(), "permission denied") || strings.Contains(err.Error(), "must be owner")) // the latter before Postgres 15
+	if pruned != 1 || !isRefused {
+		t.Errorf("%d pruned, error %v", pruned, err)
+	}
+	if diff := cmp.Diff([]string{"new"}, admin.records(t)); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
 	}
 }

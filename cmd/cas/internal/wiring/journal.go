@@ -47,7 +47,11 @@ func registerJournalMetrics(registry prometheus.Registerer, w *journal.Writer) {
 		}, func() float64 { return float64(w.Lost()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "casgate_journal_queued",
-			Help: "Records of operations that wait to be stored, gathered ones too.",
+			Help: "Records of operations that wait to be stored.",
 		}, func() float64 { return float64(w.Queued()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "casgate_journal_gathering",
+			Help: "Records of several operations that wait for the end of their minute.",
+		}, func() float64 { return float64(w.Gathering()) }),
 	)
 }
