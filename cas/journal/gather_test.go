@@ -40,7 +40,7 @@ func TestHotReadsAreGathered(t *testing.T) {
 		w := journal.NewWriter(m, journal.WriterOptions{})
 		stop := start(w)
 		const blobs, turns = 16, 600
-		each := castest.Thorough(105, 11) // reads of each blob in a turn
+		each := castest.Thorough(105, 5) // reads of each blob in a turn
 		for range turns {
 			for i := range each * blobs {
 				w.Add(read(i % blobs))
@@ -180,7 +180,7 @@ func TestReadsAreNotDropped(t *testing.T) {
 				m := &memory{took: 10 * time.Millisecond, err: away}
 				w := journal.NewWriter(m, journal.WriterOptions{Queue: 100})
 				stop := start(w)
-				const reads = 60_000 // of as many blobs, more than are gathered
+				reads := castest.Thorough(60_000, 25_000) // of as many blobs, more than are gathered
 				for i := range reads {
 					w.Add(read(i))
 					if i%4000 == 3999 {
@@ -190,7 +190,7 @@ func TestReadsAreNotDropped(t *testing.T) {
 				m.fail(nil)
 				time.Sleep(3 * time.Minute)
 				stop()
-				if operations, bytes := totals(m.records); operations[journal.KindDownload] != reads || bytes[journal.KindDownload] != 10*reads || w.Lost() != 0 {
+				if operations, bytes := totals(m.records); operations[journal.KindDownload] != int64(reads) || bytes[journal.KindDownload] != int64(10*reads) || w.Lost() != 0 {
 					t.Errorf("%d reads of %d bytes are recorded, %d lost; want %d", operations[journal.KindDownload], bytes[journal.KindDownload], w.Lost(), reads)
 				}
 				// Those of many blobs in one record name none of them.
