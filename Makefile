@@ -29,6 +29,10 @@ demo: build ## watch a gateway store, find, copy, sign and delete real files
 build: ## build bin/cas, a static binary
 	CGO_ENABLED=0 go build -trimpath -pgo=cmd/cas/hot.pgo -ldflags '-X casgate/cmd/cas/internal/build.version=$(VERSION)' -o bin/cas ./cmd/cas
 
+.PHONY: release
+release: ## build the archives of a release into dist/, with their checksums (VERSION=v1.2.3)
+	go run ./scripts/release --version '$(VERSION)'
+
 .PHONY: test
 test: ## run all tests against real services (RACE=1: with the race detector)
 	scripts/test all $(if $(RACE),-race)

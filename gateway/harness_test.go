@@ -175,7 +175,7 @@ func servedBy(t *testing.T, o s3store.Options) *parts {
 		t.Fatal(err)
 	}
 	u.Host = indexOutage.addr()
-	x, err := pgindex.Open(t.Context(), pgindex.Options{URL: u.String()})
+	x, err := pgindex.Open(t.Context(), pgindex.Options{URL: u.String(), CallTimeout: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

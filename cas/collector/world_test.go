@@ -72,7 +72,7 @@ func served(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(objects.Close)
-	x, err := pgindex.Open(t.Context(), pgindex.Options{URL: pgtest.New(t)})
+	x, err := pgindex.Open(t.Context(), pgindex.Options{URL: pgtest.New(t), CallTimeout: castest.WaitLimit})
 	if err != nil {
 		t.Fatal(err)
 	}

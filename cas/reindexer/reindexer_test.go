@@ -80,7 +80,7 @@ func setups(t *testing.T, test func(t *testing.T, w *world)) {
 		}
 		t.Cleanup(objects.Close)
 		test(t, &world{t: t, objects: objects, newIndex: func() index {
-			x, err := pgindex.Open(t.Context(), pgindex.Options{URL: pgtest.New(t)})
+			x, err := pgindex.Open(t.Context(), pgindex.Options{URL: pgtest.New(t), CallTimeout: castest.WaitLimit})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -105,7 +105,7 @@ func served(t *testing.T, bucket s3store.Options) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(objects.Close)
-	x, err := pgindex.Open(t.Context(), pgindex.Options{URL: pgtest.New(t)})
+	x, err := pgindex.Open(t.Context(), pgindex.Options{URL: pgtest.New(t), CallTimeout: castest.WaitLimit})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -295,4 +296,25 @@ func dashboardExpressions(t *testing.T) (all []string) {
 		}
 	}
 	return all
+}
+
+// systemd takes the unit, and finds it well closed off.
+func TestSystemdUnit(t *testing.T) {
+	t.Parallel()
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is not installed")
+	}
+	unit, err := os.ReadFile("../../deploy/systemd/casgate.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The program need not be where the unit expects it.
+	path := filepath.Join(t.TempDir(), "casgate.service")
+	if err := os.WriteFile(path, bytes.Replace(unit, []byte("/usr/local/bin/cas "), []byte("/bin/true "), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(analyze, "verify", path).CombinedOutput(); err != nil || len(bytes.TrimSpace(out)) > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
 }
