@@ -76,7 +76,7 @@ create table journal_all (
     operation       text        not null collate "C",
     kind            text        not null collate "C",
     actor           text        not null collate "C",
-    digest          bytea       check (octet_length(digest) = 32),
+    digest          bytea       constraint journal_digest_check check (octet_length(digest) = 32),
     file_id         text        not null collate "C",
     provider        text        not null collate "C",
     started_at      timestamptz not null,
