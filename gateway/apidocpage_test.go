@@ -23,6 +23,9 @@ func TestOpenAPIHasThePublicURL(t *testing.T) {
 		}
 	}
 	page := s.do("GET", "/docs", nil)
+	if page.ContentLength != int64(len(page.body)) {
+		t.Errorf("the page of %d bytes has a Content-Length of %d", len(page.body), page.ContentLength)
+	}
 	for _, foreign := range []string{"src=", "http://", "https://"} {
 		if strings.Contains(string(page.body), foreign) {
 			t.Errorf("the page has %q", foreign)

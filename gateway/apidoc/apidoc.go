@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -62,12 +63,12 @@ func hashOf(text string) string {
 
 // YAML answers GET /openapi.yaml.
 func (h *Handlers) YAML(c echo.Context) error {
-	return c.Blob(http.StatusOK, "application/yaml", h.yaml)
+	return answer(c, "application/yaml", h.yaml)
 }
 
 // JSON answers GET /openapi.json.
 func (h *Handlers) JSON(c echo.Context) error {
-	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, h.json)
+	return answer(c, echo.MIMEApplicationJSON, h.json)
 }
 
 // Page answers GET /docs.
@@ -76,5 +77,11 @@ func (h *Handlers) Page(c echo.Context) error {
 	header.Set(echo.HeaderContentSecurityPolicy, h.policy)
 	header.Set(echo.HeaderXContentTypeOptions, "nosniff")
 	header.Set("Referrer-Policy", "no-referrer")
-	return c.HTMLBlob(http.StatusOK, h.page)
+	return answer(c, echo.MIMETextHTMLCharsetUTF8, h.page)
+}
+
+// answer answers with a text whose length is known.
+func answer(c echo.Context, mediaType string, text []byte) error {
+	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(len(text)))
+	return c.Blob(http.StatusOK, mediaType, text)
 }
