@@ -205,9 +205,9 @@ func TestGoClientFromOutside(t *testing.T) {
 	}
 	p := serveProcess(t, casCommand(t, []string{"CAS_DATA_DIR=" + t.TempDir()}, "serve"))
 	d := p.upload("a blob", "a.txt")
-	for way, files := range map[string]map[string]string{
-		"replace": {"go.mod": "module example.com/my-program\n\ngo 1.26.0\n\nrequire casgate v0.0.0\n\nreplace casgate => " + root + "\n", "go.sum": string(sums)},
-		"go.work": {"go.mod": "module example.com/my-program\n\ngo 1.26.0\n\nrequire casgate v0.0.0\n", "go.work": "go 1.26.0\n\nuse .\n\nuse " + root + "\n"},
+	for way, files := range map[string]map[string]string{ // go run, and go list, which compiles nothing again
+		"run":  {"go.mod": "module example.com/my-program\n\ngo 1.26.0\n\nrequire casgate v0.0.0\n\nreplace casgate => " + root + "\n", "go.sum": string(sums)},
+		"list": {"go.mod": "module example.com/my-program\n\ngo 1.26.0\n", "go.work": "go 1.26.0\n\nuse .\n\nuse " + root + "\n"},
 	} {
 		folder := t.TempDir()
 		files["main.go"] = program
@@ -216,14 +216,18 @@ func TestGoClientFromOutside(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		cmd := exec.CommandContext(t.Context(), "go", "run", ".")
+		args, want := []string{"run", "."}, d.String()+" 6"
+		if way == "list" {
+			args, want = []string{"list", "-deps", "."}, "casgate/gateway/client"
+		}
+		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir = folder
 		cmd.Env = append(os.Environ(), "CAS_URL="+p.url, "CAS_TOKEN=", "GOFLAGS=-trimpath", "GOPROXY=off")
-		if way == "replace" { // its go.mod has no indirect requirements yet
+		if way == "run" { // its go.mod has no indirect requirements yet
 			cmd.Env = append(cmd.Env, "GOFLAGS=-trimpath -mod=mod")
 		}
-		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), d.String()+" 6") {
-			t.Errorf("%s: %v\n%s", way, err, out)
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("go %s: %v\n%s", way, err, out)
 		}
 	}
 }

@@ -33,6 +33,8 @@ const (
 	killAtVariable = "CAS_TEST_KILL_AT" // a replicator.Step, a collector.Step, a scrubber.Step or a reindexStep
 	leaseVariable  = "CAS_TEST_LEASE"
 	probeVariable  = "CAS_TEST_PROBE"
+
+	silenceVariable = "CAS_TEST_SILENCE" // in place of terminal.Silence
 )
 
 func setHooks() {
@@ -41,6 +43,9 @@ func setHooks() {
 	}
 	if probe, err := time.ParseDuration(os.Getenv(probeVariable)); err == nil {
 		hooks.probeInterval = probe
+	}
+	if silence, err := time.ParseDuration(os.Getenv(silenceVariable)); err == nil {
+		terminal.Silence = silence
 	}
 	setBroken(os.Getenv(brokenVariable))
 	if step := os.Getenv(killAtVariable); step != "" {

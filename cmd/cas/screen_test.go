@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -173,7 +175,7 @@ func screenCommand(t *testing.T, server *heldServer, env []string, args ...strin
 			t.Fatal(err)
 		}
 	}
-	cmd := casCommand(t, append([]string{"CAS_URL=" + server.URL, "CAS_TOKEN=cas_id_secret", "CAS_DATA_DIR=" + dir, "CAS_CONFIG=" + dir + "/none"}, env...), args...)
+	cmd := casCommand(t, append([]string{"CAS_URL=" + server.URL, "CAS_TOKEN=cas_id_secret", "CAS_DATA_DIR=" + dir, "CAS_CONFIG=" + dir + "/none", silenceVariable + "=1h"}, env...), args...)
 	cmd.Dir = dir
 	return cmd
 }
@@ -273,5 +275,62 @@ func TestCtrlC(t *testing.T) {
 	}
 	if code, text := s.end(); code != exit.Interrupted || text != "cas: interrupted" {
 		t.Errorf("a pipe: exit code %d, the last screen:\n%s", code, text)
+	}
+}
+
+// A command whose request has no answer says what it waits for, on standard error, once for
+// all requests that wait together.
+func TestSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	said := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-said:
+		case <-time.After(castest.WaitLimit):
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"blobs":[]}`)
+	}))
+	defer server.Close()
+	cmd := casCommand(t, []string{"CAS_URL=" + server.URL, "CAS_TOKEN=cas_id_secret", "CAS_DATA_DIR=" + t.TempDir(), silenceVariable + "=10ms"}, "ls")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(stderr).ReadString('\n')
+	close(said)
+	host := strings.TrimPrefix(server.URL, "http://")
+	if want := "cas: waiting for " + host + " to answer GET /v1/blobs\n"; err != nil || line != want {
+		t.Errorf("%q, %v; want %q", line, err, want)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// An upload that a full disk refuses with 507 is not repeated.
+func TestFullDiskIsNotAskedAgain(t *testing.T) {
+	var puts atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"missing":["%s"]}`, cas.DigestOf(make([]byte, 1<<20)))
+			return
+		}
+		puts.Add(1)
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusInsufficientStorage)
+		fmt.Fprint(w, `{"code":"no_space","detail":"no room","retryable":true}`)
+	}))
+	defer server.Close()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := runCas(t, t.Context(), server, nil, "put", path); o.code == exit.OK || puts.Load() != 1 || !strings.Contains(o.stderr, "no room") {
+		t.Errorf("exit code %d after %d requests: %s", o.code, puts.Load(), o.stderr)
 	}
 }

@@ -7,12 +7,16 @@ import (
 	"time"
 )
 
-// silence is how long a command may wait before it says what it waits for.
-const silence = 5 * time.Second
+// Silence is how long a command may wait before it says what it waits for. Only tests change
+// it.
+var Silence = 5 * time.Second
 
 // Activity knows whether something on the screen says what the command waits for. Its
 // methods may be called on nil.
-type Activity struct{ shown atomic.Int64 }
+type Activity struct {
+	shown atomic.Int64
+	said  atomic.Int64 // when a note was last written, in nanoseconds since 1970
+}
 
 func (a *Activity) add(n int64) {
 	if a != nil {
@@ -23,8 +27,17 @@ func (a *Activity) add(n int64) {
 // isShown reports whether a bar or a note says what the command waits for.
 func (a *Activity) isShown() bool { return a != nil && a.shown.Load() > 0 }
 
+// mayNote reports whether it is time for another note: several requests may wait together.
+func (a *Activity) mayNote(now time.Time) bool {
+	if a == nil {
+		return true
+	}
+	last := a.said.Load()
+	return now.UnixNano()-last >= int64(Silence) && a.said.CompareAndSwap(last, now.UnixNano())
+}
+
 // Transport returns a transport that says on standard error which answer it waits for, after
-// five seconds, unless a bar says it. Nil means http.DefaultTransport's settings.
+// five seconds, unless a bar says it.
 func (s Streams) Transport(base http.RoundTripper) http.RoundTripper {
 	return &sayingTransport{base, s}
 }
@@ -37,8 +50,8 @@ type sayingTransport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t *sayingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	timer := time.AfterFunc(silence, func() {
-		if !t.std.Activity.isShown() {
+	timer := time.AfterFunc(Silence, func() {
+		if !t.std.Activity.isShown() && t.std.Activity.mayNote(time.Now()) {
 			fmt.Fprintf(t.std.Err, "cas: waiting for %s to answer %s %s\n", r.URL.Host, r.Method, r.URL.Path)
 		}
 	})

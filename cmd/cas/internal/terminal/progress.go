@@ -187,7 +187,7 @@ func (r *movingReader) Read(p []byte) (int, error) {
 // taken twice as long.
 func (r *movingReader) note() {
 	line := r.line()
-	if line.elapsed < max(silence, 2*r.noted) {
+	if line.elapsed < max(Silence, 2*r.noted) {
 		return
 	}
 	r.noted = line.elapsed
@@ -211,7 +211,7 @@ func (p *Progress) Waiting(verb, name string) (done func()) {
 		return func() {}
 	}
 	p.std.Activity.add(1)
-	timer := time.AfterFunc(silence, func() { p.Note("%s %s: not done after %v, waiting", verb, Printable(name), silence) })
+	timer := time.AfterFunc(Silence, func() { p.Note("%s %s: not done after %v, waiting", verb, Printable(name), Silence) })
 	return func() {
 		timer.Stop()
 		p.std.Activity.add(-1)
