@@ -334,3 +334,24 @@ func TestFullDiskIsNotAskedAgain(t *testing.T) {
 		t.Errorf("exit code %d after %d requests: %s", o.code, puts.Load(), o.stderr)
 	}
 }
+
+// A sync to simulated providers leaves no line of a copy in progress, however soon it ends.
+func TestScreensOfSync(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := serveProcess(t, casCommand(t, []string{"CAS_DATA_DIR=" + dir}, "serve", "--simulate-providers"))
+	for i := range castest.Thorough(8, 1) {
+		names := []string{fmt.Sprintf("a%d.txt", i), fmt.Sprintf("b%d.txt", i)}
+		for _, name := range names {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := casCommand(t, []string{"CAS_URL=" + p.url, "CAS_DATA_DIR=" + dir, "CAS_CONFIG=" + dir + "/none", silenceVariable + "=1h"}, append([]string{"sync", "--provider=kimi,glm"}, names...)...)
+		cmd.Dir = dir
+		code, text := openScreen(t, 120, cmd).end()
+		if code != exit.OK || strings.Contains(text, "copying") || strings.Contains(text, "reading") || strings.Contains(text, "sending") || strings.Count(text, "copied ") != 4 {
+			t.Errorf("exit code %d, the last screen:\n%s", code, text)
+		}
+	}
+}
