@@ -48,7 +48,9 @@ func TestClientFromOpenAPI(t *testing.T) {
 		return out
 	}
 	for _, name := range []string{"openapi.yaml", "openapi.json"} {
-		var report struct{ Totals struct{ Errors, Warnings, Ignored int } }
+		var report struct {
+			Totals struct{ Errors, Warnings, Ignored int }
+		}
 		out := run("node_modules/.bin/redocly", "lint", "--format=json", name)
 		if err := json.Unmarshal(out, &report); err != nil || report.Totals.Errors+report.Totals.Warnings+report.Totals.Ignored > 0 {
 			t.Errorf("redocly on %s: %v\n%s", name, err, out)

@@ -2,7 +2,6 @@ package chatapi
 
 import (
 	"fmt"
-	"slices"
 	"sync/atomic"
 
 	"github.com/labstack/echo/v4"
@@ -136,13 +135,6 @@ func (h *Handlers) checkSent(size int64) error {
 	return nil
 }
 
-// hasMadeCopies reports whether the request has, or may have, stored bytes or made copies.
-func (x *exchange) hasMadeCopies() bool {
-	return slices.ContainsFunc(x.attached, func(a *attachment) bool {
-		return a.source == sourceInline || a.ref.Copy != nil && a.ref.Copy.OperationID == a.want.OperationID
-	})
-}
-
 // forward sends the request on, and passes the answer through.
 func (x *exchange) forward() error {
 	pieces, size, err := x.pieces()
@@ -152,7 +144,6 @@ func (x *exchange) forward() error {
 	for _, a := range x.attached {
 		x.h.metrics.part(x.to.provider, a.ref.Kind.Name, a.source)
 	}
-	request.StateOf(x.c).Record.ChangesNothing = !x.hasMadeCopies()
 	call := &call{exchange: x, pieces: pieces, size: size}
 	return call.proxy(x.c.Response(), x.c.Request())
 }

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
 
-	"casgate/gateway/request"
 	"casgate/providers"
 )
 
@@ -104,7 +103,6 @@ func (c *call) heal(r *http.Request, answer *http.Response) (*http.Request, erro
 		return nil, err
 	}
 	c.healed = true
-	request.StateOf(c.c).Record.ChangesNothing = false
 	c.h.metrics.healedOne(c.to.provider)
 	again := r.Clone(r.Context())
 	c.fill(again)
