@@ -3,6 +3,8 @@ package settings
 import (
 	"cmp"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"strings"
 
@@ -21,7 +23,7 @@ type Client struct {
 	URL     string `name:"url" env:"CAS_URL" help:"The gateway's URL; that of the profile if empty, else http://127.0.0.1:8080." placeholder:"URL"`
 	Profile string `name:"profile" env:"CAS_PROFILE" help:"Profile of the configuration file, as cas login keeps it; the last one if empty." placeholder:"NAME"`
 	streams terminal.Streams
-	Token   Secret `kong:"-" secret:"CAS_TOKEN" help:"API token; without it, that of the profile, else the file admin-token in the data folder"`
+	Token   Secret `kong:"-" secret:"CAS_TOKEN" help:"API token; without it, that of the profile, else the file admin-token in the data folder, which goes only to the gateway of that folder: to its listen address, or to a loopback address"`
 }
 
 // AfterApply keeps the streams, on which a client says what it waits for. Kong calls it.
@@ -56,11 +58,11 @@ func (c Client) ConnectWithout(o client.Options) (*client.Client, error) {
 	return ClientOf(c.baseURL(profile), o)
 }
 
-// ClientOf returns a client of the gateway at a URL. It sends nothing. The caller must
+// ClientOf returns a client of the gateway at a base URL. It sends nothing. The caller must
 // close it.
-func ClientOf(url string, o client.Options) (*client.Client, error) {
+func ClientOf(base string, o client.Options) (*client.Client, error) {
 	o.UserAgent = "cas/" + build.Version()
-	gateway, err := client.New(url, o)
+	gateway, err := client.New(base, o)
 	return gateway, exit.With(exit.Usage, err)
 }
 
@@ -97,6 +99,9 @@ func (c Client) readToken(p Profile) (string, error) {
 	if token := cmp.Or(c.Token.Reveal(), p.Token); token != "" {
 		return token, nil
 	}
+	if !c.ownsGateway(c.baseURL(p)) {
+		return "", nil
+	}
 	b, err := os.ReadFile(c.Path(AdminTokenFile))
 	if os.IsNotExist(err) {
 		return "", nil
@@ -107,8 +112,22 @@ func (c Client) readToken(p Profile) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
+// ownsGateway reports whether a URL leads to this machine, or to the address at which the
+// gateway of the data folder listens. The admin token goes to no other gateway.
+func (d Data) ownsGateway(base string) bool {
+	u, err := url.Parse(base)
+	if err != nil {
+		return false
+	}
+	if u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback() {
+		return true
+	}
+	listen, err := os.ReadFile(d.Path(ListenFile))
+	return err == nil && u.Host != "" && u.Host == strings.TrimSpace(string(listen))
+}
+
 // TokenPlaces names the places of a token, for the error of a request without one.
 func TokenPlaces() string {
 	data := Data{cmp.Or(os.Getenv("CAS_DATA_DIR"), DefaultDataDir())}
-	return fmt.Sprintf("CAS_TOKEN and CAS_TOKEN_FILE (not set), %s (no profile for this URL) and %s (not there)", cmp.Or(ProfilesPath(), "the configuration file"), data.Path(AdminTokenFile))
+	return fmt.Sprintf("CAS_TOKEN and CAS_TOKEN_FILE (not set), %s (no profile for this URL) and %s (not there, or this URL is not that of its gateway)", cmp.Or(ProfilesPath(), "the configuration file"), data.Path(AdminTokenFile))
 }
