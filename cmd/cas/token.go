@@ -28,10 +28,10 @@ type tokenCmd struct {
 
 type tokenCreateCmd struct {
 	wiring.LocalIndex
-	Name    string        `name:"name" required:"" help:"Name of the token, such as its user."`
-	Scopes  string        `name:"scopes" default:"read" help:"Comma-separated: read, write, delete, sync, chat, admin (all of them)."`
-	Expires time.Duration `name:"expires" help:"How long the token is valid, such as 24h or 30d; for ever if not given."`
-	JSON    bool          `name:"json" help:"Print id, token, name, scopes and expiry as JSON."`
+	Name    string         `name:"name" required:"" help:"Name of the token, such as its user."`
+	Scopes  string         `name:"scopes" default:"read" help:"Comma-separated: read, write, delete, sync, chat, admin (all of them)."`
+	Expires *time.Duration `name:"expires" placeholder:"DURATION" help:"How long the token is valid, such as 24h or 30d; for ever if not given."`
+	JSON    bool           `name:"json" help:"Print id, token, name, scopes and expiry as JSON."`
 }
 
 // Run makes a token and prints it, alone on a line.
@@ -40,12 +40,12 @@ func (c *tokenCreateCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if err != nil {
 		return exit.With(exit.Usage, err)
 	}
-	if c.Expires < 0 {
-		return exit.Usagef("--expires %s lies in the past", c.Expires)
-	}
 	var expires time.Time
-	if c.Expires > 0 {
-		expires = time.Now().Add(c.Expires)
+	if c.Expires != nil {
+		if *c.Expires <= 0 {
+			return exit.Usagef("--expires must be above 0; without it, the token is valid for ever")
+		}
+		expires = time.Now().Add(*c.Expires)
 	}
 	x, err := c.Open(ctx)
 	if err != nil {
