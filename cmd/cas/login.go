@@ -9,8 +9,6 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/term"
-
 	"casgate/cas/access"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/report"
@@ -43,7 +41,7 @@ type loginJSON struct {
 
 // Run checks the token and writes the configuration file.
 func (c *loginCmd) Run(ctx context.Context, std terminal.Streams) error {
-	token, err := c.readToken(std)
+	token, err := c.readToken(ctx, std)
 	if err != nil {
 		return err
 	}
@@ -81,18 +79,17 @@ func (c *loginCmd) Run(ctx context.Context, std terminal.Streams) error {
 
 // readToken returns the token that is set, or reads it from standard input. A terminal
 // doesn't show it.
-func (c *loginCmd) readToken(std terminal.Streams) (string, error) {
+func (c *loginCmd) readToken(ctx context.Context, std terminal.Streams) (string, error) {
 	if c.Token != "" {
 		return c.Token.Reveal(), nil
 	}
 	var line string
 	var err error
 	if file, ok := std.In.(*os.File); ok && terminal.IsTerminal(file) {
-		fmt.Fprint(std.Err, "Token: ")
-		var typed []byte
-		typed, err = term.ReadPassword(int(file.Fd()))
-		fmt.Fprintln(std.Err)
-		line = string(typed)
+		line, err = std.AskSecret(ctx, file, "Token: ")
+		if errors.Is(err, terminal.ErrInterrupted) {
+			return "", exit.With(exit.Interrupted, exit.ErrReported)
+		}
 	} else {
 		line, err = bufio.NewReader(io.LimitReader(std.In, 4096)).ReadString('\n')
 	}

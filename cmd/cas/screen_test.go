@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/creack/pty"
 	"github.com/hinshun/vt10x"
+	"golang.org/x/term"
 
 	"casgate/cas"
 	"casgate/cas/castest"
@@ -275,6 +277,47 @@ func TestCtrlC(t *testing.T) {
 	}
 	if code, text := s.end(); code != exit.Interrupted || text != "cas: interrupted" {
 		t.Errorf("a pipe: exit code %d, the last screen:\n%s", code, text)
+	}
+}
+
+// Ctrl-C and a signal end the question for a token at once, and the terminal shows again what
+// is typed.
+func TestCtrlCAtTheToken(t *testing.T) {
+	t.Parallel()
+	fresh, other, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fresh.Close()
+	defer other.Close()
+	want, err := term.GetState(int(fresh.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, end := range map[string]func(*screen) error{
+		"Ctrl-C":  func(s *screen) error { _, err := s.keyboard.Write([]byte{3}); return err },
+		"SIGTERM": func(s *screen) error { return s.cmd.Process.Signal(syscall.SIGTERM) },
+	} {
+		s := openScreen(t, 80, casCommand(t, []string{"CAS_CONFIG=" + t.TempDir() + "/none"}, "login", "http://127.0.0.1:9"))
+		s.waitFor(`^Token:`)
+		if err := end(s); err != nil {
+			t.Fatal(err)
+		}
+		code, text := s.end()
+		if code != exit.Interrupted || text != "cas: interrupted" {
+			t.Errorf("%s: exit code %d, the last screen:\n%s", name, code, text)
+		}
+		if now, err := term.GetState(int(s.keyboard.Fd())); err != nil || !reflect.DeepEqual(now, want) {
+			t.Errorf("%s: the terminal is left as %v (%v), was %v", name, now, err, want)
+		}
+	}
+	s := openScreen(t, 80, casCommand(t, []string{"CAS_CONFIG=" + t.TempDir() + "/none"}, "login", "nope://host"))
+	s.waitFor(`^Token:`)
+	if _, err := s.keyboard.Write([]byte("cas_id_secret\r")); err != nil {
+		t.Fatal(err)
+	}
+	if code, text := s.end(); code != exit.Usage || !regexp.MustCompile(`^Token:\ncas: .*nope`).MatchString(text) || strings.Contains(text, "secret") {
+		t.Errorf("a typed token: exit code %d, the last screen:\n%s", code, text)
 	}
 }
 
