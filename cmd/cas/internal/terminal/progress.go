@@ -19,7 +19,7 @@ type Progress struct {
 	bars  *mpb.Progress // nil: there are none
 
 	mu      sync.Mutex
-	running map[*mpb.Bar]bool // nil after Close
+	running map[*bar]bool // nil after Close
 }
 
 // ProgressOptions are the options of a Progress.
@@ -30,7 +30,7 @@ type ProgressOptions struct {
 
 // NewProgress starts to show progress. The caller must Close it.
 func NewProgress(std Streams, o ProgressOptions) *Progress {
-	p := &Progress{std: std, quiet: o.Quiet, running: map[*mpb.Bar]bool{}}
+	p := &Progress{std: std, quiet: o.Quiet, running: map[*bar]bool{}}
 	if !o.Quiet && !o.NoBars && IsTerminal(std.Err) {
 		p.bars = mpb.New(mpb.WithOutput(std.Err))
 	}
@@ -98,43 +98,67 @@ func (p *Progress) Note(format string, args ...any) {
 	}
 }
 
-// add shows a bar. Its line is asked for again and again. It returns nil after Close.
-func (p *Progress) add(line func(width int) string) *mpb.Bar {
+// barDelay is how long something takes before it gets a bar. To remove a bar takes until the
+// screen is drawn again: many short things would wait for that, one by one.
+const barDelay = 100 * time.Millisecond
+
+// bar is a bar that appears after barDelay.
+type bar struct {
+	timer *time.Timer
+	shown *mpb.Bar // nil: not yet; guarded by the mutex of the Progress
+}
+
+// add shows a bar, after barDelay. Its line is asked for again and again. It returns nil
+// after Close.
+func (p *Progress) add(line func(width int) string) *bar {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.running == nil {
 		return nil
 	}
-	bar, err := p.bars.Add(0, mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
+	b := new(bar)
+	b.timer = time.AfterFunc(barDelay, func() { p.show(b, line) })
+	p.running[b] = true
+	p.std.Activity.add(1)
+	return b
+}
+
+// show shows a bar that is not dropped yet.
+func (p *Progress) show(b *bar, line func(width int) string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.running[b] {
+		return
+	}
+	// It fails only after the bars have ended, which Close does after it took all of them.
+	b.shown, _ = p.bars.Add(0, mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
 		// A ^C that the terminal shows leaves the cursor elsewhere. A full line would wrap on some terminals.
 		_, err := io.WriteString(w, "\r"+line(s.AvailableWidth-1))
 		return err
 	}), mpb.BarFillerTrim())
-	if err != nil { // after Close
-		return nil
-	}
-	p.running[bar] = true
-	p.std.Activity.add(1)
-	return bar
 }
 
 // drop removes a bar. Nil is none.
-func (p *Progress) drop(bar *mpb.Bar) {
-	if bar == nil {
+func (p *Progress) drop(b *bar) {
+	if b == nil {
 		return
 	}
 	p.mu.Lock()
-	running := p.running[bar]
-	delete(p.running, bar)
+	running := p.running[b]
+	delete(p.running, b)
 	p.mu.Unlock()
 	if running {
-		p.remove(bar)
+		p.remove(b)
 	}
 }
 
-func (p *Progress) remove(bar *mpb.Bar) {
-	bar.Abort(true)
-	bar.Wait()
+// remove ends a bar that is no longer in running.
+func (p *Progress) remove(b *bar) {
+	b.timer.Stop()
+	if b.shown != nil {
+		b.shown.Abort(true)
+		b.shown.Wait()
+	}
 	p.std.Activity.add(-1)
 }
 
@@ -168,7 +192,7 @@ func (p *Progress) Reader(r io.ReadCloser, t Transfer) io.ReadCloser {
 type movingReader struct {
 	io.ReadCloser
 	progress *Progress
-	bar      *mpb.Bar // nil: none is shown
+	bar      *bar // nil: none is shown
 	current  atomic.Int64
 	line     func() progressLine
 	noted    time.Duration // how long it had taken at the last note
@@ -221,7 +245,7 @@ func (p *Progress) Waiting(verb, name string) (done func()) {
 // Counter is a bar that counts things.
 type Counter struct {
 	progress *Progress
-	bar      *mpb.Bar // nil: none is shown
+	bar      *bar // nil: none is shown
 	current  *atomic.Int64
 }
 
