@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -32,11 +33,13 @@ type doctorCmd struct {
 
 	Deep int  `name:"deep" default:"0" help:"Also look for the objects of so many blobs, the oldest first, and report those that are missing or have another size." placeholder:"N"`
 	JSON bool `name:"json" help:"Print a JSON object for each finding."`
+
+	scratch settings.Data // a folder in the data folder, for the parts that aren't there yet
 }
 
 // Help returns the text that --help adds.
 func (doctorCmd) Help() string {
-	return `It tries what cas serve would do, with the same settings, up to the moment before the first request, and changes nothing but an object that it writes and removes. A gateway may run meanwhile.
+	return `It tries what cas serve would do, with the same settings, up to the moment before the first request, and leaves nothing behind: it removes the object that it writes, and the folders that it makes. A gateway may run meanwhile.
 
 Exit codes: 0 if nothing is to fix, 1 otherwise.`
 }
@@ -101,10 +104,11 @@ func (e *examination) print(f finding) {
 }
 
 // Run makes one check after the other and prints a line for each.
-func (c *doctorCmd) Run(ctx context.Context, std terminal.Streams) error {
+func (c *doctorCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 	e := &examination{out: std.Out, json: c.JSON}
 	c.checkSettings(e)
-	c.checkDataFolder(e)
+	remove := c.checkDataFolder(e)
+	defer func() { err = errors.Join(err, remove()) }()
 	c.checkIndex(ctx, e)
 	c.checkStore(ctx, e)
 	c.checkReferences(e)
@@ -140,22 +144,37 @@ func (c *doctorCmd) checkSettings(e *examination) {
 	}
 }
 
-func (c *doctorCmd) checkDataFolder(e *examination) {
+// checkDataFolder checks that the data folder can be made and written to. The caller calls
+// remove at the end: it removes the scratch folder, and the folders that were missing.
+func (c *doctorCmd) checkDataFolder(e *examination) (remove func() error) {
 	const subject = "data folder"
+	missing := missingFolders(c.DataDir)
+	remove = func() error {
+		var err error
+		if c.scratch.DataDir != "" {
+			err = os.RemoveAll(c.scratch.DataDir)
+		}
+		for _, folder := range missing {
+			_ = os.Remove(folder) // a gateway that starts meanwhile may use it
+		}
+		return err
+	}
 	if err := c.Data.CreateFolder(); err != nil {
 		e.fail(subject, err, "set CAS_DATA_DIR to a folder that "+userName()+" may write to")
-		return
+		return remove
 	}
-	for _, folder := range []string{c.DataDir, c.Path(settings.SpoolDir)} {
-		if err := tryWriting(folder); err != nil {
-			e.fail(subject, err, "give "+userName()+" the right to write there, or set CAS_DATA_DIR to another folder")
-			return
-		}
+	var err error
+	if c.scratch.DataDir, err = os.MkdirTemp(c.DataDir, "doctor-"); err == nil {
+		err = tryWriting(c.Path(settings.SpoolDir))
+	}
+	if err != nil {
+		e.fail(subject, err, "give "+userName()+" the right to write there, or set CAS_DATA_DIR to another folder")
+		return remove
 	}
 	space, err := disk.Of(c.DataDir)
 	if err != nil {
 		e.fail(subject, err, "look at the disk under "+c.DataDir)
-		return
+		return remove
 	}
 	if space.Free < lowSpace {
 		e.warn(subject, fmt.Sprintf("%s has %s left", c.DataDir, terminal.Size(space.Free)), "make room, or set CAS_DATA_DIR to a folder on a larger disk")
@@ -168,6 +187,39 @@ func (c *doctorCmd) checkDataFolder(e *examination) {
 			e.warn("permissions", fmt.Sprintf("%s can be read by others (%v)", c.Path(name), info.Mode().Perm()), "chmod 600 "+c.Path(name))
 		}
 	}
+	return remove
+}
+
+// missingFolders returns a folder and those above it that are not there, the innermost
+// first.
+func missingFolders(dir string) []string {
+	var missing []string
+	for {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			return missing
+		}
+		missing = append(missing, dir)
+		dir = filepath.Dir(dir)
+	}
+}
+
+// dataWith returns the data folder, or the scratch folder if the data folder lacks the
+// entry: the doctor makes nothing that stays.
+func (c *doctorCmd) dataWith(entry string) settings.Data {
+	if _, err := os.Lstat(c.Path(entry)); errors.Is(err, fs.ErrNotExist) && c.scratch.DataDir != "" {
+		return c.scratch
+	}
+	return c.Data
+}
+
+func (c *doctorCmd) openIndex(ctx context.Context) (wiring.Index, error) {
+	return wiring.OpenIndex(ctx, c.Index, c.dataWith(settings.SQLiteFile), zerolog.Nop())
+}
+
+func (c *doctorCmd) openObjects() (wiring.ObjectStore, error) {
+	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.dataWith(settings.ObjectsDir), zerolog.Nop())
+	objects.Text = c.ObjectStore.Describe(c.Data)
+	return objects, err
 }
 
 // tryWriting makes and removes a disk file in a folder. A folder that is missing is no error:
@@ -187,7 +239,7 @@ func userName() string { return fmt.Sprintf("this user (uid %d)", os.Getuid()) }
 
 func (c *doctorCmd) checkIndex(ctx context.Context, e *examination) {
 	const subject = "index"
-	x, err := wiring.OpenIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	x, err := c.openIndex(ctx)
 	if err != nil {
 		e.fail(subject, err, c.indexRemedy(err))
 		return
@@ -260,6 +312,9 @@ func (c *doctorCmd) indexRemedy(err error) string {
 	if remedy := wiring.DatabaseRemedy(err); remedy != "" {
 		return remedy
 	}
+	if !errors.Is(err, cas.ErrIndexUnavailable) { // nothing was sent
+		return "correct CAS_DATABASE_URL or CAS_DATABASE_LISTEN_URL, as the message says"
+	}
 	return "check that the server runs, and host and port in CAS_DATABASE_URL"
 }
 
@@ -285,7 +340,7 @@ const (
 
 func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 	const subject = "store"
-	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
+	objects, err := c.openObjects()
 	if err != nil {
 		remedy := "correct the settings it names"
 		if errors.Is(err, fs.ErrPermission) {
@@ -315,6 +370,8 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 		defer x.Close()
 		c.checkMark(ctx, e, x, objects)
 		c.checkObjects(ctx, e, x, objects)
+	} else {
+		c.checkOlderMark(ctx, e, objects)
 	}
 	if objects.S3 == nil {
 		return
@@ -341,7 +398,7 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 // currentIndex opens the index, if its schema is the right one. Otherwise there is nothing to
 // compare the store with, and checkIndex has said so.
 func (c *doctorCmd) currentIndex(ctx context.Context) wiring.Index {
-	x, err := wiring.OpenIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	x, err := c.openIndex(ctx)
 	if err != nil {
 		return nil
 	}
@@ -363,6 +420,27 @@ func (c *doctorCmd) checkMark(ctx context.Context, e *examination, x wiring.Inde
 	default:
 		e.ok(subject, "the store has no mark yet; `cas serve` makes it")
 	}
+}
+
+// checkOlderMark is checkMark for an embedded index that is older than this program.
+func (c *doctorCmd) checkOlderMark(ctx context.Context, e *examination, objects wiring.ObjectStore) {
+	if !c.hasOlderIndex() {
+		return
+	}
+	x, err := c.openIndex(ctx)
+	if err != nil {
+		return // checkIndex has said so
+	}
+	defer x.Close()
+	if _, err := wiring.RefuseOtherMark(ctx, x, objects); err != nil {
+		e.fail("store mark", err, "set the index and the store that belong together, or follow the message")
+	}
+}
+
+// hasOlderIndex reports whether the data folder has an embedded index, for use where its
+// schema is not the current one.
+func (c *doctorCmd) hasOlderIndex() bool {
+	return c.Index.Embedded() && c.dataWith(settings.SQLiteFile) == c.Data
 }
 
 // maxNamed is the number of missing objects that the doctor names.

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io/fs"
 	"net"
+	"net/http"
+	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,21 +31,37 @@ func (c *doctorCmd) checkStart(ctx context.Context, e *examination) {
 	if e.failed > 0 {
 		return
 	}
-	x := c.currentIndex(ctx)
-	if x == nil { // a new index, which the first start makes
-		e.ok(subject, "not tried: the index is new")
-		return
+	with := ""
+	x, serve := c.currentIndex(ctx), c.serveCmd
+	serve.Data = c.scratch // for what a start makes
+	if x == nil {          // the first start makes the tables, or changes them
+		with = ", tried with an empty index: "
+		if c.hasOlderIndex() {
+			with += "the index is older, and the start migrates it"
+		} else {
+			with += "the index is new"
+		}
+		serve.Index = settings.Index{}
+		var err error
+		if x, err = wiring.OpenCurrentIndex(ctx, settings.Index{}, c.scratch, zerolog.Nop()); err != nil {
+			e.fail(subject, err, c.indexRemedy(err))
+			return
+		}
 	}
 	defer x.Close()
-	if err := c.tryStart(ctx, x); err != nil {
+	if err := os.MkdirAll(serve.Path(settings.ObjectsDir), 0o700); err != nil { // a start looks at its disk
+		e.fail(subject, err, "look at the disk under "+c.DataDir)
+		return
+	}
+	if err := c.tryStart(ctx, &serve, x); err != nil {
 		e.fail(subject, err, "correct the setting that the message names; `cas serve --help` describes it")
 		return
 	}
-	e.ok(subject, "a gateway with these settings opens all its parts")
+	e.ok(subject, "a gateway with these settings opens all its parts%s", with)
 }
 
-// checkAddress tries to listen on an address. If it is in use by a gateway, that is no fault,
-// and another port is used for the rest.
+// checkAddress tries to listen on an address. If it is in use by a gateway of this data
+// folder, that is no fault, and another port is used for the rest.
 func (c *doctorCmd) checkAddress(ctx context.Context, e *examination, address *string, setting string) {
 	if *address == "" {
 		return
@@ -49,14 +70,46 @@ func (c *doctorCmd) checkAddress(ctx context.Context, e *examination, address *s
 	switch {
 	case err == nil:
 		ln.Close()
-		return
-	case errors.Is(err, syscall.EADDRINUSE) && (setting == "CAS_ADMIN_LISTEN" || isGateway(ctx, *address)):
-		e.ok("address", "%s (%s) is in use, as by a gateway that runs", *address, setting)
-		host, _, _ := net.SplitHostPort(*address) // it was listened on
+	case !errors.Is(err, syscall.EADDRINUSE):
+		e.fail("address", err, addressRemedy(err, setting))
+	case c.isOwn(ctx, *address, setting):
+		e.ok("address", "%s (%s) is in use by the gateway that runs", *address, setting)
+		host, _, err := net.SplitHostPort(*address)
+		if err != nil { // a Unix socket
+			host = "127.0.0.1"
+		}
 		*address = net.JoinHostPort(host, "0")
 	default:
-		e.fail("address", err, "stop the program that uses it, or set "+setting+" to another address")
+		e.fail("address", err, "stop the program that uses it, or set "+setting+" to another address; it is not a gateway of "+c.DataDir)
 	}
+}
+
+// addressRemedy returns what to do about an address that is not in use.
+func addressRemedy(err error, setting string) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "give " + userName() + " the right to listen there, or set " + setting + " to another address; a port below 1024 needs a right"
+	case errors.Is(err, fs.ErrNotExist):
+		return "make the folder of the socket, or set " + setting + " to a path in another one"
+	}
+	return "set " + setting + " to an address of this machine, such as 127.0.0.1:8080"
+}
+
+// isOwn reports whether a gateway of this data folder uses an address. With Postgres there is
+// no lock that tells, so it is enough that a gateway answers.
+func (c *doctorCmd) isOwn(ctx context.Context, address, setting string) bool {
+	if c.Index.Embedded() {
+		if isLocked, err := wiring.IsDataLocked(c.Data); err != nil || !isLocked {
+			return false
+		}
+	}
+	switch _, _, err := net.SplitHostPort(address); {
+	case setting == "CAS_ADMIN_LISTEN":
+		return isAdmin(ctx, address)
+	case err != nil || c.TLSCertFile != "": // it can't be asked: the lock decides
+		return c.Index.Embedded()
+	}
+	return isGateway(ctx, address)
 }
 
 // addressTimeout bounds the question who listens on an address.
@@ -75,15 +128,37 @@ func isGateway(ctx context.Context, address string) bool {
 	return err == nil || errors.Is(err, client.ErrNotReady)
 }
 
+// isAdmin reports whether an address has the metrics of a gateway.
+func isAdmin(ctx context.Context, address string) bool {
+	ctx, cancel := context.WithTimeout(ctx, addressTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
+	if err != nil {
+		return false
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	defer answer.Body.Close()
+	lines := bufio.NewScanner(answer.Body)
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), "casgate_") {
+			return true
+		}
+	}
+	return false
+}
+
 // tryStart opens the parts of a gateway after the index and the store.
-func (c *doctorCmd) tryStart(ctx context.Context, x wiring.Index) error {
+func (c *doctorCmd) tryStart(ctx context.Context, serve *serveCmd, x wiring.Index) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
+	objects, err := c.openObjects()
 	if err != nil {
 		return err
 	}
-	s := &server{serveCmd: &c.serveCmd, log: zerolog.Nop(), registry: prometheus.NewRegistry(), opened: x, index: x, objects: objects}
+	s := &server{serveCmd: serve, log: zerolog.Nop(), registry: prometheus.NewRegistry(), opened: x, index: x, objects: objects}
 	defer objects.Close()
 	defer s.close()
 	for _, step := range []func(context.Context) error{

@@ -30,5 +30,8 @@ func (c *Client) Ready(ctx context.Context) error {
 			ailing = append(ailing, part+": "+state)
 		}
 	}
+	if health.Status == "draining" {
+		return fmt.Errorf("%w: it is draining, and stops soon", ErrNotReady)
+	}
 	return fmt.Errorf("%w: %s; its log says why", ErrNotReady, strings.Join(ailing, ", "))
 }

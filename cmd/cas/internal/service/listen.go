@@ -4,10 +4,11 @@ package service
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net"
 	"os"
 	"strings"
+	"syscall"
 
 	"casgate/cmd/cas/internal/exit"
 )
@@ -41,7 +42,7 @@ func listenUnix(path string) (net.Listener, error) {
 		conn, err := net.Dial("unix", path)
 		if err == nil {
 			conn.Close()
-			return nil, errors.New("another process listens there")
+			return nil, fmt.Errorf("another process listens there: %w", syscall.EADDRINUSE)
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, err

@@ -1,7 +1,10 @@
 package wiring
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/gofrs/flock"
 
@@ -21,4 +24,18 @@ func LockData(data settings.Data) (unlock func(), err error) {
 		return nil, exit.Usagef("another gateway uses the data folder %s; stop it, or give this one its own with CAS_DATA_DIR", data.DataDir)
 	}
 	return func() { _ = lock.Unlock() }, nil // nothing can be done about an error here
+}
+
+// IsDataLocked reports whether a gateway has the lock of the data folder. It makes no lock
+// file.
+func IsDataLocked(data settings.Data) (bool, error) {
+	lock := flock.New(data.Path(settings.LockFile), flock.SetFlag(os.O_RDONLY))
+	got, err := lock.TryRLock()
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return !got, lock.Close()
 }
