@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
-	"casgate/cas"
+	"casgate/cmd/cas/internal/argument"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
@@ -17,15 +17,15 @@ import (
 type fileLsCmd struct {
 	settings.Client
 
-	Limit    int    `default:"0" help:"How many to print. 0: all."`
-	Newest   bool   `help:"Newest first."`
-	Purpose  string `placeholder:"PURPOSE" help:"Only those of this purpose."`
-	Context  string `placeholder:"TEXT" help:"Only those of this context."`
-	Tag      string `placeholder:"TAG" help:"Only those that have this tag."`
-	Prefix   string `name:"name-prefix" placeholder:"TEXT" help:"Only those whose names begin so."`
-	Digest   string `placeholder:"DIGEST" help:"Only those with these bytes."`
-	Metadata string `placeholder:"JSON" help:"Only those whose metadata contains this JSON object."`
-	JSON     bool   `name:"json" help:"Print a JSON object for each file."`
+	Limit    int           `default:"0" help:"How many to print. 0: all."`
+	Newest   bool          `help:"Newest first."`
+	Purpose  string        `placeholder:"PURPOSE" help:"Only those of this purpose."`
+	Context  string        `placeholder:"TEXT" help:"Only those of this context."`
+	Tag      string        `placeholder:"TAG" help:"Only those that have this tag."`
+	Prefix   string        `name:"name-prefix" placeholder:"TEXT" help:"Only those whose names begin so."`
+	Digest   argument.Blob `placeholder:"DIGEST" help:"Only those with these bytes."`
+	Metadata string        `placeholder:"JSON" help:"Only those whose metadata contains this JSON object."`
+	JSON     bool          `name:"json" help:"Print a JSON object for each file."`
 }
 
 // Run prints files as they come.
@@ -39,6 +39,9 @@ func (c *fileLsCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return err
 	}
 	defer gateway.Close()
+	if o.Digest, err = c.Digest.Filter(ctx, gateway); err != nil {
+		return report.Advise(err)
+	}
 	table := terminal.Table{
 		// The longest ids are those of imported rows without a UUID.
 		W: std.Out, Format: "%-45s  %9s  %-20s  %-16s  %s", Head: []any{"ID", "SIZE", "CREATED", "PURPOSE", "NAME"},
@@ -74,12 +77,7 @@ func (c *fileLsCmd) options() (client.FileListOptions, error) {
 	if c.Limit > 0 {
 		o.PageSize = min(c.Limit, maxListPage)
 	}
-	if c.Digest == "" {
-		return o, nil
-	}
-	d, err := cas.ParseDigest(c.Digest)
-	o.Digest = &d
-	return o, err
+	return o, nil
 }
 
 func printFileRow(t *terminal.Table, f api.File) error {

@@ -28,7 +28,7 @@ type opsCmd struct {
 
 	Kind     string          `placeholder:"KIND" help:"Only operations of this kind: upload, download, delete, sync, unsync, evict, reconcile, import, backfill, token-created and others."`
 	Actor    string          `placeholder:"ACTOR" help:"Only operations of this actor: token:<id>, url, public, none, cli or gateway."`
-	Digest   *cas.Digest     `placeholder:"DIGEST" help:"Only operations on this blob."`
+	Digest   argument.Blob   `placeholder:"DIGEST" help:"Only operations on this blob."`
 	File     string          `placeholder:"ID" help:"Only operations on this file."`
 	Provider string          `placeholder:"NAME" help:"Only operations at this provider."`
 	Outcome  string          `placeholder:"OUTCOME" enum:",ok,failed,broken-off" default:"" help:"Only operations with this result: ok, failed, or broken-off if the client left or was cut off."`
@@ -39,6 +39,8 @@ type opsCmd struct {
 	Follow bool          `short:"f" help:"Print the existing operations, oldest first, and then each operation as it ends, until Ctrl-C."`
 	Every  time.Duration `default:"1s" help:"With --follow: time between two requests."`
 	JSON   bool          `name:"json" help:"Print a JSON object for each operation."`
+
+	digest *cas.Digest // that of Digest, once the gateway is known
 }
 
 // Help returns the text that --help adds.
@@ -58,6 +60,11 @@ func (c *opsCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return err
 	}
 	defer gateway.Close()
+	if c.digest, err = c.Digest.Filter(ctx, gateway); errors.Is(err, cas.ErrBlobNotFound) {
+		return fmt.Errorf("%w; operations on a deleted blob are found by its whole digest only", err)
+	} else if err != nil {
+		return report.Advise(err)
+	}
 	switch {
 	case c.ID != "":
 		return c.one(ctx, gateway, std)
@@ -70,7 +77,7 @@ func (c *opsCmd) Run(ctx context.Context, std terminal.Streams) error {
 
 func (c *opsCmd) options() client.RecordOptions {
 	return client.RecordOptions{
-		Kind: c.Kind, Actor: c.Actor, Digest: c.Digest, FileID: c.File, Provider: c.Provider, Outcome: c.Outcome,
+		Kind: c.Kind, Actor: c.Actor, Digest: c.digest, FileID: c.File, Provider: c.Provider, Outcome: c.Outcome,
 		Since: c.Since.Time, Until: c.Until.Time,
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"casgate/cas"
 	"casgate/cmd/cas/internal/argument"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/report"
@@ -23,7 +22,7 @@ type uploadURLCmd struct {
 	Purpose   string            `default:"user_data" placeholder:"PURPOSE" help:"What the file is for, such as user_data, file-extract or batch."`
 	Expires   time.Duration     `default:"10m" help:"How long the URL works; at most 1h."`
 	MaxBytes  settings.ByteSize `default:"100MiB" placeholder:"SIZE" help:"Largest file that it takes."`
-	Digest    string            `placeholder:"DIGEST" help:"The only digest that the file may have; any if empty."`
+	Digest    argument.Blob     `placeholder:"DIGEST" help:"The only digest that the file may have; any if empty."`
 	Providers []string          `name:"provider" aliases:"providers" placeholder:"PROVIDER" help:"Providers to make copies at, such as kimi,glm."`
 	Curl      bool              `help:"Print the curl command that uploads a file, in place of the URL."`
 	JSON      bool              `name:"json" help:"Print a JSON object."`
@@ -40,10 +39,10 @@ func (c *uploadURLCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return exit.Usagef("--expires must be between 1s and 1h")
 	}
 	o := client.UploadURLOptions{Filename: c.Filename, Purpose: c.Purpose, Life: c.Expires, MaxBytes: int64(c.MaxBytes)}
-	if c.Digest != "" {
-		d, err := cas.ParseDigest(c.Digest)
+	if c.Digest.String() != "" { // there need not be such a blob yet, so its beginning is no use
+		d, err := c.Digest.Whole()
 		if err != nil {
-			return exit.With(exit.Usage, err)
+			return err
 		}
 		o.Digest = &d
 	}

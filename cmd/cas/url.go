@@ -24,7 +24,7 @@ type urlCmd struct {
 
 // Help returns the text that --help adds.
 func (urlCmd) Help() string {
-	return `Whoever has the URL can read the blob until it expires, even after the token that made it is revoked: the URL is signed by a key of the gateway. To end all such URLs before, an operator retires that key (cas signing-key retire).`
+	return `Anyone with the URL can read the blob until it expires, even after the token that made it is revoked: the URL is signed by a key of the gateway. To end all such URLs before, an operator retires that key (cas signing-key retire).`
 }
 
 // Run prints the signed URL, and nothing else.

@@ -18,7 +18,7 @@ import (
 type verifyCmd struct {
 	objectCheck
 
-	Blobs []argument.Blob `arg:"" name:"blob" help:"Digests or hash URLs."`
+	Blobs []argument.Blob `arg:"" name:"blob" help:"Whole digests, or hash URLs."`
 }
 
 // Help returns the text that --help adds.

@@ -40,7 +40,7 @@ const resetInterval = time.Second
 type writeWatcher struct {
 	reset   func()
 	seldom  rate.Sometimes
-	onQuery atomic.Pointer[func(took time.Duration, outcome QueryOutcome)] // nil: nobody asks
+	onQuery atomic.Pointer[func(took time.Duration, outcome QueryOutcome)] // nil: none is set
 }
 
 var _ pgx.QueryTracer = (*writeWatcher)(nil)

@@ -20,7 +20,7 @@ type begunDeletes struct {
 	passedOver error
 }
 
-// finishDeletes ends one of the deletes of a pool that have begun, whoever asked for it: its
+// finishDeletes ends one of the deletes of a pool that have begun, by any caller: its
 // place becomes free. Otherwise each attempt of an upload whose eviction fails would delete
 // one more copy, and so would an upload during a caller's delete. The error is why none has
 // ended yet.

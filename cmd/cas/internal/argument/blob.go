@@ -45,6 +45,16 @@ func (b *Blob) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
+// Filter returns the digest of a flag that need not be set; nil: it isn't. Errors are those of
+// DigestAt.
+func (b Blob) Filter(ctx context.Context, gateway *client.Client) (*cas.Digest, error) {
+	if b.text == "" {
+		return nil, nil
+	}
+	d, err := b.DigestAt(ctx, gateway)
+	return &d, err
+}
+
 // String returns the text that was given.
 func (b Blob) String() string { return b.text }
 
