@@ -262,6 +262,7 @@ func (w *Writer) prune(ctx context.Context) {
 	if w.o.KeepAll {
 		return
 	}
+	isLogged := false
 	for ctx.Err() == nil {
 		p := Prune{Limit: pruneBatch}
 		if w.o.MaxSize > 0 {
@@ -274,10 +275,11 @@ func (w *Writer) prune(ctx context.Context) {
 		if ctx.Err() != nil {
 			return // the gateway stops: nothing is wrong, and its next start goes on
 		}
-		if err != nil {
+		if err != nil && !isLogged {
+			isLogged = true
 			w.log.Warn().Err(err).Msg("could not remove old records of the journal; trying again later")
-			return
 		}
+		// Records may have gone in spite of an error, such as of a role without some right.
 		if n < pruneBatch {
 			return
 		}

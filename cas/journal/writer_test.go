@@ -225,6 +225,33 @@ func TestWriterPrunes(t *testing.T) {
 	})
 }
 
+// halfPruner removes a batch at each call, until none is left, and always has something to
+// complain about.
+type halfPruner struct {
+	memory
+	left, limit int
+}
+
+func (p *halfPruner) PruneRecords(_ context.Context, q journal.Prune) (int, error) {
+	p.limit = q.Limit
+	n := min(p.left, q.Limit)
+	p.left -= n
+	return n, errors.New("no right to make a partition")
+}
+
+// An error that does not keep records from going does not end a prune.
+func TestWriterPrunesInSpiteOfAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &halfPruner{left: 100_000}
+		stop := start(journal.NewWriter(p, journal.WriterOptions{Retain: time.Hour}))
+		time.Sleep(time.Minute)
+		stop()
+		if p.left != 0 || p.limit >= 100_000 {
+			t.Errorf("%d records are left, with batches of %d", p.left, p.limit)
+		}
+	})
+}
+
 // The journal is bounded in size, and a writer that keeps all records removes none.
 func TestWriterKeepsToItsSize(t *testing.T) {
 	for keepAll, want := range map[bool]int{false: 100, true: 150} {

@@ -20,7 +20,9 @@ const (
 	partitionLock = 0x6361736a706172
 	// A partition is made or dropped under a lock on the whole journal, for which
 	// appenders wait. If a reader keeps the lock for longer, the next call tries again.
-	sqlPartitionLockTimeout = `set local lock_timeout = '5s'`
+	sqlPartitionLockTimeout = `set local lock_timeout = '1s'`
+	// partitionsTimeout limits the changes of all partitions, which may move records.
+	partitionsTimeout = time.Minute
 
 	dayFormat  = "20060102"
 	restName   = "journal_rest"
@@ -76,9 +78,14 @@ func (x *Index) pruneRecords(ctx context.Context, p journal.Prune, today time.Ti
 	if err != nil {
 		return 0, fault(ctx, "find the last record to prune", err)
 	}
-	partitionsErr := x.changePartitions(call, cutoff{today: today, before: p.Before, last: last})
-	// Without partitions all records are in the rest, and go one by one.
-	pruned, err := x.pruneRows(call, p, last)
+	changing, stop := context.WithTimeout(ctx, partitionsTimeout)
+	defer stop()
+	partitionsErr := x.changePartitions(changing, cutoff{today: today, before: p.Before, last: last})
+	// Without partitions all records are in the rest, and go one by one. So do those of days
+	// whose partition could not be dropped.
+	removing, end := x.bounded(ctx)
+	defer end()
+	pruned, err := x.pruneRows(removing, p, last, partitionsErr != nil)
 	if err = errors.Join(partitionsErr, err); err != nil {
 		return pruned, fault(ctx, fmt.Sprintf("prune up to %d records", p.Limit), err)
 	}
@@ -227,11 +234,12 @@ const (
 	codeNoTable        = "42P01"
 )
 
-// pruneRows removes records one by one.
-func (x *Index) pruneRows(ctx context.Context, p journal.Prune, last journal.Cursor) (pruned int, err error) {
+// pruneRows removes records one by one. Those of days that are over have a partition to drop,
+// unless that failed.
+func (x *Index) pruneRows(ctx context.Context, p journal.Prune, last journal.Cursor, dropFailed bool) (pruned int, err error) {
 	all, err := x.partitions(ctx)
 	for _, in := range all {
-		if err == nil && !p.Before.IsZero() && !in.isDay() {
+		if err == nil && !p.Before.IsZero() && (!in.isDay() || dropFailed) {
 			var n int
 			n, err = x.deleteRecords(ctx, in, p.Limit-pruned, `started_at < $1 order by started_at, cursor`, p.Before.UTC())
 			pruned += n
