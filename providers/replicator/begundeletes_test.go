@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -260,4 +261,51 @@ func TestPlaceOfADeletedFileIsTaken(t *testing.T) {
 			t.Errorf("taken %t; there are %v", taken, w.depot.fileIDs())
 		}
 	})
+}
+
+// endingLedger runs a function before the deletes of an account are read.
+type endingLedger struct {
+	ledger.Store
+	before func()
+}
+
+func (l endingLedger) Deletes(ctx context.Context, account string) ([]ledger.Copy, error) {
+	l.before()
+	return l.Store.Deletes(ctx, account)
+}
+
+// A delete ends after an upload has counted the files of the account, and before it reads
+// the deletes that have begun. The upload takes that place: it evicts no copy, and is not
+// told that the account is full.
+func TestDeleteEndsAfterTheCount(t *testing.T) {
+	t.Parallel()
+	for _, others := range []int{0, 1} {
+		t.Run(fmt.Sprintf("%d other copies", others), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.depot.description.MaxFiles = int64(others + 1)
+			inner := w.ledger
+			var deleting ledger.Copy
+			w.ledger = endingLedger{inner, sync.OnceFunc(func() {
+				if err := w.depot.Delete(t.Context(), deleting.FileID); err != nil {
+					t.Error(err)
+				}
+				if _, won, err := inner.Change(t.Context(), ledger.FinishDelete(deleting.Key, deleting.Fence, ledger.StateDeleted, 0)); err != nil || !won {
+					t.Errorf("won %v, error %v", won, err)
+				}
+			})}
+			r := w.replicator(t, nil)
+			first := ensure(t, r, want(w.put(t, "first", "a.txt")))
+			var rest []ledger.Copy
+			for i := range others {
+				rest = append(rest, ensure(t, r, want(w.put(t, fmt.Sprint("other ", i), "a.txt"))))
+			}
+			var err error
+			if deleting, _, err = inner.Change(t.Context(), ledger.Delete(first.Key, "removal", time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+			ensure(t, r, want(w.put(t, "one more", "a.txt")))
+			w.wantOnlyGone(t, first, rest)
+		})
+	}
 }

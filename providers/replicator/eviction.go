@@ -148,6 +148,14 @@ func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Err
 		if begun.ended {
 			continue // then the numbers have changed
 		}
+		// A delete that ended after the count was not among the begun ones. Its place is free.
+		counted := full
+		if full, reserved, err = r.reserve(ctx, j); err != nil || reserved {
+			return evicted, err
+		}
+		if full != counted {
+			continue
+		}
 		if r.o.NoEviction {
 			return evicted, cmp.Or(begun.passedOver, error(r.accountFull(j, full, refusal)))
 		}
