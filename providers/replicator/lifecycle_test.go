@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"casgate/cas"
@@ -280,51 +281,55 @@ func TestZombie(t *testing.T) {
 	for name, stored := range map[string]bool{"it has yet to upload": false, "its upload is stored": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			q := want(w.put(t, "some text", "a.txt"))
-			deaf := &deafLedger{Store: w.ledger}
-			zombie := w.replicator(t, func(o *replicator.Options) {
-				o.Ledger, o.Lease = deaf, 250*time.Millisecond
-			})
-			g := newGate()
-			first := times(1, providers.OpUpload, errGate)
-			hold := func(ctx context.Context, op providers.Op, what string) error {
-				if first(ctx, op, what) != nil {
-					return g.pass(context.WithoutCancel(ctx))
-				}
-				return nil
-			}
-			if stored {
-				w.depot.hook(nil, hold)
-			} else {
-				w.depot.hook(hold, nil)
-			}
-			done := make(chan error)
-			var late ledger.Copy
-			go func() {
-				c, _, err := zombie.Ensure(t.Context(), q)
-				late = c
-				done <- err
-			}()
-			<-g.reached
-			// Its lease runs out, since it can't extend it, and another takes over.
-			c := ensure(t, w.replicator(t, nil), q)
-			g.open()
-			if err := <-done; err != nil || late.FileID != c.FileID {
-				t.Errorf("the zombie got %s, %v; the copy is %s", late.FileID, err, c.FileID)
-			}
-			eventually(t, "one file is left", func() bool { return slices.Equal(w.depot.fileIDs(), []string{c.FileID}) })
-			uploads := 2
-			if stored {
-				uploads = 1 // the other adopted it
-			}
-			if n := w.depot.count(providers.OpUpload); n != uploads {
-				t.Errorf("%d uploads, want %d", n, uploads)
-			}
-			if row := w.row(t, c.Key); row.State != ledger.StateReady || row.FileID != c.FileID {
-				t.Errorf("the row: %+v", row)
-			}
+			synctest.Test(t, func(t *testing.T) { testZombie(t, stored) })
 		})
+	}
+}
+
+func testZombie(t *testing.T, stored bool) {
+	w := newWorld(t)
+	q := want(w.put(t, "some text", "a.txt"))
+	deaf := &deafLedger{Store: w.ledger}
+	zombie := w.replicator(t, func(o *replicator.Options) {
+		o.Ledger, o.Lease = deaf, 250*time.Millisecond
+	})
+	g := newGate()
+	first := times(1, providers.OpUpload, errGate)
+	hold := func(ctx context.Context, op providers.Op, what string) error {
+		if first(ctx, op, what) != nil {
+			return g.pass(context.WithoutCancel(ctx))
+		}
+		return nil
+	}
+	if stored {
+		w.depot.hook(nil, hold)
+	} else {
+		w.depot.hook(hold, nil)
+	}
+	done := make(chan error)
+	var late ledger.Copy
+	go func() {
+		c, _, err := zombie.Ensure(t.Context(), q)
+		late = c
+		done <- err
+	}()
+	<-g.reached
+	// Its lease runs out, since it can't extend it, and another takes over.
+	c := ensure(t, w.replicator(t, nil), q)
+	g.open()
+	if err := <-done; err != nil || late.FileID != c.FileID {
+		t.Errorf("the zombie got %s, %v; the copy is %s", late.FileID, err, c.FileID)
+	}
+	eventually(t, "one file is left", func() bool { return slices.Equal(w.depot.fileIDs(), []string{c.FileID}) })
+	uploads := 2
+	if stored {
+		uploads = 1 // the other adopted it
+	}
+	if n := w.depot.count(providers.OpUpload); n != uploads {
+		t.Errorf("%d uploads, want %d", n, uploads)
+	}
+	if row := w.row(t, c.Key); row.State != ledger.StateReady || row.FileID != c.FileID {
+		t.Errorf("the row: %+v", row)
 	}
 }
 
