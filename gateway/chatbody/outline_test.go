@@ -74,6 +74,22 @@ func TestOutlineChangesNothing(t *testing.T) {
 	})
 }
 
+// TestLongStringInPlaceOfAName: the error is that of the body, and not that its outline has
+// a name twice.
+func TestLongStringInPlaceOfAName(t *testing.T) {
+	t.Parallel()
+	body := []byte(`{"model":"kimi/k2","messages":[{"":1,"` + strings.Repeat("long ", maxOutline*longString) + `"}]}`)
+	_, err := Scan(body, &ChatCompletions)
+	if e, ok := err.(*Error); !ok || !strings.Contains(e.Reason, fmt.Sprintf("at byte %d, invalid character '}'", len(body)-3)) {
+		t.Errorf("error %v", err)
+	}
+	twice := bytes.Replace(body, []byte(`"}]}`), []byte(`","":2}]}`), 1)
+	twice = bytes.Replace(twice, []byte(`"long `), []byte(`"a":"long `), 1)
+	if _, err = Scan(twice, &ChatCompletions); err == nil || !strings.Contains(err.Error(), "more than once") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // found returns all that a scan has found.
 func found(b *Body, err error) []string {
 	if err != nil {

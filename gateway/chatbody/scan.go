@@ -158,6 +158,11 @@ func scanOutline(o outline, format *Format) (*Body, error) {
 		return nil, &Error{Reason: "the body is not a JSON object"}
 	}
 	if err := s.value(format.tree()); err != nil {
+		if len(o.cuts) > 0 && errors.Is(err, jsontext.ErrDuplicateName) {
+			// In a body that is no JSON, a string can stand in the place of a name. Without
+			// its inside it looks like the empty name.
+			return scanOutline(outline{raw: o.raw}, format)
+		}
 		return nil, s.failure(err)
 	}
 	if _, err := s.decoder.ReadToken(); !errors.Is(err, io.EOF) {
