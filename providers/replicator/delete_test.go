@@ -2,6 +2,7 @@ package replicator_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -50,14 +51,17 @@ type listOnly struct{ providers.Guarded }
 
 // A 404 for a delete doesn't count if the provider still has the file, however old it is.
 func TestDeleteDoubtsA404(t *testing.T) {
-	for name, wrap := range map[string]func(d *depot) providers.Guarded{
-		"it can be looked up": func(d *depot) providers.Guarded { return d },
-		"it is listed":        func(d *depot) providers.Guarded { return listOnly{d} },
+	for name, test := range map[string]struct {
+		wrap func(d *depot) providers.Guarded
+		code string
+	}{
+		"it can be looked up": {func(d *depot) providers.Guarded { return d }, providers.CodeNotDeleted},
+		"it is listed":        {func(d *depot) providers.Guarded { return listOnly{d} }, providers.CodeUnconfirmed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world, _ *replicator.Replicator) {
 				r := w.replicator(t, func(o *replicator.Options) {
-					o.Providers, o.PollInterval = []providers.Guarded{wrap(w.depot)}, 15*time.Second
+					o.Providers, o.PollInterval = []providers.Guarded{test.wrap(w.depot)}, 15*time.Second
 				})
 				run(t, r)
 				q := want(w.put(t, "a text", "a.txt"))
@@ -65,7 +69,7 @@ func TestDeleteDoubtsA404(t *testing.T) {
 				time.Sleep(2 * settling)
 				w.depot.hook(times(2, providers.OpDelete, lost(providers.OpDelete)), nil)
 				rows, err := r.Remove(t.Context(), q)
-				if err != nil || rows[0].State != ledger.StateDeleting || rows[0].Error == nil || rows[0].Error.Code != providers.CodeNotDeleted {
+				if err != nil || rows[0].State != ledger.StateDeleting || rows[0].Error == nil || rows[0].Error.Code != test.code {
 					t.Errorf("removed: %+v, error %v", rows, err)
 				}
 				time.Sleep(time.Minute)
@@ -73,6 +77,42 @@ func TestDeleteDoubtsA404(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A late list has a file that is gone. The copy whose eviction deleted it does not become
+// ready again.
+func TestEvictionOfAFileThatIsOnlyListed(t *testing.T) {
+	inRoom(t, 1, func(t *testing.T, w *world, _ *replicator.Replicator) {
+		r := w.replicator(t, func(o *replicator.Options) {
+			o.Providers, o.PollInterval = []providers.Guarded{listOnly{w.depot}}, 15*time.Second
+		})
+		run(t, r)
+		first := ensure(t, r, want(w.put(t, "first", "a.txt")))
+		time.Sleep(2 * settling)
+		// The first delete deletes the file, and its reply gets lost.
+		w.depot.change(func(d *depot) { d.deleting = 20 * time.Second })
+		w.depot.hook(
+			func(ctx context.Context, op providers.Op, what string) error {
+				if op == providers.OpDelete && slices.Contains(w.depot.deletedIDs(), what) {
+					return lost(op)
+				}
+				return nil
+			},
+			times(1, providers.OpDelete, fail(providers.OpDelete, providers.KindUnknown, "lost", nil)))
+		if _, err := r.Begin(t.Context(), want(w.put(t, "second", "a.txt"))); err != nil {
+			t.Fatal(err)
+		}
+		for range 40 { // for 40 s
+			time.Sleep(time.Second)
+			if state := w.row(t, first.Key).State; state != ledger.StateDeleting && state != ledger.StateEvicted {
+				t.Fatalf("the copy whose file is gone is %s", state)
+			}
+		}
+		time.Sleep(5 * time.Minute)
+		if state := w.row(t, first.Key).State; state != ledger.StateEvicted {
+			t.Errorf("in the end the copy is %s", state)
+		}
+	})
 }
 
 // brokenBlobs is a store that can't find a blob at one of the calls.

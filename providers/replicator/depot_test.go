@@ -311,6 +311,13 @@ func (d *depot) fileIDs() []string {
 	return slices.Sorted(maps.Keys(d.files))
 }
 
+// deletedIDs returns the ids of the files that were deleted.
+func (d *depot) deletedIDs() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.deleted)
+}
+
 // count returns how often an operation was called.
 func (d *depot) count(op providers.Op) int {
 	d.mu.Lock()

@@ -233,9 +233,13 @@ func (d remoteDelete) stillThere(c ledger.Copy, code, where string) error {
 
 // checkGone asks whether a file is gone that the provider did not delete, as it says. The
 // error is why it may be there: after "deleted": false a lookup that finds nothing is not
-// enough if the list has the file.
+// enough if the list has the file. After a 404 the list alone does not prove that the file
+// is there: it may be late.
 func (r *Replicator) checkGone(ctx context.Context, p providers.Provider, c ledger.Copy, d remoteDelete) error {
 	code, where := providers.CodeNotDeleted, "still lists"
+	if !isNotDeleted(d.err) {
+		code = providers.CodeUnconfirmed
+	}
 	if retriever, ok := providers.Ability[providers.Retriever](p); ok {
 		_, err := retriever.Retrieve(ctx, d.id)
 		switch {
