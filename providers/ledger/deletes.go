@@ -13,7 +13,8 @@ import (
 // error and the attempts of an upload. The caller then ends the deletion with FinishDelete or FailDelete. A row in
 // StateDeleting is claimed only if no lease runs. A non-empty operationID becomes the
 // row's, and makes an eviction a delete that a caller asked for. If another operation has
-// asked for the delete before, it becomes one of LaterDeletes.
+// asked for the delete before, it becomes one of LaterDeletes; if there are too many, Delete
+// is refused.
 func Delete(k Key, operationID string, lease time.Duration) Transition {
 	invalid := checkTexts("operation", operationID)
 	return Transition{Key: k, Verb: "delete", invalid: invalid, apply: func(c *Copy, now time.Time) (Outcome, error) {
@@ -24,15 +25,17 @@ func Delete(k Key, operationID string, lease time.Duration) Transition {
 			return Refused, nil
 		}
 		asked := c.State == StateDeleting && !c.Evicting
-		c.Evicting = c.Evicting && operationID == ""
-		claimDelete(c, now, lease)
 		switch {
 		case operationID == "":
 		case asked:
-			addDelete(c, operationID)
+			if !addDelete(c, operationID) {
+				return Refused, nil
+			}
 		default:
 			c.OperationID = operationID
 		}
+		c.Evicting = c.Evicting && operationID == ""
+		claimDelete(c, now, lease)
 		return Changed, nil
 	}}
 }
@@ -52,10 +55,13 @@ func ResumeDelete(row Copy, lease time.Duration) Transition {
 // maxLaterDeletes bounds LaterDeletes. Beyond that a row doesn't know the operations.
 const maxLaterDeletes = 64
 
-// addDelete adds the operation of a further request to delete a copy, unless the row has it
-// or too many. It reports whether it did.
+// addDelete adds the operation of a further request to delete a copy, unless the row has it.
+// It reports whether the row has it now: there may be too many.
 func addDelete(c *Copy, operationID string) bool {
-	if c.IsDeletedFor(operationID) || len(c.LaterDeletes) >= maxLaterDeletes {
+	if c.IsDeletedFor(operationID) {
+		return true
+	}
+	if len(c.LaterDeletes) >= maxLaterDeletes {
 		return false
 	}
 	c.LaterDeletes = append(slices.Clone(c.LaterDeletes), operationID)

@@ -479,6 +479,9 @@ func TestDelete(t *testing.T) {
 			want: becomes(row(ledger.StateDeleting), deleting, later("delete"))},
 		{name: "deleting for the same operation, without a lease", row: row(ledger.StateDeleting, leaseUntil(never), later("delete")),
 			by: ledger.Delete(key, "delete", lease), want: becomes(row(ledger.StateDeleting, later("delete")), deleting)},
+		{name: "deleting for too many operations", row: row(ledger.StateDeleting, leaseUntil(never), manyLater), by: ledger.Delete(key, "delete", lease)},
+		{name: "deleting for many operations, one of them again", row: row(ledger.StateDeleting, leaseUntil(never), manyLater),
+			by: ledger.Delete(key, "63", lease), want: becomes(row(ledger.StateDeleting, manyLater), deleting)},
 		{name: "deleting, the lease ran out", row: row(ledger.StateDeleting, leaseUntil(now)), by: ledger.Delete(key, "", lease),
 			want: becomes(row(ledger.StateDeleting), deleting)},
 		{name: "deleting, without a lease", row: row(ledger.StateDeleting, leaseUntil(never)), by: ledger.Delete(key, "", lease),
@@ -502,11 +505,6 @@ func TestDelete(t *testing.T) {
 
 func TestRepeatDelete(t *testing.T) {
 	t.Parallel()
-	many := func(c *ledger.Copy) {
-		for i := range 64 {
-			later(fmt.Sprint(i))(c)
-		}
-	}
 	steps := []step{
 		{name: "no row", by: ledger.RepeatDelete(key, "delete"), err: notFound},
 		{name: "an eviction", row: row(ledger.StateDeleting, evicting), by: ledger.RepeatDelete(key, "delete"),
@@ -515,7 +513,7 @@ func TestRepeatDelete(t *testing.T) {
 			want: becomes(row(ledger.StateDeleting), later("delete"))},
 		{name: "the same operation", row: row(ledger.StateDeleting, operation("delete")), by: ledger.RepeatDelete(key, "delete"), repeats: true},
 		{name: "a known operation", row: row(ledger.StateDeleting, later("delete")), by: ledger.RepeatDelete(key, "delete"), repeats: true},
-		{name: "too many operations", row: row(ledger.StateDeleting, many), by: ledger.RepeatDelete(key, "delete")},
+		{name: "too many operations", row: row(ledger.StateDeleting, manyLater), by: ledger.RepeatDelete(key, "delete")},
 		{name: "no operation", row: row(ledger.StateDeleting), by: ledger.RepeatDelete(key, "")},
 	}
 	for _, state := range states {
@@ -524,6 +522,13 @@ func TestRepeatDelete(t *testing.T) {
 		}
 	}
 	check(t, steps)
+}
+
+// manyLater adds as many operations as a row can keep.
+func manyLater(c *ledger.Copy) {
+	for i := range 64 {
+		later(fmt.Sprint(i))(c)
+	}
 }
 
 // later adds an operation to those that asked for a delete later.

@@ -165,12 +165,11 @@ func (r *Replicator) finishDelete(ctx context.Context, c ledger.Copy, settling t
 	if c.Evicting {
 		state, counted = ledger.StateEvicted, outcomeEvicted
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
+	if state == ledger.StateDeleted {
+		defer r.lastOf.lock(c.Digest)()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout) // after the wait for the lock
 	defer cancel()
-	// One at a time: otherwise the last two copies of a delete could both count as its
-	// end. (In two gateways this is still possible; the delete then has two records.)
-	r.lastOfDelete.Lock()
-	defer r.lastOfDelete.Unlock()
 	row, done, err := r.ledger.Change(ctx, ledger.FinishDelete(c.Key, c.Fence, state, settling))
 	switch {
 	case err != nil:

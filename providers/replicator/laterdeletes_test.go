@@ -2,6 +2,7 @@ package replicator_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,6 +130,56 @@ func TestDeleteJoinsThatOfACaller(t *testing.T) {
 		synctest.Wait()
 		if a, b := told.of("1"), told.of("2"); len(a) != 0 || len(b) != 1 || b[0].Kind != replicator.EventDeleted {
 			t.Errorf("told: %+v and %+v", a, b)
+		}
+		w.wantOnlyGone(t, c, nil)
+	})
+}
+
+// A row keeps the operations of 64 later deletes. A further one is told so, and never that
+// the copy is gone. A blob is released nevertheless.
+func TestTooManyDeletesOfACopy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, told := newWorld(t), &events{}
+		r := w.replicator(t, func(o *replicator.Options) { o.PollInterval, o.OnEvent = 15*time.Second, told.take })
+		run(t, r)
+		q := want(w.put(t, "first", "a.txt"))
+		c := ensure(t, r, q)
+		w.depot.hook(times(1000, providers.OpDelete, refusedDelete(500, providers.KindTransient)), nil)
+		q.Actor = "somebody"
+		for i := range 65 {
+			q.OperationID = fmt.Sprint(i)
+			if rows, err := r.Remove(t.Context(), q); err != nil || !rows[0].IsDeletedFor(q.OperationID) {
+				t.Fatalf("delete %d returned %+v, error %v", i, rows, err)
+			}
+		}
+		q.OperationID = "one more"
+		if rows, err := r.Remove(t.Context(), q); !errors.Is(err, providers.ErrCopyInProgress) {
+			t.Errorf("one more delete returned %+v, error %v", rows, err)
+		}
+		q.OperationID, q.Actor = "everywhere", "" // so that its end is always told
+		rm, err := r.RemoveAll(t.Context(), q, func() error { return w.store.Delete(t.Context(), q.Digest, cas.CondemnOptions{}) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows := rm.Wait(t.Context()); rows[0].State != ledger.StateDeleting || rows[0].OperationID != "0" {
+			t.Errorf("the delete everywhere returned %+v", rows)
+		}
+		if some := told.of("everywhere"); len(some) != 1 || !errors.Is(some[0].Err, providers.ErrCopyInProgress) {
+			t.Errorf("of the delete everywhere was told: %+v", some)
+		}
+		if _, err := w.store.Blob(t.Context(), q.Digest); !errors.Is(err, cas.ErrBlobNotFound) {
+			t.Errorf("the blob: %v", err)
+		}
+		w.depot.hook(nil, nil)
+		time.Sleep(time.Hour)
+		for i := range 65 {
+			if some := told.of(fmt.Sprint(i)); len(some) != 1 || some[0].Err != nil {
+				t.Errorf("of operation %d was told: %+v", i, some)
+			}
+		}
+		if a, b := told.of("one more"), told.of("everywhere"); len(a) != 0 || len(b) != 1 {
+			t.Errorf("in the end was told: %+v and %+v", a, b)
 		}
 		w.wantOnlyGone(t, c, nil)
 	})

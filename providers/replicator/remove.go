@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"casgate/providers"
 	"casgate/providers/ledger"
 )
 
@@ -12,7 +13,8 @@ import (
 // of the request's. It returns their rows: StateDeleted if the provider has confirmed the
 // delete, and StateDeleting if not yet; the queue then continues. A copy at an account
 // without a key stays StateDeleting, and its error says why. Errors:
-// ledger.ErrNotFound, ErrProviderNotFound, an *Error, those of the index.
+// ledger.ErrNotFound, ErrProviderNotFound, an *Error, those of the index, and
+// providers.ErrCopyInProgress if too many requests wait for the delete of a copy.
 func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, error) {
 	copies, err := r.copiesAtAll(ctx, q)
 	if err != nil {
@@ -28,12 +30,15 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 	defer r.leaveRemoval(ctx, q, copies) // the result has these rows
 	// All are marked before any is deleted, so the queue continues after an interruption.
 	var mine []int
+	var many error
 	for i, c := range copies {
 		claimed, won, err := r.markDeleted(ctx, c.Key, q.OperationID)
 		switch {
 		case errors.Is(err, ledger.ErrNotFound):
 			copies[i].State = ledger.StateDeleted // another gateway has just deleted it
 			continue
+		case errors.Is(err, errManyDeletes):
+			many = err // the others are deleted nevertheless
 		case err != nil:
 			return nil, err
 		case won:
@@ -47,11 +52,19 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 			return nil, err
 		}
 	}
+	if many != nil {
+		return nil, many
+	}
 	return copies, nil
 }
 
+// errManyDeletes: so many requests wait for the delete of a copy that its row can't keep one
+// more. It has no end of its own.
+var errManyDeletes = fmt.Errorf("%w: it is being deleted, and too many requests wait for that already", providers.ErrCopyInProgress)
+
 // markDeleted claims a copy in order to delete it. If another client deletes or evicts it,
-// that also becomes a delete for this operation, on which the other client works.
+// that also becomes a delete for this operation, on which the other client works. With
+// errManyDeletes it returns the row, too.
 func (r *Replicator) markDeleted(ctx context.Context, k ledger.Key, operationID string) (row ledger.Copy, mine bool, err error) {
 	for {
 		row, mine, err = r.ledger.Change(ctx, ledger.Delete(k, operationID, r.o.Lease))
@@ -60,8 +73,11 @@ func (r *Replicator) markDeleted(ctx context.Context, k ledger.Key, operationID 
 		}
 		repeated := false
 		row, repeated, err = r.ledger.Change(ctx, ledger.RepeatDelete(k, operationID))
-		if err != nil || repeated || row.State == ledger.StateDeleting {
+		switch {
+		case err != nil || repeated:
 			return row, false, err
+		case row.State == ledger.StateDeleting:
+			return row, false, fmt.Errorf("%w: operation %s ends with the delete of %s", errManyDeletes, row.OperationID, row.Key)
 		}
 		// The other client has ended its work meanwhile.
 	}
@@ -70,8 +86,7 @@ func (r *Replicator) markDeleted(ctx context.Context, k ledger.Key, operationID 
 // leaveRemoval ends the wait for a delete. Its caller takes the result, unless the delete
 // of a copy goes on. The rows are brought up to date.
 func (r *Replicator) leaveRemoval(ctx context.Context, q Request, rows []ledger.Copy) {
-	r.lastOfDelete.Lock()
-	defer r.lastOfDelete.Unlock()
+	defer r.lastOf.lock(q.Digest)()
 	if r.isDeleting(ctx, q, rows) {
 		r.requesters.add(q, false)
 	} else {
@@ -80,8 +95,8 @@ func (r *Replicator) leaveRemoval(ctx context.Context, q Request, rows []ledger.
 }
 
 // isDeleting reports whether the delete of one of these rows goes on for an operation. It
-// brings rows up to date that another client has deleted meanwhile. The caller holds
-// lastOfDelete.
+// brings rows up to date that another client has deleted meanwhile. The caller holds the
+// blob's lock of lastOfDelete.
 func (r *Replicator) isDeleting(ctx context.Context, q Request, rows []ledger.Copy) (goesOn bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeepingTimeout)
 	defer cancel()

@@ -20,6 +20,9 @@ type Removal struct {
 	first []ledger.Copy // the rows when the blob was released
 	tried chan struct{} // closed after the first attempt for each copy
 	last  []ledger.Copy // the rows after that
+	// many is the error of a copy for whose delete too many requests wait already. Its end is
+	// not that of this operation.
+	many error
 }
 
 // marking is a copy to be deleted.
@@ -33,7 +36,9 @@ type marking struct {
 // itself by calling release. First it marks the existing copies, so that an interrupted
 // delete can be repeated. Then it calls release. Then it marks the copies that were
 // started meanwhile. After release has condemned the blob, no copy is started. If
-// release fails, its error is returned, and the marked copies are deleted anyway.
+// release fails, its error is returned, and the marked copies are deleted anyway. If too
+// many requests wait for the delete of a copy already, this one ends with an error in its
+// event, and the blob is released nevertheless.
 //
 // RemoveAll uses the digest, operation, actor and file of the request. Errors are those
 // of release and of the index.
@@ -106,6 +111,7 @@ func (rm *Removal) mark(ctx context.Context, marked []marking) ([]marking, error
 	if err != nil {
 		return marked, err
 	}
+	rm.many = nil
 	for _, c := range rows {
 		if c.State == ledger.StateDeleting && c.IsDeletedFor(rm.q.OperationID) {
 			continue
@@ -114,6 +120,8 @@ func (rm *Removal) mark(ctx context.Context, marked []marking) ([]marking, error
 		switch {
 		case errors.Is(err, ledger.ErrNotFound): // another gateway has just deleted it
 			continue
+		case errors.Is(err, errManyDeletes):
+			rm.many = err
 		case err != nil:
 			return marked, err
 		}
@@ -176,13 +184,12 @@ func (rm *Removal) remove(ctx context.Context, marked []marking) []ledger.Copy {
 		})
 	}
 	workers.Wait()
-	rm.r.lastOfDelete.Lock()
-	defer rm.r.lastOfDelete.Unlock()
+	defer rm.r.lastOf.lock(rm.q.Digest)()
 	switch {
 	case rm.r.isDeleting(ctx, rm.q, rows):
 		rm.r.requesters.add(rm.q, false)
 	case len(rows) > 0 && (rm.q.Actor == "" || rm.r.requesters.knows(rm.q.OperationID)): // the end is not reported yet
-		rm.r.report(Event{Kind: EventDeleted, OperationID: rm.q.OperationID, Copy: rows[len(rows)-1], Start: rm.began})
+		rm.r.report(Event{Kind: EventDeleted, OperationID: rm.q.OperationID, Copy: rows[len(rows)-1], Start: rm.began, Err: rm.many})
 	}
 	return rows
 }

@@ -49,9 +49,8 @@ type Replicator struct {
 	censuses   *censuses
 	mark       atomic.Pointer[providers.Mark] // see installationMark
 	requesters *requesters
+	lastOf     *lastOfDelete
 	nudge      chan struct{} // a value means that the ledger has work
-
-	lastOfDelete sync.Mutex // see finishDelete
 
 	// Work goes on after its callers have left. It ends with the Replicator.
 	working context.Context
@@ -85,6 +84,7 @@ func New(o Options) (*Replicator, error) {
 		budget:     newSendBudget(),
 		censuses:   newCensuses(),
 		requesters: newRequesters(),
+		lastOf:     newLastOfDelete(),
 		callers:    callers{at: make(map[string]*waiting)},
 		nudge:      make(chan struct{}, 1),
 	}
