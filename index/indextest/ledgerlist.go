@@ -100,6 +100,32 @@ var copyOfOperationTests = []test{
 			}
 		}
 	}},
+	{"follows later requests for the same delete", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		c := startDelete(t, x, makeReady(t, x, w, "1").Key, "first", long)
+		later := []string{"second", `"third" & 3`}
+		for _, id := range later {
+			if _, done, err := x.Change(t.Context(), ledger.RepeatDelete(w.Key, id)); err != nil || !done {
+				t.Fatalf("RepeatDelete: done %v, error %v", done, err)
+			}
+		}
+		check := func(state ledger.State) {
+			t.Helper()
+			for _, id := range later {
+				if c, err := x.CopyOfOperation(t.Context(), id); err != nil || c.Key != w.Key || c.State != state || c.OperationID != "first" {
+					t.Errorf("%s, operation %s: %+v, error %v", state, id, c, err)
+				}
+			}
+		}
+		check(ledger.StateDeleting)
+		finishDelete(t, x, c, ledger.StateDeleted)
+		check(ledger.StateDeleted)
+		claim(t, x, w, long)
+		for _, id := range later {
+			_, err := x.CopyOfOperation(t.Context(), id)
+			noCopy(t, fmt.Sprintf("CopyOfOperation(%q) of a new copy", id), err)
+		}
+	}},
 	{"tells where there is none", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		w.OperationID = ""

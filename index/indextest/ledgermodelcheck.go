@@ -65,6 +65,12 @@ func (m *ledgerModel) check(t *rapid.T) {
 		} else {
 			all = append(all, row)
 		}
+		if row.State == ledger.StateDeleting || row.State == ledger.StateDeleted {
+			for _, id := range row.LaterDeletes {
+				got, err := m.x.CopyOfOperation(ctx, id)
+				m.agree(t, "CopyOfOperation", got, err, row)
+			}
+		}
 		if row.LookAt.Equal(over) {
 			due = append(due, row)
 		}

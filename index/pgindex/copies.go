@@ -86,7 +86,12 @@ func (x *Index) Deletes(ctx context.Context, account string) ([]ledger.Copy, err
 	return copies, nil
 }
 
-var sqlCopyOfOperation = `select ` + copyTable.Select() + ` from copies where operation_id = $1 and operation_id <> '' limit 1`
+var sqlCopyOfOperation = `
+select ` + copyTable.Select() + ` from copies where operation_id = $1 and operation_id <> ''
+union all
+select ` + copyTable.Select() + ` from copies
+where later_deletes is not null and later_deletes ? $1 and state in ('deleting', 'deleted')
+limit 1`
 
 // CopyOfOperation implements ledger.Store.
 func (x *Index) CopyOfOperation(ctx context.Context, operationID string) (ledger.Copy, error) {

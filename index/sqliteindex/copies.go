@@ -94,7 +94,13 @@ func (x *Index) Deletes(ctx context.Context, account string) ([]ledger.Copy, err
 	return copies, nil
 }
 
-var sqlCopyOfOperation = `select ` + copyTable.Select() + ` from copies where operation_id = ? and operation_id <> '' limit 1`
+// Few rows have later deletes.
+var sqlCopyOfOperation = `
+select ` + copyTable.Select() + ` from copies where operation_id = ?1 and operation_id <> ''
+union all
+select ` + copyTable.Select() + ` from copies indexed by copies_later_deletes
+where later_deletes is not null and ?1 in (select value from json_each(later_deletes)) and state in ('deleting', 'deleted')
+limit 1`
 
 // CopyOfOperation implements ledger.Store.
 func (x *Index) CopyOfOperation(ctx context.Context, operationID string) (ledger.Copy, error) {

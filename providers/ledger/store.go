@@ -27,7 +27,8 @@ type Store interface {
 	// StateDeleted, by creation.
 	Copies(ctx context.Context, d cas.Digest) ([]Copy, error)
 
-	// CopyOfOperation returns the row that an operation works on, in whatever state.
+	// CopyOfOperation returns the row that an operation works on, in whatever state. That is
+	// also the row of which it is one of LaterDeletes, until the copy is made again.
 	CopyOfOperation(ctx context.Context, operationID string) (Copy, error)
 
 	// Change applies a transition to the row t.Key, at the time of the database's clock,
