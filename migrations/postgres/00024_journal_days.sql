@@ -7,19 +7,25 @@
 --   journal_to_20261128  records that began before this day: those from before this migration
 --   journal_rest         records of days without a partition
 --
+-- No record moves. But the journal is locked while Postgres reads all of it, twice: to make
+-- the index of the new primary key, and to check the times.
+--
 -- A clock that went wrong may have made records of the far future. They would make the
 -- second partition the only one for ever.
 update journal set started_at = now() where started_at > now() + interval '1 day';
 
-alter table journal rename to journal_old;
-alter index journal_operation rename to journal_old_operation;
-alter index journal_started rename to journal_old_started;
-alter index journal_actor rename to journal_old_actor;
-alter index journal_digest rename to journal_old_digest;
-alter index journal_file rename to journal_old_file;
-alter index journal_provider rename to journal_old_provider;
-alter index journal_kind rename to journal_old_kind;
-alter index journal_outcome rename to journal_old_outcome;
+-- +goose StatementBegin
+do $$
+declare
+    name text;
+begin
+    alter table journal rename to journal_old;
+    foreach name in array array['operation', 'started', 'actor', 'digest', 'file', 'provider', 'kind', 'outcome'] loop
+        execute format('alter index journal_%s rename to journal_old_%1$s', name);
+    end loop;
+end
+$$;
+-- +goose StatementEnd
 
 -- Not an identity: partitions take those of their table from Postgres 17 on only.
 create sequence journal_cursors;
@@ -28,23 +34,8 @@ select setval('journal_cursors', last_value, is_called) from journal_cursor_seq;
 alter table journal_old alter column cursor drop identity;
 alter table journal_old drop constraint journal_pkey;
 
-create table journal (
-    cursor          bigint      not null default nextval('journal_cursors'),
-    operation       text        not null collate "C",
-    kind            text        not null collate "C",
-    actor           text        not null collate "C",
-    digest          bytea       constraint journal_digest_check check (octet_length(digest) = 32),
-    file_id         text        not null collate "C",
-    provider        text        not null collate "C",
-    started_at      timestamptz not null,
-    duration        bigint      not null, -- nanoseconds
-    bytes           bigint      not null,
-    outcome         text        not null collate "C",
-    error_code      text        not null,
-    count           bigint      not null default 0,
-    last_started_at timestamptz,
-    primary key (cursor, started_at)
-) partition by range (started_at);
+create table journal (like journal_old including constraints, primary key (cursor, started_at)) partition by range (started_at);
+alter table journal alter column cursor set default nextval('journal_cursors'), alter column count set default 0;
 
 create index journal_operation on journal using hash (operation);
 create index journal_started on journal (started_at, cursor);
@@ -56,6 +47,42 @@ create index journal_kind on journal (kind, cursor) where kind not in ('upload',
 create index journal_outcome on journal (outcome, cursor) where outcome <> 'ok';
 
 create table journal_rest partition of journal default;
+
+-- The owner and the rights are those of the table before, whatever the defaults of new
+-- tables are. Who may insert records also needs the sequence now.
+-- +goose StatementBegin
+do $$
+declare
+    given record;
+begin
+    for given in
+        select case a.grantee when 0 then 'public' else a.grantee::regrole::text end as role, a.privilege_type as right,
+            case when a.is_grantable then ' with grant option' else '' end as option, c.relname = 'journal_old' as is_old
+        from pg_class c, aclexplode(c.relacl) a
+        where c.oid in ('journal'::regclass, 'journal_old'::regclass) and a.grantee <> c.relowner
+        order by is_old
+    loop
+        if not given.is_old then
+            execute format('revoke all on journal, journal_rest from %s', given.role);
+            execute format('revoke all on sequence journal_cursors from %s', given.role);
+            continue;
+        end if;
+        execute format('grant %s on journal, journal_rest to %s%s', given.right, given.role, given.option);
+        if given.right = 'INSERT' then
+            execute format('grant usage on sequence journal_cursors to %s', given.role);
+        end if;
+    end loop;
+    for given in
+        select c.relowner::regrole::text as role from pg_class c
+        where c.oid = 'journal_old'::regclass and c.relowner <> current_user::regrole
+    loop
+        execute format('alter table journal owner to %s', given.role);
+        execute format('alter table journal_rest owner to %s', given.role);
+        execute format('alter sequence journal_cursors owner to %s', given.role);
+    end loop;
+end
+$$;
+-- +goose StatementEnd
 
 -- +goose StatementBegin
 do $$
@@ -71,29 +98,30 @@ $$;
 
 -- +goose Down
 
-create table journal_all (
-    cursor          bigint      generated always as identity primary key,
-    operation       text        not null collate "C",
-    kind            text        not null collate "C",
-    actor           text        not null collate "C",
-    digest          bytea       constraint journal_digest_check check (octet_length(digest) = 32),
-    file_id         text        not null collate "C",
-    provider        text        not null collate "C",
-    started_at      timestamptz not null,
-    duration        bigint      not null, -- nanoseconds
-    bytes           bigint      not null,
-    outcome         text        not null collate "C",
-    error_code      text        not null,
-    count           bigint      not null default 0,
-    last_started_at timestamptz
-);
-insert into journal_all overriding system value select * from journal;
-select setval('journal_all_cursor_seq', last_value, is_called) from journal_cursors;
+-- The partition of the other days becomes the journal, and keeps its rights. The records of
+-- all days are copied to it.
+alter table journal detach partition journal_rest;
+-- +goose StatementBegin
+do $$
+declare
+    name text;
+begin
+    for name in select indexrelid::regclass::text from pg_index where indrelid = 'journal_rest'::regclass and not indisprimary loop
+        execute format('drop index %s', name);
+    end loop;
+end
+$$;
+-- +goose StatementEnd
+alter table journal_rest drop constraint journal_rest_pkey;
+insert into journal_rest select * from journal;
+alter table journal_rest alter column cursor drop default;
+alter table journal_rest alter column cursor add generated always as identity;
+select setval('journal_rest_cursor_seq', last_value, is_called) from journal_cursors;
 drop table journal;
 drop sequence journal_cursors;
-alter table journal_all rename to journal;
-alter sequence journal_all_cursor_seq rename to journal_cursor_seq;
-alter index journal_all_pkey rename to journal_pkey;
+alter table journal_rest rename to journal;
+alter sequence journal_rest_cursor_seq rename to journal_cursor_seq;
+alter table journal add primary key (cursor);
 create index journal_operation on journal using hash (operation);
 create index journal_started on journal (started_at, cursor);
 create index journal_actor on journal (substring(decode(md5(actor), 'hex') from 1 for 4), cursor);
