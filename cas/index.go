@@ -94,7 +94,7 @@ type Query struct {
 	Limit     int // at least 1
 	After     Cursor
 	Through   Cursor // the last position; zero means to the end
-	MediaType string // equal to
+	MediaType string // equal to, or, without parameters, with any
 	MinSize   int64  // bytes, inclusive
 	MaxSize   *int64 // bytes, inclusive; nil means no bound
 }

@@ -29,7 +29,7 @@ type existsCmd struct {
 func (existsCmd) Help() string {
 	return `Standard output has a line for each argument: "present" or "missing", a tab, the digest, a tab, and the argument.
 
-Exit codes: 0 if all are present, 3 if none is, 7 if some are missing or could not be read.`
+Exit codes: 0 if all are present, 3 if none is, 7 if some are missing or could not be read, 1 if none could be read.`
 }
 
 // existence is the result of one argument.

@@ -41,6 +41,7 @@ type filePutCmd struct {
 	Key       string        `name:"idempotency-key" placeholder:"TEXT" help:"Makes repetitions of this command one file, for a day. For one file only."`
 	Parallel  int           `default:"4" help:"How many files to send at once."`
 	JSON      bool          `name:"json" help:"Print a JSON object for each file."`
+	Verbose   bool          `short:"v" help:"Print a line for each of many files, in place of one bar and a summary."`
 	Quiet     bool          `short:"q" help:"Print no progress and no notes, only results and errors."`
 }
 
@@ -178,16 +179,22 @@ type filePutResult struct {
 // print prints the result of each file, in their order, as soon as it is known.
 func (c *filePutCmd) print(ctx context.Context, puts []*filePut, shown *terminal.Progress) error {
 	out := putOutput{shown: shown, json: c.JSON, withPaths: len(c.Paths) > 1 || c.Recursive, advise: report.AdviseFile}
+	out.sumsUp = !c.Verbose && len(puts) > maxShown && terminal.IsTerminal(shown.Streams().Out)
+	many := transfer.NewMany(transfer.ManyOptions{Shown: shown, Verb: "storing", Noun: "files", Total: len(puts)})
+	defer many.End()
 	for _, put := range puts {
 		<-put.made
 		if err := out.print(putOutcome{item: put.Item, text: put.file.ID, object: newFilePutResult(put), asked: put.file.Asked}); err != nil {
 			return err
 		}
-		if put.Err == nil {
-			result := "stored"
-			if !put.sent {
-				result = "already there"
-			}
+		result := transfer.ResultStored
+		if !put.sent {
+			result = transfer.ResultAlreadyThere
+		}
+		if !put.Stopped {
+			many.Finished(result, put.file.Bytes, put.Err)
+		}
+		if put.Err == nil && (many == nil || c.Verbose) {
 			shown.Note("%-13s  %9s  %s", result, terminal.Size(put.file.Bytes), terminal.Printable(put.Path))
 		}
 	}

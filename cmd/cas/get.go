@@ -28,6 +28,7 @@ type getCmd struct {
 	Force    bool            `help:"Replace existing files."`
 	Parallel int             `default:"4" help:"How many blobs to fetch at once."`
 	JSON     bool            `name:"json" help:"Print a JSON object for each blob, with the path that was written; needs an output that is not standard output."`
+	Verbose  bool            `short:"v" help:"Print a line for each of many blobs, in place of one bar and a summary."`
 	Quiet    bool            `short:"q" help:"Print no progress and no notes, only errors."`
 }
 
@@ -40,6 +41,7 @@ On standard output the last bytes are held back until all bytes are verified. Th
 
 // fetchedJSON is the JSON of a blob or file that was written.
 type fetchedJSON struct {
+	Blob      string            `json:"blob,omitempty"` // of several blobs: as it was given
 	File      string            `json:"file,omitempty"` // the id, of a file
 	Digest    *cas.Digest       `json:"digest,omitempty"`
 	Size      *int64            `json:"size,omitempty"`
@@ -82,7 +84,7 @@ func (c *getCmd) Run(ctx context.Context, std terminal.Streams) error {
 		if err != nil || !c.JSON {
 			return report.Advise(err)
 		}
-		return c.printJSON(shown, fetched, nil)
+		return c.printJSON(shown, "", fetched, nil)
 	}
 	return c.fetchAll(ctx, output)
 }
@@ -116,6 +118,10 @@ func (c *getCmd) fetchAll(ctx context.Context, output transfer.Output) error {
 		err     error
 	}
 	results := make([]result, len(c.Blobs))
+	output.Names = new(transfer.OutputNames)
+	many := transfer.NewMany(transfer.ManyOptions{Shown: output.Shown, Verb: "fetching", Noun: "blobs", Total: len(c.Blobs)})
+	defer many.End()
+	output.NoNotes = many != nil && !c.Verbose
 	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(c.Parallel)
 	for i, blob := range c.Blobs {
@@ -123,6 +129,7 @@ func (c *getCmd) fetchAll(ctx context.Context, output transfer.Output) error {
 			r := &results[i]
 			if r.err = context.Cause(working); working.Err() == nil {
 				r.fetched, r.err = c.fetch(working, blob, output)
+				many.Finished(transfer.ResultFetched, r.fetched.Size, r.err)
 			}
 			if report.StopsAll(ctx, r.err) {
 				return r.err
@@ -142,15 +149,15 @@ func (c *getCmd) fetchAll(ctx context.Context, output transfer.Output) error {
 		if !c.JSON {
 			continue
 		}
-		if err := c.printJSON(output.Shown, r.fetched, r.err); err != nil {
+		if err := c.printJSON(output.Shown, c.Blobs[i].String(), r.fetched, r.err); err != nil {
 			return err
 		}
 	}
 	return tally.Err(ctx)
 }
 
-func (c *getCmd) printJSON(shown *terminal.Progress, fetched transfer.Fetched, err error) error {
-	result := fetchedJSON{Error: report.NewJSONError(err)}
+func (c *getCmd) printJSON(shown *terminal.Progress, blob string, fetched transfer.Fetched, err error) error {
+	result := fetchedJSON{Blob: blob, Error: report.NewJSONError(err)}
 	if err == nil {
 		result.take(fetched)
 	}

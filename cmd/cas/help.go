@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"strings"
@@ -54,17 +55,36 @@ var synonyms = map[string]string{
 	"diagnose": "doctor", "selftest": "doctor", "completions": "completion",
 }
 
-// checkCommand returns an error for a command that has another name here. The parser
-// reports any other unknown command, with the names that are spelled like it.
+// checkCommand returns an error for a command that has another name here, such as delete or
+// file delete. The parser reports any other unknown command, with the names that are spelled
+// like it.
 func checkCommand(args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	ours, ok := synonyms[args[0]]
-	if !ok {
+	if ours, ok := synonyms[args[0]]; ok {
+		return exit.Usagef("there is no command %s; did you mean %q? `cas help` lists all commands", args[0], ours)
+	}
+	if len(args) == 1 {
 		return nil
 	}
-	return exit.Usagef("there is no command %s; did you mean %q? `cas help` lists all commands", args[0], ours)
+	ours, ok := synonyms[args[1]]
+	if field, known := commandField(reflect.TypeFor[cli](), args[0]); ok && known {
+		if _, ok := commandField(field.Type, ours); ok {
+			return exit.Usagef("there is no command %s %s; did you mean %q? `cas help %[1]s` lists its commands", args[0], args[1], args[0]+" "+ours)
+		}
+	}
+	return nil
+}
+
+// commandField returns the field of a command, in the struct of those that it is one of.
+func commandField(commands reflect.Type, name string) (reflect.StructField, bool) {
+	for _, field := range reflect.VisibleFields(commands) {
+		if _, isCommand := field.Tag.Lookup("cmd"); isCommand && name == cmp.Or(field.Tag.Get("name"), strings.ToLower(field.Name)) {
+			return field, true
+		}
+	}
+	return reflect.StructField{}, false
 }
 
 // printHelp prints the help of a command: what kong knows, the secrets, the settings of the

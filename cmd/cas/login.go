@@ -15,6 +15,7 @@ import (
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/client"
+	"casgate/gateway/problem"
 )
 
 // loginCmd keeps a gateway and a token for it.
@@ -51,6 +52,9 @@ func (c *loginCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	defer gateway.Close()
 	own, err := gateway.OwnToken(ctx)
+	if errors.Is(err, problem.Unauthenticated) && c.Token == "" {
+		return fmt.Errorf("%w; nothing was kept; check the token that you typed or piped", err)
+	}
 	if err != nil {
 		return report.Advise(err)
 	}

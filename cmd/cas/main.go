@@ -3,13 +3,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"os"
 	"os/signal"
 	"reflect"
-	"strings"
+	"slices"
 	"syscall"
 	"time"
 
@@ -89,8 +88,8 @@ var groups = []kong.Group{
 // grammar returns what args are parsed into: the command that their first names, or else
 // all commands. To prepare all of them takes half of the time of a short command.
 func grammar(args []string) any {
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[cli]()) {
-		if len(args) > 0 && args[0] == cmp.Or(field.Tag.Get("name"), strings.ToLower(field.Name)) {
+	if len(args) > 0 {
+		if field, ok := commandField(reflect.TypeFor[cli](), args[0]); ok {
 			return reflect.New(reflect.StructOf([]reflect.StructField{field})).Interface()
 		}
 	}
@@ -119,6 +118,8 @@ func newParser(grammar any, std terminal.Streams, more ...kong.Option) (*kong.Ko
 // run is main without global state. It returns the exit code.
 func run(ctx context.Context, args []string, std terminal.Streams) int {
 	args = asFlag(args)
+	out := &terminal.NotedWriter{Writer: std.Out}
+	std.Out = out
 	if len(args) > 0 && args[0] == completeCommand {
 		return complete(std, args[1:])
 	}
@@ -143,7 +144,8 @@ func run(ctx context.Context, args []string, std terminal.Streams) int {
 		return exited
 	}
 	if err != nil {
-		if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil {
+		// The usage of all commands would hide the error.
+		if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil && e.Context.Selected() != nil {
 			e.Context.Stdout = std.Err // standard output is for results only
 			_ = e.Context.PrintUsage(true)
 		}
@@ -156,6 +158,11 @@ func run(ctx context.Context, args []string, std terminal.Streams) int {
 	}
 	err = command.Run()
 	code := report.ExitCode(ctx, err)
+	if err != nil && !errors.Is(err, exit.ErrReported) && !out.IsWritten() && printsJSON(command.Selected()) {
+		if printErr := terminal.PrintJSON(std.Out, failedJSON{report.NewJSONError(err)}); printErr != nil {
+			terminal.Fail(std.Err, printErr)
+		}
+	}
 	switch {
 	case code == exit.Interrupted:
 		std.Interrupted(explanation(err))
@@ -163,6 +170,17 @@ func run(ctx context.Context, args []string, std terminal.Streams) int {
 		terminal.Fail(std.Err, err)
 	}
 	return code
+}
+
+// failedJSON is the JSON of a command that failed before it had a result.
+type failedJSON struct {
+	Error *report.JSONError `json:"error"`
+}
+
+// printsJSON reports whether a command has --json.
+func printsJSON(command *kong.Node) bool {
+	i := slices.IndexFunc(command.Flags, func(f *kong.Flag) bool { return f.Name == "json" })
+	return i >= 0 && command.Flags[i].Target.Bool()
 }
 
 // explanation is what a command says about its interruption, beside that.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"casgate/cas"
@@ -94,6 +96,8 @@ func answerError(r *request, base string, res *http.Response) *Error {
 		*p = problem.Details{Detail: fmt.Sprintf(
 			"a proxy before %s answered %s with %s: the gateway was not reached, or took longer than the proxy waits",
 			base, statusText(res.StatusCode), contentTypeText(res.Header))}
+	case p.Code == "" && res.StatusCode == http.StatusBadRequest && strings.HasPrefix(base, "http:") && speaksTLS(res):
+		*p = problem.Details{Detail: base + " speaks HTTPS; write https:// in its URL"}
 	case p.Code == "" && res.StatusCode == http.StatusRequestHeaderFieldsTooLarge: // net/http answers it before the gateway
 		*p = problem.InvalidRequest.Details("the URL or the header of the request is too long", "")
 	case p.Code == "":
@@ -109,6 +113,13 @@ func answerError(r *request, base string, res *http.Response) *Error {
 		p.OperationID = res.Header.Get("X-Request-Id")
 	}
 	return e
+}
+
+// speaksTLS reports whether a refusal is that of a server that was asked without TLS. net/http
+// and nginx say so in a text of their own, and name HTTPS in it.
+func speaksTLS(res *http.Response) bool {
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxProblem))
+	return err == nil && bytes.Contains(body, []byte("HTTPS"))
 }
 
 // read decodes an answer, and reports whether it has the form that a gateway uses.

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -112,6 +114,19 @@ func TestAnswersOfOthers(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	})
+	t.Run("HTTP to HTTPS", func(t *testing.T) {
+		server := httptest.NewTLSServer(page(200, "text/plain", ""))
+		defer server.Close()
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		c, err := client.New(strings.Replace(server.URL, "https:", "http:", 1), client.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Blob(cas.Digest{}).Meta(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "speaks HTTPS; write https:// in its URL") {
+			t.Error(err)
+		}
 	})
 	t.Run("HTML 404", func(t *testing.T) {
 		c := newClient(t, page(404, "text/html", "<h1>Not Found</h1>"))

@@ -98,6 +98,8 @@ func (o *Observer) end(c echo.Context, end record.RequestEnd) {
 func (o *Observer) logEvent(c echo.Context, aborted bool) *zerolog.Event {
 	path := c.Request().URL.Path
 	switch {
+	case path == "/readyz" && c.Response().Status == http.StatusServiceUnavailable:
+		return o.Log.Info() // the gateway has logged what is not ready, or is about to stop
 	case c.Response().Status >= 500:
 		return o.Log.Error()
 	case aborted:

@@ -146,7 +146,7 @@ var listTests = []test{
 		for i := range 8 {
 			b := blob(digest(t, i), 0)
 			b.Size = int64(i / 2)
-			b.MediaType = []string{"text/plain", "image/png"}[i%2]
+			b.MediaType = []string{"text/plain; charset=utf-8", "image/png"}[i%2]
 			commit(t, x, b)
 		}
 		zero, two := int64(0), int64(2)
@@ -157,7 +157,9 @@ var listTests = []test{
 		}{
 			{"nothing", cas.Query{}, 8},
 			{"media type", cas.Query{MediaType: "image/png"}, 4},
+			{"all of a media type", cas.Query{MediaType: "text/plain; charset=utf-8"}, 4},
 			{"another media type", cas.Query{MediaType: "image/gif"}, 0},
+			{"the beginning of a media type", cas.Query{MediaType: "image"}, 0},
 			{"at least", cas.Query{MinSize: 2}, 4},
 			{"at most", cas.Query{MaxSize: &two}, 6},
 			{"empty ones", cas.Query{MaxSize: &zero}, 2},

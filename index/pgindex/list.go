@@ -41,7 +41,7 @@ from blobs
 where state in ('live', 'suspect')
   and (created_at, digest) > ($1::timestamptz, $2::bytea)
   and (created_at, digest) <= ($7::timestamptz, $8::bytea)
-  and ($3::text = '' or media_type = $3)
+  and ($3::text = '' or media_type = $3 or starts_with(media_type, $3 || ';'))
   and size >= $4
   and ($5::bigint is null or size <= $5)
 order by created_at, digest

@@ -46,7 +46,7 @@ from blobs
 where state in ('live', 'suspect')
   and (created_at, digest) > (?1, ?2)
   and (created_at, digest) <= (?7, ?8)
-  and (?3 = '' or media_type = ?3)
+  and (?3 = '' or media_type = ?3 or substr(media_type, 1, length(?3) + 1) = ?3 || ';')
   and size >= ?4
   and (?5 is null or size <= ?5)
 order by created_at, digest

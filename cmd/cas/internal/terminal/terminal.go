@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/term"
 )
@@ -18,6 +19,21 @@ type Streams struct {
 	// Activity knows what the screen shows; nil: nothing.
 	Activity *Activity
 }
+
+// NotedWriter is a writer that knows whether anything was written.
+type NotedWriter struct {
+	io.Writer
+	written atomic.Bool
+}
+
+// Write implements io.Writer.
+func (w *NotedWriter) Write(p []byte) (int, error) {
+	w.written.Store(true)
+	return w.Writer.Write(p)
+}
+
+// IsWritten reports whether anything was written.
+func (w *NotedWriter) IsWritten() bool { return w.written.Load() }
 
 // Interrupted writes that a signal ended the command, on a line of its own: the terminal
 // may show ^C on the present one.
@@ -34,6 +50,9 @@ func (s Streams) Interrupted(more string) {
 
 // IsTerminal reports whether a reader or writer is a terminal.
 func IsTerminal(stream any) bool {
+	if noted, ok := stream.(*NotedWriter); ok {
+		stream = noted.Writer
+	}
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }

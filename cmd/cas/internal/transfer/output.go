@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"unicode"
 
 	"casgate/cas"
@@ -76,6 +77,32 @@ type Output struct {
 	Path  string // a file, a folder, "-" for standard output, or empty
 	Force bool   // replace an existing file
 	Shown *terminal.Progress
+	// Names are the names of other blobs that the same command fetches; nil: there are none.
+	Names   *OutputNames
+	NoNotes bool // no note of each file that was written
+}
+
+// OutputNames are the files that one command writes. No two blobs get the same.
+type OutputNames struct {
+	mu    sync.Mutex
+	taken map[string]bool // paths
+}
+
+// take takes a path for a blob. It may be called on nil.
+func (n *OutputNames) take(path string) error {
+	if n == nil {
+		return nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.taken[path] {
+		return fmt.Errorf("another blob of this command is written to %s; fetch this one alone, with -o FILE", terminal.Printable(path))
+	}
+	if n.taken == nil {
+		n.taken = make(map[string]bool)
+	}
+	n.taken[path] = true
+	return nil
 }
 
 // Fetched is a blob that was written, and where.
@@ -122,6 +149,12 @@ func (o Output) fetchToFile(ctx context.Context, from *Origin) (Fetched, error) 
 	if err != nil {
 		return Fetched{}, err
 	}
+	if err := o.Names.take(path); err != nil {
+		return Fetched{}, err
+	}
+	if err := checkRegular(path); err != nil {
+		return Fetched{}, err
+	}
 	if _, err := os.Lstat(path); err == nil && !o.Force {
 		return Fetched{}, ExistsError(path)
 	}
@@ -129,7 +162,9 @@ func (o Output) fetchToFile(ctx context.Context, from *Origin) (Fetched, error) 
 	if err := d.Run(ctx); err != nil {
 		return Fetched{}, err
 	}
-	o.Shown.Note("%-13s  %9s  %s", "fetched", terminal.Size(info.Size), terminal.Printable(path))
+	if !o.NoNotes {
+		o.Shown.Note("%-13s  %9s  %s", "fetched", terminal.Size(info.Size), terminal.Printable(path))
+	}
 	return Fetched{Info: info, Path: path}, nil
 }
 

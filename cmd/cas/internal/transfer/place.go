@@ -41,11 +41,11 @@ type WholeFile struct {
 // Write makes the file from what write gives it. On an error nothing is left of it. A
 // device or a pipe is refused before anything is written.
 func (w WholeFile) Write(write func(io.Writer) error) error {
-	if _, err := os.Lstat(w.Path); err == nil && !w.Replace {
-		return ExistsError(w.Path)
-	}
 	if err := checkRegular(w.Path); err != nil {
 		return err
+	}
+	if _, err := os.Lstat(w.Path); err == nil && !w.Replace {
+		return ExistsError(w.Path)
 	}
 	file, err := os.CreateTemp(filepath.Dir(w.Path), "."+filepath.Base(w.Path)+".*.partial")
 	if err != nil {

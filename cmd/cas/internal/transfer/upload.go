@@ -246,25 +246,29 @@ func (u *Uploader) stream(ctx context.Context, item *Item) (api.Blob, error) {
 }
 
 // finishDry finishes an item of a dry run. The bytes of several files would be sent once.
-func (u *Uploader) finishDry(item *Item, known api.Blob, lacking map[cas.Digest]bool) {
+func (u *Uploader) finishDry(item *Item, present api.Blob, lacking map[cas.Digest]bool) {
+	if err := cas.CheckText("name", item.Options.Name); err != nil {
+		item.Finish(api.Blob{}, err)
+		return
+	}
 	d := item.source.Digest
 	item.WouldSend = item.Streamed || lacking[d]
 	lacking[d] = false
-	if known.Digest != d || item.Streamed {
-		known = api.Blob{Digest: d, Size: item.source.Size}
+	if present.Digest != d || item.Streamed {
+		present = api.Blob{Digest: d, Size: item.source.Size}
 	}
-	result := "known"
+	result := known
 	if item.WouldSend {
-		result = "would be sent"
+		result = wouldBeSent
 	}
-	u.note(result, terminal.Size(known.Size), item)
-	item.Finish(known, nil)
+	u.note(result, terminal.Size(present.Size), item)
+	item.Finish(present, nil)
 }
 
 func (u *Uploader) finish(item *Item, blob api.Blob) {
-	result := "stored"
+	result := ResultStored
 	if blob.Deduplicated != nil && *blob.Deduplicated {
-		result = "already there"
+		result = ResultAlreadyThere
 	}
 	u.note(result, terminal.SizeAt(blob.Size, blob.CreatedAt), item)
 	item.Finish(blob, nil)

@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -94,14 +93,10 @@ func (w *work) end(u *Uploader) {
 	w.bar.Done()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var parts []string
-	for _, result := range []string{"stored", "already there", "would be sent", "known"} {
-		if n := w.results[result]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, result))
+	for _, item := range w.items {
+		if item.Err != nil && !item.Stopped {
+			w.results[failed]++
 		}
 	}
-	if failed := len(w.items) - w.ended; failed > 0 {
-		parts = append(parts, fmt.Sprintf("%d failed", failed))
-	}
-	u.Shown.Note("%d files, %s: %s, in %v", len(w.items), terminal.Size(w.bytes), strings.Join(parts, ", "), time.Since(w.started).Round(100*time.Millisecond))
+	u.Shown.Note("%d files, %s", len(w.items), summary(w.results, len(w.items), w.bytes, w.started))
 }
