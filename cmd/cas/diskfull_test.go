@@ -224,7 +224,18 @@ func TestServeStartsOnAFullDisk(t *testing.T) {
 	if status, body, err := p.request("DELETE", "/v1/blobs/"+cas.DigestOf(gone).String(), nil); err != nil || status/100 != 2 {
 		t.Fatalf("a delete on a full disk is answered %d %s, %v\n%s", status, body, err, p.log())
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the end of the log:\n%s", lastLines(p.log(), 20))
+		}
+	})
 	castest.Eventually(t, "room on the disk", func() bool { return put(more) == 201 })
 	checkBlob(t, p, cas.DigestOf(kept), 0, true)
 	checkBlob(t, p, cas.DigestOf(more), 0, true)
+}
+
+// lastLines returns the last lines of a text.
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
