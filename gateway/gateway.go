@@ -92,6 +92,7 @@ func (g *Gateway) setUpEcho(urls view.URLs) {
 		Metrics:  observe.NewMetrics(g.o.Registry, observe.Gauges{Uploads: g.handlers.uploadSlots.used, Memory: g.o.Store.MemoryStats}),
 		Traffic:  &g.traffic,
 		Recorder: g.recorder, Log: g.o.Log, BodyRate: g.o.bodyRate(), HandleError: respond.Errors{URLs: urls}.Handle, LogShare: 1 - g.o.SkipLog,
+		Traces: g.o.Traces,
 	}
 	g.echo.HTTPErrorHandler = observer.HandleError
 	g.echo.IPExtractor = echo.ExtractIPDirect()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
 
 	"casgate/cas"
 	"casgate/cas/journal"
@@ -86,6 +87,8 @@ type Options struct {
 	// SkipLog is the share of the requests that are not logged, from 0 to 1. Requests that fail
 	// by a fault of the gateway, or break off, all are.
 	SkipLog float64
+	// Traces makes the spans of requests. Nil: there are none.
+	Traces trace.TracerProvider
 	// Registry gets the metrics. Optional.
 	Registry *prometheus.Registry
 

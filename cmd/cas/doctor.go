@@ -112,6 +112,7 @@ func (c *doctorCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 	c.checkIndex(ctx, e)
 	c.checkStore(ctx, e)
 	c.checkReferences(e)
+	c.checkTraces(ctx, e)
 	c.checkStart(ctx, e)
 	if e.err != nil {
 		return e.err
@@ -213,7 +214,7 @@ func (c *doctorCmd) dataWith(entry string) settings.Data {
 }
 
 func (c *doctorCmd) openIndex(ctx context.Context) (wiring.Index, error) {
-	return wiring.OpenIndex(ctx, c.Index, c.dataWith(settings.SQLiteFile), zerolog.Nop())
+	return wiring.OpenIndex(ctx, c.Index, c.dataWith(settings.SQLiteFile), wiring.Observers{})
 }
 
 func (c *doctorCmd) openObjects() (wiring.ObjectStore, error) {
@@ -233,6 +234,19 @@ func tryWriting(folder string) error {
 		return err
 	}
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+// checkTraces checks that the collector of traces takes some.
+func (c *doctorCmd) checkTraces(ctx context.Context, e *examination) {
+	const subject = "traces"
+	switch setting, err := wiring.CheckTraces(ctx, c.Traces); {
+	case err != nil && setting == "":
+		e.fail(subject, err, "correct the setting that the message names")
+	case err != nil:
+		e.warn(subject, "the collector takes no traces: "+err.Error(), "check that a collector of OpenTelemetry listens at "+setting+", and speaks the protocol of OTEL_EXPORTER_OTLP_PROTOCOL there")
+	case setting != "":
+		e.ok(subject, "the collector of %s takes traces", setting)
+	}
 }
 
 func userName() string { return fmt.Sprintf("this user (uid %d)", os.Getuid()) }

@@ -43,7 +43,7 @@ func (c *doctorCmd) checkStart(ctx context.Context, e *examination) {
 		}
 		serve.Index = settings.Index{}
 		var err error
-		if x, err = wiring.OpenCurrentIndex(ctx, settings.Index{}, c.scratch, zerolog.Nop()); err != nil {
+		if x, err = wiring.OpenCurrentIndex(ctx, settings.Index{}, c.scratch, wiring.Observers{}); err != nil {
 			e.fail(subject, err, c.indexRemedy(err))
 			return
 		}
@@ -158,7 +158,7 @@ func (c *doctorCmd) tryStart(ctx context.Context, serve *serveCmd, x wiring.Inde
 	if err != nil {
 		return err
 	}
-	s := &server{serveCmd: serve, log: zerolog.Nop(), registry: prometheus.NewRegistry(), opened: x, index: x, objects: objects}
+	s := &server{serveCmd: serve, log: zerolog.Nop(), registry: prometheus.NewRegistry(), opened: x, index: x, objects: objects, traces: &wiring.Traces{}}
 	defer objects.Close()
 	defer s.close()
 	for _, step := range []func(context.Context) error{

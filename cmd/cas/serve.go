@@ -36,6 +36,7 @@ type serveCmd struct {
 	settings.Sources
 	settings.Providers
 	settings.Chat
+	settings.Traces
 
 	Listen       string `name:"listen" env:"CAS_LISTEN" default:"127.0.0.1:8080" help:"Address of the API; unix:/run/casgate.sock is a Unix socket. Port 0 picks a free port; the file listen in the data folder has it." placeholder:"HOST:PORT"`
 	AdminListen  string `name:"admin-listen" env:"CAS_ADMIN_LISTEN" default:"127.0.0.1:8081" help:"Address of metrics and pprof; empty turns them off. On a loopback address, requests must name localhost or an IP address as their host." placeholder:"HOST:PORT"`

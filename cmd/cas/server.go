@@ -34,6 +34,7 @@ type server struct {
 	log      zerolog.Logger
 	registry *prometheus.Registry
 
+	traces       *wiring.Traces
 	opened       wiring.Index // the driver's own
 	index        wiring.Index // what all parts but the listener use: the same, but in tests
 	records      *journal.Writer
@@ -66,7 +67,7 @@ func (s *server) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for _, step := range []func(context.Context) error{
-		s.openIndex, s.openStore, s.openCaches, s.listen, s.openCopies, s.openCollector, s.openScrubber, s.openGateway, s.listenAdmin,
+		s.openTraces, s.openIndex, s.openStore, s.openCaches, s.listen, s.openCopies, s.openCollector, s.openScrubber, s.openGateway, s.listenAdmin,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -85,6 +86,16 @@ func (s *server) close() {
 	}
 }
 
+// openTraces opens what sends traces. It closes after everything that makes spans.
+func (s *server) openTraces(ctx context.Context) error {
+	var err error
+	if s.traces, err = wiring.OpenTraces(ctx, s.Traces, build.Version(), s.log); err != nil {
+		return err
+	}
+	s.atClose(s.traces.Close)
+	return nil
+}
+
 // openIndex locks the data folder of an embedded gateway, and opens the index and the
 // journal.
 func (s *server) openIndex(ctx context.Context) error {
@@ -100,7 +111,7 @@ func (s *server) openIndex(ctx context.Context) error {
 	}
 	s.Index.ProbeInterval = hooks.probeInterval
 	var err error
-	if s.opened, err = wiring.OpenCurrentIndex(ctx, s.Index, s.Data, s.log); err != nil {
+	if s.opened, err = wiring.OpenCurrentIndex(ctx, s.Index, s.Data, wiring.Observers{Log: s.log, Traces: s.traces.TracerProvider}); err != nil {
 		return err
 	}
 	if s.Index.Embedded() {
@@ -151,7 +162,7 @@ func (s *server) openStore(ctx context.Context) error {
 	if hooks.objects != nil {
 		s.objects.ObjectStore = hooks.objects(s.objects.ObjectStore)
 	}
-	s.objects.ObjectStore = wiring.MeasureStore(s.objects.ObjectStore, s.registry)
+	s.objects.ObjectStore = wiring.TraceStore(wiring.MeasureStore(s.objects.ObjectStore, s.registry), s.traces)
 	s.atClose(func() { s.objects.Close() })
 	check := wiring.CheckStoreMark
 	if s.AdoptStore {
@@ -274,7 +285,7 @@ func (s *server) openCopies(context.Context) error {
 		s.presigner = &wiring.Presigner{Store: s.store, Objects: s.objects.S3}
 	}
 	s.copies, err = wiring.OpenCopies(s.Providers, replicator.Options{
-		Blobs: s.store, Ledger: s.ledger, Log: s.log,
+		Blobs: s.store, Ledger: s.ledger, Log: s.log, Traces: s.traces.TracerProvider,
 		SignURL: s.signURL,
 		OnEvent: func(e replicator.Event) { s.gateway.CopyEvent(e) },
 		OnStep:  hooks.onStep, Lease: hooks.lease, PollInterval: hooks.pollInterval,
@@ -370,7 +381,7 @@ func (s *server) openGateway(context.Context) error {
 		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, Chat: chat, TokenAPIOff: s.TokenAPI == "off", MCPOff: s.MCP == "off", CORSOrigins: s.CORSOrigins, PublicURL: s.publicURL,
 		NoAuth: s.Auth == "none", PublicRead: s.PublicRead,
 		Console: gateway.ConsoleOptions{Off: s.Console == "off", Version: build.Version()},
-		Log:     s.log, SkipLog: 1 - float64(s.AccessLog), Registry: s.registry, TLS: s.tls(),
+		Log:     s.log, SkipLog: 1 - float64(s.AccessLog), Registry: s.registry, Traces: s.traces.TracerProvider, TLS: s.tls(),
 		MaxUploads: s.MaxUploads, RequestsPerSecond: s.RateLimit,
 		MinBodyRate: int64(s.MinBodyRate), BodyWindow: s.BodyWindow,
 		IdleTimeout: s.IdleTimeout, ShutdownGrace: s.Grace,

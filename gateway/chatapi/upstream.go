@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"casgate/cas/tracing"
 	"casgate/providers"
 )
 
@@ -77,6 +78,8 @@ func (c *call) send(r *http.Request) (*http.Response, error) {
 			return nil, c.failure(r.Context(), err)
 		}
 	}
+	_, span := tracing.Call(r.Context(), "chat")
+	span.Set(tracing.Provider, c.to.provider)
 	ctx, cancel := context.WithCancelCause(withoutValues{r.Context()})
 	patience := time.AfterFunc(c.h.upstream.answerTime, func() { cancel(errNoAnswer) })
 	began := time.Now()
@@ -86,13 +89,16 @@ func (c *call) send(r *http.Request) (*http.Response, error) {
 		cause := context.Cause(ctx)
 		cancel(nil)
 		end()
+		span.Fail("unavailable")
+		span.End()
 		if errors.Is(cause, errNoAnswer) {
 			err = cause
 		}
 		return nil, c.failure(r.Context(), err)
 	}
+	span.SetInt("http.response.status_code", int64(answer.StatusCode))
 	c.h.metrics.firstByte(c.to.provider, time.Since(began))
-	body := &answerBody{body: answer.Body, call: c, ctx: ctx, cancel: cancel, end: end, idle: c.h.upstream.idleTime}
+	body := &answerBody{body: answer.Body, call: c, ctx: ctx, cancel: cancel, end: end, span: span, idle: c.h.upstream.idleTime}
 	if answer, err = c.received(answer); err != nil {
 		body.Close()
 		return nil, err
@@ -145,6 +151,7 @@ type answerBody struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	end    func() // of the slot at the provider
+	span   tracing.Span
 	idle   time.Duration
 	timer  *time.Timer
 	usage  usageTail
@@ -184,6 +191,7 @@ func (b *answerBody) Close() error {
 		b.cancel(nil)
 		err = b.body.Close()
 		b.end()
+		b.span.End()
 	})
 	return err
 }

@@ -12,6 +12,10 @@ import (
 	"net"
 	"net/http"
 	"sync"
+
+	"go.opentelemetry.io/otel/propagation"
+
+	"casgate/cas/tracing"
 )
 
 // Server serves a handler to clients in the same process. It starts with the first request.
@@ -40,7 +44,27 @@ func New(o Options) *Server {
 }
 
 // Transport returns the transport of the clients. Every host leads to the handler.
-func (s *Server) Transport() http.RoundTripper { return s.transport }
+// Requests of a traced context continue its trace.
+func (s *Server) Transport() http.RoundTripper { return traced{s.transport} }
+
+// traced is a transport that names the trace of a request's context.
+type traced struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t traced) RoundTrip(r *http.Request) (*http.Response, error) {
+	if tracing.ID(r.Context()) != "" {
+		r = r.Clone(r.Context()) // a transport must not change its request
+		tracing.Parents.Inject(r.Context(), propagation.HeaderCarrier(r.Header))
+	}
+	return t.next.RoundTrip(r)
+}
+
+// CloseIdleConnections lets a client that closes drop its connections.
+func (t traced) CloseIdleConnections() {
+	if closer, ok := t.next.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}
 
 // Close ends all requests.
 func (s *Server) Close() {

@@ -3,11 +3,14 @@ package inprocess
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"log"
 	"net/http"
 	"strings"
 	"testing"
+
+	sdk "go.opentelemetry.io/otel/sdk/trace"
 )
 
 // A panic of the handler is reported where the gateway's other servers report it.
@@ -51,5 +54,32 @@ func TestHeaderIsBounded(t *testing.T) {
 		}
 		conn.Close()
 		<-sent
+	}
+}
+
+// A request of a traced context names its trace, and only then. The caller's request stays as
+// it is.
+func TestTraceContinues(t *testing.T) {
+	t.Parallel()
+	got := make(chan string, 1)
+	s := New(Options{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header.Get("Traceparent") })})
+	t.Cleanup(s.Close)
+	traced, span := sdk.NewTracerProvider().Tracer("").Start(t.Context(), "request")
+	for want, ctx := range map[string]context.Context{
+		"": t.Context(),
+		"00-" + span.SpanContext().TraceID().String() + "-" + span.SpanContext().SpanID().String() + "-01": traced,
+	} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gateway/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := (&http.Client{Transport: s.Transport()}).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if field := <-got; field != want || len(req.Header) != 0 {
+			t.Errorf("traceparent %q, want %q; the caller's request has %v", field, want, req.Header)
+		}
 	}
 }

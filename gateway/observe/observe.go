@@ -12,6 +12,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
 
 	"casgate/cas/access"
 	"casgate/cas/journal"
@@ -32,6 +33,8 @@ type Observer struct {
 	// LogShare is the share of the requests that are logged, from 0 to 1, besides those that
 	// failed by a fault of the gateway or broke off, which all are.
 	LogShare float64
+	// Traces makes the spans of requests. Nil: there are none.
+	Traces trace.TracerProvider
 }
 
 // Middleware is an echo.MiddlewareFunc; it must be the outermost one.
@@ -41,6 +44,10 @@ func (o *Observer) Middleware(next echo.HandlerFunc) echo.HandlerFunc {
 		o.Traffic.begin()
 		state := request.NewState(c.Response().Writer, request.NewOperationID())
 		c.Response().Writer = state
+		var span trace.Span
+		if o.Traces != nil {
+			span = o.beginSpan(c)
+		}
 		o.BodyRate.LimitUnread(state, c.Request())
 
 		aborted := true // until the handler returns
@@ -53,6 +60,9 @@ func (o *Observer) Middleware(next echo.HandlerFunc) echo.HandlerFunc {
 			took := time.Since(start)
 			o.Traffic.end(start.Add(took))
 			o.end(c, record.RequestEnd{Start: start, Took: took, Aborted: aborted})
+			if span != nil {
+				endSpan(span, c, aborted)
+			}
 			if aborted {
 				panic(http.ErrAbortHandler)
 			}
@@ -75,7 +85,7 @@ func (o *Observer) Middleware(next echo.HandlerFunc) echo.HandlerFunc {
 // whether the connection has to be broken off instead.
 func (o *Observer) answerPanic(c echo.Context, v any) (abort bool) {
 	state := request.StateOf(c)
-	o.Log.Error().Str("operation_id", request.OperationID(c)).Interface("panic", v).Bytes("stack", debug.Stack()).Msg("a handler panicked")
+	withTrace(o.Log.Error().Str("operation_id", request.OperationID(c)), c).Interface("panic", v).Bytes("stack", debug.Stack()).Msg("a handler panicked")
 	state.LogError, state.Failure = record.ErrPanic, record.ErrPanic
 	if c.Response().Committed {
 		return true
@@ -104,10 +114,8 @@ func (o *Observer) logEvent(c echo.Context, aborted bool) *zerolog.Event {
 		return o.Log.Error()
 	case aborted:
 		return o.Log.Warn()
-	case path == "/healthz", path == "/readyz":
-		return o.Log.Debug() // a probe every few seconds is no news
-	case strings.HasPrefix(path, "/console/") && path != "/console/session":
-		return o.Log.Debug() // nor are the parts of a page
+	case isProbe(path), isPagePart(path):
+		return o.Log.Debug()
 	case o.LogShare < 1 && rand.Float64() >= o.LogShare:
 		return nil
 	default:
@@ -115,10 +123,18 @@ func (o *Observer) logEvent(c echo.Context, aborted bool) *zerolog.Event {
 	}
 }
 
+// isProbe reports whether a path is asked every few seconds, which is no news.
+func isProbe(path string) bool { return path == "/healthz" || path == "/readyz" }
+
+// isPagePart reports whether a path is a part of the console's page, which is no news either.
+func isPagePart(path string) bool {
+	return strings.HasPrefix(path, "/console/") && path != "/console/session"
+}
+
 func logRequest(event *zerolog.Event, c echo.Context, end record.RequestEnd) {
 	req, state := c.Request(), request.StateOf(c)
 	// The query stays out: it may have a signature in it.
-	event = event.Str("operation_id", request.OperationID(c)).
+	event = withTrace(event.Str("operation_id", request.OperationID(c)), c).
 		Str("method", req.Method).
 		Str("path", access.WithoutSecrets(req.URL.Path)).
 		Int("status", c.Response().Status).

@@ -9,6 +9,8 @@ type Details struct {
 	Detail      string `json:"detail,omitempty"`
 	Code        Code   `json:"code" see:"any"`
 	OperationID string `json:"operation_id,omitempty" see:"any"`
+	// TraceID is the id of the trace of the request, where the gateway sends traces.
+	TraceID string `json:"trace_id,omitempty" see:"any"`
 	// Retryable: the same request may succeed later, unchanged.
 	Retryable bool `json:"retryable" see:"any"`
 	// RetryAfter is the number of seconds to wait before that; 0 if it is not known.

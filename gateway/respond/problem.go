@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"casgate/cas"
+	"casgate/cas/tracing"
 	"casgate/gateway/api"
 	"casgate/gateway/problem"
 	"casgate/gateway/request"
@@ -42,6 +43,7 @@ func (e Errors) Handle(err error, c echo.Context) {
 		panic(http.ErrAbortHandler)
 	}
 	p := VisibleProblem(c, problem.Of(routingError(c.Request().URL.Path, err), request.OperationID(c)))
+	p.TraceID = tracing.ID(c.Request().Context())
 	if p.Status >= 500 {
 		request.StateOf(c).LogError = err
 	}

@@ -14,10 +14,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/exaring/otelpgx"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
@@ -51,6 +54,8 @@ type Options struct {
 	ProbeInterval time.Duration
 	// CallTimeout limits a call whose context doesn't end sooner; 0 means 5 s.
 	CallTimeout time.Duration
+	// Traces makes the spans of queries, below those of requests. Nil: there are none.
+	Traces trace.TracerProvider
 	// Log gets the events of the feed, which no caller sees. Its zero value discards
 	// them.
 	Log zerolog.Logger
@@ -92,6 +97,9 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	}
 	watcher := &writeWatcher{seldom: rate.Sometimes{Interval: resetInterval}}
 	config.ConnConfig.Tracer = watcher
+	if o.Traces != nil {
+		config.ConnConfig.Tracer = multitracer.New(watcher, otelpgx.NewTracer(otelpgx.WithTracerProvider(o.Traces)))
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fault(ctx, "open the database", err)

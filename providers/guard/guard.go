@@ -2,9 +2,9 @@
 // a health check, metrics and the log. Each decorator wraps a providers.Provider, and
 // can be used alone. New combines them, from the inside out:
 //
-//	adapter ◀ Limit ◀ Hold ◀ Retry ◀ Break ◀ Watch ◀ Observe
+//	adapter ◀ Trace ◀ Limit ◀ Hold ◀ Retry ◀ Break ◀ Watch ◀ Observe
 //
-// So each attempt of a call waits for its own slot, and occupies no slot between two
+// Trace is there only if it is asked for. Each attempt of a call waits for its own slot, and occupies no slot between two
 // attempts, or while it is held back. The breaker counts the outcome after all attempts. Metrics and the log
 // show the outcome that the caller gets.
 //
@@ -29,6 +29,8 @@ type Options struct {
 	Watch   WatchOptions
 	Observe ObserveOptions
 	Chat    ChatOptions
+	// Traced puts Trace around the adapter.
+	Traced bool
 }
 
 // Guard is a provider with all decorators. It is safe for concurrent use.
@@ -45,12 +47,16 @@ func New(p providers.Provider, o Options) *Guard {
 	observer.breakerMade()
 	o.Retry.retrying = observer.retrying
 	o.Break.changed = observer.breakerChanged
+	adapter := p
+	if o.Traced {
+		p = Trace(p)
+	}
 	holder := Hold(p, o.Hold)
 	o.Limit.recheck = holder.recheck
 	holder.next = Limit(p, o.Limit)
 	watcher := Watch(Break(Retry(holder, o.Retry), o.Break), o.Watch)
 	observer.next = watcher
-	return &Guard{Observer: observer, watcher: watcher, chat: newChatLimiter(p, o.Chat)}
+	return &Guard{Observer: observer, watcher: watcher, chat: newChatLimiter(adapter, o.Chat)}
 }
 
 // Health implements providers.Guarded.

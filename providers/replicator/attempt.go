@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"casgate/cas/tracing"
 	"casgate/providers"
 	"casgate/providers/ledger"
 )
@@ -27,6 +28,33 @@ type outcome struct {
 // returns the new row, whose State and NextAttemptAt say whether and when to try
 // again.
 func (r *Replicator) makeCopy(ctx context.Context, j job, claimed ledger.Copy) (ledger.Copy, error) {
+	ctx, span := tracing.Start(ctx, "make copy")
+	defer span.End()
+	describe(span, claimed)
+	made, err := r.tryCopy(ctx, j, claimed)
+	if err != nil {
+		span.Fail(failureWord(err))
+	}
+	return made, err
+}
+
+// describe names the copy that a span is about.
+func describe(s tracing.Span, c ledger.Copy) {
+	s.Set(tracing.OperationID, c.OperationID)
+	s.Set(tracing.Provider, c.Provider)
+	s.Set(tracing.Purpose, c.Purpose)
+}
+
+// failureWord returns why a copy was not made, in a word.
+func failureWord(err error) string {
+	if errors.Is(err, errLeaseLost) {
+		return "lease_lost"
+	}
+	return string(providers.KindOf(err))
+}
+
+// tryCopy is makeCopy, without its span.
+func (r *Replicator) tryCopy(ctx context.Context, j job, claimed ledger.Copy) (ledger.Copy, error) {
 	r.o.OnStep(StepClaimed)
 	leased, release := r.holdLease(ctx, claimed)
 	o := outcome{row: claimed}

@@ -27,7 +27,7 @@ func (r *Replicator) ChatReference(ctx context.Context, q Request) (Reference, e
 	if len(kinds) == 0 {
 		return Reference{}, noChatKind(j, all)
 	}
-	r.requesters.add(q, false)
+	r.requesters.add(ctx, q, false)
 	named := q
 	q.Actor = "" // the caller waits for the reference, and not for the copy
 	var ref Reference
@@ -39,7 +39,7 @@ func (r *Replicator) ChatReference(ctx context.Context, q Request) (Reference, e
 	})
 	r.requesters.remove(q.OperationID)
 	if errors.Is(err, providers.ErrCopyInProgress) {
-		r.requesters.add(named, false) // the work goes on, for this client
+		r.requesters.add(ctx, named, false) // the work goes on, for this client
 	}
 	if err != nil {
 		return Reference{}, err

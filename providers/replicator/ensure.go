@@ -73,7 +73,7 @@ func (r *Replicator) Begin(ctx context.Context, q Request) (ledger.Copy, error) 
 		return ledger.Copy{}, err
 	}
 	// Added before the row exists, since a gateway may claim the row at once.
-	r.requesters.add(q, false)
+	r.requesters.add(ctx, q, false)
 	c, _, err = r.ledger.Change(ctx, ledger.Request(j.wanted))
 	if err != nil || c.OperationID != q.OperationID || c.State.Settled() {
 		r.requesters.remove(q.OperationID)

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"casgate/cas/tracing"
 	"casgate/providers"
 	"casgate/providers/ledger"
 )
@@ -35,7 +36,7 @@ func (r *Replicator) joinFlight(ctx context.Context, j job) (copyResult, error) 
 	flight := fmt.Sprintf("%x %s %s %q %q %t", key.Digest[:], key.Provider, key.Account, key.Purpose, key.Extension, j.wanted.Retry)
 	others := r.callers.enter(flight)
 	defer r.callers.leave(flight, others)
-	r.requesters.add(j.request, true)
+	r.requesters.add(ctx, j.request, true)
 	var leads bool // set by the caller whose function runs, before it sends the result
 	done := r.flights.DoChan(flight, func() (any, error) {
 		leads = true
@@ -44,7 +45,7 @@ func (r *Replicator) joinFlight(ctx context.Context, j job) (copyResult, error) 
 			return nil, err
 		}
 		defer end()
-		return r.makeOrWait(r.working, j, others.gone)
+		return r.makeOrWait(tracing.Below(r.working, ctx), j, others.gone)
 	})
 	take := func(result singleflight.Result) (copyResult, error) {
 		r.requesters.remove(j.wanted.OperationID)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
 
 	"casgate/cas"
 	"casgate/providers"
@@ -59,6 +60,8 @@ type Options struct {
 	// Optional.
 	OnEvent func(Event)
 	Log     zerolog.Logger
+	// Traces makes the traces of work that no request waits for. Nil: there are none.
+	Traces trace.TracerProvider
 	// Registry gets the metrics. Optional.
 	Registry prometheus.Registerer
 }

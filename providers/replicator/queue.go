@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"casgate/cas"
+	"casgate/cas/tracing"
 	"casgate/providers"
 	"casgate/providers/ledger"
 )
@@ -127,6 +128,9 @@ func (r *Replicator) wakeIfMore(found int) {
 
 // advance does the work of one row. The ledger has the result.
 func (r *Replicator) advance(ctx context.Context, p providers.Guarded, c ledger.Copy) {
+	ctx, span := tracing.Background(ctx, r.o.Traces, "continue copy", r.requesters.askedBy(c.OperationID))
+	defer span.End()
+	describe(span, c)
 	var err error
 	switch {
 	case c.State == ledger.StateDeleting:

@@ -26,7 +26,7 @@ func (r *Replicator) Remove(ctx context.Context, q Request) ([]ledger.Copy, erro
 		}
 		return nil, fmt.Errorf("%w: %s has none at %s", ledger.ErrNotFound, q.Digest, q.Provider)
 	}
-	r.requesters.add(q, true)
+	r.requesters.add(ctx, q, true)
 	defer r.leaveRemoval(ctx, q, copies) // the result has these rows
 	// All are marked before any is deleted, so the queue continues after an interruption.
 	var mine []int
@@ -88,7 +88,7 @@ func (r *Replicator) markDeleted(ctx context.Context, k ledger.Key, operationID 
 func (r *Replicator) leaveRemoval(ctx context.Context, q Request, rows []ledger.Copy) {
 	defer r.lastOf.lock(q.Digest)()
 	if r.isDeleting(ctx, q, rows) {
-		r.requesters.add(q, false)
+		r.requesters.add(ctx, q, false)
 	} else {
 		r.requesters.remove(q.OperationID)
 	}

@@ -44,7 +44,7 @@ type marking struct {
 // of release and of the index.
 func (r *Replicator) RemoveAll(ctx context.Context, q Request, release func() error) (*Removal, error) {
 	rm := &Removal{r: r, q: q, began: time.Now(), tried: make(chan struct{})}
-	r.requesters.add(q, true)
+	r.requesters.add(ctx, q, true)
 	marked, err := rm.mark(ctx, nil)
 	if err == nil {
 		err = release()
@@ -187,7 +187,7 @@ func (rm *Removal) remove(ctx context.Context, marked []marking) []ledger.Copy {
 	defer rm.r.lastOf.lock(rm.q.Digest)()
 	switch {
 	case rm.r.isDeleting(ctx, rm.q, rows):
-		rm.r.requesters.add(rm.q, false)
+		rm.r.requesters.add(ctx, rm.q, false)
 	case len(rows) > 0 && (rm.q.Actor == "" || rm.r.requesters.knows(rm.q.OperationID)): // the end is not reported yet
 		rm.r.report(Event{Kind: EventDeleted, OperationID: rm.q.OperationID, Copy: rows[len(rows)-1], Start: rm.began, Err: rm.many})
 	}

@@ -1,8 +1,11 @@
 package replicator
 
 import (
+	"context"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // maxRequesters limits the entries of operations that end in another gateway, so this
@@ -20,15 +23,16 @@ type requester struct {
 	actor string
 	file  string
 	since time.Time
-	waits bool // a caller waits for the result
-	ended bool // the result exists
+	asked trace.SpanContext // of the request; zero if it is not traced
+	waits bool              // a caller waits for the result
+	ended bool              // the result exists
 }
 
 func newRequesters() *requesters { return &requesters{operations: make(map[string]*requester)} }
 
 // add records the requester of an operation, and whether it waits. It ignores a request
 // without an actor.
-func (a *requesters) add(q Request, waits bool) {
+func (a *requesters) add(ctx context.Context, q Request, waits bool) {
 	if q.Actor == "" {
 		return
 	}
@@ -45,7 +49,7 @@ func (a *requesters) add(q Request, waits bool) {
 			}
 		}
 	}
-	a.operations[q.OperationID] = &requester{actor: q.Actor, file: q.File, since: time.Now(), waits: waits}
+	a.operations[q.OperationID] = &requester{actor: q.Actor, file: q.File, since: time.Now(), asked: trace.SpanContextFromContext(ctx), waits: waits}
 }
 
 // stopWaiting records that a caller doesn't wait any more. It reports whether the result
@@ -77,6 +81,17 @@ func (a *requesters) knows(operation string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.operations[operation] != nil
+}
+
+// askedBy returns the span of the request that asked for an operation. It is zero if this
+// process doesn't know it.
+func (a *requesters) askedBy(operation string) trace.SpanContext {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if known := a.operations[operation]; known != nil {
+		return known.asked
+	}
+	return trace.SpanContext{}
 }
 
 // finish records that an operation has ended. It reports whether a waiting caller takes

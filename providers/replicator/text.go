@@ -98,7 +98,7 @@ func (r *Replicator) knownText(ctx context.Context, k ledger.TextKey) (cas.Blob,
 // extract asks the provider for the text, and stores it. If the provider has lost the
 // file, it uploads the file once more.
 func (r *Replicator) extract(ctx context.Context, q Request, j job, extractor providers.TextExtractor, key ledger.TextKey) (cas.Blob, error) {
-	r.requesters.add(q, false)
+	r.requesters.add(ctx, q, false)
 	defer r.requesters.remove(q.OperationID)
 	q.Actor = "" // the caller waits for the text, and not for the copy
 	var c ledger.Copy

@@ -11,6 +11,7 @@ import (
 
 	"casgate/cmd/cas/internal/settings"
 	"casgate/providers"
+	"casgate/providers/replicator"
 )
 
 // TestChatSettings: CAS_<NAME>_CHAT_URL and the limits of chat reach the account, and wrong
@@ -24,7 +25,7 @@ func TestChatSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guarded, err := all.open[0].guarded(nil, zerolog.Nop())
+	guarded, err := all.open[0].guarded(nil, replicator.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func TestChatSettings(t *testing.T) {
 			t.Setenv("CAS_GLM_"+setting, value)
 			all, err := openAccounts(settings.Providers{}, zerolog.Nop())
 			if err == nil {
-				_, err = all.open[0].guarded(nil, zerolog.Nop())
+				_, err = all.open[0].guarded(nil, replicator.Options{})
 			}
 			if err == nil || !strings.Contains(err.Error(), "CAS_GLM_"+setting) {
 				t.Errorf("got %v; want an error that names CAS_GLM_%s", err, setting)

@@ -31,7 +31,7 @@ func OpenCopies(c settings.Providers, o replicator.Options, registry prometheus.
 	}
 	all := &Copies{stop: accounts.stop}
 	for _, p := range accounts.open {
-		g, err := p.guarded(registry, o.Log)
+		g, err := p.guarded(registry, o)
 		if err != nil {
 			accounts.stop()
 			return nil, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
 
 	"casgate/cas"
 	"casgate/cas/access"
@@ -58,11 +59,17 @@ type Index interface {
 	Close()
 }
 
+// Observers see what an index does. Their zero values see nothing.
+type Observers struct {
+	Log    zerolog.Logger
+	Traces trace.TracerProvider // of the queries to Postgres; SQLite has none
+}
+
 // OpenIndex opens the index that the settings choose. It never falls back to another one:
 // a Postgres that can't be reached is an error.
-func OpenIndex(ctx context.Context, c settings.Index, data settings.Data, log zerolog.Logger) (Index, error) {
+func OpenIndex(ctx context.Context, c settings.Index, data settings.Data, o Observers) (Index, error) {
 	if !c.Embedded() {
-		x, err := pgindex.Open(ctx, pgindex.Options{URL: c.DatabaseURL.Reveal(), ListenURL: c.ListenURL.Reveal(), ProbeInterval: c.ProbeInterval, Log: log})
+		x, err := pgindex.Open(ctx, pgindex.Options{URL: c.DatabaseURL.Reveal(), ListenURL: c.ListenURL.Reveal(), ProbeInterval: c.ProbeInterval, Log: o.Log, Traces: o.Traces})
 		if err != nil {
 			return nil, fmt.Errorf("%w (from CAS_DATABASE_URL; unset it to use SQLite in the data folder)", err)
 		}
@@ -80,8 +87,8 @@ func OpenIndex(ctx context.Context, c settings.Index, data settings.Data, log ze
 
 // OpenCurrentIndex opens the index and checks its schema. It brings the schema of an
 // embedded index up to date. The error of a damaged file has the advice RestoreIndex.
-func OpenCurrentIndex(ctx context.Context, c settings.Index, data settings.Data, log zerolog.Logger) (Index, error) {
-	x, err := OpenIndex(ctx, c, data, log)
+func OpenCurrentIndex(ctx context.Context, c settings.Index, data settings.Data, o Observers) (Index, error) {
+	x, err := OpenIndex(ctx, c, data, o)
 	if err != nil {
 		return nil, AdviseRestore(err)
 	}
@@ -106,12 +113,12 @@ type LocalIndex struct {
 
 // Open opens the index and checks its schema. The caller must close it.
 func (c LocalIndex) Open(ctx context.Context) (Index, error) {
-	return OpenCurrentIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	return OpenCurrentIndex(ctx, c.Index, c.Data, Observers{})
 }
 
 // OpenAnySchema is Open, without a check of the schema.
 func (c LocalIndex) OpenAnySchema(ctx context.Context) (Index, error) {
-	return OpenIndex(ctx, c.Index, c.Data, zerolog.Nop())
+	return OpenIndex(ctx, c.Index, c.Data, Observers{})
 }
 
 // Describe names the index, without its password.

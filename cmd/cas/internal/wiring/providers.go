@@ -240,8 +240,8 @@ func simulate(a adapter) (providers.Provider, net.Listener, error) {
 }
 
 // guarded puts the decorators around an account.
-func (p openProvider) guarded(registry prometheus.Registerer, log zerolog.Logger) (*guard.Guard, error) {
-	o := guard.Options{Observe: guard.ObserveOptions{Registry: registry, Log: log}}
+func (p openProvider) guarded(registry prometheus.Registerer, from replicator.Options) (*guard.Guard, error) {
+	o := guard.Options{Observe: guard.ObserveOptions{Registry: registry, Log: from.Log}, Traced: from.Traces != nil}
 	for setting, into := range map[string]*int{
 		"CONCURRENCY": &o.Limit.Concurrency, "PER_MINUTE": &o.Limit.PerMinute,
 		"CHAT_CONCURRENCY": &o.Chat.Concurrency, "CHAT_PER_MINUTE": &o.Chat.PerMinute,

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"testing"
 
-	"github.com/rs/zerolog"
-
 	"casgate/cas"
 	"casgate/cas/castest"
 	"casgate/cas/folderstore"
@@ -72,7 +70,7 @@ func TestStoreMark(t *testing.T) {
 
 func openEmbedded(t *testing.T) Index {
 	t.Helper()
-	x, err := OpenCurrentIndex(t.Context(), settings.Index{}, settings.Data{DataDir: t.TempDir()}, zerolog.Nop())
+	x, err := OpenCurrentIndex(t.Context(), settings.Index{}, settings.Data{DataDir: t.TempDir()}, Observers{})
 	if err != nil {
 		t.Fatal(err)
 	}
