@@ -2,6 +2,7 @@ package cas
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 )
@@ -65,4 +66,23 @@ type Object struct {
 	// Version names this version of the object: a write of other bytes gives it another
 	// one. Empty means that the store has no versions.
 	Version string
+	// Copy is set if the bytes come from, or through, a copy that the store keeps in another
+	// place, such as a local tier. Wrong bytes then are no proof that the object is damaged.
+	Copy Copy
 }
+
+// Copy is a copy of an object that a store keeps in another place, while a reader reads it.
+type Copy interface {
+	// IsFresh reports whether the object itself is read at the same time, to make the copy.
+	// The copy's bytes say something about the object only then.
+	IsFresh() bool
+	// Verified says that the reader read the whole object from it and found it right.
+	Verified()
+	// Damaged says that the reader found it wrong. The store drops it, and reads the object
+	// itself the next time.
+	Damaged()
+}
+
+// ErrCopyDamaged says that a read met a damaged copy of an object, which was dropped.
+// Another read finds the right bytes, or that the object itself is damaged.
+var ErrCopyDamaged = fmt.Errorf("%w: a local copy of the object was damaged and is dropped; read again", ErrStoreUnavailable)

@@ -96,7 +96,7 @@ func (s *Store) Open(ctx context.Context, b Blob, offset, length int64) (*Conten
 	if whole {
 		c.Body = s.compared(object, b)
 	} else if _, isFile := object.Body.(*os.File); !isFile {
-		c.Body = &unverifiedBody{object.Body, s, b.Object()}
+		c.Body = newUnverifiedBody(object.Body, s, b.Object())
 	}
 	return c, nil
 }
@@ -127,13 +127,14 @@ func (s *Store) compared(object Object, b Blob) io.ReadCloser {
 		Closer:          object.Body,
 		store:           s,
 		blob:            b,
+		copy:            object.Copy,
 		isRepeated:      true,
 	}
 }
 
 // verified returns a body that verifies an object with the whole of b.
 func (s *Store) verified(object Object, b Blob) io.ReadCloser {
-	v := &verifiedBody{Closer: object.Body, store: s, blob: b, version: object.Version}
+	v := &verifiedBody{Closer: object.Body, store: s, blob: b, copy: object.Copy, version: object.Version}
 	src := io.Reader(object.Body)
 	if s.memory.remembers(object.Version) {
 		v.fingerprint = newFingerprintHash()
@@ -148,24 +149,44 @@ func (s *Store) verified(object Object, b Blob) io.ReadCloser {
 func (s *Store) openSmall(ctx context.Context, b Blob, offset, length int64) (*Content, error) {
 	bytes, ok := s.memory.bytes(b.Digest)
 	if !ok {
-		object, fresh, err := s.openObject(ctx, b, 0, -1)
+		var err error
+		if bytes, b, err = s.readSmall(ctx, b); errors.Is(err, ErrCopyDamaged) {
+			bytes, b, err = s.readSmall(ctx, b)
+		}
 		if err != nil {
 			return nil, err
 		}
-		defer object.Body.Close()
-		b = fresh
-		body := NewVerifyingReader(object.Body, b.Digest, b.Size)
-		bytes = newHotBytes(b.Size)
-		if err := readWhole(body, bytes); err != nil {
-			if err = s.readError(b.Object(), err); errors.Is(err, ErrObjectCorrupt) {
-				return nil, err
-			}
-			return nil, fmt.Errorf("%w: reading %s: %w", ErrStoreUnavailable, b.Digest, err)
-		}
 		s.memory.keep(b.Digest, bytes)
-		s.trust(b)
 	}
 	return &Content{Blob: b, Length: length, Bytes: bytes[offset : offset+length : offset+length]}, nil
+}
+
+// readSmall reads and verifies the object of a small blob.
+func (s *Store) readSmall(ctx context.Context, b Blob) ([]byte, Blob, error) {
+	object, b, err := s.openObject(ctx, b, 0, -1)
+	if err != nil {
+		return nil, b, err
+	}
+	defer object.Body.Close()
+	bytes := newHotBytes(b.Size)
+	if err := readWhole(NewVerifyingReader(object.Body, b.Digest, b.Size), bytes); err != nil {
+		if err = s.objectError(b.Object(), object.Copy, err); errors.Is(err, ErrObjectCorrupt) {
+			return nil, b, err
+		}
+		return nil, b, fmt.Errorf("%w: reading %s: %w", ErrStoreUnavailable, b.Digest, err)
+	}
+	s.found(b, object.Copy)
+	return bytes, b, nil
+}
+
+// found records that a read of the whole object found it right.
+func (s *Store) found(b Blob, c Copy) {
+	if c != nil {
+		c.Verified()
+	}
+	if c == nil || c.IsFresh() {
+		s.trust(b)
+	}
 }
 
 // readWhole fills buf, which is as long as the body, and returns the verifier's error.
@@ -186,6 +207,11 @@ func readWhole(body *VerifyingReader, buf []byte) error {
 // is not, openObject marks the blob suspect.
 func (s *Store) openObject(ctx context.Context, b Blob, offset, length int64) (Object, Blob, error) {
 	object, err := s.objects.Open(ctx, b.Object(), offset, length)
+	if err == nil && object.Copy != nil && object.Size != b.Size {
+		object.Copy.Damaged()
+		object.Body.Close()
+		object, err = s.objects.Open(ctx, b.Object(), offset, length)
+	}
 	if errors.Is(err, ErrObjectMissing) {
 		stale := b
 		if b, err = s.refetch(ctx, b.Digest); err != nil {
@@ -219,7 +245,7 @@ func (s *Store) openObject(ctx context.Context, b Blob, offset, length int64) (O
 		s.suspect(b.Object(), wrong)
 		return Object{}, b, wrong
 	}
-	if err == nil {
+	if err == nil && (object.Copy == nil || object.Copy.IsFresh()) {
 		s.memory.setSeen(b.Object())
 	}
 	return object, b, err
@@ -292,6 +318,7 @@ type verifiedBody struct {
 	io.Closer
 	store *Store
 	blob  Blob
+	copy  Copy // the object's
 	// isRepeated: only the fingerprint is compared.
 	isRepeated bool
 	// version is the object's, and fingerprint hashes the bytes as they are read, to be
@@ -311,10 +338,10 @@ func (v *verifiedBody) Read(p []byte) (int, error) {
 		if v.fingerprint.Hasher != nil {
 			v.store.memory.setVerified(v.blob.Object(), verification{v.version, v.fingerprint.sum()})
 		}
-		v.store.trust(v.blob)
+		v.store.found(v.blob, v.copy)
 		return n, err
 	}
-	return n, v.store.readError(v.blob.Object(), err)
+	return n, v.store.objectError(v.blob.Object(), v.copy, err)
 }
 
 // unverifiedBody streams a part of an object. It records damage that the object store
@@ -325,12 +352,47 @@ type unverifiedBody struct {
 	ref   ObjectRef
 }
 
+// sendingBody is an unverifiedBody whose bytes may go from a disk file to a connection
+// without passing through the process.
+type sendingBody struct {
+	unverifiedBody
+	src io.WriterTo
+}
+
+// WriteTo implements io.WriterTo.
+func (b *sendingBody) WriteTo(w io.Writer) (int64, error) {
+	n, err := b.src.WriteTo(w)
+	if err != nil {
+		err = b.store.readError(b.ref, err)
+	}
+	return n, err
+}
+
+func newUnverifiedBody(body io.ReadCloser, s *Store, ref ObjectRef) io.ReadCloser {
+	u := unverifiedBody{body, s, ref}
+	if src, ok := body.(io.WriterTo); ok {
+		return &sendingBody{u, src}
+	}
+	return &u
+}
+
 func (u *unverifiedBody) Read(p []byte) (int, error) {
 	n, err := u.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
 		err = u.store.readError(u.ref, err)
 	}
 	return n, err
+}
+
+// objectError is readError for bytes that may have come from a copy of the object.
+func (s *Store) objectError(ref ObjectRef, c Copy, err error) error {
+	if c == nil || !errors.Is(err, ErrDigestMismatch) {
+		return s.readError(ref, err)
+	}
+	s.log.Warn().Err(err).Str("digest", ref.Digest.String()).Msg("a local copy of an object was damaged; it is dropped")
+	s.memory.forgetObject(ref)
+	c.Damaged()
+	return fmt.Errorf("%w (%v)", ErrCopyDamaged, err)
 }
 
 // readError returns the error of a read. If it is damage of this object, readError marks

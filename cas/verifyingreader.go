@@ -24,7 +24,20 @@ type VerifyingReader struct {
 	sum    []byte // the expected result of hash
 	read   int64
 	sticky error // the result of every further Read
+	// witness gets the bytes that Read returns; nil: none does.
+	witness Witness
 }
+
+// A Witness gets the bytes of a VerifyingReader as they are read.
+type Witness interface {
+	// Saw gets the next bytes. It must not keep them.
+	Saw(p []byte)
+	// Again says that the bytes come again from the first one.
+	Again()
+}
+
+// SetWitness makes w get all bytes that Read returns from now on.
+func (v *VerifyingReader) SetWitness(w Witness) { v.witness = w }
 
 // NewVerifyingReader expects src to yield exactly size bytes with digest want.
 func NewVerifyingReader(src io.Reader, want Digest, size int64) *VerifyingReader {
@@ -58,6 +71,9 @@ func (v *VerifyingReader) Rewind() bool {
 	}
 	v.hash.Reset()
 	v.read, v.sticky = 0, nil
+	if v.witness != nil {
+		v.witness.Again()
+	}
 	return true
 }
 
@@ -70,6 +86,14 @@ func (v *VerifyingReader) CanRewind() bool {
 // Read implements io.Reader. It returns errors of the source unchanged. For wrong
 // bytes, too few or too many, the error wraps ErrDigestMismatch.
 func (v *VerifyingReader) Read(p []byte) (int, error) {
+	n, err := v.next(p)
+	if n > 0 && v.witness != nil {
+		v.witness.Saw(p[:n])
+	}
+	return n, err
+}
+
+func (v *VerifyingReader) next(p []byte) (int, error) {
 	if v.sticky != nil {
 		return 0, v.sticky
 	}

@@ -93,47 +93,29 @@ func (s *Store) Clean(age time.Duration) error {
 
 // Put implements cas.ObjectStore.
 func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingReader) (err error) {
-	tmp := path.Join(tmpDir, randomName())
-	f, err := s.root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	draft, err := s.NewDraft()
 	if err != nil {
 		return storeError("create", ref, err)
 	}
-	renamed := false
-	defer func() {
-		f.Close() // a second close is harmless
-		if !renamed {
-			s.root.Remove(tmp) // if that fails, Clean removes it
-		}
-	}()
+	defer draft.Discard()
 
 	buffer := s.buffers.Get().(*[copyBuffer]byte)
 	defer s.buffers.Put(buffer)
 	// The plain Writer keeps io.CopyBuffer from taking a shortcut around the buffer.
-	if _, err := io.CopyBuffer(struct{ io.Writer }{f}, contextReader{ctx, body}, buffer[:]); err != nil {
+	if _, err := io.CopyBuffer(struct{ io.Writer }{draft.File}, contextReader{ctx, body}, buffer[:]); err != nil {
 		if body.Err() != nil {
 			return body.Err()
 		}
 		return storeError("write", ref, err)
 	}
-	if err := f.Chmod(objectMode); err != nil {
-		return storeError("chmod", ref, err)
-	}
-	if err := f.Sync(); err != nil {
+	if err := draft.Flush(); err != nil {
 		return storeError("fsync", ref, err)
 	}
-	if err := f.Close(); err != nil {
+	if err := draft.File.Close(); err != nil {
 		return storeError("close", ref, err)
 	}
-	key := ref.Key()
-	if err := s.makeDirs(path.Dir(key)); err != nil {
-		return storeError("make folder", ref, err)
-	}
-	if err := s.replace(tmp, key); err != nil {
-		return storeError("rename", ref, err)
-	}
-	renamed = true
-	if err := s.syncDir(path.Dir(key)); err != nil {
-		return storeError("fsync folder", ref, err)
+	if err := draft.Publish(ref, Durable); err != nil {
+		return storeError("publish", ref, err)
 	}
 	return nil
 }
@@ -150,21 +132,24 @@ func (s *Store) replace(from, to string) error {
 	return s.root.Rename(from, to)
 }
 
-// makeDirs creates dir and its parents, and makes each new folder durable in its parent.
-// If two writers create a folder at the same time, both sync it, since neither knows
-// whether the other has done so.
-func (s *Store) makeDirs(dir string) error {
+// makeDirs creates dir and its parents. If they must be durable, it makes each new folder
+// durable in its parent: if two writers create a folder at the same time, both sync it,
+// since neither knows whether the other has done so.
+func (s *Store) makeDirs(dir string, d Durability) error {
 	if _, err := s.root.Stat(dir); err == nil {
 		return nil
 	}
 	parent := path.Dir(dir)
 	if parent != "." {
-		if err := s.makeDirs(parent); err != nil {
+		if err := s.makeDirs(parent, d); err != nil {
 			return err
 		}
 	}
 	if err := s.root.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
+	}
+	if d == Passing {
+		return nil
 	}
 	return s.syncDir(parent)
 }

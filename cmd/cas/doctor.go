@@ -111,6 +111,7 @@ func (c *doctorCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 	defer func() { err = errors.Join(err, remove()) }()
 	c.checkIndex(ctx, e)
 	c.checkStore(ctx, e)
+	c.checkTier(e)
 	c.checkReferences(e)
 	c.checkTraces(ctx, e)
 	c.checkStart(ctx, e)

@@ -33,8 +33,9 @@ func (c *doctorCmd) checkStart(ctx context.Context, e *examination) {
 	}
 	with := ""
 	x, serve := c.currentIndex(ctx), c.serveCmd
-	serve.Data = c.scratch // for what a start makes
-	if x == nil {          // the first start makes the tables, or changes them
+	serve.Data = c.scratch                 // for what a start makes
+	serve.LocalTier = settings.LocalTier{} // checkTier has looked at its folder, which a gateway may use
+	if x == nil {                          // the first start makes the tables, or changes them
 		with = ", tried with an empty index: "
 		if c.hasOlderIndex() {
 			with += "the index is older, and the start migrates it"
@@ -162,7 +163,7 @@ func (c *doctorCmd) tryStart(ctx context.Context, serve *serveCmd, x wiring.Inde
 	defer objects.Close()
 	defer s.close()
 	for _, step := range []func(context.Context) error{
-		s.checkStoreSettings, s.openCaches, s.listen, s.openCopies, s.openCollector, s.openScrubber, s.openGateway, s.listenAdmin,
+		s.checkStoreSettings, s.openTier, s.openCaches, s.listen, s.openCopies, s.openCollector, s.openScrubber, s.openGateway, s.listenAdmin,
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -29,6 +29,7 @@ type serveCmd struct {
 	settings.Data
 	settings.Index
 	settings.ObjectStore
+	settings.LocalTier
 	settings.Journal
 	settings.Collection
 	settings.Retention

@@ -39,6 +39,7 @@ type server struct {
 	index        wiring.Index // what all parts but the listener use: the same, but in tests
 	records      *journal.Writer
 	objects      wiring.ObjectStore
+	tier         *wiring.Tier // what blobs are read from and uploaded to
 	blobs        *index.Cached
 	store        *cas.Store
 	sources      wiring.Sources
@@ -67,7 +68,7 @@ func (s *server) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for _, step := range []func(context.Context) error{
-		s.openTraces, s.openIndex, s.openStore, s.openCaches, s.listen, s.openCopies, s.openCollector, s.openScrubber, s.openGateway, s.listenAdmin,
+		s.openTraces, s.openIndex, s.openStore, s.openTier, s.openCaches, s.listen, s.openCopies, s.openCollector, s.openScrubber, s.openGateway, s.listenAdmin,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -177,12 +178,22 @@ func (s *server) openStore(ctx context.Context) error {
 	return s.checkStoreSettings(ctx)
 }
 
+// openTier opens the local tier.
+func (s *server) openTier(context.Context) error {
+	var err error
+	if s.tier, err = wiring.OpenTier(s.LocalTier, s.objects, s.registry, s.log); err != nil {
+		return err
+	}
+	s.atClose(s.tier.Close)
+	return nil
+}
+
 // checkStoreSettings refuses settings that need another object store.
 func (s *server) checkStoreSettings(context.Context) error {
 	if s.ReferenceURLs == "bucket" && s.objects.S3 == nil {
 		return exit.Usagef("--reference-urls=bucket needs a bucket; set CAS_S3_ENDPOINT, or leave the URLs to the gateway")
 	}
-	return nil
+	return wiring.CheckTier(s.LocalTier, s.ObjectStore)
 }
 
 // openCaches opens what stands in front of the index and the object store, and the
@@ -194,7 +205,7 @@ func (s *server) openCaches(context.Context) error {
 	}
 	s.atClose(s.blobs.Close)
 	registerCacheMetrics(s.registry, s.blobs)
-	if s.store, err = s.newStore(s.objects, s.blobs, s.log); err != nil {
+	if s.store, err = s.newStore(s.tier, s.blobs, s.log); err != nil {
 		return exit.With(exit.Usage, err)
 	}
 	s.atClose(s.store.Close)
@@ -312,7 +323,7 @@ func (s *server) signURL(ctx context.Context, r replicator.URLRequest) (string, 
 func (s *server) openCollector(context.Context) error {
 	var err error
 	s.collector, err = wiring.OpenCollector(s.Collection, collector.Options{
-		Index: s.index, Objects: s.objects, Batches: s.objects.Batches(), Texts: s.texts(),
+		Index: s.index, Objects: s.tier, Batches: s.tier.Batches, Texts: s.texts(),
 		Copies:   wiring.CollectedCopies{Replicator: s.copies.Replicator, Actor: journal.ActorGateway},
 		Interval: s.GCInterval, Share: collector.ServingShare, Lease: hooks.lease, OnStep: hooks.onCollectorStep, Log: s.log,
 		LastRequest: func() time.Time { return s.gateway.LastRequest() }, // opened after the collector
@@ -339,7 +350,7 @@ func (s *server) openScrubber(context.Context) error {
 	}
 	if s.ScrubRepair {
 		sources, err := wiring.OpenRepairSources(s.Scrub, wiring.RepairParts{
-			Objects: s.objects, Data: s.Data, Files: s.index, Origins: s.sources.List(), Copies: s.copies.Replicator,
+			Objects: s.objects, Data: s.Data, Tier: s.tier, Files: s.index, Origins: s.sources.List(), Copies: s.copies.Replicator,
 		})
 		if err != nil {
 			return err
@@ -411,13 +422,14 @@ func (s *server) run(ctx context.Context) error {
 	ctx, stop := s.drained(ctx)
 	defer stop()
 	services, ctx := errgroup.WithContext(ctx)
-	changes := index.FanOut(s.blobs.Listener(), s.ledger.Listener(), s.copies.Listener(), s.known.Listener())
+	changes := index.FanOut(s.blobs.Listener(), s.ledger.Listener(), s.copies.Listener(), s.known.Listener(), s.tier.Listener())
 	services.Go(func() error { return service.UntilDone(ctx, wiring.Listen(ctx, s.opened, changes)) })
 	s.copies.Start(ctx, services.Go)
 	services.Go(func() error { return service.UntilDone(ctx, s.files.Run(ctx)) })
 	services.Go(func() error { return service.UntilDone(ctx, s.disks.Run(ctx)) })
 	services.Go(func() error { return service.UntilDone(ctx, s.inventory.Run(ctx)) })
 	services.Go(func() error { return service.UntilDone(ctx, s.reachability.Run(ctx)) })
+	services.Go(func() error { return service.UntilDone(ctx, s.tier.Run(ctx, s.index)) })
 	if s.GCInterval > 0 {
 		services.Go(func() error { return service.UntilDone(ctx, s.collector.Run(ctx)) })
 	}

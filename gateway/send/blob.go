@@ -55,6 +55,9 @@ func stream(w http.ResponseWriter, status int, content *cas.Content) (int64, err
 		w.WriteHeader(status)
 		return io.CopyN(w, file, content.Length)
 	}
+	if body, ok := content.Body.(io.WriterTo); ok {
+		return body.WriteTo(&startedWriter{ResponseWriter: w, status: status})
+	}
 	buffer := Buffer()
 	defer buffer.Free()
 	first := buffer[:min(content.Length, int64(len(buffer)))]
@@ -68,6 +71,32 @@ func stream(w http.ResponseWriter, status int, content *cas.Content) (int64, err
 	}
 	rest, err := io.CopyBuffer(struct{ io.Writer }{w}, content.Body, buffer[:])
 	return int64(n) + rest, err
+}
+
+// startedWriter writes the status before the first byte of the body.
+type startedWriter struct {
+	http.ResponseWriter
+	status  int
+	started bool
+}
+
+func (w *startedWriter) start() {
+	if !w.started {
+		w.started = true
+		w.ResponseWriter.WriteHeader(w.status)
+	}
+}
+
+// Write implements io.Writer.
+func (w *startedWriter) Write(p []byte) (int, error) {
+	w.start()
+	return w.ResponseWriter.Write(p)
+}
+
+// ReadFrom implements io.ReaderFrom: it passes a disk file on to net/http's own writer.
+func (w *startedWriter) ReadFrom(r io.Reader) (int64, error) {
+	w.start()
+	return io.Copy(w.ResponseWriter, r)
 }
 
 // shortReadError turns a short read into cas.ErrObjectCorrupt.

@@ -37,6 +37,7 @@ var ours = []struct {
 	{"cas/s3store/s3source", []string{"cas", "cas/importer", "cas/s3store/s3client"}, "a source knows cas, and the rows that it lists its objects as"},
 	{"cas/folderstore/foldersource", []string{"cas", "cas/importer"}, "a source knows cas, and the rows that it lists its files as"},
 	{"cas/tracing", nil, "spans are made of a context alone"},
+	{"cas/localtier", []string{"cas", "cas/folderstore"}, "the local tier lays its copies as the folder store does, and knows no store behind it"},
 	{"cas/...", []string{"cas"}, "what lies below cas knows cas alone"},
 	{"providers", []string{"cas"}, "providers knows blobs, and nothing of indexes and HTTP"},
 	{"providers/ledger", []string{"cas", "providers"}, "the ledger's rows name what providers return, and know no driver and no replicator"},
@@ -92,7 +93,7 @@ var ours = []struct {
 	{"cmd/cas/internal/transfer", []string{"cmd/cas/internal/argument", "cmd/cas/internal/exit", "cmd/cas/internal/report", "cmd/cas/internal/terminal", "cas", "gateway/api", "gateway/client"}, "a transfer goes through a gateway's client"},
 	{"cmd/cas/internal/wiring", []string{
 		"cmd/cas/internal/duration", "cmd/cas/internal/exit", "cmd/cas/internal/service", "cmd/cas/internal/settings", "cmd/cas/internal/terminal",
-		"cas", "cas/access", "cas/collector", "cas/folderstore", "cas/folderstore/foldersource", "cas/importer", "cas/journal", "cas/reindexer", "cas/s3store", "cas/s3store/s3source", "cas/scrubber", "cas/tracing",
+		"cas", "cas/access", "cas/collector", "cas/folderstore", "cas/folderstore/foldersource", "cas/importer", "cas/journal", "cas/localtier", "cas/reindexer", "cas/s3store", "cas/s3store/s3source", "cas/scrubber", "cas/tracing",
 		"index", "index/export", "index/pgindex", "index/sqliteindex", "migrations/...",
 		"providers", "providers/anthropic", "providers/gemini", "providers/glm", "providers/guard", "providers/kimi", "providers/ledger", "providers/openaicompat", "providers/replicator",
 		"providers/simulator/anthropicsim", "providers/simulator/geminisim", "providers/simulator/glmsim", "providers/simulator/kimisim",

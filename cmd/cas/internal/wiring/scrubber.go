@@ -130,6 +130,7 @@ func (s RepairSources) Close() {
 type RepairParts struct {
 	Objects ObjectStore
 	Data    settings.Data
+	Tier    *Tier // nil: there is none
 	// Files says where imported files came from, and Origins are the sources of imports that
 	// are configured.
 	Files   FileLister
@@ -137,10 +138,13 @@ type RepairParts struct {
 	Copies  *replicator.Replicator
 }
 
-// OpenRepairSources opens the folders that the settings name, and the data folder's
-// object folder if it is not the store itself. Then come the sources of imported files.
+// OpenRepairSources opens the local tier, the folders that the settings name, and the data
+// folder's object folder if it is not the store itself. Then come the sources of imported files.
 // Copies at providers come last, since they may cost money.
 func OpenRepairSources(c settings.Scrub, p RepairParts) (s RepairSources, err error) {
+	if p.Tier != nil && p.Tier.tier != nil {
+		s.All = append(s.All, tierSource{p.Tier.tier})
+	}
 	dirs := c.RepairFrom
 	own := p.Data.Path(settings.ObjectsDir)
 	if _, err := os.Stat(own); err == nil && p.Objects.S3 != nil {

@@ -1,0 +1,142 @@
+package folderstore
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+
+	"casgate/cas"
+)
+
+// Durability says what a crash of the machine may do to an object that was published.
+type Durability int
+
+const (
+	// Durable objects stay.
+	Durable Durability = iota
+	// Passing objects may be missing after the crash, as in a cache. They are whole if they
+	// were flushed.
+	Passing
+)
+
+// Draft is an object that is being written. No reader sees it before it is published.
+type Draft struct {
+	// File is open for reading and writing. The owner of the draft closes it.
+	File *os.File
+
+	store    *Store
+	name     string // empty once it was published
+	readOnly bool
+}
+
+// NewDraft creates an empty draft.
+func (s *Store) NewDraft() (*Draft, error) {
+	name := path.Join(tmpDir, randomName())
+	f, err := s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &Draft{File: f, store: s, name: name}, nil
+}
+
+// Flush makes the bytes durable.
+func (d *Draft) Flush() error {
+	if err := d.protect(); err != nil {
+		return err
+	}
+	return d.File.Sync()
+}
+
+// protect makes the disk file read-only.
+func (d *Draft) protect() error {
+	if d.readOnly {
+		return nil
+	}
+	if err := d.File.Chmod(objectMode); err != nil {
+		return err
+	}
+	d.readOnly = true
+	return nil
+}
+
+// Publish makes the draft the object ref, and replaces an existing one.
+func (d *Draft) Publish(ref cas.ObjectRef, durability Durability) error {
+	if err := d.protect(); err != nil {
+		return err
+	}
+	key := ref.Key()
+	if err := d.store.makeDirs(path.Dir(key), durability); err != nil {
+		return err
+	}
+	if err := d.store.replace(d.name, key); err != nil {
+		return err
+	}
+	d.name = ""
+	if durability == Passing {
+		return nil
+	}
+	return d.store.syncDir(path.Dir(key))
+}
+
+// Discard closes the draft, and removes it unless it was published. If that fails, Clean
+// removes it.
+func (d *Draft) Discard() {
+	d.File.Close() // a second close is harmless
+	if d.name != "" {
+		_ = d.store.root.Remove(d.name)
+		d.name = ""
+	}
+}
+
+// Remove removes an object. After a crash of the machine it may be there again. Remove
+// returns nil if there is no such object.
+func (s *Store) Remove(ref cas.ObjectRef) error { return s.remove(ref) }
+
+// IsNew reports whether the folder has never had an object.
+func (s *Store) IsNew() (bool, error) {
+	_, err := s.root.Lstat("sha256")
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return false, err
+}
+
+// Part is one of the folders that the objects are spread over, by the first bytes of their
+// digests.
+type Part uint16
+
+// Parts is the number of all parts.
+const Parts = 1 << 16
+
+// PartOf returns the part of an object.
+func PartOf(ref cas.ObjectRef) Part { return Part(ref.Digest[0])<<8 | Part(ref.Digest[1]) }
+
+// ListPart returns the objects of a part.
+func (s *Store) ListPart(part Part) ([]cas.ObjectInfo, error) {
+	first := cas.ObjectRef{Digest: cas.Digest{byte(part >> 8), byte(part)}}
+	dir := path.Dir(first.Key())
+	entries, err := fs.ReadDir(s.root.FS(), dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	objects := make([]cas.ObjectInfo, 0, len(entries))
+	for _, e := range entries {
+		ref, err := cas.ParseKey(path.Join(dir, e.Name()))
+		if err != nil {
+			continue // not ours
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, cas.ObjectInfo{ObjectRef: ref, Size: info.Size(), ModifiedAt: info.ModTime()})
+	}
+	return objects, nil
+}

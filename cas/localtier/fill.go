@@ -1,0 +1,400 @@
+package localtier
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"casgate/cas"
+	"casgate/cas/folderstore"
+)
+
+const (
+	// maxUnread limits the fills that go on although nobody reads them.
+	maxUnread = 16
+	// maxFlushes limits the copies of uploads that are flushed at the same time. The
+	// copies of further uploads are dropped.
+	maxFlushes = 8
+	// flushFrom is the size from which a copy is flushed before it is published. A smaller one
+	// may be cut short by a crash of the machine, which its size and its digest show: ranges of small
+	// blobs are read from verified memory.
+	flushFrom = 256 << 10
+)
+
+// errFolder says that the folder failed: the reader goes on with the object itself.
+var errFolder = errors.New("the folder of the local tier failed")
+
+func partOf(ref cas.ObjectRef) folderstore.Part { return folderstore.PartOf(ref) }
+
+// fill makes a copy of an object. Its readers read the disk file while it grows.
+type fill struct {
+	t       *Tier
+	e       *entry
+	ctx     context.Context
+	cancel  context.CancelFunc
+	deletes int // the entry's, when the fill began
+	// isFresh: the bytes come from the object itself, and not from an upload.
+	isFresh bool
+
+	// Guarded by t.mu.
+	isUnread bool // counted in t.unread
+	counted  bool // the next reader was counted as a miss
+
+	opened chan struct{} // closed when the next fields are set
+	// openErr: the object can't be opened. If it is nil and draft is nil, no copy can be made.
+	openErr error
+	draft   *folderstore.Draft
+	size    int64
+
+	mu         sync.Mutex
+	changed    chan struct{} // closed at the next change; nil: nobody waits
+	pass       *cas.Object   // open object without a copy, until a reader takes it over
+	isTaken    bool          // a reader has taken it over, and cancels the fill
+	readers    int
+	isRunning  bool
+	written    int64
+	err        error // ends the bytes after written
+	isWhole    bool
+	isVerified bool
+	published  bool
+}
+
+// newFill returns a fill that is running. It has a use of the entry, and a reader's place.
+// The caller holds t.mu.
+func (t *Tier) newFill(e *entry) *fill {
+	f := &fill{t: t, e: e, deletes: e.deletes, opened: make(chan struct{}), isRunning: true}
+	f.ctx, f.cancel = context.WithCancel(t.ctx)
+	e.users++
+	e.readers++
+	return f
+}
+
+// startFill begins to make a copy of an object. The caller holds t.mu.
+func (t *Tier) startFill(e *entry) *fill {
+	f := t.newFill(e)
+	f.isFresh = true
+	e.fill = f
+	t.work.Go(f.run)
+	return f
+}
+
+// run makes the copy.
+func (f *fill) run() {
+	defer f.finish()
+	object, err := f.t.inner.Open(f.ctx, f.e.ref, 0, -1)
+	if err != nil {
+		f.openErr = err
+		f.detach()
+		close(f.opened)
+		return
+	}
+	if !f.create(object.Size) {
+		f.pass = &object
+		f.detach()
+		close(f.opened)
+		return
+	}
+	close(f.opened)
+	err = f.copy(object.Body)
+	object.Body.Close()
+	if err != nil {
+		f.detach()
+		f.stop(err)
+		return
+	}
+	if f.isRight() {
+		f.publish()
+	}
+	f.detach()
+}
+
+// create reserves the room, and creates the draft.
+func (f *fill) create(size int64) bool {
+	if !f.t.reserve(f.e.ref, size) {
+		f.t.counts.refused.Add(1)
+		return false
+	}
+	draft, err := f.t.folder.NewDraft()
+	if err != nil {
+		f.t.mu.Lock()
+		defer f.t.mu.Unlock()
+		f.t.free(f.e.ref, size)
+		f.t.fault("create a copy", err)
+		return false
+	}
+	f.draft, f.size = draft, size
+	return true
+}
+
+// copy writes the object's bytes to the draft.
+func (f *fill) copy(src io.Reader) error {
+	buffer := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buffer)
+	for {
+		n, err := src.Read(buffer[:])
+		if n > 0 {
+			if err := f.write(buffer[:n]); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF && f.written == f.size {
+			f.change(func() { f.isWhole = true })
+			return nil
+		}
+		if err != nil {
+			return err // io.EOF, too: the reader finds that bytes are missing
+		}
+	}
+}
+
+// write appends bytes. Only one goroutine writes.
+func (f *fill) write(p []byte) error {
+	if int64(len(p)) > f.size-f.written {
+		return io.EOF // the object is longer than it said, and has another digest
+	}
+	if _, err := f.draft.File.WriteAt(p, f.written); err != nil {
+		f.t.failed("write a copy", err)
+		return errFolder
+	}
+	f.change(func() { f.written += int64(len(p)) })
+	return nil
+}
+
+// change changes what readers wait for, and wakes them.
+func (f *fill) change(apply func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	apply()
+	if f.changed != nil {
+		close(f.changed)
+		f.changed = nil
+	}
+}
+
+// stop ends the bytes with an error.
+func (f *fill) stop(err error) { f.change(func() { f.err = err }) }
+
+func (f *fill) setVerified() { f.change(func() { f.isVerified = true }) }
+
+// waiting returns a channel that is closed at the next change. The caller holds f.mu.
+func (f *fill) waiting() <-chan struct{} {
+	if f.changed == nil {
+		f.changed = make(chan struct{})
+	}
+	return f.changed
+}
+
+// wait waits until there are bytes after pos, and returns how many there are in all.
+func (f *fill) wait(ctx context.Context, pos int64) (int64, error) {
+	for {
+		f.mu.Lock()
+		written, err, changed := f.written, f.err, f.waiting()
+		f.mu.Unlock()
+		if written > pos {
+			return written, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// reaches reports whether a reader at offset need not wait for long.
+func (f *fill) reaches(offset int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return offset <= f.written+ahead
+}
+
+// isRight waits until a reader has verified the bytes. If no reader is left, it verifies
+// them itself.
+func (f *fill) isRight() bool {
+	for {
+		f.mu.Lock()
+		isVerified, readers, changed := f.isVerified, f.readers, f.waiting()
+		f.mu.Unlock()
+		switch {
+		case isVerified:
+			return true
+		case f.ctx.Err() != nil || f.isRemoved():
+			return false
+		case readers == 0:
+			return f.verify()
+		}
+		select {
+		case <-changed:
+		case <-f.ctx.Done():
+		}
+	}
+}
+
+// isRemoved reports whether the object's copies were removed since the fill began.
+func (f *fill) isRemoved() bool {
+	f.t.mu.Lock()
+	defer f.t.mu.Unlock()
+	return f.e.barred > 0 || f.e.deletes != f.deletes
+}
+
+// verify reads the copy.
+func (f *fill) verify() bool {
+	bytes := io.NewSectionReader(f.draft.File, 0, f.size)
+	_, err := io.Copy(io.Discard, cas.NewVerifyingReader(bytes, f.e.ref.Digest, f.size))
+	if errors.Is(err, cas.ErrDigestMismatch) {
+		f.t.log.Warn().Err(err).Str("object", f.e.ref.Key()).Msg("an object that was fetched to be kept in the local tier has wrong bytes")
+		f.t.doubt(f.e.ref)
+	} else if err != nil {
+		f.t.failed("read a copy", err)
+	}
+	return err == nil
+}
+
+// publish makes the draft the copy of the object, unless that was removed since the fill
+// began.
+func (f *fill) publish() {
+	if f.size > flushFrom {
+		if err := f.draft.Flush(); err != nil {
+			f.t.failed("flush a copy", err)
+			return
+		}
+	}
+	t := f.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f.e.barred > 0 || f.e.deletes != f.deletes || !t.remove(f.e) {
+		return
+	}
+	if err := f.draft.Publish(f.e.ref, folderstore.Passing); err != nil {
+		t.fault("publish a copy", err)
+		return
+	}
+	f.published = true
+	t.record.use(f.e.ref)
+	t.counts.fills.Add(1)
+}
+
+// detach makes the fill end for new readers.
+func (f *fill) detach() {
+	f.t.mu.Lock()
+	defer f.t.mu.Unlock()
+	if f.e.fill == f {
+		f.e.fill = nil
+	}
+	f.setRead()
+}
+
+// setRead says that the fill doesn't go on without a reader. The caller holds t.mu.
+func (f *fill) setRead() {
+	if f.isUnread {
+		f.isUnread = false
+		f.t.unread--
+	}
+}
+
+// join adds a reader. The caller holds t.mu.
+func (f *fill) join() {
+	f.setRead()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.readers++
+}
+
+// leave removes a reader.
+func (f *fill) leave() {
+	f.change(func() { f.readers-- })
+	f.t.mu.Lock()
+	f.mu.Lock()
+	if f.readers == 0 && f.isRunning && !f.isWhole {
+		if f.isLarge() || f.t.unread >= maxUnread {
+			f.cancel()
+			if f.e.fill == f {
+				f.e.fill = nil // a new reader must not join it
+			}
+		} else if !f.isUnread {
+			f.isUnread = true
+			f.t.unread++
+		}
+	}
+	f.mu.Unlock()
+	f.t.mu.Unlock()
+	f.closeUnused()
+}
+
+// isLarge reports whether the object is too large to be fetched for nobody.
+func (f *fill) isLarge() bool {
+	select {
+	case <-f.opened:
+		return f.size >= f.t.fillLimit
+	default:
+		return false // nobody knows yet
+	}
+}
+
+// finish says that nothing is written any more.
+func (f *fill) finish() {
+	f.change(func() { f.isRunning = false })
+	f.closeUnused()
+}
+
+// closeUnused closes the draft after its last use. It removes a draft that was not
+// published.
+func (f *fill) closeUnused() {
+	f.mu.Lock()
+	if f.isRunning || f.readers > 0 {
+		f.mu.Unlock()
+		return
+	}
+	f.isRunning = true // so that it is done once
+	pass, isTaken := f.pass, f.isTaken
+	f.pass = nil
+	f.mu.Unlock()
+	if pass != nil {
+		pass.Body.Close()
+	}
+	if !isTaken {
+		f.cancel()
+	}
+	if f.draft != nil {
+		f.draft.Discard()
+	}
+	f.t.mu.Lock()
+	defer f.t.mu.Unlock()
+	if f.draft != nil && !f.published {
+		f.t.free(f.e.ref, f.size)
+	}
+	f.t.closed(f.e)
+}
+
+// takeOver returns the open object, if no other reader has taken it over.
+func (f *fill) takeOver(ctx context.Context, offset, length int64) (cas.Object, bool) {
+	if offset > 0 || length >= 0 {
+		return cas.Object{}, false
+	}
+	f.mu.Lock()
+	pass := f.pass
+	f.pass, f.isTaken = nil, f.isTaken || pass != nil
+	f.mu.Unlock()
+	if pass == nil {
+		return cas.Object{}, false
+	}
+	stop := context.AfterFunc(ctx, f.cancel)
+	pass.Body = &passedBody{pass.Body, func() { stop(); f.cancel() }}
+	return *pass, true
+}
+
+// passedBody is the body of an object of which no copy is made.
+type passedBody struct {
+	io.ReadCloser
+	closed func()
+}
+
+// Close implements io.Closer.
+func (b *passedBody) Close() error {
+	defer b.closed()
+	return b.ReadCloser.Close()
+}

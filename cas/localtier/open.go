@@ -1,0 +1,215 @@
+package localtier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"casgate/cas"
+)
+
+// ahead is how far a range may lie behind the bytes that a fill has: then its reader waits
+// for them, and doesn't ask the store behind the tier.
+const ahead = 8 << 20
+
+// Open implements cas.ObjectStore.
+func (t *Tier) Open(ctx context.Context, ref cas.ObjectRef, offset, length int64) (cas.Object, error) {
+	if err := ctx.Err(); err != nil {
+		return cas.Object{}, err
+	}
+	for {
+		t.mu.Lock()
+		e := t.acquire(ref)
+		if e.fill != nil && e.fill.reaches(offset) {
+			object, err := t.join(ctx, e, e.fill, offset, length)
+			if err == errStale {
+				continue
+			}
+			return object, err
+		}
+		if e.barred > 0 {
+			t.release(e)
+			t.mu.Unlock()
+			return t.openInner(ctx, ref, offset, length)
+		}
+		b, err := t.openPublished(ctx, e, offset, length)
+		if err != nil {
+			return cas.Object{}, err
+		}
+		if b != nil {
+			t.counts.hits.Add(1)
+			t.record.use(ref)
+			return b.object(), nil
+		}
+		if offset > 0 || length >= 0 {
+			return t.openRange(ctx, ref, offset, length)
+		}
+		object, err := t.fill(ctx, ref)
+		if err == errStale {
+			continue
+		}
+		return object, err
+	}
+}
+
+// errStale says that what another reader began has failed, so it says nothing about the
+// object now.
+var errStale = errors.New("the fill of another reader failed")
+
+// openInner reads the object itself.
+func (t *Tier) openInner(ctx context.Context, ref cas.ObjectRef, offset, length int64) (cas.Object, error) {
+	t.counts.misses.Add(1)
+	return t.inner.Open(ctx, ref, offset, length)
+}
+
+// openRange reads a range of the object itself. If the object is small enough, the tier then
+// makes a copy of all of it.
+func (t *Tier) openRange(ctx context.Context, ref cas.ObjectRef, offset, length int64) (cas.Object, error) {
+	object, err := t.openInner(ctx, ref, offset, length)
+	if err != nil || object.Size >= t.fillLimit {
+		return object, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.acquire(ref)
+	defer t.release(e)
+	if e.fill == nil && t.mayCopy(ref, e) && t.unread < maxUnread && !t.hasCopy(ref) {
+		f := t.startFill(e)
+		f.isUnread = true
+		t.unread++
+	}
+	return object, nil
+}
+
+// fill reads the whole object, and makes a copy of it meanwhile.
+func (t *Tier) fill(ctx context.Context, ref cas.ObjectRef) (cas.Object, error) {
+	t.mu.Lock()
+	e := t.acquire(ref)
+	switch {
+	case e.fill != nil:
+		return t.join(ctx, e, e.fill, 0, -1)
+	case t.hasCopy(ref):
+		t.release(e)
+		t.mu.Unlock()
+		return cas.Object{}, errStale // it was published meanwhile
+	case !t.mayCopy(ref, e):
+		t.release(e)
+		t.mu.Unlock()
+		return t.openInner(ctx, ref, 0, -1)
+	}
+	f := t.startFill(e)
+	f.counted = true
+	t.counts.misses.Add(1)
+	object, err := t.join(ctx, e, f, 0, -1)
+	if err == errStale {
+		err = f.openErr
+	}
+	return object, err
+}
+
+// join reads from a fill. It takes over the caller's use of the entry, and unlocks t.mu.
+// It returns errStale if the fill could not open the object.
+func (t *Tier) join(ctx context.Context, e *entry, f *fill, offset, length int64) (cas.Object, error) {
+	e.readers++
+	f.join()
+	if !f.counted {
+		t.counts.joins.Add(1)
+	}
+	f.counted = false
+	t.mu.Unlock()
+	leave := func() {
+		f.leave()
+		t.mu.Lock()
+		t.closed(e)
+		t.mu.Unlock()
+	}
+	select {
+	case <-f.opened:
+	case <-ctx.Done():
+		leave()
+		return cas.Object{}, context.Cause(ctx)
+	}
+	if f.openErr != nil {
+		leave()
+		return cas.Object{}, errStale
+	}
+	if f.draft == nil { // there is no room for a copy
+		object, ok := f.takeOver(ctx, offset, length)
+		leave()
+		if !ok {
+			return t.openInner(ctx, e.ref, offset, length)
+		}
+		return object, nil
+	}
+	b := t.newBody(ctx, e, f.size, offset, length)
+	if b == nil {
+		leave()
+		return cas.Object{}, fmt.Errorf("%w: offset %d of %s, which has %d bytes", cas.ErrRangeNotSatisfiable, offset, e.ref.Key(), f.size)
+	}
+	b.file, b.fill = f.draft.File, f
+	return b.object(), nil
+}
+
+// openPublished opens the copy of an object that is on the disk. It returns nil without an
+// error if there is none. It takes over the caller's use of the entry, and unlocks t.mu.
+func (t *Tier) openPublished(ctx context.Context, e *entry, offset, length int64) (*body, error) {
+	e.readers++
+	t.mu.Unlock()
+	object, err := t.folder.Open(ctx, e.ref, 0, -1)
+	if err == nil {
+		if b := t.newBody(ctx, e, object.Size, offset, length); b != nil {
+			b.file = object.Body.(*os.File) // as the folder store says of a whole object
+			return b, nil
+		}
+		object.Body.Close()
+	}
+	t.mu.Lock()
+	t.closed(e)
+	t.mu.Unlock()
+	switch {
+	case err == nil: // the range is beyond its end
+		t.doubt(e.ref)
+	case ctx.Err() != nil:
+		return nil, err
+	case !errors.Is(err, cas.ErrObjectMissing):
+		t.failed("open a copy", err)
+	}
+	return nil, nil
+}
+
+// hasCopy reports whether a copy is published.
+func (t *Tier) hasCopy(ref cas.ObjectRef) bool {
+	_, err := t.folder.Stat(context.Background(), ref)
+	return err == nil
+}
+
+// Copies returns the copies of a blob, of any generation, for a repair of its object.
+func (t *Tier) Copies(b cas.Blob) ([]cas.ObjectRef, error) {
+	found, err := t.folder.ListPart(partOf(b.Object()))
+	if err != nil {
+		return nil, fmt.Errorf("list the copies in the local tier: %w", err)
+	}
+	var refs []cas.ObjectRef
+	for _, o := range found {
+		if o.Digest == b.Digest && o.Size == b.Size {
+			refs = append(refs, o.ObjectRef)
+		}
+	}
+	return refs, nil
+}
+
+// OpenCopy reads a copy, or returns cas.ErrObjectMissing.
+func (t *Tier) OpenCopy(ctx context.Context, ref cas.ObjectRef) (io.ReadCloser, error) {
+	t.mu.Lock()
+	b, err := t.openPublished(ctx, t.acquire(ref), 0, -1)
+	if err == nil && b == nil {
+		err = fmt.Errorf("%w: %s", cas.ErrObjectMissing, ref.Key())
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.copyOnly = true
+	return b, nil
+}

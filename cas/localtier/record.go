@@ -1,0 +1,195 @@
+package localtier
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"casgate/cas"
+	"casgate/cas/folderstore"
+)
+
+// record is a disk file of fixed size beside the copies. It has the number of bytes of each part of the
+// folder, and when the objects were last used, by slots that some of them share. So a start
+// needs one read of 8.5 MiB, whatever the number of copies, and a use costs a write of four bytes.
+//
+// The bytes of a copy are added before its disk file exists, and subtracted after it is
+// gone. So a killed process leaves too many bytes in the record, and never too few; the next
+// look at that part corrects them. Writes survive the process without a flush, but not
+// a crash of the machine: after one, and after a start with a record that is not ours, all
+// parts are counted again in the background, and no copy is made meanwhile.
+type record struct {
+	file   *os.File
+	boot   string
+	bytes  [folderstore.Parts]int64                       // guarded by Tier.mu
+	stamps [folderstore.Parts * slotsInPart]atomic.Uint32 // Unix time of the last use
+}
+
+const (
+	recordMagic = "casgate tier 1\n"
+	// headSize is the size of the record's head: the magic, the state and the machine's boot.
+	headSize    = 4096
+	stateOffset = 64
+	bootOffset  = 128
+	bootSize    = 64
+	slotsInPart = 32
+	bytesSize   = folderstore.Parts * 8
+	stampsSize  = folderstore.Parts * slotsInPart * 4
+	recordSize  = headSize + bytesSize + stampsSize
+
+	stateInUse  = 'u'
+	stateClosed = 'c'
+)
+
+// openRecord opens the record, or makes a new one. IsRight reports whether its bytes can be
+// trusted.
+func openRecord(name string) (r *record, isRight bool, err error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, false, err
+	}
+	r = &record{file: f, boot: bootID()}
+	if isRight, err = r.load(); err == nil {
+		err = r.setState(stateInUse)
+	}
+	if err != nil {
+		f.Close()
+		return nil, false, err
+	}
+	return r, isRight, nil
+}
+
+func (r *record) load() (isRight bool, err error) {
+	info, err := r.file.Stat()
+	if err != nil {
+		return false, err
+	}
+	if info.Size() != recordSize {
+		if err := r.file.Truncate(0); err != nil {
+			return false, err
+		}
+		return false, r.file.Truncate(recordSize)
+	}
+	head := make([]byte, headSize)
+	if _, err := r.file.ReadAt(head, 0); err != nil {
+		return false, err
+	}
+	state := head[stateOffset]
+	boot := strings.TrimRight(string(head[bootOffset:bootOffset+bootSize]), "\x00")
+	isRight = strings.HasPrefix(string(head), recordMagic) &&
+		(state == stateClosed || state == stateInUse && boot == r.boot && boot != "")
+	parts := make([]byte, bytesSize)
+	if _, err := r.file.ReadAt(parts, headSize); err != nil {
+		return false, err
+	}
+	for i := range r.bytes {
+		n := int64(binary.LittleEndian.Uint64(parts[8*i:]))
+		if n < 0 {
+			n, isRight = 0, false
+		}
+		r.bytes[i] = n
+	}
+	stamps := io.NewSectionReader(r.file, headSize+bytesSize, stampsSize)
+	chunk := make([]byte, 64<<10)
+	for i := 0; i < len(r.stamps); {
+		if _, err := io.ReadFull(stamps, chunk); err != nil {
+			return false, err
+		}
+		for j := 0; j < len(chunk); j += 4 {
+			r.stamps[i].Store(binary.LittleEndian.Uint32(chunk[j:]))
+			i++
+		}
+	}
+	return isRight, nil
+}
+
+// BytesIn returns the bytes of all copies in the folder of a tier, which a process may use
+// meanwhile. After a crash there may be fewer. It returns 0 for a folder that is no tier's.
+func BytesIn(dir string) (total int64, err error) {
+	f, err := os.Open(filepath.Join(dir, recordName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	parts := make([]byte, bytesSize)
+	if _, err := f.ReadAt(parts, headSize); err != nil && err != io.EOF {
+		return 0, err
+	}
+	for i := 0; i < len(parts); i += 8 {
+		total += int64(binary.LittleEndian.Uint64(parts[i:]))
+	}
+	return total, nil
+}
+
+// isEmpty reports whether the record says that there are no copies.
+func (r *record) isEmpty() bool { return r.bytes == [folderstore.Parts]int64{} }
+
+// setState writes the head. It is durable before anything else changes.
+func (r *record) setState(state byte) error {
+	head := make([]byte, headSize)
+	copy(head, recordMagic)
+	head[stateOffset] = state
+	copy(head[bootOffset:bootOffset+bootSize], r.boot)
+	if _, err := r.file.WriteAt(head, 0); err != nil {
+		return err
+	}
+	return r.file.Sync()
+}
+
+// close makes the record durable. If it can't be trusted, the next start counts.
+func (r *record) close(isRight bool) error {
+	err := r.file.Sync()
+	if err == nil && isRight {
+		err = r.setState(stateClosed)
+	}
+	return errors.Join(err, r.file.Close())
+}
+
+// set sets the bytes of a part.
+func (r *record) set(part folderstore.Part, n int64) error {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(n))
+	if _, err := r.file.WriteAt(b[:], headSize+8*int64(part)); err != nil {
+		return err
+	}
+	r.bytes[part] = n
+	return nil
+}
+
+// slot returns the place of an object's last use.
+func slot(ref cas.ObjectRef) int {
+	return int(folderstore.PartOf(ref))*slotsInPart + int(ref.Digest[2])*slotsInPart/256
+}
+
+// lastUse returns when an object, or another one in its slot, was last used.
+func (r *record) lastUse(ref cas.ObjectRef) uint32 { return r.stamps[slot(ref)].Load() }
+
+// use notes that an object is used now. If the write fails, the use is forgotten at the next
+// start, which only makes the object look older.
+func (r *record) use(ref cas.ObjectRef) {
+	i, now := slot(ref), uint32(time.Now().Unix())
+	if r.stamps[i].Swap(now) == now {
+		return
+	}
+	var b [4]byte
+	binary.LittleEndian.PutUint32(b[:], now)
+	_, _ = r.file.WriteAt(b[:], headSize+bytesSize+4*int64(i))
+}
+
+// bootID names the time since the machine's start, or is empty if the system does not say it.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}

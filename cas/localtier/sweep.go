@@ -1,0 +1,88 @@
+package localtier
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"casgate/cas"
+	"casgate/cas/folderstore"
+)
+
+const (
+	// sweepEvery is the time between two parts that are swept, so all parts take 18 hours.
+	sweepEvery = time.Second
+	// maxChanged limits the blobs that wait to be looked at. The sweep finds those that are
+	// left out.
+	maxChanged = 10_000
+)
+
+// Rows is what a sweep asks the index. No cache may answer it.
+type Rows interface {
+	// Blob is described at cas.Index.
+	Blob(ctx context.Context, d cas.Digest) (cas.Blob, error)
+}
+
+// Changed says that a blob may be no longer live. It does not block.
+func (t *Tier) Changed(d cas.Digest) {
+	select {
+	case t.changed <- d:
+	default:
+	}
+}
+
+// Run removes the copies of blobs that were deleted, here or elsewhere, until ctx is done. It
+// looks at those that Changed names at once, and at all others in turn.
+func (t *Tier) Run(ctx context.Context, rows Rows) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	next := folderstore.Part(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case d := <-t.changed:
+			t.sweep(ctx, rows, partOf(cas.ObjectRef{Digest: d}), func(ref cas.ObjectRef) bool { return ref.Digest == d })
+		case <-tick.C:
+			next = t.nextPart(next)
+			t.sweep(ctx, rows, next, func(cas.ObjectRef) bool { return true })
+			next++
+		}
+	}
+}
+
+// nextPart returns the first part from this one on that has bytes.
+func (t *Tier) nextPart(from folderstore.Part) folderstore.Part {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range folderstore.Part(folderstore.Parts - 1) {
+		if t.record.bytes[from+i] > 0 {
+			return from + i
+		}
+	}
+	return from
+}
+
+// sweep removes those copies of a part whose blobs are deleted, or have another generation.
+func (t *Tier) sweep(ctx context.Context, rows Rows, part folderstore.Part, chosen func(cas.ObjectRef) bool) {
+	t.mu.Lock()
+	isEmpty := t.record.bytes[part] == 0
+	t.mu.Unlock()
+	if isEmpty {
+		return
+	}
+	found, err := t.folder.ListPart(part)
+	if err != nil {
+		t.failed("list copies", err)
+		return
+	}
+	for _, o := range found {
+		if !chosen(o.ObjectRef) {
+			continue
+		}
+		b, err := rows.Blob(ctx, o.Digest)
+		if isGone := errors.Is(err, cas.ErrBlobNotFound); isGone || err == nil && b.Object() != o.ObjectRef {
+			t.Forget(o.ObjectRef)
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/dustin/go-humanize"
+
+	"casgate/cmd/cas/internal/disk"
+	"casgate/cmd/cas/internal/wiring"
+)
+
+// checkTier checks the folder of the local tier. A gateway may use it meanwhile.
+func (c *doctorCmd) checkTier(e *examination) {
+	const subject = "local tier"
+	if err := wiring.CheckTier(c.LocalTier, c.ObjectStore); err != nil {
+		e.fail(subject, err, "correct the settings it names")
+		return
+	}
+	if c.CacheDir == "" {
+		return
+	}
+	// The first start makes a missing folder, in the last one that is there.
+	folder := c.CacheDir
+	for {
+		_, err := os.Stat(folder)
+		if !errors.Is(err, fs.ErrNotExist) || filepath.Dir(folder) == folder {
+			break
+		}
+		folder = filepath.Dir(folder)
+	}
+	probe, err := os.MkdirTemp(folder, ".casgate-doctor-")
+	if err == nil {
+		err = os.Remove(probe)
+	}
+	if err != nil {
+		e.fail(subject, err, "give "+userName()+" the right to write there, or name another folder with CAS_CACHE_DIR")
+		return
+	}
+	bytes, err := wiring.TierBytes(c.CacheDir)
+	if err != nil {
+		e.fail(subject, err, "look at the disk under "+c.CacheDir+"; the folder may be removed while no gateway uses it")
+		return
+	}
+	room, err := disk.Of(folder)
+	if err != nil {
+		e.fail(subject, err, "look at the disk under "+folder)
+		return
+	}
+	if possible := room.Free + bytes; possible < int64(c.CacheSize) {
+		e.warn(subject, "the disk has room for "+humanize.IBytes(uint64(possible))+" of copies, and CAS_CACHE_SIZE is "+humanize.IBytes(uint64(c.CacheSize)), "set CAS_CACHE_SIZE to less than the room, or make room: a full disk makes no copies")
+		return
+	}
+	e.ok(subject, "%s has %s of copies, and room for %s", c.CacheDir, humanize.IBytes(uint64(bytes)), humanize.IBytes(uint64(c.CacheSize)))
+}

@@ -1,0 +1,145 @@
+package wiring
+
+import (
+	"context"
+	"io"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"casgate/cas"
+	"casgate/cas/collector"
+	"casgate/cas/localtier"
+	"casgate/cas/scrubber"
+	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
+	"casgate/index"
+)
+
+// CheckTier returns an error if the settings of the local tier don't fit each other, or the
+// object store.
+func CheckTier(c settings.LocalTier, objects settings.ObjectStore) error {
+	switch {
+	case c.CacheDir == "" && c.CacheSize == 0:
+		return nil
+	case objects.Embedded():
+		return exit.Usagef("a local tier (CAS_CACHE_DIR, CAS_CACHE_SIZE) is for a bucket: the objects lie in a local folder already; unset both, or set CAS_S3_ENDPOINT")
+	case c.CacheDir == "":
+		return exit.Usagef("CAS_CACHE_SIZE is set, and CAS_CACHE_DIR is not; set both or none")
+	case c.CacheSize <= 0:
+		return exit.Usagef("CAS_CACHE_DIR is set, and CAS_CACHE_SIZE is not; set both or none")
+	case c.CacheFill < 0:
+		return exit.Usagef("CAS_CACHE_FILL is negative")
+	}
+	return nil
+}
+
+// Tier is the local tier in front of a bucket. Without one it is the object store itself.
+type Tier struct {
+	cas.ObjectStore // what blobs are read from and uploaded to
+	Batches         collector.BatchObjects
+	tier            *localtier.Tier // nil: there is none
+	log             zerolog.Logger
+}
+
+// OpenTier opens the local tier that the settings describe. The caller closes it before the
+// object store.
+func OpenTier(c settings.LocalTier, objects ObjectStore, registry prometheus.Registerer, log zerolog.Logger) (*Tier, error) {
+	if c.CacheDir == "" {
+		return &Tier{ObjectStore: objects.ObjectStore, Batches: objects.Batches()}, nil
+	}
+	t, err := localtier.New(objects.ObjectStore, localtier.Options{
+		Dir: c.CacheDir, Size: int64(c.CacheSize), FillLimit: int64(c.CacheFill), Log: log,
+	})
+	if err != nil {
+		return nil, exit.Usagef("%w (see CAS_CACHE_DIR)", err)
+	}
+	registerTierMetrics(registry, t)
+	return &Tier{ObjectStore: t, Batches: t.Batches(objects.Batches()), tier: t, log: log}, nil
+}
+
+// TierBytes returns the bytes of the copies in a tier's folder, which a gateway may use.
+func TierBytes(dir string) (int64, error) { return localtier.BytesIn(dir) }
+
+// Close closes the tier, and not the object store.
+func (t *Tier) Close() {
+	if t.tier == nil {
+		return
+	}
+	if err := t.tier.Close(); err != nil {
+		t.log.Warn().Err(err).Msg("the local tier was not closed cleanly; its copies may be counted at the next start")
+	}
+}
+
+// Listener tells the tier of blobs that are no longer live.
+func (t *Tier) Listener() index.Listener {
+	if t.tier == nil {
+		return index.Listener{}
+	}
+	return index.Listener{BlobChanged: t.tier.Changed}
+}
+
+// Run removes the copies of deleted blobs until ctx is done.
+func (t *Tier) Run(ctx context.Context, x Index) error {
+	if t.tier == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return t.tier.Run(ctx, x)
+}
+
+// tierSource takes bytes for repairs from the local tier.
+type tierSource struct{ *localtier.Tier }
+
+// Candidates implements scrubber.Source.
+func (s tierSource) Candidates(_ context.Context, b cas.Blob) ([]scrubber.Candidate, error) {
+	refs, err := s.Copies(b)
+	if err != nil {
+		return nil, err
+	}
+	var candidates []scrubber.Candidate
+	for _, ref := range refs {
+		candidates = append(candidates, scrubber.Candidate{Name: "the local tier", Open: func(ctx context.Context) (io.ReadCloser, error) { return s.OpenCopy(ctx, ref) }})
+	}
+	return candidates, nil
+}
+
+func registerTierMetrics(registry prometheus.Registerer, t *localtier.Tier) {
+	counter := func(name, help string, value func(localtier.Stats) int64) {
+		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
+			func() float64 { return float64(value(t.Stats())) }))
+	}
+	gauge := func(name, help string, value func(localtier.Stats) float64) {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+			func() float64 { return value(t.Stats()) }))
+	}
+	counter("casgate_tier_hits_total", "Reads of objects from their copies in the local tier.",
+		func(s localtier.Stats) int64 { return s.Hits })
+	counter("casgate_tier_joins_total", "Reads of objects from copies in the local tier that another read was making.",
+		func(s localtier.Stats) int64 { return s.Joins })
+	counter("casgate_tier_misses_total", "Reads of objects from the bucket, with a local tier.",
+		func(s localtier.Stats) int64 { return s.Misses })
+	counter("casgate_tier_fills_total", "Copies made in the local tier, of reads and of uploads.",
+		func(s localtier.Stats) int64 { return s.Fills })
+	counter("casgate_tier_refused_total", "Copies that were not made, since the local tier had no room for them.",
+		func(s localtier.Stats) int64 { return s.Refused })
+	counter("casgate_tier_evictions_total", "Copies removed from the local tier to make room.",
+		func(s localtier.Stats) int64 { return s.Evictions })
+	counter("casgate_tier_evicted_bytes_total", "Bytes of the copies removed from the local tier to make room.",
+		func(s localtier.Stats) int64 { return s.EvictedBytes })
+	counter("casgate_tier_damaged_total", "Copies in the local tier that had wrong bytes, and were dropped.",
+		func(s localtier.Stats) int64 { return s.Damaged })
+	counter("casgate_tier_errors_total", "Failures of the local tier's folder. They cost speed only.",
+		func(s localtier.Stats) int64 { return s.Errors })
+	gauge("casgate_tier_bytes", "Bytes of all copies in the local tier, with those that are being made.",
+		func(s localtier.Stats) float64 { return float64(s.Bytes) })
+	gauge("casgate_tier_limit_bytes", "The most bytes of all copies in the local tier.",
+		func(s localtier.Stats) float64 { return float64(s.Limit) })
+	gauge("casgate_tier_failing", "1 if the local tier's folder has failed in the last moments, so that no copies are made.",
+		func(s localtier.Stats) float64 {
+			if s.IsFailing {
+				return 1
+			}
+			return 0
+		})
+}
