@@ -15,8 +15,7 @@ type Durability int
 const (
 	// Durable objects stay.
 	Durable Durability = iota
-	// Passing objects may be missing after the crash, as in a cache. They are whole if they
-	// were flushed.
+	// Passing objects may be missing or cut short after the crash, as in a cache.
 	Passing
 )
 
@@ -93,14 +92,33 @@ func (d *Draft) Discard() {
 // returns nil if there is no such object.
 func (s *Store) Remove(ref cas.ObjectRef) error { return s.remove(ref) }
 
-// IsNew reports whether the folder has never had an object.
-func (s *Store) IsNew() (bool, error) {
-	_, err := s.root.Lstat("sha256")
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
+// DropAll hides all objects at once. RemoveDropped removes them then.
+func (s *Store) DropAll() error {
+	if _, err := s.root.Lstat(objectsDir); errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return false, err
+	if err := s.root.MkdirAll(droppedDir, dirMode); err != nil {
+		return err
+	}
+	return s.root.Rename(objectsDir, path.Join(droppedDir, randomName()))
 }
+
+// HasDropped reports whether RemoveDropped has something to remove.
+func (s *Store) HasDropped() (bool, error) {
+	_, err := s.root.Lstat(droppedDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// RemoveDropped removes what DropAll has hidden, now or before a crash.
+func (s *Store) RemoveDropped() error { return s.root.RemoveAll(droppedDir) }
+
+const (
+	objectsDir = "sha256" // as cas.ObjectRef.Key has it
+	droppedDir = "dropped"
+)
 
 // Part is one of the folders that the objects are spread over, by the first bytes of their
 // digests.

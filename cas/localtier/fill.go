@@ -13,13 +13,6 @@ import (
 const (
 	// maxUnread limits the fills that go on although nobody reads them.
 	maxUnread = 16
-	// maxFlushes limits the copies of uploads that are flushed at the same time. The
-	// copies of further uploads are dropped.
-	maxFlushes = 8
-	// flushFrom is the size from which a copy is flushed before it is published. A smaller one
-	// may be cut short by a crash of the machine, which its size and its digest show: ranges of small
-	// blobs are read from verified memory.
-	flushFrom = 256 << 10
 )
 
 // errFolder says that the folder failed: the reader goes on with the object itself.
@@ -257,12 +250,6 @@ func (f *fill) verify() bool {
 // publish makes the draft the copy of the object, unless that was removed since the fill
 // began.
 func (f *fill) publish() {
-	if f.size > flushFrom {
-		if err := f.draft.Flush(); err != nil {
-			f.t.failed("flush a copy", err)
-			return
-		}
-	}
 	t := f.t
 	t.mu.Lock()
 	defer t.mu.Unlock()

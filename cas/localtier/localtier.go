@@ -75,7 +75,6 @@ type Tier struct {
 	ctx    context.Context // done when the tier closes
 	cancel context.CancelFunc
 	work   sync.WaitGroup // fills, and other work in the background
-	flushs chan struct{}  // has a value for each upload's copy that is being flushed
 
 	changed chan cas.Digest // blobs to look at, see Changed
 
@@ -88,8 +87,8 @@ type Tier struct {
 	doubted map[cas.ObjectRef]time.Time
 	resume  time.Time // when copies may be made again
 	logged  time.Time // when a fault was last logged
-	// isCounting: the record can't be trusted yet, so nothing is reserved.
-	isCounting bool
+	// isEmptying: copies of before a crash are being removed, so nothing is reserved.
+	isEmptying bool
 
 	evicting sync.Mutex // one goroutine makes room at a time
 	pool     []candidate
@@ -136,7 +135,7 @@ func New(inner cas.ObjectStore, o Options) (*Tier, error) {
 	}
 	t := &Tier{
 		inner: inner, folder: folder, lock: lock, limit: o.Size, fillLimit: cmp.Or(o.FillLimit, DefaultFillLimit), log: o.Log,
-		flushs: make(chan struct{}, maxFlushes), changed: make(chan cas.Digest, maxChanged),
+		changed: make(chan cas.Digest, maxChanged),
 		entries: map[cas.ObjectRef]*entry{}, inPart: map[folderstore.Part]int{}, doubted: map[cas.ObjectRef]time.Time{},
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -154,26 +153,48 @@ func (t *Tier) open(name string) error {
 	if err := t.folder.Clean(0); err != nil {
 		return err
 	}
-	isNew, err := t.folder.IsNew()
-	if err != nil {
-		return err
-	}
 	r, isRight, err := openRecord(name)
 	if err != nil {
 		return err
 	}
-	isRight = isRight || isNew && r.isEmpty()
-	t.record, t.isCounting = r, !isRight
+	if !isRight {
+		// The copies go before the record says that there are none.
+		if err := t.folder.DropAll(); err != nil {
+			return errors.Join(err, r.file.Close())
+		}
+		if r, err = r.renew(); err != nil {
+			return err
+		}
+	}
+	if t.isEmptying, err = t.folder.HasDropped(); err == nil {
+		err = r.setState(stateInUse)
+	}
+	if err != nil {
+		return errors.Join(err, r.file.Close())
+	}
+	t.record = r
 	for _, n := range r.bytes {
 		t.used += n
 	}
 	t.work.Go(func() {
-		if t.isCounting {
-			t.count()
+		if t.isEmptying { // nobody else changes it
+			t.empty()
 		}
 		t.shrink() // the limit may have been higher before
 	})
 	return nil
+}
+
+// empty removes the copies that a start has dropped. No copies are made until they are gone.
+func (t *Tier) empty() {
+	err := t.folder.RemoveDropped()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil {
+		t.fault("remove the copies of before a crash; none are made until the next start", err)
+		return
+	}
+	t.isEmptying = false
 }
 
 // Close ends all fills, and closes the folder. Bodies may be closed later.
@@ -181,7 +202,7 @@ func (t *Tier) Close() error {
 	t.cancel()
 	t.work.Wait()
 	t.mu.Lock()
-	err := t.record.close(!t.isCounting)
+	err := t.record.close()
 	t.mu.Unlock()
 	return errors.Join(err, t.lock.Close(), t.folder.Close())
 }
@@ -330,7 +351,7 @@ func (t *Tier) failed(doing string, err error) {
 
 // mayCopy reports whether copies of an object may be made now. The caller holds t.mu.
 func (t *Tier) mayCopy(ref cas.ObjectRef, e *entry) bool {
-	if e.barred > 0 || t.isCounting || t.ctx.Err() != nil {
+	if e.barred > 0 || t.isEmptying || t.ctx.Err() != nil {
 		return false
 	}
 	if until, ok := t.doubted[ref]; ok {

@@ -22,8 +22,8 @@ import (
 // The bytes of a copy are added before its disk file exists, and subtracted after it is
 // gone. So a killed process leaves too many bytes in the record, and never too few; the next
 // look at that part corrects them. Writes survive the process without a flush, but not
-// a crash of the machine: after one, and after a start with a record that is not ours, all
-// parts are counted again in the background, and no copy is made meanwhile.
+// a crash of the machine, which may also cut copies short. So nothing is flushed before the tier closes, and
+// after a crash of the machine, which the record knows by the boot in it, all copies are dropped.
 type record struct {
 	file   *os.File
 	boot   string
@@ -55,10 +55,7 @@ func openRecord(name string) (r *record, isRight bool, err error) {
 		return nil, false, err
 	}
 	r = &record{file: f, boot: bootID()}
-	if isRight, err = r.load(); err == nil {
-		err = r.setState(stateInUse)
-	}
-	if err != nil {
+	if isRight, err = r.load(); err != nil {
 		f.Close()
 		return nil, false, err
 	}
@@ -71,10 +68,7 @@ func (r *record) load() (isRight bool, err error) {
 		return false, err
 	}
 	if info.Size() != recordSize {
-		if err := r.file.Truncate(0); err != nil {
-			return false, err
-		}
-		return false, r.file.Truncate(recordSize)
+		return false, nil
 	}
 	head := make([]byte, headSize)
 	if _, err := r.file.ReadAt(head, 0); err != nil {
@@ -130,8 +124,18 @@ func BytesIn(dir string) (total int64, err error) {
 	return total, nil
 }
 
-// isEmpty reports whether the record says that there are no copies.
-func (r *record) isEmpty() bool { return r.bytes == [folderstore.Parts]int64{} }
+// renew makes the record that of an empty folder.
+func (r *record) renew() (*record, error) {
+	empty := &record{file: r.file, boot: r.boot}
+	err := r.file.Truncate(0)
+	if err == nil {
+		err = r.file.Truncate(recordSize)
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.file.Close())
+	}
+	return empty, nil
+}
 
 // setState writes the head. It is durable before anything else changes.
 func (r *record) setState(state byte) error {
@@ -145,11 +149,17 @@ func (r *record) setState(state byte) error {
 	return r.file.Sync()
 }
 
-// close makes the record durable. If it can't be trusted, the next start counts.
-func (r *record) close(isRight bool) error {
-	err := r.file.Sync()
-	if err == nil && isRight {
+// errNoSync says that the system can't make a whole file system durable.
+var errNoSync = errors.New("the system can't make a file system durable")
+
+// close makes the copies and the record durable, so that they outlive a crash of the machine.
+func (r *record) close() error {
+	err := syncDisk(r.file)
+	switch {
+	case err == nil:
 		err = r.setState(stateClosed)
+	case errors.Is(err, errNoSync):
+		err = nil
 	}
 	return errors.Join(err, r.file.Close())
 }

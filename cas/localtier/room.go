@@ -53,7 +53,7 @@ func (t *Tier) reserve(ref cas.ObjectRef, size int64) bool {
 func (t *Tier) take(ref cas.ObjectRef, size int64) (ok, mayWait bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.isCounting {
+	if t.isEmptying {
 		return false, false
 	}
 	if size > t.limit-t.used {
@@ -164,57 +164,19 @@ func (t *Tier) correct(part folderstore.Part) []cas.ObjectInfo {
 		t.fault("list copies", err)
 		return nil
 	}
-	if t.inPart[part] == 0 {
-		t.correctTo(part, found)
+	if t.inPart[part] > 0 {
+		return found
 	}
-	return found
-}
-
-// correctTo sets the bytes of a part to those of its copies. The caller holds t.mu.
-func (t *Tier) correctTo(part folderstore.Part, found []cas.ObjectInfo) bool {
 	var sum int64
 	for _, o := range found {
 		sum += o.Size
 	}
-	if t.inPart[part] > 0 {
-		for ref, e := range t.entries {
-			if folderstore.PartOf(ref) == part {
-				sum += e.ghosts
-			}
+	if before := t.record.bytes[part]; sum != before {
+		if err := t.record.set(part, sum); err != nil {
+			t.fault("write the record of the copies", err)
+		} else {
+			t.used += sum - before
 		}
 	}
-	if sum == t.record.bytes[part] {
-		return true
-	}
-	before := t.record.bytes[part]
-	if err := t.record.set(part, sum); err != nil {
-		t.fault("write the record of the copies", err)
-		return false
-	}
-	t.used += sum - before
-	return true
-}
-
-// count counts the bytes of all parts, after the machine has crashed. No copies are made
-// until it is done.
-func (t *Tier) count() {
-	for part := range folderstore.Parts {
-		if t.ctx.Err() != nil {
-			return
-		}
-		t.mu.Lock()
-		found, err := t.folder.ListPart(folderstore.Part(part))
-		isRight := err == nil && t.correctTo(folderstore.Part(part), found)
-		if err != nil {
-			t.fault("list copies", err)
-		}
-		t.mu.Unlock()
-		if !isRight {
-			t.log.Warn().Msg("the copies of the local tier can't be counted; none are made until the next start")
-			return
-		}
-	}
-	t.mu.Lock()
-	t.isCounting = false
-	t.mu.Unlock()
+	return found
 }

@@ -53,32 +53,8 @@ func (u *upload) Again() {
 
 // end publishes the copy, if the object was stored.
 func (u *upload) end(isStored bool) {
-	f, t := u.f, u.f.t
-	if !isStored || u.isBroken || f.written != f.size {
-		f.finish()
-		return
+	if isStored && !u.isBroken && u.f.written == u.f.size {
+		u.f.publish()
 	}
-	f.isWhole, f.isVerified = true, true // no other goroutine has it yet
-	if f.size <= flushFrom {
-		f.publish()
-		f.finish()
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	select {
-	case t.flushs <- struct{}{}:
-	default:
-		t.work.Go(f.finish)
-		return
-	}
-	if f.e.fill == nil && f.e.barred == 0 && f.e.deletes == f.deletes {
-		f.e.fill = f // readers need not wait for the flush
-	}
-	t.work.Go(func() {
-		f.publish()
-		f.detach()
-		<-t.flushs
-		f.finish()
-	})
+	u.f.finish()
 }

@@ -50,6 +50,14 @@ func cases(o options) []benchCase {
 	if o.quick {
 		files, objects = 10*fewFiles, 300
 	}
+	tier := tierRun{reads: 500, blobs: 16, size: large}
+	tierBlobs := 1000
+	if o.quick {
+		tier.reads, tier.size, tierBlobs = 50, 4<<20, 50
+	}
+	tierMemory, tierDescriptors := tier, tier
+	tierMemory.peak, tierDescriptors.peak = memoryPeak, descriptorPeak
+	tierTitle := fmt.Sprintf("%d parallel reads of %d MiB through a local tier for half of the blobs", tier.reads, tier.size>>20)
 	starts := max(o.rounds, 5)
 	return []benchCase{
 		comparison{id: "get-4k-echo", title: "GET 4 KiB, hot, embedded", connections: 32, size: small, target: 0.8, open: hotEmbedded(small)},
@@ -59,6 +67,12 @@ func cases(o options) []benchCase {
 		comparison{id: "get-64m-minio", title: "GET 64 MiB from MinIO, verified once", connections: 1, size: large, target: 0.75, open: readServed(large, 1)},
 		comparison{id: "get-64m-minio-4", title: "GET 64 MiB from MinIO, verified once", connections: 4, size: large, open: readServed(large, 1)},
 		comparison{id: "get-64m-nginx", title: "GET 64 MiB from the folder, verified once", connections: 1, size: large, target: 0.8, open: readFolder},
+		comparison{id: "tier-64m-nginx", title: "GET 64 MiB in the local tier, verified once", connections: 1, size: large, target: 0.9, open: readTierNginx},
+		comparison{id: "tier-64m-minio", title: "GET 64 MiB in the local tier, verified once", connections: 1, size: large, target: 1.8, open: readTier(large, 1, 4)},
+		comparison{id: "tier-fill-64m", title: "GET 64 MiB, verified once, not in the local tier, filling it", connections: 1, size: large, target: 0.75, open: readTier(large, 6, 3)},
+		comparison{id: "tier-1m-32", title: fmt.Sprintf("GET 1 MiB, %d blobs in the local tier", tierBlobs), connections: 32, size: mebibyte, target: 3, open: readTier(mebibyte, tierBlobs, 2*tierBlobs)},
+		limit{id: "tier-memory", title: "Peak memory, " + tierTitle, unit: unitMiB, target: 256, runs: 1, connections: tier.reads, measure: tierMemory.measure},
+		limit{id: "tier-descriptors", title: "Most descriptors, " + tierTitle, unit: unitDescriptors, target: 2000, runs: 1, connections: tier.reads, measure: tierDescriptors.measure},
 		comparison{id: "put-4k-new", title: "PUT 4 KiB, new, served", connections: 16, size: small, target: 0.7, open: putNew(small)},
 		comparison{id: "put-64m-new", title: "PUT 64 MiB, new, digest known, served", connections: 1, size: large, operations: largePuts, target: 0.8, open: putNew(large)},
 		comparison{id: "put-4k-existing", title: "PUT 4 KiB, existing, served", connections: 16, size: small, target: 5, open: putExisting},

@@ -18,6 +18,7 @@ const (
 	unitRequests     = "req/s"
 	unitMegabytes    = "MB/s"
 	unitMiB          = "MiB"
+	unitDescriptors  = "descriptors"
 	unitSeconds      = "s"
 	unitMilliseconds = "ms"
 	unitMicroseconds = "µs CPU"
