@@ -38,7 +38,7 @@ var (
 	ErrStoreRefused error = storeRefused{}
 	// ErrNoSpace: the disk or bucket for the bytes is full.
 	ErrNoSpace = errors.New("no space left")
-	// ErrUploadRaced: the collector removed the blob during the upload, and the body
+	// ErrUploadRaced: the blob was deleted and collected during the upload, and the body
 	// can't be read a second time. The same upload succeeds when it is repeated.
 	ErrUploadRaced = errors.New("upload raced with a deletion")
 	// ErrUnconfirmed: the object of an upload is stored, but the index has not confirmed the

@@ -103,7 +103,9 @@ func (s *Store) put(ctx context.Context, u Upload) (b Blob, stored bool, err err
 		if row, err = s.touch(ctx, *u.Digest); err != nil || row.State == StateLive {
 			return row, false, err
 		}
-		if u.Size > SpoolMemory {
+		// The collector may remove a condemned object during the upload. The bytes must then
+		// be written again, so they are not streamed.
+		if u.Size > SpoolMemory && row.State != StateCondemned {
 			return s.putStreamed(ctx, u, row.NextObject())
 		}
 	}
