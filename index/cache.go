@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"casgate/cas"
+	"casgate/providers/ledger"
 )
 
 // cache keeps answers of a database about digests.
@@ -198,10 +200,30 @@ func (c *cache[T]) recallAny(key uint64) *T {
 // long, come first.
 const loadTimeout = 15 * time.Second
 
-// load asks the index, once for all callers that ask the same at the same time.
+// load asks the index, once for all callers that ask the same at the same time. Another
+// process may have added a row since another caller asked: that answer is not taken for
+// "there is none", and the index is asked again.
+func (c *cache[T]) load(ctx context.Context, flight, doing string, ask func(ctx context.Context) (T, error)) (T, error) {
+	var own atomic.Bool // this call asks
+	value, err := c.share(ctx, flight, doing, func(ctx context.Context) (T, error) {
+		own.Store(true)
+		return ask(ctx)
+	})
+	if c.options.Shared && isAbsent(err) && !own.Load() {
+		return c.share(ctx, flight, doing, ask)
+	}
+	return value, err
+}
+
+// isAbsent reports whether an error says that there is no such row.
+func isAbsent(err error) bool {
+	return errors.Is(err, cas.ErrBlobNotFound) || errors.Is(err, cas.ErrFileNotFound) || errors.Is(err, ledger.ErrNotFound)
+}
+
+// share asks the index, or waits for another caller that does.
 // Callers share an answer only within an epoch, which must be part of the flight's
 // name: a caller after forget must not get an answer that was asked for before it.
-func (c *cache[T]) load(ctx context.Context, flight, doing string, ask func(ctx context.Context) (T, error)) (T, error) {
+func (c *cache[T]) share(ctx context.Context, flight, doing string, ask func(ctx context.Context) (T, error)) (T, error) {
 	var none T
 	canceled := func() error {
 		return fmt.Errorf("%s: %w: %w", doing, cas.ErrIndexUnavailable, ctx.Err())

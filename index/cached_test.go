@@ -254,6 +254,32 @@ func TestCachedJoinsCallers(t *testing.T) {
 	})
 }
 
+// Another process commits a blob after one caller has found none, and before another asks.
+// The second is not told that there is none, though it waits for the answer of the first.
+func TestCachedDoesNotShareOldAbsence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRows()
+		read, goOn := make(chan struct{}), make(chan struct{})
+		once := sync.OnceFunc(func() { close(read); <-goOn })
+		r.hold = func() { once() }
+		c := newCached(t, r, index.CacheOptions{Shared: true})
+		first, second := make(chan error), make(chan error)
+		go func() { _, err := c.Blob(t.Context(), some); first <- err }()
+		<-read
+		r.set(some, true)
+		go func() { _, err := c.Blob(t.Context(), some); second <- err }()
+		synctest.Wait() // until it waits for the first
+		close(goOn)
+		if err := <-first; !errors.Is(err, cas.ErrBlobNotFound) {
+			t.Errorf("the first caller got %v", err)
+		}
+		if err := <-second; err != nil {
+			t.Errorf("the second caller, after the commit: %v", err)
+		}
+	})
+}
+
 // Each goroutine changes its own blob and reads all blobs. It must always see its
 // own changes.
 func TestCachedReadsItsWrites(t *testing.T) {
