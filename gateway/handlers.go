@@ -95,10 +95,8 @@ func newHandlers(o Options, p parts) (*handlers, error) {
 		})
 	}
 	h.tokens, h.tokenAPIOff = &tokenapi.Handlers{Index: o.Access, Authorizer: p.auth, Recorder: p.recorder, URLs: urls, Log: o.Log}, o.TokenAPIOff
+	h.docs = apidoc.New(openAPI, o.PublicURL)
 	var err error
-	if h.docs, err = apidoc.New(openAPI, o.PublicURL); err != nil {
-		return nil, err
-	}
 	if !o.Console.Off {
 		if h.console, err = console.New(); err != nil {
 			return nil, err

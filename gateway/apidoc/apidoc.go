@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/labstack/echo/v4"
 	"go.yaml.in/yaml/v3"
@@ -31,28 +32,34 @@ var (
 
 // Handlers answers requests for the description.
 type Handlers struct {
-	yaml, json, page []byte
-	policy           string
+	yaml, page []byte
+	json       func() ([]byte, error) // made when it is first asked for: it takes a start's time
+	policy     string
 }
 
 // New returns the handlers for a description in YAML, and for the public URL of the
-// gateway. An error means that the program was built wrong.
-func New(openAPI []byte, publicURL string) (*Handlers, error) {
-	text := strings.Replace(string(openAPI), "url: "+described+"\n", "url: "+publicURL+"\n", 1)
+// gateway.
+func New(openAPI []byte, publicURL string) *Handlers {
+	text := []byte(strings.Replace(string(openAPI), "url: "+described+"\n", "url: "+publicURL+"\n", 1))
+	return &Handlers{
+		yaml: text, json: sync.OnceValues(func() ([]byte, error) { return toJSON(text) }),
+		page: []byte(strings.NewReplacer("/*style*/", style, "/*script*/", script).Replace(page)),
+		policy: fmt.Sprintf("default-src 'none'; script-src '%s'; style-src '%s'; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+			hashOf(script), hashOf(style)),
+	}
+}
+
+// toJSON converts the description. An error means that the program was built wrong.
+func toJSON(openAPI []byte) ([]byte, error) {
 	var tree any
-	if err := yaml.Unmarshal([]byte(text), &tree); err != nil {
+	if err := yaml.Unmarshal(openAPI, &tree); err != nil {
 		return nil, fmt.Errorf("the description of the API: %w", err)
 	}
 	asJSON, err := json.Marshal(tree)
 	if err != nil {
 		return nil, fmt.Errorf("the description of the API as JSON: %w", err)
 	}
-	return &Handlers{
-		yaml: []byte(text), json: asJSON,
-		page: []byte(strings.NewReplacer("/*style*/", style, "/*script*/", script).Replace(page)),
-		policy: fmt.Sprintf("default-src 'none'; script-src '%s'; style-src '%s'; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
-			hashOf(script), hashOf(style)),
-	}, nil
+	return asJSON, nil
 }
 
 // hashOf returns the source of a Content-Security-Policy that allows one inline text.
@@ -68,7 +75,11 @@ func (h *Handlers) YAML(c echo.Context) error {
 
 // JSON answers GET /openapi.json.
 func (h *Handlers) JSON(c echo.Context) error {
-	return answer(c, echo.MIMEApplicationJSON, h.json)
+	description, err := h.json()
+	if err != nil {
+		return err
+	}
+	return answer(c, echo.MIMEApplicationJSON, description)
 }
 
 // Page answers GET /docs.

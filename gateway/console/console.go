@@ -15,6 +15,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -36,8 +37,8 @@ type asset struct {
 // Handler answers GET and HEAD below /console/.
 type Handler struct{ assets map[string]*asset }
 
-// New reads and compresses the console. An error means that the program was built wrong.
-func New() (*Handler, error) {
+// New returns the handler. An error means that the program was built wrong.
+var New = sync.OnceValues(func() (*Handler, error) {
 	h := &Handler{assets: map[string]*asset{}}
 	err := fs.WalkDir(static, "static", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -54,7 +55,7 @@ func New() (*Handler, error) {
 		h.assets[""] = h.assets["index.html"]
 	}
 	return h, err
-}
+})
 
 func newAsset(name string, content []byte) (*asset, error) {
 	var compressed bytes.Buffer
