@@ -126,6 +126,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"UseCopies", useCopiesTests},
 		{"DueCopies", dueCopiesTests},
 		{"CopyUsage", copyUsageTests},
+		{"CopyTotals", copyTotalsTests},
 		{"CopiesAt", copiesAtTests},
 		{"ExtractedText", extractedTextTests},
 		{"Mark", markTests},

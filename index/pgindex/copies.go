@@ -48,14 +48,20 @@ func (x *Index) Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, error)
 
 // A row that another client has locked is skipped: it is being changed, or several
 // gateways make room at once. The lock ends with this statement; Change then checks
-// the row's version.
+// the row's version. The index copies_used returns the rows of each purpose in the order of
+// the minutes of their last use, so no more are read of each than the limit and a minute's.
 var sqlLeastUsed = `
-select ` + copyTable.SelectOf("c") + ` from copies c
-where c.account = $3 and c.state = 'ready' and ($6::text = '' or c.purpose = $6)
-  and not (` + thisCopy + `)
+select ` + copyTable.SelectOf("c") + `
+from (select distinct purpose from copy_totals where account = $3 and ($6::text = '' or purpose = $6)) as p
+cross join lateral (
+    select * from copies c
+    where c.account = $3 and c.purpose = p.purpose and c.state = 'ready' and not (` + thisCopy + `)
+    order by c.used_minute, greatest(c.last_used_at, c.ready_at)
+    limit $7
+    for no key update skip locked
+) as c
 order by greatest(c.last_used_at, c.ready_at)
-limit $7
-for no key update skip locked`
+limit $7`
 
 // LeastUsed implements ledger.Store.
 func (x *Index) LeastUsed(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
@@ -143,21 +149,12 @@ func (x *Index) DueCopies(ctx context.Context, accounts []string, limit int) ([]
 	return copies, nil
 }
 
-// keptFiles is the number of files that a row keeps beside its own.
-const keptFiles = `(case when strays is null then 0 else
-    jsonb_array_length(jsonb_path_query_array(strays, '$[*] ? (exists(@.keep_until))')) end)`
-
-// ownFile is 1 for a row that takes up room itself: all but a delete whose file is gone.
-const ownFile = `(case when state = 'deleting' and file_id = '' then 0 else 1 end)`
-
 const sqlCopyUsage = `
-select purpose, sum(` + ownFile + ` + ` + keptFiles + `)::bigint, sum(size * (` + ownFile + ` + ` + keptFiles + `))::bigint,
-  count(*) filter (where state = 'uploading' and file_id = ''),
-  coalesce(sum(size) filter (where state = 'uploading' and file_id = ''), 0)::bigint
-from copies
-where account = $1 and state in ('uploading', 'processing', 'unverified', 'ready', 'deleting')
+select purpose, sum(files)::bigint, sum(bytes)::bigint, sum(uploading_files)::bigint, sum(uploading_bytes)::bigint
+from copy_totals
+where account = $1
 group by purpose
-having sum(` + ownFile + ` + ` + keptFiles + `) > 0
+having sum(files) > 0
 order by purpose`
 
 // CopyUsage implements ledger.Store.

@@ -17,6 +17,13 @@ var (
 	ListRecordsQuery = listRecords
 )
 
+// The queries that an upload to a full account makes, which tests explain.
+var (
+	LeastUsedQuery = sqlLeastUsed
+	CopyUsageQuery = sqlCopyUsage
+	DeletesQuery   = sqlDeletes
+)
+
 // LockJournal is the first statement of a transaction that appends to the journal.
 var LockJournal = fmt.Sprintf("select pg_advisory_xact_lock(%d)", journalLock)
 

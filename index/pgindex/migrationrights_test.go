@@ -2,26 +2,20 @@ package pgindex_test
 
 import (
 	"crypto/rand"
-	"database/sql"
+
 	"strings"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
 
 	"casgate/index/pgindex/pgtest"
-	"casgate/migrations"
 )
 
 // A gateway may serve with a role that doesn't own the tables. Its rights to the journal, and
 // no other ones, outlive the migration to days, and its undoing.
 func TestJournalDaysKeepTheRights(t *testing.T) {
 	t.Parallel()
-	db, err := sql.Open("pgx", pgtest.NewEmpty(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db, provider := schemaOf(t, pgtest.NewEmpty(t))
 	db.SetMaxOpenConns(2)
 	exec := func(statements ...string) {
 		t.Helper()
@@ -40,10 +34,6 @@ func TestJournalDaysKeepTheRights(t *testing.T) {
 				t.Error(err)
 			}
 		})
-	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres.Files(), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		t.Fatal(err)
 	}
 	if _, err := provider.UpTo(t.Context(), 23); err != nil {
 		t.Fatal(err)

@@ -41,22 +41,36 @@ func (x *Index) Copies(ctx context.Context, d cas.Digest) ([]ledger.Copy, error)
 	return copies, nil
 }
 
-// The condition repeats the states of the index copies_room: SQLite does not see by
-// itself that ready is one of them.
+const sqlPurposes = `select purpose from copy_totals where account = ?1 and (?2 = '' or purpose = ?2) and files > 0`
+
+// The index copies_used returns the rows of a purpose in order.
 var sqlLeastUsed = `
 select ` + copyTable.Select() + ` from copies
-where account = ?3 and state in ('uploading', 'processing', 'unverified', 'ready', 'deleting')
-  and state = 'ready' and (?6 = '' or purpose = ?6) and not (` + thisCopy + `)
+where account = ?3 and state = 'ready' and purpose = ?6 and not (` + thisCopy + `)
 order by max(coalesce(last_used_at, ready_at), ready_at)
 limit ?7`
 
 // LeastUsed implements ledger.Store.
 func (x *Index) LeastUsed(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
-	copies, err := list(ctx, x, copyTable, sqlLeastUsed, keyArgs(room, purpose, limit)...)
-	if err != nil {
-		return nil, fault(ctx, "find copies to make room for "+room.String(), err)
+	doing := "find copies to make room for " + room.String()
+	scan := func(row scanner) (p string, err error) {
+		err = row.Scan(&p)
+		return p, err
 	}
-	return copies, nil
+	purposes, err := collect(ctx, x, scan, sqlPurposes, room.Account, purpose)
+	if err != nil {
+		return nil, fault(ctx, doing, err)
+	}
+	var copies []ledger.Copy
+	for _, p := range purposes {
+		some, err := list(ctx, x, copyTable, sqlLeastUsed, keyArgs(room, p, limit)...)
+		if err != nil {
+			return nil, fault(ctx, doing, err)
+		}
+		copies = append(copies, some...)
+	}
+	slices.SortStableFunc(copies, func(a, b ledger.Copy) int { return a.LastUse().Compare(b.LastUse()) })
+	return copies[:min(len(copies), limit)], nil
 }
 
 // The condition repeats the states of the index copies_due.
@@ -78,11 +92,9 @@ func (x *Index) EndLeases(ctx context.Context) error {
 	return nil
 }
 
-// The condition repeats the states of the index copies_due, which is in this order.
 var sqlDeletes = `
 select ` + copyTable.Select() + ` from copies
-where account = ? and state in ('pending', 'uploading', 'processing', 'unverified', 'deleting')
-  and state = 'deleting' and file_id <> ''
+where account = ? and state = 'deleting' and file_id <> ''
 order by ` + dueAt
 
 // Deletes implements ledger.Store.
@@ -148,21 +160,9 @@ func (x *Index) DueCopies(ctx context.Context, accounts []string, limit int) ([]
 	return due, nil
 }
 
-// keptFiles is the number of files that a row keeps beside its own.
-const keptFiles = `(case when strays is null then 0 else
-    (select count(*) from json_each(strays) where json_extract(value, '$.keep_until') is not null) end)`
-
-// ownFile is 1 for a row that takes up room itself: all but a delete whose file is gone.
-const ownFile = `(case when state = 'deleting' and file_id = '' then 0 else 1 end)`
-
 const sqlCopyUsage = `
-select purpose, sum(` + ownFile + ` + ` + keptFiles + `) as files, sum(size * (` + ownFile + ` + ` + keptFiles + `)),
-  count(*) filter (where state = 'uploading' and file_id = ''),
-  coalesce(sum(size) filter (where state = 'uploading' and file_id = ''), 0)
-from copies
-where account = ? and state in ('uploading', 'processing', 'unverified', 'ready', 'deleting')
-group by purpose
-having files > 0
+select purpose, files, bytes, uploading_files, uploading_bytes from copy_totals
+where account = ? and files > 0
 order by purpose`
 
 // CopyUsage implements ledger.Store.

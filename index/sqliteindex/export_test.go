@@ -28,3 +28,11 @@ func ListFilesQuery(t testing.TB, q cas.FileQuery) (query string, args []any) {
 	}
 	return listFiles(q, fileFilter{tag: q.Tag, metadata: metadata})
 }
+
+// The queries that an upload to a full account makes, which a test explains.
+var (
+	PurposesQuery  = sqlPurposes
+	LeastUsedQuery = sqlLeastUsed
+	CopyUsageQuery = sqlCopyUsage
+	DeletesQuery   = sqlDeletes
+)

@@ -64,7 +64,8 @@ type Store interface {
 	// provider or soon will: StateUploading, StateProcessing, StateUnverified,
 	// StateReady, and StateDeleting with a FileID. It also counts files that such rows keep beside their own
 	// until they expire (Stray.KeepUntil). Those in StateUploading without a file are also counted
-	// by themselves.
+	// by themselves. Its cost doesn't grow with the number of copies, nor does that of
+	// LeastUsed.
 	CopyUsage(ctx context.Context, account string) ([]Usage, error)
 
 	// CopiesAt returns rows at a provider, of all accounts, except those in
