@@ -77,6 +77,7 @@ func newHandlers(o Options, p parts) (*handlers, error) {
 	h.blobs = &blobapi.Handlers{
 		Store: o.Store, Files: o.Files, Copies: o.Copies, UploadCopies: uploadCopies, Signer: p.auth,
 		Uploads: uploads, URLs: urls, CacheControl: cacheControl(o.PublicRead),
+		Redirect: o.redirect(),
 	}
 	h.files = &fileapi.Handlers{
 		Store: o.Store, Files: o.Files, UploadCopies: uploadCopies, Authorizer: p.auth, Copies: o.Copies,

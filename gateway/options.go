@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"casgate/gateway/deleteapi"
 	"casgate/gateway/operationapi"
 	"casgate/gateway/request"
+	"casgate/gateway/respond"
 	"casgate/gateway/tokenapi"
 	"casgate/providers/replicator"
 )
@@ -83,7 +86,9 @@ type Options struct {
 	CORSOrigins []string
 	// PublicRead allows every request to GET and HEAD hash URLs.
 	PublicRead bool
-	Log        zerolog.Logger
+	// Redirect sends reads of large blobs to the object store.
+	Redirect RedirectOptions
+	Log      zerolog.Logger
 	// SkipLog is the share of the requests that are not logged, from 0 to 1. Requests that fail
 	// by a fault of the gateway, or break off, all are.
 	SkipLog float64
@@ -156,4 +161,20 @@ func withDefaults(o Options) (Options, error) {
 
 func (o Options) bodyRate() request.MinRate {
 	return request.MinRate{BytesPerSecond: o.MinBodyRate, Window: o.BodyWindow}
+}
+
+// RedirectOptions say which reads of blobs are answered with a URL of the object store.
+type RedirectOptions struct {
+	// Above is the size of the largest blob, in bytes, that the gateway serves itself.
+	Above int64
+	// URL returns a URL that reads an object for a short time; the store sends these fields
+	// with it. Nil: the gateway serves all blobs itself.
+	URL func(ctx context.Context, ref cas.ObjectRef, shown http.Header) (string, error)
+}
+
+func (o Options) redirect() *respond.Redirect {
+	if o.Redirect.URL == nil {
+		return nil
+	}
+	return &respond.Redirect{Above: o.Redirect.Above, URL: o.Redirect.URL, Used: o.Store.MarkUsed}
 }

@@ -113,6 +113,26 @@ func (s *Store) PresignGet(ctx context.Context, b cas.Blob, life time.Duration) 
 	return u, nil
 }
 
+// shownFields are the fields of an answer that a URL can choose.
+var shownFields = []string{"Content-Type", "Content-Disposition", "Cache-Control"}
+
+// PresignAs returns a URL at which any client can read an object for the given time, at
+// most seven days. The answer has those of these fields that are set: Content-Type,
+// Content-Disposition and Cache-Control. It sends no request.
+func (s *Store) PresignAs(ctx context.Context, ref cas.ObjectRef, life time.Duration, shown http.Header) (string, error) {
+	query := url.Values{}
+	for _, name := range shownFields {
+		if value := shown.Get(name); value != "" {
+			query.Set("response-"+strings.ToLower(name), value)
+		}
+	}
+	u, err := s.client.PresignGet(ctx, s.bucket, s.key(ref), life, query)
+	if err != nil {
+		return "", fmt.Errorf("%w: make a URL for %s: %w", cas.ErrStoreUnavailable, ref.Key(), err)
+	}
+	return u, nil
+}
+
 // Put implements cas.ObjectStore.
 func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingReader) error {
 	ctx, call := s.client.Begin(ctx)

@@ -71,10 +71,12 @@ type serveCmd struct {
 
 	OrphansEvery time.Duration `name:"orphans-every" env:"CAS_ORPHANS_EVERY" default:"24h" help:"How often the gateway lists the object store for objects that have no row for a day, and makes their rows. 0: never."`
 
-	HotBytes    settings.ByteSize `name:"hot-bytes" env:"CAS_HOT_BYTES" default:"256MiB" help:"Resident memory for small blobs that are read often: about twice their bytes. 0: none." placeholder:"SIZE"`
-	HotBlobSize settings.ByteSize `name:"hot-blob-size" env:"CAS_HOT_BLOB_SIZE" default:"256KiB" help:"Largest blob kept in memory." placeholder:"SIZE"`
-	VerifiedFor time.Duration     `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long full reads of a verified object compare a fast fingerprint (XXH3) in place of SHA-256. 0: every full read computes SHA-256."`
-	SeenFor     time.Duration     `name:"seen-for" env:"CAS_SEEN_FOR" default:"1h" help:"How long an object that was written, read or looked at counts as present. After that, an upload of its bytes looks again. 0: look at every upload."`
+	HotBytes     settings.ByteSize `name:"hot-bytes" env:"CAS_HOT_BYTES" default:"256MiB" help:"Resident memory for small blobs that are read often: about twice their bytes. 0: none." placeholder:"SIZE"`
+	HotBlobSize  settings.ByteSize `name:"hot-blob-size" env:"CAS_HOT_BLOB_SIZE" default:"256KiB" help:"Largest blob kept in memory." placeholder:"SIZE"`
+	ReadRedirect settings.ByteSize `name:"read-redirect" env:"CAS_READ_REDIRECT" default:"0" help:"Answer GET of hash URLs of larger blobs with 307 and a URL of the bucket, which clients must reach and follow. The gateway then doesn't verify the bytes. 0: never." placeholder:"SIZE"`
+
+	VerifiedFor time.Duration `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long full reads of a verified object compare a fast fingerprint (XXH3) in place of SHA-256. 0: every full read computes SHA-256."`
+	SeenFor     time.Duration `name:"seen-for" env:"CAS_SEEN_FOR" default:"1h" help:"How long an object that was written, read or looked at counts as present. After that, an upload of its bytes looks again. 0: look at every upload."`
 
 	ReadWithoutIndex bool `name:"read-without-index" env:"CAS_READ_WITHOUT_INDEX" help:"While the index is down, read blobs by their objects alone. Deleted blobs can then be read until their bytes are removed."`
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"syscall"
 	"time"
@@ -193,7 +194,27 @@ func (s *server) checkStoreSettings(context.Context) error {
 	if s.ReferenceURLs == "bucket" && s.objects.S3 == nil {
 		return exit.Usagef("--reference-urls=bucket needs a bucket; set CAS_S3_ENDPOINT, or leave the URLs to the gateway")
 	}
+	if s.ReadRedirect < 0 {
+		return exit.Usagef("CAS_READ_REDIRECT is negative")
+	}
+	if s.ReadRedirect > 0 && s.objects.S3 == nil {
+		return exit.Usagef("CAS_READ_REDIRECT needs a bucket, which has URLs of its own; set CAS_S3_ENDPOINT, or unset it")
+	}
 	return wiring.CheckTier(s.LocalTier, s.ObjectStore)
+}
+
+// redirectLife is how long a URL works that a read of a blob is redirected to. A transfer
+// that has begun may take longer.
+const redirectLife = 15 * time.Minute
+
+// redirect returns which reads are answered with a URL of the bucket.
+func (s *server) redirect() gateway.RedirectOptions {
+	if s.ReadRedirect == 0 {
+		return gateway.RedirectOptions{}
+	}
+	return gateway.RedirectOptions{Above: int64(s.ReadRedirect), URL: func(ctx context.Context, ref cas.ObjectRef, shown http.Header) (string, error) {
+		return s.objects.S3.PresignAs(ctx, ref, redirectLife, shown)
+	}}
 }
 
 // openCaches opens what stands in front of the index and the object store, and the
@@ -390,7 +411,7 @@ func (s *server) openGateway(context.Context) error {
 	s.gateway, err = gateway.New(gateway.Options{
 		Store: s.store, Files: s.files, Access: s.index, Copies: s.copies.Replicator, Texts: s.texts(),
 		Journal: s.records, Records: s.index, CopyWait: s.CopyWait, Chat: chat, TokenAPIOff: s.TokenAPI == "off", MCPOff: s.MCP == "off", CORSOrigins: s.CORSOrigins, PublicURL: s.publicURL,
-		NoAuth: s.Auth == "none", PublicRead: s.PublicRead,
+		NoAuth: s.Auth == "none", PublicRead: s.PublicRead, Redirect: s.redirect(),
 		Console: gateway.ConsoleOptions{Off: s.Console == "off", Version: build.Version()},
 		Log:     s.log, SkipLog: 1 - float64(s.AccessLog), Registry: s.registry, Traces: s.traces.TracerProvider, TLS: s.tls(),
 		MaxUploads: s.MaxUploads, RequestsPerSecond: s.RateLimit,

@@ -64,4 +64,6 @@ type Handlers struct {
 	Uploads      request.Uploads
 	URLs         view.URLs
 	CacheControl string // of hash URLs
+	// Redirect sends reads of large blobs to the object store. Nil: the gateway serves all.
+	Redirect *respond.Redirect
 }

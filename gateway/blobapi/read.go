@@ -33,7 +33,7 @@ func (h *Handlers) Get(c echo.Context) error {
 	}
 	state := request.StateOf(c)
 	blob.Name, blob.MediaType = cmp.Or(state.ShownName, blob.Name), cmp.Or(state.ShownType, blob.MediaType)
-	return respond.Blob(c, h.Store, blob, respond.BlobOptions{CacheControl: h.CacheControl, Download: download})
+	return respond.Blob(c, h.Store, blob, respond.BlobOptions{CacheControl: h.CacheControl, Download: download, Redirect: h.Redirect})
 }
 
 // Meta answers GET /v1/blobs/{digest}/meta.

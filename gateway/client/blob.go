@@ -50,15 +50,38 @@ type OpenOptions struct {
 }
 
 // Open opens the blob. The caller closes the body, and reads it without long pauses,
-// because the gateway gives up on slow readers.
+// because the gateway gives up on slow readers. If the gateway redirects to the object
+// store, and the bytes can't be read there, Open reads them through the gateway.
 func (b Blob) Open(ctx context.Context, o OpenOptions) (*Content, error) {
 	r := b.bytesRequest(http.MethodGet, o)
 	part := byteRange{o.Offset, o.Length}
 	part.setIn(r)
+	if !b.client.direct {
+		r.accept = http.StatusTemporaryRedirect
+		res, err := b.client.do(context.WithValue(ctx, readKey{}, true), r)
+		if err != nil {
+			return nil, err
+		}
+		if res.StatusCode != http.StatusTemporaryRedirect {
+			return b.opened(ctx, part, res)
+		}
+		content, err := b.client.openRedirected(ctx, b.digest, part, res)
+		closeDrained(res.Body)
+		if err == nil || ctx.Err() != nil {
+			return content, err
+		}
+	}
+	r.accept = 0
+	r.header.Set("Prefer", "redirect=none")
 	res, err := b.client.do(ctx, r)
 	if err != nil {
 		return nil, err
 	}
+	return b.opened(ctx, part, res)
+}
+
+// opened reads an answer of the gateway that is the blob.
+func (b Blob) opened(ctx context.Context, part byteRange, res *http.Response) (*Content, error) {
 	content, err := b.client.openContent(ctx, b.digest, part, res)
 	if err != nil {
 		res.Body.Close()

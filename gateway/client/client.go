@@ -26,13 +26,17 @@ type Options struct {
 	// Token is sent with every request, except those of signed URLs. Empty: none.
 	Token string
 	// HTTPClient sends the requests; nil means a new one. Its CheckRedirect is not used:
-	// the client follows redirects only within the gateway's origin.
+	// the client follows redirects only within the gateway's origin, and those of reads of
+	// blobs to the object store, which get no token.
 	HTTPClient *http.Client
 	// Transport wraps the transport of the client's own HTTPClient, such as to observe
 	// requests. Nil: it is used as it is. Its CloseIdleConnections is called, if it has one.
 	Transport func(http.RoundTripper) http.RoundTripper
 	// OnRetry is called before each wait for another attempt. Nil: nothing is.
 	OnRetry func(err error, wait time.Duration)
+	// NoRedirect reads large blobs through the gateway even if it would redirect to the object
+	// store, as is needed if only the gateway can be reached.
+	NoRedirect bool
 	// UserAgent names the program in requests.
 	UserAgent string
 	// Retries bounds how often a request is repeated. 0 means 4, a negative number
@@ -60,6 +64,7 @@ type Client struct {
 	userAgent string
 	retries   int
 	http      *http.Client
+	direct    bool // reads of blobs are not redirected
 	onRetry   func(err error, wait time.Duration)
 	own       bool // the client made http's transport itself
 }
@@ -81,6 +86,7 @@ func New(baseURL string, o Options) (*Client, error) {
 		retries:   max(0, cmp.Or(o.Retries, defaultRetries)),
 		own:       o.HTTPClient == nil,
 		onRetry:   o.OnRetry,
+		direct:    o.NoRedirect,
 	}
 	if c.own {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -125,8 +131,11 @@ func parseBase(text string) (string, error) {
 }
 
 // checkRedirect follows redirects only within an origin: a token must not go to another
-// host, and no gateway redirects to one.
+// host. Those of blobs to the object store are followed by Blob.Open, without the token.
 func checkRedirect(next *http.Request, via []*http.Request) error {
+	if isToStore(next) {
+		return http.ErrUseLastResponse
+	}
 	first := via[0].URL
 	if next.URL.Scheme != first.Scheme || next.URL.Host != first.Host {
 		return &redirectError{from: origin(first), to: origin(next.URL)}

@@ -40,12 +40,18 @@ func (c *Client) openContent(ctx context.Context, d cas.Digest, part byteRange, 
 	if err != nil {
 		return nil, err
 	}
+	return contentOf(ctx, info, part, res, c.base)
+}
+
+// contentOf returns the content of an answer from base.
+func contentOf(ctx context.Context, info Info, part byteRange, res *http.Response, base string) (*Content, error) {
+	d := info.Digest
 	content := &Content{Info: info}
-	body := &contentBody{ctx: ctx, src: res.Body, base: c.base, length: res.ContentLength}
+	body := &contentBody{ctx: ctx, src: res.Body, base: base, length: res.ContentLength}
 	if res.StatusCode == http.StatusPartialContent {
 		total, ok := part.totalOf(res.Header.Get("Content-Range"), res.ContentLength)
 		if !ok {
-			return nil, fmt.Errorf("%s sent another part of %s than asked for: %q", c.base, d, res.Header.Get("Content-Range"))
+			return nil, fmt.Errorf("%s sent another part of %s than asked for: %q", base, d, res.Header.Get("Content-Range"))
 		}
 		content.Size, content.Offset, content.Body = total, part.offset, body
 		return content, nil

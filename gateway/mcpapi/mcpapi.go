@@ -115,7 +115,8 @@ func (h *Handlers) server(c echo.Context) (*mcp.Server, error) {
 	}
 	gateway, err := client.New(h.Base, client.Options{
 		Token: h.Authorizer.SentToken(c.Request().Header), HTTPClient: &http.Client{Transport: h.Gateway},
-		UserAgent: "casgate-mcp", Retries: -1, // the agent is told, and repeats the call itself
+		NoRedirect: true,                       // only the gateway can be reached
+		UserAgent:  "casgate-mcp", Retries: -1, // the agent is told, and repeats the call itself
 	})
 	if err != nil {
 		return nil, err

@@ -7,11 +7,14 @@ import (
 	"time"
 )
 
-// Preference is what the Prefer fields of a request (RFC 7240) say about waiting.
+// Preference is what the Prefer fields of a request (RFC 7240) say about waiting and redirects.
 type Preference struct {
 	Async   bool          // respond-async: don't wait, or no longer than Wait
 	Wait    time.Duration // how long to wait, if HasWait
 	HasWait bool          // the client named a time
+	// NoRedirect: redirect=none, an extension of ours. The client can't reach the object
+	// store, so the gateway must serve the bytes itself.
+	NoRedirect bool
 }
 
 // Patience returns how long to wait for work; usual is the time for a client that
@@ -58,12 +61,14 @@ func parsePrefer(lines []string) Preference {
 	var p Preference
 	for _, line := range lines {
 		for element := range listElements(line) {
-			// Parameters, after a semicolon, have no meaning for either preference.
+			// Parameters, after a semicolon, have no meaning for any of these.
 			name, value, _ := strings.Cut(cutUnquoted(element, ';'), "=")
 			name, value = strings.TrimSpace(name), unquote(strings.TrimSpace(value))
 			switch {
 			case strings.EqualFold(name, "respond-async") && value == "":
 				p.Async = true
+			case strings.EqualFold(name, "redirect") && strings.EqualFold(value, "none"):
+				p.NoRedirect = true
 			case strings.EqualFold(name, "wait") && !p.HasWait:
 				if n, ok := parseSeconds(value); ok {
 					p.HasWait, p.Wait = true, min(n, maxWait)

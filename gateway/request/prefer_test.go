@@ -10,6 +10,9 @@ func TestParsePrefer(t *testing.T) {
 	for text, want := range map[string]Preference{
 		"":                                    {},
 		"respond-async":                       {Async: true},
+		"redirect=none":                       {NoRedirect: true},
+		"redirect=None, wait=3":               {NoRedirect: true, HasWait: true, Wait: 3 * time.Second},
+		"redirect":                            {},
 		"Respond-Async":                       {Async: true},
 		"respond-async; x=1":                  {Async: true},
 		"respond-async=no":                    {},

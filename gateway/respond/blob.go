@@ -31,6 +31,8 @@ type BlobOptions struct {
 	Download string
 	// Location is the Content-Location; empty if it is the URL of the request.
 	Location string
+	// Redirect sends reads of large blobs to the object store. Nil: the gateway serves all.
+	Redirect *Redirect
 }
 
 // Blob answers GET and HEAD with a blob, or a part of it: 200, 206 or 304.
@@ -62,6 +64,9 @@ func Blob(c echo.Context, store Opener, blob cas.Blob, o BlobOptions) error {
 	}
 	if !partial {
 		part = request.ByteRange{Length: blob.Size}
+	}
+	if o.Redirect.wants(req, blob) {
+		return o.Redirect.answer(c, blob, o)
 	}
 	if req.Method == http.MethodHead && blob.State == cas.StateSuspect {
 		if err := verify(req.Context(), store, blob); err != nil {

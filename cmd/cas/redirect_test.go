@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"casgate/cas"
+	"casgate/cas/castest"
+)
+
+// Reads of large blobs are redirected to the bucket, unless the bucket would answer them
+// wrongly; all others are served by the gateway. `cas get` follows, and verifies.
+func TestReadRedirect(t *testing.T) {
+	t.Parallel()
+	p := serveProcess(t, casCommand(t, append(bucketEnv(t), "CAS_READ_REDIRECT=100000"), "serve"))
+	small := castest.RandomBytes(100_000)
+	page := append([]byte("<html><script>1</script>"), bytes.Repeat([]byte(" "), 100_000)...)
+	p.store(small)
+	d := p.store(page)
+	etag := `"` + d.String() + `"`
+	direct := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	ask := func(client *http.Client, method, target string, header ...string) (*http.Response, []byte) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res, b
+	}
+	blob := func(b []byte) string { return p.url + "/v1/blobs/" + cas.DigestOf(b).String() }
+	for _, tt := range []struct {
+		name, method, target string
+		header               []string
+		status               int
+	}{
+		{"of the limit", "GET", blob(small), nil, 200},
+		{"HEAD", "HEAD", blob(page), nil, 200},
+		{"large", "GET", blob(page), nil, 307},
+		{"with a name", "GET", blob(page) + "?download=x.html", nil, 307},
+		{"a range", "GET", blob(page), []string{"Range", "bytes=0-99"}, 307},
+		{"a range beyond the end", "GET", blob(page), []string{"Range", "bytes=999999999-"}, 416},
+		{"current", "GET", blob(page), []string{"If-None-Match", etag}, 304},
+		{"not current", "GET", blob(page), []string{"If-None-Match", `"other"`}, 200},
+		{"If-Match", "GET", blob(page), []string{"If-Match", etag}, 200},
+		{"another If-Match", "GET", blob(page), []string{"If-Match", `"other"`}, 412},
+		{"If-Range", "GET", blob(page), []string{"If-Range", etag, "Range", "bytes=0-99"}, 206},
+		{"If-Modified-Since", "GET", blob(page), []string{"If-Modified-Since", "Mon, 01 Jan 2001 00:00:00 GMT"}, 200},
+		{"of a page", "GET", blob(page), []string{"Sec-Fetch-Mode", "same-origin"}, 200},
+		{"an image of a page", "GET", blob(page), []string{"Sec-Fetch-Mode", "no-cors"}, 200},
+		{"a link of a page", "GET", blob(page), []string{"Sec-Fetch-Mode", "navigate"}, 307},
+		{"not wanted", "GET", blob(page), []string{"Prefer", "redirect=none"}, 200},
+		{"missing", "GET", blob([]byte("other")), nil, 404},
+	} {
+		if res, b := ask(direct, tt.method, tt.target, tt.header...); res.StatusCode != tt.status {
+			t.Errorf("%s: %d %.200s, want %d", tt.name, res.StatusCode, b, tt.status)
+		} else if tt.status == 307 && (res.Header.Get("Cache-Control") != "no-store" || res.Header.Get("Repr-Digest") == "" || res.Header.Get("Location") == "") {
+			t.Errorf("%s: %v", tt.name, res.Header)
+		}
+	}
+	// The bucket says what the gateway would.
+	res, got := ask(http.DefaultClient, "GET", blob(page)+"?download=my%20page.html")
+	if res.StatusCode != 200 || !bytes.Equal(got, page) || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") ||
+		res.Header.Get("Content-Disposition") != `attachment; filename="my page.html"` || !strings.Contains(res.Header.Get("Cache-Control"), "immutable") {
+		t.Errorf("%d, %d bytes, %v", res.StatusCode, len(got), res.Header)
+	}
+	if res, got := ask(http.DefaultClient, "GET", blob(page), "Range", "bytes=5-14"); res.StatusCode != 206 || !bytes.Equal(got, page[5:15]) || !strings.HasPrefix(res.Header.Get("Content-Disposition"), "attachment") {
+		t.Errorf("a range: %d %q, %v", res.StatusCode, got, res.Header)
+	}
+	to := filepath.Join(t.TempDir(), "page")
+	out, err := casCommand(t, []string{"CAS_URL=" + p.url}, "get", d.String(), "-o", to).CombinedOutput()
+	if got, readErr := os.ReadFile(to); err != nil || readErr != nil || !bytes.Equal(got, page) {
+		t.Errorf("cas get: %d bytes, %v, %v\n%s", len(got), err, readErr, out)
+	}
+}
+
+// A folder has no URLs.
+func TestReadRedirectNeedsABucket(t *testing.T) {
+	t.Parallel()
+	cmd := casCommand(t, append(embeddedEnv(t), "CAS_READ_REDIRECT=1MiB"), "serve")
+	out, err := cmd.CombinedOutput()
+	if err == nil || cmd.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "CAS_READ_REDIRECT needs a bucket") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
