@@ -12,6 +12,9 @@ import (
 const (
 	// sweepEvery is the time between two parts that are swept, so all parts take 18 hours.
 	sweepEvery = time.Second
+	// sweepAge is the age of the copies that are swept: an upload's copy is there before its
+	// row.
+	sweepAge = 5 * time.Minute
 	// maxChanged limits the blobs that wait to be looked at. The sweep finds those that are
 	// left out.
 	maxChanged = 10_000
@@ -42,29 +45,16 @@ func (t *Tier) Run(ctx context.Context, rows Rows) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case d := <-t.changed:
-			t.sweep(ctx, rows, partOf(cas.ObjectRef{Digest: d}), func(ref cas.ObjectRef) bool { return ref.Digest == d })
+			t.sweep(ctx, rows, partOf(cas.ObjectRef{Digest: d}), func(o cas.ObjectInfo) bool { return o.Digest == d })
 		case <-tick.C:
-			next = t.nextPart(next)
-			t.sweep(ctx, rows, next, func(cas.ObjectRef) bool { return true })
-			next++
+			t.sweep(ctx, rows, next, func(o cas.ObjectInfo) bool { return time.Since(o.ModifiedAt) > sweepAge })
+			next++ // after the last part comes the first one
 		}
 	}
-}
-
-// nextPart returns the first part from this one on that has bytes.
-func (t *Tier) nextPart(from folderstore.Part) folderstore.Part {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i := range folderstore.Part(folderstore.Parts - 1) {
-		if t.record.bytes[from+i] > 0 {
-			return from + i
-		}
-	}
-	return from
 }
 
 // sweep removes those copies of a part whose blobs are deleted, or have another generation.
-func (t *Tier) sweep(ctx context.Context, rows Rows, part folderstore.Part, chosen func(cas.ObjectRef) bool) {
+func (t *Tier) sweep(ctx context.Context, rows Rows, part folderstore.Part, chosen func(cas.ObjectInfo) bool) {
 	t.mu.Lock()
 	isEmpty := t.record.bytes[part] == 0
 	t.mu.Unlock()
@@ -77,7 +67,7 @@ func (t *Tier) sweep(ctx context.Context, rows Rows, part folderstore.Part, chos
 		return
 	}
 	for _, o := range found {
-		if !chosen(o.ObjectRef) {
+		if !chosen(o) {
 			continue
 		}
 		b, err := rows.Blob(ctx, o.Digest)

@@ -193,10 +193,10 @@ func TestDeleteReachesOtherTiers(t *testing.T) {
 		gateways = append(gateways, serveProcess(t, casCommand(t, own, "serve")))
 	}
 	d := gateways[0].store(castest.RandomBytes(2 << 20))
-	if status, _, err := gateways[1].request("GET", "/v1/blobs/"+d.String(), nil); err != nil || status != 200 {
-		t.Fatalf("%d, %v", status, err)
-	}
-	for _, dir := range dirs {
+	for i, dir := range dirs {
+		if status, _, err := gateways[i].request("GET", "/v1/blobs/"+d.String(), nil); err != nil || status != 200 {
+			t.Fatalf("%d, %v", status, err)
+		}
 		waitCopy(t, dir, d, true)
 	}
 	gateways[0].remove(d)

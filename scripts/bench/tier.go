@@ -84,8 +84,27 @@ func readTier(size int64, blobs, room int) func(context.Context, *lab, int) (*ga
 			}
 			ours, theirs = append(ours, g.read(c)), append(theirs, signed)
 		}
-		return g, readSide("gateway", g.address, connections, ours), readSide("MinIO", address, connections, theirs), nil
+		return g, spreadSide("gateway", g.address, connections, ours), spreadSide("MinIO", address, connections, theirs), nil
 	}
+}
+
+// checkedFirst is how many answers each connection compares before the measurement.
+const checkedFirst = 4
+
+// spreadSide is readSide for many large answers: the connections begin far from each other, and
+// compare only a few before the measurement.
+func spreadSide(name, address string, connections int, calls []call) side {
+	return side{name: name, open: func(ctx context.Context) ([]worker, func(), error) {
+		var sources []func() call
+		for connection := range connections {
+			at := connection * len(calls) / connections
+			sources = append(sources, func() call {
+				at++
+				return calls[at%len(calls)]
+			})
+		}
+		return connect(ctx, address, sources, calls[:min(checkedFirst, len(calls))])
+	}}
 }
 
 // readTierNginx lets nginx serve the very copy that the gateway serves.
