@@ -251,7 +251,14 @@ func (c *Collector) Collect(ctx context.Context) (run Run, err error) {
 
 // collect removes blobs under the lease.
 func (c *Collector) collect(ctx context.Context, run Run) (Run, error) {
-	w := &work{c: c, began: time.Now(), run: run}
+	w := &work{c: c, began: time.Now(), run: run, patience: c.o.Lease}
+	last, _, err := c.o.Index.LastRun(ctx)
+	if err != nil {
+		return run, err
+	}
+	if !last.EndedAt.IsZero() {
+		w.patience = 0 // no process works on what it left
+	}
 	held, err := c.o.Index.SaveRun(ctx, run, c.o.Lease)
 	if err != nil {
 		return run, err
@@ -275,6 +282,9 @@ func (c *Collector) collect(ctx context.Context, run Run) (Run, error) {
 type work struct {
 	c     *Collector
 	began time.Time
+	// patience is how long a row must have been deleting before the run began: while another
+	// process may still work on it.
+	patience time.Duration
 
 	mu  sync.Mutex
 	run Run
@@ -318,8 +328,8 @@ func (w *work) removeAll(ctx context.Context) error {
 			Grace: w.c.o.Grace,
 			Limit: int(min(left, batchSize)),
 			// Only rows that were deleting before this run began: its own failures are the
-			// next one's. Their collector's lease must have run out.
-			Retry: time.Since(w.began) + w.c.o.Lease,
+			// next one's.
+			Retry: time.Since(w.began) + w.patience,
 		})
 		if err != nil || len(objects) == 0 {
 			return err

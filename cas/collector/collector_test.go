@@ -477,6 +477,30 @@ func TestAnObjectThatCannotBeRemoved(t *testing.T) {
 	w.wantObjects(bad)
 }
 
+// A collection that was interrupted leaves rows that are deleting. The next one takes them up
+// at once: no process works on them.
+func TestInterruptedCollectionIsTakenUp(t *testing.T) {
+	t.Parallel()
+	setups(t, func(t *testing.T, w *world) {
+		for i := range 3 {
+			w.remove(w.put(fmt.Appendf(nil, "blob %d", i)))
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		interrupted := w.collector(func(o *collector.Options) {
+			o.Lease = time.Hour
+			o.OnStep = func(collector.Step, cas.ObjectRef) { stop() }
+		})
+		if run, err := interrupted.Collect(ctx); !errors.Is(err, context.Canceled) || run.Blobs == 3 {
+			t.Fatalf("the collection is %+v, error %v", run, err)
+		}
+		next := w.collector(func(o *collector.Options) { o.Lease = time.Hour })
+		if run, err := next.Collect(t.Context()); err != nil || run.Blobs != 3 || run.Failed != 0 {
+			t.Errorf("the next collection is %+v, error %v", run, err)
+		}
+	})
+}
+
 // Run collects again and again, and ends with its context.
 func TestRunCollectsInIntervals(t *testing.T) {
 	t.Parallel()

@@ -74,8 +74,8 @@ type Due struct {
 
 // Run is the state of a collection.
 type Run struct {
-	ID        string    `json:"id"`
-	StartedAt time.Time `json:"started_at"`
+	ID        string    `json:"id,omitempty"` // empty: nothing was due
+	StartedAt time.Time `json:"started_at,omitzero"`
 	EndedAt   time.Time `json:"ended_at,omitzero"` // zero: it is running, or its process died
 	Due       int64     `json:"due"`               // blobs to remove, as counted at the start
 	Blobs     int64     `json:"blobs"`             // blobs removed

@@ -41,7 +41,7 @@ func (c *copiesMoveAccountCmd) Run(ctx context.Context, std terminal.Streams) er
 	if err != nil {
 		return err
 	}
-	x, err := c.Open(ctx)
+	x, err := c.OpenExisting(ctx)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (c *gcCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if c.DryRun && c.Status || c.Orphans && c.Status {
 		return exit.Usagef("--status excludes --dry-run and --orphans")
 	}
-	x, err := c.LocalIndex.Open(ctx)
+	x, err := c.LocalIndex.OpenExisting(ctx)
 	if err != nil {
 		return err
 	}
@@ -195,10 +195,13 @@ func (c *gcCmd) collect(ctx context.Context, x wiring.Index, shown *terminal.Pro
 		return err
 	}
 	defer objects.Close()
+	var result gcResult
 	if c.Orphans {
-		if _, err := c.sweep(ctx, x, objects, shown); err != nil {
+		swept, err := c.sweep(ctx, x, objects, shown)
+		if err != nil {
 			return err
 		}
+		result.Orphans = &swept
 	}
 	log := zerolog.New(shown.Stderr()).Level(zerolog.WarnLevel)
 	copies, closeCopies, err := c.openCopies(x, objects, log)
@@ -227,9 +230,15 @@ func (c *gcCmd) collect(ctx context.Context, x wiring.Index, shown *terminal.Pro
 	if err != nil {
 		return err
 	}
-	run, err := all.Collect(ctx)
+	result.Run, err = all.Collect(ctx)
 	counter.Done()
-	return c.report(run, err, shown.Stdout())
+	return c.report(result, err, shown.Stdout())
+}
+
+// gcResult is the printed result of a collection.
+type gcResult struct {
+	collector.Run
+	Orphans *collector.Swept `json:"orphans,omitempty"` // of --orphans
 }
 
 // openObjects opens the object store, if it is the one of the index. --dry-run gives it no
@@ -287,7 +296,7 @@ func (c *gcCmd) openCopies(x wiring.Index, objects wiring.ObjectStore, log zerol
 }
 
 // report prints the result of a collection, and gives its error an exit code.
-func (c *gcCmd) report(run collector.Run, err error, out io.Writer) error {
+func (c *gcCmd) report(run gcResult, err error, out io.Writer) error {
 	if errors.Is(err, collector.ErrRunning) {
 		return exit.With(exit.UnderWay, fmt.Errorf("%w; `cas gc --status` shows it", err))
 	}
@@ -298,7 +307,7 @@ func (c *gcCmd) report(run collector.Run, err error, out io.Writer) error {
 	if c.JSON {
 		printErr = terminal.PrintJSON(out, run)
 	} else {
-		_, printErr = fmt.Fprintln(out, runLine(run))
+		_, printErr = fmt.Fprintln(out, runLine(run.Run))
 	}
 	if err = errors.Join(err, printErr); err == nil && run.Failed > 0 {
 		err = exit.With(exit.Partly, fmt.Errorf("%d objects could not be removed, and the next collection tries again; the last error was: %s", run.Failed, run.Error))

@@ -69,7 +69,7 @@ func (c *scrubCmd) Run(ctx context.Context, std terminal.Streams) error {
 	case c.Status && (c.Resume || c.Repair || c.Quick):
 		return exit.Usagef("--status checks nothing; give it alone")
 	}
-	x, err := c.LocalIndex.Open(ctx)
+	x, err := c.LocalIndex.OpenExisting(ctx)
 	if err != nil {
 		return err
 	}
@@ -246,6 +246,8 @@ func (c *scrubCmd) report(run scrubber.Run, err error, out io.Writer) error {
 		return errors.Join(fmt.Errorf("%w; `cas scrub --resume` continues", wiring.ScrubError(err)), printErr)
 	case err != nil || printErr != nil:
 		return errors.Join(err, printErr)
+	case left > 0 && c.Repair:
+		return exit.With(exit.Corrupt, fmt.Errorf("%d objects are missing or damaged, and no source has their bytes; upload their blobs again", left))
 	case left > 0:
 		return exit.With(exit.Corrupt, fmt.Errorf("%d objects are missing or damaged; upload their blobs again, or use --repair", left))
 	case run.Unread > 0:

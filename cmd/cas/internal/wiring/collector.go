@@ -21,9 +21,9 @@ func OpenCollector(c settings.Collection, o collector.Options, registry promethe
 	switch {
 	case c.GCGrace < 0:
 		return nil, exit.Usagef("a grace period of %s is negative (CAS_GC_GRACE)", c.GCGrace)
-	case c.GCMaxShare < 0 || c.GCMaxShare > 100:
+	case !(c.GCMaxShare >= 0 && c.GCMaxShare <= 100): // nor NaN
 		return nil, exit.Usagef("a share of %g %% is not between 0 and 100 (CAS_GC_MAX_SHARE)", c.GCMaxShare)
-	case c.GCMaxBlobs < 0 || c.GCRate < 0:
+	case c.GCMaxBlobs < 0 || !(c.GCRate >= 0):
 		return nil, exit.Usagef("CAS_GC_MAX_BLOBS and CAS_GC_RATE can't be negative")
 	}
 	o.Grace, o.Rate = c.GCGrace, c.GCRate

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -18,6 +20,7 @@ import (
 	"casgate/cas/journal"
 	"casgate/cas/reindexer"
 	"casgate/cas/scrubber"
+	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/gateway"
 	"casgate/index"
@@ -114,6 +117,16 @@ type LocalIndex struct {
 // Open opens the index and checks its schema. The caller must close it.
 func (c LocalIndex) Open(ctx context.Context) (Index, error) {
 	return OpenCurrentIndex(ctx, c.Index, c.Data, Observers{})
+}
+
+// OpenExisting is Open, but makes no index: a folder without one is probably the wrong folder.
+func (c LocalIndex) OpenExisting(ctx context.Context) (Index, error) {
+	if c.Embedded() {
+		if _, err := os.Stat(c.Path(settings.SQLiteFile)); errors.Is(err, fs.ErrNotExist) {
+			return nil, exit.Usagef("there is no index in %s; check CAS_DATA_DIR, and CAS_DATABASE_URL if the index is in Postgres; `cas serve` makes a new one", c.DataDir)
+		}
+	}
+	return c.Open(ctx)
 }
 
 // OpenAnySchema is Open, without a check of the schema.

@@ -21,7 +21,7 @@ import (
 // OpenScrubber makes the scrubber that the settings describe, for the index's own object
 // store. It starts nothing.
 func OpenScrubber(c settings.Scrub, x Index, objects ObjectStore, o scrubber.Options, registry prometheus.Registerer) (*scrubber.Scrubber, error) {
-	if c.ScrubMaxDamaged < 0 || c.ScrubMaxDamaged > 100 {
+	if !(c.ScrubMaxDamaged >= 0 && c.ScrubMaxDamaged <= 100) { // nor NaN
 		return nil, exit.Usagef("a share of %g %% is not between 0 and 100 (CAS_SCRUB_MAX_DAMAGED)", c.ScrubMaxDamaged)
 	}
 	if o.Every < 0 {
@@ -234,7 +234,7 @@ func ScrubError(err error) error {
 	case errors.Is(err, scrubber.ErrNothingToResume):
 		return exit.With(exit.NotFound, fmt.Errorf("%w; start one with `cas scrub`", err))
 	case stopped:
-		return exit.With(exit.TooMuch, fmt.Errorf("%w; look whether the object store is the right one, and raise --max-damaged if the objects are really damaged", err))
+		return exit.With(exit.TooMuch, fmt.Errorf("%w; look whether the object store is the right one, and raise --scrub-max-damaged if the objects are really damaged", err))
 	}
 	return err
 }
