@@ -284,18 +284,21 @@ func TestDoctorChecksTheLocalTier(t *testing.T) {
 	}
 }
 
-// A scrub of a gateway repairs a lost object from its tier.
+// A scrub of a gateway, which begins with its start, repairs a lost object from its tier.
 func TestRepairFromTheLocalTier(t *testing.T) {
 	t.Parallel()
-	env := append(bucketEnv(t), "CAS_CACHE_DIR="+t.TempDir(), "CAS_CACHE_SIZE=1GiB", "CAS_SCRUB_EVERY=1us")
+	dir := t.TempDir()
+	env := append(bucketEnv(t), "CAS_CACHE_DIR="+dir, "CAS_CACHE_SIZE=1GiB", "CAS_SCRUB_EVERY=1us")
 	p := serveProcess(t, casCommand(t, env, "serve"))
-	b := castest.RandomBytes(300_000)
-	d := p.store(b)
+	d := p.store(castest.RandomBytes(300_000))
+	waitCopy(t, dir, d, true)
+	p.kill()
 	objects := objectsOf(t, env)
 	ref := cas.ObjectRef{Digest: d}
 	if err := objects.Delete(t.Context(), ref); err != nil {
 		t.Fatal(err)
 	}
+	p = serveProcess(t, casCommand(t, env, "serve"))
 	castest.Eventually(t, "the object is there again", func() bool { return hasObject(t, objects, ref) })
 	castest.Eventually(t, "the blob is live", func() bool {
 		status, meta, err := p.request("GET", "/v1/blobs/"+d.String()+"/meta", nil)
