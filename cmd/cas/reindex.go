@@ -43,7 +43,7 @@ func (reindexCmd) Help() string {
 
 The store has no names, no media types and no files. It doesn't know either which blobs were deleted and not yet removed: they come back. Copies at providers are unknown too: the next request uploads the blob again, and ` + "`cas copies reconcile`" + ` finds the old ones, and deletes them with --apply. CAS_RETAIN_UNREFERENCED, if it is set, later condemns blobs that no file names.
 
-All this is in a file of ` + "`cas export`" + `, which --from reads back, as it was when it was written. A blob whose object is missing, or has another size or another checksum in the store, becomes suspect: the next upload brings its bytes. A folder keeps no checksums, and its objects are not read for --from; `+"`cas scrub`"+` reads them. --dry-run does not look for missing objects. Tokens and signing keys are in no export: make new ones.
+All this is in a file of ` + "`cas export`" + `, which --from reads back, as it was when it was written. A blob whose object is missing, or has another size or another checksum in the store, becomes suspect: the next upload brings its bytes. A folder keeps no checksums, and its objects are not read for --from; ` + "`cas scrub`" + ` reads them. --dry-run does not look for missing objects. Tokens and signing keys are in no export: make new ones.
 
 A row that exists stays as it is, but --from gives it the name and media type that it lacks. So the command can be repeated, also after it was stopped, and run while gateways serve. Nothing in the store is changed, but its mark if it has none.
 
