@@ -169,7 +169,8 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 	if err := ctx.Err(); err != nil {
 		return cas.Object{}, err
 	}
-	f, err := s.root.Open(ref.Key())
+	// The open of a pipe in the place of an object must not wait for a writer.
+	f, err := s.root.OpenFile(ref.Key(), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return cas.Object{}, fmt.Errorf("%w: %s", cas.ErrObjectMissing, ref.Key())
 	}

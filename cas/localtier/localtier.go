@@ -51,7 +51,8 @@ var ErrInUse = errors.New("another process uses the folder of the local tier")
 
 // Options configures a Tier.
 type Options struct {
-	// Dir is the folder; it is created if it is missing. Each process needs its own.
+	// Dir is the folder; it is created if it is missing. Each process needs its own. A folder
+	// with anything else in it is refused with ErrForeignFolder.
 	Dir string
 	// Size limits the bytes of all copies together.
 	Size int64
@@ -119,6 +120,9 @@ func New(inner cas.ObjectStore, o Options) (*Tier, error) {
 	}
 	if o.Size <= 0 {
 		return nil, fmt.Errorf("a local tier of %d bytes holds nothing", o.Size)
+	}
+	if err := claim(o.Dir); err != nil {
+		return nil, fmt.Errorf("open the local tier: %w", err)
 	}
 	folder, err := folderstore.Open(o.Dir)
 	if err != nil {

@@ -68,7 +68,7 @@ func (t *Tier) openInner(ctx context.Context, ref cas.ObjectRef, offset, length 
 // makes a copy of all of it.
 func (t *Tier) openRange(ctx context.Context, ref cas.ObjectRef, offset, length int64) (cas.Object, error) {
 	object, err := t.openInner(ctx, ref, offset, length)
-	if err != nil || object.Size >= t.fillLimit {
+	if err != nil || object.Size >= t.fillLimit || object.Size > t.limit {
 		return object, err
 	}
 	t.mu.Lock()
@@ -174,7 +174,9 @@ func (t *Tier) openPublished(ctx context.Context, e *entry, offset, length int64
 	case ctx.Err() != nil:
 		return nil, err
 	case !errors.Is(err, cas.ErrObjectMissing):
-		t.failed("open a copy", err)
+		// Something else may be in its place. It goes; if that fails too, the folder fails.
+		t.counts.errors.Add(1)
+		t.Forget(e.ref)
 	}
 	return nil, nil
 }

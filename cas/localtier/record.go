@@ -104,8 +104,12 @@ func (r *record) load() (isRight bool, err error) {
 }
 
 // BytesIn returns the bytes of all copies in the folder of a tier, which a process may use
-// meanwhile. After a crash there may be fewer. It returns 0 for a folder that is no tier's.
+// meanwhile. After a crash there may be fewer. It returns 0 for an empty or missing folder, and
+// an error that wraps ErrForeignFolder for one that is no tier's.
 func BytesIn(dir string) (total int64, err error) {
+	if ours, err := isOurs(dir); err != nil || !ours {
+		return 0, err
+	}
 	f, err := os.Open(filepath.Join(dir, recordName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil

@@ -45,12 +45,38 @@ func (t *Tier) Run(ctx context.Context, rows Rows) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case d := <-t.changed:
+			t.stopFills(ctx, rows, d)
 			t.sweep(ctx, rows, partOf(cas.ObjectRef{Digest: d}), func(o cas.ObjectInfo) bool { return o.Digest == d })
 		case <-tick.C:
 			t.sweep(ctx, rows, next, func(o cas.ObjectInfo) bool { return time.Since(o.ModifiedAt) > sweepAge })
 			next++ // after the last part comes the first one
 		}
 	}
+}
+
+// stopFills keeps the fills of a blob that is deleted, or has another generation, from
+// becoming copies.
+func (t *Tier) stopFills(ctx context.Context, rows Rows, d cas.Digest) {
+	var filling []cas.ObjectRef
+	t.mu.Lock()
+	for ref, e := range t.entries {
+		// The copy of an upload is there before its row.
+		if ref.Digest == d && e.fill != nil && e.fill.isFresh {
+			filling = append(filling, ref)
+		}
+	}
+	t.mu.Unlock()
+	for _, ref := range filling {
+		if isDeleted(ctx, rows, ref) {
+			t.Forget(ref)
+		}
+	}
+}
+
+// isDeleted reports whether an object is surely that of no visible blob.
+func isDeleted(ctx context.Context, rows Rows, ref cas.ObjectRef) bool {
+	b, err := rows.Blob(ctx, ref.Digest)
+	return errors.Is(err, cas.ErrBlobNotFound) || err == nil && b.Object() != ref
 }
 
 // sweep removes those copies of a part whose blobs are deleted, or have another generation.
@@ -67,11 +93,7 @@ func (t *Tier) sweep(ctx context.Context, rows Rows, part folderstore.Part, chos
 		return
 	}
 	for _, o := range found {
-		if !chosen(o) {
-			continue
-		}
-		b, err := rows.Blob(ctx, o.Digest)
-		if isGone := errors.Is(err, cas.ErrBlobNotFound); isGone || err == nil && b.Object() != o.ObjectRef {
+		if chosen(o) && isDeleted(ctx, rows, o.ObjectRef) {
 			t.Forget(o.ObjectRef)
 		}
 	}

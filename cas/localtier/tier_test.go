@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cas/castest"
+	"casgate/cas/folderstore"
 	"casgate/cas/localtier"
 )
 
@@ -461,7 +463,11 @@ func TestStart(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	other := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(other, "tmp"), 0o755); err != nil {
+	closed, err := localtier.New(newMemoryStore(), localtier.Options{Dir: other, Size: roomy})
+	if err == nil {
+		err = closed.Close()
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(other, "tmp", "left"), []byte("half"), 0o600); err != nil {
@@ -471,6 +477,117 @@ func TestStart(t *testing.T) {
 	if n := copiesIn(t, other); n != 0 {
 		t.Errorf("%d bytes of unfinished copies are left", n)
 	}
+}
+
+// A folder with anything in it that is not a tier's is refused, and stays as it is: an old
+// folder store looks the same.
+func TestForeignFolderIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	store, err := folderstore.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	b := castest.RandomBytes(1000)
+	if err := store.Put(t.Context(), refOf(b), cas.NewVerifyingReader(bytes.NewReader(b), cas.DigestOf(b), 1000)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := localtier.New(newMemoryStore(), localtier.Options{Dir: dir, Size: roomy}); !errors.Is(err, localtier.ErrForeignFolder) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := localtier.BytesIn(dir); !errors.Is(err, localtier.ErrForeignFolder) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := store.Stat(t.Context(), refOf(b)); err != nil {
+		t.Errorf("the object of the folder store: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "casgate-tier")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the mark of a tier: %v", err)
+	}
+}
+
+// Something else in the place of a copy is removed, and does not keep others from being made.
+func TestOddCopyIsReplaced(t *testing.T) {
+	t.Parallel()
+	for name, replace := range map[string]func(copy string) error{
+		"a pipe":          func(copy string) error { return syscall.Mkfifo(copy, 0o600) },
+		"a symbolic link": func(copy string) error { return os.Symlink("/etc/hostname", copy) },
+		"a directory":     func(copy string) error { return os.Mkdir(copy, 0o700) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			tier := newTier(t, newMemoryStore(), localtier.Options{Dir: dir, Size: roomy})
+			b := castest.RandomBytes(1000)
+			ref := put(t, tier, b)
+			copy := filepath.Join(dir, filepath.FromSlash(ref.Key()))
+			if err := errors.Join(os.Remove(copy), replace(copy)); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				if !bytes.Equal(read(t, tier, ref), b) {
+					t.Error("other bytes")
+				}
+			}
+			castest.Eventually(t, "a new copy", func() bool {
+				info, err := os.Lstat(copy)
+				return err == nil && info.Mode().IsRegular()
+			})
+		})
+	}
+}
+
+// A range of an object that is larger than the tier is read alone.
+func TestRangeOfAnObjectLargerThanTheTier(t *testing.T) {
+	t.Parallel()
+	inner := newGatedStore()
+	close(inner.gate)
+	tier := newTier(t, inner, localtier.Options{Size: 1000})
+	b := castest.RandomBytes(2000)
+	inner.set(refOf(b), b)
+	for range 3 {
+		o, err := tier.Open(t.Context(), refOf(b), 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Body.Close()
+	}
+	if n := len(inner.opens); n != 3 {
+		t.Errorf("%d reads of the store, want 3", n)
+	}
+}
+
+// Another gateway deletes the blob while a copy is made: it is not kept.
+func TestDeleteElsewhereDuringAFill(t *testing.T) {
+	t.Parallel()
+	inner := newGatedStore()
+	dir := t.TempDir()
+	tier := newTier(t, inner, localtier.Options{Dir: dir, Size: roomy})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- tier.Run(ctx, rows{}) }()
+	b := castest.RandomBytes(500_000)
+	inner.set(refOf(b), b)
+	o, err := tier.Open(t.Context(), refOf(b), 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tier.Changed(refOf(b).Digest)
+	tier.Changed(cas.Digest{}) // it is taken after the first one is dealt with
+	castest.Eventually(t, "the tier has heard of it", func() bool { return tier.Pending() == 0 })
+	close(inner.gate)
+	if got, err := io.ReadAll(o.Body); err != nil || !bytes.Equal(got, b) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	o.Copy.Verified()
+	o.Body.Close()
+	castest.Eventually(t, "the room is free", func() bool { return tier.Stats().Bytes == 0 })
+	if n := copiesIn(t, dir); n != 0 {
+		t.Errorf("%d bytes of copies are left", n)
+	}
+	stop()
+	<-ended
 }
 
 // Without the folder, and with copies that are cut or unreadable, all bytes come from the

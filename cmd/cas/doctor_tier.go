@@ -40,6 +40,10 @@ func (c *doctorCmd) checkTier(e *examination) {
 		return
 	}
 	bytes, err := wiring.TierBytes(c.CacheDir)
+	if errors.Is(err, wiring.ErrForeignFolder) {
+		e.fail(subject, err, "name an empty folder with CAS_CACHE_DIR")
+		return
+	}
 	if err != nil {
 		e.fail(subject, err, "look at the disk under "+c.CacheDir+"; the folder may be removed while no gateway uses it")
 		return

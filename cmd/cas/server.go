@@ -221,7 +221,7 @@ func (s *server) redirect() gateway.RedirectOptions {
 // sources of imported files.
 func (s *server) openCaches(context.Context) error {
 	var err error
-	if s.blobs, err = index.NewCached(s.index, s.cacheOptions()); err != nil {
+	if s.blobs, err = index.NewCached(s.tier.Watch(s.index), s.cacheOptions()); err != nil {
 		return err
 	}
 	s.atClose(s.blobs.Close)

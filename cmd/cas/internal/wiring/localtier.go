@@ -58,6 +58,9 @@ func OpenTier(c settings.LocalTier, objects ObjectStore, registry prometheus.Reg
 	return &Tier{ObjectStore: t, Batches: t.Batches(objects.Batches()), tier: t, log: log}, nil
 }
 
+// ErrForeignFolder says that the folder of the local tier has something else in it.
+var ErrForeignFolder = localtier.ErrForeignFolder
+
 // TierBytes returns the bytes of the copies in a tier's folder, which a gateway may use.
 func TierBytes(dir string) (int64, error) { return localtier.BytesIn(dir) }
 
@@ -77,6 +80,27 @@ func (t *Tier) Listener() index.Listener {
 		return index.Listener{}
 	}
 	return index.Listener{BlobChanged: t.tier.Changed}
+}
+
+// Watch returns an index that tells the tier of the blobs that are deleted through it. A
+// feed tells of those that others delete.
+func (t *Tier) Watch(x cas.Index) cas.Index {
+	if t.tier == nil {
+		return x
+	}
+	return watchedIndex{x, t.tier}
+}
+
+type watchedIndex struct {
+	cas.Index
+	tier *localtier.Tier
+}
+
+// Condemn implements cas.Index.
+func (x watchedIndex) Condemn(ctx context.Context, d cas.Digest, o cas.CondemnOptions) error {
+	err := x.Index.Condemn(ctx, d, o)
+	x.tier.Changed(d) // also after an error: the delete may have been applied
+	return err
 }
 
 // Run removes the copies of deleted blobs until ctx is done.
