@@ -232,16 +232,11 @@ func readServed(size int64, blobs int) func(context.Context, *lab, int) (*gatewa
 		if err != nil {
 			return nil, side{}, side{}, err
 		}
-		var ours, theirs []call
-		var address string
-		for _, c := range contents {
-			var signed call
-			if address, signed, err = s.read(ctx, s.bucket, c); err != nil {
-				return nil, side{}, side{}, err
-			}
-			ours, theirs = append(ours, g.read(c)), append(theirs, signed)
+		reads, err := readBoth(ctx, g, s, contents)
+		if err != nil {
+			return nil, side{}, side{}, err
 		}
-		return g, readSide("gateway", g.address, connections, ours), readSide("MinIO", address, connections, theirs), nil
+		return g, readSide("gateway", g.address, connections, reads.ours), readSide("MinIO", reads.address, connections, reads.theirs), nil
 	}
 }
 

@@ -75,16 +75,11 @@ func readTier(size int64, blobs, room int) func(context.Context, *lab, int) (*ga
 		if err != nil {
 			return nil, side{}, side{}, err
 		}
-		var ours, theirs []call
-		var address string
-		for _, c := range contents {
-			var signed call
-			if address, signed, err = s.read(ctx, s.bucket, c); err != nil {
-				return nil, side{}, side{}, err
-			}
-			ours, theirs = append(ours, g.read(c)), append(theirs, signed)
+		reads, err := readBoth(ctx, g, s, contents)
+		if err != nil {
+			return nil, side{}, side{}, err
 		}
-		return g, spreadSide("gateway", g.address, connections, ours), spreadSide("MinIO", address, connections, theirs), nil
+		return g, spreadSide("gateway", g.address, connections, reads.ours), spreadSide("MinIO", reads.address, connections, reads.theirs), nil
 	}
 }
 

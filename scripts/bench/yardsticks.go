@@ -210,3 +210,21 @@ func (s services) read(ctx context.Context, bucket string, c *content) (address 
 	}
 	return u.Host, call{request: get(u.Host, u.RequestURI()), status: http.StatusOK, answer: c}, nil
 }
+
+// bothReads are the reads of the same contents at a gateway and at MinIO.
+type bothReads struct {
+	ours, theirs []call
+	address      string // of MinIO
+}
+
+// readBoth returns the reads of contents that lie in the gateway's bucket.
+func readBoth(ctx context.Context, g *gateway, s services, contents []*content) (reads bothReads, err error) {
+	for _, c := range contents {
+		var signed call
+		if reads.address, signed, err = s.read(ctx, s.bucket, c); err != nil {
+			return bothReads{}, err
+		}
+		reads.ours, reads.theirs = append(reads.ours, g.read(c)), append(reads.theirs, signed)
+	}
+	return reads, nil
+}
