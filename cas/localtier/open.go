@@ -173,10 +173,13 @@ func (t *Tier) openPublished(ctx context.Context, e *entry, offset, length int64
 		t.doubt(e.ref)
 	case ctx.Err() != nil:
 		return nil, err
-	case !errors.Is(err, cas.ErrObjectMissing):
-		// Something else may be in its place. It goes; if that fails too, the folder fails.
+	case errors.Is(err, cas.ErrObjectCorrupt):
+		// Something else is in its place, or it is unreadable. It goes; if that fails too, the
+		// folder fails.
 		t.counts.errors.Add(1)
 		t.Forget(e.ref)
+	case !errors.Is(err, cas.ErrObjectMissing):
+		t.failed("open a copy", err)
 	}
 	return nil, nil
 }
