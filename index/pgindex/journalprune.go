@@ -194,11 +194,13 @@ func (x *Index) isOver(ctx context.Context, p partition, c cutoff) (bool, error)
 	return newest <= c.last, err
 }
 
-// makeDay makes a partition. Records of its day that are in the rest move to it.
+// makeDay makes a partition. Records of its day that are in the rest move to it. The rest is
+// locked first: Postgres refuses the partition if an appender adds such a record in between.
 func (x *Index) makeDay(ctx context.Context, p partition) error {
 	from, to := p.from.Format(time.RFC3339), p.to.Format(time.RFC3339)
 	within := fmt.Sprintf(`started_at >= '%s' and started_at < '%s'`, from, to)
 	return x.inPartitionLock(ctx,
+		`lock table `+restName+` in access exclusive mode`,
 		`create table `+p.name+` (like journal including defaults including constraints)`,
 		`with moved as (delete from `+restName+` where `+within+` returning *) insert into `+p.name+` select * from moved`,
 		fmt.Sprintf(`alter table journal attach partition %s for values from ('%s') to ('%s')`, p.name, from, to),

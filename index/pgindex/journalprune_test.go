@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"casgate/cas/castest"
 	"casgate/cas/journal"
 	"casgate/index/pgindex"
 	"casgate/index/pgindex/pgtest"
@@ -149,6 +150,54 @@ func TestJournalDaysTogether(t *testing.T) {
 	group.Wait()
 	if got, want := len(x.records(t)), len(others)*days*each; got != want {
 		t.Errorf("%d records; want %d", got, want)
+	}
+}
+
+// A record that is added to the rest while its day gets a partition moves there too.
+func TestJournalDayBesideAnAppender(t *testing.T) {
+	t.Parallel()
+	x := newTestIndex(t, pgtest.New(t))
+	day := time.Now().AddDate(0, 0, 10)
+	if err := x.AppendRecords(t.Context(), []journal.Record{{ID: "before", Start: day}}); err != nil {
+		t.Fatal(err)
+	}
+	appender, err := x.db.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer appender.Rollback(context.Background())
+	_, err = appender.Exec(t.Context(), `insert into journal select * from jsonb_populate_record(
+		(select j from journal j), '{"id": "meanwhile", "cursor": 1000}')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	pruned := make(chan error, 1)
+	go func() {
+		_, err := x.PruneRecordsOn(t.Context(), journal.Prune{Limit: 10}, day)
+		pruned <- err
+	}()
+	castest.Eventually(t, "the prune waits for the appender, or ends", func() bool {
+		var waits bool
+		if err := x.db.QueryRow(t.Context(), `select exists (select from pg_stat_activity
+				where datname = current_database() and wait_event_type = 'Lock')`).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+		return waits || len(pruned) > 0
+	})
+	if err := appender.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-pruned; err != nil {
+		t.Fatal(err)
+	}
+	// The prune gives up quietly if it waited for too long. The next one makes the partition.
+	if _, err := x.PruneRecordsOn(t.Context(), journal.Prune{Limit: 10}, day); err != nil {
+		t.Fatal(err)
+	}
+	var moved int
+	if err := x.db.QueryRow(t.Context(), "select count(*) from journal_"+day.UTC().Format("20060102")).Scan(&moved); err != nil || moved != 2 {
+		t.Errorf("the partition has %d records, error %v; want 2", moved, err)
 	}
 }
 
