@@ -87,7 +87,7 @@ func newHandlers(o Options, p parts) (*handlers, error) {
 	h.deletes = &deleteapi.Handlers{Store: o.Store, Files: o.Files, Copies: o.Copies, Texts: o.Texts, Targets: targets, Waits: waits, URLs: urls}
 	h.providers = &providerapi.Handlers{Copies: o.Copies, Log: o.Log}
 	h.operations = &operationapi.Handlers{Copies: o.Copies, Journal: o.Records, Lost: lostRecords(o.Journal)}
-	h.health = &healthapi.Handlers{Store: o.Store, Copies: o.Copies, IsDiskLow: o.IsDiskLow, IsDraining: p.draining, Log: o.Log}
+	h.health = &healthapi.Handlers{Store: o.Store, Copies: o.Copies, IsDiskLow: o.IsDiskLow, IsDraining: p.draining, Installation: o.Installation, Log: o.Log}
 	h.chatOff = o.Chat.Off
 	h.sessions = &sessionapi.Handlers{Sessions: p.auth, Copies: o.Copies, Version: o.Console.Version, URLs: urls}
 	if !o.MCPOff {

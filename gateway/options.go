@@ -109,6 +109,9 @@ type Options struct {
 	// IsDiskLow reports whether a disk of the gateway is nearly full; GET /readyz says so.
 	// Optional.
 	IsDiskLow func() bool
+	// Installation is the same at all gateways of an index, and at no others; GET /readyz
+	// says it. Optional.
+	Installation string
 	// MinBodyRate is the least rate, in bytes per second, at which an upload must come in
 	// over each BodyWindow. Default 1024 over 30 s. An upload that takes longer than ten
 	// windows in all needs 16 times the rate for the rest.

@@ -2,6 +2,8 @@ package providers
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"regexp"
 	"strings"
@@ -26,4 +28,10 @@ func (m Mark) Check() error {
 		return fmt.Errorf("%q is not a mark: a mark is cas and ten letters or digits", string(m))
 	}
 	return nil
+}
+
+// Hash returns 16 hex digits that tell one installation from another, and don't tell its mark.
+func (m Mark) Hash() string {
+	sum := sha256.Sum256([]byte("casgate installation " + string(m)))
+	return hex.EncodeToString(sum[:8])
 }

@@ -65,10 +65,7 @@ func (d *Draft) Publish(ref cas.ObjectRef, durability Durability) error {
 		return err
 	}
 	key := ref.Key()
-	if err := d.store.makeDirs(path.Dir(key), durability); err != nil {
-		return err
-	}
-	if err := d.store.replace(d.name, key); err != nil {
+	if err := d.place(key, durability); err != nil {
 		return err
 	}
 	d.name = ""
@@ -76,6 +73,24 @@ func (d *Draft) Publish(ref cas.ObjectRef, durability Durability) error {
 		return nil
 	}
 	return d.store.syncDir(path.Dir(key))
+}
+
+// placeTries is how often a draft is renamed whose folder somebody removes meanwhile.
+const placeTries = 5
+
+// place renames the draft to its key. Others may remove empty folders at any time, as
+// `cas doctor` does with those that it made: then the folder is made again.
+func (d *Draft) place(key string, durability Durability) error {
+	var err error
+	for range placeTries {
+		if err = d.store.makeDirs(path.Dir(key), durability); err == nil {
+			err = d.store.replace(d.name, key)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return err
 }
 
 // Discard closes the draft, and removes it unless it was published. If that fails, Clean

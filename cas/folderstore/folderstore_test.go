@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -137,5 +139,37 @@ func TestDeleteAll(t *testing.T) {
 	}
 	if left, err := s.DeleteAll(t.Context(), nil); err != nil || len(left) != 0 {
 		t.Errorf("of none %v is left, error %v", left, err)
+	}
+}
+
+// Somebody may remove empty folders, such as one that was made for the object that is about
+// to be published.
+func TestPublishWhileItsFolderIsRemoved(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	for i := range 20 {
+		data := []byte(strconv.Itoa(i))
+		ref := cas.ObjectRef{Digest: cas.DigestOf(data)}
+		put, removed := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(removed)
+			for os.Remove(filepath.Join(dir, filepath.FromSlash(path.Dir(ref.Key())))) != nil {
+				select {
+				case <-put:
+					return
+				default:
+				}
+			}
+		}()
+		err := s.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(data), ref.Digest, int64(len(data))))
+		close(put)
+		<-removed
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Stat(t.Context(), ref); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -55,7 +55,7 @@ const (
 // finding is a result of the doctor, and its JSON.
 type finding struct {
 	Subject string `json:"subject"`
-	State   string `json:"state"` // ok, warn or fail
+	State   string `json:"state"` // ok, warn, fail or skip
 	Finding string `json:"finding"`
 	Remedy  string `json:"remedy,omitempty"`
 }
@@ -81,6 +81,11 @@ func (e *examination) warn(subject, text, remedy string) {
 func (e *examination) fail(subject string, err error, remedy string) {
 	e.failed++
 	e.print(finding{subject, "fail", err.Error(), remedy})
+}
+
+// skip says that a check was not made, and why.
+func (e *examination) skip(subject, text string) {
+	e.print(finding{subject, "skip", text, ""})
 }
 
 func (e *examination) print(f finding) {
@@ -370,7 +375,7 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 		return
 	}
 	start := time.Now()
-	if err := roundTrip(ctx, objects); err != nil {
+	if err := c.roundTrip(ctx, objects); err != nil {
 		if objects.S3 != nil {
 			if support, refusal := objects.S3.ChecksumSupport(ctx); support == wiring.ChecksumsRefused {
 				e.fail(checksums, refusal, sendNoChecksums)
@@ -509,10 +514,19 @@ func storeRemedy(objects wiring.ObjectStore, err error) string {
 }
 
 // roundTrip writes, reads and removes an object of random bytes, which no blob has.
-func roundTrip(ctx context.Context, objects cas.ObjectStore) error {
+func (c *doctorCmd) roundTrip(ctx context.Context, objects wiring.ObjectStore) error {
 	var data [1000]byte
 	rand.Read(data[:])
 	ref := cas.ObjectRef{Digest: cas.DigestOf(data[:])}
+	if objects.Folder != nil {
+		path := filepath.Join(c.dataWith(settings.ObjectsDir).Path(settings.ObjectsDir), filepath.FromSlash(ref.Key()))
+		missing := missingFolders(filepath.Dir(path))
+		defer func() {
+			for _, folder := range missing {
+				_ = os.Remove(folder) // it stays if a gateway uses it meanwhile
+			}
+		}()
+	}
 	if err := objects.Put(ctx, ref, cas.NewVerifyingReader(bytes.NewReader(data[:]), ref.Digest, int64(len(data)))); err != nil {
 		return err
 	}

@@ -1,15 +1,15 @@
 package main
 
 import (
-	"fmt"
-	"net/http"
-	"net/http/httptest"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
 )
 
@@ -73,31 +73,39 @@ func TestDoctorOnAnOlderIndex(t *testing.T) {
 	if code, said := doctorSays(t, dir, "--public-url=foo"); code != exit.Failure || !strings.Contains(said, "FAIL  start") {
 		t.Errorf("exit code %d:\n%s", code, said)
 	}
+	mark := filepath.Join(dir, settings.ObjectsDir, "casgate-store")
+	for _, err := range []error{os.RemoveAll(mark), os.WriteFile(mark, []byte("cas0123456789"), 0o600)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, said := doctorSays(t, dir); code != exit.Failure || !strings.Contains(said, "FAIL  store mark") || !strings.Contains(said, "skip  start") {
+		t.Errorf("with the mark of another store: exit code %d:\n%s", code, said)
+	}
 }
 
-// An address that is in use is a fault, unless a gateway of the same data folder uses it.
-func TestDoctorOnAnAddressInUse(t *testing.T) {
-	own, other := t.TempDir(), t.TempDir()
-	metrics := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "casgate_index_cache_hits_total 0")
-	}))
-	t.Cleanup(metrics.Close)
-	admin := metrics.Listener.Addr().String()
-	serveProcess(t, casCommand(t, []string{"CAS_DATA_DIR=" + own}, "serve"))
-	listen, err := os.ReadFile(filepath.Join(own, "listen"))
+// The doctor leaves a data folder as it found it.
+func TestDoctorLeavesNoFolders(t *testing.T) {
+	dir := usedFolder(t)
+	before := foldersIn(t, dir)
+	if code, said := doctorSays(t, dir); code != exit.OK {
+		t.Errorf("exit code %d:\n%s", code, said)
+	}
+	if after := foldersIn(t, dir); !slices.Equal(after, before) {
+		t.Errorf("folders before %q, after %q", before, after)
+	}
+}
+
+func foldersIn(t *testing.T, dir string) (folders []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			folders = append(folders, path)
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	api := strings.TrimSpace(string(listen))
-	if code, said := doctorSays(t, own, "--listen="+api, "--admin-listen="+admin); code != exit.OK || strings.Count(said, "in use by the gateway that runs") != 2 {
-		t.Errorf("its own: exit code %d:\n%s", code, said)
-	}
-	if code, said := doctorSays(t, other, "--listen="+api, "--admin-listen="+admin); code != exit.Failure || strings.Count(said, "FAIL  address") != 2 {
-		t.Errorf("another's: exit code %d:\n%s", code, said)
-	}
-	stranger := httptest.NewServer(http.NotFoundHandler())
-	t.Cleanup(stranger.Close)
-	if code, said := doctorSays(t, own, "--admin-listen="+stranger.Listener.Addr().String()); code != exit.Failure || !strings.Contains(said, "stop the program that uses it, or set CAS_ADMIN_LISTEN") {
-		t.Errorf("a stranger's: exit code %d:\n%s", code, said)
-	}
+	return folders
 }

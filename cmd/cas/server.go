@@ -388,7 +388,12 @@ func (s *server) openScrubber(context.Context) error {
 func (s *server) texts() cas.Texts { return cas.Texts{Index: s.index, Blobs: s.blobs} }
 
 // openGateway joins the parts to a gateway.
-func (s *server) openGateway(context.Context) error {
+func (s *server) openGateway(ctx context.Context) error {
+	mark, err := s.index.Mark(ctx)
+	if err != nil {
+		return err
+	}
+	wiring.RegisterInstallation(mark, s.registry)
 	imported := &wiring.ImportedCopies{Copies: s.copies, Log: s.log}
 	known, err := index.NewCachedFiles(s.index, s.cacheOptions())
 	if err != nil {
@@ -417,7 +422,7 @@ func (s *server) openGateway(context.Context) error {
 		MaxUploads: s.MaxUploads, RequestsPerSecond: s.RateLimit,
 		MinBodyRate: int64(s.MinBodyRate), BodyWindow: s.BodyWindow,
 		IdleTimeout: s.IdleTimeout, ShutdownGrace: s.Grace,
-		IsDiskLow: s.disks.IsLow,
+		IsDiskLow: s.disks.IsLow, Installation: mark.Hash(),
 	})
 	if err != nil {
 		return exit.With(exit.Usage, err)

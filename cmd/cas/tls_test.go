@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"casgate/cas/castest"
+	"casgate/cmd/cas/internal/exit"
 )
 
 // writeCertificate makes a certificate for 127.0.0.1 and writes it with its key. It returns
@@ -155,6 +156,10 @@ func TestDrain(t *testing.T) {
 	})
 	if status, body, err := p.request(http.MethodPost, "/v1/blobs", strings.NewReader("in time")); status != http.StatusCreated || err != nil {
 		t.Errorf("an upload while draining: %d, %s, %v", status, body, err)
+	}
+	check := casCommand(t, []string{"CAS_URL=" + p.url}, "healthcheck")
+	if out, _ := check.CombinedOutput(); check.ProcessState.ExitCode() != exit.Unavailable || !strings.Contains(string(out), "it is draining") {
+		t.Errorf("cas healthcheck while draining: exit code %d: %s", check.ProcessState.ExitCode(), out)
 	}
 	p.kill()
 }

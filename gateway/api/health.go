@@ -9,4 +9,6 @@ type Health struct {
 	Providers map[string]string `json:"providers,omitempty" see:"any"`
 	// Warning says so if providers are simulated.
 	Warning string `json:"warning,omitempty" see:"any"`
+	// Installation is the same at all gateways of an index, and at no others.
+	Installation string `json:"installation,omitempty" see:"any"`
 }

@@ -36,7 +36,9 @@ type Handlers struct {
 	IsDiskLow func() bool
 	// IsDraining reports whether the gateway is about to stop.
 	IsDraining func() bool
-	Log        zerolog.Logger
+	// Installation is the same at all gateways of an index, and at no others. Optional.
+	Installation string
+	Log          zerolog.Logger
 }
 
 // readyTimeout bounds how long Ready waits for index and store.
@@ -45,7 +47,7 @@ const readyTimeout = 3 * time.Second
 // Live answers GET /healthz: the process lives. It checks nothing else, so that an outage
 // of the database does not get every gateway restarted.
 func (h *Handlers) Live(c echo.Context) error {
-	health := api.Health{Status: "ok"}
+	health := api.Health{Status: "ok", Installation: h.Installation}
 	health.Providers, health.Warning = h.providerHealth()
 	return respond.JSON(c, http.StatusOK, health)
 }
@@ -62,7 +64,7 @@ func (h *Handlers) Ready(c echo.Context) error {
 	indexErr := h.Store.CheckIndex(ctx)
 	storeErr := <-answers
 
-	health := api.Health{Status: "ok", Checks: map[string]string{"index": "ok", "store": "ok"}}
+	health := api.Health{Status: "ok", Installation: h.Installation, Checks: map[string]string{"index": "ok", "store": "ok"}}
 	health.Providers, health.Warning = h.providerHealth()
 	if h.IsDiskLow != nil {
 		health.Checks["disk"] = "ok"

@@ -60,6 +60,9 @@ func refusePages(next http.Handler) http.Handler {
 	return crossOrigin.Handler(next)
 }
 
+// BuildMetric is in the metrics of every gateway.
+const BuildMetric = "casgate_build_info"
+
 // NewRegistry returns a registry with the metrics of the Go runtime, of the process
 // and of the build.
 func NewRegistry() *prometheus.Registry {
@@ -69,7 +72,7 @@ func NewRegistry() *prometheus.Registry {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name:        "casgate_build_info",
+		Name:        BuildMetric,
 		Help:        "Always 1; the labels name the build.",
 		ConstLabels: prometheus.Labels{"version": build.Version()},
 	})

@@ -33,6 +33,15 @@ func Listen(address, setting string) (net.Listener, error) {
 	return ln, nil
 }
 
+// Dial connects to an address that Listen takes.
+func Dial(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	if path, isUnix := strings.CutPrefix(address, unixPrefix); isUnix {
+		return d.DialContext(ctx, "unix", path)
+	}
+	return d.DialContext(ctx, "tcp", address)
+}
+
 // socketMode lets the owner and the group of a Unix socket connect, such as a proxy.
 const socketMode = 0o660
 
