@@ -24,7 +24,7 @@ const (
 	// batchSize is the number of records in one write. It limits the time for which other
 	// writes wait, if the index has one writer. batchDelay is the time for which the first
 	// record of a batch waits for more.
-	batchSize  = 250
+	batchSize  = 256
 	batchDelay = 200 * time.Millisecond
 	// While records come faster than they are stored, the writer works for 1/workShare of
 	// the time, and pauses for at most longestPause between batches, since requests need

@@ -97,9 +97,9 @@ var journalTests = []test{
 		appendRecords(t, x)
 		same(t, "the journal", recordPages(t, x, journal.Query{Limit: 100}), want)
 	}},
-	{"keeps a thousand in their order", func(t *testing.T, x Index) {
+	{"keeps a thousand and one in their order", func(t *testing.T, x Index) {
 		var want []journal.Record
-		for n := range 1000 {
+		for n := range 1001 {
 			r := record(t, n)
 			r.Start = r.Start.Add(-time.Duration(n*n%997) * time.Second)
 			want = append(want, r)

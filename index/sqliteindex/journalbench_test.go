@@ -18,7 +18,7 @@ import (
 func BenchmarkAppendRecords(b *testing.B) {
 	x := sqlitetest.Open(b, filepath.Join(b.TempDir(), "index.sqlite"))
 	defer x.Close()
-	const batch = 250
+	const batch = 256
 	before := processorTime(b)
 	for b.Loop() {
 		records := make([]journal.Record, batch)

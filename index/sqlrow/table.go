@@ -126,7 +126,11 @@ func (t Table[R]) AssignPlaceholders(first int) string {
 
 // Args returns the columns of a row as arguments, for Placeholders, after others.
 func (t Table[R]) Args(row R, before ...any) []any {
-	args := append(make([]any, 0, len(before)+len(t.columns)), before...)
+	return t.AppendArgs(append(make([]any, 0, len(before)+len(t.columns)), before...), row)
+}
+
+// AppendArgs appends the columns of a row to arguments.
+func (t Table[R]) AppendArgs(args []any, row R) []any {
 	for _, c := range t.columns {
 		args = append(args, c.Value(t.dialect, &row))
 	}
