@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -308,5 +309,22 @@ func TestCPUTime(t *testing.T) {
 	}
 	if _, err := parseCPUTime("12 (cas) S 1"); err == nil {
 		t.Error("a short line was taken")
+	}
+}
+
+func TestMeasuredProgramsHaveNoSettings(t *testing.T) {
+	for _, name := range []string{"CAS_DATA_DIR", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG"} {
+		t.Setenv(name, "1")
+	}
+	t.Setenv("GOGC_OTHER", "1")
+	env := cleanEnvironment("CAS_LISTEN=x")
+	for _, variable := range env[:len(env)-1] {
+		name, _, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, "CAS_") || name == "GOGC" || name == "GOMEMLIMIT" || name == "GOMAXPROCS" || name == "GODEBUG" {
+			t.Errorf("a measured program has %s", name)
+		}
+	}
+	if !slices.Contains(env, "GOGC_OTHER=1") || env[len(env)-1] != "CAS_LISTEN=x" {
+		t.Errorf("%q", env)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -136,12 +137,17 @@ func onFreeAddress[T any](start func(address string) (T, error)) (T, error) {
 	}
 }
 
-// cleanEnvironment returns our environment without the settings of a gateway,
-// and with more.
+// runtimeSettings change how a Go program runs. The shell of a developer may have some,
+// and users have none.
+var runtimeSettings = []string{"GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG"}
+
+// cleanEnvironment returns our environment without the settings of a gateway and of Go's
+// runtime, and with more.
 func cleanEnvironment(more ...string) []string {
 	var env []string
 	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "CAS_") {
+		name, _, _ := strings.Cut(variable, "=")
+		if !strings.HasPrefix(name, "CAS_") && !slices.Contains(runtimeSettings, name) {
 			env = append(env, variable)
 		}
 	}
