@@ -31,8 +31,9 @@ type fill struct {
 	isFresh bool
 
 	// Guarded by t.mu.
-	isUnread bool // counted in t.unread
-	counted  bool // the next reader was counted as a miss
+	isUnread   bool // counted in t.unread
+	isDetached bool // it has no new readers
+	counted    bool // the next reader was counted as a miss
 
 	opened chan struct{} // closed when the next fields are set
 	// openErr: the object can't be opened. If it is nil and draft is nil, no copy can be made.
@@ -265,10 +266,11 @@ func (f *fill) publish() {
 	t.counts.fills.Add(1)
 }
 
-// detach makes the fill end for new readers.
+// detach makes the fill end for new readers. The caller writes nothing any more.
 func (f *fill) detach() {
 	f.t.mu.Lock()
 	defer f.t.mu.Unlock()
+	f.isDetached = true
 	if f.e.fill == f {
 		f.e.fill = nil
 	}
@@ -296,7 +298,7 @@ func (f *fill) leave() {
 	f.change(func() { f.readers-- })
 	f.t.mu.Lock()
 	f.mu.Lock()
-	if f.readers == 0 && f.isRunning && !f.isWhole {
+	if f.readers == 0 && f.isRunning && !f.isWhole && !f.isDetached {
 		if f.isLarge() || f.t.unread >= maxUnread {
 			f.cancel()
 			if f.e.fill == f {
