@@ -19,44 +19,38 @@ func (t *Tier) Open(ctx context.Context, ref cas.ObjectRef, offset, length int64
 	if err := ctx.Err(); err != nil {
 		return cas.Object{}, err
 	}
-	for {
-		t.mu.Lock()
-		e := t.acquire(ref)
-		if e.fill != nil && e.fill.reaches(offset) {
-			object, err := t.join(ctx, e, e.fill, offset, length)
-			if err == errStale {
-				continue
-			}
-			return object, err
-		}
-		if e.barred > 0 {
-			t.release(e)
-			t.mu.Unlock()
+	t.mu.Lock()
+	e := t.acquire(ref)
+	switch {
+	case e.fill != nil && e.fill.reaches(offset):
+		object, err := t.join(ctx, e, e.fill, offset, length)
+		if err == errNotOpened {
+			// That fill may have begun long ago, and its error says nothing about the object now.
 			return t.openInner(ctx, ref, offset, length)
 		}
-		b, err := t.openPublished(ctx, e, offset, length)
-		if err != nil {
-			return cas.Object{}, err
-		}
-		if b != nil {
-			t.counts.hits.Add(1)
-			t.record.use(ref)
-			return b.object(), nil
-		}
-		if offset > 0 || length >= 0 {
-			return t.openRange(ctx, ref, offset, length)
-		}
-		object, err := t.fill(ctx, ref)
-		if err == errStale {
-			continue
-		}
 		return object, err
+	case e.barred > 0:
+		t.release(e)
+		t.mu.Unlock()
+		return t.openInner(ctx, ref, offset, length)
 	}
+	b, err := t.openPublished(ctx, e, offset, length)
+	if err != nil {
+		return cas.Object{}, err
+	}
+	if b != nil {
+		t.counts.hits.Add(1)
+		t.record.use(ref)
+		return b.object(), nil
+	}
+	if offset > 0 || length >= 0 {
+		return t.openRange(ctx, ref, offset, length)
+	}
+	return t.fill(ctx, ref)
 }
 
-// errStale says that what another reader began has failed, so it says nothing about the
-// object now.
-var errStale = errors.New("the fill of another reader failed")
+// errNotOpened says that a fill could not open the object.
+var errNotOpened = errors.New("the fill could not open the object")
 
 // openInner reads the object itself.
 func (t *Tier) openInner(ctx context.Context, ref cas.ObjectRef, offset, length int64) (cas.Object, error) {
@@ -83,34 +77,32 @@ func (t *Tier) openRange(ctx context.Context, ref cas.ObjectRef, offset, length 
 	return object, nil
 }
 
-// fill reads the whole object, and makes a copy of it meanwhile.
+// fill reads the whole object, and makes a copy of it meanwhile. The object had no fill when
+// the caller's read began.
 func (t *Tier) fill(ctx context.Context, ref cas.ObjectRef) (cas.Object, error) {
 	t.mu.Lock()
 	e := t.acquire(ref)
-	switch {
-	case e.fill != nil:
-		return t.join(ctx, e, e.fill, 0, -1)
-	case t.hasCopy(ref):
-		t.release(e)
-		t.mu.Unlock()
-		return cas.Object{}, errStale // it was published meanwhile
-	case !t.mayCopy(ref, e):
-		t.release(e)
-		t.mu.Unlock()
-		return t.openInner(ctx, ref, 0, -1)
+	f := e.fill
+	if f == nil {
+		// A copy may have been published a moment ago. Another fill would only replace it.
+		if t.hasCopy(ref) || !t.mayCopy(ref, e) {
+			t.release(e)
+			t.mu.Unlock()
+			return t.openInner(ctx, ref, 0, -1)
+		}
+		f = t.startFill(e)
+		f.counted = true
+		t.counts.misses.Add(1)
 	}
-	f := t.startFill(e)
-	f.counted = true
-	t.counts.misses.Add(1)
 	object, err := t.join(ctx, e, f, 0, -1)
-	if err == errStale {
+	if err == errNotOpened {
 		err = f.openErr
 	}
 	return object, err
 }
 
 // join reads from a fill. It takes over the caller's use of the entry, and unlocks t.mu.
-// It returns errStale if the fill could not open the object.
+// It returns errNotOpened if the fill could not open the object.
 func (t *Tier) join(ctx context.Context, e *entry, f *fill, offset, length int64) (cas.Object, error) {
 	e.readers++
 	f.join()
@@ -133,7 +125,7 @@ func (t *Tier) join(ctx context.Context, e *entry, f *fill, offset, length int64
 	}
 	if f.openErr != nil {
 		leave()
-		return cas.Object{}, errStale
+		return cas.Object{}, errNotOpened
 	}
 	if f.draft == nil { // there is no room for a copy
 		object, ok := f.takeOver(ctx, offset, length)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -220,6 +221,56 @@ func TestReadersShareAFill(t *testing.T) {
 	if s := tier.Stats(); s.Joins != 9 || s.Misses != 1 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// slowFailure is a store that is down: each read of it fails after some time.
+type slowFailure struct {
+	*memoryStore
+	opens atomic.Int64
+}
+
+const failsAfter = 10 * time.Second
+
+func (s *slowFailure) Open(ctx context.Context, _ cas.ObjectRef, _, _ int64) (cas.Object, error) {
+	s.opens.Add(1)
+	select {
+	case <-time.After(failsAfter):
+	case <-ctx.Done():
+	}
+	return cas.Object{}, cas.ErrStoreUnavailable
+}
+
+// While the store is down, the readers of one object have their errors at the same time, and not one
+// after the other.
+func TestReadersOfAStoreThatIsDown(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		inner := &slowFailure{memoryStore: newMemoryStore()}
+		tier, err := localtier.New(inner, localtier.Options{Dir: dir, Size: roomy})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		var readers sync.WaitGroup
+		for range 20 {
+			readers.Go(func() {
+				if _, err := tier.Open(t.Context(), cas.ObjectRef{}, 0, -1); !errors.Is(err, cas.ErrStoreUnavailable) {
+					t.Error(err)
+				}
+				if waited := time.Since(began); waited > 2*failsAfter {
+					t.Errorf("an error after %v, and each read of the store takes %v", waited, failsAfter)
+				}
+			})
+		}
+		readers.Wait()
+		if n := inner.opens.Load(); n > 20 {
+			t.Errorf("%d reads of the store by 20 readers", n)
+		}
+		if err := tier.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A large object is not fetched for a reader that has left. A smaller one is.
