@@ -369,7 +369,7 @@ func TestACollectorThatLostItsLeaseStops(t *testing.T) {
 		w.remove(w.put(castest.RandomBytes(100)))
 	}
 	var cut atomic.Bool // from the index
-	w.index.fail = func(op string) (bool, bool) { return op == "save" && cut.Load(), false }
+	w.index.fail = func(op string) (bool, bool) { return op == "extend" && cut.Load(), false }
 	run, err := w.collector(func(o *collector.Options) {
 		o.Concurrency, o.Lease = 1, 40*time.Millisecond
 		o.Objects = deleteFunc(func(ctx context.Context, _ cas.ObjectRef) error {
