@@ -107,7 +107,10 @@ func (r *Replicator) listAll(ctx context.Context, p providers.Provider) (wholeLi
 			return l, l.err
 		}
 		read := r.lists.flights.DoChan(account, func() (any, error) {
-			r.lists.read(r.working, p)
+			// A read may have ended since the look above.
+			if _, ok := r.lists.since(account, asked); !ok {
+				r.lists.read(r.working, p)
+			}
 			return nil, nil
 		})
 		select {
