@@ -86,6 +86,9 @@ func Int(c echo.Context, name string, allowed IntRange) (int64, error) {
 
 // Bool reads true or false from the query; a missing parameter is false.
 func Bool(c echo.Context, name string) (bool, error) {
+	if !HasQuery(c) {
+		return false, nil
+	}
 	switch text := c.QueryParam(name); text {
 	case "", "false":
 		return false, nil

@@ -82,12 +82,19 @@ var kindsOf = map[string][]providers.ReferenceKind{purposeExtract: {text, inPlac
 // text of another purpose, such as the input of a batch, can be read as text, too.
 func (p *Provider) References(mediaType, extension string) []providers.ReferenceKind {
 	t := providers.FileType{MediaType: mediaType, Extension: extension}
+	about := p.Describe()
 	var kinds []providers.ReferenceKind
-	usual := p.Describe().DefaultPurpose(mediaType, extension)
-	for _, purpose := range slices.Concat([]providers.Purpose{usual}, p.Describe().Purposes) {
-		if _, ok := purpose.ExtensionOf(t); ok && !slices.Contains(kinds, kindsOf[purpose.Name][0]) {
-			kinds = append(kinds, kindsOf[purpose.Name]...)
+	add := func(purpose *providers.Purpose) {
+		if of := kindsOf[purpose.Name]; !slices.Contains(kinds, of[0]) {
+			if _, ok := purpose.ExtensionOf(t); ok {
+				kinds = append(kinds, of...)
+			}
 		}
+	}
+	usual := about.DefaultPurpose(mediaType, extension)
+	add(&usual)
+	for i := range about.Purposes {
+		add(&about.Purposes[i])
 	}
 	return kinds
 }

@@ -54,7 +54,7 @@ func (r *Replicator) CheckChat(ctx context.Context, q Request, blob cas.Blob) er
 	if err != nil {
 		return err
 	}
-	j, err := planOf(p, blob, q)
+	j, err := r.planOf(p, blob, q)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (r *Replicator) checkKind(ctx context.Context, q Request, j job, kind provi
 	switch kind.Needs {
 	case providers.NeedCopy, providers.NeedText:
 		q.Purpose = kind.Purpose
-		wanted, err := planOf(j.provider, j.blob, q)
+		wanted, err := r.planOf(j.provider, j.blob, q)
 		if err != nil {
 			return err
 		}

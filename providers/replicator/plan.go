@@ -33,36 +33,34 @@ func (r *Replicator) plan(ctx context.Context, q Request) (job, error) {
 	if err != nil {
 		return job{}, err
 	}
-	return planOf(p, blob, q)
+	return r.planOf(p, blob, q)
 }
 
 // planOf is plan for a blob that is known.
-func planOf(p providers.Guarded, blob cas.Blob, q Request) (job, error) {
+func (r *Replicator) planOf(p providers.Guarded, blob cas.Blob, q Request) (job, error) {
 	about := p.Describe()
-	name := cmp.Or(q.Name, blob.Name)
-	fileType := providers.TypeOf(name, q.MediaType, blob.MediaType)
-	placed, err := about.Place(fileType, q.Purpose)
+	placed, err := r.placements.of(about, placementKey{q.Provider, cmp.Or(q.Name, blob.Name), q.MediaType, blob.MediaType, q.Purpose})
 	if err != nil {
 		return job{}, err
 	}
 	return job{
-		provider: p, description: about, purpose: placed.Purpose, fileType: fileType, blob: blob, request: q, asked: time.Now(),
+		provider: p, description: about, purpose: placed.Purpose, fileType: placed.fileType, blob: blob, request: q, asked: time.Now(),
 		wanted: ledger.Wanted{
 			Key: ledger.Key{
 				Digest: q.Digest, Provider: q.Provider, Account: about.Account,
 				Purpose: placed.Purpose.Name, Extension: placed.Extension,
 			},
-			Name: providers.CleanName(name), MediaType: fileType.MediaType, Size: blob.Size,
+			Name: placed.name, MediaType: placed.fileType.MediaType, Size: blob.Size,
 			OperationID: q.OperationID, Margin: ledger.RenewalMargin(placed.Purpose.Lifetime()), ByLife: true, Retry: q.Retry,
 		},
 	}, nil
 }
 
-// again is the plan for the same blob and provider and another request. It is made anew only
-// if the purpose differs.
-func (j job) again(q Request) (job, error) {
+// again is the plan for the blob and the provider of a job, and another request. It is made
+// anew only if the purpose differs.
+func (r *Replicator) again(j job, q Request) (job, error) {
 	if q.Purpose != j.purpose.Name {
-		return planOf(j.provider, j.blob, q)
+		return r.planOf(j.provider, j.blob, q)
 	}
 	j.request, j.asked = q, time.Now()
 	return j, nil

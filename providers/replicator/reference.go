@@ -67,7 +67,7 @@ func (r *Replicator) referenceOf(ctx context.Context, q Request, j job, chosen p
 	switch chosen.Needs {
 	case providers.NeedCopy:
 		q.Purpose = chosen.Purpose
-		wanted, err := j.again(q)
+		wanted, err := r.again(j, q)
 		if err != nil {
 			return Reference{}, err
 		}

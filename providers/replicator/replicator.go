@@ -42,6 +42,7 @@ type Replicator struct {
 
 	flights    singleflight.Group
 	lists      *lists
+	placements *placements
 	callers    callers
 	changes    *changes
 	uses       *uses
@@ -81,6 +82,7 @@ func New(o Options) (*Replicator, error) {
 		changes:    newChanges(),
 		uses:       newUses(),
 		lists:      newLists(),
+		placements: newPlacements(),
 		budget:     newSendBudget(),
 		censuses:   newCensuses(),
 		requesters: newRequesters(),

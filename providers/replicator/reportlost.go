@@ -62,7 +62,7 @@ func (r *Replicator) planReported(ctx context.Context, q Request, j job, fileID 
 	}
 	named := q
 	named.Purpose, named.Name = copies[i].Purpose, copies[i].Name
-	other, err := planOf(j.provider, j.blob, named)
+	other, err := r.planOf(j.provider, j.blob, named)
 	if err != nil || other.wanted.Key != copies[i].Key {
 		return q, j, nil // the provider's purposes have changed since
 	}
