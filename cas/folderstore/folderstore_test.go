@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -171,5 +172,42 @@ func TestPublishWhileItsFolderIsRemoved(t *testing.T) {
 		if _, err := s.Stat(t.Context(), ref); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A draft for which room is reserved has only the bytes that were written.
+func TestReservedDraftHasOnlyWhatWasWritten(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	data := castest.RandomBytes(3<<20 + 1)
+	ref := cas.ObjectRef{Digest: cas.DigestOf(data)}
+	draft, err := s.NewDraft()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer draft.Discard()
+	if err := draft.Reserve(int64(len(data))); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{0, 1 << 20, len(data)} {
+		if want > 0 {
+			if _, err := draft.File.WriteAt(data[:want], 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if info, err := draft.File.Stat(); err != nil || info.Size() != int64(want) {
+			t.Fatalf("%d bytes, %v; want %d", info.Size(), err, want)
+		}
+	}
+	if err := draft.Publish(ref, folderstore.Passing); err != nil {
+		t.Fatal(err)
+	}
+	object, err := s.Open(t.Context(), ref, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer object.Body.Close()
+	if got, err := io.ReadAll(object.Body); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }

@@ -110,6 +110,11 @@ func (f *fill) create(size int64) bool {
 		return false
 	}
 	draft, err := f.t.folder.NewDraft()
+	if err == nil {
+		if err = draft.Reserve(size); err != nil {
+			draft.Discard()
+		}
+	}
 	if err != nil {
 		f.t.mu.Lock()
 		defer f.t.mu.Unlock()
@@ -123,10 +128,10 @@ func (f *fill) create(size int64) bool {
 
 // copy writes the object's bytes to the draft.
 func (f *fill) copy(src io.Reader) error {
-	buffer := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(buffer)
+	buffer, free := fillBuffer(f.size)
+	defer free()
 	for {
-		n, err := src.Read(buffer[:])
+		n, err := src.Read(buffer)
 		if n > 0 {
 			if err := f.write(buffer[:n]); err != nil {
 				return err
