@@ -170,9 +170,9 @@ func (o Options) bodyRate() request.MinRate {
 type RedirectOptions struct {
 	// Above is the size of the largest blob, in bytes, that the gateway serves itself.
 	Above int64
-	// URL returns a URL that reads an object for a short time; the store sends these fields
-	// with it. Nil: the gateway serves all blobs itself.
-	URL func(ctx context.Context, ref cas.ObjectRef, shown http.Header) (string, error)
+	// URL returns a URL that reads an object for a time; the store sends these fields with
+	// it. Nil: the gateway serves all blobs itself.
+	URL func(ctx context.Context, ref cas.ObjectRef, life time.Duration, shown http.Header) (string, error)
 }
 
 func (o Options) redirect() *respond.Redirect {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -82,6 +83,19 @@ func TestReadRedirect(t *testing.T) {
 	}
 	if res, got := ask(http.DefaultClient, "GET", blob(page), "Range", "bytes=5-14"); res.StatusCode != 206 || !bytes.Equal(got, page[5:15]) || !strings.HasPrefix(res.Header.Get("Content-Disposition"), "attachment") {
 		t.Errorf("a range: %d %q, %v", res.StatusCode, got, res.Header)
+	}
+	// The bucket's URL works no longer than the signed URL.
+	signed, err := casCommand(t, []string{"CAS_URL=" + p.url}, "url", d.String(), "--expires", "1m").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, _ = ask(direct, "GET", strings.TrimSpace(string(signed)))
+	location, err := res.Location()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if life, err := strconv.Atoi(location.Query().Get("X-Amz-Expires")); err != nil || life < 1 || life > 60 {
+		t.Errorf("the bucket's URL works for %d s, error %v", life, err)
 	}
 	to := filepath.Join(t.TempDir(), "page")
 	out, err := casCommand(t, []string{"CAS_URL=" + p.url}, "get", d.String(), "-o", to).CombinedOutput()

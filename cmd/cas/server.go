@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"syscall"
 	"time"
@@ -203,18 +202,12 @@ func (s *server) checkStoreSettings(context.Context) error {
 	return wiring.CheckTier(s.LocalTier, s.ObjectStore)
 }
 
-// redirectLife is how long a URL works that a read of a blob is redirected to. A transfer
-// that has begun may take longer.
-const redirectLife = 15 * time.Minute
-
 // redirect returns which reads are answered with a URL of the bucket.
 func (s *server) redirect() gateway.RedirectOptions {
 	if s.ReadRedirect == 0 {
 		return gateway.RedirectOptions{}
 	}
-	return gateway.RedirectOptions{Above: int64(s.ReadRedirect), URL: func(ctx context.Context, ref cas.ObjectRef, shown http.Header) (string, error) {
-		return s.objects.S3.PresignAs(ctx, ref, redirectLife, shown)
-	}}
+	return gateway.RedirectOptions{Above: int64(s.ReadRedirect), URL: s.objects.S3.PresignAs}
 }
 
 // openCaches opens what stands in front of the index and the object store, and the

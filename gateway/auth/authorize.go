@@ -196,6 +196,7 @@ func (a *Authorizer) checkSignature(c echo.Context) error {
 	state := request.StateOf(c)
 	state.Record.Actor, state.MayRead = journal.ActorURL, true
 	state.ShownName, state.ShownType = signature.Shown.Name, signature.Shown.MediaType
+	state.URLExpires = signature.Expires
 	return nil
 }
 

@@ -9,6 +9,7 @@ package request
 import (
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -30,6 +31,8 @@ type State struct {
 	// ShownName and ShownType are the name and the media type that the request's signed URL
 	// shows for the blob. Empty means the blob's own.
 	ShownName, ShownType string
+	// URLExpires is when the request's signed URL expires; zero if it has none.
+	URLExpires time.Time
 	// MayRead: the token of the request, or its URL, may read. Without it, answers show
 	// nothing of what others stored but ids and states. Package auth sets it.
 	MayRead bool

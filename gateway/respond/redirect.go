@@ -3,6 +3,7 @@ package respond
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -15,12 +16,16 @@ import (
 type Redirect struct {
 	// Above is the size of the largest blob, in bytes, that the gateway still serves.
 	Above int64
-	// URL returns a URL that reads an object for a short time. The store sends these fields
-	// with it: Content-Type, Content-Disposition and Cache-Control.
-	URL func(ctx context.Context, ref cas.ObjectRef, shown http.Header) (string, error)
+	// URL returns a URL that reads an object for a time of at least a second. The store sends
+	// these fields with it: Content-Type, Content-Disposition and Cache-Control.
+	URL func(ctx context.Context, ref cas.ObjectRef, life time.Duration, shown http.Header) (string, error)
 	// Used notes that a blob is read.
 	Used func(cas.Digest)
 }
+
+// redirectLife is how long the URL of a redirect works, at most. A transfer that has begun
+// may take longer.
+const redirectLife = 15 * time.Minute
 
 // ownTags are fields that compare with the gateway's own entity tag and times. The object
 // store, which has others, would answer them wrongly.
@@ -52,7 +57,11 @@ func (r *Redirect) answer(c echo.Context, blob cas.Blob, o BlobOptions) error {
 	if disposition := contentDisposition(blob, o.Download); disposition != "" {
 		shown.Set(echo.HeaderContentDisposition, disposition)
 	}
-	address, err := r.URL(c.Request().Context(), blob.Object(), shown)
+	life := redirectLife
+	if expires := request.StateOf(c).URLExpires; !expires.IsZero() {
+		life = max(min(life, time.Until(expires)), time.Second) // no longer than the signed URL itself
+	}
+	address, err := r.URL(c.Request().Context(), blob.Object(), life, shown)
 	if err != nil {
 		return err
 	}
