@@ -208,6 +208,7 @@ func TestTraces(t *testing.T) {
 			if err := json.Unmarshal(body, &problem); err != nil || problem.TraceID != trace {
 				t.Errorf("the problem has the trace %q, %v", problem.TraceID, err)
 			}
+			tracedRequest(t, p, "ANYTHING", "/v1/blobs", nil, http.StatusMethodNotAllowed)
 			tracedRequest(t, p, http.MethodGet, "/healthz", nil, http.StatusOK)
 			if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
@@ -223,6 +224,9 @@ func TestTraces(t *testing.T) {
 			}
 			if !strings.Contains(p.log(), `"trace_id":"`+trace+`"`) {
 				t.Error("the log does not name the trace")
+			}
+			if text := to.text(); strings.Contains(text, "ANYTHING") || !strings.Contains(text, "_OTHER") {
+				t.Errorf("a method that HTTP doesn't know: %s", text)
 			}
 			put := to.below(to.one(t, "PUT /v1/blobs/:digest"))
 			if !strings.Contains(put, "store put") {

@@ -1,6 +1,8 @@
 package observe
 
 import (
+	"net/http"
+
 	"github.com/labstack/echo/v4"
 	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel/attribute"
@@ -24,8 +26,8 @@ func (o *Observer) beginSpan(c echo.Context) trace.Span {
 	ctx := tracing.Parents.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 	// The route is not known yet. The query, the fields of the header and the client's address
 	// stay out: they may be secrets, or name a person.
-	ctx, span := o.Traces.Tracer(tracing.Scope).Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-		attribute.String("http.request.method", r.Method),
+	ctx, span := o.Traces.Tracer(tracing.Scope).Start(ctx, spanMethod(r.Method), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		attribute.String("http.request.method", methodName(r.Method)),
 		attribute.String("url.scheme", c.Scheme()),
 		attribute.String("url.path", access.WithoutSecrets(r.URL.Path)),
 		attribute.String(tracing.OperationID, request.OperationID(c)),
@@ -42,7 +44,7 @@ func endSpan(span trace.Span, c echo.Context, aborted bool) {
 	state, status := request.StateOf(c), c.Response().Status
 	span.SetAttributes(attribute.Int("http.response.status_code", status))
 	if route := c.Path(); route != "" {
-		span.SetName(c.Request().Method + " " + route)
+		span.SetName(spanMethod(c.Request().Method) + " " + route)
 		span.SetAttributes(attribute.String("http.route", route))
 	}
 	if state.Failure != nil {
@@ -55,6 +57,27 @@ func endSpan(span trace.Span, c echo.Context, aborted bool) {
 		span.SetStatus(codes.Error, "broken off")
 	}
 	span.End()
+}
+
+// otherMethod stands for the methods that HTTP's RFCs don't know, since a client may send any
+// text as one. Source: OpenTelemetry's semantic conventions for HTTP spans.
+const otherMethod = "_OTHER"
+
+func methodName(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return method
+	}
+	return otherMethod
+}
+
+// spanMethod returns the method for the name of a span.
+func spanMethod(method string) string {
+	if method = methodName(method); method != otherMethod {
+		return method
+	}
+	return "HTTP"
 }
 
 // withTrace adds the id of the request's trace to a line of the log, if there is one.

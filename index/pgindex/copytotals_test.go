@@ -3,9 +3,11 @@ package pgindex_test
 import (
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
 
 	"casgate/index/indextest"
@@ -76,4 +78,11 @@ func TestCopyTotalsOfAnotherRole(t *testing.T) {
 		`update copies set state = 'evicted', file_id = '' where digest = sha256('1')`,
 		`delete from copies where digest = sha256('2')`,
 		`do $$ begin assert (select sum(files) = 3 and sum(bytes) = 30 from copy_totals where account = 'a'); end $$`)
+
+	// It can't falsify them by a table of its own.
+	_, err := db.ExecContext(t.Context(), `begin; set local role `+role+`; create temporary table own (like copies);
+		create trigger counted after insert on own referencing new table as changed for each statement execute function count_copies(); rollback`)
+	if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "42501" {
+		t.Errorf("a trigger of its own: %v", err)
+	}
 }
