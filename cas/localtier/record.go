@@ -5,10 +5,11 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"casgate/cas"
@@ -17,7 +18,8 @@ import (
 
 // record is a disk file of fixed size beside the copies. It has the number of bytes of each part of the
 // folder, and when the objects were last used, by slots that some of them share. So a start
-// needs one read of 8.5 MiB, whatever the number of copies, and a use costs a write of four bytes.
+// reads half a megabyte, whatever the number of copies, and a use costs a write of four bytes.
+// The uses are read by pages, when they are needed first.
 //
 // The bytes of a copy are added before its disk file exists, and subtracted after it is
 // gone. So a killed process leaves too many bytes in the record, and never too few; the next
@@ -25,10 +27,18 @@ import (
 // a crash of the machine, which may also cut copies short. So nothing is flushed before the tier closes, and
 // after a crash of the machine, which the record knows by the boot in it, all copies are dropped.
 type record struct {
-	file   *os.File
-	boot   string
-	bytes  [folderstore.Parts]int64                       // guarded by Tier.mu
-	stamps [folderstore.Parts * slotsInPart]atomic.Uint32 // Unix time of the last use
+	file *os.File
+	boot string
+	// bytes are guarded by Tier.mu, as filled, which has a bit for each part with bytes.
+	bytes  [folderstore.Parts]int64
+	filled [folderstore.Parts / 64]uint64
+	pages  [slots / slotsInPage]usesPage
+}
+
+// usesPage has the last uses of some slots, as Unix times.
+type usesPage struct {
+	mu   sync.Mutex
+	uses *[slotsInPage]uint32 // nil until they are needed
 }
 
 const (
@@ -39,9 +49,11 @@ const (
 	bootOffset  = 128
 	bootSize    = 64
 	slotsInPart = 32
+	slots       = folderstore.Parts * slotsInPart
+	slotsInPage = 1024
 	bytesSize   = folderstore.Parts * 8
-	stampsSize  = folderstore.Parts * slotsInPart * 4
-	recordSize  = headSize + bytesSize + stampsSize
+	usesOffset  = headSize + bytesSize
+	recordSize  = usesOffset + slots*4
 
 	stateInUse  = 'u'
 	stateClosed = 'c'
@@ -87,18 +99,7 @@ func (r *record) load() (isRight bool, err error) {
 		if n < 0 {
 			n, isRight = 0, false
 		}
-		r.bytes[i] = n
-	}
-	stamps := io.NewSectionReader(r.file, headSize+bytesSize, stampsSize)
-	chunk := make([]byte, 64<<10)
-	for i := 0; i < len(r.stamps); {
-		if _, err := io.ReadFull(stamps, chunk); err != nil {
-			return false, err
-		}
-		for j := 0; j < len(chunk); j += 4 {
-			r.stamps[i].Store(binary.LittleEndian.Uint32(chunk[j:]))
-			i++
-		}
+		r.count(folderstore.Part(i), n)
 	}
 	return isRight, nil
 }
@@ -175,8 +176,31 @@ func (r *record) set(part folderstore.Part, n int64) error {
 	if _, err := r.file.WriteAt(b[:], headSize+8*int64(part)); err != nil {
 		return err
 	}
-	r.bytes[part] = n
+	r.count(part, n)
 	return nil
+}
+
+// count sets the bytes of a part in memory only.
+func (r *record) count(part folderstore.Part, n int64) {
+	r.bytes[part] = n
+	if bit := uint64(1) << (part % 64); n == 0 {
+		r.filled[part/64] &^= bit
+	} else {
+		r.filled[part/64] |= bit
+	}
+}
+
+// toFilled returns how many parts without bytes come before the next one with some, in a round
+// through all parts. It is folderstore.Parts if none has any.
+func (r *record) toFilled(from folderstore.Part) int {
+	for i := 0; i < folderstore.Parts; {
+		part := from + folderstore.Part(i) // after the last part comes the first one
+		if word := r.filled[part/64] >> (part % 64); word != 0 {
+			return i + bits.TrailingZeros64(word)
+		}
+		i += 64 - int(part%64)
+	}
+	return folderstore.Parts
 }
 
 // slot returns the place of an object's last use.
@@ -185,18 +209,40 @@ func slot(ref cas.ObjectRef) int {
 }
 
 // lastUse returns when an object, or another one in its slot, was last used.
-func (r *record) lastUse(ref cas.ObjectRef) uint32 { return r.stamps[slot(ref)].Load() }
+func (r *record) lastUse(ref cas.ObjectRef) (last uint32) {
+	r.atUse(slot(ref), func(use *uint32) { last = *use })
+	return last
+}
 
 // use notes that an object is used now. If the write fails, the use is forgotten at the next
 // start, which only makes the object look older.
 func (r *record) use(ref cas.ObjectRef) {
 	i, now := slot(ref), uint32(time.Now().Unix())
-	if r.stamps[i].Swap(now) == now {
+	isKnown := false
+	r.atUse(i, func(use *uint32) { isKnown, *use = *use == now, now })
+	if isKnown {
 		return
 	}
 	var b [4]byte
 	binary.LittleEndian.PutUint32(b[:], now)
-	_, _ = r.file.WriteAt(b[:], headSize+bytesSize+4*int64(i))
+	_, _ = r.file.WriteAt(b[:], usesOffset+4*int64(i))
+}
+
+// atUse calls do with the last use of a slot. If its page can't be read, its objects look as
+// if they were never used.
+func (r *record) atUse(slot int, do func(use *uint32)) {
+	p := &r.pages[slot/slotsInPage]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.uses == nil {
+		p.uses = new([slotsInPage]uint32)
+		bytes := make([]byte, 4*slotsInPage)
+		_, _ = r.file.ReadAt(bytes, usesOffset+4*int64(slot/slotsInPage*slotsInPage))
+		for i := range p.uses {
+			p.uses[i] = binary.LittleEndian.Uint32(bytes[4*i:])
+		}
+	}
+	do(&p.uses[slot%slotsInPage])
 }
 
 // bootID names the time since the machine's start, or is empty if the system does not say it.
