@@ -1,6 +1,7 @@
 package folderstore
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -140,8 +141,23 @@ func (s *Store) HasDropped() (bool, error) {
 	return err == nil, err
 }
 
-// RemoveDropped removes what DropAll has hidden, now or before a crash.
-func (s *Store) RemoveDropped() error { return s.root.RemoveAll(droppedDir) }
+// RemoveDropped removes what DropAll has hidden, now or before a crash. When ctx is done, it leaves
+// the rest to the next call.
+func (s *Store) RemoveDropped(ctx context.Context) error {
+	folders, err := fs.Glob(s.root.FS(), path.Join(droppedDir, "*", "*"))
+	if err != nil {
+		return err
+	}
+	for _, name := range folders {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.root.RemoveAll(name); err != nil {
+			return err
+		}
+	}
+	return s.root.RemoveAll(droppedDir)
+}
 
 const (
 	objectsDir = "sha256" // as cas.ObjectRef.Key has it

@@ -1,4 +1,26 @@
 package localtier
 
+import "context"
+
 // Pending returns the number of changed blobs that wait to be looked at.
 func (t *Tier) Pending() int { return len(t.changed) }
+
+// HoldEvictions keeps all others from evicting until release is called.
+func (t *Tier) HoldEvictions() (release func()) {
+	t.evicting <- struct{}{}
+	return func() { <-t.evicting }
+}
+
+// Shrink lowers the limit, as a start does. It does not wait.
+func (t *Tier) Shrink(limit int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.limit, t.isReady = limit, false
+	t.work.Go(func() { t.makeReady(false) })
+}
+
+// LookForMuchRoom evicts what it can, and returns how often it looked whether there is enough room.
+func (t *Tier) LookForMuchRoom(ctx context.Context) (looks int) {
+	t.evictUntil(ctx, func() (is, mayBecome bool) { looks++; return false, true })
+	return looks
+}

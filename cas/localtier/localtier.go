@@ -88,12 +88,12 @@ type Tier struct {
 	doubted map[cas.ObjectRef]time.Time
 	resume  time.Time // when copies may be made again
 	logged  time.Time // when a fault was last logged
-	// isEmptying: copies of before a crash are being removed, so nothing is reserved.
-	isEmptying bool
+	// isReady: the copies that the start found too many are gone, so that new ones may be made.
+	isReady bool
 
-	evicting sync.Mutex // one goroutine makes room at a time
+	evicting chan struct{} // one goroutine evicts at a time: it has sent a value, and receives it then
 	pool     []candidate
-	hand     int // the next part to look for candidates in
+	hand     folderstore.Part // the next one to look for candidates in
 }
 
 var _ cas.ObjectStore = (*Tier)(nil)
@@ -139,7 +139,7 @@ func New(inner cas.ObjectStore, o Options) (*Tier, error) {
 	}
 	t := &Tier{
 		inner: inner, folder: folder, lock: lock, limit: o.Size, fillLimit: cmp.Or(o.FillLimit, DefaultFillLimit), log: o.Log,
-		changed: make(chan cas.Digest, maxChanged),
+		changed: make(chan cas.Digest, maxChanged), evicting: make(chan struct{}, 1),
 		entries: map[cas.ObjectRef]*entry{}, inPart: map[folderstore.Part]int{}, doubted: map[cas.ObjectRef]time.Time{},
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -170,7 +170,8 @@ func (t *Tier) open(name string) error {
 			return err
 		}
 	}
-	if t.isEmptying, err = t.folder.HasDropped(); err == nil {
+	hasDropped, err := t.folder.HasDropped()
+	if err == nil {
 		err = r.setState(stateInUse)
 	}
 	if err != nil {
@@ -180,25 +181,28 @@ func (t *Tier) open(name string) error {
 	for _, n := range r.bytes {
 		t.used += n
 	}
-	t.work.Go(func() {
-		if t.isEmptying { // nobody else changes it
-			t.empty()
-		}
-		t.shrink() // the limit may have been higher before
-	})
+	t.isReady = !hasDropped && t.used <= t.limit // the limit may have been higher before
+	if !t.isReady {
+		t.work.Go(func() { t.makeReady(hasDropped) })
+	}
 	return nil
 }
 
-// empty removes the copies that a start has dropped. No copies are made until they are gone.
-func (t *Tier) empty() {
-	err := t.folder.RemoveDropped()
+// makeReady removes the copies that the start has dropped, and those that don't fit. That may
+// take minutes, in which copies are only read.
+func (t *Tier) makeReady(hasDropped bool) {
+	if hasDropped {
+		if err := t.folder.RemoveDropped(t.ctx); err != nil {
+			if t.ctx.Err() == nil {
+				t.failed("remove the copies of before a crash; none are made until the next start", err)
+			}
+			return
+		}
+	}
+	t.evictUntil(t.ctx, t.fits)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err != nil {
-		t.fault("remove the copies of before a crash; none are made until the next start", err)
-		return
-	}
-	t.isEmptying = false
+	t.isReady = true
 }
 
 // Close ends all fills, and closes the folder. Bodies may be closed later.
@@ -355,7 +359,7 @@ func (t *Tier) failed(doing string, err error) {
 
 // mayCopy reports whether copies of an object may be made now. The caller holds t.mu.
 func (t *Tier) mayCopy(ref cas.ObjectRef, e *entry) bool {
-	if e.barred > 0 || t.isEmptying || t.ctx.Err() != nil {
+	if e.barred > 0 || !t.isReady || t.ctx.Err() != nil {
 		return false
 	}
 	if until, ok := t.doubted[ref]; ok {

@@ -2,7 +2,9 @@ package localtier
 
 import (
 	"cmp"
+	"context"
 	"slices"
+	"time"
 
 	"casgate/cas"
 	"casgate/cas/folderstore"
@@ -14,8 +16,9 @@ const (
 	// used of all.
 	poolLow  = 32
 	poolHigh = 96
-	// maxFutile limits the candidates that one call can't evict.
-	maxFutile = 1000
+	// waitForRoom is how long a read or an upload waits for evictions. Then it goes on without
+	// a copy. What was evicted helps the next one.
+	waitForRoom = 100 * time.Millisecond
 )
 
 // candidate is a copy that may be evicted.
@@ -24,7 +27,7 @@ type candidate struct {
 	lastUse uint32
 }
 
-// reserve makes room for a copy. It returns false if there is none.
+// reserve makes room for a copy. It returns false if there is none soon.
 func (t *Tier) reserve(ref cas.ObjectRef, size int64) bool {
 	if size > t.limit {
 		return false
@@ -32,30 +35,15 @@ func (t *Tier) reserve(ref cas.ObjectRef, size int64) bool {
 	if ok, mayWait := t.take(ref, size); ok || !mayWait {
 		return ok
 	}
-	t.evicting.Lock()
-	defer t.evicting.Unlock()
-	for futile := 0; futile < maxFutile; {
-		if ok, mayWait := t.take(ref, size); ok || !mayWait {
-			return ok
-		}
-		found, evicted := t.evictOne()
-		if !found {
-			return false
-		}
-		if !evicted {
-			futile++
-		}
-	}
-	return false
+	ctx, cancel := context.WithTimeout(t.ctx, waitForRoom)
+	defer cancel()
+	return t.evictUntil(ctx, func() (is, mayBecome bool) { return t.take(ref, size) })
 }
 
 // take reserves room that is there. MayWait reports whether an eviction can help.
 func (t *Tier) take(ref cas.ObjectRef, size int64) (ok, mayWait bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.isEmptying {
-		return false, false
-	}
 	if size > t.limit-t.used {
 		return false, true
 	}
@@ -74,74 +62,86 @@ func (t *Tier) free(ref cas.ObjectRef, size int64) {
 	size = min(size, t.record.bytes[part])
 	t.used -= size
 	if err := t.record.set(part, t.record.bytes[part]-size); err != nil {
-		t.record.bytes[part] -= size // the record has too many, as after a crash
+		t.record.count(part, t.record.bytes[part]-size) // the disk file has too many, as after a crash
 		t.fault("write the record of the copies", err)
 	}
 }
 
-// shrink evicts until the copies fit.
-func (t *Tier) shrink() {
-	t.evicting.Lock()
-	defer t.evicting.Unlock()
-	for futile := 0; futile < maxFutile && t.ctx.Err() == nil; {
-		t.mu.Lock()
-		fits := t.used <= t.limit
-		t.mu.Unlock()
-		if fits {
-			return
-		}
-		found, evicted := t.evictOne()
-		if !found {
-			return
-		}
-		if !evicted {
-			futile++
-		}
-	}
+// fits reports whether the copies fit. An eviction can help if they don't.
+func (t *Tier) fits() (is, mayBecome bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.used <= t.limit, true
 }
 
-// evictOne evicts the least recently used candidate. Found is false if there are none. The
+// evictUntil evicts copies until there is enough room, which it reports. It gives up when ctx is
+// done, and when it has gone once round all copies and none could be evicted.
+func (t *Tier) evictUntil(ctx context.Context, isEnough func() (is, mayBecome bool)) bool {
+	select {
+	case t.evicting <- struct{}{}:
+		defer func() { <-t.evicting }()
+	case <-ctx.Done():
+		return false
+	}
+	for unseen := folderstore.Parts; ctx.Err() == nil; {
+		if is, mayBecome := isEnough(); is || !mayBecome {
+			return is
+		}
+		if len(t.pool) < poolLow {
+			unseen -= t.lookForCandidates(ctx, unseen)
+		}
+		if len(t.pool) == 0 {
+			is, _ := isEnough() // the look may have corrected the bytes
+			return is
+		}
+		if t.evictFirst() {
+			unseen = folderstore.Parts
+		}
+	}
+	return false
+}
+
+// evictFirst evicts the least recently used candidate. It returns false if it can't. The
 // caller holds t.evicting.
-func (t *Tier) evictOne() (found, evicted bool) {
-	if len(t.pool) < poolLow {
-		t.lookForCandidates()
-	}
-	if len(t.pool) == 0 {
-		return false, false
-	}
+func (t *Tier) evictFirst() bool {
 	c := t.pool[0]
 	t.pool = t.pool[1:]
 	if t.record.lastUse(c.ref) != c.lastUse {
-		return true, false // it was used since
+		return false // it was used since
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.entries[c.ref] != nil {
-		return true, false // it is in use
+		return false // it is in use
 	}
 	e := t.acquire(c.ref)
 	defer t.release(e)
 	before := t.used
 	if !t.remove(e) || t.used == before {
-		return true, false
+		return false
 	}
 	t.counts.evictions.Add(1)
 	t.counts.evictedBytes.Add(before - t.used)
-	return true, true
+	return true
 }
 
-// lookForCandidates goes on through the parts that have bytes, at most once through all.
-func (t *Tier) lookForCandidates() {
+// lookForCandidates goes on through the parts that have bytes. It returns how many parts it has
+// passed, which are hardly more than most. The caller holds t.evicting.
+func (t *Tier) lookForCandidates(ctx context.Context, most int) (passed int) {
 	known := make(map[cas.ObjectRef]bool, len(t.pool))
 	for _, c := range t.pool {
 		known[c.ref] = true
 	}
-	for range folderstore.Parts {
-		if len(t.pool) >= poolHigh {
+	for passed < most && len(t.pool) < poolHigh && ctx.Err() == nil {
+		t.mu.Lock()
+		empty := t.record.toFilled(t.hand)
+		t.mu.Unlock()
+		passed += empty + 1
+		if empty == folderstore.Parts {
 			break
 		}
-		part := folderstore.Part(t.hand)
-		t.hand = (t.hand + 1) % folderstore.Parts
+		part := t.hand + folderstore.Part(empty)
+		t.hand = part + 1
 		for _, o := range t.correct(part) {
 			if !known[o.ObjectRef] {
 				t.pool = append(t.pool, candidate{o.ObjectRef, t.record.lastUse(o.ObjectRef)})
@@ -149,6 +149,7 @@ func (t *Tier) lookForCandidates() {
 		}
 	}
 	slices.SortStableFunc(t.pool, func(a, b candidate) int { return cmp.Compare(a.lastUse, b.lastUse) })
+	return passed
 }
 
 // correct returns the copies of a part. If none of its objects is in use, it corrects the
@@ -156,9 +157,6 @@ func (t *Tier) lookForCandidates() {
 func (t *Tier) correct(part folderstore.Part) []cas.ObjectInfo {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.record.bytes[part] == 0 {
-		return nil
-	}
 	found, err := t.folder.ListPart(part)
 	if err != nil {
 		t.fault("list copies", err)
