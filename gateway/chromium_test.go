@@ -79,7 +79,8 @@ func startChromium(t *testing.T) *chromium {
 		"--disable-background-networking", "--disable-component-update", "--autoplay-policy=no-user-gesture-required",
 		"--remote-debugging-pipe", "--user-data-dir="+t.TempDir(), "about:blank")
 	cmd.ExtraFiles = []*os.File{toBrowser, fromBrowser} // 3 and 4
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	castest.EndWithParent(cmd, syscall.SIGKILL)
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {

@@ -38,7 +38,7 @@ func TestDistributedMinIO(t *testing.T) {
 		// CI: the drives of this test are all on the disk of the root folder. In a container MinIO
 		// takes no loopback address for its own, unless it is told so.
 		nodes[i].Env = []string{"HOME=" + folder, "MINIO_ROOT_USER=tester", "MINIO_ROOT_PASSWORD=tester-secret", "MINIO_BROWSER=off", "MINIO_UPDATE=off", "MINIO_CI_CD=1", "_MINIO_SERVER_LOCAL=" + address}
-		nodes[i].SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		castest.EndWithParent(nodes[i], syscall.SIGKILL)
 		if err := nodes[i].Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +87,7 @@ func runHAProxy(t *testing.T, address, config string) {
 	var log bytes.Buffer
 	cmd := exec.Command(sbin+"haproxy", "-db", "-f", path)
 	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	castest.EndWithParent(cmd, syscall.SIGTERM)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

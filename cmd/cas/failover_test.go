@@ -92,7 +92,8 @@ func (n *postgresNode) start() {
 	n.cmd = exec.Command(filepath.Join(n.bin, "postgres"), "-D", n.data, "-p", port, "-k", filepath.Dir(n.data), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off")
 	n.cmd.Dir, n.cmd.Stdout, n.cmd.Stderr = filepath.Dir(n.data), &log, &log
 	n.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: postgresUser(n.t), Pdeathsig: syscall.SIGQUIT}
+	n.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: postgresUser(n.t)}
+	castest.EndWithParent(n.cmd, syscall.SIGQUIT)
 	if err := n.cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}

@@ -185,7 +185,7 @@ func (p proxied) run(t *testing.T, address, gateway string) bool {
 	var log bytes.Buffer
 	cmd := exec.Command(p.command[0], append(p.command[1:], config)...)
 	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	castest.EndWithParent(cmd, syscall.SIGTERM)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

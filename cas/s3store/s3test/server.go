@@ -28,7 +28,7 @@ func NewServer(t testing.TB) Server {
 	folder, address := t.TempDir(), freeAddress(t)
 	server := exec.Command(program, "server", "--quiet", "--address", address, filepath.Join(folder, "data"))
 	server.Env = []string{"HOME=" + folder, "MINIO_ROOT_USER=tester", "MINIO_ROOT_PASSWORD=tester-secret", "MINIO_BROWSER=off", "MINIO_UPDATE=off"}
-	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	castest.EndWithParent(server, syscall.SIGKILL)
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,11 @@
+//go:build unix
+
+// Windows has no named pipes of this kind, and its paths are others: see folder_test.go.
+
 package localfiles_test
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"os/user"
@@ -14,47 +17,11 @@ import (
 	"casgate/cmd/cas/internal/localfiles"
 )
 
-// write writes a disk file, with its folders.
-func write(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func link(t *testing.T, target, path string) {
 	t.Helper()
 	if err := os.Symlink(target, path); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func open(t *testing.T, o localfiles.Options) *localfiles.Files {
-	t.Helper()
-	files, err := localfiles.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(files.Close)
-	return files
-}
-
-// read returns the content of the disk file at a path.
-func read(files *localfiles.Files, path string) (string, error) {
-	found, err := files.Find(path)
-	if err != nil {
-		return "", err
-	}
-	content, err := found.Open()
-	if err != nil {
-		return "", err
-	}
-	defer content.Close()
-	b, err := io.ReadAll(content)
-	return string(b), err
 }
 
 // What is refused is refused with one error, whether something is there or not.
