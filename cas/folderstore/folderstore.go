@@ -101,8 +101,7 @@ func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingR
 
 	buffer := s.buffers.Get().(*[copyBuffer]byte)
 	defer s.buffers.Put(buffer)
-	// The plain Writer keeps io.CopyBuffer from taking a shortcut around the buffer.
-	if _, err := io.CopyBuffer(struct{ io.Writer }{draft.File}, contextReader{ctx, body}, buffer[:]); err != nil {
+	if err := writePieces(draft.File, contextReader{ctx, body}, buffer[:]); err != nil {
 		if body.Err() != nil {
 			return body.Err()
 		}
@@ -118,6 +117,25 @@ func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingR
 		return storeError("publish", ref, err)
 	}
 	return nil
+}
+
+// writePieces copies to a disk file by pieces as large as the buffer. A client's body comes in
+// smaller ones. What they are written by decides by how much the file system keeps the bytes
+// in memory, and so how long reads take.
+func writePieces(file *os.File, body io.Reader, buffer []byte) error {
+	for {
+		n, err := io.ReadFull(body, buffer)
+		isLast := err == io.EOF || err == io.ErrUnexpectedEOF
+		if err != nil && !isLast {
+			return err
+		}
+		if _, err := file.Write(buffer[:n]); err != nil {
+			return err
+		}
+		if isLast {
+			return nil
+		}
+	}
 }
 
 // replace renames a disk file. A directory in place of an object is damage, and goes.

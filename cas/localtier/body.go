@@ -190,8 +190,8 @@ func (b *body) Damaged() { b.t.doubt(b.e.ref) }
 
 const (
 	bufferSize = 128 << 10
-	// largeSize is the size of the buffers of a few fills at a time, in bytes: a file system
-	// takes two thirds of the processor time for a large write.
+	// largeSize is the size of the buffers that a few copies in the making have, in bytes: a
+	// file system takes less time for large writes, and for reads of what they wrote.
 	largeSize = 1 << 20
 	maxLarge  = 16
 )
@@ -202,16 +202,13 @@ var (
 	largeInUse   = make(chan struct{}, maxLarge)
 )
 
-// fillBuffer returns a buffer for the bytes of an object. The caller frees it.
-func fillBuffer(size int64) (buffer []byte, free func()) {
-	if size > bufferSize {
-		select {
-		case largeInUse <- struct{}{}:
-			b := largeBuffers.Get().(*[largeSize]byte)
-			return b[:], func() { largeBuffers.Put(b); <-largeInUse }
-		default:
-		}
+// takeLarge returns a large buffer, which the caller frees, or nil if too many are in use.
+func takeLarge() (buffer []byte, free func()) {
+	select {
+	case largeInUse <- struct{}{}:
+		b := largeBuffers.Get().(*[largeSize]byte)
+		return b[:], func() { largeBuffers.Put(b); <-largeInUse }
+	default:
+		return nil, func() {}
 	}
-	b := buffers.Get().(*[bufferSize]byte)
-	return b[:], func() { buffers.Put(b) }
 }

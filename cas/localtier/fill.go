@@ -128,8 +128,17 @@ func (f *fill) create(size int64) bool {
 
 // copy writes the object's bytes to the draft.
 func (f *fill) copy(src io.Reader) error {
-	buffer, free := fillBuffer(f.size)
-	defer free()
+	var buffer []byte
+	if f.size > bufferSize {
+		var free func()
+		buffer, free = takeLarge()
+		defer free()
+	}
+	if buffer == nil {
+		small := buffers.Get().(*[bufferSize]byte)
+		defer buffers.Put(small)
+		buffer = small[:]
+	}
 	for {
 		n, err := src.Read(buffer)
 		if n > 0 {

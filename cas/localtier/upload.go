@@ -6,6 +6,10 @@ import "casgate/cas"
 type upload struct {
 	f        *fill
 	isBroken bool // the folder failed, or more bytes came than were declared
+	// held are bytes that are not written yet: a disk file that is written in large pieces
+	// takes less time, and so do its reads. Nil: each piece is written as it comes.
+	held []byte
+	free func()
 }
 
 var _ cas.Witness = (*upload)(nil)
@@ -34,18 +38,44 @@ func (t *Tier) newUpload(ref cas.ObjectRef, size int64) *upload {
 		f.finish()
 		return nil
 	}
-	return &upload{f: f}
+	u := &upload{f: f, free: func() {}}
+	if size > bufferSize {
+		u.held, u.free = takeLarge()
+		u.held = u.held[:0]
+	}
+	return u
 }
 
 // Saw implements cas.Witness.
 func (u *upload) Saw(p []byte) {
-	if !u.isBroken {
+	if u.held == nil {
+		u.write(p)
+		return
+	}
+	for len(p) > 0 {
+		n := min(len(p), cap(u.held)-len(u.held))
+		u.held, p = append(u.held, p[:n]...), p[n:]
+		if len(u.held) == cap(u.held) {
+			u.flush()
+		}
+	}
+}
+
+// flush writes the bytes that are held.
+func (u *upload) flush() {
+	u.write(u.held)
+	u.held = u.held[:0]
+}
+
+func (u *upload) write(p []byte) {
+	if !u.isBroken && len(p) > 0 {
 		u.isBroken = u.f.write(p) != nil
 	}
 }
 
 // Again implements cas.Witness.
 func (u *upload) Again() {
+	u.held = u.held[:0]
 	if !u.isBroken {
 		u.f.change(func() { u.f.written = 0 })
 	}
@@ -53,6 +83,10 @@ func (u *upload) Again() {
 
 // end publishes the copy, if the object was stored.
 func (u *upload) end(isStored bool) {
+	defer u.free()
+	if isStored {
+		u.flush()
+	}
 	if isStored && !u.isBroken && u.f.written == u.f.size {
 		u.f.publish()
 	}

@@ -1,0 +1,70 @@
+package localtier_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+
+	"casgate/cas"
+	"casgate/cas/castest"
+	"casgate/cas/localtier"
+)
+
+// twiceStore reads half of a body, and then all of it from the beginning, as a client does
+// that repeats a request. It reads when all uploads of the test are under way.
+type twiceStore struct {
+	*memoryStore
+	underWay *sync.WaitGroup
+}
+
+func (s twiceStore) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingReader) error {
+	s.underWay.Done()
+	s.underWay.Wait()
+	if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{io.LimitReader(body, body.Size()/2)}, make([]byte, 70_001)); err != nil {
+		return err
+	}
+	if !body.Rewind() {
+		return errors.New("the body can't be read again")
+	}
+	return s.memoryStore.Put(ctx, ref, body)
+}
+
+// The copies of uploads are right whatever their sizes, also of more than have large buffers,
+// and of those that are read twice.
+func TestCopiesOfUploads(t *testing.T) {
+	t.Parallel()
+	const mebi = 1 << 20
+	var bodies [][]byte
+	for _, size := range []int{0, 1, 128 << 10, 128<<10 + 1, mebi - 1, mebi, mebi + 1, 2 * mebi, 2*mebi + 12_345} {
+		for range 4 {
+			bodies = append(bodies, castest.RandomBytes(size))
+			if size == 0 {
+				break // there is only one
+			}
+		}
+	}
+	var underWay sync.WaitGroup
+	underWay.Add(len(bodies))
+	inner := castest.NewFaulty(twiceStore{newMemoryStore(), &underWay})
+	tier := newTier(t, inner, localtier.Options{Dir: t.TempDir(), Size: roomy})
+	errs := make([]error, len(bodies))
+	var uploads sync.WaitGroup
+	for i, b := range bodies {
+		uploads.Go(func() {
+			errs[i] = tier.Put(context.Background(), refOf(b), cas.NewVerifyingReader(bytes.NewReader(b), refOf(b).Digest, int64(len(b))))
+		})
+	}
+	uploads.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	noBucket(inner)
+	for _, b := range bodies {
+		if !bytes.Equal(read(t, tier, refOf(b)), b) {
+			t.Errorf("wrong bytes of %d", len(b))
+		}
+	}
+}
