@@ -22,6 +22,9 @@ const (
 	// kubernetesVersion is that of the schema.
 	kubernetesVersion = "1.36.2"
 	kubernetesSum     = "h1:qsCug7E1dMVO+rNuCENKG64Z7SVS/fTqDHGI1/NCmTg="
+	// operatorVersion is that of the schema of a ServiceMonitor.
+	operatorVersion = "v0.85.0"
+	operatorSum     = "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s="
 )
 
 // The chart passes helm lint and its own tests, and Kubernetes' schema has all that it makes,
@@ -61,8 +64,7 @@ func TestHelmChart(t *testing.T) {
 		if err := os.WriteFile(path, made, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		// ServiceMonitor is no kind of Kubernetes' own; the chart's tests look at its fields.
-		said := runTool(t, chart, kubeconform, "-strict", "-summary", "-skip", "ServiceMonitor", "-kubernetes-version", kubernetesVersion,
+		said := runTool(t, chart, kubeconform, "-strict", "-summary", "-kubernetes-version", kubernetesVersion,
 			"-schema-location", schemas+"/{{.ResourceKind}}{{.KindSuffix}}.json", path)
 		if !bytes.Contains(said, []byte("Invalid: 0, Errors: 0")) {
 			t.Errorf("%s: kubeconform said %s", name, said)
@@ -77,15 +79,17 @@ func TestHelmChart(t *testing.T) {
 // checkKubeconform makes sure that a misspelt field would be found.
 func checkKubeconform(t *testing.T, kubeconform, schemas string, made []byte) {
 	t.Helper()
-	wrong := bytes.Replace(made, []byte("terminationGracePeriodSeconds"), []byte("terminationGraceSeconds"), 1)
-	path := filepath.Join(t.TempDir(), "wrong.yaml")
-	if err := os.WriteFile(path, wrong, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	said, err := exec.CommandContext(t.Context(), kubeconform, "-strict", "-skip", "ServiceMonitor", "-kubernetes-version", kubernetesVersion,
-		"-schema-location", schemas+"/{{.ResourceKind}}{{.KindSuffix}}.json", path).CombinedOutput()
-	if err == nil || !bytes.Contains(said, []byte("terminationGraceSeconds")) {
-		t.Errorf("kubeconform takes a misspelt field: %v, %s", err, said)
+	for field, misspelt := range map[string]string{"terminationGracePeriodSeconds": "terminationGraceSeconds", "jobLabel": "jobLable", "interval: ": "intervall: "} {
+		wrong := bytes.Replace(made, []byte(field), []byte(misspelt), 1)
+		path := filepath.Join(t.TempDir(), "wrong.yaml")
+		if err := os.WriteFile(path, wrong, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		said, err := exec.CommandContext(t.Context(), kubeconform, "-strict", "-kubernetes-version", kubernetesVersion,
+			"-schema-location", schemas+"/{{.ResourceKind}}{{.KindSuffix}}.json", path).CombinedOutput()
+		if err == nil || !bytes.Contains(said, []byte(strings.TrimSuffix(misspelt, ": "))) {
+			t.Errorf("kubeconform takes the misspelt %q: %v, %s", misspelt, err, said)
+		}
 	}
 }
 
@@ -145,15 +149,8 @@ func checkHelmSettings(t *testing.T, made []byte) {
 // folder. They come from the description of the API in Kubernetes' own module.
 func kubernetesSchemas(t *testing.T) string {
 	t.Helper()
-	// No module can require that one, since it replaces parts of itself.
-	var module struct{ Dir, Sum string }
-	if err := json.Unmarshal(runTool(t, helmTools, "go", "mod", "download", "-json", "k8s.io/kubernetes@v"+kubernetesVersion), &module); err != nil {
-		t.Fatal(err)
-	}
-	if module.Sum != kubernetesSum {
-		t.Fatalf("k8s.io/kubernetes %s has the checksum %s, want %s", kubernetesVersion, module.Sum, kubernetesSum)
-	}
-	raw, err := os.ReadFile(filepath.Join(module.Dir, "api", "openapi-spec", "swagger.json"))
+	kubernetes := downloadModule(t, "k8s.io/kubernetes@v"+kubernetesVersion, kubernetesSum)
+	raw, err := os.ReadFile(filepath.Join(kubernetes, "api", "openapi-spec", "swagger.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +194,74 @@ func kubernetesSchemas(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	writeServiceMonitorSchema(t, folder)
 	return folder
+}
+
+// downloadModule returns the folder of a module. No module can require Kubernetes' own, since
+// it replaces parts of itself, and only files of the operator's are needed.
+func downloadModule(t *testing.T, module, sum string) (folder string) {
+	t.Helper()
+	var got struct{ Dir, Sum string }
+	if err := json.Unmarshal(runTool(t, helmTools, "go", "mod", "download", "-json", module), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Sum != sum {
+		t.Fatalf("%s has the checksum %s, want %s", module, got.Sum, sum)
+	}
+	return got.Dir
+}
+
+// writeServiceMonitorSchema writes the schema of a ServiceMonitor, which is a kind of the
+// Prometheus operator, from the definition that the operator's users install.
+func writeServiceMonitorSchema(t *testing.T, folder string) {
+	t.Helper()
+	operator := downloadModule(t, "github.com/prometheus-operator/prometheus-operator@"+operatorVersion, operatorSum)
+	raw, err := os.ReadFile(filepath.Join(operator, "example", "prometheus-operator-crd", "monitoring.coreos.com_servicemonitors.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var definition struct {
+		Spec struct {
+			Versions []struct {
+				Name   string
+				Schema struct {
+					OpenAPIV3Schema map[string]any `yaml:"openAPIV3Schema"`
+				}
+			}
+		}
+	}
+	if err := yaml.Unmarshal(raw, &definition); err != nil {
+		t.Fatal(err)
+	}
+	if versions := definition.Spec.Versions; len(versions) != 1 || versions[0].Name != "v1" {
+		t.Fatalf("the definition has the versions %+v", versions)
+	}
+	schema := definition.Spec.Versions[0].Schema.OpenAPIV3Schema
+	refuseUnknownFields(schema)
+	out, err := json.Marshal(schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "servicemonitor-monitoring-v1.json"), out, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// refuseUnknownFields changes a schema as a server does that refuses them.
+func refuseUnknownFields(schema map[string]any) {
+	properties, _ := schema["properties"].(map[string]any)
+	if _, isOpen := schema["additionalProperties"]; len(properties) > 0 && !isOpen {
+		schema["additionalProperties"] = false
+	}
+	for _, property := range properties {
+		if inner, ok := property.(map[string]any); ok {
+			refuseUnknownFields(inner)
+		}
+	}
+	if items, ok := schema["items"].(map[string]any); ok {
+		refuseUnknownFields(items)
+	}
 }
 
 // helmKinds are the kinds that the chart makes.
