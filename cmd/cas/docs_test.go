@@ -45,6 +45,25 @@ var (
 	invoked = regexp.MustCompile(`(?m)^\$ (?:[A-Z]+=\$\()?(?:bin/)?cas ([^|)\n]*)`)
 )
 
+// oldFlag matches a command with a flag that has another name now.
+var oldFlag = regexp.MustCompile(`\bcas (?:put|sync|file (?:put|get|rm)|text|copies rm)\b[^|\n` + "`" + `]* --(?:providers|to|from|at)\b.*`)
+
+// The pages and the demonstration name a provider as the help does.
+func TestPagesUseOneFlagForProviders(t *testing.T) {
+	all := pages(t)
+	delete(all, filepath.Join(repository, "CHANGELOG.md"))
+	demo, err := os.ReadFile(filepath.Join(repository, "scripts", "demo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all["scripts/demo"] = string(demo)
+	for path, text := range all {
+		for _, command := range oldFlag.FindAllString(text, -1) {
+			t.Errorf("%s: %s", path, command)
+		}
+	}
+}
+
 // Each link of a page to another leads somewhere, and docs/README.md leads to every page.
 func TestLinksOfThePages(t *testing.T) {
 	reached := map[string]bool{}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -75,6 +76,28 @@ func checkCommand(args []string) error {
 		}
 	}
 	return nil
+}
+
+// unknownCommand returns the parser's error in other words if it is about a word in the place
+// of a command.
+func unknownCommand(err error) error {
+	e, ok := errors.AsType[*kong.ParseError](err)
+	word, isExtra := strings.CutPrefix(err.Error(), "unexpected argument ")
+	if !ok || !isExtra || e.Context == nil {
+		return err
+	}
+	group, separator := e.Context.Selected(), ";"
+	if strings.HasSuffix(word, "?") { // it has a suggestion
+		separator = ""
+	}
+	switch {
+	case group == nil:
+		return fmt.Errorf("there is no command %s%s `cas help` lists all commands", word, separator)
+	case len(group.Children) > 0:
+		name := group.Path()
+		return fmt.Errorf("there is no command %s %s%s `cas help %[1]s` lists its commands", name, word, separator)
+	}
+	return err
 }
 
 // commandField returns the field of a command, in the struct of those that it is one of.
