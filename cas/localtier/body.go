@@ -193,7 +193,7 @@ const (
 	// largeSize is the size of the buffers that a few copies in the making have, in bytes: a
 	// file system takes less time for large writes, and for reads of what they wrote.
 	largeSize = 1 << 20
-	maxLarge  = 16
+	maxLarge  = 8
 )
 
 var (

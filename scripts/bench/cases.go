@@ -60,8 +60,8 @@ func cases(o options) []benchCase {
 	tierTitle := fmt.Sprintf("%d parallel reads of %d MiB through a local tier for half of the blobs", tier.reads, tier.size>>20)
 	starts := max(o.rounds, 5)
 	return []benchCase{
-		comparison{id: "get-4k-echo", title: "GET 4 KiB, hot, embedded", connections: 32, size: small, target: 0.8, open: hotEmbedded(small)},
-		comparison{id: "get-64k-echo", title: "GET 64 KiB, hot, embedded", connections: 32, size: medium, target: 0.8, open: hotEmbedded(medium)},
+		comparison{id: "get-4k-echo", title: "GET 4 KiB, hot, embedded", connections: 32, size: small, target: 0.85, open: hotEmbedded(small)},
+		comparison{id: "get-64k-echo", title: "GET 64 KiB, hot, embedded", connections: 32, size: medium, target: 0.85, open: hotEmbedded(medium)},
 		comparison{id: "get-4k-minio", title: "GET 4 KiB, hot, served", connections: 32, size: small, target: 5, open: readServed(small, hotBlobs)},
 		comparison{id: "get-64k-minio", title: "GET 64 KiB, hot, served", connections: 32, size: medium, target: 5, open: readServed(medium, hotBlobs)},
 		comparison{id: "get-64m-minio", title: "GET 64 MiB from MinIO, verified once", connections: 1, size: large, target: 0.75, open: readServed(large, 1)},
@@ -73,11 +73,11 @@ func cases(o options) []benchCase {
 		comparison{id: "tier-1m-32", title: fmt.Sprintf("GET 1 MiB, %d blobs in the local tier", tierBlobs), connections: 32, size: mebibyte, target: 3, open: readTier(mebibyte, tierBlobs, 2*tierBlobs)},
 		limit{id: "tier-memory", title: "Peak memory, " + tierTitle, unit: unitMiB, target: 256, runs: 1, connections: tier.reads, measure: tierMemory.measure},
 		limit{id: "tier-descriptors", title: "Most descriptors, " + tierTitle, unit: unitDescriptors, target: 2000, runs: 1, connections: tier.reads, measure: tierDescriptors.measure},
-		comparison{id: "put-4k-new", title: "PUT 4 KiB, new, served", connections: 16, size: small, target: 0.7, open: putNew(small)},
+		comparison{id: "put-4k-new", title: "PUT 4 KiB, new, served", connections: 16, size: small, target: 0.75, open: putNew(small)},
 		comparison{id: "put-64m-new", title: "PUT 64 MiB, new, digest known, served", connections: 1, size: large, operations: largePuts, target: 0.8, open: putNew(large)},
 		comparison{id: "put-4k-existing", title: "PUT 4 KiB, existing, served", connections: 16, size: small, target: 5, open: putExisting},
-		comparison{id: "copy-hit-embedded", title: "PUT copy that exists, embedded", connections: 32, target: 0.8, open: hotCopies(false)},
-		comparison{id: "copy-hit-served", title: "PUT copy that exists, served", connections: 32, target: 0.8, open: hotCopies(true)},
+		comparison{id: "copy-hit-embedded", title: "PUT copy that exists, embedded", connections: 32, target: 0.85, open: hotCopies(false)},
+		comparison{id: "copy-hit-served", title: "PUT copy that exists, served", connections: 32, target: 0.85, open: hotCopies(true)},
 		limit{id: "journal-cpu", title: "Processor time of a hot GET of 4 KiB, by that without a journal", unit: unitTimes, target: 1.03, runs: o.rounds, connections: 16, measure: journalProcessor},
 		limit{id: "copy-new-embedded", title: "PUT copy, new, 64 KiB, beyond the provider's own time, embedded", unit: unitMilliseconds, target: 10, runs: o.rounds, connections: 1, measure: newCopyDelay(false)},
 		limit{id: "copy-new-served", title: "PUT copy, new, 64 KiB, beyond the provider's own time, served", unit: unitMilliseconds, target: 10, runs: o.rounds, connections: 1, measure: newCopyDelay(true)},
