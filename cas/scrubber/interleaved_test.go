@@ -163,6 +163,14 @@ func TestRepairOutlivesFailedWrites(t *testing.T) {
 	})
 }
 
+// stoppedClock is an index whose clock stands still.
+type stoppedClock struct {
+	scrubber.Index
+	now time.Time
+}
+
+func (c stoppedClock) Clock(context.Context) (time.Time, error) { return c.now, nil }
+
 // Scrubs at the same time share the blobs: each object is read once.
 func TestScrubsShareTheWork(t *testing.T) {
 	setups(t, func(t *testing.T, w *world) {
@@ -177,9 +185,15 @@ func TestScrubsShareTheWork(t *testing.T) {
 			}
 			return castest.Fault{}
 		})
-		// One scrub has the lease of commands; the others work as gateways do.
-		stop := w.startGateways(3)
-		run := w.scrub(nil)
+		// One scrub has the lease of commands; the others work as gateways do. They begin at the
+		// same time: one that begins later verifies again what the others have.
+		now, err := w.index.Clock(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		together := func(o *scrubber.Options) { o.Index = stoppedClock{o.Index, now} }
+		stop := w.startGateways(3, together)
+		run := w.scrub(together)
 		castest.Eventually(t, "all blobs are checked", func() bool {
 			w.mu.Lock()
 			defer w.mu.Unlock()

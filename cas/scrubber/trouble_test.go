@@ -17,11 +17,14 @@ import (
 
 // startGateways starts scrubbers in the background, which find everything due, and
 // returns a function that ends them.
-func (w *world) startGateways(n int) (stop func()) {
+func (w *world) startGateways(n int, change func(o *scrubber.Options)) (stop func()) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var running sync.WaitGroup
 	for range n {
-		s := w.scrubber(func(o *scrubber.Options) { o.Every, o.Interval = time.Microsecond, time.Hour })
+		s := w.scrubber(func(o *scrubber.Options) {
+			o.Every, o.Interval = time.Microsecond, time.Hour
+			change(o)
+		})
 		running.Go(func() {
 			if err := s.Run(ctx); !errors.Is(err, context.Canceled) {
 				w.t.Errorf("Run ended with %v", err)
