@@ -36,7 +36,8 @@ type Witness interface {
 	Again()
 }
 
-// SetWitness makes w get all bytes that Read returns from now on.
+// SetWitness makes w get all bytes that Read returns from now on. The client of an object store
+// may go on reading after the store has answered, so w is called until the source ends.
 func (v *VerifyingReader) SetWitness(w Witness) { v.witness = w }
 
 // NewVerifyingReader expects src to yield exactly size bytes with digest want.

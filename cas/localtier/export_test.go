@@ -1,6 +1,10 @@
 package localtier
 
-import "context"
+import (
+	"context"
+
+	"casgate/cas"
+)
 
 // Pending returns the number of changed blobs that wait to be looked at.
 func (t *Tier) Pending() int { return len(t.changed) }
@@ -23,4 +27,10 @@ func (t *Tier) Shrink(limit int64) {
 func (t *Tier) LookForMuchRoom(ctx context.Context) (looks int) {
 	t.evictUntil(ctx, func() (is, mayBecome bool) { looks++; return false, true })
 	return looks
+}
+
+// Witness returns what an upload's bytes pass, and what ends the upload.
+func (t *Tier) Witness(ref cas.ObjectRef, size int64) (w cas.Witness, end func(isStored bool)) {
+	u := t.newUpload(ref, size)
+	return u, u.end
 }

@@ -218,13 +218,17 @@ func (t *Tier) Close() error {
 // Put implements cas.ObjectStore. The bytes that the store took become a copy.
 func (t *Tier) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingReader) error {
 	u := t.newUpload(ref, body.Size())
-	if u == nil {
-		return t.inner.Put(ctx, ref, body)
+	if u != nil {
+		body.SetWitness(u)
 	}
-	body.SetWitness(u)
 	err := t.inner.Put(ctx, ref, body)
-	body.SetWitness(nil)
-	u.end(err == nil && body.Err() == nil)
+	isStored := err == nil && body.Err() == nil
+	if isStored {
+		t.trust(ref)
+	}
+	if u != nil {
+		u.end(isStored)
+	}
 	return err
 }
 
@@ -358,24 +362,18 @@ func (t *Tier) failed(doing string, err error) {
 }
 
 // mayCopy reports whether copies of an object may be made now. The caller holds t.mu.
-func (t *Tier) mayCopy(ref cas.ObjectRef, e *entry) bool {
-	if e.barred > 0 || !t.isReady || t.ctx.Err() != nil {
-		return false
-	}
-	if until, ok := t.doubted[ref]; ok {
-		if time.Now().Before(until) {
-			return false
-		}
-		delete(t.doubted, ref)
-	}
-	return !t.isPaused()
+func (t *Tier) mayCopy(e *entry) bool {
+	return e.barred == 0 && t.isReady && t.ctx.Err() == nil && !t.isPaused()
 }
+
+// mayFill reports whether a copy of an object may be made of what is read. The caller holds t.mu.
+func (t *Tier) mayFill(e *entry) bool { return t.mayCopy(e) && !t.isDoubted(e.ref) }
 
 // isPaused reports whether the folder failed in the last moments. The caller holds t.mu.
 func (t *Tier) isPaused() bool { return time.Now().Before(t.resume) }
 
 // doubt removes a damaged copy. The next reads of the object go to the store behind the tier,
-// which shows if the object itself is damaged.
+// which shows if the object itself is damaged. They do so, too, if the copy can't be removed.
 func (t *Tier) doubt(ref cas.ObjectRef) {
 	t.counts.damaged.Add(1)
 	t.mu.Lock()
@@ -385,6 +383,23 @@ func (t *Tier) doubt(ref cas.ObjectRef) {
 	t.doubted[ref] = time.Now().Add(doubtFor)
 	t.mu.Unlock()
 	t.Forget(ref)
+}
+
+// isDoubted reports whether an object is read without the tier. The caller holds t.mu.
+func (t *Tier) isDoubted(ref cas.ObjectRef) bool {
+	until, ok := t.doubted[ref]
+	if ok && !time.Now().Before(until) {
+		delete(t.doubted, ref)
+		return false
+	}
+	return ok
+}
+
+// trust ends the doubt about an object, which got new bytes.
+func (t *Tier) trust(ref cas.ObjectRef) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.doubted, ref)
 }
 
 // versionOf is the version of an object that is read through the tier. It is the same for each copy, since

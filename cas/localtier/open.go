@@ -22,6 +22,10 @@ func (t *Tier) Open(ctx context.Context, ref cas.ObjectRef, offset, length int64
 	t.mu.Lock()
 	e := t.acquire(ref)
 	switch {
+	case e.barred > 0 || t.isDoubted(ref):
+		t.release(e)
+		t.mu.Unlock()
+		return t.openInner(ctx, ref, offset, length)
 	case e.fill != nil && e.fill.reaches(offset):
 		object, err := t.join(ctx, e, e.fill, offset, length)
 		if err == errNotOpened {
@@ -29,21 +33,18 @@ func (t *Tier) Open(ctx context.Context, ref cas.ObjectRef, offset, length int64
 			return t.openInner(ctx, ref, offset, length)
 		}
 		return object, err
-	case e.barred > 0:
-		t.release(e)
-		t.mu.Unlock()
-		return t.openInner(ctx, ref, offset, length)
 	}
 	b, err := t.openPublished(ctx, e, offset, length)
-	if err != nil {
-		return cas.Object{}, err
-	}
-	if b != nil {
+	switch {
+	case err == nil:
 		t.counts.hits.Add(1)
 		t.record.use(ref)
 		return b.object(), nil
-	}
-	if offset > 0 || length >= 0 {
+	case ctx.Err() != nil:
+		return cas.Object{}, context.Cause(ctx)
+	case !errors.Is(err, cas.ErrObjectMissing): // the copy may be there still
+		return t.openInner(ctx, ref, offset, length)
+	case offset > 0 || length >= 0:
 		return t.openRange(ctx, ref, offset, length)
 	}
 	return t.fill(ctx, ref)
@@ -69,7 +70,7 @@ func (t *Tier) openRange(ctx context.Context, ref cas.ObjectRef, offset, length 
 	defer t.mu.Unlock()
 	e := t.acquire(ref)
 	defer t.release(e)
-	if e.fill == nil && t.mayCopy(ref, e) && t.unread < maxUnread && !t.hasCopy(ref) {
+	if e.fill == nil && t.mayFill(e) && t.unread < maxUnread && !t.hasCopy(ref) {
 		f := t.startFill(e)
 		f.isUnread = true
 		t.unread++
@@ -85,7 +86,7 @@ func (t *Tier) fill(ctx context.Context, ref cas.ObjectRef) (cas.Object, error) 
 	f := e.fill
 	if f == nil {
 		// A copy may have been published a moment ago. Another fill would only replace it.
-		if t.hasCopy(ref) || !t.mayCopy(ref, e) {
+		if t.hasCopy(ref) || !t.mayFill(e) {
 			t.release(e)
 			t.mu.Unlock()
 			return t.openInner(ctx, ref, 0, -1)
@@ -144,8 +145,9 @@ func (t *Tier) join(ctx context.Context, e *entry, f *fill, offset, length int64
 	return b.object(), nil
 }
 
-// openPublished opens the copy of an object that is on the disk. It returns nil without an
-// error if there is none. It takes over the caller's use of the entry, and unlocks t.mu.
+// openPublished opens the copy of an object that is on the disk. It returns
+// cas.ErrObjectMissing if there is none, and deals with what is wrong with one. It takes over
+// the caller's use of the entry, and unlocks t.mu.
 func (t *Tier) openPublished(ctx context.Context, e *entry, offset, length int64) (*body, error) {
 	e.readers++
 	t.mu.Unlock()
@@ -161,10 +163,10 @@ func (t *Tier) openPublished(ctx context.Context, e *entry, offset, length int64
 	t.closed(e)
 	t.mu.Unlock()
 	switch {
-	case err == nil: // the range is beyond its end
+	case err == nil:
+		err = fmt.Errorf("%w: offset %d of the copy of %s, which has %d bytes", cas.ErrRangeNotSatisfiable, offset, e.ref.Key(), object.Size)
 		t.doubt(e.ref)
 	case ctx.Err() != nil:
-		return nil, err
 	case errors.Is(err, cas.ErrObjectCorrupt):
 		// Something else is in its place, or it is unreadable. It goes; if that fails too, the
 		// folder fails.
@@ -173,7 +175,7 @@ func (t *Tier) openPublished(ctx context.Context, e *entry, offset, length int64
 	case !errors.Is(err, cas.ErrObjectMissing):
 		t.failed("open a copy", err)
 	}
-	return nil, nil
+	return nil, err
 }
 
 // hasCopy reports whether a copy is published.
@@ -197,13 +199,10 @@ func (t *Tier) Copies(b cas.Blob) ([]cas.ObjectRef, error) {
 	return refs, nil
 }
 
-// OpenCopy reads a copy, or returns cas.ErrObjectMissing.
+// OpenCopy reads a copy. It returns cas.ErrObjectMissing if there is none.
 func (t *Tier) OpenCopy(ctx context.Context, ref cas.ObjectRef) (io.ReadCloser, error) {
 	t.mu.Lock()
 	b, err := t.openPublished(ctx, t.acquire(ref), 0, -1)
-	if err == nil && b == nil {
-		err = fmt.Errorf("%w: %s", cas.ErrObjectMissing, ref.Key())
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,18 @@
 package localtier
 
-import "casgate/cas"
+import (
+	"sync"
+
+	"casgate/cas"
+)
 
 // upload makes a copy of an object while it is uploaded.
 type upload struct {
-	f        *fill
-	isBroken bool // the folder failed, or more bytes came than were declared
+	f *fill
+
+	mu       sync.Mutex // net/http may go on reading a body after the store has answered
+	isBroken bool       // the folder failed, or more bytes came than were declared
+	isEnded  bool
 	// held are bytes that are not written yet: a disk file that is written in large pieces
 	// takes less time, and so do its reads. Nil: each piece is written as it comes.
 	held []byte
@@ -23,8 +30,7 @@ func (t *Tier) newUpload(ref cas.ObjectRef, size int64) *upload {
 		defer t.mu.Unlock()
 		t.release(e)
 	}()
-	delete(t.doubted, ref) // the object gets new bytes
-	mayCopy := t.mayCopy(ref, e)
+	mayCopy := t.mayCopy(e)
 	var f *fill
 	if mayCopy {
 		f = t.newFill(e)
@@ -48,7 +54,12 @@ func (t *Tier) newUpload(ref cas.ObjectRef, size int64) *upload {
 
 // Saw implements cas.Witness.
 func (u *upload) Saw(p []byte) {
-	if u.held == nil {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case u.isEnded:
+		return
+	case u.held == nil:
 		u.write(p)
 		return
 	}
@@ -75,14 +86,22 @@ func (u *upload) write(p []byte) {
 
 // Again implements cas.Witness.
 func (u *upload) Again() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.isEnded {
+		return
+	}
 	u.held = u.held[:0]
 	if !u.isBroken {
 		u.f.change(func() { u.f.written = 0 })
 	}
 }
 
-// end publishes the copy, if the object was stored.
+// end publishes the copy, if the object was stored. What comes later is left out.
 func (u *upload) end(isStored bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.isEnded = true
 	defer u.free()
 	if isStored {
 		u.flush()

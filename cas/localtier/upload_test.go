@@ -68,3 +68,86 @@ func TestCopiesOfUploads(t *testing.T) {
 		}
 	}
 }
+
+// earlyStore refuses uploads after their first bytes, and goes on reading, as net/http does when a
+// server answers early.
+type earlyStore struct {
+	*memoryStore
+	reads sync.WaitGroup
+}
+
+func (s *earlyStore) Put(_ context.Context, _ cas.ObjectRef, body *cas.VerifyingReader) error {
+	p := make([]byte, 100)
+	if _, err := body.Read(p); err != nil {
+		return err
+	}
+	s.reads.Go(func() {
+		for {
+			if _, err := body.Read(p); err != nil {
+				return
+			}
+		}
+	})
+	return cas.ErrStoreUnavailable
+}
+
+// A store that reads an upload on after its answer is no fault of the folder.
+func TestUploadIsReadAfterItsEnd(t *testing.T) {
+	t.Parallel()
+	inner := &earlyStore{memoryStore: newMemoryStore()}
+	tier := newTier(t, inner, localtier.Options{Size: roomy})
+	b := castest.RandomBytes(100_000)
+	ref := refOf(b)
+	if err := tier.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(b), ref.Digest, int64(len(b)))); !errors.Is(err, cas.ErrStoreUnavailable) {
+		t.Fatal(err)
+	}
+	inner.reads.Wait()
+	w, end := tier.Witness(ref, 1000)
+	w.Saw(b[:500])
+	end(false)
+	w.Saw(b[500:1000])
+	w.Again()
+	if s := tier.Stats(); s.Errors != 0 || s.Bytes != 0 || s.Fills != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// An object whose copy was damaged is read without the tier until an upload of it has succeeded.
+func TestUploadEndsADoubt(t *testing.T) {
+	t.Parallel()
+	inner := castest.NewFaulty(newMemoryStore())
+	tier := newTier(t, inner, localtier.Options{Size: roomy})
+	b := castest.RandomBytes(1000)
+	ref := put(t, tier, b)
+	isCopy := func() bool {
+		o, err := tier.Open(t.Context(), ref, 0, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.Body.Close()
+		return o.Copy != nil
+	}
+	o, err := tier.Open(t.Context(), ref, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Copy.Damaged()
+	o.Body.Close()
+	inner.SetHook(func(op castest.Op, _ cas.ObjectRef) (f castest.Fault) {
+		if op == castest.OpPut {
+			f.Err = cas.ErrStoreUnavailable
+		}
+		return f
+	})
+	if err := tier.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(b), ref.Digest, int64(len(b)))); err == nil {
+		t.Fatal("no error")
+	}
+	if isCopy() {
+		t.Error("a copy is read after an upload that failed")
+	}
+	inner.SetHook(nil)
+	put(t, tier, b)
+	if !isCopy() {
+		t.Error("no copy is read after an upload")
+	}
+}

@@ -1,0 +1,90 @@
+package localtier_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"casgate/cas/castest"
+	"casgate/cas/localtier"
+)
+
+// asNobody runs a function as a user who may read the folders that the test has made, and change nothing
+// there, as on a disk that has become read-only. Goroutines that it starts may.
+func asNobody(t *testing.T, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if os.Getuid() != 0 {
+			do()
+			return
+		}
+		runtime.LockOSThread() // the thread ends with the goroutine
+		const nobody = 65534
+		if err := unix.Setfsuid(nobody); err != nil {
+			t.Error(err)
+			return
+		}
+		do()
+	}()
+	<-done
+}
+
+// A damaged copy that can't be removed is not read again. One that can't be opened or removed
+// does not keep its object from being read.
+func TestCopyThatStays(t *testing.T) {
+	t.Parallel()
+	b := castest.RandomBytes(1000)
+	for name, c := range map[string]struct {
+		damage func(copy string) error
+		most   int // wrong reads
+	}{
+		"damaged": {func(copy string) error {
+			return errors.Join(os.Chmod(copy, 0o644), os.WriteFile(copy, append([]byte{b[0] + 1}, b[1:]...), 0o644))
+		}, 1},
+		"cut": {func(copy string) error {
+			return errors.Join(os.Chmod(copy, 0o644), os.Truncate(copy, 500))
+		}, 1},
+		"unreadable": {func(copy string) error { return os.Chmod(copy, 0) }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			tier := newTier(t, newMemoryStore(), localtier.Options{Dir: dir, Size: roomy})
+			ref := put(t, tier, b)
+			copy := filepath.Join(dir, filepath.FromSlash(ref.Key()))
+			if err := errors.Join(c.damage(copy), os.Chmod(filepath.Dir(copy), 0o555), os.Chmod(dir, 0o755)); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.Chmod(filepath.Dir(copy), 0o755) })
+			wrong := 0
+			for range 3 {
+				asNobody(t, func() {
+					o, err := tier.Open(t.Context(), ref, 0, -1)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer o.Body.Close()
+					if got, err := io.ReadAll(o.Body); err != nil || !bytes.Equal(got, b) {
+						wrong++
+						o.Copy.Damaged()
+					}
+				})
+			}
+			if wrong > c.most {
+				t.Errorf("%d wrong reads", wrong)
+			}
+			if _, err := os.Stat(copy); err != nil {
+				t.Errorf("the copy did not stay: %v", err)
+			}
+		})
+	}
+}
