@@ -27,12 +27,26 @@ func (s *Store) Blob(ctx context.Context, d Digest) (Blob, error) {
 	if bytes, ok := s.memory.bytes(d); ok {
 		return Blob{Digest: d, Size: int64(len(bytes)), MediaType: DefaultMediaType, State: StateLive}, nil
 	}
-	object, openErr := s.objects.Open(ctx, ref, 0, -1)
-	if openErr != nil {
-		return Blob{}, fmt.Errorf("%w (and its object could not be read either: %v)", err, openErr)
+	size, sizeErr := s.objectSize(ctx, ref)
+	if sizeErr != nil {
+		return Blob{}, fmt.Errorf("%w (and its object could not be read either: %v)", err, sizeErr)
+	}
+	return Blob{Digest: d, Size: size, MediaType: DefaultMediaType, State: StateLive}, nil
+}
+
+// objectSize returns the size of an object. If the store does not answer, it is that of a
+// copy, which can be read still.
+func (s *Store) objectSize(ctx context.Context, ref ObjectRef) (int64, error) {
+	stat, err := s.objects.Stat(ctx, ref)
+	if !errors.Is(err, ErrStoreUnavailable) {
+		return stat.Size, err
+	}
+	object, err := s.objects.Open(ctx, ref, 0, -1)
+	if err != nil {
+		return 0, err
 	}
 	object.Body.Close()
-	return Blob{Digest: d, Size: object.Size, MediaType: DefaultMediaType, State: StateLive}, nil
+	return object.Size, nil
 }
 
 // Content is an open blob, or a range of one.
@@ -234,6 +248,10 @@ func (s *Store) openObject(ctx context.Context, b Blob, offset, length int64) (O
 	}
 	if errors.Is(err, ErrRangeNotSatisfiable) || err == nil && object.Size != b.Size {
 		// The range is within the blob, so the object is too short.
+		if err == nil && object.Copy != nil && !object.Copy.IsFresh() {
+			object.Body.Close()
+			return Object{}, b, fmt.Errorf("%w (it had %d bytes, and %s has %d)", ErrCopyDamaged, object.Size, b.Digest, b.Size)
+		}
 		wrong := fmt.Errorf("%w: %s should have %d bytes", ErrObjectCorrupt, b.Object().Key(), b.Size)
 		if err == nil {
 			wrong = fmt.Errorf("%w, and has %d", wrong, object.Size)
