@@ -114,3 +114,15 @@ func (d *Digest) Scan(src any) error {
 	copy(d[:], b)
 	return nil
 }
+
+// DigestsFrom returns the first and the last digest that begin with some hex digits.
+func DigestsFrom(digits string) (first, last Digest, err error) {
+	if len(digits) > 2*sha256.Size {
+		return first, last, fmt.Errorf("%w: %q has more than %d digits", ErrInvalidDigest, clip(digits), 2*sha256.Size)
+	}
+	if first, err = ParseDigest(digestPrefix + digits + strings.Repeat("0", 2*sha256.Size-len(digits))); err != nil {
+		return first, last, err
+	}
+	last, err = ParseDigest(digestPrefix + digits + strings.Repeat("f", 2*sha256.Size-len(digits)))
+	return first, last, err
+}

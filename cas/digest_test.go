@@ -50,6 +50,21 @@ func TestParseDigestRefuses(t *testing.T) {
 	}
 }
 
+func TestDigestsFrom(t *testing.T) {
+	hex := strings.TrimPrefix(emptyDigest, "sha256:")
+	for _, digits := range []string{"", hex[:8], hex[:9], hex} {
+		first, last, err := cas.DigestsFrom(digits)
+		if rest := 64 - len(digits); err != nil || first.Hex() != digits+strings.Repeat("0", rest) || last.Hex() != digits+strings.Repeat("f", rest) {
+			t.Errorf("%q: %v, %v, %v", digits, first, last, err)
+		}
+	}
+	for _, digits := range []string{hex + "0", "E3B0C442", "sha256:e", "g"} {
+		if _, _, err := cas.DigestsFrom(digits); !errors.Is(err, cas.ErrInvalidDigest) {
+			t.Errorf("%q: %v", digits, err)
+		}
+	}
+}
+
 func TestDigestRoundTrips(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var d cas.Digest

@@ -48,7 +48,8 @@ func (h *handlers) routes() []route {
 		{"GET", "/readyz", looks, anyone, h.health.Ready},
 		{"GET", "/openapi.yaml", looks, anyone, h.docs.YAML},
 		{"GET", "/openapi.json", looks, anyone, h.docs.JSON},
-		{"GET", "/docs", looks, anyone, h.docs.Page},
+		{"GET", docsPath, looks, anyone, h.docs.Page},
+		{"GET", docsPath + "/", looks, anyone, h.openDocs},
 
 		{"POST", "/v1/blobs", journal.KindUpload, upload, slot(h.blobs.Post)},
 		{"GET", "/v1/blobs", looks, read, h.blobs.List},
@@ -132,6 +133,15 @@ func (h *handlers) routes() []route {
 		)
 	}
 	return table
+}
+
+// docsPath is where the page with the description of the API is. The page's own URLs are
+// relative to it.
+const docsPath = "/docs"
+
+// openDocs sends a browser to the page.
+func (h *handlers) openDocs(c echo.Context) error {
+	return c.Redirect(http.StatusSeeOther, h.urlPath+docsPath)
 }
 
 // mcpPath is where agents find their tools.

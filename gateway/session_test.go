@@ -130,6 +130,9 @@ func TestConsoleIsWhereBrowsersLand(t *testing.T) {
 		}
 		s.do("GET", path, nil).wantProblem(t, 404, problem.NotFound)
 	}
+	if a := open("/docs/", browser); a.StatusCode != 303 || a.Header.Get("Location") != "/cas/docs" {
+		t.Errorf("/docs/: %d, %s", a.StatusCode, a.Header.Get("Location"))
+	}
 	if a := s.do("GET", "/console/", nil, "Authorization", "-"); a.StatusCode != 200 || !bytes.Contains(a.body, []byte("<!doctype html>")) {
 		t.Errorf("the page: %d", a.StatusCode)
 	}

@@ -26,10 +26,11 @@ func (completionCmd) Help() string {
 const completeCommand = "__complete"
 
 // completionScripts are the scripts. Where there is no candidate, a shell completes paths.
+// Bash gives --flag=value in three words.
 var completionScripts = map[string]string{
 	"bash": `_cas() {
-  local IFS=$'\n'
-  COMPREPLY=($(compgen -W "$(cas ` + completeCommand + ` "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "${COMP_WORDS[COMP_CWORD]}"))
+  local IFS=$'\n' last=${COMP_WORDS[COMP_CWORD]}
+  COMPREPLY=($(compgen -W "$(cas ` + completeCommand + ` "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "${last#=}"))
 }
 complete -o default -F _cas cas
 `,
@@ -41,7 +42,15 @@ _cas() {
 }
 compdef _cas cas
 `,
-	"fish": `complete -c cas -a '(cas ` + completeCommand + ` (commandline -opc)[2..] (commandline -ct | string collect --allow-empty) 2>/dev/null)'
+	"fish": `function __cas_complete
+  set -l found (cas ` + completeCommand + ` (commandline -opc)[2..] (commandline -ct | string collect --allow-empty) 2>/dev/null)
+  if set -q found[1]
+    printf '%s\n' $found
+  else
+    __fish_complete_path (commandline -ct)
+  end
+end
+complete -c cas -f -a '(__cas_complete)'
 `,
 }
 
@@ -71,6 +80,9 @@ func candidates(node *kong.Node, words []string) []string {
 		words = []string{""}
 	}
 	before, last := words[:len(words)-1], words[len(words)-1]
+	// Bash gives --flag=value in three words.
+	before = slices.DeleteFunc(slices.Clone(before), func(word string) bool { return word == "=" })
+	last = strings.TrimPrefix(last, "=")
 	if len(before) > 0 && before[0] == "help" {
 		before = before[1:]
 	}
@@ -91,6 +103,15 @@ func candidates(node *kong.Node, words []string) []string {
 	switch {
 	case flag != nil:
 		all = flag.EnumSlice()
+	case strings.HasPrefix(last, "--") && strings.Contains(last, "="):
+		name, _, _ := strings.Cut(last, "=")
+		if flag := flagBefore(node, name); flag != nil {
+			for _, value := range flag.EnumSlice() {
+				if value != "" {
+					all = append(all, name+"="+value)
+				}
+			}
+		}
 	case strings.HasPrefix(last, "-"):
 		for _, level := range node.AllFlags(true) {
 			for _, f := range level {

@@ -23,9 +23,9 @@ func (c *doctorCmd) checkStart(ctx context.Context, e *examination) {
 	}
 	with := ""
 	x, serve := c.currentIndex(ctx), c.serveCmd
-	serve.Data = c.scratch                 // for what a start makes
-	serve.LocalTier = settings.LocalTier{} // checkTier has looked at its folder, which a gateway may use
-	if x == nil {                          // the first start makes the tables, or changes them
+	serve.Data = c.scratch                                                     // for what a start makes
+	serve.LocalTier = settings.LocalTier{CacheFill: settings.DefaultCacheFill} // checkTier has looked at its folder, which a gateway may use
+	if x == nil {                                                              // the first start makes the tables, or changes them
 		with = ", tried with an empty index: "
 		if c.hasOlderIndex() {
 			with += "the index is older, and the start migrates it"

@@ -51,7 +51,7 @@ func (filePutCmd) Help() string {
 
 With --json it has an object for each: "path", and either the file as the gateway has it or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
 
-The same bytes are kept once, under any number of names. Bytes that the gateway has are not sent again. A file that fails doesn't stop the others; if some failed, the exit code is 7. An interrupted upload leaves nothing behind.`
+The same bytes are kept once, under any number of names. Bytes that the gateway has are not sent again. A file that fails doesn't stop the others, unless the gateway has no room (507); if some failed, the exit code is 7. An interrupted upload leaves nothing behind.`
 }
 
 // filePut is one file to store, and its result.
@@ -122,14 +122,19 @@ func (c *filePutCmd) store(ctx context.Context, gateway *client.Client, shown *t
 			if ctx.Err() == nil {
 				err = c.send(ctx, gateway, shown, put)
 			}
-			put.Err, put.Stopped = transfer.WithoutPath(err), report.StopsAll(ctx, err)
+			put.Err, put.Stopped = transfer.WithoutPath(err), transfer.Stops(ctx, err, len(puts))
 			if put.Stopped {
 				return err
 			}
 			return nil
 		})
 	}
-	return group.Wait()
+	err := group.Wait()
+	items := make([]*transfer.Item, 0, len(puts))
+	for _, put := range puts {
+		items = append(items, put.Item)
+	}
+	return transfer.Stopped(err, items)
 }
 
 // send stores one file. The gateway is sent no bytes that it has, unless they can be read

@@ -197,6 +197,7 @@ func TestCompletionCandidates(t *testing.T) {
 		"pu": "put", "file r": "rm", "copies ": "ls rm lost reconcile move-account", "help copies re": "reconcile", "help help ": "",
 		"put --pro": "--profile --provider", "serve --log-format j": "json", "serve --log-format json --log-f": "--log-format",
 		"put x": "", "completion ": "bash zsh fish", "get -o f": "", "nonsense": "",
+		"serve --auth=": "--auth=tokens --auth=none", "serve --auth=n": "--auth=none", "serve --auth =": "tokens none", "serve --auth = n": "none", "put --name=": "", "put --nonsense=": "",
 	} {
 		if got := strings.Join(candidates(parser.Model.Node, strings.Split(line, " ")), " "); got != want {
 			t.Errorf("after %q come %q, want %q", line, got, want)

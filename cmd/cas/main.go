@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"casgate/cmd/cas/internal/duration"
 	"casgate/cmd/cas/internal/exit"
@@ -115,6 +117,17 @@ func newParser(grammar any, std terminal.Streams, more ...kong.Option) (*kong.Ko
 	return kong.New(grammar, append(options, more...)...)
 }
 
+// checkText refuses arguments that are not UTF-8: the parser would replace their bytes, and
+// then not find the file of that name.
+func checkText(args []string) error {
+	for _, arg := range args {
+		if !utf8.ValidString(arg) {
+			return exit.Usagef("the argument %q is not valid UTF-8; rename the file, or give its bytes on standard input: `cas put --name NAME - < FILE`", arg)
+		}
+	}
+	return nil
+}
+
 // run is main without global state. It returns the exit code.
 func run(ctx context.Context, args []string, std terminal.Streams) int {
 	args = asFlag(args)
@@ -123,7 +136,7 @@ func run(ctx context.Context, args []string, std terminal.Streams) int {
 	if len(args) > 0 && args[0] == completeCommand {
 		return complete(std, args[1:])
 	}
-	if err := checkCommand(args); err != nil {
+	if err := cmp.Or(checkCommand(args), checkText(args)); err != nil {
 		terminal.Fail(std.Err, err)
 		return exit.Usage
 	}

@@ -78,17 +78,17 @@ func TestMonitoringNamesMetrics(t *testing.T) {
 	}
 }
 
-// needPrometheus makes sure that prometheus and promtool are there. Root gets them installed
-// where tests may not be skipped.
-func needPrometheus(t *testing.T) {
+// needProgram makes sure that a program is there that a package of the same name has. Root
+// gets it installed where tests may not be skipped.
+func needProgram(t *testing.T, name string) {
 	t.Helper()
-	if _, err := exec.LookPath("prometheus"); err == nil {
+	if _, err := exec.LookPath(name); err == nil {
 		return
 	}
 	if os.Getenv("CAS_TEST_DISALLOW_SKIP") != "1" {
-		t.Skip("prometheus is not installed")
+		t.Skip(name + " is not installed")
 	}
-	if out, err := exec.Command("../../scripts/debian-install", "prometheus").CombinedOutput(); err != nil {
+	if out, err := exec.Command("../../scripts/debian-install", name).CombinedOutput(); err != nil {
 		t.Fatalf("CAS_TEST_DISALLOW_SKIP=1 forbids to skip: %v\n%s", err, out)
 	}
 }
@@ -192,7 +192,7 @@ func TestAlertsFire(t *testing.T) {
 		t.Skip("it takes a minute; CAS_TEST_THOROUGH=1 runs it")
 	}
 	t.Parallel()
-	needPrometheus(t)
+	needProgram(t, "prometheus") // and promtool
 	rules, err := os.ReadFile(monitoring + "alerts.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -218,11 +218,12 @@ func TestAlertsFire(t *testing.T) {
 	}
 	postgres, minio := cutAway(t, "postgres", database.Host), cutAway(t, "minio", endpoint.Host)
 	database.Host = postgres.Listen
-	admin := freeAddress(t)
+	admin, tier := freeAddress(t), filepath.Join(t.TempDir(), "tier")
 	p := serveProcess(t, casCommand(t, []string{
 		"CAS_DATA_DIR=" + t.TempDir(), "CAS_ADMIN_LISTEN=" + admin, "CAS_DATABASE_URL=" + database.String(),
 		"CAS_S3_ENDPOINT=http://" + minio.Listen, "CAS_S3_BUCKET=" + bucket.Bucket, "CAS_S3_ACCESS_KEY=" + bucket.AccessKey, "CAS_S3_SECRET_KEY=" + bucket.SecretKey,
 		"CAS_KIMI_API_KEY=key", "CAS_KIMI_BASE_URL=" + failing.URL + "/v1", "CAS_COPY_WAIT=1s", "CAS_SCRUB_EVERY=720h", "CAS_HOT_BYTES=0", "CAS_SEEN_FOR=0s",
+		"CAS_CACHE_DIR=" + tier, "CAS_CACHE_SIZE=1GiB",
 	}, "serve"))
 	prometheus := startPrometheus(t, quick, admin)
 	fires := func(alert string) {
@@ -254,12 +255,33 @@ func TestAlertsFire(t *testing.T) {
 	if err := objects.Delete(t.Context(), cas.ObjectRef{Digest: lost}); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Remove(copyInTier(tier, lost)); err != nil {
+		t.Fatal(err)
+	}
+	damaged := copyInTier(tier, d)
+	for _, err := range []error{os.Chmod(damaged, 0o600), os.WriteFile(damaged, []byte("%PDF-1.4 for THE alerts"), 0o600)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []int{http.StatusServiceUnavailable, http.StatusOK} { // then the bucket's bytes come
+		if status, body, err := p.request(http.MethodGet, "/v1/blobs/"+d.String(), nil); err != nil || status != want || status == http.StatusOK && cas.DigestOf(body) != d {
+			t.Errorf("GET of a blob with a damaged copy: %d, %q, %v; want %d", status, body, err, want)
+		}
+	}
 	if status, _, err := p.request(http.MethodGet, "/v1/blobs/"+lost.String(), nil); err == nil && status < 500 {
 		t.Fatalf("GET of a blob without its object: %d", status)
 	}
 	fires("CasgateCopiesStuck")
 	fires("CasgateDamageFound")
 	fires("CasgateProviderFailing")
+
+	fires("CasgateTierDamaged")
+	if err := os.RemoveAll(tier); err != nil {
+		t.Fatal(err)
+	}
+	p.store([]byte("no copy of it can be made"))
+	fires("CasgateTierFailing")
 
 	minio.Stop()
 	fires("CasgateStoreDown")
@@ -275,6 +297,11 @@ func TestAlertsFire(t *testing.T) {
 	}
 	p.kill()
 	fires("CasgateDown")
+}
+
+// copyInTier returns the path of a copy in the folder of a local tier.
+func copyInTier(tier string, d cas.Digest) string {
+	return filepath.Join(tier, filepath.FromSlash(cas.ObjectRef{Digest: d}.Key()))
 }
 
 // dashboardExpressions returns the expressions of the dashboard, for all gateways.

@@ -35,7 +35,7 @@ func (putCmd) Help() string {
 
 With --json it has an object for each file: "path", and either the blob ("digest", "size", "media_type", "name", "created_at", "deduplicated", "copies" where some were asked for, "url") or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
 
-Bytes that the gateway has are not sent again. A file that fails doesn't stop the others; if some failed, the exit code is 7.`
+Bytes that the gateway has are not sent again. A file that fails doesn't stop the others, unless the gateway has no room (507); if some failed, the exit code is 7.`
 }
 
 // Run stores the files.

@@ -7,11 +7,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +30,7 @@ import (
 	"casgate/cas"
 	"casgate/cas/castest"
 	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/terminal"
 )
 
 // screen is a command on a pseudo-terminal, and what the terminal shows.
@@ -375,6 +380,62 @@ func TestFullDiskIsNotAskedAgain(t *testing.T) {
 	}
 	if o := runCas(t, t.Context(), server, nil, "put", path); o.code == exit.OK || puts.Load() != 1 || !strings.Contains(o.stderr, "no room") {
 		t.Errorf("exit code %d after %d requests: %s", o.code, puts.Load(), o.stderr)
+	}
+}
+
+// Once the gateway has no room, no further files are tried, and the error says how many of them
+// are stored.
+func TestFullDiskStopsTheRest(t *testing.T) {
+	const all, room = 40, 3
+	folder := t.TempDir()
+	for i := range all {
+		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%02d.txt", i)), []byte(strconv.Itoa(i)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		command []string
+		room    int64
+		code    int
+		says    string
+	}{
+		{[]string{"put", "-r"}, room, exit.Partly, "stopped with 3 of 40 files stored"},
+		{[]string{"file", "put", "-r"}, room, exit.Partly, "stopped with 3 of 40 files stored"},
+		{[]string{"put", "-r"}, 0, exit.Failure, "stopped with 0 of 40 files stored"},
+	} {
+		dir := t.TempDir()
+		p := serveProcess(t, casCommand(t, []string{"CAS_DATA_DIR=" + dir}, "serve"))
+		target, err := url.Parse(p.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forward := httputil.NewSingleHostReverseProxy(target)
+		var sent atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			isUpload := r.Method == http.MethodPut || r.Method == http.MethodPost && !strings.Contains(r.URL.Path, "find-missing")
+			if !isUpload || sent.Add(1) <= c.room {
+				forward.ServeHTTP(w, r)
+				return
+			}
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusInsufficientStorage)
+			fmt.Fprint(w, `{"code":"no_space","detail":"no room","retryable":true}`)
+		}))
+		o := runCas(t, t.Context(), server, nil, append(slices.Clone(c.command), "--parallel=1", folder)...)
+		server.Close()
+		if o.code != c.code || sent.Load() != c.room+1 || strings.Count(o.stderr, "no room") != 1 || !strings.Contains(o.stderr, c.says) {
+			t.Errorf("%q: exit code %d after %d uploads:\n%s", c.command, o.code, sent.Load(), o.stderr)
+		}
+		p.kill()
+	}
+}
+
+// The parser would replace bytes that are not UTF-8, and the file would not be found.
+func TestArgumentsAreUTF8(t *testing.T) {
+	var said strings.Builder
+	code := run(t.Context(), []string{"put", "a\xff.txt"}, terminal.Streams{Out: &said, Err: &said})
+	if code != exit.Usage || !strings.Contains(said.String(), `"a\xff.txt" is not valid UTF-8`) {
+		t.Errorf("exit code %d: %s", code, said.String())
 	}
 }
 

@@ -54,6 +54,8 @@ Standard output has a line for each object that is not right: what is wrong ("da
 
 An upload of the bytes repairs a damaged blob, too.
 
+It does not read the copies in a local tier (CAS_CACHE_DIR): the gateway that has the tier compares them whenever it reads them whole, drops those that are damaged, and with CAS_SCRUB_EVERY repairs from them.
+
 Exit codes: 0 if all is right; 3 if there is nothing to --resume; 5 if objects are damaged and not repaired; 6 if a server can't be reached, after which --resume continues; 7 if objects could not be read; 9 if another scrub by command is running; 11 if so much was missing that the store is more likely the wrong one, and nothing was marked.`
 }
 
@@ -247,7 +249,7 @@ func (c *scrubCmd) report(run scrubber.Run, err error, out io.Writer) error {
 	case err != nil || printErr != nil:
 		return errors.Join(err, printErr)
 	case left > 0 && c.Repair:
-		return exit.With(exit.Corrupt, fmt.Errorf("%d objects are missing or damaged, and no source has their bytes; upload their blobs again", left))
+		return exit.With(exit.Corrupt, fmt.Errorf("%d objects are missing or damaged, and no source has their bytes; upload their blobs again. A gateway with a local tier may have them: it repairs from its tier with CAS_SCRUB_EVERY", left))
 	case left > 0:
 		return exit.With(exit.Corrupt, fmt.Errorf("%d objects are missing or damaged; upload their blobs again, or use --repair", left))
 	case run.Unread > 0:

@@ -239,6 +239,7 @@ func TestLocalTierSettings(t *testing.T) {
 		"a folder store": {append(embeddedEnv(t), "CAS_CACHE_DIR="+t.TempDir(), "CAS_CACHE_SIZE=1GiB"), "is for a bucket"},
 		"no size":        {append(bucketEnv(t), "CAS_CACHE_DIR="+t.TempDir()), "CAS_CACHE_SIZE"},
 		"no folder":      {append(bucketEnv(t), "CAS_CACHE_SIZE=1GiB"), "CAS_CACHE_DIR"},
+		"a fill alone":   {append(bucketEnv(t), "CAS_CACHE_FILL=1MiB"), "CAS_CACHE_FILL is set, and CAS_CACHE_DIR is not"},
 		"in use":         {append(bucketEnv(t), "CAS_CACHE_DIR="+dir, "CAS_CACHE_SIZE=1GiB"), "another process"},
 	} {
 		cmd := casCommand(t, tt.env, "serve")
@@ -265,6 +266,7 @@ func TestDoctorChecksTheLocalTier(t *testing.T) {
 	}{
 		{slices.Concat(env, []string{"CAS_CACHE_SIZE=4EiB"}), "the disk has room for"},
 		{slices.Concat(env, []string{"CAS_CACHE_DIR="}), "CAS_CACHE_SIZE is set, and CAS_CACHE_DIR is not"},
+		{slices.Concat(env, []string{"CAS_CACHE_DIR=", "CAS_CACHE_SIZE=0", "CAS_CACHE_FILL=1MiB"}), "CAS_CACHE_FILL is set, and CAS_CACHE_DIR is not"},
 		{slices.Concat(env, []string{"CAS_CACHE_DIR=" + filepath.Join(blocked, "tier")}), "with CAS_CACHE_DIR"},
 		{env, "has 0 B of copies, and room for 1.0 MiB"},
 	} {

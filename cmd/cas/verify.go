@@ -18,7 +18,7 @@ import (
 type verifyCmd struct {
 	objectCheck
 
-	Blobs []argument.Blob `arg:"" name:"blob" help:"Whole digests, or hash URLs."`
+	Blobs []argument.Blob `arg:"" name:"blob" help:"Digests, the first 8 digits of them or more, or hash URLs."`
 }
 
 // Help returns the text that --help adds.
@@ -44,17 +44,17 @@ func (c *verifyCmd) Run(ctx context.Context, std terminal.Streams) error {
 	defer closeAll()
 	var results report.Tally
 	for _, b := range c.Blobs {
-		d, err := b.Whole()
-		if err != nil {
-			return err
-		}
 		done := shown.Waiting("reading", b.String())
-		result, err := objects.Verify(ctx, d)
+		var result scrubber.Result
+		d, err := b.DigestIn(ctx, x)
+		if err == nil {
+			result, err = objects.Verify(ctx, d)
+		}
 		done()
 		if err == nil {
 			err = c.printResult(shown.Stdout(), result)
 		} else {
-			printErr := c.printFailure(shown.Stdout(), b.Digest, err)
+			printErr := c.printFailure(shown.Stdout(), b, err)
 			if !errors.Is(err, cas.ErrBlobNotFound) {
 				return errors.Join(err, printErr)
 			}
@@ -81,11 +81,25 @@ func verifyError(r scrubber.Result) error {
 	return r.Err
 }
 
+// uncheckedBlob is the JSON of a blob that could not be checked.
+type uncheckedBlob struct {
+	Outcome string      `json:"outcome"`
+	Digest  *cas.Digest `json:"digest,omitempty"`
+	Prefix  string      `json:"prefix,omitempty"` // as it was given, if only the beginning of the digest was
+	Error   string      `json:"error"`
+}
+
 // printFailure prints a blob that could not be checked.
-func (c *verifyCmd) printFailure(out io.Writer, d cas.Digest, err error) error {
-	if c.JSON {
-		return terminal.PrintJSON(out, foundObject{Outcome: "failed", Digest: d, Error: err.Error()})
+func (c *verifyCmd) printFailure(out io.Writer, b argument.Blob, err error) error {
+	unchecked, text := uncheckedBlob{Outcome: "failed", Error: err.Error()}, b.String()
+	if d, wholeErr := b.Whole(); wholeErr == nil {
+		unchecked.Digest, text = &d, d.String()
+	} else {
+		unchecked.Prefix = text
 	}
-	_, printErr := fmt.Fprintf(out, "failed\t%s\t%s\n", d, terminal.Printable(err.Error()))
+	if c.JSON {
+		return terminal.PrintJSON(out, unchecked)
+	}
+	_, printErr := fmt.Fprintf(out, "failed\t%s\t%s\n", text, terminal.Printable(err.Error()))
 	return printErr
 }

@@ -3,10 +3,8 @@ package blobapi
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"net/http"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -71,7 +69,10 @@ func (h *Handlers) listPrefix(c echo.Context, limit int) error {
 			return problem.BadRequest("digest_prefix: it can't be combined with " + other)
 		}
 	}
-	first, last := prefixRange(digits)
+	first, last, err := cas.DigestsFrom(digits)
+	if err != nil {
+		return err
+	}
 	blobs, err := h.Store.WithPrefix(c.Request().Context(), first, last, limit)
 	if err != nil {
 		return err
@@ -81,16 +82,6 @@ func (h *Handlers) listPrefix(c echo.Context, limit int) error {
 		page.Blobs = append(page.Blobs, view.Blob(b, h.URLs))
 	}
 	return respond.JSON(c, http.StatusOK, page)
-}
-
-// prefixRange returns the first and the last digest that begin with these hex digits.
-func prefixRange(digits string) (first, last cas.Digest) {
-	fill := func(digit string) (d cas.Digest) {
-		whole := digits + strings.Repeat(digit, 2*len(d)-len(digits))
-		_, _ = hex.Decode(d[:], []byte(whole)) // the caller has checked the digits
-		return d
-	}
-	return fill("0"), fill("f")
 }
 
 // blobQuery reads the filters of a list.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -61,13 +62,40 @@ func (b Blob) String() string { return b.text }
 // algorithm is the beginning of a digest's text.
 const algorithm = "sha256:"
 
-// Whole returns the digest. The beginning of one is an error: only a gateway knows the
-// blobs that begin so.
+// Whole returns the digest. The beginning of one is an error, for commands about blobs that
+// nobody has yet.
 func (b Blob) Whole() (cas.Digest, error) {
 	if b.prefix != "" {
 		return cas.Digest{}, exit.Usagef("%s is the beginning of a digest; this command needs the whole of it", b.text)
 	}
 	return b.Digest, nil
+}
+
+// blobIndex finds blobs by the first and the last digest.
+type blobIndex interface {
+	Between(ctx context.Context, first, last cas.Digest, limit int) ([]cas.Blob, error)
+}
+
+// DigestIn returns the digest. It looks in an index for the blob that begins with a part of
+// it. Errors: cas.ErrBlobNotFound; an exit.Usage if several begin so.
+func (b Blob) DigestIn(ctx context.Context, index blobIndex) (cas.Digest, error) {
+	if b.prefix == "" {
+		return b.Digest, nil
+	}
+	first, last, err := cas.DigestsFrom(b.prefix)
+	if err != nil {
+		return cas.Digest{}, err
+	}
+	blobs, err := index.Between(ctx, first, last, 2)
+	switch {
+	case err != nil:
+		return cas.Digest{}, err
+	case len(blobs) == 0:
+		return cas.Digest{}, fmt.Errorf("%w: no digest begins with %s", cas.ErrBlobNotFound, b.prefix)
+	case len(blobs) > 1:
+		return cas.Digest{}, exit.Usagef("%s and %s begin with %s; give more digits", blobs[0].Digest, blobs[1].Digest, b.prefix)
+	}
+	return blobs[0].Digest, nil
 }
 
 // DigestAt returns the digest. It asks the gateway for the blob that begins with a part of

@@ -22,7 +22,7 @@ const (
 
 // Data is the folder for everything that is stored on this machine.
 type Data struct {
-	DataDir string `name:"data-dir" env:"CAS_DATA_DIR" default:"${data_dir}" help:"Folder for the embedded index and store, the spool, and the admin token." placeholder:"DIR"`
+	DataDir string `name:"data-dir" env:"CAS_DATA_DIR" default:"${data_dir}" help:"Folder for the embedded index and store, the spool, and the admin token. A relative path begins at the working directory." placeholder:"DIR"`
 }
 
 // Path returns the path of an entry of the data folder.

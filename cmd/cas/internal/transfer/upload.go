@@ -12,6 +12,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cmd/cas/internal/argument"
+	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/api"
@@ -32,13 +33,14 @@ type Uploader struct {
 	// end sums them up.
 	Verbose bool
 
-	work *work
+	work  *work
+	total int
 }
 
 // Store stores the items and finishes each of them. It returns an error only if it had
 // to stop early; the remaining items then fail with it.
 func (u *Uploader) Store(ctx context.Context, items []*Item) error {
-	u.work = newWork(u.Shown, items)
+	u.work, u.total = newWork(u.Shown, items), len(items)
 	defer u.work.end(u)
 	var fatal error
 	for batch := range slices.Chunk(items, batchSize) {
@@ -52,7 +54,32 @@ func (u *Uploader) Store(ctx context.Context, items []*Item) error {
 			}
 		}
 	}
-	return fatal
+	return Stopped(fatal, items)
+}
+
+// Stops reports whether the other uploads of so many would fail with the same error, as all
+// do once the gateway has no room.
+func Stops(ctx context.Context, err error, total int) bool {
+	return report.StopsAll(ctx, err) || total > 1 && errors.Is(err, cas.ErrNoSpace)
+}
+
+// Stopped returns the error of uploads that stopped early. For want of room it says how far
+// they came, and has the exit code for that.
+func Stopped(err error, items []*Item) error {
+	if !errors.Is(err, cas.ErrNoSpace) {
+		return err
+	}
+	stored := 0
+	for _, item := range items {
+		if item.Err == nil {
+			stored++
+		}
+	}
+	err = fmt.Errorf("%w; stopped with %d of %d files stored; the same command goes on when there is room", err, stored, len(items))
+	if stored > 0 {
+		return exit.With(exit.Partly, err)
+	}
+	return err
 }
 
 // storeBatch hashes the files, asks which of them the gateway lacks, and sends those.
@@ -120,7 +147,7 @@ func (u *Uploader) each(ctx context.Context, items []*Item, do func(context.Cont
 			switch {
 			case err == nil:
 				return nil
-			case report.StopsAll(ctx, err):
+			case Stops(ctx, err, u.total):
 				return err
 			}
 			item.Finish(api.Blob{}, err)

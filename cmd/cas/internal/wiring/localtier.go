@@ -20,10 +20,12 @@ import (
 // object store.
 func CheckTier(c settings.LocalTier, objects settings.ObjectStore) error {
 	switch {
-	case c.CacheDir == "" && c.CacheSize == 0:
+	case c.CacheDir == "" && c.CacheSize == 0 && c.CacheFill == settings.DefaultCacheFill:
 		return nil
 	case objects.Embedded():
-		return exit.Usagef("a local tier (CAS_CACHE_DIR, CAS_CACHE_SIZE) is for a bucket: the objects lie in a local folder already; unset both, or set CAS_S3_ENDPOINT")
+		return exit.Usagef("a local tier (CAS_CACHE_DIR, CAS_CACHE_SIZE, CAS_CACHE_FILL) is for a bucket: the objects lie in a local folder already; unset all, or set CAS_S3_ENDPOINT")
+	case c.CacheDir == "" && c.CacheSize == 0:
+		return exit.Usagef("CAS_CACHE_FILL is set, and CAS_CACHE_DIR is not; unset it, or set CAS_CACHE_DIR and CAS_CACHE_SIZE, too")
 	case c.CacheDir == "":
 		return exit.Usagef("CAS_CACHE_SIZE is set, and CAS_CACHE_DIR is not; set both or none")
 	case c.CacheSize <= 0:
