@@ -407,6 +407,12 @@ func (s *Store) objectError(ref ObjectRef, c Copy, err error) error {
 	if c == nil || !errors.Is(err, ErrDigestMismatch) {
 		return s.readError(ref, err)
 	}
+	if c.IsFresh() {
+		// The object itself was read. Should the copy's disk have changed the bytes, the next
+		// full read, which bypasses the copy, makes the blob live again.
+		c.Damaged()
+		return s.readError(ref, err)
+	}
 	s.log.Warn().Err(err).Str("digest", ref.Digest.String()).Msg("a local copy of an object was damaged; it is dropped")
 	s.memory.forgetObject(ref)
 	c.Damaged()

@@ -186,7 +186,11 @@ func (b *body) Verified() {
 }
 
 // Damaged implements cas.Copy.
-func (b *body) Damaged() { b.t.doubt(b.e.ref) }
+func (b *body) Damaged() {
+	if b.t.doubt(b.e.ref) && !b.IsFresh() {
+		b.t.counts.damaged.Add(1)
+	}
+}
 
 const (
 	bufferSize = 128 << 10

@@ -254,12 +254,37 @@ func (f *fill) verify() bool {
 	bytes := io.NewSectionReader(f.draft.File, 0, f.size)
 	_, err := io.Copy(io.Discard, cas.NewVerifyingReader(bytes, f.e.ref.Digest, f.size))
 	if errors.Is(err, cas.ErrDigestMismatch) {
-		f.t.log.Warn().Err(err).Str("object", f.e.ref.Key()).Msg("an object that was fetched to be kept in the local tier has wrong bytes")
 		f.t.doubt(f.e.ref)
+		f.t.blame(f.e.ref, f.size, err)
 	} else if err != nil {
 		f.t.failed("read a copy", err)
 	}
 	return err == nil
+}
+
+// blame finds out whether an object of which a wrong copy was made is wrong itself. No reader
+// has seen that.
+func (t *Tier) blame(ref cas.ObjectRef, size int64, cause error) {
+	object, err := t.inner.Open(t.ctx, ref, 0, -1)
+	if err == nil {
+		_, err = io.Copy(io.Discard, cas.NewVerifyingReader(object.Body, ref.Digest, size))
+		object.Body.Close()
+	}
+	switch {
+	case err == nil:
+		t.counts.damaged.Add(1)
+		t.log.Warn().Err(cause).Str("object", ref.Key()).Msg("a copy for the local tier had wrong bytes, and the object is right; look at the disk")
+	case errors.Is(err, cas.ErrDigestMismatch) || errors.Is(err, cas.ErrObjectCorrupt):
+		t.log.Error().Err(err).Str("digest", ref.Digest.String()).Str("object", ref.Key()).
+			Msg("object is damaged, as a copy of it showed; uploading the blob again repairs it")
+		select {
+		case t.damaged <- ref:
+		default: // the next reader finds it
+		}
+	default:
+		t.log.Warn().Err(cause).AnErr("again", err).Str("object", ref.Key()).
+			Msg("a copy for the local tier had wrong bytes; whether the object is right is not known, since it can't be read again")
+	}
 }
 
 // publish makes the draft the copy of the object, unless that was removed since the fill

@@ -77,7 +77,8 @@ type Tier struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup // fills, and other work in the background
 
-	changed chan cas.Digest // blobs to look at, see Changed
+	changed chan cas.Digest    // blobs to look at, see Changed
+	damaged chan cas.ObjectRef // objects with wrong bytes, which Run tells the index of
 
 	mu      sync.Mutex
 	record  *record
@@ -139,7 +140,7 @@ func New(inner cas.ObjectStore, o Options) (*Tier, error) {
 	}
 	t := &Tier{
 		inner: inner, folder: folder, lock: lock, limit: o.Size, fillLimit: cmp.Or(o.FillLimit, DefaultFillLimit), log: o.Log,
-		changed: make(chan cas.Digest, maxChanged), evicting: make(chan struct{}, 1),
+		changed: make(chan cas.Digest, maxChanged), damaged: make(chan cas.ObjectRef, maxDamaged), evicting: make(chan struct{}, 1),
 		entries: map[cas.ObjectRef]*entry{}, inPart: map[folderstore.Part]int{}, doubted: map[cas.ObjectRef]time.Time{},
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -374,15 +375,17 @@ func (t *Tier) isPaused() bool { return time.Now().Before(t.resume) }
 
 // doubt removes a damaged copy. The next reads of the object go to the store behind the tier,
 // which shows if the object itself is damaged. They do so, too, if the copy can't be removed.
-func (t *Tier) doubt(ref cas.ObjectRef) {
-	t.counts.damaged.Add(1)
+// It returns false if the object is in doubt already.
+func (t *Tier) doubt(ref cas.ObjectRef) bool {
 	t.mu.Lock()
+	isNew := !t.isDoubted(ref)
 	if len(t.doubted) >= maxDoubted {
 		clear(t.doubted)
 	}
 	t.doubted[ref] = time.Now().Add(doubtFor)
 	t.mu.Unlock()
 	t.Forget(ref)
+	return isNew
 }
 
 // isDoubted reports whether an object is read without the tier. The caller holds t.mu.

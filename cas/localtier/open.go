@@ -165,7 +165,9 @@ func (t *Tier) openPublished(ctx context.Context, e *entry, offset, length int64
 	switch {
 	case err == nil:
 		err = fmt.Errorf("%w: offset %d of the copy of %s, which has %d bytes", cas.ErrRangeNotSatisfiable, offset, e.ref.Key(), object.Size)
-		t.doubt(e.ref)
+		if t.doubt(e.ref) {
+			t.counts.damaged.Add(1)
+		}
 	case ctx.Err() != nil:
 	case errors.Is(err, cas.ErrObjectCorrupt):
 		// Something else is in its place, or it is unreadable. It goes; if that fails too, the

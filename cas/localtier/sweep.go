@@ -18,12 +18,15 @@ const (
 	// maxChanged limits the blobs that wait to be looked at. The sweep finds those that are
 	// left out.
 	maxChanged = 10_000
+	// maxDamaged limits the objects that the index is to be told of.
+	maxDamaged = 1000
 )
 
-// Rows is what a sweep asks the index. No cache may answer it.
+// Rows is what Run needs of the index. No cache may answer it.
 type Rows interface {
-	// Blob is described at cas.Index.
+	// Blob and Suspect are described at cas.Index.
 	Blob(ctx context.Context, d cas.Digest) (cas.Blob, error)
+	Suspect(ctx context.Context, ref cas.ObjectRef) error
 }
 
 // Changed says that a blob may be no longer live. It does not block.
@@ -35,7 +38,8 @@ func (t *Tier) Changed(d cas.Digest) {
 }
 
 // Run removes the copies of blobs that were deleted, here or elsewhere, until ctx is done. It
-// looks at those that Changed names at once, and at all others in turn.
+// looks at those that Changed names at once, and at all others in turn. It marks the blobs
+// suspect whose objects were found damaged when copies were made for no reader.
 func (t *Tier) Run(ctx context.Context, rows Rows) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -47,6 +51,10 @@ func (t *Tier) Run(ctx context.Context, rows Rows) error {
 		case d := <-t.changed:
 			t.stopFills(ctx, rows, d)
 			t.sweep(ctx, rows, partOf(cas.ObjectRef{Digest: d}), func(o cas.ObjectInfo) bool { return o.Digest == d })
+		case ref := <-t.damaged:
+			if err := rows.Suspect(ctx, ref); err != nil { // the next full read finds it again
+				t.log.Error().Err(err).Str("digest", ref.Digest.String()).Msg("could not mark the blob suspect")
+			}
 		case <-tick.C:
 			t.sweep(ctx, rows, next, func(o cas.ObjectInfo) bool { return time.Since(o.ModifiedAt) > sweepAge })
 			next++ // after the last part comes the first one

@@ -448,7 +448,7 @@ func (s *server) run(ctx context.Context) error {
 	services.Go(func() error { return service.UntilDone(ctx, s.disks.Run(ctx)) })
 	services.Go(func() error { return service.UntilDone(ctx, s.inventory.Run(ctx)) })
 	services.Go(func() error { return service.UntilDone(ctx, s.reachability.Run(ctx)) })
-	services.Go(func() error { return service.UntilDone(ctx, s.tier.Run(ctx, s.index)) })
+	services.Go(func() error { return service.UntilDone(ctx, s.tier.Run(ctx, s.index, s.store.ForgetObject)) })
 	if s.GCInterval > 0 {
 		services.Go(func() error { return service.UntilDone(ctx, s.collector.Run(ctx)) })
 	}

@@ -2,6 +2,7 @@ package respond
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -79,17 +80,26 @@ func Blob(c echo.Context, store Opener, blob cas.Blob, o BlobOptions) error {
 		c.Response().WriteHeader(http.StatusOK)
 		return nil
 	}
-	content, err := store.Open(req.Context(), blob, part.Offset, part.Length)
-	if err != nil {
-		return problem.WithBlob(err, blob.Digest)
-	}
-	defer content.Close()
-	status := http.StatusOK
+	answer := send.Answer{Status: http.StatusOK, Header: fields, Shared: req.ProtoMajor > 1}
 	if partial {
-		status = http.StatusPartialContent
-		h.Set("Content-Range", part.ContentRange(blob.Size))
+		answer.Status = http.StatusPartialContent
 	}
-	return send.Blob(req.Context(), writer{c.Response()}, send.Answer{Status: status, Header: fields, Content: content, Shared: req.ProtoMajor > 1})
+	write := func() error {
+		var err error
+		if answer.Content, err = store.Open(req.Context(), blob, part.Offset, part.Length); err != nil {
+			return problem.WithBlob(err, blob.Digest)
+		}
+		defer answer.Content.Close()
+		if partial {
+			h.Set("Content-Range", part.ContentRange(blob.Size))
+		}
+		return send.Blob(req.Context(), writer{c.Response()}, answer)
+	}
+	err = write()
+	if errors.Is(err, cas.ErrCopyDamaged) && !c.Response().Committed {
+		err = write() // of the object itself: nothing was sent yet
+	}
+	return err
 }
 
 // verify reads a suspect blob, so that HEAD has the same answer as GET.

@@ -105,13 +105,27 @@ func (x watchedIndex) Condemn(ctx context.Context, d cas.Digest, o cas.CondemnOp
 	return err
 }
 
-// Run removes the copies of deleted blobs until ctx is done.
-func (t *Tier) Run(ctx context.Context, x Index) error {
+// Run removes the copies of deleted blobs until ctx is done. It calls forget for damaged
+// objects that it has told the index of.
+func (t *Tier) Run(ctx context.Context, x Index, forget func(cas.ObjectRef)) error {
 	if t.tier == nil {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	return t.tier.Run(ctx, x)
+	return t.tier.Run(ctx, tierRows{x, forget})
+}
+
+// tierRows is an index whose caches hear of damage at once.
+type tierRows struct {
+	Index
+	forget func(cas.ObjectRef)
+}
+
+// Suspect implements localtier.Rows.
+func (r tierRows) Suspect(ctx context.Context, ref cas.ObjectRef) error {
+	err := r.Index.Suspect(ctx, ref)
+	r.forget(ref) // also after an error: the write may have been applied
+	return err
 }
 
 // tierSource takes bytes for repairs from the local tier.
