@@ -400,7 +400,7 @@ func TestFullDiskStopsTheRest(t *testing.T) {
 		says    string
 	}{
 		{[]string{"put", "-r"}, room, exit.Partly, "stopped with 3 of 40 files stored"},
-		{[]string{"file", "put", "-r"}, room, exit.Partly, "stopped with 3 of 40 files stored"},
+		{[]string{"file", "put", "-r"}, 2 * room, exit.Partly, "stopped with 3 of 40 files stored"}, // a blob and a name each
 		{[]string{"put", "-r"}, 0, exit.Failure, "stopped with 0 of 40 files stored"},
 	} {
 		dir := t.TempDir()
@@ -419,7 +419,7 @@ func TestFullDiskStopsTheRest(t *testing.T) {
 			}
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusInsufficientStorage)
-			fmt.Fprint(w, `{"code":"no_space","detail":"no room","retryable":true}`)
+			fmt.Fprint(w, `{"code":"no_space","detail":"no room","retryable":false}`)
 		}))
 		o := runCas(t, t.Context(), server, nil, append(slices.Clone(c.command), "--parallel=1", folder)...)
 		server.Close()
