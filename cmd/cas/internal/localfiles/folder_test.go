@@ -54,13 +54,14 @@ func TestOnlyTheFolder(t *testing.T) {
 	write(t, filepath.Join(in, "a.txt"), "a")
 	write(t, filepath.Join(in, "sub", "b.txt"), "b")
 	write(t, filepath.Join(in, ".env"), "secret")
+	write(t, filepath.Join(in, "sub", ".env"), "secret")
 	files := open(t, localfiles.Options{Folders: []string{in}})
 	for path, want := range map[string]string{"a.txt": "a", "sub/b.txt": "b", filepath.Join("sub", "b.txt"): "b", filepath.Join(in, "a.txt"): "a"} {
 		if got, err := read(files, path); err != nil || got != want {
 			t.Errorf("%s: %q, %v", path, got, err)
 		}
 	}
-	for _, path := range []string{"", ".", "sub", "none", ".env", "../secret", filepath.Join("..", "secret"), filepath.Join(dir, "secret"), "NUL"} {
+	for _, path := range []string{"", ".", "sub", "none", ".env", "../secret", "sub/.env", filepath.Join("sub", ".env"), filepath.Join(in, "sub", ".env"), filepath.Join("..", "secret"), filepath.Join(dir, "secret"), "NUL"} {
 		if got, err := read(files, path); err == nil {
 			t.Errorf("%q was read: %q", path, got)
 		}

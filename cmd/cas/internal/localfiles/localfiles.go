@@ -177,7 +177,7 @@ func (f *Files) Find(name string) (mcpserver.LocalFile, error) {
 			continue
 		}
 		return mcpserver.LocalFile{
-			Name: path.Base(name), Size: info.Size(),
+			Name: filepath.Base(name), Size: info.Size(),
 			Open: func() (io.ReadCloser, error) { return f.open(folder, inside) },
 		}, nil
 	}
@@ -206,13 +206,14 @@ func (f *Files) open(in folder, name string) (io.ReadCloser, error) {
 	return file, nil
 }
 
-// relative returns a path as one below the folder, and reports whether it is.
+// relative returns a path as one below the folder, with slashes, and reports whether it is.
 func (d folder) relative(name string) (string, bool) {
 	if !filepath.IsAbs(name) {
-		return name, true
+		return filepath.ToSlash(name), true
 	}
+	name = filepath.ToSlash(name)
 	for _, above := range []string{d.path, d.real} {
-		if rest, ok := strings.CutPrefix(name, above+"/"); ok {
+		if rest, ok := strings.CutPrefix(name, filepath.ToSlash(above)+"/"); ok {
 			return rest, true
 		}
 	}
@@ -257,7 +258,7 @@ func (d folder) resolve(name string, hidden bool) (string, bool) {
 		if links++; err != nil || filepath.IsAbs(target) || links > maxLinks {
 			return "", false
 		}
-		left = append(strings.Split(target, "/"), left...)
+		left = append(strings.Split(filepath.ToSlash(target), "/"), left...)
 	}
 	return path.Join(done...), len(done) > 0
 }
