@@ -90,6 +90,7 @@ func (f *fill) run() {
 		return
 	}
 	close(f.opened)
+	f.stopUnread()
 	err = f.copy(object.Body)
 	object.Body.Close()
 	if err != nil {
@@ -251,15 +252,26 @@ func (f *fill) isRemoved() bool {
 
 // verify reads the copy.
 func (f *fill) verify() bool {
-	bytes := io.NewSectionReader(f.draft.File, 0, f.size)
-	_, err := io.Copy(io.Discard, cas.NewVerifyingReader(bytes, f.e.ref.Digest, f.size))
-	if errors.Is(err, cas.ErrDigestMismatch) {
+	buffer := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buffer)
+	bytes := cas.NewVerifyingReader(io.NewSectionReader(f.draft.File, 0, f.size), f.e.ref.Digest, f.size)
+	var err error
+	for err == nil {
+		if f.ctx.Err() != nil {
+			return false // the tier closes
+		}
+		_, err = bytes.Read(buffer[:])
+	}
+	switch {
+	case err == io.EOF:
+		return true
+	case errors.Is(err, cas.ErrDigestMismatch):
 		f.t.doubt(f.e.ref)
 		f.t.blame(f.e.ref, f.size, err)
-	} else if err != nil {
+	default:
 		f.t.failed("read a copy", err)
 	}
-	return err == nil
+	return false
 }
 
 // blame finds out whether an object of which a wrong copy was made is wrong itself. No reader
@@ -339,10 +351,7 @@ func (f *fill) leave() {
 	f.mu.Lock()
 	if f.readers == 0 && f.isRunning && !f.isWhole && !f.isDetached {
 		if f.isLarge() || f.t.unread >= maxUnread {
-			f.cancel()
-			if f.e.fill == f {
-				f.e.fill = nil // a new reader must not join it
-			}
+			f.abandon()
 		} else if !f.isUnread {
 			f.isUnread = true
 			f.t.unread++
@@ -351,6 +360,23 @@ func (f *fill) leave() {
 	f.mu.Unlock()
 	f.t.mu.Unlock()
 	f.closeUnused()
+}
+
+// stopUnread ends a fill whose readers have left before anybody knew that the object is large.
+func (f *fill) stopUnread() {
+	f.t.mu.Lock()
+	defer f.t.mu.Unlock()
+	if f.isUnread && f.isLarge() {
+		f.abandon()
+	}
+}
+
+// abandon ends a fill that nobody reads. The caller holds t.mu.
+func (f *fill) abandon() {
+	f.cancel()
+	if f.e.fill == f {
+		f.e.fill = nil // a new reader must not join it
+	}
 }
 
 // isLarge reports whether the object is too large to be fetched for nobody.

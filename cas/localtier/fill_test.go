@@ -41,3 +41,55 @@ func TestLeaveAnEndedFill(t *testing.T) {
 		tier.mu.Unlock()
 	}
 }
+
+// A tier that closes does not wait until a copy is verified. That is no fault of the folder.
+func TestVerificationEndsWithTheTier(t *testing.T) {
+	t.Parallel()
+	tier, err := New(nil, Options{Dir: filepath.Join(t.TempDir(), "tier"), Size: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tier.Close()
+	b := []byte("right bytes")
+	tier.mu.Lock()
+	f := tier.newFill(tier.acquire(cas.ObjectRef{Digest: cas.DigestOf(b)}))
+	tier.mu.Unlock()
+	if !f.create(int64(len(b))) || f.write(b) != nil || !f.verify() {
+		t.Fatal("no copy was made")
+	}
+	tier.cancel()
+	if f.verify() {
+		t.Error("the copy was verified after the end")
+	}
+	if s := tier.Stats(); s.Errors > 0 {
+		t.Errorf("%+v", s)
+	}
+	f.finish()
+}
+
+// A large object is not fetched for readers that left before it was opened.
+func TestReadersLeaveBeforeALargeObjectIsOpened(t *testing.T) {
+	t.Parallel()
+	tier, err := New(nil, Options{Dir: filepath.Join(t.TempDir(), "tier"), Size: 1000, FillLimit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tier.Close()
+	for _, size := range []int64{99, 100} {
+		tier.mu.Lock()
+		f := tier.newFill(tier.acquire(cas.ObjectRef{}))
+		f.join()
+		tier.mu.Unlock()
+		f.leave()
+		if !f.create(size) {
+			t.Fatal("no room")
+		}
+		close(f.opened)
+		f.stopUnread()
+		if ended := f.ctx.Err() != nil; ended != (size == 100) {
+			t.Errorf("of %d bytes: the fill ended: %t", size, ended)
+		}
+		f.detach()
+		f.finish()
+	}
+}

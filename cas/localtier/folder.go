@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // markName is the disk file that says that a folder is a local tier's.
@@ -28,10 +29,11 @@ func isOurs(dir string) (bool, error) {
 	}
 	foreign := ""
 	for _, e := range entries {
-		switch e.Name() {
-		case markName:
+		switch {
+		case e.Name() == markName:
 			return true, nil
-		case "lost+found": // of a file system of its own
+		case e.Name() == "lost+found": // of a file system of its own
+		case strings.HasPrefix(e.Name(), probePrefix):
 		default:
 			foreign = e.Name()
 		}
@@ -40,6 +42,18 @@ func isOurs(dir string) (bool, error) {
 		return false, fmt.Errorf("%w: %s has %s", ErrForeignFolder, dir, foreign)
 	}
 	return false, nil
+}
+
+// probePrefix begins the names of the folders that TryWrite makes for a moment.
+const probePrefix = ".casgate-doctor-"
+
+// TryWrite returns an error if nothing can be written to a folder. Tiers may start there meanwhile.
+func TryWrite(dir string) error {
+	probe, err := os.MkdirTemp(dir, probePrefix)
+	if err != nil {
+		return err
+	}
+	return os.Remove(probe)
 }
 
 // claim makes a folder a local tier's, unless it is one. Only its owner can read it then.

@@ -13,7 +13,6 @@
 package localtier
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,9 +27,6 @@ import (
 	"casgate/cas"
 	"casgate/cas/folderstore"
 )
-
-// DefaultFillLimit is the default of Options.FillLimit.
-const DefaultFillLimit = 64 << 20
 
 const (
 	// lockName and recordName are the disk files beside the copies.
@@ -57,7 +53,7 @@ type Options struct {
 	// Size limits the bytes of all copies together.
 	Size int64
 	// FillLimit is the size below which an object is fetched whole when only a range of it
-	// is read, or when its reader has left; 0 means DefaultFillLimit.
+	// is read, or when its reader has left. With 0 none is.
 	FillLimit int64
 	// Log gets faults of the folder.
 	Log zerolog.Logger
@@ -139,7 +135,7 @@ func New(inner cas.ObjectStore, o Options) (*Tier, error) {
 		return nil, err
 	}
 	t := &Tier{
-		inner: inner, folder: folder, lock: lock, limit: o.Size, fillLimit: cmp.Or(o.FillLimit, DefaultFillLimit), log: o.Log,
+		inner: inner, folder: folder, lock: lock, limit: o.Size, fillLimit: o.FillLimit, log: o.Log,
 		changed: make(chan cas.Digest, maxChanged), damaged: make(chan cas.ObjectRef, maxDamaged), evicting: make(chan struct{}, 1),
 		entries: map[cas.ObjectRef]*entry{}, inPart: map[folderstore.Part]int{}, doubted: map[cas.ObjectRef]time.Time{},
 	}
@@ -208,7 +204,9 @@ func (t *Tier) makeReady(hasDropped bool) {
 
 // Close ends all fills, and closes the folder. Bodies may be closed later.
 func (t *Tier) Close() error {
-	t.cancel()
+	t.mu.Lock()
+	t.cancel() // no work begins after that, see mayCopy
+	t.mu.Unlock()
 	t.work.Wait()
 	t.mu.Lock()
 	err := t.record.close()

@@ -21,11 +21,15 @@ func newFolder(t testing.TB) *folderstore.Store {
 	return s
 }
 
-// newTier opens a tier in front of a store, and closes it at the end of the test.
+// newTier opens a tier in front of a store, and closes it at the end of the test. By default it goes on
+// with small fills that nobody reads.
 func newTier(t testing.TB, inner cas.ObjectStore, o localtier.Options) *localtier.Tier {
 	t.Helper()
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
+	}
+	if o.FillLimit == 0 {
+		o.FillLimit = 64 << 20
 	}
 	s, err := localtier.New(inner, o)
 	if err != nil {

@@ -295,6 +295,30 @@ func TestFillsWithoutReaders(t *testing.T) {
 	}
 }
 
+// With a limit of 0, a range that is read makes no copy.
+func TestNoFillsOfRanges(t *testing.T) {
+	t.Parallel()
+	inner := newGatedStore()
+	close(inner.gate)
+	tier, err := localtier.New(inner, localtier.Options{Dir: t.TempDir(), Size: roomy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := castest.RandomBytes(1000)
+	inner.set(refOf(b), b)
+	o, err := tier.Open(t.Context(), refOf(b), 0, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Body.Close()
+	if err := tier.Close(); err != nil { // it waits for fills
+		t.Fatal(err)
+	}
+	if n := len(inner.opens); n != 1 {
+		t.Errorf("%d reads of the store, want 1", n)
+	}
+}
+
 // An object that is deleted while it is fetched is not kept. Its readers may finish.
 func TestDeleteDuringAFill(t *testing.T) {
 	t.Parallel()
@@ -556,6 +580,22 @@ func TestForeignFolderIsRefused(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "casgate-tier")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the mark of a tier: %v", err)
 	}
+}
+
+// What a killed `cas doctor` has left does not keep a tier from using its folder.
+func TestFolderThatWasTried(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := localtier.TryWrite(dir); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, ".casgate-doctor-1"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	newTier(t, newMemoryStore(), localtier.Options{Dir: dir, Size: roomy})
 }
 
 // Something else in the place of a copy is removed, and does not keep others from being made.

@@ -31,11 +31,7 @@ func (c *doctorCmd) checkTier(e *examination) {
 		}
 		folder = filepath.Dir(folder)
 	}
-	probe, err := os.MkdirTemp(folder, ".casgate-doctor-")
-	if err == nil {
-		err = os.Remove(probe)
-	}
-	if err != nil {
+	if err := wiring.TryTierFolder(folder); err != nil {
 		e.fail(subject, err, "give "+userName()+" the right to write there, or name another folder with CAS_CACHE_DIR")
 		return
 	}

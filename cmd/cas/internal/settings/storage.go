@@ -59,5 +59,5 @@ const DefaultCacheFill ByteSize = 64 << 20
 type LocalTier struct {
 	CacheDir  string   `name:"cache-dir" env:"CAS_CACHE_DIR" help:"Folder on a local disk for copies of the bucket's objects, which are then read there; each gateway needs its own. Without it there are none. A relative path begins at the working directory." placeholder:"DIR"`
 	CacheSize ByteSize `name:"cache-size" env:"CAS_CACHE_SIZE" default:"0" help:"Bytes of all copies in CAS_CACHE_DIR; the least recently used go first." placeholder:"SIZE"`
-	CacheFill ByteSize `name:"cache-fill" env:"CAS_CACHE_FILL" default:"64MiB" help:"Size below which a blob of which a range is read is copied whole into CAS_CACHE_DIR." placeholder:"SIZE"`
+	CacheFill ByteSize `name:"cache-fill" env:"CAS_CACHE_FILL" default:"64MiB" help:"Size below which a blob of which a range is read is copied whole into CAS_CACHE_DIR; 0 copies none." placeholder:"SIZE"`
 }

@@ -66,6 +66,9 @@ var ErrForeignFolder = localtier.ErrForeignFolder
 // TierBytes returns the bytes of the copies in a tier's folder, which a gateway may use.
 func TierBytes(dir string) (int64, error) { return localtier.BytesIn(dir) }
 
+// TryTierFolder returns an error if nothing can be written to a folder of, or for, a tier.
+func TryTierFolder(dir string) error { return localtier.TryWrite(dir) }
+
 // Close closes the tier, and not the object store.
 func (t *Tier) Close() {
 	if t.tier == nil {
