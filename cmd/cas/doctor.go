@@ -142,7 +142,7 @@ func (c *doctorCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 }
 
 func (c *doctorCmd) checkSettings(e *examination) {
-	unknown := unknownVariables(os.Environ())
+	unknown := unknownVariables(os.Environ(), c.Providers)
 	for _, name := range unknown {
 		e.warn("settings", name+" is set, and there is no such setting", "compare its spelling with `cas serve --help`")
 	}

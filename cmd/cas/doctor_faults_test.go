@@ -46,6 +46,17 @@ func TestDoctorFindsFaults(t *testing.T) {
 			spoil: func(t *testing.T, _ string) { t.Setenv("CAS_MAX_BLOBSIZE", "1GiB") },
 			says:  []string{"warn  settings", "CAS_MAX_BLOBSIZE is set, and there is no such setting"},
 		},
+		"a described provider": {
+			spoil: func(t *testing.T, dir string) {
+				file := filepath.Join(dir, "providers.json")
+				if err := os.WriteFile(file, []byte(`[{"name": "stepfun", "base_url": "https://api.stepfun.com/v1", "listing": "after", "purposes": [{"name": "storage"}]}]`), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				t.Setenv("CAS_PROVIDERS_FILE", file)
+				t.Setenv("CAS_STEPFUN_API_KEY", "key")
+			},
+			says: []string{"ok    settings"},
+		},
 		"a newer schema": {
 			spoil: func(t *testing.T, dir string) {
 				changeIndex(t, dir, "insert into goose_db_version (version_id, is_applied) values (99999, 1)")

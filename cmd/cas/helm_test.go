@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"casgate/cas/castest"
+	"casgate/cmd/cas/internal/settings"
 )
 
 const (
@@ -110,7 +111,7 @@ func runTool(t *testing.T, folder, name string, args ...string) []byte {
 // checkHelmSettings checks that cas has each setting that the chart makes.
 func checkHelmSettings(t *testing.T, made []byte) {
 	t.Helper()
-	known, found := variables(), 0
+	known, found := variables(settings.Providers{}), 0
 	documents := yaml.NewDecoder(bytes.NewReader(made))
 	for {
 		var document struct {

@@ -14,6 +14,7 @@ import (
 	"casgate/cas/collector"
 	"casgate/cas/scrubber"
 	"casgate/cmd/cas/internal/exit"
+	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/providers/replicator"
 )
@@ -89,7 +90,7 @@ func TestVersionAndUsageExitCodes(t *testing.T) {
 
 // The doctor knows every setting. Otherwise it would report one as a typing error.
 func TestDoctorKnowsEverySetting(t *testing.T) {
-	known := variables()
+	known := variables(settings.Providers{})
 	var look func(v reflect.Type)
 	look = func(v reflect.Type) {
 		if v.Kind() != reflect.Struct {

@@ -107,7 +107,7 @@ const startTimeout = 30 * time.Second
 func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 	log, flushLog := service.NewLogger(c.LogLevel, c.LogFormat, std)
 	defer flushLog()
-	for _, name := range unknownVariables(os.Environ()) {
+	for _, name := range unknownVariables(os.Environ(), c.Providers) {
 		log.Warn().Str("variable", name).Msg("the variable is set, and there is no such setting; compare its spelling with `cas serve --help`")
 	}
 	s := &server{serveCmd: c, log: log, registry: service.NewRegistry()}

@@ -9,11 +9,12 @@ import (
 	"casgate/cmd/cas/internal/wiring"
 )
 
-// variables returns the environment variables of all commands.
-func variables() map[string]bool {
+// variables returns the environment variables of all commands, with those of the configured
+// providers.
+func variables(c settings.Providers) map[string]bool {
 	known := map[string]bool{settings.ConfigVariable: true}
 	addVariables(known, reflect.TypeFor[cli]())
-	for _, name := range wiring.ProviderVariables() {
+	for _, name := range wiring.ProviderVariables(c) {
 		known[name] = true
 	}
 	return known
@@ -38,8 +39,8 @@ func addVariables(known map[string]bool, of reflect.Type) {
 
 // unknownVariables returns the names of an environment that look like settings of cas, and
 // are none: likely typing errors.
-func unknownVariables(environment []string) []string {
-	known := variables()
+func unknownVariables(environment []string, c settings.Providers) []string {
+	known := variables(c)
 	var unknown []string
 	for _, entry := range environment {
 		name, _, _ := strings.Cut(entry, "=")

@@ -9,7 +9,8 @@ import (
 	"casgate/providers/ledger"
 )
 
-// version is the version of the format. A reader refuses any other.
+// version is the version of the format. A reader refuses any other, and a field that it does
+// not know: a new field needs no new version, a field with another meaning does.
 const version = 1
 
 // Header is the first line of an export.
@@ -48,7 +49,8 @@ type line struct {
 }
 
 // The types of lines have the fields of the rows, with names. A row is converted to its
-// line, which does not compile once a row has a field that its line lacks.
+// line, which does not compile once a row has a field that its line lacks, or has in another
+// place.
 
 type fileLine struct {
 	ID         string          `json:"id"`

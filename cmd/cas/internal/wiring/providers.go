@@ -260,10 +260,16 @@ func (p openProvider) guarded(registry prometheus.Registerer, from replicator.Op
 }
 
 // ProviderVariables returns the environment variables of the providers that have an
-// adapter.
-func ProviderVariables() []string {
+// adapter, and of those in CAS_PROVIDERS_FILE. A file that can't be read has none: the start
+// reports it.
+func ProviderVariables(c settings.Providers) []string {
+	list := adapters
+	if c.ProvidersFile != "" {
+		described, _ := readProviders(c.ProvidersFile)
+		list = append(list[:len(list):len(list)], described...)
+	}
 	var names []string
-	for _, a := range adapters {
+	for _, a := range list {
 		for _, setting := range ProviderSettings() {
 			names = append(names, a.variable(setting.Name))
 		}
