@@ -164,6 +164,9 @@ const (
 	droppedDir = "dropped"
 )
 
+// Names returns the names of what a store has in its folder.
+func Names() []string { return []string{tmpDir, objectsDir, droppedDir} }
+
 // Part is one of the folders that the objects are spread over, by the first bytes of their
 // digests.
 type Part uint16

@@ -72,23 +72,25 @@ func Open(dir string) (*Store, error) {
 func (s *Store) Close() error { return s.root.Close() }
 
 // Clean removes unfinished objects that killed writers left and that are older than age.
-// Only a process that uses the folder alone may pass an age of 0.
+// Only a process that uses the folder alone may pass an age of 0. What can't be removed is
+// left, and the error says so.
 func (s *Store) Clean(age time.Duration) error {
 	entries, err := fs.ReadDir(s.root.FS(), tmpDir)
 	if err != nil {
 		return fmt.Errorf("list unfinished objects: %w", err)
 	}
 	before := time.Now().Add(-age)
+	var failed error
 	for _, e := range entries {
 		info, err := e.Info()
 		if errors.Is(err, fs.ErrNotExist) || err == nil && info.ModTime().After(before) {
 			continue
 		}
 		if err := s.root.Remove(path.Join(tmpDir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove an unfinished object: %w", err)
+			failed = errors.Join(failed, fmt.Errorf("remove an unfinished object: %w", err))
 		}
 	}
-	return nil
+	return failed
 }
 
 // Put implements cas.ObjectStore.

@@ -11,12 +11,12 @@ import (
 	"casgate/cas"
 )
 
-// markName names the disk file that says which index the folder belongs to.
-const markName = "casgate-store"
+// MarkName names the disk file that says which index the folder belongs to.
+const MarkName = "casgate-store"
 
 // Mark returns the mark of the folder, or "" if it has none.
 func (s *Store) Mark(context.Context) (string, error) {
-	mark, err := s.root.ReadFile(markName)
+	mark, err := s.root.ReadFile(MarkName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -50,7 +50,7 @@ func (s *Store) writeMark(mark string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if err := s.root.Rename(tmp, markName); err != nil {
+	if err := s.root.Rename(tmp, MarkName); err != nil {
 		return err
 	}
 	return s.syncDir(".")

@@ -34,3 +34,8 @@ func (t *Tier) Witness(ref cas.ObjectRef, size int64) (w cas.Witness, end func(i
 	u := t.newUpload(ref, size)
 	return u, u.end
 }
+
+// SweepPart does what Run does with one part.
+func (t *Tier) SweepPart(ctx context.Context, rows Rows, ref cas.ObjectRef) {
+	t.sweep(ctx, rows, partOf(ref), func(cas.ObjectInfo) bool { return true })
+}

@@ -55,6 +55,8 @@ type Options struct {
 	// FillLimit is the size below which an object is fetched whole when only a range of it
 	// is read, or when its reader has left. With 0 none is.
 	FillLimit int64
+	// Owner names the gateway, see Look. Others have other names.
+	Owner string
 	// Log gets faults of the folder.
 	Log zerolog.Logger
 }
@@ -118,18 +120,27 @@ func New(inner cas.ObjectStore, o Options) (*Tier, error) {
 	if o.Size <= 0 {
 		return nil, fmt.Errorf("a local tier of %d bytes holds nothing", o.Size)
 	}
-	if err := claim(o.Dir); err != nil {
-		return nil, fmt.Errorf("open the local tier: %w", err)
+	wasOurs, err := claim(o.Dir)
+	var t *Tier
+	if err == nil {
+		t, err = openClaimed(inner, o)
 	}
+	if wasOurs && isOfDisk(err) {
+		err = fmt.Errorf("%w: %w", ErrDiskFails, explain(err))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the local tier in %s: %w", o.Dir, err)
+	}
+	return t, nil
+}
+
+// openClaimed opens a tier in a folder with the mark.
+func openClaimed(inner cas.ObjectStore, o Options) (*Tier, error) {
 	folder, err := folderstore.Open(o.Dir)
 	if err != nil {
 		return nil, err
 	}
-	lock := flock.New(filepath.Join(o.Dir, lockName))
-	locked, err := lock.TryLock()
-	if err == nil && !locked {
-		err = fmt.Errorf("%w: %s", ErrInUse, o.Dir)
-	}
+	lock, err := acquireLock(o.Dir)
 	if err != nil {
 		folder.Close()
 		return nil, err
@@ -140,21 +151,22 @@ func New(inner cas.ObjectStore, o Options) (*Tier, error) {
 		entries: map[cas.ObjectRef]*entry{}, inPart: map[folderstore.Part]int{}, doubted: map[cas.ObjectRef]time.Time{},
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	if err := t.open(filepath.Join(o.Dir, recordName)); err != nil {
+	if err := t.open(filepath.Join(o.Dir, recordName), o.Owner); err != nil {
 		t.cancel()
-		lock.Unlock()
+		lock.Close()
 		folder.Close()
-		return nil, fmt.Errorf("open the local tier in %s: %w", o.Dir, err)
+		return nil, err
 	}
 	return t, nil
 }
 
 // open removes what a crash left, and opens the record.
-func (t *Tier) open(name string) error {
+func (t *Tier) open(name, owner string) error {
 	if err := t.folder.Clean(0); err != nil {
-		return err
+		t.counts.errors.Add(1)
+		t.log.Warn().Err(err).Msg("the local tier can't remove everything that lies among its unfinished copies; remove it by hand")
 	}
-	r, isRight, err := openRecord(name)
+	r, isRight, err := openRecord(name, owner)
 	if err != nil {
 		return err
 	}
@@ -175,9 +187,7 @@ func (t *Tier) open(name string) error {
 		return errors.Join(err, r.file.Close())
 	}
 	t.record = r
-	for _, n := range r.bytes {
-		t.used += n
-	}
+	t.used = r.total()
 	t.isReady = !hasDropped && t.used <= t.limit // the limit may have been higher before
 	if !t.isReady {
 		t.work.Go(func() { t.makeReady(hasDropped) })

@@ -1,13 +1,13 @@
 package localtier
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"io"
-	"io/fs"
+	"fmt"
+	"hash/crc32"
 	"math/bits"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -25,10 +25,16 @@ import (
 // gone. So a killed process leaves too many bytes in the record, and never too few; the next
 // look at that part corrects them. Writes survive the process without a flush, but not
 // a crash of the machine, which may also cut copies short. So nothing is flushed before the tier closes, and
-// after a crash of the machine, which the record knows by the boot in it, all copies are dropped.
+// after a crash of the machine, which the record knows by the boot in it, all copies are dropped. So they
+// are if the record is damaged. The sweep corrects what else it finds to be wrong.
 type record struct {
-	file *os.File
-	boot string
+	file  *os.File
+	boot  string
+	owner [sha256.Size]byte // of the gateway's name
+	// What load found: whether it can be a record, its state, and the boot in it.
+	isSound  bool
+	state    byte
+	lastBoot string
 	// bytes are guarded by Tier.mu, as filled, which has a bit for each part with bytes.
 	bytes  [folderstore.Parts]int64
 	filled [folderstore.Parts / 64]uint64
@@ -42,12 +48,14 @@ type usesPage struct {
 }
 
 const (
-	recordMagic = "casgate tier 1\n"
+	recordMagic = "casgate tier 2\n"
 	// headSize is the size of the record's head: the magic, the state and the machine's boot.
 	headSize    = 4096
 	stateOffset = 64
 	bootOffset  = 128
 	bootSize    = 64
+	ownerOffset = 192
+	sumOffset   = 256 // of a checksum of the bytes, if the tier was closed
 	slotsInPart = 32
 	slots       = folderstore.Parts * slotsInPart
 	slotsInPage = 1024
@@ -61,77 +69,82 @@ const (
 
 // openRecord opens the record, or makes a new one. IsRight reports whether its bytes can be
 // trusted.
-func openRecord(name string) (r *record, isRight bool, err error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+func openRecord(name, owner string) (r *record, isRight bool, err error) {
+	f, err := openRegular(name, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, false, err
 	}
 	r = &record{file: f, boot: bootID()}
-	if isRight, err = r.load(); err != nil {
+	if err = r.load(); err != nil {
 		f.Close()
 		return nil, false, err
 	}
+	isRight = r.isSound && (r.state == stateClosed || r.lastBoot == r.boot && r.boot != "")
+	r.owner = ownerSum(owner)
 	return r, isRight, nil
 }
 
-func (r *record) load() (isRight bool, err error) {
-	info, err := r.file.Stat()
-	if err != nil {
-		return false, err
+// openRegular opens a disk file, and nothing else that has its name.
+func openRegular(name string, flag int) (*os.File, error) {
+	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular disk file; remove it", name)
 	}
-	if info.Size() != recordSize {
-		return false, nil
-	}
-	head := make([]byte, headSize)
-	if _, err := r.file.ReadAt(head, 0); err != nil {
-		return false, err
-	}
-	state := head[stateOffset]
-	boot := strings.TrimRight(string(head[bootOffset:bootOffset+bootSize]), "\x00")
-	isRight = strings.HasPrefix(string(head), recordMagic) &&
-		(state == stateClosed || state == stateInUse && boot == r.boot && boot != "")
-	parts := make([]byte, bytesSize)
-	if _, err := r.file.ReadAt(parts, headSize); err != nil {
-		return false, err
-	}
-	for i := range r.bytes {
-		n := int64(binary.LittleEndian.Uint64(parts[8*i:]))
-		if n < 0 {
-			n, isRight = 0, false
-		}
-		r.count(folderstore.Part(i), n)
-	}
-	return isRight, nil
+	return os.OpenFile(name, flag|noFollow, 0o600)
 }
 
-// BytesIn returns the bytes of all copies in the folder of a tier, which a process may use
-// meanwhile. After a crash there may be fewer. It returns 0 for an empty or missing folder, and
-// an error that wraps ErrForeignFolder for one that is no tier's.
-func BytesIn(dir string) (total int64, err error) {
-	if ours, err := isOurs(dir); err != nil || !ours {
-		return 0, err
-	}
-	f, err := os.Open(filepath.Join(dir, recordName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
+// ownerSum is what the record says of its owner.
+func ownerSum(owner string) [sha256.Size]byte { return sha256.Sum256([]byte(owner)) }
+
+// load reads the head and the bytes.
+func (r *record) load() error {
+	info, err := r.file.Stat()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	defer f.Close()
-	parts := make([]byte, bytesSize)
-	if _, err := f.ReadAt(parts, headSize); err != nil && err != io.EOF {
-		return 0, err
+	if info.Size() != recordSize {
+		return nil
 	}
-	for i := 0; i < len(parts); i += 8 {
-		total += int64(binary.LittleEndian.Uint64(parts[i:]))
+	head := make([]byte, headSize+bytesSize)
+	if _, err := r.file.ReadAt(head, 0); err != nil {
+		return err
 	}
-	return total, nil
+	r.state = head[stateOffset]
+	r.lastBoot = strings.TrimRight(string(head[bootOffset:bootOffset+bootSize]), "\x00")
+	copy(r.owner[:], head[ownerOffset:])
+	r.isSound = strings.HasPrefix(string(head), recordMagic)
+	switch r.state {
+	case stateInUse: // its bytes change all the time
+	case stateClosed:
+		r.isSound = r.isSound && binary.LittleEndian.Uint32(head[sumOffset:]) == checksum(head[headSize:])
+	default:
+		r.isSound = false
+	}
+	var total int64
+	for i := range r.bytes {
+		n := int64(binary.LittleEndian.Uint64(head[headSize+8*i:]))
+		if n < 0 || total+n < 0 {
+			r.isSound = false
+			break
+		}
+		total += n
+		r.count(folderstore.Part(i), n)
+	}
+	return nil
 }
+
+// total returns the bytes of all copies.
+func (r *record) total() (total int64) {
+	for _, n := range r.bytes {
+		total += n
+	}
+	return total
+}
+
+func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
 // renew makes the record that of an empty folder.
 func (r *record) renew() (*record, error) {
-	empty := &record{file: r.file, boot: r.boot}
+	empty := &record{file: r.file, boot: r.boot, owner: r.owner}
 	err := r.file.Truncate(0)
 	if err == nil {
 		err = r.file.Truncate(recordSize)
@@ -148,6 +161,18 @@ func (r *record) setState(state byte) error {
 	copy(head, recordMagic)
 	head[stateOffset] = state
 	copy(head[bootOffset:bootOffset+bootSize], r.boot)
+	copy(head[ownerOffset:], r.owner[:])
+	if state == stateClosed {
+		parts := make([]byte, bytesSize)
+		for i, n := range r.bytes {
+			binary.LittleEndian.PutUint64(parts[8*i:], uint64(n))
+		}
+		// All are written once more: a write that failed meanwhile is made good.
+		if _, err := r.file.WriteAt(parts, headSize); err != nil {
+			return err
+		}
+		binary.LittleEndian.PutUint32(head[sumOffset:], checksum(parts))
+	}
 	if _, err := r.file.WriteAt(head, 0); err != nil {
 		return err
 	}

@@ -165,11 +165,7 @@ func (t *Tier) correct(part folderstore.Part) []cas.ObjectInfo {
 	if t.inPart[part] > 0 {
 		return found
 	}
-	var sum int64
-	for _, o := range found {
-		sum += o.Size
-	}
-	if before := t.record.bytes[part]; sum != before {
+	if sum, before := sumOf(found), t.record.bytes[part]; sum != before {
 		if err := t.record.set(part, sum); err != nil {
 			t.fault("write the record of the copies", err)
 		} else {
@@ -177,4 +173,12 @@ func (t *Tier) correct(part folderstore.Part) []cas.ObjectInfo {
 		}
 	}
 	return found
+}
+
+// sumOf returns the bytes of some copies.
+func sumOf(copies []cas.ObjectInfo) (sum int64) {
+	for _, o := range copies {
+		sum += o.Size
+	}
+	return sum
 }

@@ -89,16 +89,17 @@ func isDeleted(ctx context.Context, rows Rows, ref cas.ObjectRef) bool {
 
 // sweep removes those copies of a part whose blobs are deleted, or have another generation.
 func (t *Tier) sweep(ctx context.Context, rows Rows, part folderstore.Part, chosen func(cas.ObjectInfo) bool) {
-	t.mu.Lock()
-	isEmpty := t.record.bytes[part] == 0
-	t.mu.Unlock()
-	if isEmpty {
-		return
-	}
 	found, err := t.folder.ListPart(part)
 	if err != nil {
 		t.failed("list copies", err)
 		return
+	}
+	t.mu.Lock()
+	isRight := t.record.bytes[part] == sumOf(found)
+	t.mu.Unlock()
+	if !isRight {
+		t.correct(part) // the record may be damaged, or somebody has put copies there
+		t.evictUntil(ctx, t.fits)
 	}
 	for _, o := range found {
 		if chosen(o) && isDeleted(ctx, rows, o.ObjectRef) {

@@ -571,7 +571,7 @@ func TestForeignFolderIsRefused(t *testing.T) {
 	if _, err := localtier.New(newMemoryStore(), localtier.Options{Dir: dir, Size: roomy}); !errors.Is(err, localtier.ErrForeignFolder) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := localtier.BytesIn(dir); !errors.Is(err, localtier.ErrForeignFolder) {
+	if _, err := localtier.Look(dir, ""); !errors.Is(err, localtier.ErrForeignFolder) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := store.Stat(t.Context(), refOf(b)); err != nil {

@@ -79,6 +79,18 @@ func (d smallDisk) run(cmd *exec.Cmd) *exec.Cmd {
 	return wrapped
 }
 
+// makeReadOnly mounts the disk for reading only.
+func (d smallDisk) makeReadOnly() {
+	d.t.Helper()
+	args := []string{"--target", strconv.Itoa(d.holder.Process.Pid), "--mount"}
+	if os.Getuid() != 0 {
+		args = append(args, "--user", "--preserve-credentials")
+	}
+	if out, err := exec.Command("nsenter", append(args, "mount", "-o", "remount,ro", d.dir)...).CombinedOutput(); err != nil {
+		d.t.Fatalf("%v: %s", err, out)
+	}
+}
+
 // fill takes all room that is left, to the last byte.
 func (d smallDisk) fill() {
 	d.t.Helper()

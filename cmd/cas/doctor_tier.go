@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/dustin/go-humanize"
 
@@ -22,6 +23,15 @@ func (c *doctorCmd) checkTier(e *examination) {
 	if c.CacheDir == "" {
 		return
 	}
+	bytes, err := wiring.LookAtTier(c.CacheDir, c.Data)
+	if errors.Is(err, wiring.ErrDamagedRecord) {
+		e.warn(subject, err.Error(), "nothing is lost: the next reads make new copies")
+		return
+	}
+	if err != nil {
+		e.fail(subject, err, tierRemedy(err))
+		return
+	}
 	// The first start makes a missing folder, in the last one that is there.
 	folder := c.CacheDir
 	for {
@@ -32,16 +42,7 @@ func (c *doctorCmd) checkTier(e *examination) {
 		folder = filepath.Dir(folder)
 	}
 	if err := wiring.TryTierFolder(folder); err != nil {
-		e.fail(subject, err, "give "+userName()+" the right to write there, or name another folder with CAS_CACHE_DIR")
-		return
-	}
-	bytes, err := wiring.TierBytes(c.CacheDir)
-	if errors.Is(err, wiring.ErrForeignFolder) {
-		e.fail(subject, err, "name an empty folder with CAS_CACHE_DIR")
-		return
-	}
-	if err != nil {
-		e.fail(subject, err, "look at the disk under "+c.CacheDir+"; the folder may be removed while no gateway uses it")
+		e.fail(subject, err, tierRemedy(err))
 		return
 	}
 	room, err := disk.Of(folder)
@@ -54,4 +55,21 @@ func (c *doctorCmd) checkTier(e *examination) {
 		return
 	}
 	e.ok(subject, "%s has %s of copies, and room for %s", c.CacheDir, humanize.IBytes(uint64(bytes)), humanize.IBytes(uint64(c.CacheSize)))
+}
+
+// tierRemedy says what to do when the folder of a local tier can't be used.
+func tierRemedy(err error) string {
+	switch {
+	case errors.Is(err, wiring.ErrForeignFolder):
+		return "name an empty folder with CAS_CACHE_DIR"
+	case errors.Is(err, wiring.ErrTierInUse):
+		return "give each gateway a folder of its own with CAS_CACHE_DIR"
+	case errors.Is(err, fs.ErrPermission):
+		return "give " + userName() + " the right to write there, or name another folder with CAS_CACHE_DIR"
+	case errors.Is(err, syscall.EROFS):
+		return "mount the file system for writing, or name another folder with CAS_CACHE_DIR"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on that disk, or name another folder with CAS_CACHE_DIR"
+	}
+	return "name another folder with CAS_CACHE_DIR, or look at its disk"
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -181,7 +182,7 @@ func (s *server) openStore(ctx context.Context) error {
 // openTier opens the local tier.
 func (s *server) openTier(context.Context) error {
 	var err error
-	if s.tier, err = wiring.OpenTier(s.LocalTier, s.objects, s.registry, s.log); err != nil {
+	if s.tier, err = wiring.OpenTier(s.LocalTier, s.Data, s.objects, s.registry, s.log); err != nil {
 		return err
 	}
 	s.atClose(s.tier.Close)
@@ -472,7 +473,14 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	defer os.Remove(s.Path(settings.ListenFile))
-	s.log.Info().Str("version", build.Version()).Str("url", s.publicURL).Str("listen", s.api.Addr().String()).
+	serving := s.log.Info()
+	if tier := s.tier.Describe(); tier != "" {
+		serving.Str("local_tier", tier)
+	}
+	if s.ReadRedirect > 0 {
+		serving.Str("read_redirect", humanize.IBytes(uint64(s.ReadRedirect)))
+	}
+	serving.Str("version", build.Version()).Str("url", s.publicURL).Str("listen", s.api.Addr().String()).
 		Str("index", s.Index.Describe(s.Data)).Str("store", s.objects.Text).
 		Str("providers", s.copies.Names()).Bool("simulated", s.copies.Simulated()).
 		Str("auth", s.Auth).Bool("public_read", s.PublicRead).Msg("serving")

@@ -245,6 +245,8 @@ func TestLocalTierSettings(t *testing.T) {
 		"no size":        {append(bucketEnv(t), "CAS_CACHE_DIR="+t.TempDir()), "CAS_CACHE_SIZE"},
 		"no folder":      {append(bucketEnv(t), "CAS_CACHE_SIZE=1GiB"), "CAS_CACHE_DIR"},
 		"a fill alone":   {append(bucketEnv(t), "CAS_CACHE_FILL=1MiB"), "CAS_CACHE_FILL is set, and CAS_CACHE_DIR is not"},
+		"a tilde":        {append(bucketEnv(t), "CAS_CACHE_DIR=~/tier", "CAS_CACHE_SIZE=1GiB"), "which only a shell replaces"},
+		"spaces":         {append(bucketEnv(t), "CAS_CACHE_DIR=  ", "CAS_CACHE_SIZE=1GiB"), "with a space"},
 		"in use":         {append(bucketEnv(t), "CAS_CACHE_DIR="+dir, "CAS_CACHE_SIZE=1GiB"), "another process"},
 	} {
 		cmd := casCommand(t, tt.env, "serve")
@@ -265,6 +267,10 @@ func TestDoctorChecksTheLocalTier(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := append(bucketEnv(t), "CAS_CACHE_DIR="+filepath.Join(dir, "new", "tier"), "CAS_CACHE_SIZE=1MiB")
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(filepath.Join(dir, "nothing"), link); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		env  []string
 		says string
@@ -273,6 +279,8 @@ func TestDoctorChecksTheLocalTier(t *testing.T) {
 		{slices.Concat(env, []string{"CAS_CACHE_DIR="}), "CAS_CACHE_SIZE is set, and CAS_CACHE_DIR is not"},
 		{slices.Concat(env, []string{"CAS_CACHE_DIR=", "CAS_CACHE_SIZE=0", "CAS_CACHE_FILL=1MiB"}), "CAS_CACHE_FILL is set, and CAS_CACHE_DIR is not"},
 		{slices.Concat(env, []string{"CAS_CACHE_DIR=" + filepath.Join(blocked, "tier")}), "with CAS_CACHE_DIR"},
+		{slices.Concat(env, []string{"CAS_CACHE_DIR=" + blocked}), "it is no folder"},
+		{slices.Concat(env, []string{"CAS_CACHE_DIR=" + link}), "is a symbolic link to nothing"},
 		{env, "has 0 B of copies, and room for 1.0 MiB"},
 	} {
 		out, err := casCommand(t, tt.env, "doctor").CombinedOutput()
@@ -289,6 +297,52 @@ func TestDoctorChecksTheLocalTier(t *testing.T) {
 	if !strings.Contains(string(out), "has 512 KiB of copies") {
 		t.Errorf("beside a gateway: %v\n%s", err, out)
 	}
+	out, err = casCommand(t, append(slices.Clone(env), "CAS_DATA_DIR="+t.TempDir()), "doctor").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "another process uses the folder") {
+		t.Errorf("beside another gateway: %v\n%s", err, out)
+	}
+}
+
+// A tier whose disk is full or read-only does not keep a gateway from starting. A first start with
+// such a disk is refused, and the doctor says why.
+func TestStartWithATierOnABadDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	disk := newSmallDisk(t, dir)
+	env := append(bucketEnv(t), "CAS_CACHE_DIR="+filepath.Join(dir, "tier"), "CAS_CACHE_SIZE=1GiB")
+	first := slices.Concat(env, []string{"CAS_CACHE_DIR=" + filepath.Join(dir, "first")})
+	p := serveProcess(t, disk.run(casCommand(t, env, "serve")))
+	b := castest.RandomBytes(100_000)
+	d := p.store(b)
+	p.kill()
+	disk.fill()
+	wantRead := func(p *process) {
+		t.Helper()
+		if status, got, err := p.request("GET", "/v1/blobs/"+d.String(), nil); err != nil || status != 200 || !bytes.Equal(got, b) {
+			t.Errorf("%d, %d bytes, %v", status, len(got), err)
+		}
+	}
+	wantRefused := func(says, doctorSays string) {
+		t.Helper()
+		for command, says := range map[string]string{"serve": says, "doctor": doctorSays} {
+			out, err := disk.run(casCommand(t, first, command)).CombinedOutput()
+			if err == nil || !strings.Contains(string(out), says) {
+				t.Errorf("%s at the first start: %v\n%s", command, err, out)
+			}
+		}
+	}
+	p = serveProcess(t, disk.run(casCommand(t, env, "serve")))
+	wantRead(p)
+	p.kill()
+	wantRefused("its disk is full", "make room on that disk")
+	disk.makeReadOnly()
+	p = serveProcess(t, disk.run(casCommand(t, env, "serve")))
+	wantRead(p)
+	if !strings.Contains(p.log(), "runs without its local tier") {
+		t.Errorf("the log does not say so:\n%s", p.log())
+	}
+	p.kill()
+	wantRefused("mounted read-only", "mount the file system for writing")
 }
 
 // A scrub of a gateway, which begins with its start, repairs a lost object from its tier.

@@ -2,8 +2,13 @@ package wiring
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
@@ -28,6 +33,10 @@ func CheckTier(c settings.LocalTier, objects settings.ObjectStore) error {
 		return exit.Usagef("CAS_CACHE_FILL is set, and CAS_CACHE_DIR is not; unset it, or set CAS_CACHE_DIR and CAS_CACHE_SIZE, too")
 	case c.CacheDir == "":
 		return exit.Usagef("CAS_CACHE_SIZE is set, and CAS_CACHE_DIR is not; set both or none")
+	case strings.TrimSpace(c.CacheDir) != c.CacheDir:
+		return exit.Usagef("CAS_CACHE_DIR begins or ends with a space: %q", c.CacheDir)
+	case strings.HasPrefix(c.CacheDir, "~"):
+		return exit.Usagef("CAS_CACHE_DIR begins with ~, which only a shell replaces; write the whole path instead of %s, or ./%s", c.CacheDir, c.CacheDir)
 	case c.CacheSize <= 0:
 		return exit.Usagef("CAS_CACHE_DIR is set, and CAS_CACHE_SIZE is not; set both or none")
 	case c.CacheFill < 0:
@@ -41,30 +50,62 @@ type Tier struct {
 	cas.ObjectStore // what blobs are read from and uploaded to
 	Batches         collector.BatchObjects
 	tier            *localtier.Tier // nil: there is none
+	dir             string
 	log             zerolog.Logger
 }
 
-// OpenTier opens the local tier that the settings describe. The caller closes it before the
-// object store.
-func OpenTier(c settings.LocalTier, objects ObjectStore, registry prometheus.Registerer, log zerolog.Logger) (*Tier, error) {
+// OpenTier opens the local tier that the settings describe, for the gateway of a data folder. If
+// it was a tier before, and its disk fails, there is none until the next start: that costs speed
+// only. The caller closes it before the object store.
+func OpenTier(c settings.LocalTier, data settings.Data, objects ObjectStore, registry prometheus.Registerer, log zerolog.Logger) (*Tier, error) {
 	if c.CacheDir == "" {
 		return &Tier{ObjectStore: objects.ObjectStore, Batches: objects.Batches()}, nil
 	}
 	t, err := localtier.New(objects.ObjectStore, localtier.Options{
-		Dir: c.CacheDir, Size: int64(c.CacheSize), FillLimit: int64(c.CacheFill), Log: log,
+		Dir: c.CacheDir, Size: int64(c.CacheSize), FillLimit: int64(c.CacheFill), Log: log, Owner: tierOwner(data),
 	})
+	if errors.Is(err, localtier.ErrDiskFails) {
+		log.Error().Err(err).Msg("the gateway runs without its local tier until the next start; repair the disk")
+		registry.MustRegister(prometheus.NewGaugeFunc(failingOpts, func() float64 { return 1 }))
+		return &Tier{ObjectStore: objects.ObjectStore, Batches: objects.Batches()}, nil
+	}
 	if err != nil {
 		return nil, exit.Usagef("%w (see CAS_CACHE_DIR)", err)
 	}
 	registerTierMetrics(registry, t)
-	return &Tier{ObjectStore: t, Batches: t.Batches(objects.Batches()), tier: t, log: log}, nil
+	return &Tier{ObjectStore: t, Batches: t.Batches(objects.Batches()), tier: t, dir: c.CacheDir, log: log}, nil
 }
 
-// ErrForeignFolder says that the folder of the local tier has something else in it.
-var ErrForeignFolder = localtier.ErrForeignFolder
+// tierOwner names the gateway of a data folder, which has one gateway at a time.
+func tierOwner(data settings.Data) string {
+	dir, err := filepath.Abs(data.DataDir)
+	if err != nil { // there is no working directory
+		return data.DataDir
+	}
+	return dir
+}
 
-// TierBytes returns the bytes of the copies in a tier's folder, which a gateway may use.
-func TierBytes(dir string) (int64, error) { return localtier.BytesIn(dir) }
+// What LookAtTier can find.
+var (
+	ErrForeignFolder = localtier.ErrForeignFolder
+	ErrTierInUse     = localtier.ErrInUse
+	ErrDamagedRecord = localtier.ErrDamagedRecord
+)
+
+// LookAtTier checks a tier's folder, which the gateway of the data folder may use, and returns
+// the bytes of its copies.
+func LookAtTier(dir string, data settings.Data) (int64, error) {
+	return localtier.Look(dir, tierOwner(data))
+}
+
+// Describe says what the tier is, or is empty if there is none.
+func (t *Tier) Describe() string {
+	if t.tier == nil {
+		return ""
+	}
+	s := t.tier.Stats()
+	return fmt.Sprintf("%s, with %s of %s", t.dir, humanize.IBytes(uint64(s.Bytes)), humanize.IBytes(uint64(s.Limit)))
+}
 
 // TryTierFolder returns an error if nothing can be written to a folder of, or for, a tier.
 func TryTierFolder(dir string) error { return localtier.TryWrite(dir) }
@@ -178,11 +219,15 @@ func registerTierMetrics(registry prometheus.Registerer, t *localtier.Tier) {
 		func(s localtier.Stats) float64 { return float64(s.Bytes) })
 	gauge("casgate_tier_limit_bytes", "The most bytes of all copies in the local tier.",
 		func(s localtier.Stats) float64 { return float64(s.Limit) })
-	gauge("casgate_tier_failing", "1 if the local tier's folder has failed in the last moments, so that no copies are made.",
-		func(s localtier.Stats) float64 {
-			if s.IsFailing {
-				return 1
-			}
-			return 0
-		})
+	registry.MustRegister(prometheus.NewGaugeFunc(failingOpts, func() float64 {
+		if t.Stats().IsFailing {
+			return 1
+		}
+		return 0
+	}))
+}
+
+var failingOpts = prometheus.GaugeOpts{
+	Name: "casgate_tier_failing",
+	Help: "1 if the local tier's folder has failed in the last moments, or at the start, so that no copies are made.",
 }
