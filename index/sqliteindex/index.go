@@ -156,13 +156,27 @@ func (x *Index) write(ctx context.Context, f func(ctx context.Context, tx *sql.T
 }
 
 // free is write for work that makes room, or lets the collector make it. On a full disk it
-// gives up the reserve, and tries again.
+// gives up the reserve, and if that is not enough, begins the log anew, and tries again.
 func (x *Index) free(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error {
 	err := x.write(ctx, f)
 	if isFull(err) && x.reserve.giveUp() {
 		err = x.write(ctx, f)
 	}
+	if isFull(err) && x.restartLog(ctx) {
+		err = x.write(ctx, f)
+	}
 	return err
+}
+
+// restartLog copies the log into the database, so that the next write goes to the log's
+// beginning, where it needs no room on the disk. It reports whether that was done: a full disk
+// may have no room for new pages of the database, and readers may need the log.
+func (x *Index) restartLog(ctx context.Context) bool {
+	call, cancel := bounded(ctx)
+	defer cancel()
+	var isBusy, pages, copied int64
+	err := x.writer.QueryRowContext(call, "pragma wal_checkpoint(restart)").Scan(&isBusy, &pages, &copied)
+	return err == nil && isBusy == 0
 }
 
 // one reads the query's only row, by the reader.
