@@ -206,3 +206,23 @@ func TestSweepCountsCopies(t *testing.T) {
 		}
 	}
 }
+
+// A copy that can't be removed does not keep others from being made.
+func TestOthersAreCopiedBesideACopyThatStays(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	tier := newTier(t, newMemoryStore(), localtier.Options{Dir: dir, Size: roomy})
+	b := castest.RandomBytes(1000)
+	ref := put(t, tier, b)
+	copy := filepath.Join(dir, filepath.FromSlash(ref.Key()))
+	if err := errors.Join(os.Remove(copy), os.Mkdir(copy, 0o700), os.WriteFile(filepath.Join(copy, "file"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(read(t, tier, ref), b) {
+		t.Error("other bytes")
+	}
+	put(t, tier, castest.RandomBytes(1000))
+	if s := tier.Stats(); s.Fills != 2 || s.Errors == 0 || s.IsFailing {
+		t.Errorf("%+v", s)
+	}
+}

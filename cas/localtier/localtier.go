@@ -338,7 +338,11 @@ func (t *Tier) remove(e *entry) bool {
 		return true
 	}
 	if removeErr := t.folder.Remove(e.ref); removeErr != nil {
-		t.fault("remove a copy", removeErr)
+		if isOfDisk(removeErr) {
+			t.fault("remove a copy", removeErr)
+		} else {
+			t.report("remove a copy", removeErr) // others may be removed
+		}
 		return false
 	}
 	switch {
@@ -353,9 +357,14 @@ func (t *Tier) remove(e *entry) bool {
 
 // fault records that the folder failed, and makes no copies for a while. The caller holds t.mu.
 func (t *Tier) fault(doing string, err error) {
+	t.resume = time.Now().Add(pause)
+	t.report(doing, err)
+}
+
+// report counts and logs a failure of the folder. The caller holds t.mu.
+func (t *Tier) report(doing string, err error) {
 	t.counts.errors.Add(1)
 	now := time.Now()
-	t.resume = now.Add(pause)
 	if now.Sub(t.logged) < faultLogEvery {
 		return
 	}

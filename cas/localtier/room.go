@@ -117,7 +117,11 @@ func (t *Tier) evictFirst() bool {
 	e := t.acquire(c.ref)
 	defer t.release(e)
 	before := t.used
-	if !t.remove(e) || t.used == before {
+	if !t.remove(e) {
+		t.record.use(c.ref) // so that others go first for long
+		return false
+	}
+	if t.used == before {
 		return false
 	}
 	t.counts.evictions.Add(1)
