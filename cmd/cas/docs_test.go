@@ -109,6 +109,21 @@ func TestCommandsOfThePages(t *testing.T) {
 	}
 }
 
+// The parser takes each cas command that an alert advises.
+func TestCommandsOfTheAlerts(t *testing.T) {
+	rules, err := os.ReadFile(monitoring + "alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile("`cas ([^`]+)`").FindAllStringSubmatch(string(rules), -1)
+	if len(found) < 5 {
+		t.Errorf("the alerts have %d commands; is the pattern right?", len(found))
+	}
+	for _, command := range found {
+		checkPageCommand(t, "alerts.yaml", strings.ReplaceAll(command[1], "{{ $labels.provider }}", "kimi"))
+	}
+}
+
 // placeholders stand for what an earlier command printed, or what a reader fills in.
 var placeholders = strings.NewReplacer(
 	"sha256:…", "sha256:"+strings.Repeat("0", 64), "file-…", "file-k3v7hq2m5x4d6n8p9r2s4t6w8y", "$DIGEST", "9f86d081", "$FILE", "file-k3v7hq2m5x4d6n8p9r2s4t6w8y", `"`, "'", "$TOKEN", "token",

@@ -31,7 +31,7 @@ import (
 type doctorCmd struct {
 	serveCmd
 
-	Deep int  `name:"deep" default:"0" help:"Also look for the objects of so many blobs, the oldest first, and report those that are missing or have another size." placeholder:"N"`
+	Deep int  `name:"deep" default:"0" help:"Also look for the objects of this many blobs, the oldest first, and report those that are missing or have another size." placeholder:"N"`
 	JSON bool `name:"json" help:"Print a JSON object for each finding."`
 
 	scratch settings.Data // a folder in the data folder, for the parts that aren't there yet

@@ -36,7 +36,7 @@ type filePutCmd struct {
 	Metadata  string        `placeholder:"JSON" help:"A JSON object to keep with the files."`
 	Expires   time.Duration `placeholder:"DURATION" help:"Time after which the files are deleted, such as 720h; never if not given."`
 	OnExpiry  string        `enum:",everywhere" default:"" placeholder:"everywhere" help:"everywhere: when a file expires, delete its bytes with it, at all providers too, unless other files refer to them."`
-	Unique    bool          `help:"Refuse bytes that another file has."`
+	Unique    bool          `help:"Fail if another file has the same bytes already."`
 	Providers []string      `name:"provider" aliases:"providers" placeholder:"PROVIDER" help:"Providers to make copies at, in the background, such as kimi,glm."`
 	Key       string        `name:"idempotency-key" placeholder:"TEXT" help:"Makes repetitions of this command one file, for a day. For one file only."`
 	Parallel  int           `default:"4" help:"How many files to send at once."`

@@ -52,7 +52,7 @@ type serveCmd struct {
 	PublicRead  bool     `name:"public-read" env:"CAS_PUBLIC_READ" help:"Allow GET and HEAD of hash URLs without a token."`
 	Console     string   `name:"console" env:"CAS_CONSOLE" default:"on" enum:"on,off" help:"off removes the console for browsers, /console/, and its sessions."`
 
-	TokenAPI string `name:"token-api" env:"CAS_TOKEN_API" default:"on" enum:"on,off" help:"off removes /v1/tokens, but for /v1/tokens/self: tokens are then managed by the command token alone."`
+	TokenAPI string `name:"token-api" env:"CAS_TOKEN_API" default:"on" enum:"on,off" help:"off removes /v1/tokens, except /v1/tokens/self: then only the command \"cas token\" manages tokens."`
 	MCP      string `name:"mcp" env:"CAS_MCP" default:"on" enum:"on,off" help:"off removes /mcp, the tools for agents."`
 
 	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Size of the largest blob; at most 5GiB." placeholder:"SIZE"`

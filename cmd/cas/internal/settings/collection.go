@@ -6,7 +6,7 @@ import "time"
 type Collection struct {
 	GCGrace    time.Duration `name:"gc-grace" aliases:"grace" env:"CAS_GC_GRACE" default:"24h" help:"How long the bytes of a deleted blob stay. Until then an upload brings the blob back, and reads in progress go on."`
 	GCMaxShare float64       `name:"gc-max-share" aliases:"max-share" env:"CAS_GC_MAX_SHARE" default:"50" help:"A collection that would remove a larger share of all blobs, in percent, and more than 1000, removes nothing. 0: no limit." placeholder:"PERCENT"`
-	GCMaxBlobs int64         `name:"gc-max-blobs" aliases:"max-blobs" env:"CAS_GC_MAX_BLOBS" default:"0" help:"A collection that would remove more blobs removes nothing. 0: no limit." placeholder:"N"`
+	GCMaxBlobs int64         `name:"gc-max-blobs" aliases:"max-blobs" env:"CAS_GC_MAX_BLOBS" default:"0" help:"A collection that would remove more than this many blobs removes nothing. 0: no limit." placeholder:"N"`
 	GCRate     float64       `name:"gc-rate" aliases:"rate" env:"CAS_GC_RATE" default:"0" help:"How many blobs to remove per second. 0: no limit." placeholder:"N"`
 }
 
