@@ -391,7 +391,7 @@ func (c *doctorCmd) checkStore(ctx context.Context, e *examination) {
 		c.checkMark(ctx, e, x, objects)
 		c.checkObjects(ctx, e, x, objects)
 	} else {
-		c.checkOlderMark(ctx, e, objects)
+		c.checkMarkBeforeStart(ctx, e, objects)
 	}
 	if objects.S3 == nil {
 		return
@@ -429,22 +429,36 @@ func (c *doctorCmd) currentIndex(ctx context.Context) wiring.Index {
 	return x
 }
 
+const (
+	storeMark = "store mark" // a subject
+	rightMark = "set the index and the store that belong together, or follow the message"
+)
+
 // checkMark checks that the object store belongs to the index.
 func (c *doctorCmd) checkMark(ctx context.Context, e *examination, x wiring.Index, objects wiring.ObjectStore) {
-	const subject = "store mark"
 	switch isMarked, err := wiring.BelongsTo(ctx, x, objects); {
 	case err != nil:
-		e.fail(subject, err, "set the index and the store that belong together, or follow the message")
+		e.fail(storeMark, err, rightMark)
 	case isMarked:
-		e.ok(subject, "the store belongs to the index")
+		e.ok(storeMark, "the store belongs to the index")
 	default:
-		e.ok(subject, "the store has no mark yet; `cas serve` makes it")
+		e.ok(storeMark, "the store has no mark yet; `cas serve` makes it")
 	}
 }
 
-// checkOlderMark is checkMark for an embedded index that is older than this program.
-func (c *doctorCmd) checkOlderMark(ctx context.Context, e *examination, objects wiring.ObjectStore) {
-	if !c.hasOlderIndex() {
+// checkMarkBeforeStart is checkMark for an embedded index that is older than this program, or
+// that the next start makes: a new index belongs to no store that has a mark.
+func (c *doctorCmd) checkMarkBeforeStart(ctx context.Context, e *examination, objects wiring.ObjectStore) {
+	switch {
+	case !c.Index.Embedded():
+		return
+	case !c.hasOlderIndex():
+		if mark, err := objects.Mark(ctx); err != nil {
+			e.fail(storeMark, err, storeRemedy(objects, err))
+		} else if mark != "" {
+			e.fail(storeMark, fmt.Errorf("the object store (%s) belongs to another index: it has the mark %q, and the data folder %s has no index yet", objects.Text, mark, c.DataDir),
+				"set CAS_DATA_DIR to the folder of that index, or CAS_DATABASE_URL to its database; if the index was lost, `cas reindex` makes it again; for a new index, set another store")
+		}
 		return
 	}
 	x, err := c.openIndex(ctx)
@@ -453,7 +467,7 @@ func (c *doctorCmd) checkOlderMark(ctx context.Context, e *examination, objects 
 	}
 	defer x.Close()
 	if _, err := wiring.RefuseOtherMark(ctx, x, objects); err != nil {
-		e.fail("store mark", err, "set the index and the store that belong together, or follow the message")
+		e.fail(storeMark, err, rightMark)
 	}
 }
 

@@ -84,6 +84,26 @@ func TestDoctorOnAnOlderIndex(t *testing.T) {
 	}
 }
 
+// A store with the mark of an index that is not there is a fault, as it is to cas serve.
+func TestDoctorOnALostIndex(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, settings.ObjectsDir), os.DirFS(filepath.Join(usedFolder(t), settings.ObjectsDir))); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"CAS_DATA_DIR=" + dir}
+	code, said := doctorSays(t, dir)
+	if code != exit.Failure || !strings.Contains(said, "FAIL  store mark") || !strings.Contains(said, "belongs to another index") ||
+		!strings.Contains(said, "→ set CAS_DATA_DIR") || !strings.Contains(said, "`cas reindex` makes it again") {
+		t.Errorf("exit code %d:\n%s", code, said)
+	}
+	if out, err := casCommand(t, env, "reindex", "-q").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if code, said := doctorSays(t, dir); code != exit.OK || !strings.Contains(said, "ok    store mark") {
+		t.Errorf("after the remedy: exit code %d:\n%s", code, said)
+	}
+}
+
 // The doctor leaves a data folder as it found it.
 func TestDoctorLeavesNoFolders(t *testing.T) {
 	dir := usedFolder(t)
