@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -307,6 +308,7 @@ func TestPutOfFileThatChanges(t *testing.T) {
 				t.Error(err)
 			}
 			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(api.Missing{Missing: []cas.Digest{cas.DigestOf([]byte("first"))}})
 			return
 		}
@@ -339,6 +341,55 @@ func TestInterruptedPutOfAStream(t *testing.T) {
 	go feed.Write([]byte("begun"))
 	o := runCas(t, ctx, server, stdin, "put", "-")
 	if o.code != exit.Interrupted || o.stdout != "" {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+}
+
+// A dry run tells the digest of standard input, and of a pipe, though it can be read only once.
+func TestDryPutOfAStream(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/blobs/find-missing" {
+			t.Errorf("the dry run asks for %s", r.URL)
+		}
+		var asked struct{ Digests []cas.Digest }
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(api.Missing{Missing: asked.Digests})
+	}))
+	defer server.Close()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		if err := os.WriteFile(pipe, wanted, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, path := range []string{"-", pipe} {
+		o := runCas(t, t.Context(), server, bytes.NewReader(wanted), "put", "--dry-run", "--json", path)
+		want := fmt.Sprintf(`{"path":%q,"digest":%q,"size":%d,"would_send":true}`+"\n", path, wantedDigest, len(wanted))
+		if o.code != exit.OK || o.stdout != want || !strings.Contains(o.stderr, "would be sent    1.0 MiB  "+path) {
+			t.Errorf("%s: exit code %d: %s%s", path, o.code, o.stdout, o.stderr)
+		}
+	}
+}
+
+// A signal ends a dry run that waits for standard input.
+func TestInterruptedDryPutOfAStream(t *testing.T) {
+	ctx, interrupt := interruptible(t)
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	stdin, feed := io.Pipe() // never ends by itself
+	defer feed.Close()
+	go func() {
+		_, _ = feed.Write([]byte("begun"))
+		interrupt()
+	}()
+	o := runCas(t, ctx, server, stdin, "put", "--dry-run", "-")
+	if o.code != exit.Interrupted || o.stdout != "" || !strings.Contains(o.stderr, "cas: interrupted\n") {
 		t.Errorf("exit code %d: %s", o.code, o.stderr)
 	}
 }

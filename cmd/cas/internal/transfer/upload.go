@@ -89,7 +89,7 @@ func (u *Uploader) storeBatch(ctx context.Context, batch []*Item) error {
 	}
 	var digests []cas.Digest
 	for _, item := range batch {
-		if !item.finished() && !item.Streamed {
+		if !item.finished() && u.hashes(item) {
 			digests = append(digests, item.source.Digest)
 		}
 	}
@@ -157,13 +157,21 @@ func (u *Uploader) each(ctx context.Context, items []*Item, do func(context.Cont
 	return group.Wait()
 }
 
+// hashes reports whether an item is hashed before it is sent. What can be read only once is
+// hashed only where it is not to be sent.
+func (u *Uploader) hashes(item *Item) bool { return u.DryRun || !item.Streamed }
+
 // hash reads a file and sets its digest.
 func (u *Uploader) hash(ctx context.Context, item *Item) error {
-	if item.Streamed {
+	if !u.hashes(item) {
 		return nil
 	}
+	open := func() (io.ReadCloser, error) { return u.Open(ctx, item.Path, "reading") }
+	if item.Streamed {
+		open = func() (io.ReadCloser, error) { return u.openStreamUntil(ctx, item.Path) }
+	}
 	var err error
-	item.source, err = client.NewSource(func() (io.ReadCloser, error) { return u.Open(ctx, item.Path, "reading") })
+	item.source, err = client.NewSource(open)
 	if err == nil {
 		u.work.hashed(item)
 	}
@@ -194,17 +202,32 @@ func (u *Uploader) Open(ctx context.Context, path, verb string) (io.ReadCloser, 
 // OpenStream opens what can be read only once: standard input, or a file that is not regular.
 // The open of a pipe waits for a writer; it ends with ctx.
 func (u *Uploader) OpenStream(ctx context.Context, path string) (io.ReadCloser, error) {
-	src := io.NopCloser(u.Shown.Streams().In)
-	if path != argument.StdinPath {
-		done := u.Shown.Waiting("opening", path)
-		file, err := openWithin(ctx, path)
-		done()
-		if err != nil {
-			return nil, err
-		}
-		src = file
+	src, err := u.openOnce(ctx, path)
+	if err != nil {
+		return nil, err
 	}
 	return u.Shown.Reader(src, terminal.Transfer{Verb: "sending", Name: path, Size: -1}), nil
+}
+
+// openStreamUntil is OpenStream for a hash. Reads end with ctx, also those that wait for bytes.
+func (u *Uploader) openStreamUntil(ctx context.Context, path string) (io.ReadCloser, error) {
+	src, err := u.openOnce(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	content := struct {
+		io.Reader
+		io.Closer
+	}{terminal.ReaderUntil(ctx, src), src}
+	return u.Shown.Reader(content, terminal.Transfer{Verb: "reading", Name: path, Size: -1}), nil
+}
+
+func (u *Uploader) openOnce(ctx context.Context, path string) (io.ReadCloser, error) {
+	if path == argument.StdinPath {
+		return io.NopCloser(u.Shown.Streams().In), nil
+	}
+	defer u.Shown.Waiting("opening", path)()
+	return openWithin(ctx, path)
 }
 
 // openWithin is os.Open that ends with ctx.
