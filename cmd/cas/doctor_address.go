@@ -19,6 +19,31 @@ import (
 	"casgate/gateway/api"
 )
 
+// checkCertificate checks that clients take the TLS certificate today. It reports no fault of
+// its files: the try of a start does.
+func (c *doctorCmd) checkCertificate(e *examination) {
+	if c.TLSCertFile == "" || c.TLSKeyFile == "" {
+		return
+	}
+	pair, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
+	if err != nil {
+		return
+	}
+	const subject = "certificate"
+	renew := "renew it, and write it to " + c.TLSCertFile + " and " + c.TLSKeyFile + "; a running gateway takes it up by itself"
+	now := time.Now()
+	switch err := service.CheckValidity(pair.Leaf, now); {
+	case errors.Is(err, service.ErrCertificateExpired):
+		e.fail(subject, err, renew)
+	case err != nil && now.Before(pair.Leaf.NotBefore):
+		e.warn(subject, err.Error(), "wait until then, set this machine's clock by NTP if it is wrong, or use another certificate")
+	case err != nil:
+		e.warn(subject, err.Error(), renew)
+	default:
+		e.ok(subject, "valid until %s", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+}
+
 // listener says who listens at an address.
 type listener int
 

@@ -17,6 +17,7 @@ import (
 func (c *doctorCmd) checkStart(ctx context.Context, e *examination) {
 	const subject = "start"
 	c.checkAddresses(ctx, e)
+	c.checkCertificate(e)
 	if e.failed > 0 {
 		e.skip(subject, "not tried, since something before it is to fix; run `cas doctor` again then")
 		return

@@ -21,9 +21,16 @@ import (
 	"casgate/cmd/cas/internal/exit"
 )
 
-// writeCertificate makes a certificate for 127.0.0.1 and writes it with its key. It returns
-// a pool that trusts it.
+// writeCertificate makes a certificate that is valid for a month, and writes it with its key.
+// It returns a pool that trusts it.
 func writeCertificate(t *testing.T, certPath, keyPath, name string) *x509.CertPool {
+	t.Helper()
+	return writeCertificateFor(t, certPath, keyPath, name, -time.Hour, 30*24*time.Hour)
+}
+
+// writeCertificateFor is writeCertificate for a certificate that is valid from a time to
+// another, both from now.
+func writeCertificateFor(t *testing.T, certPath, keyPath, name string, from, to time.Duration) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -35,7 +42,7 @@ func writeCertificate(t *testing.T, certPath, keyPath, name string) *x509.CertPo
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: []string{"gateway.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		NotBefore: time.Now().Add(from), NotAfter: time.Now().Add(to),
 		IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -110,6 +117,43 @@ func TestServeWithTLS(t *testing.T) {
 		name, _, err := servedName(t, secure, second)
 		return err == nil && name == "second"
 	})
+	if log := p.log(); strings.Contains(log, "or will soon") {
+		t.Errorf("a warning about a valid certificate: %s", log)
+	}
+	writeCertificateFor(t, certPath, keyPath, "third", -time.Hour, time.Hour)
+	castest.Eventually(t, "a warning about the new certificate", func() bool {
+		_, _, _ = servedName(t, secure, second) // the third is not trusted; the look at the files counts
+		return strings.Contains(p.log(), "expires soon")
+	})
+}
+
+// A gateway and the doctor report a certificate that clients refuse, or will soon.
+func TestCertificateOutOfDate(t *testing.T) {
+	folder := t.TempDir()
+	certPath, keyPath := filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		name     string
+		from, to time.Duration
+		code     int
+		doctor   string
+		serve    string // "": no warning
+	}{
+		{"expired", -2 * day, -day, exit.Failure, "FAIL  certificate", "has expired: it was valid until"},
+		{"not yet valid", day, 30 * day, exit.OK, "warn  certificate", "is not valid before"},
+		{"expires soon", -day, 13 * day, exit.OK, "warn  certificate", "expires soon: it is valid until"},
+		{"valid", -day, 15 * day, exit.OK, "ok    certificate", ""},
+	} {
+		writeCertificateFor(t, certPath, keyPath, c.name, c.from, c.to)
+		if code, said := doctorSays(t, t.TempDir(), "--tls-cert-file="+certPath, "--tls-key-file="+keyPath); code != c.code || !strings.Contains(said, c.doctor) || !strings.Contains(said, c.serve) {
+			t.Errorf("%s: exit code %d:\n%s", c.name, code, said)
+		}
+		p := serveProcess(t, casCommand(t, []string{"CAS_DATA_DIR=" + t.TempDir(), "CAS_TLS_CERT_FILE=" + certPath, "CAS_TLS_KEY_FILE=" + keyPath}, "serve"))
+		if log := p.log(); strings.Contains(log, "or will soon") != (c.serve != "") || !strings.Contains(log, c.serve) {
+			t.Errorf("%s: the log: %s", c.name, log)
+		}
+		p.kill()
+	}
 }
 
 // Wrong files of a certificate are an error at the start that names the settings.

@@ -2,6 +2,8 @@ package service
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -33,6 +35,7 @@ func OpenCertificate(certPath, keyPath string, registry *prometheus.Registry, lo
 	if err := c.load(); err != nil {
 		return nil, fmt.Errorf("certificate of CAS_TLS_CERT_FILE and CAS_TLS_KEY_FILE: %w", err)
 	}
+	c.warn()
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "casgate_tls_certificate_expiry_timestamp_seconds",
 		Help: "Unix time at which the TLS certificate in use expires.",
@@ -42,6 +45,33 @@ func OpenCertificate(certPath, keyPath string, registry *prometheus.Registry, lo
 		return float64(c.current.Leaf.NotAfter.Unix())
 	}))
 	return c, nil
+}
+
+// ErrCertificateExpired: clients refuse the certificate.
+var ErrCertificateExpired = errors.New("the TLS certificate has expired")
+
+// renewalTime is the time before its end in which a certificate should have been renewed.
+const renewalTime = 14 * 24 * time.Hour
+
+// CheckValidity returns an error if the certificate is not valid at a time, or not for long
+// after it.
+func CheckValidity(leaf *x509.Certificate, now time.Time) error {
+	switch ends := leaf.NotAfter.UTC().Format(time.RFC3339); {
+	case now.After(leaf.NotAfter):
+		return fmt.Errorf("%w: it was valid until %s", ErrCertificateExpired, ends)
+	case now.Before(leaf.NotBefore):
+		return fmt.Errorf("the TLS certificate is not valid before %s", leaf.NotBefore.UTC().Format(time.RFC3339))
+	case leaf.NotAfter.Sub(now) < renewalTime:
+		return fmt.Errorf("the TLS certificate expires soon: it is valid until %s", ends)
+	}
+	return nil
+}
+
+// warn logs that clients refuse the current certificate, or will soon.
+func (c *Certificate) warn() {
+	if err := CheckValidity(c.current.Leaf, time.Now()); err != nil {
+		c.log.Warn().Err(err).Msg("clients refuse the TLS certificate, or will soon")
+	}
 }
 
 // Config returns the configuration of a server with the certificate.
@@ -66,6 +96,7 @@ func (c *Certificate) latest() *tls.Certificate {
 		c.log.Warn().Err(err).Msg("the new TLS certificate can't be used; going on with the one before")
 	} else {
 		c.log.Info().Time("expires", c.current.Leaf.NotAfter).Msg("using a new TLS certificate")
+		c.warn()
 	}
 	return c.current
 }
