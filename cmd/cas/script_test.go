@@ -39,7 +39,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("CAS_DATA_DIR", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("CAS_CONFIG", filepath.Join(env.WorkDir, "config.json"))
-			env.Setenv("CAS_LISTEN", "127.0.0.1:0")
+			// A port of the system's choice would go to another test once the gateway is stopped.
+			env.Setenv("CAS_LISTEN", freeAddress(t))
 			env.Setenv("CAS_ADMIN_LISTEN", "")
 			env.Setenv("GOGC", "400")                 // hundreds of short commands
 			env.Setenv("NONE", cas.Digest{}.String()) // no blob has it
