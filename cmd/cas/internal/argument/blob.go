@@ -40,8 +40,10 @@ func (b *Blob) UnmarshalText(text []byte) (err error) {
 		b.prefix = digits
 	case hexText.MatchString(b.text):
 		b.Digest, err = cas.ParseDigest(algorithm + b.text)
-	default:
+	case strings.HasPrefix(b.text, algorithm):
 		b.Digest, err = cas.ParseDigest(b.text)
+	default:
+		err = fmt.Errorf("%w: %q; give the digest of a blob, its first 8 digits or more, or its hash URL", cas.ErrInvalidDigest, b.text)
 	}
 	return err
 }
