@@ -173,7 +173,12 @@ func (s wireServer) start(t *testing.T) string {
 
 func (s wireServer) serve(conn net.Conn) error {
 	b := pgproto3.NewBackend(conn, conn)
-	if _, err := b.ReceiveStartupMessage(); err != nil {
+	startup, err := b.ReceiveStartupMessage()
+	if err != nil {
+		return err
+	}
+	if _, ok := startup.(*pgproto3.SSLRequest); ok {
+		_, err := conn.Write([]byte{'N'}) // it has no TLS
 		return err
 	}
 	if s.refusal != "" {
@@ -240,7 +245,7 @@ func TestDoctorOnDatabases(t *testing.T) {
 	t.Parallel()
 	for code, remedy := range map[string]string{
 		"28P01": "correct user and password",
-		"28000": "let the server's pg_hba.conf admit this user",
+		"28000": "correct the user in CAS_DATABASE_URL; or create the role",
 		"3D000": "make the database",
 		"53300": "the server has no connection left",
 		"57P03": "the server is starting or stopping",
@@ -248,12 +253,22 @@ func TestDoctorOnDatabases(t *testing.T) {
 	} {
 		examined(t, []string{"CAS_DATA_DIR=" + t.TempDir(), "CAS_DATABASE_URL=" + wireServer{refusal: code}.start(t)}, remedy)
 	}
+	plain := strings.Replace(wireServer{}.start(t), "sslmode=disable", "sslmode=require", 1)
+	examined(t, []string{"CAS_DATA_DIR=" + t.TempDir(), "CAS_DATABASE_URL=" + plain}, "the server has no TLS: turn it on there, or set sslmode=disable")
 	gone, err := url.Parse(pgtest.New(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	gone.Path = "/nowhere"
 	examined(t, []string{"CAS_DATA_DIR=" + t.TempDir(), "CAS_DATABASE_URL=" + gone.String()}, "make the database")
+}
+
+// A store that speaks plain HTTP can't be asked by HTTPS.
+func TestDoctorOnAPlainStore(t *testing.T) {
+	t.Parallel()
+	examined(t, []string{
+		"CAS_DATA_DIR=" + t.TempDir(), "CAS_S3_ENDPOINT=https://" + answering(t, ""), "CAS_S3_BUCKET=bucket", "CAS_S3_ACCESS_KEY=a", "CAS_S3_SECRET_KEY=s",
+	}, "the store speaks plain HTTP there: write http:// in CAS_S3_ENDPOINT")
 }
 
 // A pooler in transaction mode needs a setting, which the doctor names.

@@ -2,6 +2,7 @@ package wiring
 
 import (
 	"errors"
+	"net/http"
 
 	"casgate/cas/s3store"
 )
@@ -28,11 +29,14 @@ var bucketRemedies = map[string]string{
 	"PermanentRedirect":            "set CAS_S3_REGION to the bucket's region",
 }
 
-// BucketRemedy returns what to do about an error of a bucket's store; "" if its code does
-// not tell.
+// BucketRemedy returns what to do about an error of a bucket's store; "" if it does not
+// tell.
 func BucketRemedy(err error) string {
 	if errors.Is(err, s3store.ErrNoBucket) {
 		return bucketRemedies["NoSuchBucket"]
+	}
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return "the store speaks plain HTTP there: write http:// in CAS_S3_ENDPOINT, or name its port for HTTPS"
 	}
 	return bucketRemedies[s3store.CodeOf(err)]
 }
