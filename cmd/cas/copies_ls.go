@@ -3,11 +3,13 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 
+	"casgate/cas"
 	"casgate/cmd/cas/internal/argument"
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
@@ -34,11 +36,14 @@ func (c *copiesLsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	var blobs report.Tally
 	var all []api.Copy
 	for _, ref := range c.Blobs {
+		var found []api.Copy
 		of, err := transfer.OwnerOf(ctx, gateway, ref)
-		if err != nil {
+		switch {
+		case err == nil:
+			found, err = of.Copies(ctx)
+		case !errors.Is(err, cas.ErrBlobNotFound): // nothing to do with this blob alone
 			return err
 		}
-		found, err := of.Copies(ctx)
 		if report.StopsAll(ctx, err) {
 			return report.Advise(err)
 		}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 
+	"casgate/cas"
 	"casgate/cmd/cas/internal/argument"
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
@@ -37,14 +39,24 @@ func (c *copiesRmCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	defer gateway.Close()
 	owners := make([]transfer.Owner, len(c.Blobs))
-	for i, ref := range c.Blobs { // all are checked before any copy is deleted
-		if owners[i], err = transfer.OwnerOf(ctx, gateway, ref); err != nil {
+	unknown := make([]error, len(c.Blobs)) // nil where the owner is known
+	for i, ref := range c.Blobs {          // all are checked before any copy is deleted
+		owners[i], err = transfer.OwnerOf(ctx, gateway, ref)
+		if errors.Is(err, cas.ErrBlobNotFound) {
+			unknown[i], err = err, nil
+		}
+		if err != nil {
 			return err
 		}
 	}
 	var results report.Tally
 	deletes := report.Deletes{Shown: terminal.NewProgress(std, terminal.ProgressOptions{NoBars: true}), Tally: &results, JSON: c.JSON}
 	for i, of := range owners {
+		if unknown[i] != nil {
+			results.Add(unknown[i])
+			terminal.PrintError(std.Err, c.Blobs[i].String(), unknown[i])
+			continue
+		}
 		for _, provider := range from {
 			deleted, err := of.DeleteCopies(ctx, provider, c.Purpose)
 			if report.StopsAll(ctx, err) {

@@ -27,7 +27,7 @@ type existsCmd struct {
 
 // Help returns the text that --help adds.
 func (existsCmd) Help() string {
-	return `Standard output has a line for each argument: "present" or "missing", a tab, the digest, a tab, and the argument.
+	return `Standard output has a line for each argument: "present" or "missing", a tab, the digest, a tab, and the argument. The digest is "-" where no digest begins as the argument does.
 
 Exit codes: 0 if all are present, 3 if none is, 7 if some are missing or could not be read, 1 if none could be read.`
 }
@@ -36,6 +36,7 @@ Exit codes: 0 if all are present, 3 if none is, 7 if some are missing or could n
 type existence struct {
 	Path   string      `json:"path,omitempty"` // of a local file
 	Digest *cas.Digest `json:"digest,omitempty"`
+	Prefix string      `json:"prefix,omitempty"` // as it was given, if no digest begins so
 	// Present is nil if it is not known.
 	Present *bool             `json:"present,omitempty"`
 	Error   *report.JSONError `json:"error,omitempty"`
@@ -76,11 +77,14 @@ func (c *existsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	var results report.Tally
 	for _, e := range all {
-		if e.Digest != nil {
+		switch {
+		case e.Digest != nil:
 			e.Present = new(!lacking[*e.Digest])
-			if !*e.Present {
-				e.err = errMissing
-			}
+		case e.Prefix != "":
+			e.Present = new(false)
+		}
+		if e.Present != nil && !*e.Present {
+			e.err = errMissing
 		}
 		results.Add(e.err)
 		if err := c.print(shown, e); err != nil {
@@ -97,6 +101,9 @@ func (c *existsCmd) look(ctx context.Context, gateway *client.Client, shown *ter
 	}
 	if s.Path == "" {
 		d, err := s.Blob.DigestAt(ctx, gateway)
+		if errors.Is(err, cas.ErrBlobNotFound) {
+			return existence{Prefix: s.Blob.String(), given: s.Blob.String()}, nil
+		}
 		return existence{Digest: &d, given: s.Blob.String()}, err
 	}
 	e := existence{Path: s.Path, given: s.Path}
@@ -132,10 +139,13 @@ func (c *existsCmd) print(shown *terminal.Progress, e existence) error {
 	if e.Present == nil {
 		return nil
 	}
-	word := "present"
+	word, digest := "present", "-"
 	if !*e.Present {
 		word = "missing"
 	}
-	_, err := fmt.Fprintf(shown.Stdout(), "%s\t%s\t%s\n", word, e.Digest, terminal.Printable(e.given))
+	if e.Digest != nil {
+		digest = e.Digest.String()
+	}
+	_, err := fmt.Fprintf(shown.Stdout(), "%s\t%s\t%s\n", word, digest, terminal.Printable(e.given))
 	return err
 }

@@ -44,15 +44,27 @@ func (c *rmCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	defer gateway.Close()
 	digests := make([]cas.Digest, len(c.Blobs))
-	for i, ref := range c.Blobs { // all are checked before any is deleted
-		if digests[i], err = ref.DigestAt(ctx, gateway); err != nil {
+	unknown := make([]error, len(c.Blobs)) // nil where the digest is known
+	for i, ref := range c.Blobs {          // all are checked before any is deleted
+		digests[i], err = ref.DigestAt(ctx, gateway)
+		if errors.Is(err, cas.ErrBlobNotFound) {
+			unknown[i], err = err, nil
+		}
+		if err != nil {
 			return err
 		}
 	}
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.JSON})
 	defer shown.Close()
 	var results report.Tally
-	for _, d := range digests {
+	for i, d := range digests {
+		if unknown[i] != nil {
+			results.Add(unknown[i])
+			if err := c.printFailure(shown, c.Blobs[i].String(), unknown[i]); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := c.remove(ctx, gateway, shown, &results, d); err != nil {
 			return err
 		}
@@ -74,11 +86,7 @@ func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *termi
 	}
 	switch {
 	case err != nil:
-		terminal.PrintError(shown.Stderr(), d.String(), err)
-		if c.JSON {
-			return terminal.PrintJSON(shown.Stdout(), statFailure{d.String(), report.NewJSONError(err)})
-		}
-		return nil
+		return c.printFailure(shown, d.String(), err)
 	case c.JSON:
 		report.Deletes{Shown: shown, Tally: results}.Count(gone.Copies)
 		return terminal.PrintJSON(shown.Stdout(), deletedBlob{d, true, gone.Copies})
@@ -88,6 +96,15 @@ func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *termi
 	}
 	report.NoteTexts(shown, gone.Texts)
 	return report.Deletes{Shown: shown, Tally: results}.Print(gone.Copies)
+}
+
+// printFailure prints a blob that was not deleted.
+func (c *rmCmd) printFailure(shown *terminal.Progress, blob string, err error) error {
+	terminal.PrintError(shown.Stderr(), blob, err)
+	if c.JSON {
+		return terminal.PrintJSON(shown.Stdout(), statFailure{blob, report.NewJSONError(err)})
+	}
+	return nil
 }
 
 // ask asks the gateway to delete a blob. With Everywhere it returns the copies and texts,

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
+	"casgate/cas"
 	"casgate/cmd/cas/internal/argument"
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
@@ -22,7 +24,7 @@ type statCmd struct {
 
 // statFailure is the JSON line of a blob after a failure.
 type statFailure struct {
-	Digest string            `json:"digest"`
+	Digest string            `json:"digest"` // or the beginning that was given, if no digest begins so
 	Error  *report.JSONError `json:"error"`
 }
 
@@ -35,20 +37,25 @@ func (c *statCmd) Run(ctx context.Context, std terminal.Streams) error {
 	defer gateway.Close()
 	var blobs report.Tally
 	for _, ref := range c.Blobs {
+		var meta api.BlobMeta
+		name := ref.String()
 		d, err := ref.DigestAt(ctx, gateway)
-		if err != nil {
+		switch {
+		case err == nil:
+			name = d.String()
+			meta, err = gateway.Blob(d).Meta(ctx)
+		case !errors.Is(err, cas.ErrBlobNotFound): // nothing to do with this blob alone
 			return err
 		}
-		meta, err := gateway.Blob(d).Meta(ctx)
 		if report.StopsAll(ctx, err) {
 			return report.Advise(err)
 		}
 		blobs.Add(err)
 		switch {
 		case err != nil:
-			terminal.PrintError(std.Err, d.String(), err)
+			terminal.PrintError(std.Err, name, err)
 			if c.JSON {
-				err = terminal.PrintJSON(std.Out, statFailure{d.String(), report.NewJSONError(err)})
+				err = terminal.PrintJSON(std.Out, statFailure{name, report.NewJSONError(err)})
 			} else {
 				err = nil
 			}

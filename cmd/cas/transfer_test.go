@@ -308,7 +308,6 @@ func TestPutOfFileThatChanges(t *testing.T) {
 				t.Error(err)
 			}
 			w.Header().Set("Content-Type", "application/json")
-			w.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(api.Missing{Missing: []cas.Digest{cas.DigestOf([]byte("first"))}})
 			return
 		}
