@@ -110,6 +110,9 @@ func (e *examination) print(f finding) {
 
 // Run makes one check after the other and prints a line for each.
 func (c *doctorCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
+	if c.Deep < 0 {
+		return exit.Usagef("--deep can't be negative")
+	}
 	e := &examination{out: std.Out, json: c.JSON}
 	c.checkSettings(e)
 	remove := c.checkDataFolder(e)
@@ -482,7 +485,7 @@ const maxNamed = 3
 
 // checkObjects looks for the objects of the oldest blobs.
 func (c *doctorCmd) checkObjects(ctx context.Context, e *examination, x wiring.Index, objects wiring.ObjectStore) {
-	if c.Deep <= 0 {
+	if c.Deep == 0 {
 		return
 	}
 	const subject = "objects"

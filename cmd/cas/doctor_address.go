@@ -10,11 +10,13 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"time"
 
 	"casgate/cmd/cas/internal/service"
+	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/wiring"
 	"casgate/gateway/api"
 )
@@ -56,8 +58,38 @@ const (
 
 // checkAddresses tries to listen where a gateway does.
 func (c *doctorCmd) checkAddresses(ctx context.Context, e *examination) {
+	listen := c.Listen
 	c.checkAddress(ctx, e, &c.Listen, "CAS_LISTEN")
+	if c.Listen == listen { // nobody uses it
+		c.checkLock(e)
+	}
 	c.checkAddress(ctx, e, &c.AdminListen, "CAS_ADMIN_LISTEN")
+}
+
+// checkLock warns of a gateway that uses the data folder and listens at another address: a
+// gateway with these settings can't start beside it.
+func (c *doctorCmd) checkLock(e *examination) {
+	if !c.Index.Embedded() {
+		return
+	}
+	if _, port, err := net.SplitHostPort(c.Listen); err == nil && port == "0" {
+		return // the other may have these settings, too
+	}
+	listen, err := os.ReadFile(c.Path(settings.ListenFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return // a gateway that stopped has removed it
+	}
+	isLocked := false
+	if err == nil {
+		isLocked, err = wiring.IsDataLocked(c.Data)
+	}
+	switch {
+	case err != nil:
+		e.fail("data folder", err, "give "+userName()+" the right to read it")
+	case isLocked:
+		e.warn("data folder", fmt.Sprintf("another gateway uses %s, and listens at %s", c.DataDir, strings.TrimSpace(string(listen))),
+			"stop it before one with these settings starts, or set CAS_DATA_DIR to another folder")
+	}
 }
 
 // checkAddress tries to listen on an address. If a gateway of the same index uses it, that is

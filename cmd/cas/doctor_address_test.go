@@ -50,6 +50,13 @@ func TestDoctorOnAnAddressInUse(t *testing.T) {
 	if code, said := doctorSays(t, own, "--listen="+listen, "--admin-listen="+admin); code != exit.OK || strings.Count(said, inUse) != 2 {
 		t.Errorf("its own: exit code %d:\n%s", code, said)
 	}
+	isUsed := "another gateway uses " + own + ", and listens at " + listen
+	if code, said := doctorSays(t, own, "--listen=unix:"+socketPath(t)); code != exit.OK || !strings.Contains(said, "warn  data folder  "+isUsed) || strings.Contains(said, "all is well") {
+		t.Errorf("its own, at another address: exit code %d:\n%s", code, said)
+	}
+	if code, said := doctorSays(t, own, "--listen="+listen); code != exit.OK || strings.Contains(said, isUsed) {
+		t.Errorf("its own, at its address: exit code %d:\n%s", code, said)
+	}
 	if code, said := doctorSays(t, other, "--listen="+listen, "--admin-listen="+admin); code != exit.Failure || strings.Count(said, isOther) != 2 {
 		t.Errorf("another's: exit code %d:\n%s", code, said)
 	}

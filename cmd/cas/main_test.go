@@ -75,6 +75,7 @@ func TestVersionAndUsageExitCodes(t *testing.T) {
 		{[]string{"serve", "--no-such-flag"}, exit.Usage},
 		{[]string{"serve", "--max-blob-size=6GiB", "--data-dir=" + t.TempDir(), "--listen=127.0.0.1:0", "--admin-listen="}, exit.Usage},
 		{[]string{"serve", "--max-blob-size=lots"}, exit.Usage},
+		{[]string{"doctor", "--deep=-1", "--data-dir=" + t.TempDir(), "--listen=127.0.0.1:0", "--admin-listen="}, exit.Usage},
 		{[]string{"serve", "--auth=none", "--listen=0.0.0.0:0", "--admin-listen=", "--data-dir=" + t.TempDir()}, exit.Usage},
 	} {
 		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
