@@ -6,6 +6,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -110,12 +111,17 @@ func (c *filePutCmd) check() error {
 // store stores the files, several at a time. It returns an error only if it had to stop
 // early; the remaining files then fail with it.
 func (c *filePutCmd) store(ctx context.Context, gateway *client.Client, shown *terminal.Progress, puts []*filePut) error {
-	group, ctx := errgroup.WithContext(ctx)
+	var group errgroup.Group
+	var fatal atomic.Pointer[error] // after it no other file begins
 	group.SetLimit(c.Parallel)
 	for _, put := range puts {
 		group.Go(func() error {
 			defer close(put.made)
 			if put.Err != nil {
+				return nil
+			}
+			if stop := fatal.Load(); stop != nil {
+				put.Err, put.Stopped = transfer.Undone(*stop), true
 				return nil
 			}
 			err := context.Cause(ctx)
@@ -124,6 +130,7 @@ func (c *filePutCmd) store(ctx context.Context, gateway *client.Client, shown *t
 			}
 			put.Err, put.Stopped = transfer.WithoutPath(err), transfer.Stops(ctx, err, len(puts))
 			if put.Stopped {
+				fatal.CompareAndSwap(nil, &err)
 				return err
 			}
 			return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -427,6 +428,81 @@ func TestFullDiskStopsTheRest(t *testing.T) {
 			t.Errorf("%q: exit code %d after %d uploads:\n%s", c.command, o.code, sent.Load(), o.stderr)
 		}
 		p.kill()
+	}
+}
+
+// lineWatcher is an output that tells when a text came.
+type lineWatcher struct {
+	bytes.Buffer
+	text string
+	came chan struct{}
+}
+
+func (w *lineWatcher) Write(p []byte) (int, error) {
+	if w.text != "" && strings.Contains(string(p), w.text) {
+		close(w.came)
+		w.text = "" // once only
+	}
+	return w.Buffer.Write(p)
+}
+
+// An upload that is under way when another one is refused for want of room ends by itself, and
+// has its own result. A file that is not tried has no operation.
+func TestFullDiskLeavesUploadsUnderWay(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range []string{"1-refused", "2-stored", "3-untried"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := serveProcess(t, casCommand(t, []string{"CAS_DATA_DIR=" + t.TempDir()}, "serve"))
+	target, err := url.Parse(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := httputil.NewSingleHostReverseProxy(target)
+	for _, command := range [][]string{{"put"}, {"file", "put"}} {
+		out := &lineWatcher{text: "op_refused", came: make(chan struct{})}
+		underWay := make(chan struct{})
+		begin := sync.OnceFunc(func() { close(underWay) })
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			switch content := string(body); {
+			case strings.Contains(content, "1-refused"):
+				<-underWay
+				w.Header().Set("Content-Type", "application/problem+json")
+				w.WriteHeader(http.StatusInsufficientStorage)
+				fmt.Fprint(w, `{"code":"no_space","detail":"no room","operation_id":"op_refused","retryable":false}`)
+				return
+			case strings.Contains(content, "2-stored"):
+				begin()
+				select {
+				case <-out.came: // the command knows of the refusal
+				case <-r.Context().Done():
+					t.Error("the upload under way was ended")
+				}
+			case strings.Contains(content, "3-untried"):
+				t.Error("another upload began")
+			}
+			forward.ServeHTTP(w, r)
+		}))
+		t.Setenv("CAS_TOKEN", "cas_id_secret")
+		var stderr bytes.Buffer
+		args := append(slices.Clone(command), "-r", "--json", "--parallel=2", folder, "--url="+server.URL, "--data-dir="+t.TempDir())
+		code := run(t.Context(), args, terminal.Streams{Out: out, Err: &stderr})
+		server.Close()
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		if code != exit.Partly || !strings.Contains(stderr.String(), "stopped with 1 of 3 files stored") || len(lines) != 3 {
+			t.Fatalf("%q: exit code %d: %s%s", command, code, out, stderr.String())
+		}
+		if !strings.Contains(lines[0], `"code":"no_space"`) || strings.Contains(lines[1], `"error"`) ||
+			!strings.HasSuffix(lines[2], `"error":{"message":"left undone: the gateway has no room"}}`) {
+			t.Errorf("%q: %s", command, out)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -50,7 +51,7 @@ func (u *Uploader) Store(ctx context.Context, items []*Item) error {
 		for _, item := range batch {
 			if !item.finished() {
 				item.Stopped = true
-				item.Finish(api.Blob{}, fatal)
+				item.Finish(api.Blob{}, Undone(fatal))
 			}
 		}
 	}
@@ -61,6 +62,15 @@ func (u *Uploader) Store(ctx context.Context, items []*Item) error {
 // do once the gateway has no room.
 func Stops(ctx context.Context, err error, total int) bool {
 	return report.StopsAll(ctx, err) || total > 1 && errors.Is(err, cas.ErrNoSpace)
+}
+
+// Undone returns the error of a file that was not tried, since others had this error. Want of
+// room is the error of those that were tried, each with an operation of its own.
+func Undone(err error) error {
+	if errors.Is(err, cas.ErrNoSpace) {
+		return errors.New("left undone: the gateway has no room")
+	}
+	return err
 }
 
 // Stopped returns the error of uploads that stopped early. For want of room it says how far
@@ -131,27 +141,35 @@ func (u *Uploader) storeBatch(ctx context.Context, batch []*Item) error {
 }
 
 // each calls do for the unfinished items, several at once. An error of one item finishes
-// that item; an error that all items would get ends the run.
+// that item. After an error that all items would get no other item begins; those that have
+// begun end by themselves, since the gateway may have stored what they sent.
 func (u *Uploader) each(ctx context.Context, items []*Item, do func(context.Context, *Item) error) error {
-	group, ctx := errgroup.WithContext(ctx)
+	var group errgroup.Group
+	var stopped atomic.Bool
 	group.SetLimit(u.Parallel)
 	for _, item := range items {
 		if item.finished() {
 			continue
 		}
 		group.Go(func() error {
-			if err := ctx.Err(); err != nil {
+			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			err := do(ctx, item)
-			switch {
-			case err == nil:
+			if stopped.Load() {
 				return nil
-			case Stops(ctx, err, u.total):
-				return err
 			}
+			err := do(ctx, item)
+			if err == nil {
+				return nil
+			}
+			if !Stops(ctx, err, u.total) {
+				item.Finish(api.Blob{}, err)
+				return nil
+			}
+			stopped.Store(true)
+			item.Stopped = true
 			item.Finish(api.Blob{}, err)
-			return nil
+			return err
 		})
 	}
 	return group.Wait()
