@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -128,4 +129,16 @@ func foldersIn(t *testing.T, dir string) (folders []string) {
 		t.Fatal(err)
 	}
 	return folders
+}
+
+// A database URL that can't be parsed is a wrong setting, and the error hides its password.
+func TestServeRefusesAMalformedDatabaseURL(t *testing.T) {
+	for _, wrong := range []string{"postgres://user:s3cr3t@host:99999/db", "postgres://user:s3cr3t@host:port/db", "mysql://user:s3cr3t@host/db"} {
+		t.Setenv("CAS_DATABASE_URL", wrong)
+		var out, said bytes.Buffer
+		code := run(t.Context(), []string{"serve", "--listen=127.0.0.1:0", "--data-dir=" + t.TempDir()}, terminal.Streams{Out: &out, Err: &said})
+		if code != exit.Usage || !strings.Contains(said.String(), "CAS_DATABASE_URL") || strings.Contains(out.String()+said.String(), "s3cr3t") {
+			t.Errorf("exit code %d: %s%s", code, out.String(), said.String())
+		}
+	}
 }

@@ -17,6 +17,9 @@ const (
 	defaultApplication    = "casgate"
 )
 
+// ErrURL: a database URL can't be parsed.
+var ErrURL = errors.New("database URL")
+
 // errURL is the error for a URL that can't be parsed. It shows no part of the URL,
 // since the password's end is unknown.
 var errURL = errors.New("it must look like postgres://user:password@host:5432/database, " +

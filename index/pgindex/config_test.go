@@ -88,6 +88,9 @@ func TestErrorsKeepThePassword(t *testing.T) {
 			t.Errorf("%s: no error", c.name)
 			continue
 		}
+		if errors.Is(err, ErrURL) == c.unavailable {
+			t.Errorf("%s: error %v; want ErrURL %v", c.name, err, !c.unavailable)
+		}
 		if strings.Contains(err.Error(), "s3cr3t") {
 			t.Errorf("%s: the error has the password in it: %v", c.name, err)
 		}

@@ -75,17 +75,17 @@ type Index struct {
 // Open connects to the database and checks that it answers. It doesn't check the
 // schema: see CheckSchema and Migrate. An error never contains the password. If the
 // server can't be reached, the error wraps cas.ErrIndexUnavailable; if it is not Postgres 14
-// or newer, ErrNotPostgres.
+// or newer, ErrNotPostgres; if a URL can't be parsed, ErrURL.
 func Open(ctx context.Context, o Options) (*Index, error) {
 	config, err := poolConfig(o.URL)
 	if err != nil {
-		return nil, fmt.Errorf("database URL: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrURL, err)
 	}
 	listenConfig := config.ConnConfig.Copy()
 	if o.ListenURL != "" {
 		direct, err := poolConfig(o.ListenURL)
 		if err != nil {
-			return nil, fmt.Errorf("database URL for listening: %w", err)
+			return nil, fmt.Errorf("%w for listening: %w", ErrURL, err)
 		}
 		listenConfig = direct.ConnConfig
 	}

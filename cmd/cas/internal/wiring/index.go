@@ -74,7 +74,11 @@ func OpenIndex(ctx context.Context, c settings.Index, data settings.Data, o Obse
 	if !c.Embedded() {
 		x, err := pgindex.Open(ctx, pgindex.Options{URL: c.DatabaseURL.Reveal(), ListenURL: c.ListenURL.Reveal(), ProbeInterval: c.ProbeInterval, Log: o.Log, Traces: o.Traces})
 		if err != nil {
-			return nil, fmt.Errorf("%w (from CAS_DATABASE_URL; unset it to use SQLite in the data folder)", err)
+			err = fmt.Errorf("%w (from CAS_DATABASE_URL; unset it to use SQLite in the data folder)", err)
+			if errors.Is(err, pgindex.ErrURL) {
+				err = exit.With(exit.Usage, err)
+			}
+			return nil, err
 		}
 		return x, nil
 	}
