@@ -58,12 +58,25 @@ const (
 
 // checkAddresses tries to listen where a gateway does.
 func (c *doctorCmd) checkAddresses(ctx context.Context, e *examination) {
+	c.checkPublicURL(e)
 	listen := c.Listen
 	c.checkAddress(ctx, e, &c.Listen, "CAS_LISTEN")
 	if c.Listen == listen { // nobody uses it
 		c.checkLock(e)
 	}
 	c.checkAddress(ctx, e, &c.AdminListen, "CAS_ADMIN_LISTEN")
+}
+
+// checkPublicURL warns if the URLs that a gateway tells work on this machine only, though it
+// listens on all addresses.
+func (c *doctorCmd) checkPublicURL(e *examination) {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil || c.PublicURL != "" { // an error: checkAddress reports it, or it is a Unix socket
+		return
+	}
+	if host == "" || net.ParseIP(host).IsUnspecified() {
+		e.warn("public URL", c.Listen+" (CAS_LISTEN) is all addresses, so the gateway's URLs name localhost, which other machines can't use", "set CAS_PUBLIC_URL to a URL of the gateway that works from outside")
+	}
 }
 
 // checkLock warns of a gateway that uses the data folder and listens at another address: a

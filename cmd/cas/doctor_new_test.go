@@ -43,7 +43,7 @@ func TestDoctorBeforeTheFirstStart(t *testing.T) {
 		"a socket no folder":   {args: []string{"--listen=unix:/nope/x.sock"}, says: "→ make the folder of the socket"},
 		"another database":     {env: map[string]string{"CAS_DATABASE_URL": "mysql://x"}, says: "→ correct CAS_DATABASE_URL or"},
 		"nothing to find":      {says: "all is well"},
-		"nothing on all hosts": {args: []string{"--listen=0.0.0.0:0"}, says: "the index is new"},
+		"nothing on all hosts": {args: []string{"--listen=0.0.0.0:0", "--public-url=https://gateway.test"}, says: "the index is new"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for key, value := range c.env {
@@ -58,6 +58,19 @@ func TestDoctorBeforeTheFirstStart(t *testing.T) {
 				t.Errorf("it left %v, %v", left, err)
 			}
 		})
+	}
+}
+
+// The URLs of a gateway on all addresses name localhost, unless it knows its own.
+func TestDoctorOnAllAddresses(t *testing.T) {
+	const says = "warn  public URL"
+	for listen, isLocal := range map[string]bool{"0.0.0.0:0": false, "[::]:0": false, ":0": false, "127.0.0.1:0": true, "localhost:0": true} {
+		if code, said := doctorSays(t, t.TempDir(), "--listen="+listen); code != exit.OK || strings.Contains(said, says) == isLocal {
+			t.Errorf("%s: exit code %d:\n%s", listen, code, said)
+		}
+	}
+	if code, said := doctorSays(t, t.TempDir(), "--listen=0.0.0.0:0", "--public-url=https://gateway.test"); code != exit.OK || strings.Contains(said, says) {
+		t.Errorf("with a URL: exit code %d:\n%s", code, said)
 	}
 }
 
