@@ -89,7 +89,7 @@ func (c *askCmd) Run(ctx context.Context, std terminal.Streams) error {
 func (c *askCmd) request(ctx context.Context, gateway *client.Client, shown *terminal.Progress) ([]byte, error) {
 	question := c.Question
 	if question == argument.StdinPath {
-		text, err := io.ReadAll(transfer.ContextReader{Context: ctx, Reader: shown.Streams().In})
+		text, err := io.ReadAll(terminal.ReaderUntil(ctx, shown.Streams().In))
 		if err != nil {
 			return nil, err
 		}

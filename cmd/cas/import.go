@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -166,14 +167,13 @@ func (c *importCmd) open(ctx context.Context, std terminal.Streams, source wirin
 		}
 		list.rows = table.Rows(ctx)
 	case c.FromCSV != "" || c.FromJSONL != "":
-		in := std.In
-		if name := c.FromCSV + c.FromJSONL; name != argument.StdinPath { // one of them is empty
-			file, err := os.Open(name)
-			if err != nil {
-				return importList{}, exit.With(exit.Usage, err)
-			}
-			in, list.close = file, func() { file.Close() }
+		var in io.ReadCloser
+		if name := c.FromCSV + c.FromJSONL; name == argument.StdinPath { // one of them is empty
+			in = terminal.ReaderUntil(ctx, std.In)
+		} else if in, err = os.Open(name); err != nil {
+			return importList{}, exit.With(exit.Usage, err)
 		}
+		list.close = func() { in.Close() }
 		lines := transfer.ContextReader{Context: ctx, Reader: in}
 		if c.FromCSV != "" {
 			list.rows = importer.CSV(lines, mapping)

@@ -95,7 +95,9 @@ func (c *loginCmd) readToken(ctx context.Context, std terminal.Streams) (string,
 			return "", exit.With(exit.Interrupted, exit.ErrReported)
 		}
 	} else {
-		line, err = bufio.NewReader(io.LimitReader(std.In, 4096)).ReadString('\n')
+		in := terminal.ReaderUntil(ctx, std.In)
+		defer in.Close()
+		line, err = bufio.NewReader(io.LimitReader(in, 4096)).ReadString('\n')
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err

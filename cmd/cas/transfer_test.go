@@ -392,3 +392,31 @@ func TestInterruptedDryPutOfAStream(t *testing.T) {
 		t.Errorf("exit code %d: %s", o.code, o.stderr)
 	}
 }
+
+// A signal ends each command that waits for standard input.
+func TestInterruptedWhileReadingStandardInput(t *testing.T) {
+	t.Setenv("CAS_TOKEN", "")
+	t.Setenv("CAS_SOURCE_DIR", t.TempDir())
+	for _, args := range [][]string{
+		{"login", "http://127.0.0.1:9"},
+		{"ask", "--model=kimi/x", "--url=http://127.0.0.1:9", "-"},
+		{"import", "--from-jsonl=-"},
+		{"import", "--from-csv=-"},
+	} {
+		ctx, interrupt := interruptible(t)
+		stdin, feed := io.Pipe() // never ends by itself
+		go func() {
+			_, _ = feed.Write([]byte("begun"))
+			interrupt()
+		}()
+		if args[0] != "login" {
+			args = append(args, "--data-dir="+t.TempDir())
+		}
+		var stdout, stderr bytes.Buffer
+		code := run(ctx, args, terminal.Streams{In: stdin, Out: &stdout, Err: &stderr})
+		feed.Close()
+		if code != exit.Interrupted || !strings.Contains(stderr.String(), "cas: interrupted") {
+			t.Errorf("%q: exit code %d: %s", args, code, stderr.String())
+		}
+	}
+}
