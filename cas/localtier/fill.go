@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"casgate/cas"
 	"casgate/cas/folderstore"
@@ -26,6 +27,7 @@ type fill struct {
 	e       *entry
 	ctx     context.Context
 	cancel  context.CancelFunc
+	began   time.Time
 	deletes int // the entry's, when the fill began
 	// isFresh: the bytes come from the object itself, and not from an upload.
 	isFresh bool
@@ -57,7 +59,7 @@ type fill struct {
 // newFill returns a fill that is running. It has a use of the entry, and a reader's place.
 // The caller holds t.mu.
 func (t *Tier) newFill(e *entry) *fill {
-	f := &fill{t: t, e: e, deletes: e.deletes, opened: make(chan struct{}), isRunning: true}
+	f := &fill{t: t, e: e, began: time.Now(), deletes: e.deletes, opened: make(chan struct{}), isRunning: true}
 	f.ctx, f.cancel = context.WithCancel(t.ctx)
 	e.users++
 	e.readers++

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"casgate/cas"
 )
@@ -27,12 +28,16 @@ func (t *Tier) Open(ctx context.Context, ref cas.ObjectRef, offset, length int64
 		t.mu.Unlock()
 		return t.openInner(ctx, ref, offset, length)
 	case e.fill != nil && e.fill.reaches(offset):
-		object, err := t.join(ctx, e, e.fill, offset, length)
-		if err == errNotOpened {
-			// That fill may have begun long ago, and its error says nothing about the object now.
-			return t.openInner(ctx, ref, offset, length)
+		f, asked := e.fill, time.Now()
+		object, err := t.join(ctx, e, f, offset, length)
+		switch {
+		case err != errNotOpened:
+			return object, err
+		case errors.Is(f.openErr, cas.ErrStoreUnavailable) && asked.Sub(f.began) < sameOutage:
+			return cas.Object{}, f.openErr
 		}
-		return object, err
+		// That fill may have begun long ago, and its error says nothing about the object now.
+		return t.openInner(ctx, ref, offset, length)
 	}
 	b, err := t.openPublished(ctx, e, offset, length)
 	switch {
@@ -49,6 +54,10 @@ func (t *Tier) Open(ctx context.Context, ref cas.ObjectRef, offset, length int64
 	}
 	return t.fill(ctx, ref)
 }
+
+// sameOutage is the time within which two reads meet the same outage of the store: the second
+// one does not try again, which would take as long once more.
+const sameOutage = time.Second
 
 // errNotOpened says that a fill could not open the object.
 var errNotOpened = errors.New("the fill could not open the object")
