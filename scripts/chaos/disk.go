@@ -46,13 +46,25 @@ func (g *gateway) fillDisk(lasting func()) error {
 		return nil
 	}
 	// Seen from its namespace; the folder is gone with the process.
-	name := filepath.Join(fmt.Sprintf("/proc/%d/root", p.cmd.Process.Pid), g.program.dir, "ballast")
-	return ignoreGone(fill(name, lasting))
+	folder := filepath.Join(fmt.Sprintf("/proc/%d/root", p.cmd.Process.Pid), g.program.dir)
+	return ignoreGone(fill(folder, diskSize, lasting))
 }
 
-// fill writes a disk file until the disk is full, and removes it after a while.
-func fill(name string, lasting func()) error {
-	ballast, err := os.Create(name)
+// errNotMounted: a folder lies on another disk than was meant. The process of a gateway
+// exists before its disk does.
+var errNotMounted = errors.New("the disk is not mounted")
+
+// fill writes a disk file until the disk of size bytes that is mounted at a folder is full,
+// and removes it after a while. It returns errNotMounted if another disk is there, and writes
+// nothing then: that would be the disk of all tests.
+func fill(folder string, size int64, lasting func()) error {
+	root, err := openDisk(folder, size)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	const name = "ballast"
+	ballast, err := root.Create(name)
 	if err != nil {
 		return err
 	}
@@ -62,16 +74,48 @@ func fill(name string, lasting func()) error {
 		_, err = ballast.Write(block)
 	}
 	if !errors.Is(err, syscall.ENOSPC) {
-		return errors.Join(err, os.Remove(name))
+		return errors.Join(err, root.Remove(name))
 	}
 	lasting()
-	return os.Remove(name)
+	return root.Remove(name)
 }
 
-// ignoreGone returns nil for the errors of a file in a namespace that has ended.
+// openDisk opens a folder where a disk of size bytes is mounted. It returns errNotMounted if
+// the folder lies on another disk. What is mounted later doesn't change what is open.
+func openDisk(folder string, size int64) (*os.Root, error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, err
+	}
+	got, err := sizeOfDisk(root)
+	if err == nil && got != size {
+		err = fmt.Errorf("%w: %s has %d bytes, not %d", errNotMounted, folder, got, size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return root, nil
+}
+
+// sizeOfDisk returns the size in bytes of the disk that a folder lies on.
+func sizeOfDisk(root *os.Root) (int64, error) {
+	folder, err := root.Open(".")
+	if err != nil {
+		return 0, err
+	}
+	defer folder.Close()
+	var s syscall.Statfs_t
+	err = syscall.Fstatfs(int(folder.Fd()), &s)
+	return int64(s.Blocks) * s.Bsize, err
+}
+
+// ignoreGone returns nil for the errors of a file in a namespace that has ended, or has no
+// disk yet.
 func ignoreGone(err error) error {
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) || errors.Is(err, syscall.EACCES) {
-		return nil
+	for _, gone := range []error{os.ErrNotExist, syscall.ESRCH, syscall.EACCES, errNotMounted} {
+		if errors.Is(err, gone) {
+			return nil
+		}
 	}
 	return err
 }

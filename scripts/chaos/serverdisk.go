@@ -15,6 +15,7 @@ import (
 // holds the namespace outlives the server's kills, and nothing is left when it ends.
 type serverDisk struct {
 	folder string
+	size   int64 // in bytes
 	holder *process
 }
 
@@ -47,8 +48,8 @@ func newServerDisk(ctx context.Context, folder string, size int64, owner *syscal
 	if err != nil {
 		return nil, err
 	}
-	d := &serverDisk{folder, holder}
-	if err := holder.until(ctx, func(context.Context) error { return d.isMounted(size) }); err != nil {
+	d := &serverDisk{folder, size, holder}
+	if err := holder.until(ctx, func(context.Context) error { return d.isMounted() }); err != nil {
 		holder.kill()
 		return nil, fmt.Errorf("mount a tmpfs: %w; %s", err, tail(p.log, 1000))
 	}
@@ -60,15 +61,12 @@ func (d *serverDisk) path(name string) string {
 	return filepath.Join(fmt.Sprintf("/proc/%d/root", d.holder.cmd.Process.Pid), d.folder, name)
 }
 
-func (d *serverDisk) isMounted(size int64) error {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(d.path(""), &s); err != nil {
+func (d *serverDisk) isMounted() error {
+	root, err := openDisk(d.path(""), d.size)
+	if err != nil {
 		return err
 	}
-	if got := int64(s.Blocks) * s.Bsize; got != size {
-		return fmt.Errorf("the disk has %d bytes, not %d", got, size)
-	}
-	return nil
+	return root.Close()
 }
 
 // within makes a program run where the disk is mounted. A nil disk changes nothing. setpriv
@@ -101,7 +99,7 @@ func (d *serverDisk) close() {
 func (s *server) fillDisk(ctx context.Context, lasting func()) error {
 	s.breaking.Lock()
 	defer s.breaking.Unlock()
-	if err := fill(s.disk.path("ballast"), lasting); err != nil {
+	if err := fill(s.disk.path(""), s.disk.size, lasting); err != nil {
 		return err
 	}
 	if err := s.process.until(ctx, s.answers); !errors.Is(err, errEnded) {

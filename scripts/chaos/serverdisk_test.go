@@ -30,7 +30,7 @@ func TestServerDisk(t *testing.T) {
 	if err := shell(write); err != nil {
 		t.Fatal(err)
 	}
-	err = fill(d.path("ballast"), func() {
+	err = fill(d.path(""), d.size, func() {
 		if err := os.WriteFile(d.path("more"), make([]byte, 1), 0o600); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("a write to the full disk: %v", err)
 		}
@@ -46,5 +46,18 @@ func TestServerDisk(t *testing.T) {
 	}
 	if left, err := os.ReadDir(folder); err != nil || len(left) != 0 {
 		t.Errorf("outside the namespace there is %v, %v", left, err)
+	}
+}
+
+// A folder whose disk is not mounted yet is not filled, for it lies on the disk of all tests.
+func TestOnlyItsOwnDiskIsFilled(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	err := fill(folder, diskSize, func() { t.Error("the disk counts as full") })
+	if !errors.Is(err, errNotMounted) {
+		t.Errorf("got %v", err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) != 0 {
+		t.Errorf("it holds %v, %v", left, err)
 	}
 }
