@@ -51,6 +51,10 @@ type Index interface {
 	// longer has the media type from as it is, and returns nil.
 	SetMediaType(ctx context.Context, d Digest, from, to string) error
 
+	// FillName gives a visible blob a name, if it has none. It leaves any other blob as it
+	// is, and returns nil.
+	FillName(ctx context.Context, d Digest, name string) error
+
 	// Missing returns the digests that an upload would have to bring: those without a
 	// row, or with a row that is not live. It keeps order and duplicates.
 	Missing(ctx context.Context, ds []Digest) ([]Digest, error)

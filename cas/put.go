@@ -72,8 +72,9 @@ func (u Upload) mediaType(seen sniffed) string {
 func (u Upload) typeName() string { return cmp.Or(u.file.name, u.Name) }
 
 // Put stores a blob. Stored reports whether this upload brought the bytes. If the blob
-// exists already, Put may not read Body. The blob's media type is corrected nevertheless,
-// if the upload's declared type or name fits the stored bytes better.
+// exists already, Put may not read Body. Nevertheless the blob's media type is corrected if
+// the upload's declared type or name fits the stored bytes better, and a blob without a name
+// gets the upload's.
 //
 // If Put returns no error, the blob is durable in the object store and committed in the
 // index. Errors: ErrBlobTooLarge, ErrDigestMismatch, those of Body, ErrNoSpace,
@@ -85,12 +86,14 @@ func (s *Store) Put(ctx context.Context, u Upload) (b Blob, stored bool, err err
 	u.Body = body
 	b, stored, err = s.put(ctx, u)
 	switch {
-	case err != nil || stored || body.n > 0:
+	case err != nil || stored:
 		return b, stored, err
+	case body.n > 0:
+		return s.fillName(ctx, b, u), false, nil
 	case u.Size >= 0 && u.Size != b.Size:
 		return Blob{}, false, fmt.Errorf("%w: the client declared %d bytes, which is not the size of %s", ErrDigestMismatch, u.Size, b.Digest)
 	}
-	return s.correctUnsent(ctx, b, u), false, nil
+	return s.fillName(ctx, s.correctUnsent(ctx, b, u), u), false, nil
 }
 
 // put is Put, but does not compare the declared size with that of an existing blob.
@@ -141,14 +144,17 @@ func (s *Store) PutVerified(ctx context.Context, u Upload) (b Blob, stored bool,
 	body := &countingReader{src: u.Body}
 	u.Body = body
 	b, stored, err = s.put(ctx, u)
-	if err != nil || stored || body.n > 0 {
+	if err != nil || stored {
 		return b, stored, err
 	}
-	seen, err := s.verifyUnneeded(u, b)
-	if err == nil {
+	if body.n == 0 {
+		seen, err := s.verifyUnneeded(u, b)
+		if err != nil {
+			return b, false, err
+		}
 		b = s.correctType(ctx, b, u, seen)
 	}
-	return b, false, err
+	return s.fillName(ctx, b, u), false, nil
 }
 
 // verifyUnneeded reads and verifies a body whose blob exists. Its errors are those for a blob
@@ -247,6 +253,22 @@ func (s *Store) correctType(ctx context.Context, row Blob, u Upload, seen sniffe
 		return row
 	}
 	row.MediaType = mediaType
+	return row
+}
+
+// fillName gives an existing blob that has no name that of an upload of the same bytes, and
+// returns the blob. A failure is logged only: the upload succeeded.
+func (s *Store) fillName(ctx context.Context, row Blob, u Upload) Blob {
+	if row.State != StateLive || row.Name != "" || u.Name == "" {
+		return row
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	if err := s.index.FillName(ctx, row.Digest, u.Name); err != nil {
+		s.log.Warn().Err(err).Stringer("digest", row.Digest).Msg("could not give a blob its name")
+		return row
+	}
+	row.Name = u.Name
 	return row
 }
 

@@ -172,6 +172,13 @@ func (c *Cached) SetMediaType(ctx context.Context, d cas.Digest, from, to string
 	return c.inner.SetMediaType(ctx, d, from, to)
 }
 
+// FillName implements cas.Index. It forgets the blob as Condemn does.
+func (c *Cached) FillName(ctx context.Context, d cas.Digest, name string) error {
+	c.Forget(d)
+	defer c.Forget(d)
+	return c.inner.FillName(ctx, d, name)
+}
+
 // Missing implements cas.Index. It always asks the index.
 func (c *Cached) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, error) {
 	return c.inner.Missing(ctx, ds)

@@ -157,6 +157,7 @@ func TestCachedForgets(t *testing.T) {
 		"by Condemn":      func(t *testing.T, c *index.Cached, r *rows) { c.Condemn(t.Context(), some, cas.CondemnOptions{}) },
 		"by Suspect":      func(t *testing.T, c *index.Cached, r *rows) { c.Suspect(t.Context(), cas.ObjectRef{Digest: some}) },
 		"by SetMediaType": func(t *testing.T, c *index.Cached, r *rows) { c.SetMediaType(t.Context(), some, "a/b", "c/d") },
+		"by FillName":     func(t *testing.T, c *index.Cached, r *rows) { c.FillName(t.Context(), some, "a") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -170,7 +171,8 @@ func TestCachedForgets(t *testing.T) {
 			t.Parallel()
 			r := newRows(some)
 			c := newCached(t, indextest.NewFaulty(r, func(op string, _ cas.Digest) (bool, error) {
-				if op == indextest.OpCondemn || op == indextest.OpSuspect || op == indextest.OpSetMediaType {
+				switch op {
+				case indextest.OpCondemn, indextest.OpSuspect, indextest.OpSetMediaType, indextest.OpFillName:
 					return true, lost
 				}
 				return false, nil

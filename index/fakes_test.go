@@ -81,6 +81,12 @@ func (r *rows) SetMediaType(_ context.Context, d cas.Digest, _, _ string) error 
 	return nil
 }
 
+// FillName implements cas.Index, as SetMediaType does.
+func (r *rows) FillName(_ context.Context, d cas.Digest, _ string) error {
+	r.set(d, false)
+	return nil
+}
+
 // feed is a Feed in the test's hands.
 type feed struct {
 	to    index.Listener

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"casgate/cas"
 	"casgate/cmd/cas/internal/argument"
@@ -20,8 +21,8 @@ type putCmd struct {
 	Recursive bool     `short:"r" help:"Store the files in folders, too. Symbolic links in them are not followed."`
 	Exclude   []string `sep:"none" placeholder:"PATTERN" help:"With -r: leave out files and folders of this name, or of this path below the folder, such as *.tmp or cache/*; may be repeated."`
 	DryRun    bool     `name:"dry-run" help:"Store nothing: hash the files, and say which of them would be sent."`
-	Name      string   `placeholder:"NAME" help:"Name to keep with the blob; the file's own if empty. For one file only."`
-	MediaType string   `placeholder:"TYPE" help:"Media type, such as text/markdown; the gateway detects it if empty."`
+	Name      string   `placeholder:"NAME" help:"Name to keep with the blob; the file's own if empty. A blob that has a name keeps it. For one file only."`
+	MediaType string   `placeholder:"TYPE" help:"Media type, such as text/markdown; the gateway detects it if empty, or if the bytes are of another type."`
 	Providers []string `name:"provider" aliases:"providers" placeholder:"PROVIDER" help:"Providers to make copies at, in the background, such as kimi,glm. cas sync waits for them."`
 	Parallel  int      `default:"4" help:"How many files to read or send at once."`
 	JSON      bool     `name:"json" help:"Print a JSON object for each file."`
@@ -57,7 +58,7 @@ func (c *putCmd) Run(ctx context.Context, std terminal.Streams) error {
 			item.Options.Name = item.OwnName()
 		}
 	} else if len(items) > 0 {
-		items[0].Options.Name = c.Name
+		items[0].Options.Name, items[0].Named = c.Name, true
 	}
 	for _, item := range items {
 		item.Options.MediaType, item.Options.Providers = c.MediaType, c.Providers
@@ -105,6 +106,9 @@ func (c *putCmd) print(ctx context.Context, items []*transfer.Item, shown *termi
 		<-item.Done
 		if err := out.print(putOutcome{item: item, text: c.text(item), object: c.result(item), asked: item.Blob.Asked}); err != nil {
 			return err
+		}
+		if unlike := item.Unlike(item.Blob); item.Err == nil && len(unlike) > 0 && !c.DryRun {
+			shown.Note("not as given    %s: %s", terminal.Printable(item.Path), strings.Join(unlike, ", "))
 		}
 	}
 	return out.files.Err(ctx)

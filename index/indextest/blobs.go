@@ -287,6 +287,39 @@ var mediaTypeTests = []test{
 	}},
 }
 
+var fillNameTests = []test{
+	{"names a visible blob that has no name", func(t *testing.T, x Index) {
+		for i, state := range states {
+			for _, name := range []string{"", "old"} {
+				b := blob(digest(t, 2*i+len(name)/3), 0)
+				b.Name = name
+				arrange(t, x, b, state)
+				before, err := x.Touch(t.Context(), b.Digest)
+				if (err != nil) != (state == none) {
+					t.Fatal(err)
+				}
+				want := before
+				if state.Visible() && name == "" {
+					want.Name = "new"
+				}
+				if err := x.FillName(t.Context(), b.Digest, "new"); err != nil {
+					t.Fatal(err)
+				}
+				if got, err := x.Touch(t.Context(), b.Digest); (err != nil) != (state == none) || got != want {
+					t.Errorf("a %s row with the name %q became %+v, error %v", state, name, got, err)
+				}
+			}
+		}
+	}},
+	{"refuses a text that can't be stored", func(t *testing.T, x Index) {
+		b := blob(digest(t, 0), 0)
+		commit(t, x, b)
+		if err := x.FillName(t.Context(), b.Digest, "a\x00b"); !errors.Is(err, cas.ErrInvalidText) {
+			t.Errorf("error %v", err)
+		}
+	}},
+}
+
 var suspectTests = []test{
 	{"marks a live row of exactly this generation", func(t *testing.T, x Index) {
 		n := 0

@@ -15,6 +15,7 @@ const (
 	OpSuspect      = "suspect"
 	OpTrust        = "trust"
 	OpSetMediaType = "set media type"
+	OpFillName     = "fill name"
 	OpMissing      = "missing"
 	OpList         = "list"
 	OpCheck        = "check"
@@ -104,6 +105,14 @@ func (f *Faulty) SetMediaType(ctx context.Context, d cas.Digest, from, to string
 		return err
 	}
 	return f.inner.SetMediaType(ctx, d, from, to)
+}
+
+// FillName implements cas.Index.
+func (f *Faulty) FillName(ctx context.Context, d cas.Digest, name string) error {
+	if err := f.fail(OpFillName, d, func() { f.inner.FillName(ctx, d, name) }); err != nil {
+		return err
+	}
+	return f.inner.FillName(ctx, d, name)
 }
 
 // Missing implements cas.Index.

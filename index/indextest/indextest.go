@@ -91,6 +91,7 @@ func Run(t *testing.T, open func(t *testing.T) Index) {
 		{"Condemn", condemnTests},
 		{"Suspect", suspectTests},
 		{"SetMediaType", mediaTypeTests},
+		{"FillName", fillNameTests},
 		{"Collect", collectTests},
 		{"Collection", collectionTests},
 		{"Scrub", scrubTests},

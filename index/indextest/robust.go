@@ -59,6 +59,7 @@ func calls(x Index, d cas.Digest) map[string]func(ctx context.Context) error {
 		"Condemn":        func(ctx context.Context) error { return x.Condemn(ctx, d, cas.CondemnOptions{}) },
 		"Suspect":        func(ctx context.Context) error { return x.Suspect(ctx, cas.ObjectRef{Digest: d}) },
 		"SetMediaType":   func(ctx context.Context) error { return x.SetMediaType(ctx, d, "text/plain", "text/csv") },
+		"FillName":       func(ctx context.Context) error { return x.FillName(ctx, d, "a") },
 		"Missing":        func(ctx context.Context) error { _, err := x.Missing(ctx, []cas.Digest{d}); return err },
 		"List":           func(ctx context.Context) error { _, err := x.List(ctx, cas.Query{Limit: 1}); return err },
 		"Check":          x.Check,

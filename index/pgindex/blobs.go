@@ -204,3 +204,24 @@ func (x *Index) SetMediaType(ctx context.Context, d cas.Digest, from, to string)
 	}
 	return nil
 }
+
+const sqlFillName = `
+with changed as (
+    update blobs set name = $2
+    where digest = $1 and name = '' and state in ('live', 'suspect')
+    returning digest
+)
+select pg_notify($3, encode(digest, 'hex')) from changed`
+
+// FillName implements cas.Index.
+func (x *Index) FillName(ctx context.Context, d cas.Digest, name string) error {
+	if err := (cas.Blob{Digest: d, Name: name}).Check(); err != nil {
+		return err
+	}
+	call, cancel := x.bounded(ctx)
+	defer cancel()
+	if _, err := x.pool.Exec(call, sqlFillName, d[:], name, channel); err != nil {
+		return blobFault(ctx, "name", d, err)
+	}
+	return nil
+}

@@ -216,6 +216,22 @@ func (x *Index) SetMediaType(ctx context.Context, d cas.Digest, from, to string)
 	return nil
 }
 
+const sqlFillName = `
+update blobs set name = ?2
+where digest = ?1 and name = '' and state in ('live', 'suspect')`
+
+// FillName implements cas.Index.
+func (x *Index) FillName(ctx context.Context, d cas.Digest, name string) error {
+	if err := (cas.Blob{Digest: d, Name: name}).Check(); err != nil {
+		return err
+	}
+	err := x.exec(ctx, sqlFillName, d[:], name)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return blobFault(ctx, "name", d, err)
+	}
+	return nil
+}
+
 // exec runs one statement as a transaction. The error is sql.ErrNoRows if no row was
 // changed.
 func (x *Index) exec(ctx context.Context, statement string, args ...any) error {

@@ -23,6 +23,7 @@ import (
 type Item struct {
 	Path    string
 	Options client.PutOptions
+	Named   bool   // the user gave the name
 	File    string // id of a file at the gateway; nothing is to be stored
 	// Streamed: the bytes can be read only once.
 	Streamed bool

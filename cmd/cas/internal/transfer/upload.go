@@ -124,7 +124,7 @@ func (u *Uploader) storeBatch(ctx context.Context, batch []*Item) error {
 		case item.finished():
 		case u.DryRun:
 			u.finishDry(item, known, lacking)
-		case isKnown && len(item.Options.Providers) == 0 && !item.Streamed:
+		case isKnown && len(item.Options.Providers) == 0 && !item.Streamed && len(item.Unlike(known)) == 0:
 			known.Deduplicated = new(true)
 			u.finish(item, known)
 		case item.Streamed || lacking[item.source.Digest]:
@@ -285,14 +285,14 @@ func (u *Uploader) send(ctx context.Context, item *Item) error {
 }
 
 // recall gets a blob that the gateway said to have. If the blob is gone meanwhile, it
-// sends the file. It also sends the file if copies are asked for; that sends few bytes,
-// or none.
+// sends the file. It also sends the file if copies are asked for, or if the blob is unlike
+// what is asked for, since an upload may change that; it sends few bytes, or none.
 func (u *Uploader) recall(ctx context.Context, item *Item) error {
 	if len(item.Options.Providers) > 0 {
 		return u.send(ctx, item)
 	}
 	meta, err := u.Gateway.Blob(item.source.Digest).Meta(ctx)
-	if errors.Is(err, cas.ErrBlobNotFound) || err == nil && meta.State != cas.StateLive {
+	if errors.Is(err, cas.ErrBlobNotFound) || err == nil && (meta.State != cas.StateLive || len(item.Unlike(meta.Blob)) > 0) {
 		return u.send(ctx, item)
 	}
 	if err != nil {
