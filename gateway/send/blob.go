@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"sync"
 
 	"casgate/cas"
 )
@@ -58,9 +57,9 @@ func stream(w http.ResponseWriter, status int, content *cas.Content) (int64, err
 	if body, ok := content.Body.(io.WriterTo); ok {
 		return body.WriteTo(&startedWriter{ResponseWriter: w, status: status})
 	}
-	buffer := Buffer()
-	defer buffer.Free()
-	first := buffer[:min(content.Length, int64(len(buffer)))]
+	buffer, free := bufferFor(content.Length)
+	defer free()
+	first := buffer[:min(content.Length, int64(len(CopyBuffer{})))]
 	if _, err := io.ReadFull(content.Body, first); err != nil {
 		return 0, shortReadError(err)
 	}
@@ -69,7 +68,7 @@ func stream(w http.ResponseWriter, status int, content *cas.Content) (int64, err
 	if err != nil {
 		return int64(n), err
 	}
-	rest, err := io.CopyBuffer(struct{ io.Writer }{w}, content.Body, buffer[:])
+	rest, err := io.CopyBuffer(struct{ io.Writer }{w}, content.Body, buffer)
 	return int64(n) + rest, err
 }
 
@@ -106,14 +105,3 @@ func shortReadError(err error) error {
 	}
 	return err
 }
-
-// A CopyBuffer is a pooled buffer for bytes that the kernel can't send by itself.
-type CopyBuffer [256 << 10]byte
-
-var buffers = sync.Pool{New: func() any { return new(CopyBuffer) }}
-
-// Buffer takes a buffer from the pool. The caller frees it.
-func Buffer() *CopyBuffer { return buffers.Get().(*CopyBuffer) }
-
-// Free puts the buffer back.
-func (b *CopyBuffer) Free() { buffers.Put(b) }

@@ -3,14 +3,20 @@ package send
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 )
 
-// writeChunk is how many bytes a client must take within the timeout.
-const writeChunk = 256 << 10
+const (
+	// writeChunk is how many bytes a client must take within the timeout.
+	writeChunk = 256 << 10
+	// maxWrite is how many bytes are written with one system call.
+	maxWrite = 1 << 20
+)
 
 // Listener returns a listener whose connections, by TCP or by a Unix socket, give up on a client that takes
 // longer than the timeout for 256 KiB, and that send answers from memory in one
@@ -139,11 +145,15 @@ const maxCopied = 16 << 10
 func (c *connection) writeChunks(p []byte) (int, error) {
 	total := 0
 	for {
-		chunk := p[:min(len(p), writeChunk)]
 		c.extendDeadline()
-		n, err := c.halfCloser.Write(chunk)
+		n, err := c.halfCloser.Write(p[:min(len(p), maxWrite)])
 		total += n
-		if p = p[n:]; err != nil || len(p) == 0 {
+		p = p[n:]
+		if n >= writeChunk && errors.Is(err, os.ErrDeadlineExceeded) {
+			c.extended = time.Time{} // the client is slow, but not too slow
+			continue
+		}
+		if err != nil || len(p) == 0 {
 			return total, err
 		}
 	}

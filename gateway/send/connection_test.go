@@ -89,6 +89,63 @@ func TestSlowReaderIsGivenUp(t *testing.T) {
 	}
 }
 
+// slowConn takes so many bytes before the deadline of each write passes.
+type slowConn struct {
+	net.Conn
+	perDeadline int
+	taken       int
+	deadlines   int
+}
+
+func (c *slowConn) Write(p []byte) (int, error) {
+	n := min(len(p), c.perDeadline)
+	c.taken += n
+	if n < len(p) {
+		return n, os.ErrDeadlineExceeded
+	}
+	return n, nil
+}
+
+func (c *slowConn) SetWriteDeadline(time.Time) error {
+	c.deadlines++
+	return nil
+}
+
+func (c *slowConn) CloseWrite() error { return nil }
+
+// slowListener accepts one slowConn.
+type slowListener struct {
+	net.Listener
+	conn *slowConn
+}
+
+func (l slowListener) Accept() (net.Conn, error) { return l.conn, nil }
+
+// A client that takes 256 KiB within the timeout gets all, also if a write has more than that,
+// and a client that takes less is given up.
+func TestSlowReaderHasTimeForEach256KiB(t *testing.T) {
+	t.Parallel()
+	const enough, length = 256 << 10, 5<<20 + 1
+	for _, test := range []struct{ perDeadline, taken int }{
+		{enough, length},
+		{enough + 1, length},
+		{enough - 1, enough - 1},
+	} {
+		slow := &slowConn{perDeadline: test.perDeadline}
+		conn, err := send.Listener(slowListener{conn: slow}, castest.WaitLimit).Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := conn.Write(make([]byte, length))
+		if n != test.taken || slow.taken != test.taken || (err == nil) != (n == length) || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%d bytes for each deadline: %d written, %d taken, %v; want %d", test.perDeadline, n, slow.taken, err, test.taken)
+		}
+		if least := test.taken / test.perDeadline; slow.deadlines < least {
+			t.Errorf("%d bytes for each deadline: %d deadlines; want %d at least", test.perDeadline, slow.deadlines, least)
+		}
+	}
+}
+
 // A client that sends all before it reads gets the answer, though the connection was closed
 // before it had sent half of it.
 func TestEarlyAnswerIsRead(t *testing.T) {

@@ -11,7 +11,8 @@
 //     hands the disk file to [net.TCPConn.ReadFrom], and the kernel copies the bytes
 //     from the page cache to the socket. No other writer may wrap the disk file or
 //     the socket in between; each layer that does must pass ReadFrom on.
-//   - Elsewhere (any other Content.Body): a copy through a pooled buffer. The first
+//   - Elsewhere (any other Content.Body): a copy through a pooled buffer, of 1 MiB for a
+//     few large bodies. The first
 //     piece is read before the status is written, so that a read error there still
 //     gets a problem as its answer. A later error breaks the connection off, so that
 //     no client takes a part for the whole.
@@ -50,5 +51,6 @@
 // goes: a client must take each 256 KiB within the timeout. To save system calls the
 // deadline is set again only when an eighth of the timeout has passed; a client
 // has at least seven eighths of it. The same holds for sendfile, which is done in
-// pieces of 256 KiB.
+// pieces of 256 KiB. A write has up to 1 MiB, since that takes less time: if the deadline
+// passes after 256 KiB of it were taken, the rest has a new deadline.
 package send
