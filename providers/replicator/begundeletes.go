@@ -97,6 +97,11 @@ func (r *Replicator) finishBegun(ctx context.Context, j job, c ledger.Copy) erro
 	}
 }
 
+// afterDue is how long after a delete is due the upload that waits for it is tried again. At
+// the same moment the delete may not be due yet, by the precision of the index's clock, and
+// an attempt of the upload is lost.
+const afterDue = 50 * time.Millisecond
+
 // evictionError returns the error of an upload for which a copy could not be deleted. The
 // provider has not refused the upload itself, so it is tried again.
 func evictionError(victim ledger.Copy, cause error) error {
@@ -113,7 +118,7 @@ func evictionError(victim ledger.Copy, cause error) error {
 	}
 	failed.Message = fmt.Sprintf("the account is full, and the copy %s could not be deleted to make room: %s", victim.Key, e.Message)
 	if victim.State == ledger.StateDeleting {
-		failed.RetryAfter = max(untilDue(victim), time.Millisecond)
+		failed.RetryAfter = max(untilDue(victim), 0) + afterDue
 	}
 	return &failed
 }
