@@ -32,12 +32,24 @@ type Draft struct {
 
 // NewDraft creates an empty draft.
 func (s *Store) NewDraft() (*Draft, error) {
-	name := path.Join(tmpDir, randomName())
-	f, err := s.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	name, f, err := s.createUnfinished(os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	return &Draft{File: f, store: s, name: name}, nil
+}
+
+// createUnfinished creates a disk file in the folder for unfinished objects, which it makes again
+// if somebody has removed it.
+func (s *Store) createUnfinished(flag int, mode fs.FileMode) (name string, f *os.File, err error) {
+	name = path.Join(tmpDir, randomName())
+	flag |= os.O_CREATE | os.O_EXCL
+	if f, err = s.root.OpenFile(name, flag, mode); errors.Is(err, fs.ErrNotExist) {
+		if err = s.root.MkdirAll(tmpDir, dirMode); err == nil {
+			f, err = s.root.OpenFile(name, flag, mode)
+		}
+	}
+	return name, f, err
 }
 
 // minReserved is the size from which room is reserved, in bytes. For less it costs more time

@@ -300,8 +300,7 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	name := path.Join(tmpDir, randomName())
-	f, err := s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	name, f, err := s.createUnfinished(os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("%w: the object folder is not writable: %w", cas.ErrStoreUnavailable, err)
 	}

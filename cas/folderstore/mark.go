@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 
 	"casgate/cas"
 )
@@ -35,8 +34,7 @@ func (s *Store) SetMark(_ context.Context, mark string) error {
 }
 
 func (s *Store) writeMark(mark string) error {
-	tmp := path.Join(tmpDir, randomName())
-	f, err := s.root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, objectMode)
+	tmp, f, err := s.createUnfinished(os.O_WRONLY, objectMode)
 	if err != nil {
 		return err
 	}
