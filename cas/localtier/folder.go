@@ -26,8 +26,11 @@ const (
 	markText  = markStart + " (CAS_CACHE_DIR). Everything in it may be removed while no gateway uses it.\n"
 )
 
-// ownNames are what a tier has beside its mark.
-var ownNames = append(folderstore.Names(), lockName, recordName)
+var (
+	// folderNames and fileNames are what a tier has beside its mark: folders, and disk files.
+	folderNames = folderstore.Names()
+	fileNames   = []string{lockName, recordName}
+)
 
 var (
 	// ErrForeignFolder says that a folder has something else in it than a local tier, or lies
@@ -41,8 +44,9 @@ var (
 )
 
 // isOurs reports whether a folder is a local tier's. An empty or missing folder is not yet;
-// any other one is an error that wraps ErrForeignFolder.
-func isOurs(dir string) (bool, error) {
+// any other one is an error that wraps ErrForeignFolder. Ours may also be true if there is an
+// error: something in the folder can't be used.
+func isOurs(dir string) (ours bool, err error) {
 	if err := checkParents(dir); err != nil {
 		return false, err
 	}
@@ -57,15 +61,25 @@ func isOurs(dir string) (bool, error) {
 		return false, explain(err)
 	}
 	mark, hasMark, foreign, hasOwn := "", false, "", false
+	var wrong error
 	for _, e := range entries {
 		switch name := e.Name(); {
 		case name == markName && e.Type().IsRegular():
 			hasMark = true
 			if mark, err = readMark(dir); err != nil {
-				return false, explain(err)
+				// Nobody else makes a disk file of this name, so a bad sector says that the disk fails.
+				return isDiskError(err), explain(err)
 			}
-		case slices.Contains(ownNames, name):
+		case slices.Contains(folderNames, name):
 			hasOwn = true
+			if !e.IsDir() {
+				wrong = fmt.Errorf("%s is not a folder; remove it", filepath.Join(dir, name))
+			}
+		case slices.Contains(fileNames, name):
+			hasOwn = true
+			if !e.Type().IsRegular() {
+				wrong = fmt.Errorf("%s is not a regular disk file; remove it", filepath.Join(dir, name))
+			}
 		case name == "lost+found": // of a file system of its own
 		case strings.HasPrefix(name, probePrefix):
 		default:
@@ -74,7 +88,7 @@ func isOurs(dir string) (bool, error) {
 	}
 	switch {
 	case strings.HasPrefix(mark, markStart):
-		return true, nil
+		return true, wrong
 	case foreign != "":
 		return false, fmt.Errorf("%w: %s has %s", ErrForeignFolder, dir, foreign)
 	case hasMark && mark != "" || !hasMark && hasOwn:
@@ -194,12 +208,13 @@ func Look(dir, owner string) (bytes int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	f, err := openRegular(filepath.Join(dir, recordName), os.O_RDONLY)
+	// As New opens it. Nothing is written, but the right to write is checked.
+	f, err := openRegular(filepath.Join(dir, recordName), os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, err
+		return 0, explain(err)
 	}
 	r := &record{file: f}
 	defer f.Close()

@@ -55,7 +55,22 @@ func TestFolderIsRefused(t *testing.T) {
 	if err := errors.Join(os.Symlink(filepath.Join(root, "nothing"), link), os.Remove(uses), os.Symlink(target, uses)); err != nil {
 		t.Fatal(err)
 	}
+	in := func(name string, put func(name string) error) string {
+		dir := filepath.Join(root, "with a wrong "+name)
+		closedTier(t, dir)
+		name = filepath.Join(dir, name)
+		if err := errors.Join(os.RemoveAll(name), put(name)); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	aFile := func(name string) error { return os.WriteFile(name, nil, 0o600) }
+	aFolder := func(name string) error { return os.Mkdir(name, 0o700) }
 	for dir, says := range map[string]string{
+		in("tmp", aFile):              "tmp is not a folder; remove it",
+		in("sha256", aFile):           "sha256 is not a folder; remove it",
+		in("lock", aFolder):           "lock is not a regular disk file; remove it",
+		in("uses", aFolder):           "uses is not a regular disk file; remove it",
 		photos:                        "has photo.jpg",
 		other:                         "has no right casgate-tier",
 		file:                          "it is no folder",
@@ -223,6 +238,21 @@ func TestOthersAreCopiedBesideACopyThatStays(t *testing.T) {
 	}
 	put(t, tier, castest.RandomBytes(1000))
 	if s := tier.Stats(); s.Fills != 2 || s.Errors == 0 || s.IsFailing {
+		t.Errorf("%+v", s)
+	}
+}
+
+// If somebody removes the folder of unfinished copies, the tier makes it again.
+func TestFolderOfUnfinishedCopiesIsRemoved(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	tier := newTier(t, newMemoryStore(), localtier.Options{Dir: dir, Size: roomy})
+	if err := os.RemoveAll(filepath.Join(dir, "tmp")); err != nil {
+		t.Fatal(err)
+	}
+	put(t, tier, castest.RandomBytes(1000))
+	published(t, tier, 1)
+	if s := tier.Stats(); s.Errors > 0 || s.IsFailing {
 		t.Errorf("%+v", s)
 	}
 }

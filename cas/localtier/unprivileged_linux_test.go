@@ -3,10 +3,13 @@ package localtier_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -87,4 +90,34 @@ func TestCopyThatStays(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A record that can't be written is refused, as the start of the tier refuses it.
+func TestLookAtARecordThatStays(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	closedTier(t, dir, castest.RandomBytes(1000))
+	for name, mode := range map[string]fs.FileMode{"": 0o755, "casgate-tier": 0o444, "lock": 0o444, "uses": 0o444} {
+		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	dir = fmt.Sprintf("/proc/self/fd/%d", open.Fd()) // the folders above may be closed to others
+	asNobody(t, func() {
+		_, lookErr := localtier.Look(dir, "")
+		tier, err := localtier.New(newMemoryStore(), localtier.Options{Dir: dir, Size: roomy})
+		if err == nil {
+			tier.Close()
+		}
+		for _, err := range []error{lookErr, err} {
+			if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "uses") {
+				t.Errorf("error %v", err)
+			}
+		}
+	})
 }

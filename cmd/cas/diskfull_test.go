@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -82,11 +83,24 @@ func (d smallDisk) run(cmd *exec.Cmd) *exec.Cmd {
 // makeReadOnly mounts the disk for reading only.
 func (d smallDisk) makeReadOnly() {
 	d.t.Helper()
+	d.mount("-o", "remount,ro", d.dir)
+}
+
+// makeUnreadable makes reads of a disk file fail with EIO, as those of a bad sector do: so does the
+// first page of a process's memory, where there is nothing.
+func (d smallDisk) makeUnreadable(name string) {
+	d.t.Helper()
+	d.mount("--bind", fmt.Sprintf("/proc/%d/mem", d.holder.Process.Pid), name)
+}
+
+// mount runs mount where the disk is.
+func (d smallDisk) mount(arguments ...string) {
+	d.t.Helper()
 	args := []string{"--target", strconv.Itoa(d.holder.Process.Pid), "--mount"}
 	if os.Getuid() != 0 {
 		args = append(args, "--user", "--preserve-credentials")
 	}
-	if out, err := exec.Command("nsenter", append(args, "mount", "-o", "remount,ro", d.dir)...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("nsenter", slices.Concat(args, []string{"mount"}, arguments)...).CombinedOutput(); err != nil {
 		d.t.Fatalf("%v: %s", err, out)
 	}
 }

@@ -303,7 +303,7 @@ func TestDoctorChecksTheLocalTier(t *testing.T) {
 	}
 }
 
-// A tier whose disk is full or read-only does not keep a gateway from starting. A first start with
+// A tier whose disk is full, read-only or damaged does not keep a gateway from starting. A first start with
 // such a disk is refused, and the doctor says why.
 func TestStartWithATierOnABadDisk(t *testing.T) {
 	t.Parallel()
@@ -336,13 +336,22 @@ func TestStartWithATierOnABadDisk(t *testing.T) {
 	p.kill()
 	wantRefused("its disk is full", "make room on that disk")
 	disk.makeReadOnly()
-	p = serveProcess(t, disk.run(casCommand(t, env, "serve")))
-	wantRead(p)
-	if !strings.Contains(p.log(), "runs without its local tier") {
-		t.Errorf("the log does not say so:\n%s", p.log())
+	wantNoTier := func() {
+		t.Helper()
+		p := serveProcess(t, disk.run(casCommand(t, env, "serve")))
+		wantRead(p)
+		if !strings.Contains(p.log(), "runs without its local tier") {
+			t.Errorf("the log does not say so:\n%s", p.log())
+		}
+		p.kill()
 	}
-	p.kill()
+	wantNoTier()
 	wantRefused("mounted read-only", "mount the file system for writing")
+	disk.makeUnreadable(filepath.Join(dir, "tier", "casgate-tier"))
+	wantNoTier()
+	if out, err := disk.run(casCommand(t, env, "doctor")).CombinedOutput(); err == nil || !strings.Contains(string(out), "input/output error") {
+		t.Errorf("doctor: %v\n%s", err, out)
+	}
 }
 
 // A scrub of a gateway, which begins with its start, repairs a lost object from its tier.
