@@ -18,7 +18,7 @@ var (
 	// ErrBlobTooLarge: the blob is larger than the configured maximum.
 	ErrBlobTooLarge = errors.New("blob too large")
 	// ErrBlobInUse: files refer to the blob.
-	ErrBlobInUse = errors.New("blob in use")
+	ErrBlobInUse = errors.New("files refer to this blob")
 	// ErrObjectMissing: the index knows the blob, the object store does not.
 	ErrObjectMissing = errors.New("object missing")
 	// ErrObjectCorrupt: the bytes in the object store do not have the digest.

@@ -179,7 +179,7 @@ func (d Description) Purpose(name, mediaType string) (Purpose, error) {
 		}
 	}
 	return Purpose{}, &Error{
-		Provider: d.Provider, Op: OpCheck, Kind: KindPermanent, Code: "unknown_purpose",
+		Provider: d.Provider, Op: OpCheck, Kind: KindPermanent, Code: CodeUnknownPurpose,
 		Message: fmt.Sprintf("%s has no purpose %q", d.Provider, name),
 		Hint:    "use one of " + strings.Join(d.purposeNames(), ", "),
 	}

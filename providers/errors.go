@@ -53,7 +53,7 @@ type Error struct {
 	// Status is the answer's HTTP status; 0 without an answer.
 	Status int `json:"status,omitempty"`
 	// Code is the provider's code. For an error without an answer it is one of the
-	// gateway's: unknown_purpose, unsupported_extension, empty_file, file_too_large,
+	// gateway's, such as unsupported_extension, empty_file, file_too_large,
 	// unavailable, not_configured, timeout, connection, wrong_size, account_full.
 	Code string `json:"code,omitempty"`
 	// Message is the provider's message, shortened.
@@ -80,14 +80,16 @@ const (
 	CodeUnavailable   = "unavailable"    // the circuit breaker is open: the provider failed too often
 	CodeLimited       = "limited"        // the call was not made: the account's limits left no room for it
 	CodeNotConfigured = "not_configured" // the provider has no key
-	CodeTimeout       = "timeout"        // no answer in time
-	CodeConnection    = "connection"     // the connection failed
-	CodeBadAnswer     = "bad_answer"     // an answer that makes no sense
-	CodeNoText        = "no_text"        // the provider finds no text in the document
-	CodeNotDeleted    = "not_deleted"    // the provider answered a delete, and says that it deleted nothing
-	CodeUnconfirmed   = "unconfirmed"    // a delete waits until no remote file can turn up any more
-	CodeAccountFull   = "account_full"   // the limit of stored files or bytes is reached
-	CodeWrongSize     = "wrong_size"     // the provider stored another number of bytes than were sent
+	// CodeUnknownPurpose: the caller named a purpose that the provider doesn't have.
+	CodeUnknownPurpose = "unknown_purpose"
+	CodeTimeout        = "timeout"      // no answer in time
+	CodeConnection     = "connection"   // the connection failed
+	CodeBadAnswer      = "bad_answer"   // an answer that makes no sense
+	CodeNoText         = "no_text"      // the provider finds no text in the document
+	CodeNotDeleted     = "not_deleted"  // the provider answered a delete, and says that it deleted nothing
+	CodeUnconfirmed    = "unconfirmed"  // a delete waits until no remote file can turn up any more
+	CodeAccountFull    = "account_full" // the limit of stored files or bytes is reached
+	CodeWrongSize      = "wrong_size"   // the provider stored another number of bytes than were sent
 
 	// The gateway's own faults; see GatewayFault.
 	CodeObjectCorrupt    = "object_corrupt"

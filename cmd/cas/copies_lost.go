@@ -55,6 +55,6 @@ func (c *copiesLostCmd) Run(ctx context.Context, std terminal.Streams) error {
 		shown.Note("%s knows the file", c.At)
 	}
 	report.SimulatedCopies(shown, []api.Copy{made})
-	_, err = fmt.Fprintln(std.Out, made.ProviderFileID)
+	_, err = fmt.Fprintln(std.Out, terminal.Printable(made.ProviderFileID))
 	return err
 }

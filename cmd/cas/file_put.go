@@ -50,7 +50,7 @@ type filePutCmd struct {
 func (filePutCmd) Help() string {
 	return `Standard output has a line for each file, in the order of the arguments: its id alone where one file was asked for, and the id, a tab and the path where there may be several (more than one PATH, or -r).
 
-With --json it has an object for each: "path", and either the file as the gateway has it or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
+With --json it has an object for each: "path", and either the file as the gateway has it or an "error" ("message", and "code" and "operation_id" where the gateway answered it). Of folders without files it has the one object {"files":0}.
 
 The same bytes are kept once, under any number of names. Bytes that the gateway has are not sent again. A file that fails doesn't stop the others, unless the gateway has no room (507); if some failed, the exit code is 7. An interrupted upload leaves nothing behind.`
 }
@@ -192,6 +192,9 @@ type filePutResult struct {
 func (c *filePutCmd) print(ctx context.Context, puts []*filePut, shown *terminal.Progress) error {
 	out := putOutput{shown: shown, json: c.JSON, withPaths: len(c.Paths) > 1 || c.Recursive, advise: report.AdviseFile}
 	out.sumsUp = !c.Verbose && len(puts) > maxShown && terminal.IsTerminal(shown.Streams().Out)
+	if len(puts) == 0 {
+		return out.nothing()
+	}
 	many := transfer.NewMany(transfer.ManyOptions{Shown: shown, Verb: "storing", Noun: "files", Total: len(puts)})
 	defer many.End()
 	for _, put := range puts {

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -29,7 +31,7 @@ func asFlag(args []string) []string {
 	if len(args) == 0 || args[0] != "help" {
 		return args
 	}
-	words := args[1:]
+	words := strings.Fields(strings.Join(args[1:], " "))    // also of cas help "file put"
 	if len(words) > 0 && strings.HasPrefix(words[0], "-") { // cas help --help
 		return args
 	}
@@ -76,6 +78,25 @@ func checkCommand(args []string) error {
 		}
 	}
 	return nil
+}
+
+// negative finds the number in an error of the parser, which took it for a flag.
+var negative = regexp.MustCompile(`^(--[a-z-]+): expected .* value but got "(-[0-9][^"]*)"`)
+
+// explainUsage returns the parser's error in words that help: it knows nothing of negative
+// numbers, nor of files whose name begins with a dash.
+func explainUsage(err error, args []string) error {
+	if number := negative.FindStringSubmatch(err.Error()); number != nil {
+		return fmt.Errorf("%s must not be negative, and %s is", number[1], number[2])
+	}
+	if strings.HasPrefix(err.Error(), "unknown flag ") {
+		for _, arg := range args {
+			if _, statErr := os.Lstat(arg); statErr == nil && strings.HasPrefix(arg, "-") {
+				return fmt.Errorf("%s looks like a flag; write ./%[1]s for the file of this name", arg)
+			}
+		}
+	}
+	return unknownCommand(err)
 }
 
 // unknownCommand returns the parser's error in other words if it is about a word in the place

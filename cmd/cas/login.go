@@ -52,8 +52,8 @@ func (c *loginCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	defer gateway.Close()
 	own, err := gateway.OwnToken(ctx)
-	if errors.Is(err, problem.Unauthenticated) && c.Token == "" {
-		return fmt.Errorf("%w; nothing was kept; check the token that you typed or piped", err)
+	if errors.Is(err, problem.Unauthenticated) {
+		return fmt.Errorf("%w; nothing was kept; check the token that %s", err, c.source())
 	}
 	if err != nil {
 		return report.Advise(err)
@@ -79,6 +79,14 @@ func (c *loginCmd) Run(ctx context.Context, std terminal.Streams) error {
 	}
 	fmt.Fprintf(std.Err, "logged in to %s as %s (%s); kept in %s as profile %s\n", gateway.BaseURL(), terminal.Printable(own.Name), strings.Join(scopes, ", "), settings.ProfilesPath(), terminal.Printable(c.Profile))
 	return nil
+}
+
+// source says where the token comes from.
+func (c *loginCmd) source() string {
+	if c.Token == "" {
+		return "you typed or piped"
+	}
+	return "is in " + settings.SecretSource("CAS_TOKEN")
 }
 
 // readToken returns the token that is set, or reads it from standard input. A terminal

@@ -162,7 +162,7 @@ func run(ctx context.Context, args []string, std terminal.Streams) int {
 			e.Context.Stdout = std.Err // standard output is for results only
 			_ = e.Context.PrintUsage(true)
 		}
-		terminal.Fail(std.Err, unknownCommand(err))
+		terminal.Fail(std.Err, explainUsage(err, args))
 		return exit.Usage
 	}
 	if err := settings.LoadSecrets(command.Selected()); err != nil {

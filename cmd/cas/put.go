@@ -34,7 +34,7 @@ type putCmd struct {
 func (putCmd) Help() string {
 	return `Standard output has a line for each file, in the order of the arguments: the hash URL alone where one file was asked for, and the hash URL, a tab and the path where there may be several (more than one PATH, or -r).
 
-With --json it has an object for each file: "path", and either the blob ("digest", "size", "media_type", "name", "created_at", "deduplicated", "copies" where some were asked for, "url") or an "error" ("message", and "code" and "operation_id" where the gateway answered it).
+With --json it has an object for each file: "path", and either the blob ("digest", "size", "media_type", "name", "created_at", "deduplicated", "copies" where some were asked for, "url") or an "error" ("message", and "code" and "operation_id" where the gateway answered it). Of folders without files it has the one object {"files":0}.
 
 Bytes that the gateway has are not sent again. A file that fails doesn't stop the others, unless the gateway has no room (507); if some failed, the exit code is 7.`
 }
@@ -102,6 +102,9 @@ func (c *putCmd) print(ctx context.Context, items []*transfer.Item, shown *termi
 	out := putOutput{shown: shown, json: c.JSON, withPaths: len(c.Paths) > 1 || c.Recursive, advise: report.AdviseCopy}
 	// A terminal would scroll past thousands of URLs.
 	out.sumsUp = !c.Verbose && len(items) > maxShown && terminal.IsTerminal(shown.Streams().Out)
+	if len(items) == 0 {
+		return out.nothing()
+	}
 	for _, item := range items {
 		<-item.Done
 		if err := out.print(putOutcome{item: item, text: c.text(item), object: c.result(item), asked: item.Blob.Asked}); err != nil {

@@ -34,6 +34,17 @@ type putOutput struct {
 	files     report.Tally
 }
 
+// nothing says that there is no file to store, which is no error: an empty folder has none.
+func (o *putOutput) nothing() error {
+	o.shown.Note("nothing to upload: the folders have no files")
+	if o.json {
+		return terminal.PrintJSON(o.shown.Stdout(), struct {
+			Files int `json:"files"`
+		}{})
+	}
+	return nil
+}
+
 // putOutcome is the result of one file.
 type putOutcome struct {
 	item *transfer.Item

@@ -82,7 +82,7 @@ func (c *rmCmd) remove(ctx context.Context, gateway *client.Client, shown *termi
 		results.Add(err)
 	}
 	if errors.Is(err, cas.ErrBlobInUse) {
-		err = fmt.Errorf("%w; --force deletes it all the same", err)
+		err = fmt.Errorf("%w; --force deletes it nevertheless", err)
 	}
 	switch {
 	case err != nil:

@@ -227,6 +227,27 @@ func TestScreens(t *testing.T) {
 	}
 }
 
+// The log of a gateway on a terminal has colours, unless the user wants none or the terminal
+// has none.
+func TestColorsOfTheLog(t *testing.T) {
+	t.Parallel()
+	for env, colors := range map[string]bool{"TERM=xterm": true, "NO_COLOR=1": false, "TERM=dumb": false} {
+		t.Run(env, func(t *testing.T) {
+			t.Parallel()
+			cmd := casCommand(t, []string{"CAS_LOG_FORMAT=console", "CAS_DATA_DIR=" + t.TempDir(), "TERM=xterm", "NO_COLOR=", env}, "serve")
+			s := openScreen(t, 120, cmd)
+			s.waitFor(`serving`)
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+			code, text := s.end()
+			if has := strings.Contains(s.raw.String(), "\x1b["); code != exit.OK || has != colors {
+				t.Errorf("exit code %d, colours %t, want %t:\n%s", code, has, colors, text)
+			}
+		})
+	}
+}
+
 // unwrap joins the lines that a terminal has wrapped.
 func unwrap(text string, columns int) string {
 	var b strings.Builder

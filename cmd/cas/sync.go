@@ -259,7 +259,7 @@ func (s *syncer) print(ctx context.Context, jobs []*syncJob) error {
 }
 
 func (s *syncer) printLine(j *syncJob) error {
-	cells := []string{j.provider, j.copy.ProviderFileID}
+	cells := []string{j.provider, terminal.Printable(j.copy.ProviderFileID)}
 	if s.Wait.Not {
 		cells = []string{j.provider, j.copy.State, j.copy.OperationID}
 	}

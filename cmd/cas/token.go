@@ -99,7 +99,7 @@ func (c *tokenLsCmd) Run(ctx context.Context, std terminal.Streams) error {
 	w := tabwriter.NewWriter(std.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tNAME\tSCOPES\tCREATED\tEXPIRES\tLAST USED\tSTATE")
 	for _, t := range tokens {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, access.JoinScopes(t.Scopes),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, terminal.Printable(t.Name), access.JoinScopes(t.Scopes),
 			terminal.Time(t.CreatedAt, "-"), terminal.Time(t.ExpiresAt, "never"), terminal.Time(t.LastUsedAt, "never"), tokenState(t))
 	}
 	return w.Flush()

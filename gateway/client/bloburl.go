@@ -34,6 +34,6 @@ func ParseBlobURL(text string) (BlobURL, error) {
 		b.Signature = query
 	}
 	u.Path, u.RawPath, u.RawQuery, u.Fragment = u.Path[:at], "", "", ""
-	b.Base, err = parseBase(u.String())
+	b.Base, err = ParseBaseURL(u.String())
 	return b, err
 }

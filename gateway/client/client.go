@@ -25,6 +25,9 @@ import (
 type Options struct {
 	// Token is sent with every request, except those of signed URLs. Empty: none.
 	Token string
+	// TokenSource says where the token comes from, such as a variable or a file. It is only
+	// for errors: see Error.TokenSource.
+	TokenSource string
 	// HTTPClient sends the requests; nil means a new one. Its CheckRedirect is not used:
 	// the client follows redirects only within the gateway's origin, and those of reads of
 	// blobs to the object store, which get no token.
@@ -61,6 +64,7 @@ const (
 type Client struct {
 	base      string // without a slash at the end
 	token     string
+	tokenFrom string // see Options.TokenSource
 	userAgent string
 	retries   int
 	http      *http.Client
@@ -70,9 +74,9 @@ type Client struct {
 }
 
 // New returns a client of the gateway at baseURL, such as http://127.0.0.1:8080. It
-// sends nothing.
+// sends nothing. ParseBaseURL says which URLs are right.
 func New(baseURL string, o Options) (*Client, error) {
-	base, err := parseBase(baseURL)
+	base, err := ParseBaseURL(baseURL)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +86,7 @@ func New(baseURL string, o Options) (*Client, error) {
 	c := &Client{
 		base:      base,
 		token:     o.Token,
+		tokenFrom: o.TokenSource,
 		userAgent: cmp.Or(o.UserAgent, defaultUserAgent),
 		retries:   max(0, cmp.Or(o.Retries, defaultRetries)),
 		own:       o.HTTPClient == nil,
@@ -114,8 +119,9 @@ func (c *Client) Close() {
 	}
 }
 
-// parseBase checks and normalizes the URL of a gateway.
-func parseBase(text string) (string, error) {
+// ParseBaseURL returns the URL of a gateway in its normal form: without a slash at the end, and
+// without the /v1 that SDKs of OpenAI's API need.
+func ParseBaseURL(text string) (string, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
@@ -127,7 +133,8 @@ func parseBase(text string) (string, error) {
 	case u.RawQuery != "" || u.Fragment != "":
 		return "", errors.New("the gateway's URL has a query or fragment; one such as http://127.0.0.1:8080 is needed")
 	}
-	return u.Scheme + "://" + u.Host + strings.TrimRight(u.EscapedPath(), "/"), nil
+	path := strings.TrimSuffix(strings.TrimRight(u.EscapedPath(), "/"), "/v1")
+	return u.Scheme + "://" + u.Host + strings.TrimRight(path, "/"), nil
 }
 
 // checkRedirect follows redirects only within an origin: a token must not go to another

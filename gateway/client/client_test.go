@@ -211,6 +211,9 @@ func TestBaseURLForms(t *testing.T) {
 		"https://host:8443/a/":  "https://host:8443/a",
 		"http://[::1]:8080//":   "http://[::1]:8080",
 		"http://host/a%20b/c//": "http://host/a%20b/c",
+		"http://host/v1":        "http://host",
+		"https://host/a/v1/":    "https://host/a",
+		"http://host/av1":       "http://host/av1",
 	} {
 		c, err := client.New(given, client.Options{})
 		if err != nil || c.BaseURL() != want {

@@ -42,6 +42,8 @@ type Error struct {
 	File *api.File
 	// Anonymous: the request had no token.
 	Anonymous bool
+	// TokenSource is that of the Options, if the request had the client's token.
+	TokenSource string
 
 	retryAfter time.Duration
 }
@@ -200,6 +202,9 @@ func connectionError(base string, err error) error {
 	}
 	if e, ok := errors.AsType[*redirectError](err); ok {
 		return e
+	}
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return fmt.Errorf("%s speaks plain HTTP; write http:// in its URL", base)
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
 		return fmt.Errorf("%w: %s: %w; is `cas serve` running there?", ErrUnreachable, base, err)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"casgate/cas"
 	"casgate/gateway/client"
@@ -125,6 +126,18 @@ func TestAnswersOfOthers(t *testing.T) {
 		}
 		defer c.Close()
 		if _, err := c.Blob(cas.Digest{}).Meta(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "speaks HTTPS; write https:// in its URL") {
+			t.Error(err)
+		}
+	})
+	t.Run("HTTPS to HTTP", func(t *testing.T) {
+		server := httptest.NewServer(page(200, "text/plain", ""))
+		defer server.Close()
+		c, err := client.New(strings.Replace(server.URL, "http:", "https:", 1), client.Options{OnRetry: func(err error, _ time.Duration) { t.Errorf("tried again after %v", err) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Blob(cas.Digest{}).Meta(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "speaks plain HTTP; write http:// in its URL") {
 			t.Error(err)
 		}
 	})

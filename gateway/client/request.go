@@ -11,7 +11,9 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"casgate/gateway/problem"
@@ -105,7 +107,7 @@ func retryWait(err error, attempt int) (time.Duration, bool) {
 	wait := min(longestWait, firstWait<<min(attempt, 10))
 	wait = wait/2 + rand.N(wait)/2
 	if errors.Is(err, ErrUnreachable) {
-		return wait, true
+		return wait, !errors.Is(err, errSilent)
 	}
 	e, ok := errors.AsType[*Error](err)
 	if !ok || !e.Problem.Retryable {
@@ -126,12 +128,24 @@ func retryWait(err error, attempt int) (time.Duration, bool) {
 // errNoAnswer is the cause if a request waited too long for its answer.
 var errNoAnswer = fmt.Errorf("no answer within %v", answerTimeout)
 
+// errSilent is errNoAnswer on a new connection. The gateway is silent then, and a repetition
+// would only wait once more. An older connection may have been lost without a word.
+var errSilent = fmt.Errorf("%w on a new connection", errNoAnswer)
+
 // try sends a request once.
 func (c *Client) try(ctx context.Context, r *request) (*http.Response, error) {
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	if !r.patient {
-		timer := time.AfterFunc(answerTimeout, func() { cancel(errNoAnswer) })
+		var reused atomic.Bool
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused.Store(i.Reused) }})
+		timer := time.AfterFunc(answerTimeout, func() {
+			if reused.Load() {
+				cancel(errNoAnswer)
+			} else {
+				cancel(errSilent)
+			}
+		})
 		defer timer.Stop()
 	}
 	req, err := c.newRequest(ctx, r)
@@ -157,7 +171,9 @@ func (c *Client) try(ctx context.Context, r *request) (*http.Response, error) {
 			return nil, providersError(res)
 		}
 		e := answerError(r, c.base, res)
-		e.Anonymous = req.Header.Get("Authorization") == ""
+		if e.Anonymous = req.Header.Get("Authorization") == ""; !e.Anonymous {
+			e.TokenSource = c.tokenFrom
+		}
 		return nil, e
 	}
 	res.Body = &answerBody{res.Body, cancel}

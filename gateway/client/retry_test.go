@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -168,18 +169,36 @@ func TestCancelEndsTheWait(t *testing.T) {
 	})
 }
 
+// stuck answers nothing, on a connection that is new or was used before.
+func stuck(reused bool) step {
+	return func(r *http.Request) (*http.Response, error) {
+		httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{Reused: reused})
+		<-r.Context().Done()
+		return nil, context.Cause(r.Context())
+	}
+}
+
+// A connection may be lost without a word, so a request on an old one is tried again. A server
+// that takes new connections and is silent would let each attempt wait as long.
 func TestNoAnswerIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		stuck := func(r *http.Request) (*http.Response, error) {
-			<-r.Context().Done()
-			return nil, context.Cause(r.Context())
-		}
-		s := &script{t: t, steps: []step{stuck, succeed(api.BlobMeta{})}}
+		s := &script{t: t, steps: []step{stuck(true), succeed(api.BlobMeta{})}}
 		if _, err := s.client().Blob(cas.Digest{}).Meta(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if s.at[1] < 30*time.Second || s.at[1] > 31*time.Second {
 			t.Errorf("tried again after %v", s.at[1])
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		s := &script{t: t, steps: []step{stuck(true), stuck(false)}}
+		_, err := s.client().Blob(cas.Digest{}).Meta(t.Context())
+		if !errors.Is(err, client.ErrUnreachable) || !strings.Contains(err.Error(), "no answer within 30s") {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took < time.Minute || took > 62*time.Second {
+			t.Errorf("it took %v", took)
 		}
 	})
 }

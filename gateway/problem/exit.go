@@ -1,5 +1,7 @@
 package problem
 
+import "casgate/providers"
+
 // The exit codes of a command that meets a problem. Package exit of the command adds
 // those of its own.
 const (
@@ -17,6 +19,8 @@ const (
 func (d Details) ExitCode() int {
 	r := rows[d.Code]
 	switch {
+	case d.ProviderCode == providers.CodeUnknownPurpose: // the purpose was given by a flag
+		return ExitUsage
 	case r.exitFinal != 0 && !d.Retryable:
 		return r.exitFinal
 	case r.exit != 0:

@@ -63,7 +63,7 @@ var (
 
 	Overloaded     = add("overloaded", row{status: 503, title: "Overloaded", retryAfter: 1, causes: []error{cas.ErrUploadRaced}})
 	RequestTimeout = add("request_timeout", row{status: 408, title: "Request too slow", retryAfter: 1})
-	InvalidRequest = add("invalid_request", row{status: 400, title: "Invalid request", causes: []error{cas.ErrBodyRead}, bodyless: true,
+	InvalidRequest = add("invalid_request", row{status: 400, title: "Invalid request", causes: []error{cas.ErrBodyRead}, bodyless: true, exit: ExitUsage,
 		advice: "The body broke off before its declared end, or its chunks are malformed. Nothing was stored; send it again."})
 
 	NoSpace = add("no_space", row{status: 507, title: "No space left", sentinel: cas.ErrNoSpace,

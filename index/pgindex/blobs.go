@@ -140,13 +140,13 @@ func (x *Index) Condemn(ctx context.Context, d cas.Digest, o cas.CondemnOptions)
 	for {
 		var outcome string
 		if err := x.pool.QueryRow(call, sqlCondemn, d[:], channel, !o.Force).Scan(&outcome, nil); err != nil {
-			return blobFault(ctx, "condemn", d, err)
+			return blobFault(ctx, "delete", d, err)
 		}
 		switch outcome {
 		case "condemned":
 			return nil
 		case "used":
-			return fmt.Errorf("condemn blob %s: %w: there are files with these bytes", d.Short(), cas.ErrBlobInUse)
+			return fmt.Errorf("delete blob %s: %w", d.Short(), cas.ErrBlobInUse)
 		}
 	}
 }

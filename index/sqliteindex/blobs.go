@@ -167,9 +167,9 @@ func (x *Index) Condemn(ctx context.Context, d cas.Digest, o cas.CondemnOptions)
 	})
 	switch {
 	case err != nil:
-		return blobFault(ctx, "condemn", d, err)
+		return blobFault(ctx, "delete", d, err)
 	case used && !o.Force:
-		return fmt.Errorf("condemn blob %s: %w: there are files with these bytes", d.Short(), cas.ErrBlobInUse)
+		return fmt.Errorf("delete blob %s: %w", d.Short(), cas.ErrBlobInUse)
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func (p *Provider) check(u providers.Upload) error {
 	refuse := func(code, message string) error { return p.client.Refuse(providers.OpUpload, code, message, nil) }
 	switch {
 	case u.Purpose != "" && u.Purpose != general:
-		return refuse("unknown_purpose", fmt.Sprintf("there is no purpose %q", u.Purpose))
+		return refuse(providers.CodeUnknownPurpose, fmt.Sprintf("there is no purpose %q", u.Purpose))
 	case u.Size == 0:
 		return refuse("empty_file", "Gemini takes no empty files")
 	case !utf8.ValidString(u.Name) || strings.ContainsFunc(u.Name, unicode.IsControl) || utf8.RuneCountInString(u.Name) > maxDisplayName:

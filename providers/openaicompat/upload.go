@@ -17,7 +17,7 @@ import (
 func (c *Client) Upload(ctx context.Context, u providers.Upload) (providers.RemoteFile, error) {
 	if c.api.NoPurposes && !c.api.hasPurpose(u.Purpose) {
 		// The provider can't refuse a purpose that it isn't told.
-		return providers.RemoteFile{}, c.Refuse(providers.OpUpload, "unknown_purpose", fmt.Sprintf("there is no purpose %q", u.Purpose), nil)
+		return providers.RemoteFile{}, c.Refuse(providers.OpUpload, providers.CodeUnknownPurpose, fmt.Sprintf("there is no purpose %q", u.Purpose), nil)
 	}
 	answer, err := c.send(ctx, u, c.formOf, func(ctx context.Context) (*http.Request, error) {
 		return c.request(ctx, http.MethodPost, "/files", nil)

@@ -18,8 +18,8 @@ func Advise(err error) error {
 	if e, ok := errors.AsType[*client.Error](err); ok && e.Anonymous && errors.Is(err, problem.Unauthenticated) {
 		return fmt.Errorf("%w; no token was found: I looked at %s; `cas login URL` keeps one", err, settings.TokenPlaces())
 	}
-	if errors.Is(err, problem.Unauthenticated) {
-		return fmt.Errorf("%w; the token comes from CAS_TOKEN, or from the file %s in CAS_DATA_DIR", err, settings.AdminTokenFile)
+	if e, ok := errors.AsType[*client.Error](err); ok && e.TokenSource != "" && errors.Is(err, problem.Unauthenticated) {
+		return fmt.Errorf("%w; the token comes from %s", err, e.TokenSource)
 	}
 	return err
 }
@@ -33,7 +33,7 @@ func AdviseFile(err error) error {
 }
 
 // notSent are the provider codes of files that the gateway did not send at all.
-var notSent = []string{"unknown_purpose", "unsupported_extension", "empty_file", "file_too_large", providers.CodeNotConfigured}
+var notSent = []string{providers.CodeUnknownPurpose, "unsupported_extension", "empty_file", "file_too_large", providers.CodeNotConfigured}
 
 // AdviseCopy adds the next step to an error about a copy.
 func AdviseCopy(err error) error {

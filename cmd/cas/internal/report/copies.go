@@ -28,7 +28,7 @@ func CopyName(c api.Copy) string {
 func CopyRows(out *terminal.Lines, copies []api.Copy) {
 	label := "copies"
 	for _, c := range copies {
-		id := cmp.Or(c.ProviderFileID, "-")
+		id := cmp.Or(terminal.Printable(c.ProviderFileID), "-")
 		if c.Simulated {
 			id += "  SIMULATED"
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 // NewLogger returns a logger that writes to standard error: readable text on a
-// terminal, else JSON. Flush writes the lines that are still held back.
+// terminal, in colours unless the user wants none, else JSON. Flush writes the lines that are still held back.
 func NewLogger(level, format string, std terminal.Streams) (log zerolog.Logger, flush func()) {
 	zerolog.TimeFieldFormat = time.RFC3339Nano // package time formats it faster than other layouts
 	parsed, err := zerolog.ParseLevel(level)
@@ -23,7 +23,7 @@ func NewLogger(level, format string, std terminal.Streams) (log zerolog.Logger, 
 	file, isFile := std.Err.(*os.File)
 	isTerminal := isFile && term.IsTerminal(int(file.Fd()))
 	if format == "console" || format == "" && isTerminal {
-		console := zerolog.ConsoleWriter{Out: std.Err, TimeFormat: "15:04:05.000", NoColor: !isTerminal}
+		console := zerolog.ConsoleWriter{Out: std.Err, TimeFormat: "15:04:05.000", NoColor: !isTerminal || !terminal.WantsColors()}
 		return zerolog.New(zerolog.SyncWriter(console)).Level(parsed).With().Timestamp().Logger(), func() {}
 	}
 	batch := &logBatch{out: std.Err}

@@ -14,6 +14,9 @@ import (
 	"casgate/gateway/client"
 )
 
+// tokenVariable is the variable of the API token.
+const tokenVariable = "CAS_TOKEN"
+
 // defaultURL is the gateway's URL if nothing else is set.
 const defaultURL = "http://127.0.0.1:8080"
 
@@ -26,9 +29,13 @@ type Client struct {
 	Token   Secret `kong:"-" secret:"CAS_TOKEN" help:"API token; without it, that of the profile, else the file admin-token in the data folder, which goes only to the gateway of that folder: to its listen address, or to a loopback address"`
 }
 
-// AfterApply keeps the streams, on which a client says what it waits for. Kong calls it.
+// AfterApply keeps the streams, on which a client says what it waits for, and warns of a
+// configuration file that others can read. Kong calls it.
 func (c *Client) AfterApply(std terminal.Streams) error {
 	c.streams = std
+	if path := ProfilesPath(); isShared(path) {
+		fmt.Fprintf(std.Err, "cas: warning: other users may read the tokens in %s; run `chmod 600` on it\n", terminal.Printable(path))
+	}
 	return nil
 }
 
@@ -38,11 +45,11 @@ func (c Client) Connect() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := c.readToken(profile)
+	token, source, err := c.readToken(profile)
 	if err != nil {
 		return nil, err
 	}
-	gateway, err := ClientOf(c.baseURL(profile), client.Options{Token: token, Transport: c.streams.Transport, OnRetry: c.streams.Retrying})
+	gateway, err := ClientOf(c.baseURL(profile), client.Options{Token: token, TokenSource: source, Transport: c.streams.Transport, OnRetry: c.streams.Retrying})
 	if err != nil {
 		return nil, fmt.Errorf("%w (see CAS_URL and CAS_TOKEN)", err)
 	}
@@ -87,29 +94,32 @@ func (c Client) profile() (Profile, error) {
 	switch {
 	case !ok:
 		return Profile{}, exit.Usagef("there is no profile %q in %s; `cas login URL --profile %s` makes it", c.Profile, ProfilesPath(), c.Profile)
-	case c.URL != "" && strings.TrimRight(c.URL, "/") != strings.TrimRight(found.URL, "/"):
+	case c.URL != "" && !isSameGateway(c.URL, found.URL):
 		return Profile{}, exit.Usagef("the profile %s is for %s, and the URL is %s; give one of them", c.Profile, found.URL, c.URL)
 	}
 	return found, nil
 }
 
 // readToken returns the token that is set, else that of the profile, else the admin token
-// that a gateway on this machine wrote to its data folder, else "".
-func (c Client) readToken(p Profile) (string, error) {
-	if token := cmp.Or(c.Token.Reveal(), p.Token); token != "" {
-		return token, nil
+// that a gateway on this machine wrote to its data folder, else "". Source says which one it is.
+func (c Client) readToken(p Profile) (token, source string, err error) {
+	switch {
+	case c.Token != "":
+		return c.Token.Reveal(), SecretSource(tokenVariable), nil
+	case p.Token != "":
+		return p.Token, fmt.Sprintf("the profile for %s in %s", p.URL, ProfilesPath()), nil
+	case !c.ownsGateway(c.baseURL(p)):
+		return "", "", nil
 	}
-	if !c.ownsGateway(c.baseURL(p)) {
-		return "", nil
-	}
-	b, err := os.ReadFile(c.Path(AdminTokenFile))
+	path := c.Path(AdminTokenFile)
+	b, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
-		return "", nil
+		return "", "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("reading the admin token; set CAS_TOKEN instead: %w", err)
+		return "", "", fmt.Errorf("reading the admin token; set CAS_TOKEN instead: %w", err)
 	}
-	return strings.TrimSpace(string(b)), nil
+	return strings.TrimSpace(string(b)), path, nil
 }
 
 // ownsGateway reports whether a URL leads to this machine, or to the address at which the

@@ -29,16 +29,16 @@ func TestAdminTokenStaysOnThisMachine(t *testing.T) {
 		"192.0.2.2:18148":              "",
 	} {
 		c := Client{Data: data, URL: base}
-		if got, err := c.readToken(Profile{}); got != want || err != nil {
+		if got, _, err := c.readToken(Profile{}); got != want || err != nil {
 			t.Errorf("%q: the token is %q (%v), want %q", base, got, err, want)
 		}
 		c.Token = "cas_set"
-		if got, err := c.readToken(Profile{}); got != "cas_set" || err != nil {
+		if got, _, err := c.readToken(Profile{}); got != "cas_set" || err != nil {
 			t.Errorf("%q: the set token is %q (%v)", base, got, err)
 		}
 	}
 	c := Client{Data: Data{t.TempDir()}, URL: "http://192.0.2.7:8080"}
-	if got, err := c.readToken(Profile{}); got != "" || err != nil {
+	if got, _, err := c.readToken(Profile{}); got != "" || err != nil {
 		t.Errorf("without a gateway: %q, %v", got, err)
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"runtime"
+
+	"casgate/gateway/client"
 )
 
 // Profile is a gateway that `cas login` has kept: its URL and a token for it.
@@ -82,9 +84,23 @@ func (p Profiles) Write() error {
 	return nil
 }
 
+// isSameGateway reports whether two URLs are spellings of one.
+func isSameGateway(a, b string) bool {
+	one, err := client.ParseBaseURL(a)
+	other, otherErr := client.ParseBaseURL(b)
+	return err == nil && otherErr == nil && one == other
+}
+
+// isShared reports whether others than the owner of a file may read or change it. Windows has
+// no such modes.
+func isShared(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0
+}
+
 // withURL returns the profile of a URL, of several the default.
 func (p Profiles) withURL(url string) (Profile, bool) {
-	same := func(one Profile) bool { return strings.TrimRight(one.URL, "/") == strings.TrimRight(url, "/") }
+	same := func(one Profile) bool { return isSameGateway(one.URL, url) }
 	if one, ok := p.Profiles[p.Default]; ok && same(one) {
 		return one, true
 	}

@@ -65,6 +65,14 @@ func LoadSecrets(command *kong.Node) error {
 	return nil
 }
 
+// SecretSource says where the value of a secret that is set comes from.
+func SecretSource(variable string) string {
+	if os.Getenv(variable) == "" {
+		return fmt.Sprintf("the file %s (%s_FILE)", os.Getenv(variable+"_FILE"), variable)
+	}
+	return variable
+}
+
 // LookupSecret reads a secret from its variable or its file. It returns "" if neither
 // is set.
 func LookupSecret(variable string) (string, error) {

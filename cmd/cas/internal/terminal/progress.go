@@ -11,8 +11,8 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// Progress shows how far a command is: bars if standard error is a terminal, and
-// always a line for each finished part. It writes nothing to standard output.
+// Progress shows how far a command is: bars if standard error is a terminal that can move
+// its cursor, and always a line for each finished part. It writes nothing to standard output.
 type Progress struct {
 	std   Streams
 	quiet bool
@@ -31,7 +31,7 @@ type ProgressOptions struct {
 // NewProgress starts to show progress. The caller must Close it.
 func NewProgress(std Streams, o ProgressOptions) *Progress {
 	p := &Progress{std: std, quiet: o.Quiet, running: map[*bar]bool{}}
-	if !o.Quiet && !o.NoBars && IsTerminal(std.Err) {
+	if !o.Quiet && !o.NoBars && IsTerminal(std.Err) && !isDumb() {
 		p.bars = mpb.New(mpb.WithOutput(std.Err))
 	}
 	return p

@@ -39,7 +39,10 @@ func (w *NotedWriter) IsWritten() bool { return w.written.Load() }
 // may show ^C on the present one.
 func (s Streams) Interrupted(more string) {
 	clear := ""
-	if IsTerminal(s.Err) {
+	switch {
+	case IsTerminal(s.Err) && isDumb():
+		clear = "\n"
+	case IsTerminal(s.Err):
 		clear = "\r\x1b[K"
 	}
 	if more != "" {
@@ -47,6 +50,12 @@ func (s Streams) Interrupted(more string) {
 	}
 	fmt.Fprintf(s.Err, "%scas: interrupted%s\n", clear, more)
 }
+
+// isDumb reports whether the terminal knows no control sequences, as it says itself.
+func isDumb() bool { return os.Getenv("TERM") == "dumb" }
+
+// WantsColors reports whether a terminal may get colours: see https://no-color.org.
+func WantsColors() bool { return os.Getenv("NO_COLOR") == "" && !isDumb() }
 
 // IsTerminal reports whether a reader or writer is a terminal.
 func IsTerminal(stream any) bool {

@@ -201,7 +201,10 @@ func (o Output) filePath(id, name string) (string, error) {
 	if o.Path != "" {
 		stat, err := os.Stat(o.Path)
 		isFolder := err == nil && stat.IsDir()
-		if !isFolder && !strings.HasSuffix(o.Path, string(filepath.Separator)) {
+		switch {
+		case !isFolder && strings.HasSuffix(o.Path, string(filepath.Separator)):
+			return "", exit.Usagef("there is no folder %s; make it, or give a file with -o FILE", terminal.Printable(o.Path))
+		case !isFolder:
 			return o.Path, nil
 		}
 		folder = o.Path

@@ -65,10 +65,16 @@ func Stops(ctx context.Context, err error, total int) bool {
 }
 
 // Undone returns the error of a file that was not tried, since others had this error. Want of
-// room is the error of those that were tried, each with an operation of its own.
+// room is the error of those that were tried, each with an operation of its own. So is the
+// operation of any other refusal.
 func Undone(err error) error {
 	if errors.Is(err, cas.ErrNoSpace) {
 		return errors.New("left undone: the gateway has no room")
+	}
+	if answer, ok := errors.AsType[*client.Error](err); ok {
+		others := *answer
+		others.Problem.OperationID = ""
+		return fmt.Errorf("left undone: %w", &others)
 	}
 	return err
 }
@@ -316,7 +322,7 @@ func (u *Uploader) stream(ctx context.Context, item *Item) (api.Blob, error) {
 // finishDry finishes an item of a dry run. The bytes of several files would be sent once.
 func (u *Uploader) finishDry(item *Item, present api.Blob, lacking map[cas.Digest]bool) {
 	if err := cas.CheckText("name", item.Options.Name); err != nil {
-		item.Finish(api.Blob{}, err)
+		item.Finish(api.Blob{}, exit.With(exit.Usage, err)) // as the gateway's refusal
 		return
 	}
 	d := item.source.Digest
