@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -12,8 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"casgate/cas/castest"
 	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 )
 
 // repository is the folder of the repository, from that of this package.
@@ -106,6 +110,42 @@ func TestCommandsOfThePages(t *testing.T) {
 	}
 	if found < 50 {
 		t.Errorf("the pages have %d commands; is the pattern right?", found)
+	}
+}
+
+// namedFlag matches a flag of cas that a page names alone, without a command.
+var namedFlag = regexp.MustCompile("`--([a-z][a-z0-9-]*)[^`]*`")
+
+// Each flag that a page names alone is one that the help of a command has: not its old name.
+func TestFlagsOfThePages(t *testing.T) {
+	parser, err := newParser(new(cli), terminal.Streams{Out: io.Discard, Err: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	var collect func(*kong.Node)
+	collect = func(n *kong.Node) {
+		for _, f := range n.Flags {
+			known[f.Name], known["no-"+f.Name] = true, known["no-"+f.Name] || f.Tag.Negatable != ""
+		}
+		for _, child := range n.Children {
+			collect(child)
+		}
+	}
+	collect(parser.Model.Node)
+	found := 0
+	for path, text := range pages(t) {
+		if filepath.Base(path) == "CHANGELOG.md" { // what was so
+			continue
+		}
+		for _, flag := range namedFlag.FindAllStringSubmatch(blocks.ReplaceAllString(text, ""), -1) {
+			if found++; !known[flag[1]] {
+				t.Errorf("%s names %s, which no command has", path, flag[0])
+			}
+		}
+	}
+	if found < 50 {
+		t.Errorf("the pages name %d flags; is the pattern right?", found)
 	}
 }
 

@@ -107,21 +107,28 @@ func (o *Observer) end(c echo.Context, end record.RequestEnd) {
 // logEvent returns a log event of the right level, or nil if that level is off.
 func (o *Observer) logEvent(c echo.Context, aborted bool) *zerolog.Event {
 	path := c.Request().URL.Path
+	// The gateway has logged what is not ready, or that it is about to stop.
+	isUnready := path == "/readyz" && c.Response().Status == http.StatusServiceUnavailable
 	switch {
-	case path == "/readyz" && c.Response().Status == http.StatusServiceUnavailable:
-		return o.Log.Info() // the gateway has logged what is not ready, or is about to stop
+	case isUnready && o.leavesOut():
+		return nil
+	case isUnready:
+		return o.Log.Info()
 	case c.Response().Status >= 500:
 		return o.Log.Error()
 	case aborted:
 		return o.Log.Warn()
 	case isProbe(path), isPagePart(path):
 		return o.Log.Debug()
-	case o.LogShare < 1 && rand.Float64() >= o.LogShare:
+	case o.leavesOut():
 		return nil
 	default:
 		return o.Log.Info()
 	}
 }
+
+// leavesOut reports whether a request is not in the share that is logged.
+func (o *Observer) leavesOut() bool { return o.LogShare < 1 && rand.Float64() >= o.LogShare }
 
 // isProbe reports whether a path is asked every few seconds, which is no news.
 func isProbe(path string) bool { return path == "/healthz" || path == "/readyz" }
