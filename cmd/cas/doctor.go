@@ -232,7 +232,7 @@ func (c *doctorCmd) openObjects() (wiring.ObjectStore, error) {
 	return objects, err
 }
 
-// tryWriting makes and removes a disk file in a folder. A folder that is missing is no error:
+// tryWriting makes and removes a file on disk in a folder. A folder that is missing is no error:
 // a gateway makes it.
 func tryWriting(folder string) error {
 	probe, err := os.CreateTemp(folder, "doctor-")
@@ -283,6 +283,8 @@ func (c *doctorCmd) checkIndex(ctx context.Context, e *examination) {
 		e.ok("schema", "up to date")
 	case isNewer(err):
 		e.fail("schema", err, "run the cas that migrated it, or a newer one; or restore a backup from before that migration")
+	case c.Index.Embedded() && isEmpty(err):
+		e.ok("schema", "the index is new; `cas serve` makes its tables")
 	case c.Index.Embedded() && errors.Is(err, migrations.ErrSchema):
 		e.ok("schema", "`cas serve` will bring it up to date by itself (%v)", err)
 	case !errors.Is(err, migrations.ErrSchema):
@@ -300,6 +302,12 @@ func (c *doctorCmd) checkIndex(ctx context.Context, e *examination) {
 	}
 	c.checkFeed(ctx, e, x, schema)
 	c.checkClock(ctx, e, x)
+}
+
+// isEmpty reports whether the index has no tables yet.
+func isEmpty(err error) bool {
+	e, ok := errors.AsType[*migrations.SchemaError](err)
+	return ok && e.Have == 0
 }
 
 // isNewer reports whether a newer program migrated the index.
@@ -441,7 +449,7 @@ const (
 func (c *doctorCmd) checkMark(ctx context.Context, e *examination, x wiring.Index, objects wiring.ObjectStore) {
 	switch isMarked, err := wiring.BelongsTo(ctx, x, objects); {
 	case err != nil:
-		e.fail(storeMark, err, rightMark)
+		c.refuseMark(e, err, rightMark)
 	case isMarked:
 		e.ok(storeMark, "the store belongs to the index")
 	default:
@@ -455,11 +463,11 @@ func (c *doctorCmd) checkMarkBeforeStart(ctx context.Context, e *examination, ob
 	switch {
 	case !c.Index.Embedded():
 		return
-	case !c.hasOlderIndex():
+	case !c.hasOlderIndex(ctx):
 		if mark, err := objects.Mark(ctx); err != nil {
 			e.fail(storeMark, err, storeRemedy(objects, err))
 		} else if mark != "" {
-			e.fail(storeMark, fmt.Errorf("the object store (%s) belongs to another index: it has the mark %q, and the data folder %s has no index yet", objects.Text, mark, c.DataDir),
+			c.refuseMark(e, exit.Usagef("the object store (%s) belongs to another index: it has the mark %q, and the data folder %s has no index yet", objects.Text, mark, c.DataDir),
 				"set CAS_DATA_DIR to the folder of that index, or CAS_DATABASE_URL to its database; if the index was lost, `cas reindex` makes it again; for a new index, set another store")
 		}
 		return
@@ -470,14 +478,32 @@ func (c *doctorCmd) checkMarkBeforeStart(ctx context.Context, e *examination, ob
 	}
 	defer x.Close()
 	if _, err := wiring.RefuseOtherMark(ctx, x, objects); err != nil {
-		e.fail(storeMark, err, rightMark)
+		c.refuseMark(e, err, rightMark)
 	}
 }
 
+// refuseMark reports that a start refuses the object store. With --adopt-store it takes a store
+// that belongs to another index, but not one whose mark can't be read.
+func (c *doctorCmd) refuseMark(e *examination, err error, remedy string) {
+	if refusal, ok := errors.AsType[*exit.Error](err); ok && refusal.Code == exit.Usage && c.AdoptStore {
+		e.warn(storeMark, err.Error(), "`cas serve --adopt-store` takes the store nevertheless, and marks it as this index's; start so only if it is the right one")
+		return
+	}
+	e.fail(storeMark, err, remedy)
+}
+
 // hasOlderIndex reports whether the data folder has an embedded index, for use where its
-// schema is not the current one.
-func (c *doctorCmd) hasOlderIndex() bool {
-	return c.Index.Embedded() && c.dataWith(settings.SQLiteFile) == c.Data
+// schema is not the current one. A database without tables, as of an empty file, is none yet.
+func (c *doctorCmd) hasOlderIndex(ctx context.Context) bool {
+	if !c.Index.Embedded() || c.dataWith(settings.SQLiteFile) != c.Data {
+		return false
+	}
+	x, err := c.openIndex(ctx)
+	if err != nil {
+		return true // checkIndex has said what it is
+	}
+	defer x.Close()
+	return !isEmpty(x.CheckSchema(ctx))
 }
 
 // maxNamed is the number of missing objects that the doctor names.

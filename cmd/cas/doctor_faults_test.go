@@ -149,7 +149,7 @@ func TestDoctorHearsAnnouncements(t *testing.T) {
 	}
 }
 
-// serve warns of a misspelt variable, and starts all the same.
+// serve warns of a misspelt variable, and starts nevertheless.
 func TestServeWarnsOfUnknownVariables(t *testing.T) {
 	t.Parallel()
 	p := serveProcess(t, casCommand(t, []string{"CAS_DATA_DIR=" + t.TempDir(), "CAS_MAX_BLOBSIZE=1GiB"}, "serve"))

@@ -98,6 +98,21 @@ func TestDoctorOnAnOlderIndex(t *testing.T) {
 	}
 }
 
+// An empty file is no older index: a start makes the tables in it. The second look finds the
+// file as the first one left it.
+func TestDoctorOnAnEmptyIndexFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, settings.SQLiteFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		code, said := doctorSays(t, dir)
+		if code != exit.OK || !strings.Contains(said, "ok    schema       the index is new") || !strings.Contains(said, "empty index: the index is new") {
+			t.Errorf("exit code %d:\n%s", code, said)
+		}
+	}
+}
+
 // A store with the mark of an index that is not there is a fault, as it is to cas serve.
 func TestDoctorOnALostIndex(t *testing.T) {
 	dir := t.TempDir()
@@ -109,6 +124,11 @@ func TestDoctorOnALostIndex(t *testing.T) {
 	if code != exit.Failure || !strings.Contains(said, "FAIL  store mark") || !strings.Contains(said, "belongs to another index") ||
 		!strings.Contains(said, "→ set CAS_DATA_DIR") || !strings.Contains(said, "`cas reindex` makes it again") {
 		t.Errorf("exit code %d:\n%s", code, said)
+	}
+	// A start with --adopt-store takes the store, so the doctor only warns.
+	code, said = doctorSays(t, dir, "--adopt-store")
+	if code != exit.OK || !strings.Contains(said, "warn  store mark") || !strings.Contains(said, "belongs to another index") {
+		t.Errorf("with --adopt-store: exit code %d:\n%s", code, said)
 	}
 	if out, err := casCommand(t, env, "reindex", "-q").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -28,7 +28,7 @@ func (c *doctorCmd) checkStart(ctx context.Context, e *examination) {
 	serve.LocalTier = settings.LocalTier{CacheFill: settings.DefaultCacheFill} // checkTier has looked at its folder, which a gateway may use
 	if x == nil {                                                              // the first start makes the tables, or changes them
 		with = ", tried with an empty index: "
-		if c.hasOlderIndex() {
+		if c.hasOlderIndex(ctx) {
 			with += "the index is older, and the start migrates it"
 		} else {
 			with += "the index is new"
