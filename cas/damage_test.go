@@ -166,7 +166,7 @@ func (f *failingReads) Check(ctx context.Context) error {
 	return f.ObjectStore.Check(ctx)
 }
 
-// A disk that can't read one disk file has damaged it. A disk that can't do anything is
+// A disk that can't read one file has damaged it. A disk that can't do anything is
 // an outage, and the blob stays live.
 func TestBadSector(t *testing.T) {
 	for name, size := range map[string]int{"small": 1000, "large": 300 << 10} {

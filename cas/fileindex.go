@@ -30,7 +30,7 @@ type FileIndex interface {
 
 	// CommitFile is Index.Commit, and CreateFile of a file of that blob, in one step. If
 	// the commit leaves no live row, no file is created, and the result's File is zero.
-	// If the file is refused, the blob is committed all the same, and the error is
+	// If the file is refused, the blob is committed nevertheless, and the error is
 	// CreateFile's.
 	CommitFile(ctx context.Context, b Blob, n NewFile) (FileCommit, error)
 

@@ -244,7 +244,7 @@ func TestFilesTakeIn(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			adopted[f.ID] = errors.New("the ledger is down")
-			return adopted[f.ID] // and the file is taken in all the same
+			return adopted[f.ID] // and the file is taken in nevertheless
 		},
 		TookIn: func(f cas.File, _ time.Time, err error) {
 			mu.Lock()

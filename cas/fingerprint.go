@@ -9,7 +9,7 @@ import (
 )
 
 // fingerprint is a keyed checksum of verified bytes: 128 bits of XXH3. It is ten times
-// faster than SHA-256. Damage gives the bytes another fingerprint, but for one case in
+// faster than SHA-256. Damage gives the bytes another fingerprint, except for one case in
 // 2^128. It is no protection from a writer that knows the key.
 type fingerprint [16]byte
 

@@ -297,7 +297,7 @@ func (s *Store) touch(ctx context.Context, d Digest) (Blob, error) {
 	return s.look(ctx, row)
 }
 
-// look makes sure that the object of a live row is there, unless it was seen lately. If
+// look makes sure that the object of a live row is there, unless it was seen recently. If
 // the object is missing, or its size or checksum is wrong, look marks the blob suspect
 // and returns it so.
 func (s *Store) look(ctx context.Context, row Blob) (Blob, error) {

@@ -57,7 +57,7 @@ type Content struct {
 	// Bytes holds the bytes if they are in memory. Callers must not change them.
 	Bytes []byte
 	// Body yields the bytes if Bytes is nil. A read of a whole blob checks the digest, or
-	// the fingerprint of bytes whose digest was checked lately: if it is wrong, Read returns
+	// the fingerprint of bytes whose digest was checked recently: if it is wrong, Read returns
 	// an error in place of the last bytes. If Body is an *os.File, it is positioned at the
 	// first byte and has at least Length bytes left.
 	Body io.ReadCloser
@@ -130,7 +130,7 @@ func (s *Store) OpenVerified(ctx context.Context, b Blob) (*Content, error) {
 }
 
 // compared returns a body that verifies an object with the whole of b. If it was verified
-// lately, the body compares the fingerprint of its bytes only.
+// recently, the body compares the fingerprint of its bytes only.
 func (s *Store) compared(object Object, b Blob) io.ReadCloser {
 	known, ok := s.memory.verification(b.Object(), object.Version)
 	if !ok || b.State == StateSuspect {
@@ -370,7 +370,7 @@ type unverifiedBody struct {
 	ref   ObjectRef
 }
 
-// sendingBody is an unverifiedBody whose bytes may go from a disk file to a connection
+// sendingBody is an unverifiedBody whose bytes may go from a file on disk to a connection
 // without passing through the process.
 type sendingBody struct {
 	unverifiedBody
@@ -441,7 +441,7 @@ func ReadDamage(objects ObjectStore, err error) error {
 // damagedFileSystem is Linux's EUCLEAN. Package syscall doesn't have it everywhere.
 const damagedFileSystem = syscall.Errno(117)
 
-// isBadSector reports whether a disk could not read a disk file, but works otherwise.
+// isBadSector reports whether a disk could not read one file, but works otherwise.
 func isBadSector(objects ObjectStore, err error) bool {
 	if !errors.Is(err, syscall.EIO) && !errors.Is(err, syscall.EBADMSG) && !errors.Is(err, damagedFileSystem) {
 		return false

@@ -18,7 +18,7 @@ const (
 )
 
 // memory is the cache of a Store: the bytes of small hot blobs, and the objects that
-// were verified lately. It holds verified facts only, and verified bytes of a digest
+// were verified recently. It holds verified facts only, and verified bytes of a digest
 // can't become wrong, so no entry is ever out of date. The index alone decides whether
 // a reader may see a blob.
 type memory struct {
@@ -124,7 +124,7 @@ type verification struct {
 	fingerprint fingerprint // of the bytes that were read
 }
 
-// verification returns the result of the last full read of an object, if it was lately
+// verification returns the result of the last full read of an object, if it was recently
 // and of this version.
 func (m *memory) verification(ref ObjectRef, version string) (verification, bool) {
 	v, ok := m.verified.Get(ref.Key())
@@ -138,7 +138,7 @@ func (m *memory) setVerified(ref ObjectRef, v verification) {
 	m.verified.SetWithTTL(ref.Key(), v, 1, m.verifiedFor)
 }
 
-// isSeen reports whether the object was written, read or looked at lately.
+// isSeen reports whether the object was written, read or looked at recently.
 func (m *memory) isSeen(ref ObjectRef) bool {
 	_, ok := m.seen.Get(ref.Key())
 	return ok

@@ -14,7 +14,7 @@ import (
 
 const (
 	// smallBuffer and SpoolMemory are the sizes of the pooled buffers, in bytes. A body
-	// larger than SpoolMemory continues in a temporary disk file.
+	// larger than SpoolMemory continues in a temporary file on disk.
 	smallBuffer = 64 << 10
 	// SpoolMemory is the largest part of one upload that is held in memory, in bytes. An
 	// upload up to this size can be repeated without the client.
@@ -22,11 +22,11 @@ const (
 )
 
 // spool reads bodies whose digest or length is not known, and hashes them. Each body
-// uses at most SpoolMemory bytes of memory. The rest is in a disk file without a name,
+// uses at most SpoolMemory bytes of memory. The rest is in a file on disk without a name,
 // so a crash leaves nothing behind.
 type spool struct {
 	dir   string
-	limit int64 // bytes in disk files at once; 0 means no limit
+	limit int64 // bytes in files on disk at once; 0 means no limit
 	used  atomic.Int64
 	small sync.Pool
 	large sync.Pool
@@ -51,7 +51,7 @@ type spooled struct {
 	memory []byte   // the body, if it fits
 	file   *os.File // the body, if it doesn't fit
 	inFile int64
-	seen   sniffer // of the bytes in the disk file
+	seen   sniffer // of the bytes in the file on disk
 }
 
 // take reads r to its end. Errors: ErrBlobTooLarge for more than most bytes, ErrNoSpace
@@ -104,7 +104,7 @@ func fill(r io.Reader, buf []byte) (n int, ended bool, err error) {
 	return n, false, nil
 }
 
-// spill moves the body to a disk file and reads the rest into it.
+// spill moves the body to a file on disk and reads the rest into it.
 func (b *spooled) spill(r io.Reader, most int64) error {
 	file, err := unlinkedFile(b.spool.dir)
 	if err != nil {
@@ -142,7 +142,7 @@ func (b *spooled) spill(r io.Reader, most int64) error {
 	return nil
 }
 
-// reserve counts n more bytes in disk files.
+// reserve counts n more bytes in files on disk.
 func (b *spooled) reserve(n int64) error {
 	b.inFile += n
 	if used := b.spool.used.Add(n); b.spool.limit > 0 && used > b.spool.limit {
@@ -190,7 +190,7 @@ func (b *spooled) releaseBuffers() {
 	}
 }
 
-// unlinkedFile creates a temporary disk file that disappears when it is closed, or when
+// unlinkedFile creates a temporary file on disk that disappears when it is closed, or when
 // the process ends.
 func unlinkedFile(dir string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, "spool-")

@@ -144,7 +144,7 @@ func (s *Store) Hidden(ctx context.Context, ds []Digest) (map[Digest]bool, error
 }
 
 // Missing returns the digests whose bytes an upload would have to bring, in the order
-// of ds. It looks at the objects of the others, unless they were seen lately. Errors:
+// of ds. It looks at the objects of the others, unless they were seen recently. Errors:
 // ErrIndexUnavailable, ErrStoreUnavailable.
 func (s *Store) Missing(ctx context.Context, ds []Digest) ([]Digest, error) {
 	missing, _, err := s.Present(ctx, ds)

@@ -373,7 +373,7 @@ func TestVerificationIsRemembered(t *testing.T) {
 	}
 }
 
-// The rest of an object in the folder, which a client asks for to resume, is the disk file
+// The rest of an object in the folder, which a client asks for to resume, is the file on disk
 // itself, which the kernel can send.
 func TestRestIsTheDiskFile(t *testing.T) {
 	h := newHouse(t, cas.Options{})

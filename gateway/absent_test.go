@@ -15,7 +15,7 @@ import (
 	"casgate/index/indextest"
 )
 
-// A gateway that has not seen an object lately looks at it before it answers that the
+// A gateway that has not seen an object recently looks at it before it answers that the
 // blob exists.
 func TestUploadOfABlobWithoutItsObject(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
@@ -54,7 +54,7 @@ func TestUploadOfABlobWithoutItsObject(t *testing.T) {
 	})
 }
 
-// An object that was seen lately is not looked at.
+// An object that was seen recently is not looked at.
 func TestSeenObjectIsNotLookedAt(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		faulty := castest.NewFaulty(p.objects)

@@ -84,7 +84,7 @@ func sdkImage(url string) chatPart {
 	return openai.ImageContentPart(openai.ChatCompletionContentPartImageImageURLParam{URL: url})
 }
 
-// TestChatsOfOpenAIsGoClient: unchanged but for URL and key, it chats about files with
+// TestChatsOfOpenAIsGoClient: unchanged except for URL and key, it chats about files with
 // models of two providers. Simulated models answer with the digests of what they got.
 func TestChatsOfOpenAIsGoClient(t *testing.T) {
 	p := embedded(t, t.TempDir())

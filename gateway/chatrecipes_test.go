@@ -82,7 +82,7 @@ func TestChatRecipesOfCurl(t *testing.T) {
 	wantSeen(t, ask(chatOf("kimi/kimi-k2.6", part, `{"type":"text","text":"What is it?"}`)), image)
 }
 
-// TestChatRecipesOfNode runs the recipes for Node as they stand, but for the gateway's URL
+// TestChatRecipesOfNode runs the recipes for Node as they stand, except for the gateway's URL
 // and the id of a file.
 func TestChatRecipesOfNode(t *testing.T) {
 	if castest.Thorough(1, 0) == 0 {

@@ -337,7 +337,7 @@ func TestDeleteEverywhereIsCutShort(t *testing.T) {
 				path := "/v1/files/" + file.ID + "?everywhere=true"
 				s.do("DELETE", path, nil).wantFileError(t, 503, problem.IndexUnavailable, "")
 				failing = false
-				eventually(t, "the copy to be deleted all the same", func() bool { return len(kimi.ids()) == 0 })
+				eventually(t, "the copy to be deleted nevertheless", func() bool { return len(kimi.ids()) == 0 })
 				again := s.do("DELETE", path, nil)
 				if applied {
 					again.wantFileError(t, 404, problem.FileNotFound, "id")

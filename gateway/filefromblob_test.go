@@ -141,7 +141,7 @@ func TestGuessesTellNothingWithoutRead(t *testing.T) {
 	})
 }
 
-// An object that was not seen lately is looked at before the gateway says that it has
+// An object that was not seen recently is looked at before the gateway says that it has
 // the bytes.
 func TestFileOfABlobWhoseObjectIsGone(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {

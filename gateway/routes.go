@@ -160,7 +160,7 @@ func (h *handlers) openConsole(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, h.urlPath+consolePath+"/")
 }
 
-// serveConsole answers with a disk file of the console.
+// serveConsole answers with a file on disk of the console.
 func (h *handlers) serveConsole(c echo.Context) error {
 	if !h.console.Serve(c.Response(), c.Request(), c.Param("*")) {
 		return echo.ErrNotFound

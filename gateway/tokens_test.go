@@ -135,7 +135,7 @@ func TestTokenRequestsRefused(t *testing.T) {
 	})
 }
 
-// A process that is killed after the answer has the record all the same: no writer has to
+// A process that is killed after the answer has the record nevertheless: no writer has to
 // store it.
 func TestTokensAreInTheJournalBeforeTheAnswer(t *testing.T) {
 	t.Parallel()

@@ -34,7 +34,7 @@ type CopyCount struct {
 }
 
 // Began returns when the oldest operation among the copies began. It reports false if that
-// isn't known: an operation's id has its time in it (RFC 9562, section 5.7), but for those
+// isn't known: an operation's id has its time in it (RFC 9562, section 5.7), except for those
 // that a client chose.
 func (c CopyCount) Began() (time.Time, bool) {
 	id, err := uuid.Parse(c.Oldest)

@@ -39,7 +39,7 @@ func (s *Store) NewDraft() (*Draft, error) {
 	return &Draft{File: f, store: s, name: name}, nil
 }
 
-// createUnfinished creates a disk file in the folder for unfinished objects, which it makes again
+// createUnfinished creates a file on disk in the folder for unfinished objects, which it makes again
 // if somebody has removed it.
 func (s *Store) createUnfinished(flag int, mode fs.FileMode) (name string, f *os.File, err error) {
 	name = path.Join(tmpDir, randomName())
@@ -73,7 +73,7 @@ func (d *Draft) Flush() error {
 	return d.File.Sync()
 }
 
-// protect makes the disk file read-only.
+// protect makes the file on disk read-only.
 func (d *Draft) protect() error {
 	if d.readOnly {
 		return nil

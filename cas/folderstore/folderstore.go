@@ -1,4 +1,4 @@
-// Package folderstore keeps objects in a local folder: one read-only disk file per
+// Package folderstore keeps objects in a local folder: one read-only file on disk per
 // object, named by its key.
 //
 // A write has these steps. A crash between two steps leaves the object complete or
@@ -6,7 +6,7 @@
 //
 //	create  tmp/<random>         in the same file system
 //	write   the bytes, verified on the way
-//	fsync   the disk file
+//	fsync   the file on disk
 //	rename  to sha256/ab/cd/<hex>
 //	fsync   the folder sha256/ab/cd, and the parent of each new folder
 //
@@ -121,7 +121,7 @@ func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingR
 	return nil
 }
 
-// writePieces copies to a disk file by pieces as large as the buffer. A client's body comes in
+// writePieces copies to a file on disk by pieces as large as the buffer. A client's body comes in
 // smaller ones. What they are written by decides by how much the file system keeps the bytes
 // in memory, and so how long reads take.
 func writePieces(file *os.File, body io.Reader, buffer []byte) error {
@@ -140,7 +140,7 @@ func writePieces(file *os.File, body io.Reader, buffer []byte) error {
 	}
 }
 
-// replace renames a disk file. A directory in place of an object is damage, and goes.
+// replace renames a file on disk. A directory in place of an object is damage, and goes.
 func (s *Store) replace(from, to string) error {
 	err := s.root.Rename(from, to)
 	if info, statErr := s.root.Lstat(to); err == nil || statErr != nil || !info.IsDir() {
@@ -241,7 +241,7 @@ func (s *Store) Stat(ctx context.Context, ref cas.ObjectRef) (cas.ObjectStat, er
 	return cas.ObjectStat{Size: info.Size()}, nil
 }
 
-var errNotRegular = errors.New("it is not a regular disk file")
+var errNotRegular = errors.New("it is not a regular file")
 
 // openError wraps the error of an open. If the folder works otherwise, the object itself
 // is damaged: a bad sector, a directory or a link in its place, lost permissions.
@@ -252,13 +252,13 @@ func (s *Store) openError(ctx context.Context, ref cas.ObjectRef, err error) err
 	return storeError("open", ref, err)
 }
 
-// section is a part of a disk file that ends before the end of the disk file.
+// section is a part of a file on disk that ends before the file does.
 type section struct {
 	io.Reader
 	io.Closer
 }
 
-// List returns all objects, in the order of their keys. Other disk files are left out. An
+// List returns all objects, in the order of their keys. Other files on disk are left out. An
 // object that is written or removed meanwhile may be left out, too.
 func (s *Store) List(ctx context.Context) iter.Seq2[cas.ObjectInfo, error] {
 	return func(yield func(cas.ObjectInfo, error) bool) {

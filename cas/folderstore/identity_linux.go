@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// identity returns a disk file's inode and the time of its last change, which no program
+// identity returns the inode of a file on disk and the time of its last change, which no program
 // can set, unlike the time of the last write.
 func identity(info fs.FileInfo) string {
 	stat, ok := info.Sys().(*syscall.Stat_t)

@@ -10,7 +10,7 @@ import (
 	"casgate/cas"
 )
 
-// MarkName names the disk file that says which index the folder belongs to.
+// MarkName names the file on disk that says which index the folder belongs to.
 const MarkName = "casgate-store"
 
 // Mark returns the mark of the folder, or "" if it has none.

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reserve asks the file system for the blocks of a disk file, which keeps its size. It
+// reserve asks the file system for the blocks of a file on disk, which keeps its size. It
 // returns an error only if there is no room for them: many file systems can't do it.
 func reserve(f *os.File, size int64) error {
 	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)

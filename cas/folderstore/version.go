@@ -5,7 +5,7 @@ import (
 	"io/fs"
 )
 
-// version returns a disk file's version.
+// version returns the version of a file on disk.
 func version(info fs.FileInfo) string {
 	return fmt.Sprintf("%d %d %s", info.Size(), info.ModTime().UnixNano(), identity(info))
 }

@@ -143,7 +143,7 @@ func TestWriterWhileTheStoreIsAway(t *testing.T) {
 		if m.len() != 101 || w.Stored() != 101 || w.Lost() != 50 {
 			t.Errorf("%d are there, %d stored, %d lost", m.len(), w.Stored(), w.Lost())
 		}
-		// It goes away for good: the rest is lost, and counted.
+		// It goes away and does not come back: the rest is lost, and counted.
 		m.fail(errors.New("away"))
 		for i := range 10 {
 			w.Add(record(i))

@@ -90,7 +90,7 @@ func (b *body) readCopy(p []byte) (int, error) {
 	return 0, b.leaveCopy(b.lost(err))
 }
 
-// lost records that the disk file can't be read, and returns why.
+// lost records that the file on disk can't be read, and returns why.
 func (b *body) lost(err error) error {
 	if err == io.EOF || err == nil {
 		b.Damaged()
@@ -134,7 +134,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	return sent + n, err
 }
 
-// sendFile sends the disk file. If the folder fails, b.rest is set.
+// sendFile sends the file on disk. If the folder fails, b.rest is set.
 func (b *body) sendFile(w io.Writer) (int64, error) {
 	if err := b.ctx.Err(); err != nil {
 		return 0, err

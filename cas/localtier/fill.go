@@ -21,7 +21,7 @@ var errFolder = errors.New("the folder of the local tier failed")
 
 func partOf(ref cas.ObjectRef) folderstore.Part { return folderstore.PartOf(ref) }
 
-// fill makes a copy of an object. Its readers read the disk file while it grows.
+// fill makes a copy of an object. Its readers read the file on disk while it grows.
 type fill struct {
 	t       *Tier
 	e       *entry

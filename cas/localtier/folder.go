@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// markName is the disk file that says that a folder is a local tier's. Its text begins with
+	// markName is the file on disk that says that a folder is a local tier's. Its text begins with
 	// markStart.
 	markName  = "casgate-tier"
 	markStart = "This folder is casgate's local tier"
@@ -27,7 +27,7 @@ const (
 )
 
 var (
-	// folderNames and fileNames are what a tier has beside its mark: folders, and disk files.
+	// folderNames and fileNames are what a tier has beside its mark: folders, and files on disk.
 	folderNames = folderstore.Names()
 	fileNames   = []string{lockName, recordName}
 )
@@ -67,7 +67,7 @@ func isOurs(dir string) (ours bool, err error) {
 		case name == markName && e.Type().IsRegular():
 			hasMark = true
 			if mark, err = readMark(dir); err != nil {
-				// Nobody else makes a disk file of this name, so a bad sector says that the disk fails.
+				// Nobody else makes a file of this name, so a bad sector says that the disk fails.
 				return isDiskError(err), explain(err)
 			}
 		case slices.Contains(folderNames, name):
@@ -78,7 +78,7 @@ func isOurs(dir string) (ours bool, err error) {
 		case slices.Contains(fileNames, name):
 			hasOwn = true
 			if !e.Type().IsRegular() {
-				wrong = fmt.Errorf("%s is not a regular disk file; remove it", filepath.Join(dir, name))
+				wrong = fmt.Errorf("%s is not a regular file; remove it", filepath.Join(dir, name))
 			}
 		case name == "lost+found": // of a file system of its own
 		case strings.HasPrefix(name, probePrefix):
@@ -142,7 +142,7 @@ func checkParents(dir string) error {
 }
 
 // claim makes a folder a local tier's, and reports whether it was one. Only its owner can read
-// it then. Objects and disk files of others are never removed: a folder that has any is refused.
+// it then. Objects and files of others are never removed: a folder that has any is refused.
 func claim(dir string) (wasOurs bool, err error) {
 	ours, err := isOurs(dir)
 	if err != nil || ours {

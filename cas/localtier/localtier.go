@@ -3,7 +3,7 @@
 //
 // The copies are made of what passes through: uploads, and reads of whole objects. They lie
 // as in a folderstore, and the package's own record of uses beside them (see record.go)
-// says how many bytes there are, and what was used lately. The bytes never exceed the limit: a copy's
+// says how many bytes there are, and what was used recently. The bytes never exceed the limit: a copy's
 // room is reserved before its first byte is written, and freed when no reader has the disk
 // file open any more.
 //
@@ -29,7 +29,7 @@ import (
 )
 
 const (
-	// lockName and recordName are the disk files beside the copies.
+	// lockName and recordName are the files on disk beside the copies.
 	lockName   = "lock"
 	recordName = "uses"
 	// pause is how long no copy is made after the folder failed.
@@ -102,9 +102,9 @@ type entry struct {
 	ref   cas.ObjectRef
 	users int // goroutines and bodies that have the entry
 	fill  *fill
-	// readers is the number of bodies that have the copy's disk file open.
+	// readers is the number of bodies that have the copy's file on disk open.
 	readers int
-	// ghosts are the bytes of removed disk files that are still open.
+	// ghosts are the bytes of files on disk that were removed and are still open.
 	ghosts int64
 	// barred: the copy is being removed, so that none is opened or published.
 	barred int
@@ -115,7 +115,7 @@ type entry struct {
 // New opens a tier in front of an object store. The caller closes the tier before the store.
 func New(inner cas.ObjectStore, o Options) (*Tier, error) {
 	if runtime.GOOS == "windows" {
-		return nil, errors.New("a local tier is not possible on Windows: an open disk file can't be renamed there")
+		return nil, errors.New("a local tier is not possible on Windows: an open file can't be renamed there")
 	}
 	if o.Size <= 0 {
 		return nil, fmt.Errorf("a local tier of %d bytes holds nothing", o.Size)
@@ -322,7 +322,7 @@ func (t *Tier) release(e *entry) {
 	}
 }
 
-// closed says that a body has closed the copy's disk file.
+// closed says that a body has closed the copy's file on disk.
 func (t *Tier) closed(e *entry) {
 	if e.readers--; e.readers == 0 && e.ghosts > 0 {
 		t.free(e.ref, e.ghosts)
@@ -346,7 +346,7 @@ func (t *Tier) remove(e *entry) bool {
 		return false
 	}
 	switch {
-	case err != nil: // not a regular disk file: it had no bytes
+	case err != nil: // not a regular file: it had no bytes
 	case e.readers > 0:
 		e.ghosts += stat.Size
 	default:

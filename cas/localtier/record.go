@@ -16,12 +16,12 @@ import (
 	"casgate/cas/folderstore"
 )
 
-// record is a disk file of fixed size beside the copies. It has the number of bytes of each part of the
+// record is a file of fixed size on disk beside the copies. It has the number of bytes of each part of the
 // folder, and when the objects were last used, by slots that some of them share. So a start
 // reads half a megabyte, whatever the number of copies, and a use costs a write of four bytes.
 // The uses are read by pages, when they are needed first.
 //
-// The bytes of a copy are added before its disk file exists, and subtracted after it is
+// The bytes of a copy are added before its file on disk exists, and subtracted after it is
 // gone. So a killed process leaves too many bytes in the record, and never too few; the next
 // look at that part corrects them. Writes survive the process without a flush, but not
 // a crash of the machine, which may also cut copies short. So nothing is flushed before the tier closes, and
@@ -84,10 +84,10 @@ func openRecord(name, owner string) (r *record, isRight bool, err error) {
 	return r, isRight, nil
 }
 
-// openRegular opens a disk file, and nothing else that has its name.
+// openRegular opens a file on disk, and nothing else that has its name.
 func openRegular(name string, flag int) (*os.File, error) {
 	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular disk file; remove it", name)
+		return nil, fmt.Errorf("%s is not a regular file; remove it", name)
 	}
 	return os.OpenFile(name, flag|noFollow, 0o600)
 }

@@ -62,7 +62,7 @@ func (t *Tier) free(ref cas.ObjectRef, size int64) {
 	size = min(size, t.record.bytes[part])
 	t.used -= size
 	if err := t.record.set(part, t.record.bytes[part]-size); err != nil {
-		t.record.count(part, t.record.bytes[part]-size) // the disk file has too many, as after a crash
+		t.record.count(part, t.record.bytes[part]-size) // the file on disk has too many, as after a crash
 		t.fault("write the record of the copies", err)
 	}
 }

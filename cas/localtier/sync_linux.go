@@ -9,5 +9,5 @@ import (
 // noFollow keeps an open from following a symbolic link.
 const noFollow = unix.O_NOFOLLOW
 
-// syncDisk makes everything on the file system of a disk file durable.
+// syncDisk makes everything on the file system of a file durable.
 func syncDisk(f *os.File) error { return unix.Syncfs(int(f.Fd())) }

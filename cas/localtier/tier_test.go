@@ -782,7 +782,7 @@ func TestCopyIsCutDuringARead(t *testing.T) {
 	}
 }
 
-// spyConn notes whether the disk file itself reaches the connection, as sendfile needs it.
+// spyConn notes whether the file on disk itself reaches the connection, as sendfile needs it.
 type spyConn struct {
 	*net.TCPConn
 	gotFile bool
@@ -804,7 +804,7 @@ func TestCopiesAreSentByTheKernel(t *testing.T) {
 	b := castest.RandomBytes(3 << 20)
 	ref := put(t, tier, b)
 	published(t, tier, 1)
-	castest.Eventually(t, "the copy is read from its disk file", func() bool {
+	castest.Eventually(t, "the copy is read from its file on disk", func() bool {
 		o, err := tier.Open(t.Context(), ref, 0, -1)
 		if err != nil {
 			t.Fatal(err)

@@ -13,7 +13,7 @@ type upload struct {
 	mu       sync.Mutex // net/http may go on reading a body after the store has answered
 	isBroken bool       // the folder failed, or more bytes came than were declared
 	isEnded  bool
-	// held are bytes that are not written yet: a disk file that is written in large pieces
+	// held are bytes that are not written yet: a file on disk that is written in large pieces
 	// takes less time, and so do its reads. Nil: each piece is written as it comes.
 	held []byte
 	free func()

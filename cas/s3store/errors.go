@@ -23,7 +23,7 @@ var mismatchCodes = []string{"XAmzContentChecksumMismatch", "BadDigest", "Invali
 // fullCodes are the error codes for a store or a bucket without space.
 var fullCodes = []string{"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}
 
-// refusals are the statuses with which a store refuses a request for good: for its
+// refusals are the statuses with which a store refuses a request permanently: for its
 // credentials, for a bucket that is not there, or for a part of S3 that it does not
 // have. minio-go repeats requests with other statuses, or they have a meaning of their
 // own.

@@ -21,7 +21,7 @@ type Plan struct {
 	// Quick compares the size and the stored checksum, and reads only objects that differ
 	// in them and those of suspect blobs.
 	Quick bool
-	// OlderThan leaves out blobs that were verified, or else created, more lately. 0 means
+	// OlderThan leaves out blobs that were verified, or else created, more recently. 0 means
 	// none. A suspect blob is always checked. A quick scrub ignores it.
 	OlderThan time.Duration
 	// Sample is the share of the blobs to check, chosen at random; 0 and 1 mean all.

@@ -294,7 +294,7 @@ func TestInterruptedScrubResumes(t *testing.T) {
 	})
 }
 
-// The plan leaves out blobs that were verified lately, and checks a share of them.
+// The plan leaves out blobs that were verified recently, and checks a share of them.
 func TestPlans(t *testing.T) {
 	w := embedded(t)
 	w.putSome(60)

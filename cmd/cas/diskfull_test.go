@@ -86,7 +86,7 @@ func (d smallDisk) makeReadOnly() {
 	d.mount("-o", "remount,ro", d.dir)
 }
 
-// makeUnreadable makes reads of a disk file fail with EIO, as those of a bad sector do: so does the
+// makeUnreadable makes reads of a file on disk fail with EIO, as those of a bad sector do: so does the
 // first page of a process's memory, where there is nothing.
 func (d smallDisk) makeUnreadable(name string) {
 	d.t.Helper()

@@ -26,7 +26,7 @@ type refCmd struct {
 	Kind     string           `placeholder:"KIND" help:"The kind of reference, such as image_url or file_id; the usual one for the blob if empty."`
 	Purpose  string           `placeholder:"PURPOSE" help:"Only a reference by a copy of this purpose."`
 	Name     string           `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty."`
-	Retry    bool             `help:"Try the copy again if it has failed for good."`
+	Retry    bool             `help:"Try the copy again if it has failed permanently."`
 	JSON     bool             `name:"json" help:"Print all details of the reference as one line of JSON."`
 	Quiet    bool             `short:"q" help:"Print no progress and no notes, only the reference and errors."`
 }

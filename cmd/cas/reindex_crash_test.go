@@ -111,7 +111,7 @@ func (x *lostIndex) value(name string) string {
 	return ""
 }
 
-// lose removes the index: the disk files, or the schema of the database.
+// lose removes the index: the files on disk, or the schema of the database.
 func (x *lostIndex) lose() {
 	x.t.Helper()
 	url := x.value("CAS_DATABASE_URL")

@@ -33,7 +33,7 @@ type syncCmd struct {
 	To       []string           `name:"provider" aliases:"to" required:"" placeholder:"PROVIDER" help:"Providers to have copies at, such as kimi,glm."`
 	Purpose  string             `placeholder:"PURPOSE" help:"Purpose of the file at the provider, as cas providers NAME lists; the usual one for the blob if empty."`
 	Name     string             `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty. For one blob only."`
-	Retry    bool               `help:"Try copies again that have failed for good."`
+	Retry    bool               `help:"Try copies again that have failed permanently."`
 	Wait     argument.Wait      `negatable:"" help:"Wait until the copies are ready (the default). --wait=DURATION waits at most that long for each copy; --no-wait prints the running operations instead."`
 	Parallel int                `default:"4" help:"How many files or copies to work on at once."`
 	JSON     bool               `name:"json" help:"Print a JSON object for each blob and provider."`

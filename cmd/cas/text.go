@@ -21,7 +21,7 @@ type textCmd struct {
 	Blob     argument.Content `arg:"" name:"blob|file" help:"Digest, hash URL of this gateway, id of a file, local file (stored first, as by put), or - for standard input."`
 	Provider string           `placeholder:"PROVIDER" help:"Provider that extracts the text; the gateway chooses if empty."`
 	Name     string           `placeholder:"NAME" help:"Name of the file at the provider, whose extension says how it is read; the file's or the blob's own if empty."`
-	Retry    bool             `help:"Try the copy again if it has failed for good."`
+	Retry    bool             `help:"Try the copy again if it has failed permanently."`
 	Output   string           `short:"o" placeholder:"FILE" help:"Output file, instead of standard output."`
 	Force    bool             `help:"Replace an existing file."`
 	JSON     bool             `name:"json" help:"Print a JSON object with the text."`

@@ -1,4 +1,4 @@
-// Package blobapi answers the requests about blobs but for deletes: uploads, reads by
+// Package blobapi answers the requests about blobs, except deletes: uploads, reads by
 // hash URL, lists, and signed URLs.
 package blobapi
 

@@ -219,7 +219,7 @@ func (r *base64Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// decode completes what an attachment wants, but for the file. If the bytes are not known,
+// decode completes what an attachment wants, except the file. If the bytes are not known,
 // it checks that the provider may take them.
 func (x *exchange) decode(ctx context.Context, a *attachment) error {
 	in := a.inline

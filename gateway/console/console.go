@@ -1,4 +1,4 @@
-// Package console serves the console: a page for people, made of the disk files in
+// Package console serves the console: a page for people, made of the files on disk in
 // static. It has no rights of its own: its scripts use the public API.
 package console
 
@@ -27,7 +27,7 @@ var static embed.FS
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// asset is a disk file of the console, in both codings.
+// asset is a file on disk of the console, in both codings.
 type asset struct {
 	mediaType    string
 	plain, gzip  []byte

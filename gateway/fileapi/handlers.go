@@ -1,4 +1,4 @@
-// Package fileapi answers the requests about files but for deletes, in the shape of
+// Package fileapi answers the requests about files, except deletes, in the shape of
 // OpenAI's API.
 package fileapi
 
@@ -34,7 +34,7 @@ type Store interface {
 // Files keeps files.
 type Files interface {
 	File(ctx context.Context, id string) (cas.File, error)
-	// FilePosition returns the place of a file in listings, also if it was deleted lately.
+	// FilePosition returns the place of a file in listings, also if it was deleted recently.
 	FilePosition(ctx context.Context, id string) (cas.FileCursor, error)
 	ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, error)
 	Create(ctx context.Context, u cas.Upload, describe func() cas.NewFile) (file cas.File, stored bool, err error)

@@ -19,16 +19,16 @@ import (
 	"casgate/gateway/client"
 )
 
-// LocalFiles are the disk files that an agent may store.
+// LocalFiles are the files on disk that an agent may store.
 type LocalFiles interface {
-	// Find returns the disk file at a path. The error is the same for every path that is
+	// Find returns the file on disk at a path. The error is the same for every path that is
 	// refused, whether or not something is there.
 	Find(path string) (LocalFile, error)
 	// Folders returns the folders that have the files.
 	Folders() []string
 }
 
-// LocalFile is a regular disk file.
+// LocalFile is a regular file.
 type LocalFile struct {
 	Name string // without folders
 	Size int64

@@ -99,7 +99,7 @@ func TestPartsOfNoText(t *testing.T) {
 }
 
 // The gateway sends a blob that may be corrupt from its beginning on. A tool returns the
-// part all the same, once the digest of the whole is right.
+// part nevertheless, once the digest of the whole is right.
 func TestPartOfASuspectBlob(t *testing.T) {
 	t.Parallel()
 	text := "0123456789" + strings.Repeat("x", 100)

@@ -25,7 +25,7 @@ type Options struct {
 	// Allows reports whether the token has a scope. Tools that it doesn't allow are not
 	// listed.
 	Allows func(access.Scope) bool
-	// LocalFiles are the disk files that put_file may read. Nil: there is no put_file.
+	// LocalFiles are the files on disk that put_file may read. Nil: there is no put_file.
 	LocalFiles LocalFiles
 	// Without names tools that are not offered.
 	Without []string

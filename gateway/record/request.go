@@ -65,7 +65,7 @@ func (r *Recorder) Request(c echo.Context, end RequestEnd) {
 // storeLimit bounds the storing of one record before the answer.
 const storeLimit = 10 * time.Second
 
-// RequestNow stores the record of a request that has succeeded but for its answer, even if
+// RequestNow stores the record of a request that has succeeded except for its answer, even if
 // the client has gone meanwhile. Request then records nothing more. If storing fails,
 // Request still records.
 func (r *Recorder) RequestNow(c echo.Context, began time.Time) error {

@@ -76,7 +76,7 @@ func (s *State) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom implements io.ReaderFrom: net/http's writer sends disk files by sendfile.
+// ReadFrom implements io.ReaderFrom: net/http's writer sends files on disk by sendfile.
 func (s *State) ReadFrom(r io.Reader) (int64, error) {
 	n, err := io.Copy(s.ResponseWriter, r)
 	s.sent += n

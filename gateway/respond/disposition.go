@@ -28,7 +28,7 @@ func contentDisposition(b cas.Blob, download string) string {
 
 // fileName returns the parameters of Content-Disposition for a name (RFC 6266). curl -OJ
 // and wget read only filename, so it comes first, and has only characters that are safe
-// in ASCII and in a disk file's name. filename* has the whole name if they differ.
+// in ASCII and in the name of a file on disk. filename* has the whole name if they differ.
 func fileName(name string) string {
 	safe := strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || strings.ContainsRune(`"\/%:*?<>|`, r) {

@@ -122,7 +122,7 @@ func pathAdvice(asked string) string {
 }
 
 // IsClientGone reports whether the request failed because its client hung up. A body
-// that broke off is answered all the same: net/http takes a client that has closed
+// that broke off is answered nevertheless: net/http takes a client that has closed
 // only its own side, and still listens, for one that is gone.
 func IsClientGone(c echo.Context, err error) bool {
 	return c.Request().Context().Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, cas.ErrBodyRead)

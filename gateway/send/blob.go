@@ -92,7 +92,7 @@ func (w *startedWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// ReadFrom implements io.ReaderFrom: it passes a disk file on to net/http's own writer.
+// ReadFrom implements io.ReaderFrom: it passes a file on disk on to net/http's own writer.
 func (w *startedWriter) ReadFrom(r io.Reader) (int64, error) {
 	w.start()
 	return io.Copy(w.ResponseWriter, r)

@@ -168,7 +168,7 @@ func copyTo(s halfCloser, chunk *io.LimitedReader) (int64, error) {
 }
 
 // ReadFrom implements io.ReaderFrom by sendfile, one chunk at a time. net/http calls
-// it with an io.LimitedReader around a disk file. The kernel takes the file only if
+// it with an io.LimitedReader around a file on disk. The kernel takes the file only if
 // exactly one LimitedReader is around it, so each chunk makes a new one.
 func (c *connection) ReadFrom(r io.Reader) (int64, error) {
 	src, remaining := r, int64(-1)

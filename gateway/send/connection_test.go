@@ -60,7 +60,7 @@ func TestSlowReaderIsGivenUp(t *testing.T) {
 			_, err := conn.Write(make([]byte, length))
 			return err
 		},
-		"from a disk file": func(conn net.Conn) error {
+		"from a file on disk": func(conn net.Conn) error {
 			file, err := os.CreateTemp(t.TempDir(), "")
 			if err != nil {
 				return err

@@ -6,10 +6,10 @@
 // [Blob] takes one of three ways:
 //
 //   - In memory (Content.Bytes): one write, see below. This is the hot answer.
-//   - In a disk file (Content.Body is an *os.File; the rest of a large object in a
+//   - In a file on disk (Content.Body is an *os.File; the rest of a large object in a
 //     folder, from an offset): sendfile. net/http's own writer
-//     hands the disk file to [net.TCPConn.ReadFrom], and the kernel copies the bytes
-//     from the page cache to the socket. No other writer may wrap the disk file or
+//     hands the file on disk to [net.TCPConn.ReadFrom], and the kernel copies the bytes
+//     from the page cache to the socket. No other writer may wrap the file on disk or
 //     the socket in between; each layer that does must pass ReadFrom on.
 //   - Elsewhere (any other Content.Body): a copy through a pooled buffer, of 1 MiB for a
 //     few large bodies. The first

@@ -45,7 +45,7 @@ type Authorizer interface {
 
 // Recorder writes operations to the journal.
 type Recorder interface {
-	// RequestNow stores the record of a request that began then, and has succeeded but for
+	// RequestNow stores the record of a request that began then, and has succeeded except for
 	// its answer. It goes on if the client goes, and ends within a limit of its own. After
 	// an error the record is queued with the answer.
 	RequestNow(c echo.Context, began time.Time) error
@@ -177,7 +177,7 @@ func (h *Handlers) Revoke(c echo.Context) error {
 		return err
 	}
 	request.NameSubject(c, token.ID)
-	if err := h.Recorder.RequestNow(c, began); err != nil { // the token is revoked all the same
+	if err := h.Recorder.RequestNow(c, began); err != nil { // the token is revoked nevertheless
 		h.Log.Warn().Err(err).Str("token_id", token.ID).Msg("the record of a revoked token was not stored at once, and is queued")
 	}
 	return respond.OwnJSON(c, http.StatusOK, view.Token(token))

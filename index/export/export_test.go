@@ -108,7 +108,7 @@ func open(t *testing.T, text []byte) *export.Export {
 	return e
 }
 
-// What is read back is exported as it was, but for blobs without their bytes.
+// What is read back is exported as it was, except blobs without their bytes.
 func TestThereAndBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -137,7 +137,7 @@ func TestThereAndBack(t *testing.T) {
 	if r := restore(); r.Blobs.Kept != blobCount || r.Files.Kept != 1 || r.Copies.Kept != 1 || r.Texts.Kept != 1 || r.Missing != 0 {
 		t.Errorf("again: %+v", r)
 	}
-	// But for the state of the blobs without an object, every row is as it was.
+	// Except for the state of the blobs without an object, every row is as it was.
 	before, after := rows(text), rows(write(t, x))
 	suspect := 0
 	for i := range before {

@@ -68,7 +68,7 @@ type RestoreOptions struct {
 }
 
 // Restore reads an export back into an index. It may be repeated, also after it was
-// interrupted, and run while gateways serve: a row that exists stays as it is, but for a
+// interrupted, and run while gateways serve: a row that exists stays as it is, except for a
 // name and a media type that it lacks. It calls
 // between after the rows of blobs and before all others, so that more blobs can be found
 // in the object store.

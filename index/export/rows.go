@@ -65,7 +65,7 @@ const (
 
 // Target is what the way back needs of an index. Index drivers implement it. Each method
 // is atomic, stores the rows as they are, and returns an outcome for each row, in their
-// order. A row that exists stays as it is, but for Completed. No two rows have the same key.
+// order. A row that exists stays as it is, except for Completed. No two rows have the same key.
 type Target interface {
 	// RestoreBlobs stores rows of blobs. It counts the files that refer to them. A row of the
 	// same size that readers see gets the name and the media type that it lacks.

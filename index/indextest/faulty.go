@@ -22,7 +22,7 @@ const (
 )
 
 // Hook decides the fate of one call. A nil error lets it pass. With an error the
-// caller gets that error; the call is made all the same where apply is true, and
+// caller gets that error; the call is made nevertheless where apply is true, and
 // its result thrown away: the reply was lost. These are the two ways in which
 // every write can fail. The digest is zero for missing, list and check.
 type Hook func(op string, d cas.Digest) (apply bool, err error)

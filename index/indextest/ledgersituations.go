@@ -72,7 +72,7 @@ var situations = []situation{
 		enter(t, x, w, "noted")
 		claim(t, x, w, 0)
 	}},
-	{"ready for good", ledger.StateReady, false, false, func(t testing.TB, x Index, w ledger.Wanted) {
+	{"ready permanently", ledger.StateReady, false, false, func(t testing.TB, x Index, w ledger.Wanted) {
 		makeReady(t, x, w, "1")
 	}},
 	{"ready for long", ledger.StateReady, false, false, func(t testing.TB, x Index, w ledger.Wanted) {
@@ -89,7 +89,7 @@ var situations = []situation{
 		w.Margin = margin
 		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StateReady, Error: trouble(), MayTurnUp: true, Again: true, After: long})
 	}},
-	{"failed for good", ledger.StateFailed, false, true, func(t testing.TB, x Index, w ledger.Wanted) {
+	{"failed permanently", ledger.StateFailed, false, true, func(t testing.TB, x Index, w ledger.Wanted) {
 		fail(t, x, claim(t, x, w, long), ledger.Failure{State: ledger.StateFailed, Error: trouble()})
 	}},
 	{"failed, due later", ledger.StateFailed, false, true, func(t testing.TB, x Index, w ledger.Wanted) {

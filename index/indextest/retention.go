@@ -71,7 +71,7 @@ var retentionTests = []test{
 		}
 		same(t, "the condemned blobs", got, want)
 	}},
-	{"touches only what was not touched lately", func(t *testing.T, x Index) {
+	{"touches only what was not touched recently", func(t *testing.T, x Index) {
 		b := blob(digest(t, 0), 0)
 		setTimeOf(t, x, b, cas.StateLive, time.Now().Add(-2*time.Hour))
 		if err := x.TouchBlobs(t.Context(), []cas.Digest{b.Digest}, 3*time.Hour); err != nil {

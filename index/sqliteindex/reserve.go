@@ -11,7 +11,7 @@ import (
 // reserveSize is enough for the log of some deletes, in bytes.
 const reserveSize = 1 << 20
 
-// reserve is a disk file that takes up room beside the database. A delete needs room for
+// reserve is a file on disk that takes up room beside the database. A delete needs room for
 // its log before it makes any. So a delete on a full disk gives the reserve up.
 type reserve string
 

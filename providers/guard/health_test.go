@@ -245,7 +245,7 @@ func TestCheckThatWaits(t *testing.T) {
 }
 
 // A credential that isn't taken makes the provider unavailable until a call goes
-// well; calls are let through all the same.
+// well; calls are let through nevertheless.
 func TestCredentialRefused(t *testing.T) {
 	t.Parallel()
 	inner := newFake(nil)

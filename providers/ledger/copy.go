@@ -100,7 +100,7 @@ type Copy struct {
 	// gateway died counts as one with the next. In StateDeleting Attempts counts the
 	// deletes that the provider refused.
 	Attempts int
-	// Losses counts how often the provider has lost the file lately.
+	// Losses counts how often the provider has lost the file recently.
 	Losses int
 	// Error is why the last attempt failed; nil if it did not.
 	Error *providers.Error

@@ -79,7 +79,7 @@ func expires(t time.Time) func(c *ledger.Copy) {
 	return func(c *ledger.Copy) { c.ExpiresAt = t }
 }
 
-// described has w's description, but for the operation.
+// described has w's description, except for the operation.
 func described(c *ledger.Copy) {
 	c.Name, c.MediaType, c.Size = wanted.Name, wanted.MediaType, wanted.Size
 }
@@ -281,8 +281,8 @@ func TestClaim(t *testing.T) {
 			want: begun(is(ledger.StateReady, expires(now.Add(wanted.Margin))), ledger.StateUploading, 1, operation("new"))},
 		{name: "failed and due", row: is(ledger.StateFailed, nextAttempt(before)), by: claim,
 			want: begun(is(ledger.StateFailed), ledger.StateUploading, 1, operation("new"))},
-		{name: "failed for good", row: is(ledger.StateFailed, nextAttempt(never)), by: claim},
-		{name: "failed for good, retried", row: is(ledger.StateFailed, nextAttempt(never)), by: again,
+		{name: "failed permanently", row: is(ledger.StateFailed, nextAttempt(never)), by: claim},
+		{name: "failed permanently, retried", row: is(ledger.StateFailed, nextAttempt(never)), by: again,
 			want: begun(is(ledger.StateFailed), ledger.StateUploading, 1, operation("new"))},
 		{name: "lost and due", row: is(ledger.StateLost, nextAttempt(now)), by: claim,
 			want: begun(is(ledger.StateLost), ledger.StateUploading, 1, operation("new"))},
@@ -419,7 +419,7 @@ func TestFail(t *testing.T) {
 		{name: "no row", by: ledger.Fail(key, fence, pending), err: notFound},
 		{name: "uploading, tried again", row: row(ledger.StateUploading), by: ledger.Fail(key, fence, pending),
 			want: becomes(row(ledger.StateUploading), failed(ledger.StatePending, now.Add(time.Minute)), stray(fence, now))},
-		{name: "uploading, for good", row: row(ledger.StateUploading, stray(3, before)), by: ledger.Fail(key, fence, forGood),
+		{name: "uploading, permanently", row: row(ledger.StateUploading, stray(3, before)), by: ledger.Fail(key, fence, forGood),
 			want: becomes(row(ledger.StateUploading, stray(3, before)), failed(ledger.StateFailed, never), lookAt(now))},
 		{name: "uploading, with a wrong file", row: row(ledger.StateUploading), by: ledger.Fail(key, fence, wrong),
 			want: becomes(row(ledger.StateUploading), failed(ledger.StateFailed, never), givenUp(fence, "f3", now), lookAt(now))},

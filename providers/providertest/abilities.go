@@ -68,7 +68,7 @@ func testPoll(t *testing.T, r *run) {
 	}
 	remote.Forget(f.ID)
 	_, err := poller.Poll(t.Context(), f.ID)
-	// It is a lookup like any other; which of the two it is called is all the same.
+	// It is a lookup like any other; which of the two it is called makes no difference.
 	r.wantError(t, err, opOf(err, providers.OpPoll, providers.OpRetrieve), providers.KindLost)
 }
 
@@ -101,7 +101,7 @@ func testText(t *testing.T, r *run) {
 		if got := readAll(t, extractor.Text, f.ID); got != want {
 			t.Errorf("the text of %d bytes came as one of %d: %.100q; want %.100q", len(want), len(got), got, want)
 		}
-		// One that is not read to its end is closed all the same.
+		// One that is not read to its end is closed nevertheless.
 		body, err := extractor.Text(t.Context(), f.ID)
 		if err != nil {
 			t.Fatal(err)

@@ -58,7 +58,7 @@ func testSenselessAnswers(t *testing.T, r *run) {
 	for _, fault := range []simulator.Fault{{Kind: simulator.Cut}, {Kind: simulator.HTMLTimeout}, {Kind: simulator.NoID}, {Kind: simulator.Truncated}, {Kind: simulator.Garbage}} {
 		for op, call := range r.calls(t) {
 			if requestOf(op) == providers.OpDownload && fault.Kind != simulator.Cut && fault.Kind != simulator.HTMLTimeout {
-				continue // what an adapter takes for content is not for all the same
+				continue // adapters differ in what they take for content
 			}
 			if r.EmptyObjects && fault.Kind == simulator.NoID && (op == providers.OpDelete || op == providers.OpList) {
 				continue // an answer like any other

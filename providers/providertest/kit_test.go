@@ -54,7 +54,7 @@ func TestRightAdapter(t *testing.T) {
 	providertest.Run(t, harness(func(p providers.Provider) providers.Provider { return p }))
 }
 
-// wrong is an adapter that is right but for one thing.
+// wrong is an adapter that is right except for one thing.
 type wrong struct {
 	providers.Provider
 	upload    func(context.Context, providers.Upload) (providers.RemoteFile, error)

@@ -115,7 +115,7 @@ func testListPurposes(t *testing.T, r *run) {
 	}
 }
 
-// testListWithoutSizes: a list may lack sizes. The files are there all the same, since a
+// testListWithoutSizes: a list may lack sizes. The files are there nevertheless, since a
 // lost upload is found by its name.
 func testListWithoutSizes(t *testing.T, r *run) {
 	f := r.mustUpload(t, r.listed())
@@ -126,7 +126,7 @@ func testListWithoutSizes(t *testing.T, r *run) {
 }
 
 // testListWithOtherPurposes: a list may give a file another purpose than its upload had.
-// A list of all purposes has the file all the same.
+// A list of all purposes has the file nevertheless.
 func testListWithOtherPurposes(t *testing.T, r *run) {
 	f := r.mustUpload(t, r.listed())
 	for _, purpose := range []string{"some_other", r.description.Purposes[len(r.description.Purposes)-1].Name} {

@@ -18,10 +18,10 @@ func TestResting(t *testing.T) {
 		row        ledger.Copy
 		kind       providers.Kind // of an *Error; empty: none
 		progress   bool           // ErrCopyInProgress
-		waiting    bool           // worth waiting for all the same
+		waiting    bool           // worth waiting for nevertheless
 		retryAfter time.Duration
 	}{
-		"failed for good":     {row: ledger.Copy{State: ledger.StateFailed, Error: refusal}, kind: providers.KindPermanent},
+		"failed permanently":  {row: ledger.Copy{State: ledger.StateFailed, Error: refusal}, kind: providers.KindPermanent},
 		"failed for a while":  {row: ledger.Copy{State: ledger.StateFailed, Error: refusal, NextAttemptAt: late}, kind: providers.KindPermanent, retryAfter: 59 * time.Second},
 		"lost too often":      {row: ledger.Copy{State: ledger.StateLost, Losses: 4, NextAttemptAt: late}, kind: providers.KindLost, retryAfter: 59 * time.Second},
 		"lost":                {row: ledger.Copy{State: ledger.StateLost, NextAttemptAt: time.Now().Add(-time.Second)}, waiting: true},

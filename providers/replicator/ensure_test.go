@@ -331,7 +331,7 @@ func TestUnavailable(t *testing.T) {
 		t.Errorf("rows %v, error %v", copies, err)
 	}
 	ensure(t, r, there)
-	// In the background it may be asked for all the same, and is made once the
+	// In the background it may be asked for nevertheless, and is made once the
 	// provider is back.
 	if c, err := r.Begin(t.Context(), q); err != nil || c.State != ledger.StatePending {
 		t.Errorf("Begin: %+v, %v", c, err)

@@ -84,7 +84,7 @@ type EventKind string
 
 // The kinds of events.
 const (
-	EventSynced  EventKind = "synced"  // a copy was made, or failed for good
+	EventSynced  EventKind = "synced"  // a copy was made, or failed permanently
 	EventDeleted EventKind = "deleted" // a copy was deleted at its provider, on request
 	EventEvicted EventKind = "evicted" // a copy was removed at its provider to make room
 )

@@ -175,7 +175,7 @@ func (r *Replicator) resume(ctx context.Context, p providers.Guarded, c ledger.C
 	return err
 }
 
-// abandon fails a row for good whose blob or purpose no longer exists.
+// abandon permanently fails a row whose blob or purpose no longer exists.
 func (r *Replicator) abandon(ctx context.Context, c ledger.Copy, cause error) error {
 	claimed, won, err := r.ledger.Change(ctx, ledger.Claim(ledger.Wanted{Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: c.Size, OperationID: c.OperationID, Existing: true}, r.o.Lease))
 	if err != nil || !won {

@@ -24,8 +24,8 @@ type room struct {
 
 	mu     sync.Mutex
 	places map[*place]struct{} // of the uploads that this process has claimed
-	// kept counts the evictions that the provider has refused lately, by copy. deleted has
-	// the times at which files were deleted lately, by id.
+	// kept counts the evictions that the provider has refused recently, by copy. deleted has
+	// the times at which files were deleted recently, by id.
 	kept    map[ledger.Key]refusedDeletes
 	deleted map[string]deletedFile
 }

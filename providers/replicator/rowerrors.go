@@ -48,7 +48,7 @@ func idleError(c ledger.Copy) error {
 			return nil
 		}
 		e.Kind, e.Code, e.Status = providers.KindLost, "kept_losing", 0
-		e.Message = fmt.Sprintf("%s has lost the file %d times lately", c.Provider, c.Losses)
+		e.Message = fmt.Sprintf("%s has lost the file %d times recently", c.Provider, c.Losses)
 		e.Hint = "the account's files may be removed by somebody else; it is not uploaded again for a while"
 		return &e
 	case ledger.StateDeleting:
@@ -82,7 +82,7 @@ func unavailable(p providers.Guarded) error {
 	}
 	e := &providers.Error{
 		Provider: p.Describe().Provider, Op: providers.OpCheck, Kind: providers.KindTransient, Code: providers.CodeUnavailable,
-		Message: "the provider failed too often lately, so calls to it stop for a while", RetryAfter: max(h.RetryAfter, time.Second),
+		Message: "the provider failed too often recently, so calls to it stop for a while", RetryAfter: max(h.RetryAfter, time.Second),
 		Hint: "try again shortly; it is being checked in the background",
 	}
 	if h.LastError != nil {

@@ -766,7 +766,7 @@ func TestTextComesAfterTheFileIsReady(t *testing.T) {
 	}
 }
 
-// A copy failed for good, since the provider didn't process the file. A text and a reference
+// A copy failed permanently, since the provider didn't process the file. A text and a reference
 // are had with Retry, as the message says.
 func TestTextAndReferenceAreTriedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world, r *replicator.Replicator) {

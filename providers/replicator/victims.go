@@ -152,7 +152,7 @@ func (r *Replicator) spares(j job, c ledger.Copy) (spared bool, until time.Time)
 }
 
 // censusAfterDeletes is census, after the list no longer has the files that were deleted
-// lately. A provider may take a while to delete a file, and its place is free only then.
+// recently. A provider may take a while to delete a file, and its place is free only then.
 // It reports whether it waited for that.
 func (r *Replicator) censusAfterDeletes(ctx context.Context, j job, after time.Time) (c Census, waited bool, err error) {
 	room := r.censuses.room(j.description.Account)

@@ -54,7 +54,7 @@ func (g *gateway) fillDisk(lasting func()) error {
 // exists before its disk does.
 var errNotMounted = errors.New("the disk is not mounted")
 
-// fill writes a disk file until the disk of size bytes that is mounted at a folder is full,
+// fill writes a file on disk until the disk of size bytes that is mounted at a folder is full,
 // and removes it after a while. It returns errNotMounted if another disk is there, and writes
 // nothing then: that would be the disk of all tests.
 func fill(folder string, size int64, lasting func()) error {

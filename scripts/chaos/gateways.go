@@ -121,7 +121,7 @@ func (g *gateway) kill() {
 	}
 }
 
-// stop ends the gateway for good.
+// stop ends the gateway and does not start it again.
 func (g *gateway) stop() {
 	g.mu.Lock()
 	g.stopped = true

@@ -104,7 +104,7 @@ func operations(events []event, begin func(event) time.Duration) []porcupine.Ope
 func fresh(e event) time.Duration { return e.begin }
 
 // stale is the begin of an event if gateways do: a read may show a blob that another
-// gateway was deleting lately, and then it begins with that delete.
+// gateway was deleting recently, and then it begins with that delete.
 func stale(read event, events []event) time.Duration {
 	begin := read.begin
 	if read.action != actionRead || read.outcome != present {

@@ -56,7 +56,7 @@ func newServerDisk(ctx context.Context, folder string, size int64, owner *syscal
 	return d, nil
 }
 
-// path returns the path of a disk file, as seen from outside the namespace.
+// path returns the path of a file on disk, as seen from outside the namespace.
 func (d *serverDisk) path(name string) string {
 	return filepath.Join(fmt.Sprintf("/proc/%d/root", d.holder.cmd.Process.Pid), d.folder, name)
 }

@@ -94,7 +94,7 @@ type build struct {
 	out                   string    // the folder
 }
 
-// entry is a disk file in an archive.
+// entry is a file in an archive.
 type entry struct {
 	name    string
 	content []byte

@@ -63,7 +63,7 @@ func (s *Source) Check(ctx context.Context) error {
 
 // Open implements cas.Source. Keys are paths with slashes, relative to the folder. The
 // error wraps cas.ErrObjectMissing for a key that leads out of the folder, by dots or by
-// a symbolic link, and for anything but a regular disk file.
+// a symbolic link, and for anything but a regular file.
 func (s *Source) Open(ctx context.Context, key string) (cas.Object, error) {
 	file, info, err := s.open(ctx, key)
 	if err != nil {
@@ -118,7 +118,7 @@ func fault(key string, err error) error {
 	return fmt.Errorf("%w: %q: %w", kind, key, err)
 }
 
-// body is a disk file whose reads fail once its context is done.
+// body is a file on disk whose reads fail once its context is done.
 type body struct {
 	ctx  context.Context
 	file *os.File
@@ -137,7 +137,7 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) Close() error { return b.file.Close() }
 
-// Rows lists all regular disk files as rows of an import, in the order of their names.
+// Rows lists all regular files as rows of an import, in the order of their names.
 // It leaves out symbolic links. For a folder that can't be read it yields a RowError,
 // and continues.
 func (s *Source) Rows(ctx context.Context) iter.Seq2[importer.Row, error] {

@@ -51,7 +51,7 @@ func NewServer(t testing.TB) Server {
 	return Server{Options: o, Folder: filepath.Join(folder, "data")}
 }
 
-// Damage replaces the bytes of the disk file that holds an object's bytes. MinIO keeps
+// Damage replaces the bytes of the file on disk that holds an object's bytes. MinIO keeps
 // those of an object up to about 100 KiB in xl.meta.
 func (s Server) Damage(t testing.TB, ref cas.ObjectRef, change func([]byte) []byte) {
 	t.Helper()

@@ -66,7 +66,7 @@ var (
 )
 
 // Errors are the errors of requests for files. The types and statuses are
-// documented [D], but for a full storage [3P] and the billing errors [M].
+// documented [D], except for a full storage [3P] and the billing errors [M].
 var Errors = []simulator.ErrorRow{
 	errNoKey, errWrongKey, errNoVersion, errName, errEmpty, errTooLarge, errRate, errFull, errNotDownloadable, errNotFound,
 	row(403, "permission_error", "Your API key does not have permission to use the specified resource", simulator.RetryNo, simulator.Auth),

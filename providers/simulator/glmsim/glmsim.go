@@ -64,7 +64,7 @@ type Options struct {
 	// FileName sends the name as fileName and filename as null, and ids as
 	// "20240514_<uuid>", as was seen in May 2024.
 	FileName bool
-	// ErrorsIn200 answers errors with status 200, but for those of a file's content,
+	// ErrorsIn200 answers errors with status 200, except for those of a file's content,
 	// which it would be taken for.
 	ErrorsIn200 bool
 	// NoPermission answers 434: file management is not open to the account.

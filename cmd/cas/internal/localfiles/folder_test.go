@@ -9,7 +9,7 @@ import (
 	"casgate/cmd/cas/internal/localfiles"
 )
 
-// write writes a disk file, with its folders.
+// write writes a file on disk, with its folders.
 func write(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -30,7 +30,7 @@ func open(t *testing.T, o localfiles.Options) *localfiles.Files {
 	return files
 }
 
-// read returns the content of the disk file at a path.
+// read returns the content of the file on disk at a path.
 func read(files *localfiles.Files, path string) (string, error) {
 	found, err := files.Find(path)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package localfiles finds the disk files that an agent may store: regular files below given
+// Package localfiles finds the files on disk that an agent may store: regular files below given
 // folders. A model chooses the paths, and what it reads may mislead it, so nothing outside
 // of the folders is opened, hidden files stay closed, and a refusal tells nothing.
 package localfiles
@@ -23,14 +23,14 @@ import (
 // ErrTooWide is the error of a folder that has the user's home folder in it.
 var ErrTooWide = errors.New("an agent must not read the whole home folder: name a folder in it")
 
-// Options say which disk files there are.
+// Options say which files on disk there are.
 type Options struct {
 	Folders []string
 	// Hidden allows paths with a part that begins with a dot.
 	Hidden bool
 }
 
-// Files are the disk files. It implements mcpserver.LocalFiles, and is safe for concurrent
+// Files are the files on disk. It implements mcpserver.LocalFiles, and is safe for concurrent
 // use.
 type Files struct {
 	mu      sync.Mutex
@@ -38,7 +38,7 @@ type Files struct {
 	hidden  bool
 }
 
-// folder is a folder with disk files.
+// folder is a folder with files on disk.
 type folder struct {
 	root *os.Root
 	path string // absolute
@@ -193,7 +193,7 @@ func (f *Files) refusal() error {
 	return mcpserver.Refuse(fmt.Sprintf("This server reads no file at this path. It reads regular files below %s%s.", strings.Join(f.Folders(), " and "), hidden))
 }
 
-// open opens a regular disk file. It never waits, as for the other end of a pipe.
+// open opens a regular file. It never waits, as for the other end of a pipe.
 func (f *Files) open(in folder, name string) (io.ReadCloser, error) {
 	file, err := in.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

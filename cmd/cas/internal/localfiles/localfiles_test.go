@@ -85,7 +85,7 @@ func TestPathsOfAgents(t *testing.T) {
 	}
 }
 
-// A disk file that becomes something else after it was found is not read.
+// A file on disk that becomes something else after it was found is not read.
 func TestPathThatChanges(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

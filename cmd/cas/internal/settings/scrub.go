@@ -11,7 +11,7 @@ type Scrub struct {
 // BackgroundScrub says how a gateway checks stored objects.
 type BackgroundScrub struct {
 	Scrub
-	ScrubEvery  time.Duration `name:"scrub-every" env:"CAS_SCRUB_EVERY" default:"0" help:"Read each object again in the background, at least so often, and compare its digest, such as 720h. Gateways look once a minute for what is due. 0: never."`
+	ScrubEvery  time.Duration `name:"scrub-every" env:"CAS_SCRUB_EVERY" default:"0" help:"Read each object again in the background, at least once in this time, and compare its digest, such as 720h. Gateways look once a minute for what is due. 0: never."`
 	ScrubRate   ByteSize      `name:"scrub-rate" env:"CAS_SCRUB_RATE" default:"10MiB" help:"Bytes that a gateway reads per second for that. 0: no limit." placeholder:"SIZE"`
 	ScrubRepair bool          `name:"scrub-repair" env:"CAS_SCRUB_REPAIR" default:"true" negatable:"" help:"Repair damaged objects: from the local tier, --repair-from, the sources of imported files, and providers that return bytes unchanged."`
 }

@@ -18,7 +18,7 @@ func Printable(text string) string {
 	return text
 }
 
-// WithoutControls removes control characters from a text, but for line ends and tabs. A
+// WithoutControls removes control characters from a text, except line ends and tabs. A
 // terminal would follow them, and a provider or a document may have put them there.
 func WithoutControls(text string) string {
 	return strings.Map(func(r rune) rune {
