@@ -211,3 +211,34 @@ func TestReservedDraftHasOnlyWhatWasWritten(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }
+
+// If somebody removes the folder of unfinished objects, the store makes it again. If all of its
+// folder is removed, it does not.
+func TestFolderOfUnfinishedObjectsIsRemoved(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	data := castest.RandomBytes(1000)
+	ref := cas.ObjectRef{Digest: cas.DigestOf(data)}
+	store := func() error {
+		return s.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(data), ref.Digest, 1000))
+	}
+	check := func() error { return s.Check(t.Context()) }
+	mark := func() error { return s.SetMark(t.Context(), "a mark") }
+	for name, write := range map[string]func() error{"Put": store, "Check": check, "SetMark": mark} {
+		if err := os.RemoveAll(filepath.Join(dir, "tmp")); err != nil {
+			t.Fatal(err)
+		}
+		if err := write(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := check(); !errors.Is(err, cas.ErrStoreUnavailable) {
+		t.Errorf("without the folder: %v", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder is there again: %v", err)
+	}
+}
