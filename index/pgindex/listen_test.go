@@ -242,6 +242,7 @@ func TestListenProbes(t *testing.T) {
 // A gateway whose connections have all gone silent serves a blob that another gateway
 // deleted for as long as promised, and no longer.
 func TestSilenceBoundsStaleness(t *testing.T) {
+	castest.Slow(t) // it waits until the silence counts
 	t.Parallel()
 	direct := pgtest.New(t)
 	other := newTestIndex(t, direct)

@@ -250,6 +250,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 
 // No secret is in any log, error, metric or row, whatever the provider says.
 func TestSecretsStayInside(t *testing.T) {
+	castest.Slow(t) // the faults without an answer are tried again and again
 	t.Parallel()
 	for name, account := range map[string]struct {
 		server interface {
