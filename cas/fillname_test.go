@@ -36,6 +36,11 @@ func TestUploadNamesABlobWithoutName(t *testing.T) {
 			if b, _, err := s.store.Put(t.Context(), upload("")); err != nil || b.Name != "" {
 				t.Fatalf("the first upload: %+v, %v", b, err)
 			}
+			u := upload("of-a-text.txt")
+			u.NameIfNew = true
+			if b, _, err := put(t, s.store, u); err != nil || b.Name != "" {
+				t.Errorf("a name for a new blob only: the blob is %q, %v", b.Name, err)
+			}
 			for _, tt := range []struct{ given, want string }{
 				{"", ""}, {"first.txt", "first.txt"}, {"second.txt", "first.txt"}, {"", "first.txt"},
 			} {

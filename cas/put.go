@@ -36,6 +36,8 @@ type Upload struct {
 	MediaType string
 	// Name becomes the blob's name if the blob has none yet.
 	Name string
+	// NameIfNew leaves a blob that exists without a name: the name was not given for the blob.
+	NameIfNew bool
 
 	file fileUpload
 }
@@ -259,7 +261,7 @@ func (s *Store) correctType(ctx context.Context, row Blob, u Upload, seen sniffe
 // fillName gives an existing blob that has no name that of an upload of the same bytes, and
 // returns the blob. A failure is logged only: the upload succeeded.
 func (s *Store) fillName(ctx context.Context, row Blob, u Upload) Blob {
-	if row.State != StateLive || row.Name != "" || u.Name == "" {
+	if row.State != StateLive || row.Name != "" || u.Name == "" || u.NameIfNew {
 		return row
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)

@@ -125,7 +125,7 @@ func (r *Replicator) extract(ctx context.Context, q Request, j job, extractor pr
 	failing := &readError{src: body}
 	text, _, err := r.blobs.Put(ctx, cas.Upload{
 		Body: failing, Size: -1, MediaType: "text/plain; charset=utf-8",
-		Name: textName(c),
+		Name: textName(c), NameIfNew: true, // the text may be the blob itself
 	})
 	if failing.err != nil {
 		return cas.Blob{}, failing.err // of the provider, and not of the store
