@@ -107,7 +107,7 @@ func newParser(grammar any, std terminal.Streams, more ...kong.Option) (*kong.Ko
 		kong.UsageOnError(),
 		kong.Writers(std.Out, std.Err),
 		kong.Help(printHelp),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: terminal.Width(std.Out)}), // kong wraps at 80 by itself
 		kong.ValueFormatter(describeValue),
 		kong.ExplicitGroups(groups),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), duration.Mapper()),

@@ -248,6 +248,20 @@ func TestColorsOfTheLog(t *testing.T) {
 	}
 }
 
+// The list of commands fits to a narrow terminal.
+func TestHelpOnANarrowTerminal(t *testing.T) {
+	t.Parallel()
+	s := openScreen(t, 60, casCommand(t, nil, "--help"))
+	if code, text := s.end(); code != exit.OK || !strings.Contains(text, "version") {
+		t.Errorf("exit code %d:\n%s", code, text)
+	}
+	for line := range strings.Lines(s.raw.String()) {
+		if line = strings.TrimRight(line, "\r\n"); len([]rune(line)) > 60 && !strings.HasPrefix(line, `Run "cas`) { // the parser does not wrap that line
+			t.Errorf("a line is too long: %q", line)
+		}
+	}
+}
+
 // unwrap joins the lines that a terminal has wrapped.
 func unwrap(text string, columns int) string {
 	var b strings.Builder

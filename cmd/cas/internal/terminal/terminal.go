@@ -57,6 +57,22 @@ func isDumb() bool { return os.Getenv("TERM") == "dumb" }
 // WantsColors reports whether a terminal may get colours: see https://no-color.org.
 func WantsColors() bool { return os.Getenv("NO_COLOR") == "" && !isDumb() }
 
+// Width returns the columns of a terminal; 0: it is none, or does not say.
+func Width(stream any) int {
+	if noted, ok := stream.(*NotedWriter); ok {
+		stream = noted.Writer
+	}
+	file, ok := stream.(*os.File)
+	if !ok {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		return 0
+	}
+	return columns
+}
+
 // IsTerminal reports whether a reader or writer is a terminal.
 func IsTerminal(stream any) bool {
 	if noted, ok := stream.(*NotedWriter); ok {
