@@ -81,7 +81,7 @@ type serveCmd struct {
 	ReadWithoutIndex bool `name:"read-without-index" env:"CAS_READ_WITHOUT_INDEX" help:"While the index is down, read blobs by their objects alone. Deleted blobs can then be read until their bytes are removed."`
 
 	LogLevel  string             `name:"log-level" env:"CAS_LOG_LEVEL" default:"info" enum:"trace,debug,info,warn,error" help:"trace, debug, info, warn or error."`
-	AccessLog settings.AccessLog `name:"access-log" env:"CAS_ACCESS_LOG" default:"on" help:"on, off, or the share of the requests that are logged, such as 1%. Requests that fail by a fault of the gateway, or break off, are logged always." placeholder:"SHARE"`
+	AccessLog settings.AccessLog `name:"access-log" env:"CAS_ACCESS_LOG" default:"on" help:"on, off, or the share of the requests that are logged, such as 1%. Requests that fail by a fault of the gateway, or break off, are logged always, but not a 503 of /readyz." placeholder:"SHARE"`
 	LogFormat string             `name:"log-format" env:"CAS_LOG_FORMAT" default:"" enum:",console,json" help:"console or json; console on a terminal, else json."`
 }
 
