@@ -191,9 +191,14 @@ func (b *spooled) releaseBuffers() {
 }
 
 // unlinkedFile creates a temporary file on disk that disappears when it is closed, or when
-// the process ends.
+// the process ends. If somebody has removed the folder, it makes it again.
 func unlinkedFile(dir string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, "spool-")
+	if errors.Is(err, os.ErrNotExist) {
+		if err = os.MkdirAll(dir, 0o700); err == nil {
+			f, err = os.CreateTemp(dir, "spool-")
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
 	"testing/iotest"
 )
@@ -45,6 +46,21 @@ func TestSpoolTakesEverySize(t *testing.T) {
 	}
 	if left := s.used.Load(); left != 0 {
 		t.Errorf("%d bytes are still accounted for", left)
+	}
+	wantEmpty(t, dir)
+}
+
+// A spool goes on after somebody has removed its folder.
+func TestSpoolFolderIsMadeAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	want := body(3 * SpoolMemory)
+	b, err := newSpool(dir, 0).take(bytes.NewReader(want), 1<<40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if got, err := io.ReadAll(b.reader()); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("read back %d bytes, %v", len(got), err)
 	}
 	wantEmpty(t, dir)
 }

@@ -52,7 +52,8 @@ func Blob(ctx context.Context, w http.ResponseWriter, a Answer) error {
 func stream(w http.ResponseWriter, status int, content *cas.Content) (int64, error) {
 	if file, ok := content.Body.(*os.File); ok {
 		w.WriteHeader(status)
-		return io.CopyN(w, file, content.Length)
+		sent, err := io.CopyN(w, file, content.Length)
+		return sent, shortReadError(err)
 	}
 	if body, ok := content.Body.(io.WriterTo); ok {
 		return body.WriteTo(&startedWriter{ResponseWriter: w, status: status})

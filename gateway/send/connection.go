@@ -145,19 +145,36 @@ const maxCopied = 16 << 10
 func (c *connection) writeChunks(p []byte) (int, error) {
 	total := 0
 	for {
+		piece := p[:min(len(p), maxWrite)]
 		c.extendDeadline()
-		n, err := c.halfCloser.Write(p[:min(len(p), maxWrite)])
+		n, err := c.halfCloser.Write(piece)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			n, err = c.writeLate(n, piece)
+		}
 		total += n
 		p = p[n:]
-		if n >= writeChunk && errors.Is(err, os.ErrDeadlineExceeded) {
-			c.extended = time.Time{} // the client is slow, but not too slow
-			continue
-		}
 		if err != nil || len(p) == 0 {
 			return total, err
 		}
 	}
 }
+
+// writeLate writes more of p after the deadline has passed, when n bytes of it were written.
+// It returns how many bytes of p are written now, and no error if the client is slow, but not
+// too slow. The kernel wakes a writer only when about a third of the socket's buffer is free,
+// and the buffer may have 4 MiB. So the client may have taken more than could be written.
+func (c *connection) writeLate(n int, p []byte) (int, error) {
+	c.extended = time.Time{}
+	c.halfCloser.SetWriteDeadline(time.Now().Add(lateTime)) // as in extendDeadline
+	more, err := c.halfCloser.Write(p[n:])
+	if n += more; n >= writeChunk && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = nil
+	}
+	return n, err
+}
+
+// lateTime is enough to fill what is free in the buffer of a socket.
+const lateTime = time.Second
 
 // copyTo copies to a connection. net.UnixConn has another method that is called ReadFrom.
 func copyTo(s halfCloser, chunk *io.LimitedReader) (int64, error) {

@@ -89,16 +89,21 @@ func TestSlowReaderIsGivenUp(t *testing.T) {
 	}
 }
 
-// slowConn takes so many bytes before the deadline of each write passes.
+// slowConn takes so many bytes before the deadline of each write passes, and none after a
+// deadline has passed.
 type slowConn struct {
 	net.Conn
 	perDeadline int
 	taken       int
 	deadlines   int
+	late        bool
 }
 
 func (c *slowConn) Write(p []byte) (int, error) {
 	n := min(len(p), c.perDeadline)
+	if c.late {
+		n = 0
+	}
 	c.taken += n
 	if n < len(p) {
 		return n, os.ErrDeadlineExceeded
@@ -106,8 +111,9 @@ func (c *slowConn) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-func (c *slowConn) SetWriteDeadline(time.Time) error {
+func (c *slowConn) SetWriteDeadline(t time.Time) error {
 	c.deadlines++
+	c.late = time.Until(t) < castest.WaitLimit/2
 	return nil
 }
 
@@ -142,6 +148,57 @@ func TestSlowReaderHasTimeForEach256KiB(t *testing.T) {
 		}
 		if least := test.taken / test.perDeadline; slow.deadlines < least {
 			t.Errorf("%d bytes for each deadline: %d deadlines; want %d at least", test.perDeadline, slow.deadlines, least)
+		}
+	}
+}
+
+// bufferedConn has a buffer of size bytes, as a socket has. Its client takes perTimeout bytes
+// within each whole timeout, and a writer is woken only when a third of the buffer is free.
+type bufferedConn struct {
+	slowConn
+	size, free, perTimeout int
+}
+
+func (c *bufferedConn) Write(p []byte) (int, error) {
+	n := min(len(p), c.free)
+	c.free -= n
+	if n < len(p) && !c.late {
+		c.free = min(c.size, c.free+c.perTimeout)
+		if c.free >= c.size/3 {
+			more := min(len(p)-n, c.free)
+			c.free -= more
+			n += more
+		}
+	}
+	c.taken += n
+	if n < len(p) {
+		return n, os.ErrDeadlineExceeded
+	}
+	return n, nil
+}
+
+// bufferedListener accepts one bufferedConn.
+type bufferedListener struct {
+	net.Listener
+	conn *bufferedConn
+}
+
+func (l bufferedListener) Accept() (net.Conn, error) { return l.conn, nil }
+
+// A client that takes 256 KiB within the timeout gets all, also if the kernel tells late that
+// it has taken them.
+func TestSlowReaderBehindALargeBuffer(t *testing.T) {
+	t.Parallel()
+	const length = 12 << 20
+	for perTimeout, whole := range map[int]bool{300 << 10: true, 200 << 10: false} {
+		slow := &bufferedConn{size: 4 << 20, free: 4 << 20, perTimeout: perTimeout}
+		conn, err := send.Listener(bufferedListener{conn: slow}, castest.WaitLimit).Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := conn.Write(make([]byte, length))
+		if (err == nil) != whole || (n == length) != whole || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%d bytes for each timeout: %d written, %v", perTimeout, n, err)
 		}
 	}
 }

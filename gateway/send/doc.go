@@ -52,5 +52,6 @@
 // deadline is set again only when an eighth of the timeout has passed; a client
 // has at least seven eighths of it. The same holds for sendfile, which is done in
 // pieces of 256 KiB. A write has up to 1 MiB, since that takes less time: if the deadline
-// passes after 256 KiB of it were taken, the rest has a new deadline.
+// passes after 256 KiB of it were taken, the rest has a new deadline. Before a client is given
+// up, one more write fills what the kernel has not told of yet. There is none with sendfile.
 package send
