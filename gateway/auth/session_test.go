@@ -34,7 +34,7 @@ func newSessions(t *testing.T) *sessions {
 	index := &hangingIndex{token: token, key: access.NewSigningKey()}
 	s := &sessions{index: index, text: text}
 	s.Authorizer = New(Options{Index: index, URLs: view.URLs{Base: "https://files.example.com/cas"}, Log: zerolog.Nop()})
-	c, w := exchange("POST", "/console/session")
+	c, w := newContext("POST", "/console/session")
 	if err := s.StartSession(c, text); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func newSessions(t *testing.T) *sessions {
 }
 
 // exchange returns a request, with pairs of header fields, and where its answer goes.
-func exchange(method, path string, headers ...string) (echo.Context, *httptest.ResponseRecorder) {
+func newContext(method, path string, headers ...string) (echo.Context, *httptest.ResponseRecorder) {
 	r, w := httptest.NewRequest(method, path, nil), httptest.NewRecorder()
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
@@ -64,7 +64,7 @@ func exchange(method, path string, headers ...string) (echo.Context, *httptest.R
 
 // use makes a request with a cookie at a route that takes sessions, for the scope read.
 func (s *sessions) use(value, method string, headers ...string) error {
-	c, _ := exchange(method, "/v1/blobs", append(headers, "Cookie", sessionCookie+"="+value)...)
+	c, _ := newContext(method, "/v1/blobs", append(headers, "Cookie", sessionCookie+"="+value)...)
 	err := s.TokenOrSession(Scopes(access.ScopeRead))(func(echo.Context) error { return nil })(c)
 	if want := "token:" + s.index.token.ID; err == nil && request.StateOf(c).Record.Actor != want {
 		return errors.New("the actor is " + request.StateOf(c).Record.Actor)
@@ -87,9 +87,9 @@ func TestSessionIsThatOfItsToken(t *testing.T) {
 				t.Errorf("%s: %v", method, err)
 			}
 		}
-		c, _ := exchange("POST", "/v1/blobs", "Cookie", sessionCookie+"="+s.value)
+		c, _ := newContext("POST", "/v1/blobs", "Cookie", sessionCookie+"="+s.value)
 		wantCode(t, "a scope that the token lacks", s.TokenOrSession(Scopes(access.ScopeWrite))(nil)(c), problem.Forbidden)
-		c, _ = exchange("POST", "/v1/chat/completions", "Cookie", sessionCookie+"="+s.value)
+		c, _ = newContext("POST", "/v1/chat/completions", "Cookie", sessionCookie+"="+s.value)
 		wantCode(t, "a route for programs", s.Token(Scopes(access.ScopeRead))(nil)(c), problem.Unauthenticated)
 		for _, field := range []string{"Bearer cas_x_y", "Basic Og==", "Bearer ", ""} {
 			wantCode(t, "beside Authorization: "+field, s.use(s.value, "GET", "Authorization", field), problem.Unauthenticated)
@@ -166,7 +166,7 @@ func TestSessionIsForOwnPagesOnly(t *testing.T) {
 	} {
 		for _, method := range []string{"POST", "PUT", "DELETE"} {
 			wantCode(t, method+" of "+what, s.use(s.value, method, headers...), problem.Forbidden)
-			c, w := exchange(method, "/console/session", headers...)
+			c, w := newContext(method, "/console/session", headers...)
 			wantCode(t, "log-in or log-out of "+what, s.OwnPages(nil)(c), problem.Forbidden)
 			if len(w.Result().Cookies()) > 0 {
 				t.Errorf("%s sets a cookie", what)
@@ -266,7 +266,7 @@ func TestKnownPages(t *testing.T) {
 	t.Parallel()
 	a := New(Options{URLs: view.URLs{Base: "https://files.example.com/cas"}, CORSOrigins: []string{"https://app.example.com"}, Log: zerolog.Nop()})
 	check := func(host string, origins ...string) error {
-		c, _ := exchange("POST", "/mcp")
+		c, _ := newContext("POST", "/mcp")
 		c.Request().Host, c.Request().Header["Origin"] = host, origins
 		return a.KnownPages(func(echo.Context) error { return nil })(c)
 	}

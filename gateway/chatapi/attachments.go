@@ -48,7 +48,7 @@ type attachment struct {
 
 // attach finds the files that the parts of the request name or contain. Parts that are the
 // provider's own business stay out.
-func (x *exchange) attach(ctx context.Context) error {
+func (x *completion) attach(ctx context.Context) error {
 	for _, part := range x.body.Parts {
 		a, err := x.attachment(ctx, part)
 		if err != nil {
@@ -68,7 +68,7 @@ func (x *exchange) attach(ctx context.Context) error {
 }
 
 // attachment returns what a part stands for, or nil.
-func (x *exchange) attachment(ctx context.Context, part chatbody.Part) (*attachment, error) {
+func (x *completion) attachment(ctx context.Context, part chatbody.Part) (*attachment, error) {
 	if id, ok := part.Value(chatbody.FileID); ok {
 		return x.named(ctx, id)
 	}
@@ -92,7 +92,7 @@ func (x *exchange) attachment(ctx context.Context, part chatbody.Part) (*attachm
 }
 
 // named returns the file or the blob with an id.
-func (x *exchange) named(ctx context.Context, id chatbody.Value) (*attachment, error) {
+func (x *completion) named(ctx context.Context, id chatbody.Value) (*attachment, error) {
 	if hasScheme(id.Text, "sha256:") {
 		d, err := cas.ParseDigest(string(id.Text))
 		return x.ofDigest(ctx, d, id.Param, err)
@@ -105,11 +105,11 @@ func (x *exchange) named(ctx context.Context, id chatbody.Value) (*attachment, e
 }
 
 // passesRawIDs reports whether the request may name files by the provider's own ids.
-func (x *exchange) passesRawIDs() bool {
+func (x *completion) passesRawIDs() bool {
 	return x.c.Request().Header.Get(headerRawIDs) == "true" && x.h.Authorizer.Require(x.c, access.ScopeAdmin) == nil
 }
 
-func (x *exchange) ofFile(ctx context.Context, id string, param chatbody.Param) (*attachment, error) {
+func (x *completion) ofFile(ctx context.Context, id string, param chatbody.Param) (*attachment, error) {
 	if err := x.h.Authorizer.Require(x.c, access.ScopeRead); err != nil {
 		return nil, problem.WithParam(param.String(), err)
 	}
@@ -123,7 +123,7 @@ func (x *exchange) ofFile(ctx context.Context, id string, param chatbody.Param) 
 }
 
 // fileError says of a file that its bytes can't be had.
-func (x *exchange) fileError(ctx context.Context, id string, err error) error {
+func (x *completion) fileError(ctx context.Context, id string, err error) error {
 	switch {
 	case errors.Is(err, cas.ErrFileNotFound):
 		return fmt.Errorf("%w: %.100q was deleted, has expired, or never was; ids of files at providers are not passed on", cas.ErrFileNotFound, id)
@@ -135,7 +135,7 @@ func (x *exchange) fileError(ctx context.Context, id string, err error) error {
 
 // late returns the error for a wait that has run out, whatever it was that took so long.
 // SDKs repeat the request by themselves then.
-func (x *exchange) late(wait context.Context, err error) error {
+func (x *completion) late(wait context.Context, err error) error {
 	if err == nil || errors.Is(err, providers.ErrCopyInProgress) || !errors.Is(wait.Err(), context.DeadlineExceeded) || !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
@@ -143,7 +143,7 @@ func (x *exchange) late(wait context.Context, err error) error {
 }
 
 // ofDigest returns the blob with a digest. The error of reading the digest may be passed.
-func (x *exchange) ofDigest(ctx context.Context, d cas.Digest, param chatbody.Param, err error) (*attachment, error) {
+func (x *completion) ofDigest(ctx context.Context, d cas.Digest, param chatbody.Param, err error) (*attachment, error) {
 	if err == nil {
 		err = x.h.Authorizer.Require(x.c, access.ScopeRead)
 	}
@@ -159,7 +159,7 @@ func (x *exchange) ofDigest(ctx context.Context, d cas.Digest, param chatbody.Pa
 
 // hashURL reads a URL that names a blob: a digest, a path, or a URL of this gateway, with
 // or without a signature. The token decides who may read, and not the signature.
-func (x *exchange) hashURL(text string) (d cas.Digest, ok bool, err error) {
+func (x *completion) hashURL(text string) (d cas.Digest, ok bool, err error) {
 	if hasScheme([]byte(text), "sha256:") {
 		d, err = cas.ParseDigest(text)
 		return d, true, err
@@ -183,7 +183,7 @@ func (x *exchange) hashURL(text string) (d cas.Digest, ok bool, err error) {
 
 // ownPath returns the path and the query of a URL of this gateway, or of a path alone. The
 // case of scheme and host doesn't matter.
-func (x *exchange) ownPath(text string) (path string, ok bool) {
+func (x *completion) ownPath(text string) (path string, ok bool) {
 	if strings.HasPrefix(text, "/") {
 		return text, true
 	}

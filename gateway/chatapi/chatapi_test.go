@@ -44,7 +44,7 @@ func newCall(t *testing.T, transport roundTrip) *call {
 	h := &Handlers{o: o, metrics: m, upstream: newUpstream(o, m)}
 	c := echo.New().NewContext(httptest.NewRequest("POST", "/", nil), httptest.NewRecorder())
 	c.Response().Writer = request.NewState(c.Response().Writer, "an operation")
-	return &call{exchange: &exchange{h: h, c: c, memory: newMemory(1, 1).reserve(""), to: target{provider: "kimi", chat: providers.ChatAPI{Authorize: func(*http.Request) {}}}}}
+	return &call{completion: &completion{h: h, c: c, memory: newMemory(1, 1).reserve(""), to: target{provider: "kimi", chat: providers.ChatAPI{Authorize: func(*http.Request) {}}}}}
 }
 
 // proxyOf passes a request through a call. Without a target, it has a URL that no transport
@@ -281,7 +281,7 @@ func TestInline(t *testing.T) {
 
 func TestHashURL(t *testing.T) {
 	t.Parallel()
-	x := &exchange{h: &Handlers{Parts: Parts{URLs: view.URLs{Base: "https://files.example/sub"}}}}
+	x := &completion{h: &Handlers{Parts: Parts{URLs: view.URLs{Base: "https://files.example/sub"}}}}
 	d := cas.DigestOf([]byte("x"))
 	for text, want := range map[string]bool{
 		d.String(): true, "/v1/blobs/" + d.String(): true, "https://files.example/sub/v1/blobs/" + d.String(): true,
@@ -309,7 +309,7 @@ func TestSizeOfManyParts(t *testing.T) {
 	for range 3 {
 		c.attached = append(c.attached, &attachment{ref: replicator.Reference{Value: value}})
 	}
-	if _, _, err := c.exchange.pieces(); !errors.Is(err, problem.RequestTooLarge) {
+	if _, _, err := c.completion.pieces(); !errors.Is(err, problem.RequestTooLarge) {
 		t.Errorf("error %v", err)
 	}
 }

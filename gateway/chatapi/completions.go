@@ -12,8 +12,8 @@ import (
 	"casgate/gateway/respond"
 )
 
-// exchange is one request to a model, and its answer.
-type exchange struct {
+// completion is one request to a model, and its answer.
+type completion struct {
 	h    *Handlers
 	c    echo.Context
 	door Door
@@ -31,7 +31,7 @@ type exchange struct {
 // Completions answers POST /v1/chat/completions.
 func (h *Handlers) Completions(door Door) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		x := &exchange{h: h, c: c, door: door, memory: h.memory.reserve(request.StateOf(c).Record.Actor)}
+		x := &completion{h: h, c: c, door: door, memory: h.memory.reserve(request.StateOf(c).Record.Actor)}
 		var err error
 		defer func() { // also if the answer breaks off, for which package httputil panics
 			x.release()
@@ -43,7 +43,7 @@ func (h *Handlers) Completions(door Door) echo.HandlerFunc {
 }
 
 // status returns the status that the client gets, or would have got.
-func (x *exchange) status(err error) int {
+func (x *completion) status(err error) int {
 	switch {
 	case err == nil:
 		return x.c.Response().Status
@@ -54,7 +54,7 @@ func (x *exchange) status(err error) int {
 }
 
 // run does the whole of a request.
-func (x *exchange) run() error {
+func (x *completion) run() error {
 	if err := x.read(); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (x *exchange) run() error {
 }
 
 // read reads the body, if there is room for it.
-func (x *exchange) read() error {
+func (x *completion) read() error {
 	if err := x.h.checkBody(x.c); err != nil {
 		return err
 	}
@@ -93,13 +93,13 @@ func (x *exchange) read() error {
 }
 
 // release gives up the body, which an answer may outlive by minutes.
-func (x *exchange) release() {
+func (x *completion) release() {
 	x.body, x.attached = nil, nil
 	x.memory.release()
 }
 
 // route finds the provider.
-func (x *exchange) route() error {
+func (x *completion) route() error {
 	if !x.body.HasModel || x.body.Model == "" {
 		return problem.WithParam("model", problem.BadRequest("model is missing; GET /v1/models lists the models"))
 	}
@@ -136,7 +136,7 @@ func (h *Handlers) checkSent(size int64) error {
 }
 
 // forward sends the request on, and passes the answer through.
-func (x *exchange) forward() error {
+func (x *completion) forward() error {
 	pieces, size, err := x.pieces()
 	if err != nil {
 		return err
@@ -144,6 +144,6 @@ func (x *exchange) forward() error {
 	for _, a := range x.attached {
 		x.h.metrics.part(x.to.provider, a.ref.Kind.Name, a.source)
 	}
-	call := &call{exchange: x, pieces: pieces, size: size}
+	call := &call{completion: x, pieces: pieces, size: size}
 	return call.proxy(x.c.Response(), x.c.Request())
 }

@@ -18,7 +18,7 @@ import (
 // call is the passing on of one request. It is the http.RoundTripper of its proxy, so that
 // the proxy doesn't see that a request is sent again after it was healed.
 type call struct {
-	*exchange
+	*completion
 	pieces  [][]byte
 	size    int64
 	failed  error

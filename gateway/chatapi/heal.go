@@ -99,7 +99,7 @@ func (c *call) heal(r *http.Request, answer *http.Response) (*http.Request, erro
 		return nil, err
 	}
 	answer.Body.Close()
-	if c.pieces, c.size, err = c.exchange.pieces(); err != nil {
+	if c.pieces, c.size, err = c.completion.pieces(); err != nil {
 		return nil, err
 	}
 	c.healed = true

@@ -90,7 +90,7 @@ func lossyCall(t *testing.T, l *lossyCopies, looked *lookUps, images ...cas.Dige
 	if err := c.refer(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if c.pieces, c.size, err = c.exchange.pieces(); err != nil {
+	if c.pieces, c.size, err = c.completion.pieces(); err != nil {
 		t.Fatal(err)
 	}
 	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://provider/", nil)

@@ -50,7 +50,7 @@ type inline struct {
 }
 
 // contained returns the file whose bytes are in a part. It is nil if they stay there.
-func (x *exchange) contained(part chatbody.Part, data chatbody.Value) (*attachment, error) {
+func (x *completion) contained(part chatbody.Part, data chatbody.Value) (*attachment, error) {
 	in := parseInline(data.Text)
 	if name, ok := part.Value(chatbody.FileName); ok {
 		// A bad name is no reason to refuse the bytes.
@@ -70,7 +70,7 @@ func (x *exchange) contained(part chatbody.Part, data chatbody.Value) (*attachme
 }
 
 // staysInline reports whether the provider is to get the bytes within the request.
-func (x *exchange) staysInline(part chatbody.Part, in *inline) bool {
+func (x *completion) staysInline(part chatbody.Part, in *inline) bool {
 	if !x.takesInline(part, in) {
 		return false
 	}
@@ -78,7 +78,7 @@ func (x *exchange) staysInline(part chatbody.Part, in *inline) bool {
 }
 
 // readInline reads whether bytes of any size are to stay in the request.
-func (x *exchange) readInline() error {
+func (x *completion) readInline() error {
 	switch asked := x.c.Request().Header.Get(headerInline); strings.ToLower(asked) {
 	case "":
 		x.passInline = x.h.o.PassInline
@@ -102,7 +102,7 @@ var inlineTypes = map[string]struct{ prefix, usual string }{
 // takesInline reports whether the provider takes the part as it stands. Providers read
 // data: URLs there, and no base64 alone. A provider that has references for such files has
 // them for the types that it takes.
-func (x *exchange) takesInline(part chatbody.Part, in *inline) bool {
+func (x *completion) takesInline(part chatbody.Part, in *inline) bool {
 	of, ok := inlineTypes[part.Type]
 	if !ok || !in.isURL || !slices.Contains(x.to.chat.Inline, part.Type) || !strings.HasPrefix(in.mediaType, of.prefix) {
 		return false
@@ -221,7 +221,7 @@ func (r *base64Reader) Read(p []byte) (int, error) {
 
 // decode completes what an attachment wants, except the file. If the bytes are not known,
 // it checks that the provider may take them.
-func (x *exchange) decode(ctx context.Context, a *attachment) error {
+func (x *completion) decode(ctx context.Context, a *attachment) error {
 	in := a.inline
 	var err error
 	if in.decoded, err = x.h.taken.decode(in); err != nil {
@@ -259,7 +259,7 @@ func (in *inline) blob() (cas.Blob, error) {
 }
 
 // takeIn stores the bytes of an attachment, unless they are here.
-func (x *exchange) takeIn(ctx context.Context, a *attachment) error {
+func (x *completion) takeIn(ctx context.Context, a *attachment) error {
 	file, err := x.h.keepInline(ctx, a.inline)
 	a.want.File = file
 	a.inline = nil // the text of the request can go

@@ -78,7 +78,7 @@ func TestPartsThatStay(t *testing.T) {
 			t.Fatal("no chats")
 		}
 		account := guard.New(test.account, guard.Options{})
-		x := &exchange{to: target{chat: chatter.Chat(), account: account}}
+		x := &completion{to: target{chat: chatter.Chat(), account: account}}
 		in := parseInline([]byte(test.data))
 		in.name = test.name
 		if got := x.takesInline(chatbody.Part{Type: test.part}, in); got != test.stays {

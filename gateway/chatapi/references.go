@@ -20,7 +20,7 @@ const parallel = 8
 
 // prepare takes in the bytes of the attachments, and makes their copies. All must be ready
 // before anything is sent. Nothing is stored if the provider certainly refuses a part.
-func (x *exchange) prepare(ctx context.Context) error {
+func (x *completion) prepare(ctx context.Context) error {
 	for _, do := range []func(context.Context, *attachment) error{x.decode, x.takeIn} {
 		if err := x.each(ctx, func(a *attachment) error {
 			if a.inline == nil {
@@ -38,7 +38,7 @@ func (x *exchange) prepare(ctx context.Context) error {
 
 // each calls do for all attachments, several at a time, and returns the error of the first
 // one in the request that failed.
-func (x *exchange) each(ctx context.Context, do func(*attachment) error) error {
+func (x *completion) each(ctx context.Context, do func(*attachment) error) error {
 	one := func(a *attachment) error {
 		if err := x.late(ctx, do(a)); err != nil {
 			return problem.WithParam(a.param.String(), err)
@@ -69,7 +69,7 @@ func (x *exchange) each(ctx context.Context, do func(*attachment) error) error {
 }
 
 // describe puts the file into the request's record, if there is only one.
-func (x *exchange) describe() {
+func (x *completion) describe() {
 	record := &request.StateOf(x.c).Record
 	for i, a := range x.attached {
 		if i > 0 && a.want.Digest != record.Digest {
@@ -88,7 +88,7 @@ type sameFile struct {
 }
 
 // refer gets the references of all attachments. Several attachments of one file share one.
-func (x *exchange) refer(ctx context.Context) error {
+func (x *completion) refer(ctx context.Context) error {
 	first := map[sameFile]*attachment{}
 	x.loaded.Store(0)
 	for i, a := range x.attached {
@@ -115,7 +115,7 @@ func (x *exchange) refer(ctx context.Context) error {
 }
 
 // leaveOut removes the attachments that stay in the request as they are.
-func (x *exchange) leaveOut(stays func(*attachment) bool) {
+func (x *completion) leaveOut(stays func(*attachment) bool) {
 	x.attached = slices.DeleteFunc(x.attached, func(a *attachment) bool {
 		if !stays(a) {
 			return false
@@ -131,7 +131,7 @@ const loadFactor = 3
 
 // referTo gets the reference of one attachment. What it brings into memory is charged
 // before it comes.
-func (x *exchange) referTo(ctx context.Context, a *attachment) error {
+func (x *completion) referTo(ctx context.Context, a *attachment) error {
 	x.memory.shrink(a.charged) // of the reference before
 	a.charged = 0
 	a.want.Reserve = func(size int64) error {
@@ -160,7 +160,7 @@ func keyOf(a *attachment) sameFile {
 
 // unlessPassed is referenceError, unless the provider takes the bytes as they stand, and
 // nothing else.
-func (x *exchange) unlessPassed(a *attachment, err error) error {
+func (x *completion) unlessPassed(a *attachment, err error) error {
 	if errors.Is(err, providers.ErrNoReference) && a.source == sourceInline && a.asIs {
 		a.source = sourcePassed
 		return nil
@@ -169,7 +169,7 @@ func (x *exchange) unlessPassed(a *attachment, err error) error {
 }
 
 // referenceError gives an error of a reference the code that it has in a chat.
-func (x *exchange) referenceError(a *attachment, err error) error {
+func (x *completion) referenceError(a *attachment, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -184,7 +184,7 @@ func (x *exchange) referenceError(a *attachment, err error) error {
 }
 
 // pieces returns the body for the provider, if it may be as large.
-func (x *exchange) pieces() ([][]byte, int64, error) {
+func (x *completion) pieces() ([][]byte, int64, error) {
 	var values int64 // each part has its own copy of its reference
 	for _, a := range x.attached {
 		values += int64(len(a.ref.Value))

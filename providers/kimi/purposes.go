@@ -82,7 +82,7 @@ var kindsOf = map[string][]providers.ReferenceKind{purposeExtract: {text, inPlac
 // text of another purpose, such as the input of a batch, can be read as text, too.
 func (p *Provider) References(mediaType, extension string) []providers.ReferenceKind {
 	t := providers.FileType{MediaType: mediaType, Extension: extension}
-	about := p.Describe()
+	description := p.Describe()
 	var kinds []providers.ReferenceKind
 	add := func(purpose *providers.Purpose) {
 		if of := kindsOf[purpose.Name]; !slices.Contains(kinds, of[0]) {
@@ -91,10 +91,10 @@ func (p *Provider) References(mediaType, extension string) []providers.Reference
 			}
 		}
 	}
-	usual := about.DefaultPurpose(mediaType, extension)
+	usual := description.DefaultPurpose(mediaType, extension)
 	add(&usual)
-	for i := range about.Purposes {
-		add(&about.Purposes[i])
+	for i := range description.Purposes {
+		add(&description.Purposes[i])
 	}
 	return kinds
 }

@@ -28,8 +28,8 @@ type Census struct {
 }
 
 // lacks reports whether the list should have a copy's file, and doesn't.
-func (c Census) lacks(row ledger.Copy, about providers.Description) bool {
-	return !c.At.IsZero() && row.ReadyAt.Before(c.At) && !isUnlisted(about, row.Purpose) && !c.listed[row.FileID]
+func (c Census) lacks(row ledger.Copy, description providers.Description) bool {
+	return !c.At.IsZero() && row.ReadyAt.Before(c.At) && !isUnlisted(description, row.Purpose) && !c.listed[row.FileID]
 }
 
 // FileCount is a number of files, and their size. A file without a size in the list
@@ -255,10 +255,10 @@ func (r *Replicator) takeCensus(ctx context.Context, p providers.Provider) (Cens
 }
 
 // countVanished counts the copies whose files have vanished.
-func (c *Census) countVanished(rows []ledger.Copy, about providers.Description) {
+func (c *Census) countVanished(rows []ledger.Copy, description providers.Description) {
 	c.vanished = make(map[string]FileCount)
 	for _, row := range rows {
-		if row.Account == about.Account && row.State == ledger.StateReady && c.lacks(row, about) && !row.IsFresh(c.At, about.SettlingOf(row.Purpose)) {
+		if row.Account == description.Account && row.State == ledger.StateReady && c.lacks(row, description) && !row.IsFresh(c.At, description.SettlingOf(row.Purpose)) {
 			c.vanished[row.Purpose] = c.vanished[row.Purpose].plus(FileCount{1, row.Size})
 		}
 	}
@@ -266,12 +266,12 @@ func (c *Census) countVanished(rows []ledger.Copy, about providers.Description) 
 
 // count makes a census of files whose list began at a time. Named has the ids that rows
 // name.
-func count(about providers.Description, remote map[string]providers.RemoteFile, mark providers.Mark, named map[string]bool, at time.Time) Census {
+func count(description providers.Description, remote map[string]providers.RemoteFile, mark providers.Mark, named map[string]bool, at time.Time) Census {
 	c := Census{At: at, Ours: make(map[string]FileCount), Others: make(map[string]FileCount), listed: make(map[string]bool, len(remote))}
 	for id, f := range remote {
 		c.listed[id] = true
 		counts := c.Others
-		if name, marked := about.ParseRemoteName(f.Name); named[id] || marked && name.Mark == mark {
+		if name, marked := description.ParseRemoteName(f.Name); named[id] || marked && name.Mark == mark {
 			counts = c.Ours
 		}
 		counts[f.Purpose] = counts[f.Purpose].plus(FileCount{1, f.Size})

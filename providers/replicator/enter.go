@@ -14,14 +14,14 @@ func (r *Replicator) Enter(ctx context.Context, q Request, fileID string) error 
 	if err != nil {
 		return err
 	}
-	about := p.Describe()
-	if _, err := about.Purpose(q.Purpose, ""); err != nil {
+	description := p.Describe()
+	if _, err := description.Purpose(q.Purpose, ""); err != nil {
 		q.Purpose = ""
 	}
 	j, err := r.plan(ctx, q)
 	if err != nil {
 		return err
 	}
-	_, _, err = r.ledger.Change(ctx, ledger.Enter(j.wanted, about.FileID(fileID)))
+	_, _, err = r.ledger.Change(ctx, ledger.Enter(j.wanted, description.FileID(fileID)))
 	return err
 }

@@ -34,7 +34,7 @@ type placement struct {
 func newPlacements() *placements { return &placements{known: map[placementKey]placement{}} }
 
 // of returns the placement of a file at an account.
-func (s *placements) of(about providers.Description, key placementKey) (placement, error) {
+func (s *placements) of(description providers.Description, key placementKey) (placement, error) {
 	s.mu.RLock()
 	found, ok := s.known[key]
 	s.mu.RUnlock()
@@ -43,7 +43,7 @@ func (s *placements) of(about providers.Description, key placementKey) (placemen
 	}
 	p := placement{fileType: providers.TypeOf(key.name, key.declared, key.detected), name: providers.CleanName(key.name)}
 	var err error
-	if p.Placement, err = about.Place(p.fileType, key.purpose); err != nil || len(key.name)+len(key.declared)+len(key.detected) > maxPlacementKey {
+	if p.Placement, err = description.Place(p.fileType, key.purpose); err != nil || len(key.name)+len(key.declared)+len(key.detected) > maxPlacementKey {
 		return p, err
 	}
 	s.mu.Lock()

@@ -13,7 +13,7 @@ import (
 // differs, and the memory stays within its bounds.
 func TestPlacementsAreRemembered(t *testing.T) {
 	t.Parallel()
-	about := func(provider string) providers.Description {
+	description := func(provider string) providers.Description {
 		return providers.Description{Provider: provider, Purposes: []providers.Purpose{
 			{Name: "document-" + provider, Extensions: []string{".pdf", ".txt"}},
 			{Name: "image-" + provider, MediaTypes: []string{"image/*"}},
@@ -27,8 +27,8 @@ func TestPlacementsAreRemembered(t *testing.T) {
 					for _, detected := range []string{"text/plain; charset=utf-8", "image/png"} {
 						for _, purpose := range []string{"", "image-" + provider, "none"} {
 							key := placementKey{provider, name, declared, detected, purpose}
-							got, err := s.of(about(provider), key)
-							want, wantErr := newPlacements().of(about(provider), key)
+							got, err := s.of(description(provider), key)
+							want, wantErr := newPlacements().of(description(provider), key)
 							if !reflect.DeepEqual(got, want) || fmt.Sprint(err) != fmt.Sprint(wantErr) {
 								t.Errorf("%+v: %+v, %v; want %+v, %v", key, got, err, want, wantErr)
 							}
@@ -42,7 +42,7 @@ func TestPlacementsAreRemembered(t *testing.T) {
 		t.Errorf("%d are remembered", n)
 	}
 	for i := range 2 * maxPlacements {
-		if _, err := s.of(about("a"), placementKey{provider: "a", name: fmt.Sprintf("%d.pdf", i)}); err != nil {
+		if _, err := s.of(description("a"), placementKey{provider: "a", name: fmt.Sprintf("%d.pdf", i)}); err != nil {
 			t.Fatal(err)
 		}
 		if len(s.known) > maxPlacements {

@@ -38,16 +38,16 @@ func (r *Replicator) plan(ctx context.Context, q Request) (job, error) {
 
 // planOf is plan for a blob that is known.
 func (r *Replicator) planOf(p providers.Guarded, blob cas.Blob, q Request) (job, error) {
-	about := p.Describe()
-	placed, err := r.placements.of(about, placementKey{q.Provider, cmp.Or(q.Name, blob.Name), q.MediaType, blob.MediaType, q.Purpose})
+	description := p.Describe()
+	placed, err := r.placements.of(description, placementKey{q.Provider, cmp.Or(q.Name, blob.Name), q.MediaType, blob.MediaType, q.Purpose})
 	if err != nil {
 		return job{}, err
 	}
 	return job{
-		provider: p, description: about, purpose: placed.Purpose, fileType: placed.fileType, blob: blob, request: q, asked: time.Now(),
+		provider: p, description: description, purpose: placed.Purpose, fileType: placed.fileType, blob: blob, request: q, asked: time.Now(),
 		wanted: ledger.Wanted{
 			Key: ledger.Key{
-				Digest: q.Digest, Provider: q.Provider, Account: about.Account,
+				Digest: q.Digest, Provider: q.Provider, Account: description.Account,
 				Purpose: placed.Purpose.Name, Extension: placed.Extension,
 			},
 			Name: placed.name, MediaType: placed.fileType.MediaType, Size: blob.Size,

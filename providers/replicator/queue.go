@@ -151,8 +151,8 @@ func (r *Replicator) advance(ctx context.Context, p providers.Guarded, c ledger.
 
 // resume makes a copy that was requested earlier.
 func (r *Replicator) resume(ctx context.Context, p providers.Guarded, c ledger.Copy) error {
-	about := p.Describe()
-	purpose, err := about.Purpose(c.Purpose, "")
+	description := p.Describe()
+	purpose, err := description.Purpose(c.Purpose, "")
 	if err != nil {
 		return r.abandon(ctx, c, err) // the configuration has changed since
 	}
@@ -164,7 +164,7 @@ func (r *Replicator) resume(ctx context.Context, p providers.Guarded, c ledger.C
 		return err
 	}
 	_, _, err = r.join(ctx, job{
-		provider: p, description: about, purpose: purpose, blob: blob,
+		provider: p, description: description, purpose: purpose, blob: blob,
 		wanted: ledger.Wanted{
 			Key: c.Key, Name: c.Name, MediaType: c.MediaType, Size: blob.Size,
 			OperationID: c.OperationID, Margin: ledger.RenewalMargin(purpose.Lifetime()), ByLife: true, Existing: true,

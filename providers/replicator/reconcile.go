@@ -72,8 +72,8 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 	if err != nil {
 		return Reconciliation{}, err
 	}
-	about := p.Describe()
-	report := Reconciliation{Provider: provider, Account: about.Account, Applied: o.Apply}
+	description := p.Describe()
+	report := Reconciliation{Provider: provider, Account: description.Account, Applied: o.Apply}
 	mark, err := r.installationMark(ctx)
 	if err != nil {
 		return report, err
@@ -102,11 +102,11 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 	inWork := make(map[providers.ParsedRemoteName]bool)
 	sizes := make(map[string]int64) // of blobs, by the digits of their digest
 	for _, c := range after {
-		if purpose, err := about.Purpose(c.Purpose, ""); err == nil && !purpose.Rewritten {
+		if purpose, err := description.Purpose(c.Purpose, ""); err == nil && !purpose.Rewritten {
 			sizes[providers.RemoteNameDigest(c.Digest)] = c.Size
 		}
 		switch {
-		case c.Account != about.Account:
+		case c.Account != description.Account:
 			if _, here := remote[c.FileID]; here {
 				report.Misplaced = append(report.Misplaced, c)
 				named[c.FileID] = true
@@ -121,8 +121,8 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 		}
 	}
 	for _, c := range before {
-		purpose, err := about.Purpose(c.Purpose, "")
-		if _, here := remote[c.FileID]; here || c.Account != about.Account || err != nil || purpose.Unlisted || c.FileID == "" || c.IsFresh(began, purpose.Settling()) {
+		purpose, err := description.Purpose(c.Purpose, "")
+		if _, here := remote[c.FileID]; here || c.Account != description.Account || err != nil || purpose.Unlisted || c.FileID == "" || c.IsFresh(began, purpose.Settling()) {
 			continue
 		}
 		switch c.State {
@@ -154,9 +154,9 @@ func (r *Replicator) Reconcile(ctx context.Context, provider string, o Reconcile
 			report.Unknown = append(report.Unknown, f)
 		}
 	}
-	census := count(about, remote, mark, named, began)
-	census.countVanished(after, about)
-	r.censuses.set(about.Account, census)
+	census := count(description, remote, mark, named, began)
+	census.countVanished(after, description)
+	r.censuses.set(description.Account, census)
 	if o.Apply {
 		r.apply(ctx, p, &report)
 	}

@@ -41,7 +41,7 @@ func (r *Replicator) leftovers(ctx context.Context, p providers.Provider, c ledg
 // withoutDuplicates returns the files without those that the provider has renamed, because
 // it had a file with that name, where it also lists that one. Each attempt has a name of
 // its own, and uploads once: another program has made the later file.
-func withoutDuplicates(about providers.Description, files []providers.RemoteFile) []providers.RemoteFile {
+func withoutDuplicates(description providers.Description, files []providers.RemoteFile) []providers.RemoteFile {
 	exact := make(map[providers.ParsedRemoteName]bool)
 	for _, f := range files {
 		if name, ok := providers.ParseRemoteName(f.Name); ok {
@@ -49,7 +49,7 @@ func withoutDuplicates(about providers.Description, files []providers.RemoteFile
 		}
 	}
 	return slices.DeleteFunc(files, func(f providers.RemoteFile) bool {
-		name, _ := about.ParseRemoteName(f.Name)
+		name, _ := description.ParseRemoteName(f.Name)
 		_, ok := providers.ParseRemoteName(f.Name)
 		return !ok && exact[name]
 	})
@@ -68,7 +68,7 @@ const clockSkew = 10 * time.Minute
 // not known: it has exactly the name of that attempt, and wasn't made before. A list may
 // give other purposes than the upload's. Only if the blob has copies with other purposes,
 // whose names may be the same, the purpose must be the copy's.
-func (r *Replicator) matcher(ctx context.Context, about providers.Description, c ledger.Copy) (func(providers.RemoteFile) bool, error) {
+func (r *Replicator) matcher(ctx context.Context, description providers.Description, c ledger.Copy) (func(providers.RemoteFile) bool, error) {
 	mark, err := r.installationMark(ctx)
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (r *Replicator) matcher(ctx context.Context, about providers.Description, c
 		began[name] = s.Began
 	}
 	return func(f providers.RemoteFile) bool {
-		name, _ := about.ParseRemoteName(f.Name)
+		name, _ := description.ParseRemoteName(f.Name)
 		start, isOpen := began[name]
 		return isOpen && (f.CreatedAt.IsZero() || !f.CreatedAt.Before(start.Add(-clockSkew))) && (!ambiguous || f.Purpose == c.Purpose)
 	}, nil
@@ -140,10 +140,10 @@ func (r *Replicator) adoptEarlier(ctx context.Context, j job, o *outcome) error 
 }
 
 // newest returns the usable file of the newest attempt, or none.
-func newest(about providers.Description, files []providers.RemoteFile) (best providers.RemoteFile) {
+func newest(description providers.Description, files []providers.RemoteFile) (best providers.RemoteFile) {
 	var bestFence int64
 	for _, f := range files {
-		if name, _ := about.ParseRemoteName(f.Name); name.Fence > bestFence && f.Status != providers.StatusFailed {
+		if name, _ := description.ParseRemoteName(f.Name); name.Fence > bestFence && f.Status != providers.StatusFailed {
 			best, bestFence = f, name.Fence
 		}
 	}
@@ -173,8 +173,8 @@ func lookUp(ctx context.Context, p providers.Provider, purpose, id string) (prov
 	if retriever, ok := providers.Ability[providers.Retriever](p); ok {
 		return retriever.Retrieve(ctx, id)
 	}
-	about := p.Describe()
-	if !isUnlisted(about, purpose) {
+	description := p.Describe()
+	if !isUnlisted(description, purpose) {
 		for f, err := range p.List(ctx, purpose) {
 			if err != nil || f.ID == id {
 				return f, err
@@ -182,7 +182,7 @@ func lookUp(ctx context.Context, p providers.Provider, purpose, id string) (prov
 		}
 	}
 	return providers.RemoteFile{}, &providers.Error{
-		Provider: about.Provider, Op: providers.OpList, Kind: providers.KindLost, Code: "not_listed",
+		Provider: description.Provider, Op: providers.OpList, Kind: providers.KindLost, Code: "not_listed",
 		Message: fmt.Sprintf("the provider lists no file %s", id),
 	}
 }

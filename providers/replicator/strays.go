@@ -59,9 +59,9 @@ func strangers(c ledger.Copy, files []providers.RemoteFile) []providers.RemoteFi
 
 // giveUp returns the look that gives these files up. Of the attempts that made them
 // nothing more can turn up.
-func giveUp(about providers.Description, files []providers.RemoteFile) (l ledger.Look) {
+func giveUp(description providers.Description, files []providers.RemoteFile) (l ledger.Look) {
 	for _, f := range files {
-		name, _ := about.ParseRemoteName(f.Name)
+		name, _ := description.ParseRemoteName(f.Name)
 		l.GivenUp = append(l.GivenUp, ledger.Stray{Fence: name.Fence, FileID: f.ID})
 		l.Fences = append(l.Fences, name.Fence)
 	}
@@ -115,14 +115,14 @@ func (r *Replicator) deleteGivenUp(p providers.Provider, c ledger.Copy) ledger.C
 // turned up.
 func (r *Replicator) sweep(ctx context.Context, p providers.Guarded, c ledger.Copy) error {
 	began := time.Now()
-	about := p.Describe()
-	settling := about.SettlingOf(c.Purpose)
+	description := p.Describe()
+	settling := description.SettlingOf(c.Purpose)
 	c = r.deleteGivenUp(p, c)
 	var look ledger.Look
 	var failure error
 	switch unknown := c.MayTurnUp(); {
 	case len(unknown) == 0:
-	case isUnlisted(about, c.Purpose):
+	case isUnlisted(description, c.Purpose):
 		r.warnUnlisted(c)
 		look = forgetAll(unknown)
 	default:
@@ -132,11 +132,11 @@ func (r *Replicator) sweep(ctx context.Context, p providers.Guarded, c ledger.Co
 			break
 		}
 		extra := strangers(c, found)
-		if c.State == ledger.StateFailed && newest(about, extra).ID != "" {
+		if c.State == ledger.StateFailed && newest(description, extra).ID != "" {
 			return r.resume(ctx, p, c)
 		}
 		if len(extra) > 0 {
-			row, done := r.noteLook(c, 0, giveUp(about, extra))
+			row, done := r.noteLook(c, 0, giveUp(description, extra))
 			if !done {
 				return nil // a client works on the row, and looks itself
 			}
@@ -178,8 +178,8 @@ func sweepDelay(strays []ledger.Stray, now time.Time, settling time.Duration) ti
 }
 
 // isUnlisted reports whether lists don't contain files of a purpose.
-func isUnlisted(about providers.Description, purpose string) bool {
-	p, err := about.Purpose(purpose, "")
+func isUnlisted(description providers.Description, purpose string) bool {
+	p, err := description.Purpose(purpose, "")
 	return err == nil && p.Unlisted
 }
 

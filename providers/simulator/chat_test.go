@@ -311,7 +311,7 @@ func TestSilenceInChats(t *testing.T) {
 	sim := openaisim.New(openaisim.Options{})
 	send := chats(t, sim, openaisim.Prefix)
 	silence, left := make(chan struct{}), make(chan struct{}, 1)
-	sim.Behave(simulator.ChatBehaviour{Silence: silence, Left: left})
+	sim.Behave(simulator.ChatBehaviour{Silence: silence, Disconnected: left})
 	ctx, leave := context.WithCancel(t.Context())
 	response, err := send(ctx, body)
 	if err != nil {

@@ -37,9 +37,9 @@ type ChatBehaviour struct {
 	Gzip Compression
 	// Cookie is the value of Set-Cookie; empty means none.
 	Cookie string
-	// Left gets a value each time a client left before the end of its answer, without
+	// Disconnected gets a value each time a client left before the end of its answer, without
 	// blocking. Optional.
-	Left chan<- struct{}
+	Disconnected chan<- struct{}
 }
 
 // maxEcho is how much of a question an answer repeats, in runes.
@@ -196,7 +196,7 @@ func (b ChatBehaviour) stream(w http.ResponseWriter, r *http.Request, events [][
 			pause(r.Context(), b.Pause)
 		}
 		if r.Context().Err() != nil || out(event) != nil {
-			b.left()
+			b.reportDisconnect()
 			return
 		}
 	}
@@ -208,7 +208,7 @@ func (b ChatBehaviour) whole(w http.ResponseWriter, r *http.Request, body []byte
 		wait(r.Context(), b.Silence)
 	}
 	if r.Context().Err() != nil {
-		b.left()
+		b.reportDisconnect()
 		return
 	}
 	out := b.begin(w, r, "application/json")
@@ -218,7 +218,7 @@ func (b ChatBehaviour) whole(w http.ResponseWriter, r *http.Request, body []byte
 		panic(http.ErrAbortHandler)
 	}
 	if out(body) != nil {
-		b.left()
+		b.reportDisconnect()
 	}
 }
 
@@ -256,9 +256,9 @@ func (b ChatBehaviour) begin(w http.ResponseWriter, r *http.Request, contentType
 	}
 }
 
-func (b ChatBehaviour) left() {
+func (b ChatBehaviour) reportDisconnect() {
 	select {
-	case b.Left <- struct{}{}:
+	case b.Disconnected <- struct{}{}:
 	default:
 	}
 }
