@@ -204,26 +204,36 @@ func (r *restoring) look(ctx context.Context, blobs []Blob) ([]error, error) {
 
 // others restores all other rows of a page.
 func (r *restoring) others(ctx context.Context, p page) error {
-	if err := restoreRows(ctx, r, "file", &r.result.Files, p.files, r.o.Index.RestoreFiles, func(f cas.File) string { return f.ID }); err != nil {
+	files := rowKind[cas.File]{"file", &r.result.Files, r.o.Index.RestoreFiles, func(f cas.File) string { return f.ID }}
+	if err := files.restore(ctx, r, p.files); err != nil {
 		return err
 	}
-	if err := restoreRows(ctx, r, "copy", &r.result.Copies, p.copies, r.o.Index.RestoreCopies, func(c ledger.Copy) string { return c.Key.String() }); err != nil {
+	copies := rowKind[ledger.Copy]{"copy", &r.result.Copies, r.o.Index.RestoreCopies, func(c ledger.Copy) string { return c.Key.String() }}
+	if err := copies.restore(ctx, r, p.copies); err != nil {
 		return err
 	}
-	return restoreRows(ctx, r, "text", &r.result.Texts, p.texts, r.o.Index.RestoreTexts, func(t Text) string { return t.Digest.String() + " at " + t.Provider })
+	texts := rowKind[Text]{"text", &r.result.Texts, r.o.Index.RestoreTexts, func(t Text) string { return t.Digest.String() + " at " + t.Provider }}
+	return texts.restore(ctx, r, p.texts)
 }
 
-// restoreRows restores rows of one kind.
-func restoreRows[R any](ctx context.Context, r *restoring, kind string, t *Tally, rows []R, restore func(context.Context, []R) ([]Outcome, error), name func(R) string) error {
+// rowKind says how rows of a kind are restored, counted and named.
+type rowKind[R any] struct {
+	name   string
+	tally  *Tally
+	store  func(context.Context, []R) ([]Outcome, error)
+	nameOf func(R) string
+}
+
+func (k rowKind[R]) restore(ctx context.Context, r *restoring, rows []R) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	outcomes, err := restore(ctx, rows)
+	outcomes, err := k.store(ctx, rows)
 	if err != nil {
 		return err
 	}
 	for i, row := range rows {
-		r.tally(t, outcomes[i], kind, name(row))
+		r.tally(k.tally, outcomes[i], k.name, k.nameOf(row))
 	}
 	return nil
 }

@@ -146,7 +146,7 @@ order by r.position`
 
 // RestoreBlobs implements export.Target.
 func (x *Index) RestoreBlobs(ctx context.Context, blobs []export.Blob) ([]export.Outcome, error) {
-	return restored(ctx, x, "blobs", exportedBlobTable, sqlRestoreBlobs, blobs)
+	return restored(ctx, x, restoration[export.Blob]{"blobs", exportedBlobTable, sqlRestoreBlobs}, blobs)
 }
 
 // RestoreFiles implements export.Target.
@@ -156,24 +156,31 @@ func (x *Index) RestoreFiles(ctx context.Context, files []cas.File) ([]export.Ou
 			return nil, fmt.Errorf("restore file %.100q: %w", f.ID, err)
 		}
 	}
-	return restored(ctx, x, "files", fileTable, sqlRestoreFiles, files)
+	return restored(ctx, x, restoration[cas.File]{"files", fileTable, sqlRestoreFiles}, files)
 }
 
 // RestoreCopies implements export.Target.
 func (x *Index) RestoreCopies(ctx context.Context, copies []ledger.Copy) ([]export.Outcome, error) {
-	return restored(ctx, x, "copies", copyTable, sqlRestoreCopies, copies)
+	return restored(ctx, x, restoration[ledger.Copy]{"copies", copyTable, sqlRestoreCopies}, copies)
 }
 
 // RestoreTexts implements export.Target.
 func (x *Index) RestoreTexts(ctx context.Context, texts []export.Text) ([]export.Outcome, error) {
-	return restored(ctx, x, "texts", textTable, sqlRestoreTexts, texts)
+	return restored(ctx, x, restoration[export.Text]{"texts", textTable, sqlRestoreTexts}, texts)
 }
 
-func restored[R any](ctx context.Context, x *Index, kind string, table sqlrow.Table[R], statement string, rows []R) ([]export.Outcome, error) {
-	doing := fmt.Sprintf("restore %d %s", len(rows), kind)
+// restoration says how rows of a kind are stored.
+type restoration[R any] struct {
+	kind      string // plural
+	table     sqlrow.Table[R]
+	statement string
+}
+
+func restored[R any](ctx context.Context, x *Index, how restoration[R], rows []R) ([]export.Outcome, error) {
+	doing := fmt.Sprintf("restore %d %s", len(rows), how.kind)
 	records := make([]map[string]any, len(rows))
 	for i, row := range rows {
-		records[i] = table.Record(row)
+		records[i] = how.table.Record(row)
 		records[i]["position"] = i
 	}
 	batch, err := json.Marshal(records)
@@ -182,7 +189,7 @@ func restored[R any](ctx context.Context, x *Index, kind string, table sqlrow.Ta
 	}
 	call, cancel := x.bounded(ctx)
 	defer cancel()
-	found, _ := x.pool.Query(call, statement, string(batch)) // its error comes out of CollectRows
+	found, _ := x.pool.Query(call, how.statement, string(batch)) // its error comes out of CollectRows
 	outcomes, err := pgx.CollectRows(found, pgx.RowTo[export.Outcome])
 	if err != nil {
 		return nil, fault(ctx, doing, err)

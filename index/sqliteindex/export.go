@@ -106,7 +106,10 @@ func (x *Index) RestoreBlobs(ctx context.Context, blobs []export.Blob) ([]export
 				return export.Completed, nil
 			}
 		}
-		return outcome(ctx, tx, stored, err, sqlBlobDiffers, b.Digest[:], b.Size)
+		if err != nil || stored {
+			return export.Restored, err
+		}
+		return compared(ctx, tx, sqlBlobDiffers, b.Digest[:], b.Size)
 	})
 }
 
@@ -121,7 +124,7 @@ func (x *Index) RestoreFiles(ctx context.Context, files []cas.File) ([]export.Ou
 		inserter := fileInserter{tx: tx}
 		_, err := inserter.insert(ctx, f)
 		if errors.Is(err, sql.ErrNoRows) {
-			return outcome(ctx, tx, false, nil, sqlFileDiffers, f.ID, fileDigest(f))
+			return compared(ctx, tx, sqlFileDiffers, f.ID, fileDigest(f))
 		}
 		if err == nil && !f.IsPending() {
 			_, err = tx.ExecContext(ctx, sqlCountRestored, f.Digest[:], f.Size, now())
@@ -142,7 +145,10 @@ func fileDigest(f cas.File) any {
 func (x *Index) RestoreCopies(ctx context.Context, copies []ledger.Copy) ([]export.Outcome, error) {
 	return restored(ctx, x, "copies", copies, func(ctx context.Context, tx *sql.Tx, c ledger.Copy) (export.Outcome, error) {
 		stored, err := changesRow(ctx, tx, sqlRestoreCopy, copyTable.Args(c))
-		return outcome(ctx, tx, stored, err, sqlCopyDiffers, keyArgs(c.Key, c.FileID)...)
+		if err != nil || stored {
+			return export.Restored, err
+		}
+		return compared(ctx, tx, sqlCopyDiffers, keyArgs(c.Key, c.FileID)...)
 	})
 }
 
@@ -150,7 +156,10 @@ func (x *Index) RestoreCopies(ctx context.Context, copies []ledger.Copy) ([]expo
 func (x *Index) RestoreTexts(ctx context.Context, texts []export.Text) ([]export.Outcome, error) {
 	return restored(ctx, x, "texts", texts, func(ctx context.Context, tx *sql.Tx, t export.Text) (export.Outcome, error) {
 		stored, err := changesRow(ctx, tx, sqlRestoreText, textTable.Args(t))
-		return outcome(ctx, tx, stored, err, sqlTextDiffers, t.Digest[:], t.Provider, t.Extension, t.Text[:])
+		if err != nil || stored {
+			return export.Restored, err
+		}
+		return compared(ctx, tx, sqlTextDiffers, t.Digest[:], t.Provider, t.Extension, t.Text[:])
 	})
 }
 
@@ -181,11 +190,8 @@ func changesRow(ctx context.Context, tx *sql.Tx, statement string, args []any) (
 	return n > 0, err
 }
 
-// outcome returns the outcome for a row. If there was one already, a query compares them.
-func outcome(ctx context.Context, tx *sql.Tx, stored bool, err error, query string, args ...any) (export.Outcome, error) {
-	if err != nil || stored {
-		return export.Restored, err
-	}
+// compared returns the outcome for a row that was there already. A query compares them.
+func compared(ctx context.Context, tx *sql.Tx, query string, args ...any) (export.Outcome, error) {
 	var differs bool
 	if err := tx.QueryRowContext(ctx, query, args...).Scan(&differs); err != nil {
 		return export.Kept, err

@@ -19,19 +19,28 @@ const (
 
 var errTooLong = errors.New("the answer is too long")
 
+// safeCall is a request that is safe to repeat.
+type safeCall struct {
+	op     providers.Op
+	method string
+	path   string // below the API's base
+	query  url.Values
+	limit  int64 // of the answer, in bytes
+}
+
 // call makes a request that is safe to repeat, and returns its whole answer.
-func (c *Client) call(ctx context.Context, op providers.Op, method, path string, query url.Values, limit int64) (status int, body []byte, err error) {
+func (c *Client) call(ctx context.Context, r safeCall) (status int, body []byte, err error) {
 	call, cancel := context.WithTimeoutCause(ctx, answerTimeout, errNoAnswer)
 	defer cancel()
-	request, err := c.request(call, method, path, query)
+	request, err := c.request(call, r.method, r.path, r.query)
 	if err != nil {
-		return 0, nil, c.Refuse(op, "", err.Error(), err)
+		return 0, nil, c.Refuse(r.op, "", err.Error(), err)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return 0, nil, c.broken(ctx, call, op, true, err)
+		return 0, nil, c.broken(ctx, call, r.op, true, err)
 	}
-	body, err = c.read(ctx, call, op, response, limit)
+	body, err = c.read(ctx, call, r.op, response, r.limit)
 	return response.StatusCode, body, err
 }
 

@@ -140,7 +140,7 @@ func (c *Client) page(ctx context.Context, purpose string, number int, after str
 	if c.api.PageSize > 0 {
 		query.Set(size, strconv.Itoa(c.api.PageSize))
 	}
-	status, body, err := c.call(ctx, providers.OpList, http.MethodGet, "/files", query, maxListing)
+	status, body, err := c.call(ctx, safeCall{op: providers.OpList, method: http.MethodGet, path: "/files", query: query, limit: maxListing})
 	if err != nil {
 		return status, l, err
 	}

@@ -25,7 +25,7 @@ func (c *Client) Lookup(ctx context.Context, op providers.Op, id string) (provid
 	if err := c.checkID(op, id); err != nil {
 		return providers.RemoteFile{}, err
 	}
-	status, body, err := c.call(ctx, op, http.MethodGet, "/files/"+url.PathEscape(id), nil, maxAnswer)
+	status, body, err := c.call(ctx, safeCall{op: op, method: http.MethodGet, path: "/files/" + url.PathEscape(id), limit: maxAnswer})
 	if err != nil {
 		return providers.RemoteFile{}, err
 	}
@@ -44,7 +44,7 @@ func (c *Client) Delete(ctx context.Context, id string) error {
 	if err := c.checkID(providers.OpDelete, id); err != nil {
 		return err
 	}
-	status, body, err := c.call(ctx, providers.OpDelete, http.MethodDelete, "/files/"+url.PathEscape(id), nil, maxAnswer)
+	status, body, err := c.call(ctx, safeCall{op: providers.OpDelete, method: http.MethodDelete, path: "/files/" + url.PathEscape(id), limit: maxAnswer})
 	if err != nil || status == http.StatusNoContent {
 		return err
 	}

@@ -41,13 +41,14 @@ func (r *Replicator) makeOrWait(ctx context.Context, j job, gone <-chan struct{}
 		// Watch before reading, so that no change is missed.
 		changed, release := r.changes.wait(j.wanted.Digest)
 		room := r.censuses.room(j.description.Account)
-		c, place, won, err := room.enter(ctx, func() (ledger.Copy, bool, error) {
+		place, won, err := room.enter(ctx, func() (ledger.Copy, bool, error) {
 			return r.ledger.Change(ctx, ledger.Claim(j.wanted, r.o.Lease))
 		})
 		if err != nil {
 			release()
 			return copyResult{}, err
 		}
+		c := place.copy
 		if !won && isDeleted(c) && isDeletedLater(j.wanted, c) {
 			release()
 			err := deletedError(c)

@@ -86,22 +86,23 @@ func hold(ctx context.Context, s *semaphore.Weighted, n int64) (release func(), 
 }
 
 // enter claims a row, and adds its place if the claim begins an upload. An earlier upload
-// may have stored a file; then the place is reserved for it.
-func (r *room) enter(ctx context.Context, claim func() (ledger.Copy, bool, error)) (c ledger.Copy, p *place, won bool, err error) {
+// may have stored a file; then the place is reserved for it. The place has the row, also if
+// the claim was not won.
+func (r *room) enter(ctx context.Context, claim func() (ledger.Copy, bool, error)) (p *place, won bool, err error) {
 	done, err := hold(ctx, r.counting, 1)
 	if err != nil {
-		return ledger.Copy{}, nil, false, err
+		return nil, false, err
 	}
 	defer done()
 	p = &place{room: r, asked: time.Now()}
-	if c, won, err = claim(); err != nil || !won || c.State != ledger.StateUploading {
-		return c, p, won, err
+	if p.copy, won, err = claim(); err != nil || !won || p.copy.State != ledger.StateUploading {
+		return p, won, err
 	}
-	p.copy, p.reserved = c, len(c.MayTurnUp()) > 0
+	p.reserved = len(p.copy.MayTurnUp()) > 0
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.places[p] = struct{}{}
-	return c, p, won, nil
+	return p, won, nil
 }
 
 // reserve gives an upload its place, or takes it back after a refusal.
