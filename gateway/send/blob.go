@@ -35,6 +35,9 @@ func Blob(ctx context.Context, w http.ResponseWriter, a Answer) error {
 	} else {
 		a.Header.AddTo(header)
 	}
+	if timeout := timeoutOf(ctx); a.Shared && timeout > 0 {
+		w = newDeadlineWriter(w, timeout)
+	}
 	if a.Content.Body == nil {
 		w.WriteHeader(a.Status)
 		_, err := w.Write(a.Content.Bytes)

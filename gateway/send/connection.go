@@ -3,6 +3,7 @@ package send
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -70,6 +71,19 @@ type connKey struct{}
 // request.
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// timeoutOf returns the listener's timeout, also if a request came by TLS; 0: it did not come
+// by our listener.
+func timeoutOf(ctx context.Context) time.Duration {
+	conn := ctx.Value(connKey{})
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if c, ok := conn.(*connection); ok {
+		return c.timeout
+	}
+	return 0
 }
 
 // connOf returns the connection of a request that came by our listener, or nil.
