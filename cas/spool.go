@@ -106,7 +106,7 @@ func fill(r io.Reader, buf []byte) (n int, ended bool, err error) {
 
 // spill moves the body to a file on disk and reads the rest into it.
 func (b *spooled) spill(r io.Reader, most int64) error {
-	file, err := unlinkedFile(b.spool.dir)
+	file, err := b.spool.createFile()
 	if err != nil {
 		return spoolError(err)
 	}
@@ -190,15 +190,22 @@ func (b *spooled) releaseBuffers() {
 	}
 }
 
-// unlinkedFile creates a temporary file on disk that disappears when it is closed, or when
-// the process ends. If somebody has removed the folder, it makes it again.
-func unlinkedFile(dir string) (*os.File, error) {
-	f, err := os.CreateTemp(dir, "spool-")
+// createFile creates a temporary file on disk in the spool's folder. If somebody has removed the
+// folder, it makes it again.
+func (s *spool) createFile() (*os.File, error) {
+	f, err := unlinkedFile(s.dir)
 	if errors.Is(err, os.ErrNotExist) {
-		if err = os.MkdirAll(dir, 0o700); err == nil {
-			f, err = os.CreateTemp(dir, "spool-")
+		if err = os.MkdirAll(s.dir, 0o700); err == nil {
+			f, err = unlinkedFile(s.dir)
 		}
 	}
+	return f, err
+}
+
+// unlinkedFile creates a temporary file on disk that disappears when it is closed, or when
+// the process ends.
+func unlinkedFile(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "spool-")
 	if err != nil {
 		return nil, err
 	}
