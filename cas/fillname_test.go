@@ -1,12 +1,16 @@
 package cas_test
 
 import (
+	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"casgate/cas"
+	"casgate/cas/folderstore"
+	"casgate/index/sqliteindex/sqlitetest"
 )
 
 // An upload of a blob that exists gives it a name, if it has none.
@@ -53,5 +57,40 @@ func TestUploadNamesABlobWithoutName(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// overtaken is an index where another upload names a blob first.
+type overtaken struct{ cas.Index }
+
+func (o overtaken) FillName(ctx context.Context, d cas.Digest, name string) error {
+	if err := o.Index.FillName(ctx, d, "another.txt"); err != nil {
+		return err
+	}
+	return o.Index.FillName(ctx, d, name)
+}
+
+// If another upload was first to name a blob, the answer has its name.
+func TestAnswerHasTheNameOfTheFirst(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	objects, err := folderstore.Open(filepath.Join(dir, "objects"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { objects.Close() })
+	s, err := cas.NewStore(objects, overtaken{sqlitetest.Open(t, filepath.Join(dir, "index.sqlite"))}, cas.Options{SpoolDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	var b cas.Blob
+	for _, name := range []string{"", "mine.txt"} {
+		if b, _, err = s.Put(t.Context(), cas.Upload{Body: strings.NewReader("a text"), Size: 6, Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b.Name != "another.txt" {
+		t.Errorf("the blob is %q", b.Name)
 	}
 }

@@ -259,18 +259,24 @@ func (s *Store) correctType(ctx context.Context, row Blob, u Upload, seen sniffe
 }
 
 // fillName gives an existing blob that has no name that of an upload of the same bytes, and
-// returns the blob. A failure is logged only: the upload succeeded.
+// returns the blob with the name that it has then. A failure is logged only: the upload
+// succeeded.
 func (s *Store) fillName(ctx context.Context, row Blob, u Upload) Blob {
 	if row.State != StateLive || row.Name != "" || u.Name == "" || u.NameIfNew {
 		return row
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
-	if err := s.index.FillName(ctx, row.Digest, u.Name); err != nil {
+	err := s.index.FillName(ctx, row.Digest, u.Name)
+	var named Blob
+	if err == nil {
+		named, err = s.index.Blob(ctx, row.Digest) // another upload may have been first
+	}
+	if err != nil {
 		s.log.Warn().Err(err).Stringer("digest", row.Digest).Msg("could not give a blob its name")
 		return row
 	}
-	row.Name = u.Name
+	row.Name = named.Name
 	return row
 }
 

@@ -195,7 +195,7 @@ func (b *spooled) releaseBuffers() {
 func (s *spool) createFile() (*os.File, error) {
 	f, err := unlinkedFile(s.dir)
 	if errors.Is(err, os.ErrNotExist) {
-		if err = os.MkdirAll(s.dir, 0o700); err == nil {
+		if err = os.Mkdir(s.dir, 0o700); err == nil || errors.Is(err, os.ErrExist) {
 			f, err = unlinkedFile(s.dir)
 		}
 	}
