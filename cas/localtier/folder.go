@@ -67,7 +67,7 @@ func isOurs(dir string) (ours bool, err error) {
 		case name == markName && e.Type().IsRegular():
 			hasMark = true
 			if mark, err = readMark(dir); err != nil {
-				// Nobody else makes a file of this name, so a bad sector says that the disk fails.
+				// No other program makes a file of this name, so a bad sector says that the disk fails.
 				return isDiskError(err), explain(err)
 			}
 		case slices.Contains(folderNames, name):
