@@ -196,10 +196,10 @@ func (r *report) printProfileVerdict(out io.Writer) {
 			savings = append(savings, 100*(1-math.Exp(-sum/n)))
 		}
 	}
-	verdict := "it does not pay: leave cmd/cas/default.pgo out"
+	verdict := "it does not pay: leave cmd/cas/hot.pgo out"
 	saved := median(savings)
 	if saved >= 100*(1-noise) && r.Failed == 0 {
-		verdict = "it pays: keep cmd/cas/default.pgo"
+		verdict = "it pays: keep cmd/cas/hot.pgo"
 	}
 	fmt.Fprintf(out, "\nWith the profile a request takes %.1f %% less processor time (median of %d rounds, each the geometric mean of the cases; 3 %% is the bound): %s.\nThe rounds:", saved, len(savings), verdict)
 	for _, one := range savings {
