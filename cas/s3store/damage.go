@@ -2,7 +2,6 @@ package s3store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -77,14 +76,6 @@ func (s *Store) openError(ctx context.Context, ref cas.ObjectRef, err error) err
 	return s.wrap(ctx, "get", ref, err)
 }
 
-// readError wraps the error of a response that broke off at a position.
-func (s *Store) readError(ctx context.Context, ref cas.ObjectRef, pos int64, err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) && s.breaksOffAt(ctx, ref, pos) && s.isReadable(ctx) {
-		return s.unreadable(ref, err)
-	}
-	return s.wrap(ctx, "get", ref, err)
-}
-
 // unreadable returns the error for an object that the store can't read, though it can read
 // the probe.
 func (s *Store) unreadable(ref cas.ObjectRef, err error) error {
@@ -99,24 +90,6 @@ func (s *Store) unreadable(ref cas.ObjectRef, err error) error {
 func isAboutObject(err error) bool {
 	response := minio.ToErrorResponse(err)
 	return response.Code == codeUnreadable || response.StatusCode == http.StatusInternalServerError
-}
-
-// breaksOffAt reports whether a new read from a position fails at its first byte too.
-func (s *Store) breaksOffAt(ctx context.Context, ref cas.ObjectRef, pos int64) bool {
-	var opts minio.GetObjectOptions
-	if pos > 0 {
-		if err := opts.SetRange(pos, 0); err != nil {
-			return false
-		}
-	}
-	body, _, _, err := s.client.GetObject(ctx, s.bucket, s.key(ref), opts)
-	if err != nil {
-		return isAboutObject(err)
-	}
-	defer body.Close()
-	var one [1]byte
-	_, err = io.ReadFull(body, one[:])
-	return errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // isReadable reports whether the store can read the probe. It writes the probe if there

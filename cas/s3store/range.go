@@ -64,13 +64,14 @@ type partOf struct {
 	left int64 // bytes of the part not read yet
 }
 
-// Read implements io.Reader.
+// Read implements io.Reader. An answer that ends before the part does gives
+// io.ErrUnexpectedEOF.
 func (p *partOf) Read(b []byte) (int, error) {
 	if p.skip > 0 {
 		n, err := io.CopyN(io.Discard, p.ReadCloser, p.skip)
 		p.skip -= n
 		if err != nil {
-			return 0, err
+			return 0, early(err)
 		}
 	}
 	if p.left <= 0 {
@@ -78,5 +79,16 @@ func (p *partOf) Read(b []byte) (int, error) {
 	}
 	n, err := p.ReadCloser.Read(b[:min(int64(len(b)), p.left)])
 	p.left -= int64(n)
+	if p.left > 0 {
+		err = early(err)
+	}
 	return n, err
+}
+
+// early returns io.ErrUnexpectedEOF for an end that comes too early.
+func early(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }

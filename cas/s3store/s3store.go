@@ -7,6 +7,7 @@
 package s3store
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"casgate/cas"
 	"casgate/cas/s3store/s3client"
@@ -57,8 +59,8 @@ type Options struct {
 	// Checksums is "off" for a store that refuses uploads with x-amz-checksum-sha256. Then
 	// only the verifying reader protects uploads.
 	Checksums ChecksumMode
-	// Log gets a line if the store lets requests wait too long. Its zero value discards
-	// it.
+	// Log gets a line if the store lets requests wait too long, or breaks answers off. Its
+	// zero value discards it.
 	Log zerolog.Logger
 }
 
@@ -68,6 +70,9 @@ type Store struct {
 	bucket    string
 	prefix    string // empty, or with a slash at its end
 	checksums ChecksumMode
+	timeout   time.Duration // Options.Timeout, or its default
+	log       zerolog.Logger
+	resumed   rate.Sometimes // for the log
 	doubts    doubts
 }
 
@@ -90,7 +95,10 @@ func New(o Options) (*Store, error) {
 	if prefix != "" {
 		prefix += "/"
 	}
-	return &Store{client: client, bucket: o.Bucket, prefix: prefix, checksums: o.Checksums}, nil
+	return &Store{
+		client: client, bucket: o.Bucket, prefix: prefix, checksums: o.Checksums,
+		timeout: cmp.Or(o.Timeout, s3client.DefaultTimeout), log: o.Log, resumed: rate.Sometimes{Interval: time.Minute},
+	}, nil
 }
 
 // key returns the key of an object.
@@ -183,40 +191,22 @@ func (r *rewindable) Seek(offset int64, whence int) (int64, error) {
 	return r.pos, fmt.Errorf("a verified body can't be moved to %d (whence %d)", offset, whence)
 }
 
-// Open implements cas.ObjectStore with a single GET.
+// Open implements cas.ObjectStore with a single GET. If its answer breaks off, the body goes
+// on with another one, see objectBody.
 func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int64) (cas.Object, error) {
-	var opts minio.GetObjectOptions
-	switch {
-	case length >= 0:
-		if err := opts.SetRange(offset, offset+length-1); err != nil {
-			return cas.Object{}, fmt.Errorf("range %d+%d: %w", offset, length, err)
-		}
-	case offset > 0:
-		if err := opts.SetRange(offset, 0); err != nil {
-			return cas.Object{}, fmt.Errorf("range from %d: %w", offset, err)
-		}
-	}
 	started, call := s.client.Begin(ctx)
-	body, info, header, err := s.client.GetObject(started, s.bucket, s.key(ref), opts)
+	answer, err := s.get(started, ref, wanted{offset: offset, length: length})
 	if err != nil {
-		err = call.Err(err)
+		err = s.openError(ctx, ref, call.Err(err))
 		call.End()
-		return cas.Object{}, s.openError(ctx, ref, err)
+		return cas.Object{}, err
 	}
-	answered, err := answeredRange(header.Get("Content-Range"), info.Size)
-	if err == nil {
-		err = answered.covers(offset, length)
+	body := &objectBody{
+		store: s, ctx: ctx, started: started, call: call, ref: ref, etag: answer.etag, version: answer.version,
+		part: answer.part, size: answer.size, pos: offset, end: offset + answer.part.left,
+		countedFrom: offset, resumedAt: offset,
 	}
-	if err != nil {
-		body.Close()
-		call.End()
-		return cas.Object{}, fmt.Errorf("%w: get %s at %s: %w", cas.ErrStoreUnavailable, s.key(ref), s.client.Endpoint, err)
-	}
-	part := &partOf{ReadCloser: &objectBody{body, s, ctx, call, ref, answered.first, answered.last + 1}, skip: offset - answered.first, left: answered.last + 1 - offset}
-	if length >= 0 {
-		part.left = min(part.left, length)
-	}
-	return cas.Object{Body: part, Size: answered.size, Version: version(info)}, nil
+	return cas.Object{Body: body, Size: answer.size, Version: answer.version}, nil
 }
 
 // version returns an object's version. A store without a version id has the ETag, which
@@ -248,35 +238,6 @@ func (s *Store) Stat(ctx context.Context, ref cas.ObjectRef) (cas.ObjectStat, er
 		copy(stat.Digest[:], sum)
 	}
 	return stat, nil
-}
-
-// objectBody wraps the errors of a read while the object streams in.
-type objectBody struct {
-	io.ReadCloser
-	store *Store
-	ctx   context.Context // the caller's
-	call  *s3client.Call
-	ref   cas.ObjectRef
-	pos   int64 // in the object
-	end   int64 // of the answer, in the object
-}
-
-func (b *objectBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.pos += int64(n)
-	if n > 0 && b.pos == b.end {
-		b.store.doubts.clear()
-	}
-	if err != nil && err != io.EOF {
-		err = b.store.readError(b.ctx, b.ref, b.pos, b.call.Err(err))
-	}
-	return n, err
-}
-
-func (b *objectBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.call.End()
-	return err
 }
 
 // Delete implements cas.ObjectStore.

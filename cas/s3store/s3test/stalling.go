@@ -22,6 +22,7 @@ type Stalling struct {
 	ended   bool
 	passed  int64 // bytes from the store, since the start
 	stopAt  int64 // passed; negative: never
+	links   map[net.Conn]bool
 }
 
 // NewStalling returns the options of a store's bucket by a way that can stop.
@@ -35,7 +36,7 @@ func NewStalling(t testing.TB, o s3store.Options) (s3store.Options, *Stalling) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Stalling{listener: listener, target: u.Host, stopAt: -1}
+	s := &Stalling{listener: listener, target: u.Host, stopAt: -1, links: map[net.Conn]bool{}}
 	s.changed = sync.NewCond(&s.mu)
 	var all sync.WaitGroup
 	all.Go(func() { s.accept(&all) })
@@ -57,6 +58,15 @@ func (s *Stalling) StopAfter(n int64) { s.set(func() { s.stopAt = s.passed + n }
 
 // Go lets bytes pass again.
 func (s *Stalling) Go() { s.set(func() { s.stopped, s.stopAt = false, -1 }) }
+
+// Cut breaks the connections that there are. New ones work.
+func (s *Stalling) Cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for link := range s.links {
+		link.Close()
+	}
+}
 
 func (s *Stalling) set(change func()) {
 	s.mu.Lock()
@@ -83,6 +93,8 @@ func (s *Stalling) serve(client net.Conn) {
 		return
 	}
 	defer store.Close()
+	s.set(func() { s.links[client], s.links[store] = true, true })
+	defer s.set(func() { delete(s.links, client); delete(s.links, store) })
 	var both sync.WaitGroup
 	both.Go(func() { s.copy(store, client, false); store.Close(); client.Close() })
 	both.Go(func() { s.copy(client, store, true); store.Close(); client.Close() })
