@@ -36,6 +36,9 @@ var (
 	// It wraps ErrStoreUnavailable. To repeat the request is of no use until an operator
 	// has corrected the settings.
 	ErrStoreRefused error = storeRefused{}
+	// ErrSpoolUnusable: the spool folder on the gateway's own disk can't be used, until an
+	// operator has mended it.
+	ErrSpoolUnusable = errors.New("the spool folder can't be used")
 	// ErrNoSpace: the disk or bucket for the bytes is full.
 	ErrNoSpace = errors.New("no space left")
 	// ErrUploadRaced: the blob was deleted and collected during the upload, and the body

@@ -80,7 +80,7 @@ func (u Upload) typeName() string { return cmp.Or(u.file.name, u.Name) }
 //
 // If Put returns no error, the blob is durable in the object store and committed in the
 // index. Errors: ErrBlobTooLarge, ErrDigestMismatch, those of Body, ErrNoSpace,
-// ErrIndexUnavailable, ErrStoreUnavailable, ErrUploadRaced. After an error the blob may
+// ErrSpoolUnusable, ErrIndexUnavailable, ErrStoreUnavailable, ErrUploadRaced. After an error the blob may
 // exist nevertheless, since the last write may have been applied without its
 // acknowledgement; the error then wraps ErrUnconfirmed if the object is stored. Repeating an upload is always safe.
 func (s *Store) Put(ctx context.Context, u Upload) (b Blob, stored bool, err error) {

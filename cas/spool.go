@@ -2,6 +2,7 @@ package cas
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -55,7 +56,7 @@ type spooled struct {
 }
 
 // take reads r to its end. Errors: ErrBlobTooLarge for more than most bytes, ErrNoSpace
-// if the disk or the spool is full, and r's own errors, unchanged.
+// if the disk or the spool is full, ErrSpoolUnusable, and r's own errors, unchanged.
 func (s *spool) take(r io.Reader, most int64) (_ *spooled, err error) {
 	b := &spooled{spool: s}
 	defer func() {
@@ -108,7 +109,7 @@ func fill(r io.Reader, buf []byte) (n int, ended bool, err error) {
 func (b *spooled) spill(r io.Reader, most int64) error {
 	file, err := b.spool.createFile()
 	if err != nil {
-		return spoolError(err)
+		return b.spool.error(err)
 	}
 	b.file = file
 	hash := sha256.New()
@@ -125,7 +126,7 @@ func (b *spooled) spill(r io.Reader, most int64) error {
 		hash.Write(chunk)
 		b.seen.Write(chunk)
 		if _, err := b.file.Write(chunk); err != nil {
-			return spoolError(err)
+			return b.spool.error(err)
 		}
 		n, ended, err := fill(r, b.large[:])
 		if err != nil {
@@ -216,11 +217,22 @@ func unlinkedFile(dir string) (*os.File, error) {
 	return f, nil
 }
 
-func spoolError(err error) error {
+// error returns the error for a file on disk that could not be created or written.
+func (s *spool) error(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: spooling an upload: %w", ErrNoSpace, err)
 	}
-	return fmt.Errorf("%w: spooling an upload: %w", ErrStoreUnavailable, err)
+	return fmt.Errorf("%w: make %q a folder that this process may write to, on a disk that works: %w", ErrSpoolUnusable, cmp.Or(s.dir, os.TempDir()), err)
+}
+
+// check returns an error if no file on disk can be created in the spool's folder.
+func (s *spool) check() error {
+	file, err := s.createFile()
+	if err != nil {
+		return s.error(err)
+	}
+	file.Close() // nothing was written
+	return nil
 }
 
 func tooLarge(most int64) error {

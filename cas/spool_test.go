@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/iotest"
 )
@@ -63,6 +64,29 @@ func TestSpoolFolderIsMadeAgain(t *testing.T) {
 		t.Errorf("read back %d bytes, %v", len(got), err)
 	}
 	wantEmpty(t, dir)
+}
+
+// A spool folder that can't be used is no outage of the store, and no full disk. The error names
+// the folder.
+func TestSpoolFolderIsUnusable(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, dir := range map[string]string{"a file on disk": file, "without the folder above it": filepath.Join(file+"s", "spool")} {
+		s := newSpool(dir, 0)
+		_, taken := s.take(bytes.NewReader(body(3*SpoolMemory)), 1<<40)
+		for _, err := range []error{taken, s.check()} {
+			if !errors.Is(err, ErrSpoolUnusable) || errors.Is(err, ErrStoreUnavailable) || errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), dir) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if b, err := s.take(bytes.NewReader(body(SpoolMemory-1)), 1<<40); err != nil {
+			t.Errorf("%s: a body that fits into memory: %v", name, err)
+		} else {
+			b.Close()
+		}
+	}
 }
 
 func wantEmpty(t *testing.T, dir string) {

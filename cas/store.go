@@ -234,6 +234,9 @@ func (s *Store) CheckIndex(ctx context.Context) error { return s.index.Check(ctx
 // CheckObjects returns an error if the object store does not answer.
 func (s *Store) CheckObjects(ctx context.Context) error { return s.objects.Check(ctx) }
 
+// CheckSpool returns an error if an upload that does not fit into memory can't be spooled.
+func (s *Store) CheckSpool(context.Context) error { return s.spool.check() }
+
 // committed tells an index with a cache of a commit that bypassed it.
 func (s *Store) committed(row Blob) {
 	if l, ok := s.index.(CommitObserver); ok {

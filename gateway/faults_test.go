@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"casgate/cas"
 	"casgate/cas/castest"
 	"casgate/cas/collector"
+	"casgate/gateway"
 	"casgate/gateway/api"
 	"casgate/gateway/problem"
 	"casgate/index/indextest"
@@ -295,6 +298,58 @@ func TestNoSpace(t *testing.T) {
 		}
 		faulty.SetHook(nil)
 		s.put(random(100))
+	})
+}
+
+// A gateway whose spool folder can't be used says so, to those who upload and to those who
+// operate it. What needs no spool works.
+func TestSpoolFolderIsUnusable(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		spool := filepath.Join(t.TempDir(), "secret")
+		if err := os.Mkdir(spool, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		s := start(t, p, func(_ *gateway.Options, o *cas.Options) { o.SpoolDir = spool })
+		checked := func() string {
+			a := s.do("GET", "/readyz", nil)
+			health := decode[api.Health](t, a)
+			if a.StatusCode != 200 || health.Status != "ok" || strings.Contains(string(a.body), "secret") {
+				t.Errorf("readyz: %d %s", a.StatusCode, a.body)
+			}
+			return health.Checks["spool"]
+		}
+		if got := checked(); got != "ok" {
+			t.Errorf("readyz says %q of a spool folder that works", got)
+		}
+		// Root may write to any folder, so something else is in its place.
+		if err := errors.Join(os.Remove(spool), os.WriteFile(spool, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		large, streamed := random(3<<20), random(3<<20)
+		answer := s.do("POST", "/v1/blobs", bytes.NewReader(large)).wantProblem(t, 503, problem.SpoolUnusable)
+		if strings.Contains(answer.Detail, "secret") || !answer.Retryable {
+			t.Errorf("the answer: %+v", answer)
+		}
+		if logged := s.logs.String(); !strings.Contains(logged, spool) {
+			t.Errorf("the log does not name the folder: %s", logged)
+		}
+		if got := checked(); got != "unusable" {
+			t.Errorf("readyz says %q", got)
+		}
+		s.put(random(1000))
+		if a := s.do("PUT", s.path(cas.DigestOf(streamed)), bytes.NewReader(streamed)); a.StatusCode != 201 {
+			t.Errorf("PUT with a digest: %d %s", a.StatusCode, a.body)
+		}
+		s.wantBlob(streamed)
+		if err := os.Remove(spool); err != nil {
+			t.Fatal(err)
+		}
+		if a := s.do("POST", "/v1/blobs", bytes.NewReader(large)); a.StatusCode != 201 {
+			t.Errorf("afterwards: %d %s", a.StatusCode, a.body)
+		}
+		if got := checked(); got != "ok" {
+			t.Errorf("afterwards, readyz says %q", got)
+		}
 	})
 }
 

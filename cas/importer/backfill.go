@@ -116,8 +116,8 @@ const stopAfter = 3
 // it starts no more files, finishes the files in progress, and returns ctx's error.
 //
 // A file that can't be taken in does not stop the others. Backfill returns an error
-// only if it had to stop early, since all files would fail with it: cas.ErrNoSpace, or
-// cas.ErrIndexUnavailable, cas.ErrStoreUnavailable or cas.ErrOriginUnavailable for
+// only if it had to stop early, since all files would fail with it: cas.ErrNoSpace or
+// cas.ErrSpoolUnusable, or cas.ErrIndexUnavailable, cas.ErrStoreUnavailable or cas.ErrOriginUnavailable for
 // longer than Patience. The remaining files stay as they were.
 func Backfill(ctx context.Context, o BackfillOptions) (BackfillCounts, error) {
 	b := &backfill{BackfillOptions: o, sources: make(map[string]bool, len(o.Sources))}
@@ -228,7 +228,7 @@ func (b *backfill) take(ctx context.Context, file cas.File) {
 	case isTransient(err):
 		event.Err, event.PutOff = err, true
 		b.putOff(err)
-	case errors.Is(err, cas.ErrNoSpace):
+	case errors.Is(err, cas.ErrNoSpace), errors.Is(err, cas.ErrSpoolUnusable):
 		b.stop(err)
 		return
 	default:

@@ -174,11 +174,13 @@ func (c *doctorCmd) checkDataFolder(e *examination) (remove func() error) {
 		return remove
 	}
 	var err error
-	if c.scratch.DataDir, err = os.MkdirTemp(c.DataDir, "doctor-"); err == nil {
-		err = tryWriting(c.Path(settings.SpoolDir))
-	}
-	if err != nil {
+	if c.scratch.DataDir, err = os.MkdirTemp(c.DataDir, "doctor-"); err != nil {
 		e.fail(subject, err, "give "+userName()+" the right to write there, or set CAS_DATA_DIR to another folder")
+		return remove
+	}
+	spool := c.Path(settings.SpoolDir)
+	if err = tryWriting(spool); err != nil {
+		e.fail("spool folder", err, "make "+spool+" a folder that "+userName()+" may write to, or remove it: a start makes it")
 		return remove
 	}
 	space, err := disk.Of(c.DataDir)

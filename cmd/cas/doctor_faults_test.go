@@ -73,6 +73,15 @@ func TestDoctorFindsFaults(t *testing.T) {
 			},
 			args: []string{"--deep=10"}, code: exit.Failure, says: []string{"FAIL  objects", "have another size"},
 		},
+		"no spool folder": {
+			spoil: func(t *testing.T, dir string) {
+				spool := filepath.Join(dir, settings.SpoolDir)
+				if err := errors.Join(os.RemoveAll(spool), os.WriteFile(spool, nil, 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			},
+			code: exit.Failure, says: []string{"FAIL  spool folder", "→ make ", " or remove it: a start makes it"},
+		},
 		"an address in use":   {args: []string{"--listen=" + busy.Addr().String()}, code: exit.Failure, says: []string{"FAIL  address", "→ stop the program that uses it, or set CAS_LISTEN"}},
 		"an open gateway":     {args: []string{"--listen=0.0.0.0:0", "--auth=none"}, code: exit.Failure, says: []string{"FAIL  start", "allowed only on a loopback address"}},
 		"too large a blob":    {args: []string{"--max-blob-size=6GiB"}, code: exit.Failure, says: []string{"FAIL  start"}},

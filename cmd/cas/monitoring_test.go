@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -23,6 +24,7 @@ import (
 	"casgate/cas/castest"
 	"casgate/cas/s3store"
 	"casgate/cas/s3store/s3test"
+	"casgate/cmd/cas/internal/settings"
 	"casgate/index/pgindex/pgtest"
 )
 
@@ -218,9 +220,9 @@ func TestAlertsFire(t *testing.T) {
 	}
 	postgres, minio := cutAway(t, "postgres", database.Host), cutAway(t, "minio", endpoint.Host)
 	database.Host = postgres.Listen
-	admin, tier := freeAddress(t), filepath.Join(t.TempDir(), "tier")
+	admin, tier, data := freeAddress(t), filepath.Join(t.TempDir(), "tier"), t.TempDir()
 	p := serveProcess(t, casCommand(t, []string{
-		"CAS_DATA_DIR=" + t.TempDir(), "CAS_ADMIN_LISTEN=" + admin, "CAS_DATABASE_URL=" + database.String(),
+		"CAS_DATA_DIR=" + data, "CAS_ADMIN_LISTEN=" + admin, "CAS_DATABASE_URL=" + database.String(),
 		"CAS_S3_ENDPOINT=http://" + minio.Listen, "CAS_S3_BUCKET=" + bucket.Bucket, "CAS_S3_ACCESS_KEY=" + bucket.AccessKey, "CAS_S3_SECRET_KEY=" + bucket.SecretKey,
 		"CAS_KIMI_API_KEY=key", "CAS_KIMI_BASE_URL=" + failing.URL + "/v1", "CAS_COPY_WAIT=1s", "CAS_SCRUB_EVERY=720h", "CAS_HOT_BYTES=0", "CAS_SEEN_FOR=0s",
 		"CAS_CACHE_DIR=" + tier, "CAS_CACHE_SIZE=1GiB",
@@ -280,6 +282,12 @@ func TestAlertsFire(t *testing.T) {
 	}
 	p.store([]byte("no copy of it can be made"))
 	fires("CasgateTierFailing")
+
+	spool := filepath.Join(data, settings.SpoolDir)
+	if err := errors.Join(os.RemoveAll(spool), os.WriteFile(spool, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	fires("CasgateSpoolUnusable")
 
 	minio.Stop()
 	fires("CasgateStoreDown")

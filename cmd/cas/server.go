@@ -225,7 +225,9 @@ func (s *server) openCaches(context.Context) error {
 	}
 	s.atClose(s.store.Close)
 	s.inventory = wiring.NewInventory(s.index, s.registry, s.log)
-	s.reachability = service.NewReachability([]service.Checked{{Name: "index", Check: s.store.CheckIndex}, {Name: "store", Check: s.store.CheckObjects}}, s.registry)
+	s.reachability = service.NewReachability([]service.Checked{
+		{Name: "index", Check: s.store.CheckIndex}, {Name: "store", Check: s.store.CheckObjects}, {Name: settings.SpoolDir, Check: s.store.CheckSpool},
+	}, s.registry, s.log)
 	if s.disks, err = service.NewDisks(s.folders(), int64(s.DiskLow), s.registry, s.log); err != nil {
 		return err
 	}

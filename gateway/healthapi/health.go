@@ -21,6 +21,7 @@ import (
 type Store interface {
 	CheckIndex(ctx context.Context) error
 	CheckObjects(ctx context.Context) error
+	CheckSpool(ctx context.Context) error
 }
 
 // Copies knows the accounts at providers.
@@ -54,8 +55,8 @@ func (h *Handlers) Live(c echo.Context) error {
 
 // Ready answers GET /readyz: whether the index and the object store answer, and the index
 // takes writes. A provider that is down doesn't count: blobs and existing copies are served
-// without it. A disk that is nearly full is told, and doesn't count either. A gateway that
-// is about to stop isn't ready.
+// without it. A disk that is nearly full, and a spool folder that can't be used, are told and
+// don't count either: reads and most uploads work. A gateway that is about to stop isn't ready.
 func (h *Handlers) Ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
 	defer cancel()
@@ -66,6 +67,11 @@ func (h *Handlers) Ready(c echo.Context) error {
 
 	health := api.Health{Status: "ok", Installation: h.Installation, Checks: map[string]string{"index": "ok", "store": "ok"}}
 	health.Providers, health.Warning = h.providerHealth()
+	health.Checks["spool"] = "ok"
+	if err := h.Store.CheckSpool(ctx); err != nil {
+		h.Log.Warn().Err(err).Str("part", "spool").Msg("larger uploads are refused")
+		health.Checks["spool"] = "unusable"
+	}
 	if h.IsDiskLow != nil {
 		health.Checks["disk"] = "ok"
 		if h.IsDiskLow() {

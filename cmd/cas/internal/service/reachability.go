@@ -2,9 +2,11 @@ package service
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
 )
 
 // How often Reachability asks, and how long it waits for an answer. The wait is that of
@@ -20,25 +22,29 @@ type Checked struct {
 	Check func(ctx context.Context) error
 }
 
-// Reachability asks the index and the object store in intervals whether they answer, so
-// that an outage shows in the metrics also while no request comes.
+// Reachability asks the index, the object store and the spool in intervals whether they can be
+// used, so that an outage shows in the metrics and the log also while no request comes.
 type Reachability struct {
 	parts []Checked
 	up    *prometheus.GaugeVec
 	took  *prometheus.GaugeVec
+	log   zerolog.Logger
+
+	mu   sync.Mutex
+	down map[string]bool // by the last check of each part
 }
 
 // NewReachability registers the metrics.
-func NewReachability(parts []Checked, registry *prometheus.Registry) *Reachability {
+func NewReachability(parts []Checked, registry *prometheus.Registry, log zerolog.Logger) *Reachability {
 	r := &Reachability{
-		parts: parts,
+		parts: parts, log: log, down: map[string]bool{},
 		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "casgate_up",
-			Help: "1 if the index or the object store answered the last check, and the index takes writes; else 0.",
+			Help: "1 if the index or the object store answered the last check, and the index takes writes, or if the spool folder could be written to; else 0.",
 		}, []string{"part"}),
 		took: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "casgate_check_duration_seconds",
-			Help: "How long the last check of the index or the object store took.",
+			Help: "How long the last check of the index, the object store or the spool folder took.",
 		}, []string{"part"}),
 	}
 	registry.MustRegister(r.up, r.took)
@@ -75,4 +81,18 @@ func (r *Reachability) check(ctx context.Context, p Checked) {
 	}
 	r.up.WithLabelValues(p.Name).Set(up)
 	r.took.WithLabelValues(p.Name).Set(time.Since(began).Seconds())
+	r.note(p.Name, err)
+}
+
+// note logs that a part began to fail, or works again.
+func (r *Reachability) note(part string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch wasDown := r.down[part]; {
+	case err != nil && !wasDown:
+		r.log.Warn().Err(err).Str("part", part).Msg("a part of the gateway fails its check")
+	case err == nil && wasDown:
+		r.log.Info().Str("part", part).Msg("a part of the gateway passes its check again")
+	}
+	r.down[part] = err != nil
 }
