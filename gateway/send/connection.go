@@ -178,8 +178,7 @@ func (c *connection) writeChunks(p []byte) (int, error) {
 // too slow. The kernel wakes a writer only when about a third of the socket's buffer is free,
 // and the buffer may have 4 MiB. So the client may have taken more than could be written.
 func (c *connection) writeLate(n int, p []byte) (int, error) {
-	c.extended = time.Time{}
-	c.halfCloser.SetWriteDeadline(time.Now().Add(lateTime)) // as in extendDeadline
+	c.setLateDeadline()
 	more, err := c.halfCloser.Write(p[n:])
 	if n += more; n >= writeChunk && errors.Is(err, os.ErrDeadlineExceeded) {
 		err = nil
@@ -190,18 +189,23 @@ func (c *connection) writeLate(n int, p []byte) (int, error) {
 // lateTime is enough to fill what is free in the buffer of a socket.
 const lateTime = time.Second
 
-// copyTo copies to a connection. net.UnixConn has another method that is called ReadFrom.
-func copyTo(s halfCloser, chunk *io.LimitedReader) (int64, error) {
-	if tcp, ok := s.(io.ReaderFrom); ok {
-		return tcp.ReadFrom(chunk)
-	}
-	return io.Copy(s, chunk)
+// setLateDeadline sets the deadline of a write after the usual one has passed. The next write
+// has a whole timeout again.
+func (c *connection) setLateDeadline() {
+	c.extended = time.Time{}
+	c.halfCloser.SetWriteDeadline(time.Now().Add(lateTime)) // as in extendDeadline
 }
 
 // ReadFrom implements io.ReaderFrom by sendfile, one chunk at a time. net/http calls
 // it with an io.LimitedReader around a file on disk. The kernel takes the file only if
 // exactly one LimitedReader is around it, so each chunk makes a new one.
 func (c *connection) ReadFrom(r io.Reader) (int64, error) {
+	kernel, ok := c.halfCloser.(io.ReaderFrom)
+	if !ok { // a Unix socket
+		buffer := Buffer()
+		defer buffer.Free()
+		return io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{r}, buffer[:])
+	}
 	src, remaining := r, int64(-1)
 	if limited, ok := r.(*io.LimitedReader); ok {
 		src, remaining = limited.R, limited.N
@@ -215,7 +219,10 @@ func (c *connection) ReadFrom(r io.Reader) (int64, error) {
 		}
 		wanted := chunk.N
 		c.extendDeadline()
-		n, err := copyTo(c.halfCloser, chunk)
+		n, err := kernel.ReadFrom(chunk)
+		if errors.Is(err, os.ErrDeadlineExceeded) && n == wanted-chunk.N {
+			n, err = c.sendLate(kernel, n, chunk)
+		}
 		total += n
 		if remaining >= 0 {
 			remaining -= n
@@ -225,4 +232,14 @@ func (c *connection) ReadFrom(r io.Reader) (int64, error) {
 		}
 	}
 	return total, nil
+}
+
+// sendLate is writeLate for sendfile: it sends the rest of a chunk of which n bytes were sent.
+// All that was taken from the file on disk must have been sent. That is so with sendfile, which
+// moves the file's position by what the socket took, as net relies on when it goes on after a
+// wait; a copy through a buffer may have taken more.
+func (c *connection) sendLate(kernel io.ReaderFrom, n int64, chunk *io.LimitedReader) (int64, error) {
+	c.setLateDeadline()
+	more, err := kernel.ReadFrom(chunk)
+	return n + more, err
 }

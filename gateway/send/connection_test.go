@@ -157,6 +157,8 @@ func TestSlowReaderHasTimeForEach256KiB(t *testing.T) {
 type bufferedConn struct {
 	slowConn
 	size, free, perTimeout int
+	// lost is how many bytes more ReadFrom takes from its source.
+	lost int
 }
 
 func (c *bufferedConn) Write(p []byte) (int, error) {
@@ -177,6 +179,15 @@ func (c *bufferedConn) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// ReadFrom is Write for a file on disk, as by sendfile.
+func (c *bufferedConn) ReadFrom(r io.Reader) (int64, error) {
+	n, err := c.Write(make([]byte, r.(*io.LimitedReader).N))
+	if _, readErr := io.CopyN(io.Discard, r, int64(n+c.lost)); readErr != nil && readErr != io.EOF {
+		return int64(n), readErr
+	}
+	return int64(n), err
+}
+
 // bufferedListener accepts one bufferedConn.
 type bufferedListener struct {
 	net.Listener
@@ -190,18 +201,48 @@ func (l bufferedListener) Accept() (net.Conn, error) { return l.conn, nil }
 func TestSlowReaderBehindALargeBuffer(t *testing.T) {
 	t.Parallel()
 	const length = 12 << 20
-	for perTimeout, whole := range map[int]bool{300 << 10: true, 200 << 10: false} {
-		slow := &bufferedConn{size: 4 << 20, free: 4 << 20, perTimeout: perTimeout}
-		conn, err := send.Listener(bufferedListener{conn: slow}, castest.WaitLimit).Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, err := conn.Write(make([]byte, length))
-		if (err == nil) != whole || (n == length) != whole || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("%d bytes for each timeout: %d written, %v", perTimeout, n, err)
+	for name, write := range map[string]func(net.Conn) (int64, error){
+		"from memory": func(conn net.Conn) (int64, error) {
+			n, err := conn.Write(make([]byte, length))
+			return int64(n), err
+		},
+		"from a file on disk": func(conn net.Conn) (int64, error) {
+			return conn.(io.ReaderFrom).ReadFrom(&io.LimitedReader{R: zeros{}, N: length})
+		},
+	} {
+		for perTimeout, whole := range map[int]bool{300 << 10: true, 200 << 10: false} {
+			slow := &bufferedConn{size: 4 << 20, free: 4 << 20, perTimeout: perTimeout}
+			conn, err := send.Listener(bufferedListener{conn: slow}, castest.WaitLimit).Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := write(conn)
+			if (err == nil) != whole || (n == length) != whole || int(n) != slow.taken || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s, %d bytes for each timeout: %d written, %d taken, %v", name, perTimeout, n, slow.taken, err)
+			}
 		}
 	}
 }
+
+// Where more was read from a file on disk than was sent, nothing is sent after the deadline:
+// bytes would be missing.
+func TestNothingIsSentAfterBytesWereLost(t *testing.T) {
+	t.Parallel()
+	slow := &bufferedConn{size: 4 << 20, free: 4<<20 + 100, perTimeout: 300 << 10, lost: 1}
+	conn, err := send.Listener(bufferedListener{conn: slow}, castest.WaitLimit).Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := conn.(io.ReaderFrom).ReadFrom(&io.LimitedReader{R: zeros{}, N: 12 << 20})
+	if n != 4<<20+100 || slow.taken != int(n) || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d written, %d taken, %v", n, slow.taken, err)
+	}
+}
+
+// zeros has zero bytes without end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 // A client that sends all before it reads gets the answer, though the connection was closed
 // before it had sent half of it.

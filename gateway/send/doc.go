@@ -53,6 +53,6 @@
 // has at least seven eighths of it. The same holds for sendfile, which is done in
 // pieces of 256 KiB. A write has up to 1 MiB, since that takes less time: if the deadline
 // passes after 256 KiB of it were taken, the rest has a new deadline. Before a client is given
-// up, one more write fills what the kernel has not told of yet. There is none with sendfile.
+// up, one more write or sendfile fills what the kernel has not told of yet.
 // Each stream of HTTP/2 has deadlines of its own.
 package send
