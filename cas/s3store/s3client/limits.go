@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -22,6 +23,12 @@ const (
 	flushRate = 32 << 20
 	// listFactor is how much longer a store may take for a page of a list.
 	listFactor = 6
+	// busyTransfers is the number of answers whose bytes the gateway reads at the same time, from
+	// which on the store is busy with the gateway's own reads. A read that waits for its answer then
+	// waits for up to busyFactor times as long, as long as the store sends bytes to any of
+	// the others.
+	busyTransfers = 16
+	busyFactor    = 6
 	// logInterval is how often the log says that the store lets requests wait.
 	logInterval = 10 * time.Second
 )
@@ -53,10 +60,17 @@ type limits struct {
 	store   string // for the log
 	log     zerolog.Logger
 	seldom  *rate.Sometimes
+	traffic *traffic
+}
+
+// traffic is what the store sends.
+type traffic struct {
+	transfers atomic.Int64 // answers whose bodies are open
+	last      atomic.Int64 // when bytes of any body came last, in nanoseconds since 1970
 }
 
 func newLimits(base http.RoundTripper, timeout time.Duration, store string, log zerolog.Logger) limits {
-	return limits{base: base, timeout: timeout, store: store, log: log, seldom: &rate.Sometimes{Interval: logInterval}}
+	return limits{base: base, timeout: timeout, store: store, log: log, seldom: &rate.Sometimes{Interval: logInterval}, traffic: &traffic{}}
 }
 
 // Call is one call of the store, with all its attempts. Together they may wait for an
@@ -128,9 +142,9 @@ func (c *Call) advance(sent int64) bool {
 	return isMore
 }
 
-// exhausted ends the call if another attempt has no time left.
-func (c *Call) exhausted(err *TimeoutError) {
-	if c != nil && c.left(err.Limit) <= 0 {
+// exhausted ends the call if another attempt, which may wait for so long, has no time left.
+func (c *Call) exhausted(err *TimeoutError, limit time.Duration) {
+	if c != nil && c.left(limit) <= 0 {
 		c.cancel(err)
 	}
 }
@@ -140,11 +154,14 @@ func (l *limits) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	call, _ := ctx.Value(callKey{}).(*Call)
 	a := &attempt{limits: l, call: call, cancel: cancel, method: r.Method, answer: l.timeout}
-	if strings.Contains(r.URL.RawQuery, "list-type=") {
+	isList := strings.Contains(r.URL.RawQuery, "list-type=")
+	if isList {
 		a.answer = listFactor * l.timeout
 	}
 	r = r.WithContext(ctx)
-	if r.Body != nil && r.Body != http.NoBody {
+	if r.Body == nil || r.Body == http.NoBody {
+		a.isRead = r.Method == http.MethodGet && !isList
+	} else {
 		a.answer += time.Duration(r.ContentLength/flushRate) * time.Second
 		r.Body = &requestBody{ReadCloser: r.Body, attempt: a}
 	}
@@ -156,6 +173,7 @@ func (l *limits) RoundTrip(r *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
+	l.traffic.transfers.Add(1)
 	response.Body = &responseBody{ReadCloser: response.Body, attempt: a}
 	return response, nil
 }
@@ -167,6 +185,7 @@ type attempt struct {
 	cancel context.CancelCauseFunc
 	method string
 	answer time.Duration // how long the store may take for an answer
+	isRead bool          // a GET of an object, or of something small
 
 	mu         sync.Mutex
 	wait       *TimeoutError // of the wait at present; nil: there is none
@@ -222,14 +241,37 @@ func (a *attempt) expire() {
 		a.mu.Unlock()
 		return
 	}
+	waited := time.Since(a.began)
+	if more := a.more(waited); more > 0 {
+		a.left = waited + more
+		a.timer.Reset(more)
+		a.mu.Unlock()
+		return
+	}
 	a.stopLocked(false)
+	limit := timeout.Limit
+	if waited > limit+limit/busyFactor { // it had more time
+		timeout = &TimeoutError{timeout.For, waited}
+	}
 	a.timeout = timeout
 	a.mu.Unlock()
 	a.limits.seldom.Do(func() {
 		a.limits.log.Warn().Str("store", a.limits.store).Str("method", a.method).Err(timeout).Msg("the object store lets requests wait")
 	})
-	a.call.exhausted(timeout)
+	a.call.exhausted(timeout, limit)
 	a.cancel(timeout)
+}
+
+// more returns how much longer than so far a wait may last, because the store is busy with many
+// other reads of the gateway and does not hang: it sent bytes to one of them a moment ago. The
+// caller holds a.mu.
+func (a *attempt) more(waited time.Duration) time.Duration {
+	l := a.limits
+	if !a.isRead || a.wait.For != forAnswer || l.traffic.transfers.Load() < busyTransfers {
+		return 0
+	}
+	silent := time.Since(time.Unix(0, l.traffic.last.Load()))
+	return min(l.timeout-silent, busyFactor*a.wait.Limit-waited)
 }
 
 // err returns the *TimeoutError of an attempt that waited too long, else err.
@@ -271,11 +313,15 @@ func (b *requestBody) Read(p []byte) (int, error) {
 type responseBody struct {
 	io.ReadCloser
 	*attempt
+	closed atomic.Bool
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
 	b.start(forSending, b.limits.timeout)
 	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.limits.traffic.last.Store(time.Now().UnixNano())
+	}
 	b.stop(n > 0)
 	if err != nil && err != io.EOF {
 		err = b.err(err)
@@ -286,5 +332,8 @@ func (b *responseBody) Read(p []byte) (int, error) {
 func (b *responseBody) Close() error {
 	err := b.ReadCloser.Close()
 	b.cancel(nil)
+	if !b.closed.Swap(true) {
+		b.limits.traffic.transfers.Add(-1)
+	}
 	return err
 }
