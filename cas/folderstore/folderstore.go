@@ -295,7 +295,7 @@ func (s *Store) List(ctx context.Context) iter.Seq2[cas.ObjectInfo, error] {
 	}
 }
 
-// Check implements cas.ObjectStore: the folder must exist and be writable.
+// Check implements cas.ObjectStore: an object can be created, and moved to where objects lie.
 func (s *Store) Check(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -305,7 +305,17 @@ func (s *Store) Check(ctx context.Context) error {
 		return fmt.Errorf("%w: the object folder is not writable: %w", cas.ErrStoreUnavailable, err)
 	}
 	f.Close()
-	if err := s.root.Remove(name); err != nil {
+	placed := path.Join(objectsDir, path.Base(name))
+	err = s.root.Rename(name, placed)
+	if errors.Is(err, fs.ErrNotExist) { // there is no object yet: the folder for them must be made
+		placed = path.Base(name)
+		err = s.root.Rename(name, placed)
+	}
+	if err != nil {
+		_ = s.root.Remove(name) // or Clean does
+		return fmt.Errorf("%w: the folder %q for the objects is not writable: %w", cas.ErrStoreUnavailable, path.Join(s.root.Name(), objectsDir), err)
+	}
+	if err := s.root.Remove(placed); err != nil {
 		return fmt.Errorf("%w: %w", cas.ErrStoreUnavailable, err)
 	}
 	return nil

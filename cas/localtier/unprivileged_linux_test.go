@@ -8,37 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"casgate/cas/castest"
 	"casgate/cas/localtier"
 )
-
-// asNobody runs a function as a user who may read the folders that the test has made, and change nothing
-// there, as on a disk that has become read-only. Goroutines that it starts may.
-func asNobody(t *testing.T, do func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if os.Getuid() != 0 {
-			do()
-			return
-		}
-		runtime.LockOSThread() // the thread ends with the goroutine
-		const nobody = 65534
-		if err := unix.Setfsuid(nobody); err != nil {
-			t.Error(err)
-			return
-		}
-		do()
-	}()
-	<-done
-}
 
 // A damaged copy that can't be removed is not read again. One that can't be opened or removed
 // does not keep its object from being read.
@@ -69,7 +44,7 @@ func TestCopyThatStays(t *testing.T) {
 			t.Cleanup(func() { os.Chmod(filepath.Dir(copy), 0o755) })
 			wrong := 0
 			for range 3 {
-				asNobody(t, func() {
+				castest.AsNobody(t, func() {
 					o, err := tier.Open(t.Context(), ref, 0, -1)
 					if err != nil {
 						t.Error(err)
@@ -108,7 +83,7 @@ func TestLookAtARecordThatStays(t *testing.T) {
 	}
 	defer open.Close()
 	dir = fmt.Sprintf("/proc/self/fd/%d", open.Fd()) // the folders above may be closed to others
-	asNobody(t, func() {
+	castest.AsNobody(t, func() {
 		_, lookErr := localtier.Look(dir, "")
 		tier, err := localtier.New(newMemoryStore(), localtier.Options{Dir: dir, Size: roomy})
 		if err == nil {

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ var (
 	ErrProvider = errors.New("the provider did not do it")
 	// ErrNotReady: the gateway runs, and its index or store doesn't answer.
 	ErrNotReady = errors.New("the gateway is not ready")
+	// ErrWrongPath: a gateway answers, and has nothing at the path of the client's URL.
+	ErrWrongPath = errors.New("the gateway has nothing at the path of this URL")
 )
 
 // Error is an answer of the gateway that reports an error.
@@ -115,6 +118,32 @@ func answerError(r *request, base string, res *http.Response) *Error {
 		p.OperationID = res.Header.Get("X-Request-Id")
 	}
 	return e
+}
+
+// wrongPath returns the error for a client's URL with a path at which a gateway has nothing, or
+// nil. A gateway's 404 alone does not tell: it may lie below the path, behind a proxy, and lack
+// the thing that was asked for. So its health is asked for, too.
+func (c *Client) wrongPath(ctx context.Context, answered *Error) error {
+	u, err := url.Parse(c.base)
+	if err != nil || u.Path == "" || answered.Problem.Code != problem.NotFound {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	health := &request{method: http.MethodGet, path: "/healthz", anonymous: true}
+	req, err := c.newRequest(ctx, health)
+	if err != nil {
+		return nil
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil
+	}
+	defer closeDrained(res.Body)
+	if res.StatusCode != http.StatusNotFound || answerError(health, c.base, res).Problem.Code != problem.NotFound {
+		return nil
+	}
+	return fmt.Errorf("%w: %s; its own URL is perhaps %s", ErrWrongPath, c.base, origin(u))
 }
 
 // speaksTLS reports whether a refusal is that of a server that was asked without TLS. net/http

@@ -141,6 +141,37 @@ func TestAnswersOfOthers(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("a path that is not the gateway's", func(t *testing.T) {
+		nothing := page(404, "application/problem+json", `{"code":"not_found","detail":"There is nothing at this path."}`)
+		for name, c := range map[string]struct {
+			path   string
+			health http.HandlerFunc
+			wrong  bool
+		}{
+			"wrong":                          {"/foo", nothing, true},
+			"behind a proxy":                 {"/foo", page(200, "application/json", `{"status":"ok"}`), false},
+			"below another server's paths":   {"/foo", page(404, "text/html", "<h1>Not Found</h1>"), false},
+			"none, and the gateway is older": {"", nothing, false},
+		} {
+			mux := http.NewServeMux()
+			mux.Handle("/foo/healthz", c.health)
+			mux.Handle("/", nothing)
+			server := httptest.NewServer(mux)
+			defer server.Close()
+			elsewhere, err := client.New(server.URL+c.path, client.Options{Token: "token"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer elsewhere.Close()
+			_, err = elsewhere.Blob(cas.Digest{}).Meta(t.Context())
+			if errors.Is(err, client.ErrWrongPath) != c.wrong || errors.Is(err, problem.NotFound) == c.wrong {
+				t.Errorf("%s: %v", name, err)
+			}
+			if c.wrong && !strings.HasSuffix(err.Error(), "its own URL is perhaps "+server.URL) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
 	t.Run("HTML 404", func(t *testing.T) {
 		c := newClient(t, page(404, "text/html", "<h1>Not Found</h1>"))
 		if _, err := c.Blob(cas.Digest{}).Meta(t.Context()); err == nil || errors.Is(err, cas.ErrBlobNotFound) {

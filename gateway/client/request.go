@@ -174,6 +174,9 @@ func (c *Client) try(ctx context.Context, r *request) (*http.Response, error) {
 		if e.Anonymous = req.Header.Get("Authorization") == ""; !e.Anonymous {
 			e.TokenSource = c.tokenFrom
 		}
+		if err := c.wrongPath(ctx, e); err != nil {
+			return nil, err
+		}
 		return nil, e
 	}
 	res.Body = &answerBody{res.Body, cancel}

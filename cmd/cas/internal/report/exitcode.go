@@ -26,6 +26,9 @@ func ExitCode(ctx context.Context, err error) int {
 	if code, ok := problem.CodeOf(err); ok {
 		return code.ExitCode()
 	}
+	if errors.Is(err, client.ErrWrongPath) {
+		return exit.Usage
+	}
 	if errors.Is(err, client.ErrUnreachable) {
 		return exit.Unavailable
 	}

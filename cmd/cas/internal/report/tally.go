@@ -47,7 +47,7 @@ func (t *Tally) Err(ctx context.Context) error {
 // error. The command can stop then.
 func StopsAll(ctx context.Context, err error) bool {
 	return err != nil && ctx.Err() != nil ||
-		errors.Is(err, problem.Unauthenticated) || errors.Is(err, problem.Forbidden)
+		errors.Is(err, problem.Unauthenticated) || errors.Is(err, problem.Forbidden) || errors.Is(err, client.ErrWrongPath)
 }
 
 // JSONError is an error in the JSON output of a command.

@@ -59,7 +59,7 @@ func (d *Download) openPartial() (unlock func(), err error) {
 	path := d.partialPath()
 	d.partial, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
-		return nil, err
+		return nil, naming(d.Path, err)
 	}
 	lock := flock.New(path)
 	locked, err := lock.TryLock()

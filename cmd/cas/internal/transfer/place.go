@@ -49,7 +49,7 @@ func (w WholeFile) Write(write func(io.Writer) error) error {
 	}
 	file, err := os.CreateTemp(filepath.Dir(w.Path), "."+filepath.Base(w.Path)+".*.partial")
 	if err != nil {
-		return err
+		return naming(w.Path, err)
 	}
 	if err = write(file); err == nil {
 		err = errors.Join(file.Chmod(w.Mode), file.Sync())
@@ -61,6 +61,14 @@ func (w WholeFile) Write(write func(io.Writer) error) error {
 		if removeErr := os.Remove(file.Name()); removeErr != nil {
 			return fmt.Errorf("%w (and its partial file could not be removed: %w)", err, removeErr)
 		}
+	}
+	return err
+}
+
+// naming returns an error about the partial file as one about the file that the user has named.
+func naming(path string, err error) error {
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return &fs.PathError{Op: failed.Op, Path: terminal.Printable(path), Err: failed.Err}
 	}
 	return err
 }
