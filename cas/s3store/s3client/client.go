@@ -26,6 +26,9 @@ import (
 // DefaultTimeout is the default of Options.Timeout.
 const DefaultTimeout = 10 * time.Second
 
+// writeBuffer is the size of a connection's buffer for what is sent, in bytes.
+const writeBuffer = 64 << 10
+
 // Options names a store and the credentials for it.
 type Options struct {
 	// Endpoint is a URL; http:// means without TLS. It may have a path.
@@ -143,7 +146,7 @@ func newTransport() *http.Transport {
 		TLSHandshakeTimeout:   5 * time.Second,
 		ExpectContinueTimeout: 10 * time.Second,
 		DisableCompression:    true,
-		WriteBufferSize:       64 << 10,
+		WriteBufferSize:       writeBuffer,
 		ReadBufferSize:        64 << 10,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
 	}

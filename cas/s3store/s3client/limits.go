@@ -159,9 +159,15 @@ func (l *limits) RoundTrip(r *http.Request) (*http.Response, error) {
 		a.answer = listFactor * l.timeout
 	}
 	r = r.WithContext(ctx)
-	if r.Body == nil || r.Body == http.NoBody {
+	switch {
+	case r.Body == nil || r.Body == http.NoBody:
 		a.isRead = r.Method == http.MethodGet && !isList
-	} else {
+	case isSmall(r):
+		if err := gather(r); err != nil {
+			cancel(nil)
+			return nil, err
+		}
+	default:
 		a.answer += time.Duration(r.ContentLength/flushRate) * time.Second
 		r.Body = &requestBody{ReadCloser: r.Body, attempt: a}
 	}
