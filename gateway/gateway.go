@@ -74,7 +74,7 @@ func New(o Options) (*Gateway, error) {
 	protocols.SetUnencryptedHTTP2(true)
 	protocols.SetHTTP2(true)
 	g.server = &http.Server{
-		Handler:           g.echo,
+		Handler:           send.LingerStreams(g.echo),
 		Protocols:         &protocols,
 		TLSConfig:         o.TLS,
 		ReadHeaderTimeout: o.HeaderTimeout,
