@@ -153,8 +153,8 @@ func (n NewFile) form(open func() (io.ReadCloser, error)) (*request, error) {
 			"Expect":             {"100-continue"},
 			headerIdempotencyKey: {n.key()},
 		},
-		length:  length,
-		patient: true,
+		length: length,
+		upload: true,
 		open: func() (io.ReadCloser, error) {
 			body, err := open()
 			if err != nil {

@@ -86,7 +86,7 @@ func (c *Client) Put(ctx context.Context, s Source, o PutOptions) (api.Blob, err
 		header:   o.header(),
 		length:   s.Size,
 		mayRetry: always,
-		patient:  true,
+		upload:   true,
 		open: func() (io.ReadCloser, error) {
 			content, err := s.Open()
 			if err != nil {
@@ -122,7 +122,7 @@ func (c *Client) PutStream(ctx context.Context, r io.Reader, o PutOptions) (api.
 		header:   o.header(),
 		length:   -1,
 		mayRetry: stream.abandon,
-		patient:  true,
+		upload:   true,
 		open:     stream.open,
 	}
 	req.header.Set("Expect", "100-continue")

@@ -33,8 +33,10 @@ type request struct {
 	mayRetry func(error) bool
 	// anonymous leaves out the token.
 	anonymous bool
-	// patient waits for the answer without a time limit, as after an upload.
+	// patient waits for the answer without a time limit, as for a copy or a model.
 	patient bool
+	// upload waits as long as the gateway takes bytes, see uploadWait.
+	upload bool
 	// provider reports whether an error is a provider's own answer; nil means never.
 	provider func(http.Header) bool
 	// accept is a status that is no error, in addition to 2xx.
@@ -107,7 +109,7 @@ func retryWait(err error, attempt int) (time.Duration, bool) {
 	wait := min(longestWait, firstWait<<min(attempt, 10))
 	wait = wait/2 + rand.N(wait)/2
 	if errors.Is(err, ErrUnreachable) {
-		return wait, !errors.Is(err, errSilent)
+		return wait, !errors.Is(err, errSilent) && !errors.Is(err, errSilentUpload)
 	}
 	e, ok := errors.AsType[*Error](err)
 	if !ok || !e.Problem.Retryable {
@@ -136,7 +138,7 @@ var errSilent = fmt.Errorf("%w on a new connection", errNoAnswer)
 func (c *Client) try(ctx context.Context, r *request) (*http.Response, error) {
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
-	if !r.patient {
+	if !r.patient && !r.upload {
 		var reused atomic.Bool
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused.Store(i.Reused) }})
 		timer := time.AfterFunc(answerTimeout, func() {
@@ -152,6 +154,11 @@ func (c *Client) try(ctx context.Context, r *request) (*http.Response, error) {
 	if err != nil {
 		cancel(nil)
 		return nil, err
+	}
+	if r.upload {
+		wait := startUploadWait(cancel)
+		defer wait.end()
+		wait.watch(req)
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

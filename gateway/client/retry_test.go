@@ -203,6 +203,73 @@ func TestNoAnswerIsGivenUp(t *testing.T) {
 	})
 }
 
+// A gateway that takes an upload, or a part of it, and is silent then, is given up at last. The
+// time of a slow source does not count, and the time is longer for more bytes.
+func TestSilentGatewayDuringAnUpload(t *testing.T) {
+	silent := func(length int64) step {
+		return func(r *http.Request) (*http.Response, error) {
+			if _, err := io.CopyN(io.Discard, r.Body, length); err != nil {
+				return nil, err
+			}
+			<-r.Context().Done()
+			return nil, context.Cause(r.Context())
+		}
+	}
+	content := strings.Repeat("0123456789", 10<<20/10)
+	type upload func(ctx context.Context, c *client.Client, r io.Reader) error
+	stream := func(ctx context.Context, c *client.Client, r io.Reader) error {
+		_, err := c.PutStream(ctx, r, client.PutOptions{})
+		return err
+	}
+	source := func(ctx context.Context, c *client.Client, _ io.Reader) error {
+		_, err := c.Put(ctx, sourceOf(content), client.PutOptions{})
+		return err
+	}
+	file := func(ctx context.Context, c *client.Client, r io.Reader) error {
+		_, err := c.CreateFile(ctx, r, client.NewFile{Name: "name", Purpose: "user_data"})
+		return err
+	}
+	all, whole := silent(int64(len(content))), 15*time.Minute+40*time.Second
+	for name, c := range map[string]struct {
+		upload upload
+		step   step
+		pause  time.Duration // of the source
+		taken  time.Duration
+	}{
+		"all of a stream":      {stream, all, 0, whole},
+		"a part of a stream":   {stream, silent(10), 0, 15 * time.Minute},
+		"a stream that pauses": {stream, all, 24 * time.Hour, whole},
+		"a source":             {source, all, 0, whole},
+		"a file":               {file, all, 0, whole},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, begun := &script{t: t, steps: []step{c.step}}, time.Now()
+				source := io.MultiReader(strings.NewReader(content[:1000]), &pausing{strings.NewReader(content[1000:]), c.pause})
+				err := c.upload(t.Context(), s.client(), source)
+				if !errors.Is(err, client.ErrUnreachable) || !strings.Contains(err.Error(), "took no more bytes of the upload") {
+					t.Error(err)
+				}
+				if took := time.Since(begun) - c.pause; took < c.taken || took > c.taken+time.Second {
+					t.Errorf("it took %v; want %v", took, c.taken)
+				}
+			})
+		})
+	}
+}
+
+// pausing pauses before its first byte.
+type pausing struct {
+	io.Reader
+	pause time.Duration
+}
+
+func (p *pausing) Read(b []byte) (int, error) {
+	time.Sleep(p.pause) // of the bubble
+	p.pause = 0
+	return p.Reader.Read(b)
+}
+
 // take reads a request's body and answers as a gateway that stored it.
 func take(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(r.Body)
