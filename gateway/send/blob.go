@@ -31,7 +31,7 @@ func Blob(ctx context.Context, w http.ResponseWriter, a Answer) error {
 	header := w.Header()
 	header["Content-Length"] = []string{strconv.FormatInt(a.Content.Length, 10)}
 	if conn := connOf(ctx); conn != nil && !a.Shared && len(a.Content.Bytes) > 0 && a.Header.isSafe() {
-		conn.announce(len(a.Content.Bytes), a.Header)
+		conn.announce(a.Content, a.Header)
 	} else {
 		a.Header.AddTo(header)
 	}

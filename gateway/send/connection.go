@@ -9,7 +9,10 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"casgate/cas"
 )
 
 const (
@@ -23,7 +26,7 @@ const (
 // longer than the timeout for 256 KiB, and that send answers from memory in one
 // write. [ConnContext] must be the ConnContext of the http.Server.
 func Listener(ln net.Listener, timeout time.Duration) net.Listener {
-	return listener{ln, timeout, make(chan struct{}, maxLingering)}
+	return listener{ln, timeout, make(chan struct{}, maxLingering), &hotBodies{}}
 }
 
 type listener struct {
@@ -31,6 +34,13 @@ type listener struct {
 	timeout time.Duration
 	// lingering has a value for each connection that is closed for writing only.
 	lingering chan struct{}
+	hot       *hotBodies
+}
+
+// Close implements net.Listener.
+func (l listener) Close() error {
+	l.hot.close()
+	return l.Listener.Close()
 }
 
 func (l listener) Accept() (net.Conn, error) {
@@ -38,10 +48,17 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s, ok := conn.(halfCloser); ok {
-		return &connection{halfCloser: s, timeout: l.timeout, lingering: l.lingering}, nil
+	s, ok := conn.(halfCloser)
+	if !ok {
+		return conn, nil
 	}
-	return conn, nil
+	c := &connection{halfCloser: s, timeout: l.timeout, lingering: l.lingering}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		if c.raw, err = tcp.SyscallConn(); err == nil { // else nothing is sent from hot bodies
+			c.hot = l.hot
+		}
+	}
+	return c, nil
 }
 
 // halfCloser is a connection by TCP or by a Unix socket.
@@ -55,13 +72,17 @@ type connection struct {
 	halfCloser
 	timeout   time.Duration
 	lingering chan struct{} // the listener's
+	hot       *hotBodies    // the listener's; nil: this is no TCP
+	raw       syscall.RawConn
 	closed    atomic.Bool
 	extended  time.Time // when the deadline was last set; one goroutine writes at a time
 
 	// An announced answer.
-	missing int    // bytes of the answer that net/http has not written yet; 0: none is announced
-	lines   []byte // header lines to add
-	held    []byte // the beginning of the answer, so far
+	missing int      // bytes of the answer that net/http has not written yet; 0: none is announced
+	lines   []byte   // header lines to add
+	held    []byte   // the beginning of the answer, so far
+	body    *hotBody // the body, which is sent from here; nil: it is sent as net/http writes it
+	bytes   []byte   // the same bytes
 }
 
 // connKey finds the connection in a request's context.
@@ -92,11 +113,17 @@ func connOf(ctx context.Context) *connection {
 	return conn
 }
 
-// announce says that the next bytes written are the header of an answer and its body
-// of n > 0 bytes, all of which is in memory. The fields are added to the header.
-func (c *connection) announce(n int, fields Header) {
-	c.missing = n
+// announce says that the next bytes written are the header of an answer and its body,
+// which is all in memory and not empty. The fields are added to the header.
+func (c *connection) announce(content *cas.Content, fields Header) {
+	c.missing = len(content.Bytes)
 	c.lines = fields.appendLines(c.lines[:0])
+	c.body, c.bytes = nil, nil
+	if isWhole := content.Blob.Size == int64(len(content.Bytes)); c.hot != nil && isWhole {
+		if c.body = c.hot.get(content.Blob.Digest, content.Bytes); c.body != nil {
+			c.bytes = content.Bytes
+		}
+	}
 }
 
 func (c *connection) extendDeadline() {
@@ -131,6 +158,9 @@ func (c *connection) gather(p []byte) (int, error) {
 		rest = p[end:]
 		c.missing += len("\r\n")
 	}
+	if c.body != nil {
+		return c.gatherHot(p, rest)
+	}
 	if c.missing -= len(rest); c.missing > 0 || len(c.held)+len(rest) <= maxCopied {
 		c.held = append(c.held, rest...)
 		rest = nil
@@ -148,6 +178,47 @@ func (c *connection) gather(p []byte) (int, error) {
 	pieces := net.Buffers{held, rest}
 	n, err := pieces.WriteTo(c.halfCloser)
 	return min(len(p), max(0, int(n)-len(held)+len(p)-len(rest))), err
+}
+
+// gatherHot is gather where the body is sent from a hotBody: only the header is held. rest is
+// what follows in p.
+func (c *connection) gatherHot(p, rest []byte) (int, error) {
+	if c.missing -= len(rest); c.missing > 0 {
+		return len(p), nil
+	}
+	held, body, bytes := append(c.held, "\r\n"...), c.body, c.bytes
+	c.missing, c.held, c.body, c.bytes = 0, held[:0], nil, nil
+	if err := c.sendHot(held, bytes, body); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// sendHot sends a header, and bytes by way of the body that has them.
+func (c *connection) sendHot(header, bytes []byte, body *hotBody) error {
+	c.extendDeadline()
+	if err := sendHeader(c.raw, header); err != nil {
+		return err
+	}
+	for sent := int64(0); sent < body.size; {
+		c.extendDeadline()
+		end := min(sent+writeChunk, body.size)
+		n, err := body.send(c.raw, sent, end)
+		sent += n
+		if errors.Is(err, os.ErrDeadlineExceeded) { // see writeLate
+			c.setLateDeadline()
+			n, err = body.send(c.raw, sent, end)
+			sent += n
+		}
+		if isRefused(err) {
+			_, err = c.writeChunks(bytes[sent:])
+			return err
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var endOfHeader = []byte("\r\n\r\n")

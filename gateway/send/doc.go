@@ -31,6 +31,13 @@
 // The connection finds the end of that header, adds the announced fields, holds the
 // pieces until the answer is whole, and writes it once: by copying up to 16 KiB, and
 // above that by a vectored write (writev), which leaves the body where it is.
+//
+// A body of 32 KiB or more that is sent often gets a second place, a file in memory
+// (memfd), and goes from there by sendfile. A write allocates pages for the socket and
+// copies the body to them; sendfile only lends the pages that are there. For 64 KiB that
+// is 2 µs of about 36, and 14 of 67 in times when the machine's memory is slow. The
+// bodies of a listener take 32 MiB at most, and go when nobody asks for them.
+//
 // Framing, keep-alive and dates stay net/http's.
 //
 // The answer falls back to the usual way, with all fields in net/http's map, when

@@ -1,0 +1,90 @@
+package send
+
+import (
+	"errors"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// hotBody is a body in a file that lies in memory (memfd_create(2)), which the kernel sends
+// without copying it. Its memory is freed when nothing refers to it any more: os.File closes
+// itself then. So an answer under way keeps its bytes.
+type hotBody struct {
+	file *os.File
+	fd   int // the file's
+	size int64
+}
+
+// newHotBody returns a copy of the bytes.
+func newHotBody(b []byte) (*hotBody, error) {
+	fd, err := unix.MemfdCreate("casgate-body", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	file := os.NewFile(uintptr(fd), "casgate-body")
+	if _, err := file.Write(b); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return &hotBody{file, fd, int64(len(b))}, nil
+}
+
+// close frees the body at once. No answer may refer to it.
+func (b *hotBody) close() { b.file.Close() }
+
+// sendHeader sends the header of an answer whose body follows. The kernel waits with the last
+// packet for the body.
+func sendHeader(conn syscall.RawConn, header []byte) error {
+	return writeRaw(conn, "sendmsg", func(fd int) (done bool, err error) {
+		n, err := unix.SendmsgN(fd, header, nil, nil, unix.MSG_MORE)
+		header = header[max(0, n):]
+		return len(header) == 0, err
+	})
+}
+
+// send sends the bytes from an offset up to an end, and returns how many it has sent.
+func (b *hotBody) send(conn syscall.RawConn, from, to int64) (sent int64, err error) {
+	defer runtime.KeepAlive(b)
+	offset := from
+	err = writeRaw(conn, "sendfile", func(fd int) (done bool, err error) {
+		n, err := unix.Sendfile(fd, b.fd, &offset, int(to-offset))
+		if err == nil && n == 0 {
+			err = unix.EINVAL // the file is shorter: never, as nobody else has it
+		}
+		return offset == to, err
+	})
+	return offset - from, err
+}
+
+// writeRaw calls write with the socket until it is done, whenever the socket takes bytes.
+func writeRaw(conn syscall.RawConn, call string, write func(fd int) (done bool, err error)) error {
+	var failed error
+	err := conn.Write(func(fd uintptr) bool {
+		for {
+			done, err := write(int(fd))
+			switch {
+			case err == unix.EAGAIN:
+				return false
+			case err != nil && err != unix.EINTR:
+				failed = &net.OpError{Op: "write", Net: "tcp", Err: os.NewSyscallError(call, err)}
+				return true
+			case err == nil && done:
+				return true
+			}
+		}
+	})
+	if err == nil {
+		err = failed
+	}
+	return err
+}
+
+// isRefused reports whether the system does not send files on disk, or not these, as net has it
+// for its own sendfile.
+func isRefused(err error) bool {
+	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPERM)
+}
