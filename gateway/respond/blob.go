@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -46,16 +44,16 @@ func Blob(c echo.Context, store Opener, blob cas.Blob, o BlobOptions) error {
 	if !state.MayRead { // of a text, whose bytes the scope sync is enough for
 		blob.Name, blob.CreatedAt = "", time.Time{}
 	}
-	etag := request.ETag(blob.Digest)
+	described := describe(blob, o)
+	etag := described.etag
 	h := state.Header()
 	if err := request.CheckMatch(req.Header, etag); err != nil {
 		return err
 	}
-	blob.MediaType = cas.ShownMediaType(blob.MediaType)
-	fields := blobHeader(blob, etag, o)
-	h[echo.HeaderContentType] = []string{blob.MediaType}
+	blob.MediaType = described.mediaType[0]
+	h[echo.HeaderContentType] = described.mediaType
 	if isCurrent(req.Header, blob, etag) {
-		fields.AddTo(h)
+		described.header.AddTo(h)
 		return c.NoContent(http.StatusNotModified)
 	}
 	part, partial, err := requestedRange(req, blob, etag)
@@ -75,12 +73,12 @@ func Blob(c echo.Context, store Opener, blob cas.Blob, o BlobOptions) error {
 		}
 	}
 	if req.Method == http.MethodHead {
-		fields.AddTo(h)
+		described.header.AddTo(h)
 		h[echo.HeaderContentLength] = []string{strconv.FormatInt(blob.Size, 10)}
 		c.Response().WriteHeader(http.StatusOK)
 		return nil
 	}
-	answer := send.Answer{Status: http.StatusOK, Header: fields, Shared: req.ProtoMajor > 1}
+	answer := send.Answer{Status: http.StatusOK, Header: described.header, Shared: req.ProtoMajor > 1}
 	if partial {
 		answer.Status = http.StatusPartialContent
 	}
@@ -149,48 +147,6 @@ func requestedRange(req *http.Request, blob cas.Blob, etag string) (part request
 		return request.ByteRange{}, false, nil
 	}
 	return request.ParseRange(header, blob.Size)
-}
-
-const (
-	// sandbox keeps scripts in blobs from running with the gateway's origin.
-	sandbox = "sandbox; default-src 'none'"
-	// mediaSandbox lets browsers play audio and video that they open by its URL: they
-	// show it in a page of their own, which loads the same URL. It can't run scripts.
-	mediaSandbox = "sandbox allow-same-origin; default-src 'none'; media-src 'self'"
-)
-
-// securityPolicy returns the Content-Security-Policy of a blob.
-func securityPolicy(mediaType string) string {
-	mediaType = strings.ToLower(mediaType)
-	if strings.HasPrefix(mediaType, "audio/") || strings.HasPrefix(mediaType, "video/") {
-		return mediaSandbox
-	}
-	return sandbox
-}
-
-// lastModified returns the time of a blob's upload, or "" if it is not known.
-func lastModified(blob cas.Blob) string {
-	if blob.CreatedAt.IsZero() {
-		return ""
-	}
-	return blob.CreatedAt.UTC().Format(http.TimeFormat)
-}
-
-// blobHeader returns the fields that describe a blob, which are the same for 200, 206
-// and 304.
-func blobHeader(blob cas.Blob, etag string, o BlobOptions) send.Header {
-	header := send.Header{
-		{Name: "Etag", Value: etag},
-		{Name: request.HeaderReprDigest, Value: request.FormatDigest(blob.Digest)},
-		{Name: "Accept-Ranges", Value: "bytes"},
-		{Name: echo.HeaderCacheControl, Value: o.CacheControl},
-		{Name: echo.HeaderXContentTypeOptions, Value: "nosniff"},
-		{Name: echo.HeaderContentSecurityPolicy, Value: securityPolicy(blob.MediaType)},
-		{Name: echo.HeaderContentDisposition, Value: contentDisposition(blob, o.Download)},
-		{Name: echo.HeaderLastModified, Value: lastModified(blob)},
-		{Name: "Content-Location", Value: o.Location},
-	}
-	return slices.DeleteFunc(header, func(f send.Field) bool { return f.Value == "" })
 }
 
 // Unverified streams bytes that are not the gateway's own. An error before the first

@@ -30,7 +30,7 @@ type Answer struct {
 func Blob(ctx context.Context, w http.ResponseWriter, a Answer) error {
 	header := w.Header()
 	header["Content-Length"] = []string{strconv.FormatInt(a.Content.Length, 10)}
-	if conn := connOf(ctx); conn != nil && !a.Shared && len(a.Content.Bytes) > 0 && a.Header.isSafe() {
+	if conn := connOf(ctx); conn != nil && !a.Shared && len(a.Content.Bytes) > 0 && !a.Header.endsLines {
 		conn.announce(a.Content, a.Header)
 	} else {
 		a.Header.AddTo(header)

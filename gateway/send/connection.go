@@ -117,7 +117,7 @@ func connOf(ctx context.Context) *connection {
 // which is all in memory and not empty. The fields are added to the header.
 func (c *connection) announce(content *cas.Content, fields Header) {
 	c.missing = len(content.Bytes)
-	c.lines = fields.appendLines(c.lines[:0])
+	c.lines = fields.lines
 	c.body, c.bytes = nil, nil
 	if isWhole := content.Blob.Size == int64(len(content.Bytes)); c.hot != nil && isWhole {
 		if c.body = c.hot.get(content.Blob.Digest, content.Bytes); c.body != nil {

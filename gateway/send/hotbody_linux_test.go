@@ -54,7 +54,7 @@ func TestHotBodiesOverHTTP(t *testing.T) {
 		contents[fmt.Sprintf("/%d", n)] = newContent(n)
 	}
 	server := &http.Server{ConnContext: ConnContext, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := Answer{Status: http.StatusOK, Content: contents[r.URL.Path], Header: Header{{Name: "Etag", Value: `"` + r.URL.Path + `"`}}}
+		answer := Answer{Status: http.StatusOK, Content: contents[r.URL.Path], Header: NewHeader(Field{Name: "Etag", Value: `"` + r.URL.Path + `"`})}
 		if err := Blob(r.Context(), w, answer); err != nil {
 			t.Error(err)
 		}
@@ -126,7 +126,7 @@ func answerTo(t *testing.T, timeout time.Duration) (*connection, net.Conn) {
 
 // answer writes an announced answer, as net/http does.
 func answer(c *connection, content *cas.Content) error {
-	c.announce(content, Header{{Name: "Etag", Value: "x"}})
+	c.announce(content, NewHeader(Field{Name: "Etag", Value: "x"}))
 	const header = "HTTP/1.1 200 OK\r\nDate: now\r\n\r\n"
 	if _, err := c.Write(append([]byte(header), content.Bytes[:100]...)); err != nil {
 		return err
