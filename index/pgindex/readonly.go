@@ -36,19 +36,37 @@ func isReadOnly(err error) bool {
 const resetInterval = time.Second
 
 // writeWatcher replaces all connections when the server of one takes no writes. It
-// implements pgx.QueryTracer.
+// implements pgx.QueryTracer, and pgx.BatchTracer for statements that are sent together.
 type writeWatcher struct {
 	reset   func()
 	seldom  rate.Sometimes
 	onQuery atomic.Pointer[func(took time.Duration, outcome QueryOutcome)] // nil: none is set
 }
 
-var _ pgx.QueryTracer = (*writeWatcher)(nil)
+var (
+	_ pgx.QueryTracer = (*writeWatcher)(nil)
+	_ pgx.BatchTracer = (*writeWatcher)(nil)
+)
 
 // TraceQueryEnd implements pgx.QueryTracer.
 func (w *writeWatcher) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, end pgx.TraceQueryEndData) {
-	w.report(ctx, end.Err)
-	if end.Err != nil && isReadOnly(end.Err) {
+	w.end(ctx, end.Err)
+}
+
+// TraceBatchEnd implements pgx.BatchTracer. A row that was not found is no failure of the
+// server.
+func (w *writeWatcher) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, end pgx.TraceBatchEndData) {
+	if errors.Is(end.Err, pgx.ErrNoRows) {
+		end.Err = nil
+	}
+	w.end(ctx, end.Err)
+}
+
+// end reports a query that has ended, and replaces the connections if their server takes no
+// writes.
+func (w *writeWatcher) end(ctx context.Context, err error) {
+	w.report(ctx, err)
+	if err != nil && isReadOnly(err) {
 		w.seldom.Do(w.reset)
 	}
 }

@@ -2,7 +2,9 @@ package pgindex_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
+	"time"
 
 	"casgate/cas"
 	"casgate/index/pgindex"
@@ -19,6 +21,10 @@ func TestServerThatBecomesReadOnly(t *testing.T) {
 			_, _, err := x.Commit(t.Context(), some)
 			return err
 		},
+		"a write in a batch": func() error {
+			_, err := x.CommitFile(t.Context(), some, cas.NewFile{File: newFile()})
+			return err
+		},
 		"a check": func() error { return x.Check(t.Context()) },
 	} {
 		pgindex.MakeReadOnly(t, x)
@@ -30,6 +36,23 @@ func TestServerThatBecomesReadOnly(t *testing.T) {
 			t.Errorf("%s: after new connections: %v", name, err)
 		}
 		pgindex.AllowReset(x)
+	}
+}
+
+// Each query is observed, also of statements that are sent together.
+func TestQueriesAreObserved(t *testing.T) {
+	t.Parallel()
+	x := open(t, pgindex.Options{URL: pgtest.New(t)})
+	var outcomes []pgindex.QueryOutcome
+	x.ObserveQueries(func(_ time.Duration, outcome pgindex.QueryOutcome) { outcomes = append(outcomes, outcome) })
+	if _, err := x.CommitFile(t.Context(), some, cas.NewFile{File: newFile()}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.Blob(t.Context(), cas.DigestOf([]byte("of no blob"))); !errors.Is(err, cas.ErrBlobNotFound) {
+		t.Fatal(err)
+	}
+	if want := []pgindex.QueryOutcome{pgindex.QueryOK, pgindex.QueryOK}; !slices.Equal(outcomes, want) {
+		t.Errorf("observed %v; want %v", outcomes, want)
 	}
 }
 
@@ -46,4 +69,9 @@ func TestDatabaseWithoutItsTables(t *testing.T) {
 	if err := x.Check(t.Context()); !errors.Is(err, cas.ErrIndexUnavailable) {
 		t.Errorf("error %v", err)
 	}
+}
+
+// newFile returns a new file of some.
+func newFile() cas.File {
+	return cas.File{ID: cas.NewFileID(), Digest: some.Digest, Size: some.Size, Name: "a.txt", MediaType: "text/plain", Purpose: "assistants"}
 }

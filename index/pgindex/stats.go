@@ -46,6 +46,20 @@ type queryStart struct{}
 
 // TraceQueryStart implements pgx.QueryTracer.
 func (w *writeWatcher) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return w.begin(ctx)
+}
+
+// TraceBatchStart implements pgx.BatchTracer. Statements that are sent together count as one
+// query.
+func (w *writeWatcher) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return w.begin(ctx)
+}
+
+// TraceBatchQuery implements pgx.BatchTracer.
+func (w *writeWatcher) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
+// begin returns the context of a query that begins.
+func (w *writeWatcher) begin(ctx context.Context) context.Context {
 	if w.onQuery.Load() == nil {
 		return ctx
 	}
