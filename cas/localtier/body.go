@@ -71,18 +71,22 @@ func (b *body) readCopy(p []byte) (int, error) {
 	if err := b.ctx.Err(); err != nil {
 		return 0, err
 	}
-	ready := b.end
+	p = p[:min(int64(len(p)), b.end-b.pos)]
 	if b.fill != nil {
-		n, err := b.fill.wait(b.ctx, b.pos)
+		n, written, err := b.fill.next(b.ctx, b.pos, p)
 		if err == errFolder {
 			return 0, b.leaveCopy(err)
 		}
 		if err != nil {
 			return 0, err
 		}
-		ready = min(ready, n)
+		if n > 0 {
+			b.pos += int64(n)
+			return n, nil
+		}
+		p = p[:min(int64(len(p)), written-b.pos)]
 	}
-	n, err := b.file.ReadAt(p[:min(int64(len(p)), ready-b.pos)], b.pos)
+	n, err := b.file.ReadAt(p, b.pos)
 	b.pos += int64(n)
 	if n > 0 {
 		return n, nil

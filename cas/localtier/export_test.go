@@ -2,6 +2,7 @@ package localtier
 
 import (
 	"context"
+	"time"
 
 	"casgate/cas"
 )
@@ -38,4 +39,28 @@ func (t *Tier) Witness(ref cas.ObjectRef, size int64) (w cas.Witness, end func(i
 // SweepPart does what Run does with one part.
 func (t *Tier) SweepPart(ctx context.Context, rows Rows, ref cas.ObjectRef) {
 	t.sweep(ctx, rows, partOf(ref), func(cas.ObjectInfo) bool { return true })
+}
+
+// Fetched reports whether all bytes of an object that is being filled are in the copy.
+func (t *Tier) Fetched(ref cas.ObjectRef) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.entries[ref].fill
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.isWhole
+}
+
+// BreakDraft makes the further writes of a fill fail, as a disk does that is gone.
+func (t *Tier) BreakDraft(ref cas.ObjectRef) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.entries[ref].fill.draft.File.Close()
+}
+
+// Resume ends the pause after a failure of the folder.
+func (t *Tier) Resume() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.resume = time.Time{}
 }

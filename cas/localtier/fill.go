@@ -21,7 +21,10 @@ var errFolder = errors.New("the folder of the local tier failed")
 
 func partOf(ref cas.ObjectRef) folderstore.Part { return folderstore.PartOf(ref) }
 
-// fill makes a copy of an object. Its readers read the file on disk while it grows.
+// fill makes a copy of an object. Its readers read the file on disk while it grows. A reader that
+// needs bytes which nobody has fetched yet fetches them itself, into its own buffer: so they pass
+// through the process once, and nobody is woken for them. If no reader does that for a while, the
+// fill's own goroutine goes on (see drive): a slow reader does not hold up the others.
 type fill struct {
 	t       *Tier
 	e       *entry
@@ -42,6 +45,10 @@ type fill struct {
 	openErr error
 	draft   *folderstore.Draft
 	size    int64
+	src     io.Reader // the object; used by the one that fetches
+
+	// called has a value when drive has something to look at.
+	called chan struct{}
 
 	mu         sync.Mutex
 	changed    chan struct{} // closed at the next change; nil: nobody waits
@@ -49,6 +56,9 @@ type fill struct {
 	isTaken    bool          // a reader has taken it over, and cancels the fill
 	readers    int
 	isRunning  bool
+	isFetching bool // somebody reads src, and writes to the draft
+	isAsked    bool // a reader needs bytes, and can't fetch them
+	isAwaited  bool // a reader that could fetch waits for the one that does
 	written    int64
 	err        error // ends the bytes after written
 	isWhole    bool
@@ -59,7 +69,7 @@ type fill struct {
 // newFill returns a fill that is running. It has a use of the entry, and a reader's place.
 // The caller holds t.mu.
 func (t *Tier) newFill(e *entry) *fill {
-	f := &fill{t: t, e: e, began: time.Now(), deletes: e.deletes, opened: make(chan struct{}), isRunning: true}
+	f := &fill{t: t, e: e, began: time.Now(), deletes: e.deletes, opened: make(chan struct{}), called: make(chan struct{}, 1), isRunning: true}
 	f.ctx, f.cancel = context.WithCancel(t.ctx)
 	e.users++
 	e.readers++
@@ -91,9 +101,10 @@ func (f *fill) run() {
 		close(f.opened)
 		return
 	}
+	f.src = object.Body
 	close(f.opened)
 	f.stopUnread()
-	err = f.copy(object.Body)
+	err = f.drive()
 	object.Body.Close()
 	if err != nil {
 		f.detach()
@@ -129,44 +140,159 @@ func (f *fill) create(size int64) bool {
 	return true
 }
 
-// copy writes the object's bytes to the draft.
-func (f *fill) copy(src io.Reader) error {
+const (
+	// patience is how long the readers of a fill may leave it alone before the fill goes on by
+	// itself. A reader that takes a mebibyte in this time comes back sooner.
+	patience = 10 * time.Millisecond
+	// minFetch is the smallest buffer, in bytes, into which a reader fetches more than the rest of
+	// an object: files on disk are written in larger pieces.
+	minFetch = 64 << 10
+)
+
+// drive fetches what no reader fetches, and returns when the copy is whole or has failed, and
+// nobody fetches any more.
+func (f *fill) drive() error {
 	var buffer []byte
-	if f.size > bufferSize {
-		var free func()
-		buffer, free = takeLarge()
-		defer free()
-	}
-	if buffer == nil {
-		small := buffers.Get().(*[bufferSize]byte)
-		defer buffers.Put(small)
-		buffer = small[:]
-	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	isLate := f.size == 0 // no reader asks for the end of nothing
+	seen := int64(0)      // the bytes that there were when the readers were last looked at
 	for {
-		n, err := src.Read(buffer)
-		if n > 0 {
-			if err := f.write(buffer[:n]); err != nil {
-				return err
+		ended := f.ctx.Done()
+		switch f.turn(isLate) {
+		case turnOver:
+			return f.err
+		case turnOfOther:
+			ended = nil // the other one calls
+		case turnOfDrive:
+			if buffer == nil {
+				var free func()
+				buffer, free = f.buffer()
+				defer free()
 			}
+			f.fetch(buffer)
+			f.mu.Lock()
+			isLate, seen = !f.isAwaited, f.written // a reader that waits does the next fetch
+			f.mu.Unlock()
+			timer.Reset(patience)
+			continue
 		}
-		if err == io.EOF && f.written == f.size {
-			f.change(func() { f.isWhole = true })
-			return nil
-		}
-		if err != nil {
-			return err // io.EOF, too: the reader finds that bytes are missing
+		select {
+		case <-f.called:
+		case <-ended:
+		case <-timer.C:
+			f.mu.Lock()
+			isLate, seen = f.written == seen, f.written
+			f.mu.Unlock()
+			timer.Reset(patience)
 		}
 	}
 }
 
-// write appends bytes. Only one goroutine writes.
-func (f *fill) write(p []byte) error {
+// turn says who fetches next.
+type turn int
+
+const (
+	turnOver     turn = iota // nobody: f.err and f.isWhole don't change any more
+	turnOfOther              // a reader does
+	turnOfReader             // a reader will
+	turnOfDrive              // drive does, and f.isFetching is set
+)
+
+// turn returns whether it is drive's turn to fetch. Readers that are late lose theirs.
+func (f *fill) turn(areLate bool) turn {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.isFetching:
+		return turnOfOther
+	case f.isWhole || f.err != nil:
+		return turnOver
+	case f.ctx.Err() != nil:
+		f.err = f.ctx.Err() // no reader begins to fetch
+		return turnOver
+	case areLate || f.isAsked || f.readers == 0:
+		f.isFetching, f.isAsked, f.isAwaited = true, false, false
+		return turnOfDrive
+	}
+	return turnOfReader
+}
+
+// buffer returns a buffer for the bytes of the object. The caller frees it.
+func (f *fill) buffer() (buffer []byte, free func()) {
+	if f.size > bufferSize {
+		if buffer, free = takeLarge(); buffer != nil {
+			return buffer, free
+		}
+	}
+	small := buffers.Get().(*[bufferSize]byte)
+	return small[:], func() { buffers.Put(small) }
+}
+
+// fetch reads bytes of the object into p, and appends them to the copy. It returns how many there
+// are in p. The caller has set isFetching.
+func (f *fill) fetch(p []byte) int {
+	n, err := f.src.Read(p)
+	added := 0
+	if n > 0 {
+		if failure := f.append(p[:n]); failure != nil {
+			err = failure
+		} else {
+			added = n
+		}
+	}
+	if err == errTooLong {
+		n, err = 0, io.EOF // the reader finds that the digest is another one
+	}
+	isEnd := err == io.EOF && f.written+int64(added) == f.size
+	if err != nil && !isEnd {
+		f.detach() // no new reader gets the error
+	}
+	f.change(func() {
+		f.isFetching = false
+		f.written += int64(added)
+		switch {
+		case isEnd:
+			f.isWhole = true
+		case err != nil:
+			f.err = err // io.EOF, too: the reader finds that bytes are missing
+		case f.written == f.size:
+			f.isAsked = true // the end is to be seen still
+		}
+		if f.isWhole || f.err != nil || f.isAsked || f.ctx.Err() != nil {
+			f.call()
+		}
+	})
+	return n
+}
+
+// call lets drive look at the fill.
+func (f *fill) call() {
+	select {
+	case f.called <- struct{}{}:
+	default:
+	}
+}
+
+// errTooLong says that an object has more bytes than it should.
+var errTooLong = errors.New("the object is longer than it said")
+
+// append writes bytes behind those that are there. Only one goroutine writes.
+func (f *fill) append(p []byte) error {
 	if int64(len(p)) > f.size-f.written {
-		return io.EOF // the object is longer than it said, and has another digest
+		return errTooLong
 	}
 	if _, err := f.draft.File.WriteAt(p, f.written); err != nil {
 		f.t.failed("write a copy", err)
 		return errFolder
+	}
+	return nil
+}
+
+// write appends bytes, and counts them.
+func (f *fill) write(p []byte) error {
+	if err := f.append(p); err != nil {
+		return err
 	}
 	f.change(func() { f.written += int64(len(p)) })
 	return nil
@@ -196,22 +322,40 @@ func (f *fill) waiting() <-chan struct{} {
 	return f.changed
 }
 
-// wait waits until there are bytes after pos, and returns how many there are in all.
-func (f *fill) wait(ctx context.Context, pos int64) (int64, error) {
+// next returns bytes from pos on. Either it has fetched n of them into p, or there are more in the
+// copy, which has written bytes.
+func (f *fill) next(ctx context.Context, pos int64, p []byte) (n int, written int64, err error) {
 	for {
 		f.mu.Lock()
-		written, err, changed := f.written, f.err, f.waiting()
+		written, err := f.written, f.err
+		if written > pos || err != nil {
+			f.mu.Unlock()
+			if written > pos {
+				err = nil
+			}
+			return 0, written, err
+		}
+		canFetch := pos == written && int64(len(p)) >= min(minFetch, f.size-written)
+		if canFetch && !f.isFetching && !f.isWhole {
+			f.isFetching = true
+			f.mu.Unlock()
+			if n := f.fetch(p); n > 0 {
+				return n, 0, nil
+			}
+			continue
+		}
+		if canFetch {
+			f.isAwaited = true
+		} else {
+			f.isAsked = true
+			f.call()
+		}
+		changed := f.waiting()
 		f.mu.Unlock()
-		if written > pos {
-			return written, nil
-		}
-		if err != nil {
-			return 0, err
-		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return 0, context.Cause(ctx)
+			return 0, 0, context.Cause(ctx)
 		}
 	}
 }
@@ -348,7 +492,11 @@ func (f *fill) join() {
 
 // leave removes a reader.
 func (f *fill) leave() {
-	f.change(func() { f.readers-- })
+	f.change(func() {
+		if f.readers--; f.readers == 0 {
+			f.call()
+		}
+	})
 	f.t.mu.Lock()
 	f.mu.Lock()
 	if f.readers == 0 && f.isRunning && !f.isWhole && !f.isDetached {
