@@ -133,6 +133,21 @@ func (d *Draft) Discard() {
 // returns nil if there is no such object.
 func (s *Store) Remove(ref cas.ObjectRef) error { return s.remove(ref) }
 
+// Retire takes an object away at once. Its room is free when remove has returned, which may take
+// some milliseconds for a large one. After a crash Clean removes it.
+func (s *Store) Retire(ref cas.ObjectRef) (remove func() error, err error) {
+	name := path.Join(tmpDir, randomName())
+	if err := s.root.Rename(ref.Key(), name); err != nil {
+		return nil, storeError("rename", ref, err)
+	}
+	return func() error {
+		if err := s.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return storeError("remove", ref, err)
+		}
+		return nil
+	}, nil
+}
+
 // DropAll hides all objects at once. RemoveDropped removes them then.
 func (s *Store) DropAll() error {
 	if _, err := s.root.Lstat(objectsDir); errors.Is(err, fs.ErrNotExist) {

@@ -16,6 +16,9 @@ const (
 	// used of all.
 	poolLow  = 32
 	poolHigh = 96
+	// slowSize is the size of a copy, in bytes, from which on its removal takes so long that nobody
+	// may wait for it but those who need the room: 64 MiB take four milliseconds.
+	slowSize = 1 << 20
 	// waitForRoom is how long a read or an upload waits for evictions. Then it goes on without
 	// a copy. What was evicted helps the next one.
 	waitForRoom = 100 * time.Millisecond
@@ -116,17 +119,40 @@ func (t *Tier) evictFirst() bool {
 	}
 	e := t.acquire(c.ref)
 	defer t.release(e)
-	before := t.used
-	if !t.remove(e) {
+	freed, ok := t.evict(e)
+	if !ok {
 		t.record.use(c.ref) // so that others go first for long
 		return false
 	}
-	if t.used == before {
+	if freed == 0 {
 		return false
 	}
 	t.counts.evictions.Add(1)
-	t.counts.evictedBytes.Add(before - t.used)
+	t.counts.evictedBytes.Add(freed)
 	return true
+}
+
+// evict removes the copy of an object that nobody uses, and returns how many bytes that has freed.
+// The caller holds t.mu, which is unlocked while a large copy is removed. Its bytes count until
+// they are gone.
+func (t *Tier) evict(e *entry) (freed int64, ok bool) {
+	stat, err := t.folder.Stat(context.Background(), e.ref)
+	if err == nil && stat.Size >= slowSize {
+		if remove, err := t.folder.Retire(e.ref); err == nil {
+			t.mu.Unlock()
+			err := remove()
+			t.mu.Lock()
+			if err != nil {
+				t.fault("remove a copy", err)
+				return 0, true
+			}
+			t.free(e.ref, stat.Size)
+			return stat.Size, true
+		}
+	}
+	before := t.used
+	ok = t.remove(e)
+	return before - t.used, ok
 }
 
 // lookForCandidates goes on through the parts that have bytes. It returns how many parts it has

@@ -1,7 +1,9 @@
 package localtier_test
 
 import (
+	"bytes"
 	"io"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,6 +102,44 @@ func TestAllCopiesAreInUse(t *testing.T) {
 	}
 	tier.LookForMuchRoom(t.Context())
 	if s := tier.Stats(); s.Evictions != copies || s.Bytes != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// While many read large objects that evict each other, all have the right bytes. In the end the
+// record has what is on the disk.
+func TestLargeCopiesEvictEachOther(t *testing.T) {
+	t.Parallel()
+	const size, room = 1<<20 + 5000, 3
+	dir := t.TempDir()
+	inner := newMemoryStore()
+	tier := newTier(t, inner, localtier.Options{Dir: dir, Size: room * size})
+	var blobs [][]byte
+	for range 6 {
+		b := castest.RandomBytes(size)
+		inner.set(refOf(b), b)
+		blobs = append(blobs, b)
+	}
+	var readers sync.WaitGroup
+	for first := range 4 {
+		readers.Go(func() {
+			for i := range castest.Thorough(200, 20) {
+				b := blobs[(first+i)%len(blobs)]
+				if !bytes.Equal(read(t, tier, refOf(b)), b) {
+					t.Error("wrong bytes")
+				}
+				if i%7 == first {
+					tier.Forget(refOf(b))
+				}
+				if n := tier.Stats().Bytes; n > room*size {
+					t.Errorf("%d bytes are reserved, and the limit is %d", n, room*size)
+				}
+			}
+		})
+	}
+	readers.Wait()
+	castest.Eventually(t, "the record is right", func() bool { return tier.Stats().Bytes == copiesIn(t, dir) })
+	if s := tier.Stats(); s.Evictions == 0 || s.Errors > 0 {
 		t.Errorf("%+v", s)
 	}
 }
