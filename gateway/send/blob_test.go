@@ -101,3 +101,77 @@ func TestStreamThatIsReadHasAll(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// wireWriter writes an answer to a connection as net/http does: the header, and the beginning of the
+// body up to 4 KiB, then the rest.
+type wireWriter struct {
+	conn   net.Conn
+	header http.Header
+	begun  bool
+}
+
+func (w *wireWriter) Header() http.Header { return w.header }
+
+func (w *wireWriter) WriteHeader(int) {}
+
+func (w *wireWriter) Write(p []byte) (int, error) {
+	total := 0
+	if !w.begun {
+		w.begun = true
+		head := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
+		total = min(len(p), 4096-len(head))
+		if _, err := w.conn.Write(append(head, p[:total]...)); err != nil {
+			return 0, err
+		}
+	}
+	n, err := w.conn.Write(p[total:])
+	return total + n, err
+}
+
+// keepingConn is a bufferedConn that keeps what it takes.
+type keepingConn struct {
+	bufferedConn
+	got bytes.Buffer
+}
+
+func (c *keepingConn) Write(p []byte) (int, error) {
+	n, err := c.bufferedConn.Write(p)
+	c.got.Write(p[:n])
+	return n, err
+}
+
+type keepingListener struct {
+	net.Listener
+	conn *keepingConn
+}
+
+func (l keepingListener) Accept() (net.Conn, error) { return l.conn, nil }
+
+// A large body begins in one write with its header. A client that takes 256 KiB within the timeout gets
+// all of it, and one that takes less doesn't.
+func TestBeginningOfALargeBody(t *testing.T) {
+	t.Parallel()
+	body := castest.RandomBytes(1 << 20)
+	for name, test := range map[string]struct {
+		buffered, perTimeout int
+		whole                bool
+	}{
+		"fast":     {4 << 20, 0, true},
+		"slow":     {300 << 10, 300 << 10, true},
+		"too slow": {300 << 10, 200 << 10, false},
+	} {
+		client := &keepingConn{bufferedConn: bufferedConn{size: test.buffered, free: test.buffered, perTimeout: test.perTimeout}}
+		conn, err := send.Listener(keepingListener{conn: client}, castest.WaitLimit).Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := &cas.Content{Body: io.NopCloser(struct{ io.Reader }{bytes.NewReader(body)}), Length: int64(len(body))}
+		answer := send.Answer{Status: http.StatusOK, Header: send.NewHeader(send.Field{Name: "Etag", Value: "tag"}), Content: content}
+		err = send.Blob(send.ConnContext(t.Context(), conn), &wireWriter{conn: conn, header: http.Header{}}, answer)
+		want := append([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nEtag: tag\r\n\r\n"), body...)
+		got := client.got.Bytes()
+		if !bytes.HasPrefix(want, got) || (len(got) == len(want)) != test.whole || (err == nil) != test.whole {
+			t.Errorf("%s: %d of %d bytes, right: %t, %v", name, len(got), len(want), bytes.HasPrefix(want, got), err)
+		}
+	}
+}
