@@ -44,6 +44,7 @@ const (
 // Store is an object store in a folder. Any number of processes may share a folder.
 type Store struct {
 	root    *os.Root
+	beneath *beneath // the same folder
 	buffers sync.Pool
 }
 
@@ -62,14 +63,20 @@ func Open(dir string) (*Store, error) {
 		root.Close()
 		return nil, fmt.Errorf("create the folder for unfinished objects: %w", err)
 	}
+	b, err := newBeneath(root)
+	if err != nil {
+		root.Close()
+		return nil, fmt.Errorf("open the object folder: %w", err)
+	}
 	return &Store{
 		root:    root,
+		beneath: b,
 		buffers: sync.Pool{New: func() any { return new([copyBuffer]byte) }},
 	}, nil
 }
 
 // Close closes the folder. Open objects stay readable.
-func (s *Store) Close() error { return s.root.Close() }
+func (s *Store) Close() error { return errors.Join(s.beneath.close(), s.root.Close()) }
 
 // Clean removes unfinished objects that killed writers left and that are older than age.
 // Only a process that uses the folder alone may pass an age of 0. What can't be removed is
@@ -189,8 +196,11 @@ func (s *Store) Open(ctx context.Context, ref cas.ObjectRef, offset, length int6
 	if err := ctx.Err(); err != nil {
 		return cas.Object{}, err
 	}
-	// The open of a pipe in the place of an object must not wait for a writer.
-	f, err := s.root.OpenFile(ref.Key(), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := s.beneath.open(ref.Key())
+	if err == errNotBeneath {
+		// The open of a pipe in the place of an object must not wait for a writer.
+		f, err = s.root.OpenFile(ref.Key(), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return cas.Object{}, fmt.Errorf("%w: %s", cas.ErrObjectMissing, ref.Key())
 	}
@@ -240,6 +250,9 @@ func (s *Store) Stat(ctx context.Context, ref cas.ObjectRef) (cas.ObjectStat, er
 	}
 	return cas.ObjectStat{Size: info.Size()}, nil
 }
+
+// errNotBeneath says that beneath could not open a file on disk, and os.Root may.
+var errNotBeneath = errors.New("could not open the file on disk with one call")
 
 var errNotRegular = errors.New("it is not a regular file")
 
