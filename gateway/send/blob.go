@@ -28,26 +28,22 @@ type Answer struct {
 // that the answer is incomplete: the caller must then break the connection off.
 // Errors wrap cas.ErrObjectCorrupt if the object is shorter than its blob.
 func Blob(ctx context.Context, w http.ResponseWriter, a Answer) error {
-	w.Header()["Content-Length"] = []string{strconv.FormatInt(a.Content.Length, 10)}
-	conn := connOf(ctx)
-	if a.Shared || a.Header.endsLines {
-		conn = nil
+	header := w.Header()
+	header["Content-Length"] = []string{strconv.FormatInt(a.Content.Length, 10)}
+	if conn := connOf(ctx); conn != nil && !a.Shared && len(a.Content.Bytes) > 0 && !a.Header.endsLines {
+		conn.announce(a.Content, a.Header)
+	} else {
+		a.Header.AddTo(header)
 	}
 	if timeout := timeoutOf(ctx); a.Shared && timeout > 0 {
 		w = newDeadlineWriter(w, timeout)
 	}
 	if a.Content.Body == nil {
-		if conn != nil && len(a.Content.Bytes) > 0 {
-			conn.announceBody(a.Content, a.Header)
-		} else {
-			a.Header.AddTo(w.Header())
-		}
 		w.WriteHeader(a.Status)
 		_, err := w.Write(a.Content.Bytes)
 		return err
 	}
-	streamed := a // a itself need not be on the heap
-	sent, err := streamed.stream(w, conn)
+	sent, err := stream(w, a.Status, a.Content)
 	if err == nil && sent != a.Content.Length {
 		err = shortReadError(io.ErrUnexpectedEOF)
 	}
@@ -55,16 +51,15 @@ func Blob(ctx context.Context, w http.ResponseWriter, a Answer) error {
 }
 
 // stream writes the status and a body that is not in memory, and returns how many
-// bytes it has written. The connection is nil, or that of w.
-func (a *Answer) stream(w http.ResponseWriter, conn *connection) (int64, error) {
-	content := a.Content
+// bytes it has written.
+func stream(w http.ResponseWriter, status int, content *cas.Content) (int64, error) {
 	if file, ok := content.Body.(*os.File); ok {
-		a.start(w)
+		w.WriteHeader(status)
 		sent, err := io.CopyN(w, file, content.Length)
 		return sent, shortReadError(err)
 	}
 	if body, ok := content.Body.(io.WriterTo); ok {
-		return body.WriteTo(&startedWriter{ResponseWriter: w, answer: a})
+		return body.WriteTo(&startedWriter{ResponseWriter: w, status: status})
 	}
 	buffer, free := bufferFor(content.Length)
 	defer free()
@@ -72,12 +67,7 @@ func (a *Answer) stream(w http.ResponseWriter, conn *connection) (int64, error) 
 	if _, err := io.ReadFull(content.Body, first); err != nil {
 		return 0, shortReadError(err)
 	}
-	if conn != nil && len(first) > 0 { // the header goes out with them
-		conn.announce(len(first), a.Header)
-		w.WriteHeader(a.Status)
-	} else {
-		a.start(w)
-	}
+	w.WriteHeader(status)
 	n, err := w.Write(first)
 	if err != nil {
 		return int64(n), err
@@ -86,23 +76,17 @@ func (a *Answer) stream(w http.ResponseWriter, conn *connection) (int64, error) 
 	return int64(n) + rest, err
 }
 
-// start writes the status and the header.
-func (a *Answer) start(w http.ResponseWriter) {
-	a.Header.AddTo(w.Header())
-	w.WriteHeader(a.Status)
-}
-
-// startedWriter starts the answer before the first byte of the body.
+// startedWriter writes the status before the first byte of the body.
 type startedWriter struct {
 	http.ResponseWriter
-	answer  *Answer
+	status  int
 	started bool
 }
 
 func (w *startedWriter) start() {
 	if !w.started {
 		w.started = true
-		w.answer.start(w.ResponseWriter)
+		w.ResponseWriter.WriteHeader(w.status)
 	}
 }
 

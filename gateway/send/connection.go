@@ -113,17 +113,12 @@ func connOf(ctx context.Context) *connection {
 	return conn
 }
 
-// announce says that the next bytes written are the header of an answer, and the first n > 0
-// bytes of its body, which are in memory. The fields are added to the header.
-func (c *connection) announce(n int, fields Header) {
-	c.missing = n
+// announce says that the next bytes written are the header of an answer and its body,
+// which is all in memory and not empty. The fields are added to the header.
+func (c *connection) announce(content *cas.Content, fields Header) {
+	c.missing = len(content.Bytes)
 	c.lines = fields.lines
 	c.body, c.bytes = nil, nil
-}
-
-// announceBody is announce for a body that is all in memory and not empty.
-func (c *connection) announceBody(content *cas.Content, fields Header) {
-	c.announce(len(content.Bytes), fields)
 	if isWhole := content.Blob.Size == int64(len(content.Bytes)); c.hot != nil && isWhole {
 		if c.body = c.hot.get(content.Blob.Digest, content.Bytes); c.body != nil {
 			c.bytes = content.Bytes

@@ -126,7 +126,7 @@ func answerTo(t *testing.T, timeout time.Duration) (*connection, net.Conn) {
 
 // answer writes an announced answer, as net/http does.
 func answer(c *connection, content *cas.Content) error {
-	c.announceBody(content, NewHeader(Field{Name: "Etag", Value: "x"}))
+	c.announce(content, NewHeader(Field{Name: "Etag", Value: "x"}))
 	const header = "HTTP/1.1 200 OK\r\nDate: now\r\n\r\n"
 	if _, err := c.Write(append([]byte(header), content.Bytes[:100]...)); err != nil {
 		return err
