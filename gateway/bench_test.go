@@ -171,7 +171,7 @@ func BenchmarkGet(b *testing.B) {
 // stay open, as many at once as there are processors.
 func BenchmarkEnsureHit(b *testing.B) {
 	rig := newBench(b)
-	path := "/v1/blobs/" + rig.put(b, []byte("some text"), "report.txt").String() + "/copies/kimi"
+	path := "/v1/blobs/" + rig.put(b, []byte("some text"), "report.txt").String() + "/copies/kimi?name=document.txt"
 	recorder := httptest.NewRecorder()
 	rig.gateway.ServeHTTP(recorder, rig.request(b, "PUT", path))
 	var made api.Copy
