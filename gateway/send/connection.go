@@ -126,6 +126,20 @@ func (c *connection) announce(content *cas.Content, fields Header) {
 	}
 }
 
+// SetWriteDeadline implements net.Conn. net/http removes the deadline after each answer. It stays
+// here: the next write may come before extendDeadline sets another one.
+func (c *connection) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() {
+		return nil
+	}
+	return c.halfCloser.SetWriteDeadline(t)
+}
+
+// SetDeadline implements net.Conn.
+func (c *connection) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
 func (c *connection) extendDeadline() {
 	if now := time.Now(); now.Sub(c.extended) > c.timeout/8 {
 		c.extended = now

@@ -89,6 +89,27 @@ func TestSlowReaderIsGivenUp(t *testing.T) {
 	}
 }
 
+// A client that reads nothing is given up also on a connection that had an answer just before:
+// after it, net/http removes the deadline.
+func TestSlowReaderOfASecondAnswerIsGivenUp(t *testing.T) {
+	t.Parallel()
+	const timeout = time.Second
+	networks(t, func(t *testing.T, ln net.Listener) {
+		server, client := accept(t, send.Listener(ln, timeout))
+		if _, err := io.WriteString(server, "the first answer"); err != nil {
+			t.Fatal(err)
+		}
+		if err := server.SetWriteDeadline(time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		hangs := time.AfterFunc(castest.WaitLimit, func() { client.Close() })
+		defer hangs.Stop()
+		if _, err := server.Write(make([]byte, 64<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%v; want a deadline that passed", err)
+		}
+	})
+}
+
 // slowConn takes so many bytes before the deadline of each write passes, and none after a
 // deadline has passed.
 type slowConn struct {
