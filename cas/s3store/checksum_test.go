@@ -67,6 +67,7 @@ func TestChecksumSupport(t *testing.T) {
 				if r.Method == http.MethodDelete {
 					w.WriteHeader(http.StatusNoContent)
 				} else {
+					w.Header().Set("ETag", `"etag"`)
 					tt.put(w, r, body)
 				}
 			}))

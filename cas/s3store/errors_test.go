@@ -67,4 +67,26 @@ func TestStoreThatKnowsNothing(t *testing.T) {
 	}
 }
 
+// An answer of 200 that is not that of a store stores nothing.
+func TestPutWithoutETag(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"", "<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // the answer does not depend on it
+			if _, err := io.WriteString(w, body); err != nil {
+				t.Error(err)
+			}
+		}))
+		defer server.Close()
+		s := open(t, s3store.Options{Endpoint: server.URL, Bucket: "bucket", AccessKey: "access", SecretKey: "secretsecret"})
+		for _, b := range [][]byte{nil, []byte("bytes"), make([]byte, 1<<20)} {
+			ref := cas.ObjectRef{Digest: cas.DigestOf(b)}
+			err := s.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(b), ref.Digest, int64(len(b))))
+			if !errors.Is(err, cas.ErrStoreUnavailable) {
+				t.Errorf("an answer of %q to %d bytes: %v; want that the store is unavailable", body, len(b), err)
+			}
+		}
+	}
+}
+
 func second[T any](_ T, err error) error { return err }

@@ -145,9 +145,12 @@ func (s *Store) PresignAs(ctx context.Context, ref cas.ObjectRef, life time.Dura
 func (s *Store) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingReader) error {
 	ctx, call := s.client.Begin(ctx)
 	defer call.End()
-	_, err := s.client.Client.PutObject(ctx, s.bucket, s.key(ref), source(body), body.Size(), s.putOptions(body.Digest()))
-	if err == nil {
+	info, err := s.client.Client.PutObject(ctx, s.bucket, s.key(ref), source(body), body.Size(), s.putOptions(body.Digest()))
+	switch {
+	case err == nil && info.ETag != "":
 		return nil
+	case err == nil:
+		err = errNoETag
 	}
 	if body.Err() != nil {
 		return body.Err()
@@ -369,3 +372,7 @@ func (s *Store) CreateBucket(ctx context.Context) error {
 	}
 	return nil
 }
+
+// errNoETag says that the answer to a PUT is not that of a store, which names the ETag of what it
+// has stored. It may be an error, or come from something between, in spite of its status.
+var errNoETag = errors.New("the answer is 200, but has no ETag, so the object may not be stored")
