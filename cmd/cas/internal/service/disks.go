@@ -21,10 +21,11 @@ type Folder struct {
 	Path string
 }
 
-// Disks knows how much room is left on the disks of a gateway.
+// Disks knows how much room is left on the disks of a gateway. A disk may be mounted below a
+// folder while the gateway runs, so each look finds out anew which disks there are.
 type Disks struct {
-	folders []Folder // one for each disk
-	low     int64    // bytes
+	folders []Folder
+	low     int64 // bytes
 	isLow   atomic.Bool
 	log     zerolog.Logger
 }
@@ -32,29 +33,13 @@ type Disks struct {
 // NewDisks returns the disks that the folders are on. A disk with fewer free bytes than low
 // is nearly full. The folders must exist.
 func NewDisks(folders []Folder, low int64, registry *prometheus.Registry, log zerolog.Logger) (*Disks, error) {
-	d := &Disks{low: low, log: log}
-	devices := map[any]bool{}
-	for _, f := range folders {
-		space, err := disk.Of(f.Path)
-		if err != nil {
-			return nil, fmt.Errorf("look at the disk of %s: %w", f.Path, err)
+	d := &Disks{folders: folders, low: low, log: log}
+	for _, found := range d.look() {
+		if found.err != nil {
+			return nil, fmt.Errorf("look at the disk of %s: %w", found.Path, found.err)
 		}
-		if devices[space.Device] {
-			continue
-		}
-		devices[space.Device] = true
-		d.folders = append(d.folders, f)
-		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "casgate_disk_free_bytes", ConstLabels: prometheus.Labels{"folder": f.Name},
-			Help: "Bytes left on the disk of a folder; -1 if the disk does not answer.",
-		}, func() float64 {
-			space, err := disk.Of(f.Path)
-			if err != nil {
-				return -1
-			}
-			return float64(space.Free)
-		}))
 	}
+	registry.MustRegister(freeBytes{d})
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "casgate_disk_low",
 		Help: "1 if a disk of the data folder has fewer free bytes than CAS_DISK_LOW.",
@@ -67,17 +52,56 @@ func NewDisks(folders []Folder, low int64, registry *prometheus.Registry, log ze
 	return d, nil
 }
 
+// found is the disk of a folder, or why it does not answer.
+type found struct {
+	Folder
+	disk.Space
+	err error
+}
+
+// look returns the disks that the folders are on, each with the first of its folders.
+func (d *Disks) look() (disks []found) {
+	devices := map[any]bool{}
+	for _, f := range d.folders {
+		space, err := disk.Of(f.Path)
+		if err == nil && devices[space.Device] {
+			continue
+		}
+		devices[space.Device] = err == nil
+		disks = append(disks, found{f, space, err})
+	}
+	return disks
+}
+
+// freeBytes is the metric casgate_disk_free_bytes.
+type freeBytes struct{ disks *Disks }
+
+var freeBytesDesc = prometheus.NewDesc("casgate_disk_free_bytes", "Bytes left on the disk of a folder; -1 if the disk does not answer.", []string{"folder"}, nil)
+
+// Describe implements prometheus.Collector.
+func (freeBytes) Describe(descs chan<- *prometheus.Desc) { descs <- freeBytesDesc }
+
+// Collect implements prometheus.Collector.
+func (m freeBytes) Collect(metrics chan<- prometheus.Metric) {
+	for _, found := range m.disks.look() {
+		free := float64(found.Free)
+		if found.err != nil {
+			free = -1
+		}
+		metrics <- prometheus.MustNewConstMetric(freeBytesDesc, prometheus.GaugeValue, free, found.Name)
+	}
+}
+
 // IsLow reports whether one of the disks is nearly full. A change is logged.
 func (d *Disks) IsLow() bool {
 	isLow := false
 	event := d.log.Warn()
-	for _, f := range d.folders {
-		space, err := disk.Of(f.Path)
-		if err != nil { // an outage, which other checks report
+	for _, found := range d.look() {
+		if found.err != nil { // an outage, which other checks report
 			continue
 		}
-		event.Int64("free_in_"+f.Name, space.Free)
-		isLow = isLow || space.Free < d.low
+		event.Int64("free_in_"+found.Name, found.Free)
+		isLow = isLow || found.Free < d.low
 	}
 	switch wasLow := d.isLow.Swap(isLow); {
 	case isLow && !wasLow:

@@ -2,7 +2,11 @@ package service
 
 import (
 	"bytes"
+	"errors"
 	"math"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -54,5 +58,37 @@ func TestDisksNeedTheirFolders(t *testing.T) {
 	t.Parallel()
 	if _, err := NewDisks([]Folder{{"data", t.TempDir() + "/missing"}}, 1, prometheus.NewRegistry(), zerolog.Nop()); err == nil {
 		t.Error("a missing folder has a disk")
+	}
+}
+
+// A disk that is mounted while the gateway runs counts, too. Here a link gets to one that has
+// no room.
+func TestDiskThatIsMountedLater(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("needs /proc")
+	}
+	dir := t.TempDir()
+	spool := filepath.Join(dir, "spool")
+	if err := os.Symlink(dir, spool); err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	d, err := NewDisks([]Folder{{"data", dir}, {"spool", spool}}, 1, registry, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.IsLow() {
+		t.Fatal("a disk with room is low")
+	}
+	if err := errors.Join(os.Remove(spool), os.Symlink("/proc", spool)); err != nil {
+		t.Fatal(err)
+	}
+	if !d.IsLow() {
+		t.Error("a disk without room is not low")
+	}
+	families, err := registry.Gather()
+	if err != nil || len(families) != 2 || len(families[0].GetMetric()) != 2 {
+		t.Errorf("metrics: %v, %v", families, err)
 	}
 }
