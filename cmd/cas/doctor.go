@@ -17,7 +17,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"casgate/cas"
-	"casgate/cmd/cas/internal/disk"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
@@ -44,13 +43,9 @@ func (doctorCmd) Help() string {
 Exit codes: 0 if nothing is to fix, 1 otherwise.`
 }
 
-const (
-	// lowSpace is the number of free bytes below which a disk counts as nearly full.
-	lowSpace = 1 << 30
-	// clockSkew is the largest difference of clocks that is safe: S3 refuses requests that
-	// are 15 minutes off, and tokens and URLs expire by the clock.
-	clockSkew = 30 * time.Second
-)
+// clockSkew is the largest difference of clocks that is safe: S3 refuses requests that are
+// 15 minutes off, and tokens and URLs expire by the clock.
+const clockSkew = 30 * time.Second
 
 // finding is a result of the doctor, and its JSON.
 type finding struct {
@@ -183,16 +178,7 @@ func (c *doctorCmd) checkDataFolder(e *examination) (remove func() error) {
 		e.fail("spool folder", err, "make "+spool+" a folder that "+userName()+" may write to, or remove it: a start makes it")
 		return remove
 	}
-	space, err := disk.Of(c.DataDir)
-	if err != nil {
-		e.fail(subject, err, "look at the disk under "+c.DataDir)
-		return remove
-	}
-	if space.Free < lowSpace {
-		e.warn(subject, fmt.Sprintf("%s has %s left", c.DataDir, terminal.Size(space.Free)), "make room, or set CAS_DATA_DIR to a folder on a larger disk")
-	} else {
-		e.ok(subject, "%s can be written to, %s free", c.DataDir, terminal.Size(space.Free))
-	}
+	c.checkDisks(e)
 	for _, name := range []string{settings.AdminTokenFile, settings.SQLiteFile} {
 		info, err := os.Stat(c.Path(name))
 		if err == nil && info.Mode().Perm()&0o077 != 0 {
