@@ -37,7 +37,7 @@ var (
 	// has corrected the settings.
 	ErrStoreRefused error = storeRefused{}
 	// ErrSpoolUnusable: the spool folder on the gateway's own disk can't be used, until an
-	// operator has mended it.
+	// operator repairs it.
 	ErrSpoolUnusable = errors.New("the spool folder can't be used")
 	// ErrNoSpace: the disk or bucket for the bytes is full.
 	ErrNoSpace = errors.New("no space left")

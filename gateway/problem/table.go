@@ -70,7 +70,7 @@ var (
 		advice: "The gateway's disk, its bucket or its database is full. The request was not acknowledged; send it again when there is room. Deleting makes room."})
 	SpoolUnusable = add("spool_unusable", row{status: 503, title: "Spool folder unusable", retryAfter: 2,
 		sentinel: cas.ErrSpoolUnusable, exit: ExitUnavailable,
-		advice: "The gateway can't hold an upload of this size: its spool folder can't be used until an operator has mended it. The gateway's log and `cas doctor` name the folder and the cause. Nothing was stored."})
+		advice: "The gateway can't hold an upload of this size: its spool folder can't be used until an operator repairs it. The gateway's log and `cas doctor` name the folder and the cause. Nothing was stored."})
 	IndexUnavailable = add("index_unavailable", row{status: 503, title: "Index unavailable", retryAfter: 2,
 		sentinel: cas.ErrIndexUnavailable, exit: ExitUnavailable,
 		advice: "The index can't be reached. Nothing is lost; try again shortly."})
