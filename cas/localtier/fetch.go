@@ -108,10 +108,11 @@ func (f *fill) fetch(p []byte) int {
 			added = n
 		}
 	}
-	if err == errTooLong {
-		n, err = 0, io.EOF // the reader finds that the digest is another one
+	isTooLong := err == errTooLong
+	if isTooLong {
+		n, err = 0, io.EOF // a reader that still needs bytes finds that the object is damaged
 	}
-	isEnd := err == io.EOF && f.written+int64(added) == f.size
+	isEnd := err == io.EOF && !isTooLong && f.written+int64(added) == f.size
 	if err != nil && !isEnd {
 		f.detach() // no new reader gets the error
 	}
@@ -182,8 +183,14 @@ func (f *fill) next(ctx context.Context, pos int64, p []byte) (n int, written in
 		if canFetch && !f.isFetching && !f.isWhole {
 			f.isFetching = true
 			f.mu.Unlock()
-			if n := f.fetch(p); n > 0 {
+			stop := context.AfterFunc(ctx, f.forsake)
+			n := f.fetch(p)
+			stop()
+			if n > 0 {
 				return n, 0, nil
+			}
+			if ctx.Err() != nil {
+				return 0, 0, context.Cause(ctx)
 			}
 			continue
 		}

@@ -281,3 +281,95 @@ func TestDiskFailsDuringAFill(t *testing.T) {
 		tier.Resume()
 	}
 }
+
+// silentStore sends the beginning of an object, and then nothing until the read is canceled.
+type silentStore struct {
+	*memoryStore
+	beginning int
+	silent    chan struct{} // closed when the store says nothing more
+}
+
+func (s *silentStore) Open(ctx context.Context, ref cas.ObjectRef, offset, length int64) (cas.Object, error) {
+	o, err := s.memoryStore.Open(ctx, ref, offset, length)
+	if err != nil {
+		return o, err
+	}
+	silence := readerFunc(func([]byte) (int, error) {
+		close(s.silent)
+		<-ctx.Done()
+		return 0, context.Cause(ctx)
+	})
+	o.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(o.Body, int64(s.beginning)), silence), o.Body}
+	return o, nil
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// The only reader of a large object leaves at once, also while it waits for the store.
+func TestReaderThatFetchesLeaves(t *testing.T) {
+	t.Parallel()
+	const size = 4 << 20
+	inner := &silentStore{memoryStore: newMemoryStore(), beginning: 64 << 10, silent: make(chan struct{})}
+	ref := put(t, inner, castest.RandomBytes(size))
+	tier := newTier(t, inner, localtier.Options{Size: 2 * size, FillLimit: size / 2})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	o, err := tier.Open(ctx, ref, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Body.Close()
+	gone := errors.New("the client is gone")
+	go func() {
+		<-inner.silent
+		cancel(gone)
+	}()
+	buffer := make([]byte, 128<<10)
+	for err == nil {
+		_, err = o.Body.Read(buffer)
+	}
+	if !errors.Is(err, gone) {
+		t.Errorf("error %v; want %v", err, gone)
+	}
+}
+
+// An object that is longer than it says is not kept, also if its readers have had all.
+func TestObjectThatIsTooLongIsNotKept(t *testing.T) {
+	t.Parallel()
+	const size = 256 << 10
+	inner := &longStore{memoryStore: newMemoryStore()}
+	ref := put(t, inner, castest.RandomBytes(size))
+	tier := newTier(t, inner, localtier.Options{Size: 4 * size})
+	o, err := tier.Open(t.Context(), ref, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(o.Body, make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	castest.Eventually(t, "the fill has ended", func() bool { return tier.Stats().Bytes == 0 })
+	if fills := tier.Stats().Fills; fills != 0 {
+		t.Errorf("%d copies are kept", fills)
+	}
+}
+
+// longStore has one byte more of each object than it says.
+type longStore struct{ *memoryStore }
+
+func (s *longStore) Open(ctx context.Context, ref cas.ObjectRef, offset, length int64) (cas.Object, error) {
+	o, err := s.memoryStore.Open(ctx, ref, offset, length)
+	if err == nil {
+		o.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(o.Body, bytes.NewReader([]byte("x"))), o.Body}
+	}
+	return o, err
+}

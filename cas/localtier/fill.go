@@ -316,6 +316,18 @@ func (f *fill) leave() {
 	f.closeUnused()
 }
 
+// forsake ends the fill of a large object whose only reader is gone while it fetches. A reader of
+// a small object, or one that fetches for others too, can leave only when the store has answered.
+func (f *fill) forsake() {
+	f.t.mu.Lock()
+	defer f.t.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.readers == 1 && f.isRunning && !f.isWhole && !f.isDetached && f.isLarge() {
+		f.abandon()
+	}
+}
+
 // stopUnread ends a fill whose readers have left before anybody knew that the object is large.
 func (f *fill) stopUnread() {
 	f.t.mu.Lock()
