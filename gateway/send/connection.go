@@ -118,7 +118,7 @@ func connOf(ctx context.Context) *connection {
 func (c *connection) announce(content *cas.Content, fields Header) {
 	c.missing = len(content.Bytes)
 	c.lines = fields.lines
-	c.body, c.bytes = nil, nil
+	c.releaseBody()
 	if isWhole := content.Blob.Size == int64(len(content.Bytes)); c.hot != nil && isWhole {
 		if c.body = c.hot.get(content.Blob.Digest, content.Bytes); c.body != nil {
 			c.bytes = content.Bytes
@@ -166,6 +166,7 @@ func (c *connection) gather(p []byte) (int, error) {
 		end := bytes.Index(p, endOfHeader) + len("\r\n")
 		if end < len("\r\n") {
 			c.missing = 0
+			c.releaseBody()
 			return c.writeChunks(p)
 		}
 		c.held = append(append(c.held, p[:end]...), c.lines...)
@@ -200,12 +201,22 @@ func (c *connection) gatherHot(p, rest []byte) (int, error) {
 	if c.missing -= len(rest); c.missing > 0 {
 		return len(p), nil
 	}
-	held, body, bytes := append(c.held, "\r\n"...), c.body, c.bytes
-	c.missing, c.held, c.body, c.bytes = 0, held[:0], nil, nil
-	if err := c.sendHot(held, bytes, body); err != nil {
+	defer c.releaseBody()
+	held := append(c.held, "\r\n"...)
+	c.missing, c.held = 0, held[:0]
+	if err := c.sendHot(held, c.bytes, c.body); err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// releaseBody ends the use of a hot body. Close does not do it, since others may close the
+// connection while an answer is sent.
+func (c *connection) releaseBody() {
+	if c.body != nil {
+		c.body.release()
+		c.body, c.bytes = nil, nil
+	}
 }
 
 // sendHot sends a header, and bytes by way of the body that has them.

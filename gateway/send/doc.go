@@ -36,9 +36,8 @@
 // (memfd), and goes from there by sendfile. A write allocates pages for the socket and
 // copies the body to them; sendfile only lends the pages that are there. For 64 KiB that
 // is 2 µs of about 36, and 14 of 67 in times when the machine's memory is slow. The
-// bodies of a listener take 32 MiB at most, and go when nobody asks for them. A body that
-// made room for another one takes memory until its answers have ended, and the garbage
-// collector has found it.
+// bodies of a listener take 32 MiB at most, besides those that made room for others and that
+// answers under way still send, and go when no client asks for them.
 //
 // Framing, keep-alive and dates stay net/http's.
 //

@@ -29,15 +29,17 @@ const (
 // hotBodies are the bodies that a listener sends often. It is safe for concurrent use. Its
 // zero value is empty.
 type hotBodies struct {
-	mu     sync.RWMutex
-	bodies map[cas.Digest]*hotEntry
-	bytes  int64
+	mu        sync.RWMutex
+	bodies    map[cas.Digest]*hotEntry
+	bytes     int64
+	making    bool
+	notBefore time.Time // when a body may become hot again
+	sweeper   *time.Timer
+	closed    bool
+
+	counting sync.Mutex
 	// candidates has bodies that were sent lately, each where its digest hashes to.
 	candidates [1024]hotCandidate
-	making     bool
-	notBefore  time.Time // when a body may become hot again
-	sweeper    *time.Timer
-	closed     bool
 }
 
 type hotEntry struct {
@@ -50,13 +52,17 @@ type hotCandidate struct {
 	uses   int
 }
 
-// get returns the hot body of a digest, or nil. b are all bytes that have the digest.
+// get returns the hot body of a digest, or nil. b are all bytes that have the digest. The
+// caller releases the body.
 func (h *hotBodies) get(d cas.Digest, b []byte) *hotBody {
 	if len(b) < minHotBody {
 		return nil
 	}
 	h.mu.RLock()
 	entry := h.bodies[d]
+	if entry != nil {
+		entry.body.use()
+	}
 	h.mu.RUnlock()
 	if entry == nil {
 		h.consider(d, b)
@@ -82,7 +88,7 @@ func (h *hotBodies) consider(d cas.Digest, b []byte) {
 		return
 	}
 	if h.closed {
-		body.close()
+		body.release()
 		return
 	}
 	if h.bodies == nil {
@@ -97,17 +103,28 @@ func (h *hotBodies) consider(d cas.Digest, b []byte) {
 	}
 }
 
-// isWanted counts a use of a body that is not hot, and reports whether the caller is to make
-// it hot. There is room for it then.
-func (h *hotBodies) isWanted(d cas.Digest, size int64) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+// count counts a use of a body that is not hot, and reports whether it was sent often enough
+// since the last time that it was.
+func (h *hotBodies) count(d cas.Digest) bool {
+	h.counting.Lock()
+	defer h.counting.Unlock()
 	c := &h.candidates[(int(d[0])<<8|int(d[1]))%len(h.candidates)]
 	if c.digest != d {
 		*c = hotCandidate{digest: d}
 	}
-	c.uses++
-	if c.uses < hotUses || h.making || h.closed || size > maxHotBytes || h.bodies[d] != nil {
+	c.uses = (c.uses + 1) % hotUses
+	return c.uses == 0
+}
+
+// isWanted counts a use of a body that is not hot, and reports whether the caller is to make
+// it hot. There is room for it then.
+func (h *hotBodies) isWanted(d cas.Digest, size int64) bool {
+	if !h.count(d) {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.making || h.closed || size > maxHotBytes || h.bodies[d] != nil {
 		return false
 	}
 	now := time.Now()
@@ -120,7 +137,7 @@ func (h *hotBodies) isWanted(d cas.Digest, size int64) bool {
 			return false
 		}
 	}
-	c.uses, h.making = 0, true
+	h.making = true
 	return true
 }
 
@@ -142,10 +159,11 @@ func (h *hotBodies) makeRoom(size int64) bool {
 	return false
 }
 
-// drop forgets a body. Answers under way may still send it, so it isn't closed here.
+// drop forgets a body. Answers under way may still use it.
 func (h *hotBodies) drop(d cas.Digest, entry *hotEntry) {
 	delete(h.bodies, d)
 	h.bytes -= entry.body.size
+	entry.body.release()
 }
 
 // sweep drops the bodies that nobody has asked for since the last sweep.
@@ -167,7 +185,10 @@ func (h *hotBodies) sweep() {
 func (h *hotBodies) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.closed, h.bodies, h.bytes = true, nil, 0
+	h.closed = true
+	for d, entry := range h.bodies {
+		h.drop(d, entry)
+	}
 	if h.sweeper != nil {
 		h.sweeper.Stop()
 	}

@@ -4,22 +4,22 @@ import (
 	"errors"
 	"net"
 	"os"
-	"runtime"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // hotBody is a body in a file that lies in memory (memfd_create(2)), which the kernel sends
-// without copying it. Its memory is freed when nothing refers to it any more: os.File closes
-// itself then. So an answer under way keeps its bytes.
+// without copying it. It is freed when its last user has released it.
 type hotBody struct {
-	file *os.File
-	fd   int // the file's
-	size int64
+	file  *os.File
+	fd    int // the file's
+	size  int64
+	users atomic.Int32
 }
 
-// newHotBody returns a copy of the bytes.
+// newHotBody returns a copy of the bytes with one user, the caller.
 func newHotBody(b []byte) (*hotBody, error) {
 	fd, err := unix.MemfdCreate("casgate-body", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -30,11 +30,21 @@ func newHotBody(b []byte) (*hotBody, error) {
 		file.Close()
 		return nil, err
 	}
-	return &hotBody{file, fd, int64(len(b))}, nil
+	body := &hotBody{file: file, fd: fd, size: int64(len(b))}
+	body.users.Store(1)
+	return body, nil
 }
 
-// close frees the body at once. No answer may refer to it.
-func (b *hotBody) close() { b.file.Close() }
+// use adds a user. There must be one already.
+func (b *hotBody) use() { b.users.Add(1) }
+
+// release ends a use. A user that forgets it only keeps the memory until the garbage collector
+// finds the body.
+func (b *hotBody) release() {
+	if b.users.Add(-1) == 0 {
+		b.file.Close()
+	}
+}
 
 // sendHeader sends the header of an answer whose body follows. The kernel waits with the last
 // packet for the body.
@@ -48,7 +58,6 @@ func sendHeader(conn syscall.RawConn, header []byte) error {
 
 // send sends the bytes from an offset up to an end, and returns how many it has sent.
 func (b *hotBody) send(conn syscall.RawConn, from, to int64) (sent int64, err error) {
-	defer runtime.KeepAlive(b)
 	offset := from
 	err = writeRaw(conn, "sendfile", func(fd int) (done bool, err error) {
 		n, err := unix.Sendfile(fd, b.fd, &offset, int(to-offset))

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,7 +141,7 @@ func TestHotBodyOutlivesItsPlace(t *testing.T) {
 	t.Parallel()
 	c, client := answerTo(t, castest.WaitLimit)
 	content := newContent(maxHotBytes / 8)
-	makeHot(t, c.hot, content)
+	body := makeHot(t, c.hot, content)
 	ended := make(chan error, 1)
 	go func() { ended <- answer(c, content) }()
 	got := make([]byte, len(wantedHeader)+len(content.Bytes))
@@ -150,9 +149,7 @@ func TestHotBodyOutlivesItsPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.hot.close()
-	for range 3 {
-		runtime.GC()
-	}
+	body.release() // the test's use
 	if _, err := io.ReadFull(client, got[len(wantedHeader)+1000:]); err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +158,9 @@ func TestHotBodyOutlivesItsPlace(t *testing.T) {
 	}
 	if string(got) != wantedHeader+string(content.Bytes) {
 		t.Error("other bytes came")
+	}
+	if _, err := body.file.Stat(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("the body is still there after its last use: %v", err)
 	}
 }
 
@@ -221,14 +221,18 @@ func TestHotBodiesAreBounded(t *testing.T) {
 		}
 		for _, content := range contents {
 			for range 2 * hotUses {
-				h.get(content.Blob.Digest, content.Bytes)
+				if body := h.get(content.Blob.Digest, content.Bytes); body != nil {
+					body.release()
+				}
 				check()
 			}
 			time.Sleep(hotPause) // of the bubble's clock
 		}
 		last := contents[len(contents)-1]
-		if h.get(last.Blob.Digest, last.Bytes) == nil {
+		if body := h.get(last.Blob.Digest, last.Bytes); body == nil {
 			t.Error("the body that was sent last is not hot")
+		} else if body.release(); body.users.Load() != 1 {
+			t.Errorf("the body has %d users", body.users.Load())
 		}
 		time.Sleep(3 * hotIdle)
 		synctest.Wait()
@@ -251,7 +255,12 @@ func TestHotBodiesAreNotDisplacedAllTheTime(t *testing.T) {
 		made, last := 0, map[cas.Digest]*hotBody{}
 		for range 100 {
 			for _, content := range contents {
-				if body := h.get(content.Blob.Digest, content.Bytes); body != nil && body != last[content.Blob.Digest] {
+				body := h.get(content.Blob.Digest, content.Bytes)
+				if body == nil {
+					continue
+				}
+				body.release()
+				if body != last[content.Blob.Digest] {
 					last[content.Blob.Digest] = body
 					made++
 				}
@@ -279,6 +288,7 @@ func TestHotBodiesInParallel(t *testing.T) {
 				for _, content := range contents {
 					if body := h.get(content.Blob.Digest, content.Bytes); body != nil {
 						hot++
+						body.release()
 						if body.size != content.Length {
 							done <- fmt.Errorf("a body of %d bytes has %d", content.Length, body.size)
 							return

@@ -12,7 +12,9 @@ type hotBody struct{ size int64 }
 
 func newHotBody([]byte) (*hotBody, error) { return nil, errors.ErrUnsupported }
 
-func (*hotBody) close() {}
+func (*hotBody) use() {}
+
+func (*hotBody) release() {}
 
 func sendHeader(syscall.RawConn, []byte) error { return errors.ErrUnsupported }
 

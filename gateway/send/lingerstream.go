@@ -3,6 +3,7 @@ package send
 import (
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,7 +27,7 @@ func LingerStreams(next http.Handler) http.Handler {
 		body := &streamBody{ReadCloser: r.Body}
 		r.Body = body
 		next.ServeHTTP(w, r)
-		if body.isEnded {
+		if body.isEnded.Load() {
 			return
 		}
 		select {
@@ -41,13 +42,15 @@ func LingerStreams(next http.Handler) http.Handler {
 // streamBody is the body of a request, and knows whether it was read to its end.
 type streamBody struct {
 	io.ReadCloser
-	isEnded bool
+	isEnded atomic.Bool // the body may be read still after its handler has returned
 }
 
 // Read implements io.Reader.
 func (b *streamBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.isEnded = b.isEnded || err != nil
+	if err != nil {
+		b.isEnded.Store(true)
+	}
 	return n, err
 }
 
