@@ -2,6 +2,7 @@ package folderstore
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -47,14 +48,13 @@ func (b *beneath) open(name string) (*os.File, error) {
 		}
 		fd, openErr = unix.Openat2(int(dir), name, &how)
 	})
-	path := filepath.Join(b.dir.Name(), name)
 	switch {
 	case err != nil:
 		return nil, errNotBeneath
 	case openErr == nil:
-		return os.NewFile(uintptr(fd), path), nil
+		return os.NewFile(uintptr(fd), filepath.Join(b.dir.Name(), name)), nil
 	case errors.Is(openErr, unix.ENOENT):
-		return nil, &os.PathError{Op: "open", Path: path, Err: openErr}
+		return nil, fs.ErrNotExist
 	case errors.Is(openErr, unix.ENOSYS), errors.Is(openErr, unix.EPERM):
 		b.isUnknown.Store(true)
 	}
