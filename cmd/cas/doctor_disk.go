@@ -16,42 +16,29 @@ const lowSpace = 1 << 30
 // checkDisks checks that there is room on each disk below the data folder.
 func (c *doctorCmd) checkDisks(e *examination) {
 	const subject = "data folder"
-	disks, err := disksOf([]string{c.DataDir, c.Path(settings.SpoolDir), c.Path(settings.ObjectsDir)}, disk.Of)
-	if err != nil {
-		e.fail(subject, err, "look at the disk under "+c.DataDir)
-		return
-	}
-	for i, d := range disks {
+	for i, d := range disk.Distinct(dataFolders(c.Data, c.ObjectStore)) {
 		switch {
+		case i > 0 && errors.Is(d.Err, fs.ErrNotExist): // a start makes it
+		case d.Err != nil:
+			e.fail(subject, d.Err, "look at the disk under "+d.Path)
 		case d.Free < lowSpace:
-			e.warn(subject, fmt.Sprintf("%s has %s left", d.folder, terminal.Size(d.Free)), "make room, or set CAS_DATA_DIR to a folder on a larger disk")
+			advice := "make room, or set CAS_DATA_DIR to a folder on a larger disk"
+			if i > 0 {
+				advice = "make room, or mount a larger disk there"
+			}
+			e.warn(subject, fmt.Sprintf("%s has %s left", d.Path, terminal.Size(d.Free)), advice)
 		case i == 0:
-			e.ok(subject, "%s can be written to, %s free", d.folder, terminal.Size(d.Free))
+			e.ok(subject, "%s can be written to, %s free", d.Path, terminal.Size(d.Free))
 		}
 	}
 }
 
-// folderDisk is the disk that a folder is on.
-type folderDisk struct {
-	folder string
-	disk.Space
-}
-
-// disksOf returns the disks of the folders that exist, each with the first of its folders.
-func disksOf(folders []string, of func(folder string) (disk.Space, error)) (disks []folderDisk, err error) {
-	seen := map[any]bool{}
-	for _, folder := range folders {
-		space, err := of(folder)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("look at the disk of %s: %w", folder, err)
-		}
-		if !seen[space.Device] {
-			seen[space.Device] = true
-			disks = append(disks, folderDisk{folder, space})
-		}
+// dataFolders returns the folders that a gateway fills, the data folder first. Each may be on a
+// disk of its own.
+func dataFolders(data settings.Data, store settings.ObjectStore) []disk.Folder {
+	all := []disk.Folder{{Name: "data", Path: data.DataDir}, {Name: settings.SpoolDir, Path: data.Path(settings.SpoolDir)}}
+	if store.Embedded() {
+		all = append(all, disk.Folder{Name: settings.ObjectsDir, Path: data.Path(settings.ObjectsDir)})
 	}
-	return disks, nil
+	return all
 }

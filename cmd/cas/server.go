@@ -228,7 +228,7 @@ func (s *server) openCaches(context.Context) error {
 	s.reachability = service.NewReachability([]service.Checked{
 		{Name: "index", Check: s.store.CheckIndex}, {Name: "store", Check: s.store.CheckObjects}, {Name: settings.SpoolDir, Check: s.store.CheckSpool},
 	}, s.registry, s.log)
-	if s.disks, err = service.NewDisks(s.folders(), int64(s.DiskLow), s.registry, s.log); err != nil {
+	if s.disks, err = service.NewDisks(dataFolders(s.Data, s.ObjectStore), int64(s.DiskLow), s.registry, s.log); err != nil {
 		return err
 	}
 	if s.sources, err = wiring.OpenSources(s.Sources); err != nil {
@@ -236,15 +236,6 @@ func (s *server) openCaches(context.Context) error {
 	}
 	s.atClose(s.sources.Close)
 	return nil
-}
-
-// folders are those that the gateway fills. Each may be on a disk of its own.
-func (s *server) folders() []service.Folder {
-	all := []service.Folder{{Name: "data", Path: s.DataDir}, {Name: settings.SpoolDir, Path: s.Path(settings.SpoolDir)}}
-	if s.ObjectStore.Embedded() {
-		all = append(all, service.Folder{Name: settings.ObjectsDir, Path: s.Path(settings.ObjectsDir)})
-	}
-	return all
 }
 
 // cacheOptions says that other processes may change an index that isn't embedded.

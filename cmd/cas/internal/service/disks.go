@@ -15,16 +15,10 @@ import (
 // disksInterval is the time between two looks of Disks.Run.
 const disksInterval = time.Minute
 
-// Folder is a folder that a gateway fills.
-type Folder struct {
-	Name string // for metrics and logs
-	Path string
-}
-
 // Disks knows how much room is left on the disks of a gateway. A disk may be mounted below a
 // folder while the gateway runs, so each look finds out anew which disks there are.
 type Disks struct {
-	folders []Folder
+	folders []disk.Folder
 	low     int64 // bytes
 	isLow   atomic.Bool
 	log     zerolog.Logger
@@ -32,11 +26,11 @@ type Disks struct {
 
 // NewDisks returns the disks that the folders are on. A disk with fewer free bytes than low
 // is nearly full. The folders must exist.
-func NewDisks(folders []Folder, low int64, registry *prometheus.Registry, log zerolog.Logger) (*Disks, error) {
+func NewDisks(folders []disk.Folder, low int64, registry *prometheus.Registry, log zerolog.Logger) (*Disks, error) {
 	d := &Disks{folders: folders, low: low, log: log}
-	for _, found := range d.look() {
-		if found.err != nil {
-			return nil, fmt.Errorf("look at the disk of %s: %w", found.Path, found.err)
+	for _, found := range disk.Distinct(d.folders) {
+		if found.Err != nil {
+			return nil, fmt.Errorf("look at the disk of %s: %w", found.Path, found.Err)
 		}
 	}
 	registry.MustRegister(freeBytes{d})
@@ -52,27 +46,6 @@ func NewDisks(folders []Folder, low int64, registry *prometheus.Registry, log ze
 	return d, nil
 }
 
-// found is the disk of a folder, or why it does not answer.
-type found struct {
-	Folder
-	disk.Space
-	err error
-}
-
-// look returns the disks that the folders are on, each with the first of its folders.
-func (d *Disks) look() (disks []found) {
-	devices := map[any]bool{}
-	for _, f := range d.folders {
-		space, err := disk.Of(f.Path)
-		if err == nil && devices[space.Device] {
-			continue
-		}
-		devices[space.Device] = err == nil
-		disks = append(disks, found{f, space, err})
-	}
-	return disks
-}
-
 // freeBytes is the metric casgate_disk_free_bytes.
 type freeBytes struct{ disks *Disks }
 
@@ -83,9 +56,9 @@ func (freeBytes) Describe(descs chan<- *prometheus.Desc) { descs <- freeBytesDes
 
 // Collect implements prometheus.Collector.
 func (m freeBytes) Collect(metrics chan<- prometheus.Metric) {
-	for _, found := range m.disks.look() {
+	for _, found := range disk.Distinct(m.disks.folders) {
 		free := float64(found.Free)
-		if found.err != nil {
+		if found.Err != nil {
 			free = -1
 		}
 		metrics <- prometheus.MustNewConstMetric(freeBytesDesc, prometheus.GaugeValue, free, found.Name)
@@ -96,8 +69,8 @@ func (m freeBytes) Collect(metrics chan<- prometheus.Metric) {
 func (d *Disks) IsLow() bool {
 	isLow := false
 	event := d.log.Warn()
-	for _, found := range d.look() {
-		if found.err != nil { // an outage, which other checks report
+	for _, found := range disk.Distinct(d.folders) {
+		if found.Err != nil { // an outage, which other checks report
 			continue
 		}
 		event.Int64("free_in_"+found.Name, found.Free)

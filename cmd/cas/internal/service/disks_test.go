@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"casgate/cmd/cas/internal/disk"
 )
 
 func TestDisks(t *testing.T) {
@@ -27,7 +29,7 @@ func TestDisks(t *testing.T) {
 			t.Parallel()
 			var log bytes.Buffer
 			registry := prometheus.NewRegistry()
-			d, err := NewDisks([]Folder{{"data", dir}, {"spool", dir}}, tt.low, registry, zerolog.New(&log))
+			d, err := NewDisks([]disk.Folder{{Name: "data", Path: dir}, {Name: "spool", Path: dir}}, tt.low, registry, zerolog.New(&log))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,7 +58,7 @@ func TestDisks(t *testing.T) {
 
 func TestDisksNeedTheirFolders(t *testing.T) {
 	t.Parallel()
-	if _, err := NewDisks([]Folder{{"data", t.TempDir() + "/missing"}}, 1, prometheus.NewRegistry(), zerolog.Nop()); err == nil {
+	if _, err := NewDisks([]disk.Folder{{Name: "data", Path: t.TempDir() + "/missing"}}, 1, prometheus.NewRegistry(), zerolog.Nop()); err == nil {
 		t.Error("a missing folder has a disk")
 	}
 }
@@ -74,7 +76,7 @@ func TestDiskThatIsMountedLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()
-	d, err := NewDisks([]Folder{{"data", dir}, {"spool", spool}}, 1, registry, zerolog.Nop())
+	d, err := NewDisks([]disk.Folder{{Name: "data", Path: dir}, {Name: "spool", Path: spool}}, 1, registry, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
