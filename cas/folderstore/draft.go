@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"syscall"
 
 	"casgate/cas"
 )
@@ -208,10 +209,16 @@ func PartOf(ref cas.ObjectRef) Part { return Part(ref.Digest[0])<<8 | Part(ref.D
 func (s *Store) ListPart(part Part) ([]cas.ObjectInfo, error) {
 	first := cas.ObjectRef{Digest: cas.Digest{byte(part >> 8), byte(part)}}
 	dir := path.Dir(first.Key())
-	entries, err := fs.ReadDir(s.root.FS(), dir)
+	// The open of a pipe in the place of the folder must not wait for a writer.
+	f, err := s.root.OpenFile(dir, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
 	if err != nil {
 		return nil, err
 	}
