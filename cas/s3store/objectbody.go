@@ -22,6 +22,10 @@ const (
 	maxResumes = 7
 	// enoughBytes between two breaks count as progress: then the resumes are counted anew.
 	enoughBytes = 64 << 10
+	// enoughEmpty is how many answers in a row, each of which began, and ended without a byte,
+	// are enough to ask whether the object is damaged. MinIO answers so from the damaged place
+	// on. A store that is down, or starts, does not even begin.
+	enoughEmpty = 4
 )
 
 // errChanged says that the rest of an object can't be read, since it has been replaced.
@@ -99,6 +103,7 @@ type objectBody struct {
 	countedFrom int64     // the position at which resumes was 0
 	resumedAt   int64     // the position of the last resume
 	since       time.Time // when the first resume at this position was due
+	empty       int       // the answers to resumes, in a row, that began and had no byte
 
 	mu     sync.Mutex // net/http may close a body while it reads it
 	part   *partOf
@@ -139,16 +144,19 @@ func (b *objectBody) resume() error {
 	if b.resumes == 0 || b.pos > b.resumedAt {
 		b.since = time.Now()
 	}
+	if b.resumes > 0 && b.pos == b.resumedAt && errors.Is(b.broken, io.ErrUnexpectedEOF) {
+		b.empty++
+	} else {
+		b.empty = 0
+	}
 	cause, isOfBody := b.broken, true
 	for {
 		switch {
 		case b.started.Err() != nil || b.etag == "":
 			return b.failed(cause)
+		case isOfBody && b.empty >= enoughEmpty && b.store.isReadable(b.ctx):
+			return b.store.unreadable(b.ref, cause)
 		case b.resumes == maxResumes || b.resumes > 0 && time.Since(b.since) >= b.store.timeout:
-			// If each answer begins, and ends without a byte, the object may be damaged.
-			if isOfBody && b.pos == b.resumedAt && errors.Is(cause, io.ErrUnexpectedEOF) && b.store.isReadable(b.ctx) {
-				return b.store.unreadable(b.ref, cause)
-			}
 			return b.failed(cause)
 		}
 		if err := b.pause(); err != nil {

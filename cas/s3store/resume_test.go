@@ -26,6 +26,9 @@ type cuttingStore struct {
 	cut func(n int) int
 	// instead answers the requests after the first one, if it returns true.
 	instead func(w http.ResponseWriter, r *http.Request) bool
+	// cutProbes is after how many requests for the object the probe can be read; its answers
+	// break off before.
+	cutProbes int
 	// ignores are fields of requests that the store does not heed.
 	ignores []string
 
@@ -55,6 +58,10 @@ func (c *cuttingStore) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("ETag", `"etag"`)
 	w.Header().Set("Last-Modified", "Thu, 26 Nov 2026 00:00:00 GMT")
 	if strings.Contains(r.URL.Path, "casgate-probe") {
+		if len(c.asked()) < c.cutProbes {
+			http.ServeContent(&cutWriter{w, 0}, r, "", time.Time{}, strings.NewReader("probe"))
+			return
+		}
 		_, _ = io.WriteString(w, "probe") // the reader may have left
 		return
 	}
@@ -106,11 +113,23 @@ func TestAnswerThatBreaksOffIsContinued(t *testing.T) {
 			return -1
 		}
 	}
+	empty := func(until int) func(int) int {
+		return func(n int) int {
+			switch {
+			case n == 0:
+				return 400_000
+			case n < until:
+				return 0
+			}
+			return -1
+		}
+	}
 	always := func(at int) func(int) int { return func(int) int { return at } }
 	rest := func(first string) []string { return []string{"", "bytes=" + first + "-1048575"} }
 	for name, tt := range map[string]struct {
 		cut            func(int) int
 		ignores        []string
+		cutProbes      int
 		offset, length int64
 		ranges         []string // nil: many
 	}{
@@ -118,6 +137,7 @@ func TestAnswerThatBreaksOffIsContinued(t *testing.T) {
 		"before the first byte":              {cut: once(0), length: -1, ranges: rest("0")},
 		"before the last byte":               {cut: once(1<<20 - 1), length: -1, ranges: rest("1048575")},
 		"again and again":                    {cut: always(70_000), length: -1},
+		"without a byte, with the probe's":   {cut: empty(6), cutProbes: 7, length: -1},
 		"a range":                            {cut: once(1000), offset: 100, length: 5000, ranges: []string{"bytes=100-5099", "bytes=1100-5099"}},
 		"the rest of an object":              {cut: once(1000), offset: 100, length: -1, ranges: []string{"bytes=100-", "bytes=1100-1048575"}},
 		"by a store that ignores ranges":     {cut: once(400_000), ignores: []string{"Range"}, length: -1, ranges: rest("400000")},
@@ -125,7 +145,7 @@ func TestAnswerThatBreaksOffIsContinued(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := &cuttingStore{t: t, object: object, cut: tt.cut, ignores: tt.ignores}
+			c := &cuttingStore{t: t, object: object, cut: tt.cut, ignores: tt.ignores, cutProbes: tt.cutProbes}
 			o, err := c.serve().Open(t.Context(), c.ref(), tt.offset, tt.length)
 			if err != nil {
 				t.Fatal(err)
@@ -182,7 +202,7 @@ func TestAnswerThatCannotBeContinued(t *testing.T) {
 		"shorter":                           {cut: -1, instead: shorter, want: cas.ErrStoreUnavailable, requests: 2},
 		"refused":                           {cut: -1, instead: answered(403, "AccessDenied"), want: cas.ErrStoreRefused, requests: 2},
 		"damaged, as the store says":        {cut: -1, instead: answered(500, "InternalError"), want: cas.ErrObjectCorrupt, requests: 4}, // minio-go repeats it
-		"damaged, as all other answers end": {cut: 0, want: cas.ErrObjectCorrupt, requests: 8},
+		"damaged, as all other answers end": {cut: 0, want: cas.ErrObjectCorrupt, requests: 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
