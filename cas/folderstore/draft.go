@@ -3,6 +3,7 @@ package folderstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -31,9 +32,12 @@ type Draft struct {
 	readOnly bool
 }
 
+// draftMode is the mode of files on disk that are being written.
+const draftMode = 0o600
+
 // NewDraft creates an empty draft.
 func (s *Store) NewDraft() (*Draft, error) {
-	name, f, err := s.createUnfinished(os.O_RDWR, 0o600)
+	name, f, err := s.createUnfinished(os.O_RDWR, draftMode)
 	if err != nil {
 		return nil, err
 	}
@@ -134,19 +138,59 @@ func (d *Draft) Discard() {
 // returns nil if there is no such object.
 func (s *Store) Remove(ref cas.ObjectRef) error { return s.remove(ref) }
 
-// Retire takes an object away at once. Its room is free when remove has returned, which may take
-// some milliseconds for a large one. After a crash Clean removes it.
-func (s *Store) Retire(ref cas.ObjectRef) (remove func() error, err error) {
+// Retired is an object that was taken away. Its owner calls Remove or Reuse. After a crash Clean
+// removes it.
+type Retired struct {
+	store *Store
+	ref   cas.ObjectRef
+	name  string
+}
+
+// Retire takes an object away at once.
+func (s *Store) Retire(ref cas.ObjectRef) (*Retired, error) {
 	name := path.Join(tmpDir, randomName())
 	if err := s.root.Rename(ref.Key(), name); err != nil {
 		return nil, storeError("rename", ref, err)
 	}
-	return func() error {
-		if err := s.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return storeError("remove", ref, err)
+	return &Retired{store: s, ref: ref, name: name}, nil
+}
+
+// Remove removes the file on disk. Its room is free when Remove has returned, which may take some
+// milliseconds for a large one.
+func (r *Retired) Remove() error {
+	if err := r.store.root.Remove(r.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return storeError("remove", r.ref, err)
+	}
+	return nil
+}
+
+// Reuse makes the file on disk a draft of another object of size bytes, which is written over the
+// old bytes. That takes half of the time of a removal and a new file. The draft has no more room than it
+// needs, and the old bytes until they are written over. The caller makes sure that nobody in this
+// process has the old object open, and that the kernel does not send from its pages any more.
+// Reuse fails if other names lead to the file.
+func (r *Retired) Reuse(size int64) (*Draft, error) {
+	info, err := r.store.root.Lstat(r.name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || !hasOneName(info) {
+		return nil, fmt.Errorf("%s is no regular file with one name", r.name)
+	}
+	if err := r.store.root.Chmod(r.name, draftMode); err != nil {
+		return nil, err
+	}
+	file, err := r.store.root.OpenFile(r.name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > size {
+		if err := file.Truncate(size); err != nil {
+			file.Close()
+			return nil, err
 		}
-		return nil
-	}, nil
+	}
+	return &Draft{File: file, store: r.store, name: r.name}, nil
 }
 
 // DropAll hides all objects at once. RemoveDropped removes them then.

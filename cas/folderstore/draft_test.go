@@ -67,7 +67,7 @@ func TestRetire(t *testing.T) {
 		if err := s.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(b), ref.Digest, 1000)); err != nil {
 			t.Fatal(err)
 		}
-		remove, err := s.Retire(ref)
+		retired, err := s.Retire(ref)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,14 +78,14 @@ func TestRetire(t *testing.T) {
 			t.Errorf("%d files on disk for a retired object, want 1", n)
 		}
 		if isRemoved {
-			err = remove()
+			err = retired.Remove()
 		} else {
 			err = s.Clean(0)
 		}
 		if n := unfinished(); err != nil || n != 0 {
 			t.Errorf("%d files on disk are left, %v", n, err)
 		}
-		if err := remove(); err != nil {
+		if err := retired.Remove(); err != nil {
 			t.Errorf("a second removal: %v", err)
 		}
 	}

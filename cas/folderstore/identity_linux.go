@@ -15,3 +15,9 @@ func identity(info fs.FileInfo) string {
 	}
 	return fmt.Sprintf("%d %d %d.%d", stat.Dev, stat.Ino, stat.Ctim.Sec, stat.Ctim.Nsec)
 }
+
+// hasOneName reports whether no other hard link leads to a file on disk.
+func hasOneName(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Nlink == 1
+}

@@ -26,7 +26,7 @@ func (t *Tier) Shrink(limit int64) {
 
 // LookForMuchRoom evicts what it can, and returns how often it looked whether there is enough room.
 func (t *Tier) LookForMuchRoom(ctx context.Context) (looks int) {
-	t.evictUntil(ctx, func() (is, mayBecome bool) { looks++; return false, true })
+	t.evictUntil(ctx, nil, func() (is, mayBecome bool) { looks++; return false, true })
 	return looks
 }
 

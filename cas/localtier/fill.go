@@ -119,11 +119,15 @@ func (f *fill) run() {
 
 // create reserves the room, and creates the draft.
 func (f *fill) create(size int64) bool {
-	if !f.t.reserve(f.e.ref, size) {
+	room := &reservation{ref: f.e.ref, size: size}
+	if !f.t.reserve(room) {
 		f.t.counts.refused.Add(1)
 		return false
 	}
-	draft, err := f.t.folder.NewDraft()
+	draft, err := room.draft, error(nil)
+	if draft == nil {
+		draft, err = f.t.folder.NewDraft()
+	}
 	if err == nil {
 		if err = draft.Reserve(size); err != nil {
 			draft.Discard()
@@ -263,6 +267,9 @@ func (f *fill) publish() {
 		return
 	}
 	f.published = true
+	if f.size >= slowSize && len(t.private) < maxPrivate {
+		t.private[f.e.ref] = true
+	}
 	t.record.use(f.e.ref)
 	t.counts.fills.Add(1)
 }

@@ -85,6 +85,11 @@ type Tier struct {
 	inPart  map[folderstore.Part]int // entries of a part
 	unread  int                      // fills without readers
 	doubted map[cas.ObjectRef]time.Time
+	// private are large copies of whose files on disk the kernel has sent nothing: this process has
+	// made them, and only read them since. So another copy may be written over them. The kernel sends
+	// from the very pages of a file, also after the reader has closed it: for the others a slow client
+	// would get other bytes.
+	private map[cas.ObjectRef]bool
 	resume  time.Time // when copies may be made again
 	logged  time.Time // when a fault was last logged
 	// isReady: the copies that the start found too many are gone, so that new ones may be made.
@@ -148,7 +153,7 @@ func openClaimed(inner cas.ObjectStore, o Options) (*Tier, error) {
 	t := &Tier{
 		inner: inner, folder: folder, lock: lock, limit: o.Size, fillLimit: o.FillLimit, log: o.Log,
 		changed: make(chan cas.Digest, maxChanged), damaged: make(chan cas.ObjectRef, maxDamaged), evicting: make(chan struct{}, 1),
-		entries: map[cas.ObjectRef]*entry{}, inPart: map[folderstore.Part]int{}, doubted: map[cas.ObjectRef]time.Time{},
+		entries: map[cas.ObjectRef]*entry{}, inPart: map[folderstore.Part]int{}, doubted: map[cas.ObjectRef]time.Time{}, private: map[cas.ObjectRef]bool{},
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	if err := t.open(filepath.Join(o.Dir, recordName), o.Owner); err != nil {
@@ -206,7 +211,7 @@ func (t *Tier) makeReady(hasDropped bool) {
 			return
 		}
 	}
-	t.evictUntil(t.ctx, t.fits)
+	t.evictUntil(t.ctx, nil, t.fits)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.isReady = true
@@ -345,6 +350,7 @@ func (t *Tier) remove(e *entry) bool {
 		}
 		return false
 	}
+	delete(t.private, e.ref)
 	switch {
 	case err != nil: // not a regular file: it had no bytes
 	case e.readers > 0:

@@ -19,6 +19,8 @@ const (
 	// slowSize is the size of a copy, in bytes, from which on its removal takes so long that nobody
 	// may wait for it but those who need the room: 64 MiB take four milliseconds.
 	slowSize = 1 << 20
+	// maxPrivate limits the private copies that are remembered.
+	maxPrivate = 4096
 	// waitForRoom is how long a read or an upload waits for evictions. Then it goes on without
 	// a copy. What was evicted helps the next one.
 	waitForRoom = 100 * time.Millisecond
@@ -30,33 +32,57 @@ type candidate struct {
 	lastUse uint32
 }
 
+// reservation is the room of a copy that is to be made.
+type reservation struct {
+	ref  cas.ObjectRef
+	size int64
+	// draft is the file on disk of an evicted copy, to write the new one over it; nil: there is
+	// none.
+	draft *folderstore.Draft
+	// isTaken: the room counts.
+	isTaken bool
+}
+
 // reserve makes room for a copy. It returns false if there is none soon.
-func (t *Tier) reserve(ref cas.ObjectRef, size int64) bool {
-	if size > t.limit {
+func (t *Tier) reserve(r *reservation) bool {
+	if r.size > t.limit {
 		return false
 	}
-	if ok, mayWait := t.take(ref, size); ok || !mayWait {
-		return ok
+	if mayWait := t.take(r); r.isTaken || !mayWait {
+		return r.isTaken
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, waitForRoom)
 	defer cancel()
-	return t.evictUntil(ctx, func() (is, mayBecome bool) { return t.take(ref, size) })
+	t.evictUntil(ctx, r, func() (is, mayBecome bool) {
+		if !r.isTaken {
+			mayBecome = t.take(r)
+		}
+		return r.isTaken, mayBecome
+	})
+	return r.isTaken
 }
 
 // take reserves room that is there. MayWait reports whether an eviction can help.
-func (t *Tier) take(ref cas.ObjectRef, size int64) (ok, mayWait bool) {
+func (t *Tier) take(r *reservation) (mayWait bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if size > t.limit-t.used {
-		return false, true
+	if r.size > t.limit-t.used {
+		return true
 	}
-	part := folderstore.PartOf(ref)
-	if err := t.record.set(part, t.record.bytes[part]+size); err != nil {
+	t.count(r)
+	return false
+}
+
+// count counts the room of a reservation, which is there. If that fails, it is not taken. The caller
+// holds t.mu.
+func (t *Tier) count(r *reservation) {
+	part := folderstore.PartOf(r.ref)
+	if err := t.record.set(part, t.record.bytes[part]+r.size); err != nil {
 		t.fault("write the record of the copies", err)
-		return false, false
+		return
 	}
-	t.used += size
-	return true, true
+	t.used += r.size
+	r.isTaken = true
 }
 
 // free gives room back. The caller holds t.mu.
@@ -78,8 +104,9 @@ func (t *Tier) fits() (is, mayBecome bool) {
 }
 
 // evictUntil evicts copies until there is enough room, which it reports. It gives up when ctx is
-// done, and when it has gone once round all copies and none could be evicted.
-func (t *Tier) evictUntil(ctx context.Context, isEnough func() (is, mayBecome bool)) bool {
+// done, and when it has gone once round all copies and none could be evicted. The reservation r, if there
+// is one, may take over the file on disk and the room of an evicted copy.
+func (t *Tier) evictUntil(ctx context.Context, r *reservation, isEnough func() (is, mayBecome bool)) bool {
 	select {
 	case t.evicting <- struct{}{}:
 		defer func() { <-t.evicting }()
@@ -97,7 +124,7 @@ func (t *Tier) evictUntil(ctx context.Context, isEnough func() (is, mayBecome bo
 			is, _ := isEnough() // the look may have corrected the bytes
 			return is
 		}
-		if t.evictFirst() {
+		if t.evictFirst(r) {
 			unseen = folderstore.Parts
 		}
 	}
@@ -106,22 +133,22 @@ func (t *Tier) evictUntil(ctx context.Context, isEnough func() (is, mayBecome bo
 
 // evictFirst evicts the least recently used candidate. It returns false if it can't. The
 // caller holds t.evicting.
-func (t *Tier) evictFirst() bool {
-	c := t.pool[0]
+func (t *Tier) evictFirst(r *reservation) bool {
+	first := t.pool[0]
 	t.pool = t.pool[1:]
-	if t.record.lastUse(c.ref) != c.lastUse {
+	if t.record.lastUse(first.ref) != first.lastUse {
 		return false // it was used since
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.entries[c.ref] != nil {
+	if t.entries[first.ref] != nil {
 		return false // it is in use
 	}
-	e := t.acquire(c.ref)
+	e := t.acquire(first.ref)
 	defer t.release(e)
-	freed, ok := t.evict(e)
+	freed, ok := t.evict(e, r)
 	if !ok {
-		t.record.use(c.ref) // so that others go first for long
+		t.record.use(first.ref) // so that others go first for long
 		return false
 	}
 	if freed == 0 {
@@ -133,14 +160,19 @@ func (t *Tier) evictFirst() bool {
 }
 
 // evict removes the copy of an object that nobody uses, and returns how many bytes that has freed.
-// The caller holds t.mu, which is unlocked while a large copy is removed. Its bytes count until
-// they are gone.
-func (t *Tier) evict(e *entry) (freed int64, ok bool) {
+// The caller holds t.mu, which is unlocked while a large copy is removed, or handed to the reservation r. Its
+// bytes count until they are gone.
+func (t *Tier) evict(e *entry, r *reservation) (freed int64, ok bool) {
 	stat, err := t.folder.Stat(context.Background(), e.ref)
 	if err == nil && stat.Size >= slowSize {
-		if remove, err := t.folder.Retire(e.ref); err == nil {
+		if retired, err := t.folder.Retire(e.ref); err == nil {
+			isPrivate := t.private[e.ref]
+			delete(t.private, e.ref)
+			if isPrivate && r != nil && t.fitsInPlaceOf(r, stat.Size) && t.handOver(e, stat.Size, retired, r) {
+				return stat.Size, true
+			}
 			t.mu.Unlock()
-			err := remove()
+			err := retired.Remove()
 			t.mu.Lock()
 			if err != nil {
 				t.fault("remove a copy", err)
@@ -153,6 +185,31 @@ func (t *Tier) evict(e *entry) (freed int64, ok bool) {
 	before := t.used
 	ok = t.remove(e)
 	return before - t.used, ok
+}
+
+// fitsInPlaceOf reports whether there is room for a reservation when a copy of so many bytes is gone. The
+// caller holds t.mu.
+func (t *Tier) fitsInPlaceOf(r *reservation, size int64) bool { return r.size <= t.limit-(t.used-size) }
+
+// handOver gives the file on disk of an evicted copy of so many bytes, and its room, to a reservation. If it
+// returns false, the file is to be removed. The caller holds t.mu, which is unlocked meanwhile.
+func (t *Tier) handOver(e *entry, size int64, retired *folderstore.Retired, r *reservation) bool {
+	t.mu.Unlock()
+	draft, err := retired.Reuse(r.size)
+	t.mu.Lock()
+	if err != nil {
+		return false
+	}
+	if t.fitsInPlaceOf(r, size) { // else others took the rest of the room
+		t.count(r)
+	}
+	if !r.isTaken {
+		draft.File.Close()
+		return false
+	}
+	r.draft = draft
+	t.free(e.ref, size)
+	return true
 }
 
 // lookForCandidates goes on through the parts that have bytes. It returns how many parts it has

@@ -99,7 +99,7 @@ func (t *Tier) sweep(ctx context.Context, rows Rows, part folderstore.Part, chos
 	t.mu.Unlock()
 	if !isRight {
 		t.correct(part) // the record may be damaged, or somebody has put copies there
-		t.evictUntil(ctx, t.fits)
+		t.evictUntil(ctx, nil, t.fits)
 	}
 	for _, o := range found {
 		if chosen(o) && isDeleted(ctx, rows, o.ObjectRef) {
