@@ -85,6 +85,9 @@ func OpenIndex(ctx context.Context, c settings.Index, data settings.Data, o Obse
 	if err := data.CreateFolder(); err != nil {
 		return nil, err
 	}
+	if err := checkOwner(data.Path(settings.SQLiteFile)); err != nil {
+		return nil, err
+	}
 	x, err := sqliteindex.Open(ctx, data.Path(settings.SQLiteFile))
 	if err != nil {
 		return nil, err
@@ -120,6 +123,9 @@ type LocalIndex struct {
 
 // Open opens the index and checks its schema. The caller must close it.
 func (c LocalIndex) Open(ctx context.Context) (Index, error) {
+	if err := c.checkOwner(); err != nil {
+		return nil, err
+	}
 	return OpenCurrentIndex(ctx, c.Index, c.Data, Observers{})
 }
 
@@ -135,7 +141,21 @@ func (c LocalIndex) OpenExisting(ctx context.Context) (Index, error) {
 
 // OpenAnySchema is Open, without a check of the schema.
 func (c LocalIndex) OpenAnySchema(ctx context.Context) (Index, error) {
+	if err := c.checkOwner(); err != nil {
+		return nil, err
+	}
 	return OpenIndex(ctx, c.Index, c.Data, Observers{})
+}
+
+// checkOwner checks the data folder, too, if the gateway has not made the index yet.
+func (c LocalIndex) checkOwner() error {
+	if !c.Embedded() {
+		return nil
+	}
+	if _, err := os.Stat(c.Path(settings.SQLiteFile)); errors.Is(err, fs.ErrNotExist) {
+		return checkOwner(c.DataDir)
+	}
+	return nil // OpenIndex checks it
 }
 
 // Describe names the index, without its password.

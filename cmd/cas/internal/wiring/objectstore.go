@@ -73,6 +73,9 @@ func OpenObjectStore(c settings.ObjectStore, data settings.Data, log zerolog.Log
 	if err := data.CreateFolder(); err != nil {
 		return ObjectStore{}, err
 	}
+	if err := checkOwner(data.Path(settings.ObjectsDir)); err != nil {
+		return ObjectStore{}, err
+	}
 	s, err := folderstore.Open(data.Path(settings.ObjectsDir))
 	if err != nil {
 		return ObjectStore{}, err
