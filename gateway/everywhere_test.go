@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -177,6 +178,73 @@ func TestDeleteEverywhereWithoutAKey(t *testing.T) {
 		row, err := p.index.Copy(t.Context(), wanted.Key)
 		if err != nil || row.State != ledger.StateDeleting || row.FileID != "file_1" {
 			t.Errorf("%+v, %v", row, err)
+		}
+	})
+}
+
+// One operation deletes several copies. Each keeps its own error, and the client waits for
+// those that the gateway can delete by itself.
+func TestDeleteEverywhereTellsEachCopysOwnError(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, kimi := startCopier(t, p, nil, nil)
+		enter := func(d cas.Digest, provider string) {
+			t.Helper()
+			wanted := ledger.Wanted{
+				Key:  ledger.Key{Digest: d, Provider: provider, Account: providers.Account(provider, "api.example", "an earlier key"), Purpose: "file-extract", Extension: ".txt"},
+				Name: "a.txt", MediaType: "text/plain", Size: 9, OperationID: "earlier",
+			}
+			if _, _, err := p.index.Change(t.Context(), ledger.Enter(wanted, "file_1")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := s.client()
+		wantHints := func(copies []api.Copy, err error) {
+			t.Helper()
+			waiting := 0
+			for _, one := range copies {
+				if one.State != api.CopyDeleting {
+					continue
+				}
+				waiting++
+				want := "move-account " + one.Provider + " --from " + one.Account
+				if one.Error == nil || !strings.Contains(one.Error.Hint, want) {
+					t.Errorf("the copy at %s has the error %+v; want a hint with %q", one.Provider, one.Error, want)
+				}
+			}
+			if waiting == 0 || waiting != strings.Count(fmt.Sprint(err), "is not deleted") {
+				t.Errorf("%d copies are not deleted, and the error is %v", waiting, err)
+			}
+		}
+		d := s.putNamed("some text", "a.txt")
+		for _, provider := range []string{"kimi", "glm", "qwen"} {
+			enter(d, provider)
+		}
+		gone, err := c.Blob(d).DeleteEverywhere(t.Context(), client.EverywhereOptions{})
+		wantHints(gone.Copies, err)
+		if states(gone.Copies) != "glm deleting, kimi deleting, qwen deleting" {
+			t.Errorf("%+v", gone.Copies)
+		}
+
+		d = s.putNamed("more text", "a.txt")
+		s.ensure(d, "kimi")
+		enter(d, "glm")
+		kimi.breaks(providers.OpDelete, &providers.Error{Provider: "kimi", Op: providers.OpDelete, Kind: providers.KindTransient, Status: 503})
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			gone, err = c.Blob(d).DeleteEverywhere(t.Context(), client.EverywhereOptions{})
+		}()
+		eventually(t, "the client to ask again", func() bool { return len(kimi.ids()) == 1 && s.do("GET", s.path(d), nil).StatusCode == 404 })
+		select {
+		case <-answered:
+			t.Errorf("answered %+v, %v, and Kimi may still confirm", gone.Copies, err)
+		default:
+		}
+		kimi.breaks(providers.OpDelete, nil)
+		<-answered
+		wantHints(gone.Copies, err)
+		if states(gone.Copies) != "glm deleting, kimi deleted" {
+			t.Errorf("%+v", gone.Copies)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,7 +60,10 @@ func (c *Client) confirmDelete(ctx context.Context, one *api.Copy) error {
 		return c.confirmGone(ctx, one)
 	case err != nil:
 		return err
-	case operation.Status != api.OperationSucceeded:
+	case operation.Status == api.OperationSucceeded:
+	case operation.Copy != nil && !isSameCopy(*operation.Copy, *one): // the operation deletes several copies
+		return c.confirmGone(ctx, one)
+	default:
 		if operation.Copy != nil {
 			one.Error = operation.Copy.Error
 		}
@@ -69,8 +73,13 @@ func (c *Client) confirmDelete(ctx context.Context, one *api.Copy) error {
 	return nil
 }
 
+// isSameCopy reports whether a and b are states of one copy of a blob.
+func isSameCopy(a, b api.Copy) bool {
+	return a.Provider == b.Provider && a.Account == b.Account && a.Purpose == b.Purpose && a.Extension == b.Extension
+}
+
 // confirmGone checks in the list of copies that one is no longer being deleted, and that
-// no copy has its file.
+// no copy has its file. If it is still being deleted, one gets its error.
 func (c *Client) confirmGone(ctx context.Context, one *api.Copy) error {
 	left, err := c.Blob(one.Digest).Copies(ctx)
 	if err != nil && !errors.Is(err, cas.ErrBlobNotFound) {
@@ -78,7 +87,10 @@ func (c *Client) confirmGone(ctx context.Context, one *api.Copy) error {
 	}
 	for _, other := range left {
 		switch {
-		case other.Provider != one.Provider, other.Account != one.Account, other.Purpose != one.Purpose, other.Extension != one.Extension:
+		case !isSameCopy(other, *one):
+		case other.State == api.CopyDeleting && other.Error != nil:
+			one.Error = other.Error
+			return fmt.Errorf("%w: the copy at %s is not deleted: %s", ErrProvider, one.Provider, cmp.Or(other.Error.Message, other.Error.Code, other.Error.Kind))
 		case other.State == api.CopyDeleting:
 			return problem.New(problem.CopyInProgress, fmt.Sprintf("copy in progress: the copy at %s is still being deleted", one.Provider))
 		case one.ProviderFileID != "" && other.ProviderFileID == one.ProviderFileID:

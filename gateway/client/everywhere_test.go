@@ -120,6 +120,7 @@ func TestDeleteEverywhereWaits(t *testing.T) {
 	}
 	anew, same := key("kimi", "ready", "other"), key("kimi", "ready", "other")
 	anew.ProviderFileID = "f2"
+	other := key("anthropic", api.CopyDeleting, "op")
 	for name, tt := range map[string]struct {
 		operations map[string]api.Operation // by id; others are not found
 		left       []api.Copy
@@ -134,6 +135,14 @@ func TestDeleteEverywhereWaits(t *testing.T) {
 		"there is no key": {
 			map[string]api.Operation{"op": {Status: api.OperationRunning, Error: &problem.Details{Code: problem.ProviderUnavailable}}},
 			nil, api.CopyDeleting, client.ErrProvider,
+		},
+		"the operation waits for another copy, and this one is gone": {
+			map[string]api.Operation{"op": {Status: api.OperationRunning, Copy: &other, Error: &problem.Details{Code: problem.ProviderUnavailable}}},
+			[]api.Copy{other}, api.CopyDeleted, nil,
+		},
+		"the operation waits for another copy, and this one is being deleted": {
+			map[string]api.Operation{"op": {Status: api.OperationRunning, Copy: &other, Error: &problem.Details{Code: problem.ProviderUnavailable}}},
+			[]api.Copy{other, key("kimi", api.CopyDeleting, "op")}, api.CopyDeleting, problem.CopyInProgress,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

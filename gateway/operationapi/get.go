@@ -107,19 +107,31 @@ func showRecorded(r journal.Record) api.Operation {
 	return o
 }
 
-// lastOfDelete returns row, or, if row was deleted, a copy that the same operation is
-// still deleting. A delete may be about several copies, and ends when all are gone.
+// lastOfDelete returns row, or a copy that the same operation is still deleting, if row
+// was deleted or waits for an operator. A delete may be about several copies, and ends when
+// all are gone. A copy that the gateway can delete by itself comes first: who waits for the
+// operation should wait for that one.
 func (h *Handlers) lastOfDelete(ctx context.Context, row ledger.Copy, id string) (ledger.Copy, error) {
-	if row.State != ledger.StateDeleted {
+	if row.State != ledger.StateDeleted && !(row.State == ledger.StateDeleting && needsOperator(row)) {
 		return row, nil
 	}
 	all, err := h.Copies.Copies(ctx, row.Digest)
 	for _, other := range all {
-		if other.State == ledger.StateDeleting && other.IsDeletedFor(id) {
+		switch {
+		case other.State != ledger.StateDeleting || !other.IsDeletedFor(id):
+		case !needsOperator(other):
 			return other, nil
+		case row.State == ledger.StateDeleted:
+			row = other
 		}
 	}
 	return row, err
+}
+
+// needsOperator reports whether another attempt can't succeed before somebody changes
+// something, such as a key.
+func needsOperator(row ledger.Copy) bool {
+	return row.Error != nil && !problem.Of(row.Error, "").Retryable
 }
 
 // showOperation shapes an operation by the state of its copy.
