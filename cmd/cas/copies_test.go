@@ -205,7 +205,7 @@ func TestDeleteIsSaidOnlyOnceItIsConfirmed(t *testing.T) {
 		"confirmed":   {[]api.Copy{aCopy("deleted", "")}, exit.OK, name + " deleted\n", ""},
 		"being tried": {[]api.Copy{failed}, exit.UnderWay, "", "cas: " + name + ": kimi has not confirmed the delete yet (503 transient: busy); the gateway keeps trying\n"},
 		"no key":      {[]api.Copy{noKey}, exit.UnderWay, "", "there is no key); configure it; the gateway keeps trying\n"},
-		"one of both": {[]api.Copy{aCopy("deleting", "file_1"), aCopy("deleted", "")}, exit.Partly, name + " deleted\n", "has not confirmed the delete yet; the gateway"},
+		"one of both": {[]api.Copy{aCopy("deleting", "file_1"), aCopy("deleted", "")}, exit.UnderWay, name + " deleted\n", "has not confirmed the delete yet; the gateway"},
 	} {
 		o := runWith(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
 			answer(t, w, 202, api.CopyList{Copies: tt.copies})

@@ -14,30 +14,37 @@ import (
 // Tally counts the results of several parts of a command. One part may fail without
 // stopping the others.
 type Tally struct {
-	total, failed int
-	first         error
+	total, underWay, failed int
+	first                   error // of those that failed
 }
 
-// Add counts the result of one part.
+// Add counts the result of one part. A part with the exit code exit.UnderWay has not failed:
+// the gateway continues it.
 func (t *Tally) Add(err error) {
 	t.total++
-	if err == nil {
-		return
-	}
-	t.failed++
-	if t.first == nil {
-		t.first = err
+	switch {
+	case err == nil:
+	case ExitCode(context.Background(), err) == exit.UnderWay:
+		t.underWay++
+	default:
+		t.failed++
+		if t.first == nil {
+			t.first = err
+		}
 	}
 }
 
 // Err returns the error to end the command with, after it has reported each failure
-// itself. The exit code is that of the first failure if all parts failed, and
-// exit.Partly if some did.
+// itself. If no part failed, and some are under way, the exit code is exit.UnderWay: a
+// script that waits for the end needs it, however many other parts are done. If all parts
+// failed, it is that of the first failure, and exit.Partly if some did.
 func (t *Tally) Err(ctx context.Context) error {
-	switch t.failed {
-	case 0:
+	switch {
+	case t.failed == 0 && t.underWay == 0:
 		return nil
-	case t.total:
+	case t.failed == 0:
+		return exit.With(exit.UnderWay, exit.ErrReported)
+	case t.failed == t.total:
 		return exit.With(ExitCode(ctx, t.first), exit.ErrReported)
 	}
 	return exit.With(exit.Partly, exit.ErrReported)
