@@ -305,6 +305,33 @@ func TestAlertsFire(t *testing.T) {
 	fires("CasgateDown")
 }
 
+// Rules whose metrics a gateway in trouble has only in part fire nevertheless.
+func TestAlertsOnFewMetrics(t *testing.T) {
+	t.Parallel()
+	needProgram(t, "prometheus") // and promtool
+	rules, err := filepath.Abs(monitoring + "alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases strings.Builder
+	for _, c := range []struct{ series, values, alert string }{
+		{"casgate_tier_failing{instance='a'}", "1x180", "CasgateTierFailing"},
+		{"casgate_collector_failures_total{instance='a'}", "0+1x180", "CasgateCollectorFailing"},
+	} {
+		fmt.Fprintf(&cases, "  - interval: 1m\n    input_series: [{series: %q, values: '%s'}]\n    promql_expr_test:\n"+
+			"      - {expr: 'ALERTS{alertname=\"%s\",alertstate=\"firing\",severity=\"warning\"}', eval_time: 150m, exp_samples: [{labels: 'ALERTS{alertname=\"%[3]s\",alertstate=\"firing\",instance=\"a\",severity=\"warning\"}', value: 1}]}\n",
+			c.series, c.values, c.alert)
+	}
+	file := filepath.Join(t.TempDir(), "test.yaml")
+	text := fmt.Sprintf("rule_files: [%q]\nevaluation_interval: 1m\ntests:\n%s", rules, &cases)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("promtool", "test", "rules", file).CombinedOutput(); err != nil {
+		t.Errorf("promtool: %v\n%s", err, out)
+	}
+}
+
 // copyInTier returns the path of a copy in the folder of a local tier.
 func copyInTier(tier string, d cas.Digest) string {
 	return filepath.Join(tier, filepath.FromSlash(cas.ObjectRef{Digest: d}.Key()))
