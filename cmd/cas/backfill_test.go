@@ -124,6 +124,9 @@ func TestBackfillWithoutItsSource(t *testing.T) {
 	t.Parallel()
 	env := []string{"CAS_DATA_DIR=" + t.TempDir(), "CAS_SOURCE_S3_ENDPOINT=http://127.0.0.1:1", "CAS_SOURCE_S3_BUCKET=old",
 		"CAS_SOURCE_S3_ACCESS_KEY=someone", "CAS_SOURCE_S3_SECRET_KEY=hunter2secret"}
+	if out, err := casCommand(t, env, "migrate", "up").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	out, err := casCommand(t, env, "backfill").CombinedOutput()
 	if err == nil || bytes.Contains(out, []byte("hunter2")) || !bytes.Contains(out, []byte("origin unavailable")) {
 		t.Errorf("%v: %s", err, out)

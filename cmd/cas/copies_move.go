@@ -41,7 +41,7 @@ func (c *copiesMoveAccountCmd) Run(ctx context.Context, std terminal.Streams) er
 	if err != nil {
 		return err
 	}
-	x, err := c.OpenExisting(ctx)
+	x, err := c.Open(ctx)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (c *exportCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 	if c.Output == "" && terminal.IsTerminal(std.Out) {
 		return exit.Usagef("an export is not for a terminal; redirect it, or name a file with --output")
 	}
-	x, err := c.LocalIndex.OpenExisting(ctx)
+	x, err := c.LocalIndex.Open(ctx)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (c *gcCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if c.DryRun && c.Status || c.Orphans && c.Status {
 		return exit.Usagef("--status excludes --dry-run and --orphans")
 	}
-	x, err := c.LocalIndex.OpenExisting(ctx)
+	x, err := c.LocalIndex.Open(ctx)
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func (c *importCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 		return importing.WithExitCode(ctx, err)
 	}
 	defer list.close()
-	x, err := c.LocalIndex.Open(ctx)
+	x, err := c.LocalIndex.OpenOrMake(ctx, std)
 	if err != nil {
 		return err
 	}

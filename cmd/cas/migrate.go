@@ -23,7 +23,7 @@ type migrateUpCmd struct {
 
 // Run applies what is missing and says where the schema stands.
 func (c *migrateUpCmd) Run(ctx context.Context, std terminal.Streams) error {
-	x, err := c.OpenAnySchema(ctx)
+	x, err := c.OpenOrMakeAnySchema(ctx, std)
 	if err != nil {
 		return err
 	}

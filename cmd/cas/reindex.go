@@ -73,7 +73,7 @@ func (c *reindexCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if c.Concurrency < 1 {
 		return exit.Usagef("--concurrency must be at least 1")
 	}
-	x, err := c.LocalIndex.Open(ctx)
+	x, err := c.LocalIndex.OpenOrMake(ctx, std)
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func (c *scrubCmd) Run(ctx context.Context, std terminal.Streams) error {
 	case c.Status && (c.Resume || c.Repair || c.Quick):
 		return exit.Usagef("--status checks nothing; give it alone")
 	}
-	x, err := c.LocalIndex.OpenExisting(ctx)
+	x, err := c.LocalIndex.Open(ctx)
 	if err != nil {
 		return err
 	}

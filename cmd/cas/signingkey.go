@@ -34,7 +34,7 @@ type signingKeyJSON struct {
 
 // Run prints a table.
 func (c *signingKeyLsCmd) Run(ctx context.Context, std terminal.Streams) error {
-	x, err := c.OpenExisting(ctx)
+	x, err := c.Open(ctx)
 	if err != nil {
 		return err
 	}

@@ -47,15 +47,15 @@ func (c *tokenCreateCmd) Run(ctx context.Context, std terminal.Streams) error {
 		}
 		expires = time.Now().Add(*c.Expires)
 	}
-	x, err := c.Open(ctx)
-	if err != nil {
-		return err
-	}
-	defer x.Close()
 	token, text := access.NewToken(c.Name, scopes, expires)
 	if err := token.Check(); err != nil {
 		return exit.With(exit.Usage, err)
 	}
+	x, err := c.OpenOrMake(ctx, std)
+	if err != nil {
+		return err
+	}
+	defer x.Close()
 	made := journal.Record{ID: token.ID, Kind: journal.KindTokenMade}
 	err = wiring.Record(x, std, &made, func() error {
 		token, err = x.CreateToken(ctx, token)

@@ -30,7 +30,7 @@ Exit codes: 0 if all are right; 3 if there is no such blob; 5 if an object is da
 
 // Run checks the blobs one after the other.
 func (c *verifyCmd) Run(ctx context.Context, std terminal.Streams) error {
-	x, err := c.LocalIndex.OpenExisting(ctx)
+	x, err := c.LocalIndex.Open(ctx)
 	if err != nil {
 		return err
 	}

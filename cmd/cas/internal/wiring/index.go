@@ -22,6 +22,7 @@ import (
 	"casgate/cas/scrubber"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
+	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway"
 	"casgate/index"
 	"casgate/index/export"
@@ -121,41 +122,66 @@ type LocalIndex struct {
 	settings.Index
 }
 
-// Open opens the index and checks its schema. The caller must close it.
+// Open opens an index that exists, and checks its schema. A folder without one is probably
+// the wrong folder, so that is an error. The caller must close it.
 func (c LocalIndex) Open(ctx context.Context) (Index, error) {
-	if err := c.checkOwner(); err != nil {
+	if err := c.checkExists(); err != nil {
 		return nil, err
 	}
 	return OpenCurrentIndex(ctx, c.Index, c.Data, Observers{})
 }
 
-// OpenExisting is Open, but makes no index: a folder without one is probably the wrong folder.
-func (c LocalIndex) OpenExisting(ctx context.Context) (Index, error) {
-	if c.Embedded() {
-		if _, err := os.Stat(c.Path(settings.SQLiteFile)); errors.Is(err, fs.ErrNotExist) {
-			return nil, exit.Usagef("there is no index in %s; check CAS_DATA_DIR, and CAS_DATABASE_URL if the index is in Postgres; `cas serve` makes a new one", c.DataDir)
-		}
-	}
-	return c.Open(ctx)
+// OpenOrMake is Open, but makes an embedded index that does not exist, and says so: if the
+// settings were forgotten, it is not the gateway's.
+func (c LocalIndex) OpenOrMake(ctx context.Context, std terminal.Streams) (Index, error) {
+	return c.noted(std, func() (Index, error) { return OpenCurrentIndex(ctx, c.Index, c.Data, Observers{}) })
 }
 
 // OpenAnySchema is Open, without a check of the schema.
 func (c LocalIndex) OpenAnySchema(ctx context.Context) (Index, error) {
-	if err := c.checkOwner(); err != nil {
+	if err := c.checkExists(); err != nil {
 		return nil, err
 	}
 	return OpenIndex(ctx, c.Index, c.Data, Observers{})
 }
 
-// checkOwner checks the data folder, too, if the gateway has not made the index yet.
-func (c LocalIndex) checkOwner() error {
+// OpenOrMakeAnySchema is OpenOrMake, without a check of the schema.
+func (c LocalIndex) OpenOrMakeAnySchema(ctx context.Context, std terminal.Streams) (Index, error) {
+	return c.noted(std, func() (Index, error) { return OpenIndex(ctx, c.Index, c.Data, Observers{}) })
+}
+
+// isMissing reports whether the index is embedded and does not exist. Whether one in
+// Postgres exists is a matter of its schema.
+func (c LocalIndex) isMissing() bool {
 	if !c.Embedded() {
-		return nil
+		return false
 	}
-	if _, err := os.Stat(c.Path(settings.SQLiteFile)); errors.Is(err, fs.ErrNotExist) {
-		return checkOwner(c.DataDir)
+	_, err := os.Stat(c.Path(settings.SQLiteFile))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+func (c LocalIndex) checkExists() error {
+	if c.isMissing() {
+		return exit.Usagef("there is no index in %s; check CAS_DATA_DIR, and CAS_DATABASE_URL if the index is in Postgres; `cas serve` makes a new one", c.DataDir)
 	}
-	return nil // OpenIndex checks it
+	return nil
+}
+
+// noted opens an index, and says if it is new. It checks the owner of the data folder, too,
+// if the gateway has not made the index yet.
+func (c LocalIndex) noted(std terminal.Streams, open func() (Index, error)) (Index, error) {
+	missing := c.isMissing()
+	if missing {
+		if err := checkOwner(c.DataDir); err != nil {
+			return nil, err
+		}
+	}
+	x, err := open()
+	if missing && err == nil {
+		fmt.Fprintf(std.Err, "cas: there was no index in %s, so a new one was made; if that is not your gateway's folder, set CAS_DATA_DIR, or CAS_DATABASE_URL if its index is in Postgres, and remove %s\n",
+			terminal.Printable(c.DataDir), terminal.Printable(c.Path(settings.SQLiteFile)))
+	}
+	return x, err
 }
 
 // Describe names the index, without its password.
