@@ -72,8 +72,10 @@ type FileIndex interface {
 	ExpireFiles(ctx context.Context, limit int) ([]ExpiredFile, error)
 
 	// ImportFiles stores files that have an Origin and no digest, all or none. It keeps
-	// CreatedAt, leaves existing ids as they are, and returns the ids that it stored.
-	ImportFiles(ctx context.Context, files []File) (stored []string, err error)
+	// CreatedAt, and returns the ids that it stored. It leaves existing ids as they are, and those
+	// of files with an Origin that DeleteFile removed before they expired: an import that is
+	// repeated does not undo a delete.
+	ImportFiles(ctx context.Context, files []File, o ImportFilesOptions) (stored []string, err error)
 
 	// ResolveFile gives a pending file its blob, the blob's size, and the blob's media
 	// type if the file has none. The blob must be visible to readers, else the error
@@ -163,3 +165,9 @@ type FileCursor struct {
 
 // Cursor returns the position directly after the file.
 func (f File) Cursor() FileCursor { return FileCursor{f.CreatedAt, f.ID} }
+
+// ImportFilesOptions are the options of ImportFiles.
+type ImportFilesOptions struct {
+	// WithDeleted stores also files that were deleted.
+	WithDeleted bool
+}

@@ -226,7 +226,7 @@ func (s study) imports(t *testing.T, key string, size int64, o cas.Origin) strin
 		o.Source = "attic"
 	}
 	f := cas.File{ID: cas.NewFileID(), Size: size, Name: "old.txt", Purpose: "batch", CreatedAt: time.Now().Add(-time.Hour), Origin: &o}
-	if stored, err := s.ImportFiles(t.Context(), []cas.File{f}); err != nil || len(stored) != 1 {
+	if stored, err := s.ImportFiles(t.Context(), []cas.File{f}, cas.ImportFilesOptions{}); err != nil || len(stored) != 1 {
 		t.Fatalf("%v, %v", stored, err)
 	}
 	return f.ID

@@ -441,7 +441,7 @@ func TestDeleteImportedFileEverywhere(t *testing.T) {
 			ID: cas.NewFileID(), Size: 5, Name: "noted.txt", Purpose: "user_data", CreatedAt: time.Now(),
 			Origin: &cas.Origin{Source: "drawer", Key: "noted.txt", Provider: "kimi", ProviderFileID: noted.ID},
 		}
-		if _, err := p.index.ImportFiles(t.Context(), []cas.File{f}); err != nil {
+		if _, err := p.index.ImportFiles(t.Context(), []cas.File{f}, cas.ImportFilesOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		gone := s.deleteEverywhere(f.ID, 200)

@@ -198,7 +198,7 @@ func (p *parts) imported(t *testing.T, key string, size int64, noted cas.Digest)
 		ID: cas.NewFileID(), Size: size, Name: key, Purpose: "user_data", CreatedAt: time.Now().Add(-time.Hour),
 		Origin: &cas.Origin{Source: "drawer", Key: key, Digest: noted},
 	}
-	if stored, err := p.index.ImportFiles(t.Context(), []cas.File{f}); err != nil || len(stored) != 1 {
+	if stored, err := p.index.ImportFiles(t.Context(), []cas.File{f}, cas.ImportFilesOptions{}); err != nil || len(stored) != 1 {
 		t.Fatalf("%v, %v", stored, err)
 	}
 	return f.ID

@@ -26,7 +26,7 @@ func (p *parts) importMany(t *testing.T, n int, purpose string) []string {
 		}
 	}
 	for chunk := range slices.Chunk(files, 100) {
-		stored, err := p.index.ImportFiles(t.Context(), chunk)
+		stored, err := p.index.ImportFiles(t.Context(), chunk, cas.ImportFilesOptions{})
 		if err != nil || len(stored) != len(chunk) {
 			t.Fatalf("%d of %d, %v", len(stored), len(chunk), err)
 		}

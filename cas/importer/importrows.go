@@ -14,7 +14,7 @@ const importBatch = 500
 
 // FileImporter is the part of cas.FileIndex that an import needs.
 type FileImporter interface {
-	ImportFiles(ctx context.Context, files []cas.File) (stored []string, err error)
+	ImportFiles(ctx context.Context, files []cas.File, o cas.ImportFilesOptions) (stored []string, err error)
 }
 
 // Problem is a row or a file with an error.
@@ -47,6 +47,8 @@ type ImportOptions struct {
 	Index FileImporter
 	// Source is the name of the cas.Source with the bytes.
 	Source string
+	// WithDeleted imports also the rows whose files were deleted.
+	WithDeleted bool
 	// Report is called for each row with an error. Optional.
 	Report func(Problem)
 	// Progress is called with the counts after each batch. Optional.
@@ -60,14 +62,14 @@ type ImportOptions struct {
 type ImportCounts struct {
 	Rows     int64 `json:"rows"`
 	Imported int64 `json:"imported"` // became files
-	Already  int64 `json:"already"`  // were files before
+	Already  int64 `json:"already"`  // were files before, which may be deleted
 	Noted    int64 `json:"noted"`    // of those imported, rows of which a part was lost, as reported
 	Failed   int64 `json:"failed"`   // could not be imported, as reported
 	Bytes    int64 `json:"bytes"`    // recorded sizes of those imported
 }
 
-// Import creates a file for each row. A row whose file exists changes nothing, so an
-// import may be repeated, or killed and started again. Errors: those that end the rows,
+// Import creates a file for each row. A row whose file exists, or was deleted, changes nothing, so
+// an import may be repeated, or killed and started again. Errors: those that end the rows,
 // and cas.ErrIndexUnavailable. The rows counted until then are imported.
 func Import(ctx context.Context, rows Rows, o ImportOptions) (ImportCounts, error) {
 	run := &importRun{ImportOptions: o, ids: make(map[string]struct{}, importBatch)}
@@ -161,7 +163,9 @@ func (r *importRun) store(ctx context.Context, items []importItem) error {
 	for i, item := range items {
 		files[i] = item.file
 	}
-	ids, err := patiently(ctx, r.Patience, func() ([]string, error) { return r.Index.ImportFiles(ctx, files) })
+	ids, err := patiently(ctx, r.Patience, func() ([]string, error) {
+		return r.Index.ImportFiles(ctx, files, cas.ImportFilesOptions{WithDeleted: r.WithDeleted})
+	})
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ type fakeIndex struct {
 	fail func(call int) error
 }
 
-func (x *fakeIndex) ImportFiles(_ context.Context, files []cas.File) (stored []string, err error) {
+func (x *fakeIndex) ImportFiles(_ context.Context, files []cas.File, _ cas.ImportFilesOptions) (stored []string, err error) {
 	x.calls++
 	if x.fail != nil {
 		if err := x.fail(x.calls); err != nil {

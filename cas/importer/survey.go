@@ -102,7 +102,7 @@ func (s *Survey) Rows(ctx context.Context, rows Rows, source string, progress fu
 type surveyIndex struct{ survey *Survey }
 
 // ImportFiles implements FileImporter.
-func (x surveyIndex) ImportFiles(ctx context.Context, files []cas.File) ([]string, error) {
+func (x surveyIndex) ImportFiles(ctx context.Context, files []cas.File, _ cas.ImportFilesOptions) ([]string, error) {
 	return x.survey.check(ctx, files)
 }
 

@@ -36,6 +36,8 @@ type importCmd struct {
 	FromBucket   bool   `name:"from-bucket" xor:"from" required:"" help:"Import every object of the source's bucket."`
 	FromFolder   bool   `name:"from-folder" xor:"from" required:"" help:"Import every file of the source's folder."`
 
+	WithDeleted bool `name:"with-deleted" help:"Import also the rows whose files were deleted here."`
+
 	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Largest blob that the gateway takes, for --dry-run." placeholder:"SIZE"`
 	DryRun      bool              `name:"dry-run" help:"Import nothing: count the rows, look for every object, and report what would fail."`
 	Report      string            `name:"report" placeholder:"FILE" help:"Write every problem to a file, a JSON object a line."`
@@ -47,7 +49,7 @@ type importCmd struct {
 func (importCmd) Help() string {
 	return `Every row becomes a file, which can be used at once: its bytes stay where they are, in the bucket of CAS_SOURCE_S3_… or the folder CAS_SOURCE_DIR, until a client asks for them or cas backfill stores them. The gateway needs the same settings. The old table is only read.
 
-A row whose file exists changes nothing, so an import can be repeated. A file's id is "file-" and the 32 digits of the row's UUID; of any other id, digits that depend on it and the source.
+A row whose file exists changes nothing, so an import can be repeated. It brings no file back that was deleted here, without --with-deleted. A file's id is "file-" and the 32 digits of the row's UUID; of any other id, digits that depend on it and the source.
 
 Fields, and the columns looked for where --map doesn't name others: ` + fieldNames() + `. Only storage_path must be there. To import some of the rows, make a view and name it with --table.
 
@@ -197,12 +199,12 @@ func (c *importCmd) importRows(ctx context.Context, x wiring.Index, list importL
 	defer records.Close()
 	start := time.Now()
 	counts, err := importer.Import(ctx, list.rows, importer.ImportOptions{
-		Index: x, Source: list.source.Name(), Report: report.Add,
+		Index: x, Source: list.source.Name(), WithDeleted: c.WithDeleted, Report: report.Add,
 		Progress: func(n importer.ImportCounts) { sofar.Store(&n); counter.Set(n.Rows) },
 	})
 	counter.Done()
 	records.Add(journal.Record{Kind: journal.KindImport, Bytes: counts.Bytes}, start, err)
-	line := fmt.Sprintf("%d rows: %d imported (%s), %d there already, %d failed", counts.Rows, counts.Imported, terminal.Size(counts.Bytes), counts.Already, counts.Failed)
+	line := fmt.Sprintf("%d rows: %d imported (%s), %d known already, %d failed", counts.Rows, counts.Imported, terminal.Size(counts.Bytes), counts.Already, counts.Failed)
 	if counts.Noted > 0 {
 		line += fmt.Sprintf("; of those imported %d lost something", counts.Noted)
 	}

@@ -122,8 +122,8 @@ func (f *FaultyFiles) ExpireFiles(ctx context.Context, limit int) ([]cas.Expired
 }
 
 // ImportFiles implements cas.FileIndex.
-func (f *FaultyFiles) ImportFiles(ctx context.Context, files []cas.File) ([]string, error) {
-	return passFiles(f, OpImportFiles, cas.Digest{}, func() ([]string, error) { return f.inner.ImportFiles(ctx, files) })
+func (f *FaultyFiles) ImportFiles(ctx context.Context, files []cas.File, o cas.ImportFilesOptions) ([]string, error) {
+	return passFiles(f, OpImportFiles, cas.Digest{}, func() ([]string, error) { return f.inner.ImportFiles(ctx, files, o) })
 }
 
 // ResolveFile implements cas.FileIndex.
@@ -248,7 +248,7 @@ var filesLostReplyTests = func() []test {
 		},
 		"ImportFiles": {
 			write: func(ctx context.Context, t *testing.T, x cas.FileIndex, _ cas.Digest) error {
-				_, err := x.ImportFiles(ctx, []cas.File{imported(t, 1), imported(t, 2)})
+				_, err := x.ImportFiles(ctx, []cas.File{imported(t, 1), imported(t, 2)}, cas.ImportFilesOptions{})
 				return err
 			},
 			after: func(t *testing.T, x Index, _ cas.Digest) {

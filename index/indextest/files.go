@@ -17,7 +17,8 @@ import (
 // FileAger is an ability to give the index that is tested, beside those it has for
 // real, as TimeSetter is.
 type FileAger interface {
-	// AgeFile makes every time that the file's row has earlier by that much.
+	// AgeFile makes every time that the file's row has earlier by that much, and the time at which a
+	// deleted file was deleted.
 	AgeFile(t testing.TB, id string, by time.Duration)
 }
 
@@ -188,9 +189,12 @@ func fileCalls(x Index, f, toImport cas.File) map[string]func(ctx context.Contex
 		"TouchFiles":   func(ctx context.Context) error { return x.TouchFiles(ctx, map[string]time.Time{f.ID: time.Now()}) },
 		"ProlongFiles": func(ctx context.Context) error { return x.ProlongFiles(ctx, map[string]time.Time{f.ID: time.Now()}) },
 		"ExpireFiles":  func(ctx context.Context) error { _, err := x.ExpireFiles(ctx, 1); return err },
-		"ImportFiles":  func(ctx context.Context) error { _, err := x.ImportFiles(ctx, []cas.File{toImport}); return err },
-		"ResolveFile":  func(ctx context.Context) error { _, err := x.ResolveFile(ctx, f.ID, blob(f.Digest, 0)); return err },
-		"FailFile":     func(ctx context.Context) error { return x.FailFile(ctx, f.ID, "no") },
+		"ImportFiles": func(ctx context.Context) error {
+			_, err := x.ImportFiles(ctx, []cas.File{toImport}, cas.ImportFilesOptions{})
+			return err
+		},
+		"ResolveFile": func(ctx context.Context) error { _, err := x.ResolveFile(ctx, f.ID, blob(f.Digest, 0)); return err },
+		"FailFile":    func(ctx context.Context) error { return x.FailFile(ctx, f.ID, "no") },
 	}
 }
 

@@ -307,7 +307,7 @@ var filesConcurrentTests = []test{
 		var total atomic.Int32
 		together(4, func(i int) {
 			mine := append(batch[50*i:len(batch):len(batch)], batch[:50*i]...) // each in an order of its own
-			stored, err := x.ImportFiles(t.Context(), mine)
+			stored, err := x.ImportFiles(t.Context(), mine, cas.ImportFilesOptions{})
 			if err != nil {
 				t.Errorf("ImportFiles: %v", err)
 			}

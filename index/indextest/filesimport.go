@@ -13,7 +13,7 @@ import (
 // importFiles imports and fails the test unless all are stored.
 func importFiles(t testing.TB, x Index, files ...cas.File) {
 	t.Helper()
-	stored, err := x.ImportFiles(t.Context(), files)
+	stored, err := x.ImportFiles(t.Context(), files, cas.ImportFilesOptions{})
 	if err != nil || len(stored) != len(files) {
 		t.Fatalf("ImportFiles stored %d of %d, error %v", len(stored), len(files), err)
 	}
@@ -58,7 +58,7 @@ var importFilesTests = []test{
 		changed := imported(t, 1)
 		changed.Name = "another.txt"
 		for _, batch := range [][]cas.File{{changed, imported(t, 2)}, {imported(t, 2), imported(t, 3), changed}, {imported(t, 3)}} {
-			stored, err := x.ImportFiles(t.Context(), batch)
+			stored, err := x.ImportFiles(t.Context(), batch, cas.ImportFilesOptions{})
 			if want := len(batch) / 3; err != nil || len(stored) != want || (want == 1 && stored[0] != fileID(t, 3)) {
 				t.Errorf("ImportFiles of %d stored %v, error %v; want %d", len(batch), stored, err, want)
 			}
@@ -75,16 +75,16 @@ var importFilesTests = []test{
 		}
 		twice := plain(t, 500)
 		twice.Name = "second.txt"
-		stored, err := x.ImportFiles(t.Context(), append(batch, twice))
+		stored, err := x.ImportFiles(t.Context(), append(batch, twice), cas.ImportFilesOptions{})
 		slices.Sort(stored)
 		if err != nil || !slices.Equal(stored, want) {
 			t.Fatalf("ImportFiles stored %d, error %v", len(stored), err)
 		}
 		sameFile(t, "the file that was there twice", getFile(t, x, twice.ID), batch[500])
-		if again, err := x.ImportFiles(t.Context(), batch); err != nil || len(again) != 0 {
+		if again, err := x.ImportFiles(t.Context(), batch, cas.ImportFilesOptions{}); err != nil || len(again) != 0 {
 			t.Errorf("ImportFiles again stored %d, error %v", len(again), err)
 		}
-		if none, err := x.ImportFiles(t.Context(), nil); err != nil || len(none) != 0 {
+		if none, err := x.ImportFiles(t.Context(), nil, cas.ImportFilesOptions{}); err != nil || len(none) != 0 {
 			t.Errorf("ImportFiles of none stored %v, error %v", none, err)
 		}
 	}},
@@ -94,6 +94,46 @@ var importFilesTests = []test{
 		importFiles(t, x, imported(t, 1), imported(t, 2))
 		sameFile(t, "the file", getFile(t, x, fileID(t, 1)), imported(t, 1))
 		condemn(t, x, d)
+	}},
+	{"does not bring back what was deleted, unless asked to", func(t *testing.T, x Index) {
+		importFiles(t, x, imported(t, 1), imported(t, 2), imported(t, 3))
+		resolve(t, x, fileID(t, 2), live(t, x, 0))
+		deleteFile(t, x, fileID(t, 1))
+		deleteFile(t, x, fileID(t, 2))
+		createFile(t, x, fileOf(t, 4, digest(t, 0)))
+		deleteFile(t, x, fileID(t, 4)) // of an upload
+		again := func(o cas.ImportFilesOptions) []string {
+			stored, err := x.ImportFiles(t.Context(), []cas.File{imported(t, 1), imported(t, 2), imported(t, 3), imported(t, 4)}, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(stored)
+			return stored
+		}
+		for range 2 {
+			for n := 1; n <= 4; n++ {
+				ageFile(t, x, fileID(t, n), 48*time.Hour) // of the others, when they were deleted
+			}
+			if _, err := x.ExpireFiles(t.Context(), 10); err != nil { // forgets the places of deleted files
+				t.Fatal(err)
+			}
+			if stored := again(cas.ImportFilesOptions{}); len(stored) > 0 && !slices.Equal(stored, []string{fileID(t, 4)}) {
+				t.Errorf("stored %v; want that of an upload at most", stored)
+			}
+			for _, n := range []int{1, 2} {
+				_, err := x.File(t.Context(), fileID(t, n))
+				noFile(t, "File", err)
+			}
+		}
+		if stored := again(cas.ImportFilesOptions{WithDeleted: true}); !slices.Equal(stored, []string{fileID(t, 1), fileID(t, 2)}) {
+			t.Errorf("with those that were deleted: %v", stored)
+		}
+		// What came back is like any other.
+		expiring := imported(t, 1)
+		deleteFile(t, x, expiring.ID)
+		if stored := again(cas.ImportFilesOptions{}); len(stored) > 0 {
+			t.Errorf("after another delete: %v", stored)
+		}
 	}},
 	{"keeps all keys apart", func(t *testing.T, x Index) {
 		for n, key := range []string{"a/../b", `a\b`, "a\nb", strings.Repeat("k/", 500), "{}", `"`} {
@@ -120,7 +160,7 @@ var importFilesTests = []test{
 		} {
 			f := imported(t, 1)
 			c.change(&f)
-			_, err := x.ImportFiles(t.Context(), []cas.File{imported(t, 0), f})
+			_, err := x.ImportFiles(t.Context(), []cas.File{imported(t, 0), f}, cas.ImportFilesOptions{})
 			invalid(t, fmt.Sprintf("case %d", i), err, c.field)
 		}
 		_, err := x.File(t.Context(), fileID(t, 0))

@@ -152,7 +152,7 @@ func TestDeleteFileMeetsAResolution(t *testing.T) {
 		put(t, x.Index)
 		pending := aFile("file-mine")
 		pending.Digest, pending.Size, pending.Origin = cas.Digest{}, -1, &cas.Origin{Source: "old", Key: "k"}
-		if _, err := x.ImportFiles(t.Context(), []cas.File{pending}); err != nil {
+		if _, err := x.ImportFiles(t.Context(), []cas.File{pending}, cas.ImportFilesOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		meet(t, x, commit, func(ctx context.Context) {
@@ -197,5 +197,26 @@ func TestAppendRecordsWaits(t *testing.T) {
 	page, err := x.Records(t.Context(), journal.Query{Limit: 10})
 	if err != nil || len(page) != 2 || page[0].ID != "second" || page[1].ID != "first" {
 		t.Errorf("the journal is %+v, error %v", page, err)
+	}
+}
+
+// An import that waits for a delete does not undo it.
+func TestImportMeetsADelete(t *testing.T) {
+	t.Parallel()
+	for _, isDeleted := range []bool{true, false} {
+		x := newTestIndex(t, pgtest.New(t))
+		f := aFile("file-imported")
+		f.Digest, f.Origin = cas.Digest{}, &cas.Origin{Source: "old", Key: "k"}
+		if _, err := x.ImportFiles(t.Context(), []cas.File{f}, cas.ImportFilesOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		meet(t, x, isDeleted, func(ctx context.Context) {
+			if stored, err := x.ImportFiles(ctx, []cas.File{f}, cas.ImportFilesOptions{}); err != nil || len(stored) > 0 {
+				t.Errorf("stored %v, %v", stored, err)
+			}
+		}, removesFiles, `insert into deleted_files (id, created_at, is_import) values ('file-imported', now(), true)`)
+		if _, err := x.File(t.Context(), f.ID); errors.Is(err, cas.ErrFileNotFound) != isDeleted {
+			t.Errorf("deleted %t: %v", isDeleted, err)
+		}
 	}
 }

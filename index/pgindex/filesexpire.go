@@ -48,8 +48,9 @@ var freeFiles = `counts as materialized (
     where f.id = due.id and (due.digest is null or due.digest in (select digest from counts))
     returning ` + fileTable.NamesOf("f") + `
 ), remembered as (
-    insert into deleted_files (id, created_at) select id, created_at from gone
-    on conflict (id) do update set created_at = excluded.created_at, deleted_at = excluded.deleted_at
+    insert into deleted_files (id, created_at, is_import)
+    select id, created_at, origin_source is not null and (expires_at is null or expires_at > now()) from gone
+    on conflict (id) do update set created_at = excluded.created_at, deleted_at = excluded.deleted_at, is_import = excluded.is_import
 )
 `
 
@@ -92,8 +93,9 @@ func (x *Index) ExpireFiles(ctx context.Context, limit int) ([]cas.ExpiredFile, 
 	return gone, nil
 }
 
-// sqlForgetFiles forgets where files stood that were deleted more than a day ago.
-const sqlForgetFiles = `delete from deleted_files where deleted_at < now() - interval '1 day'`
+// sqlForgetFiles forgets where files stood that were deleted more than a day ago. Those of imports are
+// kept: they must not come back.
+const sqlForgetFiles = `delete from deleted_files where not is_import and deleted_at < now() - interval '1 day'`
 
 // sqlFilePosition is the place of a file, which may be deleted.
 const sqlFilePosition = `

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,9 +32,19 @@ order by id
 on conflict (id) do nothing
 returning id`
 
+// sqlLeaveDeleted removes the files again that were deleted before. It sees also the deletes
+// for which the insert had to wait. Nobody has seen the files, and none has a blob yet.
+const sqlLeaveDeleted = `
+delete from files f using deleted_files d
+where f.id = any($1) and d.id = f.id and d.is_import
+returning f.id`
+
+// sqlForgetDeletes forgets that files were deleted.
+const sqlForgetDeletes = `delete from deleted_files where id = any($1)`
+
 // ImportFiles implements cas.FileIndex. A file without a creation time gets the current
 // time.
-func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []string, err error) {
+func (x *Index) ImportFiles(ctx context.Context, files []cas.File, o cas.ImportFilesOptions) (stored []string, err error) {
 	if len(files) == 0 {
 		return nil, nil
 	}
@@ -51,9 +62,21 @@ func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []str
 	}
 	call, cancel := x.bounded(ctx)
 	defer cancel()
-	// An error of Query comes out of CollectRows.
-	found, _ := x.pool.Query(call, sqlImportFiles, string(batch))
-	stored, err = pgx.CollectRows(found, pgx.RowTo[string])
+	err = pgx.BeginFunc(call, x.pool, func(tx pgx.Tx) error {
+		// An error of Query comes out of CollectRows.
+		found, _ := tx.Query(call, sqlImportFiles, string(batch))
+		if stored, err = pgx.CollectRows(found, pgx.RowTo[string]); err != nil {
+			return err
+		}
+		if o.WithDeleted {
+			_, err := tx.Exec(call, sqlForgetDeletes, stored)
+			return err
+		}
+		left, _ := tx.Query(call, sqlLeaveDeleted, stored)
+		deleted, err := pgx.CollectRows(left, pgx.RowTo[string])
+		stored = slices.DeleteFunc(stored, func(id string) bool { return slices.Contains(deleted, id) })
+		return err
+	})
 	if err != nil {
 		return nil, fault(ctx, doing, err)
 	}

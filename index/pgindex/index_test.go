@@ -161,6 +161,9 @@ func (x testIndex) AgeFile(t testing.TB, id string, by time.Duration) {
 	t.Helper()
 	_, err := x.db.Exec(t.Context(), `update files set created_at = created_at - $1::interval,
 		accessed_at = accessed_at - $1, expires_at = expires_at - $1 where id = $2`, by, id)
+	if err == nil {
+		_, err = x.db.Exec(t.Context(), `update deleted_files set deleted_at = deleted_at - $1::interval where id = $2`, by, id)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,9 @@ func removeFile(ctx context.Context, tx *sql.Tx, id string) (cas.File, error) {
 	if err != nil {
 		return f, err
 	}
-	if _, err := tx.ExecContext(ctx, sqlRememberFile, id, f.CreatedAt.UnixMicro(), now()); err != nil || f.IsPending() {
+	at := clock()
+	isImport := f.Origin != nil && (f.ExpiresAt.IsZero() || f.ExpiresAt.After(at))
+	if _, err := tx.ExecContext(ctx, sqlRememberFile, id, f.CreatedAt.UnixMicro(), at.UnixMicro(), isImport); err != nil || f.IsPending() {
 		return f, err
 	}
 	_, err = tx.ExecContext(ctx, sqlCountFile, f.Digest[:], -1)
@@ -82,10 +84,11 @@ func removeFile(ctx context.Context, tx *sql.Tx, id string) (cas.File, error) {
 }
 
 // sqlRememberFile remembers where a deleted file stood in listings.
-const sqlRememberFile = `insert or replace into deleted_files (id, created_at, deleted_at) values (?, ?, ?)`
+const sqlRememberFile = `insert or replace into deleted_files (id, created_at, deleted_at, is_import) values (?, ?, ?, ?)`
 
-// sqlForgetFiles forgets where files stood that were deleted before a time.
-const sqlForgetFiles = `delete from deleted_files where deleted_at < ?`
+// sqlForgetFiles forgets where files stood that were deleted before a time. Those of imports are
+// kept: they must not come back.
+const sqlForgetFiles = `delete from deleted_files where is_import = 0 and deleted_at < ?`
 
 // sqlFilePosition is the place of a file, which may be deleted.
 const sqlFilePosition = `

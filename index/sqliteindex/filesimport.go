@@ -12,7 +12,7 @@ import (
 
 // ImportFiles implements cas.FileIndex. A file without a creation time gets the current
 // time.
-func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []string, err error) {
+func (x *Index) ImportFiles(ctx context.Context, files []cas.File, o cas.ImportFilesOptions) (stored []string, err error) {
 	if len(files) == 0 {
 		return nil, nil
 	}
@@ -27,6 +27,11 @@ func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []str
 		for _, f := range files {
 			if f.CreatedAt.IsZero() {
 				f.CreatedAt = at
+			}
+			if isDeleted, err := deletedImport(ctx, tx, f.ID, o); err != nil {
+				return err
+			} else if isDeleted {
+				continue
 			}
 			_, err := inserter.replace(ctx, f, at.UnixMicro())
 			if errors.Is(err, sql.ErrNoRows) {
@@ -43,6 +48,21 @@ func (x *Index) ImportFiles(ctx context.Context, files []cas.File) (stored []str
 		return nil, fault(ctx, fmt.Sprintf("import %d files", len(files)), err)
 	}
 	return stored, nil
+}
+
+const (
+	sqlDeletedImport = `select exists (select 1 from deleted_files where id = ? and is_import = 1)`
+	sqlForgetDelete  = `delete from deleted_files where id = ?`
+)
+
+// deletedImport reports whether a file was deleted that an import must leave so. Else it forgets
+// that.
+func deletedImport(ctx context.Context, tx *sql.Tx, id string, o cas.ImportFilesOptions) (is bool, err error) {
+	if err := tx.QueryRowContext(ctx, sqlDeletedImport, id).Scan(&is); err != nil || !is || !o.WithDeleted {
+		return is, err
+	}
+	_, err = tx.ExecContext(ctx, sqlForgetDelete, id)
+	return false, err
 }
 
 var sqlResolveFile = `

@@ -101,6 +101,9 @@ func (x testIndex) AgeFile(t testing.TB, id string, by time.Duration) {
 	if err == nil {
 		_, err = x.db.ExecContext(t.Context(), `update file_terms set created_at = created_at - ?1 where file_id = ?2`, by.Microseconds(), id)
 	}
+	if err == nil {
+		_, err = x.db.ExecContext(t.Context(), `update deleted_files set deleted_at = deleted_at - ?1 where id = ?2`, by.Microseconds(), id)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

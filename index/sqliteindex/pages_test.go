@@ -107,7 +107,7 @@ func BenchmarkListFiles(b *testing.B) {
 			if len(batch) < cap(batch) {
 				continue
 			}
-			if _, err := x.ImportFiles(b.Context(), batch); err != nil {
+			if _, err := x.ImportFiles(b.Context(), batch, cas.ImportFilesOptions{}); err != nil {
 				b.Fatal(err)
 			}
 			batch = batch[:0]
