@@ -242,7 +242,13 @@ func TestImportedFiles(t *testing.T) {
 		if made := decode[api.Copy](t, s.do("PUT", s.fileCopyPath(b, "kimi"), nil)); made.State != "ready" || made.Name != "b.txt" {
 			t.Errorf("%+v", made)
 		}
-		s.do("GET", "/v1/files/"+missing+"/content", nil).wantFileError(t, 502, problem.ObjectMissing, "")
+		for _, asked := range [][2]string{{"GET", "/content"}, {"GET", "/text?provider=kimi"}, {"PUT", "/copies/kimi"}, {"GET", "/references/kimi"}} {
+			a := s.do(asked[0], "/v1/files/"+missing+asked[1], nil)
+			a.wantFileError(t, 502, problem.ObjectMissing, "")
+			if detail := decode[problem.Details](t, a).Detail; !strings.Contains(detail, "missing in the place that it was imported from") {
+				t.Errorf("%s: %s", asked[1], detail)
+			}
+		}
 		s.do("GET", "/v1/files/"+wrong+"/content", nil).wantFileError(t, 502, problem.ObjectCorrupt, "")
 		for _, id := range []string{missing, wrong} {
 			if f := decode[api.File](t, s.do("GET", "/v1/files/"+id, nil)); f.Status != "error" || f.StatusDetails == "" || f.SHA256 != nil {

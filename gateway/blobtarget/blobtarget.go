@@ -80,11 +80,8 @@ func (f Finder) FileBytes(c echo.Context) (cas.File, cas.Blob, error) {
 		err = problem.New(problem.OriginUnavailable, "The bytes of this imported file are being taken in, which goes on; ask again shortly.")
 	case errors.Is(err, cas.ErrBlobNotFound):
 		err = problem.New(problem.BlobNotFound, "The bytes of this file were deleted. Uploading the same bytes again brings them back.")
-	case errors.Is(err, cas.ErrDigestMismatch) && !errors.Is(err, cas.ErrObjectCorrupt):
-		// The wrong bytes are not those of this request.
-		err = problem.New(problem.ObjectCorrupt, "The bytes of this imported file are not those that were noted of it, and were not taken in.")
-	case errors.Is(err, cas.ErrBlobTooLarge):
-		err = problem.New(problem.ObjectCorrupt, "The bytes of this imported file are more than are taken.")
+	default:
+		err = problem.OfImport(err)
 	}
 	return cas.File{}, cas.Blob{}, problem.WithFile(err, id)
 }

@@ -130,7 +130,7 @@ func (x *completion) fileError(ctx context.Context, id string, err error) error 
 	case errors.Is(err, cas.ErrBlobNotFound):
 		return problem.New(problem.BlobNotFound, fmt.Sprintf("The bytes of the file %s were deleted. Uploading the same bytes again brings them back.", id))
 	}
-	return x.late(ctx, err)
+	return x.late(ctx, problem.OfImport(err))
 }
 
 // late returns the error for a wait that has run out, whatever it was that took so long.
