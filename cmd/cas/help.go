@@ -145,7 +145,7 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	if takesProviders(node.Target) {
 		out.Printf("\nSettings of the providers, only from the environment. The names of another provider have its name in place of %s:", strings.ToUpper(wiring.ProviderNames()[0]))
 		for _, s := range wiring.ProviderSettings() {
-			out.Printf("  %-28s %s", wiring.ProviderVariable(wiring.ProviderNames()[0], s.Name), s.Help)
+			out.Printf("  %-28s %s", s.Example(), s.Help)
 		}
 		out.Printf("  Providers: %s", strings.Join(wiring.ProviderNames(), ", "))
 	}

@@ -137,7 +137,7 @@ func TestServeHelpHasAllSettings(t *testing.T) {
 		}
 	}
 	for _, setting := range wiring.ProviderSettings() {
-		if !strings.Contains(help, wiring.ProviderVariable("kimi", setting.Name)) {
+		if !strings.Contains(help, setting.Example()) {
 			t.Errorf("the help lacks the setting %s of providers", setting.Name)
 		}
 	}

@@ -96,7 +96,7 @@ name begins with ` + "`CAS_`" + ` and is none of these is likely a typing error:
 	b.WriteString("## The gateway\n\n" + table + strings.Join(settingsOf(all["serve"]), "\n") + "\n\n")
 	b.WriteString("## Each provider\n\nThe names of another provider have its name in place of `KIMI`: " + strings.ToUpper(strings.Join(wiring.ProviderNames(), ", ")) + ".\n\n| variable | default | meaning |\n|---|---|---|\n")
 	for _, s := range wiring.ProviderSettings() {
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", wiring.ProviderVariable("kimi", s.Name), cell(s.Default), cell(s.Help))
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.Example(), cell(s.Default), cell(s.Help))
 	}
 	b.WriteString("\n## The client commands\n\n" + table + strings.Join(settingsOf(all["put"]), "\n") + "\n")
 	fmt.Fprintf(&b, "| `%s` | | `casgate/config.json` in the user's configuration folder | The file in which `cas login` keeps URLs and tokens. |\n", settings.ConfigVariable)

@@ -1,6 +1,7 @@
 package wiring
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,5 +63,26 @@ func TestLifetimeSetting(t *testing.T) {
 	t.Setenv("CAS_KIMI_LIFETIME", "720h")
 	if _, err := openAccounts(settings.Providers{}, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "CAS_KIMI_LIFETIME") {
 		t.Errorf("got %v; want an error, since Kimi takes no lifetime", err)
+	}
+}
+
+// TestTakersOfSettings: the providers that the reference names take a lifetime, and no other
+// does.
+func TestTakersOfSettings(t *testing.T) {
+	var takers []string
+	for _, s := range ProviderSettings() {
+		if s.Name == "LIFETIME" {
+			takers = s.Takers
+		}
+	}
+	for _, name := range ProviderNames() {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(ProviderVariable(name, "API_KEY"), "sk-0123456789")
+			t.Setenv(ProviderVariable(name, "LIFETIME"), "720h")
+			_, err := openAccounts(settings.Providers{}, zerolog.Nop())
+			if taken := err == nil; taken != slices.Contains(takers, name) {
+				t.Errorf("taken: %t, and the reference names %v: %v", taken, takers, err)
+			}
+		})
 	}
 }

@@ -66,22 +66,33 @@ type ProviderSetting struct {
 	Name    string // the last part of the variable's name
 	Default string
 	Help    string
+	// Takers are the providers that take the setting, those of a description aside; nil: all
+	// do.
+	Takers []string
+}
+
+// Example returns the variable of a provider that takes the setting.
+func (s ProviderSetting) Example() string {
+	if len(s.Takers) > 0 {
+		return ProviderVariable(s.Takers[0], s.Name)
+	}
+	return ProviderVariable("kimi", s.Name)
 }
 
 // ProviderSettings returns the settings of each provider.
 func ProviderSettings() []ProviderSetting {
 	return []ProviderSetting{
-		{"API_KEY", "none", "Key of the account (secret). A provider without a key is listed as not configured."},
-		{"API_KEY_FILE", "none", "A file that has the key, in place of the variable."},
-		{"BASE_URL", "the provider's Chinese host, if it has one", "Base URL of the API, such as https://api.moonshot.ai/v1. http:// only on this machine."},
-		{"CHAT_URL", "/chat/completions below the base URL", "The whole URL of chats, where it is another."},
-		{"ACCOUNT", "a fingerprint of the key", "A name for the account, so that its copies stay its own if the key changes."},
-		{"LIFETIME", "until deleted", "Each upload asks the provider to delete the file after this time, such as 720h. Only providers that offer it take it."},
-		{"SETTLING", "20s; DeepSeek: 5m", "Time in which a file that the provider doesn't list may still turn up. A delete, or an upload after a lost reply, waits for it."},
-		{"CONCURRENCY", "the provider's", "Calls for files at the same time, for each gateway process."},
-		{"PER_MINUTE", "the provider's", "Calls for files per minute, for each gateway process."},
-		{"CHAT_CONCURRENCY", "unlimited", "Chats at the same time; further ones wait."},
-		{"CHAT_PER_MINUTE", "unlimited", "Chats per minute; further ones wait."},
+		{Name: "API_KEY", Default: "none", Help: "Key of the account (secret). A provider without a key is listed as not configured."},
+		{Name: "API_KEY_FILE", Default: "none", Help: "A file that has the key, in place of the variable."},
+		{Name: "BASE_URL", Default: "the provider's Chinese host, if it has one", Help: "Base URL of the API, such as https://api.moonshot.ai/v1. http:// only on this machine."},
+		{Name: "CHAT_URL", Default: "/chat/completions below the base URL", Help: "The whole URL of chats, where it is another."},
+		{Name: "ACCOUNT", Default: "a fingerprint of the key", Help: "A name for the account, so that its copies stay its own if the key changes."},
+		{Name: "LIFETIME", Default: "until deleted", Help: "Each upload asks the provider to delete the file after this time, such as 720h. OpenAI, DeepSeek, xAI (1h to 720h) and Anthropic take it, and providers of a description with expiry. For another provider it is an error, and the gateway does not start.", Takers: []string{"openai", "deepseek", "xai", "anthropic"}},
+		{Name: "SETTLING", Default: "20s; DeepSeek: 5m", Help: "Time in which a file that the provider doesn't list may still turn up. A delete, or an upload after a lost reply, waits for it."},
+		{Name: "CONCURRENCY", Default: "the provider's", Help: "Calls for files at the same time, for each gateway process."},
+		{Name: "PER_MINUTE", Default: "the provider's", Help: "Calls for files per minute, for each gateway process."},
+		{Name: "CHAT_CONCURRENCY", Default: "unlimited", Help: "Chats at the same time; further ones wait."},
+		{Name: "CHAT_PER_MINUTE", Default: "unlimited", Help: "Chats per minute; further ones wait."},
 	}
 }
 
