@@ -64,15 +64,24 @@ func settingsOf(node *kong.Node) []string {
 
 func secretRows(of reflect.Type) []string {
 	var rows []string
-	for i := range of.NumField() {
-		field := of.Field(i)
-		if name := field.Tag.Get("secret"); name != "" {
-			rows = append(rows, fmt.Sprintf("| `%s` | (secret) | | %s. |", name, cell(field.Tag.Get("help"))))
-		} else if field.Anonymous && field.Type.Kind() == reflect.Struct {
-			rows = append(rows, secretRows(field.Type)...)
-		}
+	for _, field := range secretsOf(of) {
+		rows = append(rows, fmt.Sprintf("| `%s` | (secret) | | %s. |", field.Tag.Get("secret"), cell(field.Tag.Get("help"))))
 	}
 	return rows
+}
+
+// secretsOf returns the fields of a command that are secrets.
+func secretsOf(of reflect.Type) []reflect.StructField {
+	var fields []reflect.StructField
+	for i := range of.NumField() {
+		field := of.Field(i)
+		if field.Tag.Get("secret") != "" {
+			fields = append(fields, field)
+		} else if field.Anonymous && field.Type.Kind() == reflect.Struct {
+			fields = append(fields, secretsOf(field.Type)...)
+		}
+	}
+	return fields
 }
 
 func code(text string) string {
@@ -179,5 +188,12 @@ func writeCommand(b *strings.Builder, node *kong.Node) {
 			text += " Default: " + code(cell(flag.Default)) + "."
 		}
 		fmt.Fprintf(b, "- `%s`: %s\n", name, text)
+	}
+	var secrets []string
+	for _, field := range secretsOf(node.Target.Type()) {
+		secrets = append(secrets, "`"+field.Tag.Get("secret")+"`")
+	}
+	if len(secrets) > 0 {
+		fmt.Fprintf(b, "- Secrets, [only from the environment or a file](settings.md): %s\n", strings.Join(secrets, ", "))
 	}
 }

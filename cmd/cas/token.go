@@ -34,6 +34,11 @@ type tokenCreateCmd struct {
 	JSON    bool           `name:"json" help:"Print id, token, name, scopes and expiry as JSON."`
 }
 
+// Help returns the text that --help adds.
+func (tokenCreateCmd) Help() string {
+	return `The token is made in the index itself, without a gateway. So the command needs the gateway's CAS_DATABASE_URL, or its CAS_DATA_DIR if the index lies there. A gateway with another index refuses the token.`
+}
+
 // Run makes a token and prints it, alone on a line.
 func (c *tokenCreateCmd) Run(ctx context.Context, std terminal.Streams) error {
 	scopes, err := access.ParseScopes(c.Scopes)
