@@ -1,11 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/report"
+	"casgate/cmd/cas/internal/service"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
 	"casgate/gateway/client"
@@ -15,7 +22,9 @@ import (
 type healthcheckCmd struct {
 	settings.Client
 
-	JSON bool `name:"json" help:"Print a JSON object."`
+	Listen      string `name:"listen" env:"CAS_LISTEN" help:"The gateway's listen address. It is asked there if neither a URL nor a profile is given." placeholder:"HOST:PORT"`
+	TLSCertFile string `name:"tls-cert-file" env:"CAS_TLS_CERT_FILE" help:"If the gateway has one, it is asked by HTTPS there." placeholder:"PATH"`
+	JSON        bool   `name:"json" help:"Print a JSON object."`
 }
 
 // health is the JSON of a check.
@@ -28,9 +37,38 @@ type health struct {
 // healthTimeout is longer than the gateway itself waits for its index and store.
 const healthTimeout = 5 * time.Second
 
+// Help returns the text that --help adds.
+func (healthcheckCmd) Help() string {
+	return `With the gateway's own settings, as in its container, it asks at the address where the gateway listens, also if that is a Unix socket. By HTTPS the certificate is not verified there: it has the gateway's public name, and nothing secret is sent. A URL or a profile that is given comes first, and its certificate is verified.`
+}
+
+// connect returns a client without a token, which asks once.
+func (c *healthcheckCmd) connect() (*client.Client, error) {
+	o := client.Options{Retries: -1}
+	if c.URL != "" || c.Profile != "" || c.Listen == "" && c.TLSCertFile == "" {
+		return c.ConnectWithout(o)
+	}
+	scheme, address := "http", cmp.Or(c.Listen, "127.0.0.1:8080")
+	if c.TLSCertFile != "" {
+		scheme = "https"
+	}
+	if _, port, err := net.SplitHostPort(address); err == nil && port == "0" {
+		chosen, err := os.ReadFile(c.Path(settings.ListenFile))
+		if err != nil {
+			return nil, exit.Usagef("CAS_LISTEN leaves the port open, and the gateway has not written it to the data folder: %w", err)
+		}
+		address = strings.TrimSpace(string(chosen))
+	}
+	o.HTTPClient = &http.Client{Transport: &http.Transport{
+		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return service.Dial(ctx, address) },
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // see Help
+	}}
+	return settings.ClientOf(service.LocalURL(scheme, address), o)
+}
+
 // Run prints nothing if the gateway is ready, but with --json.
 func (c *healthcheckCmd) Run(ctx context.Context, std terminal.Streams) error {
-	gateway, err := c.ConnectWithout(client.Options{Retries: -1}) // neither a token nor a second try
+	gateway, err := c.connect()
 	if err != nil {
 		return err
 	}

@@ -127,6 +127,37 @@ func TestServeWithTLS(t *testing.T) {
 	})
 }
 
+// With the gateway's settings and no URL, as in its container, the health check asks where the
+// gateway listens.
+func TestHealthcheckFollowsTheGatewaysSettings(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	certPath, keyPath := filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
+	writeCertificate(t, certPath, keyPath, "first")
+	https := []string{"CAS_TLS_CERT_FILE=" + certPath, "CAS_TLS_KEY_FILE=" + keyPath}
+	for name, env := range map[string][]string{
+		"HTTP":             nil,
+		"all addresses":    {"CAS_LISTEN=:0", "CAS_AUTH=tokens"},
+		"HTTPS":            https,
+		"a socket":         {"CAS_LISTEN=unix:" + socketPath(t)},
+		"HTTPS, at socket": append([]string{"CAS_LISTEN=unix:" + socketPath(t)}, https...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := append([]string{"CAS_DATA_DIR=" + t.TempDir(), "HOME=" + folder, "XDG_CONFIG_HOME=" + folder}, env...)
+			p := serveProcess(t, casCommand(t, env, "serve"))
+			if out, err := casCommand(t, env, "healthcheck").CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+			p.kill()
+			check := casCommand(t, env, "healthcheck")
+			if out, _ := check.CombinedOutput(); check.ProcessState.ExitCode() != exit.Unavailable {
+				t.Errorf("after the gateway's end: exit code %d: %s", check.ProcessState.ExitCode(), out)
+			}
+		})
+	}
+}
+
 // A gateway and the doctor report a certificate that clients refuse, or will soon.
 func TestCertificateOutOfDate(t *testing.T) {
 	folder := t.TempDir()

@@ -83,11 +83,20 @@ func URLOf(scheme string, addr net.Addr) string {
 	if _, isUnix := addr.(*net.UnixAddr); isUnix {
 		return scheme + "://localhost" // by a proxy; set CAS_PUBLIC_URL
 	}
-	host, port, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		return scheme + "://" + addr.String()
+	return LocalURL(scheme, addr.String())
+}
+
+// LocalURL is URLOf for an address that Listen takes. A client of a Unix socket must dial it
+// with Dial.
+func LocalURL(scheme, address string) string {
+	if strings.HasPrefix(address, unixPrefix) {
+		return scheme + "://localhost"
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return scheme + "://" + address
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
 	return scheme + "://" + net.JoinHostPort(host, port)
