@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"net/http"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -31,6 +33,38 @@ func TestRoutesAreOperationsOrLooks(t *testing.T) {
 			t.Errorf("%s %s is of kind %q", r.method, r.path, r.kind)
 		}
 	}
+}
+
+// The overview of the API has each route of programs.
+func TestOverviewHasTheRoutes(t *testing.T) {
+	page, err := os.ReadFile("../docs/reference/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := strings.NewReplacer("{digest}", ":", "{id}", ":", "{provider}", ":").Replace(string(page))
+	parameter := regexp.MustCompile(":[a-z]+")
+	for _, r := range (&handlers{mcp: &mcpapi.Handlers{}}).routes() {
+		path := strings.Replace(parameter.ReplaceAllString(r.path, ":"), "*", ":", 1)
+		isOther := strings.HasPrefix(path, "/openapi.") || strings.HasPrefix(path, docsPath)
+		for _, d := range doors {
+			isOther = isOther || strings.HasPrefix(path, d.prefix)
+		}
+		if isOther {
+			continue // the page has these in its text, and in one row
+		}
+		short := path
+		for _, of := range []string{"/v1/blobs/:", "/v1/files/:"} {
+			short = strings.Replace(short, of+"/", "…/", 1)
+		}
+		if !hasRoute(rows, r.method, path) && !hasRoute(rows, r.method, short) {
+			t.Errorf("docs/reference/api.md lacks %s %s", r.method, r.path)
+		}
+	}
+}
+
+// hasRoute reports whether a row has a method, perhaps with others, and the path.
+func hasRoute(rows, method, path string) bool {
+	return regexp.MustCompile("(?m)^\\|.*`" + method + "`?(, `[A-Z]+)* " + regexp.QuoteMeta(path) + "[`?]").MatchString(rows)
 }
 
 // An upload URL uses the share of its token, or a token could have two.
