@@ -39,7 +39,7 @@ type serveCmd struct {
 	settings.Chat
 	settings.Traces
 
-	Listen       string `name:"listen" env:"CAS_LISTEN" default:"127.0.0.1:8080" help:"Address of the API; unix:/run/casgate.sock is a Unix socket. Port 0 picks a free port; the file listen in the data folder has it." placeholder:"HOST:PORT"`
+	Listen       string `name:"listen" env:"CAS_LISTEN" default:"127.0.0.1:8080" help:"Address of the API; unix:/run/casgate/api.sock is a Unix socket, to which the gateway's user and group may connect. Port 0 picks a free port; the file listen in the data folder has it." placeholder:"HOST:PORT"`
 	AdminListen  string `name:"admin-listen" env:"CAS_ADMIN_LISTEN" default:"127.0.0.1:8081" help:"Address of metrics and pprof; empty turns them off. On a loopback address, requests must name localhost or an IP address as their host." placeholder:"HOST:PORT"`
 	TLSCertFile  string `name:"tls-cert-file" env:"CAS_TLS_CERT_FILE" help:"PEM file with the certificate, and those between it and the root, for HTTPS at the address of the API. It is read again when it changes. Empty: plain HTTP." placeholder:"PATH"`
 	TLSKeyFile   string `name:"tls-key-file" env:"CAS_TLS_KEY_FILE" help:"PEM file with the certificate's key." placeholder:"PATH"`
