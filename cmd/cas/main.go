@@ -111,6 +111,7 @@ func newParser(grammar any, std terminal.Streams, more ...kong.Option) (*kong.Ko
 		kong.ValueFormatter(describeValue),
 		kong.ExplicitGroups(groups),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), duration.Mapper()),
+		kong.KindMapper(reflect.Bool, settings.BoolMapper{}),
 		kong.Vars{"data_dir": settings.DefaultDataDir(), "version": versionLine()},
 		kong.Bind(std),
 	}

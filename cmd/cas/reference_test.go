@@ -55,7 +55,11 @@ func settingsOf(node *kong.Node) []string {
 		if len(flag.Envs) == 0 {
 			continue
 		}
-		rows = append(rows, fmt.Sprintf("| `%s` | `--%s` | %s | %s |", flag.Envs[0], flag.Name, code(cell(flag.Default)), cell(flag.Help)))
+		usual := flag.Default
+		if flag.IsBool() {
+			usual = cmp.Or(usual, "false")
+		}
+		rows = append(rows, fmt.Sprintf("| `%s` | `--%s` | %s | %s |", flag.Envs[0], flag.Name, code(cell(usual)), cell(flag.Help)))
 	}
 	rows = append(rows, secretRows(node.Target.Type())...)
 	slices.Sort(rows)
@@ -97,7 +101,8 @@ func settingsPage(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("# Settings\n\n" + generated)
 	b.WriteString(`Each setting is an environment variable; those that are no secrets are flags, too, and a flag wins. A secret comes only from the environment, or from a disk
-file: for ` + "`CAS_TOKEN`, set `CAS_TOKEN_FILE`" + ` to its path, and so on. Durations are such as ` + "`30s`, `15m`, `24h` or `7d`, and sizes such as `64MiB` or `5GB`" + `. A variable whose
+file: for ` + "`CAS_TOKEN`, set `CAS_TOKEN_FILE`" + ` to its path, and so on. Durations are such as ` + "`30s`, `15m`, `24h` or `7d`, and sizes such as `64MiB` or `5GB`" + `.
+What is on or off, or true or false, takes either pair of words, and yes, no, 1 and 0. A variable whose
 name begins with ` + "`CAS_`" + ` and is none of these is likely a typing error: ` + "`cas serve` and `cas doctor`" + ` warn of it.
 
 `)

@@ -47,13 +47,13 @@ type serveCmd struct {
 	AdoptStore   bool   `name:"adopt-store" help:"Use the object store even if it has the mark of another index, or lacks the index's blobs, and mark it as this index's."`
 	CreateBucket bool   `name:"create-bucket" help:"Create the bucket if it is missing."`
 
-	Auth        string   `name:"auth" env:"CAS_AUTH" default:"tokens" enum:"tokens,none" help:"tokens, or none, which is allowed only on a loopback address: requests must then name localhost, an IP address or the host of CAS_PUBLIC_URL, and writes for pages of other origins get 403."`
-	CORSOrigins []string `name:"cors-origins" env:"CAS_CORS_ORIGINS" help:"Comma-separated origins of web pages that may use the API from a browser, such as https://app.example.com. Pages of other origins can only load signed URLs." placeholder:"ORIGIN"`
-	PublicRead  bool     `name:"public-read" env:"CAS_PUBLIC_READ" help:"Allow GET and HEAD of hash URLs without a token."`
-	Console     string   `name:"console" env:"CAS_CONSOLE" default:"on" enum:"on,off" help:"off removes the console for browsers, /console/, and its sessions."`
+	Auth        string          `name:"auth" env:"CAS_AUTH" default:"tokens" enum:"tokens,none" help:"tokens, or none, which is allowed only on a loopback address: requests must then name localhost, an IP address or the host of CAS_PUBLIC_URL, and writes for pages of other origins get 403."`
+	CORSOrigins []string        `name:"cors-origins" env:"CAS_CORS_ORIGINS" help:"Comma-separated origins of web pages that may use the API from a browser, such as https://app.example.com. Pages of other origins can only load signed URLs." placeholder:"ORIGIN"`
+	PublicRead  bool            `name:"public-read" env:"CAS_PUBLIC_READ" help:"Allow GET and HEAD of hash URLs without a token."`
+	Console     settings.Switch `name:"console" env:"CAS_CONSOLE" default:"on" enum:"on,off" help:"off removes the console for browsers, /console/, and its sessions."`
 
-	TokenAPI string `name:"token-api" env:"CAS_TOKEN_API" default:"on" enum:"on,off" help:"off removes /v1/tokens, except /v1/tokens/self: then only the command \"cas token\" manages tokens."`
-	MCP      string `name:"mcp" env:"CAS_MCP" default:"on" enum:"on,off" help:"off removes /mcp, the tools for agents."`
+	TokenAPI settings.Switch `name:"token-api" env:"CAS_TOKEN_API" default:"on" enum:"on,off" help:"off removes /v1/tokens, except /v1/tokens/self: then only the command \"cas token\" manages tokens."`
+	MCP      settings.Switch `name:"mcp" env:"CAS_MCP" default:"on" enum:"on,off" help:"off removes /mcp, the tools for agents."`
 
 	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Size of the largest blob; at most 5GiB." placeholder:"SIZE"`
 	MaxUploads  int               `name:"max-uploads" env:"CAS_MAX_UPLOADS" default:"256" help:"Uploads at the same time; further ones get 503. One token may have three quarters of them."`

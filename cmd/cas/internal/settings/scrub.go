@@ -5,7 +5,7 @@ import "time"
 // Scrub says how stored objects are checked and repaired, by gateways and by command.
 type Scrub struct {
 	ScrubMaxDamaged float64  `name:"scrub-max-damaged" aliases:"max-damaged" env:"CAS_SCRUB_MAX_DAMAGED" default:"50" help:"A scrub that finds a larger share of a batch missing or damaged, in percent, stops and marks none of it. 0: no limit." placeholder:"PERCENT"`
-	RepairFrom      []string `name:"repair-from" env:"CAS_REPAIR_FROM" help:"Folders with objects from which a repair may take bytes, such as the object folder of an earlier set-up or a copy of the bucket." placeholder:"DIR"`
+	RepairFrom      []string `name:"repair-from" env:"CAS_REPAIR_FROM" help:"Folders with objects from which a repair may take bytes, such as the object folder of an earlier set-up or a copy of the bucket: an object lies at DIR/sha256/8f/f4/8ff4… (64 hex digits). Separated by commas." placeholder:"DIR"`
 }
 
 // BackgroundScrub says how a gateway checks stored objects.

@@ -33,7 +33,7 @@ type ObjectStore struct {
 	S3Bucket       string        `name:"s3-bucket" env:"CAS_S3_BUCKET" help:"Bucket for the objects." placeholder:"NAME"`
 	S3Region       string        `name:"s3-region" env:"CAS_S3_REGION" help:"The bucket's region; us-east-1 if empty." placeholder:"NAME"`
 	S3Timeout      time.Duration `name:"s3-timeout" env:"CAS_S3_TIMEOUT" default:"10s" help:"How long the bucket's store may take for an answer, or for the next byte of a transfer. A request with retries takes 3s more at most. A read waits up to six times as long for its answer while the store sends the bytes of many others."`
-	S3Checksums    string        `name:"s3-checksums" env:"CAS_S3_CHECKSUMS" default:"on" enum:"on,off" help:"off uploads without x-amz-checksum-sha256, for a store that refuses uploads with it."`
+	S3Checksums    Switch        `name:"s3-checksums" env:"CAS_S3_CHECKSUMS" default:"on" enum:"on,off" help:"off uploads without x-amz-checksum-sha256, for a store that refuses uploads with it."`
 	S3Prefix       string        `name:"s3-prefix" env:"CAS_S3_PREFIX" help:"Folder in the bucket for all objects." placeholder:"PATH"`
 	S3Credentials  string        `name:"s3-credentials" env:"CAS_S3_CREDENTIALS" default:"keys" enum:"keys,iam" help:"keys, or iam: the credentials of the role that the machine or container has."`
 	S3SessionToken Secret        `kong:"-" secret:"CAS_S3_SESSION_TOKEN" help:"session token, if the keys for the bucket are temporary"`
