@@ -173,9 +173,12 @@ func textOf(ctx context.Context, j job, c ledger.Copy, extractor providers.TextE
 }
 
 // textName returns the name of an extracted text. It has no extension of the document,
-// but keeps the end of a name such as "Report v1.2".
+// but keeps the end of a name such as "Report v1.2". The text of a document without a name has none.
 func textName(c ledger.Copy) string {
 	name := c.Name
+	if name == "" {
+		return ""
+	}
 	if own := path.Ext(name); own != "" && providers.Extension(name, "") != "" {
 		name = strings.TrimSuffix(name, own)
 	}
