@@ -3,6 +3,7 @@ package wiring
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -100,8 +101,8 @@ func AccountOf(c settings.Providers, provider string) (string, error) {
 			return d.Account, nil
 		}
 	}
-	if advice, ok := accounts.advice[provider]; ok {
-		return "", exit.Usagef("there is no key for %s: %s", provider, advice)
+	if _, ok := accounts.advice[provider]; ok {
+		return "", exit.With(exit.Unavailable, fmt.Errorf("there is no key for %s; run the command with the gateway's settings, such as %s (or %[2]s_FILE)", provider, ProviderVariable(provider, "API_KEY")))
 	}
-	return "", exit.Usagef("there is no provider %q", provider)
+	return "", exit.With(exit.NotFound, fmt.Errorf("there is no provider %q; `cas providers` lists all", provider))
 }
