@@ -78,7 +78,7 @@ func (d *Disks) IsLow() bool {
 	}
 	switch wasLow := d.isLow.Swap(isLow); {
 	case isLow && !wasLow:
-		event.Msg("a disk is nearly full: make room, or delete blobs; on a full disk only deletes work")
+		event.Msg("a disk is nearly full: make room, or delete blobs; on a full disk reads and deletes work, and uploads don't")
 	case wasLow && !isLow:
 		event.Msg("the disks have room again")
 	default:
