@@ -30,7 +30,7 @@ type gcCmd struct {
 	settings.Providers
 
 	Concurrency int           `name:"concurrency" default:"16" help:"How many objects to remove at the same time."`
-	Orphans     bool          `name:"orphans" help:"First look for objects that no row of the index names, such as those of uploads whose commit failed, by listing the whole store. They are removed after the grace period, too."`
+	Orphans     bool          `name:"orphans" help:"First look for objects that no row of the index names, such as those of uploads whose commit failed, by listing the whole store. They are removed after the grace period, too. Objects of old generations, whose blobs have a newer object since an upload met a delete, are removed at once."`
 	OrphanAge   time.Duration `name:"orphan-age" default:"24h" help:"How old an object must be for --orphans: older than any upload can be under way between its object and its row."`
 	DryRun      bool          `name:"dry-run" help:"Remove nothing: count what would be removed, and list the largest blobs. With --orphans, count those, too."`
 	Largest     int           `name:"largest" default:"10" help:"How many of the largest blobs --dry-run lists." placeholder:"N"`
