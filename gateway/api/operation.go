@@ -11,7 +11,8 @@ type Operation struct {
 	// Status is one of the constants below.
 	Status string `json:"status"`
 	// Copy is the copy that the operation makes or deletes. If one operation deletes
-	// several copies, it is one that still exists, if there is one.
+	// several copies, it is one that still exists, if there is one: first one that needs no
+	// operator.
 	Copy *Copy `json:"copy,omitempty"`
 	// Error says why the operation failed, or its last attempt.
 	Error *problem.Details `json:"error,omitempty"`
