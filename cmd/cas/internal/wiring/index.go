@@ -137,6 +137,23 @@ func (c LocalIndex) OpenOrMake(ctx context.Context, std terminal.Streams) (Index
 	return c.noted(std, func() (Index, error) { return OpenCurrentIndex(ctx, c.Index, c.Data, Observers{}) })
 }
 
+// OpenToLook is Open for a command that changes nothing. In place of an embedded index that does not
+// exist it opens an empty one in a folder of its own, which close removes.
+func (c LocalIndex) OpenToLook(ctx context.Context) (x Index, close func(), err error) {
+	remove := func() {}
+	if c.isMissing() {
+		if c.DataDir, err = os.MkdirTemp("", "casgate-"); err != nil {
+			return nil, nil, err
+		}
+		remove = func() { _ = os.RemoveAll(c.DataDir) } // the system removes it some day
+	}
+	if x, err = OpenCurrentIndex(ctx, c.Index, c.Data, Observers{}); err != nil {
+		remove()
+		return nil, nil, err
+	}
+	return x, func() { x.Close(); remove() }, nil
+}
+
 // OpenAnySchema is Open, without a check of the schema.
 func (c LocalIndex) OpenAnySchema(ctx context.Context) (Index, error) {
 	if err := c.checkExists(); err != nil {
