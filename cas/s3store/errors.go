@@ -23,6 +23,13 @@ var mismatchCodes = []string{"XAmzContentChecksumMismatch", "BadDigest", "Invali
 // fullCodes are the error codes for a store or a bucket without space.
 var fullCodes = []string{"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}
 
+// isFull reports whether a store's error says that it has no space. MinIO says so by its code only
+// when it has looked at its disks again; before, an error of any code has the words of the system.
+func isFull(response minio.ErrorResponse) bool {
+	return slices.Contains(fullCodes, response.Code) || response.StatusCode == http.StatusInsufficientStorage ||
+		strings.Contains(response.Message, "no space left on device")
+}
+
 // refusals are the statuses with which a store refuses a request permanently: for its
 // credentials, for a bucket that is not there, or for a part of S3 that it does not
 // have. minio-go repeats requests with other statuses, or they have a meaning of their
@@ -51,7 +58,11 @@ func CodeOf(err error) string {
 // failed gives an error of the store its kind, what was done, and the endpoint.
 func (s *Store) failed(doing string, err error) error {
 	kind := cas.ErrStoreUnavailable
-	if response := minio.ToErrorResponse(err); !isAbandoned(err) && isRefusal(response) {
+	switch response := minio.ToErrorResponse(err); {
+	case isAbandoned(err):
+	case isFull(response):
+		kind = &cas.StoreFull{Reason: fmt.Sprintf("%s: %.300s", response.Code, response.Message)}
+	case isRefusal(response):
 		kind = cas.ErrStoreRefused
 		response.Message = strings.TrimSuffix(response.Error(), ".") // the sentence may go on
 		err = response
@@ -84,8 +95,6 @@ func (s *Store) wrap(ctx context.Context, op string, ref cas.ObjectRef, err erro
 		return fmt.Errorf("%w: %s at %s: the answer is 404, and so it is for an object that must be there: %w", cas.ErrStoreUnavailable, doing, s.client.Endpoint, err)
 	case code == minio.InvalidRange:
 		kind = cas.ErrRangeNotSatisfiable
-	case slices.Contains(fullCodes, code):
-		kind = &cas.StoreFull{Reason: fmt.Sprintf("%s: %.300s", code, response.Message)}
 	default:
 		// A wrong checksum is not the caller's fault: the verifying reader found the bytes
 		// right, so they were damaged on the way to the store.

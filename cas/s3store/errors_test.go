@@ -3,6 +3,7 @@ package s3store_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,24 +13,43 @@ import (
 	"casgate/cas/s3store"
 )
 
-// The error of a full bucket has the store's own reason.
+// The error of a full bucket has the store's own reason, for an upload and for the probe of a start.
 func TestFullBucket(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // the answer does not depend on it
-		w.WriteHeader(http.StatusForbidden)
-		if _, err := io.WriteString(w, "<Error><Code>QuotaExceeded</Code><Message>your plan allows 10 GB</Message></Error>"); err != nil {
-			t.Error(err)
-		}
-	}))
-	defer server.Close()
-	s := open(t, s3store.Options{Endpoint: server.URL, Bucket: "bucket", AccessKey: "access", SecretKey: "secretsecret"})
-	b := []byte("bytes")
-	ref := cas.ObjectRef{Digest: cas.DigestOf(b)}
-	err := s.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(b), ref.Digest, 5))
-	full, ok := errors.AsType[*cas.StoreFull](err)
-	if !ok || full.Reason != "QuotaExceeded: your plan allows 10 GB" || !errors.Is(err, cas.ErrNoSpace) || errors.Is(err, cas.ErrStoreUnavailable) {
-		t.Errorf("%v", err)
+	for name, answer := range map[string]struct {
+		status        int
+		code, message string
+	}{
+		"quota":                   {403, "QuotaExceeded", "your plan allows 10 GB"},
+		"only a status":           {507, "InsufficientStorage", "no room"},
+		"MinIO before it noticed": {500, "InternalError", "please try again: cause(write /data: no space left on device)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // the answer does not depend on it
+				w.WriteHeader(answer.status)
+				if _, err := fmt.Fprintf(w, "<Error><Code>%s</Code><Message>%s</Message></Error>", answer.code, answer.message); err != nil {
+					t.Error(err)
+				}
+			}))
+			defer server.Close()
+			s := open(t, s3store.Options{Endpoint: server.URL, Bucket: "bucket", AccessKey: "access", SecretKey: "secretsecret"})
+			isFull := func(err error) {
+				t.Helper()
+				full, ok := errors.AsType[*cas.StoreFull](err)
+				if !ok || full.Reason != answer.code+": "+answer.message || !errors.Is(err, cas.ErrNoSpace) || errors.Is(err, cas.ErrStoreUnavailable) {
+					t.Errorf("%v", err)
+				}
+			}
+			b := []byte("bytes")
+			ref := cas.ObjectRef{Digest: cas.DigestOf(b)}
+			isFull(s.Put(t.Context(), ref, cas.NewVerifyingReader(bytes.NewReader(b), ref.Digest, 5)))
+			support, err := s.ChecksumSupport(t.Context())
+			if isFull(err); support != "" {
+				t.Errorf("support of checksums: %q", support)
+			}
+		})
 	}
 }
 

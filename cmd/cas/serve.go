@@ -157,6 +157,8 @@ func (c *serveCmd) probeBucket(ctx context.Context, objects wiring.ObjectStore, 
 	switch {
 	case support == wiring.ChecksumsRefused:
 		return exit.Usagef("%w; the store takes uploads without that header: to use it so, set CAS_S3_CHECKSUMS=off. The gateway's own verification alone then protects uploads", err)
+	case errors.Is(err, cas.ErrNoSpace):
+		log.Warn().Err(err).Str("store", objects.Text).Msg("the object store is full, so only reads and deletes work; whether it enforces checksums is not known")
 	case err != nil:
 		return err
 	case support == wiring.ChecksumsEnforced:
