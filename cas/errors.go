@@ -41,7 +41,7 @@ var (
 	ErrSpoolUnusable = errors.New("the spool folder can't be used")
 	// ErrNoSpace: the disk or bucket for the bytes is full.
 	ErrNoSpace = errors.New("no space left")
-	// ErrUploadRaced: the blob was deleted and collected during the upload, and the body
+	// ErrUploadRaced: the blob was deleted or found damaged during the upload, and the body
 	// can't be read a second time. The same upload succeeds when it is repeated.
 	ErrUploadRaced = errors.New("upload raced with a deletion")
 	// ErrUnconfirmed: the object of an upload is stored, but the index has not confirmed the

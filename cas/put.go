@@ -141,8 +141,9 @@ func (s *Store) put(ctx context.Context, u Upload) (b Blob, stored bool, err err
 // and Put needed no byte of Body, PutVerified reads Body to its end and verifies it.
 // Its error then wraps ErrDigestMismatch, or is Body's, and b is the existing blob. If
 // these bytes show that the existing blob's media type is wrong or too general, the type
-// is corrected.
+// is corrected. If the blob was deleted, or found damaged, while Body came, the error wraps ErrUploadRaced.
 func (s *Store) PutVerified(ctx context.Context, u Upload) (b Blob, stored bool, err error) {
+	began := time.Now()
 	body := &countingReader{src: u.Body}
 	u.Body = body
 	b, stored, err = s.put(ctx, u)
@@ -154,9 +155,31 @@ func (s *Store) PutVerified(ctx context.Context, u Upload) (b Blob, stored bool,
 		if err != nil {
 			return b, false, err
 		}
+		if err := s.isStillLive(ctx, b, began); err != nil {
+			return Blob{}, false, err
+		}
 		b = s.correctType(ctx, b, u, seen)
 	}
 	return s.fillName(ctx, b, u), false, nil
+}
+
+// touchAgain is how long a body may take before the index is asked again if its blob is still live.
+// Before, what the gateway remembers is enough: it hears of all changes in less time.
+const touchAgain = time.Second
+
+// isStillLive returns an error if a blob that was live when the upload began is not any more. The upload
+// promises that the blob is there, and may be the very one that repairs it.
+func (s *Store) isStillLive(ctx context.Context, b Blob, began time.Time) error {
+	row, err := s.index.Blob(ctx, b.Digest)
+	if err == nil && row.State == StateLive && time.Since(began) > touchAgain {
+		row, err = s.touch(ctx, b.Digest)
+	}
+	switch {
+	case errors.Is(err, ErrBlobNotFound) || err == nil && row.State != StateLive:
+		return fmt.Errorf("%w: %s was deleted, or found damaged, while its bytes came; send them again", ErrUploadRaced, b.Digest)
+	default:
+		return err
+	}
 }
 
 // verifyUnneeded reads and verifies a body whose blob exists. Its errors are those for a blob
