@@ -211,6 +211,9 @@ func (c *doctorCmd) dataWith(entry string) settings.Data {
 }
 
 func (c *doctorCmd) openIndex(ctx context.Context) (wiring.Index, error) {
+	if err := wiring.CheckLog(c.Index, c.Data); err != nil { // not that of the scratch folder
+		return nil, err
+	}
 	return wiring.OpenIndex(ctx, c.Index, c.dataWith(settings.SQLiteFile), wiring.Observers{})
 }
 
@@ -323,6 +326,8 @@ func (c *doctorCmd) indexRemedy(err error) string {
 	switch {
 	case errors.Is(err, wiring.ErrIndexDamaged):
 		return wiring.RestoreIndex
+	case errors.Is(err, wiring.ErrLogAlone):
+		return wiring.ReturnIndex
 	case errors.Is(err, cas.ErrNoSpace):
 		return "make room"
 	case c.Index.Embedded():

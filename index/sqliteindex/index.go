@@ -50,12 +50,15 @@ type Index struct {
 }
 
 // Open opens the database file. If there is none, it creates one that only its owner
-// can read; the folder must exist. It doesn't check the schema: see CheckSchema and
-// Migrate.
+// can read; the folder must exist. It makes no file beside the log of one that is gone: see
+// CheckLog. It doesn't check the schema: see CheckSchema and Migrate.
 func Open(ctx context.Context, path string) (*Index, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("open index: %w", err)
+	}
+	if err := CheckLog(path); err != nil {
+		return nil, err
 	}
 	if err := create(path); err != nil {
 		return nil, fmt.Errorf("open index %s: %w: %w", path, cas.ErrIndexUnavailable, err)

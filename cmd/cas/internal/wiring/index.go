@@ -86,6 +86,9 @@ func OpenIndex(ctx context.Context, c settings.Index, data settings.Data, o Obse
 	if err := data.CreateFolder(); err != nil {
 		return nil, err
 	}
+	if err := CheckLog(c, data); err != nil {
+		return nil, err
+	}
 	if err := checkOwner(data.Path(settings.SQLiteFile)); err != nil {
 		return nil, err
 	}
@@ -96,8 +99,17 @@ func OpenIndex(ctx context.Context, c settings.Index, data settings.Data, o Obse
 	return x, nil
 }
 
+// CheckLog refuses an embedded index whose file is gone while its log, the -wal file, is
+// there: an index that is made in its place would remove the log.
+func CheckLog(c settings.Index, data settings.Data) error {
+	if !c.Embedded() {
+		return nil
+	}
+	return exit.With(exit.Usage, sqliteindex.CheckLog(data.Path(settings.SQLiteFile)))
+}
+
 // OpenCurrentIndex opens the index and checks its schema. It brings the schema of an
-// embedded index up to date. The error of a damaged file has the advice RestoreIndex.
+// embedded index up to date. The error of a damaged or missing file has an advice.
 func OpenCurrentIndex(ctx context.Context, c settings.Index, data settings.Data, o Observers) (Index, error) {
 	x, err := OpenIndex(ctx, c, data, o)
 	if err != nil {
@@ -142,6 +154,9 @@ func (c LocalIndex) OpenOrMake(ctx context.Context, std terminal.Streams) (Index
 func (c LocalIndex) OpenToLook(ctx context.Context) (x Index, close func(), err error) {
 	remove := func() {}
 	if c.isMissing() {
+		if err := c.checkLog(); err != nil {
+			return nil, nil, err
+		}
 		if c.DataDir, err = os.MkdirTemp("", "casgate-"); err != nil {
 			return nil, nil, err
 		}
@@ -159,12 +174,17 @@ func (c LocalIndex) OpenAnySchema(ctx context.Context) (Index, error) {
 	if err := c.checkExists(); err != nil {
 		return nil, err
 	}
-	return OpenIndex(ctx, c.Index, c.Data, Observers{})
+	return c.openAnySchema(ctx)
 }
 
 // OpenOrMakeAnySchema is OpenOrMake, without a check of the schema.
 func (c LocalIndex) OpenOrMakeAnySchema(ctx context.Context, std terminal.Streams) (Index, error) {
-	return c.noted(std, func() (Index, error) { return OpenIndex(ctx, c.Index, c.Data, Observers{}) })
+	return c.noted(std, func() (Index, error) { return c.openAnySchema(ctx) })
+}
+
+func (c LocalIndex) openAnySchema(ctx context.Context) (Index, error) {
+	x, err := OpenIndex(ctx, c.Index, c.Data, Observers{})
+	return x, AdviseRestore(err)
 }
 
 // isMissing reports whether the index is embedded and does not exist. Whether one in
@@ -177,7 +197,13 @@ func (c LocalIndex) isMissing() bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
+// checkLog is CheckLog with its advice.
+func (c LocalIndex) checkLog() error { return AdviseRestore(CheckLog(c.Index, c.Data)) }
+
 func (c LocalIndex) checkExists() error {
+	if err := c.checkLog(); err != nil {
+		return err
+	}
 	if c.isMissing() {
 		return exit.Usagef("there is no index in %s; check CAS_DATA_DIR, and CAS_DATABASE_URL if the index is in Postgres; `cas serve` makes a new one", c.DataDir)
 	}
@@ -221,11 +247,20 @@ var ErrIndexDamaged = sqliteindex.ErrDamaged
 // RestoreIndex is the advice for ErrIndexDamaged.
 const RestoreIndex = "stop the gateway, and restore the index's file from a backup, or move it and its -wal and -shm files away and run `cas reindex`, with --from if there is a file of `cas export`; the blobs' bytes in the object store are not affected"
 
-// AdviseRestore adds RestoreIndex to an error that wraps ErrIndexDamaged. It returns any
-// other error as it is.
+// ErrLogAlone: the file of an embedded index is gone, and its log is there.
+var ErrLogAlone = sqliteindex.ErrLogAlone
+
+// ReturnIndex is the advice for ErrLogAlone.
+const ReturnIndex = "put that very file back; if it is lost, or before you restore a backup of it, move the -wal and -shm files away; without a backup `cas reindex` makes the index again"
+
+// AdviseRestore adds RestoreIndex to an error that wraps ErrIndexDamaged, and ReturnIndex to
+// one that wraps ErrLogAlone. It returns any other error as it is.
 func AdviseRestore(err error) error {
-	if errors.Is(err, ErrIndexDamaged) {
+	switch {
+	case errors.Is(err, ErrIndexDamaged):
 		return fmt.Errorf("%w; %s", err, RestoreIndex)
+	case errors.Is(err, ErrLogAlone):
+		return fmt.Errorf("%w; %s", err, ReturnIndex)
 	}
 	return err
 }
