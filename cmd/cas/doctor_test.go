@@ -381,11 +381,11 @@ func TestDamagedIndexFile(t *testing.T) {
 		if err := os.WriteFile(path, damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		examined(t, settings, "stop the gateway, and restore the index's file")
+		examined(t, settings, "stop the gateway, move the index's file and its -wal and -shm files away")
 		for _, args := range [][]string{{"serve"}, {"reindex"}, {"reindex", "--dry-run"}} {
 			out, err := casCommand(t, settings, args...).CombinedOutput()
 			e, ok := errors.AsType[*exec.ExitError](err)
-			if !ok || e.ExitCode() != exit.Unavailable || !strings.Contains(string(out), "the index's file is damaged") || !strings.Contains(string(out), "move it and its -wal and -shm files away") {
+			if !ok || e.ExitCode() != exit.Unavailable || !strings.Contains(string(out), "the index's file is damaged") || !strings.Contains(string(out), "move the index's file and its -wal and -shm files away (an old -wal would damage") {
 				t.Errorf("%s is damaged: cas %v: %v: %s", part, args, err, out)
 			}
 		}

@@ -245,7 +245,7 @@ func CheckPages(ctx context.Context, x Index) error {
 var ErrIndexDamaged = sqliteindex.ErrDamaged
 
 // RestoreIndex is the advice for ErrIndexDamaged.
-const RestoreIndex = "stop the gateway, and restore the index's file from a backup, or move it and its -wal and -shm files away and run `cas reindex`, with --from if there is a file of `cas export`; the blobs' bytes in the object store are not affected"
+const RestoreIndex = "stop the gateway, move the index's file and its -wal and -shm files away (an old -wal would damage a restored file again), and put a backup there, or run `cas reindex`, with --from if there is a file of `cas export`; the blobs' bytes in the object store are not affected"
 
 // ErrLogAlone: the file of an embedded index is gone, and its log is there.
 var ErrLogAlone = sqliteindex.ErrLogAlone
