@@ -7,8 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"casgate/cas"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/settings"
+	"casgate/index/sqliteindex"
 )
 
 // No command makes an index in place of one whose file is gone while its log is there: SQLite
@@ -71,5 +73,49 @@ func TestTheIndexsLogIsKept(t *testing.T) {
 	out, code := scrubCommand(t, env, "export", "-q")
 	if code != exit.OK || !strings.Contains(out, `"a.txt"`) || !strings.Contains(out, `"b.txt"`) {
 		t.Errorf("with the file again: exit code %d:\n%s", code, out)
+	}
+}
+
+// An orderly stop leaves all changes in the one file, also if a command had the index open
+// meanwhile, and if it has it open for longer than the gateway. docs/reliability.md promises it to those who copy
+// the file.
+func TestAnOrderlyStopLeavesNoLog(t *testing.T) {
+	for name, outlives := range map[string]bool{"a command that ends before": false, "a command that ends after": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			index := filepath.Join(dir, settings.SQLiteFile)
+			env := []string{"CAS_DATA_DIR=" + dir}
+			p := serveProcess(t, casCommand(t, env, "serve"))
+			p.upload("first", "a.txt")
+			beside, err := sqliteindex.Open(t.Context(), index)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer beside.Close()
+			if _, err := beside.Blob(t.Context(), cas.DigestOf([]byte("first"))); err != nil {
+				t.Error(err)
+			}
+			if !outlives {
+				beside.Close()
+			}
+			p.upload("second", "b.txt")
+			p.terminate()
+			beside.Close()
+			if _, err := os.Stat(index + "-wal"); !os.IsNotExist(err) {
+				t.Errorf("the log is there: %v", err)
+			}
+			restored := t.TempDir()
+			whole, err := os.ReadFile(index)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(restored, settings.SQLiteFile), whole, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, code := scrubCommand(t, []string{"CAS_DATA_DIR=" + restored}, "export", "-q")
+			if code != exit.OK || !strings.Contains(out, `"a.txt"`) || !strings.Contains(out, `"b.txt"`) {
+				t.Errorf("a copy of the file: exit code %d:\n%s", code, out)
+			}
+		})
 	}
 }
