@@ -50,8 +50,8 @@ type Options struct {
 const (
 	defaultUserAgent = "casgate-client"
 	defaultRetries   = 4
-	// answerTimeout bounds the time until an answer begins, except for uploads. Its body
-	// may take any time.
+	// answerTimeout bounds the time until an answer begins, except for uploads. The bytes of its
+	// body may come as slowly as they like; see bodyPatience.
 	answerTimeout = 30 * time.Second
 	// continueTimeout is how long an upload waits for 100-continue before it sends the
 	// bytes anyway. A proxy in between may not know 100-continue.

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"casgate/cas"
 )
@@ -48,6 +50,10 @@ func contentOf(ctx context.Context, info Info, part byteRange, res *http.Respons
 	d := info.Digest
 	content := &Content{Info: info}
 	body := &contentBody{ctx: ctx, src: res.Body, base: base, length: res.ContentLength}
+	if answer, ok := res.Body.(*answerBody); ok {
+		body.silence = time.AfterFunc(bodyPatience, func() { body.isSilent.Store(true); answer.cancel(errSilentBody) })
+		body.silence.Stop()
+	}
 	if res.StatusCode == http.StatusPartialContent {
 		total, ok := part.totalOf(res.Header.Get("Content-Range"), res.ContentLength)
 		if !ok {
@@ -135,20 +141,35 @@ func (b byteRange) totalOf(contentRange string, length int64) (total int64, ok b
 	return total, err == nil && b.offset+length == end
 }
 
+// bodyPatience is how long a body may bring no byte. A gateway's own waits for a store in the middle
+// of an answer are shorter; so the connection is lost, and the rest can be asked for.
+const bodyPatience = 2 * time.Minute
+
+// errSilentBody is the cause if a body brought no byte for so long.
+var errSilentBody = fmt.Errorf("no byte came for %v", bodyPatience)
+
 // contentBody reads the body of an answer, and translates the errors of net/http.
 type contentBody struct {
 	ctx          context.Context // of the request, which the body belongs to
 	src          io.ReadCloser
 	base         string
 	read, length int64
+	silence      *time.Timer // runs while a Read waits
+	isSilent     atomic.Bool
 }
 
 func (b *contentBody) Read(p []byte) (int, error) {
+	if b.silence != nil {
+		b.silence.Reset(bodyPatience)
+		defer b.silence.Stop()
+	}
 	n, err := b.src.Read(p)
 	b.read += int64(n)
 	switch {
 	case err == nil || err == io.EOF:
 		return n, err
+	case b.isSilent.Load():
+		return n, fmt.Errorf("%w: the connection to %s fell silent after %d of %d bytes: %w", ErrUnreachable, b.base, b.read, b.length, errSilentBody)
 	case b.ctx.Err() != nil:
 		return n, fmt.Errorf("after %d of %d bytes: %w", b.read, b.length, context.Cause(b.ctx))
 	case errors.Is(err, io.ErrUnexpectedEOF): // from net/http if the connection was closed too early

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"casgate/cas"
@@ -171,3 +172,38 @@ func TestSignedURLGoesWithoutToken(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A body that brings no byte for two minutes has lost its connection. One that is slow has not.
+func TestSilentBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		content := []byte(strings.Repeat("0123456789", 10))
+		d := cas.DigestOf(content)
+		s := &script{t: t, steps: []step{func(r *http.Request) (*http.Response, error) {
+			silent := readerFunc(func([]byte) (int, error) {
+				<-r.Context().Done()
+				return 0, r.Context().Err()
+			})
+			body := io.MultiReader(bytes.NewReader(content[:10]), &pausing{bytes.NewReader(content[10:20]), 90 * time.Second}, &pausing{bytes.NewReader(content[20:30]), 90 * time.Second}, silent)
+			return &http.Response{
+				StatusCode: 200, Header: http.Header{"Etag": {`"` + d.String() + `"`}}, ContentLength: int64(len(content)), Body: io.NopCloser(body),
+			}, nil
+		}}}
+		begun := time.Now()
+		opened, err := s.client().Blob(d).Open(t.Context(), client.OpenOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer opened.Body.Close()
+		got, err := io.ReadAll(opened.Body)
+		if !errors.Is(err, client.ErrUnreachable) || !strings.Contains(err.Error(), "fell silent after 30 of 100 bytes") || !bytes.Equal(got, content[:30]) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		if took := time.Since(begun); took != 5*time.Minute {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
