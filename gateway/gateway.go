@@ -24,6 +24,7 @@ import (
 	"casgate/gateway/inprocess"
 	"casgate/gateway/observe"
 	"casgate/gateway/record"
+	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/gateway/send"
 	"casgate/gateway/view"
@@ -113,10 +114,14 @@ func (g *Gateway) LastRequest() time.Time { return g.traffic.Last() }
 
 // SignURL returns a URL at which a blob can be read without a token until then, as
 // POST /v1/blobs/{digest}/url does. It does not check that there is such a blob. A
-// replicator.Replicator uses it for references by URL.
+// replicator.Replicator uses it for references by URL. No read of it is redirected: a provider may not
+// follow, and may not reach the object store.
 func (g *Gateway) SignURL(ctx context.Context, r replicator.URLRequest) (string, error) {
 	signed, err := g.auth.SignURL(ctx, r.Digest, access.Shown{Name: r.Name, MediaType: r.MediaType}, r.Expires)
-	return signed.URL, err
+	if err != nil {
+		return "", err
+	}
+	return signed.URL + "&" + request.NoRedirectQuery, nil
 }
 
 // CopyEvent records the end of work on a copy that no request was waiting for. It is

@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"image"
+	"image/png"
 	"io"
 	"net/http"
 	"os"
@@ -54,6 +58,7 @@ func TestReadRedirect(t *testing.T) {
 		{"of the limit", "GET", blob(small), nil, 200},
 		{"HEAD", "HEAD", blob(page), nil, 200},
 		{"large", "GET", blob(page), nil, 307},
+		{"that asks not to be", "GET", blob(page) + "?redirect=none", nil, 200},
 		{"with a name", "GET", blob(page) + "?download=x.html", nil, 307},
 		{"a range", "GET", blob(page), []string{"Range", "bytes=0-99"}, 307},
 		{"a range beyond the end", "GET", blob(page), []string{"Range", "bytes=999999999-"}, 416},
@@ -111,5 +116,36 @@ func TestReadRedirectNeedsABucket(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err == nil || cmd.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "CAS_READ_REDIRECT needs a bucket") {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// A provider reads a blob by URL at the gateway itself: it need not follow redirects, nor reach the bucket.
+func TestReferencesAreNotRedirected(t *testing.T) {
+	t.Parallel()
+	p := serveProcess(t, casCommand(t, append(bucketEnv(t), "CAS_READ_REDIRECT=1000"), "serve", "--simulate-providers"))
+	var picture bytes.Buffer
+	if err := png.Encode(&picture, image.NewRGBA(image.Rect(0, 0, 3000, 3000))); err != nil {
+		t.Fatal(err)
+	}
+	d := p.store(picture.Bytes())
+	status, body, err := p.request(http.MethodGet, "/v1/blobs/"+d.String()+"/references/glm?kind=image_url", nil)
+	var reference struct {
+		Value struct {
+			ImageURL struct{ URL string } `json:"image_url"`
+		}
+	}
+	if err = errors.Join(err, json.Unmarshal(body, &reference)); err != nil || status != http.StatusOK {
+		t.Fatalf("%d, %s, %v", status, body, err)
+	}
+	address := reference.Value.ImageURL.URL
+	direct := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := direct.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK || !bytes.Equal(got, picture.Bytes()) {
+		t.Errorf("%s: %s, %d bytes, %v", address, res.Status, len(got), err)
 	}
 }

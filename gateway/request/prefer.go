@@ -17,6 +17,15 @@ type Preference struct {
 	NoRedirect bool
 }
 
+// NoRedirectQuery is a part of the query that says what Preference.NoRedirect does, in URLs that
+// the gateway gives to others: they need not reach the object store.
+const NoRedirectQuery = "redirect=none"
+
+// NoRedirect reports whether a request says that the gateway must serve the bytes itself.
+func NoRedirect(r *http.Request) bool {
+	return r.URL.RawQuery != "" && r.URL.Query().Get("redirect") == "none" || Prefer(r).NoRedirect
+}
+
 // Patience returns how long to wait for work; usual is the time for a client that
 // has no preference.
 func (p Preference) Patience(usual time.Duration) time.Duration {

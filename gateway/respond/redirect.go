@@ -46,7 +46,7 @@ func (r *Redirect) wants(req *http.Request, blob cas.Blob) bool {
 	if req.Header.Get("Origin") != "" || mode != "" && mode != "navigate" {
 		return false
 	}
-	return !request.Prefer(req).NoRedirect
+	return !request.NoRedirect(req)
 }
 
 // answer redirects a request.
