@@ -113,8 +113,9 @@ type Query struct {
 	FileID   string
 	Provider string
 	Outcome  Outcome
-	Since    time.Time // inclusive
-	Until    time.Time // exclusive
+	// Since selects what began then or later; of gathered records those whose last operation did.
+	Since time.Time
+	Until time.Time // exclusive
 }
 
 // IsNarrow reports whether a condition has an index in the order of the list, so that few

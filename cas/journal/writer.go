@@ -20,6 +20,9 @@ const (
 // of the table's indexes. Postgres takes 400 to 500 bytes, and SQLite 250 to 350.
 const recordSize = 500
 
+// LongestGather is more than the time from the first operation of a record to its last one.
+const LongestGather = time.Hour
+
 const (
 	// batchSize is the number of records in one write. It limits the time for which other
 	// writes wait, if the index has one writer. batchDelay is the time for which the first

@@ -32,7 +32,7 @@ type opsCmd struct {
 	File     string          `placeholder:"ID" help:"Only operations on this file."`
 	Provider string          `placeholder:"NAME" help:"Only operations at this provider."`
 	Outcome  string          `placeholder:"OUTCOME" enum:",ok,failed,broken-off" default:"" help:"Only operations with this result: ok, failed, or broken-off if the client left or was cut off."`
-	Since    argument.Moment `placeholder:"WHEN" help:"Only operations that began since then: a time such as 2026-11-21T20:00:00Z, or how long ago, such as 2h."`
+	Since    argument.Moment `placeholder:"WHEN" help:"Only operations that began since then, of gathered reads the last one: a time such as 2026-11-21T20:00:00Z, or how long ago, such as 2h."`
 	Until    argument.Moment `placeholder:"WHEN" help:"Only operations that began before then."`
 
 	Limit  int           `default:"50" help:"How many of the newest to print; 0 means all."`

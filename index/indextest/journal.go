@@ -174,6 +174,21 @@ var journalTests = []test{
 			}
 		}
 	}},
+	{"finds a record of several operations by its last one", func(t *testing.T, x Index) {
+		gathered := record(t, 1)
+		gathered.Count, gathered.LastStart = 5, gathered.Start.Add(40*time.Second)
+		before := record(t, 2)
+		before.Start = gathered.Start
+		appendRecords(t, x, gathered, before)
+		for after, want := range map[time.Duration][]journal.Record{
+			0: {before, gathered}, time.Second: {gathered}, 40 * time.Second: {gathered}, 41 * time.Second: nil,
+		} {
+			got := recordPages(t, x, journal.Query{Limit: 10, Since: gathered.Start.Add(after)})
+			if len(got) != len(want) || len(want) == 1 && got[0].ID != gathered.ID {
+				t.Errorf("%v after its first operation: %d records, want %d", after, len(got), len(want))
+			}
+		}
+	}},
 	{"returns the newest record of an operation", func(t *testing.T, x Index) {
 		first, second := record(t, 1), record(t, 1)
 		second.Kind, second.Start = journal.KindSync, first.Start.Add(-time.Hour)

@@ -58,7 +58,8 @@ func JournalFilters(d *Dialect, q journal.Query) *Where {
 		}
 	}
 	if !q.Since.IsZero() {
-		w.Add(`started_at >= ?`, d.Time(q.Since))
+		// The bound on the beginning lets Postgres leave out older days.
+		w.Add(`coalesce(last_started_at, started_at) >= ? and started_at >= ?`, d.Time(q.Since), d.Time(q.Since.Add(-journal.LongestGather)))
 	}
 	if !q.Until.IsZero() {
 		w.Add(`started_at < ?`, d.Time(q.Until))
