@@ -71,8 +71,8 @@ type serveCmd struct {
 
 	OrphansEvery time.Duration `name:"orphans-every" env:"CAS_ORPHANS_EVERY" default:"24h" help:"How often the gateway lists the object store for objects that have no row for a day, and makes their rows. 0: never."`
 
-	HotBytes     settings.ByteSize `name:"hot-bytes" env:"CAS_HOT_BYTES" default:"256MiB" help:"Resident memory for small blobs that are read often: about twice their bytes. 0: none." placeholder:"SIZE"`
-	HotBlobSize  settings.ByteSize `name:"hot-blob-size" env:"CAS_HOT_BLOB_SIZE" default:"256KiB" help:"Largest blob kept in memory." placeholder:"SIZE"`
+	HotBytes     settings.ByteSize `name:"hot-bytes" env:"CAS_HOT_BYTES" default:"256MiB" help:"Resident memory for small blobs that are read often: about twice their bytes. 0: none, and ranges of small blobs are not verified either." placeholder:"SIZE"`
+	HotBlobSize  settings.ByteSize `name:"hot-blob-size" env:"CAS_HOT_BLOB_SIZE" default:"256KiB" help:"Largest blob kept in memory. Ranges of it are verified; those of larger ones are not. 0: none is kept." placeholder:"SIZE"`
 	ReadRedirect settings.ByteSize `name:"read-redirect" env:"CAS_READ_REDIRECT" default:"0" help:"Answer GET of hash URLs of larger blobs with 307 and a URL of the bucket, which clients must reach and follow. The gateway then doesn't verify the bytes. 0: never." placeholder:"SIZE"`
 
 	VerifiedFor time.Duration `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long full reads of a verified object compare a fast fingerprint (XXH3) in place of SHA-256. 0: every full read computes SHA-256."`
