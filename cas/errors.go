@@ -47,6 +47,8 @@ var (
 	// ErrUnconfirmed: the object of an upload is stored, but the index has not confirmed the
 	// blob's row, which may exist or not. Repeating the upload is safe.
 	ErrUnconfirmed = errors.New("upload not confirmed")
+	// ErrDeleteUnconfirmed: the index has not confirmed a delete, which may be done or not.
+	ErrDeleteUnconfirmed = errors.New("delete not confirmed")
 	// ErrBodyRead: the source of an upload failed: the client hung up, was too
 	// slow, or sent less than it declared.
 	ErrBodyRead = errors.New("reading the upload failed")

@@ -223,6 +223,38 @@ func TestCommitFails(t *testing.T) {
 	})
 }
 
+// A delete that fails, whether or not it was applied, is answered 503, and the answer says that
+// it may be done.
+func TestDeleteFails(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		for _, path := range []string{"", "?everywhere=true"} {
+			for _, applied := range []bool{false, true} {
+				failing := true
+				hook := func(op string, _ cas.Digest) (bool, error) {
+					if op == indextest.OpCondemn && failing {
+						return applied, cas.ErrIndexUnavailable
+					}
+					return false, nil
+				}
+				q := *p
+				q.index = over(p.index, indextest.NewFaulty(p.index, hook))
+				s := start(t, &q, nil)
+				b := random(1000)
+				s.put(b)
+				refused := s.do("DELETE", s.path(cas.DigestOf(b))+path, nil)
+				if refused.wantProblem(t, 503, problem.IndexUnavailable); !strings.Contains(string(refused.body), "it may be done or not") {
+					t.Errorf("%s: the answer to a failed delete is %s", path, refused.body)
+				}
+				failing = false
+				again := s.do("DELETE", s.path(cas.DigestOf(b))+path, nil)
+				if applied && again.StatusCode != 404 || !applied && again.StatusCode/100 != 2 {
+					t.Errorf("%s applied %t: the repetition is answered %d: %s", path, applied, again.StatusCode, again.body)
+				}
+			}
+		}
+	})
+}
+
 // The same for the object store's write.
 func TestObjectPutFails(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {

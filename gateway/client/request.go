@@ -169,7 +169,11 @@ func (c *Client) try(ctx context.Context, r *request) (*http.Response, error) {
 		if e, ok := errors.AsType[*sourceError](err); ok {
 			return nil, e.error
 		}
-		return nil, connectionError(c.base, err)
+		err = connectionError(c.base, err)
+		if r.method == http.MethodDelete && r.mayRetry == nil && errors.Is(err, ErrUnreachable) && !unapplied(err) {
+			err = fmt.Errorf("%w; the delete may have been done; if a repetition finds nothing to delete, it was", err)
+		}
+		return nil, err
 	}
 	if res.StatusCode/100 != 2 && res.StatusCode != r.accept {
 		defer cancel(nil)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -151,6 +152,37 @@ func TestDeleteAndReadyAreNotRetried(t *testing.T) {
 	s = &script{t: t, steps: []step{breakOff}}
 	if err := s.client().Ready(t.Context()); !errors.Is(err, client.ErrUnreachable) {
 		t.Error(err)
+	}
+}
+
+// A lost answer leaves open whether a delete was done. A connection that never came about does
+// not.
+func TestALostAnswerToADelete(t *testing.T) {
+	const says = "the delete may have been done"
+	refuseToConnect := func(*http.Request) (*http.Response, error) {
+		return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	}
+	deletes := map[string]func(*client.Client) error{
+		"blob": func(c *client.Client) error { return c.Blob(cas.Digest{}).Delete(t.Context(), client.DeleteOptions{}) },
+		"blob everywhere": func(c *client.Client) error {
+			_, err := c.Blob(cas.Digest{}).DeleteEverywhere(t.Context(), client.EverywhereOptions{})
+			return err
+		},
+		"file": func(c *client.Client) error { return c.File("file-1").Delete(t.Context()) },
+		"copies": func(c *client.Client) error {
+			_, err := c.File("file-1").DeleteCopies(t.Context(), "kimi", "")
+			return err
+		},
+	}
+	for name, remove := range deletes {
+		s := &script{t: t, steps: []step{breakOff}}
+		if err := remove(s.client()); !errors.Is(err, client.ErrUnreachable) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", name, err)
+		}
+		s = &script{t: t, steps: []step{refuseToConnect}}
+		if err := remove(s.client()); !errors.Is(err, client.ErrUnreachable) || strings.Contains(err.Error(), says) {
+			t.Errorf("%s, without a connection: %v", name, err)
+		}
 	}
 }
 

@@ -73,6 +73,9 @@ func (c Code) ofError(err error) Details {
 	if advice != "" && errors.Is(err, cas.ErrUnconfirmed) {
 		advice = unconfirmedAdvice
 	}
+	if advice != "" && errors.Is(err, cas.ErrDeleteUnconfirmed) {
+		advice = deleteUnconfirmedAdvice
+	}
 	if full, ok := errors.AsType[*cas.StoreFull](err); ok && c == NoSpace {
 		advice = fmt.Sprintf(storeFullAdvice, full.Reason)
 	}
@@ -84,6 +87,9 @@ func (c Code) ofError(err error) Details {
 
 // unconfirmedAdvice is the detail of the answer to an upload whose object is stored.
 const unconfirmedAdvice = "The bytes are stored, but the index did not confirm the blob, so it may exist or not. Send the upload again: that is always safe, and nothing is stored twice."
+
+// deleteUnconfirmedAdvice is the detail of the answer to a delete that may be done.
+const deleteUnconfirmedAdvice = "The index did not confirm the delete, so it may be done or not. Send it again; if there is nothing to delete then, it was done."
 
 // storeFullAdvice is the detail for a cas.StoreFull, with its reason.
 const storeFullAdvice = "The object store has no room. It says: %q. The request was not acknowledged; send it again when there is room. Deleting makes room."
