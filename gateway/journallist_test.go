@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -122,6 +123,31 @@ func TestActorsWithoutTokens(t *testing.T) {
 			if page := decode[api.RecordPage](t, s.do("GET", "/v1/operations?kind=download&actor="+who, nil)); len(page.Operations) != 1 {
 				t.Errorf("%s: %+v", who, page)
 			}
+		}
+	})
+}
+
+// Public reads by a known token, or by a signed URL, are those of the token and the URL.
+func TestActorsOfPublicReads(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, func(o *gatewayOptions, _ *cas.Options) { o.PublicRead = true })
+		b := []byte("for everybody, and some are known")
+		s.put(b)
+		signed := decode[api.SignedURL](t, s.do("POST", s.path(cas.DigestOf(b))+"/url", strings.NewReader(`{"expires_in":60}`))).URL
+		for _, a := range []answer{
+			s.do("GET", s.path(cas.DigestOf(b)), nil),
+			s.do("GET", signed[strings.Index(signed, "/v1/"):], nil, "Authorization", "-"),
+			s.do("GET", s.path(cas.DigestOf(b)), nil, "Authorization", "Bearer cas_wrong"),
+		} {
+			if a.StatusCode != http.StatusOK {
+				t.Errorf("a read: %d", a.StatusCode)
+			}
+		}
+		for _, actor := range []string{"token:", "url", "public"} {
+			eventually(t, "the read by "+actor, func() bool {
+				page := decode[api.RecordPage](t, s.do("GET", "/v1/operations?kind=download", nil))
+				return slices.ContainsFunc(page.Operations, func(r api.Record) bool { return strings.HasPrefix(r.Actor, actor) })
+			})
 		}
 	})
 }
