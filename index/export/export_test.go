@@ -193,6 +193,48 @@ func TestDamagedExport(t *testing.T) {
 	open(t, without(-1))
 }
 
+// A blob that was collected and uploaded again since the export is not missing: its object has a
+// higher generation, and gets the row between.
+func TestAnObjectOfALaterGeneration(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e, x := open(t, write(t, w.index)), newIndex(t)
+	const missing = blobCount - blobCount/100 - 3
+	found := []cas.Digest{w.blobs[5], w.blobs[blobCount-2]}
+	between := func() error {
+		var later []cas.Blob
+		for _, d := range found {
+			later = append(later, cas.Blob{Digest: d, Generation: 2, Size: 1, MediaType: cas.DefaultMediaType, State: cas.StateLive, CreatedAt: time.Now()})
+		}
+		adopted, err := x.AdoptBlobs(t.Context(), later)
+		if len(adopted) != len(found) {
+			t.Errorf("adopted: %v", adopted)
+		}
+		return err
+	}
+	reported := map[string]bool{}
+	r, err := export.Restore(t.Context(), export.RestoreOptions{
+		Export: e, Index: x, Objects: w.objects, Report: func(p export.Problem) { reported[p.Name] = true },
+	}, between)
+	if err != nil || r.Missing != missing-int64(len(found)) || len(reported) != missing-len(found) {
+		t.Errorf("%+v, %d reported, error %v", r, len(reported), err)
+	}
+	for _, d := range found {
+		if reported[d.String()] {
+			t.Errorf("%s is reported", d)
+		}
+	}
+	// After an error the missing ones are reported nevertheless: the next run finds their rows.
+	clear(reported)
+	broken := errors.New("broken")
+	r, err = export.Restore(t.Context(), export.RestoreOptions{
+		Export: e, Index: newIndex(t), Objects: w.objects, Report: func(p export.Problem) { reported[p.Name] = true },
+	}, func() error { return broken })
+	if !errors.Is(err, broken) || r.Missing != missing || len(reported) != missing {
+		t.Errorf("%+v, %d reported, error %v", r, len(reported), err)
+	}
+}
+
 // A store that has none of the blobs is another one. Nothing is written.
 func TestOtherStore(t *testing.T) {
 	t.Parallel()

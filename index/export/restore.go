@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -50,8 +51,8 @@ type Result struct {
 	Files  Tally `json:"files"`
 	Copies Tally `json:"copies"`
 	Texts  Tally `json:"texts"`
-	// Missing counts the blobs whose object is missing or wrong. They are suspect: the
-	// next upload brings their bytes.
+	// Missing counts the blobs whose object is missing or wrong, and of which no other
+	// object was found. They are suspect: the next upload brings their bytes.
 	Missing int64 `json:"missing"`
 }
 
@@ -83,6 +84,10 @@ func Restore(ctx context.Context, o RestoreOptions, between func() error) (Resul
 		err = between()
 	}
 	if err == nil {
+		err = r.leaveOutFound(ctx)
+	}
+	r.reportMissing() // also after an error: a repetition finds the rows there, and reports none
+	if err == nil {
 		err = r.pass(ctx, r.others)
 	}
 	return r.result, err
@@ -92,6 +97,13 @@ type restoring struct {
 	o      RestoreOptions
 	result Result
 	seen   bool // an object of the export is in the store
+	// missing are the restored blobs whose object is missing or wrong.
+	missing []missingBlob
+}
+
+type missingBlob struct {
+	digest cas.Digest
+	err    error
 }
 
 // page is a number of rows to restore.
@@ -155,11 +167,42 @@ func (r *restoring) blobs(ctx context.Context, p page) error {
 	for i, b := range p.blobs {
 		r.tally(&r.result.Blobs, outcomes[i], "blob", b.Digest.String())
 		if missing[i] != nil && outcomes[i] == Restored {
-			r.result.Missing++
-			r.report("blob", b.Digest.String(), missing[i])
+			r.missing = append(r.missing, missingBlob{b.Digest, missing[i]})
 		}
 	}
 	return nil
+}
+
+// leaveOutFound leaves those of the missing blobs out that can be read by now. After the export
+// a blob may have been collected and uploaded again: its object has a higher generation than the
+// export says, and was found in the store.
+func (r *restoring) leaveOutFound(ctx context.Context) error {
+	var left []missingBlob
+	for part := range slices.Chunk(r.missing, pageSize) {
+		digests := make([]cas.Digest, len(part))
+		for i, b := range part {
+			digests[i] = b.digest
+		}
+		missing, err := r.o.Index.Missing(ctx, digests)
+		if err != nil {
+			return err
+		}
+		for _, b := range part { // both are in the same order
+			if len(missing) > 0 && missing[0] == b.digest {
+				left, missing = append(left, b), missing[1:]
+			}
+		}
+	}
+	r.missing = left
+	return nil
+}
+
+// reportMissing reports and counts the missing blobs.
+func (r *restoring) reportMissing() {
+	r.result.Missing = int64(len(r.missing))
+	for _, b := range r.missing {
+		r.report("blob", b.digest.String(), b.err)
+	}
 }
 
 // look makes the rows suspect whose objects are missing or wrong, and returns why, for

@@ -75,4 +75,6 @@ type Target interface {
 	RestoreFiles(ctx context.Context, files []cas.File) ([]Outcome, error)
 	RestoreCopies(ctx context.Context, copies []ledger.Copy) ([]Outcome, error)
 	RestoreTexts(ctx context.Context, texts []Text) ([]Outcome, error)
+	// Missing is described at cas.Index.
+	Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, error)
 }
