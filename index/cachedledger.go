@@ -181,6 +181,11 @@ func (c *CachedLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose s
 	return c.inner.LeastUsed(ctx, room, purpose, limit)
 }
 
+// Expired implements ledger.Store. It always asks the ledger.
+func (c *CachedLedger) Expired(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
+	return c.inner.Expired(ctx, room, purpose, limit)
+}
+
 // Deletes implements ledger.Store. It always asks the ledger.
 func (c *CachedLedger) Deletes(ctx context.Context, account string) ([]ledger.Copy, error) {
 	return c.inner.Deletes(ctx, account)

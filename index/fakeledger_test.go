@@ -88,5 +88,10 @@ func (l *copies) LeastUsed(ctx context.Context, _ ledger.Key, _ string, _ int) (
 	return []ledger.Copy{c}, err
 }
 
+// Expired implements ledger.Store.
+func (l *copies) Expired(context.Context, ledger.Key, string, int) ([]ledger.Copy, error) {
+	return nil, nil
+}
+
 // UseCopies implements ledger.Store.
 func (l *copies) UseCopies(context.Context, map[ledger.Key]time.Time) error { return nil }

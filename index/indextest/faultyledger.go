@@ -16,6 +16,7 @@ const (
 	OpCopyOfOperation  = "copy-of-operation"
 	OpChangeCopy       = "change-copy"
 	OpLeastUsed        = "least-used"
+	OpExpired          = "expired"
 	OpUseCopies        = "use-copies"
 	OpDeletes          = "deletes"
 	OpDueCopies        = "due-copies"
@@ -27,8 +28,8 @@ const (
 )
 
 // FaultyLedger is a ledger whose calls fail as its hook says, see Faulty. The hook's
-// digest is that of the key; of least-used, that of the copy to make room for; and
-// zero for calls that are not about one blob.
+// digest is that of the key; of least-used and expired, that of the copy to make room
+// for; and zero for calls that are not about one blob.
 type FaultyLedger struct {
 	inner ledger.Store
 	hook  Hook
@@ -86,6 +87,11 @@ func (f *FaultyLedger) Change(ctx context.Context, t ledger.Transition) (ledger.
 // LeastUsed implements ledger.Store.
 func (f *FaultyLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
 	return pass(f, OpLeastUsed, room.Digest, func() ([]ledger.Copy, error) { return f.inner.LeastUsed(ctx, room, purpose, limit) })
+}
+
+// Expired implements ledger.Store.
+func (f *FaultyLedger) Expired(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
+	return pass(f, OpExpired, room.Digest, func() ([]ledger.Copy, error) { return f.inner.Expired(ctx, room, purpose, limit) })
 }
 
 // Deletes implements ledger.Store.

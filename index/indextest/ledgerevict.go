@@ -69,6 +69,76 @@ var evictCopyTests = []test{
 			t.Errorf("EvictLeastUsed took %+v after all", c)
 		}
 	}},
+	{"takes copies that have expired first", func(t *testing.T, x Index) {
+		// Each is ready for so long and expires so long after now; 0: never.
+		var keys []ledger.Key
+		for i, c := range []struct{ ready, expires time.Duration }{
+			0: {100 * time.Hour, 0},
+			1: {90 * time.Hour, 10 * time.Hour},
+			2: {20 * time.Hour, -2 * time.Hour},
+			3: {10 * time.Hour, -5 * time.Hour},
+			4: {80 * time.Hour, -4 * time.Hour},
+		} {
+			w := wanted(t, i)
+			if i == 4 {
+				w.Purpose = "batch"
+			}
+			var expires time.Time
+			if c.expires != 0 {
+				expires = later(c.ready + c.expires)
+			}
+			ready := complete(t, x, claim(t, x, w, long), file("1", providers.StatusReady, expires))
+			keys = append(keys, ready.Key)
+			age(t, x, ready.Key, c.ready)
+		}
+		use(t, x, map[ledger.Key]time.Time{keys[3]: later(-6 * time.Hour), keys[2]: later(-3 * time.Hour)})
+		expired := func(purpose string, limit int, want ...int) {
+			t.Helper()
+			got, err := x.Expired(t.Context(), wanted(t, 999).Key, purpose, limit)
+			if err != nil || !slices.EqualFunc(got, want, func(c ledger.Copy, i int) bool { return c.Key == keys[i] }) {
+				t.Errorf("Expired of purpose %q, at most %d: %+v, error %v; want %v", purpose, limit, got, err, want)
+			}
+		}
+		expired("", 10, 3, 4, 2)
+		expired("", 2, 3, 4)
+		expired("batch", 10, 4)
+		if got, err := x.Expired(t.Context(), keys[3], "file-extract", 10); err != nil || len(got) != 1 || got[0].Key != keys[2] {
+			t.Errorf("Expired has the copy to make room for: %+v, error %v", got, err)
+		}
+		for _, i := range []int{3, 4, 2, 0, 1} {
+			c, won := evict(t, x, wanted(t, 999).Key, "")
+			if !won || c.Key != keys[i] {
+				t.Fatalf("EvictLeastUsed took %d, won %v; want %d", slices.Index(keys, c.Key), won, i)
+			}
+		}
+	}},
+	{"leaves a copy that was renewed after it was found", func(t *testing.T, x Index) {
+		w := wanted(t, 0)
+		complete(t, x, claim(t, x, w, long), file("1", providers.StatusReady, later(-time.Hour)))
+		found, err := x.Expired(t.Context(), wanted(t, 999).Key, "", 10)
+		if err != nil || len(found) != 1 {
+			t.Fatalf("Expired: %+v, error %v", found, err)
+		}
+		stays := func(when string) {
+			t.Helper()
+			before, err := x.Copy(t.Context(), w.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, won, err := x.Change(t.Context(), ledger.Evict(found[0], long))
+			if err != nil || won {
+				t.Fatalf("%s: evicted %v, error %v", when, won, err)
+			}
+			same(t, "the row", c, before)
+		}
+		renewing := claim(t, x, w, long)
+		stays("while it is renewed")
+		complete(t, x, renewing, file("2", providers.StatusReady, later(long)))
+		stays("after it was renewed")
+		if c, won := evict(t, x, wanted(t, 999).Key, ""); !won || c.FileID != "2" {
+			t.Errorf("EvictLeastUsed took %+v, won %v", c, won)
+		}
+	}},
 	{"claims it as Delete does", func(t *testing.T, x Index) {
 		w := wanted(t, 0)
 		c := complete(t, x, claim(t, x, w, long), file("1", providers.StatusReady, later(long)))

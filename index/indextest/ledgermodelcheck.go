@@ -37,7 +37,18 @@ func (m *ledgerModel) evict(t *rapid.T) {
 	if !won {
 		return
 	}
-	first := slices.MinFunc(candidates, func(a, b ledger.Copy) int { return used(a).Compare(used(b)) })
+	isOver := func(c ledger.Copy) bool { return rough(c).ExpiresAt.Equal(over) }
+	first := slices.MinFunc(candidates, func(a, b ledger.Copy) int {
+		switch {
+		case isOver(a) && isOver(b):
+			return a.ExpiresAt.Compare(b.ExpiresAt)
+		case isOver(a):
+			return -1
+		case isOver(b):
+			return 1
+		}
+		return used(a).Compare(used(b))
+	})
 	row := deleting(rough(first), lease)
 	row.Evicting = true
 	m.rows[row.Key] = row

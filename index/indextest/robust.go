@@ -121,6 +121,7 @@ func ledgerCalls(x Index, w ledger.Wanted) map[string]func(ctx context.Context) 
 			return err
 		},
 		"LeastUsed": func(ctx context.Context) error { _, err := x.LeastUsed(ctx, k, "", 1); return err },
+		"Expired":   func(ctx context.Context) error { _, err := x.Expired(ctx, k, "", 1); return err },
 		"Deletes":   func(ctx context.Context) error { _, err := x.Deletes(ctx, k.Account); return err },
 		"EvictLeastUsed": func(ctx context.Context) error {
 			_, _, err := EvictLeastUsed(ctx, x, ledger.Eviction{Room: k}, long)

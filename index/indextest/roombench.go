@@ -58,6 +58,15 @@ func BenchmarkRoom(b *testing.B, x Index, account string) {
 			}
 		})
 	}
+	for _, purpose := range []string{"", "batch"} {
+		b.Run(fmt.Sprintf("expired of purpose %q", purpose), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := x.Expired(b.Context(), key(0), purpose, 16); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 	b.Run("uses of 100 copies", func(b *testing.B) {
 		some, err := x.LeastUsed(b.Context(), key(0), "batch", 100)
 		if err != nil || len(some) != 100 {

@@ -65,10 +65,34 @@ limit $7`
 
 // LeastUsed implements ledger.Store.
 func (x *Index) LeastUsed(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
+	return x.toMakeRoom(ctx, sqlLeastUsed, room, purpose, limit)
+}
+
+// The index copies_expiring returns the rows of each purpose in this order.
+var sqlExpired = `
+select ` + copyTable.SelectOf("c") + `
+from (select distinct purpose from copy_totals where account = $3 and ($6::text = '' or purpose = $6)) as p
+cross join lateral (
+    select * from copies c
+    where c.account = $3 and c.purpose = p.purpose and c.state = 'ready' and c.expires_at <= now() and not (` + thisCopy + `)
+    order by c.expires_at
+    limit $7
+    for no key update skip locked
+) as c
+order by c.expires_at
+limit $7`
+
+// Expired implements ledger.Store.
+func (x *Index) Expired(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
+	return x.toMakeRoom(ctx, sqlExpired, room, purpose, limit)
+}
+
+// toMakeRoom returns copies that may be evicted to make room for one.
+func (x *Index) toMakeRoom(ctx context.Context, query string, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
 	if room.Check() != nil || cas.CheckText("purpose", purpose) != nil {
 		return nil, nil // no row is of that account or purpose
 	}
-	copies, err := list(ctx, x, copyTable, sqlLeastUsed, keyArgs(room, purpose, int64(limit))...)
+	copies, err := list(ctx, x, copyTable, query, keyArgs(room, purpose, int64(limit))...)
 	if err != nil {
 		return nil, fault(ctx, "find copies to make room for "+room.String(), err)
 	}

@@ -20,6 +20,7 @@ var (
 // The queries that an upload to a full account makes, which tests explain.
 var (
 	LeastUsedQuery = sqlLeastUsed
+	ExpiredQuery   = sqlExpired
 	CopyUsageQuery = sqlCopyUsage
 	DeletesQuery   = sqlDeletes
 )

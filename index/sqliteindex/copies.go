@@ -52,6 +52,24 @@ limit ?7`
 
 // LeastUsed implements ledger.Store.
 func (x *Index) LeastUsed(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
+	return x.toMakeRoom(ctx, room, purpose, limit, sqlLeastUsed, nil, func(a, b ledger.Copy) int { return a.LastUse().Compare(b.LastUse()) })
+}
+
+// The index copies_expiring returns the rows of a purpose in order.
+var sqlExpired = `
+select ` + copyTable.Select() + ` from copies
+where account = ?3 and state = 'ready' and purpose = ?6 and expires_at <= ?8 and not (` + thisCopy + `)
+order by expires_at
+limit ?7`
+
+// Expired implements ledger.Store.
+func (x *Index) Expired(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
+	return x.toMakeRoom(ctx, room, purpose, limit, sqlExpired, []any{now()}, func(a, b ledger.Copy) int { return a.ExpiresAt.Compare(b.ExpiresAt) })
+}
+
+// toMakeRoom returns copies that may be evicted to make room for one: those that a query
+// returns of each purpose, in an order. The args are those that only this query has.
+func (x *Index) toMakeRoom(ctx context.Context, room ledger.Key, purpose string, limit int, query string, args []any, order func(a, b ledger.Copy) int) ([]ledger.Copy, error) {
 	doing := "find copies to make room for " + room.String()
 	scan := func(row scanner) (p string, err error) {
 		err = row.Scan(&p)
@@ -63,13 +81,13 @@ func (x *Index) LeastUsed(ctx context.Context, room ledger.Key, purpose string, 
 	}
 	var copies []ledger.Copy
 	for _, p := range purposes {
-		some, err := list(ctx, x, copyTable, sqlLeastUsed, keyArgs(room, p, limit)...)
+		some, err := list(ctx, x, copyTable, query, append(keyArgs(room, p, limit), args...)...)
 		if err != nil {
 			return nil, fault(ctx, doing, err)
 		}
 		copies = append(copies, some...)
 	}
-	slices.SortStableFunc(copies, func(a, b ledger.Copy) int { return a.LastUse().Compare(b.LastUse()) })
+	slices.SortStableFunc(copies, order)
 	return copies[:min(len(copies), limit)], nil
 }
 

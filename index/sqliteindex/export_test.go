@@ -33,6 +33,7 @@ func ListFilesQuery(t testing.TB, q cas.FileQuery) (query string, args []any) {
 var (
 	PurposesQuery  = sqlPurposes
 	LeastUsedQuery = sqlLeastUsed
+	ExpiredQuery   = sqlExpired
 	CopyUsageQuery = sqlCopyUsage
 	DeletesQuery   = sqlDeletes
 )

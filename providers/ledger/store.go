@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"casgate/cas"
@@ -45,6 +46,10 @@ type Store interface {
 	// changing.
 	LeastUsed(ctx context.Context, room Key, purpose string, limit int) ([]Copy, error)
 
+	// Expired is LeastUsed for those of these copies that have expired: the first ones to
+	// expire come first.
+	Expired(ctx context.Context, room Key, purpose string, limit int) ([]Copy, error)
+
 	// Deletes returns the copies of an account whose delete has begun, and whose file may
 	// still be there: StateDeleting with a FileID. Those whose work waits longest come first.
 	Deletes(ctx context.Context, account string) ([]Copy, error)
@@ -65,7 +70,7 @@ type Store interface {
 	// StateReady, and StateDeleting with a FileID. It also counts files that such rows keep beside their own
 	// until they expire (Stray.KeepUntil). Those in StateUploading without a file are also counted
 	// by themselves. Its cost doesn't grow with the number of copies, nor does that of
-	// LeastUsed.
+	// LeastUsed and Expired.
 	CopyUsage(ctx context.Context, account string) ([]Usage, error)
 
 	// CopiesAt returns rows at a provider, of all accounts, except those in
@@ -89,6 +94,7 @@ type Store interface {
 type Eviction struct {
 	Room    Key    // the copy to make room for, which stays
 	Purpose string // only copies of this one; empty means all
+	Expired bool   // only copies that have expired
 	// Spares reports whether a copy must stay. Optional.
 	Spares func(Copy) bool
 	// Enough reports whether the eviction of these copies makes enough room. Nil: that of
@@ -96,17 +102,31 @@ type Eviction struct {
 	Enough func([]Copy) bool
 }
 
-// Victims returns the copies to evict, those used least recently first: as few as are
-// enough, or all that may be evicted if they are not enough.
+// Victims returns the copies to evict: as few as are enough, or all that may be evicted if
+// they are not enough. Those that have expired go first, whatever their last use: they are
+// of no use any more. The others follow, those used least recently first.
 func Victims(ctx context.Context, s Store, e Eviction) (victims []Copy, enough bool, err error) {
-	for limit := 16; ; limit *= 4 {
-		candidates, err := s.LeastUsed(ctx, e.Room, e.Purpose, limit)
+	if victims, enough, err = e.choose(ctx, nil, s.Expired); err != nil || enough || e.Expired {
+		return victims, enough, err
+	}
+	return e.choose(ctx, victims, s.LeastUsed)
+}
+
+// choose chooses more copies, of those that list returns.
+func (e Eviction) choose(ctx context.Context, chosen []Copy, list func(context.Context, Key, string, int) ([]Copy, error)) (victims []Copy, enough bool, err error) {
+	has := make(map[Key]bool, len(chosen))
+	for _, c := range chosen {
+		has[c.Key] = true
+	}
+	// The list may have those that were chosen already.
+	for limit := 16 + len(chosen); ; limit *= 4 {
+		candidates, err := list(ctx, e.Room, e.Purpose, limit)
 		if err != nil {
 			return nil, false, err
 		}
-		victims = nil
+		victims = slices.Clone(chosen)
 		for _, c := range candidates {
-			if e.Spares != nil && e.Spares(c) {
+			if has[c.Key] || e.Spares != nil && e.Spares(c) {
 				continue
 			}
 			victims = append(victims, c)
@@ -119,6 +139,9 @@ func Victims(ctx context.Context, s Store, e Eviction) (victims []Copy, enough b
 		}
 	}
 }
+
+// HasExpired reports whether the provider keeps the copy's file no longer.
+func (c Copy) HasExpired(now time.Time) bool { return hasPassed(c.ExpiresAt, now) }
 
 // LastUse returns when a ready copy was last used, by the rule of Store.LeastUsed.
 func (c Copy) LastUse() time.Time {

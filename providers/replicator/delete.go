@@ -108,7 +108,8 @@ func (d *deletion) deleteKnown(ctx context.Context) error {
 		failures = append(failures, err)
 	}
 	if id := d.row.FileID; id != "" && !d.gone[id] {
-		remove(id, !d.row.IsFresh(d.now(), d.settling))
+		now := d.now()
+		remove(id, !d.row.IsFresh(now, d.settling) || d.row.HasExpired(now)) // an expired file doesn't turn up any more
 	}
 	if !d.row.Evicting {
 		for _, s := range d.row.GivenUp() {

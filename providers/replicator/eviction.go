@@ -156,13 +156,13 @@ func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Err
 		if full != counted {
 			continue
 		}
-		if r.o.NoEviction {
-			return evicted, cmp.Or(begun.passedOver, error(r.accountFull(j, full, refusal)))
+		fits := []func([]ledger.Copy) bool{full.fitsWithout}
+		if !r.o.NoEviction {
+			// Uploads of other gateways may wait for a place, too. If there are not enough copies
+			// for all, the provider decides which of them gets one.
+			fits = append(fits, full.withoutElsewhere().fitsWithout)
 		}
-		// Uploads of other gateways may wait for a place, too. If there are not enough copies
-		// for all, the provider decides which of them gets one.
-		certain := full.withoutElsewhere()
-		victims, enough, err := r.victims(ctx, j, full.purpose, full.fitsWithout, certain.fitsWithout)
+		victims, enough, err := r.victims(ctx, j, full.purpose, false, fits...)
 		if err != nil {
 			return evicted, err
 		}
@@ -246,11 +246,11 @@ func (r *Replicator) evictOne(ctx context.Context, j job, full pool, s *shortage
 	if err != nil || begun.ended {
 		return false, err
 	}
-	if r.o.NoEviction || r.censuses.isStuck(full, s.before) {
+	if r.censuses.isStuck(full, s.before) {
 		return false, r.accountFull(j, full, s.refusal)
 	}
 	for {
-		victims, enough, err := r.victims(ctx, j, full.purpose, func(victims []ledger.Copy) bool { return len(victims) > 0 })
+		victims, enough, err := r.victims(ctx, j, full.purpose, true, func(victims []ledger.Copy) bool { return len(victims) > 0 })
 		if err != nil {
 			return false, err
 		}

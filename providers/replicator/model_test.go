@@ -382,6 +382,13 @@ func (d *dyingLedger) LeastUsed(ctx context.Context, room ledger.Key, purpose st
 	return d.Store.LeastUsed(ctx, room, purpose, limit)
 }
 
+func (d *dyingLedger) Expired(ctx context.Context, room ledger.Key, purpose string, limit int) ([]ledger.Copy, error) {
+	if d.dead.Load() {
+		return nil, errDead
+	}
+	return d.Store.Expired(ctx, room, purpose, limit)
+}
+
 // dyingDepot is the provider as such a gateway sees it.
 type dyingDepot struct {
 	*depot

@@ -36,7 +36,7 @@ type Options struct {
 	// configure them.
 	Unconfigured map[string]string
 	// NoEviction: if an account is full, fail with KindQuota instead of removing the
-	// least recently used copies.
+	// least recently used copies. Copies that have expired are removed.
 	NoEviction bool
 	// HandedOut is how long after a copy was given to a caller it is not evicted. Default
 	// 2 s.

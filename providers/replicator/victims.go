@@ -13,17 +13,25 @@ import (
 
 // victims returns the copies to evict for another one, and whether they are enough. Enough
 // are conditions for the copies that go, the strictest first: the first one that can be met
-// counts. A purpose that isn't empty restricts it to copies of that purpose. If only copies
-// are left that were handed out a moment ago, victims waits.
-func (r *Replicator) victims(ctx context.Context, j job, purpose string, enough ...func([]ledger.Copy) bool) (victims []ledger.Copy, ok bool, err error) {
+// counts. A purpose that isn't empty restricts it to copies of that purpose. Without evictions
+// only copies that have expired go. If only copies are left that were handed out a moment
+// ago, victims waits.
+//
+// If freeing, the deletes must free places, whatever the ledger counts. A provider may have
+// deleted the file of an expired copy itself, so such a copy goes only if the list has it.
+func (r *Replicator) victims(ctx context.Context, j job, purpose string, freeing bool, enough ...func([]ledger.Copy) bool) (victims []ledger.Copy, ok bool, err error) {
 	for {
 		if err := r.uses.flush(ctx, r.ledger); err != nil { // for the order
 			return nil, false, err
 		}
 		var soonest time.Time
+		recent := r.censuses.recent(j.description.Account)
 		victims, ok, err := ledger.Victims(ctx, r.ledger, ledger.Eviction{
-			Room: j.wanted.Key, Purpose: purpose, Enough: enough[0],
+			Room: j.wanted.Key, Purpose: purpose, Expired: r.o.NoEviction, Enough: enough[0],
 			Spares: func(c ledger.Copy) bool {
+				if freeing && c.HasExpired(time.Now()) && !recent.listed[c.FileID] {
+					return true
+				}
 				spared, until := r.spares(j, c)
 				if !until.IsZero() && (soonest.IsZero() || until.Before(soonest)) {
 					soonest = until
@@ -131,7 +139,16 @@ func (r *Replicator) stopEviction(ctx context.Context, c ledger.Copy, cause erro
 //   - a recent list should contain its file, and doesn't: then its eviction frees nothing,
 //   - the provider has refused its delete again and again,
 //   - it was handed to a caller a moment ago. Then until says when it may be evicted.
+//
+// Age and use don't matter once it has expired: nobody can use it.
 func (r *Replicator) spares(j job, c ledger.Copy) (spared bool, until time.Time) {
+	room := r.censuses.room(j.description.Account)
+	if room.keeps(c.Key) || r.censuses.recent(j.description.Account).lacks(c, j.description) {
+		return true, time.Time{}
+	}
+	if c.HasExpired(time.Now()) {
+		return false, time.Time{}
+	}
 	for _, p := range j.description.Purposes {
 		if p.Name == c.Purpose && time.Since(c.ReadyAt) < p.Spare() {
 			return true, time.Time{}
@@ -141,8 +158,7 @@ func (r *Replicator) spares(j job, c ledger.Copy) (spared bool, until time.Time)
 	if here := r.uses.of(c.Key); here.After(used) {
 		used = here // the ledger doesn't have it yet
 	}
-	room := r.censuses.room(j.description.Account)
-	if used.After(j.place.asked) || room.keeps(c.Key) || r.censuses.recent(j.description.Account).lacks(c, j.description) {
+	if used.After(j.place.asked) {
 		return true, time.Time{}
 	}
 	if until = used.Add(r.o.HandedOut); time.Now().Before(until) {
