@@ -203,7 +203,8 @@ func (d Description) defaultPurpose(mediaType string) Purpose {
 }
 
 // Check returns an error of KindPermanent if the provider would refuse a file of this
-// purpose for its size (bytes) or its extension (lower-case, with its dot).
+// purpose, even in an empty account, for its size (bytes) or its extension (lower-case, with
+// its dot).
 func (d Description) Check(p Purpose, extension string, size int64) error {
 	refuse := func(code, message, hint string) error {
 		return &Error{Provider: d.Provider, Op: OpCheck, Kind: KindPermanent, Code: code, Message: message, Hint: hint}
@@ -226,6 +227,17 @@ func (d Description) Check(p Purpose, extension string, size int64) error {
 		return refuse("file_too_large",
 			fmt.Sprintf("%s takes at most %s (%d bytes) under the purpose %s, and the blob has %d bytes", d.Provider, humanize.IBytes(uint64(limit)), limit, p.Name, size),
 			"split the file, or make it smaller")
+	}
+	// Such a file has no room even in an empty account, so that no eviction can help.
+	for _, pool := range []struct {
+		limit int64
+		of    string
+	}{{p.MaxBytes, "of all files under the purpose " + p.Name}, {d.MaxBytes, "of all files of the account"}} {
+		if pool.limit > 0 && size > pool.limit {
+			return refuse("file_too_large",
+				fmt.Sprintf("the file is larger than the account takes: %s takes at most %s (%d bytes) %s, and the blob has %d bytes", d.Provider, humanize.IBytes(uint64(pool.limit)), pool.limit, pool.of, size),
+				"split the file, make it smaller, or use another account")
+		}
 	}
 	return nil
 }

@@ -130,6 +130,10 @@ func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Err
 			return evicted, err
 		}
 		if !full.fitsAlone(j.wanted.Size) {
+			// The row may be older than a limit that the file alone exceeds.
+			if err := j.description.Check(j.purpose, j.wanted.Extension, j.wanted.Size); err != nil {
+				return evicted, err
+			}
 			return evicted, r.accountFull(j, full, refusal)
 		}
 		if !making { // one at a time: otherwise several evict a copy for the same place

@@ -90,6 +90,45 @@ func TestNoEviction(t *testing.T) {
 	}
 }
 
+// A file that is larger than the account, or the purpose, takes of all files is refused for
+// good, and nothing goes for it. So is one whose row is older than the limit.
+func TestFileLargerThanTheAccount(t *testing.T) {
+	t.Parallel()
+	for name, limit := range map[string]func(d *providers.Description){
+		"the account": func(d *providers.Description) { d.MaxBytes = 20 },
+		"the purpose": func(d *providers.Description) { d.Purposes[0].MaxBytes = 20 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r := w.replicator(t, nil)
+			first := ensure(t, r, want(w.put(t, "small", "a.txt")))
+			early := want(w.put(t, strings.Repeat("y", 21), "a.txt"))
+			pending, err := r.Begin(t.Context(), early)
+			if err != nil {
+				t.Fatal(err)
+			}
+			limit(&w.depot.description)
+			r = w.replicator(t, nil)
+			large := want(w.put(t, strings.Repeat("x", 21), "a.txt"))
+			_, _, err = r.Ensure(t.Context(), large)
+			e, ok := errors.AsType[*providers.Error](err)
+			if !ok || e.Kind != providers.KindPermanent || e.Code != "file_too_large" || !strings.Contains(e.Message, "larger than the account takes") {
+				t.Errorf("error %v", err)
+			}
+			run(t, r)
+			eventually(t, "the early row has failed", func() bool { return w.row(t, pending.Key).State == ledger.StateFailed })
+			if row := w.row(t, pending.Key); row.Error == nil || row.Error.Kind != providers.KindPermanent || !row.NextAttemptAt.IsZero() {
+				t.Errorf("the early row is %+v", row)
+			}
+			if row := w.row(t, first.Key); row.State != ledger.StateReady || w.depot.count(providers.OpUpload) != 1 {
+				t.Errorf("the small copy is %s, after %d uploads", row.State, w.depot.count(providers.OpUpload))
+			}
+			ensure(t, r, want(w.put(t, strings.Repeat("z", 20), "a.txt"))) // the limit itself fits
+		})
+	}
+}
+
 // The account may hold files the ledger doesn't know; then the provider says that
 // it is full.
 func TestProviderSaysFull(t *testing.T) {
