@@ -166,9 +166,8 @@ func (r *Retired) Remove() error {
 
 // Reuse makes the file on disk a draft of another object of size bytes, which is written over the
 // old bytes. That takes half of the time of a removal and a new file. The draft has no more room than it
-// needs, and the old bytes until they are written over. The caller makes sure that nobody in this
-// process has the old object open, and that the kernel does not send from its pages any more.
-// Reuse fails if other names lead to the file.
+// needs, and the old bytes until they are written over. The caller makes sure that the kernel does not
+// send from its pages any more. Reuse fails if other names lead to the file, or anybody has it open.
 func (r *Retired) Reuse(size int64) (*Draft, error) {
 	info, err := r.store.root.Lstat(r.name)
 	if err != nil {
@@ -184,11 +183,13 @@ func (r *Retired) Reuse(size int64) (*Draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > size {
-		if err := file.Truncate(size); err != nil {
-			file.Close()
-			return nil, err
-		}
+	err = checkUnshared(file)
+	if err == nil && info.Size() > size {
+		err = file.Truncate(size)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
 	}
 	return &Draft{File: file, store: r.store, name: r.name}, nil
 }

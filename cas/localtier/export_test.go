@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"casgate/cas"
+	"casgate/cas/folderstore"
 )
 
 // Pending returns the number of changed blobs that wait to be looked at.
@@ -28,6 +29,12 @@ func (t *Tier) Shrink(limit int64) {
 func (t *Tier) LookForMuchRoom(ctx context.Context) (looks int) {
 	t.evictUntil(ctx, nil, func() (is, mayBecome bool) { looks++; return false, true })
 	return looks
+}
+
+// LookForCandidates looks for copies to evict, as an eviction does that finds too few.
+func (t *Tier) LookForCandidates(ctx context.Context) {
+	defer t.HoldEvictions()()
+	t.lookForCandidates(ctx, folderstore.Parts)
 }
 
 // Witness returns what an upload's bytes pass, and what ends the upload.

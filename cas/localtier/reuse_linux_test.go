@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"casgate/cas"
 	"casgate/cas/castest"
 	"casgate/cas/localtier"
@@ -63,12 +65,12 @@ func (e *evicting) stat(t *testing.T, b []byte) os.FileInfo {
 // evict reads an object, whose copy pushes the old one out. It reports whether it is written over that.
 func (e *evicting) evict(t *testing.T, size int) (isReused bool) {
 	t.Helper()
-	// The file is held open, so that no new one gets its inode.
-	file, err := os.Open(e.path(e.old))
+	// The inode is held, and not opened for reading, so that no new file gets it.
+	inode, err := unix.Open(e.path(e.old), unix.O_PATH, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	defer unix.Close(inode)
 	before := e.stat(t, e.old)
 	b := castest.RandomBytes(size)
 	e.inner.set(refOf(b), b)
@@ -116,6 +118,18 @@ func TestCopyIsNotWrittenOver(t *testing.T) {
 	t.Parallel()
 	const size = 3 << 20
 	for name, use := range map[string]func(*testing.T, *evicting){
+		"a backup reads it": func(t *testing.T, e *evicting) {
+			file, err := os.Open(e.path(e.old))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				got, err := io.ReadAll(file)
+				if err := errors.Join(err, file.Close()); err != nil || !bytes.Equal(got, e.old) {
+					t.Errorf("the backup got %d wrong bytes, %v", len(got), err)
+				}
+			})
+		},
 		"an earlier process made it": func(t *testing.T, e *evicting) {
 			e.close(t)
 			e.start(t)
@@ -209,5 +223,36 @@ func TestFillOverAnEvictedCopyFails(t *testing.T) {
 		if _, err := tier.OpenCopy(t.Context(), ref); !errors.Is(err, cas.ErrObjectMissing) {
 			t.Errorf("of a copy that is gone: %v", err)
 		}
+	}
+}
+
+// The limit holds though somebody made a copy larger before it was evicted.
+func TestLargerCopyIsEvicted(t *testing.T) {
+	t.Parallel()
+	const size, limit = 3 << 20, 4 << 20
+	inner, dir := newMemoryStore(), t.TempDir()
+	tier := newTier(t, inner, localtier.Options{Dir: dir, Size: limit})
+	old := castest.RandomBytes(size)
+	put(t, tier, old)
+	for range 40 { // so many candidates that the parts are not counted again
+		put(t, tier, castest.RandomBytes(1000))
+	}
+	tier.LookForCandidates(t.Context())
+	file, err := os.OpenFile(filepath.Join(dir, refOf(old).Key()), os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = file.Write(make([]byte, limit))
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	b := castest.RandomBytes(limit - 20_000) // half of the small ones must go, too
+	inner.set(refOf(b), b)
+	if !bytes.Equal(read(t, tier, refOf(b)), b) {
+		t.Error("wrong bytes")
+	}
+	castest.Eventually(t, "the copy is made", func() bool { return tier.Stats().Fills > 41 })
+	if s := tier.Stats(); s.Bytes > limit || copiesIn(t, dir) > limit {
+		t.Errorf("%d bytes count, and %d are there; the limit is %d", s.Bytes, copiesIn(t, dir), limit)
 	}
 }

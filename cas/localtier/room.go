@@ -168,8 +168,10 @@ func (t *Tier) evict(e *entry, r *reservation) (freed int64, ok bool) {
 		if retired, err := t.folder.Retire(e.ref); err == nil {
 			isPrivate := t.private[e.ref]
 			delete(t.private, e.ref)
-			if isPrivate && r != nil && t.fitsInPlaceOf(r, stat.Size) && t.handOver(e, stat.Size, retired, r) {
-				return stat.Size, true
+			// Somebody may have made the file larger than what counts.
+			counted := min(stat.Size, t.record.bytes[folderstore.PartOf(e.ref)])
+			if isPrivate && r != nil && t.fitsInPlaceOf(r, counted) && t.handOver(e, counted, retired, r) {
+				return counted, true
 			}
 			t.mu.Unlock()
 			err := retired.Remove()
