@@ -151,12 +151,13 @@ func (b *objectBody) resume() error {
 	}
 	cause, isOfBody := b.broken, true
 	for {
+		isOver := b.resumes == maxResumes || b.resumes > 0 && time.Since(b.since) >= b.store.timeout
 		switch {
 		case b.started.Err() != nil || b.etag == "":
 			return b.failed(cause)
-		case isOfBody && b.empty >= enoughEmpty && b.store.isReadable(b.ctx):
+		case isOfBody && (b.empty >= enoughEmpty || isOver && b.empty > 0) && b.store.isReadable(b.ctx):
 			return b.store.unreadable(b.ref, cause)
-		case b.resumes == maxResumes || b.resumes > 0 && time.Since(b.since) >= b.store.timeout:
+		case isOver:
 			return b.failed(cause)
 		}
 		if err := b.pause(); err != nil {
