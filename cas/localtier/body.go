@@ -146,9 +146,11 @@ func (b *body) sendFile(w io.Writer) (int64, error) {
 	if _, err := b.file.Seek(b.pos, io.SeekStart); err != nil {
 		return 0, b.leaveCopy(b.lost(err))
 	}
-	b.t.mu.Lock()
-	delete(b.t.private, b.e.ref)
-	b.t.mu.Unlock()
+	if b.size >= slowSize {
+		b.t.mu.Lock()
+		delete(b.t.private, b.e.ref)
+		b.t.mu.Unlock()
+	}
 	n, err := io.Copy(w, &io.LimitedReader{R: b.file, N: b.end - b.pos})
 	b.pos += n
 	if err == nil && b.pos < b.end || isDiskError(err) {

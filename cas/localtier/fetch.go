@@ -134,6 +134,23 @@ func (f *fill) fetch(p []byte) int {
 	return n
 }
 
+// fetchFor is fetch for a reader, which leaves when ctx is done.
+func (f *fill) fetchFor(ctx context.Context, p []byte) int {
+	if !f.isLarge() {
+		return f.fetch(p)
+	}
+	forsaken := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(forsaken)
+		f.forsake()
+	})
+	n := f.fetch(p)
+	if !stop() {
+		<-forsaken // while this reader counts: later it might end the fill of another one
+	}
+	return n
+}
+
 // call lets drive look at the fill.
 func (f *fill) call() {
 	select {
@@ -183,9 +200,7 @@ func (f *fill) next(ctx context.Context, pos int64, p []byte) (n int, written in
 		if canFetch && !f.isFetching && !f.isWhole {
 			f.isFetching = true
 			f.mu.Unlock()
-			stop := context.AfterFunc(ctx, f.forsake)
-			n := f.fetch(p)
-			stop()
+			n := f.fetchFor(ctx, p)
 			if n > 0 {
 				return n, 0, nil
 			}

@@ -180,8 +180,8 @@ func (t *Tier) evict(e *entry, r *reservation) (freed int64, ok bool) {
 				t.fault("remove a copy", err)
 				return 0, true
 			}
-			t.free(e.ref, stat.Size)
-			return stat.Size, true
+			t.free(e.ref, counted)
+			return counted, true
 		}
 	}
 	before := t.used
