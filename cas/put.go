@@ -164,16 +164,17 @@ func (s *Store) PutVerified(ctx context.Context, u Upload) (b Blob, stored bool,
 }
 
 // touchAgain is how long a body may take before the index is asked again if its blob is still live.
-// Before, what the gateway remembers is enough: it hears of all changes in less time.
+// Before, what the gateway remembers is enough: usually it hears of changes in less time.
 const touchAgain = time.Second
 
 // isStillLive returns an error if a blob that was live when the upload began is not any more. The upload
 // promises that the blob is there, and may be the very one that repairs it.
 func (s *Store) isStillLive(ctx context.Context, b Blob, began time.Time) error {
-	row, err := s.index.Blob(ctx, b.Digest)
-	if err == nil && row.State == StateLive && time.Since(began) > touchAgain {
-		row, err = s.touch(ctx, b.Digest)
+	look := s.index.Blob
+	if time.Since(began) > touchAgain {
+		look = s.touch
 	}
+	row, err := look(ctx, b.Digest)
 	switch {
 	case errors.Is(err, ErrBlobNotFound) || err == nil && row.State != StateLive:
 		return fmt.Errorf("%w: %s was deleted, or found damaged, while its bytes came; send them again", ErrUploadRaced, b.Digest)

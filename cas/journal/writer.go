@@ -81,7 +81,7 @@ type Writer struct {
 
 // NewWriter returns a Writer. Run stores the records that Add accepts.
 func NewWriter(store Store, o WriterOptions) *Writer {
-	o.Queue, o.Retain, o.Gather = cmp.Or(o.Queue, DefaultQueue), cmp.Or(o.Retain, DefaultRetain), cmp.Or(o.Gather, DefaultGather)
+	o.Queue, o.Retain, o.Gather = cmp.Or(o.Queue, DefaultQueue), cmp.Or(o.Retain, DefaultRetain), min(cmp.Or(o.Gather, DefaultGather), LongestGather/2)
 	return &Writer{store: store, queue: make(chan Record, o.Queue), gatherer: newGatherer(o.Gather), o: o, log: o.Log}
 }
 

@@ -20,8 +20,12 @@ func checkOwner(path string) error {
 	if err != nil || os.Geteuid() != 0 {
 		return nil // what opens it reports the error
 	}
+	dir := path
+	if !info.IsDir() {
+		dir = filepath.Dir(path)
+	}
 	uid, ok := ownerOf(info)
-	if !ok || uid == 0 || newFileOwner(filepath.Dir(path)) == uid {
+	if !ok || uid == 0 || newFileOwner(dir) == uid {
 		return nil
 	}
 	owner := strconv.FormatUint(uint64(uid), 10)
