@@ -112,8 +112,15 @@ func (f *Files) bytesOf(ctx context.Context, file File) (File, Blob, error) {
 	return file, blob, nil
 }
 
+// DeleteFile is described at FileIndex. An ErrIndexUnavailable has an ErrDeleteUnconfirmed.
+func (f *Files) DeleteFile(ctx context.Context, id string) (File, error) {
+	deleted, err := f.FileIndex.DeleteFile(ctx, id)
+	return deleted, unconfirmedDelete(err)
+}
+
 // ReleaseFile is described at FileIndex. When it returns, the index cache has
-// forgotten the blob.
+// forgotten the blob. The error of an index that may have made the change is an
+// ErrDeleteUnconfirmed.
 func (f *Files) ReleaseFile(ctx context.Context, id string) (released File, condemned bool, err error) {
 	// The index may fail although it made the change. Only this call then tells which
 	// blob to forget.
@@ -127,5 +134,5 @@ func (f *Files) ReleaseFile(ctx context.Context, id string) (released File, cond
 	if released.Digest != before.Digest { // the bytes were taken in meanwhile
 		f.store.forget(released.Digest)
 	}
-	return released, condemned, err
+	return released, condemned, unconfirmedDelete(err)
 }

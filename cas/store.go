@@ -108,9 +108,19 @@ func (s *Store) Close() { s.memory.close() }
 func (s *Store) MaxBlobSize() int64 { return s.maxBlobSize }
 
 // Delete condemns a blob: readers no longer see it, and the collector removes its bytes
-// later. Errors: ErrBlobNotFound, ErrBlobInUse unless o.Force is set, ErrIndexUnavailable.
+// later. Errors: ErrBlobNotFound, ErrBlobInUse unless o.Force is set, ErrIndexUnavailable with
+// ErrDeleteUnconfirmed.
 func (s *Store) Delete(ctx context.Context, d Digest, o CondemnOptions) error {
-	return s.index.Condemn(ctx, d, o)
+	return unconfirmedDelete(s.index.Condemn(ctx, d, o))
+}
+
+// unconfirmedDelete marks the error of a delete that the index may have done: its confirmation
+// may be what was lost.
+func unconfirmedDelete(err error) error {
+	if errors.Is(err, ErrIndexUnavailable) {
+		return fmt.Errorf("%w: %w", ErrDeleteUnconfirmed, err)
+	}
+	return err
 }
 
 // Confirm asks the index, without its cache, whether readers may see a blob. Errors:

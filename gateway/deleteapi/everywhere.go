@@ -100,7 +100,7 @@ func (h *Handlers) release(c echo.Context, id string) (r releasedFile, err error
 	}
 	release := func() (err error) {
 		r.file, r.condemned, err = h.Files.ReleaseFile(ctx, id)
-		return problem.WithFile(unconfirmed(err), id)
+		return problem.WithFile(err, id)
 	}
 	if alone {
 		r.removal, err = h.Copies.RemoveAll(ctx, removeRequest(c, file.Digest), release)
@@ -159,7 +159,7 @@ func (h *Handlers) blobEverywhere(c echo.Context, d cas.Digest, force bool) erro
 		if errors.Is(err, cas.ErrBlobNotFound) {
 			return nil
 		}
-		return unconfirmed(err)
+		return err
 	})
 	if err != nil {
 		return err

@@ -4,8 +4,6 @@ package deleteapi
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -79,7 +77,7 @@ func (h *Handlers) Blob(c echo.Context) error {
 		return h.blobEverywhere(c, d, force)
 	}
 	if err := h.Store.Delete(c.Request().Context(), d, cas.CondemnOptions{Force: force}); err != nil {
-		return problem.WithBlob(unconfirmed(err), d)
+		return problem.WithBlob(err, d)
 	}
 	return respond.JSON(c, http.StatusAccepted, api.Deleted{Digest: d, State: cas.StateCondemned})
 }
@@ -102,19 +100,10 @@ func (h *Handlers) File(c echo.Context) error {
 	}
 	deleted, err := h.Files.DeleteFile(c.Request().Context(), id)
 	if err != nil {
-		return problem.WithFile(unconfirmed(err), id)
+		return problem.WithFile(err, id)
 	}
 	request.StateOf(c).Record.Digest = deleted.Digest
 	return respond.JSON(c, http.StatusOK, fileDeleted(id))
-}
-
-// unconfirmed marks the error of a delete that the index may have done: its confirmation may
-// be what was lost.
-func unconfirmed(err error) error {
-	if errors.Is(err, cas.ErrIndexUnavailable) {
-		return fmt.Errorf("%w: %w", cas.ErrDeleteUnconfirmed, err)
-	}
-	return err
 }
 
 // checkFileMatch holds the field If-Match against the entity tag of a file's content.
