@@ -89,7 +89,8 @@ func (n *postgresNode) start() {
 	n.t.Helper()
 	_, port, _ := net.SplitHostPort(n.address)
 	var log bytes.Buffer
-	n.cmd = exec.Command(filepath.Join(n.bin, "postgres"), "-D", n.data, "-p", port, "-k", filepath.Dir(n.data), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off")
+	n.cmd = exec.Command(filepath.Join(n.bin, "postgres"), "-D", n.data, "-p", port, "-k", filepath.Dir(n.data), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off",
+		"-c", "dynamic_shared_memory_type=mmap") // a killed server then leaves nothing outside of its folder
 	n.cmd.Dir, n.cmd.Stdout, n.cmd.Stderr = filepath.Dir(n.data), &log, &log
 	n.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: postgresUser(n.t)}

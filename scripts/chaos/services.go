@@ -115,6 +115,7 @@ func newPostgres(ctx context.Context, bin, dir string, time clock, makeDisk disk
 			args: []string{
 				"postgres", "-D", data, "-p", strconv.Itoa(port), "-k", "", "-c", "listen_addresses=127.0.0.1",
 				"-c", "max_connections=200", "-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "log_line_prefix=%m [%p] ",
+				"-c", "dynamic_shared_memory_type=mmap", // in the data folder: what a killed server leaves goes with it
 				"-c", "min_wal_size=32MB", "-c", "max_wal_size=64MB", // the disk is small
 			},
 		}),
