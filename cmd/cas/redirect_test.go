@@ -7,11 +7,17 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"casgate/cas"
@@ -106,6 +112,55 @@ func TestReadRedirect(t *testing.T) {
 	out, err := casCommand(t, []string{"CAS_URL=" + p.url}, "get", d.String(), "-o", to).CombinedOutput()
 	if got, readErr := os.ReadFile(to); err != nil || readErr != nil || !bytes.Equal(got, page) {
 		t.Errorf("cas get: %d bytes, %v, %v\n%s", len(got), err, readErr, out)
+	}
+}
+
+// What the bucket sends wrong, or not whole, after a redirect, `cas get` asks for at the gateway.
+func TestGetWithoutTheBucketThatFails(t *testing.T) {
+	t.Parallel()
+	env := bucketEnv(t)
+	i := slices.IndexFunc(env, func(e string) bool { return strings.HasPrefix(e, "CAS_S3_ENDPOINT=") })
+	target, err := url.Parse(strings.TrimPrefix(env[i], "CAS_S3_ENDPOINT="))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spoil atomic.Pointer[func(body []byte) []byte]
+	bucket := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target); p.Out.Host = p.In.Host },
+		ModifyResponse: func(res *http.Response) error {
+			change := spoil.Load()
+			if change == nil || !res.Request.URL.Query().Has("X-Amz-Signature") {
+				return nil
+			}
+			body, err := io.ReadAll(res.Body)
+			res.Body = io.NopCloser(bytes.NewReader((*change)(body)))
+			return err
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // it complains of the bodies that are cut
+	})
+	t.Cleanup(bucket.Close)
+	env[i] = "CAS_S3_ENDPOINT=" + bucket.URL
+	p := serveProcess(t, casCommand(t, append(env, "CAS_READ_REDIRECT=100000"), "serve"))
+	blob := castest.RandomBytes(3_000_000)
+	d := p.store(blob)
+	for _, tt := range []struct {
+		name   string
+		change func([]byte) []byte
+		note   string
+	}{
+		{"wrong bytes", func(b []byte) []byte { b[len(b)/2] ^= 1; return b }, "the object store sent wrong bytes"},
+		{"a cut", func(b []byte) []byte { return b[:len(b)/2] }, "going on through the gateway"},
+		{"nothing", func([]byte) []byte { return nil }, "going on through the gateway"},
+	} {
+		spoil.Store(&tt.change)
+		to := filepath.Join(t.TempDir(), "blob")
+		out, err := casCommand(t, []string{"CAS_URL=" + p.url}, "get", d.String(), "-o", to).CombinedOutput()
+		if got, readErr := os.ReadFile(to); err != nil || readErr != nil || !bytes.Equal(got, blob) || !bytes.Contains(out, []byte(tt.note)) {
+			t.Errorf("%s: %d bytes, %v, %v\n%s", tt.name, len(got), err, readErr, out)
+		}
+		if out, err := casCommand(t, []string{"CAS_URL=" + p.url}, "get", d.String(), "-o", "-").CombinedOutput(); err == nil || bytes.Contains(out[max(0, len(out)-1000):], []byte("the gateway can't be reached")) {
+			t.Errorf("%s, to standard output: %v, %.300s", tt.name, err, out[max(0, len(out)-300):])
+		}
 	}
 }
 

@@ -47,6 +47,9 @@ type OpenOptions struct {
 	Length int64
 	// Signature is the one of a signed URL, see ParseBlobURL. It replaces the token.
 	Signature url.Values
+	// NoRedirect reads through the gateway, as Options.NoRedirect, after what came from the object
+	// store was wrong or broke off.
+	NoRedirect bool
 }
 
 // Open opens the blob. The caller closes the body, and reads it without long pauses,
@@ -56,7 +59,7 @@ func (b Blob) Open(ctx context.Context, o OpenOptions) (*Content, error) {
 	r := b.bytesRequest(http.MethodGet, o)
 	part := byteRange{o.Offset, o.Length}
 	part.setIn(r)
-	if !b.client.direct {
+	if !b.client.direct && !o.NoRedirect {
 		r.accept = http.StatusTemporaryRedirect
 		res, err := b.client.do(context.WithValue(ctx, readKey{}, true), r)
 		if err != nil {

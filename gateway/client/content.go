@@ -29,10 +29,12 @@ type Content struct {
 	// Offset is where Body begins: the requested offset, or 0 if the gateway sends the
 	// whole blob instead.
 	Offset int64
+	// Redirected: the bytes come from the object store, not through the gateway.
+	Redirected bool
 	// Body reads the bytes from Offset to the end, or as many as were asked for. Those of a
 	// whole blob are verified: Body returns the last bytes only if the digest is right, and
 	// otherwise an error that wraps cas.ErrDigestMismatch. If the connection breaks, the error wraps
-	// ErrUnreachable.
+	// ErrUnreachable, and its text names the object store if the bytes come from there.
 	Body io.ReadCloser
 }
 
@@ -42,14 +44,20 @@ func (c *Client) openContent(ctx context.Context, d cas.Digest, part byteRange, 
 	if err != nil {
 		return nil, err
 	}
-	return contentOf(ctx, info, part, res, c.base)
+	return contentOf(ctx, info, part, res, bodyOrigin{c.base, ErrUnreachable})
 }
 
-// contentOf returns the content of an answer from base.
-func contentOf(ctx context.Context, info Info, part byteRange, res *http.Response, base string) (*Content, error) {
+// bodyOrigin is what sends a body.
+type bodyOrigin struct {
+	url  string
+	lost error // what errors wrap if the connection to it is lost
+}
+
+// contentOf returns the content of an answer.
+func contentOf(ctx context.Context, info Info, part byteRange, res *http.Response, from bodyOrigin) (*Content, error) {
 	d := info.Digest
 	content := &Content{Info: info}
-	body := &contentBody{ctx: ctx, src: res.Body, base: base, length: res.ContentLength}
+	body := &contentBody{ctx: ctx, src: res.Body, from: from, length: res.ContentLength}
 	if answer, ok := res.Body.(*answerBody); ok {
 		body.silence = time.AfterFunc(bodyPatience, func() { body.isSilent.Store(true); answer.cancel(errSilentBody) })
 		body.silence.Stop()
@@ -57,7 +65,7 @@ func contentOf(ctx context.Context, info Info, part byteRange, res *http.Respons
 	if res.StatusCode == http.StatusPartialContent {
 		total, ok := part.totalOf(res.Header.Get("Content-Range"), res.ContentLength)
 		if !ok {
-			return nil, fmt.Errorf("%s sent another part of %s than asked for: %q", base, d, res.Header.Get("Content-Range"))
+			return nil, fmt.Errorf("%s sent another part of %s than asked for: %q", from.url, d, res.Header.Get("Content-Range"))
 		}
 		content.Size, content.Offset, content.Body = total, part.offset, body
 		return content, nil
@@ -152,7 +160,7 @@ var errSilentBody = fmt.Errorf("no byte came for %v", bodyPatience)
 type contentBody struct {
 	ctx          context.Context // of the request, which the body belongs to
 	src          io.ReadCloser
-	base         string
+	from         bodyOrigin
 	read, length int64
 	silence      *time.Timer // runs while a Read waits
 	isSilent     atomic.Bool
@@ -169,13 +177,13 @@ func (b *contentBody) Read(p []byte) (int, error) {
 	case err == nil || err == io.EOF:
 		return n, err
 	case b.isSilent.Load():
-		return n, fmt.Errorf("%w: the connection to %s fell silent after %d of %d bytes: %w", ErrUnreachable, b.base, b.read, b.length, errSilentBody)
+		return n, fmt.Errorf("%w: the connection to %s fell silent after %d of %d bytes: %w", b.from.lost, b.from.url, b.read, b.length, errSilentBody)
 	case b.ctx.Err() != nil:
 		return n, fmt.Errorf("after %d of %d bytes: %w", b.read, b.length, context.Cause(b.ctx))
 	case errors.Is(err, io.ErrUnexpectedEOF): // from net/http if the connection was closed too early
-		return n, fmt.Errorf("%w: %s closed the connection after %d of %d bytes", ErrUnreachable, b.base, b.read, b.length)
+		return n, fmt.Errorf("%w: %s closed the connection after %d of %d bytes", b.from.lost, b.from.url, b.read, b.length)
 	}
-	return n, fmt.Errorf("%w: the connection to %s broke after %d of %d bytes: %w", ErrUnreachable, b.base, b.read, b.length, err)
+	return n, fmt.Errorf("%w: the connection to %s broke after %d of %d bytes: %w", b.from.lost, b.from.url, b.read, b.length, err)
 }
 
 func (b *contentBody) Close() error { return b.src.Close() }

@@ -173,7 +173,7 @@ func (o Owner) CopyContent(ctx context.Context, provider string, options CopyOpt
 	}
 	content := &CopyContent{
 		MediaType: res.Header.Get("Content-Type"),
-		Body:      &contentBody{ctx: ctx, src: res.Body, base: o.client.base, length: res.ContentLength},
+		Body:      &contentBody{ctx: ctx, src: res.Body, from: bodyOrigin{o.client.base, ErrUnreachable}, length: res.ContentLength},
 	}
 	if _, params, err := mime.ParseMediaType(res.Header.Get("Content-Disposition")); err == nil {
 		content.Name = params["filename"]

@@ -58,6 +58,15 @@ func (c *Client) openRedirected(ctx context.Context, d cas.Digest, part byteRang
 	return content, nil
 }
 
+// errStoreLost is an ErrUnreachable in the words for what is not the gateway.
+var errStoreLost error = storeLost{}
+
+type storeLost struct{}
+
+func (storeLost) Error() string { return "the read at the object store failed" }
+
+func (storeLost) Is(target error) bool { return target == ErrUnreachable }
+
 // storedContent reads an answer of the object store.
 func storedContent(ctx context.Context, d cas.Digest, part byteRange, res *http.Response) (*Content, error) {
 	from := origin(res.Request.URL)
@@ -71,5 +80,9 @@ func storedContent(ctx context.Context, d cas.Digest, part byteRange, res *http.
 	if _, params, err := mime.ParseMediaType(res.Header.Get("Content-Disposition")); err == nil {
 		info.Name = params["filename"]
 	}
-	return contentOf(ctx, info, part, res, from)
+	content, err := contentOf(ctx, info, part, res, bodyOrigin{from, errStoreLost})
+	if err == nil {
+		content.Redirected = true
+	}
+	return content, err
 }

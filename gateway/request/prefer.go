@@ -17,13 +17,18 @@ type Preference struct {
 	NoRedirect bool
 }
 
+const (
+	redirectName = "redirect"
+	noRedirect   = "none"
+)
+
 // NoRedirectQuery is a part of the query that says what Preference.NoRedirect does, in URLs that
 // the gateway gives to others: they need not reach the object store.
-const NoRedirectQuery = "redirect=none"
+const NoRedirectQuery = redirectName + "=" + noRedirect
 
 // NoRedirect reports whether a request says that the gateway must serve the bytes itself.
 func NoRedirect(r *http.Request) bool {
-	return r.URL.RawQuery != "" && r.URL.Query().Get("redirect") == "none" || Prefer(r).NoRedirect
+	return r.URL.RawQuery != "" && strings.EqualFold(r.URL.Query().Get(redirectName), noRedirect) || Prefer(r).NoRedirect
 }
 
 // Patience returns how long to wait for work; usual is the time for a client that
@@ -76,7 +81,7 @@ func parsePrefer(lines []string) Preference {
 			switch {
 			case strings.EqualFold(name, "respond-async") && value == "":
 				p.Async = true
-			case strings.EqualFold(name, "redirect") && strings.EqualFold(value, "none"):
+			case strings.EqualFold(name, redirectName) && strings.EqualFold(value, noRedirect):
 				p.NoRedirect = true
 			case strings.EqualFold(name, "wait") && !p.HasWait:
 				if n, ok := parseSeconds(value); ok {

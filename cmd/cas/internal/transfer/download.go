@@ -93,29 +93,45 @@ func (d *Download) openPartial() (unlock func(), err error) {
 
 // fetch fills the partial file. After a lost connection it resumes, as long as each
 // attempt brings more bytes. If the bytes of the partial file were wrong, it starts again
-// once.
+// once. What fails at the object store is asked for at the gateway.
 func (d *Download) fetch(ctx context.Context) error {
 	startedOver := false
 	for {
 		before := d.have
 		err := d.fill(ctx)
+		atStore := d.readThroughGateway(err)
 		switch {
+		case atStore && errors.Is(err, cas.ErrDigestMismatch):
+			d.Shown.Note("the object store sent wrong bytes; starting again, through the gateway")
+			if err := d.startOver(); err != nil {
+				return err
+			}
+			continue
 		case errors.Is(err, cas.ErrDigestMismatch) && before > 0 && !startedOver:
 			startedOver = true
 			d.Shown.Note("the bytes in %s are not this blob's; starting again", terminal.Printable(d.partialPath()))
-			d.have = 0
-			if err := d.partial.Truncate(0); err != nil {
+			if err := d.startOver(); err != nil {
 				return err
 			}
 			continue
 		case !errors.Is(err, client.ErrUnreachable):
 			return err
 		}
+		if atStore {
+			d.Shown.Note("%v; going on through the gateway", err)
+			continue
+		}
 		if err = d.explain(ctx, err); !errors.Is(err, client.ErrUnreachable) || d.have == before {
 			return err
 		}
 		d.Shown.Note("%v; resuming", err)
 	}
+}
+
+// startOver empties the partial file.
+func (d *Download) startOver() error {
+	d.have = 0
+	return d.partial.Truncate(0)
 }
 
 // fill fetches the missing bytes of the partial file, and verifies the whole.

@@ -28,6 +28,18 @@ type Origin struct {
 	File string
 	// Elsewhere: the gateway is not that of CAS_URL, and gets no token.
 	Elsewhere bool
+
+	redirected bool // the last read was redirected to the object store
+}
+
+// readThroughGateway reports whether a failed read can be tried again where it may succeed: it was
+// redirected to the object store. Further reads then go through the gateway.
+func (o *Origin) readThroughGateway(err error) bool {
+	if !o.redirected || !errors.Is(err, client.ErrUnreachable) && !errors.Is(err, cas.ErrDigestMismatch) {
+		return false
+	}
+	o.Options.NoRedirect, o.redirected = true, false
+	return true
 }
 
 // stat asks for size and name. An answer to HEAD has no body; if the gateway refuses it,
@@ -51,7 +63,9 @@ func (o *Origin) open(ctx context.Context, offset int64) (content *client.Conten
 	options := o.Options
 	options.Offset = offset
 	if o.File == "" {
-		return o.Gateway.Blob(o.Digest).Open(ctx, options)
+		content, err = o.Gateway.Blob(o.Digest).Open(ctx, options)
+		o.redirected = err == nil && content.Redirected
+		return content, err
 	}
 	if content, err = o.Gateway.File(o.File).Open(ctx, offset); err == nil {
 		o.Digest = content.Digest
