@@ -109,8 +109,6 @@ func (c *backfillCmd) check() (importer.DigestWriter, error) {
 	switch {
 	case c.BatchSize < 1 || c.Concurrency < 1:
 		return nil, exit.Usagef("--batch-size and --concurrency must be at least 1")
-	case c.Rate < 0:
-		return nil, exit.Usagef("--rate can't be negative")
 	case c.WriteBack == "":
 		return nil, nil
 	case c.DryRun:

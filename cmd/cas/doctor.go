@@ -105,9 +105,6 @@ func (e *examination) print(f finding) {
 
 // Run makes one check after the other and prints a line for each.
 func (c *doctorCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
-	if c.Deep < 0 {
-		return exit.Usagef("--deep can't be negative")
-	}
 	e := &examination{out: std.Out, json: c.JSON}
 	c.checkSettings(e)
 	remove := c.checkDataFolder(e)

@@ -64,7 +64,7 @@ func (c *doctorCmd) tryStart(ctx context.Context, serve *serveCmd, x wiring.Inde
 	defer objects.Close()
 	defer s.close()
 	for _, step := range []func(context.Context) error{
-		s.checkStoreSettings, s.openTier, s.openCaches, s.listen, s.openCopies, s.openCollector, s.openScrubber, s.openGateway, s.listenAdmin,
+		s.checkSettings, s.openTier, s.openCaches, s.listen, s.openCopies, s.openCollector, s.openScrubber, s.openGateway, s.listenAdmin,
 	} {
 		if err := step(ctx); err != nil {
 			return err

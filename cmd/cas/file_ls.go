@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 
 	"casgate/cmd/cas/internal/argument"
-	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
@@ -70,9 +69,6 @@ func (c *fileLsCmd) options() (client.FileListOptions, error) {
 	o := client.FileListOptions{
 		Purpose: c.Purpose, Context: c.Context, Tag: c.Tag, NamePrefix: c.Prefix,
 		Metadata: json.RawMessage(c.Metadata), Descending: c.Newest, PageSize: maxListPage,
-	}
-	if c.Limit < 0 {
-		return o, exit.Usagef("--limit must not be negative")
 	}
 	if c.Limit > 0 {
 		o.PageSize = min(c.Limit, maxListPage)

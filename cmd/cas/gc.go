@@ -52,8 +52,8 @@ Exit codes: 0; 6 if a server can't be reached; 7 if objects could not be removed
 
 // Run collects, or shows the state.
 func (c *gcCmd) Run(ctx context.Context, std terminal.Streams) error {
-	if c.Concurrency < 1 || c.Largest < 0 {
-		return exit.Usagef("--concurrency must be at least 1, and --largest can't be negative")
+	if c.Concurrency < 1 {
+		return exit.Usagef("--concurrency must be at least 1")
 	}
 	if c.DryRun && c.Status || c.Orphans && c.Status {
 		return exit.Usagef("--status excludes --dry-run and --orphans")

@@ -66,16 +66,6 @@ func fieldNames() string {
 	return strings.Join(names, ", ")
 }
 
-func (c *importCmd) openIndex(ctx context.Context, std terminal.Streams) (x wiring.Index, close func(), err error) {
-	if c.DryRun {
-		return c.LocalIndex.OpenToLook(ctx)
-	}
-	if x, err = c.LocalIndex.OpenOrMake(ctx, std); err != nil {
-		return nil, nil, err
-	}
-	return x, x.Close, nil
-}
-
 // Run imports, or reports what an import would do.
 func (c *importCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 	sources, err := wiring.OpenSources(c.Sources)
@@ -94,7 +84,7 @@ func (c *importCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 		return importing.WithExitCode(ctx, err)
 	}
 	defer list.close()
-	x, closeIndex, err := c.openIndex(ctx, std)
+	x, closeIndex, err := c.LocalIndex.OpenToWrite(ctx, std, c.DryRun)
 	if err != nil {
 		return err
 	}

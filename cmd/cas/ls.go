@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
@@ -28,9 +27,6 @@ const maxListPage = 1000
 
 // Run prints blobs as they come, oldest first.
 func (c *lsCmd) Run(ctx context.Context, std terminal.Streams) error {
-	if c.Limit < 0 {
-		return exit.Usagef("--limit must not be negative")
-	}
 	gateway, err := c.Connect()
 	if err != nil {
 		return err

@@ -166,7 +166,7 @@ func run(ctx context.Context, args []string, std terminal.Streams) int {
 		terminal.Fail(std.Err, explainUsage(err, args))
 		return exit.Usage
 	}
-	if err := settings.LoadSecrets(command.Selected()); err != nil {
+	if err := cmp.Or(settings.CheckNumbers(command.Selected()), settings.LoadSecrets(command.Selected())); err != nil {
 		terminal.Fail(std.Err, err)
 		return exit.Usage
 	}

@@ -33,7 +33,7 @@ type opsCmd struct {
 	Provider string          `placeholder:"NAME" help:"Only operations at this provider."`
 	Outcome  string          `placeholder:"OUTCOME" enum:",ok,failed,broken-off" default:"" help:"Only operations with this result: ok, failed, or broken-off if the client left or was cut off."`
 	Since    argument.Moment `placeholder:"WHEN" help:"Only operations that began since then, of gathered reads the last one: a time such as 2026-11-21T20:00:00Z, or how long ago, such as 2h."`
-	Until    argument.Moment `placeholder:"WHEN" help:"Only operations that began before then."`
+	Until    argument.Moment `placeholder:"WHEN" help:"Only operations that began before then. Not with --follow."`
 
 	Limit  int           `default:"50" help:"How many of the newest to print; 0 means all."`
 	Follow bool          `short:"f" help:"Print the existing operations, oldest first, and then each operation as it ends, until Ctrl-C."`
@@ -52,8 +52,11 @@ Without an id the newest come first. --follow misses and repeats nothing, also a
 
 // Run prints operations.
 func (c *opsCmd) Run(ctx context.Context, std terminal.Streams) error {
-	if c.Limit < 0 || c.Every <= 0 {
-		return exit.Usagef("--limit must not be negative, and --every must be more than nothing")
+	switch {
+	case c.Every == 0:
+		return exit.Usagef("--every must be more than nothing")
+	case c.Follow && !c.Until.IsZero():
+		return exit.Usagef("--follow goes on until Ctrl-C, so --until can't be given")
 	}
 	gateway, err := c.Connect()
 	if err != nil {

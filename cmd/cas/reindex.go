@@ -68,22 +68,12 @@ func (r reindexResult) isPartial() bool {
 	return x != nil && x.Missing+x.Blobs.Differs+x.Files.Differs+x.Copies.Differs+x.Texts.Differs > 0
 }
 
-func (c *reindexCmd) openIndex(ctx context.Context, std terminal.Streams) (x wiring.Index, close func(), err error) {
-	if c.DryRun {
-		return c.LocalIndex.OpenToLook(ctx)
-	}
-	if x, err = c.LocalIndex.OpenOrMake(ctx, std); err != nil {
-		return nil, nil, err
-	}
-	return x, x.Close, nil
-}
-
 // Run makes the rows, or reports what it would do.
 func (c *reindexCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if c.Concurrency < 1 {
 		return exit.Usagef("--concurrency must be at least 1")
 	}
-	x, closeIndex, err := c.openIndex(ctx, std)
+	x, closeIndex, err := c.LocalIndex.OpenToWrite(ctx, std, c.DryRun)
 	if err != nil {
 		return err
 	}

@@ -62,8 +62,8 @@ Exit codes: 0 if all is right; 3 if there is nothing to --resume; 5 if objects a
 // Run checks objects, or shows the state.
 func (c *scrubCmd) Run(ctx context.Context, std terminal.Streams) error {
 	switch {
-	case c.Concurrency < 1 || c.OlderThan < 0:
-		return exit.Usagef("--concurrency must be at least 1, and --older-than can't be negative")
+	case c.Concurrency < 1:
+		return exit.Usagef("--concurrency must be at least 1")
 	case c.Resume && (c.Quick || c.OlderThan > 0 || c.Sample > 0):
 		return exit.Usagef("--resume continues a scrub as it began, so --quick, --older-than and --sample can't be given")
 	case c.Quick && c.OlderThan > 0:

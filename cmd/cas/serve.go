@@ -111,11 +111,11 @@ func (c *serveCmd) Run(ctx context.Context, std terminal.Streams) error {
 		log.Warn().Str("variable", name).Msg("the variable is set, and there is no such setting; compare its spelling with `cas serve --help`")
 	}
 	s := &server{serveCmd: c, log: log, registry: service.NewRegistry()}
-	defer s.close()
-	if err := s.open(ctx); err != nil {
+	if err := s.openAndRun(ctx); err != nil {
 		return err
 	}
-	return s.run(ctx)
+	log.Info().Msg("stopped")
+	return nil
 }
 
 // openObjects opens the object store and makes sure that it answers.

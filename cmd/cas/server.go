@@ -64,12 +64,21 @@ type server struct {
 	closers []func()
 }
 
+// openAndRun serves until ctx is done, and closes all parts.
+func (s *server) openAndRun(ctx context.Context) error {
+	defer s.close()
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
 // open opens all parts. The caller calls close, also after an error.
 func (s *server) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for _, step := range []func(context.Context) error{
-		s.openTraces, s.openIndex, s.openStore, s.openTier, s.openCaches, s.listen, s.openCopies, s.openCollector, s.openScrubber, s.openGateway, s.listenAdmin,
+		s.checkSettings, s.openTraces, s.openIndex, s.openStore, s.openTier, s.openCaches, s.listen, s.openCopies, s.openCollector, s.openScrubber, s.openGateway, s.listenAdmin,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -86,6 +95,17 @@ func (s *server) close() {
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		s.closers[i]()
 	}
+}
+
+// checkSettings refuses settings that don't go together, before anything is made.
+func (s *server) checkSettings(context.Context) error {
+	if s.ReferenceURLs == "bucket" && s.ObjectStore.Embedded() {
+		return exit.Usagef("--reference-urls=bucket needs a bucket; set CAS_S3_ENDPOINT, or leave the URLs to the gateway")
+	}
+	if s.ReadRedirect > 0 && s.ObjectStore.Embedded() {
+		return exit.Usagef("CAS_READ_REDIRECT needs a bucket, which has URLs of its own; set CAS_S3_ENDPOINT, or unset it")
+	}
+	return wiring.CheckTier(s.LocalTier, s.ObjectStore)
 }
 
 // openTraces opens what sends traces. It closes after everything that makes spans.
@@ -176,7 +196,7 @@ func (s *server) openStore(ctx context.Context) error {
 	if err := s.prepareAccess(ctx, s.index, s.records, s.log); err != nil {
 		return err
 	}
-	return s.checkStoreSettings(ctx)
+	return nil
 }
 
 // openTier opens the local tier.
@@ -187,20 +207,6 @@ func (s *server) openTier(context.Context) error {
 	}
 	s.atClose(s.tier.Close)
 	return nil
-}
-
-// checkStoreSettings refuses settings that need another object store.
-func (s *server) checkStoreSettings(context.Context) error {
-	if s.ReferenceURLs == "bucket" && s.objects.S3 == nil {
-		return exit.Usagef("--reference-urls=bucket needs a bucket; set CAS_S3_ENDPOINT, or leave the URLs to the gateway")
-	}
-	if s.ReadRedirect < 0 {
-		return exit.Usagef("CAS_READ_REDIRECT is negative")
-	}
-	if s.ReadRedirect > 0 && s.objects.S3 == nil {
-		return exit.Usagef("CAS_READ_REDIRECT needs a bucket, which has URLs of its own; set CAS_S3_ENDPOINT, or unset it")
-	}
-	return wiring.CheckTier(s.LocalTier, s.ObjectStore)
 }
 
 // redirect returns which reads are answered with a URL of the bucket.
@@ -340,11 +346,11 @@ func (s *server) openCollector(context.Context) error {
 	if err != nil || s.RetainUnreferenced == 0 {
 		return err
 	}
-	s.retention, err = wiring.OpenRetention(s.Retention, collector.RetentionOptions{
+	s.retention = wiring.OpenRetention(s.Retention, collector.RetentionOptions{
 		Index: s.index, Uses: s.store.TakeUses, Log: s.log,
 		Condemned: wiring.Unreferenced{Forget: s.blobs.Forget, Journal: s.records}.Condemned,
 	}, s.registry)
-	return err
+	return nil
 }
 
 // openScrubber opens what checks stored objects in the background.
@@ -477,11 +483,7 @@ func (s *server) run(ctx context.Context) error {
 		Str("index", s.Index.Describe(s.Data)).Str("store", s.objects.Text).
 		Str("providers", s.copies.Names()).Bool("simulated", s.copies.Simulated()).
 		Str("auth", s.Auth).Bool("public_read", s.PublicRead).Msg("serving")
-	if err := services.Wait(); err != nil {
-		return err
-	}
-	s.log.Info().Msg("stopped")
-	return nil
+	return services.Wait()
 }
 
 // writeListenFile writes the address of the API to the data folder. On a full disk there is

@@ -18,13 +18,8 @@ import (
 
 // OpenCollector makes the collector that the settings describe. It starts nothing.
 func OpenCollector(c settings.Collection, o collector.Options, registry prometheus.Registerer) (*collector.Collector, error) {
-	switch {
-	case c.GCGrace < 0:
-		return nil, exit.Usagef("a grace period of %s is negative (CAS_GC_GRACE)", c.GCGrace)
-	case !(c.GCMaxShare >= 0 && c.GCMaxShare <= 100): // nor NaN
-		return nil, exit.Usagef("a share of %g %% is not between 0 and 100 (CAS_GC_MAX_SHARE)", c.GCMaxShare)
-	case c.GCMaxBlobs < 0 || !(c.GCRate >= 0):
-		return nil, exit.Usagef("CAS_GC_MAX_BLOBS and CAS_GC_RATE can't be negative")
+	if c.GCMaxShare > 100 {
+		return nil, exit.Usagef("a share of %g %% is more than 100 (CAS_GC_MAX_SHARE)", c.GCMaxShare)
 	}
 	o.Grace, o.Rate = c.GCGrace, c.GCRate
 	o.Brake = collector.Brake{MaxShare: c.GCMaxShare / 100, MaxBlobs: c.GCMaxBlobs}
@@ -110,17 +105,14 @@ func collectRecord(r collector.Result) journal.Record {
 }
 
 // OpenRetention makes the retention that the settings describe. It starts nothing.
-func OpenRetention(c settings.Retention, o collector.RetentionOptions, registry prometheus.Registerer) (*collector.Retention, error) {
-	if c.RetainUnreferenced < 0 {
-		return nil, exit.Usagef("a retention of %s is negative (CAS_RETAIN_UNREFERENCED)", c.RetainUnreferenced)
-	}
+func OpenRetention(c settings.Retention, o collector.RetentionOptions, registry prometheus.Registerer) *collector.Retention {
 	o.Idle = c.RetainUnreferenced
 	r := collector.NewRetention(o)
 	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "casgate_retention_blobs_total",
 		Help: "Blobs that this process deleted, since nothing referred to them.",
 	}, func() float64 { return float64(r.Condemned()) }))
-	return r, nil
+	return r
 }
 
 // Unreferenced handles the blobs that a retention has condemned.

@@ -34,6 +34,17 @@ func (c LocalIndex) OpenOrMake(ctx context.Context, std terminal.Streams) (Index
 	return c.noted(std, func() (Index, error) { return OpenCurrentIndex(ctx, c.Index, c.Data, Observers{}) })
 }
 
+// OpenToWrite is OpenOrMake, or OpenToLook for a dry run. The caller must call close.
+func (c LocalIndex) OpenToWrite(ctx context.Context, std terminal.Streams, isDryRun bool) (x Index, close func(), err error) {
+	if isDryRun {
+		return c.OpenToLook(ctx)
+	}
+	if x, err = c.OpenOrMake(ctx, std); err != nil {
+		return nil, nil, err
+	}
+	return x, x.Close, nil
+}
+
 // OpenToLook is Open for a command that changes nothing. In place of an embedded index that does not
 // exist it opens an empty one in a folder of its own, which close removes.
 func (c LocalIndex) OpenToLook(ctx context.Context) (x Index, close func(), err error) {

@@ -39,8 +39,6 @@ func CheckTier(c settings.LocalTier, objects settings.ObjectStore) error {
 		return exit.Usagef("CAS_CACHE_DIR begins with ~, which only a shell replaces; write the whole path instead of %s, or ./%s", c.CacheDir, c.CacheDir)
 	case c.CacheSize <= 0:
 		return exit.Usagef("CAS_CACHE_DIR is set, and CAS_CACHE_SIZE is not; set both or none")
-	case c.CacheFill < 0:
-		return exit.Usagef("CAS_CACHE_FILL is negative")
 	}
 	return nil
 }

@@ -21,11 +21,8 @@ import (
 // OpenScrubber makes the scrubber that the settings describe, for the index's own object
 // store. It starts nothing.
 func OpenScrubber(c settings.Scrub, x Index, objects ObjectStore, o scrubber.Options, registry prometheus.Registerer) (*scrubber.Scrubber, error) {
-	if !(c.ScrubMaxDamaged >= 0 && c.ScrubMaxDamaged <= 100) { // nor NaN
-		return nil, exit.Usagef("a share of %g %% is not between 0 and 100 (CAS_SCRUB_MAX_DAMAGED)", c.ScrubMaxDamaged)
-	}
-	if o.Every < 0 {
-		return nil, exit.Usagef("an interval of %s is negative (CAS_SCRUB_EVERY)", o.Every)
+	if c.ScrubMaxDamaged > 100 {
+		return nil, exit.Usagef("a share of %g %% is more than 100 (CAS_SCRUB_MAX_DAMAGED)", c.ScrubMaxDamaged)
 	}
 	o.Index = x
 	if o.Objects == nil {
