@@ -121,10 +121,10 @@ func cacheControl(public bool) string {
 }
 
 // lostRecords returns a function that counts the operations that could not be
-// recorded.
+// recorded; nil without a journal.
 func lostRecords(w *journal.Writer) func() uint64 {
 	if w == nil {
-		return func() uint64 { return 0 }
+		return nil
 	}
 	return w.Lost
 }

@@ -315,7 +315,7 @@ func (s *Store) Check(ctx context.Context) error {
 	}
 	name, f, err := s.createUnfinished(os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("%w: the object folder is not writable: %w", cas.ErrStoreUnavailable, err)
+		return fmt.Errorf("%w: the object folder is not writable: %w", kindOf(err), err)
 	}
 	f.Close()
 	placed := path.Join(objectsDir, path.Base(name))
@@ -326,7 +326,7 @@ func (s *Store) Check(ctx context.Context) error {
 	}
 	if err != nil {
 		_ = s.root.Remove(name) // or Clean does
-		return fmt.Errorf("%w: the folder %q for the objects is not writable: %w", cas.ErrStoreUnavailable, path.Join(s.root.Name(), objectsDir), err)
+		return fmt.Errorf("%w: the folder %q for the objects is not writable: %w", kindOf(err), path.Join(s.root.Name(), objectsDir), err)
 	}
 	if err := s.root.Remove(placed); err != nil {
 		return fmt.Errorf("%w: %w", cas.ErrStoreUnavailable, err)
@@ -335,14 +335,21 @@ func (s *Store) Check(ctx context.Context) error {
 }
 
 func storeError(op string, ref cas.ObjectRef, err error) error {
-	kind := cas.ErrStoreUnavailable
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s %s: %w", op, ref.Key(), err)
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		kind = cas.ErrNoSpace
 	}
-	return fmt.Errorf("%w: %s %s: %w", kind, op, ref.Key(), err)
+	return fmt.Errorf("%w: %s %s: %w", kindOf(err), op, ref.Key(), err)
+}
+
+// kindOf returns the error of cas.ObjectStore that an error of the file system is.
+func kindOf(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return cas.ErrNoSpace
+	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission): // until an operator changes that
+		return cas.ErrStoreRefused
+	}
+	return cas.ErrStoreUnavailable
 }
 
 func randomName() string {

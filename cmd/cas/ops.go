@@ -119,6 +119,9 @@ func (c *opsCmd) newest(ctx context.Context, gateway *client.Client, out *opsPri
 		if o.After == "" {
 			place = page.Newest
 			out.tellLost(page.Lost)
+			if page.Off {
+				terminal.Fail(out.std.Err, errors.New("this gateway records no operations: CAS_JOURNAL is off there"))
+			}
 		}
 		for _, r := range page.Operations {
 			if err := take(r); err != nil {

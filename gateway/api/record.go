@@ -50,4 +50,6 @@ type RecordPage struct {
 	Newest string `json:"newest"`
 	// Lost counts the operations that this gateway could not record since it started.
 	Lost uint64 `json:"lost"`
+	// Off: this gateway records no operations.
+	Off bool `json:"off,omitempty"`
 }

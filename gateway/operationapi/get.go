@@ -42,7 +42,8 @@ type Journal interface {
 type Handlers struct {
 	Copies  Copies
 	Journal Journal
-	// Lost returns the number of operations that this gateway could not record.
+	// Lost returns the number of operations that this gateway could not record. Nil: it records
+	// none.
 	Lost func() uint64
 }
 

@@ -43,7 +43,10 @@ func (h *Handlers) List(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page := api.RecordPage{Operations: make([]api.Record, 0, len(entries)), Newest: formatPlace(newest), Lost: h.Lost()}
+	page := api.RecordPage{Operations: make([]api.Record, 0, len(entries)), Newest: formatPlace(newest), Off: h.Lost == nil}
+	if !page.Off {
+		page.Lost = h.Lost()
+	}
 	if len(entries) > limit {
 		entries = entries[:limit]
 		next = entries[limit-1].Cursor

@@ -77,7 +77,7 @@ var (
 	// StoreRefused stands before StoreUnavailable, which cas.ErrStoreRefused wraps.
 	StoreRefused = add("store_refused", row{status: 502, title: "Object store refuses requests",
 		sentinel: cas.ErrStoreRefused, exit: ExitUnavailable,
-		advice: "The object store refuses the gateway's requests, and will until an operator corrects the gateway's settings or the store's: the gateway's log and `cas doctor` have its words."})
+		advice: "The object store refuses the gateway's requests, and will until an operator corrects the gateway's settings or the store's, such as the owner of a folder: the gateway's log and `cas doctor` have its words."})
 	StoreUnavailable = add("store_unavailable", row{status: 503, title: "Object store unavailable", retryAfter: 2,
 		sentinel: cas.ErrStoreUnavailable, exit: ExitUnavailable,
 		advice: "The object store can't be reached. Nothing is lost; try again shortly."})
