@@ -50,7 +50,7 @@ func TestHelmChart(t *testing.T) {
 		"least": {"secrets.name=casgate", "settings.CAS_S3_ENDPOINT=https://s3.example.com", "settings.CAS_S3_BUCKET=casgate"},
 		"all": {
 			"secrets.name=casgate", "settings.CAS_S3_ENDPOINT=https://s3.example.com", "settings.CAS_S3_BUCKET=casgate", "secrets.files.CAS_KIMI_API_KEY=kimi",
-			"cache.enabled=true", "cache.storageClass=fast", "autoscaling.enabled=true", "serviceMonitor.enabled=true", "spool.medium=Memory",
+			"cache.enabled=true", "cache.storageClass=fast", "tls.secretName=certificate", "autoscaling.enabled=true", "serviceMonitor.enabled=true", "spool.medium=Memory",
 			"ingress.enabled=true", "ingress.className=nginx", "ingress.hosts[0]=files.example.com", "ingress.tls[0].secretName=tls", "ingress.tls[0].hosts[0]=files.example.com",
 			"image.pullSecrets[0]=registry", "podAnnotations.a=b", "podLabels.c=d", "nodeSelector.e=f", "tolerations[0].operator=Exists", "serviceAccount.annotations.g=h",
 		},

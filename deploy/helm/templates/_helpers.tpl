@@ -28,7 +28,7 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | qu
 {{- if not .Values.secrets.files.CAS_DATABASE_URL }}{{ fail "secrets.files.CAS_DATABASE_URL is empty: the chart needs Postgres" }}{{ end }}
 {{- if not .Values.settings.CAS_S3_ENDPOINT }}{{ fail "settings.CAS_S3_ENDPOINT is empty: the chart needs a bucket, since pods share no folder" }}{{ end }}
 {{- if not .Values.settings.CAS_S3_BUCKET }}{{ fail "settings.CAS_S3_BUCKET is empty" }}{{ end }}
-{{- $own := list "CAS_LISTEN" "CAS_ADMIN_LISTEN" "CAS_DATA_DIR" "CAS_CACHE_DIR" "CAS_CACHE_SIZE" "CAS_DRAIN_DELAY" "CAS_SHUTDOWN_GRACE" }}
+{{- $own := list "CAS_LISTEN" "CAS_ADMIN_LISTEN" "CAS_DATA_DIR" "CAS_CACHE_DIR" "CAS_CACHE_SIZE" "CAS_DRAIN_DELAY" "CAS_SHUTDOWN_GRACE" "CAS_TLS_CERT_FILE" "CAS_TLS_KEY_FILE" }}
 {{- range $name, $_ := .Values.settings }}
 {{- if has $name $own }}{{ fail (printf "settings.%s: the chart sets it" $name) }}{{ end }}
 {{- if or (regexMatch "(_API_KEY|_ACCESS_KEY|_SECRET_KEY|_SESSION_TOKEN|_TOKEN)$" $name) (has $name (list "CAS_DATABASE_URL" "CAS_DATABASE_LISTEN_URL")) }}{{ fail (printf "settings.%s is a secret: put it into the Secret, and name its key in secrets.files" $name) }}{{ end }}
@@ -64,6 +64,10 @@ seccompProfile: {type: RuntimeDefault}
   secret:
     secretName: {{ .Values.secrets.name }}
     defaultMode: 0440
+{{- end }}
+
+{{- define "casgate.scheme" -}}
+{{- if .Values.tls.secretName }}HTTPS{{ else }}HTTP{{ end }}
 {{- end }}
 
 {{- define "casgate.pullSecrets" -}}
