@@ -20,8 +20,10 @@ const (
 	// apply in addition.
 	queueBatch   = 64
 	queueWorkers = 16
-	// useFlush is the interval between two writes of the times of use.
-	useFlush = 30 * time.Second
+	// firstUseFlush is the interval between two writes of the first uses of copies, and useFlush
+	// that of all uses.
+	firstUseFlush = time.Second
+	useFlush      = 30 * time.Second
 )
 
 // Run does the due work in the ledger: copies requested in the background, repeated
@@ -193,9 +195,12 @@ func (r *Replicator) abandon(ctx context.Context, c ledger.Copy, cause error) er
 }
 
 func (r *Replicator) runFlush(ctx context.Context) error {
-	tick := time.NewTicker(useFlush)
-	defer tick.Stop()
+	first, all := time.NewTicker(firstUseFlush), time.NewTicker(useFlush)
+	defer first.Stop()
+	defer all.Stop()
+	isLogged := false // that it fails
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			// A last write, so that an orderly stop loses nothing.
@@ -205,10 +210,15 @@ func (r *Replicator) runFlush(ctx context.Context) error {
 				r.log.Warn().Err(err).Msg("could not record when copies were last used")
 			}
 			return ctx.Err()
-		case <-tick.C:
-			if err := r.uses.flush(ctx, r.ledger); err != nil {
-				r.log.Warn().Err(err).Msg("could not record when copies were last used; trying again")
-			}
+		case <-first.C:
+			err = r.uses.flushFirst(ctx, r.ledger)
+		case <-all.C:
+			err = r.uses.flush(ctx, r.ledger)
+			isLogged = false // so the log has it once a period
 		}
+		if err != nil && !isLogged && ctx.Err() == nil {
+			r.log.Warn().Err(err).Msg("could not record when copies were last used; trying again")
+		}
+		isLogged = err != nil
 	}
 }
