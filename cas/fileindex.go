@@ -77,6 +77,9 @@ type FileIndex interface {
 	// repeated does not undo a delete.
 	ImportFiles(ctx context.Context, files []File, o ImportFilesOptions) (stored []string, err error)
 
+	// KnownImports returns those of the ids that ImportFiles would leave as they are.
+	KnownImports(ctx context.Context, ids []string, o ImportFilesOptions) ([]string, error)
+
 	// ResolveFile gives a pending file its blob, the blob's size, and the blob's media
 	// type if the file has none. The blob must be visible to readers, else the error
 	// wraps ErrBlobNotFound. A file that has a blob stays as it is. ResolveFile returns

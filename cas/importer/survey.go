@@ -23,9 +23,9 @@ type Statter interface {
 // SurveyOptions configures a Survey.
 type SurveyOptions struct {
 	Sources []Statter
-	// Known returns a file of the index, or cas.ErrFileNotFound. A file that exists is
-	// only counted. Optional.
-	Known func(ctx context.Context, id string) (cas.File, error)
+	// Known returns those of the ids that an import would leave as they are. Their files are only
+	// counted. Nil: none.
+	Known func(ctx context.Context, ids []string) ([]string, error)
 	// Missing is the method of cas.Index.
 	Missing func(ctx context.Context, ds []cas.Digest) ([]cas.Digest, error)
 	// MaxSize is the largest blob that the store takes, in bytes.
@@ -126,23 +126,20 @@ func (s *Survey) Pending(ctx context.Context, files fileLister, which Pending, p
 // check checks a batch of files, several at the same time. It returns the ids that the
 // index doesn't have.
 func (s *Survey) check(ctx context.Context, files []cas.File) (fresh []string, err error) {
-	known := make([]bool, len(files))
+	unknown, err := s.unknown(ctx, files)
+	if err != nil {
+		return nil, err
+	}
 	checks, checksCtx := errgroup.WithContext(ctx)
 	checks.SetLimit(cmp.Or(s.Concurrency, defaultConcurrency))
-	for i, f := range files {
-		checks.Go(func() (err error) {
-			known[i], err = s.checkFile(checksCtx, f)
-			return err
-		})
+	for _, f := range unknown {
+		checks.Go(func() error { return s.checkFile(checksCtx, f) })
 	}
 	if err := checks.Wait(); err != nil {
 		return nil, err
 	}
 	var recorded []cas.Digest
-	for i, f := range files {
-		if known[i] {
-			continue
-		}
+	for _, f := range unknown {
 		fresh = append(fresh, f.ID)
 		if !f.Origin.Digest.IsZero() {
 			recorded = append(recorded, f.Origin.Digest)
@@ -151,31 +148,42 @@ func (s *Survey) check(ctx context.Context, files []cas.File) (fresh []string, e
 	return fresh, s.findDuplicates(ctx, recorded)
 }
 
+// unknown returns those of the files that are not known.
+func (s *Survey) unknown(ctx context.Context, files []cas.File) ([]cas.File, error) {
+	if s.Known == nil {
+		return files, nil
+	}
+	ids := make([]string, len(files))
+	for i, f := range files {
+		ids[i] = f.ID
+	}
+	known, err := patiently(ctx, 0, func() ([]string, error) { return s.Known(ctx, ids) })
+	if err != nil || len(known) == 0 {
+		return files, err
+	}
+	isKnown := make(map[string]bool, len(known))
+	for _, id := range known {
+		isKnown[id] = true
+	}
+	return slices.DeleteFunc(slices.Clone(files), func(f cas.File) bool { return isKnown[f.ID] }), nil
+}
+
 // checkFile checks one file. It returns an error only if all other files would fail
 // with it too.
-func (s *Survey) checkFile(ctx context.Context, f cas.File) (known bool, err error) {
-	if s.Known != nil {
-		_, err := s.Known(ctx, f.ID)
-		if err == nil {
-			return true, nil
-		}
-		if !errors.Is(err, cas.ErrFileNotFound) {
-			return false, err
-		}
-	}
+func (s *Survey) checkFile(ctx context.Context, f cas.File) error {
 	problem := Problem{Row: OldID(f), FileID: f.ID, Key: f.Origin.Key, Outcome: Failed}
 	source, ok := s.sources[f.Origin.Source]
 	if !ok {
 		problem.Outcome, problem.Reason = PutOff, fmt.Sprintf("it is in %s, which isn't configured", f.Origin.Source)
 		s.fail(problem)
-		return false, nil
+		return nil
 	}
 	size, err := patiently(ctx, 0, func() (int64, error) { return source.Stat(ctx, f.Origin.Key) })
 	switch {
 	case errors.Is(err, cas.ErrObjectMissing):
 		problem.Reason = err.Error()
 	case err != nil:
-		return false, err
+		return err
 	case s.MaxSize > 0 && size > s.MaxSize:
 		problem.Reason = fmt.Sprintf("%v: it has %d bytes, and at most %d are allowed", cas.ErrBlobTooLarge, size, s.MaxSize)
 	case f.Origin.Digest.IsZero() && f.Size >= 0 && f.Size != size:
@@ -183,12 +191,12 @@ func (s *Survey) checkFile(ctx context.Context, f cas.File) (known bool, err err
 	}
 	if problem.Reason != "" {
 		s.fail(problem)
-		return false, nil
+		return nil
 	}
 	s.mu.Lock()
 	s.counts.Bytes += size
 	s.mu.Unlock()
-	return false, nil
+	return nil
 }
 
 // findDuplicates counts the digests that the store has, or that an earlier file had.

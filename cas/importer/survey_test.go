@@ -58,11 +58,8 @@ func TestSurveyOfRows(t *testing.T) {
 	}
 	survey := importer.NewSurvey(importer.SurveyOptions{
 		Sources: []importer.Statter{s},
-		Known: func(_ context.Context, id string) (cas.File, error) {
-			if id == importer.FileID(old, "5") {
-				return cas.File{}, nil
-			}
-			return cas.File{}, cas.ErrFileNotFound
+		Known: func(_ context.Context, ids []string) ([]string, error) {
+			return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id != importer.FileID(old, "5") }), nil
 		},
 		Missing: func(_ context.Context, ds []cas.Digest) ([]cas.Digest, error) { return ds, nil },
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"casgate/cas"
 	"casgate/cas/importer"
 	"casgate/cas/journal"
 	"casgate/cmd/cas/internal/argument"
@@ -204,7 +205,7 @@ func (c *importCmd) importRows(ctx context.Context, x wiring.Index, list importL
 	})
 	counter.Done()
 	records.Add(journal.Record{Kind: journal.KindImport, Bytes: counts.Bytes}, start, err)
-	line := fmt.Sprintf("%d rows: %d imported (%s), %d known already, %d failed", counts.Rows, counts.Imported, terminal.Size(counts.Bytes), counts.Already, counts.Failed)
+	line := fmt.Sprintf("%d rows: %d imported (%s), %d known already or deleted here, %d failed", counts.Rows, counts.Imported, terminal.Size(counts.Bytes), counts.Already, counts.Failed)
 	if counts.Noted > 0 {
 		line += fmt.Sprintf("; of those imported %d lost something", counts.Noted)
 	}
@@ -213,8 +214,11 @@ func (c *importCmd) importRows(ctx context.Context, x wiring.Index, list importL
 
 // survey reports what an import would do. It returns how many rows would fail.
 func (c *importCmd) survey(ctx context.Context, x wiring.Index, list importList, report *importing.Report) (failed int64, err error) {
+	known := func(ctx context.Context, ids []string) ([]string, error) {
+		return x.KnownImports(ctx, ids, cas.ImportFilesOptions{WithDeleted: c.WithDeleted})
+	}
 	survey := importer.NewSurvey(importer.SurveyOptions{
-		Sources: []importer.Statter{list.source}, Known: x.File, Missing: x.Missing, MaxSize: int64(c.MaxBlobSize), Report: report.Add,
+		Sources: []importer.Statter{list.source}, Known: known, Missing: x.Missing, MaxSize: int64(c.MaxBlobSize), Report: report.Add,
 	})
 	counter := report.Shown.Counting("looking", list.total, func() string {
 		return fmt.Sprintf("%d would fail", survey.Counts().WouldFail)
@@ -222,7 +226,7 @@ func (c *importCmd) survey(ctx context.Context, x wiring.Index, list importList,
 	err = survey.Rows(ctx, list.rows, list.source.Name(), counter.Set)
 	counter.Done()
 	counts := survey.Counts()
-	line := fmt.Sprintf("%d rows: %s to import, %d there already, %d duplicates by digest, %d would fail",
+	line := fmt.Sprintf("%d rows: %s to import, %d known already or deleted here, %d duplicates by digest, %d would fail",
 		counts.Files, terminal.Size(counts.Bytes), counts.Already, counts.Duplicates, counts.WouldFail)
 	return counts.WouldFail, errors.Join(err, report.PrintCounts(counts, line))
 }

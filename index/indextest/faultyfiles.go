@@ -12,18 +12,19 @@ import (
 
 // The operations that a FaultyFiles asks its hook about.
 const (
-	OpCreateFile  = "create-file"
-	OpCommitFile  = "commit-file"
-	OpFile        = "file"
-	OpListFiles   = "list-files"
-	OpDeleteFile  = "delete-file"
-	OpReleaseFile = "release-file"
-	OpTouchFiles  = "touch-files"
-	OpProlong     = "prolong-files"
-	OpExpireFiles = "expire-files"
-	OpImportFiles = "import-files"
-	OpResolveFile = "resolve-file"
-	OpFailFile    = "fail-file"
+	OpCreateFile   = "create-file"
+	OpCommitFile   = "commit-file"
+	OpFile         = "file"
+	OpListFiles    = "list-files"
+	OpDeleteFile   = "delete-file"
+	OpReleaseFile  = "release-file"
+	OpTouchFiles   = "touch-files"
+	OpProlong      = "prolong-files"
+	OpExpireFiles  = "expire-files"
+	OpImportFiles  = "import-files"
+	OpKnownImports = "known-imports"
+	OpResolveFile  = "resolve-file"
+	OpFailFile     = "fail-file"
 
 	OpCommitResolved = "commit-resolved"
 	OpKeepUpload     = "keep-upload"
@@ -124,6 +125,11 @@ func (f *FaultyFiles) ExpireFiles(ctx context.Context, limit int) ([]cas.Expired
 // ImportFiles implements cas.FileIndex.
 func (f *FaultyFiles) ImportFiles(ctx context.Context, files []cas.File, o cas.ImportFilesOptions) ([]string, error) {
 	return passFiles(f, OpImportFiles, cas.Digest{}, func() ([]string, error) { return f.inner.ImportFiles(ctx, files, o) })
+}
+
+// KnownImports implements cas.FileIndex.
+func (f *FaultyFiles) KnownImports(ctx context.Context, ids []string, o cas.ImportFilesOptions) ([]string, error) {
+	return passFiles(f, OpKnownImports, cas.Digest{}, func() ([]string, error) { return f.inner.KnownImports(ctx, ids, o) })
 }
 
 // ResolveFile implements cas.FileIndex.

@@ -193,6 +193,10 @@ func fileCalls(x Index, f, toImport cas.File) map[string]func(ctx context.Contex
 			_, err := x.ImportFiles(ctx, []cas.File{toImport}, cas.ImportFilesOptions{})
 			return err
 		},
+		"KnownImports": func(ctx context.Context) error {
+			_, err := x.KnownImports(ctx, []string{toImport.ID}, cas.ImportFilesOptions{})
+			return err
+		},
 		"ResolveFile": func(ctx context.Context) error { _, err := x.ResolveFile(ctx, f.ID, blob(f.Digest, 0)); return err },
 		"FailFile":    func(ctx context.Context) error { return x.FailFile(ctx, f.ID, "no") },
 	}

@@ -103,9 +103,19 @@ var importFilesTests = []test{
 		createFile(t, x, fileOf(t, 4, digest(t, 0)))
 		deleteFile(t, x, fileID(t, 4)) // of an upload
 		again := func(o cas.ImportFilesOptions) []string {
+			ids := []string{fileID(t, 1), fileID(t, 2), fileID(t, 3), fileID(t, 4)}
+			known, err := x.KnownImports(t.Context(), append(ids, "unknown"), o)
+			if err != nil {
+				t.Fatal(err)
+			}
 			stored, err := x.ImportFiles(t.Context(), []cas.File{imported(t, 1), imported(t, 2), imported(t, 3), imported(t, 4)}, o)
 			if err != nil {
 				t.Fatal(err)
+			}
+			for _, id := range append(ids, "unknown") {
+				if slices.Contains(known, id) == (slices.Contains(stored, id) || id == "unknown") {
+					t.Errorf("%s: known as %v, stored were %v", id, known, stored)
+				}
 			}
 			slices.Sort(stored)
 			return stored

@@ -83,6 +83,26 @@ func (x *Index) ImportFiles(ctx context.Context, files []cas.File, o cas.ImportF
 	return stored, nil
 }
 
+const sqlKnownImports = `
+select f.id from files f where f.id = any($1) and ` + aliveFile + `
+union
+select id from deleted_files where id = any($1) and is_import and not $2`
+
+// KnownImports implements cas.FileIndex.
+func (x *Index) KnownImports(ctx context.Context, ids []string, o cas.ImportFilesOptions) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	call, cancel := x.bounded(ctx)
+	defer cancel()
+	rows, _ := x.pool.Query(call, sqlKnownImports, ids, o.WithDeleted) // an error comes out of CollectRows
+	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fault(ctx, fmt.Sprintf("look for %d imported files", len(ids)), err)
+	}
+	return known, nil
+}
+
 // sqlResolveFile accepts a blob of any size if $3 is null.
 //
 // The file is locked before the blob, as in DeleteFile. Either both are written or

@@ -3,6 +3,7 @@ package sqliteindex
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -63,6 +64,32 @@ func deletedImport(ctx context.Context, tx *sql.Tx, id string, o cas.ImportFiles
 	}
 	_, err = tx.ExecContext(ctx, sqlForgetDelete, id)
 	return false, err
+}
+
+const sqlKnownImports = `
+select id from files where id in (select value from json_each(?1)) and ` + aliveFile + `
+union
+select id from deleted_files where id in (select value from json_each(?1)) and is_import = 1 and not ?3`
+
+// KnownImports implements cas.FileIndex.
+func (x *Index) KnownImports(ctx context.Context, ids []string, o cas.ImportFilesOptions) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	doing := fmt.Sprintf("look for %d imported files", len(ids))
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	scan := func(row scanner) (id string, err error) {
+		err = row.Scan(&id)
+		return id, err
+	}
+	known, err := collect(ctx, x, scan, sqlKnownImports, string(list), clock().UnixMicro(), o.WithDeleted)
+	if err != nil {
+		return nil, fault(ctx, doing, err)
+	}
+	return known, nil
 }
 
 var sqlResolveFile = `
