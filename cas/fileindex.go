@@ -2,6 +2,7 @@ package cas
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -39,6 +40,10 @@ type FileIndex interface {
 	// nothing: it returns whether the first upload brought the bytes, if that was the same
 	// request for the same blob. Otherwise the error wraps ErrKeyReused.
 	KeepUpload(ctx context.Context, key IdempotencyKey, u KeptUpload) (first bool, err error)
+
+	// KeyUse returns the upload that used an idempotency key in the last IdempotencyKeyLife;
+	// nil: none did.
+	KeyUse(ctx context.Context, id [sha256.Size]byte) (*KeyUse, error)
 
 	// File returns the file.
 	File(ctx context.Context, id string) (File, error)

@@ -17,6 +17,7 @@ type Files struct {
 	sources map[string]Source
 	log     zerolog.Logger
 	flights singleflight.Group
+	keys    keyLocks
 
 	mu      sync.Mutex
 	read    map[string]time.Time // when files were last read, by id; not written yet

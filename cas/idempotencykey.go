@@ -23,6 +23,12 @@ type IdempotencyKey struct {
 	Request [sha256.Size]byte
 }
 
+// KeyUse is the upload that used an idempotency key.
+type KeyUse struct {
+	Request [sha256.Size]byte // as in IdempotencyKey
+	Digest  Digest            // of the bytes
+}
+
 // KeptUpload is the result of an upload that created no file, as its key keeps it.
 type KeptUpload struct {
 	Digest Digest // of the blob

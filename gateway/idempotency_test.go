@@ -2,9 +2,11 @@ package gateway_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"casgate/cas"
@@ -137,6 +139,58 @@ func TestIdempotencyKeyOfABlob(t *testing.T) {
 		post("key", "other bytes", "").wantProblem(t, 422, problem.KeyReused)
 		post("key", "bytes", "?name=x.txt").wantProblem(t, 422, problem.KeyReused)
 		s.postKeyed("key", filePart("a.md", "bytes"), forUsers).wantFileError(t, 422, problem.KeyReused, "")
+	})
+}
+
+// The bytes of an upload that is refused for its key are not stored: one after the other, or all at
+// once. So a URL for one upload takes one.
+func TestRefusedKeysStoreNothing(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		address := func() string {
+			return decode[api.UploadURL](t, s.do("POST", "/v1/upload-urls", strings.NewReader(`{"filename":"a.md"}`), "Content-Type", "application/json")).URL
+		}
+		url := address()
+		for way, upload := range map[string]func(content string) answer{
+			"URL":  func(content string) answer { return s.putURL(url, content) },
+			"form": func(content string) answer { return s.postKeyed("form", filePart("a.md", content), forUsers) },
+			"blob": func(content string) answer {
+				return s.do("POST", "/v1/blobs", strings.NewReader(content), "Idempotency-Key", "blob")
+			},
+			"blob that is expected": func(content string) answer {
+				return s.do("POST", "/v1/blobs", strings.NewReader(content), "Idempotency-Key", "expected", "Expect", "100-continue")
+			},
+			"form of a blob": func(content string) answer {
+				body, mediaType := formOf(t, filePart("a.md", content))
+				return s.do("POST", "/v1/blobs", body, "Content-Type", mediaType, "Idempotency-Key", "form of a blob")
+			},
+		} {
+			before := s.blobCount()
+			var stored, refused atomic.Int32
+			var uploads sync.WaitGroup
+			for i := range 6 {
+				uploads.Go(func() {
+					switch a := upload(fmt.Sprintf("%s %d", way, i)); a.StatusCode {
+					case 200, 201:
+						stored.Add(1)
+					case 422:
+						refused.Add(1)
+					default:
+						t.Errorf("%s: %d %s", way, a.StatusCode, a.body)
+					}
+				})
+			}
+			uploads.Wait()
+			if n := s.blobCount() - before; n != 1 || stored.Load() != 1 || refused.Load() != 5 {
+				t.Errorf("%s: %d blobs, of %d uploads that were taken and %d that were refused", way, n, stored.Load(), refused.Load())
+			}
+			if a := upload(way + " later"); a.StatusCode != 422 || !strings.Contains(string(a.body), string(problem.KeyReused)) {
+				t.Errorf("%s: a later upload: %d %s", way, a.StatusCode, a.body)
+			}
+			if n := s.blobCount() - before; n != 1 {
+				t.Errorf("%s: a later upload left %d blobs", way, n)
+			}
+		}
 	})
 }
 

@@ -35,6 +35,8 @@ type Store interface {
 type Files interface {
 	// KeepUpload is described at cas.FileIndex.
 	KeepUpload(ctx context.Context, key cas.IdempotencyKey, u cas.KeptUpload) (first bool, err error)
+	// Keyed makes uploads with the same idempotency key one upload.
+	Keyed(ctx context.Context, key *cas.IdempotencyKey, u cas.Upload, store func(u cas.Upload) error) error
 	ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, error)
 }
 

@@ -1,6 +1,7 @@
 package blobapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -97,14 +98,21 @@ func (h *Handlers) postForm(c echo.Context, boundary string, options postOptions
 
 // take stores an upload, begins the copies that it asks for, and answers.
 func (h *Handlers) take(c echo.Context, upload cas.Upload, options postOptions) error {
-	blob, stored, err := h.store(c, upload)
-	if err != nil {
-		return err
-	}
-	if key := options.key.For(askedBlob{"blob", upload.Name, upload.MediaType, options.copiesAt}); key != nil {
-		if stored, err = h.Files.KeepUpload(c.Request().Context(), *key, cas.KeptUpload{Digest: blob.Digest, Stored: stored}); err != nil {
+	defer request.StopBody(c)
+	key := options.key.For(askedBlob{"blob", upload.Name, upload.MediaType, options.copiesAt})
+	put := h.putOf(c, upload)
+	var blob cas.Blob
+	var stored bool
+	err := h.Files.Keyed(c.Request().Context(), key, upload, func(u cas.Upload) (err error) {
+		if blob, stored, err = put(c.Request().Context(), u); err != nil || key == nil {
 			return err
 		}
+		stored, err = h.Files.KeepUpload(c.Request().Context(), *key, cas.KeptUpload{Digest: blob.Digest, Stored: stored})
+		return err
+	})
+	request.StateOf(c).Record.Digest = blob.Digest
+	if err != nil {
+		return err
 	}
 	return h.answerUpload(c, blob, stored, h.UploadCopies.Begin(c, blobtarget.Target{Digest: blob.Digest, Name: upload.Name, MediaType: upload.MediaType}, options.copiesAt))
 }
@@ -116,20 +124,17 @@ type askedBlob struct {
 	CopiesAt              []string
 }
 
-// store stores an upload. If the blob exists already, the body is read and verified all
+// putOf returns what stores an upload. If the blob exists already, the body is read and verified all
 // the same, which also keeps the connection usable. A client that waits for 100
 // Continue has sent no body yet, and need not send it, unless the body is a form, of
-// which the beginning has been read. A token that may not read has to send the bytes: it
+// which the beginning has been read, or the client names no digest. A token that may not read has to send the bytes: it
 // must not learn of a blob, nor of its size, by guessing.
-func (h *Handlers) store(c echo.Context, upload cas.Upload) (blob cas.Blob, stored bool, err error) {
-	defer request.StopBody(c)
-	put := h.Store.PutVerified
-	if _, isForm := upload.Body.(*request.Form); !isForm && request.WaitsForContinue(c.Request()) && request.StateOf(c).MayRead {
-		put = h.Store.Put
+func (h *Handlers) putOf(c echo.Context, upload cas.Upload) func(context.Context, cas.Upload) (cas.Blob, bool, error) {
+	_, isForm := upload.Body.(*request.Form)
+	if !isForm && upload.Digest != nil && request.WaitsForContinue(c.Request()) && request.StateOf(c).MayRead {
+		return h.Store.Put
 	}
-	blob, stored, err = put(c.Request().Context(), upload)
-	request.StateOf(c).Record.Digest = blob.Digest
-	return blob, stored, err
+	return h.Store.PutVerified
 }
 
 // answerUpload answers 201 if the upload brought the bytes, else 200.

@@ -50,7 +50,11 @@ func (h *Handlers) createFromForm(c echo.Context, boundary string) error {
 	}
 	upload.Name = fields.file.Name
 	defer request.StopBody(c)
-	file, _, err := h.Files.Create(c.Request().Context(), upload, func() cas.NewFile { return fields.newFile(upload.MediaType, key) })
+	var file cas.File
+	err = h.Files.Keyed(c.Request().Context(), key.Alone(), upload, func(u cas.Upload) (err error) { // fields may come after the bytes
+		file, _, err = h.Files.Create(c.Request().Context(), u, func() cas.NewFile { return fields.newFile(upload.MediaType, key) })
+		return err
+	})
 	answer, err := h.created(c, file, fields.copiesAt, err)
 	if err != nil {
 		return err

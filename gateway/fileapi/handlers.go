@@ -37,6 +37,8 @@ type Files interface {
 	// FilePosition returns the place of a file in listings, also if it was deleted recently.
 	FilePosition(ctx context.Context, id string) (cas.FileCursor, error)
 	ListFiles(ctx context.Context, q cas.FileQuery) ([]cas.File, error)
+	// Keyed makes uploads with the same idempotency key one upload.
+	Keyed(ctx context.Context, key *cas.IdempotencyKey, u cas.Upload, store func(u cas.Upload) error) error
 	Create(ctx context.Context, u cas.Upload, describe func() cas.NewFile) (file cas.File, stored bool, err error)
 	CreateFromBlob(ctx context.Context, d cas.Digest, n cas.NewFile) (cas.File, error)
 }

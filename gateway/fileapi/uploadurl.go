@@ -73,7 +73,7 @@ func boundedOr(field string, given *int64, allowed request.IntRange) (int64, err
 }
 
 // errURLUsed refuses a second file of a URL. The code is that of the URL's own key.
-var errURLUsed = problem.New(problem.KeyReused, "This URL has uploaded a file of other bytes, or of another media type. Nothing was created. A URL uploads one file: ask for another URL.")
+var errURLUsed = problem.New(problem.KeyReused, "This URL has uploaded a file of other bytes, or of another media type. The upload was refused. A URL uploads one file: ask for another URL.")
 
 // PutUploadURL answers PUT of an upload URL: it stores the body as the file that the grant
 // describes.
@@ -92,11 +92,13 @@ func (h *Handlers) PutUploadURL(c echo.Context, grant access.UploadGrant) error 
 	}
 	upload.Name, upload.Body = grant.Filename, &boundedBody{src: upload.Body, left: uploads.MaxSize}
 	defer request.StopBody(c)
-	file, _, err := h.Files.Create(c.Request().Context(), upload, func() cas.NewFile {
-		return cas.NewFile{
-			File: cas.File{Name: grant.Filename, Purpose: grant.Purpose, MediaType: upload.MediaType},
-			Key:  request.GrantKey(c, grant.ID).For(askedFile{Kind: "upload URL", MediaType: upload.MediaType}),
-		}
+	key := request.GrantKey(c, grant.ID).For(askedFile{Kind: "upload URL", MediaType: upload.MediaType})
+	var file cas.File
+	err = h.Files.Keyed(c.Request().Context(), key, upload, func(u cas.Upload) (err error) {
+		file, _, err = h.Files.Create(c.Request().Context(), u, func() cas.NewFile {
+			return cas.NewFile{File: cas.File{Name: grant.Filename, Purpose: grant.Purpose, MediaType: upload.MediaType}, Key: key}
+		})
+		return err
 	})
 	switch {
 	case errors.Is(err, cas.ErrKeyReused):

@@ -47,7 +47,7 @@ var (
 	FileNotFound  = add("file_not_found", row{status: 404, title: "No such file", sentinel: cas.ErrFileNotFound, exit: ExitNotFound})
 	DuplicateFile = add("duplicate_file", row{status: 409, title: "Duplicate file", sentinel: cas.ErrDuplicateFile})
 	KeyReused     = add("idempotency_key_reused", row{status: 422, title: "Idempotency-Key reused", sentinel: cas.ErrKeyReused,
-		advice: "In the last 24 hours this Idempotency-Key was used for an upload of other bytes, or with other parameters. Nothing was created. Send each upload with a key of its own."})
+		advice: "In the last 24 hours this Idempotency-Key was used for an upload of other bytes, or with other parameters. The upload was refused. Send each upload with a key of its own."})
 	OriginUnavailable = add("origin_unavailable", row{status: 503, title: "Imported file out of reach", retryAfter: 2,
 		sentinel: cas.ErrOriginUnavailable, exit: ExitUnavailable,
 		advice: "The bytes of this imported file can't be read where they lie. Nothing is lost; try again shortly."})

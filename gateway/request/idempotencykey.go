@@ -44,6 +44,14 @@ func GrantKey(c echo.Context, grantID string) *IdempotencyKey {
 	return &IdempotencyKey{sha256.Sum256([]byte(owned))}
 }
 
+// Alone returns the key of a request of which it isn't known yet what it asks for.
+func (k *IdempotencyKey) Alone() *cas.IdempotencyKey {
+	if k == nil {
+		return nil
+	}
+	return &cas.IdempotencyKey{ID: k.id}
+}
+
 // For returns the key of a request that asks for this, besides the bytes. Asked can be
 // written as JSON; equal requests have equal JSON.
 func (k *IdempotencyKey) For(asked any) *cas.IdempotencyKey {

@@ -2,6 +2,7 @@ package indextest
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"testing"
@@ -28,6 +29,7 @@ const (
 
 	OpCommitResolved = "commit-resolved"
 	OpKeepUpload     = "keep-upload"
+	OpKeyUse         = "key-use"
 )
 
 // FaultyFiles is an index of files whose calls fail as its hook says, see Faulty. The
@@ -73,6 +75,11 @@ func (f *FaultyFiles) CommitFile(ctx context.Context, b cas.Blob, n cas.NewFile)
 // KeepUpload implements cas.FileIndex.
 func (f *FaultyFiles) KeepUpload(ctx context.Context, key cas.IdempotencyKey, u cas.KeptUpload) (bool, error) {
 	return passFiles(f, OpKeepUpload, u.Digest, func() (bool, error) { return f.inner.KeepUpload(ctx, key, u) })
+}
+
+// KeyUse implements cas.FileIndex.
+func (f *FaultyFiles) KeyUse(ctx context.Context, id [sha256.Size]byte) (*cas.KeyUse, error) {
+	return passFiles(f, OpKeyUse, cas.Digest{}, func() (*cas.KeyUse, error) { return f.inner.KeyUse(ctx, id) })
 }
 
 // File implements cas.FileIndex.

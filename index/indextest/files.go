@@ -2,6 +2,7 @@ package indextest
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -182,6 +183,7 @@ func fileCalls(x Index, f, toImport cas.File) map[string]func(ctx context.Contex
 	return map[string]func(ctx context.Context) error{
 		"CreateFile":   func(ctx context.Context) error { _, err := x.CreateFile(ctx, cas.NewFile{File: f}); return err },
 		"File":         func(ctx context.Context) error { _, err := x.File(ctx, f.ID); return err },
+		"KeyUse":       func(ctx context.Context) error { _, err := x.KeyUse(ctx, [sha256.Size]byte{}); return err },
 		"ListFiles":    func(ctx context.Context) error { _, err := x.ListFiles(ctx, cas.FileQuery{Limit: 1}); return err },
 		"DeleteFile":   func(ctx context.Context) error { _, err := x.DeleteFile(ctx, f.ID); return err },
 		"ReleaseFile":  func(ctx context.Context) error { _, _, err := x.ReleaseFile(ctx, f.ID); return err },

@@ -93,6 +93,27 @@ var idempotencyKeyTests = slices.Concat([]test{
 			}
 		}
 	}},
+	{"KeyUse returns the upload that used the key", func(t *testing.T, x Index) {
+		d := live(t, x, 0)
+		createKeyed(t, x, fileOf(t, 1, d), key(t, 0))
+		if _, err := x.KeepUpload(t.Context(), *otherRequest(key(t, 1)), cas.KeptUpload{Digest: d}); err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []*cas.KeyUse{{Request: key(t, 0).Request, Digest: d}, {Request: otherRequest(key(t, 1)).Request, Digest: d}, nil} {
+			use, err := x.KeyUse(t.Context(), key(t, i).ID)
+			if err != nil || (use == nil) != (want == nil) || use != nil && *use != *want {
+				t.Errorf("%d: %v, %v; want %v", i, use, err, want)
+			}
+		}
+		ager, ok := x.(KeyAger)
+		if !ok {
+			t.Skip("this index can't age keys")
+		}
+		ager.AgeKey(t, *key(t, 0), cas.IdempotencyKeyLife)
+		if use, err := x.KeyUse(t.Context(), key(t, 0).ID); use != nil || err != nil {
+			t.Errorf("after a day: %v, %v", use, err)
+		}
+	}},
 	{"count for a day, and are then removed", func(t *testing.T, x Index) {
 		ager, ok := x.(KeyAger)
 		if !ok {

@@ -2,6 +2,7 @@ package pgindex
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -14,7 +15,8 @@ import (
 var freshKey = fmt.Sprintf(`k.created_at > now() - interval '%d seconds'`, int64(cas.IdempotencyKeyLife.Seconds()))
 
 var (
-	sqlKey = `select k.request, k.digest, coalesce(k.file_id, ''), k.stored from idempotency_keys k where k.id = $1 and ` + freshKey
+	sqlKey    = `select k.request, k.digest, coalesce(k.file_id, ''), k.stored from idempotency_keys k where k.id = $1 and ` + freshKey
+	sqlKeyUse = `select k.request, k.digest from idempotency_keys k where k.id = $1 and ` + freshKey
 	// sqlForgetKeys forgets the keys that don't count any more.
 	sqlForgetKeys = `delete from idempotency_keys k where not (` + freshKey + `)`
 	sqlForgetKey  = sqlForgetKeys + ` and k.id = $1`
@@ -70,6 +72,24 @@ func (x *Index) keptFile(ctx context.Context, n cas.NewFile) (file cas.File, fou
 	}
 	file, err = x.File(ctx, kept.fileID)
 	return file, true, err
+}
+
+// KeyUse implements cas.FileIndex.
+func (x *Index) KeyUse(ctx context.Context, id [sha256.Size]byte) (*cas.KeyUse, error) {
+	call, cancel := x.bounded(ctx)
+	defer cancel()
+	var request, digest []byte
+	err := x.pool.QueryRow(call, sqlKeyUse, id[:]).Scan(&request, &digest)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, fault(ctx, "look for an idempotency key", err)
+	}
+	var use cas.KeyUse
+	copy(use.Request[:], request)
+	copy(use.Digest[:], digest)
+	return &use, nil
 }
 
 // KeepUpload implements cas.FileIndex.

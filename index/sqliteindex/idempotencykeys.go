@@ -2,6 +2,7 @@ package sqliteindex
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 
@@ -45,6 +46,27 @@ func findKept(ctx context.Context, tx *sql.Tx, key cas.IdempotencyKey, d cas.Dig
 		return keptUpload{}, false, cas.ErrKeyReused
 	}
 	return kept, true, nil
+}
+
+// KeyUse implements cas.FileIndex.
+func (x *Index) KeyUse(ctx context.Context, id [sha256.Size]byte) (*cas.KeyUse, error) {
+	scan := func(row scanner) (cas.KeyUse, error) {
+		var request, digest []byte
+		var kept keptUpload
+		err := row.Scan(&request, &digest, &kept.fileID, &kept.stored)
+		var use cas.KeyUse
+		copy(use.Request[:], request)
+		copy(use.Digest[:], digest)
+		return use, err
+	}
+	found, err := collect(ctx, x, scan, sqlKey, id[:], keysEnd(now()))
+	switch {
+	case err != nil:
+		return nil, fault(ctx, "look for an idempotency key", err)
+	case len(found) == 0:
+		return nil, nil
+	}
+	return &found[0], nil
 }
 
 // KeepUpload implements cas.FileIndex.

@@ -1,0 +1,95 @@
+package cas
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// keyPatience is how long an upload waits for another one with its idempotency key: longer than a
+// client that has left keeps its upload, by the usual settings.
+const keyPatience = time.Minute
+
+// Keyed calls store with an upload that has an idempotency key; nil: it has none. If the key was used
+// before, the upload must have the bytes of that time, and others are refused before they are stored.
+// Uploads with the same key go one after the other, so only the first one of several at once stores
+// its bytes. That is so at one gateway; those of several at once can each store theirs.
+//
+// The key's Request may be zero, if it is not known yet. Errors: ErrKeyReused; ErrUploadRaced if
+// another upload with the key takes too long; ErrIndexUnavailable, and those of store.
+func (f *Files) Keyed(ctx context.Context, key *IdempotencyKey, u Upload, store func(u Upload) error) error {
+	if key == nil {
+		return store(u)
+	}
+	unlock, err := f.keys.lock(ctx, key.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	use, err := f.KeyUse(ctx, key.ID)
+	switch {
+	case err != nil:
+		return err
+	case use == nil:
+		return store(u)
+	case key.Request != [sha256.Size]byte{} && key.Request != use.Request:
+		return fmt.Errorf("%w: it was used for another request", ErrKeyReused)
+	case u.Digest != nil && *u.Digest != use.Digest:
+		return fmt.Errorf("%w: it was used for %s", ErrKeyReused, use.Digest)
+	case u.Digest != nil:
+		return store(u)
+	}
+	u.Digest = &use.Digest
+	if err = store(u); errors.Is(err, ErrDigestMismatch) {
+		err = fmt.Errorf("%w: it was used for other bytes", ErrKeyReused)
+	}
+	return err
+}
+
+// keyLocks are the idempotency keys of uploads that are under way. Its zero value is ready.
+type keyLocks struct {
+	mu   sync.Mutex
+	held map[[sha256.Size]byte]*keyLock
+}
+
+type keyLock struct {
+	held  chan struct{} // has an element while the lock is held
+	users int           // that hold it or wait for it
+}
+
+// lock waits until no other upload has the key.
+func (l *keyLocks) lock(ctx context.Context, id [sha256.Size]byte) (unlock func(), err error) {
+	l.mu.Lock()
+	if l.held == nil {
+		l.held = make(map[[sha256.Size]byte]*keyLock)
+	}
+	lock := l.held[id]
+	if lock == nil {
+		lock = &keyLock{held: make(chan struct{}, 1)}
+		l.held[id] = lock
+	}
+	lock.users++
+	l.mu.Unlock()
+	leave := func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if lock.users--; lock.users == 0 {
+			delete(l.held, id)
+		}
+	}
+	patience := time.NewTimer(keyPatience)
+	defer patience.Stop()
+	select {
+	case lock.held <- struct{}{}:
+		return func() { <-lock.held; leave() }, nil
+	case <-patience.C:
+		err = fmt.Errorf("%w: another upload with the same idempotency key is under way", ErrUploadRaced)
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	leave()
+	return nil, err
+}
