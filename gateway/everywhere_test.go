@@ -99,7 +99,7 @@ func TestDeleteEverywhereIsNotSaidToBeDoneBeforeItIs(t *testing.T) {
 		s.ensure(file.Digest(), "kimi")
 		s.ensure(file.Digest(), "glm")
 		kimi.breaks(providers.OpDelete, down)
-		a := s.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil)
+		a := s.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil, "Prefer", "wait=1")
 		path := s.operationOf(a)
 		if gone := decode[api.FileDeletedEverywhere](t, a); states(gone.Copies) != "glm deleted, kimi deleting" || gone.Blob.State != "condemned" {
 			t.Errorf("%s", a.body)
@@ -143,6 +143,54 @@ func TestDeleteEverywhereIsNotSaidToBeDoneBeforeItIs(t *testing.T) {
 		kimi.breaks(providers.OpDelete, nil)
 		if o, err := c.WaitOperation(t.Context(), gone.Copies[0].OperationID); err != nil || o.Status != api.OperationSucceeded {
 			t.Errorf("%+v, %v", o, err)
+		}
+		wantNoPanic(t, s)
+	})
+}
+
+// A delete waits as long as its request prefers, also after a first attempt that the provider
+// has not confirmed.
+func TestDeleteEverywhereWaitsAsPreferred(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s, kimi := startCopier(t, p, nil, nil)
+		paths := map[string]func(api.File) string{
+			"a file": func(f api.File) string { return "/v1/files/" + f.ID },
+			"a blob": func(f api.File) string { s.do("DELETE", "/v1/files/"+f.ID, nil); return s.path(f.Digest()) },
+		}
+		failures := map[string]*providers.Error{
+			"says that it deleted nothing": {Provider: "kimi", Op: providers.OpDelete, Kind: providers.KindLost, Status: 200, Code: providers.CodeNotDeleted},
+			"gives no answer":              {Provider: "kimi", Op: providers.OpDelete, Kind: providers.KindUnknown, Code: providers.CodeConnection},
+		}
+		for what, path := range paths {
+			for how, failure := range failures {
+				file := s.newFile("a.txt", what+how)
+				s.ensure(file.Digest(), "kimi")
+				before := kimi.count(providers.OpDelete)
+				kimi.breaks(providers.OpDelete, failure)
+				confirmed := make(chan struct{})
+				go func() {
+					defer close(confirmed)
+					eventually(t, "the first attempt", func() bool { return kimi.count(providers.OpDelete) > before })
+					kimi.breaks(providers.OpDelete, nil)
+				}()
+				a := s.do("DELETE", path(file)+"?everywhere=true", nil, "Prefer", "wait=60")
+				<-confirmed
+				if gone := decode[api.DeletedEverywhere](t, a); a.StatusCode != 200 || states(gone.Copies) != "kimi deleted" || a.Header.Get("Preference-Applied") != "wait=60" {
+					t.Errorf("%s, and the provider %s: %d %v %s", what, how, a.StatusCode, a.Header, a.body)
+				}
+			}
+			file := s.newFile("a.txt", what)
+			s.ensure(file.Digest(), "kimi")
+			kimi.breaks(providers.OpDelete, failures["gives no answer"])
+			began := time.Now()
+			a := s.do("DELETE", path(file)+"?everywhere=true", nil, "Prefer", "wait=2")
+			kimi.breaks(providers.OpDelete, nil)
+			if took := time.Since(began); a.StatusCode != 202 || took < 2*time.Second || a.Header.Get("Preference-Applied") != "wait=2" {
+				t.Errorf("%s, and no attempt succeeds: %d after %s, %v %s", what, a.StatusCode, took, a.Header, a.body)
+			}
+			if o := s.waitOperation(s.operationOf(a)); o.Status != api.OperationSucceeded {
+				t.Errorf("%+v", o)
+			}
 		}
 		wantNoPanic(t, s)
 	})

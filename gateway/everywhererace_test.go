@@ -126,17 +126,17 @@ func deleteWhileCopying(t *testing.T, p *parts, at string) {
 	contentPath := "/v1/files/" + file.ID + "/content"
 	reads := []*http.Response{uploader.openRead(contentPath), remover.openRead(contentPath), remover.openRead(remover.path(d))}
 
-	a := remover.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil)
-	gone := decode[api.FileDeletedEverywhere](t, a)
-	if gone.ID != file.ID || !gone.Deleted || gone.Blob == nil || gone.Blob.State != "condemned" || len(gone.Copies) != 1 {
-		t.Fatalf("%d %s", a.StatusCode, a.body)
-	}
 	// A delete in progress must not be reported as finished.
-	wantState, wantStatus := "deleting", 202
+	wantState, wantStatus, prefer := "deleting", 202, "wait=1" // less than the upload's lease
 	switch at {
 	case string(simulator.Stored), string(replicator.StepUploaded), string(replicator.StepCompleted):
 		// The provider lists the file, so nothing more can come of the upload.
-		wantState, wantStatus = "deleted", 200
+		wantState, wantStatus, prefer = "deleted", 200, "wait=30"
+	}
+	a := remover.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil, "Prefer", prefer)
+	gone := decode[api.FileDeletedEverywhere](t, a)
+	if gone.ID != file.ID || !gone.Deleted || gone.Blob == nil || gone.Blob.State != "condemned" || len(gone.Copies) != 1 {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
 	}
 	if a.StatusCode != wantStatus || gone.Copies[0].State != wantState {
 		t.Errorf("%d %s; want %d, and a copy that is %s", a.StatusCode, a.body, wantStatus, wantState)

@@ -68,7 +68,7 @@ func (h *Handlers) ReportLost(c echo.Context) error {
 // answerReady answers 200 with a copy that is ready.
 func answerReady(c echo.Context, made ledger.Copy, created bool, prefer request.Preference) error {
 	recordBytes(c, made)
-	setApplied(c, prefer.AppliedWhenDone())
+	respond.SetApplied(c, prefer.AppliedWhenDone())
 	return sendReady(c, made, created)
 }
 
@@ -85,12 +85,6 @@ func (h *Handlers) begin(c echo.Context, q replicator.Request, prefer request.Pr
 	if row.State == ledger.StateReady {
 		return answerReady(c, shownFor(q, row), false, prefer)
 	}
-	setApplied(c, prefer.AppliedWhenAccepted())
+	respond.SetApplied(c, prefer.AppliedWhenAccepted())
 	return respond.Accepted(c, h.URLs, row.OperationID, view.Copy(shownFor(q, row)))
-}
-
-func setApplied(c echo.Context, preferences string) {
-	if preferences != "" {
-		c.Response().Header().Set("Preference-Applied", preferences)
-	}
 }

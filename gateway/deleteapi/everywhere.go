@@ -220,7 +220,7 @@ func (h *Handlers) checkExists(ctx context.Context, d cas.Digest) error {
 func (h *Handlers) waitFor(c echo.Context, removal *replicator.Removal) []ledger.Copy {
 	wait := h.Waits.AsPreferred(c.Request())
 	defer wait.End()
-	return removal.Wait(wait)
+	return removal.WaitConfirmed(wait, problem.NeedsOperator)
 }
 
 // answerRemoved answers 200 if all copies are gone. If not it answers 202 with an
@@ -232,8 +232,11 @@ func (h *Handlers) answerRemoved(c echo.Context, rows []ledger.Copy, answer any)
 			operation = row.OperationID
 		}
 	}
+	prefer := request.Prefer(c.Request())
 	if operation == "" {
+		respond.SetApplied(c, prefer.AppliedWhenDone())
 		return respond.JSON(c, http.StatusOK, answer)
 	}
+	respond.SetApplied(c, prefer.AppliedWhenAccepted())
 	return respond.Accepted(c, h.URLs, operation, answer)
 }

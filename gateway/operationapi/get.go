@@ -129,11 +129,8 @@ func (h *Handlers) lastOfDelete(ctx context.Context, row ledger.Copy, id string)
 	return row, err
 }
 
-// needsOperator reports whether another attempt can't succeed before somebody changes
-// something, such as a key.
-func needsOperator(row ledger.Copy) bool {
-	return row.Error != nil && !problem.Of(row.Error, "").Retryable
-}
+// needsOperator is problem.NeedsOperator for a row, which may have no error.
+func needsOperator(row ledger.Copy) bool { return row.Error != nil && problem.NeedsOperator(row.Error) }
 
 // showOperation shapes an operation by the state of its copy.
 func showOperation(id string, row ledger.Copy) api.Operation {

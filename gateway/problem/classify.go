@@ -159,5 +159,9 @@ func ofProvider(e *providers.Error) Details {
 	return d
 }
 
+// NeedsOperator reports whether another attempt can't succeed before somebody changes
+// something, such as a key.
+func NeedsOperator(e *providers.Error) bool { return !Of(e, "").Retryable }
+
 // ceilSeconds rounds up, so that a client that waits this long is not too early.
 func ceilSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }

@@ -52,6 +52,13 @@ func BeginJSON(c echo.Context) {
 	c.Response().WriteHeader(http.StatusOK)
 }
 
+// SetApplied says which of the request's preferences (RFC 7240) the answer obeys, if any.
+func SetApplied(c echo.Context, preferences string) {
+	if preferences != "" {
+		c.Response().Header().Set("Preference-Applied", preferences)
+	}
+}
+
 // PollAfter is the number of seconds after which to ask again for work that was only
 // begun.
 const PollAfter = "1"

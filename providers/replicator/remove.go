@@ -105,12 +105,20 @@ func (r *Replicator) isDeleting(ctx context.Context, q Request, rows []ledger.Co
 			continue
 		}
 		now, err := r.ledger.Copy(ctx, c.Key)
-		switch {
-		case errors.Is(err, ledger.ErrNotFound), err == nil && !now.IsDeletedFor(q.OperationID):
-			rows[i].State, rows[i].FileID, rows[i].Error = ledger.StateDeleted, "", nil
-		default: // an event reports the end later
+		if isGone(now, err, q.OperationID) {
+			setGone(&rows[i])
+		} else { // an event reports the end later
 			goesOn = true
 		}
 	}
 	return goesOn
 }
+
+// isGone reports whether an operation's delete of a copy has ended, by the copy's present row
+// and the error of reading it.
+func isGone(now ledger.Copy, err error, operationID string) bool {
+	return errors.Is(err, ledger.ErrNotFound) || err == nil && !now.IsDeletedFor(operationID)
+}
+
+// setGone brings the row of a copy up to date that another client has deleted.
+func setGone(row *ledger.Copy) { row.State, row.FileID, row.Error = ledger.StateDeleted, "", nil }

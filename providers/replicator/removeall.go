@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -95,6 +96,37 @@ func (rm *Removal) Wait(ctx context.Context) []ledger.Copy {
 	}
 	rm.r.requesters.remove(rm.q.OperationID)
 	return rm.last
+}
+
+// WaitConfirmed is Wait, and then waits for the copies whose first attempt failed, until the
+// queue has deleted them. It doesn't wait for a copy whose error is hopeless: another attempt
+// fails, too.
+func (rm *Removal) WaitConfirmed(ctx context.Context, hopeless func(*providers.Error) bool) []ledger.Copy {
+	rows := slices.Clone(rm.Wait(ctx))
+	for i := range rows {
+		rm.waitConfirmed(ctx, &rows[i], hopeless)
+	}
+	return rows
+}
+
+// waitConfirmed brings a row up to date until its copy is gone, or there is nothing to wait for.
+func (rm *Removal) waitConfirmed(ctx context.Context, row *ledger.Copy, hopeless func(*providers.Error) bool) {
+	for ctx.Err() == nil && row.State == ledger.StateDeleting && row.IsDeletedFor(rm.q.OperationID) {
+		changed, release := rm.r.changes.wait(row.Digest)
+		now, err := rm.r.ledger.Copy(ctx, row.Key)
+		switch {
+		case isGone(now, err, rm.q.OperationID):
+			setGone(row)
+		case err == nil:
+			*row = now
+		}
+		if err != nil || row.State != ledger.StateDeleting || row.Error != nil && hopeless(row.Error) {
+			release()
+			return
+		}
+		_ = rm.r.await(ctx, *row, changed) // the loop looks at ctx
+		release()
+	}
 }
 
 func rowsOf(marked []marking) []ledger.Copy {
