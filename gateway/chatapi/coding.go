@@ -49,10 +49,11 @@ func (u *unzipped) Read(p []byte) (int, error) {
 	return u.reader.Read(p)
 }
 
-// badAnswer returns the error for an answer that can't be passed on.
+// badAnswer returns the error for an answer that can't be passed on. The same request gets it
+// again, until an operator changes something.
 func badAnswer(provider string, status int, message, hint string) error {
 	return &providers.Error{
-		Provider: provider, Op: providers.OpChat, Kind: providers.KindUnknown, Code: providers.CodeBadAnswer, Status: status,
+		Provider: provider, Op: providers.OpChat, Kind: providers.KindPermanent, Code: providers.CodeBadAnswer, Status: status,
 		Message: message, Hint: hint,
 	}
 }

@@ -52,7 +52,7 @@ func TestCodings(t *testing.T) {
 			c.to.chat.Authorize = func(r *http.Request) { r.Header.Set("Authorization", "Bearer sk-0123456789") }
 			if test.refused {
 				err := c.proxyOf(t)
-				if d := problem.Of(err, ""); d.Status != http.StatusBadGateway || d.Provider != "kimi" {
+				if d := problem.Of(err, ""); d.Status != http.StatusBadGateway || d.Provider != "kimi" || d.Retryable {
 					t.Errorf("got %v, %+v", err, d)
 				}
 				return

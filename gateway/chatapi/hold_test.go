@@ -62,7 +62,7 @@ func TestAnswersThatBreakOff(t *testing.T) {
 	}
 }
 
-// TestRedirects: no client is sent elsewhere.
+// TestRedirects: no client is sent elsewhere, or told to try again.
 func TestRedirects(t *testing.T) {
 	t.Parallel()
 	c := newCall(t, func(*http.Request) (*http.Response, error) {
@@ -72,8 +72,9 @@ func TestRedirects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = c.RoundTrip(r); problem.Of(err, "").Status != http.StatusBadGateway {
-		t.Errorf("got %v, %d", err, problem.Of(err, "").Status)
+	_, err = c.RoundTrip(r)
+	if d := problem.Of(err, ""); d.Status != http.StatusBadGateway || d.Retryable {
+		t.Errorf("got %v, %+v", err, d)
 	}
 }
 

@@ -119,7 +119,7 @@ func TestSwitchedProtocols(t *testing.T) {
 		}
 	})
 	err := c.proxyOf(t)
-	if d := problem.Of(err, ""); d.Status != http.StatusBadGateway || d.Provider != "kimi" {
+	if d := problem.Of(err, ""); d.Status != http.StatusBadGateway || d.Provider != "kimi" || d.Retryable {
 		t.Errorf("got %v, %+v", err, d)
 	}
 }

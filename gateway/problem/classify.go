@@ -128,6 +128,7 @@ var providerRows = []providerRow{
 	{code: providers.CodeStoreUnavailable, result: StoreUnavailable},
 	{code: providers.CodeIndexUnavailable, result: IndexUnavailable},
 	{code: providers.CodeNoText, result: NoText},
+	{kind: providers.KindPermanent, code: providers.CodeBadAnswer, result: ProviderFailed, final: true}, // no fault of the request
 	{kind: providers.KindPermanent, result: ProviderRejected},
 	{kind: providers.KindQuota, limited: true, result: ProviderQuota},
 	{kind: providers.KindQuota, result: ProviderQuota, final: true}, // the account must be paid first

@@ -132,6 +132,7 @@ func TestProblemsOfProviders(t *testing.T) {
 		"out of order":        {providers.Error{Kind: providers.KindTransient, Status: 500}, want{ProviderFailed, 502, 2}},
 		"no connection":       {providers.Error{Kind: providers.KindTransient, Code: providers.CodeConnection}, want{ProviderFailed, 502, 2}},
 		"reply lost":          {providers.Error{Kind: providers.KindUnknown, Code: providers.CodeBadAnswer}, want{ProviderFailed, 502, 2}},
+		"nonsense for ever":   {providers.Error{Kind: providers.KindPermanent, Code: providers.CodeBadAnswer, RetryAfter: time.Second}, want{ProviderFailed, 502, 0}},
 		"unknown 429":         {providers.Error{Kind: providers.KindUnknown, Status: 429}, want{ProviderFailed, 502, 2}},
 		"file lost":           {providers.Error{Kind: providers.KindLost, RetryAfter: time.Hour}, want{ProviderFailed, 502, 3600}},
 		"own store, earlier":  {providers.Error{Kind: providers.KindTransient, Code: providers.CodeStoreUnavailable}, want{StoreUnavailable, 503, 2}},
