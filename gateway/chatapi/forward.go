@@ -148,7 +148,7 @@ func (b *sentBody) Read(p []byte) (int, error) {
 // keptFields are fields of the provider's answer that the client doesn't get: cookies,
 // what would bind the client's browser to the provider's host, send it elsewhere or clear
 // its data, and which pages may read it.
-var keptFields = canonical("Set-Cookie", "Set-Cookie2", "Authorization", "Alt-Svc", "Strict-Transport-Security", "Clear-Site-Data", "Refresh", "Cache-Control", "X-Accel-Buffering", "X-Request-Id", "Date",
+var keptFields = canonical("Set-Cookie", "Set-Cookie2", "Authorization", "Alt-Svc", "Strict-Transport-Security", "Clear-Site-Data", "Refresh", "Location", "Cache-Control", "X-Accel-Buffering", "X-Request-Id", "Date",
 	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers",
 	"Access-Control-Expose-Headers", "Access-Control-Max-Age", "Vary", headerProvider, headerHealed, headerUpstreamID, "X-Casgate-Error")
 
@@ -167,6 +167,9 @@ func (c *call) modify(answer *http.Response) error {
 	upstreamID := h.Get("X-Request-Id")
 	for _, name := range keptFields {
 		delete(h, name)
+	}
+	if answer.StatusCode != http.StatusUnauthorized { // elsewhere it means nothing to a client
+		delete(h, "Www-Authenticate")
 	}
 	c.secrets.hideIn(h)
 	if upstreamID != "" {

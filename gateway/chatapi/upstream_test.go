@@ -135,6 +135,13 @@ func TestKeptFields(t *testing.T) {
 		}
 		return &http.Response{StatusCode: http.StatusUnauthorized, Header: h, Body: http.NoBody}, nil
 	})
+	ok := newCall(t, func(*http.Request) (*http.Response, error) {
+		h := http.Header{"Www-Authenticate": {"Basic"}, "Location": {"http://elsewhere.example/"}}
+		return &http.Response{StatusCode: http.StatusOK, Header: h, Body: http.NoBody}, nil
+	})
+	if h := ok.proxied(t).Header(); h.Get("WWW-Authenticate") != "" || h.Get("Location") != "" {
+		t.Errorf("header of a 200: %v", h)
+	}
 	got := c.proxied(t)
 	for name, values := range got.Header() {
 		if strings.Contains(strings.Join(values, ","), "theirs") {
