@@ -192,5 +192,8 @@ func TestProviderThatFailsAllTheWay(t *testing.T) {
 		if n := atKimi.Requests(providers.OpUpload) - sent; n != 1 {
 			t.Errorf("%d uploads were sent", n)
 		}
+		if kimi := decode[api.Provider](t, s.do("GET", "/v1/providers/kimi", nil)); kimi.HeldUntil == nil || time.Until(*kimi.HeldUntil) > 20*time.Second {
+			t.Errorf("held until %v", kimi.HeldUntil)
+		}
 	})
 }

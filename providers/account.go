@@ -20,6 +20,9 @@ type Health struct {
 	// RetryAfter is the time until the breaker lets calls through again; 0 if it does
 	// now.
 	RetryAfter time.Duration
+	// HeldUntil is the time before which no upload is sent, since the provider refused one for its
+	// rate; zero: uploads are sent.
+	HeldUntil time.Time
 	// LastCheck is when the provider last answered or failed; zero means never yet.
 	LastCheck time.Time
 	// LastError is the error of the last call that failed by the provider's fault; nil

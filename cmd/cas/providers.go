@@ -139,6 +139,9 @@ func printProvider(w io.Writer, p api.Provider) error {
 			out.Printf("              → %s", terminal.Printable(p.LastError.Hint))
 		}
 	}
+	if p.HeldUntil != nil {
+		out.Printf("  held until  %s: the provider limits the rate of uploads", terminal.Time(*p.HeldUntil, ""))
+	}
 	for _, purpose := range p.Purposes {
 		out.Printf("  purpose %s", terminal.Printable(purpose.Name))
 		out.Printf("    files       %s", ofMost(purpose.Files, purpose.MaxFiles, countText))

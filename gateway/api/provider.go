@@ -16,6 +16,8 @@ type Provider struct {
 	Breaker   string         `json:"breaker,omitempty"` // closed, open or half-open
 	LastCheck *time.Time     `json:"last_check,omitempty"`
 	LastError *ProviderError `json:"last_error,omitempty"`
+	// HeldUntil is the time before which no upload is sent, since the provider limits their rate.
+	HeldUntil *time.Time `json:"held_until,omitempty"`
 	// Files and Bytes count the gateway's copies at the provider.
 	Files    int64     `json:"files"`
 	Bytes    int64     `json:"bytes"`

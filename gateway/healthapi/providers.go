@@ -51,6 +51,8 @@ func healthText(h providers.Health) string {
 		return "the key is refused"
 	case !h.Available:
 		return "unavailable"
+	case !h.HeldUntil.IsZero():
+		return "uploads held back until " + h.HeldUntil.UTC().Format(time.RFC3339) + ", since it limits their rate"
 	}
 	return "ok"
 }

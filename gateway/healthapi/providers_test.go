@@ -12,7 +12,8 @@ func TestHealthText(t *testing.T) {
 	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	refused := &providers.Error{Kind: providers.KindAuth}
 	for want, h := range map[string]providers.Health{
-		"ok":                               {Available: true, Breaker: providers.BreakerClosed, LastCheck: at},
+		"ok": {Available: true, Breaker: providers.BreakerClosed, LastCheck: at},
+		"uploads held back until 2026-11-21T12:00:00Z, since it limits their rate": {Available: true, Breaker: providers.BreakerClosed, HeldUntil: at},
 		"the key is refused":               {Breaker: providers.BreakerClosed, LastError: refused},
 		"unavailable":                      {Breaker: providers.BreakerClosed},
 		"being tried again after failures": {Available: true, Breaker: providers.BreakerHalfOpen},

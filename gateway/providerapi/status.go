@@ -70,6 +70,7 @@ func show(s replicator.ProviderStatus) api.Provider {
 		Breaker:    s.Breaker,
 		LastCheck:  view.OptionalTime(s.LastCheck),
 		LastError:  view.ProviderError(s.LastError),
+		HeldUntil:  view.OptionalTime(s.HeldUntil),
 		Listed:     listed(s.Census, ""),
 		MaxFiles:   s.MaxFiles,
 		MaxBytes:   s.MaxBytes,

@@ -37,6 +37,7 @@ type Options struct {
 type Guard struct {
 	*Observer
 	watcher *Watcher
+	holder  *Holder
 	chat    *Limiter
 }
 
@@ -56,11 +57,15 @@ func New(p providers.Provider, o Options) *Guard {
 	holder.next = Limit(p, o.Limit)
 	watcher := Watch(Break(Retry(holder, o.Retry), o.Break), o.Watch)
 	observer.next = watcher
-	return &Guard{Observer: observer, watcher: watcher, chat: newChatLimiter(adapter, o.Chat)}
+	return &Guard{Observer: observer, watcher: watcher, holder: holder, chat: newChatLimiter(adapter, o.Chat)}
 }
 
 // Health implements providers.Guarded.
-func (g *Guard) Health() providers.Health { return g.watcher.Health() }
+func (g *Guard) Health() providers.Health {
+	h := g.watcher.Health()
+	h.HeldUntil = g.holder.HeldUntil()
+	return h
+}
 
 // Run checks the provider's health in the background until the context is done. It
 // returns the context's error. Without Run the breaker closes only after a successful

@@ -75,6 +75,17 @@ func Hold(p providers.Provider, o HoldOptions) *Holder {
 	return h
 }
 
+// HeldUntil returns the time before which no upload is sent; zero: uploads are sent.
+func (h *Holder) HeldUntil() time.Time {
+	l := h.lanes[providers.OpUpload]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refused == 0 || !l.until.After(time.Now()) {
+		return time.Time{}
+	}
+	return l.until
+}
+
 // hold is the around of the layer.
 func (h *Holder) hold(ctx context.Context, c *call, do func() error) (func(error), error) {
 	for {

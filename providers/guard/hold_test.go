@@ -35,11 +35,17 @@ func TestRefusedUploadsAreHeldBack(t *testing.T) {
 		if err := call(t.Context(), p, providers.OpUpload); !errors.Is(err, inner.answer(t.Context(), providers.OpUpload, 3)) || time.Since(start) != time.Second {
 			t.Errorf("the next upload took %v: %v", time.Since(start), err)
 		}
+		if until := p.HeldUntil(); until.Sub(start) != 4*time.Second {
+			t.Errorf("held until %v after the start, want 4 s", until.Sub(start))
+		}
 		if err := call(t.Context(), p, providers.OpUpload); err != nil || time.Since(start) != 4*time.Second {
 			t.Errorf("the last upload took %v: %v", time.Since(start), err)
 		}
 		if err := call(t.Context(), p, providers.OpUpload); err != nil || time.Since(start) != 4*time.Second {
 			t.Errorf("after a success: %v: %v", time.Since(start), err)
+		}
+		if until := p.HeldUntil(); !until.IsZero() {
+			t.Errorf("after a success: held until %v", until)
 		}
 	})
 }

@@ -13,8 +13,9 @@ import (
 	"casgate/providers"
 )
 
-// maxRetryAfter limits the wait that a provider may ask for.
-const maxRetryAfter = 24 * time.Hour
+// maxRetryAfter limits the wait that a provider may ask for: one wrong answer must not stop an account
+// for a day. After a longer limit one call in this time is refused again.
+const maxRetryAfter = 15 * time.Minute
 
 // failure makes an error without secrets.
 func (c *Client) failure(e providers.Error) error {
@@ -196,7 +197,7 @@ func retryAfter(header http.Header) time.Duration {
 	return 0
 }
 
-// Wait returns seconds as a duration between 0 and one day.
+// Wait returns seconds as a duration between 0 and maxRetryAfter.
 func Wait(seconds float64) time.Duration {
 	if !(seconds > 0) { // NaN, too
 		return 0
