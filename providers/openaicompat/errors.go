@@ -14,8 +14,8 @@ import (
 )
 
 // maxRetryAfter limits the wait that a provider may ask for: one wrong answer must not stop an account
-// for a day. After a longer limit one call in this time is refused again.
-const maxRetryAfter = 15 * time.Minute
+// for a day. Kimi names an hour itself. While a limit lasts longer, one call in this time is refused again.
+const maxRetryAfter = time.Hour
 
 // failure makes an error without secrets.
 func (c *Client) failure(e providers.Error) error {
