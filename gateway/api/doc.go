@@ -10,5 +10,5 @@ const HeaderProblemCode = "X-Problem-Code"
 var ExposedHeaders = []string{
 	"Accept-Ranges", "Allow", "Content-Disposition", "Content-Location", "Content-Range", "Date", "ETag", "Location", "Preference-Applied",
 	"Repr-Digest", "Retry-After", "WWW-Authenticate", HeaderProblemCode, "X-Request-Id", HeaderShouldRetry,
-	HeaderOwnError, "X-Casgate-Provider", "X-Casgate-Healed", "X-Casgate-Upstream-Request-Id",
+	HeaderOwnError, "Mcp-Session-Id", "X-Casgate-Provider", "X-Casgate-Healed", "X-Casgate-Upstream-Request-Id",
 }

@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"casgate/cas"
@@ -46,17 +48,18 @@ type Handlers struct {
 	ChatOff bool
 
 	protocol http.Handler
+	calls    *callsUnderWay
 }
 
 // New returns Handlers with the protocol set up.
 func New(h Handlers) *Handlers {
+	h.calls = &callsUnderWay{calls: map[*call]struct{}{}}
 	h.protocol = mcp.NewStreamableHTTPHandler(serverOf, &mcp.StreamableHTTPOptions{
 		Stateless:           true, // any gateway of a deployment answers any request
 		MaxRequestBodyBytes: MaxBody,
 		// The gateway authorizes requests, and refuses foreign hosts, before they come here.
 		// The SDK's own check would refuse a proxy on the same machine.
-		DisableLocalhostProtection:   true,
-		PropagateRequestCancellation: true,
+		DisableLocalhostProtection: true,
 	})
 	return &h
 }
@@ -79,20 +82,48 @@ func (h *Handlers) Serve(c echo.Context) error {
 	if _, fault := mcpserver.CheckMessage(body); fault != nil {
 		return problem.New(problem.InvalidRequest, fault.Message)
 	}
-	server, err := h.server(c)
+	token, known, err := h.Authorizer.RequestToken(c)
 	if err != nil {
 		return err
 	}
-	r := c.Request().WithContext(context.WithValue(c.Request().Context(), serverKey{}, server))
+	server, err := h.server(c, func(scope access.Scope) bool { return !known || token.Allows(scope) })
+	if err != nil {
+		return err
+	}
+	ctx, end := context.WithCancel(c.Request().Context())
+	defer end()
+	server.AddReceivingMiddleware(endWith(ctx))
+	if request := requestIn(body); request != nil {
+		if takeUnknown(server, c.Request().Header, request) {
+			return c.NoContent(http.StatusAccepted)
+		}
+		labelClient(c.Response().Header(), request)
+		from := sender{token.ID, c.Request().Header.Get(headerSession)}
+		defer h.calls.follow(request, from, end)()
+	}
+	r := c.Request().WithContext(context.WithValue(ctx, serverKey{}, server))
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 	c.Response().Header().Set("X-Accel-Buffering", "no") // nginx would hold notifications back
-	h.protocol.ServeHTTP(c.Response(), r)
+	h.protocol.ServeHTTP(cancelledWriter{c.Response(), ctx}, r)
 	return nil
+}
+
+// requestIn returns the request or the notification that a message is; nil if it is none.
+func requestIn(message []byte) *jsonrpc.Request {
+	decoded, err := jsonrpc.DecodeMessage(message)
+	if err != nil {
+		return nil // the SDK refuses it
+	}
+	request, _ := decoded.(*jsonrpc.Request)
+	return request
 }
 
 // readBody reads the whole body, under the minimum rate of uploads.
 func (h *Handlers) readBody(c echo.Context) ([]byte, error) {
+	if coding := c.Request().Header.Get(echo.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, problem.New(problem.UnsupportedMedia, "Content-Encoding is not supported: send plain JSON.")
+	}
 	body := h.BodyRate.Body(c)
 	defer request.StopBody(c)
 	raw, err := io.ReadAll(io.LimitReader(body, MaxBody+1))
@@ -108,11 +139,7 @@ func (h *Handlers) readBody(c echo.Context) ([]byte, error) {
 }
 
 // server returns a server with the tools that the request's token allows.
-func (h *Handlers) server(c echo.Context) (*mcp.Server, error) {
-	token, known, err := h.Authorizer.RequestToken(c)
-	if err != nil {
-		return nil, err
-	}
+func (h *Handlers) server(c echo.Context, allows func(access.Scope) bool) (*mcp.Server, error) {
 	gateway, err := client.New(h.Base, client.Options{
 		Token: h.Authorizer.SentToken(c.Request().Header), HTTPClient: &http.Client{Transport: h.Gateway},
 		NoRedirect: true,                       // only the gateway can be reached
@@ -121,10 +148,7 @@ func (h *Handlers) server(c echo.Context) (*mcp.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := mcpserver.Options{
-		Client: gateway, Version: h.Version,
-		Allows: func(scope access.Scope) bool { return !known || token.Allows(scope) },
-	}
+	o := mcpserver.Options{Client: gateway, Version: h.Version, Allows: allows}
 	if h.ChatOff {
 		o.Without = append(o.Without, mcpserver.ToolAskModel)
 	}

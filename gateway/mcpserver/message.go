@@ -2,6 +2,7 @@ package mcpserver
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
 const (
@@ -24,7 +26,8 @@ const (
 // CheckMessage returns why bytes are no single message, or why the SDK would read it
 // otherwise than it was sent; nil: neither. id is the id that the answer has. The SDK takes
 // one of two members with the same name, cuts ids that are fractions, rounds large ones, and
-// drops what follows the message.
+// drops what follows the message. It takes a request whose id is null for a notification, and
+// answers nothing.
 func CheckMessage(message []byte) (id json.RawMessage, fault *jsonrpc.Error) {
 	id = json.RawMessage("null")
 	if !json.Valid(message) {
@@ -43,7 +46,7 @@ func CheckMessage(message []byte) (id json.RawMessage, fault *jsonrpc.Error) {
 	}
 	twice := memberTwice(message)
 	if len(head.ID) > 0 && twice != "/id" {
-		if !isKeptID(head.ID) {
+		if isRequest := head.Method != ""; !isKeptID(head.ID) || isRequest && string(head.ID) == "null" {
 			return id, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: fmt.Sprintf("an id is a text, or a whole number up to %d", maxSafe)}
 		}
 		id = head.ID
@@ -56,7 +59,7 @@ func CheckMessage(message []byte) (id json.RawMessage, fault *jsonrpc.Error) {
 	case utf8.RuneCountInString(head.Method) > maxMethod:
 		return id, &jsonrpc.Error{Code: jsonrpc.CodeMethodNotFound, Message: fmt.Sprintf("no method has more than %d characters", maxMethod)}
 	}
-	if wrong := wrongParam(head.Params); wrong != "" {
+	if wrong := cmp.Or(wrongParam(head.Params), wrongStart(head.Method, head.Params)); wrong != "" {
 		return id, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: wrong}
 	}
 	return id, nil
@@ -82,6 +85,18 @@ func wrongParam(params json.RawMessage) string {
 		if !is {
 			return "params." + name + ": " + want + " is needed"
 		}
+	}
+	return ""
+}
+
+// wrongStart says what is wrong with the types in the parameters of initialize; "" if nothing
+// is. The SDK's error for them has no code.
+func wrongStart(method string, params json.RawMessage) string {
+	if method != "initialize" || len(params) == 0 {
+		return ""
+	}
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](json.Unmarshal(params, new(mcp.InitializeParams))); ok {
+		return fmt.Sprintf("params.%.100s: it can't be of the type %s", wrong.Field, wrong.Value)
 	}
 	return ""
 }
