@@ -415,6 +415,21 @@ func TestAgentHearsOfProgress(t *testing.T) {
 	}
 }
 
+// An agent hears how long the provider wants it to wait.
+func TestAgentHearsHowLongToWait(t *testing.T) {
+	t.Parallel()
+	c := startChat(t, embedded(t, t.TempDir()), nil)
+	c.kimiChat.answers(func(_ int, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "30")
+		w.WriteHeader(http.StatusTooManyRequests)
+		_, _ = io.WriteString(w, `{"error":{"message":"slow down"}}`)
+	})
+	got := c.newAgent(c.token, nil).call("ask_model", object{"prompt": "hi", "model": "kimi/kimi-k2.6"})
+	if got.wantError(t, "provider_rate_limited"); !strings.Contains(got.text, "after 30 seconds") {
+		t.Error(got.text)
+	}
+}
+
 // The path takes tokens and nothing else, and what is too large or no protocol gets an error.
 func TestMCPRefuses(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {

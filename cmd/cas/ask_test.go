@@ -19,17 +19,18 @@ func TestAskExitCodes(t *testing.T) {
 		answer    string
 		code      int
 	}{
-		"an answer":               {200, "text/event-stream", "data: {\"choices\":[{\"delta\":{\"content\":\"hello\"}}]}\n\ndata: [DONE]\n\n", exit.OK},
-		"a stream that broke off": {200, "text/event-stream", "data: {\"choices\":[{\"delta\":{\"content\":\"hello\"}}]}\n\n", exit.Unavailable},
-		"half an answer":          {200, "application/json", `{"choices":`, exit.Unavailable},
-		"no text":                 {200, "application/json", `{"choices":[]}`, exit.Failure},
-		"a failure":               {500, "application/json", `{"error":{"message":"oh"}}`, exit.Unavailable},
-		"an overload":             {529, "application/json", `{"error":{"message":"busy"}}`, exit.Unavailable},
-		"a timeout":               {408, "application/json", `{"error":{"message":"late"}}`, exit.Unavailable},
-		"no such model":           {404, "application/json", `{"error":{"message":"none"}}`, exit.NotFound},
-		"a rate limit":            {429, "application/json", `{"error":{"message":"slow down"}}`, exit.Unavailable},
-		"a refusal":               {400, "application/json", `{"error":{"message":"no"}}`, exit.Refused},
-		"a wrong key":             {401, "application/json", `{"error":{"message":"no"}}`, exit.Refused},
+		"an answer":                       {200, "text/event-stream", "data: {\"choices\":[{\"delta\":{\"content\":\"hello\"}}]}\n\ndata: [DONE]\n\n", exit.OK},
+		"a stream that broke off":         {200, "text/event-stream", "data: {\"choices\":[{\"delta\":{\"content\":\"hello\"}}]}\n\n", exit.Unavailable},
+		"a stream without its last event": {200, "text/event-stream", "data: {\"choices\":[{\"delta\":{\"content\":\"hello\"},\"finish_reason\":\"stop\"}]}\n\n", exit.OK},
+		"half an answer":                  {200, "application/json", `{"choices":`, exit.Unavailable},
+		"no text":                         {200, "application/json", `{"choices":[]}`, exit.Failure},
+		"a failure":                       {500, "application/json", `{"error":{"message":"oh"}}`, exit.Unavailable},
+		"an overload":                     {529, "application/json", `{"error":{"message":"busy"}}`, exit.Unavailable},
+		"a timeout":                       {408, "application/json", `{"error":{"message":"late"}}`, exit.Unavailable},
+		"no such model":                   {404, "application/json", `{"error":{"message":"none"}}`, exit.NotFound},
+		"a rate limit":                    {429, "application/json", `{"error":{"message":"slow down"}}`, exit.Unavailable},
+		"a refusal":                       {400, "application/json", `{"error":{"message":"no"}}`, exit.Refused},
+		"a wrong key":                     {401, "application/json", `{"error":{"message":"no"}}`, exit.Refused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -13,6 +13,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"casgate/gateway/problem"
 )
@@ -113,7 +114,7 @@ const (
 	maxChatAnswer = 64 << 20
 )
 
-// ErrChatBroke: a stream ended before its last event.
+// ErrChatBroke: a stream ended before its last event, and before the model said that it was done.
 var ErrChatBroke = errors.New("the answer broke off")
 
 // Texts yields the pieces of the answer's text, as they come. An error is the last value:
@@ -145,7 +146,10 @@ func (a *ChatAnswer) Texts() iter.Seq2[string, error] {
 				return
 			}
 		}
-		yield("", chatBroke(lines.Err()))
+		// Some servers leave the last event out. A model that has come to its own end is heard out.
+		if err := lines.Err(); err != nil || a.Finish != finishStop {
+			yield("", chatBroke(err))
+		}
 	}
 }
 
@@ -279,5 +283,9 @@ func providersError(res *http.Response) *Error {
 	p, _ := providersProblem(body)
 	p.complete(res.Header.Get(headerChatProvider), res.StatusCode)
 	p.Status, p.OperationID = res.StatusCode, res.Header.Get("X-Request-Id")
-	return &Error{Problem: p.Details, retryAfter: parseRetryAfter(res.Header.Get("Retry-After"))}
+	wait := parseRetryAfter(res.Header.Get("Retry-After"))
+	if p.Retryable && wait > 0 { // the provider knows better than the code
+		p.RetryAfter = int((wait + time.Second - 1) / time.Second)
+	}
+	return &Error{Problem: p.Details, retryAfter: wait}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"casgate/cas"
 	"casgate/gateway/client"
@@ -77,6 +78,9 @@ func TestTextsOfChats(t *testing.T) {
 	}{
 		"streamed":      {answerWith(200, role+": a comment\n\n"+hello+world+usage+done, stream, ofKimi), "hello |world", nil},
 		"at once":       {answerWith(200, `{"choices":[{"message":{"role":"assistant","content":"hello"}}]}`, ofKimi), "hello", nil},
+		"no last event": {answerWith(200, role+hello+world, stream, ofKimi), "hello |world", nil},
+		"cut after it":  {answerWith(200, role+hello+world, stream, ofKimi, "Content-Length: 1000"), "hello |world", client.ErrChatBroke},
+		"cut short":     {answerWith(200, hello+`data: {"choices":[{"finish_reason":"length"}]}`+"\n\n", stream, ofKimi), "hello ", client.ErrChatBroke},
 		"broken off":    {answerWith(200, role+hello, stream, ofKimi), "hello ", client.ErrChatBroke},
 		"half an event": {answerWith(200, hello+`data: {"choi`, stream, ofKimi), "hello ", client.ErrChatBroke},
 		"error within":  {answerWith(200, hello+`data: {"error":{"message":"too long"}}`+"\n\n", stream, ofKimi), "hello ", client.ErrProvider},
@@ -127,6 +131,35 @@ func TestErrorsOfChats(t *testing.T) {
 				t.Errorf("it was sent %d times", len(*bodies))
 			}
 		})
+	}
+}
+
+// The wait that a provider asks for comes before that of the code.
+func TestProvidersWait(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		status int
+		wait   string
+		want   int // seconds
+	}{
+		{429, "30", 30}, {503, "30", 30}, {429, "NaN", 1}, {429, "99999999999999", 1}, {429, "", 1}, {400, "30", 0},
+		{429, time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat), 90},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			answerWith(test.status, `{"error":{"message":"no"}}`, ofKimi, "Retry-After: "+test.wait)(w)
+		}))
+		t.Cleanup(server.Close)
+		c, err := client.New(server.URL, client.Options{Retries: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		_, err = texts(t, c)
+		e, ok := errors.AsType[*client.Error](err)
+		// A date has no fractions of a second.
+		if !ok || e.Problem.RetryAfter > test.want || e.Problem.RetryAfter < test.want-test.want/30 {
+			t.Errorf("%d with %q: %v, %+v; want %d s", test.status, test.wait, err, e, test.want)
+		}
 	}
 }
 
