@@ -15,6 +15,7 @@ const DefaultMediaType = "application/octet-stream"
 
 const (
 	textPlain = "text/plain"
+	zipType   = "application/zip"
 	// DetectLen is the number of first bytes that decide a blob's media type.
 	DetectLen = 3072
 )
@@ -93,6 +94,7 @@ func UsualType(base string) string {
 // usualSpellings are the usual spellings of media types that have several.
 var usualSpellings = map[string]string{
 	"application/x-pdf": "application/pdf", "application/acrobat": "application/pdf", "text/pdf": "application/pdf",
+	"application/x-zip-compressed": zipType, "application/x-zip": zipType,
 	"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/jfif": "image/jpeg",
 	"image/x-png":     "image/png",
 	"text/x-markdown": "text/markdown", "application/markdown": "text/markdown",
@@ -105,6 +107,10 @@ var usualSpellings = map[string]string{
 	"application/x-javascript": "text/javascript", "application/javascript": "text/javascript",
 }
 
+// guessedArchives are types that an archive gets for the name of its first entries, which any
+// archive may have.
+var guessedArchives = []string{"application/vnd.android.package-archive", "application/java-archive"}
+
 // CanBe reports whether bytes of the known type can have the declared type. Parameters
 // don't count.
 func CanBe(known, declared string) bool {
@@ -116,6 +122,8 @@ func CanBe(known, declared string) bool {
 		return IsText(declared) || !isBinary(declared)
 	case IsText(declared):
 		return false
+	case slices.Contains(guessedArchives, known) && UsualType(declared) == zipType:
+		return true
 	}
 	if format := mimetype.Lookup(declared); format != nil {
 		return descends(format, known) || isSameMedia(known, declared)
@@ -157,7 +165,7 @@ func isMedia(base string) bool {
 
 // IsContainer reports whether many other formats are files of this type.
 func IsContainer(base string) bool {
-	return base == "application/zip" || base == "application/x-ole-storage"
+	return base == zipType || base == "application/x-ole-storage"
 }
 
 // isSameMedia reports whether the types differ in audio and video only: a file of the

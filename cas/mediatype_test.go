@@ -1,6 +1,7 @@
 package cas
 
 import (
+	"archive/zip"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -69,6 +70,21 @@ func TestRefineMediaType(t *testing.T) {
 	}
 }
 
+// dex and manifest are ZIP archives whose first entry has a name of other formats.
+var dex, manifest = archive("classes.dex"), archive("META-INF/MANIFEST.MF")
+
+func archive(entry string) string {
+	var out strings.Builder
+	w := zip.NewWriter(&out)
+	if _, err := w.Create(entry); err != nil {
+		panic(err)
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return out.String()
+}
+
 const page = "<!DOCTYPE html><html><body>hello</body></html>\n"
 
 func TestMediaTypeOfBytes(t *testing.T) {
@@ -92,6 +108,13 @@ func TestMediaTypeOfBytes(t *testing.T) {
 		{`{"a":1}`, "", "a.jsonl", "application/jsonl"},
 		{"%PDF-1.7\n\x00", "", "report.txt", "application/pdf"},
 		{"\x00\x01\x02\xff", "", "a.txt", DefaultMediaType},
+		{dex, "", "", "application/vnd.android.package-archive"},
+		{dex, "application/zip", "", "application/zip"},
+		{dex, "application/x-zip-compressed", "", "application/zip"},
+		{dex, "application/java-archive", "", "application/vnd.android.package-archive"},
+		{manifest, "", "", "application/java-archive"},
+		{manifest, "application/zip", "", "application/zip"},
+		{"PK\x03\x04" + strings.Repeat("\x00", 100), "application/zip", "", "application/zip"},
 		{"\x00\x01\x02\xff", "application/x-thing", "", "application/x-thing"},
 		{"", "", "a.md", "text/markdown; charset=utf-8"},
 	} {
