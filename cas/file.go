@@ -115,10 +115,10 @@ const (
 // The limits of a file's fields.
 const (
 	maxFileName  = 255 // characters
-	maxContext   = 255 // bytes
+	maxContext   = 255 // characters
 	maxPurpose   = 64  // bytes
 	maxTags      = 64
-	maxTag       = 64  // bytes
+	maxTag       = 64  // characters
 	maxMediaType = 255 // bytes
 	// MinFileLife and MaxFileLife are the shortest and the longest time between a file's
 	// creation and its expiry.
@@ -202,13 +202,10 @@ func (f File) checkDescription() error {
 }
 
 func checkFileName(name string) error {
-	// A character has up to 4 bytes. CheckText tells of text that is not UTF-8.
-	if err := checkShortText("name", name, 4*maxFileName); err != nil {
+	if err := checkShortText("name", name, maxFileName); err != nil {
 		return err
 	}
-	switch n := utf8.RuneCountInString(name); {
-	case n > maxFileName:
-		return &InvalidField{"name", fmt.Sprintf("has %d characters; at most %d are kept", n, maxFileName)}
+	switch {
 	case name == "":
 		return &InvalidField{"name", "is missing; send the file with a filename"}
 	case strings.ContainsAny(name, `/\`), name == ".", name == "..":
@@ -252,10 +249,10 @@ func checkTags(tags []string) error {
 }
 
 // checkShortText returns an *InvalidField for a text that can't be stored, or has
-// more than most bytes.
+// more than most characters.
 func checkShortText(field, text string, most int) error {
-	if len(text) > most {
-		return &InvalidField{field, fmt.Sprintf("has %d bytes; at most %d are kept", len(text), most)}
+	if n := utf8.RuneCountInString(text); n > most {
+		return &InvalidField{field, fmt.Sprintf("has %d characters; at most %d are kept", n, most)}
 	}
 	if CheckText(field, text) != nil {
 		return &InvalidField{field, "is not valid UTF-8 without NUL characters"}

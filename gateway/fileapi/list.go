@@ -18,7 +18,7 @@ import (
 )
 
 // listChunk is the number of files of a page that are held in memory at a time. A file may
-// take up to 20 KB.
+// take up to 35 KB.
 const listChunk = 500
 
 // List answers GET /v1/files.

@@ -260,7 +260,13 @@ var createFileTests = []test{
 			func(f *cas.File) { f.ID = "file-a_B-9" },
 			func(f *cas.File) { f.Name, f.Context = "\u202etxt.exe", "a\nb\tc\\d'e\"f$1%s?" },
 			func(f *cas.File) { f.Name = strings.Repeat("n", 255) },
-			func(f *cas.File) { f.Name = strings.Repeat("ü", 127) },
+			func(f *cas.File) { f.Name, f.Context = strings.Repeat("😀", 255), strings.Repeat("😀", 255) },
+			func(f *cas.File) { // as long as tags can be
+				f.Tags = make([]string, 64)
+				for i := range f.Tags {
+					f.Tags[i] = string(rune('a'+i)) + strings.Repeat("😀", 63)
+				}
+			},
 			func(f *cas.File) { f.Tags = []string{`"`, `\`, "{}", " ", "null", "NULL", "'", "\ufffd", "😀"} },
 			func(f *cas.File) { f.Metadata = json.RawMessage(`{}`) },
 			func(f *cas.File) { f.Metadata = json.RawMessage(`{"regex":"\\u0000 \\ud800"}`) },
