@@ -170,7 +170,8 @@ func TestDigestInATrailerWithoutNotice(t *testing.T) {
 	}
 }
 
-// If-Modified-Since counts where there is no If-None-Match.
+// If-Modified-Since counts where there is no If-None-Match, and If-Unmodified-Since where there
+// is no If-Match.
 func TestLastModified(t *testing.T) {
 	setups(t, func(t *testing.T, p *parts) {
 		s := start(t, p, nil)
@@ -186,6 +187,15 @@ func TestLastModified(t *testing.T) {
 			if a := s.do("GET", s.path(d), nil, "If-Modified-Since", since); a.StatusCode != status {
 				t.Errorf("If-Modified-Since: %s: %d", since, a.StatusCode)
 			}
+		}
+		before := made.Add(-time.Second).Format(http.TimeFormat)
+		for since, status := range map[string]int{at: 200, made.Add(time.Hour).Format(http.TimeFormat): 200, before: 412, "yesterday": 200} {
+			if a := s.do("GET", s.path(d), nil, "If-Unmodified-Since", since); a.StatusCode != status {
+				t.Errorf("If-Unmodified-Since: %s: %d", since, a.StatusCode)
+			}
+		}
+		if a := s.do("GET", s.path(d), nil, "If-Unmodified-Since", before, "If-Match", "*"); a.StatusCode != 200 {
+			t.Errorf("If-Unmodified-Since beside an If-Match: %d", a.StatusCode)
 		}
 		if a := s.do("GET", s.path(d), nil, "If-Modified-Since", at, "If-None-Match", `"other"`); a.StatusCode != 200 {
 			t.Errorf("with another If-None-Match: %d", a.StatusCode)

@@ -50,6 +50,9 @@ func Blob(c echo.Context, store Opener, blob cas.Blob, o BlobOptions) error {
 	if err := request.CheckMatch(req.Header, etag); err != nil {
 		return err
 	}
+	if wasModified(req.Header, blob) {
+		return problem.New(problem.PreconditionFailed, "The blob was stored after the time of If-Unmodified-Since.")
+	}
 	blob.MediaType = described.mediaType[0]
 	h[echo.HeaderContentType] = described.mediaType
 	if isCurrent(req.Header, blob, etag) {
@@ -122,12 +125,28 @@ func isCurrent(h http.Header, blob cas.Blob, etag string) bool {
 	if noneMatch := h["If-None-Match"]; noneMatch != nil {
 		return request.MatchesWeakly(noneMatch, etag)
 	}
-	field := h.Get("If-Modified-Since")
-	if field == "" || blob.CreatedAt.IsZero() {
+	stored, ok := storedAfter(h.Get("If-Modified-Since"), blob)
+	return ok && !stored
+}
+
+// wasModified reports whether If-Unmodified-Since forbids the request. It counts only where
+// there is no If-Match (RFC 9110, section 13.1.4).
+func wasModified(h http.Header, blob cas.Blob) bool {
+	if h["If-Match"] != nil {
 		return false
 	}
+	stored, ok := storedAfter(h.Get("If-Unmodified-Since"), blob)
+	return ok && stored
+}
+
+// storedAfter reports whether a blob was stored after the time in a field. Ok is false if the
+// field has no time, or the client may not know the blob's.
+func storedAfter(field string, blob cas.Blob) (stored, ok bool) {
+	if field == "" || blob.CreatedAt.IsZero() {
+		return false, false
+	}
 	since, err := http.ParseTime(field)
-	return err == nil && !blob.CreatedAt.Truncate(time.Second).After(since)
+	return err == nil && blob.CreatedAt.Truncate(time.Second).After(since), err == nil
 }
 
 // writer is Echo's response with the ReadFrom that Echo hides.
