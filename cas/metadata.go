@@ -31,8 +31,8 @@ func CheckMetadata(metadata json.RawMessage) error {
 		return invalid(fmt.Sprintf("has %d bytes of JSON; at most %d are kept", len(metadata), maxMetadata))
 	case !isJSONObject(metadata):
 		return errNoObject
-	case !utf8.Valid(metadata) || !wholeEscapes(metadata):
-		return invalid("has NUL characters or half a surrogate pair, or is not UTF-8")
+	case !IsStorableJSON(metadata):
+		return invalid(NotStorableJSON)
 	}
 	tokens := json.NewDecoder(bytes.NewReader(metadata))
 	tokens.UseNumber()
@@ -66,6 +66,13 @@ var errNoObject = &InvalidField{"metadata", `is not a JSON object such as {"key"
 func isJSONObject(text json.RawMessage) bool {
 	return json.Valid(text) && bytes.TrimSpace(text)[0] == '{'
 }
+
+// NotStorableJSON says what is wrong with JSON that IsStorableJSON denies.
+const NotStorableJSON = "has NUL characters or half a surrogate pair, or is not UTF-8"
+
+// IsStorableJSON reports whether every index can store the texts in valid JSON, and they come
+// back as they were.
+func IsStorableJSON(text []byte) bool { return utf8.Valid(text) && wholeEscapes(text) }
 
 // wholeEscapes reports whether every \u escape in valid JSON is a character: not NUL,
 // and not half a surrogate pair. An escaped backslash before a u is no such escape.

@@ -115,6 +115,14 @@ func TestWrongInputGetsItsProblemAndStoresNothing(t *testing.T) {
 				}
 			})
 		}
+		for _, query := range []string{"limit=0", "min_size=x", "after=x", "media_type=%00", "digest_prefix=x", "max_size=1&max_size=2"} {
+			wantParam(t, s.do("GET", "/v1/blobs?"+query, nil), query)
+		}
+		wantParam(t, s.do("GET", "/v1/tokens?after=x", nil), "after=x")
+		a := s.do("POST", "/v1/blobs", bytes.NewReader(one), "Content-Type", oneType, "Content-Digest", reprDigest(d))
+		if p := a.wantProblem(t, 422, problem.DigestMismatch); !strings.Contains(p.Detail, "Content-Digest") || strings.Contains(p.Detail, "multipart") {
+			t.Errorf("the wrong digest of a form: %q", p.Detail)
+		}
 		if n := s.blobCount(); n != 1 {
 			t.Errorf("there are %d blobs, and one was uploaded", n)
 		}
@@ -477,4 +485,20 @@ func TestStopCutsOffWhatOutlivesTheGrace(t *testing.T) {
 			t.Errorf("the connection is still open: %v", err)
 		}
 	})
+}
+
+// A body has one type: of two, another reader of the request may take the other one.
+func TestTwoTypesOfABody(t *testing.T) {
+	t.Parallel()
+	s := start(t, embedded(t, t.TempDir()), nil)
+	for second, status := range map[string]int{"application/json": 400, "text/plain": 201} {
+		r, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/v1/blobs", strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{"Authorization": {"Bearer " + s.token}, "Content-Type": {"text/plain", second}}
+		if a, err := s.send(r); err != nil || a.StatusCode != status {
+			t.Errorf("text/plain and %s: %d %s, %v", second, a.StatusCode, a.body, err)
+		}
+	}
 }

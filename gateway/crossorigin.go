@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -63,11 +64,14 @@ func crossOrigin(origins []string) echo.MiddlewareFunc {
 	}
 }
 
-// checkQuery refuses requests with a malformed query.
-func checkQuery(next echo.HandlerFunc) echo.HandlerFunc {
+// checkRequest refuses requests with a malformed query, or with two types of their body.
+func checkRequest(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if err := request.CheckQuery(c.Request()); err != nil {
 			return err
+		}
+		if types := c.Request().Header[echo.HeaderContentType]; len(types) > 1 && slices.ContainsFunc(types, func(other string) bool { return other != types[0] }) {
+			return problem.BadRequest("the request has two fields Content-Type that differ")
 		}
 		return next(c)
 	}

@@ -75,8 +75,26 @@ func TestWrongFileOfABlob(t *testing.T) {
 		plainFile + `,"file":"bytes"`:                                          "",
 		plainFile + `,"expires_after":{"anchor":"created_at","seconds":0}`:     "expires_after[seconds]",
 		plainFile + `,"expires_after":{"anchor":"last_active","seconds":7200}`: "expires_after[anchor]",
+		`"purpose":"user_data","filename":"\ud800.md"`:                         "filename",
+		"\"purpose\":\"user_data\",\"filename\":\"\xff\"":                      "filename",
+		plainFile + `,"tags":["\udc00"]`:                                       "tags",
+		plainFile + `,"metadata":{"k":"\ud800"}`:                               "metadata",
 	} {
 		s.postDigest(d, more).wantFileError(t, 400, problem.InvalidRequest, param)
+	}
+	for more, says := range map[string]string{
+		`"filename":5`:                     "filename has a number where a string is expected",
+		`"tags":"a"`:                       "tags has a string where a list is expected",
+		`"allow_duplicates":"no"`:          "allow_duplicates has a string where true or false is expected",
+		`"expires_after":[]`:               "expires_after has a list where an object is expected",
+		`"expires_after":{"seconds":1e99}`: "expires_after.seconds has the number 1e99 where a whole number is expected",
+		`"digest":7`:                       "digest has a number where a string is expected",
+	} {
+		a := s.do("POST", "/v1/files", strings.NewReader("{"+more+"}"), "Content-Type", "application/json")
+		param, _, _ := strings.Cut(says, " ")
+		if e := a.wantFileError(t, 400, problem.InvalidRequest, param); e.Message != says {
+			t.Errorf("%s: %q, want %q", more, e.Message, says)
+		}
 	}
 	s.do("POST", "/v1/files", strings.NewReader(`{`+plainFile+`}`), "Content-Type", "application/json").wantFileError(t, 400, problem.InvalidRequest, "digest")
 	s.postDigest(d, plainFile+`,"providers":["nowhere"]`).wantFileError(t, 404, problem.ProviderNotFound, "providers")

@@ -182,6 +182,8 @@ func TestWrongQueriesForFiles(t *testing.T) {
 		"sha256=" + strings.Repeat("0", 64): "sha256",
 		"digest=sha256:" + strings.Repeat("0", 64): "digest",
 		"metadata=%5B1%5D":                         "metadata",
+		"tag=a&tag=b":                              "tag",
+		"limit=1&limit=1":                          "limit",
 		"metadata=%7B":                             "metadata",
 		"metadata=%22x%22":                         "metadata",
 	} {
@@ -193,6 +195,11 @@ func TestWrongQueriesForFiles(t *testing.T) {
 		if e.Type != "invalid_request_error" || len(e.Message) > 500 {
 			t.Errorf("%s: %+v", query, e)
 		}
+	}
+	a, b := cas.DigestOf([]byte("a")), cas.DigestOf([]byte("b"))
+	s.do("GET", "/v1/files?digest="+a.String()+"&sha256="+b.Hex(), nil).wantFileError(t, 400, problem.InvalidRequest, "sha256")
+	if same := s.do("GET", "/v1/files?digest="+a.String()+"&sha256="+a.Hex(), nil); same.StatusCode != 200 {
+		t.Errorf("the same digest twice: %d %s", same.StatusCode, same.body)
 	}
 	s.do("GET", "/v1/files?limit=%zz", nil).wantFileError(t, 400, problem.InvalidRequest, "")
 	wantNoPanic(t, s)

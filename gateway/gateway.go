@@ -102,7 +102,7 @@ func (g *Gateway) setUpEcho(urls view.URLs) {
 	if len(g.o.CORSOrigins) > 0 {
 		g.echo.Pre(crossOrigin(g.o.CORSOrigins))
 	}
-	g.echo.Pre(checkQuery)
+	g.echo.Pre(checkRequest)
 	for _, r := range g.handlers.routes() {
 		r.addTo(g.echo)
 	}

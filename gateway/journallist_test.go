@@ -96,9 +96,11 @@ func TestOperationsAreFilteredAndPaged(t *testing.T) {
 		}
 		for _, bad := range []string{
 			"limit=0", "limit=1001", "limit=x", "kind=nothing", "outcome=bad", "since=yesterday", "until=1", "since=0001-01-01T00:00:00Z", "after=-1", "after=!", "following=%00",
-			"actor=%00", "actor=%ff", "file=" + strings.Repeat("x", 300),
+			"actor=%00", "actor=%ff", "file=" + strings.Repeat("x", 300), "kind=upload&kind=delete",
 		} {
-			s.do("GET", "/v1/operations?"+bad, nil).wantProblem(t, 400, problem.InvalidRequest)
+			a := s.do("GET", "/v1/operations?"+bad, nil)
+			a.wantProblem(t, 400, problem.InvalidRequest)
+			wantParam(t, a, bad)
 		}
 		s.do("GET", "/v1/operations?digest=abc", nil).wantProblem(t, 400, problem.InvalidDigest)
 		s.do("GET", "/v1/operations", nil, "Authorization", "-").wantProblem(t, 401, problem.Unauthenticated)
@@ -171,4 +173,13 @@ func TestWithoutAJournal(t *testing.T) {
 		}
 		none.do("GET", "/v1/operations/"+newID(), nil).wantProblem(t, 404, problem.OperationNotFound)
 	})
+}
+
+// wantParam fails the test unless an error names the first parameter of the query.
+func wantParam(t *testing.T, a answer, query string) {
+	t.Helper()
+	name, _, _ := strings.Cut(query, "=")
+	if e := decode[api.ErrorAnswer](t, a).Error; e.Param == nil || *e.Param != name {
+		t.Errorf("%s: the error does not name the parameter: %s", query, a.body)
+	}
 }

@@ -24,6 +24,9 @@ var blobSize = request.IntRange{Min: 0, Max: cas.MaxBlobSize}
 
 // List answers GET /v1/blobs.
 func (h *Handlers) List(c echo.Context) error {
+	if err := request.CheckOnce(c); err != nil {
+		return err
+	}
 	limit, err := request.Int(c, "limit", pageSize)
 	if err != nil {
 		return err
@@ -62,11 +65,11 @@ var hexPrefix = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 func (h *Handlers) listPrefix(c echo.Context, limit int) error {
 	digits := c.QueryParam("digest_prefix")
 	if !hexPrefix.MatchString(digits) {
-		return problem.BadRequest("digest_prefix: 8 to 64 lower-case hex digits are needed, without sha256:")
+		return request.BadParam("digest_prefix", "8 to 64 lower-case hex digits are needed, without sha256:")
 	}
 	for _, other := range []string{"after", "media_type", "min_size", "max_size"} {
 		if c.QueryParams().Has(other) {
-			return problem.BadRequest("digest_prefix: it can't be combined with " + other)
+			return request.BadParam("digest_prefix", "it can't be combined with "+other)
 		}
 	}
 	first, last, err := cas.DigestsFrom(digits)
@@ -88,7 +91,7 @@ func (h *Handlers) listPrefix(c echo.Context, limit int) error {
 func blobQuery(c echo.Context) (q cas.Query, err error) {
 	q.MediaType = c.QueryParam("media_type")
 	if err := cas.CheckText("media_type", q.MediaType); err != nil {
-		return q, problem.BadRequest(err.Error())
+		return q, problem.WithParam("media_type", problem.BadRequest(err.Error()))
 	}
 	if q.After, err = parseCursor(c.QueryParam("after")); err != nil {
 		return q, err
@@ -115,7 +118,7 @@ func formatCursor(last cas.Cursor) string {
 	return base64.RawURLEncoding.EncodeToString(append(b, last.Digest[:]...))
 }
 
-var errCursor = problem.BadRequest("after: this is not a cursor; pass the `next` of the page before")
+var errCursor = request.BadParam("after", "this is not a cursor; pass the `next` of the page before")
 
 func parseCursor(s string) (cas.Cursor, error) {
 	if s == "" {

@@ -90,7 +90,7 @@ func (h *Handlers) File(c echo.Context) error {
 	}
 	everywhere, err := request.Bool(c, "everywhere")
 	if err != nil {
-		return problem.WithParam("everywhere", err)
+		return err
 	}
 	if err := h.checkFileMatch(c, id); err != nil {
 		return err

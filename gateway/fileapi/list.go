@@ -23,9 +23,12 @@ const listChunk = 500
 
 // List answers GET /v1/files.
 func (h *Handlers) List(c echo.Context) error {
+	if err := request.CheckOnce(c); err != nil {
+		return err
+	}
 	limit, err := request.Int(c, "limit", request.IntRange{Default: api.MaxFilePage, Min: 1, Max: api.MaxFilePage})
 	if err != nil {
-		return problem.WithParam("limit", err)
+		return err
 	}
 	q, err := h.fileQuery(c)
 	if err != nil {
@@ -81,7 +84,7 @@ func (h *Handlers) fileQuery(c echo.Context) (cas.FileQuery, error) {
 	case "asc":
 		q.Descending = false
 	default:
-		return q, problem.WithParam("order", problem.BadRequest(fmt.Sprintf("order: %.100q is neither asc nor desc", order)))
+		return q, request.BadParam("order", fmt.Sprintf("%.100q is neither asc nor desc", order))
 	}
 	if q.Purpose != "" {
 		if err := h.checkPurpose(q.Purpose, cas.OutputPurposes); err != nil {
@@ -97,6 +100,9 @@ func (h *Handlers) fileQuery(c echo.Context) (cas.FileQuery, error) {
 			if err != nil {
 				return q, problem.WithParam(param, err)
 			}
+			if !q.Digest.IsZero() && q.Digest != d {
+				return q, request.BadParam("sha256", "it names another digest than the parameter digest")
+			}
 			q.Digest = d
 		}
 	}
@@ -104,7 +110,7 @@ func (h *Handlers) fileQuery(c echo.Context) (cas.FileQuery, error) {
 		var err error
 		q.After, err = h.Files.FilePosition(c.Request().Context(), after)
 		if errors.Is(err, cas.ErrFileNotFound) {
-			return q, problem.WithParam("after", problem.BadRequest(fmt.Sprintf("after: there never was a file %.100q, or it was deleted more than a day ago; begin again without it, or after another", after)))
+			return q, request.BadParam("after", fmt.Sprintf("there never was a file %.100q, or it was deleted more than a day ago; begin again without it, or after another", after))
 		}
 		if err != nil {
 			return q, err

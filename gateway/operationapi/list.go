@@ -128,6 +128,9 @@ func showRecord(r journal.Record) api.Record {
 // recordQuery reads the filters of a list.
 func recordQuery(c echo.Context) (journal.Query, error) {
 	var q journal.Query
+	if err := request.CheckOnce(c); err != nil {
+		return q, err
+	}
 	limit, err := request.Int(c, "limit", pageSize)
 	if err != nil {
 		return q, err
@@ -139,18 +142,18 @@ func recordQuery(c echo.Context) (journal.Query, error) {
 	} {
 		*value = c.QueryParam(name)
 		if len(*value) > maxFilter || !utf8.ValidString(*value) || strings.ContainsFunc(*value, unicode.IsControl) {
-			return q, problem.BadRequest(fmt.Sprintf("%s: that can't be in any record: %.100q", name, *value))
+			return q, request.BadParam(name, fmt.Sprintf("that can't be in any record: %.100q", *value))
 		}
 	}
 	if q.Kind = journal.Kind(kind); kind != "" && !slices.Contains(journal.Kinds, q.Kind) {
-		return q, problem.BadRequest(fmt.Sprintf("kind: %q is none of %s", kind, joined(journal.Kinds)))
+		return q, request.BadParam("kind", fmt.Sprintf("%q is none of %s", kind, joined(journal.Kinds)))
 	}
 	if q.Outcome = journal.Outcome(outcome); outcome != "" && !slices.Contains(journal.Outcomes, q.Outcome) {
-		return q, problem.BadRequest(fmt.Sprintf("outcome: %q is none of %s", outcome, joined(journal.Outcomes)))
+		return q, request.BadParam("outcome", fmt.Sprintf("%q is none of %s", outcome, joined(journal.Outcomes)))
 	}
 	if text := c.QueryParam("digest"); text != "" {
 		if q.Digest, err = request.DigestFilter(text); err != nil {
-			return q, err
+			return q, problem.WithParam("digest", err)
 		}
 	}
 	for name, value := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
@@ -184,7 +187,7 @@ func placeParam(c echo.Context, name string) (journal.Cursor, error) {
 	}
 	at, err := strconv.ParseInt(text, 36, 64)
 	if err != nil || at < 0 {
-		return 0, problem.BadRequest(name + ": this is no place among the records; pass the `next` or `newest` of a page")
+		return 0, request.BadParam(name, "this is no place among the records; pass the `next` or `newest` of a page")
 	}
 	return journal.Cursor(at), nil
 }

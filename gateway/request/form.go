@@ -104,7 +104,21 @@ func formBody(c echo.Context, rate MinRate) (io.Reader, error) {
 	case req.ContentLength < 0:
 		return nil, problem.BadRequest("the " + HeaderContentDigest + " of a form needs a Content-Length beside it")
 	}
-	return cas.NewVerifyingReader(body, *digest, req.ContentLength), nil
+	return verifiedForm{cas.NewVerifyingReader(body, *digest, req.ContentLength)}, nil
+}
+
+// verifiedForm names the field that the bytes of a form contradict.
+type verifiedForm struct{ *cas.VerifyingReader }
+
+var errFormDigest = fmt.Errorf("%w: the bytes of the whole form have another digest than its %s declares", cas.ErrDigestMismatch, HeaderContentDigest)
+
+// Read implements io.Reader.
+func (v verifiedForm) Read(p []byte) (int, error) {
+	n, err := v.VerifyingReader.Read(p)
+	if errors.Is(err, cas.ErrDigestMismatch) {
+		err = errFormDigest
+	}
+	return n, err
 }
 
 // FileName returns the filename of the form's file, as the client sent it.
@@ -235,6 +249,8 @@ func (f *Form) readRest() error {
 // formError tells a malformed form from a body that broke off.
 func formError(err error) error {
 	switch {
+	case errors.Is(err, errFormDigest):
+		return errFormDigest // without what mime/multipart has put before it
 	case errors.Is(err, cas.ErrBodyRead), errors.Is(err, cas.ErrDigestMismatch):
 		return err
 	case errors.Is(err, errPartHeader):

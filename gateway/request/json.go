@@ -3,6 +3,7 @@ package request
 import (
 	"bufio"
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"reflect"
 	"strings"
 	"time"
 	"unicode"
@@ -46,11 +48,14 @@ func JSON(c echo.Context, v any) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return ErrSlowBody
 	}
-	if errors.Is(err, cas.ErrInvalidDigest) {
+	if _, ok := errors.AsType[*cas.InvalidField](err); ok || errors.Is(err, cas.ErrInvalidDigest) {
 		return err
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return problem.BadRequest(fmt.Sprintf("the body is larger than %d bytes", maxJSON))
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return wrongType(e)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return problem.BadRequest("the body is empty or ends within a JSON object")
@@ -58,8 +63,42 @@ func JSON(c echo.Context, v any) error {
 	return problem.BadRequest(fmt.Sprintf("the body is not the JSON expected: %v", err))
 }
 
+// wrongType returns the error for a value of another type than its field has.
+func wrongType(e *json.UnmarshalTypeError) error {
+	kind, number, _ := strings.Cut(e.Value, " ")
+	has := map[string]string{"array": "a list", "object": "an object", "string": "a string", "number": "a number", "bool": "true or false"}[kind]
+	if number != "" {
+		has = "the number " + number
+	}
+	if e.Field == "" {
+		return problem.BadRequest(fmt.Sprintf("the body is %s, and %s is expected", has, expected(e.Type)))
+	}
+	return problem.WithParam(e.Field, problem.BadRequest(fmt.Sprintf("%s has %s where %s is expected", e.Field, has, expected(e.Type))))
+}
+
+// expected describes the JSON for a type.
+func expected(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		return expected(t.Elem())
+	}
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		return "a string"
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	}
+	return "a whole number"
+}
+
 // decodeOnce decodes an object without unknown members, and without two of a name. Of two,
-// another reader of the request may take the other one.
+// another reader of the request may take the other one. Its texts must be storable.
 func decodeOnce(object json.RawMessage, v any) error {
 	decoder := json.NewDecoder(bytes.NewReader(object))
 	decoder.DisallowUnknownFields()
@@ -84,6 +123,9 @@ func decodeOnce(object json.RawMessage, v any) error {
 		var value json.RawMessage
 		if err := members.Decode(&value); err != nil {
 			return err
+		}
+		if !cas.IsStorableJSON(value) { // encoding/json has replaced what it can't read
+			return &cas.InvalidField{Field: fmt.Sprint(name), Problem: cas.NotStorableJSON}
 		}
 	}
 	return nil

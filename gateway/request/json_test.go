@@ -23,6 +23,8 @@ func TestDecodeOnce(t *testing.T) {
 		`{"name":"x","tags":[],"NAME":"y"}`: "twice",
 		`{"name":"x","\u006eame":"y"}`:      "twice",
 		`{"tags":[],"tagſ":["y"]}`:          "twice",
+		`{"name":"\ud83d\ude00"}`:           "",
+		`{"name":"\ud83d"}`:                 "half a surrogate pair",
 		`{"name":"x","other":"y"}`:          "unknown field",
 		`[]`:                                "cannot unmarshal",
 	} {

@@ -85,7 +85,7 @@ func Int(c echo.Context, name string, allowed IntRange) (int64, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < allowed.Min || n > allowed.Max {
-		return 0, problem.BadRequest(fmt.Sprintf("%s: %q is not a number from %d to %d", name, text, allowed.Min, allowed.Max))
+		return 0, BadParam(name, fmt.Sprintf("%q is not a number from %d to %d", text, allowed.Min, allowed.Max))
 	}
 	return n, nil
 }
@@ -101,7 +101,7 @@ func Bool(c echo.Context, name string) (bool, error) {
 	case "true":
 		return true, nil
 	default:
-		return false, problem.BadRequest(fmt.Sprintf("%s: %q is neither true nor false", name, text))
+		return false, BadParam(name, fmt.Sprintf("%q is neither true nor false", text))
 	}
 }
 
@@ -113,7 +113,22 @@ func Time(c echo.Context, name string) (time.Time, error) {
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil || at.Year() < 1970 || at.Year() > 9999 {
-		return time.Time{}, problem.BadRequest(fmt.Sprintf("%s: %.100q is not a time such as 2026-11-21T20:00:00Z", name, text))
+		return time.Time{}, BadParam(name, fmt.Sprintf("%.100q is not a time such as 2026-11-21T20:00:00Z", text))
 	}
 	return at, nil
+}
+
+// CheckOnce refuses a query that has a parameter twice: a list could obey one of them only.
+func CheckOnce(c echo.Context) error {
+	for name, values := range c.QueryParams() {
+		if len(values) > 1 {
+			return BadParam(name, "it is given more than once")
+		}
+	}
+	return nil
+}
+
+// BadParam returns the error for a parameter of the query, and says why it is wrong.
+func BadParam(name, reason string) error {
+	return problem.WithParam(name, problem.BadRequest(name+": "+reason))
 }

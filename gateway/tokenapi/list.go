@@ -13,7 +13,6 @@ import (
 	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/gateway/api"
-	"casgate/gateway/problem"
 	"casgate/gateway/request"
 	"casgate/gateway/respond"
 	"casgate/gateway/view"
@@ -24,6 +23,9 @@ var pageSize = request.IntRange{Default: 100, Min: 1, Max: 1000}
 
 // List answers GET /v1/tokens.
 func (h *Handlers) List(c echo.Context) error {
+	if err := request.CheckOnce(c); err != nil {
+		return err
+	}
 	limit, err := request.Int(c, "limit", pageSize)
 	if err != nil {
 		return err
@@ -65,5 +67,5 @@ func parsePlace(text string) (access.TokenPlace, error) {
 			return access.TokenPlace{CreatedAt: time.UnixMicro(micros).UTC(), ID: id}, nil
 		}
 	}
-	return access.TokenPlace{}, problem.BadRequest("after: this is no place in the list of tokens; pass the `next` of a page")
+	return access.TokenPlace{}, request.BadParam("after", "this is no place in the list of tokens; pass the `next` of a page")
 }
