@@ -212,7 +212,11 @@ func TestDeleteEverywhereWithoutAKey(t *testing.T) {
 		if a := s.do("DELETE", s.copyPath(file.Digest(), "kimi"), nil); a.StatusCode != 202 || !strings.Contains(string(a.body), "cas copies move-account kimi --from "+wanted.Account) {
 			t.Errorf("%d %s", a.StatusCode, a.body)
 		}
-		a := s.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil)
+		began := time.Now()
+		a := s.do("DELETE", "/v1/files/"+file.ID+"?everywhere=true", nil, "Prefer", "wait=60")
+		if took := time.Since(began); took > 30*time.Second {
+			t.Errorf("the delete has waited %s for a key", took)
+		}
 		gone := decode[api.FileDeletedEverywhere](t, a)
 		if a.StatusCode != 202 || states(gone.Copies) != "kimi deleting" || gone.Copies[0].Error == nil || gone.Copies[0].Error.Hint == "" {
 			t.Errorf("%d %s", a.StatusCode, a.body)
