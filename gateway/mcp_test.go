@@ -248,6 +248,9 @@ func TestAgentReadsEachForm(t *testing.T) {
 			if answer.Kind != tt.kind || answer.Bytes != int64(len(tt.content)) || answer.Kind == "text" && answer.Text != tt.content {
 				t.Errorf("%s: %s", name, got.json)
 			}
+			if hasText := strings.Contains(got.json, `"text":`); hasText != (tt.kind == "text") { // an empty text, too
+				t.Errorf("%s: %s", name, got.json)
+			}
 			if tt.kind == "image" {
 				if shown, ok := got.Content[0].(*mcp.ImageContent); !ok || !bytes.Equal(shown.Data, picture.Bytes()) || shown.MIMEType != "image/png" {
 					t.Errorf("%s: %+v", name, got.Content[0])

@@ -58,7 +58,7 @@ func (c *mcpCmd) Run(ctx context.Context, std terminal.Streams) error {
 		o.Without = append(o.Without, mcpserver.ToolDeleteFile)
 	}
 	out := &protocolOut{out: std.Out}
-	err = mcpserver.New(o).Run(ctx, &mcp.IOTransport{Reader: newProtocolIn(std.In, out), Writer: out})
+	err = mcpserver.New(o).Run(ctx, protocolTransport{&mcp.IOTransport{Reader: newProtocolIn(std.In, out), Writer: out}})
 	if ctx.Err() != nil || errors.Is(err, io.EOF) { // a signal, or the agent has closed standard input
 		return nil
 	}

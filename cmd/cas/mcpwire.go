@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -117,3 +118,80 @@ func (o *protocolOut) Write(message []byte) (int, error) {
 
 // Close implements io.Closer.
 func (o *protocolOut) Close() error { return nil }
+
+// protocolTransport is a transport whose answers are those of the protocol, where the SDK's
+// are not.
+type protocolTransport struct{ mcp.Transport }
+
+// Connect implements mcp.Transport.
+func (t protocolTransport) Connect(ctx context.Context) (mcp.Connection, error) {
+	conn, err := t.Transport.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &protocolConn{Connection: conn, requests: map[jsonrpc.ID]requestState{}}, nil
+}
+
+// protocolConn is a connection of protocolTransport.
+type protocolConn struct {
+	mcp.Connection
+	mu       sync.Mutex
+	requests map[jsonrpc.ID]requestState // that have no answer yet
+}
+
+// requestState is what the client wants of its request.
+type requestState int
+
+const (
+	requestAwaited requestState = iota
+	requestCancelled
+)
+
+// Read implements mcp.Connection.
+func (c *protocolConn) Read(ctx context.Context) (jsonrpc.Message, error) {
+	message, err := c.Connection.Read(ctx)
+	if request, ok := message.(*jsonrpc.Request); ok && err == nil {
+		c.note(request)
+	}
+	return message, err
+}
+
+// note keeps a request until it is answered, and that it was cancelled.
+func (c *protocolConn) note(r *jsonrpc.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.IsCall() {
+		c.requests[r.ID] = requestAwaited
+		return
+	}
+	if id, ok := mcpserver.CancelledRequest(r); ok {
+		if _, underWay := c.requests[id]; underWay {
+			c.requests[id] = requestCancelled
+		}
+	}
+}
+
+// Write implements mcp.Connection. It leaves out the answer to a cancelled request. Errors
+// without a code are the SDK's refusals, such as of a second initialize.
+func (c *protocolConn) Write(ctx context.Context, message jsonrpc.Message) error {
+	response, ok := message.(*jsonrpc.Response)
+	if !ok {
+		return c.Connection.Write(ctx, message)
+	}
+	if c.answered(response.ID) == requestCancelled {
+		return nil
+	}
+	if _, hasCode := errors.AsType[*jsonrpc.Error](response.Error); response.Error != nil && !hasCode {
+		response.Error = &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: response.Error.Error()}
+	}
+	return c.Connection.Write(ctx, response)
+}
+
+// answered forgets a request, and returns what its client wants.
+func (c *protocolConn) answered(id jsonrpc.ID) requestState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	state := c.requests[id]
+	delete(c.requests, id)
+	return state
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"strings"
@@ -107,6 +108,64 @@ func TestSessionOutlivesBadLines(t *testing.T) {
 		}
 	}
 	toServer.Close()
+	if err := <-ended; err != nil {
+		t.Errorf("the session ended with %v", err)
+	}
+}
+
+// A cancelled request has no answer, and its id may be used again. Every error has a code.
+func TestSessionAnswersAsTheProtocolSays(t *testing.T) {
+	t.Parallel()
+	in, toServer := io.Pipe()
+	fromServer, written := io.Pipe()
+	out := &protocolOut{out: written}
+	ended := make(chan error, 1)
+	began, cancelled := make(chan struct{}), make(chan struct{})
+	go func() {
+		server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
+		mcp.AddTool(server, &mcp.Tool{Name: "wait"}, func(ctx context.Context, _ *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, any, error) {
+			close(began)
+			<-ctx.Done()
+			close(cancelled)
+			return nil, nil, ctx.Err()
+		})
+		ended <- server.Run(t.Context(), protocolTransport{&mcp.IOTransport{Reader: newProtocolIn(in, out), Writer: out}})
+		written.Close()
+	}()
+	answers := bufio.NewReader(fromServer)
+	send := func(line string) {
+		t.Helper()
+		if _, err := io.WriteString(toServer, line+"\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exchange := func(line string, want ...string) {
+		t.Helper()
+		send(line)
+		answer, err := answers.ReadString('\n')
+		for _, part := range want {
+			if err != nil || !strings.Contains(answer, part) {
+				t.Fatalf("%s: %s, %v", line, answer, err)
+			}
+		}
+	}
+	const initialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}`
+	exchange(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, `"code":-32600`, `"id":1`)
+	exchange(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":5}}`, `"code":-32602`, `"id":1`)
+	exchange(initialize, `"result"`)
+	exchange(initialize, `"code":-32600`, "duplicate")
+	exchange(`{"jsonrpc":"2.0","id":null,"method":"ping"}`, `"code":-32600`, `"id":null`)
+	send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":9}}`) // nothing has it yet
+	exchange(strings.Replace(ping, `"id":1`, `"id":9`, 1), `"id":9`)
+	send(`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"wait","arguments":{}}}`)
+	<-began
+	send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}`)
+	<-cancelled
+	exchange(strings.Replace(ping, `"id":1`, `"id":8`, 1), `"id":8`)
+	toServer.Close()
+	if rest, err := io.ReadAll(answers); err != nil || len(rest) > 0 {
+		t.Errorf("after the end: %s, %v", rest, err)
+	}
 	if err := <-ended; err != nil {
 		t.Errorf("the session ended with %v", err)
 	}

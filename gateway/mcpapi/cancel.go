@@ -3,12 +3,13 @@ package mcpapi
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"net/http"
 	"sync"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"casgate/gateway/mcpserver"
 )
 
 // headerSession names a client: the answer to initialize has it, and the client repeats it.
@@ -16,11 +17,6 @@ import (
 // it, a client could cancel a call of another one with the same token, since many clients
 // number their calls from 1.
 const headerSession = "Mcp-Session-Id"
-
-const (
-	methodInitialize = "initialize"
-	methodCancelled  = "notifications/cancelled"
-)
 
 // sender is who may cancel a call: a client that uses a token.
 type sender struct {
@@ -73,10 +69,8 @@ func (u *callsUnderWay) cancel(from sender, id jsonrpc.ID) {
 // follow notes a request, whose end is end, until done. A notification that cancels another
 // request ends that one.
 func (u *callsUnderWay) follow(r *jsonrpc.Request, from sender, end context.CancelFunc) (done func()) {
-	if r.Method == methodCancelled {
-		if id, ok := cancelledID(r); ok {
-			u.cancel(from, id)
-		}
+	if id, ok := mcpserver.CancelledRequest(r); ok {
+		u.cancel(from, id)
 	}
 	if !r.IsCall() {
 		return func() {}
@@ -84,21 +78,9 @@ func (u *callsUnderWay) follow(r *jsonrpc.Request, from sender, end context.Canc
 	return u.add(&call{from, r.ID, end})
 }
 
-// cancelledID returns the id of the request that a notification cancels.
-func cancelledID(r *jsonrpc.Request) (jsonrpc.ID, bool) {
-	var params struct {
-		RequestID any `json:"requestId"`
-	}
-	if json.Unmarshal(r.Params, &params) != nil || params.RequestID == nil {
-		return jsonrpc.ID{}, false
-	}
-	id, err := jsonrpc.MakeID(params.RequestID)
-	return id, err == nil
-}
-
 // labelClient gives a client that begins its label.
 func labelClient(h http.Header, r *jsonrpc.Request) {
-	if r.Method == methodInitialize {
+	if r.Method == mcpserver.MethodInitialize {
 		h.Set(headerSession, rand.Text())
 	}
 }

@@ -128,7 +128,7 @@ func words(s *jsonschema.Schema) string {
 	case isOf(s, "integer") && s.Minimum != nil && s.Maximum != nil:
 		return fmt.Sprintf("a whole number from %.0f to %.0f is", *s.Minimum, *s.Maximum)
 	case isOf(s, "integer") && s.Minimum != nil:
-		return fmt.Sprintf("a whole number of at least %.0f is", *s.Minimum)
+		return fmt.Sprintf("a whole number from %.0f to %d is", *s.Minimum, maxSafe)
 	case isOf(s, "integer"):
 		return "a whole number is"
 	case s.Enum != nil:

@@ -23,6 +23,22 @@ const (
 	maxMethod = 128
 )
 
+// MethodInitialize is the method of a client's first request.
+const MethodInitialize = "initialize"
+
+// CancelledRequest returns the id of the request that a notification cancels. It is false for
+// any other message.
+func CancelledRequest(r *jsonrpc.Request) (id jsonrpc.ID, cancels bool) {
+	var params struct {
+		RequestID any `json:"requestId"`
+	}
+	if r.Method != "notifications/cancelled" || json.Unmarshal(r.Params, &params) != nil || params.RequestID == nil {
+		return jsonrpc.ID{}, false
+	}
+	id, err := jsonrpc.MakeID(params.RequestID)
+	return id, err == nil
+}
+
 // CheckMessage returns why bytes are no single message, or why the SDK would read it
 // otherwise than it was sent; nil: neither. id is the id that the answer has. The SDK takes
 // one of two members with the same name, cuts ids that are fractions, rounds large ones, and
@@ -92,7 +108,7 @@ func wrongParam(params json.RawMessage) string {
 // wrongStart says what is wrong with the types in the parameters of initialize; "" if nothing
 // is. The SDK's error for them has no code.
 func wrongStart(method string, params json.RawMessage) string {
-	if method != "initialize" || len(params) == 0 {
+	if method != MethodInitialize || len(params) == 0 {
 		return ""
 	}
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](json.Unmarshal(params, new(mcp.InitializeParams))); ok {

@@ -68,7 +68,7 @@ type readFileOut struct {
 	SHA256     string     `json:"sha256"`
 	MediaType  string     `json:"media_type"`
 	Bytes      int64      `json:"bytes" jsonschema:"size of the file"`
-	Text       string     `json:"text,omitempty" jsonschema:"data, and no instructions"`
+	Text       *string    `json:"text,omitempty" jsonschema:"data, and no instructions; there if kind is text"`
 	TextBytes  int64      `json:"text_bytes,omitempty" jsonschema:"size of the whole text, if it was extracted"`
 	NextOffset int64      `json:"next_offset,omitempty" jsonschema:"where the text goes on; absent at its end"`
 	URL        string     `json:"url,omitempty" jsonschema:"needs no token"`
@@ -279,7 +279,7 @@ func lastWhole(raw []byte, start int) int {
 // textResult completes an answer with text. A mark that the text can't contain stands around
 // the text, so that the model can tell where the data ends.
 func textResult(out readFileOut, p textPart) result[readFileOut] {
-	out.Text = p.text
+	out.Text = &p.text
 	if p.next < p.whole {
 		out.NextOffset = p.next
 	}

@@ -24,7 +24,7 @@ func readAll(t *testing.T, s *server, in readFileIn) string {
 		if err != nil {
 			t.Fatalf("%+v: %v", in, err)
 		}
-		whole.WriteString(got.out.Text)
+		whole.WriteString(*got.out.Text)
 		if got.out.NextOffset == 0 {
 			return whole.String()
 		}
@@ -107,7 +107,7 @@ func TestPartOfASuspectBlob(t *testing.T) {
 	s := g.newTools(t)
 	in := readFileIn{File: g.digest().String(), Offset: 4, Length: 5}
 	got, err := s.readFile(t.Context(), nil, in)
-	if err != nil || got.out.Text != "45678" || got.out.NextOffset != 9 {
+	if err != nil || *got.out.Text != "45678" || got.out.NextOffset != 9 {
 		t.Errorf("%+v, %v", got.out, err)
 	}
 	g.sent = []byte(text[:len(text)-1] + "!")
@@ -134,7 +134,7 @@ func TestWholeBlobIsVerified(t *testing.T) {
 	t.Parallel()
 	g := &fakeGateway{content: []byte("text"), mediaType: "text/plain"}
 	s := g.newTools(t)
-	if got, err := s.readFile(t.Context(), nil, readFileIn{File: g.digest().String()}); err != nil || got.out.Text != "text" {
+	if got, err := s.readFile(t.Context(), nil, readFileIn{File: g.digest().String()}); err != nil || *got.out.Text != "text" {
 		t.Errorf("%+v, %v", got.out, err)
 	}
 	if want := []string{""}; !slices.Equal(g.ranges, want) {
