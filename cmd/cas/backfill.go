@@ -142,6 +142,9 @@ func (c *backfillCmd) backfill(ctx context.Context, x wiring.Index, sources wiri
 
 // takeIn stores the files.
 func (c *backfillCmd) takeIn(ctx context.Context, x wiring.Index, sources wiring.Sources, report *importing.Report) (counts importer.BackfillCounts, err error) {
+	if err := wiring.CheckOwner(c.DataDir); err != nil { // before a folder is made there
+		return counts, err
+	}
 	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
 	if err != nil {
 		return counts, err

@@ -77,6 +77,9 @@ func TestDoctorOnAllAddresses(t *testing.T) {
 // An older index hides no fault of the settings, and is not called new.
 func TestDoctorOnAnOlderIndex(t *testing.T) {
 	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, settings.ObjectsDir), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if out, err := casCommand(t, []string{"CAS_DATA_DIR=" + dir}, "reindex", "-q").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -64,7 +64,7 @@ func (c *exportCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 
 // storeMark returns the mark of the object store.
 func (c *exportCmd) storeMark(ctx context.Context) (string, error) {
-	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
+	objects, err := wiring.OpenStoreToLook(c.ObjectStore, c.Data, zerolog.Nop())
 	if err != nil {
 		return "", err
 	}

@@ -244,7 +244,7 @@ type gcResult struct {
 // openObjects opens the object store, if it is the one of the index. --dry-run gives it no
 // mark.
 func (c *gcCmd) openObjects(ctx context.Context, x wiring.Index) (wiring.ObjectStore, error) {
-	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
+	objects, err := wiring.OpenExistingStore(c.ObjectStore, c.Data, zerolog.Nop())
 	if err != nil {
 		return objects, err
 	}

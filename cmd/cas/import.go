@@ -115,7 +115,7 @@ func (c *importCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 // checkStore refuses an object store of another index: then the index is the wrong one,
 // too. An import itself needs no store.
 func (c *importCmd) checkStore(ctx context.Context, x wiring.Index) error {
-	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
+	objects, err := wiring.OpenStoreToLook(c.ObjectStore, c.Data, zerolog.Nop())
 	if err != nil {
 		return err
 	}

@@ -73,6 +73,15 @@ func (c *reindexCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if c.Concurrency < 1 {
 		return exit.Usagef("--concurrency must be at least 1")
 	}
+	open := wiring.OpenExistingStore
+	if c.DryRun {
+		open = wiring.OpenStoreToLook
+	}
+	objects, err := open(c.ObjectStore, c.Data, zerolog.Nop()) // first: it tells a wrong folder before an index is made there
+	if err != nil {
+		return err
+	}
+	defer objects.Close()
 	x, closeIndex, err := c.LocalIndex.OpenToWrite(ctx, std, c.DryRun)
 	if err != nil {
 		return err
@@ -82,11 +91,6 @@ func (c *reindexCmd) Run(ctx context.Context, std terminal.Streams) error {
 	if err := wiring.CheckPages(ctx, x); err != nil {
 		return wiring.AdviseRestore(err)
 	}
-	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
-	if err != nil {
-		return err
-	}
-	defer objects.Close()
 	if err := objects.Check(ctx); err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func (c *objectCheck) open(ctx context.Context, x wiring.Index, shown *terminal.
 			closers.close()
 		}
 	}()
-	objects, err := wiring.OpenObjectStore(c.ObjectStore, c.Data, zerolog.Nop())
+	objects, err := wiring.OpenExistingStore(c.ObjectStore, c.Data, zerolog.Nop())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -86,7 +86,7 @@ func OpenIndex(ctx context.Context, c settings.Index, data settings.Data, o Obse
 	if err := CheckLog(c, data); err != nil {
 		return nil, err
 	}
-	if err := checkOwner(data.Path(settings.SQLiteFile)); err != nil {
+	if err := CheckOwner(data.Path(settings.SQLiteFile)); err != nil {
 		return nil, err
 	}
 	x, err := sqliteindex.Open(ctx, data.Path(settings.SQLiteFile))

@@ -111,7 +111,7 @@ func (c LocalIndex) checkExists() error {
 func (c LocalIndex) noted(std terminal.Streams, open func() (Index, error)) (Index, error) {
 	missing := c.isMissing()
 	if missing {
-		if err := checkOwner(c.DataDir); err != nil {
+		if err := CheckOwner(c.DataDir); err != nil {
 			return nil, err
 		}
 	}

@@ -2,7 +2,10 @@ package wiring
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"iter"
+	"os"
 
 	"github.com/rs/zerolog"
 
@@ -45,6 +48,45 @@ func (s ObjectStore) Batches() collector.BatchObjects {
 	return s.Folder
 }
 
+// OpenExistingStore is OpenObjectStore, but makes no folder: without one, the data folder is probably the
+// wrong one, or the store is a bucket.
+func OpenExistingStore(c settings.ObjectStore, data settings.Data, log zerolog.Logger) (ObjectStore, error) {
+	if isStoreMissing(c, data) {
+		return ObjectStore{}, exit.Usagef("there are no objects in %s; check CAS_DATA_DIR, and CAS_S3_ENDPOINT if the object store is a bucket", data.DataDir)
+	}
+	return OpenObjectStore(c, data, log)
+}
+
+// OpenStoreToLook is OpenObjectStore for what changes nothing. In place of a folder that does not exist it
+// opens an empty one elsewhere, which Close removes.
+func OpenStoreToLook(c settings.ObjectStore, data settings.Data, log zerolog.Logger) (ObjectStore, error) {
+	if !isStoreMissing(c, data) {
+		return OpenObjectStore(c, data, log)
+	}
+	dir, err := os.MkdirTemp("", "casgate-")
+	if err != nil {
+		return ObjectStore{}, err
+	}
+	remove := func() { _ = os.RemoveAll(dir) } // the system removes it some day
+	s, err := OpenObjectStore(c, settings.Data{DataDir: dir}, log)
+	if err != nil {
+		remove()
+		return ObjectStore{}, err
+	}
+	closeStore := s.Close
+	s.Close, s.Text = func() { closeStore(); remove() }, c.Describe(data)
+	return s, nil
+}
+
+// isStoreMissing reports whether the object store is a folder that does not exist.
+func isStoreMissing(c settings.ObjectStore, data settings.Data) bool {
+	if !c.Embedded() {
+		return false
+	}
+	_, err := os.Stat(data.Path(settings.ObjectsDir))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // OpenObjectStore opens the object store that the settings choose. It sends nothing. The
 // log gets a line if a bucket's store lets requests wait too long.
 func OpenObjectStore(c settings.ObjectStore, data settings.Data, log zerolog.Logger) (ObjectStore, error) {
@@ -73,7 +115,7 @@ func OpenObjectStore(c settings.ObjectStore, data settings.Data, log zerolog.Log
 	if err := data.CreateFolder(); err != nil {
 		return ObjectStore{}, err
 	}
-	if err := checkOwner(data.Path(settings.ObjectsDir)); err != nil {
+	if err := CheckOwner(data.Path(settings.ObjectsDir)); err != nil {
 		return ObjectStore{}, err
 	}
 	s, err := folderstore.Open(data.Path(settings.ObjectsDir))

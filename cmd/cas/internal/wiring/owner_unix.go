@@ -13,9 +13,9 @@ import (
 	"casgate/cmd/cas/internal/exit"
 )
 
-// checkOwner refuses to work as root on a file or folder of another user. What root makes there,
+// CheckOwner refuses to work as root on a file or folder of another user. What root makes there,
 // that user's gateway can't use: uploads and starts would fail later. A missing one is fine.
-func checkOwner(path string) error {
+func CheckOwner(path string) error {
 	info, err := os.Stat(path)
 	if err != nil || os.Geteuid() != 0 {
 		return nil // what opens it reports the error
