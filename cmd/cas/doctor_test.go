@@ -367,6 +367,9 @@ func TestDamagedIndexFile(t *testing.T) {
 	const page = 4096
 	dir := t.TempDir()
 	settings := []string{"CAS_DATA_DIR=" + dir, "CAS_LISTEN=127.0.0.1:0", "CAS_ADMIN_LISTEN="}
+	if err := os.Mkdir(filepath.Join(dir, "objects"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if out, err := casCommand(t, settings, "reindex", "-q").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
