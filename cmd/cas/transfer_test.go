@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,6 +24,7 @@ import (
 	"casgate/cas/castest"
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/transfer"
 	"casgate/gateway/api"
 	"casgate/gateway/problem"
 )
@@ -194,6 +196,41 @@ func TestGetGivesUpWhereNothingMoreComes(t *testing.T) {
 		t.Errorf("exit code %d: %s", o.code, o.stderr)
 	}
 	checkFiles(t, folder, map[string][]byte{filepath.Base(partialOf(folder)): wanted[:len(wanted)/2]})
+}
+
+// A file gets any name that a folder takes, and a longer one is refused before its bytes come.
+func TestGetOfALongName(t *testing.T) {
+	for name, code := range map[string]int{
+		strings.Repeat("x", 235): exit.OK, strings.Repeat("x", 255): exit.OK,
+		strings.Repeat("é", 127): exit.OK, "x" + strings.Repeat("é", 127): exit.OK,
+		strings.Repeat("é", 255): exit.Usage,
+	} {
+		folder := t.TempDir()
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+			if r.Method == http.MethodGet && code != exit.OK {
+				t.Errorf("%d bytes: the content was asked for", len(name))
+			}
+			serveWanted(w, r, nil)
+		}))
+		defer server.Close()
+		o := runCas(t, t.Context(), server, nil, "get", wantedDigest.String(), "-o", folder)
+		want := map[string][]byte{}
+		if code == exit.OK {
+			want[name] = wanted
+		} else if !strings.Contains(o.stderr, "a name of 510 bytes, which is too long") {
+			t.Error(o.stderr)
+		}
+		if o.code != code {
+			t.Errorf("%d bytes: exit code %d: %s", len(name), o.code, o.stderr)
+		}
+		checkFiles(t, folder, want)
+
+		whole := transfer.WholeFile{Path: filepath.Join(folder, name), Replace: true}
+		if err := whole.Write(func(w io.Writer) error { _, err := w.Write(wanted); return err }); (err == nil) != (code == exit.OK) {
+			t.Errorf("%d bytes, written as a whole: %v", len(name), err)
+		}
+	}
 }
 
 func TestGetOfTheWholeInsteadOfTheRest(t *testing.T) {

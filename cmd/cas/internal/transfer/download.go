@@ -32,7 +32,8 @@ type Download struct {
 // partialPath names the partial file. Its name has the digest, so that each blob has its
 // own.
 func (d *Download) partialPath() string {
-	return d.Path + "." + d.Digest.Short() + ".partial"
+	folder, name := filepath.Split(d.Path)
+	return folder + shortenName(name) + "." + d.Digest.Short() + partialExtension
 }
 
 // Run fetches the blob. The file gets its name only if it is complete and verified.

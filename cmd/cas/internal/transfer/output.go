@@ -166,7 +166,7 @@ func (o Output) fetchToFile(ctx context.Context, from *Origin) (Fetched, error) 
 	if err := o.Names.take(path); err != nil {
 		return Fetched{}, err
 	}
-	if err := checkRegular(path); err != nil {
+	if err := checkPlace(path); err != nil {
 		return Fetched{}, err
 	}
 	if _, err := os.Lstat(path); err == nil && !o.Force {

@@ -8,7 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 
+	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/terminal"
 )
 
@@ -41,13 +44,13 @@ type WholeFile struct {
 // Write makes the file from what write gives it. On an error nothing is left of it. A
 // device or a pipe is refused before anything is written.
 func (w WholeFile) Write(write func(io.Writer) error) error {
-	if err := checkRegular(w.Path); err != nil {
+	if err := checkPlace(w.Path); err != nil {
 		return err
 	}
 	if _, err := os.Lstat(w.Path); err == nil && !w.Replace {
 		return ExistsError(w.Path)
 	}
-	file, err := os.CreateTemp(filepath.Dir(w.Path), "."+filepath.Base(w.Path)+".*.partial")
+	file, err := os.CreateTemp(filepath.Dir(w.Path), "."+shortenName(filepath.Base(w.Path))+".*"+partialExtension)
 	if err != nil {
 		return naming(w.Path, err)
 	}
@@ -65,6 +68,23 @@ func (w WholeFile) Write(write func(io.Writer) error) error {
 	return err
 }
 
+const (
+	// maxName is the longest name of a file that most systems take, in bytes.
+	maxName          = 255
+	partialExtension = ".partial"
+	// partialRoom is what the name of a partial file has beside the file's own, in bytes: two
+	// dots, the extension, and a short digest (12) or random digits (10).
+	partialRoom = 24
+)
+
+// shortenName cuts a file's name, so that the name of its partial file is not too long.
+func shortenName(name string) string {
+	if len(name) <= maxName-partialRoom {
+		return name
+	}
+	return strings.ToValidUTF8(name[:maxName-partialRoom], "")
+}
+
 // naming returns an error about the partial file as one about the file that the user has named.
 func naming(path string, err error) error {
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
@@ -73,9 +93,14 @@ func naming(path string, err error) error {
 	return err
 }
 
-// checkRegular refuses a device and a pipe: a file must not take their place.
-func checkRegular(path string) error {
-	if there, err := os.Stat(path); err == nil && !there.Mode().IsRegular() {
+// checkPlace refuses a device and a pipe, whose place a file must not take, and a name that the
+// file system doesn't take.
+func checkPlace(path string) error {
+	there, err := os.Stat(path)
+	switch {
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		return exit.Usagef("%s has a name of %d bytes, which is too long for a file here; -o FILE gives another name", terminal.Printable(path), len(filepath.Base(path)))
+	case err == nil && !there.Mode().IsRegular():
 		return fmt.Errorf("%s is not a regular file, and is not replaced; -o FILE gives another name", terminal.Printable(path))
 	}
 	return nil
@@ -83,7 +108,7 @@ func checkRegular(path string) error {
 
 // place gives a file its final name. It never takes the place of a device or a pipe.
 func place(from, to string, replace bool) error {
-	if err := checkRegular(to); err != nil {
+	if err := checkPlace(to); err != nil {
 		return err
 	}
 	if !replace {
