@@ -137,9 +137,15 @@ func run(ctx context.Context, args []string, std terminal.Streams) int {
 	if len(args) > 0 && args[0] == completeCommand {
 		return complete(std, args[1:])
 	}
-	if err := cmp.Or(checkCommand(args), checkText(args)); err != nil {
+	misused := func(err error) int {
+		if asksForJSON(args) {
+			printFailedJSON(std, err)
+		}
 		terminal.Fail(std.Err, err)
 		return exit.Usage
+	}
+	if err := cmp.Or(checkCommand(args), checkText(args)); err != nil {
+		return misused(err)
 	}
 	exited := -1
 	parser, err := newParser(grammar(args), std,
@@ -163,19 +169,15 @@ func run(ctx context.Context, args []string, std terminal.Streams) int {
 			e.Context.Stdout = std.Err // standard output is for results only
 			_ = e.Context.PrintUsage(true)
 		}
-		terminal.Fail(std.Err, explainUsage(err, args))
-		return exit.Usage
+		return misused(explainUsage(err, args))
 	}
 	if err := cmp.Or(settings.CheckNumbers(command.Selected()), settings.LoadSecrets(command.Selected())); err != nil {
-		terminal.Fail(std.Err, err)
-		return exit.Usage
+		return misused(err)
 	}
 	err = command.Run()
 	code := report.ExitCode(ctx, err)
 	if err != nil && !errors.Is(err, exit.ErrReported) && !out.IsWritten() && printsJSON(command.Selected()) {
-		if printErr := terminal.PrintJSON(std.Out, failedJSON{report.NewJSONError(err)}); printErr != nil {
-			terminal.Fail(std.Err, printErr)
-		}
+		printFailedJSON(std, err)
 	}
 	switch {
 	case code == exit.Interrupted:
@@ -189,6 +191,20 @@ func run(ctx context.Context, args []string, std terminal.Streams) int {
 // failedJSON is the JSON of a command that failed before it had a result.
 type failedJSON struct {
 	Error *report.JSONError `json:"error"`
+}
+
+func printFailedJSON(std terminal.Streams, err error) {
+	if printErr := terminal.PrintJSON(std.Out, failedJSON{report.NewJSONError(err)}); printErr != nil {
+		terminal.Fail(std.Err, printErr)
+	}
+}
+
+// asksForJSON reports whether arguments that could not be parsed ask for JSON.
+func asksForJSON(args []string) bool {
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	return slices.Contains(args, "--json")
 }
 
 // printsJSON reports whether a command has --json.
