@@ -8,6 +8,7 @@ import (
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
+	"casgate/cmd/cas/internal/transfer"
 	"casgate/gateway/api"
 	"casgate/gateway/client"
 )
@@ -16,12 +17,12 @@ import (
 type copiesLostCmd struct {
 	settings.Client
 
-	Blob    argument.Blob `arg:"" name:"digest" help:"Digest, or hash URL of this gateway."`
-	At      string        `name:"provider" aliases:"at" required:"" placeholder:"PROVIDER" help:"The provider that doesn't know the file."`
-	ID      string        `name:"id" placeholder:"ID" help:"The file's id that the provider denied; the copy's present one if empty. Where the copy has another by now, nothing is lost."`
-	Purpose string        `placeholder:"PURPOSE" help:"The copy's purpose; the usual one for the blob if empty."`
-	Name    string        `placeholder:"NAME" help:"Name of the file at the provider, where the copy was asked for under one."`
-	JSON    bool          `name:"json" help:"Print the copy as JSON."`
+	Blob    argument.Stored `arg:"" name:"blob" help:"Digest, hash URL of this gateway, or id of a file."`
+	At      string          `name:"provider" aliases:"at" required:"" placeholder:"PROVIDER" help:"The provider that doesn't know the file."`
+	ID      string          `name:"id" placeholder:"ID" help:"The file's id that the provider denied; the copy's present one if empty. Where the copy has another by now, nothing is lost."`
+	Purpose string          `placeholder:"PURPOSE" help:"The copy's purpose; the usual one for the blob if empty."`
+	Name    string          `placeholder:"NAME" help:"Name of the file at the provider, where the copy was asked for under one."`
+	JSON    bool            `name:"json" help:"Print the copy as JSON."`
 }
 
 // Run reports the loss, and prints the id to use from now on.
@@ -31,14 +32,14 @@ func (c *copiesLostCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return err
 	}
 	defer gateway.Close()
-	d, err := c.Blob.DigestAt(ctx, gateway)
+	of, err := transfer.OwnerOf(ctx, gateway, c.Blob)
 	if err != nil {
 		return err
 	}
 	shown := terminal.NewProgress(std, terminal.ProgressOptions{Quiet: c.JSON})
 	defer shown.Close()
 	done := shown.Waiting("looking", c.At)
-	made, err := gateway.Blob(d).ReportLost(ctx, c.At, c.ID, client.CopyOptions{Purpose: c.Purpose, Name: c.Name})
+	made, err := of.ReportLost(ctx, c.At, c.ID, client.CopyOptions{Purpose: c.Purpose, Name: c.Name})
 	done()
 	if err != nil {
 		return report.AdviseCopy(err)
