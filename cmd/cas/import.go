@@ -85,7 +85,7 @@ func (c *importCmd) Run(ctx context.Context, std terminal.Streams) (err error) {
 		return importing.WithExitCode(ctx, err)
 	}
 	defer list.close()
-	x, closeIndex, err := c.LocalIndex.OpenToWrite(ctx, std, c.DryRun)
+	x, closeIndex, err := c.LocalIndex.OpenToWrite(ctx, std, wiring.WriteOptions{DryRun: c.DryRun})
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func (c *reindexCmd) Run(ctx context.Context, std terminal.Streams) error {
 		return err
 	}
 	defer objects.Close()
-	x, closeIndex, err := c.LocalIndex.OpenToWrite(ctx, std, c.DryRun)
+	x, closeIndex, err := c.LocalIndex.OpenToWrite(ctx, std, wiring.WriteOptions{DryRun: c.DryRun})
 	if err != nil {
 		return err
 	}

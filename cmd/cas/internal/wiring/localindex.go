@@ -34,9 +34,14 @@ func (c LocalIndex) OpenOrMake(ctx context.Context, std terminal.Streams) (Index
 	return c.noted(std, func() (Index, error) { return OpenCurrentIndex(ctx, c.Index, c.Data, Observers{}) })
 }
 
+// WriteOptions say how a command works on the index.
+type WriteOptions struct {
+	DryRun bool // it only looks
+}
+
 // OpenToWrite is OpenOrMake, or OpenToLook for a dry run. The caller must call close.
-func (c LocalIndex) OpenToWrite(ctx context.Context, std terminal.Streams, isDryRun bool) (x Index, close func(), err error) {
-	if isDryRun {
+func (c LocalIndex) OpenToWrite(ctx context.Context, std terminal.Streams, o WriteOptions) (x Index, close func(), err error) {
+	if o.DryRun {
 		return c.OpenToLook(ctx)
 	}
 	if x, err = c.OpenOrMake(ctx, std); err != nil {
