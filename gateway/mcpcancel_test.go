@@ -178,3 +178,22 @@ func TestAgentsUnknownMethods(t *testing.T) {
 		t.Errorf("identity: %d %s", a.StatusCode, a.body)
 	}
 }
+
+// A missing resource has the code of the client's version of the protocol.
+func TestAgentsMissingResource(t *testing.T) {
+	t.Parallel()
+	s := start(t, embedded(t, t.TempDir()), nil)
+	for _, uri := range []string{"casgate://file/file-0f2b7c1e93a44d4e8a550123456789ab", "casgate://other/x"} {
+		read := `{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"` + uri + `"`
+		if a := s.post(read+`}}`, "MCP-Protocol-Version", "2025-06-18"); !strings.Contains(string(a.body), `"code":-32002`) {
+			t.Errorf("%s: %d %s", uri, a.StatusCode, a.body)
+		}
+		meta := `,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"x","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}`
+		if a := s.post(read+meta, "MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "resources/read", "Mcp-Name", uri); !strings.Contains(string(a.body), `"code":-32602`) || !strings.Contains(string(a.body), "not found") {
+			t.Errorf("%s, new: %d %s", uri, a.StatusCode, a.body)
+		}
+	}
+	if a := s.post(`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"casgate://file/x"}}`); !strings.Contains(string(a.body), `"code":-32602`) {
+		t.Errorf("no file id: %d %s", a.StatusCode, a.body)
+	}
+}

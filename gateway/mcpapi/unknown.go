@@ -6,20 +6,18 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"casgate/gateway/mcpserver"
 )
 
-const (
-	headerVersion = "MCP-Protocol-Version"
-	// versionWithoutInitialize is the first version in which no client begins with initialize.
-	// From it on, the SDK answers unknown methods with JSON-RPC and 404, as the protocol says.
-	versionWithoutInitialize = "2026-07-28"
-)
+const headerVersion = "MCP-Protocol-Version"
 
 // takeUnknown makes a server answer the method of a request with JSON-RPC's error, if the SDK
 // doesn't know it. By itself, the SDK answers with 400 and a line of text, which clients take
-// for a failure of the connection. ignored: it is a notification, which nobody answers.
+// for a failure of the connection; only since VersionWithoutInitialize it answers with 404 and
+// JSON-RPC, as the protocol says. ignored: it is a notification, which nobody answers.
 func takeUnknown(server *mcp.Server, h http.Header, r *jsonrpc.Request) (ignored bool) {
-	if r.IsCall() && h.Get(headerVersion) >= versionWithoutInitialize {
+	if r.IsCall() && h.Get(headerVersion) >= mcpserver.VersionWithoutInitialize {
 		return false
 	}
 	err := mcp.AddReceivingCustomMethod(server, r.Method, refuseMethod)

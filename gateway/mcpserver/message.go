@@ -23,8 +23,13 @@ const (
 	maxMethod = 128
 )
 
-// MethodInitialize is the method of a client's first request.
-const MethodInitialize = "initialize"
+const (
+	// MethodInitialize is the method of a client's first request.
+	MethodInitialize = "initialize"
+	// VersionWithoutInitialize is the first version of the protocol in which no client begins
+	// with it. Versions are dates, in the order of their texts.
+	VersionWithoutInitialize = "2026-07-28"
+)
 
 // CancelledRequest returns the id of the request that a notification cancels. It is false for
 // any other message.

@@ -44,7 +44,7 @@ func (s *server) addResources(m *mcp.Server) {
 		Name: "content", Title: "Content by its SHA-256", URITemplate: digestURI + "{hex}",
 		Description: "The text or the bytes with this SHA-256 in hexadecimal, up to 256 KiB.",
 	}, s.readResource)
-	m.AddReceivingMiddleware(s.listResources)
+	m.AddReceivingMiddleware(s.listResources, giveOldCodes)
 }
 
 // listResources answers resources/list with pages of the files, newest first.
@@ -112,6 +112,33 @@ func (s *server) readResource(ctx context.Context, r *mcp.ReadResourceRequest) (
 		contents.Blob, contents.Text = nil, text.text
 	}
 	return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{contents}}, nil
+}
+
+// codeNotFoundBefore is the code of a resource that isn't there, in the versions of the protocol
+// before VersionWithoutInitialize.
+const codeNotFoundBefore = -32002
+
+// giveOldCodes gives the error of a missing resource the code of the client's version. The SDK
+// gives it that of the newest version.
+func giveOldCodes(next mcp.MethodHandler) mcp.MethodHandler {
+	return func(ctx context.Context, method string, r mcp.Request) (mcp.Result, error) {
+		res, err := next(ctx, method, r)
+		read, ok := r.(*mcp.ReadResourceRequest)
+		missing, isMissing := notFound(err)
+		if !ok || !isMissing {
+			return res, err
+		}
+		if began := read.Session.InitializeParams(); began == nil || began.ProtocolVersion >= VersionWithoutInitialize {
+			return res, err
+		}
+		return nil, &jsonrpc.Error{Code: codeNotFoundBefore, Message: missing.Message, Data: missing.Data}
+	}
+}
+
+// notFound returns the SDK's error of a missing resource. Other errors have its code, too.
+func notFound(err error) (*jsonrpc.Error, bool) {
+	e, ok := errors.AsType[*jsonrpc.Error](err)
+	return e, ok && e.Code == jsonrpc.CodeInvalidParams && e.Message == mcp.ResourceNotFoundError("").Error()
 }
 
 // protocolError is toolError for a request that is no call of a tool. A client may show the
