@@ -24,7 +24,7 @@ type copiesRmCmd struct {
 
 // Help returns the text that --help adds.
 func (copiesRmCmd) Help() string {
-	return `A copy counts as deleted only after its provider has confirmed it. Until then the gateway keeps trying, and the exit code is 9.`
+	return confirmedHelp
 }
 
 // Run deletes the copies, one after the other.

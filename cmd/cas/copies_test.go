@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"casgate/cas"
@@ -212,6 +213,55 @@ func TestDeleteIsSaidOnlyOnceItIsConfirmed(t *testing.T) {
 		}, "copies", "rm", wantedDigest.String(), "--from=kimi")
 		if o.code != tt.code || o.stdout != tt.stdout || !strings.Contains(o.stderr, tt.stderr) {
 			t.Errorf("%s: %+v", title, o)
+		}
+	}
+}
+
+// A provider that fails doesn't hold the commands up that delete everywhere.
+func TestDeleteEverywhereEndsWhenAProviderFails(t *testing.T) {
+	blob, file := wantedDigest.String(), "file-k3v7hq2m5x4d6n8p9r2s4t6w8y"
+	failed := aCopy("deleting", "file_1")
+	failed.Error = &api.ProviderError{Kind: "transient", Status: 500, Message: "broken"}
+	reason := "kimi has not confirmed the delete yet (500 transient: broken); the gateway keeps trying\n"
+	for name, tt := range map[string]struct {
+		flag, prefer string
+		minLooks     int
+		stderr       string
+	}{
+		"usual":           {"", "wait=10", 1, reason},
+		"patient":         {"--wait=3s", "wait=1", 2, reason},
+		"without waiting": {"--no-wait", "respond-async", 0, "kimi has not confirmed the delete yet; the gateway keeps trying\n"},
+	} {
+		for _, args := range [][]string{{"rm", blob, "--everywhere"}, {"file", "rm", file, "--everywhere"}} {
+			t.Run(name+" "+args[0], func(t *testing.T) {
+				var looks atomic.Int32
+				if tt.flag != "" {
+					args = append(args, tt.flag)
+				}
+				o := runWith(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
+					copies := []api.Copy{aCopy("deleting", "file_1")}
+					switch r.Method + " " + r.URL.Path {
+					case "DELETE /v1/blobs/" + blob:
+						answer(t, w, 202, api.DeletedEverywhere{Deleted: api.Deleted{Digest: wantedDigest, State: "condemned"}, Copies: copies})
+					case "DELETE /v1/files/" + file:
+						answer(t, w, 202, api.FileDeletedEverywhere{
+							FileDeleted: api.FileDeleted{ID: file, Deleted: true}, Blob: &api.ReleasedBlob{Digest: wantedDigest, State: "condemned"}, Copies: copies,
+						})
+					case "GET /v1/operations/op-1":
+						looks.Add(1)
+						answer(t, w, 200, api.Operation{Status: api.OperationRunning, Copy: &failed, Error: &problem.Details{Code: problem.ProviderUnavailable, Retryable: true}})
+						return
+					default:
+						t.Errorf("unexpected %s %s", r.Method, r.URL)
+					}
+					if got := r.Header.Get("Prefer"); got != tt.prefer {
+						t.Errorf("%q prefers %q; want %q", args, got, tt.prefer)
+					}
+				}, args...)
+				if o.code != exit.UnderWay || !strings.HasSuffix(o.stderr, tt.stderr) || int(looks.Load()) < tt.minLooks {
+					t.Errorf("%q, after %d looks: %+v", args, looks.Load(), o)
+				}
+			})
 		}
 	}
 }

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"casgate/cmd/cas/internal/argument"
-	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
@@ -21,7 +19,7 @@ type fileRmCmd struct {
 	Files      []argument.FileID `arg:"" name:"id" help:"Ids of files."`
 	At         []string          `name:"provider" aliases:"at" placeholder:"PROVIDER" xor:"where" help:"Delete only the copies at these providers, such as kimi,glm. The files stay."`
 	Everywhere bool              `xor:"where" help:"Delete the files, their bytes, and the copies at all providers."`
-	Wait       argument.Wait     `negatable:"" help:"With --everywhere: wait until the providers have confirmed it (the default). --wait=DURATION waits at most that long for each file; --no-wait does not wait."`
+	Wait       argument.Wait     `negatable:"" help:"With --everywhere: wait until the providers have confirmed it, also while a provider fails. --wait=DURATION waits at most that long for each file; --no-wait does not wait. Without the flag the wait ends when a provider fails."`
 	JSON       bool              `name:"json" help:"Print a JSON object for each file, with --provider for each copy."`
 }
 
@@ -31,7 +29,7 @@ func (fileRmCmd) Help() string {
 
 With --everywhere the bytes can't be read any more. If other files have the same bytes, the bytes and their copies stay, and the command says so. Reads that have begun continue to the end.
 
-A copy counts as deleted only after its provider has confirmed it. Until then the gateway keeps trying, and the exit code is 9. An interrupted delete can be repeated.`
+` + confirmedHelp + ` An interrupted delete can be repeated.`
 }
 
 // Run deletes the files, one after the other.
@@ -115,17 +113,14 @@ func (r fileRemoval) removeCopies(ctx context.Context, id string, at []string) e
 
 // removeEverywhere deletes a file, its bytes and their copies.
 func (r fileRemoval) removeEverywhere(ctx context.Context, id string, wait argument.Wait) error {
-	limited, cancel := wait.Context(ctx)
-	defer cancel()
+	var gone api.FileDeletedEverywhere
 	done := r.shown.Waiting("deleting", id)
-	gone, err := r.gateway.File(id).DeleteEverywhere(limited, client.EverywhereOptions{Async: wait.Not})
+	err := deleteEverywhere(ctx, wait, func(ctx context.Context, o client.EverywhereOptions) (deleted bool, err error) {
+		gone, err = r.gateway.File(id).DeleteEverywhere(ctx, o)
+		return gone.Deleted, err
+	})
 	done()
-	switch {
-	case gone.Deleted && err != nil && ctx.Err() != nil:
-		return exit.With(exit.Interrupted, errors.New("stopped waiting; the gateway continues to delete the copies"))
-	case !gone.Deleted && limited.Err() != nil && ctx.Err() == nil:
-		err = exit.With(exit.UnderWay, errors.New("the gateway has not answered in that time; the same command continues the delete"))
-	case report.StopsAll(ctx, err):
+	if report.StopsAll(ctx, err) {
 		return report.Advise(err)
 	}
 	if !gone.Deleted {

@@ -20,7 +20,8 @@ type rmCmd struct {
 
 	Blobs      []argument.Blob `arg:"" name:"digest" help:"Digests, or hash URLs of this gateway."`
 	Force      bool            `help:"Delete also blobs that files refer to."`
-	Everywhere bool            `help:"Also delete their copies at all providers, and wait until the providers have confirmed it."`
+	Everywhere bool            `help:"Also delete their copies at all providers."`
+	Wait       argument.Wait   `negatable:"" help:"With --everywhere: wait until the providers have confirmed it, also while a provider fails. --wait=DURATION waits at most that long for each blob; --no-wait does not wait. Without the flag the wait ends when a provider fails."`
 	JSON       bool            `name:"json" help:"Print a JSON object for each blob; after a failure, its digest and the error."`
 }
 
@@ -33,7 +34,7 @@ type deletedBlob struct {
 
 // Help returns the text that --help adds.
 func (rmCmd) Help() string {
-	return `Without --everywhere the copies at providers stay until the bytes are deleted, after the grace period. With it, the texts that providers extracted are deleted too, if nothing else needs them. A copy counts as deleted only after its provider has confirmed it. Until then the gateway keeps trying, and the exit code is 9. --everywhere also deletes the remaining copies of a blob that is deleted already.`
+	return `Without --everywhere the copies at providers stay until the bytes are deleted, after the grace period. With it, the texts that providers extracted are deleted too, if nothing else needs them. ` + confirmedHelp + ` --everywhere also deletes the remaining copies of a blob that is deleted already.`
 }
 
 // Run deletes the blobs, one after the other.
@@ -109,14 +110,15 @@ func (c *rmCmd) printFailure(shown *terminal.Progress, blob string, err error) e
 
 // ask asks the gateway to delete a blob. With Everywhere it returns the copies and texts,
 // which are deleted too.
-func (c *rmCmd) ask(ctx context.Context, gateway *client.Client, shown *terminal.Progress, d cas.Digest) (api.DeletedEverywhere, error) {
+func (c *rmCmd) ask(ctx context.Context, gateway *client.Client, shown *terminal.Progress, d cas.Digest) (gone api.DeletedEverywhere, err error) {
 	if !c.Everywhere {
-		return api.DeletedEverywhere{}, gateway.Blob(d).Delete(ctx, client.DeleteOptions{Force: c.Force})
+		return gone, gateway.Blob(d).Delete(ctx, client.DeleteOptions{Force: c.Force})
 	}
 	defer shown.Waiting("deleting", d.Short())()
-	gone, err := gateway.Blob(d).DeleteEverywhere(ctx, client.EverywhereOptions{Force: c.Force})
-	if gone.State != "" && ctx.Err() == nil {
-		return gone, nil // the states of the copies say what is left
-	}
+	err = deleteEverywhere(ctx, c.Wait, func(ctx context.Context, o client.EverywhereOptions) (deleted bool, err error) {
+		o.Force = c.Force
+		gone, err = gateway.Blob(d).DeleteEverywhere(ctx, o)
+		return gone.State != "", err
+	})
 	return gone, err
 }

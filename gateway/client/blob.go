@@ -146,7 +146,7 @@ func (b Blob) Delete(ctx context.Context, o DeleteOptions) error {
 // DeleteEverywhere deletes the blob and its copies at all providers. If files refer to
 // the blob, Force is needed. It waits for the providers as File.DeleteEverywhere does.
 func (b Blob) DeleteEverywhere(ctx context.Context, o EverywhereOptions) (api.DeletedEverywhere, error) {
-	r := everywhereRequest(b.path, o)
+	r := everywhereRequest(ctx, b.path, o)
 	if o.Force {
 		r.query.Set("force", "true")
 	}

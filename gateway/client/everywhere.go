@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"casgate/cas"
 	"casgate/gateway/api"
@@ -20,14 +21,45 @@ type EverywhereOptions struct {
 	// Async doesn't wait for the providers. WaitOperation waits for a copy in the state
 	// "deleting".
 	Async bool
+	// UntilFailure stops waiting for a copy whose delete has failed, and failed again
+	// for some seconds. The error says why, and the gateway keeps trying.
+	UntilFailure bool
 }
 
-func everywhereRequest(path string, o EverywhereOptions) *request {
+// failurePatience is how long a provider may fail a delete before UntilFailure gives up.
+const failurePatience = 10 * time.Second
+
+// usualWait is how long a gateway usually waits if a request names no time.
+const usualWait = 25 * time.Second
+
+// answerReserve is the part of a context's time in which the answer of the gateway comes
+// back. Without the answer the caller doesn't learn what is deleted.
+const answerReserve = time.Second
+
+func everywhereRequest(ctx context.Context, path string, o EverywhereOptions) *request {
 	r := &request{method: http.MethodDelete, path: path, query: url.Values{"everywhere": {"true"}}, header: http.Header{}, patient: true}
-	if o.Async {
-		r.header.Set("Prefer", "respond-async")
+	if prefer := o.preference(ctx); prefer != "" {
+		r.header.Set("Prefer", prefer)
 	}
 	return r
+}
+
+// preference returns the Prefer field of a request; empty if it has none.
+func (o EverywhereOptions) preference(ctx context.Context) string {
+	if o.Async {
+		return "respond-async"
+	}
+	wait := usualWait
+	if o.UntilFailure {
+		wait = failurePatience
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, max(0, time.Until(deadline)-answerReserve))
+	}
+	if wait == usualWait {
+		return ""
+	}
+	return fmt.Sprintf("wait=%d", wait/time.Second)
 }
 
 // confirmDeletes waits for the copies in the state "deleting", and updates their states.
@@ -41,7 +73,7 @@ func (c *Client) confirmDeletes(ctx context.Context, copies []api.Copy, o Everyw
 		if copies[i].State != api.CopyDeleting {
 			continue
 		}
-		if err := c.confirmDelete(ctx, &copies[i]); err != nil {
+		if err := c.confirmDelete(ctx, &copies[i], o); err != nil {
 			failures = append(failures, err)
 		}
 		if ctx.Err() != nil {
@@ -51,10 +83,13 @@ func (c *Client) confirmDeletes(ctx context.Context, copies []api.Copy, o Everyw
 	return errors.Join(failures...)
 }
 
-func (c *Client) confirmDelete(ctx context.Context, one *api.Copy) error {
-	operation, err := c.followOperation(ctx, one.OperationID, func(o api.Operation) bool {
-		return o.Error != nil && !o.Error.Retryable
+func (c *Client) confirmDelete(ctx context.Context, one *api.Copy, o EverywhereOptions) error {
+	operation, err := c.followOperation(ctx, one.OperationID, func(now api.Operation) bool {
+		return now.Error != nil && (o.UntilFailure || !now.Error.Retryable)
 	})
+	if operation.Copy != nil && operation.Copy.Error != nil && isSameCopy(*operation.Copy, *one) {
+		one.Error = operation.Copy.Error
+	}
 	switch {
 	case errors.Is(err, problem.OperationNotFound): // a later operation changed the copy
 		return c.confirmGone(ctx, one)
@@ -64,12 +99,9 @@ func (c *Client) confirmDelete(ctx context.Context, one *api.Copy) error {
 	case operation.Copy != nil && !isSameCopy(*operation.Copy, *one): // the operation deletes several copies
 		return c.confirmGone(ctx, one)
 	default:
-		if operation.Copy != nil {
-			one.Error = operation.Copy.Error
-		}
 		return fmt.Errorf("the copy at %s is not deleted: %w", one.Provider, &Error{Problem: *operation.Error})
 	}
-	one.State, one.ProviderFileID = api.CopyDeleted, ""
+	one.State, one.ProviderFileID, one.Error = api.CopyDeleted, "", nil
 	return nil
 }
 
@@ -98,6 +130,6 @@ func (c *Client) confirmGone(ctx context.Context, one *api.Copy) error {
 			return fmt.Errorf("%w: the copy at %s was not deleted: it is %s again", ErrProvider, one.Provider, other.State)
 		}
 	}
-	one.State, one.ProviderFileID = api.CopyDeleted, ""
+	one.State, one.ProviderFileID, one.Error = api.CopyDeleted, "", nil
 	return nil
 }

@@ -1,11 +1,13 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"casgate/cas"
 	"casgate/gateway/api"
@@ -58,6 +60,22 @@ func TestWhatIsSentAboutFilesAndTheirCopies(t *testing.T) {
 				return err
 			},
 			seen{"DELETE", file + "?everywhere=true", "respond-async", ""},
+		},
+		"everywhere, until a failure": {
+			func() error {
+				_, err := c.File("file-a").DeleteEverywhere(ctx, client.EverywhereOptions{UntilFailure: true})
+				return err
+			},
+			seen{"DELETE", file + "?everywhere=true", "wait=10", ""},
+		},
+		"everywhere, within a time": {
+			func() error {
+				limited, cancel := context.WithTimeout(ctx, 4500*time.Millisecond)
+				defer cancel()
+				_, err := c.File("file-a").DeleteEverywhere(limited, client.EverywhereOptions{})
+				return err
+			},
+			seen{"DELETE", file + "?everywhere=true", "wait=3", ""},
 		},
 		"blob everywhere": {
 			func() error {

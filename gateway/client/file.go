@@ -45,13 +45,13 @@ func (f File) Delete(ctx context.Context) error {
 // providers. If other files refer to the blob, the blob and its copies stay, and the
 // answer says so.
 //
-// It waits until the providers have confirmed, or ctx ends; the gateway continues
-// then. If both an answer and an error are returned, the file is deleted, and the
+// It waits until the providers have confirmed, or ctx ends, or as the options say; the
+// gateway continues then. If both an answer and an error are returned, the file is deleted, and the
 // error is about copies that are left. A delete that was interrupted can be repeated.
 // It is not retried, like Blob.Delete.
 func (f File) DeleteEverywhere(ctx context.Context, o EverywhereOptions) (api.FileDeletedEverywhere, error) {
 	var answer api.FileDeletedEverywhere
-	if err := f.client.doJSON(ctx, everywhereRequest(f.path, o), &answer); err != nil {
+	if err := f.client.doJSON(ctx, everywhereRequest(ctx, f.path, o), &answer); err != nil {
 		return answer, err
 	}
 	return answer, f.client.confirmDeletes(ctx, answer.Copies, o)

@@ -13,6 +13,7 @@ import (
 // Wait is a flag that says how long to wait: --wait without a limit, which is the
 // default, --wait=DURATION with a limit, and --no-wait not at all.
 type Wait struct {
+	Given bool // the flag was given
 	Not   bool
 	Limit time.Duration // 0: no limit
 }
@@ -22,7 +23,7 @@ func (*Wait) IsBool() bool { return true }
 
 // Decode implements kong.MapperValue.
 func (w *Wait) Decode(ctx *kong.DecodeContext) error {
-	*w = Wait{}
+	*w = Wait{Given: true}
 	if ctx.Scan.Peek().Type != kong.FlagValueToken {
 		return nil
 	}

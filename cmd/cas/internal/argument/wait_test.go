@@ -13,11 +13,11 @@ func TestWaitFlag(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]Wait{
 		"":                       {},
-		"--wait":                 {},
-		"--wait=30s":             {Limit: 30 * time.Second},
-		"--no-wait":              {Not: true},
-		"--no-wait --wait=1m30s": {Limit: 90 * time.Second},
-		"--wait=1m --no-wait":    {Not: true},
+		"--wait":                 {Given: true},
+		"--wait=30s":             {Given: true, Limit: 30 * time.Second},
+		"--no-wait":              {Given: true, Not: true},
+		"--no-wait --wait=1m30s": {Given: true, Limit: 90 * time.Second},
+		"--wait=1m --no-wait":    {Given: true, Not: true},
 	} {
 		got, err := parseWait(t, strings.Fields(args)...)
 		if err != nil || got != want {
