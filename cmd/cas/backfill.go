@@ -26,6 +26,7 @@ type backfillCmd struct {
 	wiring.LocalIndex
 	settings.ObjectStore
 	settings.Sources
+	settings.DescribedProviders
 	importing.OldTable
 
 	MaxBlobSize settings.ByteSize `name:"max-blob-size" env:"CAS_MAX_BLOB_SIZE" default:"5GiB" help:"Size of the largest blob; at most 5GiB." placeholder:"SIZE"`
@@ -167,7 +168,7 @@ func (c *backfillCmd) takeIn(ctx context.Context, x wiring.Index, sources wiring
 		return counts, exit.With(exit.Usage, err)
 	}
 	defer store.Close()
-	copies, err := wiring.OpenCopies(settings.Providers{}, replicator.Options{Blobs: store, Ledger: x, Log: log}, prometheus.NewRegistry())
+	copies, err := wiring.OpenCopies(settings.Providers{DescribedProviders: c.DescribedProviders}, replicator.Options{Blobs: store, Ledger: x, Log: log}, prometheus.NewRegistry())
 	if err != nil {
 		return counts, err
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"casgate/cas"
 	"casgate/cas/castest"
 	"casgate/cas/importer"
 	"casgate/cmd/cas/internal/exit"
@@ -116,6 +117,33 @@ func TestTwoBackfillsAtOnce(t *testing.T) {
 	}
 	if code, counts := backfillProcess(t, env, nil); code != exit.OK || counts != (importer.BackfillCounts{}) {
 		t.Errorf("afterwards: exit code %d, %+v", code, counts)
+	}
+}
+
+// A copy that the old manager has at a provider of CAS_PROVIDERS_FILE is taken over.
+func TestBackfillTakesCopiesOfDescribedProvidersOver(t *testing.T) {
+	t.Parallel()
+	source, data := oldFolder(t, 1), t.TempDir()
+	rows, described := filepath.Join(data, "rows.jsonl"), filepath.Join(data, "providers.json")
+	for path, content := range map[string]string{
+		rows:      `{"id": "1", "storage_path": "0000.txt", "original_name": "a.txt", "size": 10, "provider": "lim", "provider_file_id": "lim_1"}`,
+		described: `[{"name": "lim", "base_url": "http://127.0.0.1:1/v1", "listing": "none", "purposes": [{"name": "file-extract"}]}]`,
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := []string{"CAS_DATA_DIR=" + data, "CAS_SOURCE_DIR=" + source, "CAS_PROVIDERS_FILE=" + described, "CAS_LIM_API_KEY=key"}
+	for _, args := range [][]string{{"import", "--from-jsonl", rows}, {"backfill"}} {
+		if out, err := casCommand(t, env, args...).CombinedOutput(); err != nil || bytes.Contains(out, []byte("provider not found")) {
+			t.Fatalf("%q: %v: %s", args, err, out)
+		}
+	}
+	gateway := serveProcess(t, casCommand(t, env, "serve"))
+	digest := cas.DigestOf([]byte("old file 0"))
+	out, err := casCommand(t, append(env, "CAS_URL="+gateway.url), "copies", "--json", digest.String()).CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte(`"state":"unverified","provider_file_id":"lim_1"`)) {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 

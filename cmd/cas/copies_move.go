@@ -20,12 +20,12 @@ import (
 // index itself, with the settings of the gateway.
 type copiesMoveAccountCmd struct {
 	wiring.LocalIndex
+	settings.DescribedProviders
 
-	Provider      string `arg:"" placeholder:"PROVIDER" help:"The provider, such as kimi."`
-	From          string `placeholder:"ACCOUNT" help:"The account as cas copies ls and cas copies reconcile show it. Without it the accounts that have copies are listed."`
-	DryRun        bool   `name:"dry-run" help:"Only show what would be moved."`
-	JSON          bool   `name:"json" help:"Print the result as JSON."`
-	ProvidersFile string `name:"providers-file" env:"CAS_PROVIDERS_FILE" help:"JSON file with a list of further providers that have an OpenAI-like file API." placeholder:"FILE"`
+	Provider string `arg:"" placeholder:"PROVIDER" help:"The provider, such as kimi."`
+	From     string `placeholder:"ACCOUNT" help:"The account as cas copies ls and cas copies reconcile show it. Without it the accounts that have copies are listed."`
+	DryRun   bool   `name:"dry-run" help:"Only show what would be moved."`
+	JSON     bool   `name:"json" help:"Print the result as JSON."`
 }
 
 // Help returns the text that --help adds.
@@ -37,7 +37,7 @@ Use it only if both are the same account at the provider: it does not ask the pr
 
 // Run moves the rows, or lists the accounts.
 func (c *copiesMoveAccountCmd) Run(ctx context.Context, std terminal.Streams) error {
-	to, err := wiring.AccountOf(settings.Providers{ProvidersFile: c.ProvidersFile}, c.Provider)
+	to, err := wiring.AccountOf(settings.Providers{DescribedProviders: c.DescribedProviders}, c.Provider)
 	if err != nil {
 		return err
 	}

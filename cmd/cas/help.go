@@ -163,7 +163,7 @@ func takesProviders(command reflect.Value) bool {
 	if command.Kind() != reflect.Struct {
 		return false
 	}
-	wanted := reflect.TypeFor[settings.Providers]()
+	wanted := reflect.TypeFor[settings.DescribedProviders]()
 	field, ok := command.Type().FieldByName(wanted.Name())
 	return ok && field.Type == wanted
 }
