@@ -1,6 +1,9 @@
 package settings
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // AccessLog is the share of the requests that are logged, from 0 to 1: on, off, or a share
 // such as 1%.
@@ -8,12 +11,8 @@ type AccessLog float64
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (a *AccessLog) UnmarshalText(text []byte) error {
-	switch string(text) {
-	case "on":
-		*a = 1
-		return nil
-	case "off":
-		*a = 0
+	if on, ok := switchWords[strings.ToLower(string(text))]; ok {
+		*a = map[bool]AccessLog{true: 1, false: 0}[on]
 		return nil
 	}
 	var share Percent

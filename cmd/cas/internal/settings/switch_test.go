@@ -11,8 +11,9 @@ import (
 func TestSwitchesTakeTheSameWords(t *testing.T) {
 	for word, want := range map[string]bool{"on": true, "true": true, "TRUE": true, "yes": true, "1": true, "off": false, "false": false, "no": false, "0": false} {
 		var c struct {
-			Part Switch `env:"CAS_PART" default:"on" enum:"on,off"`
-			Flag bool   `env:"CAS_FLAG" negatable:""`
+			Part Switch    `env:"CAS_PART" default:"on" enum:"on,off"`
+			Flag bool      `env:"CAS_FLAG" negatable:""`
+			Log  AccessLog `env:"CAS_LOG" default:"1%"`
 		}
 		parse := func(args ...string) error {
 			parser, err := kong.New(&c, kong.KindMapper(reflect.Bool, BoolMapper{}))
@@ -24,7 +25,8 @@ func TestSwitchesTakeTheSameWords(t *testing.T) {
 		}
 		t.Setenv("CAS_PART", word)
 		t.Setenv("CAS_FLAG", word)
-		if err := parse(); err != nil || (c.Part == "on") != want || (c.Part == "off") == want || c.Flag != want {
+		t.Setenv("CAS_LOG", word)
+		if err := parse(); err != nil || (c.Part == "on") != want || (c.Part == "off") == want || c.Flag != want || (c.Log == 1) != want || (c.Log == 0) == want {
 			t.Errorf("%s: %+v, %v", word, c, err)
 		}
 		if err := parse("--part="+word, "--flag="+word); err != nil || (c.Part == "on") != want || c.Flag != want {
@@ -36,7 +38,7 @@ func TestSwitchesTakeTheSameWords(t *testing.T) {
 		if err := parse("--no-flag"); err != nil || c.Flag {
 			t.Errorf("the flag with no: %+v, %v", c, err)
 		}
-		for _, name := range []string{"CAS_PART", "CAS_FLAG"} {
+		for _, name := range []string{"CAS_PART", "CAS_FLAG", "CAS_LOG"} {
 			t.Setenv(name, "perhaps")
 			if parse() == nil {
 				t.Errorf("%s: perhaps was taken: %+v", name, c)
