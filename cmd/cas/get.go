@@ -36,7 +36,7 @@ type getCmd struct {
 func (getCmd) Help() string {
 	return `The bytes are verified. The file gets its name only after that. An existing file is not replaced without --force. The bytes of an interrupted download are kept beside the file, in a file whose name ends with .partial, and the same command resumes from there.
 
-On standard output the last bytes are held back until all bytes are verified. The exit code says whether they are right. Of several blobs, one that fails doesn't stop the others; if some failed, the exit code is 7.`
+On standard output a download resumes within the command only, and the last bytes are held back until all bytes are verified. The exit code says whether they are right. Of several blobs, one that fails doesn't stop the others; if some failed, the exit code is 7.`
 }
 
 // fetchedJSON is the JSON of a blob or file that was written.

@@ -179,6 +179,48 @@ func TestGetGoesOnWhereTheConnectionBroke(t *testing.T) {
 	checkFiles(t, folder, map[string][]byte{"out": wanted})
 }
 
+// On standard output, too: what is written already stays, and the rest follows.
+func TestGetToStandardOutputGoesOnWhereTheConnectionBroke(t *testing.T) {
+	wrong := bytes.Clone(wanted)
+	wrong[len(wrong)-1] ^= 1
+	for name, tt := range map[string]struct {
+		rest   []byte // nil: none comes
+		code   int
+		size   int
+		stderr string
+	}{
+		"the rest":     {wanted, exit.OK, len(wanted), "resuming"},
+		"a wrong rest": {wrong, exit.Corrupt, len(wanted) - 1, "digest mismatch"},
+		"no rest":      {nil, exit.Unavailable, len(wanted) / 2, "; only 512 KiB of 1.0 MiB were written"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var ranges []string
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case strings.HasSuffix(r.URL.Path, "/meta"):
+					answer(t, w, 200, api.BlobMeta{State: cas.StateLive})
+					return
+				case r.Header.Get("Range") == "":
+					sendHalf(w)
+				case tt.rest != nil:
+					ranges = append(ranges, r.Header.Get("Range"))
+					serveWanted(w, r, tt.rest)
+					return
+				}
+				panic(http.ErrAbortHandler)
+			}))
+			defer server.Close()
+			o := runCas(t, t.Context(), server, nil, "get", wantedDigest.String(), "-o", "-")
+			if o.code != tt.code || len(o.stdout) > tt.size || !strings.Contains(o.stderr, tt.stderr) {
+				t.Errorf("exit code %d, %d bytes: %s", o.code, len(o.stdout), o.stderr)
+			}
+			if tt.code == exit.OK && (o.stdout != string(wanted) || len(ranges) != 1 || ranges[0] != fmt.Sprintf("bytes=%d-", len(wanted)/2)) {
+				t.Errorf("%d bytes after the ranges %q", len(o.stdout), ranges)
+			}
+		})
+	}
+}
+
 func TestGetGivesUpWhereNothingMoreComes(t *testing.T) {
 	folder := t.TempDir()
 	o := getWanted(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {

@@ -36,7 +36,13 @@ type Content struct {
 	// otherwise an error that wraps cas.ErrDigestMismatch. If the connection breaks, the error wraps
 	// ErrUnreachable, and its text names the object store if the bytes come from there.
 	Body io.ReadCloser
+
+	unverified io.ReadCloser // what Body reads
 }
+
+// Unverified reads what Body reads, and checks no digest. It is for a caller that verifies
+// the bytes itself, such as the parts of a blob together. Read one of both.
+func (c *Content) Unverified() io.ReadCloser { return c.unverified }
 
 // openContent reads an answer that is a blob, or the part of it that was asked for.
 func (c *Client) openContent(ctx context.Context, d cas.Digest, part byteRange, res *http.Response) (*Content, error) {
@@ -56,8 +62,8 @@ type bodyOrigin struct {
 // contentOf returns the content of an answer.
 func contentOf(ctx context.Context, info Info, part byteRange, res *http.Response, from bodyOrigin) (*Content, error) {
 	d := info.Digest
-	content := &Content{Info: info}
 	body := &contentBody{ctx: ctx, src: res.Body, from: from, length: res.ContentLength}
+	content := &Content{Info: info, unverified: body}
 	if answer, ok := res.Body.(*answerBody); ok {
 		body.silence = time.AfterFunc(bodyPatience, func() { body.isSilent.Store(true); answer.cancel(errSilentBody) })
 		body.silence.Stop()

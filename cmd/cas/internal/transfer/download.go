@@ -140,60 +140,17 @@ func (d *Download) fill(ctx context.Context) error {
 	if d.have > d.Info.Size {
 		return fmt.Errorf("%w: %d bytes are more than the blob's %d", cas.ErrDigestMismatch, d.have, d.Info.Size)
 	}
-	rest := &rest{ctx: ctx, Download: d, offset: d.have}
+	rest := &rest{ctx: ctx, from: d.Origin, offset: d.have, size: d.Info.Size, bars: d.Shown, name: d.Path}
 	defer rest.Close()
-	var whole io.Reader = rest
-	if d.have > 0 {
-		// The bytes of the partial file are verified together with the new ones.
-		head := ContextReader{ctx, io.NewSectionReader(d.partial, 0, d.have)}
-		whole = cas.NewVerifyingReader(io.MultiReader(head, rest), d.Digest, d.Info.Size)
-		if _, err := io.CopyN(io.Discard, whole, d.have); err != nil {
-			return err
-		}
+	// The bytes of the partial file are verified together with the new ones.
+	head := ContextReader{ctx, io.NewSectionReader(d.partial, 0, d.have)}
+	whole := cas.NewVerifyingReader(io.MultiReader(head, rest), d.Digest, d.Info.Size)
+	if _, err := io.CopyN(io.Discard, whole, d.have); err != nil {
+		return err
 	}
 	n, err := io.Copy(io.NewOffsetWriter(d.partial, d.have), whole)
 	d.have += n
 	return err
-}
-
-// rest reads a blob from an offset to its end. It sends the request at the first Read.
-type rest struct {
-	*Download
-	ctx    context.Context // of the download
-	offset int64
-	body   io.ReadCloser
-}
-
-func (r *rest) Read(p []byte) (int, error) {
-	if r.offset > 0 && r.offset == r.Info.Size {
-		return 0, io.EOF // the file is complete, and only lacks its name
-	}
-	if r.body == nil {
-		if err := r.open(); err != nil {
-			return 0, err
-		}
-	}
-	return r.body.Read(p)
-}
-
-func (r *rest) open() error {
-	content, err := r.Origin.open(r.ctx, r.offset)
-	if err != nil {
-		return err
-	}
-	r.body = r.Shown.Reader(content.Body, terminal.Transfer{Verb: "fetching", Name: r.Path, From: r.offset, Size: r.Info.Size})
-	if content.Offset < r.offset { // the gateway sends the whole
-		_, err = io.CopyN(io.Discard, content.Body, r.offset)
-	}
-	return err
-}
-
-// Close ends the request, if there is one.
-func (r *rest) Close() error {
-	if r.body == nil {
-		return nil
-	}
-	return r.body.Close()
 }
 
 // leave keeps or removes the partial file of a failed download, and adds the next step

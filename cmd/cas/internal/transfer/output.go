@@ -139,19 +139,23 @@ func (o Output) IsStdout() bool {
 }
 
 func (o Output) fetchToStdout(ctx context.Context, from *Origin) (Fetched, error) {
-	content, err := from.open(ctx, 0)
+	out := o.Shown.Streams().Out
+	body := &stream{rest: rest{ctx: ctx, from: from, bars: o.Shown}, notes: o.Shown}
+	if terminal.IsTerminal(out) {
+		body.bars = nil
+	}
+	defer body.Close()
+	info, err := body.start()
 	if err != nil {
 		return Fetched{}, err
 	}
-	out, body := o.Shown.Streams().Out, content.Body
-	if !terminal.IsTerminal(out) {
-		body = o.Shown.Reader(body, terminal.Transfer{Verb: "fetching", Name: from.Digest.Short(), Size: content.Size})
+	if _, err := io.Copy(out, cas.NewVerifyingReader(body, info.Digest, info.Size)); err != nil {
+		if body.offset > 0 && errors.Is(err, client.ErrUnreachable) {
+			err = fmt.Errorf("%w; only %s of %s were written", err, terminal.Size(body.offset), terminal.Size(info.Size))
+		}
+		return Fetched{}, err
 	}
-	defer body.Close()
-	if _, err := io.Copy(out, body); err != nil {
-		return Fetched{}, from.explain(ctx, err)
-	}
-	return Fetched{Info: content.Info}, nil
+	return Fetched{Info: info}, nil
 }
 
 func (o Output) fetchToFile(ctx context.Context, from *Origin) (Fetched, error) {
