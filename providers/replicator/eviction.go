@@ -171,7 +171,7 @@ func (r *Replicator) makeRoom(ctx context.Context, j job, refusal *providers.Err
 			return evicted, err
 		}
 		if !enough {
-			return evicted, cmp.Or(begun.passedOver, error(r.accountFull(j, full, refusal)))
+			return evicted, cmp.Or(begun.passedOver, error(r.noneToEvict(j, full, refusal)))
 		}
 		if len(victims) == 0 {
 			j.place.reserve(true)
@@ -259,7 +259,7 @@ func (r *Replicator) evictOne(ctx context.Context, j job, full pool, s *shortage
 			return false, err
 		}
 		if !enough {
-			return false, cmp.Or(begun.passedOver, error(r.accountFull(j, full, s.refusal)))
+			return false, cmp.Or(begun.passedOver, error(r.noneToEvict(j, full, s.refusal)))
 		}
 		if evicted, err := r.evict(ctx, j, victims[0]); err != nil || evicted {
 			return evicted, err
@@ -336,7 +336,20 @@ func (r *Replicator) accountFull(j job, full pool, refusal *providers.Error) *pr
 	case !census.At.IsZero() && total(census.Others, full.purpose).Files > 0:
 		e.Hint = "delete files of others there, or use an account of its own; cas copies reconcile counts them"
 	default:
-		e.Hint = "all other copies there are in use by uploads or deletes, or too young to be removed; try again later"
+		e.Hint = tryLater
+	}
+	return e
+}
+
+// tryLater is the advice where the copies of this installation alone have to wait.
+const tryLater = "all other copies of this installation there are in use by uploads or deletes, were handed out a moment ago, or are too young to be removed; try again later"
+
+// noneToEvict is accountFull where a copy less would make room, and none can go now. The
+// files of others are to blame only if this installation has none there.
+func (r *Replicator) noneToEvict(j job, full pool, refusal *providers.Error) *providers.Error {
+	e := r.accountFull(j, full, refusal)
+	if ours, _ := r.censuses.recent(full.account).InPurpose(full.purpose); ours.Files > 0 && !r.o.NoEviction {
+		e.Hint = tryLater
 	}
 	return e
 }

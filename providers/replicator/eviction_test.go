@@ -369,6 +369,25 @@ func TestEvictionSparesYoungBatches(t *testing.T) {
 	}
 }
 
+// Copies that can't go now are the reason that the error names, not the files of others.
+func TestFullOfCopiesThatStay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.depot.description.Purposes = append(w.depot.description.Purposes, providers.Purpose{Name: "batch", Extensions: []string{".jsonl"}, SpareSeconds: providers.BatchSpare})
+	w.depot.description.MaxFiles = 2
+	r := w.replicator(t, nil)
+	ensure(t, r, want(w.put(t, `{"a":1}`, "in.jsonl")))
+	w.depot.store("holiday", "image", []byte("foreign"))
+	refusal := fail(providers.OpUpload, providers.KindQuota, "full", nil)
+	refusal.TooMany = true
+	w.depot.hook(times(1000, providers.OpUpload, refusal), nil)
+	_, _, err := r.Ensure(t.Context(), want(w.put(t, "no room", "a.txt")))
+	e := fullError(t, err)
+	if !strings.Contains(e.Message, "1 file with 7 B of others and 1 file") || !strings.Contains(e.Hint, "try again later") || strings.Contains(e.Hint, "delete files of others") {
+		t.Errorf("%s; the hint is %q", e.Message, e.Hint)
+	}
+}
+
 func mustEnsure(t *testing.T, r *replicator.Replicator, q replicator.Request) ledger.Copy {
 	t.Helper()
 	c, _, err := r.Ensure(t.Context(), q)
