@@ -75,7 +75,11 @@ func (e *examination) warn(subject, text, remedy string) {
 
 func (e *examination) fail(subject string, err error, remedy string) {
 	e.failed++
-	e.print(finding{subject, "fail", err.Error(), remedy})
+	text := err.Error()
+	if owner, ok := errors.AsType[*wiring.OwnerError](err); ok {
+		text, remedy = owner.Reason(), owner.Remedy() // root has every right already
+	}
+	e.print(finding{subject, "fail", text, remedy})
 }
 
 // skip says that a check was not made, and why.

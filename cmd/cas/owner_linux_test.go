@@ -67,6 +67,10 @@ func TestRootInTheFolderOfAnotherUser(t *testing.T) {
 	for _, args := range [][]string{{"backfill", "--source-dir", t.TempDir()}, {"gc"}, {"scrub"}, {"export"}, {"migrate", "status"}, {"token", "ls"}} {
 		refused("after it", args...)
 	}
+	out, err := casCommand(t, env, "doctor").CombinedOutput()
+	if text := string(out); err == nil || strings.Count(text, "→ run this as that user") != 2 || strings.Contains(text, "the right to read") || strings.Contains(text, "correct the settings") {
+		t.Errorf("the doctor: %v\n%s", err, out)
+	}
 	if err := os.Remove(filepath.Join(data, "index.sqlite")); err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func CheckOwner(path string) error {
 	if u, err := user.LookupId(owner); err == nil {
 		name = u.Username
 	}
-	return exit.Usagef("%s belongs to the user %s, whose gateway could not use what root makes there; run this as that user, with the gateway's settings: sudo -u '%s' …", path, name, name)
+	return exit.With(exit.Usage, &OwnerError{Path: path, Owner: name})
 }
 
 func ownerOf(info fs.FileInfo) (uid uint32, ok bool) {
