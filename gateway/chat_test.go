@@ -434,6 +434,10 @@ func TestChatClientLeaves(t *testing.T) {
 		}
 		resp.Body.Close()
 		<-cancelled
+		eventually(t, "the log line", func() bool { return strings.Contains(c.logs.String(), `"aborted":true`) })
+		if logs := c.logs.String(); strings.Contains(logs, "the provider's answer broke off") {
+			t.Errorf("the provider is blamed: %s", logs)
+		}
 
 		begin.Store(false)
 		ctx, leave := context.WithCancel(t.Context())

@@ -175,6 +175,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	case errors.Is(context.Cause(b.ctx), errSilent):
 		err = errSilent
 		b.call.broke(err)
+	case b.call.c.Request().Context().Err() != nil: // the client has left, which is no fault of the provider
 	default:
 		b.call.broke(fmt.Errorf("the provider's answer broke off: %w", err))
 	}
