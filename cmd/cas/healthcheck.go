@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -30,7 +32,7 @@ type healthcheckCmd struct {
 // health is the JSON of a check.
 type health struct {
 	Ready bool              `json:"ready"`
-	URL   string            `json:"url"`
+	URL   string            `json:"url"` // or the address of the Unix socket
 	Error *report.JSONError `json:"error,omitempty"`
 }
 
@@ -42,11 +44,19 @@ func (healthcheckCmd) Help() string {
 	return `With the gateway's own settings, as in its container, it asks at the address where the gateway listens, also if that is a Unix socket. By HTTPS the certificate is not verified there: it has the gateway's public name, and nothing secret is sent. A URL or a profile that is given comes first, and its certificate is verified.`
 }
 
-// connect returns a client without a token, which asks once.
-func (c *healthcheckCmd) connect() (*client.Client, error) {
+// asksAtListen reports whether the gateway is asked where it listens.
+func (c *healthcheckCmd) asksAtListen() bool {
+	return c.URL == "" && c.Profile == "" && (c.Listen != "" || c.TLSCertFile != "")
+}
+
+// connect returns a client without a token, which asks once, and the URL or address where.
+func (c *healthcheckCmd) connect() (gateway *client.Client, where string, err error) {
 	o := client.Options{Retries: -1}
-	if c.URL != "" || c.Profile != "" || c.Listen == "" && c.TLSCertFile == "" {
-		return c.ConnectWithout(o)
+	if !c.asksAtListen() {
+		if gateway, err = c.ConnectWithout(o); err == nil {
+			where = gateway.BaseURL()
+		}
+		return gateway, where, err
 	}
 	scheme, address := "http", cmp.Or(c.Listen, "127.0.0.1:8080")
 	if c.TLSCertFile != "" {
@@ -55,7 +65,7 @@ func (c *healthcheckCmd) connect() (*client.Client, error) {
 	if _, port, err := net.SplitHostPort(address); err == nil && port == "0" {
 		chosen, err := os.ReadFile(c.Path(settings.ListenFile))
 		if err != nil {
-			return nil, exit.Usagef("CAS_LISTEN leaves the port open, and the gateway has not written it to the data folder: %w", err)
+			return nil, "", exit.Usagef("CAS_LISTEN leaves the port open, and the gateway has not written it to the data folder: %w", err)
 		}
 		address = strings.TrimSpace(string(chosen))
 	}
@@ -63,24 +73,40 @@ func (c *healthcheckCmd) connect() (*client.Client, error) {
 		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return service.Dial(ctx, address) },
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // see Help
 	}}
-	return settings.ClientOf(service.LocalURL(scheme, address), o)
+	where = service.LocalURL(scheme, address)
+	gateway, err = settings.ClientOf(where, o)
+	if service.IsUnix(address) {
+		where = address // the URL does not name the socket
+	}
+	return gateway, where, err
+}
+
+// explain names the setting to correct if the gateway speaks another scheme where it listens.
+func (c *healthcheckCmd) explain(err error, where string) error {
+	switch {
+	case !c.asksAtListen() || !errors.Is(err, client.ErrWrongScheme):
+		return err
+	case c.TLSCertFile == "":
+		return fmt.Errorf("the gateway at %s speaks HTTPS; set CAS_TLS_CERT_FILE (or --tls-cert-file) as for the gateway", where)
+	}
+	return fmt.Errorf("the gateway at %s speaks plain HTTP; leave CAS_TLS_CERT_FILE (or --tls-cert-file) out, as for the gateway", where)
 }
 
 // Run prints nothing if the gateway is ready, but with --json.
 func (c *healthcheckCmd) Run(ctx context.Context, std terminal.Streams) error {
-	gateway, err := c.connect()
+	gateway, where, err := c.connect()
 	if err != nil {
 		return err
 	}
 	defer gateway.Close()
 	limited, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	err = gateway.Ready(limited)
+	err = c.explain(gateway.Ready(limited), where)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if c.JSON {
-		if err := terminal.PrintJSON(std.Out, health{Ready: err == nil, URL: gateway.BaseURL(), Error: report.NewJSONError(err)}); err != nil {
+		if err := terminal.PrintJSON(std.Out, health{Ready: err == nil, URL: where, Error: report.NewJSONError(err)}); err != nil {
 			return err
 		}
 	}

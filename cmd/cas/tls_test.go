@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -146,8 +147,20 @@ func TestHealthcheckFollowsTheGatewaysSettings(t *testing.T) {
 			t.Parallel()
 			env := append([]string{"CAS_DATA_DIR=" + t.TempDir(), "HOME=" + folder, "XDG_CONFIG_HOME=" + folder}, env...)
 			p := serveProcess(t, casCommand(t, env, "serve"))
-			if out, err := casCommand(t, env, "healthcheck").CombinedOutput(); err != nil {
+			out, err := casCommand(t, env, "healthcheck", "--json").CombinedOutput()
+			if at := strings.TrimPrefix(env[len(env)-1], "CAS_LISTEN="); err != nil || strings.HasPrefix(at, "unix:") && !strings.Contains(string(out), at) {
 				t.Errorf("%v: %s", err, out)
+			}
+			other, remedy := "", "speaks HTTPS; set CAS_TLS_CERT_FILE"
+			if !strings.HasPrefix(name, "HTTPS") {
+				other, remedy = certPath, "speaks plain HTTP; leave CAS_TLS_CERT_FILE"
+			}
+			listen := slices.Concat(env, []string{"CAS_TLS_CERT_FILE=" + other})
+			if name != "a socket" && name != "HTTPS, at socket" {
+				listen = append(listen, "CAS_LISTEN="+strings.TrimPrefix(strings.TrimPrefix(p.url, "http://"), "https://"))
+			}
+			if out, err := casCommand(t, listen, "healthcheck").CombinedOutput(); err == nil || !strings.Contains(string(out), remedy) {
+				t.Errorf("with the wrong scheme: %v: %s", err, out)
 			}
 			p.kill()
 			check := casCommand(t, env, "healthcheck")

@@ -33,6 +33,9 @@ var (
 	ErrNotReady = errors.New("the gateway is not ready")
 	// ErrWrongPath: a gateway answers, and has nothing at the path of the client's URL.
 	ErrWrongPath = errors.New("the gateway has nothing at the path of this URL")
+	// ErrWrongScheme: the client's URL has http:// where HTTPS is spoken, or https:// where plain
+	// HTTP is.
+	ErrWrongScheme = errors.New("the scheme of this URL is wrong")
 )
 
 // Error is an answer of the gateway that reports an error.
@@ -48,7 +51,8 @@ type Error struct {
 	// TokenSource is that of the Options, if the request had the client's token.
 	TokenSource string
 
-	retryAfter time.Duration
+	retryAfter  time.Duration
+	wrongScheme bool
 }
 
 // Error returns the detail, the code, and the operation id in the gateway's journal.
@@ -71,6 +75,8 @@ func (e *Error) Error() string {
 // stands for. Every code of a provider's failure matches ErrProvider.
 func (e *Error) Is(target error) bool {
 	switch p := e.Problem; {
+	case target == ErrWrongScheme:
+		return e.wrongScheme
 	case p.Code == "":
 		// A proxy may ask for authentication of its own.
 		return p.Status == http.StatusUnauthorized && target == problem.Unauthenticated ||
@@ -102,6 +108,7 @@ func answerError(r *request, base string, res *http.Response) *Error {
 			"a proxy before %s answered %s with %s: the gateway was not reached, or took longer than the proxy waits",
 			base, statusText(res.StatusCode), contentTypeText(res.Header))}
 	case p.Code == "" && res.StatusCode == http.StatusBadRequest && strings.HasPrefix(base, "http:") && speaksTLS(res):
+		e.wrongScheme = true
 		*p = problem.Details{Detail: base + " speaks HTTPS; write https:// in its URL"}
 	case p.Code == "" && res.StatusCode == http.StatusRequestHeaderFieldsTooLarge: // net/http answers it before the gateway
 		*p = problem.InvalidRequest.Details("the URL or the header of the request is too long", "")
@@ -223,6 +230,14 @@ func contentTypeText(h http.Header) string {
 	return "no Content-Type"
 }
 
+// plainError is the error of a URL with https:// where plain HTTP is spoken.
+type plainError struct{ base string }
+
+func (e *plainError) Error() string { return e.base + " speaks plain HTTP; write http:// in its URL" }
+
+// Is makes it match ErrWrongScheme.
+func (e *plainError) Is(target error) bool { return target == ErrWrongScheme }
+
 // connectionError explains why a request got no answer. It leaves out the
 // request's URL, whose query may be a signature.
 func connectionError(base string, err error) error {
@@ -233,7 +248,7 @@ func connectionError(base string, err error) error {
 		return e
 	}
 	if errors.Is(err, http.ErrSchemeMismatch) {
-		return fmt.Errorf("%s speaks plain HTTP; write http:// in its URL", base)
+		return &plainError{base}
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
 		return fmt.Errorf("%w: %s: %w; is `cas serve` running there?", ErrUnreachable, base, err)

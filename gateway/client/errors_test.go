@@ -125,7 +125,7 @@ func TestAnswersOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if _, err := c.Blob(cas.Digest{}).Meta(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "speaks HTTPS; write https:// in its URL") {
+		if _, err := c.Blob(cas.Digest{}).Meta(t.Context()); !errors.Is(err, client.ErrWrongScheme) || !strings.HasSuffix(err.Error(), "speaks HTTPS; write https:// in its URL") {
 			t.Error(err)
 		}
 	})
@@ -137,7 +137,7 @@ func TestAnswersOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if _, err := c.Blob(cas.Digest{}).Meta(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "speaks plain HTTP; write http:// in its URL") {
+		if _, err := c.Blob(cas.Digest{}).Meta(t.Context()); !errors.Is(err, client.ErrWrongScheme) || !strings.HasSuffix(err.Error(), "speaks plain HTTP; write http:// in its URL") {
 			t.Error(err)
 		}
 	})

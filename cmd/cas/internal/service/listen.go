@@ -42,6 +42,9 @@ func Dial(ctx context.Context, address string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", address)
 }
 
+// IsUnix reports whether an address that Listen takes is that of a Unix socket.
+func IsUnix(address string) bool { return strings.HasPrefix(address, unixPrefix) }
+
 // socketMode lets the owner and the group of a Unix socket connect, such as a proxy.
 const socketMode = 0o660
 
@@ -89,7 +92,7 @@ func URLOf(scheme string, addr net.Addr) string {
 // LocalURL is URLOf for an address that Listen takes. A client of a Unix socket must dial it
 // with Dial.
 func LocalURL(scheme, address string) string {
-	if strings.HasPrefix(address, unixPrefix) {
+	if IsUnix(address) {
 		return scheme + "://localhost"
 	}
 	host, port, err := net.SplitHostPort(address)
