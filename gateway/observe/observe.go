@@ -3,6 +3,7 @@
 package observe
 
 import (
+	"errors"
 	stdlog "log"
 	"math/rand/v2"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel/trace"
 
+	"casgate/cas"
 	"casgate/cas/access"
 	"casgate/cas/journal"
 	"casgate/gateway/record"
@@ -114,6 +116,8 @@ func (o *Observer) logEvent(c echo.Context, aborted bool) *zerolog.Event {
 		return nil
 	case isUnready:
 		return o.Log.Info()
+	case errors.Is(request.StateOf(c).Failure, cas.ErrUploadRaced): // other requests caused it
+		return o.Log.Warn()
 	case c.Response().Status >= 500:
 		return o.Log.Error()
 	case aborted:
