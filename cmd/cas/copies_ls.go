@@ -99,9 +99,13 @@ func printCopies(w io.Writer, all []api.Copy, withDigests bool) error {
 	}
 	row([]string{"PROVIDER", "PURPOSE", "AS", "STATE", "FILE ID", "SIZE", "LAST USED", "EXPIRES", "ERROR"}, "ACCOUNT", "DIGEST")
 	for _, c := range all {
+		unlimited := "never"
+		if c.ProviderFileID == "" {
+			unlimited = "-" // there is nothing that could expire
+		}
 		row([]string{
-			c.Provider, c.Purpose, cmp.Or(terminal.Printable(c.Extension), "-"), c.State, cmp.Or(terminal.Printable(c.ProviderFileID), "-"), terminal.Size(c.Size),
-			terminal.OptionalTime(c.LastUsedAt, "-"), terminal.OptionalTime(c.ExpiresAt, "never"), report.ProviderError(c.Error),
+			c.Provider, c.Purpose, cmp.Or(terminal.Printable(c.Extension), "-"), report.CopyState(c), cmp.Or(terminal.Printable(c.ProviderFileID), "-"), terminal.Size(c.Size),
+			terminal.OptionalTime(c.LastUsedAt, "-"), terminal.OptionalTime(c.ExpiresAt, unlimited), report.ProviderError(c.Error),
 		}, c.Account, c.Digest.String())
 	}
 	return t.Flush()

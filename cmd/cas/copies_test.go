@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"casgate/cas"
 	"casgate/cmd/cas/internal/exit"
@@ -214,6 +215,23 @@ func TestDeleteIsSaidOnlyOnceItIsConfirmed(t *testing.T) {
 		if o.code != tt.code || o.stdout != tt.stdout || !strings.Contains(o.stderr, tt.stderr) {
 			t.Errorf("%s: %+v", title, o)
 		}
+	}
+}
+
+// A copy that nobody can use looks like none that is ready.
+func TestCopiesThatExpiredOrWereEvicted(t *testing.T) {
+	expired, evicted, ready := aCopy("ready", "file_1"), aCopy("evicted", ""), aCopy("ready", "file_2")
+	expired.ExpiresAt = new(time.Now().Add(-time.Hour))
+	o := runWith(t, t.Context(), func(w http.ResponseWriter, r *http.Request) {
+		answer(t, w, 200, api.CopyList{Copies: []api.Copy{expired, evicted, ready}})
+	}, "copies", wantedDigest.String())
+	var got []string
+	for _, line := range strings.Split(strings.TrimSpace(o.stdout), "\n")[1:] {
+		cells := strings.Fields(line)
+		got = append(got, cells[3]+" "+cells[len(cells)-2])
+	}
+	if len(got) != 3 || !strings.HasPrefix(got[0], "expired ") || got[1] != "evicted -" || got[2] != "ready never" {
+		t.Errorf("%q from %s%s", got, o.stdout, o.stderr)
 	}
 }
 

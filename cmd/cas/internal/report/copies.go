@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/terminal"
@@ -24,6 +25,15 @@ func CopyName(c api.Copy) string {
 	return fmt.Sprintf("%s at %s (%s)", c.Digest, c.Provider, kind)
 }
 
+// CopyState returns the state of a copy for people. A ready one that has expired can't be used
+// any more, and is made again when it is asked for.
+func CopyState(c api.Copy) string {
+	if c.State == string(ledger.StateReady) && c.ExpiresAt != nil && !time.Now().Before(*c.ExpiresAt) {
+		return "expired"
+	}
+	return c.State
+}
+
 // CopyRows prints the copies of a blob or file as fields of its description.
 func CopyRows(out *terminal.Lines, copies []api.Copy) {
 	label := "copies"
@@ -32,7 +42,7 @@ func CopyRows(out *terminal.Lines, copies []api.Copy) {
 		if c.Simulated {
 			id += "  SIMULATED"
 		}
-		out.Printf("  %-10s  %s  %s  %s  %s", label, c.Provider, c.Purpose, c.State, id)
+		out.Printf("  %-10s  %s  %s  %s  %s", label, c.Provider, c.Purpose, CopyState(c), id)
 		label = ""
 	}
 }
