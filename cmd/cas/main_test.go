@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -86,6 +87,19 @@ func TestVersionAndUsageExitCodes(t *testing.T) {
 		if code := run(context.Background(), tt.args, terminal.Streams{In: null, Out: null, Err: null}); code != tt.code {
 			t.Errorf("cas %q exits with %d, want %d", tt.args, code, tt.code)
 		}
+	}
+}
+
+// If the description of the providers can't be read, their variables are no typing errors.
+func TestVariablesOfProvidersThatCantBeRead(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "providers.json")
+	if err := os.WriteFile(file, []byte(`[{"name": "lim",`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := settings.Providers{DescribedProviders: settings.DescribedProviders{ProvidersFile: file}}
+	if unknown := unknownVariables([]string{"CAS_LIM_API_KEY=key", "CAS_LIM_PER_MINUTE=3", "CAS_LISTNE=:80"}, c); !slices.Equal(unknown, []string{"CAS_LISTNE"}) {
+		t.Errorf("unknown are %q", unknown)
 	}
 }
 

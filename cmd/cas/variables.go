@@ -44,7 +44,7 @@ func unknownVariables(environment []string, c settings.Providers) []string {
 	var unknown []string
 	for _, entry := range environment {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "CAS_") && !strings.HasPrefix(name, "CAS_TEST_") && !known[name] {
+		if strings.HasPrefix(name, "CAS_") && !strings.HasPrefix(name, "CAS_TEST_") && !known[name] && !wiring.MayBeOfProvider(c, name) {
 			unknown = append(unknown, name)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -286,6 +287,18 @@ func ProviderVariables(c settings.Providers) []string {
 		}
 	}
 	return names
+}
+
+// MayBeOfProvider reports whether a variable may be one of a provider whose description can't be
+// read. The start reports the description.
+func MayBeOfProvider(c settings.Providers, name string) bool {
+	if c.ProvidersFile == "" {
+		return false
+	}
+	if _, err := readProviders(c.ProvidersFile); err == nil {
+		return false
+	}
+	return slices.ContainsFunc(ProviderSettings(), func(s ProviderSetting) bool { return strings.HasSuffix(name, "_"+s.Name) })
 }
 
 // ReadersOfURLs returns the configured providers that read documents only at a URL, and
