@@ -188,6 +188,17 @@ func TestProviderFlags(t *testing.T) {
 	}
 }
 
+// What a variable turns on, a flag can turn off.
+func TestFlagsWithAVariableCanBeNegated(t *testing.T) {
+	for path, node := range commands(t) {
+		for _, flag := range node.Flags {
+			if flag.IsBool() && len(flag.Envs) > 0 && flag.Tag.Negatable == "" {
+				t.Errorf("cas %s has --%s, and no --no-%[2]s", path, flag.Name)
+			}
+		}
+	}
+}
+
 func TestCompletionCandidates(t *testing.T) {
 	parser, err := newParser(new(cli), silentStreams)
 	if err != nil {

@@ -49,7 +49,7 @@ type serveCmd struct {
 
 	Auth        string          `name:"auth" env:"CAS_AUTH" default:"tokens" enum:"tokens,none" help:"tokens, or none, which is allowed only on a loopback address: requests must then name localhost, an IP address or the host of CAS_PUBLIC_URL, and writes for pages of other origins get 403."`
 	CORSOrigins []string        `name:"cors-origins" env:"CAS_CORS_ORIGINS" help:"Comma-separated origins of web pages that may use the API from a browser, such as https://app.example.com. Pages of other origins can only load signed URLs." placeholder:"ORIGIN"`
-	PublicRead  bool            `name:"public-read" env:"CAS_PUBLIC_READ" help:"Allow GET and HEAD of hash URLs without a token."`
+	PublicRead  bool            `name:"public-read" env:"CAS_PUBLIC_READ" negatable:"" help:"Allow GET and HEAD of hash URLs without a token."`
 	Console     settings.Switch `name:"console" env:"CAS_CONSOLE" default:"on" enum:"on,off" help:"off removes the console for browsers, /console/, and its sessions."`
 
 	TokenAPI settings.Switch `name:"token-api" env:"CAS_TOKEN_API" default:"on" enum:"on,off" help:"off removes /v1/tokens, except /v1/tokens/self: then only the command \"cas token\" manages tokens."`
@@ -78,7 +78,7 @@ type serveCmd struct {
 	VerifiedFor time.Duration `name:"verified-for" env:"CAS_VERIFIED_FOR" default:"1h" help:"How long full reads of a verified object compare a fast fingerprint (XXH3) in place of SHA-256. 0: every full read computes SHA-256."`
 	SeenFor     time.Duration `name:"seen-for" env:"CAS_SEEN_FOR" default:"1h" help:"How long an object that was written, read or looked at counts as present. After that, an upload of its bytes looks again. 0: look at every upload."`
 
-	ReadWithoutIndex bool `name:"read-without-index" env:"CAS_READ_WITHOUT_INDEX" help:"While the index is down, read blobs by their objects alone. Deleted blobs can then be read until their bytes are removed."`
+	ReadWithoutIndex bool `name:"read-without-index" env:"CAS_READ_WITHOUT_INDEX" negatable:"" help:"While the index is down, read blobs by their objects alone. Deleted blobs can then be read until their bytes are removed."`
 
 	LogLevel  string             `name:"log-level" env:"CAS_LOG_LEVEL" default:"info" enum:"trace,debug,info,warn,error" help:"trace, debug, info, warn or error."`
 	AccessLog settings.AccessLog `name:"access-log" env:"CAS_ACCESS_LOG" default:"on" help:"on, off, or the share of the requests that are logged, such as 1%. Requests that fail by a fault of the gateway, or break off, are logged always, but not a 503 of /readyz." placeholder:"SHARE"`
