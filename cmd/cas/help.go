@@ -96,6 +96,9 @@ func explainUsage(err error, args []string) error {
 			}
 		}
 	}
+	if before, after, ok := strings.Cut(err.Error(), ` must be one of "",`); ok { // "" stands for a flag that is left out
+		return errors.New(before + " must be one of " + after)
+	}
 	return unknownCommand(err)
 }
 
