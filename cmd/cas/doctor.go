@@ -458,11 +458,11 @@ func (c *doctorCmd) checkMarkBeforeStart(ctx context.Context, e *examination, ob
 	case !c.Index.Embedded():
 		return
 	case !c.hasOlderIndex(ctx):
-		if mark, err := objects.Mark(ctx); err != nil {
+		err := wiring.RefuseMark(ctx, objects, c.DataDir)
+		if _, isRefused := errors.AsType[*exit.Error](err); isRefused {
+			c.refuseMark(e, err, wiring.NoIndexRemedy)
+		} else if err != nil {
 			e.fail(storeMark, err, storeRemedy(objects, err))
-		} else if mark != "" {
-			c.refuseMark(e, exit.Usagef("the object store (%s) belongs to another index: it has the mark %q, and the data folder %s has no index yet", objects.Text, mark, c.DataDir),
-				"set CAS_DATA_DIR to the folder of that index, or CAS_DATABASE_URL to its database; if the index was lost, `cas reindex` makes it again; for a new index, set another store")
 		}
 		return
 	}

@@ -120,8 +120,7 @@ func (c *importCmd) checkStore(ctx context.Context, x wiring.Index) error {
 		return err
 	}
 	defer objects.Close()
-	_, err = wiring.RefuseOtherMark(ctx, x, objects)
-	return err
+	return c.LocalIndex.RefuseOtherMark(ctx, x, objects)
 }
 
 // sourceOf returns the source that has the bytes of the rows.

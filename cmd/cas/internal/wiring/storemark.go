@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"casgate/cas"
 	"casgate/cas/s3store"
@@ -71,6 +72,36 @@ func RefuseOtherMark(ctx context.Context, x Index, objects ObjectStore) (isMarke
 		err = exit.Usagef("the object store (%s) belongs to another index: it has the mark %q, and the index has %q; correct the settings; if the index was lost, `cas reindex` makes it again; start `cas serve --adopt-store` once if the store is the right one", objects.Text, got, want)
 	}
 	return got != "", err
+}
+
+// RefuseMark returns an error if the object store has a mark. It is for a data folder that has
+// no index yet: a new index belongs to no store that has one. The remedy is NoIndexRemedy.
+func RefuseMark(ctx context.Context, objects ObjectStore, dataDir string) error {
+	mark, err := objects.Mark(ctx)
+	if s3store.CodeOf(err) == "NoSuchBucket" {
+		return nil
+	}
+	if err == nil && mark != "" {
+		err = exit.Usagef("the object store (%s) belongs to another index: it has the mark %q, and the data folder %s has no index yet", objects.Text, mark, dataDir)
+	}
+	return err
+}
+
+// NoIndexRemedy is what to do after RefuseMark.
+const NoIndexRemedy = "set CAS_DATA_DIR to the folder of that index, or CAS_DATABASE_URL to its database; if the index was lost, `cas reindex` makes it again; for a new index, set another store"
+
+// RefuseOtherMark is RefuseOtherMark for the index that OpenToWrite has opened. The empty one of a
+// dry run, which goes, has no mark that means anything.
+func (c LocalIndex) RefuseOtherMark(ctx context.Context, x Index, objects ObjectStore) error {
+	if !c.isMissing() {
+		_, err := RefuseOtherMark(ctx, x, objects)
+		return err
+	}
+	err := RefuseMark(ctx, objects, c.DataDir)
+	if _, isRefused := errors.AsType[*exit.Error](err); isRefused {
+		return fmt.Errorf("%w; %s", err, NoIndexRemedy)
+	}
+	return err
 }
 
 // TakeOverMark gives an empty index the mark of the object store, since the store belongs
