@@ -344,6 +344,24 @@ func TestGetNeverReplacesWhatCameUpMeanwhile(t *testing.T) {
 	checkFiles(t, folder, map[string][]byte{"out": theirs, filepath.Base(partialOf(folder)): wanted})
 }
 
+// /dev/stdout is a link to an open file, which may be a regular one. A file must not take its place.
+func TestNoFileReplacesStandardOutput(t *testing.T) {
+	t.Parallel()
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	link := filepath.Join(t.TempDir(), "stdout")
+	if err := os.Symlink(fmt.Sprintf("/proc/self/fd/%d", out.Fd()), link); err != nil {
+		t.Fatal(err)
+	}
+	err = transfer.WholeFile{Path: link, Replace: true}.Write(func(w io.Writer) error { return nil })
+	if info, statErr := os.Lstat(link); err == nil || statErr != nil || info.Mode().Type() != os.ModeSymlink {
+		t.Errorf("%v; then it is %v, %v", err, info, statErr)
+	}
+}
+
 func TestTwoGetsOfOneFile(t *testing.T) {
 	folder := t.TempDir()
 	other := flock.New(partialOf(folder))

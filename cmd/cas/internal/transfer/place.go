@@ -100,10 +100,17 @@ func checkPlace(path string) error {
 	switch {
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		return exit.Usagef("%s has a name of %d bytes, which is too long for a file here; -o FILE gives another name", terminal.Printable(path), len(filepath.Base(path)))
-	case err == nil && !there.Mode().IsRegular():
+	case err == nil && !there.Mode().IsRegular(), isDescriptor(path):
 		return fmt.Errorf("%s is not a regular file, and is not replaced; -o FILE gives another name", terminal.Printable(path))
 	}
 	return nil
+}
+
+// isDescriptor reports whether a path is a link to an open file of the process, as /dev/stdout is.
+// A file in its place would break other programs.
+func isDescriptor(path string) bool {
+	to, err := os.Readlink(path)
+	return err == nil && (strings.HasPrefix(to, "/proc/") || strings.HasPrefix(to, "fd/")) // fd: on macOS
 }
 
 // place gives a file its final name. It never takes the place of a device or a pipe.
