@@ -13,6 +13,10 @@ const IdempotencyKeyLife = 24 * time.Hour
 // IdempotencyKeyLife.
 var ErrKeyReused = errors.New("idempotency key reused")
 
+// ErrKeyInUse: another upload with the same idempotency key has been under way for long. The same
+// upload succeeds when it is repeated later.
+var ErrKeyInUse = errors.New("another upload with the same idempotency key is under way")
+
 // IdempotencyKey makes repetitions of an upload one upload. An index records the key of an
 // upload in the step that records its result, so no crash separates the two. Only successful uploads are
 // recorded.
@@ -27,6 +31,7 @@ type IdempotencyKey struct {
 type KeyUse struct {
 	Request [sha256.Size]byte // as in IdempotencyKey
 	Digest  Digest            // of the bytes
+	FileID  string            // of the file that it created; empty: none
 }
 
 // KeptUpload is the result of an upload that created no file, as its key keeps it.

@@ -14,12 +14,14 @@ import (
 const keyPatience = time.Minute
 
 // Keyed calls store with an upload that has an idempotency key; nil: it has none. If the key was used
-// before, the upload must have the bytes of that time, and others are refused before they are stored.
+// before, the upload must have the bytes of that time, and the file of that time must still be there:
+// else it is refused before anything is stored. A repetition that comes late must not undo a delete.
 // Uploads with the same key go one after the other, so only the first one of several at once stores
 // its bytes. That is so at one gateway; those of several at once can each store theirs.
 //
-// The key's Request may be zero, if it is not known yet. Errors: ErrKeyReused; ErrUploadRaced if
-// another upload with the key takes too long; ErrIndexUnavailable, and those of store.
+// The key's Request may be zero if the upload is of a file whose form has not been read yet. Errors:
+// ErrKeyReused; ErrFileNotFound if the file is gone; ErrKeyInUse if
+// another upload with the key takes longer than a minute; ErrIndexUnavailable, and those of store.
 func (f *Files) Keyed(ctx context.Context, key *IdempotencyKey, u Upload, store func(u Upload) error) error {
 	if key == nil {
 		return store(u)
@@ -30,13 +32,22 @@ func (f *Files) Keyed(ctx context.Context, key *IdempotencyKey, u Upload, store 
 	}
 	defer unlock()
 	use, err := f.KeyUse(ctx, key.ID)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case use == nil:
+	}
+	if use == nil {
 		return store(u)
-	case key.Request != [sha256.Size]byte{} && key.Request != use.Request:
+	}
+	isKnown := key.Request != [sha256.Size]byte{}
+	if isKnown && key.Request != use.Request || !isKnown && use.FileID == "" {
 		return fmt.Errorf("%w: it was used for another request", ErrKeyReused)
+	}
+	if use.FileID != "" {
+		if _, err := f.File(ctx, use.FileID); err != nil {
+			return err
+		}
+	}
+	switch {
 	case u.Digest != nil && *u.Digest != use.Digest:
 		return fmt.Errorf("%w: it was used for %s", ErrKeyReused, use.Digest)
 	case u.Digest != nil:
@@ -86,7 +97,7 @@ func (l *keyLocks) lock(ctx context.Context, id [sha256.Size]byte) (unlock func(
 	case lock.held <- struct{}{}:
 		return func() { <-lock.held; leave() }, nil
 	case <-patience.C:
-		err = fmt.Errorf("%w: another upload with the same idempotency key is under way", ErrUploadRaced)
+		err = ErrKeyInUse
 	case <-ctx.Done():
 		err = ctx.Err()
 	}

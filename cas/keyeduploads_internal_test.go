@@ -22,7 +22,7 @@ func TestKeyLocks(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		if _, err := locks.lock(t.Context(), one); !errors.Is(err, ErrUploadRaced) || time.Since(began) != keyPatience {
+		if _, err := locks.lock(t.Context(), one); !errors.Is(err, ErrKeyInUse) || time.Since(began) != keyPatience {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())

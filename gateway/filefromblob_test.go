@@ -72,7 +72,7 @@ func TestWrongFileOfABlob(t *testing.T) {
 		plainFile + `,"tags":["a,b"]`:                                          "tags",
 		plainFile + `,"metadata":[1]`:                                          "metadata",
 		plainFile + `,"on_expiry":"everywhere"`:                                "expires_after[seconds]",
-		plainFile + `,"file":"bytes"`:                                          "",
+		plainFile + `,"file":"bytes"`:                                          "file",
 		plainFile + `,"expires_after":{"anchor":"created_at","seconds":0}`:     "expires_after[seconds]",
 		plainFile + `,"expires_after":{"anchor":"last_active","seconds":7200}`: "expires_after[anchor]",
 		`"purpose":"user_data","filename":"\ud800.md"`:                         "filename",

@@ -194,6 +194,50 @@ func TestRefusedKeysStoreNothing(t *testing.T) {
 	})
 }
 
+// A repetition whose file was deleted everywhere does not bring its bytes back.
+func TestLateRepetitionBringsNothingBack(t *testing.T) {
+	setups(t, func(t *testing.T, p *parts) {
+		s := start(t, p, nil)
+		signed := decode[api.UploadURL](t, s.do("POST", "/v1/upload-urls", strings.NewReader(`{"filename":"a.md"}`), "Content-Type", "application/json")).URL
+		other := field("purpose", "assistants")
+		for way, upload := range map[string]func(again bool) answer{
+			"URL":  func(bool) answer { return s.putURL(signed, "# by URL") },
+			"form": func(bool) answer { return s.postKeyed("form", filePart("a.md", "# by form"), forUsers) },
+			"form with other fields": func(again bool) answer {
+				if again {
+					return s.postKeyed("other", filePart("a.md", "# other"), other)
+				}
+				return s.postKeyed("other", filePart("a.md", "# other"), forUsers)
+			},
+			"form under the key of a blob": func(again bool) answer {
+				if again {
+					return s.postKeyed("blob", filePart("a.md", "# blob"), forUsers)
+				}
+				return s.do("POST", "/v1/blobs", strings.NewReader("# blob"), "Idempotency-Key", "blob")
+			},
+		} {
+			first := upload(false)
+			if first.StatusCode > 201 {
+				t.Fatalf("%s: %d %s", way, first.StatusCode, first.body)
+			}
+			target := "/v1/blobs/" + cas.DigestOf([]byte("# blob")).String()
+			if first.StatusCode == 200 {
+				target = "/v1/files/" + decode[api.File](t, first).ID + "?everywhere=true"
+			}
+			if a := s.do("DELETE", target, nil); a.StatusCode > 202 {
+				t.Fatalf("%s: %d %s", way, a.StatusCode, a.body)
+			}
+			before := s.blobCount()
+			if a := upload(true); a.StatusCode != 404 && a.StatusCode != 422 {
+				t.Errorf("%s: %d %s", way, a.StatusCode, a.body)
+			}
+			if n := s.blobCount(); n != before {
+				t.Errorf("%s: %d blobs came back", way, n-before)
+			}
+		}
+	})
+}
+
 // Of many uploads with one key at once, through two gateways, one creates the file, and all
 // are answered with it.
 func TestIdempotencyKeyAtOnce(t *testing.T) {

@@ -428,7 +428,7 @@ func TestAgentHearsHowLongToWait(t *testing.T) {
 		_, _ = io.WriteString(w, `{"error":{"message":"slow down"}}`)
 	})
 	got := c.newAgent(c.token, nil).call("ask_model", object{"prompt": "hi", "model": "kimi/kimi-k2.6"})
-	if got.wantError(t, "provider_rate_limited"); !strings.Contains(got.text, "after 30 seconds") {
+	if got.wantError(t, "provider_rate_limited"); !strings.Contains(got.text, "in 30 s") {
 		t.Error(got.text)
 	}
 }

@@ -78,6 +78,8 @@ func TestReadRedirect(t *testing.T) {
 		{"of a page", "GET", blob(page), []string{"Sec-Fetch-Mode", "same-origin"}, 200},
 		{"an image of a page", "GET", blob(page), []string{"Sec-Fetch-Mode", "no-cors"}, 200},
 		{"a link of a page", "GET", blob(page), []string{"Sec-Fetch-Mode", "navigate"}, 307},
+		{"with a token that clients would send on", "GET", blob(page), []string{"X-Api-Key", "cas_x"}, 200},
+		{"with another one", "GET", blob(page), []string{"Api-Key", "cas_x"}, 200},
 		{"not wanted", "GET", blob(page), []string{"Prefer", "redirect=none"}, 200},
 		{"missing", "GET", blob([]byte("other")), nil, 404},
 	} {

@@ -266,10 +266,6 @@ func (a *Authorizer) tokenOf(c echo.Context) (cachedToken, error) {
 	return a.tokens.authenticate(c.Request().Context(), text)
 }
 
-// keyHeaders carry a token where there is no field Authorization: the SDKs of
-// Anthropic and of Azure send their keys in them.
-var keyHeaders = []string{"X-Api-Key", "Api-Key"}
-
 // SentToken returns the text of the token that a request sends, or "".
 func (a *Authorizer) SentToken(h http.Header) string { return sentToken(h) }
 
@@ -282,7 +278,7 @@ func sentToken(h http.Header) string {
 		}
 		return strings.TrimSpace(text)
 	}
-	for _, name := range keyHeaders {
+	for _, name := range request.KeyHeaders {
 		if text := strings.TrimSpace(h.Get(name)); text != "" {
 			return text
 		}

@@ -144,7 +144,7 @@ func toolError(err error) error {
 	switch {
 	case next != "" || !p.Retryable:
 	case p.RetryAfter > 0:
-		next = fmt.Sprintf("The same call may succeed after %d seconds.", p.RetryAfter)
+		next = fmt.Sprintf("The same call may succeed in %d s.", p.RetryAfter)
 	default:
 		next = "The same call may succeed later."
 	}

@@ -54,7 +54,7 @@ func TestToolErrorsHaveACode(t *testing.T) {
 		{Refuse("No."), "path_refused: No."},
 		{answer(problem.CopyNotFound.Details("none", "")), "copy_not_found: none"},
 		{answer(problem.FileNotFound.Details("none", "")), "file_not_found: none. find_files lists the files."},
-		{answer(problem.StoreUnavailable.Details("Down.", "")), "store_unavailable: Down. The same call may succeed after 2 seconds."},
+		{answer(problem.StoreUnavailable.Details("Down.", "")), "store_unavailable: Down. The same call may succeed in 2 s."},
 		{answer(problem.Details{Code: problem.ProviderRejected, Detail: "kimi refused it", Provider: "kimi", ProviderMessage: "too long"}), `provider_rejected: kimi refused it. kimi answered: "too long".`},
 		{answer(problem.Details{Code: problem.ProviderRejected, Detail: "kimi: too long", Provider: "kimi", ProviderMessage: "too long"}), "provider_rejected: kimi: too long"},
 		{answer(problem.Details{Detail: "a proxy answered", Retryable: true}), "internal: a proxy answered. The same call may succeed later."},

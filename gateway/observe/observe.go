@@ -116,7 +116,7 @@ func (o *Observer) logEvent(c echo.Context, aborted bool) *zerolog.Event {
 		return nil
 	case isUnready:
 		return o.Log.Info()
-	case errors.Is(request.StateOf(c).Failure, cas.ErrUploadRaced): // other requests caused it
+	case errors.Is(request.StateOf(c).Failure, cas.ErrUploadRaced), errors.Is(request.StateOf(c).Failure, cas.ErrKeyInUse): // other requests caused it
 		return o.Log.Warn()
 	case c.Response().Status >= 500:
 		return o.Log.Error()

@@ -61,7 +61,7 @@ var (
 	DigestMismatch      = add("digest_mismatch", row{status: 422, title: "Digest mismatch", sentinel: cas.ErrDigestMismatch, exit: ExitCorrupt})
 	RangeNotSatisfiable = add("range_not_satisfiable", row{status: 416, title: "Range not satisfiable", sentinel: cas.ErrRangeNotSatisfiable})
 
-	Overloaded     = add("overloaded", row{status: 503, title: "Overloaded", retryAfter: 1, causes: []error{cas.ErrUploadRaced}})
+	Overloaded     = add("overloaded", row{status: 503, title: "Overloaded", retryAfter: 1, causes: []error{cas.ErrUploadRaced, cas.ErrKeyInUse}})
 	RequestTimeout = add("request_timeout", row{status: 408, title: "Request too slow", retryAfter: 1})
 	InvalidRequest = add("invalid_request", row{status: 400, title: "Invalid request", causes: []error{cas.ErrBodyRead}, bodyless: true, exit: ExitUsage,
 		advice: "The body broke off before its declared end, or its chunks are malformed. Nothing was stored; send it again."})

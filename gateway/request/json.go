@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -56,6 +57,10 @@ func JSON(c echo.Context, v any) error {
 	}
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return wrongType(e)
+	}
+	if quoted, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok { // encoding/json has no type for it
+		name, _ := strconv.Unquote(quoted)
+		return problem.WithParam(name, problem.BadRequest("the body has the unknown field "+quoted))
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return problem.BadRequest("the body is empty or ends within a JSON object")

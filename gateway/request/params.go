@@ -95,6 +95,9 @@ func Bool(c echo.Context, name string) (bool, error) {
 	if !HasQuery(c) {
 		return false, nil
 	}
+	if len(c.QueryParams()[name]) > 1 {
+		return false, BadParam(name, "it is given more than once")
+	}
 	switch text := c.QueryParam(name); text {
 	case "", "false":
 		return false, nil

@@ -41,6 +41,12 @@ func (r *Redirect) wants(req *http.Request, blob cas.Blob) bool {
 			return false
 		}
 	}
+	// Clients send these fields to the bucket, too: only Authorization and cookies stay behind.
+	for _, name := range request.KeyHeaders {
+		if len(req.Header[name]) > 0 {
+			return false
+		}
+	}
 	// A page's own requests would need a policy of the bucket for other origins.
 	mode := req.Header.Get("Sec-Fetch-Mode")
 	if req.Header.Get("Origin") != "" || mode != "" && mode != "navigate" {

@@ -99,7 +99,7 @@ var idempotencyKeyTests = slices.Concat([]test{
 		if _, err := x.KeepUpload(t.Context(), *otherRequest(key(t, 1)), cas.KeptUpload{Digest: d}); err != nil {
 			t.Fatal(err)
 		}
-		for i, want := range []*cas.KeyUse{{Request: key(t, 0).Request, Digest: d}, {Request: otherRequest(key(t, 1)).Request, Digest: d}, nil} {
+		for i, want := range []*cas.KeyUse{{Request: key(t, 0).Request, Digest: d, FileID: fileID(t, 1)}, {Request: otherRequest(key(t, 1)).Request, Digest: d}, nil} {
 			use, err := x.KeyUse(t.Context(), key(t, i).ID)
 			if err != nil || (use == nil) != (want == nil) || use != nil && *use != *want {
 				t.Errorf("%d: %v, %v; want %v", i, use, err, want)

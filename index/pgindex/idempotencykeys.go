@@ -16,7 +16,7 @@ var freshKey = fmt.Sprintf(`k.created_at > now() - interval '%d seconds'`, int64
 
 var (
 	sqlKey    = `select k.request, k.digest, coalesce(k.file_id, ''), k.stored from idempotency_keys k where k.id = $1 and ` + freshKey
-	sqlKeyUse = `select k.request, k.digest from idempotency_keys k where k.id = $1 and ` + freshKey
+	sqlKeyUse = `select k.request, k.digest, coalesce(k.file_id, '') from idempotency_keys k where k.id = $1 and ` + freshKey
 	// sqlForgetKeys forgets the keys that don't count any more.
 	sqlForgetKeys = `delete from idempotency_keys k where not (` + freshKey + `)`
 	sqlForgetKey  = sqlForgetKeys + ` and k.id = $1`
@@ -79,14 +79,14 @@ func (x *Index) KeyUse(ctx context.Context, id [sha256.Size]byte) (*cas.KeyUse, 
 	call, cancel := x.bounded(ctx)
 	defer cancel()
 	var request, digest []byte
-	err := x.pool.QueryRow(call, sqlKeyUse, id[:]).Scan(&request, &digest)
+	var use cas.KeyUse
+	err := x.pool.QueryRow(call, sqlKeyUse, id[:]).Scan(&request, &digest, &use.FileID)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil
 	case err != nil:
 		return nil, fault(ctx, "look for an idempotency key", err)
 	}
-	var use cas.KeyUse
 	copy(use.Request[:], request)
 	copy(use.Digest[:], digest)
 	return &use, nil

@@ -52,9 +52,9 @@ func findKept(ctx context.Context, tx *sql.Tx, key cas.IdempotencyKey, d cas.Dig
 func (x *Index) KeyUse(ctx context.Context, id [sha256.Size]byte) (*cas.KeyUse, error) {
 	scan := func(row scanner) (cas.KeyUse, error) {
 		var request, digest []byte
-		var kept keptUpload
-		err := row.Scan(&request, &digest, &kept.fileID, &kept.stored)
 		var use cas.KeyUse
+		var stored bool
+		err := row.Scan(&request, &digest, &use.FileID, &stored)
 		copy(use.Request[:], request)
 		copy(use.Digest[:], digest)
 		return use, err
