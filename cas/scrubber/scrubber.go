@@ -38,8 +38,8 @@ const (
 
 // The errors of a scrub, besides *BrakeError and those of the index and the store.
 var (
-	// ErrRunning: another scrub by command is at work.
-	ErrRunning = errors.New("another scrub is running")
+	// ErrRunning: another scrub by command is at work, or its lease has not ended.
+	ErrRunning = errors.New("another scrub is running, or was killed in the last minute")
 	// ErrNothingToResume: no scrub was interrupted.
 	ErrNothingToResume = errors.New("there is no interrupted scrub")
 )

@@ -77,7 +77,7 @@ func (f Finder) FileBytes(c echo.Context) (cas.File, cas.Blob, error) {
 	case err == nil:
 		return file, blob, nil
 	case wait.HasRunOut() && errors.Is(err, context.Cause(wait)):
-		err = problem.New(problem.OriginUnavailable, "The bytes of this imported file are being taken in, which goes on; ask again shortly.")
+		err = problem.New(problem.OriginUnavailable, "The file was not found in time. If it was imported, its bytes are being taken in, which goes on; else the index is slow. Ask again shortly.")
 	case errors.Is(err, cas.ErrBlobNotFound):
 		err = problem.New(problem.BlobNotFound, "The bytes of this file were deleted. Uploading the same bytes again brings them back.")
 	default:

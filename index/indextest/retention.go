@@ -54,6 +54,19 @@ var retentionTests = []test{
 			t.Errorf("again it returned %+v", again)
 		}
 	}},
+	{"begins when the last file goes", func(t *testing.T, x Index) {
+		deleted, ended := blob(digest(t, 0), 0), blob(digest(t, 1), 0)
+		for _, b := range []cas.Blob{deleted, ended} {
+			setTimeOf(t, x, b, cas.StateLive, time.Now().Add(-2*time.Hour))
+		}
+		createFile(t, x, fileOf(t, 1, deleted.Digest))
+		deleteFile(t, x, fileID(t, 1))
+		expired(t, x, fileOf(t, 2, ended.Digest))
+		expire(t, x)
+		if page := condemnUnreferenced(t, x, cas.Cursor{}, 10); page.Seen != 2 || len(page.Condemned) != 0 {
+			t.Errorf("CondemnUnreferenced returned %+v", page)
+		}
+	}},
 	{"takes page after page", func(t *testing.T, x Index) {
 		var want, got []cas.Digest
 		for i := range 5 {

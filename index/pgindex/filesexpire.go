@@ -40,6 +40,7 @@ var freeFiles = `counts as materialized (
 ), freed as (
     update blobs b set
         files = c.files - c.n,
+        touched_at = greatest(b.touched_at, now()), -- the retention's time begins
         state = case when c.condemned then 'condemned' else b.state end,
         condemned_at = case when c.condemned then now() else b.condemned_at end
     from counts c where b.digest = c.digest

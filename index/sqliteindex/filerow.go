@@ -64,7 +64,9 @@ var (
 	sqlAliveFile   = `select ` + fileTable.Select() + ` from files where id = ?1 and ` + aliveFile
 	sqlRemoveFile  = `delete from files where id = ?1 returning ` + fileTable.Select()
 	sqlExpiredFile = `select id from files where id = ?1 and expires_at <= ?2`
-	sqlCountFile   = `update blobs set files = files + ?2 where digest = ?1`
+	sqlCountFile   = `update blobs set files = files + 1 where digest = ?1`
+	// sqlFreeFile begins the time of the retention, too.
+	sqlFreeFile = `update blobs set files = files - 1, touched_at = max(touched_at, ?2) where digest = ?1`
 )
 
 // removeFile removes a file, and reduces the count of its blob. The error is
@@ -79,7 +81,7 @@ func removeFile(ctx context.Context, tx *sql.Tx, id string) (cas.File, error) {
 	if _, err := tx.ExecContext(ctx, sqlRememberFile, id, f.CreatedAt.UnixMicro(), at.UnixMicro(), isImport); err != nil || f.IsPending() {
 		return f, err
 	}
-	_, err = tx.ExecContext(ctx, sqlCountFile, f.Digest[:], -1)
+	_, err = tx.ExecContext(ctx, sqlFreeFile, f.Digest[:], at.UnixMicro())
 	return f, err
 }
 

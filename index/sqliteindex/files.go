@@ -82,7 +82,7 @@ func createFile(ctx context.Context, tx *sql.Tx, n cas.NewFile) (cas.File, error
 			return cas.File{}, err
 		}
 	}
-	if _, err := tx.ExecContext(ctx, sqlCountFile, f.Digest[:], 1); err != nil {
+	if _, err := tx.ExecContext(ctx, sqlCountFile, f.Digest[:]); err != nil {
 		return cas.File{}, err
 	}
 	f.Size = blob.Size

@@ -120,7 +120,7 @@ func resolve(ctx context.Context, tx *sql.Tx, id string, d cas.Digest) (cas.File
 	if err != nil {
 		return cas.File{}, err
 	}
-	if _, err := tx.ExecContext(ctx, sqlCountFile, b.Digest[:], 1); err != nil {
+	if _, err := tx.ExecContext(ctx, sqlCountFile, b.Digest[:]); err != nil {
 		return cas.File{}, err
 	}
 	return fileTable.Scan(tx.QueryRowContext(ctx, sqlResolveFile, id, b.Digest[:], b.Size, b.MediaType))

@@ -12,5 +12,5 @@ type Collection struct {
 
 // Retention says which blobs are deleted without a request.
 type Retention struct {
-	RetainUnreferenced time.Duration `name:"retain-unreferenced" env:"CAS_RETAIN_UNREFERENCED" default:"0" help:"Delete a blob that had no files, no copies at providers and no reads for this time, such as 2160h. All gateways need the same value. 0: keep blobs until they are deleted."`
+	RetainUnreferenced time.Duration `name:"retain-unreferenced" env:"CAS_RETAIN_UNREFERENCED" default:"0" help:"Delete a blob that had no files, no copies at providers and no reads (HEAD and 304 are none) for this time, such as 2160h. All gateways need the same value. 0: keep blobs until they are deleted."`
 }
