@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { objects.Close() })
 	w := &world{index: newIndex(t), objects: objects}
-	now := time.Now().UTC().Truncate(time.Microsecond)
+	now := time.Now().UTC().Add(-time.Hour).Truncate(time.Microsecond)
 	var rows []export.Blob
 	for i := range blobCount {
 		content := fmt.Appendf(nil, "blob %d", i)
@@ -131,19 +132,27 @@ func TestThereAndBack(t *testing.T) {
 		return result
 	}
 	const missing = blobCount - blobCount/100 - 3
-	if r := restore(); r.Blobs.Restored != blobCount || r.Files.Restored != 1 || r.Copies.Restored != 1 || r.Texts.Restored != 1 || r.Missing != missing || problems != missing || between != 1 {
+	if r := restore(); r.Blobs.Restored != blobCount || r.Files.Restored != 1 || r.Copies.Restored != 1 || r.Texts.Restored != 1 || r.Missing != missing || r.Deleted != blobCount/100 || problems != missing || between != 1 {
 		t.Errorf("%+v, %d problems", r, problems)
 	}
 	if r := restore(); r.Blobs.Kept != blobCount || r.Files.Kept != 1 || r.Copies.Kept != 1 || r.Texts.Kept != 1 || r.Missing != 0 {
 		t.Errorf("again: %+v", r)
 	}
-	// Except for the state of the blobs without an object, every row is as it was.
+	// Except for the state of the blobs without an object, and the grace period of those that were deleted, every row is as it was.
+	condemnedAt := regexp.MustCompile(`"condemned_at":"([^"]*)"`)
 	before, after := rows(text), rows(write(t, x))
 	suspect := 0
 	for i := range before {
 		if strings.Contains(after[i], `"state":"suspect"`) {
 			suspect++
 			after[i] = strings.Replace(after[i], `"state":"suspect"`, `"state":"live"`, 1)
+		}
+		if found := condemnedAt.FindStringSubmatch(after[i]); found != nil {
+			at, err := time.Parse(time.RFC3339Nano, found[1])
+			if err != nil || time.Since(at) > time.Minute {
+				t.Errorf("the grace period begins at %s, %v", found[1], err)
+			}
+			after[i] = condemnedAt.ReplaceAllString(after[i], condemnedAt.FindString(before[i]))
 		}
 		if before[i] != after[i] {
 			t.Errorf("row %d:\n%s\n%s", i, before[i], after[i])

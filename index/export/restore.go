@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -54,6 +55,10 @@ type Result struct {
 	// Missing counts the blobs whose object is missing or wrong, and of which no other
 	// object was found. They are suspect: the next upload brings their bytes.
 	Missing int64 `json:"missing"`
+	// Deleted counts the restored blobs that were deleted at the time of the export, and whose bytes
+	// the collector had not removed. Their grace period begins again: an upload since the export may
+	// have brought them back, and then has to be repeated.
+	Deleted int64 `json:"deleted"`
 }
 
 // RestoreOptions configures the way back.
@@ -78,7 +83,7 @@ func Restore(ctx context.Context, o RestoreOptions, between func() error) (Resul
 	if o.Progress == nil {
 		o.Progress = func(Result) {}
 	}
-	r := restoring{o: o}
+	r := restoring{o: o, began: time.Now().UTC().Truncate(time.Microsecond)}
 	err := r.pass(ctx, r.blobs)
 	if err == nil {
 		err = between()
@@ -95,6 +100,7 @@ func Restore(ctx context.Context, o RestoreOptions, between func() error) (Resul
 
 type restoring struct {
 	o      RestoreOptions
+	began  time.Time
 	result Result
 	seen   bool // an object of the export is in the store
 	// missing are the restored blobs whose object is missing or wrong.
@@ -160,12 +166,20 @@ func (r *restoring) blobs(ctx context.Context, p page) error {
 	if err != nil {
 		return err
 	}
+	for i := range p.blobs {
+		if b := &p.blobs[i]; b.State == cas.StateCondemned {
+			b.CondemnedAt = r.began
+		}
+	}
 	outcomes, err := r.o.Index.RestoreBlobs(ctx, p.blobs)
 	if err != nil {
 		return err
 	}
 	for i, b := range p.blobs {
 		r.tally(&r.result.Blobs, outcomes[i], "blob", b.Digest.String())
+		if b.State == cas.StateCondemned && outcomes[i] == Restored {
+			r.result.Deleted++
+		}
 		if missing[i] != nil && outcomes[i] == Restored {
 			r.missing = append(r.missing, missingBlob{b.Digest, missing[i]})
 		}
