@@ -43,7 +43,7 @@ func (f *Files) Create(ctx context.Context, u Upload, describe func() NewFile) (
 	}
 	var made *File
 	u = u.forFile(func(commit context.Context, b Blob) (Blob, bool, error) {
-		if ctx.Err() != nil { // the client has left, and would not learn the id
+		if ctx.Err() != nil && describe().Key == nil { // the client has left, and would not learn the id
 			return f.store.index.Commit(commit, b)
 		}
 		done, err := f.CommitFile(commit, b, described(b))

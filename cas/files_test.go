@@ -184,6 +184,46 @@ func TestFilesCreateRefused(t *testing.T) {
 	}
 }
 
+// leftAt is a store whose client leaves when its object is stored.
+type leftAt struct {
+	cas.ObjectStore
+	leave func()
+}
+
+func (s leftAt) Put(ctx context.Context, ref cas.ObjectRef, body *cas.VerifyingReader) error {
+	defer s.leave()
+	return s.ObjectStore.Put(ctx, ref, body)
+}
+
+// A client with a key may come again, and learns the file's id then. Without the key's record it could
+// store other bytes under it.
+func TestFilesCreateForAClientThatLeft(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	objects, err := folderstore.Open(filepath.Join(dir, "objects"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer objects.Close()
+	x := sqlitetest.Open(t, filepath.Join(dir, "index.sqlite"))
+	ctx, leave := context.WithCancel(t.Context())
+	store, err := cas.NewStore(leftAt{objects, leave}, x, cas.Options{SpoolDir: dir, MaxBlobSize: 10 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	files := cas.NewFiles(cas.FilesOptions{Store: store, Index: x})
+	n := newFile("x")
+	n.Key = &cas.IdempotencyKey{ID: [32]byte{1}, Request: [32]byte{2}}
+	f, _, err := files.Create(ctx, cas.Upload{Body: strings.NewReader("x"), Size: -1}, func() cas.NewFile { return n })
+	if err != nil || ctx.Err() == nil {
+		t.Fatalf("%v, the client's context: %v", err, ctx.Err())
+	}
+	if use, err := x.KeyUse(t.Context(), n.Key.ID); err != nil || use == nil || use.FileID != f.ID {
+		t.Errorf("the key stands for %+v, %v; want %s", use, err, f.ID)
+	}
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -13,7 +13,7 @@ const IdempotencyKeyLife = 24 * time.Hour
 // IdempotencyKeyLife.
 var ErrKeyReused = errors.New("idempotency key reused")
 
-// ErrKeyInUse: another upload with the same idempotency key has been under way for long. The same
+// ErrKeyInUse: another upload with the same idempotency key has been under way for some time. The same
 // upload succeeds when it is repeated later.
 var ErrKeyInUse = errors.New("another upload with the same idempotency key is under way")
 

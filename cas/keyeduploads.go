@@ -5,23 +5,25 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 )
 
-// keyPatience is how long an upload waits for another one with its idempotency key: longer than a
-// client that has left keeps its upload, by the usual settings.
-const keyPatience = time.Minute
+// keyPatience is how long an upload waits for another one with its idempotency key. It is shorter than
+// the usual CAS_BODY_WINDOW: over HTTP/2 a body that is not read for longer is lost.
+const keyPatience = 20 * time.Second
 
 // Keyed calls store with an upload that has an idempotency key; nil: it has none. If the key was used
 // before, the upload must have the bytes of that time, and the file of that time must still be there:
-// else it is refused before anything is stored. A repetition that comes late must not undo a delete.
-// Uploads with the same key go one after the other, so only the first one of several at once stores
-// its bytes. That is so at one gateway; those of several at once can each store theirs.
+// else it is refused before anything is stored: a repetition that comes late must not undo the delete of
+// a file. An upload of a blob stores the blob again if it was deleted, since its answer says that it is there.
+// Uploads with the same key go one after the other at one gateway, so only the first of several at once
+// stores its bytes. At several gateways each first one may store its own.
 //
 // The key's Request may be zero if the upload is of a file whose form has not been read yet. Errors:
 // ErrKeyReused; ErrFileNotFound if the file is gone; ErrKeyInUse if
-// another upload with the key takes longer than a minute; ErrIndexUnavailable, and those of store.
+// another upload with the key takes longer than 20 seconds; ErrIndexUnavailable, and those of store.
 func (f *Files) Keyed(ctx context.Context, key *IdempotencyKey, u Upload, store func(u Upload) error) error {
 	if key == nil {
 		return store(u)
@@ -54,10 +56,26 @@ func (f *Files) Keyed(ctx context.Context, key *IdempotencyKey, u Upload, store 
 		return store(u)
 	}
 	u.Digest = &use.Digest
-	if err = store(u); errors.Is(err, ErrDigestMismatch) {
+	body := &failingReader{src: u.Body}
+	u.Body = body
+	if err = store(u); errors.Is(err, ErrDigestMismatch) && body.err == nil { // else the client's own digest was wrong
 		err = fmt.Errorf("%w: it was used for other bytes", ErrKeyReused)
 	}
 	return err
+}
+
+// failingReader keeps the error of a body.
+type failingReader struct {
+	src io.Reader
+	err error
+}
+
+func (r *failingReader) Read(p []byte) (int, error) {
+	n, err := r.src.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
 }
 
 // keyLocks are the idempotency keys of uploads that are under way. Its zero value is ready.

@@ -1,8 +1,12 @@
 package gateway_test
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -192,6 +196,24 @@ func TestRefusedKeysStoreNothing(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A repetition whose own digest is wrong is told so: with another key it would become a second file.
+func TestRepetitionWithAWrongDigest(t *testing.T) {
+	s := start(t, embedded(t, t.TempDir()), nil)
+	body, mediaType := formOf(t, filePart("a.md", "# text"), forUsers)
+	raw, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := func(sum [sha256.Size]byte) answer {
+		digest := "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+		return s.do("POST", "/v1/files", bytes.NewReader(raw), "Content-Type", mediaType, "Idempotency-Key", "key", "Content-Digest", digest)
+	}
+	if a := post(sha256.Sum256(raw)); a.StatusCode != 200 {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	post(sha256.Sum256(nil)).wantFileError(t, 422, problem.DigestMismatch, "")
 }
 
 // A repetition whose file was deleted everywhere does not bring its bytes back.

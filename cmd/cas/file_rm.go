@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"casgate/cmd/cas/internal/argument"
+	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
@@ -34,6 +35,9 @@ With --everywhere the bytes can't be read any more. If other files have the same
 
 // Run deletes the files, one after the other.
 func (c *fileRmCmd) Run(ctx context.Context, std terminal.Streams) error {
+	if c.Wait.Given && !c.Everywhere {
+		return exit.Usagef("--wait and --no-wait need --everywhere")
+	}
 	at, err := argument.Providers(c.At)
 	if err != nil {
 		return err

@@ -115,7 +115,7 @@ func (c *reindexCmd) Run(ctx context.Context, std terminal.Streams) error {
 		err = exit.With(exit.Partly, exit.ErrReported)
 	}
 	if x := run.result.Export; x != nil && x.Deleted > 0 {
-		shown.Note("%d blobs were deleted before the export; their bytes go when the grace period (CAS_GC_GRACE) is over, which begins again now. Upload those again that were uploaded since the export", x.Deleted)
+		shown.Note("%d blobs were deleted before the export; their bytes go when the grace period (CAS_GC_GRACE) is over, which began when this command made their rows. Upload those again that were uploaded since the export", x.Deleted)
 	}
 	if run.result.Objects.Adopted > 0 {
 		shown.Note("the store has no names, media types and files; these %d blobs have none", run.result.Objects.Adopted)

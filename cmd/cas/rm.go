@@ -7,6 +7,7 @@ import (
 
 	"casgate/cas"
 	"casgate/cmd/cas/internal/argument"
+	"casgate/cmd/cas/internal/exit"
 	"casgate/cmd/cas/internal/report"
 	"casgate/cmd/cas/internal/settings"
 	"casgate/cmd/cas/internal/terminal"
@@ -39,6 +40,9 @@ func (rmCmd) Help() string {
 
 // Run deletes the blobs, one after the other.
 func (c *rmCmd) Run(ctx context.Context, std terminal.Streams) error {
+	if c.Wait.Given && !c.Everywhere {
+		return exit.Usagef("--wait and --no-wait need --everywhere")
+	}
 	gateway, err := c.Connect()
 	if err != nil {
 		return err

@@ -121,7 +121,7 @@ func (t *tokenCache) fetch(ctx context.Context, f fetch) (cachedToken, error) {
 	now := time.Now()
 	token, err := t.lookUp(ctx, f.id)
 	switch {
-	case errors.Is(err, cas.ErrIndexUnavailable) && now.Sub(f.cached.fetched) < tokenStale && f.cached.token.IsValid(now):
+	case (errors.Is(err, cas.ErrIndexUnavailable) || errors.Is(err, context.DeadlineExceeded)) && now.Sub(f.cached.fetched) < tokenStale && f.cached.token.IsValid(now):
 		f.cached.tried = time.Now()
 		t.put(f.key, f.cached)
 		return f.cached, nil

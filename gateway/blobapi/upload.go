@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -96,6 +97,9 @@ func (h *Handlers) postForm(c echo.Context, boundary string, options postOptions
 	return h.take(c, upload, options)
 }
 
+// keepTimeout limits the record of an idempotency key after the upload.
+const keepTimeout = 15 * time.Second
+
 // take stores an upload, begins the copies that it asks for, and answers.
 func (h *Handlers) take(c echo.Context, upload cas.Upload, options postOptions) error {
 	defer request.StopBody(c)
@@ -107,7 +111,9 @@ func (h *Handlers) take(c echo.Context, upload cas.Upload, options postOptions) 
 		if blob, stored, err = put(c.Request().Context(), u); err != nil || key == nil {
 			return err
 		}
-		stored, err = h.Files.KeepUpload(c.Request().Context(), *key, cas.KeptUpload{Digest: blob.Digest, Stored: stored})
+		keep, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), keepTimeout) // a client that has left may come again
+		defer cancel()
+		stored, err = h.Files.KeepUpload(keep, *key, cas.KeptUpload{Digest: blob.Digest, Stored: stored})
 		return err
 	})
 	request.StateOf(c).Record.Digest = blob.Digest

@@ -47,8 +47,8 @@ type OpenOptions struct {
 	Length int64
 	// Signature is the one of a signed URL, see ParseBlobURL. It replaces the token.
 	Signature url.Values
-	// NoRedirect reads through the gateway, as Options.NoRedirect, after what came from the object
-	// store was wrong or broke off.
+	// NoRedirect asks the gateway for the bytes itself. It is for a second attempt, when what the object store
+	// sent was wrong or incomplete.
 	NoRedirect bool
 }
 

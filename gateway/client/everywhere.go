@@ -21,15 +21,16 @@ type EverywhereOptions struct {
 	// Async doesn't wait for the providers. WaitOperation waits for a copy in the state
 	// "deleting".
 	Async bool
-	// UntilFailure stops waiting for a copy whose delete has failed, and failed again
-	// for some seconds. The error says why, and the gateway keeps trying.
+	// UntilFailure stops waiting for a copy whose delete has failed, but not in the first 10 seconds,
+	// in which the gateway tries again. The error says why, and the gateway keeps trying.
 	UntilFailure bool
 }
 
-// failurePatience is how long a provider may fail a delete before UntilFailure gives up.
+// failurePatience is how long the gateway is asked to wait with UntilFailure: a failure counts only if
+// it has not passed then.
 const failurePatience = 10 * time.Second
 
-// usualWait is how long a gateway usually waits if a request names no time.
+// usualWait is how long a gateway is asked to wait at most, if the caller has a time limit.
 const usualWait = 25 * time.Second
 
 // answerReserve is the part of a context's time in which the answer of the gateway comes
@@ -49,15 +50,16 @@ func (o EverywhereOptions) preference(ctx context.Context) string {
 	if o.Async {
 		return "respond-async"
 	}
+	deadline, isLimited := ctx.Deadline()
+	if !isLimited && !o.UntilFailure {
+		return "" // the gateway knows how long its answers may take
+	}
 	wait := usualWait
 	if o.UntilFailure {
 		wait = failurePatience
 	}
-	if deadline, ok := ctx.Deadline(); ok {
+	if isLimited {
 		wait = min(wait, max(0, time.Until(deadline)-answerReserve))
-	}
-	if wait == usualWait {
-		return ""
 	}
 	return fmt.Sprintf("wait=%d", wait/time.Second)
 }
@@ -97,7 +99,7 @@ func (c *Client) confirmDelete(ctx context.Context, one *api.Copy, o EverywhereO
 		return err
 	case operation.Status == api.OperationSucceeded:
 	case operation.Copy != nil && !isSameCopy(*operation.Copy, *one): // the operation deletes several copies
-		return c.confirmGone(ctx, one)
+		return c.confirmGoneSoon(ctx, one)
 	default:
 		return fmt.Errorf("the copy at %s is not deleted: %w", one.Provider, &Error{Problem: *operation.Error})
 	}
@@ -108,6 +110,31 @@ func (c *Client) confirmDelete(ctx context.Context, one *api.Copy, o EverywhereO
 // isSameCopy reports whether a and b are states of one copy of a blob.
 func isSameCopy(a, b api.Copy) bool {
 	return a.Provider == b.Provider && a.Account == b.Account && a.Purpose == b.Purpose && a.Extension == b.Extension
+}
+
+// gonePatience is the time for a copy without an error, after the gateway has waited already.
+const gonePatience = 2 * time.Second
+
+// confirmGoneSoon is confirmGone, but gives a copy without an error some time: the operation shows that of
+// another one.
+func (c *Client) confirmGoneSoon(ctx context.Context, one *api.Copy) error {
+	patience := time.NewTimer(gonePatience)
+	defer patience.Stop()
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	for {
+		err := c.confirmGone(ctx, one)
+		if !errors.Is(err, problem.CopyInProgress) {
+			return err
+		}
+		select {
+		case <-look.C:
+		case <-patience.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // confirmGone checks in the list of copies that one is no longer being deleted, and that

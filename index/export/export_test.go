@@ -135,7 +135,7 @@ func TestThereAndBack(t *testing.T) {
 	if r := restore(); r.Blobs.Restored != blobCount || r.Files.Restored != 1 || r.Copies.Restored != 1 || r.Texts.Restored != 1 || r.Missing != missing || r.Deleted != blobCount/100 || problems != missing || between != 1 {
 		t.Errorf("%+v, %d problems", r, problems)
 	}
-	if r := restore(); r.Blobs.Kept != blobCount || r.Files.Kept != 1 || r.Copies.Kept != 1 || r.Texts.Kept != 1 || r.Missing != 0 {
+	if r := restore(); r.Blobs.Kept != blobCount || r.Files.Kept != 1 || r.Copies.Kept != 1 || r.Texts.Kept != 1 || r.Missing != 0 || r.Deleted != blobCount/100 {
 		t.Errorf("again: %+v", r)
 	}
 	// Except for the state of the blobs without an object, and the grace period of those that were deleted, every row is as it was.

@@ -55,9 +55,9 @@ type Result struct {
 	// Missing counts the blobs whose object is missing or wrong, and of which no other
 	// object was found. They are suspect: the next upload brings their bytes.
 	Missing int64 `json:"missing"`
-	// Deleted counts the restored blobs that were deleted at the time of the export, and whose bytes
-	// the collector had not removed. Their grace period begins again: an upload since the export may
-	// have brought them back, and then has to be repeated.
+	// Deleted counts the blobs that were deleted at the time of the export, whose bytes the collector had
+	// not removed, and that can't be read now. Their grace period begins when their row is restored: an
+	// upload since the export may have brought them back, and then has to be repeated.
 	Deleted int64 `json:"deleted"`
 }
 
@@ -175,16 +175,19 @@ func (r *restoring) blobs(ctx context.Context, p page) error {
 	if err != nil {
 		return err
 	}
+	var condemned []cas.Digest
 	for i, b := range p.blobs {
 		r.tally(&r.result.Blobs, outcomes[i], "blob", b.Digest.String())
-		if b.State == cas.StateCondemned && outcomes[i] == Restored {
-			r.result.Deleted++
+		if b.State == cas.StateCondemned {
+			condemned = append(condemned, b.Digest)
 		}
 		if missing[i] != nil && outcomes[i] == Restored {
 			r.missing = append(r.missing, missingBlob{b.Digest, missing[i]})
 		}
 	}
-	return nil
+	deleted, err := r.o.Index.Missing(ctx, condemned)
+	r.result.Deleted += int64(len(deleted))
+	return err
 }
 
 // leaveOutFound leaves those of the missing blobs out that can be read by now. After the export

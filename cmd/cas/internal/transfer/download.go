@@ -100,7 +100,8 @@ func (d *Download) fetch(ctx context.Context) error {
 	for {
 		before := d.have
 		err := d.fill(ctx)
-		atStore := d.readThroughGateway(err)
+		// Bytes that were there before may be what is wrong.
+		atStore := !(errors.Is(err, cas.ErrDigestMismatch) && before > 0) && d.readThroughGateway(err)
 		switch {
 		case atStore && errors.Is(err, cas.ErrDigestMismatch):
 			d.Shown.Note("the object store sent wrong bytes; starting again, through the gateway")

@@ -110,7 +110,7 @@ func checkPlace(path string) error {
 // A file in its place would break other programs.
 func isDescriptor(path string) bool {
 	to, err := os.Readlink(path)
-	return err == nil && (strings.HasPrefix(to, "/proc/") || strings.HasPrefix(to, "fd/")) // fd: on macOS
+	return err == nil && (strings.HasPrefix(to, "/proc/") || filepath.Dir(path) == "/dev" && strings.HasPrefix(to, "fd/")) // fd: on macOS
 }
 
 // place gives a file its final name. It never takes the place of a device or a pipe.
