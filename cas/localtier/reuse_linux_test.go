@@ -248,10 +248,14 @@ func TestLargerCopyIsEvicted(t *testing.T) {
 	}
 	b := castest.RandomBytes(limit - 20_000) // half of the small ones must go, too
 	inner.set(refOf(b), b)
-	if !bytes.Equal(read(t, tier, refOf(b)), b) {
-		t.Error("wrong bytes")
-	}
-	castest.Eventually(t, "the copy is made", func() bool { return tier.Stats().Fills > 41 })
+	// A read waits for room for a tenth of a second only, which a busy machine can take for the evictions. What
+	// was evicted helps the next one.
+	castest.Eventually(t, "the copy is made", func() bool {
+		if !bytes.Equal(read(t, tier, refOf(b)), b) {
+			t.Error("wrong bytes")
+		}
+		return tier.Stats().Fills > 41
+	})
 	if s := tier.Stats(); s.Bytes > limit || copiesIn(t, dir) > limit {
 		t.Errorf("%d bytes count, and %d are there; the limit is %d", s.Bytes, copiesIn(t, dir), limit)
 	}
