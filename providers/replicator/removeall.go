@@ -106,36 +106,21 @@ func (rm *Removal) WaitConfirmed(ctx context.Context, hopeless func(*providers.E
 	for i := range rows {
 		rm.waitConfirmed(ctx, &rows[i], hopeless)
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLookTimeout)
-	defer cancel()
-	for i := range rows { // those that the wait for others left no time for
-		if row := &rows[i]; row.State == ledger.StateDeleting {
-			_ = rm.look(last, row) // else it stays as it was seen last
-		}
-	}
 	return rows
-}
-
-// lastLookTimeout limits the last look at the rows of a removal, after the wait.
-const lastLookTimeout = time.Second
-
-// look brings a row up to date.
-func (rm *Removal) look(ctx context.Context, row *ledger.Copy) error {
-	now, err := rm.r.ledger.Copy(ctx, row.Key)
-	switch {
-	case isGone(now, err, rm.q.OperationID):
-		setGone(row)
-	case err == nil:
-		*row = now
-	}
-	return err
 }
 
 // waitConfirmed brings a row up to date until its copy is gone, or there is nothing to wait for.
 func (rm *Removal) waitConfirmed(ctx context.Context, row *ledger.Copy, hopeless func(*providers.Error) bool) {
 	for ctx.Err() == nil && row.State == ledger.StateDeleting && row.IsDeletedFor(rm.q.OperationID) {
 		changed, release := rm.r.changes.wait(row.Digest)
-		if err := rm.look(ctx, row); err != nil || row.State != ledger.StateDeleting || row.Error != nil && hopeless(row.Error) {
+		now, err := rm.r.ledger.Copy(ctx, row.Key)
+		switch {
+		case isGone(now, err, rm.q.OperationID):
+			setGone(row)
+		case err == nil:
+			*row = now
+		}
+		if err != nil || row.State != ledger.StateDeleting || row.Error != nil && hopeless(row.Error) {
 			release()
 			return
 		}
